@@ -1,0 +1,100 @@
+"""One way to report progress: a task takes a `Reporter` and never prints by itself."""
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Reporter(Protocol):
+    """What a long computation tells about itself."""
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Report that `done` of `total` units are finished."""
+        ...
+
+    def close(self) -> None:
+        """Say that no further update will come."""
+        ...
+
+
+class SilentReporter:
+    """Reports nothing: the default inside a library."""
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Ignore the report."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class BarReporter:
+    """A progress bar with rate and time left, for a terminal."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[message]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task(title, total=None, message="", rate="")
+        self._bar.start()
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Move the bar."""
+        speed = self._bar.tasks[self._task].speed
+        rate = f"{speed:.0f}/s" if speed else ""
+        self._bar.update(self._task, completed=done, total=total, message=message, rate=rate)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        self._bar.stop()
+
+
+class LineReporter:
+    """A line every few seconds, for logs and pipes."""
+
+    def __init__(self, title: str, stream: TextIO | None = None, every: float = 5.0) -> None:
+        self._title, self._stream, self._every = title, stream or sys.stderr, every
+        self._start = time.monotonic()
+        self._first: int | None = None
+        self._last = self._start
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Write a line when the last one is old enough or the work is finished."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done
+        if done < total and now - self._last < self._every:
+            return
+        self._last = now
+        rate = (done - self._first) / max(now - self._start, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+        text = f"{self._title}: {done}/{total}, {rate:.0f}/s{left} {message}"
+        self._stream.write(text.rstrip() + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing: every line is already written."""
+
+
+def reporter_for(title: str, stream: TextIO | None = None) -> Reporter:
+    """A bar where `stream` (standard error by default) is a terminal, lines elsewhere."""
+    stream = stream or sys.stderr
+    if stream.isatty():
+        return BarReporter(title, Console(file=stream))
+    return LineReporter(title, stream)
