@@ -1,0 +1,28 @@
+"""The update equations: one published family a file; no training, no files, no time loop."""
+
+from .contract import Cell, State, exposed, exposed_size, initial_state, weight_dtype
+from .elman import Elman
+from .esn import EchoState
+from .gru import GRU, ResetAfterGRU
+from .lstm import LSTM
+from .nnarx import NNARX
+from .registry import CELLS, cell_class
+from .stack import Stack
+
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "NNARX",
+    "Cell",
+    "EchoState",
+    "Elman",
+    "ResetAfterGRU",
+    "Stack",
+    "State",
+    "cell_class",
+    "exposed",
+    "exposed_size",
+    "initial_state",
+    "weight_dtype",
+]

@@ -1,0 +1,99 @@
+"""The one contract of the house: a recurrent network is a map `state' = cell(input, state)`.
+
+A cell is an Equinox module for one unbatched step. Everything else (running, differentiating, disturbing,
+linearising, bounding, exporting) is a reading of that call. The functions below ask a cell for the rest of
+the contract and know the answers for `equinox.nn.GRUCell` and `equinox.nn.LSTMCell`, which are cells as they
+stand.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..errors import UnsupportedError
+
+State = Any
+"""Any pytree of arrays."""
+
+
+class Cell(eqx.Module):
+    """Base class that completes a user's update equation.
+
+    A subclass gives `input_size`, `hidden_size` and `__call__`; the state is then a vector of `hidden_size`
+    zeros at the start, and all of it may be seen by a read-out. Override `initial_state` and `exposed` for
+    any other state.
+
+    Example:
+        ```python
+        class Leaky(attractor.Cell):
+            input_size: int
+            hidden_size: int
+            weight: Array
+
+            def __call__(self, input, state, *, key=None):
+                return 0.9 * state + 0.1 * jnp.tanh(self.weight @ jnp.concatenate([input, state]))
+        ```
+    """
+
+    input_size: eqx.AbstractVar[int]
+    hidden_size: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def __call__(
+        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
+    ) -> State:
+        """One step. `key=None` means no noise (evaluation); a key means noise on."""
+
+    def initial_state(self) -> State:
+        """The state a sequence starts from: zeros, shape (hidden_size,)."""
+        return jnp.zeros(self.hidden_size, weight_dtype(self))
+
+    def exposed(self, state: State) -> Float[Array, " exposed"]:
+        """What a read-out may see of the state: all of it."""
+        return state
+
+
+def weight_dtype(cell: Any) -> jnp.dtype:
+    """The floating type of a cell's weights; the default type of JAX for a cell without weights."""
+    leaves = [leaf for leaf in jax.tree.leaves(cell) if eqx.is_inexact_array(leaf)]
+    return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+
+def initial_state(cell: Any) -> State:
+    """The state a sequence starts from.
+
+    Raises:
+        UnsupportedError: the cell neither says so itself nor has a `hidden_size`.
+    """
+    if hasattr(cell, "initial_state"):
+        return cell.initial_state()
+    if not hasattr(cell, "hidden_size"):
+        message = f"{type(cell).__name__} has neither `initial_state()` nor `hidden_size`; write one of them"
+        raise UnsupportedError(message)
+    zeros = jnp.zeros(cell.hidden_size, weight_dtype(cell))
+    return (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros
+
+
+def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
+    """What a read-out may see of `state`: the hidden vector of an LSTM, everything for a vector state.
+
+    Raises:
+        UnsupportedError: the state has several arrays and the cell does not say which of them to show.
+    """
+    if hasattr(cell, "exposed"):
+        return cell.exposed(state)
+    if isinstance(cell, eqx.nn.LSTMCell):
+        return state[0]
+    if isinstance(state, jax.Array):
+        return state
+    message = f"the state of {type(cell).__name__} has several arrays; write `exposed(state)` to choose one"
+    raise UnsupportedError(message)
+
+
+def exposed_size(cell: Any) -> int:
+    """Length of the vector a read-out sees."""
+    return eqx.filter_eval_shape(lambda cell: exposed(cell, initial_state(cell)), cell).shape[0]

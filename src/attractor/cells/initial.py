@@ -1,0 +1,31 @@
+"""How weights start."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..errors import ConfigError
+
+
+def uniform_weight(
+    key: PRNGKeyArray, rows: int, columns: int, fan_in: int | None = None
+) -> Float[Array, "rows columns"]:
+    """Uniform in +-1/sqrt(fan_in); `fan_in` is `columns` unless given."""
+    bound = (fan_in or max(columns, 1)) ** -0.5
+    return jax.random.uniform(key, (rows, columns), minval=-bound, maxval=bound)
+
+
+def timescale_bias(size: int, timescales: tuple[float, float]) -> Float[Array, " size"]:
+    """Biases of a keep gate so that unit i forgets with its own time constant.
+
+    A gate that stays at z keeps a memory of about tau = 1/(1-z) steps, so the bias is log(tau - 1), with tau
+    spread geometrically over `timescales` (in steps). Tallec and Ollivier 2018, arXiv 1804.11188.
+
+    Raises:
+        ConfigError: a time constant of one step or less.
+    """
+    shortest, longest = timescales
+    if not 1 < shortest <= longest:
+        message = f"timescales={timescales}: expected 1 < shortest <= longest, in steps"
+        raise ConfigError(message)
+    return jnp.log(jnp.geomspace(shortest, longest, size) - 1.0)

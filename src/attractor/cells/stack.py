@@ -1,0 +1,59 @@
+"""Deep recurrent networks: a stack of cells is a cell."""
+
+from itertools import pairwise
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..errors import ShapeError
+from .contract import Cell, State, exposed, exposed_size, initial_state
+
+
+class Stack(Cell):
+    """Cell l takes what cell l - 1 exposes of its *updated* state; a read-out sees the last cell.
+
+    Args:
+        cells: the cells from the input upwards.
+
+    Raises:
+        ShapeError: no cell, or a cell whose input does not fit the one below.
+    """
+
+    cells: tuple[Any, ...]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(self, cells: tuple[Any, ...]) -> None:
+        if not cells:
+            message = "a stack needs at least one cell"
+            raise ShapeError(message)
+        for level, (below, above) in enumerate(pairwise(cells), start=1):
+            if above.input_size != exposed_size(below):
+                message = (
+                    f"cell {level} of the stack takes {above.input_size} inputs, but cell {level - 1} "
+                    f"exposes {exposed_size(below)}"
+                )
+                raise ShapeError(message)
+        self.cells = tuple(cells)
+        self.input_size, self.hidden_size = cells[0].input_size, cells[-1].hidden_size
+
+    def __call__(
+        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
+    ) -> State:
+        """One step through all cells, each with its own part of the key."""
+        keys = [None] * len(self.cells) if key is None else jax.random.split(key, len(self.cells))
+        states = []
+        for cell, old, noise in zip(self.cells, state, keys, strict=True):
+            states.append(cell(input, old, key=noise))
+            input = exposed(cell, states[-1])
+        return tuple(states)
+
+    def initial_state(self) -> State:
+        """The initial states of all cells, a tuple."""
+        return tuple(initial_state(cell) for cell in self.cells)
+
+    def exposed(self, state: State) -> Float[Array, " exposed"]:
+        """What the last cell exposes."""
+        return exposed(self.cells[-1], state[-1])
