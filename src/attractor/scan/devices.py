@@ -1,0 +1,104 @@
+"""Gradients of a batch that is spread over devices and hosts.
+
+On the host devices of one CPU, every device takes a slice of the batch and the gradients are added on the
+first: no collective, because collectives between host devices of one process can dead-lock when many steps
+are dispatched at once. On accelerators and over several hosts, JAX shards the batch and adds by its own
+collectives.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from ..errors import ShapeError
+
+Loss = Callable[[Any, Any], Float[Array, ""]]
+"""`loss(model, batch)`, the mean over the leading axis of the leaves of `batch`."""
+Gradient = Callable[[Any, Any], tuple[Float[Array, ""], Any]]
+
+
+def needs_collectives(devices: Sequence[jax.Device]) -> bool:
+    """Whether the batch is sharded by JAX (accelerators, several hosts) rather than sliced by hand."""
+    return jax.process_count() > 1 or devices[0].platform != "cpu"
+
+
+def sharded_gradient(loss: Loss, devices: Sequence[jax.Device] | None = None) -> Gradient:
+    """`(model, batch) -> (loss, gradient)` with the batch spread over devices.
+
+    Over several hosts each process passes its own part of the batch, all of one size, and receives the loss
+    and the gradient of the whole.
+
+    Args:
+        loss: the mean loss of a batch; leaves of the batch have the examples on their leading axis.
+        devices: where to compute; all devices of all processes when None.
+
+    Raises:
+        ShapeError: a batch that has fewer examples than there are devices, or (with collectives) a number of
+            examples that the devices do not divide.
+    """
+    devices = list(devices or jax.devices())
+    if len(devices) == 1:
+        return eqx.filter_jit(eqx.filter_value_and_grad(loss))
+    return _collective(loss, devices) if needs_collectives(devices) else _sliced(loss, devices)
+
+
+def _sliced(loss: Loss, devices: Sequence[jax.Device]) -> Gradient:
+    gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))
+
+    @jax.jit
+    def mean(shares: Array, parts: list[Any]) -> Any:
+        return jax.tree.map(
+            lambda *leaves: sum(s * leaf for s, leaf in zip(shares, leaves, strict=True)), *parts
+        )
+
+    def call(model: Any, batch: Any) -> tuple[Array, Any]:
+        examples = _examples(batch, len(devices))
+        cuts = np.linspace(0, examples, len(devices) + 1).astype(int)
+        arrays, static = eqx.partition(model, eqx.is_array)
+        results = []
+        for device, start, stop in zip(devices, cuts, cuts[1:], strict=False):
+            part = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], batch)
+            here = eqx.combine(jax.device_put(arrays, device), static)
+            results.append(gradient(here, jax.device_put(part, device)))
+        shares = jnp.asarray(np.diff(cuts) / examples, results[0][0].dtype)
+        return mean(shares, [jax.device_put(result, devices[0]) for result in results])
+
+    return call
+
+
+def _collective(loss: Loss, devices: Sequence[jax.Device]) -> Gradient:
+    mesh = Mesh(np.array(devices), ("batch",))
+    spread, everywhere = NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
+    gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))
+    local = sum(device.process_index == jax.process_index() for device in devices)
+
+    def replicate(leaf: Array) -> Array:
+        return jax.make_array_from_process_local_data(everywhere, np.asarray(leaf))
+
+    def call(model: Any, batch: Any) -> tuple[Array, Any]:
+        if _examples(batch, local) % local:
+            message = f"{_examples(batch, local)} examples cannot be spread evenly over {local} devices"
+            raise ShapeError(message)
+        arrays, static = eqx.partition(model, eqx.is_array)
+        whole = eqx.combine(jax.tree.map(replicate, arrays), static)
+        sharded = jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(spread, np.asarray(leaf)), batch
+        )
+        value, gradients = gradient(whole, sharded)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), (value, gradients))
+
+    return call
+
+
+def _examples(batch: Any, devices: int) -> int:
+    examples = len(jax.tree.leaves(batch)[0])
+    if examples < devices:
+        message = f"a batch of {examples} examples for {devices} devices; give at least one example a device"
+        raise ShapeError(message)
+    return examples
