@@ -41,7 +41,7 @@ class Explanation:
         reason = (
             "work on inputs alone leaves the loop: its products are large, or you asked for it"
             if self.hoisted
-            else f"work on inputs stays in the loop: below {WORTH_HOISTING} multiplications a step, or you asked"
+            else f"work on inputs stays in the loop: below {WORTH_HOISTING} multiplications, or you asked"
         )
         return "\n".join([
             f"{self.stepped} equations inside the loop, {self.hoisted} ahead of it, {self.once} once",
