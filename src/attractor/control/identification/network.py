@@ -1,0 +1,105 @@
+"""A plant model: a cell, a read-out and, if wanted, an encoder of the initial state."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from ...cells import State, exposed, exposed_size, initial_state
+from ...scan import unroll
+
+
+class Encoder(eqx.Module):
+    """The state after a few measured samples, by a small tanh network.
+
+    x_W = E(u_0, y_0, ..., u_{W-1}, y_{W-1}) (Masti and Bemporad 2021; Beintema, Toth and Schoukens 2021).
+
+    Args:
+        past: W, samples it looks at.
+        signals: inputs plus outputs.
+        state_size: numbers in the state of the cell.
+        width: hidden units.
+        key: draws the weights.
+    """
+
+    network: eqx.nn.MLP
+    past: int = eqx.field(static=True)
+
+    def __init__(
+        self, past: int, signals: int, state_size: int, *, width: int = 32, key: PRNGKeyArray
+    ) -> None:
+        self.network = eqx.nn.MLP(past * signals, state_size, width, 1, jnp.tanh, key=key)
+        self.past = past
+
+    def __call__(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> Array:
+        """The flat state."""
+        return self.network(jnp.concatenate([inputs, outputs], axis=1).ravel())
+
+
+class PlantNetwork(eqx.Module):
+    """y_k = C h(x_{k+1}) + c with feedthrough, y_k = C h(x_k) + c without; x_{k+1} = cell(u_k, x_k).
+
+    All signals are scaled. A cell that makes outputs itself (NNARX) has no read-out.
+
+    Args:
+        cell: any cell.
+        readout: C and c; None if the cell exposes the outputs.
+        encoder: gives the state after the washout from measured samples; None starts from the cell's own
+            initial state.
+        feedthrough: whether u_k may act on y_k.
+    """
+
+    cell: Any
+    readout: eqx.nn.Linear | None
+    encoder: Encoder | None
+    feedthrough: bool = eqx.field(static=True)
+
+    def __call__(
+        self, inputs: Float[Array, "time inputs"], state: State, valid: Bool[Array, " time"] | None = None
+    ) -> tuple[Float[Array, "time outputs"], State]:
+        """Outputs in free run and the last state; rows after the valid ones leave the state untouched."""
+        length = None if valid is None else valid.sum()
+        states, last = unroll(self.cell, inputs, state, length=length)
+        if not self.feedthrough:
+            states = jax.tree.map(
+                lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states
+            )
+        return jax.vmap(self.read)(states), last
+
+    def read(self, state: State) -> Float[Array, " outputs"]:
+        """The output that a state shows."""
+        seen = exposed(self.cell, state)
+        return seen if self.readout is None else self.readout(seen)
+
+    def start(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> State:
+        """The state after measured samples, as the model estimates it.
+
+        A measurable state is read off; an encoder is asked; otherwise the cell runs over the samples from
+        its initial state and has forgotten it at their end.
+        """
+        if hasattr(self.cell, "measured_state"):
+            return self.cell.measured_state(inputs, outputs)
+        rest = initial_state(self.cell)
+        if self.encoder is None:
+            return unroll(self.cell, inputs, rest).last
+        _, restore = ravel_pytree(rest)
+        past = self.encoder.past
+        return restore(self.encoder(inputs[-past:], outputs[-past:]))
+
+
+def make_network(
+    cell: Any, outputs: int, *, past: int, encode: bool, feedthrough: bool, key: PRNGKeyArray
+) -> PlantNetwork:
+    """A network around a cell, with a read-out and an encoder of `past` samples where they are needed."""
+    readout_key, encoder_key = jax.random.split(key)
+    readout = None
+    if getattr(cell, "output_size", None) != outputs:
+        readout = eqx.nn.Linear(exposed_size(cell), outputs, key=readout_key)
+    encoder = None
+    if encode and not hasattr(cell, "measured_state"):
+        size = len(ravel_pytree(initial_state(cell))[0])
+        encoder = Encoder(past, cell.input_size + outputs, size, key=encoder_key)
+    return PlantNetwork(cell, readout, encoder, feedthrough)

@@ -1,0 +1,81 @@
+"""Identification as a task for the trainer: simulation error on windows, free run on validation data."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from ...training import Windows
+from .network import PlantNetwork
+
+
+class Padded(eqx.Module):
+    """Recordings of unequal length side by side: (experiments, time, channels) and which rows are valid."""
+
+    inputs: Float[Array, "experiments time inputs"]
+    outputs: Float[Array, "experiments time outputs"]
+    valid: Bool[Array, "experiments time"]
+
+
+def free_run(
+    network: PlantNetwork,
+    inputs: Float[Array, "time inputs"],
+    outputs: Float[Array, "time outputs"],
+    washout: int,
+) -> Float[Array, "time-washout outputs"]:
+    """Simulated outputs after the washout; the measured outputs are seen during the washout only."""
+    state = network.start(inputs[:washout], outputs[:washout])
+    return network(inputs[washout:], state)[0]
+
+
+class IdentificationTask(eqx.Module):
+    """Fit a network so that its free run follows the plant.
+
+    Args:
+        build: makes a fresh network from a key.
+        windows: training windows of washout + simulated rows.
+        validation_data: recordings for the choice of the best weights, never cut into windows.
+        washout: rows whose outputs set the state and are not predicted.
+        batch_size: windows a step.
+    """
+
+    build: Callable[[PRNGKeyArray], PlantNetwork] = eqx.field(static=True)
+    windows: Windows
+    validation_data: Padded
+    washout: int = eqx.field(static=True)
+    batch_size: int = eqx.field(static=True)
+
+    def initial(self, key: PRNGKeyArray) -> PlantNetwork:
+        """A fresh network."""
+        return self.build(key)
+
+    def losses(self, model: PlantNetwork, key: PRNGKeyArray) -> Float[Array, " batch"]:
+        """Mean squared simulation error of every window after its washout, scaled outputs."""
+        batch = self.windows.draw(key, self.batch_size)
+        return jax.vmap(lambda u, y, v: self._error(model, u, y, v))(batch.inputs, batch.outputs, batch.valid)
+
+    def validation(self, model: PlantNetwork) -> Float[Array, ""]:
+        """Root of the mean squared free-run error over all validation rows, scaled outputs."""
+        data = self.validation_data
+        errors = jax.vmap(lambda u, y, v: self._error(model, u, y, v))(data.inputs, data.outputs, data.valid)
+        rows = data.valid[:, self.washout :].sum(axis=1)
+        return jnp.sqrt(jnp.sum(errors * rows) / jnp.sum(rows))
+
+    def describe(self, key: PRNGKeyArray, example: int) -> str:
+        """The rows of the joined training recordings that a window covers."""
+        first = self.windows.first_row(key, self.batch_size, example)
+        return f"training rows {first} to {first + self.windows.length - 1}"
+
+    def _error(
+        self,
+        model: PlantNetwork,
+        inputs: Float[Array, "time inputs"],
+        outputs: Float[Array, "time outputs"],
+        valid: Bool[Array, " time"],
+    ) -> Float[Array, ""]:
+        simulated = free_run(model, inputs, outputs, self.washout)
+        squares = jnp.mean((simulated - outputs[self.washout :]) ** 2, axis=1)
+        seen = valid[self.washout :]
+        return jnp.sum(jnp.where(seen, squares, 0.0)) / jnp.maximum(jnp.sum(seen), 1)

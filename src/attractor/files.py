@@ -1,0 +1,70 @@
+"""Files that are written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import StorageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader, a crash or a full disk never sees half of it.
+
+    A temporary file beside the target is written, flushed to the disk and renamed; then the folder entry is
+    flushed.
+
+    Raises:
+        StorageError: the disk is full, the folder is missing or read-only; an old file stays as it was.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_strays(folder: Path) -> None:
+    """Delete temporary files that a killed process left behind."""
+    for stray in folder.glob(".*.tmp"):
+        stray.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        StorageError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise storage_error(folder, problem) from problem
+
+
+def storage_error(path: Path, problem: OSError) -> StorageError:
+    """The error for a file that cannot be written, with what to do."""
+    message = (
+        f"cannot write {path}: {problem.strerror or problem}. What was there before is unchanged; free some "
+        "space or choose a folder you may write to, then run the same command again"
+    )
+    return StorageError(message)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

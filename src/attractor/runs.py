@@ -1,0 +1,208 @@
+"""The run folder: all that one training leaves behind, checked when it is read back.
+
+    weights.safetensors     the weights of every member
+    evaluation.safetensors  the data and the predictions the report shows
+    card.json               format, model and its options, signals, scaling, metrics, versions
+    SHA256SUMS              digests of the three files above (`sha256sum -c SHA256SUMS`)
+    log.jsonl               one line a validation
+    checkpoint.safetensors  only while training is unfinished
+    report.html             the report
+
+Nothing in it is code, and reading it runs none. A folder whose digests do not match is refused.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from .errors import RunFolderError, StorageError
+from .files import make_folder, remove_strays, storage_error, write_atomically
+
+FORMAT = 1
+_HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json")
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run folder holds.
+
+    Args:
+        card: the content of card.json.
+        weights: arrays by name.
+        evaluation: data and predictions by name.
+    """
+
+    card: dict[str, Any]
+    weights: Arrays
+    evaluation: Arrays
+
+
+def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
+    """Write a finished run; the digests come last and make it valid.
+
+    Raises:
+        RunFolderError: the folder already holds a finished run and `overwrite` is off.
+        StorageError: a file cannot be written.
+    """
+    if is_finished(folder) and not overwrite:
+        message = f"{folder} already holds a finished run; choose another folder or overwrite it on purpose"
+        raise RunFolderError(message)
+    make_folder(folder)
+    weights = safetensors.numpy.save(run.weights)
+    evaluation = safetensors.numpy.save(run.evaluation)
+    card = {"format": FORMAT, "weights_sha256": _digest(weights), **run.card, "made_with": environment()}
+    content = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
+    for name, data in content.items():
+        write_atomically(folder / name, data)
+    sums = "".join(f"{_digest(data)}  {name}\n" for name, data in content.items())
+    write_atomically(folder / "SHA256SUMS", sums.encode())
+
+
+def load_run(folder: Path) -> Run:
+    """Read a finished run back.
+
+    Raises:
+        RunFolderError: the folder is missing, foreign, unfinished, damaged, or of an unknown format.
+    """
+    if not is_finished(folder):
+        raise RunFolderError(_why_unfinished(folder))
+    content = {name: _read(folder / name) for name in _HASHED}
+    expected = _read_sums(folder)
+    for name, data in content.items():
+        if _digest(data) != expected.get(name):
+            message = f"{folder / name} is damaged or was changed: its SHA-256 is not the one in SHA256SUMS"
+            raise RunFolderError(message)
+    card = _parse_card(folder, content["card.json"])
+    try:
+        weights = safetensors.numpy.load(content["weights.safetensors"])
+        evaluation = safetensors.numpy.load(content["evaluation.safetensors"])
+    except SafetensorError as problem:
+        message = f"{folder}: not a safetensors file ({problem})"
+        raise RunFolderError(message) from problem
+    return Run(card, weights, evaluation)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a finished run (not whether it is intact)."""
+    return (folder / "SHA256SUMS").is_file()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder alone; the operating system lets go when the process ends, however it ends.
+
+    Raises:
+        StorageError: another process holds it, or the folder cannot be written.
+    """
+    import fcntl
+
+    make_folder(folder)
+    path = folder / "lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        remove_strays(folder)
+        yield
+    except BlockingIOError as problem:
+        owner = path.read_text() or "another process"
+        message = f"{folder} is in use by {owner}; wait for it to finish, or choose another folder"
+        raise StorageError(message) from problem
+    finally:
+        os.close(handle)
+
+
+def append_log(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add one line of JSON to a log.
+
+    Raises:
+        StorageError: the disk is full or the file cannot be written.
+    """
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a torn last line is left out."""
+    if not path.exists():
+        return []
+    entries = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            entries.append(json.loads(line))
+    return entries
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine facts on which bit-identity depends."""
+    packages = ("attractor", "jax", "jaxlib", "equinox", "optax", "diffrax", "numpy")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": os.cpu_count(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def _dump(card: Mapping[str, Any]) -> bytes:
+    return (json.dumps(card, indent=2, allow_nan=True) + "\n").encode()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        message = f"{path} cannot be read: {problem.strerror}"
+        raise RunFolderError(message) from problem
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    text = _read(folder / "SHA256SUMS").decode(errors="replace")
+    pairs = [line.split(maxsplit=1) for line in text.splitlines()]
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def _parse_card(folder: Path, content: bytes) -> dict[str, Any]:
+    try:
+        card = json.loads(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
+        message = f"{folder / 'card.json'} is not JSON: {problem}"
+        raise RunFolderError(message) from problem
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else type(card).__name__
+        message = f"{folder / 'card.json'} has format {found!r}; this version reads format {FORMAT}"
+        raise RunFolderError(message)
+    return card
+
+
+def _why_unfinished(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"there is no run folder {folder}"
+    if (folder / "checkpoint.safetensors").exists():
+        return f"{folder} holds an unfinished training; run the same `attractor identify` again to resume it"
+    return f"{folder} is not a run folder of Attractor: SHA256SUMS is missing"

@@ -1,0 +1,8 @@
+"""Training: one loop, windows, optimiser, checkpoints, guard against values that are not finite."""
+
+from .settings import TrainingSettings
+from .task import Task
+from .trainer import Diary, Trained, train
+from .windows import Batch, Windows
+
+__all__ = ["Batch", "Diary", "Task", "Trained", "TrainingSettings", "Windows", "train"]

@@ -1,0 +1,92 @@
+"""Checkpoints: a pytree and a few facts in one safetensors file, whole or not there at all."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from ..errors import RunFolderError
+from ..files import write_atomically
+
+Tree = TypeVar("Tree")
+
+
+def to_arrays(tree: Any) -> dict[str, np.ndarray]:
+    """The array leaves of a pytree by their path."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): _plain(leaf) for path, leaf in leaves}
+
+
+def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tree:
+    """`like` with its array leaves replaced.
+
+    Raises:
+        RunFolderError: names, shapes or types differ from those of `like`.
+    """
+    template = eqx.filter(like, eqx.is_array)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+    if set(names) != set(arrays):
+        odd = sorted(set(names) ^ set(arrays))
+        message = f"{where} does not fit this model: {', '.join(odd[:5])} missing or not known"
+        raise RunFolderError(message)
+    new = [_restore(name, leaf, arrays[name], where) for name, (_, leaf) in zip(names, leaves, strict=True)]
+    return eqx.combine(jax.tree.unflatten(structure, new), like)
+
+
+def save_checkpoint(path: Path, tree: Any, facts: Mapping[str, Any]) -> None:
+    """Write the arrays of `tree` and `facts` (plain JSON values)."""
+    arrays = to_arrays(tree)
+    metadata = {"facts": json.dumps(facts), "sha256": _digest(arrays)}
+    write_atomically(path, safetensors.numpy.save(arrays, metadata))
+
+
+def load_checkpoint(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
+    """The tree and the facts of a checkpoint.
+
+    Raises:
+        RunFolderError: the file is damaged or belongs to another model.
+    """
+    remedy = f"{path} is damaged; delete it to start this training again"
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as problem:
+        raise RunFolderError(remedy) from problem
+    if metadata.get("sha256") != _digest(arrays):
+        raise RunFolderError(remedy)
+    return from_arrays(like, arrays, str(path)), json.loads(metadata["facts"])
+
+
+def _plain(leaf: jax.Array) -> np.ndarray:
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.ascontiguousarray(leaf)
+
+
+def _restore(name: str, leaf: jax.Array, value: np.ndarray, where: str) -> jax.Array:
+    plain = _plain(leaf)
+    if plain.shape != value.shape or plain.dtype != value.dtype:
+        message = (
+            f"{where}: {name} is {value.dtype}{list(value.shape)}, expected {plain.dtype}{list(plain.shape)}"
+        )
+        raise RunFolderError(message)
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jax.numpy.asarray(value))
+    return jax.numpy.asarray(value)
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()

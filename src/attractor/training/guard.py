@@ -1,0 +1,42 @@
+"""Name what went wrong when a value is not finite."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from ..errors import DivergedError
+from .task import Model, Task
+
+
+def diagnose(task: Task, model: Model, key: PRNGKeyArray, step: int) -> DivergedError:
+    """The error that names step, tensor and example of a step whose loss or gradient is not finite.
+
+    Args:
+        task: the task.
+        model: the weights before the step.
+        key: the key that draws the batch of the step.
+        step: its number.
+    """
+    losses = np.asarray(eqx.filter_jit(lambda model: task.losses(model, key))(model))
+    gradients = eqx.filter_jit(eqx.filter_jacrev(lambda model: task.losses(model, key)))(model)
+    broken = {name: ~_finite_rows(leaf, len(losses)) for name, leaf in _named(gradients)}
+    suspects = ~np.isfinite(losses) | np.any([*broken.values(), np.zeros(len(losses), bool)], axis=0)
+    tensors = [name for name, rows in broken.items() if rows.any()] or ["the loss"]
+    example = int(np.argmax(suspects)) if suspects.any() else 0
+    message = (
+        f"step {step}: the gradient of {', '.join(tensors[:3])} is not finite, first for example {example} "
+        f"of the batch ({task.describe(key, example)}), whose loss is {losses[example]:.3g}. Look at the data "
+        "there; if they are fine, lower the learning rate"
+    )
+    return DivergedError(message)
+
+
+def _named(tree: Model) -> list[tuple[str, jax.Array]]:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_inexact_array))
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
+
+
+def _finite_rows(leaf: jax.Array, rows: int) -> np.ndarray:
+    return np.asarray(jnp.isfinite(leaf).reshape(rows, -1).all(axis=1))

@@ -1,0 +1,46 @@
+"""How long and how fast to train."""
+
+from dataclasses import dataclass, fields
+
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of the trainer; they hold for every task.
+
+    Args:
+        steps: updates of the weights.
+        batch_size: examples a step.
+        learning_rate: peak of the schedule (linear warm-up, then cosine).
+        warmup: share of the steps that the learning rate needs to reach its peak.
+        final_rate: last learning rate, as a share of the peak.
+        clip_norm: gradients are scaled down to this norm.
+        validate_every: steps between two validations; each writes a checkpoint.
+        patience: validations without improvement after which a member stops; None never stops early.
+        seeds: members trained side by side, each from its own seed.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    steps: int = 4000
+    batch_size: int = 32
+    learning_rate: float = 1e-2
+    warmup: float = 0.05
+    final_rate: float = 1e-3
+    clip_norm: float = 1.0
+    validate_every: int = 200
+    patience: int | None = None
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                message = f"{field.name}={value}: expected a positive number"
+                raise ConfigError(message)
+        for name in ("warmup", "final_rate"):
+            if getattr(self, name) > 1:
+                message = f"{name}={getattr(self, name)}: expected a share between 0 and 1"
+                raise ConfigError(message)

@@ -1,0 +1,28 @@
+"""What the trainer needs to know about a task."""
+
+from typing import Any, Protocol
+
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Model = Any
+"""An Equinox module: arrays are trained, the rest is structure."""
+
+
+class Task(Protocol):
+    """A learning problem. An Equinox module whose arrays are the data, so that they are never compiled in."""
+
+    def initial(self, key: PRNGKeyArray) -> Model:
+        """A fresh model."""
+        ...
+
+    def losses(self, model: Model, key: PRNGKeyArray) -> Float[Array, " batch"]:
+        """The loss of every example of the batch that `key` draws."""
+        ...
+
+    def validation(self, model: Model) -> Float[Array, ""]:
+        """The figure by which the best weights are chosen: lower is better."""
+        ...
+
+    def describe(self, key: PRNGKeyArray, example: int) -> str:
+        """Where an example of the batch of `key` comes from, in the user's terms."""
+        ...

@@ -1,0 +1,303 @@
+"""The trainer: one loop for every task, with members side by side and checkpoints that resume bit for bit."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ..errors import DivergedError, RunFolderError
+from ..files import write_atomically
+from ..progress import Reporter, SilentReporter
+from ..runs import append_log, read_log
+from .checkpoint import load_checkpoint, save_checkpoint
+from .guard import diagnose
+from .optimiser import make_optimiser
+from .settings import TrainingSettings
+from .task import Model, Task
+
+NEVER = -1
+
+
+class Member(eqx.Module):
+    """All that one training carries from step to step."""
+
+    model: Model
+    optimiser: optax.OptState
+    key: PRNGKeyArray
+    step: Int[Array, ""]
+    loss: Float[Array, ""]
+    score: Float[Array, ""]
+    best: Model
+    best_score: Float[Array, ""]
+    best_step: Int[Array, ""]
+    failed: Int[Array, ""]
+    stopped: Bool[Array, ""]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves.
+
+    Args:
+        models: the best weights of every member, stacked on a leading axis.
+        scores: their validation figures, shape (members,); inf for a member that diverged at once.
+        steps: the step each was found at, shape (members,).
+        history: one entry a validation: step, seconds, loss and validation of each member.
+        seconds: time spent, interruptions not counted.
+        warnings: members that diverged, and how.
+    """
+
+    models: Model
+    scores: np.ndarray
+    steps: np.ndarray
+    history: list[dict[str, Any]]
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> int:
+        """The member with the lowest validation figure."""
+        return int(np.argmin(self.scores))
+
+    def model(self, member: int | None = None) -> Model:
+        """The weights of one member, the chosen one by default."""
+        index = self.chosen if member is None else member
+        return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, self.models)
+
+
+@dataclass(frozen=True)
+class Diary:
+    """Where a training writes: a folder with a log and a checkpoint, or nowhere.
+
+    Args:
+        folder: the run folder; None keeps everything in memory.
+        fingerprint: identifies data, model and settings; a checkpoint of another one is refused.
+        reporter: hears about progress.
+    """
+
+    folder: Path | None = None
+    fingerprint: str = ""
+    reporter: Reporter = field(default_factory=SilentReporter)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint file."""
+        return self.folder / "checkpoint.safetensors" if self.folder else None
+
+    @property
+    def log(self) -> Path | None:
+        """The log file."""
+        return self.folder / "log.jsonl" if self.folder else None
+
+
+def train(task: Task, settings: TrainingSettings, seed: int = 0, diary: Diary | None = None) -> Trained:
+    """Train `settings.seeds` members of a task and keep the best weights of each by validation.
+
+    Members differ in their keys only, run under one `vmap`, and never look at one another. Every
+    `validate_every` steps they are validated, a line is logged and a checkpoint written; a killed training
+    that is called again with the same arguments goes on from there and ends in the same bits.
+
+    Args:
+        task: what is learned.
+        settings: how long and how fast.
+        seed: the keys of all members follow from it.
+        diary: where to write and report.
+
+    Raises:
+        DivergedError: all members met a value that is not finite; the message names step, tensor and example.
+        RunFolderError: the folder holds a checkpoint of another training.
+        StorageError: a checkpoint cannot be written; the previous one stays.
+    """
+    diary = diary or Diary()
+    members, history, spent = _resume(_fresh(task, settings, seed), diary)
+    start = time.monotonic() - spent
+    try:
+        while not bool(members.stopped.all()):
+            members = _advance(task, settings, members)
+            entry = _entry(members, time.monotonic() - start)
+            history.append(entry)
+            _write(diary, members, history, entry)
+            diary.reporter.update(entry["step"], settings.steps, _message(members))
+    finally:
+        diary.reporter.close()
+    return _result(task, members, history, entry_seconds(history))
+
+
+def entry_seconds(history: list[dict[str, Any]]) -> float:
+    """Training time so far."""
+    return history[-1]["seconds"] if history else 0.0
+
+
+def _fresh(task: Task, settings: TrainingSettings, seed: int) -> Member:
+    optimiser = make_optimiser(settings)
+
+    @eqx.filter_jit
+    @eqx.filter_vmap
+    def start(key: PRNGKeyArray) -> Member:
+        model_key, batch_key = jax.random.split(key)
+        model = task.initial(model_key)
+        zero = jnp.zeros((), jnp.int32)
+        return Member(
+            model=model,
+            optimiser=optimiser.init(eqx.filter(model, eqx.is_inexact_array)),
+            key=batch_key,
+            step=zero,
+            loss=jnp.array(jnp.inf, jnp.float32),
+            score=jnp.array(jnp.inf, jnp.float32),
+            best=model,
+            best_score=jnp.array(jnp.inf, jnp.float32),
+            best_step=zero,
+            failed=jnp.array(NEVER, jnp.int32),
+            stopped=jnp.zeros((), bool),
+        )
+
+    return start(jax.random.split(jax.random.key(seed), settings.seeds))
+
+
+@eqx.filter_jit(donate="all-except-first")
+def _advance(task: Task, settings: TrainingSettings, members: Member) -> Member:
+    """All members up to the next validation."""
+    optimiser = make_optimiser(settings)
+
+    def one(member: Member) -> Member:
+        arrays, static = eqx.partition(member, eqx.is_array)
+
+        def body(arrays: Member, _: None) -> tuple[Member, None]:
+            stepped = _step(task, optimiser, eqx.combine(arrays, static), settings)
+            return eqx.filter(stepped, eqx.is_array), None
+
+        arrays, _ = jax.lax.scan(body, arrays, None, length=settings.validate_every)
+        return _validate(task, eqx.combine(arrays, static), settings)
+
+    return eqx.filter_vmap(one)(members)
+
+
+def _step(
+    task: Task, optimiser: optax.GradientTransformation, member: Member, settings: TrainingSettings
+) -> Member:
+    """One update, unless the member has stopped or the update would not be finite."""
+    batch_key = jax.random.fold_in(member.key, member.step)
+
+    @eqx.filter_value_and_grad
+    def mean_loss(model: Model) -> Float[Array, ""]:
+        return jnp.mean(task.losses(model, batch_key))
+
+    loss, gradient = mean_loss(member.model)
+    trained = eqx.filter(member.model, eqx.is_inexact_array)
+    updates, state = optimiser.update(gradient, member.optimiser, trained)
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradient))
+    active = ~member.stopped & (member.step < settings.steps)
+    go = active & finite
+    return Member(
+        model=_choose(go, eqx.apply_updates(member.model, updates), member.model),
+        optimiser=_choose(go, state, member.optimiser),
+        key=member.key,
+        step=member.step + go,
+        loss=jnp.where(go, loss, member.loss),
+        score=member.score,
+        best=member.best,
+        best_score=member.best_score,
+        best_step=member.best_step,
+        failed=jnp.where(active & ~finite, member.step, member.failed),
+        stopped=member.stopped | (active & ~finite),
+    )
+
+
+def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
+    score = jnp.where(member.stopped, jnp.inf, task.validation(member.model))
+    score = jnp.where(jnp.isfinite(score), score, jnp.inf)
+    better = score < member.best_score
+    best_step = jnp.where(better, member.step, member.best_step)
+    stopped = member.stopped | (member.step >= settings.steps)
+    if settings.patience is not None:
+        stopped |= member.step - best_step >= settings.patience * settings.validate_every
+    return eqx.tree_at(
+        lambda m: (m.score, m.best, m.best_score, m.best_step, m.stopped),
+        member,
+        (
+            jnp.where(member.stopped, member.score, score),
+            _choose(better, member.model, member.best),
+            jnp.where(better, score, member.best_score),
+            best_step,
+            stopped,
+        ),
+    )
+
+
+def _choose(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
+    def pick(one: Any, two: Any) -> Any:
+        return jnp.where(condition, one, two) if eqx.is_array(one) else one
+
+    return jax.tree.map(pick, yes, no)
+
+
+def _entry(members: Member, seconds: float) -> dict[str, Any]:
+    return {
+        "step": int(members.step.max()),
+        "seconds": round(seconds, 3),
+        "loss": [float(value) for value in members.loss],
+        "validation": [float(value) for value in members.score],
+    }
+
+
+def _message(members: Member) -> str:
+    return f"loss {float(jnp.nanmin(members.loss)):.2e}, validation {float(members.best_score.min()):.4f}"
+
+
+def _resume(members: Member, diary: Diary) -> tuple[Member, list[dict[str, Any]], float]:
+    if diary.checkpoint is None or diary.log is None:
+        return members, [], 0.0
+    if not diary.checkpoint.exists():
+        diary.log.unlink(missing_ok=True)
+        return members, [], 0.0
+    members, facts = load_checkpoint(diary.checkpoint, members)
+    if facts["fingerprint"] != diary.fingerprint:
+        message = (
+            f"{diary.checkpoint} belongs to a training with other data, model or settings; run that one "
+            "again, delete the file, or choose another folder"
+        )
+        raise RunFolderError(message)
+    history = read_log(diary.log)[: facts["entries"]]
+    lines = "".join(json.dumps(entry) + "\n" for entry in history)
+    write_atomically(diary.log, lines.encode())  # drops what was logged after the checkpoint
+    return members, history, entry_seconds(history)
+
+
+def _write(diary: Diary, members: Member, history: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+    if diary.checkpoint is None or diary.log is None:
+        return
+    append_log(diary.log, entry)
+    facts = {"fingerprint": diary.fingerprint, "entries": len(history)}
+    save_checkpoint(diary.checkpoint, members, facts)
+
+
+def _result(task: Task, members: Member, history: list[dict[str, Any]], seconds: float) -> Trained:
+    scores = np.asarray(members.best_score, float)
+    failed = [index for index, step in enumerate(np.asarray(members.failed)) if step != NEVER]
+    problems = [_failure(task, members, index) for index in failed]
+    if not np.isfinite(scores).any():
+        raise problems[0] if problems else _never_finite(members)
+    warnings = tuple(f"member {index}: {problem}" for index, problem in zip(failed, problems, strict=True))
+    return Trained(members.best, scores, np.asarray(members.best_step), history, seconds, warnings)
+
+
+def _failure(task: Task, members: Member, index: int) -> DivergedError:
+    member = jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
+    step = int(member.failed)
+    return diagnose(task, member.model, jax.random.fold_in(member.key, step), step)
+
+
+def _never_finite(members: Member) -> DivergedError:
+    message = (
+        f"after {int(members.step.max())} steps the validation figure was never finite, although every loss "
+        "was; look for NaN or very large values in the validation data"
+    )
+    return DivergedError(message)

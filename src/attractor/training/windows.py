@@ -1,0 +1,81 @@
+"""Random windows of long recordings."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ..errors import InputDataError
+
+
+class Batch(eqx.Module):
+    """Windows of a batch: signals of shape (batch, window, channels) and which rows are valid."""
+
+    inputs: Float[Array, "batch window inputs"]
+    outputs: Float[Array, "batch window outputs"]
+    valid: Bool[Array, "batch window"]
+
+
+class Windows(eqx.Module):
+    """Windows drawn uniformly over all places where one fits.
+
+    Recordings stand end to end; an experiment is therefore chosen with probability proportional to its
+    length minus the window. A recording shorter than the window gives one window, padded and marked.
+
+    Args:
+        inputs: recordings of the inputs, each (time, inputs).
+        outputs: recordings of the outputs, each (time, outputs), of the same lengths.
+        length: rows of a window.
+
+    Raises:
+        InputDataError: no recording, or one without rows.
+    """
+
+    _inputs: Float[Array, "rows inputs"]
+    _outputs: Float[Array, "rows outputs"]
+    _starts: Int[Array, " starts"]
+    _ends: Int[Array, " starts"]
+    length: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        inputs: Sequence[Float[np.ndarray, "time inputs"]],
+        outputs: Sequence[Float[np.ndarray, "time outputs"]],
+        length: int,
+    ) -> None:
+        lengths = np.array([len(one) for one in inputs])
+        if len(lengths) == 0 or lengths.min() == 0:
+            message = "training needs at least one recording, and every recording at least one row"
+            raise InputDataError(message)
+        firsts = np.cumsum(lengths) - lengths
+        places = [
+            np.arange(first, first + max(size - length, 0) + 1)
+            for first, size in zip(firsts, lengths, strict=True)
+        ]
+        ends = [np.full(len(p), f + n) for p, f, n in zip(places, firsts, lengths, strict=True)]
+        self._starts = jnp.asarray(np.concatenate(places), jnp.int32)
+        self._ends = jnp.asarray(np.concatenate(ends), jnp.int32)
+        self._inputs, self._outputs = _joined(inputs, length), _joined(outputs, length)
+        self.length = length
+
+    def draw(self, key: PRNGKeyArray, size: int) -> Batch:
+        """A batch of `size` windows."""
+        places = self.places(key, size)
+        rows = self._starts[places][:, None] + jnp.arange(self.length)
+        return Batch(self._inputs[rows], self._outputs[rows], rows < self._ends[places][:, None])
+
+    def places(self, key: PRNGKeyArray, size: int) -> Int[Array, " size"]:
+        """Which of the possible windows a key draws."""
+        return jax.random.randint(key, (size,), 0, len(self._starts))
+
+    def first_row(self, key: PRNGKeyArray, size: int, example: int) -> int:
+        """Row of the joined recordings at which an example of a batch starts."""
+        return int(self._starts[self.places(key, size)[example]])
+
+
+def _joined(recordings: Sequence[np.ndarray], padding: int) -> Float[Array, "rows channels"]:
+    whole = np.concatenate([*recordings, np.zeros((padding, recordings[0].shape[1]))])
+    return jnp.asarray(whole, jnp.float32)
