@@ -90,8 +90,8 @@ def steady_state(
     with jax.enable_x64(True):
         applied = _row("inputs", inputs, plant.nominal_inputs)
         disturbing = _row("disturbances", disturbances, plant.nominal_disturbances)
-        state = plant.equilibrium(jnp.asarray(np.concatenate([applied, disturbing])))
-        return np.asarray(state), np.asarray(plant.measure(state))
+        state, outputs = _rest(plant, jnp.asarray(np.concatenate([applied, disturbing])))
+        return np.asarray(state), np.asarray(outputs)
 
 
 def simulate(
@@ -179,6 +179,12 @@ def advance(
     )
     after = solution.ys[0]  # pyright: ignore[reportOptionalSubscript]
     return jnp.where(solution.result == diffrax.RESULTS.successful, after, jnp.nan)
+
+
+@eqx.filter_jit
+def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array]:
+    state = plant.equilibrium(forcing)
+    return state, plant.measure(state)
 
 
 @eqx.filter_jit
