@@ -1,0 +1,28 @@
+"""Plants to practise on, signals to excite them, and figures to judge a model of them."""
+
+from .excitation import add_noise, binary, multilevel, record_experiments
+from .metrics import Metrics, evaluate, fit_percent, max_abs_error, nrmse, rmse
+from .plants import PLANTS, PHNeutralisation, Plant, QuadrupleTank, plant_by_name, simulate, steady_state
+from .residuals import ResidualAnalysis, analyse_residuals
+
+__all__ = [
+    "PLANTS",
+    "Metrics",
+    "PHNeutralisation",
+    "Plant",
+    "QuadrupleTank",
+    "ResidualAnalysis",
+    "add_noise",
+    "analyse_residuals",
+    "binary",
+    "evaluate",
+    "fit_percent",
+    "max_abs_error",
+    "multilevel",
+    "nrmse",
+    "plant_by_name",
+    "record_experiments",
+    "rmse",
+    "simulate",
+    "steady_state",
+]

@@ -1,0 +1,44 @@
+"""Simulated plants: each is a few documented functions of physical quantities, run by `simulate`."""
+
+from collections.abc import Callable
+
+from attractor.errors import ConfigError
+
+from .ph import PHNeutralisation, charge_balance, ph_of
+from .plant import Plant, advance, simulate, steady_state
+from .quadruple_tank import QuadrupleTank, nonminimum_phase_tank, pilot_plant_tank
+
+PLANTS: dict[str, Callable[[], Plant]] = {
+    "ph": PHNeutralisation,
+    "quadruple-tank": QuadrupleTank,
+    "quadruple-tank-nonminimum-phase": nonminimum_phase_tank,
+    "quadruple-tank-pilot": pilot_plant_tank,
+}
+
+
+def plant_by_name(name: str) -> Plant:
+    """The plant that the command line calls `name`.
+
+    Raises:
+        ConfigError: if there is none; the message lists those that exist.
+    """
+    if name not in PLANTS:
+        message = f"There is no plant {name!r}. Known plants: {', '.join(PLANTS)}."
+        raise ConfigError(message)
+    return PLANTS[name]()
+
+
+__all__ = [
+    "PLANTS",
+    "PHNeutralisation",
+    "Plant",
+    "QuadrupleTank",
+    "advance",
+    "charge_balance",
+    "nonminimum_phase_tank",
+    "ph_of",
+    "pilot_plant_tank",
+    "plant_by_name",
+    "simulate",
+    "steady_state",
+]

@@ -1,0 +1,231 @@
+"""What every simulated plant offers, and how any of them is run over a sequence of inputs."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from attractor.data.record import Signal
+from attractor.errors import InputDataError, ShapeError
+
+_RELATIVE_TOLERANCE = 1e-9
+_MAX_STEPS = 4096
+
+
+class Plant(eqx.Module):
+    r"""A process in continuous time that is driven by inputs and disturbances.
+
+    $$\dot x(t) = f(t, x(t), [u; d]), \qquad y(t) = g(x(t))$$
+
+    with the state $x$ (states,), the manipulated inputs $u$ (inputs,), the disturbances $d$
+    (disturbances,) and the outputs $y$ (outputs,), all in the plant's engineering units. $[u; d]$ is
+    called the forcing. A subclass gives the abstract attributes and the four methods; `simulate` does the
+    rest.
+
+    Attributes:
+        inputs: the signals an engineer may move.
+        outputs: the signals a sensor measures.
+        disturbances: what nature moves, possibly nothing.
+        input_low: lower end of the working range of every input.
+        input_high: upper end of it.
+        nominal_disturbances: the disturbances of an ordinary day.
+        nominal_inputs: the inputs of the published operating point.
+        sampling_time: usual time between two samples, s.
+        settling_time: roughly how long a step response takes, s; excitation is planned with it.
+        state_scale: typical size of every state; the integrator's absolute tolerance follows it.
+        measurement_noise: usual standard deviation of the noise on every output.
+    """
+
+    inputs: eqx.AbstractVar[tuple[Signal, ...]]
+    outputs: eqx.AbstractVar[tuple[Signal, ...]]
+    disturbances: eqx.AbstractVar[tuple[Signal, ...]]
+    input_low: eqx.AbstractVar[tuple[float, ...]]
+    input_high: eqx.AbstractVar[tuple[float, ...]]
+    nominal_inputs: eqx.AbstractVar[tuple[float, ...]]
+    nominal_disturbances: eqx.AbstractVar[tuple[float, ...]]
+    sampling_time: eqx.AbstractVar[float]
+    settling_time: eqx.AbstractVar[float]
+    state_scale: eqx.AbstractVar[tuple[float, ...]]
+    measurement_noise: eqx.AbstractVar[tuple[float, ...]]
+
+    @abstractmethod
+    def vector_field(
+        self, time: ArrayLike, state: Float[Array, " states"], forcing: Float[Array, " forcing"]
+    ) -> Float[Array, " states"]:
+        """The time derivative of the state, unit of the state per second."""
+
+    @abstractmethod
+    def measure(self, state: Float[Array, " states"]) -> Float[Array, " outputs"]:
+        """The outputs that noise-free sensors would show in this state."""
+
+    @abstractmethod
+    def equilibrium(self, forcing: Float[Array, " forcing"]) -> Float[Array, " states"]:
+        """The state in which the plant rests under a constant forcing."""
+
+
+def steady_state(
+    plant: Plant,
+    inputs: Sequence[float | int] | None = None,
+    disturbances: Sequence[float | int] | None = None,
+) -> tuple[Float[np.ndarray, " states"], Float[np.ndarray, " outputs"]]:
+    """The state in which a plant rests under constant inputs, and what its sensors show there.
+
+    Args:
+        plant: the process.
+        inputs: one value per input; the published operating point by default.
+        disturbances: one value per disturbance; the nominal ones by default.
+
+    Returns:
+        State (states,) and outputs (outputs,), float64.
+
+    Raises:
+        ShapeError: if the number of values is not the number of signals.
+    """
+    with jax.enable_x64(True):
+        applied = _row("inputs", inputs, plant.nominal_inputs)
+        disturbing = _row("disturbances", disturbances, plant.nominal_disturbances)
+        state, outputs = _rest(plant, jnp.asarray(np.concatenate([applied, disturbing])))
+        return np.asarray(state), np.asarray(outputs)
+
+
+def simulate(
+    plant: Plant,
+    inputs: Float[np.ndarray, "time inputs"],
+    sampling_time: float | None = None,
+    *,
+    state: Float[np.ndarray, " states"] | None = None,
+    disturbances: Float[np.ndarray, "rows disturbances"] | None = None,
+) -> tuple[Float[np.ndarray, "time states"], Float[np.ndarray, "time outputs"]]:
+    """Run a plant in float64; every input is held constant from one sample to the next.
+
+    Row k of the result is the plant at time k Ts, that is before input k has had any effect; row 0 is
+    the initial state. The ordinary differential equation is solved by Tsitouras' 5(4) method with step
+    size control at a relative tolerance of 1e-9 (Tsitouras 2011, through Diffrax), one solve per sample,
+    so that no step crosses a jump of the input.
+
+    Args:
+        plant: the process.
+        inputs: one row per sample, engineering units.
+        sampling_time: time between two samples, s; the plant's usual one by default.
+        state: where to start; by default the equilibrium of the first row of `disturbances` and the
+            plant's nominal inputs.
+        disturbances: one row per sample; the nominal values throughout by default.
+
+    Returns:
+        States (time, states) and noise-free outputs (time, outputs), float64.
+
+    Raises:
+        InputDataError: if a value is not finite, the sampling time is not positive, or the solver fails.
+        ShapeError: if an array does not have one column per signal.
+    """
+    interval = plant.sampling_time if sampling_time is None else sampling_time
+    if not interval > 0:
+        message = f"sampling_time is {interval}; give a positive number of seconds."
+        raise InputDataError(message)
+    forcing = _forcing(plant, inputs, disturbances)
+    if state is None:
+        state, _ = steady_state(plant, disturbances=tuple(forcing[0, len(plant.inputs) :]))
+    with jax.enable_x64(True):
+        start = jnp.asarray(np.asarray(state, float))
+        states, outputs = _run(plant, start, jnp.asarray(forcing), jnp.asarray(float(interval)))
+        states, outputs = np.asarray(states), np.asarray(outputs)
+    if not np.isfinite(states).all():
+        row = int(np.flatnonzero(~np.isfinite(states).all(axis=1))[0])
+        message = (
+            f"The solver failed at row {row}; the inputs {forcing[row - 1]} lead the plant nowhere real."
+        )
+        raise InputDataError(message)
+    return states, outputs
+
+
+def advance(
+    plant: Plant,
+    state: Float[Array, " states"],
+    forcing: Float[Array, " forcing"],
+    interval: Float[Array, ""],
+) -> Float[Array, " states"]:
+    """The state after `interval` seconds of constant forcing: one sample of `simulate`, traceable by JAX.
+
+    Call it inside `jax.enable_x64(True)`; in float32 the tolerance of 1e-9 cannot be met.
+
+    Args:
+        plant: the process.
+        state: where it is.
+        forcing: inputs followed by disturbances.
+        interval: how long, s.
+
+    Returns:
+        The new state; NaN where the solver needed more than 4096 steps.
+    """
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(plant.vector_field),
+        diffrax.Tsit5(),
+        t0=0.0,
+        t1=interval,
+        dt0=None,
+        y0=state,
+        args=forcing,
+        stepsize_controller=diffrax.PIDController(
+            rtol=_RELATIVE_TOLERANCE, atol=_RELATIVE_TOLERANCE * jnp.asarray(plant.state_scale)
+        ),
+        max_steps=_MAX_STEPS,
+        throw=False,
+    )
+    after = solution.ys[0]  # pyright: ignore[reportOptionalSubscript]
+    return jnp.where(solution.result == diffrax.RESULTS.successful, after, jnp.nan)
+
+
+@eqx.filter_jit
+def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array]:
+    state = plant.equilibrium(forcing)
+    return state, plant.measure(state)
+
+
+@eqx.filter_jit
+def _run(
+    plant: Plant, start: Float[Array, " states"], forcing: Float[Array, "time forcing"], interval: Array
+) -> tuple[Float[Array, "time states"], Float[Array, "time outputs"]]:
+    def sample(state: Array, row: Array) -> tuple[Array, Array]:
+        return advance(plant, state, row, interval), state
+
+    _, states = jax.lax.scan(sample, start, forcing)
+    return states, jax.vmap(plant.measure)(states)
+
+
+def _forcing(
+    plant: Plant, inputs: np.ndarray, disturbances: np.ndarray | None
+) -> Float[np.ndarray, "time forcing"]:
+    """Inputs and disturbances side by side, checked."""
+    inputs = np.asarray(inputs, float)
+    if disturbances is None:
+        disturbances = np.tile(np.asarray(plant.nominal_disturbances, float), (len(inputs), 1))
+    for name, array, signals in (
+        ("inputs", inputs, plant.inputs),
+        ("disturbances", np.asarray(disturbances, float), plant.disturbances),
+    ):
+        expected = (len(inputs), len(signals))
+        if array.shape != expected or not len(array):
+            wanted = ", ".join(signal.name for signal in signals)
+            message = (
+                f"{name} has shape {array.shape}; expected (time, {len(signals)}): one column for {wanted}."
+            )
+            raise ShapeError(message)
+        if not np.isfinite(array).all():
+            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            message = f"{name} has a value that is not finite in row {row}: {array[row]}. Remove or fill it."
+            raise InputDataError(message)
+    return np.concatenate([inputs, disturbances], axis=1)
+
+
+def _row(name: str, given: Sequence[float | int] | None, default: tuple[float, ...]) -> np.ndarray:
+    values = np.asarray(default if given is None else given, float)
+    if values.shape != (len(default),):
+        message = f"{name} has shape {values.shape}; expected {len(default)} values."
+        raise ShapeError(message)
+    return values
