@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import StorageError
+from attractor.errors import StorageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:

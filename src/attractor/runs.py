@@ -27,8 +27,8 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from .errors import RunFolderError, StorageError
-from .files import make_folder, remove_strays, storage_error, write_atomically
+from attractor.errors import RunFolderError, StorageError
+from attractor.files import make_folder, remove_strays, storage_error, write_atomically
 
 FORMAT = 1
 _HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json")

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import UnsupportedError
+from attractor.errors import UnsupportedError
 
 State = Any
 """Any pytree of arrays."""

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import ConfigError
+from attractor.errors import ConfigError
+
 from .contract import Cell, weight_dtype
 
 EchoStateState = tuple[Float[Array, " hidden"], Float[Array, " inputs"]]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import ConfigError
+from attractor.errors import ConfigError
 
 
 def uniform_weight(

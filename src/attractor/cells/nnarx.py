@@ -4,7 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import ConfigError, ShapeError
+from attractor.errors import ConfigError, ShapeError
+
 from .contract import Cell, weight_dtype
 
 

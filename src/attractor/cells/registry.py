@@ -4,7 +4,8 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
-from ..errors import ConfigError
+from attractor.errors import ConfigError
+
 from .elman import Elman
 from .esn import EchoState
 from .gru import GRU, ResetAfterGRU

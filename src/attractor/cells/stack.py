@@ -7,7 +7,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..errors import ShapeError
+from attractor.errors import ShapeError
+
 from .contract import Cell, State, exposed, exposed_size, initial_state
 
 

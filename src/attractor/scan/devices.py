@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from ..errors import ShapeError
+from attractor.errors import ShapeError
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """`loss(model, batch)`, the mean over the leading axis of the leaves of `batch`."""

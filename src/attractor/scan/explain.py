@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..cells import State, initial_state
+from attractor.cells import State, initial_state
+
 from .devices import needs_collectives
 from .memory import Strategy, strategy
 from .split import AHEAD, ONCE, STEP, WORTH_HOISTING

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from ..errors import ConfigError, UnsupportedError
+from attractor.errors import ConfigError, UnsupportedError
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..cells import State, initial_state
-from ..errors import ShapeError
+from attractor.cells import State, initial_state
+from attractor.errors import ShapeError
+
 from .memory import Strategy, strategy
 from .split import SplitStep, split_step
 

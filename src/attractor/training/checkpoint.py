@@ -12,8 +12,8 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from ..errors import RunFolderError
-from ..files import write_atomically
+from attractor.errors import RunFolderError
+from attractor.files import write_atomically
 
 Tree = TypeVar("Tree")
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from ..errors import DivergedError
+from attractor.errors import DivergedError
+
 from .task import Model, Task
 
 
@@ -27,8 +28,8 @@ def diagnose(task: Task, model: Model, key: PRNGKeyArray, step: int) -> Diverged
     example = int(np.argmax(suspects)) if suspects.any() else 0
     message = (
         f"step {step}: the gradient of {', '.join(tensors[:3])} is not finite, first for example {example} "
-        f"of the batch ({task.describe(key, example)}), whose loss is {losses[example]:.3g}. Look at the data "
-        "there; if they are fine, lower the learning rate"
+        f"of the batch ({task.describe(key, example)}), whose loss is {losses[example]:.3g}. Look at "
+        "the data there; if they are fine, lower the learning rate"
     )
     return DivergedError(message)
 

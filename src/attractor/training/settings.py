@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from ..errors import ConfigError
+from attractor.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..errors import DivergedError, RunFolderError
-from ..files import write_atomically
-from ..progress import Reporter, SilentReporter
-from ..runs import append_log, read_log
+from attractor.errors import DivergedError, RunFolderError
+from attractor.files import write_atomically
+from attractor.progress import Reporter, SilentReporter
+from attractor.runs import append_log, read_log
+
 from .checkpoint import load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser

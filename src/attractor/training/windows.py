@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..errors import InputDataError
+from attractor.errors import InputDataError
 
 
 class Batch(eqx.Module):

@@ -1,5 +1,8 @@
 """A plant model: a cell, a read-out and, if wanted, an encoder of the initial state."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import equinox as eqx
@@ -8,8 +11,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from ...cells import State, exposed, exposed_size, initial_state
-from ...scan import unroll
+from attractor.cells import Stack, State, exposed, exposed_size, initial_state
+from attractor.scan import unroll
 
 
 class Encoder(eqx.Module):
@@ -90,16 +93,49 @@ class PlantNetwork(eqx.Module):
         return restore(self.encoder(inputs[-past:], outputs[-past:]))
 
 
-def make_network(
-    cell: Any, outputs: int, *, past: int, encode: bool, feedthrough: bool, key: PRNGKeyArray
-) -> PlantNetwork:
-    """A network around a cell, with a read-out and an encoder of `past` samples where they are needed."""
-    readout_key, encoder_key = jax.random.split(key)
-    readout = None
-    if getattr(cell, "output_size", None) != outputs:
-        readout = eqx.nn.Linear(exposed_size(cell), outputs, key=readout_key)
-    encoder = None
-    if encode and not hasattr(cell, "measured_state"):
-        size = len(ravel_pytree(initial_state(cell))[0])
-        encoder = Encoder(past, cell.input_size + outputs, size, key=encoder_key)
-    return PlantNetwork(cell, readout, encoder, feedthrough)
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Everything that decides the structure of a network; calling it with a key builds one.
+
+    Args:
+        cell: `cell(input_size, hidden_size, *, key)` builds a cell.
+        hidden_size: units a layer.
+        layers: cells in the stack.
+        inputs: number of inputs.
+        outputs: number of outputs.
+        past: measured samples the encoder looks at; 0 for no encoder.
+        feedthrough: whether u_k may act on y_k.
+    """
+
+    cell: Callable[..., Any]
+    hidden_size: int
+    layers: int
+    inputs: int
+    outputs: int
+    past: int
+    feedthrough: bool
+
+    def __call__(self, key: PRNGKeyArray) -> PlantNetwork:
+        """A fresh network."""
+        cell_key, readout_key, encoder_key = jax.random.split(key, 3)
+        cell = self._cells(cell_key)
+        readout = None
+        if not hasattr(cell, "output_size"):
+            readout = eqx.nn.Linear(exposed_size(cell), self.outputs, key=readout_key)
+        encoder = None
+        if self.past and not hasattr(cell, "measured_state"):
+            size = len(ravel_pytree(initial_state(cell))[0])
+            encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
+        return PlantNetwork(cell, readout, encoder, self.feedthrough)
+
+    def _cells(self, key: PRNGKeyArray) -> Any:
+        if self.layers == 1:
+            return self._one(self.inputs, key)
+        cells: list[Any] = []
+        for part in jax.random.split(key, self.layers):
+            cells.append(self._one(exposed_size(cells[-1]) if cells else self.inputs, part))
+        return Stack(tuple(cells))
+
+    def _one(self, inputs: int, key: PRNGKeyArray) -> Any:
+        sized = {"output_size": self.outputs} if "output_size" in signature(self.cell).parameters else {}
+        return self.cell(inputs, self.hidden_size, key=key, **sized)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from ...training import Windows
+from attractor.training import Windows
+
 from .network import PlantNetwork
 
 

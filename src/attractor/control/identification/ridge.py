@@ -1,0 +1,67 @@
+"""Fit a read-out by ridge regression: all the training that an echo state network needs."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.cells import exposed
+from attractor.scan import unroll
+
+from .network import PlantNetwork
+from .task import IdentificationTask, Padded
+
+PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
+
+
+def fit_readout(
+    task: IdentificationTask, network: PlantNetwork, training: Padded
+) -> tuple[PlantNetwork, dict[float, float]]:
+    """The read-out C, c with the least |Y - C X - c|^2 + n p |C|^2, p chosen on the validation data.
+
+    The normal equations are solved in float64 on standardised features, so that p means the same for every
+    reservoir.
+
+    Args:
+        task: gives washout and validation.
+        network: its cell runs over the data; its read-out is replaced.
+        training: the training recordings.
+
+    Returns:
+        The network, and the validation figure of every penalty.
+    """
+    features, targets = _regression(network, training, task.washout)
+    centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
+    scaled, mean = (features - centre) / spread, targets.mean(axis=0)
+    gram, moment = scaled.T @ scaled / len(scaled), scaled.T @ (targets - mean) / len(scaled)
+    validate = eqx.filter_jit(task.validation)
+    candidates, scores = {}, {}
+    for penalty in PENALTIES:
+        weight = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).T / spread
+        candidates[penalty] = _with_readout(network, weight, mean - weight @ centre)
+        scores[penalty] = float(validate(candidates[penalty]))
+    best = min(scores, key=lambda penalty: scores[penalty] if np.isfinite(scores[penalty]) else np.inf)
+    return candidates[best], scores
+
+
+def _regression(network: PlantNetwork, data: Padded, washout: int) -> tuple[np.ndarray, np.ndarray]:
+    """Exposed states and targets of all valid rows after the washout, float64."""
+
+    @jax.jit
+    @jax.vmap
+    def run(inputs: Float[Array, "time inputs"]) -> Float[Array, "time exposed"]:
+        states = unroll(network.cell, inputs).states
+        return jax.vmap(lambda state: exposed(network.cell, state))(states)
+
+    states = np.asarray(run(data.inputs), np.float64)
+    if not network.feedthrough:
+        states = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
+    seen = np.asarray(data.valid).copy()
+    seen[:, : max(washout, 1)] = False
+    return states[seen], np.asarray(data.outputs, np.float64)[seen]
+
+
+def _with_readout(network: PlantNetwork, weight: np.ndarray, bias: np.ndarray) -> PlantNetwork:
+    replace = jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32)
+    return eqx.tree_at(lambda n: (n.readout.weight, n.readout.bias), network, replace)
