@@ -25,7 +25,9 @@ class Cell(eqx.Module):
 
     A subclass gives `input_size`, `hidden_size` and `__call__`; the state is then a vector of `hidden_size`
     zeros at the start, and all of it may be seen by a read-out. Override `initial_state` and `exposed` for
-    any other state.
+    any other state. Three facts are optional: `output_size` for a cell that exposes the outputs themselves,
+    `measured_state(inputs, outputs)` for a state that can be read off past samples, and `fixed = True` for a
+    reservoir that is never trained.
 
     Example:
         ```python

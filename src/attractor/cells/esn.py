@@ -1,5 +1,7 @@
 """Echo state network: a fixed random reservoir of which only the read-out is trained (Jaeger 2001)."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,7 @@ class EchoState(Cell):
         ConfigError: `norm`, `leak` or `density` outside its range.
     """
 
+    fixed: ClassVar[bool] = True
     reservoir: Float[Array, "hidden hidden"]
     input_weight: Float[Array, "hidden inputs"]
     bias: Float[Array, " hidden"]

@@ -1,5 +1,7 @@
 """Fit a read-out by ridge regression: all the training that an echo state network needs."""
 
+import time
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.scan import unroll
+from attractor.training import Trained
 
 from .network import PlantNetwork
 from .task import IdentificationTask, Padded
@@ -15,34 +18,46 @@ from .task import IdentificationTask, Padded
 PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
 
 
-def fit_readout(
-    task: IdentificationTask, network: PlantNetwork, training: Padded
-) -> tuple[PlantNetwork, dict[float, float]]:
-    """The read-out C, c with the least |Y - C X - c|^2 + n p |C|^2, p chosen on the validation data.
+def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: int) -> Trained:
+    """The read-outs C, c with the least |Y - C X - c|^2 + n p |C|^2, p chosen on the validation data.
 
     The normal equations are solved in float64 on standardised features, so that p means the same for every
     reservoir.
 
     Args:
-        task: gives washout and validation.
-        network: its cell runs over the data; its read-out is replaced.
+        task: gives fresh networks, washout and validation.
         training: the training recordings.
-
-    Returns:
-        The network, and the validation figure of every penalty.
+        seeds: reservoirs to try.
+        seed: draws them.
     """
-    features, targets = _regression(network, training, task.washout)
+    start = time.monotonic()
+    validate = eqx.filter_jit(task.validation)
+    results = []
+    for key in jax.random.split(jax.random.key(seed), seeds):
+        network = task.initial(key)
+        candidates = _path(network, *_regression(network, training, task.washout))
+        scores = [float(validate(candidate)) for candidate in candidates]
+        best = int(np.argmin(np.nan_to_num(scores, nan=np.inf)))
+        results.append((candidates[best], scores[best], PENALTIES[best]))
+    models, scores, penalties = zip(*results, strict=True)
+    stacked = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *models
+    )
+    seconds = time.monotonic() - start
+    history = [{"step": 1, "seconds": seconds, "validation": list(scores), "ridge": list(penalties)}]
+    return Trained(stacked, np.array(scores), np.ones(seeds, int), history, seconds)
+
+
+def _path(network: PlantNetwork, features: np.ndarray, targets: np.ndarray) -> list[PlantNetwork]:
+    """The network with the read-out of every penalty."""
     centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
     scaled, mean = (features - centre) / spread, targets.mean(axis=0)
     gram, moment = scaled.T @ scaled / len(scaled), scaled.T @ (targets - mean) / len(scaled)
-    validate = eqx.filter_jit(task.validation)
-    candidates, scores = {}, {}
+    networks = []
     for penalty in PENALTIES:
         weight = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).T / spread
-        candidates[penalty] = _with_readout(network, weight, mean - weight @ centre)
-        scores[penalty] = float(validate(candidates[penalty]))
-    best = min(scores, key=lambda penalty: scores[penalty] if np.isfinite(scores[penalty]) else np.inf)
-    return candidates[best], scores
+        networks.append(_with_readout(network, weight, mean - weight @ centre))
+    return networks
 
 
 def _regression(network: PlantNetwork, data: Padded, washout: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,12 @@
 """Identification as a task for the trainer: simulation error on windows, free run on validation data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.training import Windows
@@ -18,6 +20,20 @@ class Padded(eqx.Module):
     inputs: Float[Array, "experiments time inputs"]
     outputs: Float[Array, "experiments time outputs"]
     valid: Bool[Array, "experiments time"]
+
+
+def pad(
+    inputs: Sequence[Float[np.ndarray, "time inputs"]], outputs: Sequence[Float[np.ndarray, "time outputs"]]
+) -> Padded:
+    """Recordings side by side, in float32, padded with zeros to the longest."""
+    longest = max(len(one) for one in inputs)
+
+    def stack(recordings: Sequence[np.ndarray]) -> Array:
+        padded = [np.pad(one, ((0, longest - len(one)), (0, 0))) for one in recordings]
+        return jnp.asarray(np.stack(padded), jnp.float32)
+
+    valid = np.stack([np.arange(longest) < len(one) for one in inputs])
+    return Padded(stack(inputs), stack(outputs), jnp.asarray(valid))
 
 
 def free_run(
@@ -38,7 +54,8 @@ class IdentificationTask(eqx.Module):
         build: makes a fresh network from a key.
         windows: training windows of washout + simulated rows.
         validation_data: recordings for the choice of the best weights, never cut into windows.
-        washout: rows whose outputs set the state and are not predicted.
+        washout: rows of a window whose outputs set the state and are not predicted.
+        settled: the same for a whole recording: 0 if recordings start at rest, else `washout`.
         batch_size: windows a step.
     """
 
@@ -46,6 +63,7 @@ class IdentificationTask(eqx.Module):
     windows: Windows
     validation_data: Padded
     washout: int = eqx.field(static=True)
+    settled: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
 
     def initial(self, key: PRNGKeyArray) -> PlantNetwork:
@@ -55,13 +73,15 @@ class IdentificationTask(eqx.Module):
     def losses(self, model: PlantNetwork, key: PRNGKeyArray) -> Float[Array, " batch"]:
         """Mean squared simulation error of every window after its washout, scaled outputs."""
         batch = self.windows.draw(key, self.batch_size)
-        return jax.vmap(lambda u, y, v: self._error(model, u, y, v))(batch.inputs, batch.outputs, batch.valid)
+        error = partial(_error, model, self.washout)
+        return jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
 
     def validation(self, model: PlantNetwork) -> Float[Array, ""]:
         """Root of the mean squared free-run error over all validation rows, scaled outputs."""
         data = self.validation_data
-        errors = jax.vmap(lambda u, y, v: self._error(model, u, y, v))(data.inputs, data.outputs, data.valid)
-        rows = data.valid[:, self.washout :].sum(axis=1)
+        error = partial(_error, model, self.settled)
+        errors = jax.vmap(error)(data.inputs, data.outputs, data.valid)
+        rows = data.valid[:, self.settled :].sum(axis=1)
         return jnp.sqrt(jnp.sum(errors * rows) / jnp.sum(rows))
 
     def describe(self, key: PRNGKeyArray, example: int) -> str:
@@ -69,14 +89,16 @@ class IdentificationTask(eqx.Module):
         first = self.windows.first_row(key, self.batch_size, example)
         return f"training rows {first} to {first + self.windows.length - 1}"
 
-    def _error(
-        self,
-        model: PlantNetwork,
-        inputs: Float[Array, "time inputs"],
-        outputs: Float[Array, "time outputs"],
-        valid: Bool[Array, " time"],
-    ) -> Float[Array, ""]:
-        simulated = free_run(model, inputs, outputs, self.washout)
-        squares = jnp.mean((simulated - outputs[self.washout :]) ** 2, axis=1)
-        seen = valid[self.washout :]
-        return jnp.sum(jnp.where(seen, squares, 0.0)) / jnp.maximum(jnp.sum(seen), 1)
+
+def _error(
+    model: PlantNetwork,
+    washout: int,
+    inputs: Float[Array, "time inputs"],
+    outputs: Float[Array, "time outputs"],
+    valid: Bool[Array, " time"],
+) -> Float[Array, ""]:
+    """Mean squared simulation error over the valid rows after the washout."""
+    simulated = free_run(model, inputs, outputs, washout)
+    squares = jnp.mean((simulated - outputs[washout:]) ** 2, axis=1)
+    seen = valid[washout:]
+    return jnp.sum(jnp.where(seen, squares, 0.0)) / jnp.maximum(jnp.sum(seen), 1)

@@ -1,0 +1,326 @@
+"""`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.cells import cell_class
+from attractor.control.metrics import evaluate
+from attractor.data import Experiment, Record, Scaling
+from attractor.errors import ConfigError, InputDataError, NotFittedError
+from attractor.progress import Reporter, SilentReporter
+from attractor.runs import locked
+from attractor.training import Diary, Trained, TrainingSettings, Windows, train
+
+from .network import NetworkPlan, PlantNetwork
+from .recordings import Signals, as_experiments, as_record, check_recordings, split_validation
+from .ridge import fit_readout
+from .task import IdentificationTask, free_run, pad
+
+STARTS = ("encoder", "washout", "zero")
+
+
+@dataclass(eq=False)
+class PlantModel:
+    """A recurrent model of a plant, identified from recordings of its inputs and outputs.
+
+    The model is trained to *simulate*: from the inputs alone, for hundreds of steps, because that is what a
+    controller asks of it. Inputs are scaled to [-1, 1] and outputs to unit spread by the training data only.
+
+    Args:
+        cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx"), or any callable
+            `cell(input_size, hidden_size, *, key)` that builds a cell, for instance a class of your own.
+        hidden_size: units a layer.
+        layers: cells in the stack.
+        initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,
+            "washout" lets the model forget a zero state over them, "zero" says recordings start at rest.
+        washout: samples that set the state and are not counted.
+        feedthrough: whether an input acts on the output of the same sample.
+        window: rows simulated in one training example, after its washout.
+        validation_share: last part of every recording that is kept for choosing the best weights.
+        training: how long and how fast to train, and how many seeds.
+        seed: all randomness follows from it.
+
+    Example:
+        >>> import numpy as np, attractor
+        >>> from attractor.training import TrainingSettings
+        >>> u = np.random.default_rng(0).uniform(-1, 1, (300, 1))
+        >>> y = np.convolve(u[:, 0], 0.5 ** np.arange(1, 9))[:300]
+        >>> model = attractor.PlantModel(hidden_size=4, window=40, training=TrainingSettings(steps=20))
+        >>> model.fit(u, y).predict(u).shape
+        (300,)
+    """
+
+    cell: str | Callable[..., Any] = "gru"
+    hidden_size: int = 8
+    layers: int = 1
+    initial_state: str = "encoder"
+    washout: int = 20
+    feedthrough: bool = False
+    window: int = 150
+    validation_share: float = 0.2
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    seed: int = 0
+
+    def fit(
+        self,
+        inputs: Any,
+        outputs: Any = None,
+        *,
+        validation: Any = None,
+        folder: Path | None = None,
+        reporter: Reporter | None = None,
+    ) -> Self:
+        """Identify the plant.
+
+        Args:
+            inputs: a `Record`, or one array (time, inputs), or a list of such arrays of unequal lengths.
+            outputs: the same for the outputs; (time,) is one output. None with a `Record`.
+            validation: a `Record` or a pair (inputs, outputs) for the choice of the best weights; None keeps
+                the last part of the recordings for it.
+            folder: a run folder for the log and for checkpoints, so that a killed training can go on.
+            reporter: hears about progress.
+
+        Raises:
+            InputDataError: recordings that cannot be used; the message names recording, signal and row.
+            ConfigError: an option that makes no sense.
+            DivergedError: training met values that are not finite.
+        """
+        self._check_options()
+        record = as_record(inputs, outputs)
+        self.flat_output_ = outputs is not None and np.ndim(as_experiments(outputs)[0]) == 1
+        held_out = None if validation is None else _as_pair(validation)
+        training, checking = split_validation(record, held_out, self.validation_share)
+        check_recordings(training, self.washout)
+        check_recordings(checking, self.washout, constant_allowed=True)
+        self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time)
+        self.input_scaling_, self.output_scaling_ = _scalings(training)
+        self.plan_ = self.make_plan()
+        task = self._task(training, checking)
+        diary = Diary(folder, self._fingerprint(training, checking), reporter or SilentReporter())
+        self.trained_ = self._train(task, training, diary)
+        self.members_ = self.trained_.models
+        self.member_ = self.trained_.chosen
+        return self
+
+    def predict(self, inputs: Any, measured: Any = None) -> Any:
+        """Simulate the plant in free run: from inputs alone, in engineering units.
+
+        Args:
+            inputs: one array (time, inputs) or a list of them.
+            measured: outputs of the same recordings. Only their first `washout` rows are looked at, to set
+                the initial state; the rows that set it come back as NaN. None starts from the model's rest.
+
+        Returns:
+            Outputs like those that `fit` was given: an array (time, outputs) or (time,), or a list of them.
+        """
+        network = self.network()
+        runs = [np.asarray(one, float) for one in as_experiments(inputs)]
+        known = [None] * len(runs) if measured is None else as_experiments(measured)
+        results = [self._simulate(network, run, seen) for run, seen in zip(runs, known, strict=True)]
+        results = [result[:, 0] if self.flat_output_ else result for result in results]
+        return results if isinstance(inputs, list | tuple) else results[0]
+
+    def score(self, inputs: Any, outputs: Any) -> float:
+        """FIT in percent, averaged over outputs and recordings: 100 is perfect, 0 is the mean."""
+        record = as_record(inputs, outputs)
+        return float(np.mean([self.evaluate(one).mean_fit for one in record.experiments]))
+
+    def evaluate(self, experiment: Experiment, member: int | None = None) -> Any:
+        """`Metrics` of the free run on one experiment, in engineering units, after the washout."""
+        predicted = self.simulate(experiment, member)
+        names = [signal.label for signal in self.signals_.outputs]
+        return evaluate(experiment.outputs, predicted, washout=self.settled, names=names)
+
+    def simulate(
+        self, experiment: Experiment, member: int | None = None
+    ) -> Float[np.ndarray, "time outputs"]:
+        """Free run over an experiment, started from its first rows; member None is the chosen one."""
+        return self._simulate(self.network(member), experiment.inputs, experiment.outputs)
+
+    def network(self, member: int | None = None) -> PlantNetwork:
+        """The trained network of one member, the chosen one by default; it works on scaled signals."""
+        if not hasattr(self, "members_"):
+            message = "this PlantModel is not fitted yet; call `fit`, or `PlantModel.load`"
+            raise NotFittedError(message)
+        return select_member(self.members_, self.member_ if member is None else member)
+
+    @property
+    def settled(self) -> int:
+        """Rows at the beginning of a recording that do not count."""
+        return 0 if self.initial_state == "zero" else self.washout
+
+    def save(self, folder: str | Path, **contents: Any) -> None:
+        """Write a run folder; see `attractor.runs`."""
+        from .storage import save_model
+
+        save_model(self, Path(folder), **contents)
+
+    @classmethod
+    def load(cls, folder: str | Path, cell: Callable[..., Any] | None = None) -> Self:
+        """Read a model back; a cell of your own is handed in, never imported from a file."""
+        from .storage import load_model
+
+        return load_model(cls, Path(folder), cell)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options; `deep` adds those of `training` as `training__name`."""
+        params = {one.name: getattr(self, one.name) for one in fields(self)}
+        if deep:
+            params |= {
+                f"training__{one.name}": getattr(self.training, one.name) for one in fields(self.training)
+            }
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change options.
+
+        Raises:
+            ConfigError: unknown option.
+        """
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                message = (
+                    f"PlantModel has no option {name!r}; it has {', '.join(self.get_params(deep=False))}"
+                )
+                raise ConfigError(message)
+            if name.startswith("training__"):
+                self.training = replace(self.training, **{name.removeprefix("training__"): value})
+            else:
+                setattr(self, name, value)
+        return self
+
+    def _check_options(self) -> None:
+        if self.initial_state not in STARTS:
+            message = f"initial_state={self.initial_state!r}: expected one of {', '.join(map(repr, STARTS))}"
+            raise ConfigError(message)
+        for name in ("hidden_size", "layers", "window", "washout"):
+            if getattr(self, name) < 1:
+                message = f"{name}={getattr(self, name)}: expected at least 1"
+                raise ConfigError(message)
+        if not 0 < self.validation_share < 1:
+            message = f"validation_share={self.validation_share}: expected a share between 0 and 1"
+            raise ConfigError(message)
+
+    def make_plan(self) -> NetworkPlan:
+        """The structure that the options and the signals ask for."""
+        build = cell_class(self.cell) if isinstance(self.cell, str) else self.cell
+        past = self.washout if self.initial_state == "encoder" else 0
+        sizes = len(self.signals_.inputs), len(self.signals_.outputs)
+        return NetworkPlan(build, self.hidden_size, self.layers, *sizes, past, self.feedthrough)
+
+    def _scaled(self, record: Record) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        return (
+            [self.input_scaling_.to_unit(one.inputs) for one in record.experiments],
+            [self.output_scaling_.to_unit(one.outputs) for one in record.experiments],
+        )
+
+    def _task(self, training: Record, checking: Record) -> IdentificationTask:
+        longest = max(len(one) for one in training.experiments)
+        length = min(self.window + self.washout, longest)
+        return IdentificationTask(
+            build=self.plan_,
+            windows=Windows(*self._scaled(training), length),
+            validation_data=pad(*self._scaled(checking)),
+            washout=self.washout,
+            settled=self.settled,
+            batch_size=self.training.batch_size,
+        )
+
+    def _train(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
+        if getattr(eqx.filter_eval_shape(task.initial, jax.random.key(0)).cell, "fixed", False):
+            return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
+        if diary.folder is None:
+            return train(task, self.training, self.seed, diary)
+        with locked(diary.folder):
+            return train(task, self.training, self.seed, diary)
+
+    def _simulate(
+        self, network: PlantNetwork, inputs: np.ndarray, measured: Any
+    ) -> Float[np.ndarray, "time outputs"]:
+        washout = self._state_rows(network, measured, len(inputs))
+        scaled = jnp.asarray(self.input_scaling_.to_unit(self._checked(inputs)), jnp.float32)
+        shape = (len(inputs), len(self.signals_.outputs))
+        seen = np.zeros(shape)
+        if washout:
+            past = np.asarray(measured, float).reshape(len(inputs), -1)[:washout]
+            seen[:washout] = self.output_scaling_.to_unit(past)
+        result = np.full(shape, np.nan)
+        simulated = _free_run(network, scaled, jnp.asarray(seen, jnp.float32), washout)
+        result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
+        return result
+
+    def _state_rows(self, network: PlantNetwork, measured: Any, rows: int) -> int:
+        """Rows from which the initial state is read; none if there is nothing to read or no need."""
+        asks = network.encoder is not None or hasattr(network.cell, "measured_state")
+        if measured is None or not asks or self.settled == 0:
+            return 0
+        if rows <= self.washout:
+            message = f"a recording of {rows} rows is not longer than the washout of {self.washout} rows"
+            raise InputDataError(message)
+        return self.washout
+
+    def _checked(self, inputs: np.ndarray) -> np.ndarray:
+        expected = len(self.signals_.inputs)
+        rows = inputs.reshape(len(inputs), -1)
+        if rows.shape[1] != expected:
+            message = f"{rows.shape[1]} input columns given, the model was trained with {expected}"
+            raise InputDataError(message)
+        if not np.isfinite(rows).all():
+            row, column = np.argwhere(~np.isfinite(rows))[0]
+            message = f"input {self.signals_.inputs[column].name!r} is {rows[row, column]} in row {row}"
+            raise InputDataError(message)
+        return rows
+
+    def _fingerprint(self, training: Record, checking: Record) -> str:
+        """Identifies data and options, so that a checkpoint is resumed by the training that wrote it only."""
+        total = hashlib.sha256()
+        options = {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
+        total.update(json.dumps(options, sort_keys=True).encode())
+        for experiment in (*training.experiments, *checking.experiments):
+            total.update(np.ascontiguousarray(experiment.inputs).tobytes())
+            total.update(np.ascontiguousarray(experiment.outputs).tobytes())
+        return total.hexdigest()
+
+
+@eqx.filter_jit
+def _free_run(network: PlantNetwork, inputs: Array, measured: Array, washout: int) -> Array:
+    return free_run(network, inputs, measured, washout)
+
+
+def select_member(members: PlantNetwork, index: int) -> PlantNetwork:
+    """One network out of a stack of them."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
+
+
+def describe_option(value: Any) -> Any:
+    """An option as plain JSON: the same in every process, for a cell of the user's own as well."""
+    if isinstance(value, partial):
+        return {"cell": describe_option(value.func), "options": value.keywords}
+    if isinstance(value, TrainingSettings):
+        return asdict(value)
+    return value.__qualname__ if callable(value) else value
+
+
+def _scalings(training: Record) -> tuple[Scaling, Scaling]:
+    inputs = np.concatenate([one.inputs for one in training.experiments])
+    outputs = np.concatenate([one.outputs for one in training.experiments])
+    return (
+        Scaling.from_range(inputs, [signal.name for signal in training.inputs]),
+        Scaling.from_spread(outputs, [signal.name for signal in training.outputs]),
+    )
+
+
+def _as_pair(validation: Any) -> Record:
+    return validation if isinstance(validation, Record) else as_record(*validation)

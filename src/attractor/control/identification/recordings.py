@@ -1,0 +1,126 @@
+"""From what a user has (arrays, lists, a `Record`) to recordings that can be trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from attractor.data import Experiment, Record, Signal, split_blocks
+from attractor.errors import InputDataError, ShapeError
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the columns of a model mean."""
+
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    sampling_time: float = 1.0
+
+
+def as_experiments(signals: Any) -> list[np.ndarray]:
+    """A list of arrays from one array or a list of them."""
+    return (
+        [np.asarray(one) for one in signals] if isinstance(signals, list | tuple) else [np.asarray(signals)]
+    )
+
+
+def as_record(inputs: Any, outputs: Any = None) -> Record:
+    """A `Record` from arrays (signals are called u0, u1, ... and y0, y1, ...), or the record itself.
+
+    Raises:
+        InputDataError: outputs are missing, or recordings do not pair up.
+        ShapeError: an array has the wrong rank, or recordings differ in their number of columns.
+    """
+    if isinstance(inputs, Record):
+        return inputs
+    if outputs is None:
+        message = "outputs are missing: give `fit(inputs, outputs)` or `fit(record)`"
+        raise InputDataError(message)
+    applied = [_columns(one, f"inputs[{index}]") for index, one in enumerate(as_experiments(inputs))]
+    answered = [_columns(one, f"outputs[{index}]") for index, one in enumerate(as_experiments(outputs))]
+    if len(applied) != len(answered):
+        message = f"{len(applied)} recordings of inputs and {len(answered)} of outputs"
+        raise InputDataError(message)
+    experiments = []
+    for index, (u, y) in enumerate(zip(applied, answered, strict=True)):
+        if len(u) != len(y):
+            message = f"recording {index} has {len(u)} rows of inputs and {len(y)} of outputs"
+            raise InputDataError(message)
+        experiments.append(Experiment(f"experiment {index}", u, y))
+    return Record(_names("u", applied), _names("y", answered), tuple(experiments))
+
+
+def check_recordings(record: Record, washout: int, *, constant_allowed: bool = False) -> None:
+    """Refuse recordings that cannot be used.
+
+    Raises:
+        InputDataError: too short, not finite, or constant; the message names recording, signal and row.
+    """
+    if not record.experiments:
+        message = "there is no recording to train on"
+        raise InputDataError(message)
+    for experiment in record.experiments:
+        if len(experiment) <= washout + 1:
+            message = (
+                f"{experiment.name} has {len(experiment)} rows; the washout of {washout} rows leaves nothing "
+                "to learn from. Give longer recordings or a shorter washout"
+            )
+            raise InputDataError(message)
+        for signals, values in ((record.inputs, experiment.inputs), (record.outputs, experiment.outputs)):
+            _check_finite(experiment.name, signals, values)
+    if not constant_allowed:
+        _check_moving(record)
+
+
+def split_validation(record: Record, validation: Record | None, share: float) -> tuple[Record, Record]:
+    """Training and validation recordings: those given, or the last part of what there is."""
+    if validation is not None:
+        return record, validation
+    training, held_out, _ = split_blocks(record, share)
+    return training, held_out
+
+
+def _columns(values: np.ndarray, where: str) -> Float[np.ndarray, "time channels"]:
+    try:
+        array = np.asarray(values, float)
+    except (TypeError, ValueError) as problem:
+        message = f"{where} holds something that is not a number: {problem}"
+        raise InputDataError(message) from problem
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        message = (
+            f"{where} has shape {array.shape}, expected (time, channels); give a list for several recordings"
+        )
+        raise ShapeError(message)
+    return array
+
+
+def _names(letter: str, recordings: Sequence[np.ndarray]) -> tuple[Signal, ...]:
+    widths = {recording.shape[1] for recording in recordings}
+    if len(widths) != 1:
+        message = f"recordings differ in their number of columns: {sorted(widths)}"
+        raise ShapeError(message)
+    return tuple(Signal(f"{letter}{index}") for index in range(widths.pop()))
+
+
+def _check_finite(name: str, signals: Sequence[Signal], values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        message = f"{signals[column].name!r} is {values[row, column]} in row {row} of {name}"
+        raise InputDataError(message)
+
+
+def _check_moving(record: Record) -> None:
+    for kind, signals in (("inputs", record.inputs), ("outputs", record.outputs)):
+        values = np.concatenate([getattr(one, kind) for one in record.experiments])
+        for column, signal in enumerate(signals):
+            if np.ptp(values[:, column]) == 0:
+                message = (
+                    f"{signal.name!r} is constant ({values[0, column]:g}) over the training data; leave it "
+                    "out, or record an experiment in which it moves"
+                )
+                raise InputDataError(message)

@@ -1,0 +1,104 @@
+"""A `PlantModel` in a run folder, and back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from attractor.cells import CELLS, cell_class
+from attractor.data import Scaling, Signal
+from attractor.errors import RunFolderError
+from attractor.runs import Run, load_run, save_run
+from attractor.training import TrainingSettings
+from attractor.training.checkpoint import from_arrays, to_arrays
+
+from .estimator import PlantModel, describe_option
+from .recordings import Signals
+
+KIND = "PlantModel"
+
+
+def save_model(
+    model: PlantModel,
+    folder: Path,
+    *,
+    card: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, np.ndarray] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a fitted model; `card` and `evaluation` add what a report needs."""
+    model.network()
+    content = {
+        "kind": KIND,
+        "options": {name: describe_option(value) for name, value in model.get_params(deep=False).items()},
+        "signals": asdict(model.signals_),
+        "scaling": {"inputs": model.input_scaling_.to_dict(), "outputs": model.output_scaling_.to_dict()},
+        "members": len(jax.tree.leaves(eqx.filter(model.members_, eqx.is_array))[0]),
+        "member": model.member_,
+        "flat_output": model.flat_output_,
+        **(card or {}),
+    }
+    run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
+    save_run(folder, run, overwrite=overwrite)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | None) -> Any:
+    """Read a fitted model.
+
+    Raises:
+        RunFolderError: the folder holds something else, or a cell that must be handed in.
+    """
+    run = load_run(folder)
+    card = run.card
+    if card.get("kind") != KIND:
+        message = f"{folder} holds {card.get('kind')!r}, not a {KIND}"
+        raise RunFolderError(message)
+    try:
+        model = _from_card(kind, card, cell)
+    except (KeyError, TypeError, ValueError) as problem:
+        message = f"{folder / 'card.json'} lacks a fact or holds a wrong one: {problem}"
+        raise RunFolderError(message) from problem
+    keys = jax.random.split(jax.random.key(0), card["members"])
+    model.members_ = from_arrays(eqx.filter_vmap(model.plan_)(keys), run.weights, str(folder))
+    return model
+
+
+def _from_card(
+    kind: type[PlantModel], card: Mapping[str, Any], cell: Callable[..., Any] | None
+) -> PlantModel:
+    options = dict(card["options"])
+    options["cell"] = cell or _find_cell(options["cell"])
+    options["training"] = TrainingSettings(**options["training"])
+    model = kind(**options)
+    signals = card["signals"]
+    model.signals_ = Signals(
+        tuple(Signal(**one) for one in signals["inputs"]),
+        tuple(Signal(**one) for one in signals["outputs"]),
+        signals["sampling_time"],
+    )
+    model.input_scaling_ = Scaling.from_dict(card["scaling"]["inputs"])
+    model.output_scaling_ = Scaling.from_dict(card["scaling"]["outputs"])
+    model.member_, model.flat_output_ = card["member"], card["flat_output"]
+    model.plan_ = model.make_plan()
+    return model
+
+
+def _find_cell(saved: Any) -> Any:
+    """The cell of a card: a registered name, or a registered class with options."""
+    if isinstance(saved, dict):
+        return partial(_find_cell(saved["cell"]), **saved["options"])
+    if saved in CELLS:
+        return cell_class(saved)
+    known = {built.__qualname__: built for built in CELLS.values()}
+    if saved in known:
+        return known[saved]
+    message = (
+        f"this run uses a cell of your own, {saved!r}: hand it in by PlantModel.load(folder, cell={saved})"
+    )
+    raise RunFolderError(message)
