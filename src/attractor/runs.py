@@ -58,9 +58,7 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
         RunFolderError: the folder already holds a finished run and `overwrite` is off.
         StorageError: a file cannot be written.
     """
-    if is_finished(folder) and not overwrite:
-        message = f"{folder} already holds a finished run; choose another folder or overwrite it on purpose"
-        raise RunFolderError(message)
+    check_free(folder, overwrite=overwrite)
     make_folder(folder)
     weights = safetensors.numpy.save(run.weights)
     evaluation = safetensors.numpy.save(run.evaluation)
@@ -94,6 +92,17 @@ def load_run(folder: Path) -> Run:
         message = f"{folder}: not a safetensors file ({problem})"
         raise RunFolderError(message) from problem
     return Run(card, weights, evaluation)
+
+
+def check_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse to write over a finished run by accident.
+
+    Raises:
+        RunFolderError: the folder already holds a finished run and `overwrite` is off.
+    """
+    if is_finished(folder) and not overwrite:
+        message = f"{folder} already holds a finished run; choose another folder or overwrite it on purpose"
+        raise RunFolderError(message)
 
 
 def is_finished(folder: Path) -> bool:

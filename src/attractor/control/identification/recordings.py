@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import Experiment, Record, Signal, split_blocks
+from attractor.data import Experiment, Record, Signal, hold_out
 from attractor.errors import InputDataError, ShapeError
 
 
@@ -79,8 +79,8 @@ def split_validation(record: Record, validation: Record | None, share: float) ->
     """Training and validation recordings: those given, or the last part of what there is."""
     if validation is not None:
         return record, validation
-    training, held_out, _ = split_blocks(record, share)
-    return training, held_out
+    split = hold_out(record, share, shortest=2)
+    return split.training, split.validation
 
 
 def _columns(values: np.ndarray, where: str) -> Float[np.ndarray, "time channels"]:
