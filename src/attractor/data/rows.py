@@ -42,8 +42,8 @@ class RowBlock:
         stop = available if self.stop is None else self.stop
         if stop > available or stop - self.start < 2:
             message = (
-                f"rows {self.name!r} ({self.start}:{'' if self.stop is None else self.stop}) reach beyond the "
-                f"data, which has {available} rows (0 to {available - 1}); choose smaller numbers"
+                f"rows {self.name!r} ({self.start}:{'' if self.stop is None else self.stop}) reach beyond "
+                f"the data, which has {available} rows (0 to {available - 1}); choose smaller numbers"
             )
             raise InputDataError(message)
         return self.start, stop

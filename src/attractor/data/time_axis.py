@@ -129,16 +129,16 @@ def measure_steps(times: Float[np.ndarray, "rows"], sampling_time: float) -> Ste
     ratio = np.diff(times) / sampling_time
     multiples = np.maximum(np.rint(np.minimum(ratio, 1e15)), 1.0)
     is_whole = np.abs(ratio - multiples) <= JITTER * multiples * (1 + 1e-9)
-    if not is_whole.all() and is_rounded_grid(times):
+    if not is_whole.all() and is_rounded_grid(times, sampling_time):
         return Steps(np.ones(len(ratio), dtype=np.int64), np.ones(len(ratio), dtype=bool))
     return Steps(multiples.astype(np.int64), is_whole)
 
 
-def is_rounded_grid(times: Float[np.ndarray, "rows"]) -> bool:
+def is_rounded_grid(times: Float[np.ndarray, "rows"], sampling_time: float) -> bool:
     """Whether the times are a uniform grid, printed with few digits but at least four units a step."""
     digits = _decimals(times)
     mean_step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    if digits is None or not mean_step * 10.0**digits >= 4:
+    if digits is None or not (mean_step >= 4 * 10.0**-digits >= 4 * abs(mean_step - sampling_time)):
         return False
     grid = times[0] + mean_step * np.arange(len(times))
     return bool(np.abs(times - grid).max() <= 1.001 * 10.0**-digits)
@@ -198,8 +198,8 @@ def find_sampling_time(
     for rows, instants in zip(groups, times, strict=True):
         if not resample and not _has_step(instants, base):
             text = (
-                f"the experiment that begins here has a step of {np.median(np.diff(instants)):g}, most rows have "
-                f"{base:g}; experiments need one sampling time: read them as separate files, or set resample"
+                f"the experiment that begins here has a step of {np.median(np.diff(instants)):g}, most rows "
+                f"have {base:g}; experiments need one sampling time: read them as separate files, or set resample"
             )
             raise column.problem(int(rows[0]), text)
     return _mean_step(times, base)
