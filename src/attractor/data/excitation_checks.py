@@ -130,7 +130,9 @@ def check_collinear(record: Record) -> list[Finding]:
         if abs(weight) > 0.2
     ]
     label = ", ".join(names)
-    message = f"the inputs {label} always move together (smallest eigenvalue {eigenvalues[0]:.3g} of their correlation)"
+    message = (
+        f"the inputs {label} always move together (eigenvalue {eigenvalues[0]:.3g} of their correlation)"
+    )
     advice = "Leave one out, or record an experiment in which they move one at a time."
     numbers = {"eigenvalue": float(eigenvalues[0])}
     return [Finding(Severity.WARNING, "collinear", label, message, advice, numbers)]

@@ -9,7 +9,8 @@ from jaxtyping import Int
 
 from ..errors import InputDataError
 
-COMMENT_MARKS = ("#", "%")
+# How a line without data begins: with nothing, or with the mark of a comment.
+_SKIPPED = frozenset({"", "#", "%"})
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # A text file has tabs and line ends below code 32; form feeds and the like are rare even in old ones.
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13})
@@ -45,17 +46,11 @@ def read_lines(path: str | Path) -> TextLines:
     path = Path(path)
     text = decode(_read_bytes(path), path)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    kept = [index for index, line in enumerate(lines) if is_content(line)]
+    kept = [index for index, line in enumerate(lines) if line.lstrip()[:1] not in _SKIPPED]
     if not kept:
         message = f"{path}: the file is empty; a header row and at least two rows of numbers are needed"
         raise InputDataError(message)
     return TextLines(path, [lines[index] for index in kept], np.asarray(kept, dtype=np.int64) + 1)
-
-
-def is_content(line: str) -> bool:
-    """Whether a line is neither blank nor a comment."""
-    stripped = line.lstrip()
-    return bool(stripped) and not stripped.startswith(COMMENT_MARKS)
 
 
 def decode(data: bytes, path: Path) -> str:

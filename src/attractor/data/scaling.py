@@ -97,7 +97,9 @@ class Scaling:
 
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:
     if len(names) != values.shape[1] or not len(values):
-        message = f"values of shape {values.shape} for the {len(names)} channels {list(names)}; names and columns differ"
+        message = (
+            f"values of shape {values.shape} for {len(names)} channels {list(names)}; give one name each"
+        )
         raise ShapeError(message)
     for name, channel in zip(names, values.T, strict=True):
         if not np.isfinite(channel).all():

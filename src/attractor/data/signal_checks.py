@@ -64,8 +64,8 @@ def _saturation_at(name: str, blocks: Blocks, limit: float, side: str) -> list[F
         f"'{name}' rests at its {side} value {limit:g} for {share:.1%} of the samples ({len(stuck)} times)"
     )
     advice = (
-        "Find out whether a sensor, an actuator or the plant itself has a limit there. Keep the samples if the "
-        "limit is part of the plant; leave them out if it is the sensor's."
+        "Find out whether a sensor, an actuator or the plant itself has a limit there. Keep the samples if "
+        "the limit is part of the plant; leave them out if it is the sensor's."
     )
     return [Finding(Severity.WARNING, "saturation", name, message, advice, {"share": share, "limit": limit})]
 
@@ -117,17 +117,20 @@ def check_outliers(name: str, blocks: Blocks) -> list[Finding]:
 def find_spikes(values: Float[np.ndarray, "samples"]) -> Bool[np.ndarray, "samples"]:
     """Samples far from the median of the five around them, in a signal that is otherwise smooth there.
 
-    Far means ten robust standard deviations of that distance (1.4826 times its median absolute value) and
-    a fifth of the central 90 % of the signal's range: a step is no spike, since the median follows it.
+    Far means ten robust standard deviations of that distance (1.4826 times its median absolute value), a
+    fifth of the central 90 % of the signal's range, and five times the largest distance among the 20
+    samples on either side: a step is no spike, since the median follows it, nor is a lively signal.
     """
-    from scipy.ndimage import median_filter  # noqa: PLC0415
+    from scipy.ndimage import maximum_filter1d, median_filter
 
     if len(values) < 5:
         return np.zeros(len(values), dtype=bool)
     distance = np.abs(values - median_filter(values, size=5, mode="nearest"))
     span = float(np.subtract(*np.percentile(values, [95, 5])))
     limit = max(SPIKE_SIGMAS * 1.4826 * float(np.median(distance)), 0.2 * span)
-    return np.asarray(distance > limit)
+    padded = np.pad(maximum_filter1d(distance, size=19, mode="constant"), 12)
+    around = np.maximum(padded[: len(values)], padded[24:])
+    return np.asarray(distance > np.maximum(limit, 5 * around))
 
 
 def trend_share(values: Float[np.ndarray, "samples"]) -> float:

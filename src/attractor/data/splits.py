@@ -61,7 +61,7 @@ def hold_out_experiments(record: Record, fraction: float) -> Split:
     """
     experiments = record.experiments
     if len(experiments) < 2:
-        message = f"the record has {len(experiments)} experiment(s); at least two are needed to hold out a whole one"
+        message = f"the record has {len(experiments)} experiment(s); holding out a whole one needs two"
         raise InputDataError(message)
     held, first = 0, len(experiments)
     while first > 1 and held < fraction * record.samples:
@@ -99,8 +99,8 @@ def hold_out_ends(record: Record, fraction: float, *, shortest: int = SHORTEST_P
     whole = len(training) - len(validation)
     kept = f" {whole} experiment(s) too short to be cut stay whole for training." if whole else ""
     description = (
-        f"Held out the last {fraction:.0%} of {'each experiment' if len(training) > 1 else 'the record'} as one "
-        f"block: {held} of {record.samples} samples.{kept}"
+        f"Held out the last {fraction:.0%} of {'each experiment' if len(training) > 1 else 'the record'} as "
+        f"one block: {held} of {record.samples} samples.{kept}"
     )
     return Split(record.with_experiments(training), record.with_experiments(validation), description)
 
@@ -108,6 +108,6 @@ def hold_out_ends(record: Record, fraction: float, *, shortest: int = SHORTEST_P
 def _too_short(record: Record, fraction: float, shortest: int) -> InputDataError:
     longest = max((len(experiment) for experiment in record.experiments), default=0)
     return InputDataError(
-        f"the longest experiment has {longest} rows; holding out {fraction:.0%} leaves less than {shortest} rows in "
-        "one of the parts: record more data or choose another fraction"
+        f"the longest experiment has {longest} rows; holding out {fraction:.0%} leaves less than {shortest} "
+        "rows in one of the parts: record more data or choose another fraction"
     )

@@ -176,20 +176,22 @@ def _signals(text: TextLines, layout: Layout) -> tuple[Signal, ...]:
 def _check_widths(table: Table) -> None:
     """Each row has a cell for every column; what it has beyond them is blank."""
     width = len(table.signals)
-    for row, line in enumerate(table.lines):
-        if _has_plain_width(line, table.layout, width):
-            continue
-        cells = table.layout.split_row(line)
+    for row in _unusual_rows(table.lines, table.layout.delimiter, width):
+        cells = table.layout.split_row(table.lines[row])
         if len(cells) < width or any(cells[width:]):
             raise _ragged(table, row, cells)
 
 
-def _has_plain_width(line: str, layout: Layout, width: int) -> bool:
-    """A quick answer for the common row: no quotes and exactly `width` cells."""
-    if '"' in line:
-        return False
-    found = len(line.split()) if layout.delimiter == " " else line.count(layout.delimiter) + 1
-    return found == width
+def _unusual_rows(lines: Sequence[str], delimiter: str, width: int) -> list[int]:
+    """Rows with quotes, or with other than `width` cells and at most one delimiter after the last."""
+    if delimiter == " ":
+        return [row for row, line in enumerate(lines) if '"' in line or len(line.split()) != width]
+    plain = [line.rstrip(" ").removesuffix(delimiter) if width > 1 else line for line in lines]
+    return [
+        row
+        for row, (line, bare) in enumerate(zip(lines, plain, strict=True))
+        if '"' in line or (line.count(delimiter) + 1 != width and bare.count(delimiter) + 1 != width)
+    ]
 
 
 def _ragged(table: Table, row: int, cells: Sequence[str]) -> InputDataError:

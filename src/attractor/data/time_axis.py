@@ -138,10 +138,11 @@ def is_rounded_grid(times: Float[np.ndarray, "rows"], sampling_time: float) -> b
     """Whether the times are a uniform grid, printed with few digits but at least four units a step."""
     digits = _decimals(times)
     mean_step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    if digits is None or not (mean_step >= 4 * 10.0**-digits >= 4 * abs(mean_step - sampling_time)):
+    unit = np.inf if digits is None else 10.0**-digits
+    if not mean_step >= 4 * unit >= 4 * abs(mean_step - sampling_time):
         return False
     grid = times[0] + mean_step * np.arange(len(times))
-    return bool(np.abs(times - grid).max() <= 1.001 * 10.0**-digits)
+    return bool(np.abs(times - grid).max() <= 1.001 * unit)
 
 
 def _decimals(times: Float[np.ndarray, "rows"]) -> int | None:
@@ -199,7 +200,7 @@ def find_sampling_time(
         if not resample and not _has_step(instants, base):
             text = (
                 f"the experiment that begins here has a step of {np.median(np.diff(instants)):g}, most rows "
-                f"have {base:g}; experiments need one sampling time: read them as separate files, or set resample"
+                f"have {base:g}; experiments need one sampling time: read separate files, or set resample"
             )
             raise column.problem(int(rows[0]), text)
     return _mean_step(times, base)
