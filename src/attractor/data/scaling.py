@@ -1,0 +1,112 @@
+"""Shift and scale signals to numbers of size one, and back to engineering units."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import InputDataError, ShapeError
+
+# Relative to the largest value: below it a spread is rounding, not signal.
+_SMALLEST_SPREAD = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    r"""The map $x' = (x - o) / s$ for each channel, from engineering units to numbers of size one.
+
+    Only arithmetic is used, so NumPy and JAX arrays of shape (..., channels) both pass through.
+
+    Args:
+        offset: $o$, the value that becomes zero, shape (channels,), in engineering units.
+        scale: $s > 0$, the difference that becomes one, shape (channels,), in engineering units.
+    """
+
+    offset: Float[np.ndarray, "channels"]
+    scale: Float[np.ndarray, "channels"]
+
+    def __post_init__(self) -> None:
+        if self.offset.shape != self.scale.shape or self.offset.ndim != 1:
+            message = (
+                f"offset has shape {self.offset.shape} and scale {self.scale.shape}; both are (channels,)"
+            )
+            raise ShapeError(message)
+        if not (np.isfinite(self.offset).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()):
+            message = f"offset {self.offset} must be finite and scale {self.scale} finite and positive"
+            raise InputDataError(message)
+
+    def to_unit(self, values: Any) -> Any:
+        """Engineering units to numbers of size one, shape (..., channels)."""
+        return (values - self.offset) / self.scale
+
+    def to_engineering(self, values: Any) -> Any:
+        """The inverse of `to_unit`."""
+        return values * self.scale + self.offset
+
+    @classmethod
+    def from_range(cls, values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> "Scaling":
+        """Map the smallest value of each channel to -1 and the largest to 1.
+
+        Args:
+            values: samples in engineering units, shape (samples, channels).
+            names: how the channels are called, for messages.
+
+        Raises:
+            InputDataError: a channel is constant or not finite.
+        """
+        _check_values(values, names)
+        low, high = values.min(axis=0), values.max(axis=0)
+        return cls((low + high) / 2, (high - low) / 2)
+
+    @classmethod
+    def from_spread(cls, values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> "Scaling":
+        """Give each channel mean 0 and standard deviation 1.
+
+        Args:
+            values: samples in engineering units, shape (samples, channels).
+            names: how the channels are called, for messages.
+
+        Raises:
+            InputDataError: a channel is constant or not finite.
+        """
+        _check_values(values, names)
+        return cls(values.mean(axis=0), values.std(axis=0))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Plain lists, for JSON; `from_dict` gives the same bits back."""
+        return {"offset": self.offset.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Scaling":
+        """The scaling that `to_dict` wrote.
+
+        Raises:
+            InputDataError: a field is missing or not a list of numbers.
+        """
+        try:
+            offset, scale = (np.asarray(fields[key], dtype=np.float64) for key in ("offset", "scale"))
+        except (KeyError, TypeError, ValueError) as error:
+            message = (
+                f"a scaling needs the lists of numbers 'offset' and 'scale', got {dict(fields)}: {error!r}"
+            )
+            raise InputDataError(message) from None
+        return cls(offset, scale)
+
+
+def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:
+    if len(names) != values.shape[1] or not len(values):
+        message = (
+            f"values of shape {values.shape} for {len(names)} channels {list(names)}; give one name each"
+        )
+        raise ShapeError(message)
+    for name, channel in zip(names, values.T, strict=True):
+        if not np.isfinite(channel).all():
+            message = f"signal '{name}' has NaN or infinite values; repair the data before scaling"
+            raise InputDataError(message)
+        if np.ptp(channel) <= _SMALLEST_SPREAD * np.abs(channel).max():
+            message = (
+                f"signal '{name}' is constant at {channel[0]:g}; leave it out or record it while it moves"
+            )
+            raise InputDataError(message)

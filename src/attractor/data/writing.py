@@ -1,0 +1,103 @@
+"""Write a delimited text file so that no half-written one can be seen."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputDataError, ShapeError, StorageError
+
+_NEEDS_QUOTES = re.compile(r"[\",;\t]|^[#%\s]|\s$")
+
+
+def write_csv(path: str | Path, header: Sequence[str], columns: Sequence[Any]) -> Path:
+    """Write columns to a comma-separated file; `read_csv` reads the same numbers back, bit for bit.
+
+    The text goes to a temporary file in the same folder, is flushed to the disk and then takes the name
+    `path` in one step, so a reader sees the old file or the new one, never a part.
+
+    Args:
+        path: the file to write or replace.
+        header: a name for each column, with its unit in brackets if it has one.
+        columns: for each name a float array of shape (rows,), or a list of texts; NaN becomes a blank cell.
+
+    Returns:
+        The path.
+
+    Raises:
+        ShapeError: the number of names and columns, or the lengths of the columns, differ.
+        InputDataError: two columns have the same name, or a text has a line break.
+        StorageError: the file cannot be written.
+    """
+    path = Path(path)
+    _check_shapes(path, header, columns)
+    cells = [_as_text(column) for column in columns]
+    try:
+        _replace_with(path, _lines(path, [str(name) for name in header], cells))
+    except OSError as error:
+        message = f"{path}: the file cannot be written ({error.strerror or error}); check folder and disk"
+        raise StorageError(message) from error
+    return path
+
+
+def _check_shapes(path: Path, header: Sequence[str], columns: Sequence[Any]) -> None:
+    if not header or len(header) != len(columns):
+        message = f"{path}: {len(header)} column names for {len(columns)} columns; give one name for each"
+        raise ShapeError(message)
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if list(header).count(name) > 1)
+        message = f"{path}: column name '{twice}' is used more than once; give each column its own name"
+        raise InputDataError(message)
+    for name, column in zip(header, columns, strict=True):
+        if np.ndim(column) != 1 or len(column) != len(columns[0]):
+            message = (
+                f"{path}: column '{name}' has shape {np.shape(column)}, column '{header[0]}' has "
+                f"{np.shape(columns[0])}; all columns are lists of one length"
+            )
+            raise ShapeError(message)
+
+
+def _as_text(column: Any) -> list[str]:
+    """The cells of a column; `repr` of a float is the shortest text that reads back to the same bits."""
+    if isinstance(column, list | tuple) and column and isinstance(column[0], str):
+        return [quoted(cell) for cell in column]
+    array = np.asarray(column)
+    if array.dtype.kind in "US":
+        return [quoted(str(cell)) for cell in array]
+    return ["" if value != value else repr(value) for value in array.tolist()]  # noqa: PLR0124  (NaN)
+
+
+def quoted(cell: str) -> str:
+    """The text of a cell, in quotes where a reader would otherwise split or skip it.
+
+    Raises:
+        InputDataError: the text has a line break.
+    """
+    if "\n" in cell or "\r" in cell:
+        message = f"the text {cell!r} has a line break; a cell of the file is one line"
+        raise InputDataError(message)
+    return '"' + cell.replace('"', '""') + '"' if _NEEDS_QUOTES.search(cell) else cell
+
+
+def _lines(path: Path, header: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield ",".join(quoted(name) for name in header) + "\n"
+    # A lone blank cell would be a blank line, which readers skip.
+    blank = '""' if len(cells) == 1 else ""
+    for row in zip(*cells, strict=True):
+        yield (",".join(row) or blank) + "\n"
+
+
+def _replace_with(path: Path, lines: Iterator[str]) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as stream:
+            stream.writelines(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
