@@ -22,6 +22,8 @@ from attractor.errors import AttractorError, ConfigError
 if TYPE_CHECKING:
     from attractor.data import Record, Roles
 
+Names = tuple[str, ...]
+
 OUR_BUG = 70
 INTERRUPTED = 130
 
@@ -61,6 +63,8 @@ class TestData:
     """Rows for validation."""
     test_rows: tuple[str, ...] = ()
     """Rows for the test, such as arrow=0:25000; several blocks are several experiments."""
+    validation_share: float = 0.2
+    """Last part of the training rows that chooses the weights; 0 trains on everything."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ class IdentifyCommand:
         roles = _read_roles(self)
         _console.print(roles.explanation)
         _warn(roles.training)
-        model = _plant_model(self.model, self.training)
+        model = _plant_model(self.model, self.training, self.test_data.validation_share)
         reporter = reporter_for("training")
         model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
         assessment = assess(model, roles)
@@ -302,7 +306,7 @@ def _read_roles(command: IdentifyCommand) -> "Roles":
 
     asked = command.test_data
 
-    def read(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], rows: tuple[str, ...]) -> "Record":
+    def read(path: Path, inputs: Names, outputs: Names, rows: Names) -> "Record":
         columns = _column_options(command.columns, rows)
         return read_csv(path, inputs=inputs, outputs=outputs, columns=columns)
 
@@ -317,7 +321,7 @@ def _read_roles(command: IdentifyCommand) -> "Roles":
     if asked.validation_rows and test is not None:
         validation = read(command.data, command.inputs, command.outputs, asked.validation_rows)
         return Roles(record, validation, test, "Rows were used as given.")
-    return assign_roles(record, test)
+    return assign_roles(record, test, validation_share=asked.validation_share)
 
 
 def _own_cell(text: str | None) -> Any:
@@ -339,7 +343,7 @@ def _own_cell(text: str | None) -> Any:
     return getattr(module, name)
 
 
-def _plant_model(model: Model, training: Training) -> Any:
+def _plant_model(model: Model, training: Training, share: float) -> Any:
     from attractor.control import PlantModel
     from attractor.training import TrainingSettings
 
@@ -348,6 +352,7 @@ def _plant_model(model: Model, training: Training) -> Any:
         hidden_size=model.hidden,
         layers=model.layers,
         initial_state=model.initial_state,
+        validation_share=share,
         washout=model.washout,
         feedthrough=model.feedthrough,
         window=training.window,
@@ -379,7 +384,9 @@ def _show_findings(findings: list[Any]) -> None:
 
 
 def _show_figures(card: dict[str, Any]) -> None:
-    grid = Grid("test experiment", "output", "FIT %", "RMSE", "largest error", title="free run on unseen data")
+    grid = Grid(
+        "test experiment", "output", "FIT %", "RMSE", "largest error", title="free run on unseen data"
+    )
     chosen = card["training"]["scores"].index(min(card["training"]["scores"]))
     for experiment, members in card["metrics"]["test"].items():
         for index, output in enumerate(card["data"]["outputs"]):

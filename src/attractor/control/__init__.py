@@ -1,6 +1,7 @@
 """Plants to practise on, signals to excite them, and figures to judge a model of them."""
 
 from .excitation import add_noise, binary, multilevel, record_experiments
+from .identification import PlantModel
 from .metrics import Metrics, evaluate, fit_percent, max_abs_error, nrmse, rmse
 from .plants import PLANTS, PHNeutralisation, Plant, QuadrupleTank, plant_by_name, simulate, steady_state
 from .residuals import ResidualAnalysis, analyse_residuals
@@ -10,6 +11,7 @@ __all__ = [
     "Metrics",
     "PHNeutralisation",
     "Plant",
+    "PlantModel",
     "QuadrupleTank",
     "ResidualAnalysis",
     "add_noise",

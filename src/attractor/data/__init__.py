@@ -1,10 +1,13 @@
 """Readers, splits and the data doctor: from a plant's log to a `Record`."""
 
+from .archive import from_archive, to_archive
 from .delimited import ColumnOptions, read_csv
 from .doctor import examine
 from .finding import Finding, Severity
 from .record import Experiment, Record, Signal
 from .record_checks import compare_ranges
+from .record_file import guess_columns, write_record
+from .roles import Roles, assign_roles
 from .rows import RowBlock, apply_row_blocks, parse_row_block
 from .scaling import Scaling
 from .splits import Split, hold_out
@@ -16,6 +19,7 @@ __all__ = [
     "Experiment",
     "Finding",
     "Record",
+    "Roles",
     "RowBlock",
     "Scaling",
     "Severity",
@@ -23,11 +27,16 @@ __all__ = [
     "Split",
     "Table",
     "apply_row_blocks",
+    "assign_roles",
     "compare_ranges",
     "examine",
+    "from_archive",
+    "guess_columns",
     "hold_out",
     "parse_row_block",
     "read_csv",
     "read_table",
+    "to_archive",
     "write_csv",
+    "write_record",
 ]

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..errors import ConfigError, InputDataError
+from attractor.errors import ConfigError, InputDataError
+
 from .record import Experiment, Record
 from .regular import MissingPolicy, Recording, fill_missing, regularise
 from .rows import RowBlock, check_names

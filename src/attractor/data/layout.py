@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import ConfigError
+from attractor.errors import ConfigError
+
 from .record import Signal
 
 MISSING_MARKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none"})

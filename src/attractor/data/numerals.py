@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import InputDataError
+from attractor.errors import InputDataError
+
 from .layout import MISSING_MARKS, Layout
 
 

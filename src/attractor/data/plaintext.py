@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from ..errors import InputDataError
+from attractor.errors import InputDataError
 
 # How a line without data begins: with nothing, or with the mark of a comment.
 _SKIPPED = frozenset({"", "#", "%"})

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ..errors import InputDataError
+from attractor.errors import InputDataError
+
 from .table import Table
 from .time_axis import TimeColumn, check_increasing, measure_steps
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import ConfigError, InputDataError
+from attractor.errors import ConfigError, InputDataError
+
 from .record import Experiment, Record
 
 _RANGE = re.compile(r"\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*")

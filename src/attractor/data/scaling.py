@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import InputDataError, ShapeError
+from attractor.errors import InputDataError, ShapeError
 
 # Relative to the largest value: below it a spread is rounding, not signal.
 _SMALLEST_SPREAD = 1e-12

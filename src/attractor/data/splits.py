@@ -6,7 +6,8 @@ model on what it was trained on.
 
 from dataclasses import dataclass
 
-from ..errors import ConfigError, InputDataError
+from attractor.errors import ConfigError, InputDataError
+
 from .record import Record
 
 ENOUGH_EXPERIMENTS = 5

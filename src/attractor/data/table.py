@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..errors import InputDataError
+from attractor.errors import InputDataError
+
 from .layout import Layout, find_layout, has_header, parse_signal
 from .numerals import convert_cells
 from .plaintext import TextLines, read_lines

@@ -7,7 +7,8 @@ from datetime import datetime
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ..errors import InputDataError
+from attractor.errors import InputDataError
+
 from .table import Table
 
 TIME_NAMES = ("time", "timestamp", "t")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputDataError, ShapeError, StorageError
+from attractor.errors import InputDataError, ShapeError, StorageError
 
 _NEEDS_QUOTES = re.compile(r"[\",;\t]|^[#%\s]|\s$")
 

@@ -35,8 +35,7 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
 def mean_figures(assessment: dict[str, Any], figure: str, role: str = "test") -> np.ndarray:
     """A figure averaged over experiments and outputs, one value a member, shape (members,)."""
     values = [
-        [np.nanmean(member[figure]) for member in members]
-        for members in assessment["metrics"][role].values()
+        [np.nanmean(member[figure]) for member in members] for members in assessment["metrics"][role].values()
     ]
     return np.mean(values, axis=0)
 

@@ -47,7 +47,8 @@ class PlantModel:
         washout: samples that set the state and are not counted.
         feedthrough: whether an input acts on the output of the same sample.
         window: rows simulated in one training example, after its washout.
-        validation_share: last part of every recording that is kept for choosing the best weights.
+        validation_share: last part of every recording that is kept for choosing the best weights; 0 trains
+            on everything, once the options are settled.
         training: how long and how fast to train, and how many seeds.
         seed: all randomness follows from it.
 
@@ -209,8 +210,8 @@ class PlantModel:
             if getattr(self, name) < 1:
                 message = f"{name}={getattr(self, name)}: expected at least 1"
                 raise ConfigError(message)
-        if not 0 < self.validation_share < 1:
-            message = f"validation_share={self.validation_share}: expected a share between 0 and 1"
+        if not 0 <= self.validation_share < 1:
+            message = f"validation_share={self.validation_share}: expected a share of at least 0 and below 1"
             raise ConfigError(message)
 
     def make_plan(self) -> NetworkPlan:

@@ -81,8 +81,10 @@ class PlantNetwork(eqx.Module):
         """The state after measured samples, as the model estimates it.
 
         A measurable state is read off; an encoder is asked; otherwise the cell runs over the samples from
-        its initial state and has forgotten it at their end.
+        its initial state and has forgotten it at their end. No samples: the cell's initial state.
         """
+        if len(inputs) == 0:
+            return initial_state(self.cell)
         if hasattr(self.cell, "measured_state"):
             return self.cell.measured_state(inputs, outputs)
         rest = initial_state(self.cell)

@@ -1,6 +1,5 @@
 """Simulate a trained model over a file and write its predictions beside what the file held."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +40,13 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
         source,
         inputs=[signal.name for signal in signals.inputs],
         outputs=[signal.name for signal in signals.outputs] if known else [],
-        columns=replace(columns, sampling_time=columns.sampling_time or _sampling_time(model, table, columns)),
+        columns=columns,
     )
     predicted = np.concatenate([_predict(model, one, known) for one in record.experiments])
     if len(predicted) != len(table):
-        message = f"{source}: {len(table)} rows, but {len(predicted)} remain after reading; fill the gaps first"
+        message = (
+            f"{source}: {len(table)} rows, but {len(predicted)} remain after reading; fill the gaps first"
+        )
         raise InputDataError(message)
     order = _order(table, columns)
     shuffled = np.empty_like(predicted)
@@ -54,5 +55,29 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
     names = [f"{signal.name}_pred" for signal in signals.outputs]
     kept = [table.text(place) for place in range(len(table.signals))]
     write_csv(target, [*header, *names], [*kept, *shuffled.T])
-    start = f"started from the first {model.settled} measured rows" if known and model.settled else "from rest"
+    start = (
+        f"started from the first {model.settled} measured rows" if known and model.settled else "from rest"
+    )
     return f"{len(predicted)} rows simulated in free run, {start}"
+
+
+def _has_outputs(model: PlantModel, table: Table) -> bool:
+    names = {signal.name for signal in table.signals}
+    return all(signal.name in names for signal in model.signals_.outputs)
+
+
+def _predict(model: PlantModel, experiment: Experiment, known: bool) -> Float[np.ndarray, "time outputs"]:
+    if known:
+        return model.simulate(experiment)
+    return model.predict(experiment.inputs).reshape(len(experiment), -1)
+
+
+def _order(table: Table, columns: ColumnOptions) -> np.ndarray:
+    """Rows of the file in the order in which experiments were read."""
+    names = [signal.name for signal in table.signals]
+    if columns.experiment is None and "experiment" not in [name.lower() for name in names]:
+        return np.arange(len(table))
+    place = table.find(columns.experiment or next(name for name in names if name.lower() == "experiment"))
+    labels = table.text(place)
+    first = {label: row for row, label in reversed(list(enumerate(labels)))}
+    return np.array(sorted(range(len(labels)), key=lambda row: (first[labels[row]], row)))

@@ -76,9 +76,15 @@ def check_recordings(record: Record, washout: int, *, constant_allowed: bool = F
 
 
 def split_validation(record: Record, validation: Record | None, share: float) -> tuple[Record, Record]:
-    """Training and validation recordings: those given, or the last part of what there is."""
-    if validation is not None:
+    """Training and validation recordings: those given, the last part of what there is, or all for both.
+
+    With a share of 0 nothing is held out: all recordings train, and the free run over them chooses the
+    weights. That is for a second training, after the options were chosen on held-out data.
+    """
+    if validation is not None and validation.experiments:
         return record, validation
+    if share == 0:
+        return record, record
     split = hold_out(record, share, shortest=2)
     return split.training, split.validation
 
