@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import record_of
 
 from attractor.data import RowBlock, apply_row_blocks, parse_row_block
 from attractor.errors import ConfigError, InputDataError
-
-from .conftest import record_of
 
 
 @pytest.mark.parametrize(

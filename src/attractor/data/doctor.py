@@ -57,7 +57,11 @@ def examine(record: Record) -> list[Finding]:
 
 def examine_input(name: str, blocks: Blocks) -> list[Finding]:
     """The checks of one input, given as one array of shape (samples,) for each experiment."""
-    return [*check_excitation(name, blocks), *check_saturation(name, blocks), *check_outliers(name, blocks)]
+    return [
+        *check_excitation(name, blocks),
+        *check_saturation(name, blocks, visits=3),
+        *check_outliers(name, blocks),
+    ]
 
 
 def examine_output(name: str, blocks: Blocks, inputs: list[Blocks]) -> list[Finding]:

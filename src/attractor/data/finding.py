@@ -30,4 +30,4 @@ class Finding:
     signal: str
     message: str
     advice: str
-    numbers: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, int | float] = field(default_factory=dict)

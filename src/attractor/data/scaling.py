@@ -24,8 +24,8 @@ class Scaling:
         scale: $s > 0$, the difference that becomes one, shape (channels,), in engineering units.
     """
 
-    offset: Float[np.ndarray, "channels"]
-    scale: Float[np.ndarray, "channels"]
+    offset: Float[np.ndarray, "_"]
+    scale: Float[np.ndarray, "_"]
 
     def __post_init__(self) -> None:
         if self.offset.shape != self.scale.shape or self.offset.ndim != 1:

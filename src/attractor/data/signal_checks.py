@@ -39,26 +39,30 @@ def check_constant(name: str, blocks: Blocks) -> list[Finding]:
     return [Finding(Severity.ERROR, "constant", name, message, advice, {"value": float(values[0])})]
 
 
-def check_saturation(name: str, blocks: Blocks) -> list[Finding]:
-    """A signal that rests at its largest or smallest value again and again has met a limit."""
+def check_saturation(name: str, blocks: Blocks, visits: int = 2) -> list[Finding]:
+    """A signal that rests at its largest or smallest value again and again has met a limit.
+
+    `visits` is how often it must rest there; of random steps two may well be the largest by chance.
+    """
     values = np.concatenate(blocks)
     if count_levels(values) <= STEPPED_LEVELS:
         return []
     return [
         finding
         for limit, side in ((values.max(), "largest"), (values.min(), "smallest"))
-        for finding in _saturation_at(name, blocks, float(limit), side)
+        for finding in _saturation_at(name, blocks, (float(limit), side), visits)
     ]
 
 
-def _saturation_at(name: str, blocks: Blocks, limit: float, side: str) -> list[Finding]:
+def _saturation_at(name: str, blocks: Blocks, end: tuple[float, str], visits: int) -> list[Finding]:
+    limit, side = end
     span = float(np.ptp(np.concatenate(blocks)))
     runs, count = [], sum(len(block) for block in blocks)
     for block in blocks:
         runs += [stop - start for start, stop in find_runs(np.abs(block - limit) <= 1e-3 * span)]
     stuck = [run for run in runs if run >= STUCK_RUN]
     share = sum(stuck) / count
-    if share < STUCK_SHARE or (len(stuck) < 2 and not _is_frozen(blocks, limit)):
+    if share < STUCK_SHARE or (len(stuck) < visits and not _is_frozen(blocks, limit)):
         return []
     message = (
         f"'{name}' rests at its {side} value {limit:g} for {share:.1%} of the samples ({len(stuck)} times)"

@@ -187,11 +187,14 @@ def _unusual_rows(lines: Sequence[str], delimiter: str, width: int) -> list[int]
     """Rows with quotes, or with other than `width` cells and at most one delimiter after the last."""
     if delimiter == " ":
         return [row for row, line in enumerate(lines) if '"' in line or len(line.split()) != width]
-    plain = [line.rstrip(" ").removesuffix(delimiter) if width > 1 else line for line in lines]
     return [
         row
-        for row, (line, bare) in enumerate(zip(lines, plain, strict=True))
-        if '"' in line or (line.count(delimiter) + 1 != width and bare.count(delimiter) + 1 != width)
+        for row, line in enumerate(lines)
+        if '"' in line
+        or (
+            line.count(delimiter) + 1 != width
+            and line.rstrip(" ").removesuffix(delimiter).count(delimiter) + 1 != width
+        )
     ]
 
 

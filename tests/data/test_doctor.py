@@ -1,0 +1,145 @@
+"""Every check fires on a case built for it and is silent on healthy data."""
+
+import numpy as np
+import pytest
+from synthetic import first_order, held_noise, record_of
+
+from attractor.data import (
+    ColumnOptions,
+    Experiment,
+    Record,
+    Severity,
+    Signal,
+    compare_ranges,
+    examine,
+    read_csv,
+)
+from attractor.data.dynamics_checks import estimate_delay
+from attractor.data.excitation_checks import excitation_order
+
+SAMPLES = 4000
+INPUT = held_noise(SAMPLES, 8, 0) + 0.005 * np.random.default_rng(9).normal(size=SAMPLES)
+OUTPUT = first_order(INPUT, 0.8)
+TIME = np.arange(SAMPLES)
+
+
+def found(record):
+    return {finding.code: finding for finding in examine(record)}
+
+
+def of(output, *inputs):
+    return found(record_of(list(inputs) or [INPUT], [output]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("pole", [0.5, 0.8, 0.95])
+def test_healthy_data_get_no_warning(seed, pole):
+    source = held_noise(SAMPLES, 8, seed)
+    findings = examine(record_of([source], [first_order(source, pole, seed=seed)]))
+    assert [finding.code for finding in findings] == ["delay"]
+    assert findings[0].severity is Severity.NOTE
+
+
+def spiky():
+    values = OUTPUT.copy()
+    values[[700, 2100]] += 5.0
+    return values
+
+
+CASES = [
+    ("constant", np.full(SAMPLES, 2.0), [INPUT]),
+    ("constant", OUTPUT, [INPUT, np.full(SAMPLES, 2.0)]),
+    ("saturation", np.clip(OUTPUT, -0.5, 0.5), [INPUT]),
+    ("saturation", OUTPUT, [np.clip(1.5 * first_order(INPUT, 0.5), -0.5, 0.5)]),
+    ("quantisation", np.round(OUTPUT * 8) / 8, [INPUT]),
+    ("outliers", spiky(), [INPUT]),
+    ("drift", OUTPUT + 2.0 * TIME / SAMPLES, [INPUT]),
+    ("few-levels", OUTPUT, [np.sign(INPUT)]),
+    ("few-moves", OUTPUT, [held_noise(SAMPLES, 800, 3)]),
+    ("narrow-coverage", OUTPUT, [np.where(TIME == 5, 20.0, INPUT)]),
+    ("poor-excitation", OUTPUT, [np.sin(0.3 * TIME)]),
+    ("poor-excitation", OUTPUT, [np.sin(0.3 * TIME) + 0.01 * INPUT]),
+    ("collinear", OUTPUT, [INPUT, 3 * INPUT + 0.01 * np.sin(TIME)]),
+    ("collinear", OUTPUT, [INPUT, held_noise(SAMPLES, 8, 5), INPUT + held_noise(SAMPLES, 8, 5)]),
+    ("no-response", np.random.default_rng(4).normal(size=SAMPLES), [INPUT]),
+    ("undersampled", first_order(held_noise(SAMPLES, 1, 2), 0.02), [held_noise(SAMPLES, 1, 2)]),
+    ("not-finite", np.where(TIME == 7, np.nan, OUTPUT), [INPUT]),
+]
+
+
+@pytest.mark.parametrize(("code", "output", "inputs"), CASES)
+def test_built_fault_is_found(code, output, inputs):
+    finding = of(output, *inputs)[code]
+    assert finding.severity is not Severity.NOTE
+    assert finding.message
+    assert finding.advice
+
+
+def test_oversampling():
+    slow = held_noise(40000, 1000, 6)
+    assert "oversampled" in found(record_of([slow], [first_order(slow, 1 - 1 / 300)]))
+
+
+def test_a_fast_plant_with_a_slow_input_is_not_oversampled():
+    slow = held_noise(40000, 1000, 6)
+    assert "oversampled" not in found(record_of([slow], [first_order(slow, 0.7)]))
+
+
+@pytest.mark.parametrize("delay", [1, 2, 7, 25])
+@pytest.mark.parametrize("pole", [0.3, 0.9])
+def test_delay_is_recovered(delay, pole):
+    source = held_noise(SAMPLES, 5, 11)
+    assert estimate_delay([source], [first_order(source, pole, delay)]) == delay
+    findings = found(record_of([source], [first_order(source, pole, delay)], sampling_time=0.5))
+    assert findings["delay"].numbers == {"samples": delay, "seconds": 0.5 * delay}
+
+
+def test_order_of_excitation_of_sines():
+    for count in (1, 2, 4):
+        sines = sum(np.sin((0.2 + 0.5 * k) * TIME) for k in range(count))
+        assert excitation_order([sines]) == 2 * count
+    assert excitation_order([np.random.default_rng(0).normal(size=SAMPLES)]) == 30
+
+
+def test_few_samples():
+    for samples, severity in ((60, Severity.ERROR), (300, Severity.WARNING)):
+        record = record_of([INPUT[:samples]], [OUTPUT[:samples]])
+        assert found(record)["few-samples"].severity is severity
+
+
+def test_ranges_of_experiments():
+    wide = Experiment("wide", 3 * INPUT[:, None], 3 * OUTPUT[:, None])
+    usual = Experiment("usual", INPUT[:, None], OUTPUT[:, None])
+    record = Record((Signal("u"),), (Signal("y"),), (usual, wide))
+    mismatch = [finding for finding in examine(record) if finding.code == "range-mismatch"]
+    assert {finding.signal for finding in mismatch} == {"u", "y"}
+    assert all("'wide'" in finding.message for finding in mismatch)
+    training, test = record.with_experiments([wide]), record.with_experiments([usual])
+    assert compare_ranges(training, test) == []
+    assert len(compare_ranges(test, training)) == 2
+
+
+def test_errors_come_first():
+    findings = examine(record_of([INPUT, np.full(SAMPLES, 1.0)], [np.clip(OUTPUT, -0.5, 0.5)]))
+    assert findings[0].severity is Severity.ERROR
+    assert findings[-1].severity is Severity.NOTE
+
+
+def test_short_records_do_not_break_any_check():
+    for samples in range(2, 70):
+        assert examine(record_of([INPUT[:samples]], [OUTPUT[:samples]]))
+
+
+def test_cascaded_tanks_overflow(control_data):
+    options = ColumnOptions(sampling_time=4.0)
+    record = read_csv(control_data / "cascaded_tanks.csv", inputs=["uEst"], outputs=["yEst"], columns=options)
+    findings = found(record)
+    assert findings["saturation"].signal == "yEst"
+    assert findings["saturation"].numbers["limit"] == pytest.approx(10, abs=0.01)
+    assert set(findings) == {"saturation", "delay"}
+
+
+def test_silverbox_is_healthy(control_data):
+    options = ColumnOptions(sampling_time=1 / 610.35)
+    record = read_csv(control_data / "silverbox_SNLS80mV.csv", inputs=["V1"], outputs=["V2"], columns=options)
+    assert set(found(record)) == {"delay"}
