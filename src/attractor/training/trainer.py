@@ -118,7 +118,7 @@ def train(task: Task, settings: TrainingSettings, seed: int = 0, diary: Diary | 
         StorageError: a checkpoint cannot be written; the previous one stays.
     """
     diary = diary or Diary()
-    members, history, spent = _resume(_fresh(task, settings, seed), diary)
+    members, history, spent = _resume(_fresh(task, settings, jnp.asarray(seed)), diary)
     start = time.monotonic() - spent
     try:
         while not bool(members.stopped.all()):
@@ -137,30 +137,30 @@ def entry_seconds(history: list[dict[str, Any]]) -> float:
     return history[-1]["seconds"] if history else 0.0
 
 
-def _fresh(task: Task, settings: TrainingSettings, seed: int) -> Member:
+@eqx.filter_jit
+def _fresh(task: Task, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
     optimiser = make_optimiser(settings)
 
-    @eqx.filter_jit
-    @eqx.filter_vmap
     def start(key: PRNGKeyArray) -> Member:
         model_key, batch_key = jax.random.split(key)
         model = task.initial(model_key)
         zero = jnp.zeros((), jnp.int32)
+        infinite = jnp.array(jnp.inf, jnp.float32)
         return Member(
             model=model,
             optimiser=optimiser.init(eqx.filter(model, eqx.is_inexact_array)),
             key=batch_key,
             step=zero,
-            loss=jnp.array(jnp.inf, jnp.float32),
-            score=jnp.array(jnp.inf, jnp.float32),
+            loss=infinite,
+            score=infinite,
             best=model,
-            best_score=jnp.array(jnp.inf, jnp.float32),
+            best_score=infinite,
             best_step=zero,
             failed=jnp.array(NEVER, jnp.int32),
             stopped=jnp.zeros((), bool),
         )
 
-    return start(jax.random.split(jax.random.key(seed), settings.seeds))
+    return eqx.filter_vmap(start)(jax.random.split(jax.random.key(seed), settings.seeds))
 
 
 @eqx.filter_jit(donate="all-except-first")
