@@ -1,0 +1,30 @@
+"""The HTML report: one self-contained page with inline figures, no scripts and no network."""
+
+from .contents import (
+    DataPage,
+    Finding,
+    IdentificationContents,
+    MetricsRow,
+    PredictionPage,
+    ResidualPage,
+    SteadyStatePage,
+    Summary,
+    TrainingPage,
+    TrainingRun,
+)
+from .page import render_identification_report, write_report
+
+__all__ = [
+    "DataPage",
+    "Finding",
+    "IdentificationContents",
+    "MetricsRow",
+    "PredictionPage",
+    "ResidualPage",
+    "SteadyStatePage",
+    "Summary",
+    "TrainingPage",
+    "TrainingRun",
+    "render_identification_report",
+    "write_report",
+]

@@ -1,0 +1,164 @@
+"""The page: contents in, one HTML document out."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from attractor.data.record import Signal
+from attractor.errors import StorageError
+
+from . import figures, wording
+from .contents import IdentificationContents, PredictionPage, ResidualPage, SteadyStatePage
+from .style import NARROW, WIDE, Size, house_style, to_svg
+
+
+class Drawing(NamedTuple):
+    """The same figure for wide and for narrow screens; the style sheet shows one of them."""
+
+    wide: Markup
+    narrow: Markup
+
+
+class PredictionView(NamedTuple):
+    """A prediction with its two figures and the rows of the close-up in words."""
+
+    page: PredictionPage
+    whole: Drawing
+    closeup: Drawing
+    closeup_span: str
+
+
+class ResidualView(NamedTuple):
+    """The residual figure of one output and how often its bars leave the band."""
+
+    page: ResidualPage
+    output: Signal
+    drawing: Drawing
+    auto_outside: float
+    cross_outside: float
+
+
+class SteadyStateView(NamedTuple):
+    """A steady-state map and its figure."""
+
+    page: SteadyStatePage
+    drawing: Drawing
+
+
+def render_identification_report(contents: IdentificationContents) -> str:
+    """The report as one HTML document: inline figures, no scripts, no network, light and dark.
+
+    Args:
+        contents: numbers and words; every word is escaped.
+
+    Returns:
+        The document.
+    """
+    page = _environment().get_template("identification.html.j2")
+    return page.render(
+        contents=contents,
+        predictions=[_prediction(i, page) for i, page in enumerate(contents.predictions)],
+        signals=_draw(
+            "signals", "Signals over time", lambda size: figures.signals_figure(contents.data, size)
+        ),
+        amplitudes=_draw(
+            "inputs", "Use of the input range", lambda size: figures.amplitude_figure(contents.data, size)
+        ),
+        training=_draw(
+            "training", "Training curves", lambda size: figures.training_figure(contents.training, size)
+        ),
+        residuals=[view for i, page in enumerate(contents.residuals) for view in _residuals(i, page)],
+        steady_states=[_steady_state(i, page) for i, page in enumerate(contents.steady_states)],
+    )
+
+
+def write_report(contents: IdentificationContents, path: Path) -> Path:
+    """Write the report; a reader never sees half a file.
+
+    Args:
+        contents: what to show.
+        path: of the HTML file; missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
+    document = render_identification_report(contents)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as draft:
+            draft.write(document)
+        os.chmod(draft.name, 0o644)
+        os.replace(draft.name, path)
+    except OSError as error:
+        message = f"The report could not be written to {path}: {error.strerror}. Choose another place."
+        raise StorageError(message) from error
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("attractor.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= wording.FILTERS
+    return environment
+
+
+def _draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
+    """Draw for both screens under ids of their own."""
+    drawings = []
+    for size in (WIDE, NARROW):
+        own_name = f"{name}-{size.name}"
+        with house_style(size, own_name):
+            drawings.append(to_svg(plot(size), own_name, title))
+    return Drawing(*drawings)
+
+
+def _prediction(number: int, page: PredictionPage) -> PredictionView:
+    title = f"{page.output.name} in {page.experiment}"
+    first, last = figures.closeup_rows(page)
+    return PredictionView(
+        page,
+        _draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
+        _draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
+        wording.span(first * page.sampling_time, last * page.sampling_time),
+    )
+
+
+def _residuals(number: int, page: ResidualPage) -> list[ResidualView]:
+    def draw(output: int) -> Drawing:
+        title = f"Correlations of the residual of {page.outputs[output].name} in {page.experiment}"
+        return _draw(
+            f"residual-{number}-{output}", title, lambda size: figures.residual_figure(page, output, size)
+        )
+
+    return [
+        ResidualView(
+            page,
+            signal,
+            draw(output),
+            float(page.analysis.auto_outside[output]),
+            float(np.max(page.analysis.cross_outside[output], initial=0.0)),
+        )
+        for output, signal in enumerate(page.outputs)
+    ]
+
+
+def _steady_state(number: int, page: SteadyStatePage) -> SteadyStateView:
+    title = f"Steady-state map over {page.input.name}"
+    return SteadyStateView(
+        page, _draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
+    )

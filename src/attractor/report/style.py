@@ -1,0 +1,205 @@
+"""From a matplotlib figure to an inline SVG that takes its colours and its font from the page."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+# Drawn in these colours, which nothing else uses; the page's style sheet says what they look like.
+INK = "#010101"
+MUTED = "#010102"
+GRID = "#010103"
+MEASURED = "#010104"
+MODEL = "#010105"
+VALIDATION = "#010106"
+TEST = "#010107"
+ALERT = "#010108"
+BAND = "#010109"
+CARD = "#01010a"
+
+_VARIABLES = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    MEASURED: "measured",
+    MODEL: "model",
+    VALIDATION: "validation",
+    TEST: "test",
+    ALERT: "alert",
+    BAND: "band",
+    CARD: "card",
+}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The screen a figure is drawn for.
+
+    Args:
+        name: class of the figure in the style sheet.
+        width: CSS pixels.
+        font: font size, CSS pixels.
+        bins: of an envelope over the whole width.
+    """
+
+    name: str
+    width: float
+    font: float
+    bins: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Panels may stand side by side."""
+        return self.width > 600
+
+
+WIDE = Size("wide", 980.0, 12.5, 420)
+NARROW = Size("narrow", 330.0, 11.0, 170)
+
+
+@contextmanager
+def house_style(size: Size, salt: str) -> Iterator[None]:
+    """The settings under which a figure is drawn and saved.
+
+    Args:
+        size: screen to draw for.
+        salt: makes the ids of the figure different from those of its neighbours.
+
+    Yields:
+        Nothing; the settings hold inside the `with` block.
+    """
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "font.size": size.font,
+        "text.parse_math": False,
+        "path.simplify": False,
+        "text.color": INK,
+        "axes.edgecolor": GRID,
+        "axes.labelcolor": MUTED,
+        "axes.labelsize": size.font,
+        "axes.titlesize": size.font,
+        "axes.titlecolor": INK,
+        "axes.titlelocation": "left",
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.formatter.useoffset": False,
+        "axes.unicode_minus": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.8,
+        "xtick.color": GRID,
+        "ytick.color": GRID,
+        "xtick.labelcolor": MUTED,
+        "ytick.labelcolor": MUTED,
+        "ytick.major.size": 0,
+        "xtick.minor.size": 0,
+        "ytick.minor.size": 0,
+        "legend.frameon": False,
+        "legend.borderaxespad": 0.2,
+        "legend.handlelength": 1.6,
+        "legend.columnspacing": 1.6,
+        "lines.solid_joinstyle": "round",
+        "figure.facecolor": "none",
+        "savefig.facecolor": "none",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def to_svg(figure: Figure, name: str, title: str) -> Markup:
+    """The figure as inline SVG: themed, without fixed size, ids that start with `name`, short numbers.
+
+    Args:
+        figure: drawn inside `house_style`.
+        name: unique on the page; letters, digits and hyphens.
+        title: what a screen reader says.
+
+    Returns:
+        Markup that is safe to insert into the page.
+    """
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<defs>\s*</defs>", "", svg).replace("xlink:href", "href")
+    svg = _themed(_shortened(_own_ids(svg, name)))
+    width, height = figure.get_size_inches() * 72
+    head = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">'
+    )
+    body = svg[svg.index(">") + 1 :]
+    return head.format(width, height, title) + Markup(body)  # noqa: S704
+
+
+def _own_ids(svg: str, name: str) -> str:
+    """Only ids that something refers to remain, and they begin with the figure's name."""
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
+    return re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
+
+
+def _shortened(svg: str) -> str:
+    """One decimal of a CSS pixel is enough for the eye."""
+
+    def shorten_path(attribute: re.Match[str]) -> str:
+        path = shorten(attribute)
+        if not set("CQzZ").isdisjoint(path):
+            return path
+        # After M, further points are lines; a segment of no length is a dot of the round line end.
+        path = re.sub(r"M (\S+ \S+) L \1(?= )", r"M \1 h0", path)
+        return path.replace(" L ", " ")
+
+    def shorten(attribute: re.Match[str]) -> str:
+        return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), attribute[0])
+
+    svg = re.sub(r' d="[^"]*"', shorten_path, re.sub(r"\s*\n\s*", " ", svg))
+    return re.sub(r' (?:x|y|width|height)="[^"]*"| transform="[^"]*"', shorten, svg)
+
+
+def _themed(svg: str) -> str:
+    """Chosen colours become custom properties, the font becomes the page's."""
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
+    return re.sub(r"(font: [^'\"]*px) [^;\"]*", r"\1 var(--font)", svg)
+
+
+def legend_above(axes: Axes, columns: int = 4) -> None:
+    """A legend in one line above the panel."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, labelcolor=MUTED)
+
+
+def powers_of_ten(axes: Axes, *names: str) -> None:
+    """A logarithmic axis with labels like 10⁻², written without a formula."""
+    for name in names:
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        axis.set_major_formatter(FuncFormatter(lambda value, _: power_label(value)))
+        axis.set_minor_locator(NullLocator())
+
+
+def power_label(value: float) -> str:
+    """A power of ten as text.
+
+    Example:
+        >>> power_label(0.01)
+        '10⁻²'
+    """
+    exponent = len(f"{value:.0f}") - 1 if value >= 1 else -int(f"{value:.0e}".split("-")[1])
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
