@@ -81,8 +81,8 @@ class Model:
     """How a recording starts: learned from its first samples, forgotten over them, or at rest."""
     washout: int = 20
     """Samples that set the initial state and are not counted."""
-    feedthrough: bool = False
-    """Let an input act on the output of the same sample."""
+    feedthrough: bool | None = None
+    """Whether an input acts on the output of the same sample; decided from the data if not given."""
 
 
 @dataclass(frozen=True)
@@ -394,3 +394,7 @@ def _show_figures(card: dict[str, Any]) -> None:
             label = _escape(f"{output['name']} [{output['unit']}]" if output["unit"] else output["name"])
             grid.add_row(experiment, label, f"{values[0]:.2f}", *(f"{value:.4g}" for value in values[1:]))
     _console.print(grid)
+
+
+if __name__ == "__main__":
+    main()

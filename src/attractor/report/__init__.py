@@ -13,6 +13,7 @@ from .contents import (
     TrainingRun,
 )
 from .page import render_identification_report, write_report
+from .run_report import write_run_report
 
 __all__ = [
     "DataPage",
@@ -27,4 +28,5 @@ __all__ = [
     "TrainingRun",
     "render_identification_report",
     "write_report",
+    "write_run_report",
 ]

@@ -22,6 +22,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
 from attractor.training import Diary, Trained, TrainingSettings, Windows, train
 
+from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
 from .recordings import Signals, as_experiments, as_record, check_recordings, split_validation
 from .ridge import fit_readout
@@ -45,7 +46,7 @@ class PlantModel:
         initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,
             "washout" lets the model forget a zero state over them, "zero" says recordings start at rest.
         washout: samples that set the state and are not counted.
-        feedthrough: whether an input acts on the output of the same sample.
+        feedthrough: whether an input acts on the output of the same sample; None decides from the data.
         window: rows simulated in one training example, after its washout.
         validation_share: last part of every recording that is kept for choosing the best weights; 0 trains
             on everything, once the options are settled.
@@ -67,7 +68,7 @@ class PlantModel:
     layers: int = 1
     initial_state: str = "encoder"
     washout: int = 20
-    feedthrough: bool = False
+    feedthrough: bool | None = None
     window: int = 150
     validation_share: float = 0.2
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -106,6 +107,7 @@ class PlantModel:
         check_recordings(checking, self.washout, constant_allowed=True)
         self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time)
         self.input_scaling_, self.output_scaling_ = _scalings(training)
+        self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()
         task = self._task(training, checking)
         diary = Diary(folder, self._fingerprint(training, checking), reporter or SilentReporter())
@@ -219,7 +221,7 @@ class PlantModel:
         build = cell_class(self.cell) if isinstance(self.cell, str) else self.cell
         past = self.washout if self.initial_state == "encoder" else 0
         sizes = len(self.signals_.inputs), len(self.signals_.outputs)
-        return NetworkPlan(build, self.hidden_size, self.layers, *sizes, past, self.feedthrough)
+        return NetworkPlan(build, self.hidden_size, self.layers, *sizes, past, self.feedthrough_)
 
     def _scaled(self, record: Record) -> tuple[list[np.ndarray], list[np.ndarray]]:
         return (

@@ -41,6 +41,7 @@ def save_model(
         "members": len(jax.tree.leaves(eqx.filter(model.members_, eqx.is_array))[0]),
         "member": model.member_,
         "flat_output": model.flat_output_,
+        "feedthrough": model.feedthrough_,
         **(card or {}),
     }
     run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
@@ -85,6 +86,7 @@ def _from_card(
     model.input_scaling_ = Scaling.from_dict(card["scaling"]["inputs"])
     model.output_scaling_ = Scaling.from_dict(card["scaling"]["outputs"])
     model.member_, model.flat_output_ = card["member"], card["flat_output"]
+    model.feedthrough_ = card["feedthrough"]
     model.plan_ = model.make_plan()
     return model
 

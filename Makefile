@@ -1,0 +1,44 @@
+# Everything runs in its own environment, .venv, pinned by constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PEERS := .venv/.peers
+
+.PHONY: demo test test-all bench lint types layers clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Libraries we compare with. Torch is never a dependency: this asks for the CPU build by its exact version.
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not peer"
+
+test-all: $(PEERS)
+	$(BIN)/python -m pytest -n 2 -q --timeout=1800
+
+bench: $(PEERS)
+	$(BIN)/python -m benchmarks.cells
+	$(BIN)/python -m benchmarks.identification
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/check_sizes.py
+
+types: $(READY)
+	$(BIN)/pyright
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv demo runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache

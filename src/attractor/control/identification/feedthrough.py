@@ -1,0 +1,52 @@
+"""Decide from data whether an input acts on the output of the same sample."""
+
+import numpy as np
+
+from attractor.data import Record
+
+ORDER = 4
+_CRITICAL = 10.0
+"""F value far beyond chance (1e-3 is near 11 for one input, less for several): only a clear effect counts."""
+
+
+def has_feedthrough(record: Record) -> bool:
+    """Whether u_k helps to explain y_k beyond the past of both.
+
+    Two linear autoregressions of order 4 are fitted by least squares, with and without u_k; the F statistic
+    of the difference decides, for the output where it is largest (Ljung 1999, section 16.4). The effect must
+    also remove a hundredth of what the past leaves unexplained, so that long records do not turn a trifle
+    into a direct path.
+    """
+    past, now, answers = _regressors(record)
+    if len(answers) <= past.shape[1] + now.shape[1] + 1:
+        return False
+    without = _left_over(past, answers)
+    together = _left_over(np.hstack([past, now]), answers)
+    gain = (without - together) / np.maximum(together, 1e-300)
+    freedom = len(answers) - past.shape[1] - now.shape[1]
+    return bool(np.any((gain * freedom / now.shape[1] > _CRITICAL) & (gain > 0.01)))
+
+
+def _regressors(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Past of inputs and outputs (with a constant), present inputs, present outputs; standardised."""
+    centre = np.concatenate([one.outputs for one in record.experiments])
+    mean, spread = centre.mean(axis=0), centre.std(axis=0)
+    past, now, answers = [], [], []
+    for one in record.experiments:
+        outputs = (one.outputs - mean) / spread
+        rows = len(one) - ORDER
+        if rows < 1:
+            continue
+        lags = [signal[lag : lag + rows] for lag in range(ORDER) for signal in (outputs, one.inputs)]
+        past.append(np.hstack([np.ones((rows, 1)), *lags]))
+        now.append(one.inputs[ORDER:])
+        answers.append(outputs[ORDER:])
+    if not answers:
+        return np.empty((0, 1)), np.empty((0, 1)), np.empty((0, 1))
+    return np.concatenate(past), np.concatenate(now), np.concatenate(answers)
+
+
+def _left_over(regressors: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Sum of squared residuals of every output."""
+    weights, *_ = np.linalg.lstsq(regressors, answers, rcond=None)
+    return np.sum((answers - regressors @ weights) ** 2, axis=0)

@@ -1,0 +1,221 @@
+"""From a run folder to its report: collect numbers and words, then let the page draw them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from attractor.control import PlantModel, analyse_residuals
+from attractor.control.identification.assessment import mean_figures
+from attractor.control.identification.steady_map import steady_maps
+from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
+from attractor.runs import load_run
+
+from .contents import (
+    DataPage,
+    Finding,
+    IdentificationContents,
+    MetricsRow,
+    PredictionPage,
+    ResidualPage,
+    SteadyStatePage,
+    Summary,
+    TrainingPage,
+    TrainingRun,
+)
+from .page import write_report
+
+MOST_EXPERIMENTS = 6
+"""More test experiments than this are in the metrics table only."""
+
+_GOOD, _FAIR = 90.0, 70.0
+_TONES = {"error": "error", "warning": "warning", "note": "info"}
+
+
+def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Path:
+    """Write `report.html` into a run folder.
+
+    Args:
+        folder: a finished run of `PlantModel`, saved with its data.
+        cell: the class of a cell of the user's own.
+
+    Raises:
+        RunFolderError: the folder is missing, damaged or foreign.
+    """
+    run = load_run(folder)
+    model = PlantModel.load(folder, cell=cell)
+    roles = from_archive(run.card["data"], run.evaluation)
+    return write_report(collect(folder.name, model, roles, run.card), folder / "report.html")
+
+
+def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
+    """Everything the page shows, from a model, its data and its card."""
+    shown = roles.test.experiments[:MOST_EXPERIMENTS]
+    fit = float(mean_figures(card, "fit")[model.member_])
+    verdict, tone = _verdict(fit, roles)
+    return IdentificationContents(
+        title=title,
+        verdict=verdict,
+        tone=tone,
+        summary=_summary(model, roles, card, fit),
+        predictions=tuple(page for one in shown for page in _predictions(model, roles.test, one, card)),
+        data=DataPage(roles.training, roles.validation, roles.test, _findings(roles.training)),
+        training=_training(model, roles, card),
+        residuals=tuple(_residuals(model, roles.test, one) for one in shown),
+        steady_states=_steady_states(model, roles.training),
+        metrics=_metrics(model, roles.test, card),
+        model_card=_model_card(model, card),
+        reproduce=str(card.get("command", "PlantModel(...).fit(...) from Python")),
+    )
+
+
+def parameter_count(model: PlantModel) -> int:
+    """Numbers in the weights of one member."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model.network(), eqx.is_inexact_array)))
+
+
+def _verdict(fit: float, roles: Roles) -> tuple[str, Literal["good", "fair", "poor"]]:
+    seen = (
+        f"On {len(roles.test.experiments)} recording(s) it has never seen, in free run from the inputs alone"
+    )
+    if fit >= _GOOD:
+        return f"{seen}, the model follows the plant: it explains {fit:.1f} % of the movement (FIT).", "good"
+    if fit >= _FAIR:
+        return f"{seen}, the model follows the plant roughly: FIT {fit:.1f} %.", "fair"
+    return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"
+
+
+def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
+    first = [members[model.member_]["rmse"][0] for members in card["metrics"]["test"].values()]
+    samples = sum(part.samples for part in (roles.training, roles.validation, roles.test))
+    return Summary(
+        fit=fit,
+        rmse=float(np.sqrt(np.mean(np.square(first)))),
+        output=roles.training.outputs[0],
+        samples=samples,
+        parameters=parameter_count(model),
+        training_seconds=float(card["training"]["seconds"]),
+    )
+
+
+def _predictions(
+    model: PlantModel, test: Record, experiment: Experiment, card: Mapping[str, Any]
+) -> list[PredictionPage]:
+    predicted = model.simulate(experiment)
+    figures = card["metrics"]["test"][experiment.name][model.member_]
+    return [
+        PredictionPage(
+            experiment=experiment.name,
+            output=signal,
+            sampling_time=test.sampling_time,
+            measured=experiment.outputs[:, index],
+            predicted=predicted[:, index],
+            washout=model.settled,
+            fit=figures["fit"][index],
+            rmse=figures["rmse"][index],
+            max_error=figures["max_error"][index],
+        )
+        for index, signal in enumerate(test.outputs)
+    ]
+
+
+def _findings(record: Record) -> tuple[Finding, ...]:
+    return tuple(Finding(_TONES[one.severity.value], one.message, one.advice) for one in examine(record)) or (
+        Finding("ok", "The data doctor found nothing to complain about."),
+    )
+
+
+def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> TrainingPage:
+    history = card["training"]["history"]
+    spread = _scaled_spread(model, roles)
+    steps = np.array([entry["step"] for entry in history], float)
+    runs = []
+    for member in range(len(card["training"]["scores"])):
+        losses = [entry["loss"][member] for entry in history] if "loss" in history[0] else []
+        scores = np.array([entry["validation"][member] for entry in history], float)
+        runs.append(
+            TrainingRun(
+                seed=member,
+                loss_steps=steps[: len(losses)],
+                training_loss=np.array(losses, float),
+                validation_steps=steps,
+                validation_fit=100 * (1 - scores / spread),
+            )
+        )
+    return TrainingPage(tuple(runs), model.member_, card["training"]["best_steps"][model.member_])
+
+
+def _scaled_spread(model: PlantModel, roles: Roles) -> float:
+    """Standard deviation of the scaled outputs that the validation figure was taken from."""
+    record = roles.validation if roles.validation.experiments else roles.training
+    outputs = np.concatenate([one.outputs[model.settled :] for one in record.experiments])
+    return float(np.sqrt(np.mean(model.output_scaling_.to_unit(outputs).var(axis=0))))
+
+
+def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> ResidualPage:
+    rows = slice(model.settled, None)
+    residuals = (experiment.outputs - model.simulate(experiment))[rows]
+    lags = min(25, len(residuals) // 4)
+    analysis = analyse_residuals(residuals, experiment.inputs[rows], lags=lags)
+    return ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)
+
+
+def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage, ...]:
+    inputs = np.concatenate([one.inputs for one in training.experiments])
+    outputs = np.concatenate([one.outputs for one in training.experiments])
+    return tuple(
+        SteadyStatePage(one.input, training.outputs, one.levels, one.outputs, inputs[:, index], outputs)
+        for index, one in enumerate(steady_maps(model))
+    )
+
+
+def _metrics(model: PlantModel, test: Record, card: Mapping[str, Any]) -> tuple[MetricsRow, ...]:
+    rows = []
+    for name, members in card["metrics"]["test"].items():
+        for index, signal in enumerate(test.outputs):
+            figures = {
+                key: members[model.member_][key][index] for key in ("fit", "rmse", "nrmse", "max_error")
+            }
+            per_seed = np.array([member["fit"][index] for member in members])
+            rows.append(MetricsRow(name, signal, **figures, fit_per_seed=per_seed))
+    return tuple(rows)
+
+
+def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    options = dict(card["options"])
+    training = options.pop("training")
+    outcome = card["training"]
+    return {
+        "Model": {"parameters": str(parameter_count(model)), **_words(options)},
+        "Training": {
+            **_words(training),
+            "chosen seed": f"{model.member_}, weights of step {outcome['best_steps'][model.member_]}",
+            "time": f"{outcome['seconds']:.1f} s",
+            "remarks": "; ".join(outcome["warnings"]) or "none",
+        },
+        "Data": {
+            "source": str(card["data"]["source"]),
+            "sampling time": f"{card['data']['sampling_time']:g} s",
+            "parts": card["data"]["explanation"],
+            **{part: ", ".join(names) or "none" for part, names in card["data"]["experiments"].items()},
+        },
+        "Scaling": _scaling(model),
+        "Made with": _words(card["made_with"]),
+        "Files": {"SHA-256 of the weights": card["weights_sha256"]},
+    }
+
+
+def _words(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name.replace("_", " "): str(value) for name, value in facts.items()}
+
+
+def _scaling(model: PlantModel) -> dict[str, str]:
+    def lines(signals: tuple[Signal, ...], scaling: Any) -> dict[str, str]:
+        triples = zip(signals, scaling.offset, scaling.scale, strict=True)
+        return {one.label: f"(value - {offset:g}) / {scale:g}" for one, offset, scale in triples}
+
+    signals = model.signals_
+    return lines(signals.inputs, model.input_scaling_) | lines(signals.outputs, model.output_scaling_)
