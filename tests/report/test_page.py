@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from example import example_contents, two_by_two_contents
+from report_example import example_contents, two_by_two_contents
 
 from attractor.data import Signal
 from attractor.errors import StorageError

@@ -79,6 +79,17 @@ def test_dots_survive_as_segments_of_no_length():
         assert to_svg(figure, "dots", "").count("h0") == 2
 
 
+def test_a_line_that_begins_with_a_repeated_point_stays_a_line():
+    with house_style(WIDE, "stairs"):
+        figure, (axes,) = panels(WIDE, [50])
+        axes.stairs([0, 2, 0], [0, 1, 2, 3], color=MODEL, fill=True)
+        axes.plot([0, 0, 1], [0, 0, 1], color=MODEL)
+        svg = to_svg(figure, "stairs", "")
+    assert "h0" not in svg
+    for path in re.findall(r' d="([^"]*)"', svg):
+        assert len(re.findall(r"-?[\d.]+", path)) % 2 == 0
+
+
 @pytest.mark.parametrize(
     ("value", "label"), [(1.0, "10⁰"), (10.0, "10¹"), (1e6, "10⁶"), (0.1, "10⁻¹"), (1e-12, "10⁻¹²")]
 )

@@ -161,7 +161,7 @@ def _shortened(svg: str) -> str:
         if not set("CQzZ").isdisjoint(path):
             return path
         # After M, further points are lines; a segment of no length is a dot of the round line end.
-        path = re.sub(r"M (\S+ \S+) L \1(?= )", r"M \1 h0", path)
+        path = re.sub(r"M (\S+ \S+) L \1(?= (?:M |\"))", r"M \1 h0", path)
         return path.replace(" L ", " ")
 
     def shorten(attribute: re.Match[str]) -> str:

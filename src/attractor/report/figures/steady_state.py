@@ -14,7 +14,7 @@ _COLUMNS = 2
 def steady_state_figure(page: SteadyStatePage, size: Size) -> Figure:
     """One panel per output: dots for the training data, a line for the model at rest."""
     figure, grid = grid_of(size, len(page.outputs), 240 if size.is_wide else 200, _COLUMNS)
-    thin = slice(None, None, max(1, len(page.cloud_inputs) * len(page.outputs) // _MOST_POINTS))
+    thin = slice(None, None, max(1, -(-len(page.cloud_inputs) * len(page.outputs) // _MOST_POINTS)))
     for number, (signal, axes) in enumerate(zip(page.outputs, grid, strict=True)):
         x, y = page.cloud_inputs[thin], page.cloud_outputs[thin, number]
         axes.plot(
