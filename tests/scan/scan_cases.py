@@ -39,12 +39,15 @@ def signal(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), float)
 
 
+STEP = eqx.filter_jit(lambda cell, u, state: cell(u, state))
+
+
 def python_loop(cell, inputs, state=None):
     """What `unroll` has to equal: the sentence `s = cell(u, s)` for every u."""
     state = initial_state(cell) if state is None else state
     states = []
     for u in inputs:
-        state = cell(u, state)
+        state = STEP(cell, u, state)
         states.append(state)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states), state
 

@@ -12,7 +12,8 @@ from math import prod
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var, jaxpr_as_fun
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
 Values = list[Array]
@@ -85,7 +86,11 @@ class SplitStep:
         piece = self._jaxpr.replace(
             constvars=(), invars=list(known), outvars=list(wanted), eqns=self._equations(level)
         )
-        return jaxpr_as_fun(ClosedJaxpr(piece, ()))(*known.values())
+        values = jaxpr_as_fun(ClosedJaxpr(piece, ()))(*known.values())
+        return [
+            jnp.asarray(value, atom.aval.dtype) if isinstance(atom, Literal) else value
+            for atom, value in zip(wanted, values, strict=True)
+        ]
 
 
 def split_step(
@@ -115,7 +120,7 @@ def split_step(
         hoist = sum(_product_cost(equation) for equation, level in pairs if level == AHEAD) >= WORTH_HOISTING
     if not hoist:
         levels = [STEP if level == AHEAD else level for level in levels]
-    constants = tuple(zip(jaxpr.constvars, closed.consts, strict=True))
+    constants = tuple(zip(jaxpr.constvars, map(jnp.asarray, closed.consts), strict=True))
     return SplitStep(jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), constants)
 
 

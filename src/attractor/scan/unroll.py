@@ -40,7 +40,8 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         cell: any callable Equinox module `cell(input, state, *, key=None) -> state`.
         inputs: u, shape (time, inputs); time may be 0.
         state: s_0; the cell's own initial state when None. Feeding `last` of one call into the next
-            streams a sequence: the pieces equal the whole.
+            streams a sequence: the pieces equal the whole (to rounding where work leaves the loop,
+            because a product over more steps may add in another order; else bit for bit).
         length: number of valid steps; later steps leave the state untouched and what the inputs hold there
             (NaN, too) reaches neither states nor gradients. None: all.
         key: noise of the step, split over time; None means no noise.
