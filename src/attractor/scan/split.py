@@ -88,7 +88,7 @@ class SplitStep:
         )
         values = jaxpr_as_fun(ClosedJaxpr(piece, ()))(*known.values())
         return [
-            jnp.asarray(value, atom.aval.dtype) if isinstance(atom, Literal) else value
+            jnp.asarray(value, _dtype(atom)) if isinstance(atom, Literal) else value
             for atom, value in zip(wanted, values, strict=True)
         ]
 
@@ -152,6 +152,10 @@ def _called(parameter: Any) -> list[JaxprEqn]:
     """The equations of the jaxprs in one parameter of an equation."""
     parts = parameter if isinstance(parameter, tuple | list) else (parameter,)
     return [eqn for part in parts if isinstance(part, ClosedJaxpr | Jaxpr) for eqn in part.eqns]
+
+
+def _dtype(atom: Any) -> Any:
+    return atom.aval.dtype
 
 
 def _made(equations: Sequence[JaxprEqn]) -> list[Var]:
