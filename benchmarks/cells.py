@@ -61,6 +61,7 @@ class Lipschitz(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __call__(self, input, state, *, key=None):
+        """One step."""
         stable = self.matrix + self.matrix.T - 0.5 * jnp.eye(self.hidden_size)
         return state + 0.03 * (
             stable @ state + jnp.tanh(self.weight @ state + self.input_weight @ input + self.bias)
@@ -96,7 +97,7 @@ def pull(cell, inputs, cotangent):
 
 
 def our_runners(kind, size, inputs, cotangent):
-    # Plain, sliced over the devices, and what `sharded_gradient` does (it gives gradients of parameters alone).
+    # Plain, sliced over the devices, and what `sharded_gradient` does (it differentiates parameters alone).
     batch, _, features, hidden = size
     cell = CELLS[kind](features, hidden, key=jax.random.key(0))
     inputs, cotangent = jnp.asarray(inputs), jnp.asarray(cotangent)

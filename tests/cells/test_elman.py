@@ -40,3 +40,34 @@ def test_all_of_the_state_is_exposed(cell):
 def test_a_key_changes_nothing_in_a_cell_without_noise(cell):
     u, h = jnp.ones(2), jnp.ones(4)
     np.testing.assert_array_equal(cell(u, h, key=jax.random.key(1)), cell(u, h))
+
+
+def test_the_jacobian_is_the_slope_of_tanh_times_the_weight(cell):
+    u, h = jnp.array([0.3, -0.7]), jnp.linspace(-1, 1, 4)
+    slope = 1 - np.asarray(cell(u, h)) ** 2
+    np.testing.assert_allclose(
+        jax.jacfwd(cell, argnums=1)(u, h),
+        slope[:, None] * np.asarray(cell.state_weight),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        jax.jacrev(cell, argnums=0)(u, h),
+        slope[:, None] * np.asarray(cell.input_weight),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_two_states_approach_each_other_when_the_weight_contracts(cell):
+    norm = np.linalg.norm(np.asarray(cell.state_weight), 2)
+    u, one, other = jnp.ones(2), jnp.linspace(-1, 1, 4), jnp.zeros(4)
+    gap = np.linalg.norm(cell(u, one) - cell(u, other))
+    assert gap <= norm * np.linalg.norm(one) * (1 + 1e-6)
+
+
+def test_weights_drawn_under_double_precision_are_double():
+    with jax.enable_x64(True):
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(Elman(2, 4, key=jax.random.key(0)))} == {
+            "float64"
+        }

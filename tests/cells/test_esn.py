@@ -63,3 +63,19 @@ def test_a_read_out_sees_reservoir_and_last_input():
 def test_a_value_outside_its_range_is_refused_by_name(name, value):
     with pytest.raises(ConfigError, match=rf"{name}=.*expected a value in \(0, 1\]"):
         EchoState(2, 20, key=KEY, **{name: value})
+
+
+def test_a_leak_of_one_forgets_all_but_the_reservoir():
+    fast = EchoState(2, 20, norm=0.8, leak=1.0, density=0.3, key=KEY)
+    np.testing.assert_array_equal(fast.reservoir, CELL.reservoir)
+    old = jnp.linspace(-1, 1, 20)
+    new, _ = fast(jnp.zeros(2), (old, jnp.zeros(2)))
+    expected = np.tanh(np.asarray(fast.reservoir) @ np.asarray(old) + np.asarray(fast.bias))
+    np.testing.assert_allclose(new, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_state_starts_at_zero():
+    reservoir, last = CELL.initial_state()
+    assert (reservoir.shape, last.shape) == ((20,), (2,))
+    assert not np.any(reservoir)
+    assert not np.any(last)

@@ -78,3 +78,23 @@ def test_the_state_is_two_zero_vectors_and_a_read_out_sees_the_first():
     assert not np.any(state[0])
     assert not np.any(state[1])
     np.testing.assert_array_equal(CELL.exposed((jnp.ones(4), jnp.zeros(4))), np.ones(4))
+
+
+def test_open_forget_and_closed_write_gates_hold_the_memory():
+    u, (h, c) = example()
+    gates = jnp.concatenate([jnp.full(4, -100.0), jnp.full(4, 100.0), jnp.zeros(8)])
+    held = eqx.tree_at(lambda cell: cell.bias, CELL, gates)
+    np.testing.assert_array_equal(STEP(held, u, (h, c))[1], c)
+
+
+def test_closed_forget_gates_make_the_old_memory_irrelevant():
+    u, (h, c) = example()
+    gates = jnp.concatenate([jnp.zeros(4), jnp.full(4, -200.0), jnp.zeros(8)])
+    forgetful = eqx.tree_at(lambda cell: cell.bias, CELL, gates)
+    for got, expected in zip(STEP(forgetful, u, (h, c)), STEP(forgetful, u, (h, 5 * c)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_same_key_builds_the_same_cell():
+    assert eqx.tree_equal(LSTM(2, 4, key=KEY), CELL)
+    assert not eqx.tree_equal(LSTM(2, 4, key=jax.random.key(1)), CELL)

@@ -68,3 +68,17 @@ def test_the_level_of_a_misfit_is_named():
 def test_a_stack_without_cells_is_refused():
     with pytest.raises(ShapeError, match="at least one cell"):
         Stack(())
+
+
+def test_gradients_reach_every_cell_of_the_stack():
+    gradient = eqx.filter_grad(
+        lambda stack: jnp.sum(stack.exposed(stack(jnp.ones(2), stack.initial_state())))
+    )(STACK)
+    assert all(np.any(gradient.cells[level].input_weight != 0) for level in (0, 1))
+
+
+def test_a_stack_of_one_cell_is_that_cell():
+    alone = Stack((HIGH,))
+    u = jnp.linspace(-1, 1, 4)
+    assert eqx.tree_equal(alone(u, (jnp.ones(3),)), (HIGH(u, jnp.ones(3)),))
+    assert (alone.input_size, alone.hidden_size, exposed_size(alone)) == (4, 3, 3)

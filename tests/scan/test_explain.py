@@ -63,3 +63,10 @@ def test_an_explanation_takes_the_state_it_would_start_from():
     cell = CELLS["gru"]()
     told = explain(cell, jnp.zeros((5, 2)), jnp.ones(4))
     assert told == explain(cell, jnp.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_can_be_explained(name):
+    told = explain(CELLS[name](), jnp.zeros((0, 2)))
+    assert told.stepped > 0
+    assert told.gradient_bytes >= 0

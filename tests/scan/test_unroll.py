@@ -369,3 +369,97 @@ def test_a_state_given_as_numpy_arrays_is_taken():
     start = (np.ones(4, "f4"), np.ones(4, "f4"))
     expected = unroll(filled(LSTM, 2, 4), signal(5, 2), jax.tree.map(jnp.asarray, start))
     assert_same_bits(unroll(filled(LSTM, 2, 4), signal(5, 2), start), expected)
+
+
+@pytest.mark.parametrize("memory", ["recompute", Recompute(4)])
+def test_noise_is_the_same_when_it_is_computed_twice(memory):
+    cell, inputs, key = Jitter(jnp.ones((2, 2))), signal(6, 2), jax.random.key(3)
+
+    def gradient(memory):
+        return jax.grad(lambda u: weighed(unroll(cell, u, key=key, memory=memory).states ** 2))(inputs)
+
+    np.testing.assert_allclose(gradient(memory), gradient("store"), rtol=1e-5, atol=1e-6)
+
+
+def test_every_row_of_a_batch_has_noise_of_its_own():
+    cell, inputs = Jitter(jnp.ones((2, 2))), jnp.zeros((3, 4, 2))
+    keys = jax.random.split(jax.random.key(0), 3)
+    states = jax.vmap(lambda u, key: unroll(cell, u, key=key).states)(inputs, keys)
+    alone = unroll(cell, inputs[1], key=keys[1]).states
+    np.testing.assert_allclose(states[1], alone, rtol=1e-6, atol=1e-7)
+    assert len(np.unique(states)) == states.size
+
+
+def test_the_gradient_reaches_the_start_and_vanishes_for_a_frozen_cell():
+    cell, inputs = CELLS["elman"](), signal(4, 2)
+
+    def last(cell, start):
+        return weighed(unroll(cell, inputs, start).last)
+
+    by_start = jax.grad(last, argnums=1)(cell, jnp.full(4, 0.1))
+    assert np.all(by_start != 0)
+    frozen = eqx.filter_grad(lambda cell: last(jax.lax.stop_gradient(cell), jnp.full(4, 0.1)))(cell)
+    assert all(not np.any(leaf) for leaf in bits(frozen))
+
+
+def test_a_sequence_without_steps_passes_the_gradient_to_its_start():
+    cell, nothing = CELLS["gru"](), jnp.zeros((0, 2))
+    gradient = jax.grad(lambda start: jnp.sum(unroll(cell, nothing, start).last))(jnp.ones(4))
+    np.testing.assert_array_equal(gradient, np.ones(4))
+
+
+def test_a_length_may_be_traced_and_compiles_once():
+    cell, inputs, traced = CELLS["gru"](), signal(5, 2), []
+
+    @jax.jit
+    def last(length):
+        traced.append(1)
+        return unroll(cell, inputs, length=length).last
+
+    states = unroll(cell, inputs).states
+    for length in (1, 3, 5):
+        np.testing.assert_allclose(last(length), states[length - 1], rtol=1e-6, atol=1e-7)
+    assert len(traced) == 1
+
+
+def test_half_precision_stays_half():
+    cell = jax.tree.map(lambda leaf: leaf.astype("bfloat16"), CELLS["gru"]())
+    states = unroll(cell, signal(5, 2).astype("bfloat16")).states
+    assert states.dtype == "bfloat16"
+    # bfloat16 has eight bits; five steps of sums of a few terms lose a few of their last ones.
+    np.testing.assert_allclose(
+        states.astype("float32"), unroll(CELLS["gru"](), signal(5, 2)).states, rtol=0, atol=0.05
+    )
+
+
+def test_a_cell_without_input_size_takes_any_width():
+    def cell(input, state, *, key=None):
+        return state + jnp.sum(input)
+
+    np.testing.assert_array_equal(unroll(cell, jnp.ones((3, 5)), jnp.zeros(())).states, [5, 10, 15])
+
+
+def test_a_learned_start_gets_a_gradient():
+    class Learned(Cell):
+        start: jax.Array
+        input_size: int = eqx.field(static=True, default=2)
+        hidden_size: int = eqx.field(static=True, default=2)
+
+        def __call__(self, input, state, *, key=None):
+            return 0.5 * state + input
+
+        def initial_state(self):
+            return self.start
+
+    gradient = eqx.filter_grad(lambda cell: jnp.sum(unroll(cell, jnp.ones((3, 2))).last))(
+        Learned(jnp.ones(2))
+    )
+    np.testing.assert_allclose(gradient.start, [0.125, 0.125])
+
+
+@pytest.mark.parametrize("variant", VARIANTS[:4:3], ids=str)
+def test_a_batch_equals_its_rows_in_every_variant(variant):
+    cell, inputs = CELLS["reset-after gru"](), signal(3, 5, 2)
+    batch = jax.vmap(lambda u: unroll(cell, u, **variant).states)(inputs)
+    rows = [unroll(cell, u, **variant).states for u in inputs]
+    np.testing.assert_allclose(batch, rows, rtol=1e-5, atol=1e-6)
