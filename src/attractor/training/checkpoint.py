@@ -67,7 +67,7 @@ def load_checkpoint(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
 
 
 def _plain(leaf: jax.Array) -> np.ndarray:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.ascontiguousarray(leaf)
 
@@ -79,7 +79,7 @@ def _restore(name: str, leaf: jax.Array, value: np.ndarray, where: str) -> jax.A
             f"{where}: {name} is {value.dtype}{list(value.shape)}, expected {plain.dtype}{list(plain.shape)}"
         )
         raise RunFolderError(message)
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jax.numpy.asarray(value))
     return jax.numpy.asarray(value)
 
