@@ -8,7 +8,7 @@ from pathlib import Path
 
 def attractor(*words: str) -> None:
     print(f"\n$ attractor {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "attractor.cli", *words], check=True)
+    subprocess.run([sys.executable, "-m", "attractor.cli", *words], check=True)  # noqa: S603
 
 
 def main(folder: Path) -> None:
@@ -16,7 +16,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True)
     log, run = str(folder / "ph.csv"), str(folder / "ph")
     attractor("plant", "ph", "--samples", "8000", "--seed", "0", "--out", log)
-    attractor("identify", log, "--inputs", "q3", "--outputs", "pH", "--cell", "gru", "--hidden", "8", "--out", run)
+    model = ("--cell", "gru", "--hidden", "8", "--out", run)
+    attractor("identify", log, "--inputs", "q3", "--outputs", "pH", *model)
     attractor("predict", run, log, "--out", str(folder / "predicted.csv"))
     print(f"\nOpen {folder / 'ph' / 'report.html'} in a browser.")
 

@@ -8,6 +8,7 @@ from .lstm import LSTM
 from .nnarx import NNARX
 from .registry import CELLS, cell_class
 from .stack import Stack
+from .state_space import NeuralStateSpace
 
 __all__ = [
     "CELLS",
@@ -17,6 +18,7 @@ __all__ = [
     "Cell",
     "EchoState",
     "Elman",
+    "NeuralStateSpace",
     "ResetAfterGRU",
     "Stack",
     "State",

@@ -11,6 +11,7 @@ from .esn import EchoState
 from .gru import GRU, ResetAfterGRU
 from .lstm import LSTM
 from .nnarx import NNARX
+from .state_space import NeuralStateSpace
 
 CELLS: dict[str, Callable[..., Any]] = {
     "tanh": Elman,
@@ -19,6 +20,7 @@ CELLS: dict[str, Callable[..., Any]] = {
     "lstm": LSTM,
     "esn": EchoState,
     "nnarx": NNARX,
+    "state-space": NeuralStateSpace,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""
 

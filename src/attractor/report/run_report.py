@@ -78,11 +78,10 @@ def parameter_count(model: PlantModel) -> int:
 
 
 def _verdict(fit: float, roles: Roles) -> tuple[str, Literal["good", "fair", "poor"]]:
-    seen = (
-        f"On {len(roles.test.experiments)} recording(s) it has never seen, in free run from the inputs alone"
-    )
+    tested = _recordings(len(roles.test.experiments))
+    seen = f"On {tested} it has never seen, in free run from the inputs alone"
     if fit >= _GOOD:
-        return f"{seen}, the model follows the plant: it explains {fit:.1f} % of the movement (FIT).", "good"
+        return f"{seen}, the model follows the plant: FIT {fit:.1f} %.", "good"
     if fit >= _FAIR:
         return f"{seen}, the model follows the plant roughly: FIT {fit:.1f} %.", "fair"
     return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"

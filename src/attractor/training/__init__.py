@@ -1,8 +1,9 @@
 """Training: one loop, windows, optimiser, checkpoints, guard against values that are not finite."""
 
+from .refinement import refine
 from .settings import TrainingSettings
 from .task import Task
 from .trainer import Diary, Trained, train
 from .windows import Batch, Windows
 
-__all__ = ["Batch", "Diary", "Task", "Trained", "TrainingSettings", "Windows", "train"]
+__all__ = ["Batch", "Diary", "Task", "Trained", "TrainingSettings", "Windows", "refine", "train"]

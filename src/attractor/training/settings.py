@@ -19,6 +19,7 @@ class TrainingSettings:
         validate_every: steps between two validations; each writes a checkpoint.
         patience: validations without improvement after which a member stops; None never stops early.
         seeds: members trained side by side, each from its own seed.
+        refine: most Gauss-Newton steps afterwards, for networks that are small enough; 0 for none.
 
     Raises:
         ConfigError: a value outside its range.
@@ -33,11 +34,13 @@ class TrainingSettings:
     validate_every: int = 200
     patience: int | None = None
     seeds: int = 1
+    refine: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
+            least = 0 if field.name == "refine" else 1e-300
+            if value is not None and not value >= least:
                 message = f"{field.name}={value}: expected a positive number"
                 raise ConfigError(message)
         for name in ("warmup", "final_rate"):

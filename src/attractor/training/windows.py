@@ -67,6 +67,24 @@ class Windows(eqx.Module):
         rows = self._starts[places][:, None] + jnp.arange(self.length)
         return Batch(self._inputs[rows], self._outputs[rows], rows < self._ends[places][:, None])
 
+    def cover(self, length: int, skip: int) -> Batch:
+        """All recordings cut into windows of `length` rows that overlap by `skip` rows.
+
+        Every row after the first `skip` of its recording is past the first `skip` rows of exactly one
+        window; what a window lacks at the end of a recording is padded and marked.
+        """
+        ends = np.unique(np.asarray(self._ends))
+        firsts = np.concatenate([[0], ends[:-1]])
+        pairs = [
+            (start, end)
+            for first, end in zip(firsts, ends, strict=True)
+            for start in range(first, max(end - skip, first + 1), length - skip)
+        ]
+        rows = np.array([start for start, _ in pairs])[:, None] + np.arange(length)
+        valid = rows < np.array([end for _, end in pairs])[:, None]
+        rows = np.minimum(rows, len(self._inputs) - 1)
+        return Batch(self._inputs[rows], self._outputs[rows], jnp.asarray(valid))
+
     def places(self, key: PRNGKeyArray, size: int) -> Int[Array, " size"]:
         """Which of the possible windows a key draws."""
         return jax.random.randint(key, (size,), 0, len(self._starts))

@@ -1,5 +1,6 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
-from attractor.training import Diary, Trained, TrainingSettings, Windows, train
+from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, train
 
 from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
@@ -39,8 +40,8 @@ class PlantModel:
     controller asks of it. Inputs are scaled to [-1, 1] and outputs to unit spread by the training data only.
 
     Args:
-        cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx"), or any callable
-            `cell(input_size, hidden_size, *, key)` that builds a cell, for instance a class of your own.
+        cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space"), or any
+            callable `cell(input_size, hidden_size, *, key)` that builds a cell, for instance a class of your own.
         hidden_size: units a layer.
         layers: cells in the stack.
         initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,
@@ -244,10 +245,9 @@ class PlantModel:
     def _train(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
         if getattr(eqx.filter_eval_shape(task.initial, jax.random.key(0)).cell, "fixed", False):
             return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
-        if diary.folder is None:
-            return train(task, self.training, self.seed, diary)
-        with locked(diary.folder):
-            return train(task, self.training, self.seed, diary)
+        with locked(diary.folder) if diary.folder else contextlib.nullcontext():
+            trained = train(task, self.training, self.seed, diary)
+            return refine(task, trained, self.training.refine, diary)
 
     def _simulate(
         self, network: PlantNetwork, inputs: np.ndarray, measured: Any

@@ -46,7 +46,8 @@ def save_model(
     }
     run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
     save_run(folder, run, overwrite=overwrite)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    for name in ("checkpoint.safetensors", "refinement.safetensors"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | None) -> Any:

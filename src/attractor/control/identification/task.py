@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from attractor.training import Windows
+from attractor.training import Batch, Windows
 
 from .network import PlantNetwork
+
+ROWS_AT_ONCE = 2000
+"""Rows whose Jacobian is held in memory at once during a refinement."""
 
 
 class Padded(eqx.Module):
@@ -57,6 +61,7 @@ class IdentificationTask(eqx.Module):
         washout: rows of a window whose outputs set the state and are not predicted.
         settled: the same for a whole recording: 0 if recordings start at rest, else `washout`.
         batch_size: windows a step.
+        stretch: how many times longer than a training window the pieces of a refinement are.
     """
 
     build: Callable[[PRNGKeyArray], PlantNetwork] = eqx.field(static=True)
@@ -65,6 +70,7 @@ class IdentificationTask(eqx.Module):
     washout: int = eqx.field(static=True)
     settled: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
+    stretch: int = eqx.field(static=True, default=5)
 
     def initial(self, key: PRNGKeyArray) -> PlantNetwork:
         """A fresh network."""
@@ -83,6 +89,35 @@ class IdentificationTask(eqx.Module):
         errors = jax.vmap(error)(data.inputs, data.outputs, data.valid)
         rows = data.valid[:, self.settled :].sum(axis=1)
         return jnp.sqrt(jnp.sum(errors * rows) / jnp.sum(rows))
+
+    @property
+    def groups(self) -> Batch:
+        """All training rows in groups of windows, for a refinement."""
+        simulated = self.windows.length - self.washout
+        whole = self.windows.cover(self.washout + self.stretch * simulated, self.washout)
+        size = min(max(ROWS_AT_ONCE // whole.valid.shape[1], 1), len(whole.valid))
+        missing = -len(whole.valid) % size
+
+        def group(leaf: Array) -> Array:
+            padded = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+            return padded.reshape(-1, size, *leaf.shape[1:])
+
+        return jax.tree.map(group, whole)
+
+    def residuals(self, model: PlantNetwork, group: Batch) -> Float[Array, " residuals"]:
+        """Simulation errors of the valid rows of a group after the washout, scaled outputs; 0 elsewhere."""
+
+        def one(inputs: Array, outputs: Array, valid: Array) -> Array:
+            errors = free_run(model, inputs, outputs, self.washout) - outputs[self.washout :]
+            return jnp.where(valid[self.washout :, None], errors, 0.0)
+
+        return jax.vmap(one)(group.inputs, group.outputs, group.valid).ravel()
+
+    def refinable(self, model: PlantNetwork) -> Any:
+        """Everything but the encoder, whose work the refinement of the rest does not disturb much."""
+        chosen = jax.tree.map(eqx.is_inexact_array, model)
+        none = jax.tree.map(lambda _: False, model.encoder)
+        return eqx.tree_at(lambda n: n.encoder, chosen, none, is_leaf=lambda leaf: leaf is None)
 
     def describe(self, key: PRNGKeyArray, example: int) -> str:
         """The rows of the joined training recordings that a window covers."""
