@@ -1,6 +1,9 @@
 """How long and how fast to train."""
 
+import math
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any
 
 from attractor.errors import ConfigError
 
@@ -36,9 +39,13 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                message = f"{field.name}={value}: expected a positive number"
+            value: Any = getattr(self, field.name)
+            if value is None and field.name == "patience":
+                continue
+            kind = Real if isinstance(field.default, float) else Integral
+            if not isinstance(value, kind) or not 0 < value < math.inf:
+                what = "whole number" if kind is Integral else "number"
+                message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
         for name in ("warmup", "final_rate"):
             if getattr(self, name) > 1:
