@@ -5,7 +5,14 @@ Names are imported when first used, so that `import attractor` and `attractor --
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attractor.cells import Cell
+    from attractor.control import PlantModel
+    from attractor.data import read_csv
+    from attractor.errors import AttractorError
+    from attractor.scan import explain, unroll
 
 __version__ = "0.1.0"
 
@@ -18,7 +25,7 @@ _HOME = {
     "AttractorError": "attractor.errors",
 }
 
-__all__ = ["AttractorError", "Cell", "PlantModel", "explain", "read_csv", "unroll"]  # noqa: F822
+__all__ = ["AttractorError", "Cell", "PlantModel", "explain", "read_csv", "unroll"]
 
 
 def __getattr__(name: str) -> Any:

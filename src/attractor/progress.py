@@ -95,7 +95,7 @@ class LineReporter:
 
 def reporter_for(title: str, stream: TextIO | None = None) -> Reporter:
     """A bar where `stream` (standard error by default) is a terminal, lines elsewhere."""
-    stream = stream or sys.stderr
-    if stream.isatty():
+    stream = sys.stderr if stream is None else stream
+    if stream is not None and stream.isatty():
         return BarReporter(title, Console(file=stream))
     return LineReporter(title, stream)

@@ -7,6 +7,7 @@ they are two classes. In both, z is the *keep* gate.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .contract import Cell
@@ -96,7 +97,7 @@ class ResetAfterGRU(Cell):
     ) -> None:
         input_key, state_key = jax.random.split(key)
         self.input_weight = uniform_weight(input_key, 3 * hidden_size, input_size, hidden_size)
-        calm = jnp.repeat(jnp.array([_CALM, _CALM, 1.0]), hidden_size)[:, None]
+        calm = jnp.asarray(np.repeat([_CALM, _CALM, 1.0], hidden_size)[:, None], float)
         self.state_weight = calm * uniform_weight(state_key, 3 * hidden_size, hidden_size)
         zeros = jnp.zeros(hidden_size)
         self.bias = jnp.concatenate([zeros, timescale_bias(hidden_size, timescales), zeros])

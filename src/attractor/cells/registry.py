@@ -32,6 +32,6 @@ def cell_class(name: str) -> Callable[..., Any]:
     if name in CELLS:
         return CELLS[name]
     near = get_close_matches(name, CELLS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     message = f"unknown cell {name!r}{hint} Known: {', '.join(CELLS)}, or give a class of your own"
     raise ConfigError(message)

@@ -44,4 +44,5 @@ def from_archive(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         ]
         return Record(inputs, outputs, tuple(experiments), facts["sampling_time"])
 
-    return Roles(*(part(name) for name in _PARTS), facts["explanation"])
+    training, validation, test = (part(name) for name in _PARTS)
+    return Roles(training, validation, test, facts["explanation"])

@@ -88,6 +88,10 @@ def _verdict(fit: float, roles: Roles) -> tuple[str, Literal["good", "fair", "po
     return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"
 
 
+def _recordings(count: int) -> str:
+    return "a recording" if count == 1 else f"{count} recordings"
+
+
 def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
     first = [members[model.member_]["rmse"][0] for members in card["metrics"]["test"].values()]
     samples = sum(part.samples for part in (roles.training, roles.validation, roles.test))

@@ -20,15 +20,18 @@ from attractor.errors import ShapeError
 
 Loss = Callable[[Any, Any], Float[Array, ""]]
 """`loss(model, batch)`, the mean over the leading axis of the leaves of `batch`."""
+Device = Any
+"""A `jax.Device`, which is no type to a static checker."""
 Gradient = Callable[[Any, Any], tuple[Float[Array, ""], Any]]
 
 
-def needs_collectives(devices: Sequence[jax.Device]) -> bool:
+def needs_collectives(devices: Sequence[Device]) -> bool:
     """Whether the batch is sharded by JAX (accelerators, several hosts) rather than sliced by hand."""
-    return jax.process_count() > 1 or devices[0].platform != "cpu"
+    foreign = any(device.process_index != jax.process_index() for device in devices)
+    return foreign or devices[0].platform != "cpu"
 
 
-def sharded_gradient(loss: Loss, devices: Sequence[jax.Device] | None = None) -> Gradient:
+def sharded_gradient(loss: Loss, devices: Sequence[Device] | None = None) -> Gradient:
     """`(model, batch) -> (loss, gradient)` with the batch spread over devices.
 
     Over several hosts each process passes its own part of the batch, all of one size, and receives the loss
@@ -48,7 +51,7 @@ def sharded_gradient(loss: Loss, devices: Sequence[jax.Device] | None = None) ->
     return _collective(loss, devices) if needs_collectives(devices) else _sliced(loss, devices)
 
 
-def _sliced(loss: Loss, devices: Sequence[jax.Device]) -> Gradient:
+def _sliced(loss: Loss, devices: Sequence[Device]) -> Gradient:
     gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))
 
     @jax.jit
@@ -72,26 +75,35 @@ def _sliced(loss: Loss, devices: Sequence[jax.Device]) -> Gradient:
     return call
 
 
-def _collective(loss: Loss, devices: Sequence[jax.Device]) -> Gradient:
+def _collective(loss: Loss, devices: Sequence[Device]) -> Gradient:
     mesh = Mesh(np.array(devices), ("batch",))
     spread, everywhere = NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
     gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))
-    local = sum(device.process_index == jax.process_index() for device in devices)
+    local = [device for device in devices if device.process_index == jax.process_index()]
 
-    def replicate(leaf: Array) -> Array:
-        return jax.make_array_from_process_local_data(everywhere, np.asarray(leaf))
+    def place(leaf: Any, sharding: NamedSharding, parts: Sequence[Any]) -> Array:
+        """One global array from a part for each device of this process, without a way through the host."""
+        shape = (
+            leaf.shape
+            if sharding is everywhere
+            else (len(leaf) // len(local) * len(devices), *leaf.shape[1:])
+        )
+        placed = [jax.device_put(part, device) for part, device in zip(parts, local, strict=True)]
+        return jax.make_array_from_single_device_arrays(shape, sharding, placed)
 
     def call(model: Any, batch: Any) -> tuple[Array, Any]:
-        if _examples(batch, local) % local:
-            message = f"{_examples(batch, local)} examples cannot be spread evenly over {local} devices"
+        examples = _examples(batch, len(local))
+        if examples % len(local):
+            message = f"{examples} examples cannot be spread evenly over {len(local)} devices"
             raise ShapeError(message)
+        cuts = range(0, examples, examples // len(local))
         arrays, static = eqx.partition(model, eqx.is_array)
-        whole = eqx.combine(jax.tree.map(replicate, arrays), static)
-        sharded = jax.tree.map(
-            lambda leaf: jax.make_array_from_process_local_data(spread, np.asarray(leaf)), batch
+        whole = jax.tree.map(lambda leaf: place(leaf, everywhere, [leaf] * len(local)), arrays)
+        slices = jax.tree.map(
+            lambda leaf: place(leaf, spread, [leaf[a : a + examples // len(local)] for a in cuts]), batch
         )
-        value, gradients = gradient(whole, sharded)
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0), (value, gradients))
+        result = gradient(eqx.combine(whole, static), slices)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), result)
 
     return call
 

@@ -42,14 +42,15 @@ class Explanation:
         reason = (
             "work on inputs alone leaves the loop: its products are large, or you asked for it"
             if self.hoisted
-            else f"work on inputs stays in the loop: below {WORTH_HOISTING} multiplications, or you asked"
+            else f"no work on inputs leaves the loop: below {WORTH_HOISTING} multiplications, or you asked"
         )
         return "\n".join([
             f"{self.stepped} equations inside the loop, {self.hoisted} ahead of it, {self.once} once",
             reason,
             self.memory,
             f"{self.gradient_bytes / 2**20:.2f} MiB of temporary memory for forward and backward",
-            f"a batch can be sharded over {len(self.devices)} device(s): {', '.join(self.devices)}",
+            f"a batch can be spread over {len(self.devices)} device(s), {self.sharding}: "
+            + ", ".join(self.devices),
         ])
 
 
@@ -71,7 +72,7 @@ def explain(
         hoist: as in `unroll`.
     """
     start = initial_state(cell) if state is None else state
-    split, _ = trace(cell, inputs, start, noisy=False, hoist=hoist)
+    split, _ = trace(cell, inputs, start, hoist=hoist)
     return Explanation(
         once=split.count(ONCE),
         hoisted=split.count(AHEAD),
@@ -91,5 +92,6 @@ def _gradient_bytes(
         last = unroll(cell, inputs, state, memory=memory, hoist=hoist).last
         return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(last)), start=jnp.zeros(()))
 
-    compiled = eqx.filter_jit(gradient).lower(cell, inputs, state).compile()
+    jitted: Any = eqx.filter_jit(gradient)
+    compiled = jitted.lower(cell, inputs, state).compile()
     return int(compiled.compiled.memory_analysis().temp_size_in_bytes)

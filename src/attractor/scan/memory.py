@@ -8,7 +8,7 @@ strategy (keep nothing, undo the steps) will stand here beside the others.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from attractor.errors import ConfigError, UnsupportedError
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """A way to run a loop."""
 
@@ -63,16 +64,19 @@ class Recompute:
         """Run the loop in chunks, then what is left over."""
         steps = jax.tree.leaves(sequence)[0].shape[0]
         every = self.every or max(isqrt(steps), 1)
-        whole = steps // every * every
+        count = steps // every
+        whole = count * every
 
         def chunk(carry: Any, part: Any) -> tuple[Any, Any]:
             return jax.lax.scan(body, carry, part)
 
         chunk = jax.checkpoint(chunk, prevent_cse=False)
-        chunks = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, every, *leaf.shape[1:]), sequence)
+        chunks = jax.tree.map(lambda leaf: leaf[:whole].reshape(count, every, *leaf.shape[1:]), sequence)
         carry, results = jax.lax.scan(chunk, carry, chunks)
-        carry, rest = chunk(carry, jax.tree.map(lambda leaf: leaf[whole:], sequence))
         flat = jax.tree.map(lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), results)
+        if whole == steps:
+            return carry, flat
+        carry, rest = chunk(carry, jax.tree.map(lambda leaf: leaf[whole:], sequence))
         return carry, jax.tree.map(lambda one, two: jnp.concatenate([one, two]), flat, rest)
 
     def __str__(self) -> str:

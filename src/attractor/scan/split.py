@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
+from typing import Any
 
 import jax
-from jax.extend.core import Jaxpr, JaxprEqn, Var
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
 Values = list[Array]
@@ -84,14 +86,18 @@ class SplitStep:
         piece = self._jaxpr.replace(
             constvars=(), invars=list(known), outvars=list(wanted), eqns=self._equations(level)
         )
-        return jax.core.eval_jaxpr(piece, (), *known.values())
+        values = jaxpr_as_fun(ClosedJaxpr(piece, ()))(*known.values())
+        return [
+            jnp.asarray(value, _dtype(atom)) if isinstance(atom, Literal) else value
+            for atom, value in zip(wanted, values, strict=True)
+        ]
 
 
 def split_step(
     step: Callable[[Values, Values, Values], Values],
-    weights: Values,
-    inputs: Values,
-    state: Values,
+    weights: Sequence[Any],
+    inputs: Sequence[Any],
+    state: Sequence[Any],
     *,
     hoist: bool | None = None,
 ) -> SplitStep:
@@ -99,7 +105,7 @@ def split_step(
 
     Args:
         step: the step on flat lists of arrays.
-        weights: the leaves of the cell.
+        weights: the leaves of the cell; of these and the next two only shapes and types matter.
         inputs: the leaves of one input (and of the key of the step, if there is noise).
         state: the leaves of the state.
         hoist: whether work on inputs alone leaves the loop; None decides by `WORTH_HOISTING`.
@@ -107,15 +113,15 @@ def split_step(
     closed = jax.make_jaxpr(step)(weights, inputs, state)
     jaxpr = closed.jaxpr
     cut, end = len(weights), len(weights) + len(inputs)
-    groups = jaxpr.invars[:cut], jaxpr.invars[cut:end], jaxpr.invars[end:]
-    levels = _levels(jaxpr, dict.fromkeys(groups[1], AHEAD) | dict.fromkeys(groups[2], STEP))
+    own, driving, carried = jaxpr.invars[:cut], jaxpr.invars[cut:end], jaxpr.invars[end:]
+    levels = _levels(jaxpr, dict.fromkeys(driving, AHEAD) | dict.fromkeys(carried, STEP))
     if hoist is None:
         pairs = zip(jaxpr.eqns, levels, strict=True)
-        hoist = sum(_product_cost(equation) for equation, own in pairs if own == AHEAD) >= WORTH_HOISTING
+        hoist = sum(_product_cost(equation) for equation, level in pairs if level == AHEAD) >= WORTH_HOISTING
     if not hoist:
-        levels = [STEP if own == AHEAD else own for own in levels]
-    constants = tuple(zip(jaxpr.constvars, closed.consts, strict=True))
-    return SplitStep(jaxpr, tuple(levels), *(tuple(group) for group in groups), constants)
+        levels = [STEP if level == AHEAD else level for level in levels]
+    constants = tuple(zip(jaxpr.constvars, map(jnp.asarray, closed.consts), strict=True))
+    return SplitStep(jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), constants)
 
 
 def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
@@ -130,12 +136,26 @@ def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
 
 
 def _product_cost(equation: JaxprEqn) -> int:
-    """Multiplications of a matrix product; 0 for any other equation."""
+    """Multiplications of the matrix products in an equation and in the jaxprs it calls (jnp.einsum, jit)."""
     if equation.primitive.name != "dot_general":
-        return 0
+        called = chain.from_iterable(_called(parameter) for parameter in equation.params.values())
+        return sum(_product_cost(inner) for inner in called)
     (contracted, _), _ = equation.params["dimension_numbers"]
-    shape = equation.invars[0].aval.shape
-    return prod(equation.outvars[0].aval.shape) * prod(shape[axis] for axis in contracted)
+    return prod(_shape(equation.outvars[0])) * prod(_shape(equation.invars[0])[axis] for axis in contracted)
+
+
+def _shape(atom: Any) -> tuple[int, ...]:
+    return atom.aval.shape
+
+
+def _called(parameter: Any) -> list[JaxprEqn]:
+    """The equations of the jaxprs in one parameter of an equation."""
+    parts = parameter if isinstance(parameter, tuple | list) else (parameter,)
+    return [eqn for part in parts if isinstance(part, ClosedJaxpr | Jaxpr) for eqn in part.eqns]
+
+
+def _dtype(atom: Any) -> Any:
+    return atom.aval.dtype
 
 
 def _made(equations: Sequence[JaxprEqn]) -> list[Var]:

@@ -41,8 +41,10 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         cell: any callable Equinox module `cell(input, state, *, key=None) -> state`.
         inputs: u, shape (time, inputs); time may be 0.
         state: s_0; the cell's own initial state when None. Feeding `last` of one call into the next
-            streams a sequence: the pieces equal the whole.
-        length: number of valid steps; later steps leave the state untouched. None: all.
+            streams a sequence: the pieces equal the whole (to rounding where work leaves the loop,
+            because a product over more steps may add in another order; else bit for bit).
+        length: number of valid steps; later steps leave the state untouched and what the inputs hold there
+            (NaN, too) reaches neither states nor gradients. None: all.
         key: noise of the step, split over time; None means no noise.
         memory: "store", "recompute", or a strategy such as `Recompute(every=20)`.
         hoist: force (True) or forbid (False) that work on inputs leaves the loop; None decides by size.
@@ -51,7 +53,8 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         The states s_1 ... s_T (each leaf with a leading time axis) and the last of them.
 
     Raises:
-        ShapeError: inputs that are not (time, cell.input_size).
+        ShapeError: inputs that are not (time, cell.input_size), a state unlike the cell's initial state, a
+            step that changes shapes or types, or a length that is no number of steps.
 
     Example:
         >>> import jax, attractor
@@ -59,29 +62,64 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         >>> attractor.unroll(cell, jax.numpy.ones((5, 2))).states.shape
         (5, 3)
     """
-    _check_inputs(cell, inputs)
-    run = strategy(memory)
+    _check_inputs(cell, inputs, length)
+    _check_start(cell, state)
+    steps = None if length is None else jnp.asarray(length)
+    return _run(cell, inputs, state, steps, key, (strategy(memory), hoist))
+
+
+@eqx.filter_jit  # a second eager call with the same shapes compiles nothing; inside another jit it is free
+def _run(
+    cell: Any,
+    inputs: Array,
+    state: State | None,
+    length: Array | None,
+    key: Array | None,
+    plan: tuple[Strategy, bool | None],
+) -> Unrolled:
+    run, hoist = plan
     state = initial_state(cell) if state is None else state
     leaves, structure = jax.tree.flatten(state)
-    keys = [] if key is None else [jax.random.split(key, len(inputs))]
-    split, weights = trace(cell, inputs, state, noisy=key is not None, hoist=hoist)
+    split, weights = trace(cell, inputs, state, key=key, hoist=hoist)
     shared = split.prepare(weights)
+    index = jnp.arange(len(inputs))
+    keys = [] if key is None else [jax.random.split(key, len(inputs))]
+    valid = None if length is None else index < length
+    if length is not None:
+        inputs = _without_padding(inputs, index < length)
     driven = jax.vmap(lambda *one: split.drive(shared, one))(inputs, *keys)
-    steps = jnp.arange(len(inputs))
 
     def body(carry: list[Array], slice_: tuple[list[Array], Array]) -> tuple[list[Array], list[Array]]:
-        driven, step = slice_
-        new = split.advance(shared, driven, carry)
-        if length is not None:
-            new = [jnp.where(step < length, after, before) for after, before in zip(new, carry, strict=True)]
+        driven, here = slice_
+        if valid is None:
+            new = split.advance(shared, driven, carry)
+        else:
+            # A masked step repeats the first: its Jacobian is finite, and no 0 * inf poisons a gradient.
+            safe = _choose(here, carry, jax.lax.stop_gradient(leaves))
+            new = _choose(here, split.advance(shared, driven, safe), carry)
         return new, new
 
-    last, states = run(body, leaves, (driven, steps))
+    last, states = run(body, leaves, (driven, index if valid is None else valid))
     return Unrolled(jax.tree.unflatten(structure, states), jax.tree.unflatten(structure, last))
 
 
+def _choose(here: Array, one: list[Array], other: list[Array]) -> list[Array]:
+    return [jnp.where(here, left, right) for left, right in zip(one, other, strict=True)]
+
+
+def _without_padding(inputs: Float[Array, "time inputs"], valid: Array) -> Float[Array, "time inputs"]:
+    """Inputs whose padding, which may hold anything, repeats the first one (or zeros if none is valid)."""
+    first = jnp.where(valid[:1, None], inputs[:1], 0)
+    return jnp.where(valid[:, None], inputs, jax.lax.stop_gradient(first))
+
+
 def trace(
-    cell: Any, inputs: Float[Array, "time inputs"], state: State, *, noisy: bool, hoist: bool | None
+    cell: Any,
+    inputs: Float[Array, "time inputs"],
+    state: State,
+    *,
+    key: PRNGKeyArray | None = None,
+    hoist: bool | None = None,
 ) -> tuple[SplitStep, list[Array]]:
     """The split step of a cell and the leaves of its weights."""
     arrays, static = eqx.partition(cell, eqx.is_array)
@@ -90,21 +128,41 @@ def trace(
 
     def step(weights: list[Array], inputs: list[Array], state: list[Array]) -> list[Array]:
         whole = eqx.combine(jax.tree.unflatten(structure, weights), static)
-        noise = {"key": inputs[1]} if noisy else {}
+        noise = {} if key is None else {"key": inputs[1]}
         new = whole(inputs[0], jax.tree.unflatten(state_structure, state), **noise)
         _check_state(cell, state_structure, state, new)
         return jax.tree.leaves(new)
 
-    first = [jnp.zeros(inputs.shape[1:], inputs.dtype)] + ([jax.random.key(0)] if noisy else [])
+    first = [jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)]
+    first += [] if key is None else [jax.ShapeDtypeStruct(key.shape, key.dtype)]
     return split_step(step, weights, first, leaves, hoist=hoist), weights
 
 
-def _check_inputs(cell: Any, inputs: Array) -> None:
+def _check_inputs(cell: Any, inputs: Array, length: Any) -> None:
     size = getattr(cell, "input_size", None)
     if inputs.ndim != 2 or (size is not None and inputs.shape[1] != size):
         message = (
-            f"inputs of shape {inputs.shape} given to {type(cell).__name__}, expected (time, {size}); "
-            "map over a batch with jax.vmap"
+            f"inputs of shape {inputs.shape} given to {type(cell).__name__}, expected "
+            f"(time, {'inputs' if size is None else size}); map over a batch with jax.vmap"
+        )
+        raise ShapeError(message)
+    if isinstance(length, int) and not 0 <= length <= len(inputs):
+        message = f"length={length} of a sequence of {len(inputs)} steps: expected 0 <= length <= steps"
+        raise ShapeError(message)
+
+
+def _check_start(cell: Any, state: State | None) -> None:
+    """A state given by the caller looks like the initial state, where the cell knows one."""
+    if state is None or not (hasattr(cell, "initial_state") or hasattr(cell, "hidden_size")):
+        return
+    expected, given = eqx.filter_eval_shape(initial_state, cell), jax.tree.map(jnp.shape, state)
+    if (
+        jax.tree.structure(expected) != jax.tree.structure(state)
+        or jax.tree.map(jnp.shape, expected) != given
+    ):
+        message = (
+            f"state of shape {given} given to {type(cell).__name__}, expected "
+            f"{jax.tree.map(jnp.shape, expected)}; map over a batch with jax.vmap"
         )
         raise ShapeError(message)
 

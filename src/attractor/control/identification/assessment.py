@@ -1,5 +1,6 @@
 """Judge a model: the figures of every member on every test recording, as plain values for the card."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
     }
 
 
-def mean_figures(assessment: dict[str, Any], figure: str, role: str = "test") -> np.ndarray:
+def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test") -> np.ndarray:
     """A figure averaged over experiments and outputs, one value a member, shape (members,)."""
     values = [
         [np.nanmean(member[figure]) for member in members] for members in assessment["metrics"][role].values()

@@ -1,0 +1,220 @@
+"""Weights of `torch.nn.RNN`, `GRU` and `LSTM`, without torch.
+
+The bridge is the state dict of the module in a safetensors file: on the torch side
+`safetensors.torch.save_file(module.state_dict(), path)` writes it and
+`module.load_state_dict(safetensors.torch.load_file(path))` reads it.
+
+torch adds two bias vectors where one would do. They are summed on import, except for the candidate of the
+GRU, whose recurrent bias stands inside the product with the reset gate. On export the sum goes to `bias_ih`
+and `bias_hh` is zero, so a state dict that went through here computes the same function with other numbers.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ..cells import GRU, LSTM, Elman, ResetAfterGRU, Stack
+from ..errors import ConfigError, InputDataError, StorageError, UnsupportedError
+
+State = dict[str, np.ndarray]
+
+_BUILDS = {1: Elman, 3: ResetAfterGRU, 4: LSTM}
+"""Gates stacked in the rows of a weight, and the cell they make; all use torch's order of gates."""
+_KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)")
+
+
+def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> Any:
+    """The cell (several layers: the `Stack`) with the weights of a torch state dict.
+
+    The number of gates tells the kind: 1 is `torch.nn.RNN` (-> `Elman`; a state dict does not say whether its
+    nonlinearity was tanh, which is assumed), 3 is `GRU` (-> `ResetAfterGRU`), 4 is `LSTM`.
+
+    Args:
+        state: `weight_ih_l0`, `weight_hh_l0` and, unless `bias=False`, `bias_ih_l0`, `bias_hh_l0`; `_l1`
+            and so on for further layers.
+        dtype: floating type of the weights; None keeps the one of the state dict.
+
+    Raises:
+        InputDataError: a missing, unexpected or misshapen entry.
+        UnsupportedError: a bidirectional module or one with `proj_size`.
+        ConfigError: float64 weights while JAX computes in float32.
+
+    Example:
+        >>> import numpy as np
+        >>> state = {"weight_ih_l0": np.ones((4, 2)), "weight_hh_l0": np.eye(4)}
+        >>> from_torch_state(state, dtype=np.float32).hidden_size
+        4
+    """
+    layers = _layers(state)
+    _check_dtype(state, dtype)
+    cells, expected = [], None
+    for layer in range(layers):
+        cells.append(_cell(state, layer, expected, dtype))
+        expected = cells[-1].hidden_size
+    return cells[0] if layers == 1 else Stack(tuple(cells))
+
+
+def to_torch_state(cell: Any) -> State:
+    """The state dict of the torch module that computes what `cell` computes; it has biases.
+
+    Args:
+        cell: `Elman`, `ResetAfterGRU`, `LSTM`, `equinox.nn.GRUCell`, `equinox.nn.LSTMCell`, or a `Stack` of
+            one kind with one hidden size.
+
+    Raises:
+        UnsupportedError: any other cell; among them `GRU`, which torch cannot compute.
+    """
+    layers = _flat(cell)
+    parts = [_parts(layer) for layer in layers]
+    if len({(type(layer), layer.hidden_size) for layer in layers}) > 1:
+        kinds = ", ".join(f"{type(layer).__name__}({layer.hidden_size})" for layer in layers)
+        message = f"a stack of {kinds}: the layers of a torch module are of one kind and one hidden size"
+        raise UnsupportedError(message)
+    return {f"{name}_l{level}": array for level, part in enumerate(parts) for name, array in part.items()}
+
+
+def load_torch(path: str | PathLike[str], *, dtype: Any = None) -> Any:
+    """The cell with the weights in a safetensors file of a torch state dict; see `from_torch_state`.
+
+    Raises:
+        InputDataError: no such file, or not a safetensors file.
+    """
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        message = f"{path}: {error}; expected the safetensors file of a torch state dict"
+        raise InputDataError(message) from error
+    return from_torch_state(state, dtype=dtype)
+
+
+def save_torch(cell: Any, path: str | PathLike[str]) -> None:
+    """Write the state dict of `to_torch_state` to a safetensors file.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    state = to_torch_state(cell)
+    try:
+        save_file(state, path, metadata={"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        message = f"{path}: {error}"
+        raise StorageError(message) from error
+
+
+def _layers(state: Mapping[str, np.ndarray]) -> int:
+    """The number of layers, once the names of all entries are known to be right."""
+    for name in state:
+        if name.endswith("_reverse"):
+            message = f"{name}: a bidirectional module; a cell runs forward in time only"
+            raise UnsupportedError(message)
+        if name.startswith("weight_hr_"):
+            message = f"{name}: an LSTM with proj_size; Attractor has no projected LSTM"
+            raise UnsupportedError(message)
+    matches = {name: _KEY.fullmatch(name) for name in state}
+    layers = 1 + max((int(match[2]) for match in matches.values() if match), default=0)
+    parts = ["weight_ih", "weight_hh"]
+    if any(name.startswith("bias") for name in state):
+        parts += ["bias_ih", "bias_hh"]
+    expected = {f"{part}_l{layer}" for layer in range(layers) for part in parts}
+    faults = [f"missing {name}" for name in sorted(expected - set(state))]
+    faults += [f"unexpected {name}" for name in sorted(set(state) - expected)]
+    if faults:
+        message = f"not the state dict of torch.nn.RNN, GRU or LSTM: {', '.join(faults)}"
+        raise InputDataError(message)
+    return layers
+
+
+def _check_dtype(state: Mapping[str, np.ndarray], dtype: Any) -> None:
+    for name, array in state.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            message = f"{name} has type {array.dtype}, expected floating-point numbers"
+            raise InputDataError(message)
+        wanted = np.dtype(dtype or array.dtype)
+        if jax.dtypes.canonicalize_dtype(wanted) != wanted:
+            message = (
+                f"{name} would be {wanted}, but JAX computes in float32; load under `jax.enable_x64(True)`, "
+                "or round with `dtype=numpy.float32`"
+            )
+            raise ConfigError(message)
+
+
+def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None, dtype: Any) -> Any:
+    """The cell of one layer."""
+
+    def entry(part: str, *shape: int | None) -> np.ndarray:
+        name = f"{part}_l{layer}"
+        array = state.get(name, np.zeros([size or 0 for size in shape], state[f"weight_hh_l{layer}"].dtype))
+        agrees = [size in {None, found} for size, found in zip(shape, array.shape, strict=False)]
+        if len(shape) != array.ndim or not all(agrees):
+            expected = tuple("any" if size is None else size for size in shape)
+            message = f"{name} has shape {array.shape}, expected {expected}"
+            raise InputDataError(message)
+        return array
+
+    rows, hidden = entry("weight_hh", None, None).shape
+    gates = rows / hidden if hidden else 0
+    if gates not in _BUILDS:
+        message = f"weight_hh_l{layer} has shape {(rows, hidden)}, expected 1, 3 or 4 gates of {hidden} rows"
+        raise InputDataError(message)
+    recurrent, driven = entry("bias_hh", rows), entry("bias_ih", rows)
+    candidate = rows - hidden if gates == 3 else rows
+    values = {
+        "input_weight": entry("weight_ih", rows, input_size),
+        "state_weight": state[f"weight_hh_l{layer}"],
+        "bias": np.concatenate([driven[:candidate] + recurrent[:candidate], driven[candidate:]]),
+    }
+    if gates == 3:
+        values["candidate_bias"] = recurrent[candidate:]
+    return _filled(_BUILDS[int(gates)], values, dtype)
+
+
+def _filled(build: Any, values: Mapping[str, np.ndarray], dtype: Any) -> Any:
+    """A cell with the given weights; none are drawn."""
+    hidden, inputs = values["state_weight"].shape[1], values["input_weight"].shape[1]
+    blank = eqx.filter_eval_shape(build, inputs, hidden, key=jax.random.key(0))
+    arrays = [jnp.asarray(value, dtype or value.dtype) for value in values.values()]
+    return eqx.tree_at(lambda cell: [getattr(cell, name) for name in values], blank, arrays)
+
+
+def _flat(cell: Any) -> Sequence[Any]:
+    """The layers of a cell from the input upwards."""
+    return [layer for part in cell.cells for layer in _flat(part)] if isinstance(cell, Stack) else [cell]
+
+
+def _parts(cell: Any) -> State:
+    """The entries of one layer, without the suffix of the layer."""
+    if isinstance(cell, GRU):
+        message = (
+            "torch has no such GRU: here the reset gate acts before the matrix product, U (f * h), in torch "
+            "after it, r * (U h), and no choice of weights turns one into the other; train a ResetAfterGRU"
+        )
+        raise UnsupportedError(message)
+    if isinstance(cell, Elman | ResetAfterGRU | LSTM):
+        return _entries(
+            cell.input_weight, cell.state_weight, cell.bias, getattr(cell, "candidate_bias", None)
+        )
+    if isinstance(cell, eqx.nn.GRUCell | eqx.nn.LSTMCell):
+        return _entries(cell.weight_ih, cell.weight_hh, cell.bias, getattr(cell, "bias_n", None))
+    message = (
+        f"torch has no module for {type(cell).__name__}; expected Elman, ResetAfterGRU, LSTM, "
+        "equinox.nn.GRUCell, equinox.nn.LSTMCell or a Stack of them"
+    )
+    raise UnsupportedError(message)
+
+
+def _entries(input_weight: Any, state_weight: Any, bias: Any, candidate_bias: Any) -> State:
+    weights = {"weight_ih": np.array(input_weight), "weight_hh": np.array(state_weight)}
+    rows, dtype = len(weights["weight_hh"]), weights["weight_hh"].dtype
+    recurrent = np.zeros(rows, dtype)
+    if candidate_bias is not None:
+        recurrent[-len(candidate_bias) :] = candidate_bias
+    driven = np.zeros(rows, dtype) if bias is None else np.array(bias)
+    return weights | {"bias_ih": driven, "bias_hh": recurrent}
