@@ -148,14 +148,16 @@ class Logarithm(Cell):
 
 
 def test_a_masked_step_of_a_cell_that_would_explode_leaves_the_gradient_finite():
-    inputs = jnp.array([[3.0], [3.0], [0.0], [0.0]])
+    # 1.2, 4.0, 68, 4e29: the next state, and its slope, would be infinite.
+    inputs = jnp.array([3.0, 3.0, 3.0, 3.0, 0.0, 0.0])[:, None]
 
     def loss(inputs, length):
         return jnp.sum(unroll(Logarithm(), inputs, length=length).last)
 
-    padded = jax.grad(loss)(inputs, 2)
-    np.testing.assert_allclose(padded[:2], jax.grad(loss)(inputs[:2], None), rtol=1e-6)
-    assert not np.any(padded[2:])
+    padded = jax.grad(loss)(inputs, 4)
+    np.testing.assert_allclose(padded[:4], jax.grad(loss)(inputs[:4], None), rtol=1e-5)
+    assert np.all(np.isfinite(padded))
+    assert not np.any(padded[4:])
 
 
 def test_length_zero_returns_the_start_and_no_gradient_even_from_rubbish():

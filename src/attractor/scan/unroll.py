@@ -85,8 +85,8 @@ def _run(
     index = jnp.arange(len(inputs))
     keys = [] if key is None else [jax.random.split(key, len(inputs))]
     valid = None if length is None else index < length
-    if length is not None:
-        inputs = _without_padding(inputs, index < length)
+    if valid is not None:
+        inputs = _without_padding(inputs, valid)
     driven = jax.vmap(lambda *one: split.drive(shared, one))(inputs, *keys)
 
     def body(carry: list[Array], slice_: tuple[list[Array], Array]) -> tuple[list[Array], list[Array]]:
