@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -138,7 +139,7 @@ class PlantCommand:
         )
         write_record(self.out, record)
         _console.print(f"{record.samples} rows of {_signals(record)}, every {record.sampling_time:g} s")
-        _console.print(f"wrote [bold]{self.out}[/]")
+        _console.print(f"wrote [bold]{_escape(self.out)}[/]", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class IdentifyCommand:
 
         check_free(self.out, overwrite=self.overwrite)
         roles = _read_roles(self)
-        _console.print(roles.explanation)
+        _console.print(_escape(roles.explanation))
         _warn(roles.training)
         model = _plant_model(self.model, self.training, self.test_data.validation_share)
         reporter = reporter_for("training")
@@ -206,7 +207,7 @@ class PredictCommand:
         model = PlantModel.load(self.folder, cell=_own_cell(self.cell))
         summary = predict_file(model, self.data, self.out, _column_options(self.columns))
         _console.print(summary)
-        _console.print(f"wrote [bold]{self.out}[/]", soft_wrap=True)
+        _console.print(f"wrote [bold]{_escape(self.out)}[/]", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -265,8 +266,13 @@ def main() -> None:
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="attractor", description="Recurrent networks you can depend on."
     )
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Not by way of SIGINT, which the shell has ignored in background jobs.
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(_run(command.run))
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _run(task: Callable[[], None]) -> int:
@@ -285,8 +291,8 @@ def _run(task: Callable[[], None]) -> int:
     return 0
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
+def _escape(text: object) -> str:
+    return escape(str(text))
 
 
 def _signals(record: "Record") -> str:
@@ -312,18 +318,34 @@ def _read_roles(command: IdentifyCommand) -> "Roles":
         columns = _column_options(command.columns, rows)
         return read_csv(path, inputs=inputs, outputs=outputs, columns=columns)
 
+    _check_rows(asked)
     record = read(command.data, command.inputs, command.outputs, asked.train_rows)
     test = None
     if asked.test or asked.test_inputs or asked.test_outputs or asked.test_rows:
         inputs, outputs = asked.test_inputs or command.inputs, asked.test_outputs or command.outputs
         test = read(asked.test or command.data, inputs, outputs, asked.test_rows)
-        if not (asked.test or asked.test_inputs or asked.test_outputs or asked.train_rows):
-            message = "--test-rows would overlap the training rows; say which rows train by --train-rows"
-            raise ConfigError(message)
     if asked.validation_rows and test is not None:
         validation = read(command.data, command.inputs, command.outputs, asked.validation_rows)
         return Roles(record, validation, test, "Rows were used as given.")
     return assign_roles(record, test, validation_share=asked.validation_share)
+
+
+def _check_rows(asked: TestData) -> None:
+    """Rows of one role must not have another role as well."""
+    from attractor.data import check_apart, parse_row_block
+
+    rows = {"--train-rows": asked.train_rows, "--validation-rows": asked.validation_rows}
+    elsewhere = asked.test or asked.test_inputs or asked.test_outputs
+    if not elsewhere:
+        rows["--test-rows"] = asked.test_rows
+    for option, texts in rows.items():
+        if texts and not asked.train_rows:
+            message = f"{option} would overlap the training rows; say which rows train by --train-rows"
+            raise ConfigError(message)
+    if asked.validation_rows and not (elsewhere or asked.test_rows):
+        message = "--validation-rows needs test data beside it; give --test or --test-rows"
+        raise ConfigError(message)
+    check_apart({option: [parse_row_block(text) for text in texts] for option, texts in rows.items()})
 
 
 def _own_cell(text: str | None) -> Any:
@@ -338,7 +360,11 @@ def _own_cell(text: str | None) -> Any:
         message = f"--cell {text}: there is no Python file {path}"
         raise ConfigError(message)
     module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        message = f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
+        raise ConfigError(message) from problem
     if not hasattr(module, name):
         message = f"--cell {text}: {path} has no class {name}"
         raise ConfigError(message)
@@ -395,7 +421,9 @@ def _show_figures(card: dict[str, Any]) -> None:
         for index, output in enumerate(card["data"]["outputs"]):
             values = [members[chosen][name][index] for name in ("fit", "rmse", "max_error")]
             label = _escape(f"{output['name']} [{output['unit']}]" if output["unit"] else output["name"])
-            grid.add_row(experiment, label, f"{values[0]:.2f}", *(f"{value:.4g}" for value in values[1:]))
+            grid.add_row(
+                _escape(experiment), label, f"{values[0]:.2f}", *(f"{value:.4g}" for value in values[1:])
+            )
     _console.print(grid)
 
 

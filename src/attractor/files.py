@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from attractor.errors import StorageError
@@ -16,23 +17,46 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk is full, the folder is missing or read-only; an old file stays as it was.
     """
+    temporary = _stage(path, content)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except OSError as problem:
-        raise storage_error(path, problem) from problem
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as problem:
         raise storage_error(path, problem) from problem
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> None:
+    """Write several files of which one, the seal, says that all of them belong together.
+
+    Everything is on the disk under temporary names before anything old is touched, so a full disk changes
+    nothing. Then the old seal goes, the files take their names, and the new seal comes last: a crash in
+    between leaves a folder without a seal, never one whose seal is wrong.
+
+    Args:
+        folder: where they go.
+        contents: bytes by file name.
+        seal: the name among them that comes last.
+
+    Raises:
+        StorageError: the disk is full, the folder is missing or read-only.
+    """
+    staged: dict[str, Path] = {}
+    try:
+        for name, content in contents.items():
+            staged[name] = _stage(folder / name, content)
+        (folder / seal).unlink(missing_ok=True)
+        for name in sorted(staged, key=lambda name: name == seal):
+            staged[name].replace(folder / name)
+            _flush_folder(folder)
+    except StorageError:
+        raise
+    except OSError as problem:
+        raise storage_error(folder, problem) from problem
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
 
 
 def remove_strays(folder: Path) -> None:
@@ -60,6 +84,27 @@ def storage_error(path: Path, problem: OSError) -> StorageError:
         "space or choose a folder you may write to, then run the same command again"
     )
     return StorageError(message)
+
+
+def _stage(path: Path, content: bytes) -> Path:
+    """A temporary file beside `path` with `content`, flushed to the disk."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+    except BaseException as problem:
+        temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise storage_error(path, problem) from problem
+        raise
+    return temporary
 
 
 def _flush_folder(folder: Path) -> None:

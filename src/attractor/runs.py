@@ -28,9 +28,10 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from attractor.errors import RunFolderError, StorageError
-from attractor.files import make_folder, remove_strays, storage_error, write_atomically
+from attractor.files import make_folder, remove_strays, storage_error, write_together
 
 FORMAT = 1
+SEAL = "SHA256SUMS"
 _HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json")
 
 Arrays = dict[str, np.ndarray]
@@ -63,11 +64,8 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     weights = safetensors.numpy.save(run.weights)
     evaluation = safetensors.numpy.save(run.evaluation)
     card = {"format": FORMAT, "weights_sha256": _digest(weights), **run.card, "made_with": environment()}
-    content = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
-    for name, data in content.items():
-        write_atomically(folder / name, data)
-    sums = "".join(f"{_digest(data)}  {name}\n" for name, data in content.items())
-    write_atomically(folder / "SHA256SUMS", sums.encode())
+    content: dict[str, bytes] = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
+    write_together(folder, {**content, SEAL: _sums(content)}, SEAL)
 
 
 def load_run(folder: Path) -> Run:
@@ -79,16 +77,12 @@ def load_run(folder: Path) -> Run:
     if not is_finished(folder):
         raise RunFolderError(_why_unfinished(folder))
     content = {name: _read(folder / name) for name in _HASHED}
-    expected = _read_sums(folder)
-    for name, data in content.items():
-        if _digest(data) != expected.get(name):
-            message = f"{folder / name} is damaged or was changed: its SHA-256 is not the one in SHA256SUMS"
-            raise RunFolderError(message)
+    _check_sums(folder, content)
     card = _parse_card(folder, content["card.json"])
     try:
         weights = safetensors.numpy.load(content["weights.safetensors"])
         evaluation = safetensors.numpy.load(content["evaluation.safetensors"])
-    except SafetensorError as problem:
+    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
         message = f"{folder}: not a safetensors file ({problem})"
         raise RunFolderError(message) from problem
     return Run(card, weights, evaluation)
@@ -107,7 +101,7 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a finished run (not whether it is intact)."""
-    return (folder / "SHA256SUMS").is_file()
+    return (folder / SEAL).is_file()
 
 
 @contextlib.contextmanager
@@ -117,8 +111,6 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         StorageError: another process holds it, or the folder cannot be written.
     """
-    import fcntl
-
     make_folder(folder)
     path = folder / "lock"
     try:
@@ -126,15 +118,9 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as problem:
         raise storage_error(path, problem) from problem
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        _take_lock(handle, path)
         remove_strays(folder)
         yield
-    except BlockingIOError as problem:
-        owner = path.read_text() or "another process"
-        message = f"{folder} is in use by {owner}; wait for it to finish, or choose another folder"
-        raise StorageError(message) from problem
     finally:
         os.close(handle)
 
@@ -157,9 +143,11 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     entries = []
-    for line in path.read_text().splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            entries.append(json.loads(line))
+    for line in path.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                entries.append(entry)
     return entries
 
 
@@ -190,16 +178,46 @@ def _read(path: Path) -> bytes:
         raise RunFolderError(message) from problem
 
 
-def _read_sums(folder: Path) -> dict[str, str]:
-    text = _read(folder / "SHA256SUMS").decode(errors="replace")
-    pairs = [line.split(maxsplit=1) for line in text.splitlines()]
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+def _sums(content: Mapping[str, bytes]) -> bytes:
+    """What `sha256sum` would print."""
+    return "".join(f"{_digest(data)}  {name}\n" for name, data in content.items()).encode()
+
+
+def _check_sums(folder: Path, content: Mapping[str, bytes]) -> None:
+    found = _read(folder / SEAL)
+    if found == _sums(content):
+        return
+    lines = found.splitlines(keepends=True)
+    for name, data in content.items():
+        if _sums({name: data}) not in lines:
+            message = (
+                f"{folder / name} is damaged or was changed: its SHA-256 is not the one in {SEAL}. Restore "
+                "the folder from a copy, or train again"
+            )
+            raise RunFolderError(message)
+    message = f"{folder / SEAL} was changed: it holds more than the digests of {', '.join(content)}"
+    raise RunFolderError(message)
+
+
+def _take_lock(handle: int, path: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except BlockingIOError as problem:
+        owner = path.read_text(errors="replace") or "another process"
+        message = f"{path.parent} is in use by {owner}; wait for it to finish, or choose another folder"
+        raise StorageError(message) from problem
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
 
 
 def _parse_card(folder: Path, content: bytes) -> dict[str, Any]:
     try:
         card = json.loads(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         message = f"{folder / 'card.json'} is not JSON: {problem}"
         raise RunFolderError(message) from problem
     if not isinstance(card, dict) or card.get("format") != FORMAT:
@@ -214,4 +232,4 @@ def _why_unfinished(folder: Path) -> str:
         return f"there is no run folder {folder}"
     if (folder / "checkpoint.safetensors").exists():
         return f"{folder} holds an unfinished training; run the same `attractor identify` again to resume it"
-    return f"{folder} is not a run folder of Attractor: SHA256SUMS is missing"
+    return f"{folder} is not a run folder of Attractor: {SEAL} is missing"

@@ -8,7 +8,7 @@ from .record import Experiment, Record, Signal
 from .record_checks import compare_ranges
 from .record_file import guess_columns, write_record
 from .roles import Roles, assign_roles
-from .rows import RowBlock, apply_row_blocks, parse_row_block
+from .rows import RowBlock, apply_row_blocks, check_apart, parse_row_block
 from .scaling import Scaling
 from .splits import Split, hold_out
 from .table import Table, read_table
@@ -28,6 +28,7 @@ __all__ = [
     "Table",
     "apply_row_blocks",
     "assign_roles",
+    "check_apart",
     "compare_ranges",
     "examine",
     "from_archive",

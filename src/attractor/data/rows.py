@@ -1,9 +1,11 @@
 """Blocks of rows that make up the experiments of a record, as in `estimation=40600:`."""
 
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 from attractor.errors import ConfigError, InputDataError
 
@@ -33,6 +35,11 @@ class RowBlock:
                 "rows count from 0 and the second number is the larger one"
             )
             raise ConfigError(message)
+
+    @property
+    def end(self) -> float:
+        """The row after the last one, infinite for an open end."""
+        return math.inf if self.stop is None else self.stop
 
     def bounds(self, available: int) -> tuple[int, int]:
         """Start and stop within `available` rows.
@@ -83,6 +90,25 @@ def check_names(blocks: Sequence[RowBlock]) -> None:
         if count > 1:
             message = f"two blocks of rows are called {name!r}; give each its own name"
             raise ConfigError(message)
+
+
+def check_apart(parts: Mapping[str, Sequence[RowBlock]]) -> None:
+    """Raise an error if parts of a data set that must not share rows do share some.
+
+    Args:
+        parts: blocks of rows by the name of the part.
+
+    Raises:
+        ConfigError: names two blocks with common rows.
+    """
+    for (one, blocks), (two, others) in combinations(parts.items(), 2):
+        for block, other in product(blocks, others):
+            if max(block.start, other.start) < min(block.end, other.end):
+                message = (
+                    f"{one} {block.name!r} and {two} {other.name!r} share rows; a model must not be judged "
+                    "by what it was trained on: choose blocks that are apart"
+                )
+                raise ConfigError(message)
 
 
 def apply_row_blocks(record: Record, blocks: Sequence[RowBlock]) -> Record:

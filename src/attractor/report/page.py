@@ -1,7 +1,5 @@
 """The page: contents in, one HTML document out."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 
 from attractor.data.record import Signal
 from attractor.errors import StorageError
+from attractor.files import make_folder, write_atomically
 
 from . import figures, wording
 from .contents import IdentificationContents, PredictionPage, ResidualPage, SteadyStatePage
@@ -94,13 +93,10 @@ def write_report(contents: IdentificationContents, path: Path) -> Path:
     """
     document = render_identification_report(contents)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as draft:
-            draft.write(document)
-        os.chmod(draft.name, 0o644)
-        os.replace(draft.name, path)
-    except OSError as error:
-        message = f"The report could not be written to {path}: {error.strerror}. Choose another place."
+        make_folder(path.parent)
+        write_atomically(path, document.encode())
+    except StorageError as error:
+        message = f"The report could not be written: {error}"
         raise StorageError(message) from error
     return path
 

@@ -44,26 +44,28 @@ def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tre
 def save_checkpoint(path: Path, tree: Any, facts: Mapping[str, Any]) -> None:
     """Write the arrays of `tree` and `facts` (plain JSON values)."""
     arrays = to_arrays(tree)
-    metadata = {"facts": json.dumps(facts), "sha256": _digest(arrays)}
+    text = json.dumps(facts)
+    metadata = {"facts": text, "sha256": _digest(arrays, text)}
     write_atomically(path, safetensors.numpy.save(arrays, metadata))
 
 
-def load_checkpoint(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
-    """The tree and the facts of a checkpoint.
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays (for `from_arrays`) and the facts of a checkpoint.
 
     Raises:
-        RunFolderError: the file is damaged or belongs to another model.
+        RunFolderError: the file is damaged.
     """
     remedy = f"{path} is damaged; delete it to start this training again"
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as problem:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
         raise RunFolderError(remedy) from problem
-    if metadata.get("sha256") != _digest(arrays):
+    facts = metadata.get("facts", "")
+    if metadata.get("sha256") != _digest(arrays, facts):
         raise RunFolderError(remedy)
-    return from_arrays(like, arrays, str(path)), json.loads(metadata["facts"])
+    return arrays, json.loads(facts)
 
 
 def _plain(leaf: jax.Array) -> np.ndarray:
@@ -84,9 +86,10 @@ def _restore(name: str, leaf: jax.Array, value: np.ndarray, where: str) -> jax.A
     return jax.numpy.asarray(value)
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    total = hashlib.sha256()
+def _digest(arrays: Mapping[str, np.ndarray], facts: str) -> str:
+    """Of everything that is read back: names, types, shapes and bytes of the arrays, and the facts."""
+    total = hashlib.sha256(facts.encode())
     for name in sorted(arrays):
-        total.update(name.encode())
+        total.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         total.update(np.ascontiguousarray(arrays[name]).tobytes())
     return total.hexdigest()

@@ -1,6 +1,9 @@
 """How long and how fast to train."""
 
+import math
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any
 
 from attractor.errors import ConfigError
 
@@ -38,10 +41,13 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name == "refine" else 1e-300
-            if value is not None and not value >= least:
-                message = f"{field.name}={value}: expected a positive number"
+            value: Any = getattr(self, field.name)
+            if (field.name, value) in (("patience", None), ("refine", 0)):
+                continue
+            kind = Real if isinstance(field.default, float) else Integral
+            if not isinstance(value, kind) or not 0 < value < math.inf:
+                what = "whole number" if kind is Integral else "number"
+                message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
         for name in ("warmup", "final_rate"):
             if getattr(self, name) > 1:

@@ -1,6 +1,6 @@
 """What the trainer needs to know about a task."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -8,6 +8,7 @@ Model = Any
 """An Equinox module: arrays are trained, the rest is structure."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """A learning problem. An Equinox module whose arrays are the data, so that they are never compiled in."""
 

@@ -18,7 +18,7 @@ from attractor.files import write_atomically
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, read_log
 
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
@@ -129,7 +129,12 @@ def train(task: Task, settings: TrainingSettings, seed: int = 0, diary: Diary | 
             diary.reporter.update(entry["step"], settings.steps, _message(members))
     finally:
         diary.reporter.close()
-    return _result(task, members, history, entry_seconds(history))
+    try:
+        return _result(task, members, history, entry_seconds(history))
+    except DivergedError:
+        if diary.checkpoint:  # nothing worth going on from; the remedy is other settings in the same folder
+            diary.checkpoint.unlink(missing_ok=True)
+        raise
 
 
 def entry_seconds(history: list[dict[str, Any]]) -> float:
@@ -259,13 +264,14 @@ def _resume(members: Member, diary: Diary) -> tuple[Member, list[dict[str, Any]]
     if not diary.checkpoint.exists():
         diary.log.unlink(missing_ok=True)
         return members, [], 0.0
-    members, facts = load_checkpoint(diary.checkpoint, members)
+    arrays, facts = load_checkpoint(diary.checkpoint)
     if facts["fingerprint"] != diary.fingerprint:
         message = (
             f"{diary.checkpoint} belongs to a training with other data, model or settings; run that one "
             "again, delete the file, or choose another folder"
         )
         raise RunFolderError(message)
+    members = from_arrays(members, arrays, str(diary.checkpoint))
     history = read_log(diary.log)[: facts["entries"]]
     lines = "".join(json.dumps(entry) + "\n" for entry in history)
     write_atomically(diary.log, lines.encode())  # drops what was logged after the checkpoint

@@ -15,17 +15,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import cell_class
+from attractor.cells import CELLS, cell_class
 from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
-from attractor.errors import ConfigError, InputDataError, NotFittedError
+from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, train
 
 from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
-from .recordings import Signals, as_experiments, as_record, check_recordings, split_validation
+from .recordings import (
+    Signals,
+    as_columns,
+    as_experiments,
+    as_record,
+    check_finite,
+    check_recordings,
+    check_validation,
+    split_validation,
+)
 from .ridge import fit_readout
 from .task import IdentificationTask, free_run, pad
 
@@ -100,12 +109,13 @@ class PlantModel:
             DivergedError: training met values that are not finite.
         """
         self._check_options()
+        self._forget()
         record = as_record(inputs, outputs)
         self.flat_output_ = outputs is not None and np.ndim(as_experiments(outputs)[0]) == 1
         held_out = None if validation is None else _as_pair(validation)
         training, checking = split_validation(record, held_out, self.validation_share)
         check_recordings(training, self.washout)
-        check_recordings(checking, self.washout, constant_allowed=True)
+        check_validation(training, checking, self.washout)
         self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time)
         self.input_scaling_, self.output_scaling_ = _scalings(training)
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
@@ -127,10 +137,17 @@ class PlantModel:
 
         Returns:
             Outputs like those that `fit` was given: an array (time, outputs) or (time,), or a list of them.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            InputDataError: recordings that do not fit the model, or hold values that are not finite.
         """
         network = self.network()
-        runs = [np.asarray(one, float) for one in as_experiments(inputs)]
+        runs = [as_columns(one, f"inputs[{index}]") for index, one in enumerate(as_experiments(inputs))]
         known = [None] * len(runs) if measured is None else as_experiments(measured)
+        if len(known) != len(runs):
+            message = f"{len(runs)} recordings of inputs and {len(known)} of measured outputs"
+            raise InputDataError(message)
         results = [self._simulate(network, run, seen) for run, seen in zip(runs, known, strict=True)]
         results = [result[:, 0] if self.flat_output_ else result for result in results]
         return results if isinstance(inputs, list | tuple) else results[0]
@@ -205,6 +222,17 @@ class PlantModel:
                 setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator; its searches and pipelines call this."""
+        from sklearn.utils import RegressorTags, Tags, TargetTags
+
+        return Tags("regressor", TargetTags(required=True), regressor_tags=RegressorTags())
+
+    def _forget(self) -> None:
+        """Drop what an earlier `fit` learned, so that a failed one leaves no half-changed model."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
     def _check_options(self) -> None:
         if self.initial_state not in STARTS:
             message = f"initial_state={self.initial_state!r}: expected one of {', '.join(map(repr, STARTS))}"
@@ -253,12 +281,12 @@ class PlantModel:
         self, network: PlantNetwork, inputs: np.ndarray, measured: Any
     ) -> Float[np.ndarray, "time outputs"]:
         washout = self._state_rows(network, measured, len(inputs))
-        scaled = jnp.asarray(self.input_scaling_.to_unit(self._checked(inputs)), jnp.float32)
+        self._check_inputs(inputs)
+        scaled = jnp.asarray(self.input_scaling_.to_unit(inputs), jnp.float32)
         shape = (len(inputs), len(self.signals_.outputs))
         seen = np.zeros(shape)
         if washout:
-            past = np.asarray(measured, float).reshape(len(inputs), -1)[:washout]
-            seen[:washout] = self.output_scaling_.to_unit(past)
+            seen[:washout] = self.output_scaling_.to_unit(self._past(measured, shape)[:washout])
         result = np.full(shape, np.nan)
         simulated = _free_run(network, scaled, jnp.asarray(seen, jnp.float32), washout)
         result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
@@ -266,25 +294,28 @@ class PlantModel:
 
     def _state_rows(self, network: PlantNetwork, measured: Any, rows: int) -> int:
         """Rows from which the initial state is read; none if there is nothing to read or no need."""
-        asks = network.encoder is not None or hasattr(network.cell, "measured_state")
-        if measured is None or not asks or self.settled == 0:
+        if measured is None or not network.reads_state or self.settled == 0:
             return 0
         if rows <= self.washout:
             message = f"a recording of {rows} rows is not longer than the washout of {self.washout} rows"
             raise InputDataError(message)
         return self.washout
 
-    def _checked(self, inputs: np.ndarray) -> np.ndarray:
+    def _check_inputs(self, inputs: Float[np.ndarray, "time inputs"]) -> None:
         expected = len(self.signals_.inputs)
-        rows = inputs.reshape(len(inputs), -1)
-        if rows.shape[1] != expected:
-            message = f"{rows.shape[1]} input columns given, the model was trained with {expected}"
-            raise InputDataError(message)
-        if not np.isfinite(rows).all():
-            row, column = np.argwhere(~np.isfinite(rows))[0]
-            message = f"input {self.signals_.inputs[column].name!r} is {rows[row, column]} in row {row}"
-            raise InputDataError(message)
-        return rows
+        if inputs.shape[1] != expected:
+            message = f"{inputs.shape[1]} input columns given, the model was trained with {expected}"
+            raise ShapeError(message)
+        check_finite("the inputs", self.signals_.inputs, inputs)
+
+    def _past(self, measured: Any, shape: tuple[int, int]) -> Float[np.ndarray, "time outputs"]:
+        """Measured outputs that fit the inputs and are finite where they set the state."""
+        values = as_columns(measured, "measured outputs")
+        if values.shape != shape:
+            message = f"measured outputs of shape {values.shape}, expected {shape} beside these inputs"
+            raise ShapeError(message)
+        check_finite("the measured outputs", self.signals_.outputs, values[: self.washout])
+        return values
 
     def _fingerprint(self, training: Record, checking: Record) -> str:
         """Identifies data and options, so that a checkpoint is resumed by the training that wrote it only."""
@@ -292,6 +323,7 @@ class PlantModel:
         options = {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
         total.update(json.dumps(options, sort_keys=True).encode())
         for experiment in (*training.experiments, *checking.experiments):
+            total.update(f"{experiment.inputs.shape} {experiment.outputs.shape}".encode())
             total.update(np.ascontiguousarray(experiment.inputs).tobytes())
             total.update(np.ascontiguousarray(experiment.outputs).tobytes())
         return total.hexdigest()
@@ -310,10 +342,22 @@ def select_member(members: PlantNetwork, index: int) -> PlantNetwork:
 def describe_option(value: Any) -> Any:
     """An option as plain JSON: the same in every process, for a cell of the user's own as well."""
     if isinstance(value, partial):
-        return {"cell": describe_option(value.func), "options": value.keywords}
+        options = {name: describe_option(option) for name, option in value.keywords.items()}
+        return {"cell": describe_option(value.func), "options": options}
     if isinstance(value, TrainingSettings):
-        return asdict(value)
-    return value.__qualname__ if callable(value) else value
+        return {name: describe_option(setting) for name, setting in asdict(value).items()}
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return np.asarray(value).tolist()
+    return cell_name(value) if callable(value) else value
+
+
+def cell_name(build: Callable[..., Any]) -> str:
+    """The registered name of a cell, or what a cell of the user's own calls itself, not that."""
+    for name, known in CELLS.items():
+        if build is known:
+            return name
+    own = getattr(build, "__qualname__", type(build).__qualname__)
+    return f"own {own}" if own in CELLS else own
 
 
 def _scalings(training: Record) -> tuple[Scaling, Scaling]:

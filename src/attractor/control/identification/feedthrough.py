@@ -5,6 +5,8 @@ import numpy as np
 from attractor.data import Record
 
 ORDER = 4
+_ROUNDING = 1e-10
+"""What a regression leaves of signals of unit variance by rounding; noise-free data go down to it."""
 _CRITICAL = 10.0
 """F value far beyond chance (1e-3 is near 11 for one input, less for several): only a clear effect counts."""
 
@@ -22,28 +24,33 @@ def has_feedthrough(record: Record) -> bool:
         return False
     without = _left_over(past, answers)
     together = _left_over(np.hstack([past, now]), answers)
-    gain = (without - together) / np.maximum(together, 1e-300)
+    gain = (without - together) / (together + _ROUNDING * len(answers))
     freedom = len(answers) - past.shape[1] - now.shape[1]
     return bool(np.any((gain * freedom / now.shape[1] > _CRITICAL) & (gain > 0.01)))
 
 
 def _regressors(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Past of inputs and outputs (with a constant), present inputs, present outputs; standardised."""
-    centre = np.concatenate([one.outputs for one in record.experiments])
-    mean, spread = centre.mean(axis=0), centre.std(axis=0)
     past, now, answers = [], [], []
-    for one in record.experiments:
-        outputs = (one.outputs - mean) / spread
+    answered = _standardised([one.outputs for one in record.experiments])
+    applied = _standardised([one.inputs for one in record.experiments])
+    for one, inputs, outputs in zip(record.experiments, applied, answered, strict=True):
         rows = len(one) - ORDER
         if rows < 1:
             continue
-        lags = [signal[lag : lag + rows] for lag in range(ORDER) for signal in (outputs, one.inputs)]
+        lags = [signal[lag : lag + rows] for lag in range(ORDER) for signal in (outputs, inputs)]
         past.append(np.hstack([np.ones((rows, 1)), *lags]))
-        now.append(one.inputs[ORDER:])
+        now.append(inputs[ORDER:])
         answers.append(outputs[ORDER:])
     if not answers:
         return np.empty((0, 1)), np.empty((0, 1)), np.empty((0, 1))
     return np.concatenate(past), np.concatenate(now), np.concatenate(answers)
+
+
+def _standardised(recordings: list[np.ndarray]) -> list[np.ndarray]:
+    """Every signal with mean zero and unit variance over all recordings."""
+    whole = np.concatenate(recordings)
+    return [(one - whole.mean(axis=0)) / whole.std(axis=0) for one in recordings]
 
 
 def _left_over(regressors: np.ndarray, answers: np.ndarray) -> np.ndarray:

@@ -72,6 +72,11 @@ class PlantNetwork(eqx.Module):
             )
         return jax.vmap(self.read)(states), last
 
+    @property
+    def reads_state(self) -> bool:
+        """Whether `start` looks at measured outputs."""
+        return self.encoder is not None or hasattr(self.cell, "measured_state")
+
     def read(self, state: State) -> Float[Array, " outputs"]:
         """The output that a state shows."""
         seen = exposed(self.cell, state)
@@ -125,7 +130,8 @@ class NetworkPlan:
         if not hasattr(cell, "output_size"):
             readout = eqx.nn.Linear(exposed_size(cell), self.outputs, key=readout_key)
         encoder = None
-        if self.past and not hasattr(cell, "measured_state"):
+        # A fixed cell has its read-out fitted in one go: nothing would train its encoder.
+        if self.past and not hasattr(cell, "measured_state") and not getattr(cell, "fixed", False):
             size = len(ravel_pytree(initial_state(cell))[0])
             encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
         return PlantNetwork(cell, readout, encoder, self.feedthrough)

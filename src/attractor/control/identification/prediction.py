@@ -55,9 +55,8 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
     names = [f"{signal.name}_pred" for signal in signals.outputs]
     kept = [table.text(place) for place in range(len(table.signals))]
     write_csv(target, [*header, *names], [*kept, *shuffled.T])
-    start = (
-        f"started from the first {model.settled} measured rows" if known and model.settled else "from rest"
-    )
+    reads = known and model.settled > 0 and model.network().reads_state
+    start = f"started from the first {model.settled} measured rows" if reads else "from rest"
     return f"{len(predicted)} rows simulated in free run, {start}"
 
 

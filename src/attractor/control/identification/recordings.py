@@ -21,10 +21,17 @@ class Signals:
 
 
 def as_experiments(signals: Any) -> list[np.ndarray]:
-    """A list of arrays from one array or a list of them."""
-    return (
-        [np.asarray(one) for one in signals] if isinstance(signals, list | tuple) else [np.asarray(signals)]
-    )
+    """A list of arrays from one array or a list of them.
+
+    Raises:
+        InputDataError: the list is empty.
+    """
+    if not isinstance(signals, list | tuple):
+        return [np.asarray(signals)]
+    if not signals:
+        message = "an empty list of recordings was given; give at least one array (time, channels)"
+        raise InputDataError(message)
+    return [np.asarray(one) for one in signals]
 
 
 def as_record(inputs: Any, outputs: Any = None) -> Record:
@@ -39,8 +46,8 @@ def as_record(inputs: Any, outputs: Any = None) -> Record:
     if outputs is None:
         message = "outputs are missing: give `fit(inputs, outputs)` or `fit(record)`"
         raise InputDataError(message)
-    applied = [_columns(one, f"inputs[{index}]") for index, one in enumerate(as_experiments(inputs))]
-    answered = [_columns(one, f"outputs[{index}]") for index, one in enumerate(as_experiments(outputs))]
+    applied = [as_columns(one, f"inputs[{index}]") for index, one in enumerate(as_experiments(inputs))]
+    answered = [as_columns(one, f"outputs[{index}]") for index, one in enumerate(as_experiments(outputs))]
     if len(applied) != len(answered):
         message = f"{len(applied)} recordings of inputs and {len(answered)} of outputs"
         raise InputDataError(message)
@@ -70,9 +77,29 @@ def check_recordings(record: Record, washout: int, *, constant_allowed: bool = F
             )
             raise InputDataError(message)
         for signals, values in ((record.inputs, experiment.inputs), (record.outputs, experiment.outputs)):
-            _check_finite(experiment.name, signals, values)
+            check_finite(experiment.name, signals, values)
     if not constant_allowed:
         _check_moving(record)
+
+
+def check_validation(training: Record, validation: Record, washout: int) -> None:
+    """Refuse validation recordings that cannot judge a model of the training recordings.
+
+    Raises:
+        ShapeError: they have other numbers of signals.
+        InputDataError: too short or not finite.
+    """
+    expected, found = (
+        f"{len(one.inputs)} inputs and {len(one.outputs)} outputs" for one in (training, validation)
+    )
+    if expected != found:
+        message = f"the validation data have {found}, the training data {expected}"
+        raise ShapeError(message)
+    try:
+        check_recordings(validation, washout, constant_allowed=True)
+    except InputDataError as problem:
+        message = f"validation data: {problem}"
+        raise InputDataError(message) from problem
 
 
 def split_validation(record: Record, validation: Record | None, share: float) -> tuple[Record, Record]:
@@ -89,7 +116,13 @@ def split_validation(record: Record, validation: Record | None, share: float) ->
     return split.training, split.validation
 
 
-def _columns(values: np.ndarray, where: str) -> Float[np.ndarray, "time channels"]:
+def as_columns(values: Any, where: str) -> Float[np.ndarray, "time channels"]:
+    """An array (time, channels) of numbers; (time,) is one channel.
+
+    Raises:
+        InputDataError: something in it is not a number.
+        ShapeError: it has another rank.
+    """
     try:
         array = np.asarray(values, float)
     except (TypeError, ValueError) as problem:
@@ -113,7 +146,12 @@ def _names(letter: str, recordings: Sequence[np.ndarray]) -> tuple[Signal, ...]:
     return tuple(Signal(f"{letter}{index}") for index in range(widths.pop()))
 
 
-def _check_finite(name: str, signals: Sequence[Signal], values: np.ndarray) -> None:
+def check_finite(name: str, signals: Sequence[Signal], values: np.ndarray) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        InputDataError: names signal, row and recording.
+    """
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         message = f"{signals[column].name!r} is {values[row, column]} in row {row} of {name}"

@@ -63,7 +63,9 @@ def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | 
         raise RunFolderError(message)
     try:
         model = _from_card(kind, card, cell)
-    except (KeyError, TypeError, ValueError) as problem:
+    except RunFolderError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         message = f"{folder / 'card.json'} lacks a fact or holds a wrong one: {problem}"
         raise RunFolderError(message) from problem
     keys = jax.random.split(jax.random.key(0), card["members"])
@@ -75,7 +77,7 @@ def _from_card(
     kind: type[PlantModel], card: Mapping[str, Any], cell: Callable[..., Any] | None
 ) -> PlantModel:
     options = dict(card["options"])
-    options["cell"] = cell or _find_cell(options["cell"])
+    options["cell"] = _find_cell(options["cell"], cell)
     options["training"] = TrainingSettings(**options["training"])
     model = kind(**options)
     signals = card["signals"]
@@ -92,16 +94,20 @@ def _from_card(
     return model
 
 
-def _find_cell(saved: Any) -> Any:
-    """The cell of a card: a registered name, or a registered class with options."""
+def _find_cell(saved: Any, own: Callable[..., Any] | None) -> Any:
+    """The cell of a card: a registered name, the user's own, or one of them with options."""
+    if isinstance(own, partial):
+        return own
     if isinstance(saved, dict):
-        return partial(_find_cell(saved["cell"]), **saved["options"])
+        inner = _find_cell(saved["cell"], own)
+        options = {name: tuple(v) if isinstance(v, list) else v for name, v in saved["options"].items()}
+        return partial(cell_class(inner) if isinstance(inner, str) else inner, **options)
     if saved in CELLS:
-        return cell_class(saved)
-    known = {built.__qualname__: built for built in CELLS.values()}
-    if saved in known:
-        return known[saved]
+        return own or saved
+    if own is not None:
+        return own
     message = (
-        f"this run uses a cell of your own, {saved!r}: hand it in by PlantModel.load(folder, cell={saved})"
+        f"this run uses a cell of your own, {saved!r}: hand it in, PlantModel.load(folder, cell=...) from "
+        "Python, --cell file.py:Class on the command line"
     )
     raise RunFolderError(message)

@@ -1,0 +1,273 @@
+"""A run folder comes back as it was, or is refused with a reason."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from attractor import files, runs
+from attractor.errors import RunFolderError, StorageError
+from attractor.runs import Run, append_log, load_run, locked, read_log, save_run
+
+SOURCE = Path(runs.__file__).parents[1]
+HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json", "SHA256SUMS")
+RUN = Run(
+    {"kind": "test", "nested": {"list": [1, 2.5, None], "text": "pH \u00b5"}},
+    {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "empty": np.zeros((0, 2), np.float32)},
+    {"inputs": np.array([[np.nan], [1e-300]]), "count": np.array(3)},
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    save_run(folder, RUN)
+    return folder
+
+
+def seal_again(folder):
+    """Digests that fit, as a forger would write them."""
+    content = {name: (folder / name).read_bytes() for name in HASHED[:3]}
+    (folder / "SHA256SUMS").write_bytes(runs._sums(content))
+
+
+def test_a_run_comes_back_as_it_was(folder):
+    loaded = load_run(folder)
+    assert {name: loaded.card[name] for name in RUN.card} == RUN.card
+    for part in ("weights", "evaluation"):
+        saved, back = getattr(RUN, part), getattr(loaded, part)
+        assert saved.keys() == back.keys()
+        for name, array in saved.items():
+            assert array.dtype == back[name].dtype
+            np.testing.assert_array_equal(array, back[name])
+
+
+def test_the_card_says_what_made_it(folder):
+    made_with = load_run(folder).card["made_with"]
+    assert made_with["jax"]
+    assert made_with["threads"] == os.cpu_count()
+
+
+def test_the_digests_are_those_of_sha256sum(folder):
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)  # noqa: S607
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": OK") == 3
+
+
+@pytest.mark.parametrize("name", HASHED)
+@settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(place=st.integers(0, 10**6), mask=st.integers(1, 255))
+@example(place=64, mask=ord(" ") ^ ord("\t"))  # in SHA256SUMS white space that a lenient reader skips
+@example(place=86, mask=ord("\n") ^ ord("\r"))
+@example(place=10**6 - 1, mask=1)
+def test_any_flipped_byte_is_noticed(folder, tmp_path, name, place, mask):
+    for other in HASHED:
+        data = bytearray((folder / other).read_bytes())
+        if other == name:
+            data[place % len(data)] ^= mask
+        (tmp_path / other).write_bytes(data)
+    with pytest.raises(RunFolderError, match=r"damaged|was changed"):
+        load_run(tmp_path)
+
+
+def test_a_truncated_file_is_noticed(folder, tmp_path):
+    for name in HASHED:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(RunFolderError, match=r"weights\.safetensors is damaged.*train again"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", HASHED[:3])
+def test_a_missing_file_is_named(folder, tmp_path, name):
+    for other in HASHED:
+        if other != name:
+            (tmp_path / other).write_bytes((folder / other).read_bytes())
+    with pytest.raises(RunFolderError, match=f"{name} cannot be read: No such file"):
+        load_run(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(RunFolderError, match="there is no run folder"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_a_foreign_folder(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(RunFolderError, match="not a run folder of Attractor"):
+        load_run(tmp_path)
+
+
+def test_an_unfinished_training_says_how_to_go_on(tmp_path):
+    (tmp_path / "checkpoint.safetensors").touch()
+    with pytest.raises(RunFolderError, match=r"unfinished training; run the same .* again"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        (b'{"format": 99}', "has format 99; this version reads format 1"),
+        (b"{}", "has format None"),
+        (b"[1]", "has format 'list'"),
+        (b'"text"', "has format 'str'"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, "is not JSON"),
+        (b'{"format": ' + b"9" * 5000 + b"}", "is not JSON"),
+    ],
+    ids=["newer", "none", "list", "text", "torn", "bytes", "deep", "huge"],
+)
+def test_a_forged_card_is_refused(folder, tmp_path, card, reason):
+    for name in HASHED:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "card.json").write_bytes(card)
+    seal_again(tmp_path)
+    with pytest.raises(RunFolderError, match=reason):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"garbage", (10**12).to_bytes(8, "little") + b"{}", b"\x80\x04cos\nsystem\n."],
+    ids=["empty", "text", "huge header", "pickle"],
+)
+def test_weights_that_are_no_safetensors_are_refused(folder, tmp_path, data):
+    for name in HASHED:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "weights.safetensors").write_bytes(data)
+    seal_again(tmp_path)
+    with pytest.raises(RunFolderError, match="not a safetensors file"):
+        load_run(tmp_path)
+
+
+def test_a_finished_run_is_overwritten_on_purpose_only(tmp_path):
+    save_run(tmp_path, RUN)
+    with pytest.raises(RunFolderError, match="already holds a finished run"):
+        save_run(tmp_path, RUN)
+    save_run(tmp_path, Run({"kind": "other"}, {}, {}), overwrite=True)
+    assert load_run(tmp_path).card["kind"] == "other"
+
+
+def test_a_full_disk_while_overwriting_keeps_the_old_run(tmp_path, monkeypatch):
+    save_run(tmp_path, RUN)
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    def full_disk(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full_disk)
+    with pytest.raises(StorageError, match="No space left"):
+        save_run(tmp_path, Run({"kind": "other"}, {}, {}), overwrite=True)
+    monkeypatch.undo()
+    assert load_run(tmp_path).card["kind"] == "test"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from attractor.runs import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_process_is_told_who_holds_the_folder_until_that_one_is_killed(tmp_path, holder):
+    with pytest.raises(StorageError, match=f"in use by process {holder.pid} on ") as caught, locked(tmp_path):
+        pytest.fail("the folder was given to two processes")
+    assert caught.value.exit_code == 4
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    (tmp_path / ".weights.safetensors.xyz.tmp").touch()
+    with locked(tmp_path):
+        assert str(os.getpid()) in (tmp_path / "lock").read_text()
+        assert not list(tmp_path.glob(".*.tmp")), "strays of the killed process"
+
+
+def test_a_lock_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        raise ZeroDivisionError
+    with locked(tmp_path):
+        pass
+
+
+def test_a_blocking_error_inside_the_lock_is_not_taken_for_a_held_lock(tmp_path):
+    with pytest.raises(BlockingIOError), locked(tmp_path):
+        raise BlockingIOError
+
+
+def test_a_lock_that_cannot_be_written_is_a_storage_error(tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(runs.os, "write", full_disk)
+    with pytest.raises(StorageError, match="No space left"), locked(tmp_path):
+        pytest.fail("no lock could be written")
+    monkeypatch.undo()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError), locked(tmp_path / "file"):
+        pytest.fail("a file is no folder")
+
+
+def test_a_log_comes_back_line_by_line(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert read_log(log) == []
+    entries = [{"step": step, "loss": [0.5, float("inf")]} for step in range(3)]
+    for entry in entries:
+        append_log(log, entry)
+    assert read_log(log) == entries
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [b'{"step": 3, "lo', b"\xff\xfe\x00", b"7", b"[" * 100_000, b"null"],
+    ids=["half", "bytes", "number", "deep", "null"],
+)
+def test_a_torn_last_line_is_left_out(tmp_path, torn):
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(json.dumps({"step": 2}).encode() + b"\n" + torn)
+    assert read_log(log) == [{"step": 2}]
+
+
+def test_a_log_that_cannot_be_written_is_a_storage_error(tmp_path):
+    with pytest.raises(StorageError, match="cannot write"):
+        append_log(tmp_path / "missing" / "log.jsonl", {})
+
+
+def test_names_in_a_run_folder_never_leave_it(folder):
+    arrays = safetensors.numpy.load((folder / "weights.safetensors").read_bytes())
+    assert set(arrays) == {"weight", "empty"}
