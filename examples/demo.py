@@ -8,7 +8,7 @@ from pathlib import Path
 
 def attractor(*words: str) -> None:
     print(f"\n$ attractor {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "attractor.cli", *words], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "attractor.cli", *words], check=True)
 
 
 def main(folder: Path) -> None:

@@ -50,7 +50,7 @@ class PlantModel:
 
     Args:
         cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space"), or any
-            callable `cell(input_size, hidden_size, *, key)` that builds a cell, for instance a class of your own.
+            callable `cell(input_size, hidden_size, *, key)` that builds a cell, for instance your own class.
         hidden_size: units a layer.
         layers: cells in the stack.
         initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,
