@@ -14,7 +14,7 @@ from attractor.training import Batch, Windows
 
 from .network import PlantNetwork
 
-ROWS_AT_ONCE = 2000
+ROWS_AT_ONCE = 16000
 """Rows whose Jacobian is held in memory at once during a refinement."""
 
 
