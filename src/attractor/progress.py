@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Protocol, TextIO, runtime_checkable
+from typing import IO, Protocol, cast, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +13,24 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+
+@runtime_checkable
+@runtime_checkable
+class Stream(Protocol):
+    """Where lines go: a file, a terminal, a buffer."""
+
+    def write(self, text: str, /) -> object:
+        """Write text."""
+        ...
+
+    def flush(self) -> None:
+        """Let it be seen."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
+        ...
 
 
 @runtime_checkable
@@ -69,7 +87,7 @@ class BarReporter:
 class LineReporter:
     """A line every few seconds, for logs and pipes."""
 
-    def __init__(self, title: str, stream: TextIO | None = None, every: float = 5.0) -> None:
+    def __init__(self, title: str, stream: Stream | None = None, every: float = 5.0) -> None:
         self._title, self._stream, self._every = title, stream or sys.stderr, every
         self._start = time.monotonic()
         self._first: int | None = None
@@ -93,9 +111,9 @@ class LineReporter:
         """Do nothing: every line is already written."""
 
 
-def reporter_for(title: str, stream: TextIO | None = None) -> Reporter:
+def reporter_for(title: str, stream: Stream | None = None) -> Reporter:
     """A bar where `stream` (standard error by default) is a terminal, lines elsewhere."""
     stream = sys.stderr if stream is None else stream
     if stream is not None and stream.isatty():
-        return BarReporter(title, Console(file=stream))
+        return BarReporter(title, Console(file=cast(IO[str], stream)))
     return LineReporter(title, stream)

@@ -117,7 +117,7 @@ def test_a_log_without_a_checkpoint_starts_afresh(whole, tmp_path):
 
 def test_a_checkpoint_of_other_data_or_settings_is_refused_with_a_remedy(interrupted, tmp_path):
     copy(interrupted, tmp_path)
-    with pytest.raises(RunFolderError, match="other data, model or settings.*choose another folder"):
+    with pytest.raises(RunFolderError, match=r"other data, model or settings.*choose another folder"):
         run(tmp_path, fingerprint="other")
     settings = TrainingSettings(steps=200, validate_every=20, seeds=2)
     with pytest.raises(RunFolderError, match="other data, model or settings"):
@@ -170,7 +170,7 @@ def test_a_full_disk_keeps_the_checkpoint_and_the_training_goes_on_later(
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(StorageError, match="No space left on device.*free some space") as caught:
+    with pytest.raises(StorageError, match=r"No space left on device.*free some space") as caught:
         run(tmp_path, FillDisk())
     assert caught.value.exit_code == 4
     monkeypatch.undo()

@@ -222,7 +222,7 @@ def test_a_training_that_diverged_can_be_repeated_with_other_settings_in_its_fol
 
 
 def test_a_validation_figure_that_is_never_finite_says_so():
-    with pytest.raises(DivergedError, match="validation figure was never finite.*validation data"):
+    with pytest.raises(DivergedError, match=r"validation figure was never finite.*validation data"):
         train(linear_task(np.array([np.nan, 0.0], np.float32)), ALONE, seed=0)
 
 

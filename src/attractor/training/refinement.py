@@ -8,7 +8,7 @@ kept, so that refinement never makes the chosen figure worse.
 
 import time
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -31,6 +31,7 @@ _MORE, _LESS = 5.0, 0.25
 _SMALLEST_GAIN = 1e-7
 
 
+@runtime_checkable
 class LeastSquares(Task, Protocol):
     """A task whose loss is a sum of squares."""
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any
 
 from attractor.errors import ConfigError
@@ -30,10 +29,10 @@ class TrainingSettings:
 
     steps: int = 4000
     batch_size: int = 32
-    learning_rate: float = 1e-2
-    warmup: float = 0.05
-    final_rate: float = 1e-3
-    clip_norm: float = 1.0
+    learning_rate: float | int = 1e-2
+    warmup: float | int = 0.05
+    final_rate: float | int = 1e-3
+    clip_norm: float | int = 1.0
     validate_every: int = 200
     patience: int | None = None
     seeds: int = 1
@@ -44,9 +43,9 @@ class TrainingSettings:
             value: Any = getattr(self, field.name)
             if (field.name, value) in (("patience", None), ("refine", 0)):
                 continue
-            kind = Real if isinstance(field.default, float) else Integral
+            kind = int | float if isinstance(field.default, float) else int
             if not isinstance(value, kind) or not 0 < value < math.inf:
-                what = "whole number" if kind is Integral else "number"
+                what = "whole number" if kind is int else "number"
                 message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
         for name in ("warmup", "final_rate"):

@@ -199,7 +199,7 @@ def _step(
     loss, gradient = mean_loss(member.model)
     trained = eqx.filter(member.model, eqx.is_inexact_array)
     updates, state = optimiser.update(gradient, member.optimiser, trained)
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradient))
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
     active = ~member.stopped & (member.step < settings.steps)
     go = active & finite
     return Member(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -92,7 +92,7 @@ class PlantModel:
         validation: Any = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
-    ) -> Self:
+    ) -> "PlantModel":
         """Identify the plant.
 
         Args:
@@ -188,7 +188,7 @@ class PlantModel:
         save_model(self, Path(folder), **contents)
 
     @classmethod
-    def load(cls, folder: str | Path, cell: Callable[..., Any] | None = None) -> Self:
+    def load(cls, folder: str | Path, cell: Callable[..., Any] | None = None) -> "PlantModel":
         """Read a model back; a cell of your own is handed in, never imported from a file."""
         from .storage import load_model
 
@@ -203,7 +203,7 @@ class PlantModel:
             }
         return params
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: Any) -> "PlantModel":
         """Change options.
 
         Raises:
