@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from jaxtyping import config
 
 from attractor.errors import ConfigError
 from attractor.training import TrainingSettings
@@ -11,6 +12,15 @@ from attractor.training.optimiser import make_optimiser, make_schedule
 
 COUNTS = ("steps", "batch_size", "validate_every", "patience", "seeds")
 SIZES = ("learning_rate", "warmup", "final_rate", "clip_norm")
+
+
+@pytest.fixture(autouse=True)
+def as_a_user_runs_it():
+    """Without the type checks of the test run, which would be faster than the settings themselves."""
+    before = config.jaxtyping_disable
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", before)
 
 
 @pytest.mark.parametrize("name", COUNTS + SIZES)
@@ -63,5 +73,5 @@ def test_any_warmup_goes_with_any_number_of_steps(steps, warmup):
 def test_gradients_are_clipped_to_the_norm():
     """Adam does not see the size of a gradient, its second moment does: it is that of the clipped one."""
     optimiser = make_optimiser(TrainingSettings(clip_norm=0.5))
-    _, state = optimiser.update(np.array([30.0, 40.0]), optimiser.init(np.zeros(2)))
+    _, state = optimiser.update(np.float32([30.0, 40.0]), optimiser.init(np.zeros(2, np.float32)))
     np.testing.assert_allclose(state[1][0].mu, 0.1 * np.array([0.3, 0.4]), rtol=1e-6)

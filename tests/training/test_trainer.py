@@ -24,8 +24,8 @@ def poisoned(row, answer=np.nan):
 
 
 def test_the_known_optimum_is_found(trained):
-    # The last learning rate, 1e-4, is the distance that Adam can still be away.
-    np.testing.assert_allclose(trained.models.weight, np.tile(TRUTH, (3, 1)), atol=1e-3)
+    # Members start about 3 away; 200 steps of a decaying rate leave less than a hundredth of the weights.
+    np.testing.assert_allclose(trained.models.weight, np.tile(TRUTH, (3, 1)), rtol=1e-2)
 
 
 def test_the_loss_falls(trained):

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from attractor.runs import append_log
 
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
 from .task import Model, Task
 from .trainer import Diary, Trained
 
@@ -178,8 +178,9 @@ def _rounds(
     path = diary.folder / "refinement.safetensors" if diary.folder else None
     history: list[dict[str, Any]] = []
     if path is not None and path.exists():
-        members, facts = load_checkpoint(path, members)
-        history = facts["history"]
+        arrays, facts = load_checkpoint(path)
+        if facts["fingerprint"] == diary.fingerprint:
+            members, history = from_arrays(members, arrays, str(path)), facts["history"]
     begin = time.monotonic() - (history[-1]["seconds"] - trained.seconds if history else 0.0)
     first = trained.history[-1]["step"] if trained.history else 0
     try:
@@ -189,7 +190,7 @@ def _rounds(
             ]
             history.append(_entry(members, first, trained.seconds + time.monotonic() - begin))
             if path is not None:
-                save_checkpoint(path, members, {"history": history})
+                save_checkpoint(path, members, {"fingerprint": diary.fingerprint, "history": history})
             diary.reporter.update(len(history), steps, _message(members))
     finally:
         diary.reporter.close()

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from attractor.errors import ConfigError
@@ -43,9 +44,9 @@ class TrainingSettings:
             value: Any = getattr(self, field.name)
             if (field.name, value) in (("patience", None), ("refine", 0)):
                 continue
-            kind = int | float if isinstance(field.default, float) else int
-            if not isinstance(value, kind) or not 0 < value < math.inf:
-                what = "whole number" if kind is int else "number"
+            kind = Real if isinstance(field.default, float) else Integral
+            if not isinstance(value, kind) or not 0 < float(value) < math.inf:
+                what = "whole number" if kind is Integral else "number"
                 message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
         for name in ("warmup", "final_rate"):

@@ -42,8 +42,8 @@ class Windows(eqx.Module):
 
     def __init__(
         self,
-        inputs: Sequence[Float[np.ndarray, "time inputs"]],
-        outputs: Sequence[Float[np.ndarray, "time outputs"]],
+        inputs: Sequence[Float[np.ndarray, "_ inputs"]],
+        outputs: Sequence[Float[np.ndarray, "_ outputs"]],
         length: int,
     ) -> None:
         lengths = np.array([len(one) for one in inputs])

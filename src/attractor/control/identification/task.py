@@ -27,7 +27,7 @@ class Padded(eqx.Module):
 
 
 def pad(
-    inputs: Sequence[Float[np.ndarray, "time inputs"]], outputs: Sequence[Float[np.ndarray, "time outputs"]]
+    inputs: Sequence[Float[np.ndarray, "_ inputs"]], outputs: Sequence[Float[np.ndarray, "_ outputs"]]
 ) -> Padded:
     """Recordings side by side, in float32, padded with zeros to the longest."""
     longest = max(len(one) for one in inputs)
@@ -45,7 +45,7 @@ def free_run(
     inputs: Float[Array, "time inputs"],
     outputs: Float[Array, "time outputs"],
     washout: int,
-) -> Float[Array, "time-washout outputs"]:
+) -> Float[Array, "simulated outputs"]:
     """Simulated outputs after the washout; the measured outputs are seen during the washout only."""
     state = network.start(inputs[:washout], outputs[:washout])
     return network(inputs[washout:], state)[0]

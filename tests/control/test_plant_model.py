@@ -1,0 +1,188 @@
+"""`PlantModel` on a small known plant."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from attractor import Cell, PlantModel
+from attractor.cells import GRU
+from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError
+from attractor.training import TrainingSettings
+
+TINY = TrainingSettings(steps=40, batch_size=8, validate_every=20)
+
+
+def plant(samples, seed=0, direct=0.0):
+    """y_{k+1} = 0.8 y_k + 0.2 tanh(2 u_k), seen with a direct path if asked."""
+    inputs = np.random.default_rng(seed).uniform(-1, 1, (samples, 1)).repeat(3, axis=0)[:samples]
+    outputs = np.zeros((samples, 1))
+    for step in range(1, samples):
+        outputs[step] = 0.8 * outputs[step - 1] + 0.2 * np.tanh(2 * inputs[step - 1])
+    noise = 1e-3 * np.random.default_rng(seed + 1).standard_normal(outputs.shape)
+    return inputs, outputs + direct * inputs + noise
+
+
+class Leaky(Cell):
+    weight: jax.Array
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(self, input_size, hidden_size, *, key):
+        self.weight = jax.random.normal(key, (hidden_size, input_size + hidden_size)) / hidden_size
+        self.input_size, self.hidden_size = input_size, hidden_size
+
+    def __call__(self, input, state, *, key=None):
+        return 0.8 * state + 0.2 * jnp.tanh(self.weight @ jnp.concatenate([input, state]))
+
+
+def tiny(**options):
+    defaults = {"hidden_size": 3, "window": 20, "washout": 5, "training": TINY}
+    return PlantModel(**{**defaults, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    settings = TrainingSettings(steps=400, batch_size=16, learning_rate=2e-2, validate_every=100)
+    return tiny(training=settings).fit(*plant(400))
+
+
+def test_a_simple_plant_is_followed_on_unseen_data(fitted):
+    assert fitted.score(*plant(200, seed=7)) > 80
+
+
+def test_rows_that_set_the_state_are_not_predicted(fitted):
+    inputs, outputs = plant(60, seed=3)
+    predicted = fitted.predict(inputs, outputs)
+    assert predicted.shape == (60, 1)
+    np.testing.assert_array_equal(np.isnan(predicted[:, 0]), np.arange(60) < 5)
+    assert np.isfinite(fitted.predict(inputs)).all()
+
+
+def test_lists_come_back_as_lists_of_unequal_lengths(fitted):
+    runs = [plant(30)[0], plant(50)[0]]
+    assert [one.shape for one in fitted.predict(runs)] == [(30, 1), (50, 1)]
+
+
+def test_saved_and_loaded_it_predicts_the_same_bits(fitted, tmp_path):
+    fitted.save(tmp_path / "run")
+    inputs = plant(40, seed=5)[0]
+    np.testing.assert_array_equal(PlantModel.load(tmp_path / "run").predict(inputs), fitted.predict(inputs))
+
+
+def test_the_same_seed_gives_the_same_numbers_and_leaves_the_data_alone():
+    inputs, outputs = plant(120)
+    kept = inputs.copy(), outputs.copy()
+    one, two = tiny().fit(inputs, outputs), tiny().fit(inputs, outputs)
+    np.testing.assert_array_equal(one.predict(inputs), two.predict(inputs))
+    np.testing.assert_array_equal(inputs, kept[0])
+    np.testing.assert_array_equal(outputs, kept[1])
+
+
+def test_scaling_looks_at_the_training_part_only():
+    inputs, outputs = plant(120)
+    changed = outputs.copy()
+    changed[100:] += 50.0
+    model = tiny(training=TrainingSettings(steps=1, batch_size=2, validate_every=1))
+    plain = model.fit(inputs, outputs).output_scaling_
+    other = model.fit(inputs, changed).output_scaling_
+    np.testing.assert_array_equal(plain.offset, other.offset)
+    np.testing.assert_array_equal(plain.scale, other.scale)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "lstm", "layers": 2},
+        {"cell": "nnarx", "washout": 6},
+        {"cell": "esn", "hidden_size": 20},
+        {"cell": "state-space", "initial_state": "washout"},
+        {"cell": eqx.nn.GRUCell, "initial_state": "zero"},
+    ],
+    ids=lambda options: str(options["cell"]),
+)
+def test_every_kind_of_cell_and_start_trains_and_simulates(options):
+    inputs, outputs = plant(120)
+    model = tiny(**options).fit(inputs, outputs[:, 0])
+    assert model.predict(inputs).shape == (120,)
+    assert np.isfinite(model.score(inputs, outputs[:, 0]))
+
+
+def test_a_cell_of_the_users_own_must_be_handed_in_again(tmp_path):
+    inputs, outputs = plant(120)
+    model = tiny(cell=Leaky).fit(inputs, outputs)
+    model.save(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="cell of your own"):
+        PlantModel.load(tmp_path / "run")
+    again = PlantModel.load(tmp_path / "run", cell=Leaky)
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+
+
+def test_options_of_a_cell_survive_a_run_folder(tmp_path):
+    inputs, outputs = plant(120)
+    model = tiny(cell=partial(GRU, timescales=(2.0, 30.0))).fit(inputs, outputs)
+    model.save(tmp_path / "run")
+    again = PlantModel.load(tmp_path / "run")
+    assert again.cell.keywords == {"timescales": (2.0, 30.0)}
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+
+
+@pytest.mark.parametrize(("direct", "expected"), [(0.0, False), (0.5, True)])
+def test_a_direct_path_is_found_in_the_data(direct, expected):
+    settings = TrainingSettings(steps=1, batch_size=2, validate_every=1)
+    assert tiny(training=settings).fit(*plant(300, direct=direct)).feedthrough_ is expected
+
+
+def test_scikit_learn_can_clone_and_set_it():
+    model = tiny(cell="lstm")
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    copy.set_params(hidden_size=5, training__steps=7)
+    assert (copy.hidden_size, copy.training.steps) == (5, 7)
+    with pytest.raises(ConfigError, match="no option"):
+        copy.set_params(hiden_size=5)
+
+
+def test_before_fit_it_says_so():
+    with pytest.raises(NotFittedError, match="not fitted") as caught:
+        tiny().predict(plant(10)[0])
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, AttributeError)
+
+
+def broken(kind):
+    inputs, outputs = plant(60)
+    if kind == "nan":
+        inputs[7] = np.nan
+    if kind == "constant":
+        inputs[:] = 1.0
+    if kind == "short":
+        inputs, outputs = inputs[:5], outputs[:5]
+    if kind == "unequal":
+        outputs = outputs[:-1]
+    return inputs, outputs
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("nan", r"'u0' is nan in row 7"),
+        ("constant", "'u0' is constant"),
+        ("short", "rows"),
+        ("unequal", "60 rows of inputs and 59 of outputs"),
+    ],
+)
+def test_recordings_that_cannot_be_used_are_refused_with_the_place(kind, message):
+    with pytest.raises(InputDataError, match=message):
+        tiny().fit(*broken(kind))
+
+
+def test_unknown_starts_and_cells_are_refused():
+    with pytest.raises(ConfigError, match="initial_state"):
+        tiny(initial_state="guess").fit(*plant(60))
+    with pytest.raises(ConfigError, match="did you mean 'gru'"):
+        tiny(cell="gro").fit(*plant(60))

@@ -1,0 +1,140 @@
+"""The command line: the whole chain, and every mistake a user makes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from attractor import cli
+
+TINY = ("--hidden", "3", "--steps", "40", "--window", "20", "--washout", "5", "--batch-size", "8")
+
+
+def call(*words):
+    """Exit status of a command, run in this process."""
+    before = sys.argv
+    sys.argv = ["attractor", *map(str, words)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A log of the pH plant and a run folder trained on it."""
+    folder = tmp_path_factory.mktemp("chain")
+    assert call("plant", "ph", "--samples", 300, "--out", folder / "ph.csv") == 0
+    words = ("--inputs", "q3", "--outputs", "pH", *TINY, "--out", folder / "run")
+    assert call("identify", folder / "ph.csv", *words) == 0
+    return folder
+
+
+def test_the_chain_leaves_a_run_with_report_and_log(chain):
+    names = {path.name for path in (chain / "run").iterdir()}
+    assert {"weights.safetensors", "card.json", "SHA256SUMS", "log.jsonl", "report.html"} <= names
+    assert "checkpoint.safetensors" not in names
+
+
+def test_predict_keeps_the_columns_and_adds_one(chain, tmp_path):
+    assert call("predict", chain / "run", chain / "ph.csv", "--out", tmp_path / "new.csv") == 0
+    before = (chain / "ph.csv").read_text().splitlines()
+    after = (tmp_path / "new.csv").read_text().splitlines()
+    assert after[0] == before[0] + ",pH_pred"
+    assert len(after) == len(before)
+    assert [line.rsplit(",", 1)[0] for line in after] == before
+
+
+def test_report_and_doctor_answer(chain, capsys):
+    (chain / "run" / "report.html").unlink()
+    assert call("report", chain / "run") == 0
+    assert (chain / "run" / "report.html").exists()
+    assert call("doctor", chain / "ph.csv") == 0
+    assert "q3" in capsys.readouterr().out
+
+
+def log(tmp_path, change=None):
+    """A small log, with one line changed."""
+    draw = np.random.default_rng(0)
+    lines = ["u,y", *(f"{a:.3f},{b:.3f}" for a, b in draw.uniform(size=(80, 2)))]
+    for row, text in (change or {}).items():
+        lines[row] = text
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+MISTAKES = {
+    "missing column": (None, ("--inputs", "v", "--outputs", "y"), "no column 'v'"),
+    "text in a number": ({5: "abc,0.1"}, (), "row 6"),
+    "NaN": ({5: "nan,0.1"}, (), "row 6"),
+    "Inf": ({5: "inf,0.1"}, (), "row 6"),
+    "negative sampling time": (None, ("--sampling-time", "-1"), "sampling_time"),
+    "unknown cell": (None, ("--cell", "gro"), "did you mean 'gru'"),
+    "own cell that is not there": (None, ("--cell", "nowhere.py:Cell"), "nowhere.py"),
+    "overlapping rows": (None, ("--test-rows", "0:20"), "--train-rows"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_with_status_2_and_its_place(name, tmp_path, capsys):
+    change, words, message = MISTAKES[name]
+    path = log(tmp_path, change)
+    columns = () if "--inputs" in words else ("--inputs", "u", "--outputs", "y")
+    assert call("identify", path, *columns, *words, *TINY, "--out", tmp_path / "run") == 2
+    said = capsys.readouterr().err
+    assert message in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+def test_one_row_and_a_constant_signal_are_refused(tmp_path, capsys):
+    words = ("--inputs", "u", "--outputs", "y", *TINY, "--out", tmp_path / "run")
+    path = tmp_path / "short.csv"
+    path.write_text("u,y\n1,2\n")
+    assert call("identify", path, *words) == 2
+    path.write_text("u,y\n" + "".join(f"1.0,{row % 7}\n" for row in range(80)))
+    assert call("identify", path, *words) == 2
+    assert "constant" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("doctor", "nowhere.csv"), "nowhere.csv"),
+        (("report", "nowhere"), "no run folder"),
+        (("plant", "pk", "--out", "x.csv"), "no plant 'pk'"),
+    ],
+)
+def test_what_does_not_exist_is_named(words, message, capsys):
+    assert call(*words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_finished_run_is_not_overwritten_by_accident(chain, capsys):
+    words = ("--inputs", "q3", "--outputs", "pH", *TINY, "--out", chain / "run")
+    assert call("identify", chain / "ph.csv", *words) == 2
+    assert "already holds a finished run" in " ".join(capsys.readouterr().err.split())
+
+
+def test_one_flipped_byte_of_a_run_is_refused(chain, tmp_path, capsys):
+    for source in (chain / "run").iterdir():
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    content = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    assert call("report", tmp_path) == 2
+    assert "damaged or was changed" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_unknown_flag_ends_with_status_2(capsys):
+    assert call("doctor", "x.csv", "--nonsense", "1") == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_jax():
+    program = "import sys, attractor.cli; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

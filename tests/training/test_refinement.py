@@ -1,0 +1,113 @@
+"""Gauss-Newton refinement against the closed form of linear least squares."""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+
+from attractor.training import Diary, Trained, refine
+from attractor.training.refinement import MOST_PARAMETERS
+
+
+class Line(eqx.Module):
+    weight: Array
+    frozen: Array
+
+
+class LeastSquaresTask(eqx.Module):
+    """Fit y = X w; one group a row of `features`; the frozen weight takes no part."""
+
+    features: Array
+    targets: Array
+
+    def initial(self, key):
+        return Line(jax.random.normal(key, (self.features.shape[-1],)), jnp.ones(3))
+
+    def losses(self, model, key):
+        return self.residuals(model, self.groups[0]) ** 2
+
+    def validation(self, model):
+        errors = self.features @ model.weight - self.targets
+        return jnp.sqrt(jnp.mean(errors**2))
+
+    def describe(self, key, example):
+        return f"row {example}"
+
+    @property
+    def groups(self):
+        return self.features, self.targets
+
+    def residuals(self, model, group):
+        features, targets = group
+        return features @ model.weight - targets
+
+    def refinable(self, model):
+        return Line(True, False)
+
+
+def problem(size=3, members=2):
+    draw = np.random.default_rng(0)
+    features = draw.standard_normal((4, 10, size))
+    targets = features @ np.arange(1.0, size + 1) + 0.1 * draw.standard_normal((4, 10))
+    task = LeastSquaresTask(jnp.asarray(features, jnp.float32), jnp.asarray(targets, jnp.float32))
+    models = eqx.filter_vmap(task.initial)(jax.random.split(jax.random.key(1), members))
+    history = [{"step": 5, "seconds": 1.0, "loss": [1.0] * members, "validation": [1.0] * members}]
+    trained = Trained(models, np.ones(members), np.full(members, 5), history, 1.0)
+    return task, trained
+
+
+def test_linear_least_squares_is_solved_to_single_precision():
+    task, trained = problem()
+    features = np.asarray(task.features, float).reshape(40, 3)
+    exact, *_ = np.linalg.lstsq(features, np.asarray(task.targets, float).ravel(), rcond=None)
+    refined = refine(task, trained, 15, Diary())
+    for member in range(2):
+        np.testing.assert_allclose(refined.model(member).weight, exact, rtol=2e-6)
+        np.testing.assert_array_equal(refined.model(member).frozen, 1.0)
+    assert refined.model(0).weight.dtype == jnp.float32
+    assert (refined.steps > 5).all()
+    assert len(refined.history) > 1
+
+
+def test_no_step_changes_nothing():
+    task, trained = problem()
+    assert refine(task, trained, 0, Diary()) is trained
+
+
+def test_a_network_that_is_too_large_is_left_alone_and_says_so():
+    task, trained = problem(size=MOST_PARAMETERS + 1, members=1)
+    result = refine(task, trained, 3, Diary())
+    assert "not refined" in result.warnings[0]
+    np.testing.assert_array_equal(result.model(0).weight, trained.model(0).weight)
+
+
+class Stop:
+    """A reporter that interrupts after some rounds."""
+
+    def __init__(self, rounds):
+        self.rounds = rounds
+
+    def update(self, done, total, message=""):
+        if done == self.rounds:
+            raise KeyboardInterrupt
+
+    def close(self):
+        pass
+
+
+def test_an_interrupted_refinement_ends_in_the_same_bits(tmp_path):
+    task, trained = problem()
+    whole = refine(task, trained, 4, Diary())
+    diary = Diary(tmp_path, "mark", Stop(2))
+    with pytest.raises(KeyboardInterrupt):
+        refine(task, trained, 4, diary)
+    resumed = refine(task, trained, 4, replace(diary, reporter=Diary().reporter))
+    for one, other in zip(jax.tree.leaves(whole.models), jax.tree.leaves(resumed.models), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [entry["validation"] for entry in whole.history] == [
+        entry["validation"] for entry in resumed.history
+    ]
