@@ -71,7 +71,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _plain(leaf: jax.Array) -> np.ndarray:
     if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
-    return np.ascontiguousarray(leaf)
+    return np.array(leaf, order="C")  # ascontiguousarray would give a scalar an axis
 
 
 def _restore(name: str, leaf: jax.Array, value: np.ndarray, where: str) -> jax.Array:
