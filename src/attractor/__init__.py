@@ -25,15 +25,19 @@ _HOME = {
     "AttractorError": "attractor.errors",
 }
 
+_ROOMS = ("cells", "control", "data", "errors", "export", "report", "runs", "scan", "training")
+
 __all__ = ["AttractorError", "Cell", "PlantModel", "explain", "read_csv", "unroll"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
+    if name in _ROOMS:
+        return import_module(f"attractor.{name}")
     message = f"module 'attractor' has no attribute {name!r}"
     raise AttributeError(message)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_HOME, *_ROOMS])
