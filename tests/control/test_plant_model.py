@@ -112,6 +112,12 @@ def test_every_kind_of_cell_and_start_trains_and_simulates(options):
     assert np.isfinite(model.score(inputs, outputs[:, 0]))
 
 
+def test_a_measurable_state_can_be_refined():
+    settings = TrainingSettings(steps=20, batch_size=8, validate_every=20, refine=2)
+    model = tiny(cell="nnarx", washout=6, training=settings).fit(*plant(120))
+    assert model.trained_.history[-1]["method"] == "Gauss-Newton"
+
+
 def test_a_cell_of_the_users_own_must_be_handed_in_again(tmp_path):
     inputs, outputs = plant(120)
     model = tiny(cell=Leaky).fit(inputs, outputs)

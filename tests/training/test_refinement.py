@@ -28,7 +28,7 @@ class LeastSquaresTask(eqx.Module):
         return Line(jax.random.normal(key, (self.features.shape[-1],)), jnp.ones(3))
 
     def losses(self, model, key):
-        return self.residuals(model, self.groups[0]) ** 2
+        return self.residuals(model, self.groups()[0]) ** 2
 
     def validation(self, model):
         errors = self.features @ model.weight - self.targets
@@ -37,7 +37,6 @@ class LeastSquaresTask(eqx.Module):
     def describe(self, key, example):
         return f"row {example}"
 
-    @property
     def groups(self):
         return self.features, self.targets
 

@@ -35,7 +35,6 @@ _SMALLEST_GAIN = 1e-7
 class LeastSquares(Task, Protocol):
     """A task whose loss is a sum of squares."""
 
-    @property
     def groups(self) -> Any:
         """All training data as a pytree whose leaves have the groups on their leading axis."""
         ...
@@ -173,8 +172,9 @@ def refine(task: LeastSquares, trained: Trained, steps: int, diary: Diary) -> Tr
 def _rounds(
     task: LeastSquares, trained: Trained, steps: int, diary: Diary
 ) -> tuple[list[Refinement], list[dict[str, Any]]]:
+    task = _cast(task, jnp.float64)
     members = [start(task, trained.model(index)) for index in range(len(trained.scores))]
-    groups = task.groups
+    groups = task.groups()
     path = diary.folder / "refinement.safetensors" if diary.folder else None
     history: list[dict[str, Any]] = []
     if path is not None and path.exists():

@@ -90,7 +90,6 @@ class IdentificationTask(eqx.Module):
         rows = data.valid[:, self.settled :].sum(axis=1)
         return jnp.sqrt(jnp.sum(errors * rows) / jnp.sum(rows))
 
-    @property
     def groups(self) -> Batch:
         """All training rows in groups of windows, for a refinement."""
         simulated = self.windows.length - self.washout
