@@ -112,9 +112,8 @@ class ResetAfterGRU(Cell):
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " hidden"]:
         """One step."""
-        size = self.hidden_size
-        driven = self.input_weight @ input + self.bias
-        recurrent = self.state_weight @ state
-        reset, keep = jnp.split(jax.nn.sigmoid(driven[: 2 * size] + recurrent[: 2 * size]), 2)
-        candidate = jnp.tanh(driven[2 * size :] + reset * (recurrent[2 * size :] + self.candidate_bias))
+        driven = jnp.split(self.input_weight @ input + self.bias, 3)
+        recurrent = jnp.split(self.state_weight @ state, 3)
+        reset, keep = (jax.nn.sigmoid(driven[gate] + recurrent[gate]) for gate in (0, 1))
+        candidate = jnp.tanh(driven[2] + reset * (recurrent[2] + self.candidate_bias))
         return keep * state + (1 - keep) * candidate

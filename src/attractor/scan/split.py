@@ -8,18 +8,21 @@ step, so it works for every cell without a word from its author.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.ad_checkpoint import checkpoint_name
+from jax.extend.core import Jaxpr, JaxprEqn, Var
 from jaxtyping import Array
 
-Values = list[Array]
+from .equations import Values, apply, evaluate, flat, is_cheap, product_cost
 
 ONCE, AHEAD, STEP = 0, 1, 2
 """An equation runs once a sequence, for all steps ahead of the loop, or inside the loop."""
+
+COSTLY = "attractor.costly"
+"""Name of the results in a step that are kept for the backward pass while the rest is computed again."""
 
 WORTH_HOISTING = 1 << 18
 """Multiplications a step from which an input projection is worth a product over all steps.
@@ -42,26 +45,36 @@ class SplitStep:
     _inputs: tuple[Var, ...]
     _state: tuple[Var, ...]
     _constants: tuple[tuple[Var, Array], ...]
+    _costly: frozenset[Var]
 
     def prepare(self, weights: Sequence[Array]) -> Values:
         """What does not change over time: weights, constants and all that follows from them alone."""
         known = dict(zip(self._weights, weights, strict=True)) | dict(self._constants)
-        return self._run(ONCE, known, self._shared)
+        return evaluate(self._jaxpr, self._equations(ONCE), known, self._shared)
 
     def drive(self, shared: Values, inputs: Sequence[Array]) -> Values:
         """What one input contributes to the step, whatever the state."""
         known = dict(zip(self._shared, shared, strict=True)) | dict(zip(self._inputs, inputs, strict=True))
-        return self._run(AHEAD, known, self._driven)
+        return evaluate(self._jaxpr, self._equations(AHEAD), known, self._driven)
 
     def advance(self, shared: Values, driven: Values, state: Sequence[Array]) -> Values:
-        """The next state."""
+        """The next state; what is costly in it carries the name `COSTLY`."""
         known = dict(zip(self._shared, shared, strict=True)) | dict(zip(self._driven, driven, strict=True))
         known |= dict(zip(self._state, state, strict=True))
-        return self._run(STEP, known, self._jaxpr.outvars)
+        return evaluate(self._jaxpr, self._equations(STEP), known, self._jaxpr.outvars, self._apply_named)
 
     def count(self, level: int) -> int:
         """Number of equations at a level."""
         return self._levels.count(level)
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether a step does more than compute (prints, callbacks), so that it must not be repeated."""
+        return bool(self._jaxpr.effects)
+
+    def _apply_named(self, jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Var, Array]) -> Values:
+        values = apply(jaxpr, equation, known)
+        return [checkpoint_name(v, COSTLY) for v in values] if equation.outvars[0] in self._costly else values
 
     def _equations(self, level: int) -> list[JaxprEqn]:
         pairs = zip(self._jaxpr.eqns, self._levels, strict=True)
@@ -82,17 +95,6 @@ class SplitStep:
             atoms += self._jaxpr.outvars
         return [atom for atom in atoms if isinstance(atom, Var)]
 
-    def _run(self, level: int, known: dict[Var, Array], wanted: Sequence) -> Values:
-        piece = self._jaxpr.replace(
-            constvars=(), invars=list(known), outvars=list(wanted), eqns=self._equations(level)
-        )
-        values = jaxpr_as_fun(ClosedJaxpr(piece, ()))(*known.values())
-        return [
-            jnp.asarray(value, _dtype(atom)) if isinstance(atom, Literal) else value
-            for atom, value in zip(wanted, values, strict=True)
-        ]
-
-
 def split_step(
     step: Callable[[Values, Values, Values], Values],
     weights: Sequence[Any],
@@ -110,18 +112,19 @@ def split_step(
         state: the leaves of the state.
         hoist: whether work on inputs alone leaves the loop; None decides by `WORTH_HOISTING`.
     """
-    closed = jax.make_jaxpr(step)(weights, inputs, state)
+    closed = jax.make_jaxpr(flat(step))(weights, inputs, state)
     jaxpr = closed.jaxpr
     cut, end = len(weights), len(weights) + len(inputs)
     own, driving, carried = jaxpr.invars[:cut], jaxpr.invars[cut:end], jaxpr.invars[end:]
     levels = _levels(jaxpr, dict.fromkeys(driving, AHEAD) | dict.fromkeys(carried, STEP))
+    costly = frozenset(_costly(jaxpr, levels))
     if hoist is None:
         pairs = zip(jaxpr.eqns, levels, strict=True)
-        hoist = sum(_product_cost(equation) for equation, level in pairs if level == AHEAD) >= WORTH_HOISTING
+        hoist = sum(product_cost(equation) for equation, level in pairs if level == AHEAD) >= WORTH_HOISTING
     if not hoist:
         levels = [STEP if level == AHEAD else level for level in levels]
     constants = tuple(zip(jaxpr.constvars, map(jnp.asarray, closed.consts), strict=True))
-    return SplitStep(jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), constants)
+    return SplitStep(jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), constants, costly)
 
 
 def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
@@ -135,27 +138,14 @@ def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
     return result
 
 
-def _product_cost(equation: JaxprEqn) -> int:
-    """Multiplications of the matrix products in an equation and in the jaxprs it calls (jnp.einsum, jit)."""
-    if equation.primitive.name != "dot_general":
-        called = chain.from_iterable(_called(parameter) for parameter in equation.params.values())
-        return sum(_product_cost(inner) for inner in called)
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    return prod(_shape(equation.outvars[0])) * prod(_shape(equation.invars[0])[axis] for axis in contracted)
-
-
-def _shape(atom: Any) -> tuple[int, ...]:
-    return atom.aval.shape
-
-
-def _called(parameter: Any) -> list[JaxprEqn]:
-    """The equations of the jaxprs in one parameter of an equation."""
-    parts = parameter if isinstance(parameter, tuple | list) else (parameter,)
-    return [eqn for part in parts if isinstance(part, ClosedJaxpr | Jaxpr) for eqn in part.eqns]
-
-
-def _dtype(atom: Any) -> Any:
-    return atom.aval.dtype
+def _costly(jaxpr: Jaxpr, levels: Sequence[int]) -> list[Var]:
+    """First results of the equations that a backward pass should rather keep than repeat."""
+    pairs = [pair for pair in zip(jaxpr.eqns, levels, strict=True) if pair[1] != ONCE and pair[0].outvars]
+    return [
+        equation.outvars[0]
+        for equation, level in pairs
+        if not is_cheap(equation) and (level == STEP or not 0 < product_cost(equation) < WORTH_HOISTING)
+    ]
 
 
 def _made(equations: Sequence[JaxprEqn]) -> list[Var]:

@@ -11,7 +11,10 @@ from attractor.cells import State, initial_state
 from attractor.errors import ShapeError
 
 from .memory import Strategy, strategy
-from .split import SplitStep, split_step
+from .split import COSTLY, SplitStep, split_step
+
+
+_KEEP_COSTLY = jax.checkpoint_policies.save_only_these_names(COSTLY)
 
 
 class Unrolled(NamedTuple):
@@ -99,6 +102,8 @@ def _run(
             new = _choose(here, split.advance(shared, driven, safe), carry)
         return new, new
 
+    if not split.has_effects:
+        body = jax.checkpoint(body, policy=_KEEP_COSTLY, prevent_cse=False)
     last, states = run(body, leaves, (driven, index if valid is None else valid))
     return Unrolled(jax.tree.unflatten(structure, states), jax.tree.unflatten(structure, last))
 

@@ -1,0 +1,112 @@
+"""What a single equation of a jaxpr costs, and how a list of them is evaluated."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jaxtyping import Array
+
+Values = list[Array]
+Apply = Callable[[Jaxpr, JaxprEqn, dict[Any, Array]], Values]
+
+CHEAP = frozenset(
+    "abs add add_any and ceil clamp concatenate convert_element_type copy cos div dynamic_slice eq erf exp exp2 "
+    "expand_dims expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul name ne neg not or "
+    "pad pow broadcast_in_dim reduce_sum rem reshape rev round rsqrt select_n sign sin slice split sqrt square "
+    "squeeze stop_gradient sub tan tanh transpose xor".split()
+)
+"""Primitives that a processor does about as fast as it reads their result from memory."""
+
+
+def apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Array]) -> Values:
+    """The results of one equation of a jaxpr."""
+    variables = list(dict.fromkeys(atom for atom in equation.invars if isinstance(atom, Var)))
+    # A jaxpr of one equation, because evaluating it keeps what its primitive needs and the user's line.
+    alone = jaxpr.replace(constvars=(), invars=variables, outvars=equation.outvars, eqns=[equation])
+    return jaxpr_as_fun(ClosedJaxpr(alone, ()))(*(known[variable] for variable in variables))
+
+
+def evaluate(
+    jaxpr: Jaxpr,
+    equations: Iterable[JaxprEqn],
+    known: Mapping[Any, Array],
+    wanted: Sequence[Any],
+    apply: Apply = apply,
+) -> Values:
+    """The values of the atoms `wanted` after some equations of a jaxpr, each done by `apply`."""
+    values = dict(known)
+    for equation in equations:
+        values.update(zip(equation.outvars, apply(jaxpr, equation, values), strict=True))
+    return [_read(atom, values) for atom in wanted]
+
+
+def flat(step: Callable[..., Any]) -> Callable[..., Values]:
+    """The same step with jitted parts written out, and products with a vector turned to `vector @ matrix^T`.
+
+    A batch is the leading axis of the vector, so the turned product leaves it leading: no transposition
+    between the product and the elementwise equations around it.
+    """
+
+    def written_out(*arguments: Any) -> Values:
+        closed = jax.make_jaxpr(step)(*arguments)
+        return _written_out(closed, jax.tree.leaves(arguments))
+
+    return written_out
+
+
+def product_cost(equation: JaxprEqn) -> int:
+    """Multiplications of the matrix products in an equation and in the jaxprs it calls."""
+    if equation.primitive.name != "dot_general":
+        return sum(product_cost(inner) for inner in _called(equation))
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    return prod(_shape(equation.outvars[0])) * prod(_shape(equation.invars[0])[axis] for axis in contracted)
+
+
+def is_cheap(equation: JaxprEqn) -> bool:
+    """Whether repeating an equation costs about as little as keeping its results."""
+    if equation.primitive.name == "custom_jvp_call":
+        return all(is_cheap(inner) for inner in _called(equation))
+    return equation.primitive.name in CHEAP
+
+
+def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array]) -> Values:
+    known = dict(zip(closed.jaxpr.invars, arguments, strict=True))
+    known |= dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+    return evaluate(closed.jaxpr, closed.jaxpr.eqns, known, closed.jaxpr.outvars, _apply_written_out)
+
+
+def _apply_written_out(jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Any, Array]) -> Values:
+    if equation.primitive.name == "jit":
+        return _written_out(equation.params["jaxpr"], [_read(atom, known) for atom in equation.invars])
+    if equation.primitive.name == "dot_general":
+        return apply(jaxpr, _vector_first(equation), known)
+    return apply(jaxpr, equation, known)
+
+
+def _vector_first(equation: JaxprEqn) -> JaxprEqn:
+    """matrix . vector as vector . matrix: the vector has no free axis, so the result keeps its shape."""
+    (left, right), (left_batch, _) = equation.params["dimension_numbers"]
+    precision = equation.params["precision"]
+    if left_batch or len(_shape(equation.invars[1])) != len(right) or isinstance(precision, tuple):
+        return equation
+    parameters = equation.params | {"dimension_numbers": ((right, left), ((), ()))}
+    return equation.replace(invars=equation.invars[::-1], params=parameters)
+
+
+def _read(atom: Any, known: Mapping[Any, Array]) -> Array:
+    return jnp.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known[atom]
+
+
+def _shape(atom: Any) -> tuple[int, ...]:
+    return atom.aval.shape
+
+
+def _called(equation: JaxprEqn) -> list[JaxprEqn]:
+    """The equations of the jaxprs among the parameters of an equation."""
+    parameters = equation.params.values()
+    parts = chain.from_iterable(part if isinstance(part, tuple | list) else (part,) for part in parameters)
+    return [eqn for part in parts if isinstance(part, ClosedJaxpr | Jaxpr) for eqn in part.eqns]
