@@ -2,8 +2,8 @@
 
 Both sides compute the states of a whole sequence and the gradients of parameters and inputs from a cotangent
 of all states, in float32, with their default threads. The runs take turns, so that a busy machine disturbs
-all alike; the table gives the ratio torch / ours (above 1: ours is faster) for the minimum and for the
-median of wall time.
+all alike, and freed memory is kept for all (`keep_freed_memory`, as the command line does). The table gives
+the ratio torch / ours (above 1: ours is faster) for the minimum and for the median of wall time.
 
     python benchmarks/cells.py --sizes tiny small --repeats 30
 """
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import LSTM, Cell, ResetAfterGRU, exposed
-from attractor.scan import sharded_gradient, unroll
+from attractor.scan import keep_freed_memory, sharded_gradient, unroll
 
 SIZES = {
     "tiny": (1, 100, 2, 8),
@@ -238,6 +238,7 @@ def main():
     except ImportError:
         sys.exit("benchmarks/cells.py compares with torch, which is not installed here; run `make bench`")
     jax.config.update("jax_num_cpu_devices", 2)
+    keep_freed_memory()
     console, before = Console(width=130), os.getloadavg()
     rows = [row for name in options.sizes for row in compare(torch, name, options.repeats)]
     load = {"load_before": before, "load_after": os.getloadavg()}

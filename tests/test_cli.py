@@ -138,3 +138,28 @@ def test_an_unknown_flag_ends_with_status_2(capsys):
 def test_help_does_not_wait_for_jax():
     program = "import sys, attractor.cli; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+DEAF = """
+import os, signal, sys, time
+from attractor import cli
+
+class Destructor:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+def task():
+    Destructor()  # the exception of the signal is dropped here
+    time.sleep(30)
+
+cli._listen_to_interrupts()
+sys.exit(cli._run(task))
+"""
+
+
+def test_a_signal_that_falls_into_a_destructor_is_heard_all_the_same():
+    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 130
+    assert "Exception ignored" in done.stderr
+    assert "give the same command again" in done.stderr

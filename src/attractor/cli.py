@@ -27,6 +27,7 @@ Names = tuple[str, ...]
 
 OUR_BUG = 70
 INTERRUPTED = 130
+REPEAT_SECONDS = 0.5
 
 _console = Console()
 _errors = Console(stderr=True)
@@ -168,7 +169,9 @@ class IdentifyCommand:
         from attractor.progress import reporter_for
         from attractor.report import write_run_report
         from attractor.runs import check_free
+        from attractor.scan import keep_freed_memory
 
+        keep_freed_memory()
         check_free(self.out, overwrite=self.overwrite)
         roles = _read_roles(self)
         _console.print(_escape(roles.explanation))
@@ -266,12 +269,21 @@ def main() -> None:
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="attractor", description="Recurrent networks you can depend on."
     )
-    # Not by way of SIGINT, which the shell has ignored in background jobs.
-    signal.signal(signal.SIGTERM, _interrupt)
+    _listen_to_interrupts()
     sys.exit(_run(command.run))
 
 
+def _listen_to_interrupts() -> None:
+    """Ctrl-C, where the shell did not switch it off (background jobs), and SIGTERM end a command alike."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+
+
 def _interrupt(*_: Any) -> None:
+    # Python drops an exception that falls into a destructor, so it comes again until it is heard.
+    signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
     raise KeyboardInterrupt
 
 
@@ -282,6 +294,7 @@ def _run(task: Callable[[], None]) -> int:
         _errors.print(f"[bold red]error:[/] {_escape(str(problem))}", soft_wrap=True)
         return problem.exit_code
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _errors.print("interrupted; give the same command again to go on from the last checkpoint")
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug of ours has its own status)

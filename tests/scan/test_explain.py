@@ -24,7 +24,7 @@ def test_a_small_cell_keeps_its_inputs_in_the_loop_and_says_why():
     assert (told.once, told.hoisted) == (0, 0)
     assert f"{told.stepped} equations inside the loop, 0 ahead of it, 0 once" in str(told)
     assert f"no work on inputs leaves the loop: below {WORTH_HOISTING} multiplications" in str(told)
-    assert "store: every intermediate value is kept" in str(told)
+    assert "store: products and states of all steps are kept" in str(told)
 
 
 def test_hoisting_on_request_moves_equations_out_of_the_loop():

@@ -43,7 +43,7 @@ def test_names_and_objects_give_strategies():
 
 
 def test_the_strategies_say_what_they_keep():
-    assert str(Store()).startswith("store: every intermediate value is kept")
+    assert str(Store()).startswith("store: products and states of all steps are kept")
     assert "one state in sqrt(steps) is kept" in str(Recompute())
     assert "one state in 20 is kept" in str(Recompute(20))
 

@@ -1,8 +1,18 @@
 """How a cell runs over time: unrolling, memory, batches over devices."""
 
+from .allocation import keep_freed_memory
 from .devices import sharded_gradient
 from .explain import Explanation, explain
 from .memory import Recompute, Store
 from .unroll import Unrolled, unroll
 
-__all__ = ["Explanation", "Recompute", "Store", "Unrolled", "explain", "sharded_gradient", "unroll"]
+__all__ = [
+    "Explanation",
+    "Recompute",
+    "Store",
+    "Unrolled",
+    "explain",
+    "keep_freed_memory",
+    "sharded_gradient",
+    "unroll",
+]

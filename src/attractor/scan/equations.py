@@ -14,10 +14,10 @@ Values = list[Array]
 Apply = Callable[[Jaxpr, JaxprEqn, dict[Any, Array]], Values]
 
 CHEAP = frozenset(
-    "abs add add_any and ceil clamp concatenate convert_element_type copy cos div dynamic_slice eq erf exp exp2 "
-    "expand_dims expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul name ne neg not or "
-    "pad pow broadcast_in_dim reduce_sum rem reshape rev round rsqrt select_n sign sin slice split sqrt square "
-    "squeeze stop_gradient sub tan tanh transpose xor".split()
+    "abs add add_any and broadcast_in_dim ceil clamp concatenate convert_element_type copy cos div "
+    "dynamic_slice eq erf exp exp2 expand_dims expm1 floor ge gt integer_pow is_finite le log log1p "
+    "logistic lt max min mul name ne neg not or pad pow reduce_sum rem reshape rev round rsqrt select_n "
+    "sign sin slice split sqrt square squeeze stop_gradient sub tan tanh transpose xor".split()
 )
 """Primitives that a processor does about as fast as it reads their result from memory."""
 
@@ -68,7 +68,7 @@ def product_cost(equation: JaxprEqn) -> int:
 
 def is_cheap(equation: JaxprEqn) -> bool:
     """Whether repeating an equation costs about as little as keeping its results."""
-    if equation.primitive.name == "custom_jvp_call":
+    if equation.primitive.name in ("custom_jvp_call", "jit"):
         return all(is_cheap(inner) for inner in _called(equation))
     return equation.primitive.name in CHEAP
 
@@ -88,7 +88,7 @@ def _apply_written_out(jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Any, Array]
 
 
 def _vector_first(equation: JaxprEqn) -> JaxprEqn:
-    """matrix . vector as vector . matrix: the vector has no free axis, so the result keeps its shape."""
+    """Matrix . vector as vector . matrix: the vector has no free axis, so the result keeps its shape."""
     (left, right), (left_batch, _) = equation.params["dimension_numbers"]
     precision = equation.params["precision"]
     if left_batch or len(_shape(equation.invars[1])) != len(right) or isinstance(precision, tuple):
@@ -98,11 +98,15 @@ def _vector_first(equation: JaxprEqn) -> JaxprEqn:
 
 
 def _read(atom: Any, known: Mapping[Any, Array]) -> Array:
-    return jnp.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known[atom]
+    return jnp.asarray(atom.val, _aval(atom).dtype) if isinstance(atom, Literal) else known[atom]
 
 
 def _shape(atom: Any) -> tuple[int, ...]:
-    return atom.aval.shape
+    return _aval(atom).shape
+
+
+def _aval(atom: Any) -> Any:
+    return atom.aval
 
 
 def _called(equation: JaxprEqn) -> list[JaxprEqn]:

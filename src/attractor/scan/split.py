@@ -74,7 +74,8 @@ class SplitStep:
 
     def _apply_named(self, jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Var, Array]) -> Values:
         values = apply(jaxpr, equation, known)
-        return [checkpoint_name(v, COSTLY) for v in values] if equation.outvars[0] in self._costly else values
+        costly = not self._costly.isdisjoint(equation.outvars)
+        return [checkpoint_name(value, COSTLY) for value in values] if costly else values
 
     def _equations(self, level: int) -> list[JaxprEqn]:
         pairs = zip(self._jaxpr.eqns, self._levels, strict=True)
@@ -94,6 +95,7 @@ class SplitStep:
         if level == STEP:
             atoms += self._jaxpr.outvars
         return [atom for atom in atoms if isinstance(atom, Var)]
+
 
 def split_step(
     step: Callable[[Values, Values, Values], Values],

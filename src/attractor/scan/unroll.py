@@ -13,7 +13,6 @@ from attractor.errors import ShapeError
 from .memory import Strategy, strategy
 from .split import COSTLY, SplitStep, split_step
 
-
 _KEEP_COSTLY = jax.checkpoint_policies.save_only_these_names(COSTLY)
 
 
