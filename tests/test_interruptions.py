@@ -87,7 +87,9 @@ def test_a_disk_that_is_full_ends_with_status_4_and_keeps_the_checkpoint(log, we
 def test_a_second_process_on_one_run_ends_with_status_4_and_the_first_goes_on(log, weights, tmp_path):
     run = tmp_path / "run"
     first = begun(log, run)
+    first.send_signal(signal.SIGSTOP)  # while the second one starts
     status, said = ended(command(log, run))
+    first.send_signal(signal.SIGCONT)
     assert status == 4, said
     assert str(first.pid) in said
     said, _ = first.communicate(timeout=120)
