@@ -2,8 +2,8 @@
 
 Both sides compute the states of a whole sequence and the gradients of parameters and inputs from a cotangent
 of all states, in float32, with their default threads. The runs take turns, so that a busy machine disturbs
-all alike, and freed memory is kept for all (`keep_freed_memory`, as the command line does). The table gives
-the ratio torch / ours (above 1: ours is faster) for the minimum and for the median of wall time.
+all alike; the table gives the ratio torch / ours (above 1: ours is faster) for the minimum and for the
+median of wall time. `--keep-freed-memory` spares both sides the page faults of large temporary memory.
 
     python benchmarks/cells.py --sizes tiny small --repeats 30
 """
@@ -232,13 +232,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--keep-freed-memory", action="store_true", help="of both sides, see attractor.scan")
     options = parser.parse_args()
     try:
         import torch
     except ImportError:
         sys.exit("benchmarks/cells.py compares with torch, which is not installed here; run `make bench`")
     jax.config.update("jax_num_cpu_devices", 2)
-    keep_freed_memory()
+    if options.keep_freed_memory:
+        keep_freed_memory()
     console, before = Console(width=130), os.getloadavg()
     rows = [row for name in options.sizes for row in compare(torch, name, options.repeats)]
     load = {"load_before": before, "load_after": os.getloadavg()}
