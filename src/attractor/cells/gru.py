@@ -64,7 +64,7 @@ class GRU(Cell):
         gates = jax.nn.sigmoid(driven[: 2 * self.hidden_size] + self.gate_weight @ state)
         keep, reset = jnp.split(gates, 2)
         candidate = jnp.tanh(driven[2 * self.hidden_size :] + self.candidate_weight @ (reset * state))
-        return candidate + keep * (state - candidate)
+        return keep * state + (1 - keep) * candidate
 
 
 class ResetAfterGRU(Cell):
@@ -116,4 +116,4 @@ class ResetAfterGRU(Cell):
         recurrent = jnp.split(self.state_weight @ state, 3)
         reset, keep = (jax.nn.sigmoid(driven[gate] + recurrent[gate]) for gate in (0, 1))
         candidate = jnp.tanh(driven[2] + reset * (recurrent[2] + self.candidate_bias))
-        return candidate + keep * (state - candidate)
+        return keep * state + (1 - keep) * candidate
