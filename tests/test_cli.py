@@ -159,7 +159,8 @@ sys.exit(cli._run(task))
 
 
 def test_a_signal_that_falls_into_a_destructor_is_heard_all_the_same():
-    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=20, check=False)
+    words = [sys.executable, "-c", DEAF]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 130
     assert "Exception ignored" in done.stderr
     assert "give the same command again" in done.stderr

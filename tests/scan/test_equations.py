@@ -60,9 +60,10 @@ def test_a_product_with_a_vector_leaves_a_batch_leading():
 
 
 def test_products_are_weighed_inside_what_is_called():
-    (scan,) = equations(
-        lambda matrix, vector: [jax.lax.scan(lambda c, _: (c, matrix @ c), vector, None, 2)[1]], MATRIX, VECTOR
-    )
+    def twice(matrix, vector):
+        return [jax.lax.scan(lambda carry, _: (carry, matrix @ carry), vector, None, 2)[1]]
+
+    (scan,) = equations(twice, MATRIX, VECTOR)
     assert product_cost(scan) == 12
     assert not is_cheap(scan)
 
