@@ -35,6 +35,14 @@ def begun(log, run):
     return process
 
 
+def stopped(log, run):
+    """The checkpoint that a training leaves which was told to end."""
+    process = begun(log, run)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    return (run / "checkpoint.safetensors").read_bytes()
+
+
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
     path = tmp_path_factory.mktemp("log") / "ph.csv"
@@ -66,10 +74,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_ends_in_the_same_bits(log
 
 def test_a_disk_that_is_full_ends_with_status_4_and_keeps_the_checkpoint(log, weights, tmp_path):
     run = tmp_path / "run"
-    process = begun(log, run)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    checkpoint = (run / "checkpoint.safetensors").read_bytes()
+    checkpoint = stopped(log, run)
 
     def no_space():
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(checkpoint) // 2, resource.RLIM_INFINITY))
@@ -104,12 +109,9 @@ def test_a_folder_that_cannot_be_written_ends_with_status_4(log, tmp_path):
     assert "choose a folder you may write to" in " ".join(said.split())
 
 
-def test_a_read_only_folder_ends_with_status_4_and_keeps_the_run(log, weights, tmp_path):
+def test_a_read_only_folder_ends_with_status_4_and_keeps_the_run(log, tmp_path):
     run = tmp_path / "run"
-    process = begun(log, run)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    checkpoint = (run / "checkpoint.safetensors").read_bytes()
+    checkpoint = stopped(log, run)
     run.chmod(0o555)
     try:
         if writable(run):
