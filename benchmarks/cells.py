@@ -129,23 +129,21 @@ def mean_loss(cell, inputs, cotangent):
 
 def over_devices(cell, inputs, cotangent):
     """Slices of the batch on all devices; gradients of the cell are added on the first."""
-    gradient = eqx.filter_jit(pull)
     arrays, static = eqx.partition(cell, eqx.is_array)
+    # Not `eqx.filter_jit`, which waits for the result: the devices would work one after the other.
+    gradient = jax.jit(
+        lambda arrays, *batch: eqx.filter(pull(eqx.combine(arrays, static), *batch), eqx.is_array)
+    )
     add = jax.jit(lambda parts: jax.tree.map(lambda *leaves: sum(leaves), *parts))
     devices = jax.devices()
     cuts = np.linspace(0, len(inputs), len(devices) + 1).astype(int)
-    pairs = list(zip(devices, cuts, cuts[1:], strict=False))
+    pairs = list(zip(cuts, cuts[1:], strict=False))
 
     def call():
-        parts = [
-            gradient(
-                eqx.combine(jax.device_put(arrays, device), static),
-                jax.device_put(inputs[a:b], device),
-                jax.device_put(cotangent[a:b], device),
-            )
-            for device, a, b in pairs
-        ]
-        of_cell = add([jax.device_put(eqx.filter(part[0], eqx.is_array), devices[0]) for part in parts])
+        slices = [(arrays, inputs[a:b], cotangent[a:b]) for a, b in pairs]
+        placed = [jax.device_put(part, device) for device, part in zip(devices, slices, strict=True)]
+        parts = [gradient(*part) for part in placed]
+        of_cell = add([jax.device_put(part[0], devices[0]) for part in parts])
         return jax.block_until_ready((of_cell, [part[1] for part in parts]))
 
     return call

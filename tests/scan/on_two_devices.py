@@ -1,6 +1,7 @@
 """Run by test_devices.py in a process of its own, because the number of devices is set once a process."""
 
 import sys
+import time
 
 import equinox as eqx
 import jax
@@ -64,6 +65,18 @@ def check_many_steps_in_flight(cell, gradient):
     assert value < start
 
 
+def check_no_device_waits_for_another():
+    """A call comes back long before its work is done; it would not if it waited for the first device."""
+    cell, gradient = filled(ResetAfterGRU, 2, 128), sharded_gradient(loss)
+    batch = signal(128, 100, 2), signal(128, 128, seed=1)
+    jax.block_until_ready(gradient(cell, batch))
+    start = time.perf_counter()
+    result = gradient(cell, batch)
+    called = time.perf_counter() - start
+    jax.block_until_ready(result)
+    assert called < 0.5 * (time.perf_counter() - start)
+
+
 if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", 2)
     assert len(jax.devices()) == 2
@@ -75,5 +88,6 @@ if __name__ == "__main__":
     check_second_device_alone(cell)
     check_too_few_examples(cell, gradient)
     check_many_steps_in_flight(cell, gradient)
+    check_no_device_waits_for_another()
     assert "2 device(s), in independent slices" in str(explain(cell, signal(5, 2)))
     sys.stdout.write("two devices: fine")

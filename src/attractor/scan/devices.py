@@ -34,6 +34,10 @@ def needs_collectives(devices: Sequence[Device]) -> bool:
 def sharded_gradient(loss: Loss, devices: Sequence[Device] | None = None) -> Gradient:
     """`(model, batch) -> (loss, gradient)` with the batch spread over devices.
 
+    A CPU counts as one device unless `jax.config.update("jax_num_cpu_devices", cores)` runs before the first
+    computation. Spreading pays when a gradient takes tens of milliseconds; measured on two cores, a GRU of
+    256 units on 128 sequences gains a factor 1.4 and one of 32 units on 32 sequences loses 1.2.
+
     Over several hosts each process passes its own part of the batch, all of one size, and receives the loss
     and the gradient of the whole.
 
@@ -52,7 +56,7 @@ def sharded_gradient(loss: Loss, devices: Sequence[Device] | None = None) -> Gra
 
 
 def _sliced(loss: Loss, devices: Sequence[Device]) -> Gradient:
-    gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))
+    gradient = _dispatched(eqx.filter_value_and_grad(loss))
 
     @jax.jit
     def mean(shares: Array, parts: list[Any]) -> Any:
@@ -63,16 +67,42 @@ def _sliced(loss: Loss, devices: Sequence[Device]) -> Gradient:
     def call(model: Any, batch: Any) -> tuple[Array, Any]:
         examples = _examples(batch, len(devices))
         cuts = np.linspace(0, examples, len(devices) + 1).astype(int)
-        arrays, static = eqx.partition(model, eqx.is_array)
-        results = []
-        for device, start, stop in zip(devices, cuts, cuts[1:], strict=False):
-            part = jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], batch)
-            here = eqx.combine(jax.device_put(arrays, device), static)
-            results.append(gradient(here, jax.device_put(part, device)))
+        # All slices are cut and placed before any gradient starts: a device works in order, so a slice that
+        # is cut on a device behind its gradient would make the next device wait for that gradient.
+        placed = [
+            jax.device_put(jax.tree.map(lambda leaf, a=a, b=b: leaf[a:b], batch), device)
+            for device, a, b in zip(devices, cuts, cuts[1:], strict=False)
+        ]
+        results = [gradient(_on(device, model), part) for device, part in zip(devices, placed, strict=True)]
         shares = jnp.asarray(np.diff(cuts) / examples, results[0][0].dtype)
         return mean(shares, [jax.device_put(result, devices[0]) for result in results])
 
     return call
+
+
+def _dispatched(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`function(model, batch)` compiled, and called without waiting for its result.
+
+    `equinox.filter_jit` waits, to name the place of a runtime error; the devices would then work one after
+    the other.
+    """
+
+    def whole(static: tuple[Any, ...], structure: Any, arrays: Any, batch: Any) -> Any:
+        return function(eqx.combine(arrays, jax.tree.unflatten(structure, static)), batch)
+
+    compiled = jax.jit(whole, static_argnums=(0, 1))
+
+    def call(model: Any, batch: Any) -> Any:
+        arrays, static = eqx.partition(model, eqx.is_array)
+        leaves, structure = jax.tree.flatten(static)
+        return compiled(tuple(leaves), structure, arrays, batch)
+
+    return call
+
+
+def _on(device: Device, model: Any) -> Any:
+    arrays, static = eqx.partition(model, eqx.is_array)
+    return eqx.combine(jax.device_put(arrays, device), static)
 
 
 def _collective(loss: Loss, devices: Sequence[Device]) -> Gradient:
