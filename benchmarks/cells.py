@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -137,7 +138,7 @@ def over_devices(cell, inputs, cotangent):
     add = jax.jit(lambda parts: jax.tree.map(lambda *leaves: sum(leaves), *parts))
     devices = jax.devices()
     cuts = np.linspace(0, len(inputs), len(devices) + 1).astype(int)
-    pairs = list(zip(cuts, cuts[1:], strict=False))
+    pairs = list(pairwise(cuts))
 
     def call():
         slices = [(arrays, inputs[a:b], cotangent[a:b]) for a, b in pairs]
