@@ -164,3 +164,30 @@ def test_a_signal_that_falls_into_a_destructor_is_heard_all_the_same():
     assert done.returncode == 130
     assert "Exception ignored" in done.stderr
     assert "give the same command again" in done.stderr
+
+
+SWALLOWED = """
+import os, signal, sys, time
+from attractor import cli
+from attractor.errors import ConfigError
+
+def task():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise ConfigError("another error on the way out")
+
+cli._listen_to_interrupts()
+status = cli._run(task)
+time.sleep(2 * cli.REPEAT_SECONDS)
+sys.exit(status)
+"""
+
+
+def test_an_interrupt_that_was_answered_does_not_come_again():
+    words = [sys.executable, "-c", SWALLOWED]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert "another error on the way out" in done.stderr
+    assert "Traceback" not in done.stderr

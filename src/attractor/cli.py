@@ -289,12 +289,11 @@ def _interrupt(*_: Any) -> None:
 
 def _run(task: Callable[[], None]) -> int:
     try:
-        task()
+        _heard(task)
     except AttractorError as problem:
         _errors.print(f"[bold red]error:[/] {_escape(str(problem))}", soft_wrap=True)
         return problem.exit_code
     except KeyboardInterrupt:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         _errors.print("interrupted; give the same command again to go on from the last checkpoint")
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug of ours has its own status)
@@ -302,6 +301,14 @@ def _run(task: Callable[[], None]) -> int:
         _errors.print("this is a defect of Attractor, not yours; please report it with the lines above")
         return OUR_BUG
     return 0
+
+
+def _heard(task: Callable[[], None]) -> None:
+    """Do a task; however it ends, no interrupt that comes again disturbs what is said about it."""
+    try:
+        task()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _escape(text: object) -> str:

@@ -22,13 +22,13 @@ def test_nothing_else_is_left_in_the_folder(tmp_path):
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = write_csv(tmp_path / "a.csv", ["y"], [np.arange(3.0)])
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot write"):
         write_csv(path / "b.csv", ["y"], [np.arange(3.0)])
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot write"):
         write_csv(tmp_path, ["y"], [np.arange(3.0)])
     assert len(read_table(path)) == 3
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
-    assert not list(tmp_path.parent.glob(".*.part"))
+    assert not list(tmp_path.parent.glob(".*.tmp"))
 
 
 def test_shapes_and_names(tmp_path):

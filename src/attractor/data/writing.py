@@ -1,15 +1,14 @@
 """Write a delimited text file so that no half-written one can be seen."""
 
-import os
 import re
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attractor.errors import InputDataError, ShapeError, StorageError
+from attractor.errors import InputDataError, ShapeError
+from attractor.files import write_atomically
 
 _NEEDS_QUOTES = re.compile(r"[\",;\t]|^[#%\s]|\s$")
 
@@ -36,11 +35,8 @@ def write_csv(path: str | Path, header: Sequence[str], columns: Sequence[Any]) -
     path = Path(path)
     _check_shapes(path, header, columns)
     cells = [_as_text(column) for column in columns]
-    try:
-        _replace_with(path, _lines(path, [str(name) for name in header], cells))
-    except OSError as error:
-        message = f"{path}: the file cannot be written ({error.strerror or error}); check folder and disk"
-        raise StorageError(message) from error
+    text = "".join(_lines(path, [str(name) for name in header], cells))
+    write_atomically(path, text.encode())
     return path
 
 
@@ -89,15 +85,3 @@ def _lines(path: Path, header: Sequence[str], cells: Sequence[Sequence[str]]) ->
     blank = '""' if len(cells) == 1 else ""
     for row in zip(*cells, strict=True):
         yield (",".join(row) or blank) + "\n"
-
-
-def _replace_with(path: Path, lines: Iterator[str]) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as stream:
-            stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
