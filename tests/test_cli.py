@@ -73,10 +73,18 @@ MISTAKES = {
     "text in a number": ({5: "abc,0.1"}, (), "row 6"),
     "NaN": ({5: "nan,0.1"}, (), "row 6"),
     "Inf": ({5: "inf,0.1"}, (), "row 6"),
+    "unequal lengths": ({5: "0.1"}, (), "row 6"),
     "negative sampling time": (None, ("--sampling-time", "-1"), "sampling_time"),
     "unknown cell": (None, ("--cell", "gro"), "did you mean 'gru'"),
     "own cell that is not there": (None, ("--cell", "nowhere.py:Cell"), "nowhere.py"),
-    "overlapping rows": (None, ("--test-rows", "0:20"), "--train-rows"),
+    "test rows among training rows": (None, ("--test-rows", "0:20"), "--train-rows"),
+    "overlapping rows": (None, ("--train-rows", "0:60", "--test-rows", "50:80"), "share rows"),
+    "validation rows alone": (
+        None,
+        ("--train-rows", "0:40", "--validation-rows", "40:60"),
+        "--validation-rows needs test data",
+    ),
+    "rows beyond the end": (None, ("--train-rows", "0:40", "--test-rows", "60:200"), "80"),
 }
 
 
@@ -89,6 +97,26 @@ def test_a_mistake_ends_with_status_2_and_its_place(name, tmp_path, capsys):
     said = capsys.readouterr().err
     assert message in " ".join(said.split())
     assert "Traceback" not in said
+
+
+def test_a_cell_file_that_cannot_be_run_is_named_with_its_error(tmp_path, capsys):
+    cell = tmp_path / "cell.py"
+    cell.write_text("import numpy\nraise RuntimeError('boom')\n")
+    words = ("--inputs", "u", "--outputs", "y", "--cell", f"{cell}:Mine", *TINY, "--out", tmp_path / "run")
+    assert call("identify", log(tmp_path), *words) == 2
+    assert "cell.py cannot be run: RuntimeError: boom" in " ".join(capsys.readouterr().err.split())
+    cell.write_text("Other = 3\n")
+    assert call("identify", log(tmp_path), *words) == 2
+    assert "has no class Mine" in " ".join(capsys.readouterr().err.split())
+
+
+def test_brackets_in_names_are_shown_as_they_are(tmp_path, capsys):
+    path = log(tmp_path, {0: "valve[bold],level [red]"})
+    assert call("doctor", path) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "valve" in said
+    assert "[bold]" in said
+    assert "[red]" in said
 
 
 def test_one_row_and_a_constant_signal_are_refused(tmp_path, capsys):

@@ -8,22 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from attractor import Cell, PlantModel
 from attractor.cells import GRU
-from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError
+from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError, ShapeError
 from attractor.training import TrainingSettings
 
 TINY = TrainingSettings(steps=40, batch_size=8, validate_every=20)
+ONE_STEP = TrainingSettings(steps=1, batch_size=2, validate_every=1)
 
 
-def plant(samples, seed=0, direct=0.0):
+def plant(samples, seed=0, direct=0.0, noise=1e-3):
     """y_{k+1} = 0.8 y_k + 0.2 tanh(2 u_k), seen with a direct path if asked."""
     inputs = np.random.default_rng(seed).uniform(-1, 1, (samples, 1)).repeat(3, axis=0)[:samples]
     outputs = np.zeros((samples, 1))
     for step in range(1, samples):
         outputs[step] = 0.8 * outputs[step - 1] + 0.2 * np.tanh(2 * inputs[step - 1])
-    noise = 1e-3 * np.random.default_rng(seed + 1).standard_normal(outputs.shape)
+    noise = noise * np.random.default_rng(seed + 1).standard_normal(outputs.shape)
     return inputs, outputs + direct * inputs + noise
 
 
@@ -87,7 +89,7 @@ def test_scaling_looks_at_the_training_part_only():
     inputs, outputs = plant(120)
     changed = outputs.copy()
     changed[100:] += 50.0
-    model = tiny(training=TrainingSettings(steps=1, batch_size=2, validate_every=1))
+    model = tiny(training=ONE_STEP)
     plain = model.fit(inputs, outputs).output_scaling_
     other = model.fit(inputs, changed).output_scaling_
     np.testing.assert_array_equal(plain.offset, other.offset)
@@ -137,10 +139,10 @@ def test_options_of_a_cell_survive_a_run_folder(tmp_path):
     np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
 
 
+@pytest.mark.parametrize("noise", [1e-3, 0.0])
 @pytest.mark.parametrize(("direct", "expected"), [(0.0, False), (0.5, True)])
-def test_a_direct_path_is_found_in_the_data(direct, expected):
-    settings = TrainingSettings(steps=1, batch_size=2, validate_every=1)
-    assert tiny(training=settings).fit(*plant(300, direct=direct)).feedthrough_ is expected
+def test_a_direct_path_is_found_in_the_data(direct, expected, noise):
+    assert tiny(training=ONE_STEP).fit(*plant(300, direct=direct, noise=noise)).feedthrough_ is expected
 
 
 def test_scikit_learn_can_clone_and_set_it():
@@ -151,6 +153,38 @@ def test_scikit_learn_can_clone_and_set_it():
     assert (copy.hidden_size, copy.training.steps) == (5, 7)
     with pytest.raises(ConfigError, match="no option"):
         copy.set_params(hiden_size=5)
+
+
+def test_scikit_learn_can_search_over_whole_experiments():
+    experiments = [plant(40 + 10 * index, seed=index) for index in range(4)]
+    inputs, outputs = zip(*experiments, strict=True)
+    search = GridSearchCV(tiny(training=ONE_STEP), {"hidden_size": [2, 3]}, cv=2, error_score="raise")
+    search.fit(list(inputs), list(outputs))
+    assert search.best_params_["hidden_size"] in (2, 3)
+    assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
+
+
+def test_a_failed_fit_leaves_no_half_changed_model():
+    model = tiny(training=ONE_STEP).fit(*plant(60))
+    with pytest.raises(InputDataError):
+        model.fit(*broken("constant"))
+    with pytest.raises(NotFittedError):
+        model.predict(plant(60)[0])
+
+
+def test_measured_outputs_set_the_state_and_must_fit(fitted):
+    inputs, outputs = plant(40, seed=3)
+    with pytest.raises(ShapeError, match=r"measured outputs of shape \(39, 1\), expected \(40, 1\)"):
+        fitted.predict(inputs, outputs[:-1])
+    with pytest.raises(ShapeError, match="2 input columns given, the model was trained with 1"):
+        fitted.predict(np.hstack([inputs, inputs]))
+    with pytest.raises(InputDataError, match="not longer than the washout"):
+        fitted.predict(inputs[:5], outputs[:5])
+    gone, later = outputs.copy(), outputs.copy()
+    gone[2], later[20] = np.nan, np.nan
+    with pytest.raises(InputDataError, match="nan in row 2"):
+        fitted.predict(inputs, gone)
+    np.testing.assert_array_equal(fitted.predict(inputs, later), fitted.predict(inputs, outputs))
 
 
 def test_before_fit_it_says_so():

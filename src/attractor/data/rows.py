@@ -37,7 +37,7 @@ class RowBlock:
             raise ConfigError(message)
 
     @property
-    def end(self) -> float:
+    def end(self) -> int | float:
         """The row after the last one, infinite for an open end."""
         return math.inf if self.stop is None else self.stop
 
