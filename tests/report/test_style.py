@@ -91,7 +91,16 @@ def test_a_line_that_begins_with_a_repeated_point_stays_a_line():
 
 
 @pytest.mark.parametrize(
-    ("value", "label"), [(1.0, "10⁰"), (10.0, "10¹"), (1e6, "10⁶"), (0.1, "10⁻¹"), (1e-12, "10⁻¹²")]
+    ("value", "label"),
+    [
+        (1.0, "10⁰"),
+        (10.0, "10¹"),
+        (1e6, "10⁶"),
+        (0.1, "10⁻¹"),
+        (1e-12, "10⁻¹²"),
+        (0.005, "5·10⁻³"),
+        (20.0, "2·10¹"),
+    ],
 )
 def test_powers_of_ten_are_written_without_a_formula(value, label):
     assert power_label(value) == label

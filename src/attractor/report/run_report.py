@@ -191,6 +191,8 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
     options = dict(card["options"])
     training = options.pop("training")
     outcome = card["training"]
+    if options["feedthrough"] is None:
+        options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
     return {
         "Model": {"parameters": str(parameter_count(model)), **_words(options)},
         "Training": {

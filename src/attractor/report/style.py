@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 # Drawn in these colours, which nothing else uses; the page's style sheet says what they look like.
 INK = "#010101"
@@ -186,20 +188,31 @@ def legend_above(axes: Axes, columns: int = 4) -> None:
 
 
 def powers_of_ten(axes: Axes, *names: str) -> None:
-    """A logarithmic axis with labels like 10⁻², written without a formula."""
+    """A logarithmic axis with labels like 10⁻², written without a formula.
+
+    An axis of less than two decades has labels at 2 and 5 times the powers as well.
+    """
     for name in names:
         axis = axes.xaxis if name == "x" else axes.yaxis
         (axes.set_xscale if name == "x" else axes.set_yscale)("log")
         axis.set_major_formatter(FuncFormatter(lambda value, _: power_label(value)))
-        axis.set_minor_locator(NullLocator())
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(FuncFormatter(partial(_label_between, axis)))
+        axes.tick_params(axis=name, which="minor", length=0)
+
+
+def _label_between(axis: Axis, value: float, _: int) -> str:
+    low, high = axis.get_view_interval()
+    return power_label(value) if high < 100 * low else ""
 
 
 def power_label(value: float) -> str:
-    """A power of ten as text.
+    """A power of ten, or one digit times it, as text.
 
     Example:
-        >>> power_label(0.01)
-        '10⁻²'
+        >>> power_label(0.01), power_label(0.05)
+        ('10⁻²', '5·10⁻²')
     """
-    exponent = len(f"{value:.0f}") - 1 if value >= 1 else -int(f"{value:.0e}".split("-")[1])
-    return "10" + str(exponent).translate(_SUPERSCRIPTS)
+    digit, exponent = f"{value:.0e}".split("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    return power if digit == "1" else f"{digit}·{power}"
