@@ -26,10 +26,14 @@ def test_the_spectral_norm_of_the_reservoir_is_the_one_asked_for():
     np.testing.assert_allclose(singular[0], 0.8, rtol=1e-5)
 
 
-def test_the_reservoir_is_as_sparse_as_asked_for():
-    share = np.mean(np.asarray(CELL.reservoir) != 0)
-    # 400 entries at 0.3: a standard deviation of 0.023.
-    assert abs(share - 0.3) < 4 * 0.023
+def test_every_unit_listens_to_as_many_others_as_asked_for():
+    np.testing.assert_array_equal(np.count_nonzero(CELL.reservoir, axis=1), 6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tiny_reservoir_is_never_empty(seed):
+    cell = EchoState(1, 3, density=0.1, norm=0.9, key=jax.random.key(seed))
+    np.testing.assert_allclose(np.linalg.norm(np.asarray(cell.reservoir), 2), 0.9, rtol=1e-5)
 
 
 def test_every_step_brings_two_reservoirs_closer_by_the_promised_factor():

@@ -27,7 +27,7 @@ class EchoState(Cell):
         hidden_size: length of x.
         norm: spectral norm of W_x.
         leak: a, in (0, 1]: 1 forgets fastest.
-        density: share of nonzero entries of W_x.
+        density: share of nonzero entries in each row of W_x; there is at least one.
         key: draws the reservoir.
 
     Raises:
@@ -59,8 +59,10 @@ class EchoState(Cell):
         weight_key, mask_key, input_key, bias_key = jax.random.split(key, 4)
         shape = (hidden_size, hidden_size)
         dense = jax.random.uniform(weight_key, shape, minval=-1.0, maxval=1.0)
-        sparse = jnp.where(jax.random.bernoulli(mask_key, density, shape), dense, 0.0)
-        self.reservoir = norm * sparse / jnp.maximum(jnp.linalg.norm(sparse, 2), 1e-6)
+        links = max(1, round(density * hidden_size))  # as many for every unit: none is deaf to the others
+        mask = jax.random.uniform(mask_key, shape).argsort(axis=1) < links
+        sparse = jnp.where(mask, dense, 0.0)
+        self.reservoir = norm * sparse / jnp.linalg.norm(sparse, 2)
         self.input_weight = jax.random.uniform(input_key, (hidden_size, input_size), minval=-1.0, maxval=1.0)
         self.bias = jax.random.uniform(bias_key, (hidden_size,), minval=-0.5, maxval=0.5)
         self.input_size, self.hidden_size, self.leak = input_size, hidden_size, leak
