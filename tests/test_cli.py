@@ -75,6 +75,7 @@ MISTAKES = {
     "Inf": ({5: "inf,0.1"}, (), "row 6"),
     "unequal lengths": ({5: "0.1"}, (), "row 6"),
     "negative sampling time": (None, ("--sampling-time", "-1"), "sampling_time"),
+    "seed that is no number of 31 bits": (None, ("--seed", "3000000000"), "seed=3000000000"),
     "unknown cell": (None, ("--cell", "gro"), "did you mean 'gru'"),
     "own cell that is not there": (None, ("--cell", "nowhere.py:Cell"), "nowhere.py"),
     "test rows among training rows": (None, ("--test-rows", "0:20"), "--train-rows"),
@@ -110,6 +111,32 @@ def test_a_cell_file_that_cannot_be_run_is_named_with_its_error(tmp_path, capsys
     assert "has no class Mine" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_cell_file_may_put_off_its_annotations(tmp_path):
+    cell = tmp_path / "cell.py"
+    cell.write_text(
+        "from __future__ import annotations\n"
+        "from typing import ClassVar\n"
+        "from attractor.cells import GRU\n"
+        "class Mine(GRU):\n"
+        "    kind: ClassVar[str] = 'mine'\n"
+    )
+    words = ("--inputs", "u", "--outputs", "y", "--cell", f"{cell}:Mine", *TINY, "--out", tmp_path / "[/run]")
+    assert call("identify", log(tmp_path), *words) == 0
+
+
+def test_test_data_are_checked_before_the_training(tmp_path, capsys):
+    words = ("--inputs", "u", "--outputs", "y", *TINY, "--out", tmp_path / "run")
+    short, fast = tmp_path / "short.csv", tmp_path / "fast.csv"
+    short.write_text("u,y\n1,2\n3,4\n5,6\n")
+    assert call("identify", log(tmp_path), *words, "--test", short) == 2
+    assert "test data: short has 3 rows" in " ".join(capsys.readouterr().err.split())
+    fast.write_text("time [ms],u,y\n" + "".join(f"{row},{row % 5},{row % 7}\n" for row in range(40)))
+    assert call("identify", log(tmp_path), *words, "--test", fast) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the test data have a sampling time of 0.001 s, the training data 1 s" in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_brackets_in_names_are_shown_as_they_are(tmp_path, capsys):
     path = log(tmp_path, {0: "valve[bold],level [red]"})
     assert call("doctor", path) == 0
@@ -135,9 +162,13 @@ def test_one_row_and_a_constant_signal_are_refused(tmp_path, capsys):
         (("doctor", "nowhere.csv"), "nowhere.csv"),
         (("report", "nowhere"), "no run folder"),
         (("plant", "pk", "--out", "x.csv"), "no plant 'pk'"),
+        (("plant", "ph", "--out", "x.csv", "--sampling-time", "0"), "sampling_time=0.0"),
+        (("plant", "ph", "--out", "x.csv", "--sampling-time", "nan"), "sampling_time=nan"),
+        (("plant", "ph", "--out", "x.csv", "--noise", "nan"), "noise is nan"),
+        (("plant", "ph", "--out", "x.csv", "--seed", "-1"), "seed=-1"),
     ],
 )
-def test_what_does_not_exist_is_named(words, message, capsys):
+def test_what_does_not_exist_or_makes_no_sense_is_named(words, message, capsys):
     assert call(*words) == 2
     assert message in " ".join(capsys.readouterr().err.split())
 

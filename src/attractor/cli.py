@@ -165,6 +165,7 @@ class IdentifyCommand:
     def run(self) -> None:
         """Read, train, judge, save, report."""
         from attractor.control.identification.assessment import assess
+        from attractor.control.identification.recordings import check_judges
         from attractor.data import to_archive
         from attractor.progress import reporter_for
         from attractor.report import write_run_report
@@ -177,6 +178,7 @@ class IdentifyCommand:
         _console.print(_escape(roles.explanation))
         _warn(roles.training)
         model = _plant_model(self.model, self.training, self.test_data.validation_share)
+        check_judges(roles.training, roles.test, model.washout, "test")
         reporter = reporter_for("training")
         model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
         assessment = assess(model, roles)
@@ -184,8 +186,8 @@ class IdentifyCommand:
         card = {"data": facts, "command": shlex.join(["attractor", *sys.argv[1:]]), **assessment}
         model.save(self.out, card=card, evaluation=arrays, overwrite=self.overwrite)
         report = write_run_report(self.out, cell=_own_cell(self.model.cell))
-        _show_figures(card)
-        _console.print(f"report: [bold]{report}[/]", soft_wrap=True)
+        _show_figures(card, model.member_)
+        _console.print(f"report: [bold]{_escape(report)}[/]", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class ReportCommand:
         from attractor.report import write_run_report
 
         path = write_run_report(self.folder, cell=_own_cell(self.cell))
-        _console.print(f"report: [bold]{path}[/]", soft_wrap=True)
+        _console.print(f"report: [bold]{_escape(path)}[/]", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -246,10 +248,9 @@ class DoctorCommand:
         """Read, examine, tell."""
         from attractor.data import examine, guess_columns, read_csv
 
-        inputs, outputs = self.inputs, self.outputs
+        inputs, outputs, columns = self.inputs, self.outputs, _column_options(self.columns)
         if not (inputs and outputs):
             inputs, outputs = guess_columns(self.data, inputs, outputs)
-        columns = _column_options(self.columns)
         record = read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
         _console.print(f"{record.samples} rows of {_signals(record)}, every {record.sampling_time:g} s")
         _show_findings(examine(record))
@@ -375,11 +376,12 @@ def _own_cell(text: str | None) -> Any:
     from importlib.util import module_from_spec, spec_from_file_location
 
     path, _, name = text.rpartition(":")
-    spec = spec_from_file_location(Path(path).stem, path)
+    spec = spec_from_file_location(f"_attractor_own_cell_{Path(path).stem}", path)
     if not Path(path).is_file() or spec is None or spec.loader is None:
         message = f"--cell {text}: there is no Python file {path}"
         raise ConfigError(message)
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up while it is being run
     try:
         spec.loader.exec_module(module)
     except Exception as problem:
@@ -432,11 +434,10 @@ def _show_findings(findings: list[Any]) -> None:
         _console.print("the data doctor found nothing to complain about")
 
 
-def _show_figures(card: dict[str, Any]) -> None:
+def _show_figures(card: dict[str, Any], chosen: int) -> None:
     grid = Grid(
         "test experiment", "output", "FIT %", "RMSE", "largest error", title="free run on unseen data"
     )
-    chosen = card["training"]["scores"].index(min(card["training"]["scores"]))
     for experiment, members in card["metrics"]["test"].items():
         for index, output in enumerate(card["data"]["outputs"]):
             values = [members[chosen][name][index] for name in ("fit", "rmse", "max_error")]

@@ -130,6 +130,54 @@ def test_a_cell_of_the_users_own_must_be_handed_in_again(tmp_path):
     np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
 
 
+def leaky(leak):
+    """A class called Leaky with another update equation."""
+
+    def step(self, input, state, *, key=None):
+        return leak * state + (1 - leak) * jnp.tanh(self.weight @ jnp.concatenate([input, state]))
+
+    return type("Leaky", (Leaky,), {"__call__": step, "__qualname__": "Leaky"})
+
+
+class Stopped(Exception):
+    pass
+
+
+class StopsSoon:
+    """A reporter that stops a training at its first validation, after the checkpoint."""
+
+    def update(self, done, total, message):
+        raise Stopped
+
+    def close(self):
+        pass
+
+
+def interrupted(model, folder):
+    with pytest.raises(Stopped):
+        model.fit(*plant(120), folder=folder, reporter=StopsSoon())
+    assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_training_is_not_resumed_with_another_equation(tmp_path):
+    interrupted(tiny(cell=leaky(0.8)), tmp_path)
+    with pytest.raises(RunFolderError, match="belongs to a training with other data, model or settings"):
+        tiny(cell=leaky(0.2)).fit(*plant(120), folder=tmp_path)
+    tiny(cell=leaky(0.8)).fit(*plant(120), folder=tmp_path)
+
+
+def test_nothing_deletes_the_checkpoint_of_another_training(tmp_path):
+    interrupted(tiny(), tmp_path)
+    echo = tiny(cell="esn", hidden_size=20)
+    with pytest.raises(RunFolderError, match="belongs to a training"):
+        echo.fit(*plant(120), folder=tmp_path)
+    with pytest.raises(RunFolderError, match="belongs to a training"):
+        echo.fit(*plant(120)).save(tmp_path)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+    tiny().fit(*plant(120), folder=tmp_path).save(tmp_path)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
 def test_options_of_a_cell_survive_a_run_folder(tmp_path):
     inputs, outputs = plant(120)
     model = tiny(cell=partial(GRU, timescales=(2.0, 30.0))).fit(inputs, outputs)
@@ -224,5 +272,7 @@ def test_recordings_that_cannot_be_used_are_refused_with_the_place(kind, message
 def test_unknown_starts_and_cells_are_refused():
     with pytest.raises(ConfigError, match="initial_state"):
         tiny(initial_state="guess").fit(*plant(60))
+    with pytest.raises(ConfigError, match="seed=-1"):
+        tiny(seed=-1).fit(*plant(60))
     with pytest.raises(ConfigError, match="did you mean 'gru'"):
         tiny(cell="gro").fit(*plant(60))

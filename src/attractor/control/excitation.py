@@ -96,11 +96,11 @@ def add_noise(
         A new array.
 
     Raises:
-        ConfigError: if a deviation is negative.
+        ConfigError: if a deviation is negative or not a number.
     """
     scale = np.asarray(deviation, float)
-    if (scale < 0).any():
-        message = f"The noise's standard deviation is {deviation}; it cannot be negative."
+    if not (scale >= 0).all() or not np.isfinite(scale).all():
+        message = f"the standard deviation of the noise is {deviation}; expected a number of at least 0"
         raise ConfigError(message)
     return values + scale * np.random.default_rng(seed).standard_normal(values.shape)
 
@@ -135,6 +135,12 @@ def record_experiments(
     """
     interval = plant.sampling_time if sampling_time is None else sampling_time
     deviation = plant.measurement_noise if noise is None else noise
+    if not 0 < interval < np.inf:
+        message = f"sampling_time={interval}: expected a positive number of seconds"
+        raise ConfigError(message)
+    if seed < 0:
+        message = f"seed={seed}: expected a whole number of at least 0"
+        raise ConfigError(message)
     lengths = split_lengths(lengths) if isinstance(lengths, int) else lengths
     seeds = np.random.SeedSequence(seed).spawn(len(lengths))
     experiments = []

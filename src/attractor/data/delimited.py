@@ -240,4 +240,4 @@ def _to_record(
 
 def _to_experiment(recording: Recording, inputs: int) -> Experiment:
     values: Float[np.ndarray, "rows channels"] = np.ascontiguousarray(recording.values)
-    return Experiment(recording.name, values[:, :inputs], values[:, inputs:])
+    return Experiment(recording.name, values[:, :inputs], values[:, inputs:], recording.rows)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,21 @@ class Experiment:
         name: how tables and figures call it.
         inputs: what was applied to the plant, shape (time, inputs), engineering units, float64.
         outputs: what the plant answered, shape (time, outputs), engineering units, float64.
+        source_rows: which rows of its file they are, counted from 0, if it comes from a file.
     """
 
     name: str
     inputs: Float[np.ndarray, "time inputs"]
     outputs: Float[np.ndarray, "time outputs"]
+    source_rows: Int[np.ndarray, "time"] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def rows(self, start: int, stop: int, name: str | None = None) -> "Experiment":
         """The rows `start` to `stop` (exclusive) as an experiment of their own."""
-        return Experiment(name or self.name, self.inputs[start:stop], self.outputs[start:stop])
+        source = None if self.source_rows is None else self.source_rows[start:stop]
+        return Experiment(name or self.name, self.inputs[start:stop], self.outputs[start:stop], source)
 
 
 @dataclass(frozen=True)

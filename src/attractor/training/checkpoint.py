@@ -68,6 +68,20 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, json.loads(facts)
 
 
+def check_own(path: Path, fingerprint: str) -> None:
+    """Refuse the checkpoint of another training, which may still want to go on.
+
+    Raises:
+        RunFolderError: there is one, or the file is damaged.
+    """
+    if path.exists() and load_checkpoint(path)[1]["fingerprint"] != fingerprint:
+        message = (
+            f"{path} belongs to a training with other data, model or settings; run that one again, delete "
+            "the file, or choose another folder"
+        )
+        raise RunFolderError(message)
+
+
 def _plain(leaf: jax.Array) -> np.ndarray:
     if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)

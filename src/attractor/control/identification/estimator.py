@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import CELLS, cell_class
+from attractor.cells import CELLS, cell_class, initial_state
 from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, train
+from attractor.training.checkpoint import check_own
 
 from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
@@ -31,8 +32,8 @@ from .recordings import (
     as_experiments,
     as_record,
     check_finite,
+    check_judges,
     check_recordings,
-    check_validation,
     split_validation,
 )
 from .ridge import fit_readout
@@ -112,16 +113,17 @@ class PlantModel:
         self._forget()
         record = as_record(inputs, outputs)
         self.flat_output_ = outputs is not None and np.ndim(as_experiments(outputs)[0]) == 1
-        held_out = None if validation is None else _as_pair(validation)
+        held_out = None if validation is None else _as_pair(validation, record.sampling_time)
         training, checking = split_validation(record, held_out, self.validation_share)
         check_recordings(training, self.washout)
-        check_validation(training, checking, self.washout)
+        check_judges(training, checking, self.washout, "validation")
         self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time)
         self.input_scaling_, self.output_scaling_ = _scalings(training)
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()
         task = self._task(training, checking)
-        diary = Diary(folder, self._fingerprint(training, checking), reporter or SilentReporter())
+        self.fingerprint_ = self._fingerprint(training, checking)
+        diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
         self.trained_ = self._train(task, training, diary)
         self.members_ = self.trained_.models
         self.member_ = self.trained_.chosen
@@ -241,6 +243,9 @@ class PlantModel:
             if getattr(self, name) < 1:
                 message = f"{name}={getattr(self, name)}: expected at least 1"
                 raise ConfigError(message)
+        if not 0 <= self.seed < 2**31:
+            message = f"seed={self.seed}: expected a whole number from 0 to 2147483647"
+            raise ConfigError(message)
         if not 0 <= self.validation_share < 1:
             message = f"validation_share={self.validation_share}: expected a share of at least 0 and below 1"
             raise ConfigError(message)
@@ -271,11 +276,19 @@ class PlantModel:
         )
 
     def _train(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
-        if getattr(eqx.filter_eval_shape(task.initial, jax.random.key(0)).cell, "fixed", False):
-            return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
+        fixed = getattr(eqx.filter_eval_shape(task.initial, jax.random.key(0)).cell, "fixed", False)
         with locked(diary.folder) if diary.folder else contextlib.nullcontext():
+            if fixed:
+                return self._fit_readout(task, training, diary)
             trained = train(task, self.training, self.seed, diary)
             return refine(task, trained, self.training.refine, diary)
+
+    def _fit_readout(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
+        """All the training of a cell whose own weights stay as they were drawn; it needs no checkpoint."""
+        if diary.checkpoint is not None and diary.log is not None:
+            check_own(diary.checkpoint, diary.fingerprint)
+            diary.log.unlink(missing_ok=True)
+        return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
 
     def _simulate(
         self, network: PlantNetwork, inputs: np.ndarray, measured: Any
@@ -322,6 +335,8 @@ class PlantModel:
         total = hashlib.sha256()
         options = {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
         total.update(json.dumps(options, sort_keys=True).encode())
+        if callable(self.cell):
+            total.update(describe_program(self.plan_).encode())
         for experiment in (*training.experiments, *checking.experiments):
             total.update(f"{experiment.inputs.shape} {experiment.outputs.shape}".encode())
             total.update(np.ascontiguousarray(experiment.inputs).tobytes())
@@ -351,6 +366,22 @@ def describe_option(value: Any) -> Any:
     return cell_name(value) if callable(value) else value
 
 
+def describe_program(plan: NetworkPlan) -> str:
+    """What a network computes at its start and in a step, as text: tells a changed cell of the user's own.
+
+    The same source gives the same text in every process of one version of JAX.
+    """
+    network = plan(jax.random.key(0))
+    arrays, static = eqx.partition(network.cell, eqx.is_array)
+
+    def step(arrays: Any, given: Array, state: Any) -> Any:
+        return eqx.combine(arrays, static)(given, state)
+
+    given = jnp.zeros(plan.inputs)
+    start = jax.jit(lambda key: eqx.filter(plan(key), eqx.is_array)).lower(jax.random.key(0))
+    return start.as_text() + jax.jit(step).lower(arrays, given, initial_state(network.cell)).as_text()
+
+
 def cell_name(build: Callable[..., Any]) -> str:
     """The registered name of a cell, or what a cell of the user's own calls itself, not that."""
     for name, known in CELLS.items():
@@ -369,5 +400,8 @@ def _scalings(training: Record) -> tuple[Scaling, Scaling]:
     )
 
 
-def _as_pair(validation: Any) -> Record:
-    return validation if isinstance(validation, Record) else as_record(*validation)
+def _as_pair(validation: Any, sampling_time: float) -> Record:
+    """Validation data as a record; arrays have no sampling time, so they have that of the training data."""
+    if isinstance(validation, Record):
+        return validation
+    return replace(as_record(*validation), sampling_time=sampling_time)

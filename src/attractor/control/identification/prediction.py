@@ -1,21 +1,27 @@
 """Simulate a trained model over a file and write its predictions beside what the file held."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import ColumnOptions, Experiment, Table, read_csv, read_table, write_csv
+from attractor.data import ColumnOptions, Experiment, Signal, Table, read_csv, read_table, write_csv
+from attractor.data.time_axis import TIME_NAMES
 from attractor.errors import InputDataError, UnsupportedError
 
 from .estimator import PlantModel
+from .recordings import check_sampling_time, check_unit
+
+Columns = Float[np.ndarray, "rows outputs"]
 
 
 def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnOptions) -> str:
     """Write `target`: all columns of `source`, and a column `<output>_pred` for every output.
 
-    Outputs that the file holds set the initial state over the washout, whose rows stay blank; without them
-    the model starts from rest. Experiments of a file are simulated one by one.
+    Outputs that the file holds set the initial state over the washout, whose rows stay blank; what it holds
+    later is not looked at. Without them the model starts from rest. Experiments of a file are simulated one
+    by one; rows that reading left out (blank inputs) stay blank.
 
     Args:
         model: a fitted model.
@@ -27,56 +33,85 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
         A sentence about what was done.
 
     Raises:
-        InputDataError: the source cannot be used.
-        UnsupportedError: missing values were to be split, which would lose the order of the rows.
+        InputDataError: the source cannot be used: columns, units, sampling time, gaps in time.
+        UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
     """
-    if columns.missing == "split" or columns.resample:
-        message = "predict keeps the rows of the file; it can neither split nor resample them"
+    if columns.resample:
+        message = "predict keeps the rows of the file; it cannot resample them"
         raise UnsupportedError(message)
     table = read_table(source, columns.delimiter)
-    known = _has_outputs(model, table)
     signals = model.signals_
-    record = read_csv(
-        source,
-        inputs=[signal.name for signal in signals.inputs],
-        outputs=[signal.name for signal in signals.outputs] if known else [],
-        columns=columns,
-    )
-    predicted = np.concatenate([_predict(model, one, known) for one in record.experiments])
-    if len(predicted) != len(table):
+    names = [_label_in(table, signal, source) for signal in signals.inputs]
+    columns = _with_sampling_time(table, columns, names, signals.sampling_time)
+    record = read_csv(source, inputs=names, outputs=[], columns=columns)
+    check_sampling_time(signals.sampling_time, record.sampling_time, str(source))
+    measured = _measured(model, table, source)
+    values = np.full((len(table), len(signals.outputs)), np.nan)
+    for experiment in record.experiments:
+        rows = _rows_of(experiment, source)
+        values[rows] = _simulate(model, experiment, measured[rows])
+    _write(target, table, [f"{signal.name}_pred" for signal in signals.outputs], values)
+    reads = model.settled > 0 and model.network().reads_state and not np.isnan(measured).all()
+    start = f"started from the first {model.settled} measured rows" if reads else "from rest"
+    return f"{record.samples} rows simulated in free run, {start}"
+
+
+def _label_in(table: Table, trained: Signal, source: Path) -> str:
+    """The column of a signal of the model: the same name, and the same unit where both are known."""
+    same = [signal for signal in table.signals if signal.name == trained.name]
+    if trained in same or len(same) != 1:
+        return trained.label  # what is missing or ambiguous is said by the reader
+    check_unit(trained, same[0], str(source))
+    return same[0].label
+
+
+def _with_sampling_time(
+    table: Table, columns: ColumnOptions, taken: list[str], trained: float
+) -> ColumnOptions:
+    """Rows without a time are as far apart as the model was trained for."""
+    free = [signal.name.casefold() for signal in table.signals if signal.label not in taken]
+    if columns.time or columns.sampling_time or not set(free).isdisjoint(TIME_NAMES):
+        return columns
+    return replace(columns, sampling_time=trained)
+
+
+def _measured(model: PlantModel, table: Table, source: Path) -> Columns:
+    """The outputs that the file holds, NaN where a cell is blank; all NaN if a column is missing."""
+    names = {signal.name for signal in table.signals}
+    if any(signal.name not in names for signal in model.signals_.outputs):
+        return np.full((len(table), len(model.signals_.outputs)), np.nan)
+    places = [table.find(_label_in(table, signal, source)) for signal in model.signals_.outputs]
+    return table.numbers(places)
+
+
+def _rows_of(experiment: Experiment, source: Path) -> np.ndarray:
+    rows = experiment.source_rows
+    if rows is None or len(np.unique(rows)) < len(experiment):
         message = (
-            f"{source}: {len(table)} rows, but {len(predicted)} remain after reading; fill the gaps first"
+            f"{source}: rows are missing in {experiment.name!r}, and predictions for them would belong to no "
+            "row; add the rows, or set missing to 'split'"
         )
         raise InputDataError(message)
-    order = _order(table, columns)
-    shuffled = np.empty_like(predicted)
-    shuffled[order] = predicted
-    header = [signal.label for signal in table.signals]
-    names = [f"{signal.name}_pred" for signal in signals.outputs]
-    kept = [table.text(place) for place in range(len(table.signals))]
-    write_csv(target, [*header, *names], [*kept, *shuffled.T])
-    reads = known and model.settled > 0 and model.network().reads_state
-    start = f"started from the first {model.settled} measured rows" if reads else "from rest"
-    return f"{len(predicted)} rows simulated in free run, {start}"
+    return rows
 
 
-def _has_outputs(model: PlantModel, table: Table) -> bool:
-    names = {signal.name for signal in table.signals}
-    return all(signal.name in names for signal in model.signals_.outputs)
+def _simulate(model: PlantModel, experiment: Experiment, measured: Columns) -> Columns:
+    if np.isnan(measured[: model.washout]).all():
+        return model.predict(experiment.inputs).reshape(len(experiment), -1)
+    return model.simulate(replace(experiment, outputs=measured))
 
 
-def _predict(model: PlantModel, experiment: Experiment, known: bool) -> Float[np.ndarray, "time outputs"]:
-    if known:
-        return model.simulate(experiment)
-    return model.predict(experiment.inputs).reshape(len(experiment), -1)
+def _write(target: Path, table: Table, names: list[str], values: Columns) -> None:
+    """All columns of the table as they are, and the new ones."""
+    kept = [_kept(table, place) for place in range(len(table.signals))]
+    write_csv(target, [*(signal.label for signal in table.signals), *names], [*kept, *values.T])
 
 
-def _order(table: Table, columns: ColumnOptions) -> np.ndarray:
-    """Rows of the file in the order in which experiments were read."""
-    names = [signal.name for signal in table.signals]
-    if columns.experiment is None and "experiment" not in [name.lower() for name in names]:
-        return np.arange(len(table))
-    place = table.find(columns.experiment or next(name for name in names if name.lower() == "experiment"))
-    labels = table.text(place)
-    first = {label: row for row, label in reversed(list(enumerate(labels)))}
-    return np.array(sorted(range(len(labels)), key=lambda row: (first[labels[row]], row)))
+def _kept(table: Table, place: int) -> list[str] | np.ndarray:
+    """The cells of a column; numbers with a decimal comma are written with a point."""
+    if table.layout.has_decimal_comma:
+        try:
+            return table.numbers([place])[:, 0]
+        except InputDataError:
+            pass
+    return table.text(place)

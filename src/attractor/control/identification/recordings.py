@@ -82,24 +82,58 @@ def check_recordings(record: Record, washout: int, *, constant_allowed: bool = F
         _check_moving(record)
 
 
-def check_validation(training: Record, validation: Record, washout: int) -> None:
-    """Refuse validation recordings that cannot judge a model of the training recordings.
+def check_judges(training: Record, judging: Record, washout: int, role: str) -> None:
+    """Refuse validation or test recordings that cannot judge a model of the training recordings.
 
     Raises:
         ShapeError: they have other numbers of signals.
-        InputDataError: too short or not finite.
+        InputDataError: too short, not finite, or in other units or at another sampling time.
     """
     expected, found = (
-        f"{len(one.inputs)} inputs and {len(one.outputs)} outputs" for one in (training, validation)
+        f"{len(one.inputs)} inputs and {len(one.outputs)} outputs" for one in (training, judging)
     )
     if expected != found:
-        message = f"the validation data have {found}, the training data {expected}"
+        message = f"the {role} data have {found}, the training data {expected}"
         raise ShapeError(message)
+    for trained, given in zip(
+        training.inputs + training.outputs, judging.inputs + judging.outputs, strict=True
+    ):
+        check_unit(trained, given, f"the {role} data")
+    check_sampling_time(training.sampling_time, judging.sampling_time, f"the {role} data")
     try:
-        check_recordings(validation, washout, constant_allowed=True)
+        check_recordings(judging, washout, constant_allowed=True)
     except InputDataError as problem:
-        message = f"validation data: {problem}"
+        message = f"{role} data: {problem}"
         raise InputDataError(message) from problem
+
+
+def check_unit(trained: Signal, given: Signal, where: str) -> None:
+    """Refuse a signal in another unit; a signal without a unit is taken as it is.
+
+    Raises:
+        InputDataError: both units are known and differ.
+    """
+    if trained.unit and given.unit and trained.unit != given.unit:
+        message = (
+            f"{where} give {given.name!r} in {given.unit}, the model was trained in {trained.unit}; convert "
+            "the column, or correct its unit in the header"
+        )
+        raise InputDataError(message)
+
+
+def check_sampling_time(trained: float, given: float, where: str) -> None:
+    """Refuse samples that are not as far apart as those of the training data.
+
+    Raises:
+        InputDataError: the sampling times differ by more than a thousandth.
+    """
+    if abs(given - trained) > 1e-3 * trained:
+        message = (
+            f"{where} have a sampling time of {given:g} s, the training data {trained:g} s; a discrete-time "
+            "model holds for one sampling time only: resample the data, or state sampling_time if the time "
+            "column is wrong"
+        )
+        raise InputDataError(message)
 
 
 def split_validation(record: Record, validation: Record | None, share: float) -> tuple[Record, Record]:

@@ -13,14 +13,15 @@ import numpy as np
 from attractor.cells import CELLS, cell_class
 from attractor.data import Scaling, Signal
 from attractor.errors import RunFolderError
-from attractor.runs import Run, load_run, save_run
+from attractor.runs import Run, load_run, locked, save_run
 from attractor.training import TrainingSettings
-from attractor.training.checkpoint import from_arrays, to_arrays
+from attractor.training.checkpoint import check_own, from_arrays, to_arrays
 
 from .estimator import PlantModel, describe_option
 from .recordings import Signals
 
 KIND = "PlantModel"
+CHECKPOINTS = ("checkpoint.safetensors", "refinement.safetensors")
 
 
 def save_model(
@@ -31,7 +32,13 @@ def save_model(
     evaluation: Mapping[str, np.ndarray] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a fitted model; `card` and `evaluation` add what a report needs."""
+    """Write a fitted model; `card` and `evaluation` add what a report needs.
+
+    Raises:
+        RunFolderError: the folder holds a finished run and `overwrite` is off, or another training has its
+            checkpoint there.
+        StorageError: another process works in the folder, or it cannot be written.
+    """
     model.network()
     content = {
         "kind": KIND,
@@ -42,12 +49,16 @@ def save_model(
         "member": model.member_,
         "flat_output": model.flat_output_,
         "feedthrough": model.feedthrough_,
+        "fingerprint": model.fingerprint_,
         **(card or {}),
     }
     run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
-    save_run(folder, run, overwrite=overwrite)
-    for name in ("checkpoint.safetensors", "refinement.safetensors"):
-        (folder / name).unlink(missing_ok=True)
+    with locked(folder):
+        for name in CHECKPOINTS:
+            check_own(folder / name, model.fingerprint_)
+        save_run(folder, run, overwrite=overwrite)
+        for name in CHECKPOINTS:
+            (folder / name).unlink(missing_ok=True)
 
 
 def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | None) -> Any:
@@ -90,6 +101,7 @@ def _from_card(
     model.output_scaling_ = Scaling.from_dict(card["scaling"]["outputs"])
     model.member_, model.flat_output_ = card["member"], card["flat_output"]
     model.feedthrough_ = card["feedthrough"]
+    model.fingerprint_ = card.get("fingerprint", "")
     model.plan_ = model.make_plan()
     return model
 
