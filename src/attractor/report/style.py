@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from markupsafe import Markup
@@ -187,7 +187,7 @@ def legend_above(axes: Axes, columns: int = 4) -> None:
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, labelcolor=MUTED)
 
 
-def powers_of_ten(axes: Axes, *names: str) -> None:
+def powers_of_ten(axes: Axes, *names: Literal["x", "y"]) -> None:
     """A logarithmic axis with labels like 10⁻², written without a formula.
 
     An axis of less than two decades has labels at 2 and 5 times the powers as well.
