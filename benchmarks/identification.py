@@ -22,8 +22,8 @@ from attractor.training import TrainingSettings
 
 PUBLISHED = {
     "cascaded tanks": "best linear 757, Volterra 540, PNLSS 450, NLSS2 343 mV (Hindawi MPE 2021, 6613425)",
-    "Silverbox": "freq-statespace (README, github.com/merijnfloren): NRMSE 0.44 % on training data with a given "
-    "cubic feedback, 0.55 % with a small network; NRMSE is 100 - FIT here, on test data",
+    "Silverbox": "freq-statespace (README, github.com/merijnfloren): NRMSE 0.44 % on training data with a "
+    "given cubic feedback, 0.55 % with a small network; NRMSE is 100 - FIT here, on test data",
     "pH record": "GRU 8, no observer: FIT 94.1/96.8/97.4; encoder: 96.8/97.5/97.9 (min/median/max)",
 }
 
