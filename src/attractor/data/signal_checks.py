@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .finding import Finding, Severity
+from .rows import find_runs
 from .scaling import is_constant
 
 STUCK_SHARE = 0.01
@@ -80,12 +81,6 @@ def _saturation_at(name: str, blocks: Blocks, end: tuple[float, str], visits: in
         "the limit is part of the plant; leave them out if it is the sensor's."
     )
     return [Finding(Severity.WARNING, "saturation", name, message, advice, {"share": share, "limit": limit})]
-
-
-def find_runs(mask: Bool[np.ndarray, "samples"]) -> list[tuple[int, int]]:
-    """Start and stop (exclusive) of each run of true samples."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _is_frozen(blocks: Blocks, limit: float) -> bool:
