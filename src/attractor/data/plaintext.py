@@ -14,8 +14,8 @@ _SKIPPED = frozenset({"", "#", "%"})
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # A text file has tabs and line ends below code 32; form feeds and the like are rare even in old ones.
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13})
-# The character of each byte; the five codes that Windows-1252 leaves unused are those of Latin-1.
-_WINDOWS = "".join(bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(256))
+# Windows-1252 differs from Latin-1 in 27 codes; the five that it leaves unused stay those of Latin-1.
+_WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(0x80, 0xA0)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def decode(data: bytes, path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         # Older loggers write a degree sign in the Windows code page.
-        return codecs.charmap_decode(data, "strict", _WINDOWS)[0]
+        return data.decode("latin-1").translate(_WINDOWS)
 
 
 def _decode_utf16(data: bytes, path: Path) -> str:
