@@ -26,9 +26,36 @@ def test_a_file_is_written_and_replaced(tmp_path):
         assert content(tmp_path) == {"weights": text}
 
 
-def test_a_written_file_is_readable_by_others(tmp_path):
+@pytest.fixture
+def umask():
+    """Set the umask of this process, which has the usual one again after the test."""
+    usual = os.umask(0o022)
+    yield os.umask
+    os.umask(usual)
+
+
+def mode(path):
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_permissions_of_new_files(tmp_path, umask, mask, expected):
+    umask(mask)
     write_atomically(tmp_path / "weights", b"x")
-    assert (tmp_path / "weights").stat().st_mode & 0o777 == 0o644
+    write_together(tmp_path, {"a": b"", "seal": b""}, "seal")
+    assert {mode(path) for path in tmp_path.iterdir()} == {expected}
+
+
+@pytest.mark.parametrize("kept", [0o600, 0o664, 0o444])
+def test_an_old_file_keeps_its_permissions(tmp_path, umask, kept):
+    for name in ("weights", "seal"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(kept)
+    umask(0o022)
+    write_atomically(tmp_path / "weights", b"x")
+    write_together(tmp_path, {"weights": b"y", "seal": b"z"}, "seal")
+    assert {mode(path) for path in tmp_path.iterdir()} == {kept}
+    assert content(tmp_path) == {"weights": b"y", "seal": b"z"}
 
 
 @pytest.mark.parametrize("broken", ["fsync", "fdopen"])
@@ -72,6 +99,7 @@ def test_a_file_in_the_place_of_the_folder_is_a_storage_error(tmp_path):
         lambda: make_folder(tmp_path / "file"),
         lambda: make_folder(tmp_path / "file" / "below"),
         lambda: write_atomically(tmp_path / "file" / "weights", b"x"),
+        lambda: write_atomically(Path(), b"x"),
         lambda: write_together(tmp_path / "file", {"a": b"", "seal": b""}, "seal"),
     ):
         with pytest.raises(StorageError, match="cannot write"):
@@ -79,11 +107,18 @@ def test_a_file_in_the_place_of_the_folder_is_a_storage_error(tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_strays_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
-    for name in (".weights.abc.tmp", "weights", ".hidden", "note.tmp"):
+def test_strays_of_a_killed_process_are_removed_and_nothing_else(tmp_path, monkeypatch):
+    users = (".notes.tmp", ".my.notes.tmp", "weights", ".hidden", "note.tmp", "notes.attractor.tmp")
+    for name in users:
         (tmp_path / name).touch()
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(StorageError):
+        write_atomically(tmp_path / "weights", b"never finished")
+    monkeypatch.undo()
+    assert len(content(tmp_path)) == len(users) + 1
     remove_strays(tmp_path)
-    assert sorted(content(tmp_path)) == [".hidden", "note.tmp", "weights"]
+    assert sorted(content(tmp_path)) == sorted(users)
 
 
 def test_files_that_belong_together_are_written_seal_last(tmp_path, monkeypatch):

@@ -1,18 +1,22 @@
 """Files that are written whole or not at all."""
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from attractor.errors import StorageError
+
+# No other program ends its files so: what a killed process left can be told from what a user put there.
+_TEMPORARY = ".attractor.tmp"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` so that a reader, a crash or a full disk never sees half of it.
 
     A temporary file beside the target is written, flushed to the disk and renamed; then the folder entry is
-    flushed.
+    flushed. An old file keeps its permissions; a new one has those that the process gives to new files.
 
     Raises:
         StorageError: the disk is full, the folder is missing or read-only; an old file stays as it was.
@@ -61,7 +65,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> No
 
 def remove_strays(folder: Path) -> None:
     """Delete temporary files that a killed process left behind."""
-    for stray in folder.glob(".*.tmp"):
+    for stray in folder.glob(f".*{_TEMPORARY}"):
         stray.unlink(missing_ok=True)
 
 
@@ -88,23 +92,36 @@ def storage_error(path: Path, problem: OSError) -> StorageError:
 
 def _stage(path: Path, content: bytes) -> Path:
     """A temporary file beside `path` with `content`, flushed to the disk."""
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}"
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        old_mode = _mode(path)
+        # The operating system takes the umask off the mode of a new file.
+        handle = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old_mode is None else old_mode
+        )
     except OSError as problem:
         raise storage_error(path, problem) from problem
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        if old_mode is not None:
+            temporary.chmod(old_mode)
     except BaseException as problem:
         temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError):
             raise storage_error(path, problem) from problem
         raise
     return temporary
+
+
+def _mode(path: Path) -> int | None:
+    """The permissions of a file, or `None` if there is none yet."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
 
 
 def _flush_folder(folder: Path) -> None:

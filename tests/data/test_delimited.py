@@ -1,6 +1,7 @@
 """Reading logs: what is understood, and what each refusal says."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attractor.data import ColumnOptions, RowBlock, read_csv, write_csv
+from attractor.data.plaintext import decode
 from attractor.errors import AttractorError, ConfigError, InputDataError
 
 GOOD = "time [s],u [V],y (bar)\n0,1,2\n0.1,3,4\n0.2,5,6\n"
@@ -59,6 +61,27 @@ def test_utf16_and_windows_text(write):
     np.testing.assert_array_equal(only(read(write("u\ty\n1\t2\n3\t4\n".encode("utf-16")))), [[1, 2], [3, 4]])
     record = read(write("u,y [°C]\n1,2\n3,4\n".encode("cp1252")))
     assert record.outputs[0].unit == "°C"
+
+
+def test_windows_text_is_not_latin_1(write):
+    euro, dash = "\N{EURO SIGN}", "\N{EN DASH}"
+    record = read_csv(
+        write(f"u,y {dash} z [{euro}]\n1,2\n3,4\n".encode("cp1252")), inputs=["u"], outputs=[f"y {dash} z"]
+    )
+    assert record.outputs[0].label == f"y {dash} z [{euro}]"
+    unused = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
+    assert decode(b"\x80" + unused, Path("log.csv")) == euro + unused.decode("latin-1")
+
+
+def test_the_advice_to_set_the_delimiter_helps(write):
+    path = write("u,y,note\n1,2,a;b\n3,4,c;d\n")
+    with pytest.raises(
+        InputDataError, match=r"row 2: 2 cells where the file has 1 columns .* or set delimiter"
+    ):
+        read(path)
+    np.testing.assert_array_equal(only(read(path, delimiter="comma")), [[1, 2], [3, 4]])
+    with pytest.raises(InputDataError, match=r"'2,3,4' is not a number; .* set delimiter to 'comma'"):
+        read(write("u y\n1 2\n1 2\n1 2,3,4\n"))
 
 
 def test_file_without_a_header(write):

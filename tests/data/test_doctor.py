@@ -14,7 +14,7 @@ from attractor.data import (
     examine,
     read_csv,
 )
-from attractor.data.dynamics_checks import estimate_delay
+from attractor.data.dynamics_checks import estimate_delay, whitening_filter
 from attractor.data.excitation_checks import excitation_order
 
 SAMPLES = 4000
@@ -92,6 +92,52 @@ def test_delay_is_recovered(delay, pole):
     assert estimate_delay([source], [first_order(source, pole, delay)]) == delay
     findings = found(record_of([source], [first_order(source, pole, delay)], sampling_time=0.5))
     assert findings["delay"].numbers == {"samples": delay, "seconds": 0.5 * delay}
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e6, 1e12])
+def test_delay_does_not_depend_on_units(unit):
+    source = held_noise(SAMPLES, 8, 0)
+    output = first_order(source, 0.8, delay=3)
+    assert estimate_delay([source], [unit * output]) == 3
+    assert estimate_delay([unit * source], [output]) == 3
+
+
+def step_test(noise):
+    """Three experiments in each of which the input rests, at 0, 0.1 and 1, before the output settles."""
+    settling = 1 - np.exp(-np.arange(300) / 20)[:, None]
+    chance = noise * np.random.default_rng(3).normal(size=(3, 300, 1))
+    experiments = tuple(
+        Experiment(f"step {level}", np.full((300, 1), level), level * settling + drawn)
+        for level, drawn in zip((0.0, 0.1, 1.0), chance, strict=True)
+    )
+    return Record((Signal("u"),), (Signal("y"),), experiments)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_step_test_is_told_that_its_input_rests(noise):
+    findings = found(step_test(noise))
+    assert {"few-moves", "poor-excitation"} <= set(findings)
+    assert not {"no-response", "delay", "undersampled"} & set(findings)
+
+
+def test_steady_states_alone_break_no_check():
+    record = step_test(0.0)
+    settled = [Experiment(one.name, one.inputs, 2 * one.inputs) for one in record.experiments]
+    findings = found(record.with_experiments(settled))
+    assert findings["poor-excitation"].numbers == {"order": 0}
+    assert (
+        estimate_delay([one.inputs[:, 0] for one in settled], [one.outputs[:, 0] for one in settled]) is None
+    )
+
+
+def test_an_input_at_rest_needs_no_whitening():
+    np.testing.assert_array_equal(whitening_filter([np.zeros(100)]), [1.0] + 10 * [0.0])
+
+
+def test_rounding_of_a_constant_signal_is_not_compared_with_others():
+    codes = set(of(OUTPUT, INPUT, 2.0 + 1e-13 * INPUT))
+    assert "constant" in codes
+    assert "collinear" not in codes
 
 
 def test_order_of_excitation_of_sines():

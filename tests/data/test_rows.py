@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from synthetic import record_of
 
 from attractor.data import RowBlock, apply_row_blocks, parse_row_block
+from attractor.data.rows import find_runs
 from attractor.errors import ConfigError, InputDataError
 
 
@@ -52,3 +53,10 @@ def test_blocks_become_experiments():
         apply_row_blocks(record, [RowBlock("a", 0, 11)])
     with pytest.raises(ConfigError, match="two blocks of rows are called 'a'"):
         apply_row_blocks(record, [RowBlock("a", 0, 4), RowBlock("a", 6)])
+
+
+@pytest.mark.parametrize(
+    ("marks", "runs"), [("", []), ("..", []), ("#", [(0, 1)]), ("##..#", [(0, 2), (4, 5)]), (".#.", [(1, 2)])]
+)
+def test_runs_of_rows(marks, runs):
+    assert find_runs(np.array([mark == "#" for mark in marks], dtype=bool)) == runs

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from .finding import Finding, Severity
-from .signal_checks import Blocks
+from .scaling import is_constant
+from .signal_checks import Blocks, centre
 
 LAGS = 60
 """Lags searched for the first answer of an output."""
@@ -18,6 +19,7 @@ FASTEST_SHARE = 0.995
 """Share of the answer's energy in two samples; a first-order plant gets there with a pole below 0.27."""
 CHANCE = 30.0
 """Twice the log-likelihood gained by chance: two parameters, the best of 61 delays, once in ten thousand."""
+_AT_REST = 1e-200
 _LONGEST = 100_000
 _LONGEST_FIT = 20_000
 
@@ -35,14 +37,26 @@ def cross_correlation(
 
 
 def whitening_filter(blocks: Blocks) -> Float[np.ndarray, "_"]:
-    """The filter (1, -a1, ..., -a10) that makes the input white, by least squares (Yule-Walker)."""
+    """The filter (1, -a1, ..., -a10) that makes the input white, by least squares (Yule-Walker).
+
+    An input at rest stays as it is.
+    """
     from scipy.linalg import solve, toeplitz
 
     covariance = sum(
         (cross_correlation(block, block, ORDER)[ORDER:] for block in blocks), np.zeros(ORDER + 1)
     )
+    if covariance[0] < _AT_REST:
+        return np.eye(1, ORDER + 1)[0]
     matrix = np.asarray(toeplitz(covariance[:-1])) + 1e-8 * covariance[0] * np.eye(ORDER)
     return np.concatenate(([1.0], -np.asarray(solve(matrix, covariance[1:]))))
+
+
+def _normalise(blocks: Blocks, longest: int) -> list[Float[np.ndarray, "_"]]:
+    """`centre`, with mean square one over all blocks: what follows must not depend on units."""
+    centred = centre(blocks, longest)
+    size = float(np.sqrt(np.mean(np.concatenate(centred) ** 2)))
+    return [part / size for part in centred] if size > 0 else centred
 
 
 def impulse_correlation(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"]:
@@ -51,14 +65,14 @@ def impulse_correlation(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"
     Its shape is that of the impulse response (Box and Jenkins, prewhitening); chance alone gives values of
     standard deviation one over the root of the number of samples.
     """
-    centred = [block[:_LONGEST] - block[:_LONGEST].mean() for block in source]
-    taps = whitening_filter(centred)
+    causes, effects = _normalise(source, _LONGEST), _normalise(answer, _LONGEST)
+    taps = whitening_filter(causes)
     total, energy = np.zeros(2 * LAGS + 1), np.zeros(2)
-    for block, output in zip(centred, answer, strict=True):
+    for block, output in zip(causes, effects, strict=True):
         if len(block) <= 2 * ORDER:
             continue
         white = np.convolve(block, taps, mode="valid")
-        filtered = np.convolve(output[:_LONGEST] - output[:_LONGEST].mean(), taps, mode="valid")
+        filtered = np.convolve(output, taps, mode="valid")
         total += cross_correlation(white, filtered, LAGS)
         energy += white @ white, filtered @ filtered
     return total / np.sqrt(energy[0] * energy[1]) if energy.all() else total
@@ -79,12 +93,14 @@ def first_answer(correlation: Float[np.ndarray, "_"], samples: int) -> int | Non
 def arx_losses(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"]:
     r"""How well the output is predicted one step ahead for each assumed delay.
 
-    $y_t = \sum_{i=1}^{4} a_i y_{t-i} + b_0 u_{t-d} + b_1 u_{t-d-1} + e_t$ is fitted by least squares.
+    $y_t = \sum_{i=1}^{4} a_i y_{t-i} + b_0 u_{t-d} + b_1 u_{t-d-1} + e_t$ is fitted by least squares to
+    signals of size one.
 
     Returns:
         Sum of $e_t^2$ without an input, then for $d = 0, ..., 60$, shape (62,).
     """
-    rows = [_lagged(u[:_LONGEST_FIT], y[:_LONGEST_FIT]) for u, y in zip(source, answer, strict=True)]
+    causes, effects = _normalise(source, _LONGEST_FIT), _normalise(answer, _LONGEST_FIT)
+    rows = [_lagged(u, y) for u, y in zip(causes, effects, strict=True)]
     past = np.concatenate([row[0] for row in rows])
     causes = np.concatenate([row[1] for row in rows])
     now = np.concatenate([row[2] for row in rows])
@@ -99,17 +115,16 @@ def _lagged(
     depth = LAGS + 2
     if len(source) <= depth:
         return np.empty((0, 4)), np.empty((0, depth)), np.empty(0)
-    cause = np.lib.stride_tricks.sliding_window_view(source - source.mean(), depth)[:, ::-1]
-    centred = answer - answer.mean()
-    past = np.column_stack([centred[depth - 1 - lag : len(centred) - lag] for lag in range(1, 5)])
-    return past, cause, centred[depth - 1 :]
+    cause = np.lib.stride_tricks.sliding_window_view(source, depth)[:, ::-1]
+    past = np.column_stack([answer[depth - 1 - lag : len(answer) - lag] for lag in range(1, 5)])
+    return past, cause, answer[depth - 1 :]
 
 
 def _loss(matrix: Float[np.ndarray, "rows columns"], target: Float[np.ndarray, "rows"]) -> float:
-    # A trace of ridge: past outputs of a smooth signal are nearly collinear.
+    # A trace of ridge: past outputs of a smooth signal are nearly collinear. At rest all of them are zero.
     gram = matrix.T @ matrix
     ridge = 1e-12 * np.trace(gram) * np.eye(len(gram))
-    residual = target - matrix @ np.linalg.solve(gram + ridge, matrix.T @ target)
+    residual = target - matrix @ np.linalg.lstsq(gram + ridge, matrix.T @ target)[0]
     return float(residual @ residual)
 
 
@@ -132,8 +147,11 @@ def estimate_delay(source: Blocks, answer: Blocks) -> int | None:
 def check_delay(
     names: tuple[str, str], source: Blocks, answer: Blocks, sampling_time: float
 ) -> list[Finding]:
-    """How long an output waits before it answers an input, and whether it does at all."""
-    if max(len(block) for block in source) < 4 * LAGS:
+    """How long an output waits before it answers an input, and whether it does at all.
+
+    An input that rests throughout each experiment, as in a step test, leaves both open.
+    """
+    if max(len(block) for block in source) < 4 * LAGS or all(is_constant(block) for block in source):
         return []
     delay = estimate_delay(source, answer)
     label = f"{names[0]} -> {names[1]}"
@@ -152,8 +170,7 @@ def decay_lag(blocks: Sequence[Float[np.ndarray, "_"]]) -> int:
     """The first lag at which the autocorrelation falls below 1/e, or the length of the longest block."""
     longest = min(max(len(block) for block in blocks), _LONGEST)
     total = np.zeros(longest)
-    for block in blocks:
-        part = block[:_LONGEST] - block[:_LONGEST].mean()
+    for part in centre(blocks, _LONGEST):
         total[: len(part)] += cross_correlation(part, part, len(part) - 1)[len(part) - 1 :]
     below = np.flatnonzero(total < total[0] / np.e)
     return int(below[0]) if len(below) else longest

@@ -5,7 +5,8 @@ from jaxtyping import Float
 
 from .finding import Finding, Severity
 from .record import Record
-from .signal_checks import Blocks, count_levels
+from .scaling import is_constant
+from .signal_checks import Blocks, centre, count_levels
 
 FEWEST_LEVELS = 5
 """A curve through the steady states needs five points before its bend can be told from its slope."""
@@ -92,8 +93,7 @@ def excitation_order(blocks: Blocks) -> int:
     that one per cent of measurement noise does not count as excitation.
     """
     gram = np.zeros((LAGS, LAGS))
-    for block in blocks:
-        part = block[:_LONGEST] - block[:_LONGEST].mean()
+    for part in centre(blocks, _LONGEST):
         if len(part) > LAGS:
             windows = np.lib.stride_tricks.sliding_window_view(part, LAGS)
             gram += windows.T @ windows
@@ -118,7 +118,7 @@ def check_order(name: str, blocks: Blocks) -> list[Finding]:
 def check_collinear(record: Record) -> list[Finding]:
     """Inputs that always move together cannot be told apart."""
     values = np.concatenate([experiment.inputs for experiment in record.experiments])
-    moving = [channel for channel in range(values.shape[1]) if np.ptp(values[:, channel]) > 0]
+    moving = [channel for channel in range(values.shape[1]) if not is_constant(values[:, channel])]
     if len(moving) < 2:
         return []
     eigenvalues, vectors = np.linalg.eigh(np.corrcoef(values[:, moving], rowvar=False))

@@ -51,7 +51,7 @@ def _explain(cell: str, layout: Layout) -> str:
     if layout.has_decimal_comma and "." in cell and _is_number_without(cell, "."):
         return f"{shown!r} has a point where the file uses decimal commas; write it without the point"
     if layout.delimiter == " " and "," in cell:
-        return f"{shown!r} is not a number; if commas separate the columns, set delimiter to ','"
+        return f"{shown!r} is not a number; if commas separate the columns, set delimiter to 'comma'"
     return (
         f"{shown!r} is not a number; correct the cell, or leave it blank and set what missing values become"
     )

@@ -14,6 +14,8 @@ _SKIPPED = frozenset({"", "#", "%"})
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # A text file has tabs and line ends below code 32; form feeds and the like are rare even in old ones.
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13})
+# Windows-1252 differs from Latin-1 in 27 codes; the five that it leaves unused stay those of Latin-1.
+_WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(0x80, 0xA0)}
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def decode(data: bytes, path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Older loggers write a degree sign in the Windows code page; its five unused codes map to Latin-1.
-        return data.decode("latin-1")
+        # Older loggers write a degree sign in the Windows code page.
+        return data.decode("latin-1").translate(_WINDOWS)
 
 
 def _decode_utf16(data: bytes, path: Path) -> str:

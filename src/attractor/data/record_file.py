@@ -7,6 +7,7 @@ import numpy as np
 
 from attractor.errors import InputDataError
 
+from .delimited import ColumnOptions
 from .record import Record
 from .table import read_table
 from .time_axis import TIME_NAMES
@@ -28,7 +29,10 @@ def write_record(path: str | Path, record: Record) -> Path:
 
 
 def guess_columns(
-    path: str | Path, inputs: Sequence[str] = (), outputs: Sequence[str] = ()
+    path: str | Path,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    columns: ColumnOptions | None = None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Inputs and outputs of a file about which nothing is known: the last column answers to the others.
 
@@ -36,19 +40,28 @@ def guess_columns(
         path: the file.
         inputs: input columns, if they are known.
         outputs: output columns, if they are known.
+        columns: what is known about time, experiments and delimiter; those columns are no signals.
+
+    Returns:
+        Inputs and outputs with their units; those that were known are as they were given.
 
     Raises:
-        InputDataError: fewer than two columns of signals.
+        InputDataError: fewer than two columns of signals, or no column with a name that was given.
     """
-    labels = [signal.name for signal in read_table(path).signals]
-    aside = {*TIME_NAMES, "experiment"}
-    known = {*inputs, *outputs}
-    free = [name for name in labels if name.lower() not in aside and name not in known]
-    if len(free) + len(known) < 2 or not (outputs or free):
-        message = (
-            f"{path} has the columns {', '.join(labels)}; name an input and an output by --inputs, --outputs"
-        )
-        raise InputDataError(message)
+    columns = ColumnOptions() if columns is None else columns
+    table = read_table(path, columns.delimiter)
+    aside = (columns.time, columns.experiment, *inputs, *outputs)
+    taken = {table.find(label) for label in aside if label is not None}
+    free = [
+        signal.label
+        for place, signal in enumerate(table.signals)
+        if place not in taken and signal.name.casefold() not in {*TIME_NAMES, "experiment"}
+    ]
     if not outputs:
-        outputs, free = (free[-1],), free[:-1]
-    return tuple(inputs or free), tuple(outputs)
+        outputs, free = free[-1:], free[:-1]
+    inputs = inputs or free
+    if not (inputs and outputs):
+        labels = ", ".join(signal.label for signal in table.signals)
+        message = f"{path} has the columns {labels}; name an input and an output by --inputs, --outputs"
+        raise InputDataError(message)
+    return tuple(inputs), tuple(outputs)

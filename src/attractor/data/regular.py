@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 
 from attractor.errors import InputDataError
 
+from .rows import find_runs
 from .table import Table
-from .time_axis import TimeColumn, check_increasing, measure_steps
+from .time_axis import TimeColumn, measure_steps
 
 MissingPolicy = Literal["error", "interpolate", "split"]
 
@@ -95,9 +96,7 @@ def _interpolate(recording: Recording, missing: Bool[np.ndarray, "rows channels"
 
 def split_at(recording: Recording, is_good: Bool[np.ndarray, "rows"]) -> list[Recording]:
     """The runs of at least two good rows, named `name/1`, `name/2`, ... when there are several."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], is_good, [False])).astype(np.int8)))
-    runs = [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2) if stop - start >= 2]
-    return _parts(recording, runs)
+    return _parts(recording, [(start, stop) for start, stop in find_runs(is_good) if stop - start >= 2])
 
 
 def _parts(recording: Recording, runs: list[tuple[int, int]]) -> list[Recording]:
@@ -115,7 +114,7 @@ def regularise(
     """Check that the rows are evenly spaced, and close or cut gaps.
 
     Args:
-        recording: the rows of one experiment.
+        recording: the rows of one experiment, whose times increase.
         column: the time column of the whole table.
         step: the sampling time, in the unit of `column.values`.
         policy: what to do where rows are missing: `error`, `interpolate` or `split`.
@@ -125,9 +124,8 @@ def regularise(
         One recording with a row at each sampling time, or several when it was split at gaps.
 
     Raises:
-        InputDataError: the times do not increase, are uneven, or have gaps the policy does not allow.
+        InputDataError: the times are uneven, or have gaps the policy does not allow.
     """
-    check_increasing(column, recording.rows)
     times = column.values[recording.rows]
     steps = measure_steps(times, step)
     if not steps.is_whole.all() and not resample:

@@ -1,13 +1,18 @@
 """Which recordings train, which choose, and which judge."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from attractor.errors import InputDataError
 
 from .record import Experiment, Record
 from .splits import hold_out
 
-_PREFIXES = {"training": ("train", "est"), "validation": ("val",), "test": ("test",)}
+# A role is the first word of a name (`train`, `val_2`, `Test 1`), not its first letters (`valve`, `tester`).
+_ROLE = re.compile(
+    r"(?:(?P<training>train(?:ing)?|est(?:imation)?)|(?P<validation>val(?:id(?:ation)?)?)|(?P<test>test(?:ing)?))"
+    r"(?:set|data)?(?![^\W\d_])",  # no letter follows
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Roles:
         training: fits the weights.
         validation: chooses among them.
         test: judges the choice.
-        explanation: how the parts were chosen, in a sentence.
+        explanation: how the parts were chosen and what was left out, in a few sentences.
     """
 
     training: Record
@@ -32,42 +37,52 @@ def assign_roles(
 ) -> Roles:
     """Give every recording a role: by the names of experiments where they say so, else by blocks in time.
 
-    Experiments called train..., val... and test... are taken at their word. Without such names the last
-    part of what there is becomes test data (unless `test` is given), and the last part of the rest
-    validation data; never single samples, because neighbours in time are nearly the same.
+    Names count where one experiment is for training (train, training or estimation, alone or before a number
+    or another word) and one for validation (val, valid, validation) or for the test. Experiments without a
+    role in their name then train. Otherwise, and for a role that no name has, the last part of what there is
+    becomes test data (unless `test` is given), and the last part of the rest validation data; never single
+    samples, because neighbours in time are nearly the same.
 
     Args:
         record: the data.
-        test: test data that came separately.
+        test: test data that came separately; experiments of `record` named for the test are left out then.
         share: part of the data for the test.
         validation_share: part of the rest for validation; 0 lets everything train.
 
     Raises:
-        InputDataError: experiments are named by role, but none is for training.
+        InputDataError: the experiments are too short to be divided.
     """
-    named = {role: _called(record, prefixes) for role, prefixes in _PREFIXES.items()}
-    if not (named["validation"] or named["test"]):
-        return _by_blocks(record, test, share, validation_share)
-    if not named["training"]:
-        names = ", ".join(experiment.name for experiment in record.experiments)
-        message = f"no experiment is called train..., only {names}; rename one, or give --test separately"
-        raise InputDataError(message)
-    training, sentence = (
-        record.with_experiments(named["training"]),
-        "Experiments were used as they are named.",
-    )
-    if test is None and named["test"]:
-        test = record.with_experiments(named["test"])
-    if not named["validation"]:
-        return _by_blocks(training, test, share, validation_share)
+    roles = [role_in_name(one.name) for one in record.experiments]
+    if "training" not in roles or not {"validation", "test"} & {*roles}:
+        return _by_blocks(record, test, share, validation_share, _say_unused(roles))
+    sentences = _say_used(record, roles, test is not None)
+    if test is None and "test" in roles:
+        test = _with_roles(record, roles, "test")
+    training = _with_roles(record, roles, "training", None)
+    if "validation" not in roles:
+        return _by_blocks(training, test, share, validation_share, sentences)
     if test is None:
         split = hold_out(training, share)
-        training, test, sentence = split.training, split.validation, f"Test: {split.description}"
-    return Roles(training, record.with_experiments(named["validation"]), test, sentence)
+        training, test = split.training, split.validation
+        sentences.append(f"Test: {split.description}")
+    return Roles(training, _with_roles(record, roles, "validation"), test, " ".join(sentences))
 
 
-def _by_blocks(record: Record, test: Record | None, share: float, validation_share: float) -> Roles:
-    sentences = []
+def role_in_name(name: str) -> str | None:
+    """The role that the first word of an experiment's name tells, if it does.
+
+    Example:
+        >>> [role_in_name(name) for name in ("Train 1", "val_2", "testing", "valve", "run7")]
+        ['training', 'validation', 'test', None, None]
+    """
+    match = _ROLE.match(name.strip())
+    return match and match.lastgroup
+
+
+def _by_blocks(
+    record: Record, test: Record | None, share: float, validation_share: float, sentences: Sequence[str]
+) -> Roles:
+    sentences = list(sentences)
     if test is None:
         split = hold_out(record, share)
         record, test = split.training, split.validation
@@ -80,5 +95,30 @@ def _by_blocks(record: Record, test: Record | None, share: float, validation_sha
     return Roles(split.training, split.validation, test, " ".join(sentences))
 
 
-def _called(record: Record, prefixes: tuple[str, ...]) -> list[Experiment]:
-    return [one for one in record.experiments if one.name.lower().startswith(prefixes)]
+def _with_roles(record: Record, roles: Sequence[str | None], *wanted: str | None) -> Record:
+    return record.with_experiments([
+        one for one, role in zip(record.experiments, roles, strict=True) if role in wanted
+    ])
+
+
+def _say_unused(roles: Sequence[str | None]) -> list[str]:
+    """Why names that look like roles were not taken for them; a single name is mostly that of the file."""
+    if len(roles) < 2 or not {"validation", "test"} & {*roles}:
+        return []
+    return ["Names were not taken for roles, because no experiment is called train."]
+
+
+def _say_used(record: Record, roles: Sequence[str | None], is_test_separate: bool) -> list[str]:
+    """What became of every experiment."""
+    sentences = ["Experiments were used as they are named."]
+    unnamed = _with_roles(record, roles, None).experiments
+    if unnamed:
+        sentences.append(f"Training has also those without a role in their name: {_names(unnamed)}.")
+    left = _with_roles(record, roles, "test").experiments
+    if left and is_test_separate:
+        sentences.append(f"Left out, because test data came separately: {_names(left)}.")
+    return sentences
+
+
+def _names(experiments: Sequence[Experiment]) -> str:
+    return ", ".join(one.name for one in experiments)

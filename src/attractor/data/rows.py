@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
+import numpy as np
+from jaxtyping import Bool
+
 from attractor.errors import ConfigError, InputDataError
 
 from .record import Experiment, Record
@@ -139,3 +142,9 @@ def _cut(record: Record, block: RowBlock) -> Experiment:
         first = last
     message = f"rows {block.name!r} ({start}:{stop}) hold parts of two experiments; cut them at the border"
     raise InputDataError(message)
+
+
+def find_runs(mask: Bool[np.ndarray, "rows"]) -> list[tuple[int, int]]:
+    """Start and stop (exclusive) of each run of true rows."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -95,6 +95,11 @@ class Scaling:
         return cls(offset, scale)
 
 
+def is_constant(values: Float[np.ndarray, "samples"]) -> bool:
+    """Whether a signal differs from one sample to the next by no more than rounding."""
+    return bool(np.ptp(values) <= _SMALLEST_SPREAD * np.abs(values).max())
+
+
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:
     if len(names) != values.shape[1] or not len(values):
         message = (
@@ -105,7 +110,7 @@ def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence
         if not np.isfinite(channel).all():
             message = f"signal '{name}' has NaN or infinite values; repair the data before scaling"
             raise InputDataError(message)
-        if np.ptp(channel) <= _SMALLEST_SPREAD * np.abs(channel).max():
+        if is_constant(channel):
             message = (
                 f"signal '{name}' is constant at {channel[0]:g}; leave it out or record it while it moves"
             )

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .finding import Finding, Severity
+from .rows import find_runs
+from .scaling import is_constant
 
 STUCK_SHARE = 0.01
 """One sample in a hundred at a limit: enough to bend a model that does not know the limit."""
@@ -23,16 +25,23 @@ DRIFT_SHARE = 0.5
 Blocks = Sequence[Float[np.ndarray, "_"]]
 
 
+def centre(blocks: Blocks, longest: int) -> list[Float[np.ndarray, "_"]]:
+    """The first samples of each block about their mean; zero where it rests, as rounding is no signal."""
+    parts = [block[:longest] for block in blocks]
+    return [np.zeros(len(part)) if is_constant(part) else part - part.mean() for part in parts]
+
+
 def count_levels(values: Float[np.ndarray, "samples"]) -> int:
     """Distinct levels of a signal, where differences below 0.1 % of the range do not count."""
-    span = np.ptp(values)
-    return len(np.unique(np.rint((values - values.min()) / span * 1000))) if span > 0 else 1
+    if is_constant(values):
+        return 1
+    return len(np.unique(np.rint((values - values.min()) / np.ptp(values) * 1000)))
 
 
 def check_constant(name: str, blocks: Blocks) -> list[Finding]:
     """A signal that never moves carries no information."""
     values = np.concatenate(blocks)
-    if np.ptp(values) > 1e-12 * np.abs(values).max():
+    if not is_constant(values):
         return []
     message = f"'{name}' is constant at {values[0]:g}"
     advice = "Leave it out, or record data while it moves."
@@ -72,12 +81,6 @@ def _saturation_at(name: str, blocks: Blocks, end: tuple[float, str], visits: in
         "the limit is part of the plant; leave them out if it is the sensor's."
     )
     return [Finding(Severity.WARNING, "saturation", name, message, advice, {"share": share, "limit": limit})]
-
-
-def find_runs(mask: Bool[np.ndarray, "samples"]) -> list[tuple[int, int]]:
-    """Start and stop (exclusive) of each run of true samples."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _is_frozen(blocks: Blocks, limit: float) -> bool:
@@ -139,7 +142,7 @@ def find_spikes(values: Float[np.ndarray, "samples"]) -> Bool[np.ndarray, "sampl
 
 def trend_share(values: Float[np.ndarray, "samples"]) -> float:
     """The share of a signal's variance that a straight line explains, between 0 and 1."""
-    if len(values) < 3 or np.ptp(values) == 0:
+    if len(values) < 3 or is_constant(values):
         return 0.0
     return float(np.corrcoef(np.arange(len(values)), values)[0, 1] ** 2)
 

@@ -206,5 +206,5 @@ def _ragged(table: Table, row: int, cells: Sequence[str]) -> InputDataError:
         what = f"the text {next(cell for cell in cells[width:] if cell)!r} is beyond the last column"
     return InputDataError(
         f"{table.path}, row {table.row_numbers[row]}: {len(cells)} cells where the file has {width} columns "
-        f"({what}); complete or remove this row, or name the delimiter"
+        f"({what}); complete or remove this row, or set delimiter to what separates the columns"
     )
