@@ -137,6 +137,13 @@ def test_test_data_are_checked_before_the_training(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_doctor_takes_the_columns_as_told(tmp_path, capsys):
+    path = tmp_path / "log.txt"
+    path.write_text("stamp!u [V]!y [cm]\n" + "".join(f"{row}!{row % 5}!{row % 7}\n" for row in range(60)))
+    assert call("doctor", path, "--delimiter", "!", "--time", "stamp", "--outputs", "y [cm]") == 0
+    assert "60 rows of u [V] -> y [cm], every 1 s" in " ".join(capsys.readouterr().out.split())
+
+
 def test_brackets_in_names_are_shown_as_they_are(tmp_path, capsys):
     path = log(tmp_path, {0: "valve[bold],level [red]"})
     assert call("doctor", path) == 0

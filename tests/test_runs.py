@@ -212,7 +212,7 @@ def test_a_second_process_is_told_who_holds_the_folder_until_that_one_is_killed(
     assert caught.value.exit_code == 4
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    (tmp_path / ".weights.safetensors.xyz.tmp").touch()
+    (tmp_path / ".weights.safetensors.xyz.attractor.tmp").touch()
     with locked(tmp_path):
         assert str(os.getpid()) in (tmp_path / "lock").read_text()
         assert not list(tmp_path.glob(".*.tmp")), "strays of the killed process"

@@ -47,6 +47,8 @@ class Columns:
     """What to do with missing cells."""
     resample: bool = False
     """Put irregular time stamps onto a regular grid."""
+    delimiter: str | None = None
+    """What stands between two cells; found by itself if not given."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class DoctorCommand:
 
         inputs, outputs, columns = self.inputs, self.outputs, _column_options(self.columns)
         if not (inputs and outputs):
-            inputs, outputs = guess_columns(self.data, inputs, outputs)
+            inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
         record = read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
         _console.print(f"{record.samples} rows of {_signals(record)}, every {record.sampling_time:g} s")
         _show_findings(examine(record))
