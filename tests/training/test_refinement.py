@@ -1,5 +1,6 @@
 """Gauss-Newton refinement against the closed form of linear least squares."""
 
+import json
 from dataclasses import replace
 
 import equinox as eqx
@@ -110,3 +111,20 @@ def test_an_interrupted_refinement_ends_in_the_same_bits(tmp_path):
     assert [entry["validation"] for entry in whole.history] == [
         entry["validation"] for entry in resumed.history
     ]
+
+
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["log kept", "log lost"])
+def test_every_round_is_logged_when_it_is_made_and_a_lost_log_is_written_again(tmp_path, lost):
+    task, trained = problem()
+    diary = Diary(tmp_path, "mark", Stop(2))
+    with pytest.raises(KeyboardInterrupt):
+        refine(task, trained, 4, diary)
+    assert [entry["step"] for entry in logged(tmp_path)] == [5, 6, 7]
+    if lost:
+        (tmp_path / "log.jsonl").unlink()
+    resumed = refine(task, trained, 4, replace(diary, reporter=Diary().reporter))
+    assert logged(tmp_path) == resumed.history

@@ -17,8 +17,6 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from attractor.runs import append_log
-
 from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
 from .task import Model, Task
 from .trainer import Diary, Trained
@@ -181,6 +179,7 @@ def _rounds(
         arrays, facts = load_checkpoint(path)
         if facts["fingerprint"] == diary.fingerprint:
             members, history = from_arrays(members, arrays, str(path)), facts["history"]
+    diary.restart_log([*trained.history, *history])
     begin = time.monotonic() - (history[-1]["seconds"] - trained.seconds if history else 0.0)
     first = trained.history[-1]["step"] if trained.history else 0
     try:
@@ -189,14 +188,12 @@ def _rounds(
                 member if bool(member.stopped) else advance(task, groups, member) for member in members
             ]
             history.append(_entry(members, first, trained.seconds + time.monotonic() - begin))
+            diary.note(history[-1])
             if path is not None:
                 save_checkpoint(path, members, {"fingerprint": diary.fingerprint, "history": history})
             diary.reporter.update(len(history), steps, _message(members))
     finally:
         diary.reporter.close()
-    if diary.log is not None:
-        for entry in history:
-            append_log(diary.log, entry)
     return members, history
 
 
