@@ -45,6 +45,9 @@ class LeastSquaresTask(eqx.Module):
         features, targets = group
         return features @ model.weight - targets
 
+    def residual_count(self, groups):
+        return jnp.array(groups[1].size)
+
     def refinable(self, model):
         return Line(True, False)
 

@@ -38,7 +38,11 @@ class LeastSquares(Task, Protocol):
         ...
 
     def residuals(self, model: Model, group: Any) -> Float[Array, " residuals"]:
-        """Residuals of one group of training data."""
+        """Residuals of one group of training data; padding gives residuals of exactly 0."""
+        ...
+
+    def residual_count(self, groups: Any) -> Int[Array, ""]:
+        """How many residuals of all groups are data and not padding."""
         ...
 
     def refinable(self, model: Model) -> Any:
@@ -51,7 +55,7 @@ class Refinement(eqx.Module):
 
     Args:
         model: the weights.
-        loss: mean squared residual.
+        loss: mean squared residual, padding not counted.
         damping: mu.
         score: the validation figure of `model`.
         best: the weights of the lowest validation figure so far.
@@ -133,7 +137,7 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
     gain = 1 - squares / system.squares
     return Refinement(
         model=model,
-        loss=jnp.minimum(squares, system.squares) / _count(task, groups, model),
+        loss=jnp.minimum(squares, system.squares) / task.residual_count(groups),
         damping=damping,
         score=score,
         best=jax.tree.map(lambda a, b: jnp.where(better, a, b) if eqx.is_array(a) else a, model, state.best),
@@ -269,12 +273,6 @@ def _squares(task: LeastSquares, groups: Any, model: Model) -> Float[Array, ""]:
         return jnp.sum(task.residuals(model, group) ** 2)
 
     return jnp.sum(jax.lax.map(one, groups))
-
-
-def _count(task: LeastSquares, groups: Any, model: Model) -> Float[Array, ""]:
-    """Number of residuals."""
-    shape = jax.eval_shape(jax.vmap(lambda group: task.residuals(model, group)), groups)
-    return jnp.array(shape.size, float)
 
 
 def _step(system: NormalEquations, damping: Float[Array, ""]) -> Float[Array, " parameters"]:
