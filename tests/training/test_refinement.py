@@ -88,6 +88,39 @@ def test_a_network_that_is_too_large_is_left_alone_and_says_so():
     np.testing.assert_array_equal(result.model(0).weight, trained.model(0).weight)
 
 
+class HalfBlind(LeastSquaresTask):
+    """Validation and residuals say nothing about models whose first weight is negative."""
+
+    def validation(self, model):
+        return jnp.where(model.weight[0] < 0, jnp.nan, super().validation(model))
+
+    def residuals(self, model, group):
+        return jnp.where(model.weight[0] < 0, jnp.nan, super().residuals(model, group))
+
+
+@pytest.mark.parametrize("sick", [0, 1])
+def test_a_member_whose_validation_is_not_finite_is_never_chosen(sick):
+    task, trained = problem()
+    weight = jnp.ones((2, 3)).at[sick, 0].set(-1.0)
+    trained = replace(trained, models=eqx.tree_at(lambda m: m.weight, trained.models, weight))
+    heard = Heard()
+    refined = refine(HalfBlind(task.features, task.targets), trained, 3, Diary(reporter=heard))
+    assert refined.chosen == 1 - sick
+    assert refined.scores[sick] == np.inf
+    assert "nan" not in heard.messages[-1]
+
+
+class Heard:
+    def __init__(self):
+        self.messages = []
+
+    def update(self, done, total, message=""):
+        self.messages.append(message)
+
+    def close(self):
+        pass
+
+
 class Stop:
     """A reporter that interrupts after some rounds."""
 

@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
-from .task import Model, Task
+from .task import Model, Task, score_of
 from .trainer import Diary, Trained
 
 MOST_PARAMETERS = 2000
@@ -93,7 +93,7 @@ def parameter_count(task: LeastSquares, model: Model) -> int:
 def start(task: LeastSquares, model: Model) -> Refinement:
     """A refinement at its first step; call inside `jax.enable_x64(True)`."""
     exact = to_double(model)
-    score = task.validation(exact).astype(float)
+    score = score_of(task, exact).astype(float)
     return Refinement(
         model=exact,
         loss=jnp.array(jnp.inf, float),
@@ -132,7 +132,7 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
     damping, new, squares = jax.lax.while_loop(worse, attempt, (low, flat, jnp.array(jnp.inf, float)))
     success = squares < system.squares
     model = _with(state.model, restore(jnp.where(success, new, flat)))
-    score = jnp.where(success, task.validation(model).astype(float), state.score)
+    score = jnp.where(success, score_of(task, model).astype(float), state.score)
     better = score < state.best_score
     gain = 1 - squares / system.squares
     return Refinement(
@@ -228,7 +228,8 @@ def _entry(members: list[Refinement], first: int, seconds: float) -> dict[str, A
 
 def _message(members: list[Refinement]) -> str:
     best = min(float(member.best_score) for member in members)
-    return f"refining, loss {min(float(member.loss) for member in members):.2e}, validation {best:.4f}"
+    loss = np.fmin.reduce([float(member.loss) for member in members])  # fmin leaves NaN out
+    return f"refining, loss {loss:.2e}, validation {best:.4f}"
 
 
 def to_double(model: Model) -> Model:

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Model = Any
@@ -27,3 +28,9 @@ class Task(Protocol):
     def describe(self, key: PRNGKeyArray, example: int) -> str:
         """Where an example of the batch of `key` comes from, in the user's terms."""
         ...
+
+
+def score_of(task: Task, model: Model) -> Float[Array, ""]:
+    """The validation figure, infinite where it is not finite, so that a comparison never prefers a NaN."""
+    score = task.validation(model)
+    return jnp.where(jnp.isfinite(score), score, jnp.inf)

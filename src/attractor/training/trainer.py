@@ -20,7 +20,7 @@ from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
-from .task import Model, Task
+from .task import Model, Task, score_of
 
 NEVER = -1
 
@@ -234,8 +234,7 @@ def _step(
 
 
 def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
-    score = jnp.where(member.stopped, jnp.inf, task.validation(member.model))
-    score = jnp.where(jnp.isfinite(score), score, jnp.inf)
+    score = jnp.where(member.stopped, jnp.inf, score_of(task, member.model))
     better = score < member.best_score
     best_step = jnp.where(better, member.step, member.best_step)
     stopped = member.stopped | (member.step >= settings.steps)
