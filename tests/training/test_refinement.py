@@ -112,13 +112,20 @@ def test_a_member_whose_validation_is_not_finite_is_never_chosen(sick):
 
 class Heard:
     def __init__(self):
-        self.messages = []
+        self.messages, self.calls = [], []
 
     def update(self, done, total, message=""):
         self.messages.append(message)
+        self.calls.append((done, total))
 
     def close(self):
-        pass
+        self.calls.append("closed")
+
+
+def test_the_reporter_hears_every_round_and_the_end():
+    heard = Heard()
+    refine(*problem(), 2, Diary(reporter=heard))
+    assert heard.calls == [(1, 2), (2, 2), "closed"]
 
 
 class Stop:

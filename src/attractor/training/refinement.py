@@ -151,8 +151,9 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
 def refine(task: LeastSquares, trained: Trained, steps: int, diary: Diary) -> Trained:
     """Refine every member of a finished training for up to `steps` steps, in float64.
 
-    Members advance side by side and stop one by one. With a folder in the diary, every round is logged and
-    checkpointed; a killed refinement that is called again ends in the same bits.
+    Members advance side by side and stop one by one. For the reporter this is a stretch of work of its own,
+    closed at its end, also when it is interrupted. With a folder in the diary, every round is logged and
+    checkpointed as it is made; a killed refinement that is called again ends in the same bits.
 
     Args:
         task: what was learned.
