@@ -1,6 +1,7 @@
 """A run folder comes back as it was, or is refused with a reason."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -49,6 +50,17 @@ def test_a_run_comes_back_as_it_was(folder):
         for name, array in saved.items():
             assert array.dtype == back[name].dtype
             np.testing.assert_array_equal(array, back[name])
+
+
+def test_a_card_that_was_read_back_does_not_keep_the_digest_of_its_old_weights(folder, tmp_path):
+    card = {**load_run(folder).card, "format": 99, "made_with": {}}
+    weights = {"weight": np.ones(3, np.float32)}
+    save_run(tmp_path, Run(card, weights, {}))
+    again = load_run(tmp_path).card
+    digest = hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+    assert again["weights_sha256"] == digest != card["weights_sha256"]
+    assert again["made_with"]["jax"]
+    assert next(iter(again)) == "format"
 
 
 def test_the_card_says_what_made_it(folder):

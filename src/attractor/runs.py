@@ -55,6 +55,8 @@ class Run:
 def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     """Write a finished run; the digests come last and make it valid.
 
+    Format, digest of the weights and versions are computed here, whatever the card says of them.
+
     Raises:
         RunFolderError: the folder already holds a finished run and `overwrite` is off.
         StorageError: a file cannot be written.
@@ -63,7 +65,8 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     make_folder(folder)
     weights = safetensors.numpy.save(run.weights)
     evaluation = safetensors.numpy.save(run.evaluation)
-    card = {"format": FORMAT, "weights_sha256": _digest(weights), **run.card, "made_with": environment()}
+    computed = {"format": FORMAT, "weights_sha256": _digest(weights), "made_with": environment()}
+    card = {"format": FORMAT, **run.card, **computed}  # a card read back holds those of its old weights
     content: dict[str, bytes] = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
     write_together(folder, {**content, SEAL: _sums(content)}, SEAL)
 
