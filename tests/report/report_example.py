@@ -133,7 +133,6 @@ def steady_page(plant: Plant, training: Record, column: int) -> SteadyStatePage:
         bent,
         experiment.inputs[:, column],
         experiment.outputs,
-        truth,
     )
 
 

@@ -160,6 +160,8 @@ def test_a_run_without_its_data_has_no_report_and_says_what_to_do(fitted, tmp_pa
 
 
 def test_the_way_out_that_is_named_works(fitted, tmp_path):
+    fitted.save(tmp_path / "run")
     facts, arrays = to_archive(ROLES)
-    fitted.save(tmp_path / "run", card={"data": facts, **assess(fitted, ROLES)}, evaluation=arrays)
+    card = {"data": facts, **assess(fitted, ROLES)}
+    fitted.save(tmp_path / "run", card=card, evaluation=arrays, overwrite=True)
     assert write_run_report(tmp_path / "run").exists()

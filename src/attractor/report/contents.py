@@ -146,7 +146,6 @@ class SteadyStatePage:
         equilibria: outputs of the model at rest; NaN where it does not come to rest.
         cloud_inputs: training data, the input's column, (samples,).
         cloud_outputs: training data, the outputs of the same rows.
-        plant: equilibria of the true plant, where it is known.
     """
 
     input: Signal
@@ -155,7 +154,6 @@ class SteadyStatePage:
     equilibria: Float[np.ndarray, "levels outputs"]
     cloud_inputs: Float[np.ndarray, " samples"]
     cloud_outputs: Float[np.ndarray, "samples outputs"]
-    plant: Float[np.ndarray, "levels outputs"] | None = None
 
 
 @dataclass(frozen=True)

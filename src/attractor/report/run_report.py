@@ -59,7 +59,7 @@ def _no_data(folder: Path) -> str:
         f"{folder} holds a model that was saved without its data, so there is nothing to report on. "
         "`attractor identify` saves both; from Python, with Roles of your records: facts, arrays = "
         "attractor.data.to_archive(roles); model.save(folder, card={'data': facts, **assess(model, roles)}, "
-        "evaluation=arrays), with assess of attractor.control.identification.assessment"
+        "evaluation=arrays, overwrite=True), with assess of attractor.control.identification.assessment"
     )
 
 

@@ -2,7 +2,7 @@
 
 from .refinement import refine
 from .settings import TrainingSettings
-from .task import Task, score_of
+from .task import Task, score_of, select_member
 from .trainer import Diary, Trained, train
 from .windows import Batch, Windows
 
@@ -15,5 +15,6 @@ __all__ = [
     "Windows",
     "refine",
     "score_of",
+    "select_member",
     "train",
 ]

@@ -20,7 +20,7 @@ from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
-from .task import Model, Task, score_of
+from .task import Model, Task, score_of, select_member
 
 NEVER = -1
 
@@ -68,8 +68,7 @@ class Trained:
 
     def model(self, member: int | None = None) -> Model:
         """The weights of one member, the chosen one by default."""
-        index = self.chosen if member is None else member
-        return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, self.models)
+        return select_member(self.models, self.chosen if member is None else member)
 
 
 @dataclass(frozen=True)
@@ -305,7 +304,7 @@ def _result(task: Task, members: Member, history: list[dict[str, Any]], seconds:
 
 
 def _failure(task: Task, members: Member, index: int) -> DivergedError:
-    member = jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
+    member = select_member(members, index)
     step = int(member.failed)
     return diagnose(task, member.model, jax.random.fold_in(member.key, step), step)
 
