@@ -45,7 +45,7 @@ def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test")
 
     values = of(figure)
     counted = ~np.isnan(values) | ~np.isfinite(of("rmse"))
-    return _mean(_mean(values, counted, 2), counted.any(axis=2), 0)
+    return _mean(_mean(values, counted, 2), np.any(counted, axis=2), 0)
 
 
 def _mean(values: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
