@@ -52,6 +52,23 @@ def test_rate_and_time_left_do_not_count_what_a_resumed_run_had_done(clock):
     assert stream.getvalue() == "training: 950/1000, 5/s, 10 s left loss 1\n"
 
 
+def test_a_second_stretch_of_work_is_counted_afresh(clock):
+    """As a refinement after a training: its few rounds are not a retreat from thousands of steps."""
+    stream = io.StringIO()
+    reporter = LineReporter("training", stream, every=5.0)
+    reporter.update(200, 4000)
+    clock.now = 10.0
+    reporter.update(4000, 4000, "loss 1")
+    reporter.close()
+    for done in range(1, 21):
+        clock.now += 0.25
+        reporter.update(done, 20, "refining")
+    assert stream.getvalue().splitlines() == [
+        "training: 4000/4000, 380/s loss 1",
+        "training: 20/20, 4/s refining",
+    ]
+
+
 def test_where_nobody_looks_there_are_lines_and_in_a_terminal_a_bar():
     class Terminal(io.StringIO):
         def isatty(self):
@@ -70,6 +87,19 @@ def test_the_bar_shows_count_and_message():
     bar.close()
     assert "3/10" in stream.getvalue()
     assert "loss 0.5" in stream.getvalue()
+
+
+def test_the_bar_comes_again_for_a_second_stretch_of_work():
+    stream = io.StringIO()
+    bar = BarReporter("training", Console(file=stream, force_terminal=True, width=120))
+    bar.update(10, 10, "loss 0.5")
+    bar.close()
+    bar.close()
+    bar.update(3, 20, "refining")
+    bar.close()
+    assert "10/10" in stream.getvalue()
+    assert " 3/20" in stream.getvalue()
+    assert stream.getvalue().rindex("refining") > stream.getvalue().rindex("loss 0.5")
 
 
 def test_every_reporter_keeps_the_protocol():

@@ -46,9 +46,3 @@ class StorageError(AttractorError, OSError):
     """A file could not be written or is locked by another process."""
 
     exit_code = 4
-
-
-class SolverError(AttractorError, RuntimeError):
-    """A numerical solver failed."""
-
-    exit_code = 5

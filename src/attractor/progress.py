@@ -1,4 +1,8 @@
-"""One way to report progress: a task takes a `Reporter` and never prints by itself."""
+"""One way to report progress: a task takes a `Reporter` and never prints by itself.
+
+Work may have several stretches, as a training and its refinement: each counts from its own start to its own
+total and ends with `close`. Whoever makes a stretch closes it, also when it fails.
+"""
 
 import sys
 import time
@@ -15,7 +19,6 @@ from rich.progress import (
 )
 
 
-@runtime_checkable
 @runtime_checkable
 class Stream(Protocol):
     """Where lines go: a file, a terminal, a buffer."""
@@ -42,7 +45,7 @@ class Reporter(Protocol):
         ...
 
     def close(self) -> None:
-        """Say that no further update will come."""
+        """Say that this stretch of work is over; an update after it begins the next one."""
         ...
 
 
@@ -57,10 +60,27 @@ class SilentReporter:
 
 
 class BarReporter:
-    """A progress bar with rate and time left, for a terminal."""
+    """A progress bar with rate and time left, for a terminal; every stretch of work has a bar of its own."""
 
     def __init__(self, title: str, console: Console | None = None) -> None:
-        self._bar = Progress(
+        self._title, self._console = title, console
+        self._bar: Progress | None = self._begin()
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Move the bar."""
+        self._bar = self._bar or self._begin()
+        task = self._bar.tasks[0]
+        rate = f"{task.speed:.0f}/s" if task.speed else ""
+        self._bar.update(task.id, completed=done, total=total, message=message, rate=rate)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None
+
+    def _begin(self) -> Progress:
+        bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -68,24 +88,15 @@ class BarReporter:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[message]}"),
-            console=console,
+            console=self._console,
         )
-        self._task = self._bar.add_task(title, total=None, message="", rate="")
-        self._bar.start()
-
-    def update(self, done: int, total: int, message: str = "") -> None:
-        """Move the bar."""
-        speed = self._bar.tasks[self._task].speed
-        rate = f"{speed:.0f}/s" if speed else ""
-        self._bar.update(self._task, completed=done, total=total, message=message, rate=rate)
-
-    def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
-        self._bar.stop()
+        bar.add_task(self._title, total=None, message="", rate="")
+        bar.start()
+        return bar
 
 
 class LineReporter:
-    """A line every few seconds, for logs and pipes."""
+    """A line every few seconds, for logs and pipes; rates are those of the present stretch of work."""
 
     def __init__(self, title: str, stream: Stream | None = None, every: float = 5.0) -> None:
         self._title, self._stream, self._every = title, stream or sys.stderr, every
@@ -108,7 +119,8 @@ class LineReporter:
         self._stream.flush()
 
     def close(self) -> None:
-        """Do nothing: every line is already written."""
+        """Count the next stretch of work afresh; every line of this one is already written."""
+        self._first, self._start = None, time.monotonic()
 
 
 def reporter_for(title: str, stream: Stream | None = None) -> Reporter:

@@ -4,7 +4,7 @@
     evaluation.safetensors  the data and the predictions the report shows
     card.json               format, model and its options, signals, scaling, metrics, versions
     SHA256SUMS              digests of the three files above (`sha256sum -c SHA256SUMS`)
-    log.jsonl               one line a validation
+    log.jsonl               one line a validation, for people to follow; nothing reads it back
     checkpoint.safetensors  only while training is unfinished
     report.html             the report
 
@@ -17,7 +17,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from attractor.errors import RunFolderError, StorageError
-from attractor.files import make_folder, remove_strays, storage_error, write_together
+from attractor.files import make_folder, remove_strays, storage_error, write_atomically, write_together
 
 FORMAT = 1
 SEAL = "SHA256SUMS"
@@ -55,6 +55,8 @@ class Run:
 def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     """Write a finished run; the digests come last and make it valid.
 
+    Format, digest of the weights and versions are computed here, whatever the card says of them.
+
     Raises:
         RunFolderError: the folder already holds a finished run and `overwrite` is off.
         StorageError: a file cannot be written.
@@ -63,7 +65,8 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     make_folder(folder)
     weights = safetensors.numpy.save(run.weights)
     evaluation = safetensors.numpy.save(run.evaluation)
-    card = {"format": FORMAT, "weights_sha256": _digest(weights), **run.card, "made_with": environment()}
+    computed = {"format": FORMAT, "weights_sha256": _digest(weights), "made_with": environment()}
+    card = {"format": FORMAT, **run.card, **computed}  # a card read back holds those of its old weights
     content: dict[str, bytes] = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
     write_together(folder, {**content, SEAL: _sums(content)}, SEAL)
 
@@ -128,6 +131,8 @@ def locked(folder: Path) -> Iterator[None]:
 def append_log(path: Path, entry: Mapping[str, Any]) -> None:
     """Add one line of JSON to a log.
 
+    The line is not forced onto the disk: a power cut may lose it. What must not be lost is in a checkpoint.
+
     Raises:
         StorageError: the disk is full or the file cannot be written.
     """
@@ -138,17 +143,13 @@ def append_log(path: Path, entry: Mapping[str, Any]) -> None:
         raise storage_error(path, problem) from problem
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a torn last line is left out."""
-    if not path.exists():
-        return []
-    entries = []
-    for line in path.read_text(errors="replace").splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            entry = json.loads(line)
-            if isinstance(entry, dict):
-                entries.append(entry)
-    return entries
+def write_log(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write a whole log anew: what was there, torn lines and lost ones included, is replaced.
+
+    Raises:
+        StorageError: the disk is full or the file cannot be written.
+    """
+    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
 
 
 def environment() -> dict[str, Any]:

@@ -41,30 +41,27 @@ def test_known_errors():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
-def test_a_constant_measurement_gives_nan_and_says_why(value):
+def test_a_constant_measurement_gives_nan(value):
     constant = np.full((30, 1), value)
-    metrics = evaluate(constant, constant + 0.5, names=["level"])
+    metrics = evaluate(constant, constant + 0.5)
     assert np.isnan(metrics.fit).all()
     assert np.isnan(metrics.nrmse).all()
     assert np.isnan(metrics.mean_fit)
     assert metrics.rmse == pytest.approx([0.5])
-    assert "level: the measurement is constant" in metrics.messages[0]
 
 
 def test_the_mean_fit_skips_outputs_without_one():
     measured = np.column_stack([Y[:, 0], np.ones(200)])
     metrics = evaluate(measured, measured)
     assert metrics.mean_fit == 100.0
-    assert metrics.messages[0].startswith("output 2")
 
 
-def test_values_that_are_not_finite_are_reported():
+def test_values_that_are_not_finite_give_nan():
     guess, truth = GUESS.copy(), Y.copy()
     guess[7, 0] = np.nan
     truth[9, 1] = np.nan
     metrics = evaluate(truth, guess)
     assert np.isnan(metrics.fit).all()
-    assert [message.split(":")[0] for message in metrics.messages] == ["output 1", "output 2"]
 
 
 def test_the_washout_does_not_count():

@@ -61,6 +61,7 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
         summary=Summary(
             metrics.mean_fit, float(metrics.rmse[0]), record.outputs[0], record.samples, 281, 94.0
         ),
+        start_rows=0,
         predictions=tuple(
             PredictionPage(
                 "test",
@@ -132,7 +133,6 @@ def steady_page(plant: Plant, training: Record, column: int) -> SteadyStatePage:
         bent,
         experiment.inputs[:, column],
         experiment.outputs,
-        truth,
     )
 
 

@@ -238,6 +238,30 @@ def test_sections_without_contents_are_left_out(contents):
     assert 'id="steady-state"' not in html
 
 
+NEVER = "It never sees a measured output of a test experiment"
+FIRST = "the measured outputs of its first 5 samples"
+
+
+@pytest.mark.parametrize(
+    ("start_rows", "washout", "said", "unsaid"),
+    [
+        (5, 5, [FIRST, "first 5 samples are washout: they set the initial state"], [NEVER, "forgets"]),
+        (0, 5, [NEVER, "first 5 samples are washout: there the model still forgets"], [FIRST]),
+        (0, 0, [NEVER], [FIRST, "are washout"]),
+    ],
+    ids=["read from measured outputs", "forgotten", "at rest"],
+)
+def test_the_page_says_what_the_model_sees_of_a_test_experiment(contents, start_rows, washout, said, unsaid):
+    page = replace(
+        with_little(contents),
+        start_rows=start_rows,
+        predictions=tuple(replace(p, washout=washout) for p in contents.predictions),
+    )
+    html = render_identification_report(page)
+    assert [words in html for words in said] == [True] * len(said)
+    assert [words in html for words in unsaid] == [False] * len(unsaid)
+
+
 def test_the_report_is_written_whole(contents, tmp_path):
     path = write_report(contents, tmp_path / "runs" / "report.html")
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")

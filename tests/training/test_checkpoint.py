@@ -16,7 +16,6 @@ from linear_task import linear_task
 from attractor import files
 from attractor.errors import RunFolderError, StorageError
 from attractor.progress import SilentReporter
-from attractor.runs import read_log
 from attractor.training import Diary, TrainingSettings, train
 from attractor.training.checkpoint import from_arrays, load_checkpoint, save_checkpoint, to_arrays
 
@@ -59,6 +58,10 @@ def copy(source, target):
         (target / path.name).write_bytes(path.read_bytes())
 
 
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
 def without_seconds(entries):
     return [{key: value for key, value in entry.items() if key != "seconds"} for entry in entries]
 
@@ -77,14 +80,12 @@ def test_an_interrupted_training_ends_in_the_same_bits(whole, tmp_path, stops):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, StopAfter(validations))
     same(run(tmp_path), whole[0])
-    assert without_seconds(read_log(tmp_path / "log.jsonl")) == without_seconds(
-        read_log(whole[1] / "log.jsonl")
-    )
+    assert without_seconds(logged(tmp_path)) == without_seconds(logged(whole[1]))
 
 
 def test_seconds_of_both_parts_add_up(interrupted, tmp_path):
     copy(interrupted, tmp_path)
-    before = read_log(tmp_path / "log.jsonl")[-1]["seconds"]
+    before = logged(tmp_path)[-1]["seconds"]
     seconds = [entry["seconds"] for entry in run(tmp_path).history]
     assert seconds == sorted(seconds)
     assert seconds[-1] >= before
@@ -96,7 +97,31 @@ def test_a_line_logged_after_the_last_checkpoint_does_not_come_twice(whole, inte
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write(json.dumps({"step": 80, "seconds": 1.0}) + '\n{"step": 1')
     same(run(tmp_path), whole[0])
-    assert [entry["step"] for entry in read_log(tmp_path / "log.jsonl")] == list(range(20, 201, 20))
+    assert [entry["step"] for entry in logged(tmp_path)] == list(range(20, 201, 20))
+
+
+@pytest.mark.parametrize("kept", [None, 0, 1], ids=["no log", "no lines", "one line"])
+@pytest.mark.parametrize("stage", ["whole", "interrupted"])
+def test_a_log_that_a_power_cut_took_is_written_again_from_the_checkpoint(request, tmp_path, stage, kept):
+    """The checkpoint is forced onto the disk, the log is not."""
+    folder = request.getfixturevalue(stage)
+    copy(folder[1] if stage == "whole" else folder, tmp_path)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "log.jsonl").unlink()
+    if kept is not None:
+        (tmp_path / "log.jsonl").write_text("".join(lines[:kept]))
+    trained = run(tmp_path)
+    same(trained, request.getfixturevalue("whole")[0])
+    assert logged(tmp_path) == trained.history
+
+
+def test_a_checkpoint_of_a_version_that_kept_no_history_is_refused_with_a_remedy(interrupted, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    arrays, facts = load_checkpoint(interrupted / path.name)
+    old = {"fingerprint": facts["fingerprint"], "entries": 3}
+    save_checkpoint(path, jax.tree.map(jnp.asarray, arrays), old)
+    with pytest.raises(RunFolderError, match=r"another version of Attractor.*delete the file"):
+        run(tmp_path)
 
 
 def test_a_finished_training_is_not_done_again(whole, tmp_path):
@@ -112,7 +137,7 @@ def test_a_finished_training_is_not_done_again(whole, tmp_path):
 def test_a_log_without_a_checkpoint_starts_afresh(whole, tmp_path):
     (tmp_path / "log.jsonl").write_text('{"step": 999}\n')
     same(run(tmp_path), whole[0])
-    assert read_log(tmp_path / "log.jsonl")[0]["step"] == 20
+    assert logged(tmp_path)[0]["step"] == 20
 
 
 def test_a_checkpoint_of_other_data_or_settings_is_refused_with_a_remedy(interrupted, tmp_path):
@@ -174,7 +199,7 @@ def test_a_full_disk_keeps_the_checkpoint_and_the_training_goes_on_later(
         run(tmp_path, FillDisk())
     assert caught.value.exit_code == 4
     monkeypatch.undo()
-    assert load_checkpoint(tmp_path / "checkpoint.safetensors")[1]["entries"] == 3
+    assert len(load_checkpoint(tmp_path / "checkpoint.safetensors")[1]["history"]) == 3
     assert not list(tmp_path.glob(".*.tmp"))
     same(run(tmp_path), whole[0])
 

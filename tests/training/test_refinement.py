@@ -1,5 +1,6 @@
 """Gauss-Newton refinement against the closed form of linear least squares."""
 
+import json
 from dataclasses import replace
 
 import equinox as eqx
@@ -44,6 +45,9 @@ class LeastSquaresTask(eqx.Module):
         features, targets = group
         return features @ model.weight - targets
 
+    def residual_count(self, groups):
+        return jnp.array(groups[1].size)
+
     def refinable(self, model):
         return Line(True, False)
 
@@ -84,6 +88,46 @@ def test_a_network_that_is_too_large_is_left_alone_and_says_so():
     np.testing.assert_array_equal(result.model(0).weight, trained.model(0).weight)
 
 
+class HalfBlind(LeastSquaresTask):
+    """Validation and residuals say nothing about models whose first weight is negative."""
+
+    def validation(self, model):
+        return jnp.where(model.weight[0] < 0, jnp.nan, super().validation(model))
+
+    def residuals(self, model, group):
+        return jnp.where(model.weight[0] < 0, jnp.nan, super().residuals(model, group))
+
+
+@pytest.mark.parametrize("sick", [0, 1])
+def test_a_member_whose_validation_is_not_finite_is_never_chosen(sick):
+    task, trained = problem()
+    weight = jnp.ones((2, 3)).at[sick, 0].set(-1.0)
+    trained = replace(trained, models=eqx.tree_at(lambda m: m.weight, trained.models, weight))
+    heard = Heard()
+    refined = refine(HalfBlind(task.features, task.targets), trained, 3, Diary(reporter=heard))
+    assert refined.chosen == 1 - sick
+    assert refined.scores[sick] == np.inf
+    assert "nan" not in heard.messages[-1]
+
+
+class Heard:
+    def __init__(self):
+        self.messages, self.calls = [], []
+
+    def update(self, done, total, message=""):
+        self.messages.append(message)
+        self.calls.append((done, total))
+
+    def close(self):
+        self.calls.append("closed")
+
+
+def test_the_reporter_hears_every_round_and_the_end():
+    heard = Heard()
+    refine(*problem(), 2, Diary(reporter=heard))
+    assert heard.calls == [(1, 2), (2, 2), "closed"]
+
+
 class Stop:
     """A reporter that interrupts after some rounds."""
 
@@ -110,3 +154,20 @@ def test_an_interrupted_refinement_ends_in_the_same_bits(tmp_path):
     assert [entry["validation"] for entry in whole.history] == [
         entry["validation"] for entry in resumed.history
     ]
+
+
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["log kept", "log lost"])
+def test_every_round_is_logged_when_it_is_made_and_a_lost_log_is_written_again(tmp_path, lost):
+    task, trained = problem()
+    diary = Diary(tmp_path, "mark", Stop(2))
+    with pytest.raises(KeyboardInterrupt):
+        refine(task, trained, 4, diary)
+    assert [entry["step"] for entry in logged(tmp_path)] == [5, 6, 7]
+    if lost:
+        (tmp_path / "log.jsonl").unlink()
+    resumed = refine(task, trained, 4, replace(diary, reporter=Diary().reporter))
+    assert logged(tmp_path) == resumed.history

@@ -21,7 +21,6 @@ class Metrics:
         nrmse: `rmse` divided by the standard deviation of the measurement; `fit = 100 (1 - nrmse)`.
         max_error: largest absolute error, engineering units.
         samples: how many rows were compared.
-        messages: why a figure is NaN.
     """
 
     fit: PerOutput
@@ -29,7 +28,6 @@ class Metrics:
     nrmse: PerOutput
     max_error: PerOutput
     samples: int
-    messages: tuple[str, ...] = ()
 
     @property
     def mean_fit(self) -> float:
@@ -84,7 +82,7 @@ def evaluate(
         measured: what the sensors showed, engineering units.
         simulated: what the model says, same shape.
         washout: rows at the beginning that do not count.
-        names: of the outputs, for the messages.
+        names: accepted and not looked at.
 
     Returns:
         The figures.
@@ -98,7 +96,6 @@ def evaluate(
     if not 0 <= washout < len(measured):
         message = f"A washout of {washout} rows leaves nothing of an experiment of {len(measured)}."
         raise ShapeError(message)
-    names = names or [f"output {column + 1}" for column in range(measured.shape[1])]
     truth, guess = measured[washout:], simulated[washout:]
     return Metrics(
         fit=fit_percent(truth, guess),
@@ -106,21 +103,7 @@ def evaluate(
         nrmse=nrmse(truth, guess),
         max_error=max_abs_error(truth, guess),
         samples=len(truth),
-        messages=_messages(truth, guess, names),
     )
-
-
-def _messages(measured: np.ndarray, simulated: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """Why a figure cannot be given, output by output."""
-    found = []
-    for name, truth, guess in zip(names, measured.T, simulated.T, strict=True):
-        if not np.isfinite(truth).all():
-            found.append(f"{name}: the measurement has values that are not finite.")
-        elif np.ptp(truth) == 0:
-            found.append(f"{name}: the measurement is constant, so FIT and NRMSE are undefined.")
-        if not np.isfinite(guess).all():
-            found.append(f"{name}: the simulation has values that are not finite.")
-    return tuple(found)
 
 
 def _spread(measured: np.ndarray) -> np.ndarray:

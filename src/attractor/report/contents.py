@@ -109,7 +109,7 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class TrainingPage:
-    """The training of all seeds, and the checkpoint that was kept."""
+    """The training of all seeds (none if no history was kept), and the checkpoint that was kept."""
 
     runs: tuple[TrainingRun, ...]
     chosen_seed: int
@@ -146,7 +146,6 @@ class SteadyStatePage:
         equilibria: outputs of the model at rest; NaN where it does not come to rest.
         cloud_inputs: training data, the input's column, (samples,).
         cloud_outputs: training data, the outputs of the same rows.
-        plant: equilibria of the true plant, where it is known.
     """
 
     input: Signal
@@ -155,7 +154,6 @@ class SteadyStatePage:
     equilibria: Float[np.ndarray, "levels outputs"]
     cloud_inputs: Float[np.ndarray, " samples"]
     cloud_outputs: Float[np.ndarray, "samples outputs"]
-    plant: Float[np.ndarray, "levels outputs"] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,10 +188,11 @@ class IdentificationContents:
         verdict: one sentence that says how good the model is.
         tone: colour of the verdict.
         summary: the tiles.
+        start_rows: first samples of a test experiment whose measured outputs set the initial state.
         predictions: one per test experiment and output.
         data: the data set.
         training: the training of all seeds.
-        residuals: one per test experiment.
+        residuals: one per test experiment that is long enough.
         steady_states: one per input.
         metrics: the rows of the metrics table.
         model_card: section to label to text.
@@ -204,6 +203,7 @@ class IdentificationContents:
     verdict: str
     tone: Literal["good", "fair", "poor"]
     summary: Summary
+    start_rows: int
     predictions: tuple[PredictionPage, ...]
     data: DataPage
     training: TrainingPage

@@ -12,6 +12,7 @@ from attractor.control import PlantModel, analyse_residuals
 from attractor.control.identification.assessment import mean_figures
 from attractor.control.identification.steady_map import steady_maps
 from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
+from attractor.errors import RunFolderError
 from attractor.runs import load_run
 
 from .contents import (
@@ -43,28 +44,40 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
         cell: the class of a cell of the user's own.
 
     Raises:
-        RunFolderError: the folder is missing, damaged or foreign.
+        RunFolderError: the folder is missing, damaged or foreign, or was saved without its data.
     """
     run = load_run(folder)
     model = PlantModel.load(folder, cell=cell)
+    if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
+        raise RunFolderError(_no_data(folder))
     roles = from_archive(run.card["data"], run.evaluation)
     return write_report(collect(folder.name, model, roles, run.card), folder / "report.html")
+
+
+def _no_data(folder: Path) -> str:
+    return (
+        f"{folder} holds a model that was saved without its data, so there is nothing to report on. "
+        "`attractor identify` saves both; from Python, with Roles of your records: facts, arrays = "
+        "attractor.data.to_archive(roles); model.save(folder, card={'data': facts, **assess(model, roles)}, "
+        "evaluation=arrays, overwrite=True), with assess of attractor.control.identification.assessment"
+    )
 
 
 def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
     """Everything the page shows, from a model, its data and its card."""
     shown = roles.test.experiments[:MOST_EXPERIMENTS]
     fit = float(mean_figures(card, "fit")[model.member_])
-    verdict, tone = _verdict(fit, roles)
+    verdict, tone = _verdict(model, roles, card, fit)
     return IdentificationContents(
         title=title,
         verdict=verdict,
         tone=tone,
         summary=_summary(model, roles, card, fit),
+        start_rows=_start_rows(model),
         predictions=tuple(page for one in shown for page in _predictions(model, roles.test, one, card)),
         data=DataPage(roles.training, roles.validation, roles.test, _findings(roles.training)),
         training=_training(model, roles, card),
-        residuals=tuple(_residuals(model, roles.test, one) for one in shown),
+        residuals=tuple(page for one in shown for page in _residuals(model, roles.test, one)),
         steady_states=_steady_states(model, roles.training),
         metrics=_metrics(model, roles.test, card),
         model_card=_model_card(model, card),
@@ -73,13 +86,33 @@ def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]
 
 
 def parameter_count(model: PlantModel) -> int:
-    """Numbers in the weights of one member."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model.network(), eqx.is_inexact_array)))
+    """Trained numbers of one member: those of a fixed cell, such as a reservoir, are drawn and stay."""
+    numbers = eqx.filter(model.network(), eqx.is_inexact_array)
+    return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
 
 
-def _verdict(fit: float, roles: Roles) -> tuple[str, Literal["good", "fair", "poor"]]:
-    tested = _recordings(len(roles.test.experiments))
-    seen = f"On {tested} it has never seen, in free run from the inputs alone"
+def _is_fixed(part: Any) -> bool:
+    return getattr(type(part), "fixed", False) is True
+
+
+def _start_rows(model: PlantModel) -> int:
+    """Rows of a recording whose measured outputs set the initial state."""
+    return model.settled if model.network().reads_state else 0
+
+
+def _verdict(
+    model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float
+) -> tuple[str, Literal["good", "fair", "poor"]]:
+    unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
+    if not np.isfinite(mean_figures(card, "rmse")[model.member_]):
+        return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
+    if np.isnan(fit):
+        advice = "Look at the errors below, and test it where the plant moves."
+        return f"{unseen}, FIT is undefined: no measured output moves there. {advice}", "fair"
+    start = _start_rows(model)
+    seen = f"{unseen}, in free run from the inputs alone" + (
+        f" after its first {start} samples" if start else ""
+    )
     if fit >= _GOOD:
         return f"{seen}, the model follows the plant: FIT {fit:.1f} %.", "good"
     if fit >= _FAIR:
@@ -133,6 +166,8 @@ def _findings(record: Record) -> tuple[Finding, ...]:
 
 def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> TrainingPage:
     history = card["training"]["history"]
+    if not history:
+        return TrainingPage((), model.member_, card["training"]["best_steps"][model.member_])
     spread = _scaled_spread(model, roles)
     steps = np.array([entry["step"] for entry in history], float)
     runs = []
@@ -152,18 +187,21 @@ def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> Train
 
 
 def _scaled_spread(model: PlantModel, roles: Roles) -> float:
-    """Standard deviation of the scaled outputs that the validation figure was taken from."""
+    """Standard deviation of the scaled outputs that the validation figure was taken from; NaN for none."""
     record = roles.validation if roles.validation.experiments else roles.training
     outputs = np.concatenate([one.outputs[model.settled :] for one in record.experiments])
-    return float(np.sqrt(np.mean(model.output_scaling_.to_unit(outputs).var(axis=0))))
+    return float(np.sqrt(np.mean(model.output_scaling_.to_unit(outputs).var(axis=0)))) or float("nan")
 
 
-def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> ResidualPage:
+def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> list[ResidualPage]:
+    """No page where the rows are too few for one lag, or the model runs away."""
     rows = slice(model.settled, None)
     residuals = (experiment.outputs - model.simulate(experiment))[rows]
     lags = min(25, len(residuals) // 4)
+    if lags < 1 or not np.isfinite(residuals).all():
+        return []
     analysis = analyse_residuals(residuals, experiment.inputs[rows], lags=lags)
-    return ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)
+    return [ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)]
 
 
 def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage, ...]:

@@ -2,8 +2,19 @@
 
 from .refinement import refine
 from .settings import TrainingSettings
-from .task import Task
+from .task import Task, score_of, select_member
 from .trainer import Diary, Trained, train
 from .windows import Batch, Windows
 
-__all__ = ["Batch", "Diary", "Task", "Trained", "TrainingSettings", "Windows", "refine", "train"]
+__all__ = [
+    "Batch",
+    "Diary",
+    "Task",
+    "Trained",
+    "TrainingSettings",
+    "Windows",
+    "refine",
+    "score_of",
+    "select_member",
+    "train",
+]

@@ -17,10 +17,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from attractor.runs import append_log
-
 from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
-from .task import Model, Task
+from .task import Model, Task, score_of
 from .trainer import Diary, Trained
 
 MOST_PARAMETERS = 2000
@@ -40,7 +38,11 @@ class LeastSquares(Task, Protocol):
         ...
 
     def residuals(self, model: Model, group: Any) -> Float[Array, " residuals"]:
-        """Residuals of one group of training data."""
+        """Residuals of one group of training data; padding gives residuals of exactly 0."""
+        ...
+
+    def residual_count(self, groups: Any) -> Int[Array, ""]:
+        """How many residuals of all groups are data and not padding."""
         ...
 
     def refinable(self, model: Model) -> Any:
@@ -53,7 +55,7 @@ class Refinement(eqx.Module):
 
     Args:
         model: the weights.
-        loss: mean squared residual.
+        loss: mean squared residual, padding not counted.
         damping: mu.
         score: the validation figure of `model`.
         best: the weights of the lowest validation figure so far.
@@ -91,7 +93,7 @@ def parameter_count(task: LeastSquares, model: Model) -> int:
 def start(task: LeastSquares, model: Model) -> Refinement:
     """A refinement at its first step; call inside `jax.enable_x64(True)`."""
     exact = to_double(model)
-    score = task.validation(exact).astype(float)
+    score = score_of(task, exact).astype(float)
     return Refinement(
         model=exact,
         loss=jnp.array(jnp.inf, float),
@@ -130,12 +132,12 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
     damping, new, squares = jax.lax.while_loop(worse, attempt, (low, flat, jnp.array(jnp.inf, float)))
     success = squares < system.squares
     model = _with(state.model, restore(jnp.where(success, new, flat)))
-    score = jnp.where(success, task.validation(model).astype(float), state.score)
+    score = jnp.where(success, score_of(task, model).astype(float), state.score)
     better = score < state.best_score
     gain = 1 - squares / system.squares
     return Refinement(
         model=model,
-        loss=jnp.minimum(squares, system.squares) / _count(task, groups, model),
+        loss=jnp.minimum(squares, system.squares) / task.residual_count(groups),
         damping=damping,
         score=score,
         best=jax.tree.map(lambda a, b: jnp.where(better, a, b) if eqx.is_array(a) else a, model, state.best),
@@ -149,8 +151,9 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
 def refine(task: LeastSquares, trained: Trained, steps: int, diary: Diary) -> Trained:
     """Refine every member of a finished training for up to `steps` steps, in float64.
 
-    Members advance side by side and stop one by one. With a folder in the diary, every round is logged and
-    checkpointed; a killed refinement that is called again ends in the same bits.
+    Members advance side by side and stop one by one. For the reporter this is a stretch of work of its own,
+    closed at its end, also when it is interrupted. With a folder in the diary, every round is logged and
+    checkpointed as it is made; a killed refinement that is called again ends in the same bits.
 
     Args:
         task: what was learned.
@@ -181,6 +184,7 @@ def _rounds(
         arrays, facts = load_checkpoint(path)
         if facts["fingerprint"] == diary.fingerprint:
             members, history = from_arrays(members, arrays, str(path)), facts["history"]
+    diary.restart_log([*trained.history, *history])
     begin = time.monotonic() - (history[-1]["seconds"] - trained.seconds if history else 0.0)
     first = trained.history[-1]["step"] if trained.history else 0
     try:
@@ -189,14 +193,12 @@ def _rounds(
                 member if bool(member.stopped) else advance(task, groups, member) for member in members
             ]
             history.append(_entry(members, first, trained.seconds + time.monotonic() - begin))
+            diary.note(history[-1])
             if path is not None:
                 save_checkpoint(path, members, {"fingerprint": diary.fingerprint, "history": history})
             diary.reporter.update(len(history), steps, _message(members))
     finally:
         diary.reporter.close()
-    if diary.log is not None:
-        for entry in history:
-            append_log(diary.log, entry)
     return members, history
 
 
@@ -227,7 +229,8 @@ def _entry(members: list[Refinement], first: int, seconds: float) -> dict[str, A
 
 def _message(members: list[Refinement]) -> str:
     best = min(float(member.best_score) for member in members)
-    return f"refining, loss {min(float(member.loss) for member in members):.2e}, validation {best:.4f}"
+    loss = np.fmin.reduce([float(member.loss) for member in members])  # fmin leaves NaN out
+    return f"refining, loss {loss:.2e}, validation {best:.4f}"
 
 
 def to_double(model: Model) -> Model:
@@ -272,12 +275,6 @@ def _squares(task: LeastSquares, groups: Any, model: Model) -> Float[Array, ""]:
         return jnp.sum(task.residuals(model, group) ** 2)
 
     return jnp.sum(jax.lax.map(one, groups))
-
-
-def _count(task: LeastSquares, groups: Any, model: Model) -> Float[Array, ""]:
-    """Number of residuals."""
-    shape = jax.eval_shape(jax.vmap(lambda group: task.residuals(model, group)), groups)
-    return jnp.array(shape.size, float)
 
 
 def _step(system: NormalEquations, damping: Float[Array, ""]) -> Float[Array, " parameters"]:

@@ -2,6 +2,9 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Model = Any
@@ -27,3 +30,14 @@ class Task(Protocol):
     def describe(self, key: PRNGKeyArray, example: int) -> str:
         """Where an example of the batch of `key` comes from, in the user's terms."""
         ...
+
+
+def select_member(members: Any, index: int) -> Any:
+    """One out of a stack of models, or of anything else whose arrays have the members on their first axis."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
+
+
+def score_of(task: Task, model: Model) -> Float[Array, ""]:
+    """The validation figure, infinite where it is not finite, so that a comparison never prefers a NaN."""
+    score = task.validation(model)
+    return jnp.where(jnp.isfinite(score), score, jnp.inf)

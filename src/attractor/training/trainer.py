@@ -1,6 +1,5 @@
 """The trainer: one loop for every task, with members side by side and checkpoints that resume bit for bit."""
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,14 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.errors import DivergedError, RunFolderError
-from attractor.files import write_atomically
 from attractor.progress import Reporter, SilentReporter
-from attractor.runs import append_log, read_log
+from attractor.runs import append_log, write_log
 
 from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
-from .task import Model, Task
+from .task import Model, Task, score_of, select_member
 
 NEVER = -1
 
@@ -70,13 +68,15 @@ class Trained:
 
     def model(self, member: int | None = None) -> Model:
         """The weights of one member, the chosen one by default."""
-        index = self.chosen if member is None else member
-        return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, self.models)
+        return select_member(self.models, self.chosen if member is None else member)
 
 
 @dataclass(frozen=True)
 class Diary:
     """Where a training writes: a folder with a log and a checkpoint, or nowhere.
+
+    The checkpoint holds the history of the training; the log only shows it. A log that was lost, torn or
+    ran ahead of the checkpoint is written anew when the training goes on.
 
     Args:
         folder: the run folder; None keeps everything in memory.
@@ -97,6 +97,20 @@ class Diary:
     def log(self) -> Path | None:
         """The log file."""
         return self.folder / "log.jsonl" if self.folder else None
+
+    def restart_log(self, history: list[dict[str, Any]]) -> None:
+        """Make the log show this history and nothing else; no log where there is no history."""
+        if self.log is None:
+            return
+        if history:
+            write_log(self.log, history)
+        else:
+            self.log.unlink(missing_ok=True)
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Add an entry to the log."""
+        if self.log is not None:
+            append_log(self.log, entry)
 
 
 def train(task: Task, settings: TrainingSettings, seed: int = 0, diary: Diary | None = None) -> Trained:
@@ -125,7 +139,8 @@ def train(task: Task, settings: TrainingSettings, seed: int = 0, diary: Diary | 
             members = _advance(task, settings, members)
             entry = _entry(members, time.monotonic() - start)
             history.append(entry)
-            _write(diary, members, history, entry)
+            diary.note(entry)
+            _save(diary, members, history)
             diary.reporter.update(entry["step"], settings.steps, _message(members))
     finally:
         diary.reporter.close()
@@ -218,8 +233,7 @@ def _step(
 
 
 def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
-    score = jnp.where(member.stopped, jnp.inf, task.validation(member.model))
-    score = jnp.where(jnp.isfinite(score), score, jnp.inf)
+    score = jnp.where(member.stopped, jnp.inf, score_of(task, member.model))
     better = score < member.best_score
     best_step = jnp.where(better, member.step, member.best_step)
     stopped = member.stopped | (member.step >= settings.steps)
@@ -259,31 +273,24 @@ def _message(members: Member) -> str:
 
 
 def _resume(members: Member, diary: Diary) -> tuple[Member, list[dict[str, Any]], float]:
-    if diary.checkpoint is None or diary.log is None:
-        return members, [], 0.0
-    if not diary.checkpoint.exists():
-        diary.log.unlink(missing_ok=True)
+    if diary.checkpoint is None or not diary.checkpoint.exists():
+        diary.restart_log([])
         return members, [], 0.0
     arrays, facts = load_checkpoint(diary.checkpoint)
-    if facts["fingerprint"] != diary.fingerprint:
+    if facts["fingerprint"] != diary.fingerprint or "history" not in facts:
         message = (
-            f"{diary.checkpoint} belongs to a training with other data, model or settings; run that one "
-            "again, delete the file, or choose another folder"
+            f"{diary.checkpoint} belongs to a training with other data, model or settings, or to another "
+            "version of Attractor; run that one again, delete the file, or choose another folder"
         )
         raise RunFolderError(message)
-    members = from_arrays(members, arrays, str(diary.checkpoint))
-    history = read_log(diary.log)[: facts["entries"]]
-    lines = "".join(json.dumps(entry) + "\n" for entry in history)
-    write_atomically(diary.log, lines.encode())  # drops what was logged after the checkpoint
+    members, history = from_arrays(members, arrays, str(diary.checkpoint)), facts["history"]
+    diary.restart_log(history)
     return members, history, entry_seconds(history)
 
 
-def _write(diary: Diary, members: Member, history: list[dict[str, Any]], entry: dict[str, Any]) -> None:
-    if diary.checkpoint is None or diary.log is None:
-        return
-    append_log(diary.log, entry)
-    facts = {"fingerprint": diary.fingerprint, "entries": len(history)}
-    save_checkpoint(diary.checkpoint, members, facts)
+def _save(diary: Diary, members: Member, history: list[dict[str, Any]]) -> None:
+    if diary.checkpoint is not None:
+        save_checkpoint(diary.checkpoint, members, {"fingerprint": diary.fingerprint, "history": history})
 
 
 def _result(task: Task, members: Member, history: list[dict[str, Any]], seconds: float) -> Trained:
@@ -297,7 +304,7 @@ def _result(task: Task, members: Member, history: list[dict[str, Any]], seconds:
 
 
 def _failure(task: Task, members: Member, index: int) -> DivergedError:
-    member = jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
+    member = select_member(members, index)
     step = int(member.failed)
     return diagnose(task, member.model, jax.random.fold_in(member.key, step), step)
 

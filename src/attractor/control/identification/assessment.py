@@ -22,7 +22,6 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
     parts = {"validation": roles.validation, "test": roles.test}
     return {
         "metrics": {role: _by_experiment(model, record) for role, record in parts.items()},
-        "split": roles.explanation,
         "training": {
             "seconds": round(trained.seconds, 2),
             "history": trained.history,
@@ -34,11 +33,26 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
 
 
 def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test") -> np.ndarray:
-    """A figure averaged over experiments and outputs, one value a member, shape (members,)."""
-    values = [
-        [np.nanmean(member[figure]) for member in members] for members in assessment["metrics"][role].values()
-    ]
-    return np.mean(values, axis=0)
+    """A figure averaged over outputs, then over experiments; one value a member, shape (members,).
+
+    An output that never moves has no FIT and is left out; NaN if none is left. A simulation that is not
+    finite is never left out: the mean is not finite then, so that no good experiment hides a failure.
+    """
+    experiments = assessment["metrics"][role].values()
+
+    def of(name: str) -> np.ndarray:
+        return np.array([[member[name] for member in members] for members in experiments], float)
+
+    values = of(figure)
+    counted = ~np.isnan(values) | ~np.isfinite(of("rmse"))
+    return _mean(_mean(values, counted, 2), np.any(counted, axis=2), 0)
+
+
+def _mean(values: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what counts; NaN where nothing does."""
+    number = counted.sum(axis)
+    total = np.where(counted, values, 0.0).sum(axis)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _by_experiment(model: PlantModel, record: Record) -> dict[str, list[dict[str, Any]]]:

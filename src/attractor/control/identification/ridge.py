@@ -1,6 +1,7 @@
 """Fit a read-out by ridge regression: all the training that an echo state network needs."""
 
 import time
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.scan import unroll
-from attractor.training import Trained
+from attractor.training import Trained, score_of
 
 from .network import PlantNetwork
 from .task import IdentificationTask, Padded
@@ -31,13 +32,13 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
         seed: draws them.
     """
     start = time.monotonic()
-    validate = eqx.filter_jit(task.validation)
+    validate = eqx.filter_jit(partial(score_of, task))
     results = []
     for key in jax.random.split(jax.random.key(seed), seeds):
         network = task.initial(key)
         candidates = _path(network, *_regression(network, training, task.washout))
         scores = [float(validate(candidate)) for candidate in candidates]
-        best = int(np.argmin(np.nan_to_num(scores, nan=np.inf)))
+        best = int(np.argmin(scores))
         results.append((candidates[best], scores[best], PENALTIES[best]))
     models, scores, penalties = zip(*results, strict=True)
     stacked = jax.tree.map(

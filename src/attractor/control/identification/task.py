@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.training import Batch, Windows
 
@@ -111,6 +111,10 @@ class IdentificationTask(eqx.Module):
             return jnp.where(valid[self.washout :, None], errors, 0.0)
 
         return jax.vmap(one)(group.inputs, group.outputs, group.valid).ravel()
+
+    def residual_count(self, groups: Batch) -> Int[Array, ""]:
+        """Residuals of valid rows; `residuals` gives zeros for all others, which a mean must not count."""
+        return groups.valid[..., self.washout :].sum() * groups.outputs.shape[-1]
 
     def refinable(self, model: PlantNetwork) -> Any:
         """Everything but the encoder, whose work the refinement of the rest does not disturb much."""

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from attractor.report.contents import SteadyStatePage
 from attractor.report.layout import grid_of
-from attractor.report.style import MEASURED, MODEL, TEST, Size, legend_above
+from attractor.report.style import MEASURED, MODEL, Size, legend_above
 
 _MOST_POINTS = 1500
 _COLUMNS = 2
@@ -20,8 +20,6 @@ def steady_state_figure(page: SteadyStatePage, size: Size) -> Figure:
         axes.plot(
             *_dots(x, y), color=MEASURED, linewidth=3.4, solid_capstyle="round", alpha=0.7, label="data"
         )
-        if page.plant is not None:
-            axes.plot(page.levels, page.plant[:, number], color=TEST, linewidth=4, alpha=0.55, label="plant")
         axes.plot(page.levels, page.equilibria[:, number], color=MODEL, linewidth=2.2, label="model at rest")
         axes.set(xlabel=page.input.label, ylabel=signal.label)
     legend_above(grid[0])
