@@ -50,6 +50,13 @@ def test_a_constant_measurement_gives_nan(value):
     assert metrics.rmse == pytest.approx([0.5])
 
 
+def test_a_simulation_that_ran_away_is_never_averaged_away():
+    measured = np.arange(8.0).reshape(4, 2)
+    simulated = measured.copy()
+    simulated[2, 0] = np.nan
+    assert evaluate(measured, simulated).mean_fit == -np.inf
+
+
 def test_the_mean_fit_skips_outputs_without_one():
     measured = np.column_stack([Y[:, 0], np.ones(200)])
     metrics = evaluate(measured, measured)

@@ -235,6 +235,13 @@ def test_measured_outputs_set_the_state_and_must_fit(fitted):
     np.testing.assert_array_equal(fitted.predict(inputs, later), fitted.predict(inputs, outputs))
 
 
+def test_recordings_that_do_not_move_have_no_part_in_the_score(fitted):
+    inputs, outputs = plant(60, seed=3)
+    resting = np.ones_like(outputs)
+    assert fitted.score([inputs, inputs], [outputs, resting]) == fitted.score(inputs, outputs)
+    assert np.isnan(fitted.score(inputs, resting))
+
+
 def test_before_fit_it_says_so():
     with pytest.raises(NotFittedError, match="not fitted") as caught:
         tiny().predict(plant(10)[0])

@@ -1,6 +1,5 @@
 """How well a simulated output matches a measured one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +30,12 @@ class Metrics:
 
     @property
     def mean_fit(self) -> float:
-        """Average FIT over the outputs for which it is defined; NaN if there is none."""
-        defined = self.fit[np.isfinite(self.fit)]
+        """Average FIT over the outputs for which it is defined; NaN if there is none.
+
+        It is minus infinity if a simulation ran away, whatever the other outputs do.
+        """
+        fit = np.where(np.isfinite(self.rmse), self.fit, -np.inf)
+        defined = fit[~np.isnan(fit)]
         return float(defined.mean()) if len(defined) else float("nan")
 
 
@@ -74,7 +77,6 @@ def evaluate(
     simulated: Float[np.ndarray, "rows outputs"],
     *,
     washout: int = 0,
-    names: Sequence[str] | None = None,
 ) -> Metrics:
     """All figures of one experiment, after the washout in which the initial state is forgotten.
 
@@ -82,7 +84,6 @@ def evaluate(
         measured: what the sensors showed, engineering units.
         simulated: what the model says, same shape.
         washout: rows at the beginning that do not count.
-        names: accepted and not looked at.
 
     Returns:
         The figures.

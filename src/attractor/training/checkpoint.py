@@ -74,10 +74,13 @@ def check_own(path: Path, fingerprint: str) -> None:
     Raises:
         RunFolderError: there is one, or the file is damaged.
     """
-    if path.exists() and load_checkpoint(path)[1]["fingerprint"] != fingerprint:
+    if not path.exists():
+        return
+    _, facts = load_checkpoint(path)
+    if facts["fingerprint"] != fingerprint or "history" not in facts:
         message = (
-            f"{path} belongs to a training with other data, model or settings; run that one again, delete "
-            "the file, or choose another folder"
+            f"{path} belongs to a training with other data, model or settings, or to another version of "
+            "Attractor; run that one again, delete the file, or choose another folder"
         )
         raise RunFolderError(message)
 

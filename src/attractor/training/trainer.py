@@ -12,11 +12,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from attractor.errors import DivergedError, RunFolderError
+from attractor.errors import DivergedError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
-from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
+from .checkpoint import check_own, from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
@@ -276,13 +276,8 @@ def _resume(members: Member, diary: Diary) -> tuple[Member, list[dict[str, Any]]
     if diary.checkpoint is None or not diary.checkpoint.exists():
         diary.restart_log([])
         return members, [], 0.0
+    check_own(diary.checkpoint, diary.fingerprint)
     arrays, facts = load_checkpoint(diary.checkpoint)
-    if facts["fingerprint"] != diary.fingerprint or "history" not in facts:
-        message = (
-            f"{diary.checkpoint} belongs to a training with other data, model or settings, or to another "
-            "version of Attractor; run that one again, delete the file, or choose another folder"
-        )
-        raise RunFolderError(message)
     members, history = from_arrays(members, arrays, str(diary.checkpoint)), facts["history"]
     diary.restart_log(history)
     return members, history, entry_seconds(history)

@@ -21,7 +21,7 @@ from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
-from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, train
+from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
 from attractor.training.checkpoint import check_own
 
 from .feedthrough import has_feedthrough
@@ -155,15 +155,18 @@ class PlantModel:
         return results if isinstance(inputs, list | tuple) else results[0]
 
     def score(self, inputs: Any, outputs: Any) -> float:
-        """FIT in percent, averaged over outputs and recordings: 100 is perfect, 0 is the mean."""
+        """FIT in percent, averaged over outputs and recordings: 100 is perfect, 0 is the mean.
+
+        Outputs that do not move have no FIT and do not count; NaN if none is left.
+        """
         record = as_record(inputs, outputs)
-        return float(np.mean([self.evaluate(one).mean_fit for one in record.experiments]))
+        fits = np.array([self.evaluate(one).mean_fit for one in record.experiments])
+        return float(fits[~np.isnan(fits)].mean()) if not np.isnan(fits).all() else float("nan")
 
     def evaluate(self, experiment: Experiment, member: int | None = None) -> Any:
         """`Metrics` of the free run on one experiment, in engineering units, after the washout."""
         predicted = self.simulate(experiment, member)
-        names = [signal.label for signal in self.signals_.outputs]
-        return evaluate(experiment.outputs, predicted, washout=self.settled, names=names)
+        return evaluate(experiment.outputs, predicted, washout=self.settled)
 
     def simulate(
         self, experiment: Experiment, member: int | None = None
@@ -285,9 +288,9 @@ class PlantModel:
 
     def _fit_readout(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
         """All the training of a cell whose own weights stay as they were drawn; it needs no checkpoint."""
-        if diary.checkpoint is not None and diary.log is not None:
+        if diary.checkpoint is not None:
             check_own(diary.checkpoint, diary.fingerprint)
-            diary.log.unlink(missing_ok=True)
+        diary.restart_log([])
         return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
 
     def _simulate(
@@ -347,11 +350,6 @@ class PlantModel:
 @eqx.filter_jit
 def _free_run(network: PlantNetwork, inputs: Array, measured: Array, washout: int) -> Array:
     return free_run(network, inputs, measured, washout)
-
-
-def select_member(members: PlantNetwork, index: int) -> PlantNetwork:
-    """One network out of a stack of them."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
 
 
 def describe_option(value: Any) -> Any:

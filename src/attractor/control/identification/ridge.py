@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import exposed
+from attractor.errors import DivergedError
 from attractor.scan import unroll
 from attractor.training import Trained, score_of
 
@@ -30,6 +31,9 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
         training: the training recordings.
         seeds: reservoirs to try.
         seed: draws them.
+
+    Raises:
+        DivergedError: no read-out of any reservoir has a finite free run on the validation data.
     """
     start = time.monotonic()
     validate = eqx.filter_jit(partial(score_of, task))
@@ -41,6 +45,9 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
         best = int(np.argmin(scores))
         results.append((candidates[best], scores[best], PENALTIES[best]))
     models, scores, penalties = zip(*results, strict=True)
+    if not np.isfinite(scores).any():
+        message = f"none of {seeds} reservoirs has a read-out whose free run on the validation data is finite"
+        raise DivergedError(message)
     stacked = jax.tree.map(
         lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *models
     )
