@@ -85,7 +85,7 @@ def test_impossible_holds_are_refused(hold):
 
 
 def test_negative_noise_is_refused():
-    with pytest.raises(ConfigError, match="negative"):
+    with pytest.raises(ConfigError, match="at least 0"):
         add_noise(0, np.zeros((3, 1)), -1.0)
 
 
