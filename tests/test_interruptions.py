@@ -1,6 +1,5 @@
 """Real processes that are interrupted, meet a full disk or each other; nothing is lost."""
 
-import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +9,12 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+NO_SPACE = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes another command that cannot write larger files."""
 OPTIONS = ("--hidden", "3", "--steps", "6000", "--window", "20", "--washout", "5", "--batch-size", "8")
 
 
@@ -18,15 +23,17 @@ def command(log, run):
     return [sys.executable, "-m", "attractor.cli", *map(str, words)]
 
 
-def ended(words, **options):
+def ended(words):
     """Status and messages of a command run to its end."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def begun(log, run):
     """A training that has written its first checkpoint and has far to go."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
     process = subprocess.Popen(command(log, run), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not (run / "checkpoint.safetensors").exists():
         assert process.poll() is None, process.stdout.read()
@@ -76,10 +83,8 @@ def test_a_disk_that_is_full_ends_with_status_4_and_keeps_the_checkpoint(log, we
     run = tmp_path / "run"
     checkpoint = stopped(log, run)
 
-    def no_space():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(checkpoint) // 2, resource.RLIM_INFINITY))
-
-    status, said = ended(command(log, run), preexec_fn=no_space)
+    words = [sys.executable, "-c", NO_SPACE, str(len(checkpoint) // 2), *command(log, run)]
+    status, said = ended(words)
     assert status == 4, said
     assert "cannot write" in said
     assert "free some space" in " ".join(said.split())
