@@ -10,6 +10,7 @@ from attractor.errors import InputDataError, UnsupportedError
 from attractor.training import TrainingSettings
 
 WASHOUT = 3
+LEVEL = Signal("y", "cm")
 
 
 def signals(rows, seed=0):
@@ -21,12 +22,12 @@ def signals(rows, seed=0):
     return inputs, outputs
 
 
-def trained(*inputs):
+def trained(*inputs, output=LEVEL):
     """A model of u [V] -> y [cm], sampled every 10 s."""
     applied, answered = signals(80)
     columns = np.stack([applied] * len(inputs), axis=1)
     experiment = Experiment("train", columns, answered[:, None])
-    record = Record(inputs, (Signal("y", "cm"),), (experiment,), 10.0)
+    record = Record(inputs, (output,), (experiment,), 10.0)
     settings = TrainingSettings(steps=2, batch_size=4, validate_every=1)
     return PlantModel(hidden_size=2, washout=WASHOUT, window=10, training=settings).fit(record)
 
@@ -126,6 +127,15 @@ def test_signals_of_one_name_are_told_apart_by_their_units(tmp_path):
     path = write_csv(tmp_path / "a.csv", ["u [A]", "u [V]"], [amperes, volts])
     expected = model.predict(np.stack([volts, amperes], axis=1))[:, 0]
     np.testing.assert_array_equal(predictions(model, path)[0], expected)
+
+
+def test_a_temperature_called_t_is_no_time(tmp_path):
+    model, (u, y) = trained(Signal("u"), output=Signal("T")), signals(20, seed=1)
+    expected = model.predict(u[:, None], y[:, None])[:, 0]
+    path = write_csv(tmp_path / "a.csv", ["u", "T"], [u, y])
+    np.testing.assert_array_equal(predictions(model, path)[0], expected)
+    timed = write_csv(tmp_path / "b.csv", ["Time", "u", "T"], [10.0 * np.arange(20), u, y])
+    np.testing.assert_array_equal(predictions(model, timed)[0], expected)
 
 
 def test_decimal_commas_become_points_that_can_be_read_again(model, tmp_path):

@@ -11,7 +11,7 @@ from attractor.data.time_axis import TIME_NAMES
 from attractor.errors import InputDataError, UnsupportedError
 
 from .estimator import PlantModel
-from .recordings import check_sampling_time, check_unit
+from .recordings import Signals, check_sampling_time, check_unit
 
 Columns = Float[np.ndarray, "rows outputs"]
 
@@ -42,8 +42,7 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
     table = read_table(source, columns.delimiter)
     signals = model.signals_
     names = [_label_in(table, signal, source) for signal in signals.inputs]
-    columns = _with_sampling_time(table, columns, names, signals.sampling_time)
-    record = read_csv(source, inputs=names, outputs=[], columns=columns)
+    record = read_csv(source, inputs=names, outputs=[], columns=_with_time(table, columns, signals))
     check_sampling_time(signals.sampling_time, record.sampling_time, str(source))
     measured = _measured(model, table, source)
     values = np.full((len(table), len(signals.outputs)), np.nan)
@@ -65,14 +64,14 @@ def _label_in(table: Table, trained: Signal, source: Path) -> str:
     return same[0].label
 
 
-def _with_sampling_time(
-    table: Table, columns: ColumnOptions, taken: list[str], trained: float
-) -> ColumnOptions:
-    """Rows without a time are as far apart as the model was trained for."""
-    free = [signal.name.casefold() for signal in table.signals if signal.label not in taken]
-    if columns.time or columns.sampling_time or not set(free).isdisjoint(TIME_NAMES):
+def _with_time(table: Table, columns: ColumnOptions, signals: Signals) -> ColumnOptions:
+    """The time column by name, for a signal may be called T as well; without one, the time of the model."""
+    if columns.time or columns.sampling_time:
         return columns
-    return replace(columns, sampling_time=trained)
+    own = {signal.name for signal in signals.inputs + signals.outputs}
+    free = {signal.name.casefold(): signal.label for signal in table.signals if signal.name not in own}
+    found = [free[name] for name in TIME_NAMES if name in free]
+    return replace(columns, time=found[0]) if found else replace(columns, sampling_time=signals.sampling_time)
 
 
 def _measured(model: PlantModel, table: Table, source: Path) -> Columns:
