@@ -75,7 +75,7 @@ class SplitStep:
     def _apply_named(self, jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Var, Array]) -> Values:
         values = apply(jaxpr, equation, known)
         costly = not self._costly.isdisjoint(equation.outvars)
-        return [checkpoint_name(value, COSTLY) for value in values] if costly else values
+        return [_named(value) for value in values] if costly else values
 
     def _equations(self, level: int) -> list[JaxprEqn]:
         pairs = zip(self._jaxpr.eqns, self._levels, strict=True)
@@ -127,6 +127,13 @@ def split_step(
         levels = [STEP if level == AHEAD else level for level in levels]
     constants = tuple(zip(jaxpr.constvars, map(jnp.asarray, closed.consts), strict=True))
     return SplitStep(jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), constants, costly)
+
+
+def _named(value: Array) -> Array:
+    """Marked as worth keeping; of a complex value both parts, because JAX can only keep real ones."""
+    if not jnp.iscomplexobj(value):
+        return checkpoint_name(value, COSTLY)
+    return jax.lax.complex(checkpoint_name(value.real, COSTLY), checkpoint_name(value.imag, COSTLY))
 
 
 def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
