@@ -248,7 +248,7 @@ def test_wrong_inputs_are_named(arguments, error, text):
 
 
 def test_a_tank_that_runs_dry_is_reported_with_its_row():
-    with pytest.raises(AttractorError, match="solver failed at row"):
+    with pytest.raises(AttractorError, match="equations do not hold"):
         simulate(
             PHNeutralisation(),
             np.full((200, 1), -17.15),
@@ -265,3 +265,26 @@ def test_an_unknown_plant_is_answered_with_the_known_ones():
 def test_a_wrong_number_of_steady_inputs_is_refused():
     with pytest.raises(ShapeError, match="expected 1 values"):
         steady_state(PHNeutralisation(), [1.0, 2.0])
+
+
+def test_a_tank_that_runs_dry_of_acid_or_backwards_is_no_plant():
+    with pytest.raises(InputDataError, match=r"at row [0-9]+ the plant is where its equations do not hold"):
+        simulate(PHNeutralisation(), np.zeros((300, 1)))
+    with pytest.raises(InputDataError, match=r"at row 0 .* equations do not hold"):
+        simulate(QuadrupleTank(), -np.ones((3, 2)))
+    with pytest.raises(InputDataError, match="no state of rest"):
+        steady_state(PHNeutralisation(), (2.0,))
+    with pytest.raises(InputDataError, match="no state of rest"):
+        steady_state(QuadrupleTank(), (-1.0, -1.0))
+
+
+def test_a_start_must_be_a_state():
+    with pytest.raises(ShapeError, match="the plant has 3 states"):
+        simulate(PHNeutralisation(), np.full((3, 1), 15.0), state=np.zeros(2))
+    with pytest.raises(InputDataError, match="not finite"):
+        simulate(QuadrupleTank(), np.ones((3, 2)), state=np.full(4, np.nan))
+
+
+def test_an_empty_tank_may_be_filled():
+    states, _ = simulate(QuadrupleTank(), np.vstack([np.zeros((3, 2)), np.ones((3, 2))]), state=np.zeros(4))
+    assert states[-1].min() > 0

@@ -65,6 +65,21 @@ def check_many_steps_in_flight(cell, gradient):
     assert value < start
 
 
+def check_types_of_gradients(cell):
+    """A loss in half precision neither blurs nor changes the type of the gradient."""
+    batch = signal(7, 5, 2), signal(7, 4, seed=1)
+
+    def coarse(cell, batch):
+        return loss(cell, batch).astype(jnp.bfloat16)
+
+    found = sharded_gradient(coarse)(cell, batch)[1]
+    expected = eqx.filter_jit(eqx.filter_grad(coarse))(cell, batch)
+    assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert [leaf.dtype for leaf in jax.tree.leaves(found)] == [
+        leaf.dtype for leaf in jax.tree.leaves(expected)
+    ]
+
+
 def check_no_device_waits_for_another():
     """A call comes back long before its work is done; it would not if it waited for the first device."""
     cell, gradient = filled(ResetAfterGRU, 2, 128), sharded_gradient(loss)
@@ -88,6 +103,7 @@ if __name__ == "__main__":
     check_second_device_alone(cell)
     check_too_few_examples(cell, gradient)
     check_many_steps_in_flight(cell, gradient)
+    check_types_of_gradients(cell)
     check_no_device_waits_for_another()
     assert "2 device(s), in independent slices" in str(explain(cell, signal(5, 2)))
     sys.stdout.write("two devices: fine")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scan_cases import CELLS, Jitter, filled, python_loop, signal
 
 from attractor.cells import GRU, LSTM, Cell, ResetAfterGRU
-from attractor.errors import ConfigError, ShapeError
+from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.scan import Recompute, unroll
 
 VARIANTS = [
@@ -465,3 +465,75 @@ def test_a_batch_equals_its_rows_in_every_variant(variant):
     batch = jax.vmap(lambda u: unroll(cell, u, **variant).states)(inputs)
     rows = [unroll(cell, u, **variant).states for u in inputs]
     np.testing.assert_allclose(batch, rows, rtol=1e-5, atol=1e-6)
+
+
+def test_flags_as_inputs_may_be_padded():
+    flags = jnp.array([[True], [False]])
+
+    def cell(u, s, *, key=None):
+        return s + jnp.where(~u, 1.0, 0.0)
+
+    np.testing.assert_array_equal(unroll(cell, flags, jnp.zeros(1), length=2).last, [1.0])
+
+
+def test_an_empty_sequence_has_no_gradient_where_zero_inputs_would_have_an_infinite_one():
+    def last(weight, length):
+        def cell(u, s, *, key=None):
+            return jnp.tanh(s + jnp.linalg.norm(weight @ u))
+
+        return unroll(cell, jnp.ones((3, 2)), jnp.zeros(2), length=length).last.sum()
+
+    gradient = jax.vmap(jax.grad(last), (None, 0))(jnp.eye(2), jnp.array([0, 3]))
+    np.testing.assert_array_equal(gradient[0], 0.0)
+    assert np.isfinite(gradient[1]).all()
+    assert np.any(gradient[1] != 0)
+
+
+@pytest.mark.parametrize("length", [np.int64(9), np.int64(-1), 2.5, np.array([1, 2])])
+def test_a_length_of_any_kind_is_checked(length):
+    with pytest.raises(ShapeError, match="length="):
+        unroll(filled(GRU, 2, 4), signal(5, 2), length=length)
+
+
+def test_a_step_that_calls_back_never_runs_twice():
+    calls = []
+
+    def cell(u, s, *, key=None):
+        jax.debug.callback(lambda _: calls.append(1), s)
+        return jnp.tanh(s + u.sum())
+
+    inputs = signal(5, 2)
+    jax.grad(lambda s: unroll(cell, inputs, s, memory="recompute").last.sum())(jnp.zeros(2))
+    jax.effects_barrier()
+    assert len(calls) == 5
+
+
+def test_a_callback_on_the_input_stays_in_the_loop():
+    def cell(u, s, *, key=None):
+        seen = jax.pure_callback(np.sin, jax.ShapeDtypeStruct((2,), jnp.float32), u)
+        return jnp.tanh(s + seen)
+
+    inputs = signal(4, 2)
+    expected = jnp.zeros(2)
+    for row in inputs:
+        expected = jnp.tanh(expected + jnp.sin(row))
+    np.testing.assert_allclose(unroll(cell, inputs, jnp.zeros(2), hoist=True).last, expected, rtol=1e-6)
+
+
+def test_noise_does_not_depend_on_hoisting_whatever_the_generator():
+    def cell(u, s, *, key=None):
+        return jnp.tanh(u + jax.random.normal(key, (2,)))
+
+    key, inputs = jax.random.key(1, impl="rbg"), signal(4, 2)
+    inside, ahead = (unroll(cell, inputs, jnp.zeros(2), key=key, hoist=hoist) for hoist in (False, True))
+    np.testing.assert_array_equal(inside.states, ahead.states)
+
+
+def test_a_mutable_reference_in_a_step_is_refused():
+    def cell(u, s, *, key=None):
+        place = jax.new_ref(s)
+        place[0] = u[0]
+        return place[...]
+
+    with pytest.raises(UnsupportedError, match="mutable reference"):
+        unroll(cell, signal(4, 2), jnp.zeros(2))

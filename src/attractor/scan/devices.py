@@ -7,6 +7,7 @@ collectives.
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import equinox as eqx
@@ -60,9 +61,7 @@ def _sliced(loss: Loss, devices: Sequence[Device]) -> Gradient:
 
     @jax.jit
     def mean(shares: Array, parts: list[Any]) -> Any:
-        return jax.tree.map(
-            lambda *leaves: sum(s * leaf for s, leaf in zip(shares, leaves, strict=True)), *parts
-        )
+        return jax.tree.map(lambda *leaves: _weighted_sum(shares, leaves), *parts)
 
     def call(model: Any, batch: Any) -> tuple[Array, Any]:
         examples = _examples(batch, len(devices))
@@ -74,10 +73,20 @@ def _sliced(loss: Loss, devices: Sequence[Device]) -> Gradient:
             for device, a, b in zip(devices, cuts, cuts[1:], strict=False)
         ]
         results = [gradient(_on(device, model), part) for device, part in zip(devices, placed, strict=True)]
-        shares = jnp.asarray(np.diff(cuts) / examples, results[0][0].dtype)
+        shares = jnp.asarray(np.diff(cuts) / examples)
         return mean(shares, [jax.device_put(result, devices[0]) for result in results])
 
     return call
+
+
+def _weighted_sum(shares: Array, leaves: Sequence[Array]) -> Array:
+    """In the type of the leaves, and added in single precision at least."""
+    kind = leaves[0].dtype
+    precise = jnp.promote_types(kind, jnp.float32)
+    weighted = [
+        share.astype(precise) * leaf.astype(precise) for share, leaf in zip(shares, leaves, strict=True)
+    ]
+    return reduce(jnp.add, weighted).astype(kind)
 
 
 def _dispatched(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

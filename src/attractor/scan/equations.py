@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
+from attractor.errors import UnsupportedError
+
 Values = list[Array]
 Apply = Callable[[Jaxpr, JaxprEqn, dict[Any, Array]], Values]
 
@@ -53,6 +55,7 @@ def flat(step: Callable[..., Any]) -> Callable[..., Values]:
 
     def written_out(*arguments: Any) -> Values:
         closed = jax.make_jaxpr(step)(*arguments)
+        _refuse_references(closed.jaxpr)
         return _written_out(closed, jax.tree.leaves(arguments))
 
     return written_out
@@ -71,6 +74,25 @@ def is_cheap(equation: JaxprEqn) -> bool:
     if equation.primitive.name in ("custom_jvp_call", "jit"):
         return all(is_cheap(inner) for inner in _called(equation))
     return equation.primitive.name in CHEAP
+
+
+def _refuse_references(jaxpr: Jaxpr) -> None:
+    variables = chain(jaxpr.constvars, *(equation.outvars for equation in jaxpr.eqns))
+    if any(type(_aval(variable)).__name__ == "AbstractRef" for variable in variables):
+        message = "the step writes to a mutable reference (jax.new_ref); keep what changes in the state"
+        raise UnsupportedError(message)
+
+
+def stays_in_place(equation: JaxprEqn) -> bool:
+    """Whether an equation must run once a step: a mapped callback may fail, and mapped draws may differ.
+
+    Only the default generator draws the same numbers whether it is mapped over keys or not.
+    """
+    if equation.primitive.name in ("pure_callback", "rng_bit_generator"):
+        return True
+    kinds = {str(_aval(atom).dtype) for atom in equation.invars if hasattr(_aval(atom), "dtype")}
+    other_keys = any(kind.startswith("key<") and kind != "key<fry>" for kind in kinds)
+    return other_keys or any(stays_in_place(inner) for inner in _called(equation))
 
 
 def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array]) -> Values:

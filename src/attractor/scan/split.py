@@ -16,7 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 from jaxtyping import Array
 
-from .equations import Values, apply, evaluate, flat, is_cheap, product_cost
+from .equations import Values, apply, evaluate, flat, is_cheap, product_cost, stays_in_place
 
 ONCE, AHEAD, STEP = 0, 1, 2
 """An equation runs once a sequence, for all steps ahead of the loop, or inside the loop."""
@@ -141,7 +141,7 @@ def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
     level, result = dict(given), []
     for equation in jaxpr.eqns:
         inputs = [level.get(atom, ONCE) for atom in equation.invars if isinstance(atom, Var)]
-        own = STEP if equation.effects else max(inputs, default=ONCE)
+        own = STEP if equation.effects or stays_in_place(equation) else max(inputs, default=ONCE)
         level.update(dict.fromkeys(equation.outvars, own))
         result.append(own)
     return result

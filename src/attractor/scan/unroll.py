@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from attractor.cells import State, initial_state
 from attractor.errors import ShapeError
 
-from .memory import Strategy, strategy
+from .memory import Store, Strategy, strategy
 from .split import COSTLY, SplitStep, split_step
 
 _KEEP_COSTLY = jax.checkpoint_policies.save_only_these_names(COSTLY)
@@ -25,10 +27,10 @@ class Unrolled(NamedTuple):
 
 def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs any cell)
     cell: Any,
-    inputs: Float[Array, "time inputs"],
+    inputs: Shaped[Array, "time inputs"],
     state: State | None = None,
     *,
-    length: int | Int[Array, ""] | None = None,
+    length: ArrayLike | None = None,
     key: PRNGKeyArray | None = None,
     memory: str | Strategy = "store",
     hoist: bool | None = None,
@@ -44,11 +46,14 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         inputs: u, shape (time, inputs); time may be 0.
         state: s_0; the cell's own initial state when None. Feeding `last` of one call into the next
             streams a sequence: the pieces equal the whole (to rounding where work leaves the loop,
-            because a product over more steps may add in another order; else bit for bit).
+            because a product over more steps may add in another order, and for pieces of one step, which
+            have no loop; else bit for bit).
         length: number of valid steps; later steps leave the state untouched and what the inputs hold there
-            (NaN, too) reaches neither states nor gradients. None: all.
+            (NaN, too) reaches neither states nor gradients. None: all. They are computed all the same, so
+            prints and callbacks of a step run for them as well.
         key: noise of the step, split over time; None means no noise.
-        memory: "store", "recompute", or a strategy such as `Recompute(every=20)`.
+        memory: "store", "recompute", or a strategy such as `Recompute(every=20)`. A step that prints or calls
+            back is stored whatever is asked, because it must not run a second time.
         hoist: force (True) or forbid (False) that work on inputs leaves the loop; None decides by size.
 
     Returns:
@@ -57,6 +62,7 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
     Raises:
         ShapeError: inputs that are not (time, cell.input_size), a state unlike the cell's initial state, a
             step that changes shapes or types, or a length that is no number of steps.
+        UnsupportedError: a step that writes to a mutable reference.
 
     Example:
         >>> import jax, attractor
@@ -64,7 +70,9 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         >>> attractor.unroll(cell, jax.numpy.ones((5, 2))).states.shape
         (5, 3)
     """
-    _check_inputs(cell, inputs, length)
+    inputs = jnp.asarray(inputs)
+    _check_inputs(cell, inputs)
+    _check_length(length, len(inputs))
     _check_start(cell, state)
     steps = None if length is None else jnp.asarray(length)
     return _run(cell, inputs, state, steps, key, (strategy(memory), hoist))
@@ -101,7 +109,9 @@ def _run(
             new = _choose(here, split.advance(shared, driven, safe), carry)
         return new, new
 
-    if not split.has_effects:
+    if split.has_effects:
+        run = Store()
+    else:
         body = jax.checkpoint(body, policy=_KEEP_COSTLY, prevent_cse=False)
     last, states = run(body, leaves, (driven, index if valid is None else valid))
     return Unrolled(jax.tree.unflatten(structure, states), jax.tree.unflatten(structure, last))
@@ -111,15 +121,19 @@ def _choose(here: Array, one: list[Array], other: list[Array]) -> list[Array]:
     return [jnp.where(here, left, right) for left, right in zip(one, other, strict=True)]
 
 
-def _without_padding(inputs: Float[Array, "time inputs"], valid: Array) -> Float[Array, "time inputs"]:
-    """Inputs whose padding, which may hold anything, repeats the first one (or zeros if none is valid)."""
-    first = jnp.where(valid[:1, None], inputs[:1], 0)
+def _without_padding(inputs: Shaped[Array, "time inputs"], valid: Array) -> Shaped[Array, "time inputs"]:
+    """Inputs whose padding, which may hold anything, repeats the first one (or is ones if none is valid).
+
+    Ones, because roots, norms and logarithms have no finite slope at zero: even a step whose result is thrown
+    away must have a finite Jacobian.
+    """
+    first = jnp.where(valid[:1, None], inputs[:1], jnp.ones_like(inputs[:1]))
     return jnp.where(valid[:, None], inputs, jax.lax.stop_gradient(first))
 
 
 def trace(
     cell: Any,
-    inputs: Float[Array, "time inputs"],
+    inputs: Shaped[Array, "time inputs"],
     state: State,
     *,
     key: PRNGKeyArray | None = None,
@@ -142,7 +156,7 @@ def trace(
     return split_step(step, weights, first, leaves, hoist=hoist), weights
 
 
-def _check_inputs(cell: Any, inputs: Array, length: Any) -> None:
+def _check_inputs(cell: Any, inputs: Array) -> None:
     size = getattr(cell, "input_size", None)
     if inputs.ndim != 2 or (size is not None and inputs.shape[1] != size):
         message = (
@@ -150,8 +164,16 @@ def _check_inputs(cell: Any, inputs: Array, length: Any) -> None:
             f"(time, {'inputs' if size is None else size}); map over a batch with jax.vmap"
         )
         raise ShapeError(message)
-    if isinstance(length, int) and not 0 <= length <= len(inputs):
-        message = f"length={length} of a sequence of {len(inputs)} steps: expected 0 <= length <= steps"
+
+
+def _check_length(length: Any, steps: int) -> None:
+    if length is None:
+        return
+    if jnp.ndim(length) != 0 or not jnp.issubdtype(jnp.result_type(length), jnp.integer):
+        message = f"length={length}: expected one whole number; map over a batch of lengths with jax.vmap"
+        raise ShapeError(message)
+    if not isinstance(length, Tracer) and not 0 <= int(length) <= steps:
+        message = f"length={length} of a sequence of {steps} steps: expected 0 <= length <= steps"
         raise ShapeError(message)
 
 
@@ -173,8 +195,7 @@ def _check_start(cell: Any, state: State | None) -> None:
 
 def _check_state(cell: Any, structure: Any, old: list[Array], new: State) -> None:
     leaves, found = jax.tree.flatten(new)
-    before = [(leaf.shape, str(leaf.dtype)) for leaf in old]
-    after = [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
+    before, after = ([(jnp.shape(leaf), str(jnp.result_type(leaf))) for leaf in one] for one in (old, leaves))
     if found != structure or before != after:
         message = (
             f"{type(cell).__name__} turned a state {structure} of {before} into {found} of {after}; a step "

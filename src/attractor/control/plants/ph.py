@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from attractor.data.record import Signal
 
@@ -81,6 +81,10 @@ class PHNeutralisation(Plant):
     def measure(self, state: Float[Array, " states"]) -> Float[Array, " outputs"]:
         """The pH of the tank."""
         return ph_of(state[0], state[1], (self.pk1, self.pk2))[None]
+
+    def possible(self, state: Float[Array, " states"], forcing: Float[Array, " forcing"]) -> Bool[Array, ""]:
+        """Liquid in the tank, and no flow out of it through an inlet."""
+        return jnp.isfinite(state).all() & (state[2] > 0) & (forcing >= 0).all()
 
     def equilibrium(self, forcing: Float[Array, " forcing"]) -> Float[Array, " states"]:
         r"""Flow-weighted means of the streams' invariants and $h = (\sum_i q_i / C_v)^{1/n} - z$."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from attractor.data.record import Signal
 from attractor.errors import InputDataError, ShapeError
@@ -68,6 +68,11 @@ class Plant(eqx.Module):
     def equilibrium(self, forcing: Float[Array, " forcing"]) -> Float[Array, " states"]:
         """The state in which the plant rests under a constant forcing."""
 
+    def possible(self, state: Float[Array, " states"], forcing: Float[Array, " forcing"]) -> Bool[Array, ""]:
+        """Whether the equations hold here: for instance, no tank is below empty and no flow is negative."""
+        del forcing
+        return jnp.isfinite(state).all()
+
 
 def steady_state(
     plant: Plant,
@@ -85,12 +90,16 @@ def steady_state(
         State (states,) and outputs (outputs,), float64.
 
     Raises:
+        InputDataError: if the plant has no such state.
         ShapeError: if the number of values is not the number of signals.
     """
     with jax.enable_x64(True):
         applied = _row("inputs", inputs, plant.nominal_inputs)
         disturbing = _row("disturbances", disturbances, plant.nominal_disturbances)
-        state, outputs = _rest(plant, jnp.asarray(np.concatenate([applied, disturbing])))
+        state, outputs, possible = _rest(plant, jnp.asarray(np.concatenate([applied, disturbing])))
+        if not possible:
+            message = f"the plant has no state of rest under the inputs {applied}, disturbances {disturbing}"
+            raise InputDataError(message)
         return np.asarray(state), np.asarray(outputs)
 
 
@@ -121,8 +130,9 @@ def simulate(
         States (time, states) and noise-free outputs (time, outputs), float64.
 
     Raises:
-        InputDataError: if a value is not finite, the sampling time is not positive, or the solver fails.
-        ShapeError: if an array does not have one column per signal.
+        InputDataError: if a value is not finite, the sampling time is not positive, the solver fails, or the
+            plant comes where its equations do not hold.
+        ShapeError: if an array does not have one column per signal, or the state not one value per state.
     """
     interval = plant.sampling_time if sampling_time is None else sampling_time
     if not interval > 0:
@@ -132,13 +142,14 @@ def simulate(
     if state is None:
         state, _ = steady_state(plant, disturbances=tuple(forcing[0, len(plant.inputs) :]))
     with jax.enable_x64(True):
-        start = jnp.asarray(np.asarray(state, float))
-        states, outputs = _run(plant, start, jnp.asarray(forcing), jnp.asarray(float(interval)))
-        states, outputs = np.asarray(states), np.asarray(outputs)
-    if not np.isfinite(states).all():
-        row = int(np.flatnonzero(~np.isfinite(states).all(axis=1))[0])
+        start = jnp.asarray(_start(plant, state))
+        states, outputs, possible = _run(plant, start, jnp.asarray(forcing), jnp.asarray(float(interval)))
+        states, outputs, possible = np.asarray(states), np.asarray(outputs), np.asarray(possible)
+    if not possible.all():
+        row = int(np.argmin(possible))
         message = (
-            f"The solver failed at row {row}; the inputs {forcing[row - 1]} lead the plant nowhere real."
+            f"at row {row} the plant is where its equations do not hold: state {states[row]}, inputs and "
+            f"disturbances {forcing[row]}, the row before {forcing[max(row - 1, 0)]}; keep to possible inputs"
         )
         raise InputDataError(message)
     return states, outputs
@@ -182,20 +193,33 @@ def advance(
 
 
 @eqx.filter_jit
-def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array]:
+def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array, Array]:
     state = plant.equilibrium(forcing)
-    return state, plant.measure(state)
+    outputs = plant.measure(state)
+    return state, outputs, plant.possible(state, forcing) & jnp.isfinite(outputs).all()
 
 
 @eqx.filter_jit
 def _run(
     plant: Plant, start: Float[Array, " states"], forcing: Float[Array, "time forcing"], interval: Array
-) -> tuple[Float[Array, "time states"], Float[Array, "time outputs"]]:
+) -> tuple[Float[Array, "time states"], Float[Array, "time outputs"], Bool[Array, " time"]]:
     def sample(state: Array, row: Array) -> tuple[Array, Array]:
         return advance(plant, state, row, interval), state
 
     _, states = jax.lax.scan(sample, start, forcing)
-    return states, jax.vmap(plant.measure)(states)
+    possible = jax.vmap(plant.possible)(states, forcing) & jnp.isfinite(states).all(axis=1)
+    return states, jax.vmap(plant.measure)(states), possible
+
+
+def _start(plant: Plant, state: ArrayLike) -> Float[np.ndarray, " states"]:
+    start = np.asarray(state, float)
+    if start.shape != (len(plant.state_scale),):
+        message = f"a start of shape {start.shape} given, the plant has {len(plant.state_scale)} states"
+        raise ShapeError(message)
+    if not np.isfinite(start).all():
+        message = f"the start {start} is not finite"
+        raise InputDataError(message)
+    return start
 
 
 def _forcing(

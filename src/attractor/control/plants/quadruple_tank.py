@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from attractor.data.record import Signal
 
@@ -76,6 +76,10 @@ class QuadrupleTank(Plant):
     def measure(self, state: Float[Array, " states"]) -> Float[Array, " outputs"]:
         """The levels of the two lower tanks."""
         return state[:2]
+
+    def possible(self, state: Float[Array, " states"], forcing: Float[Array, " forcing"]) -> Bool[Array, ""]:
+        """No tank below empty (but for the tolerance of the solver), and no pump that sucks."""
+        return (state >= -1e-6 * jnp.asarray(self.state_scale)).all() & (forcing >= 0).all()
 
     def equilibrium(self, forcing: Float[Array, " forcing"]) -> Float[Array, " states"]:
         r"""Levels at which every tank drains what it receives, $h_i = (Q_i / a_i)^2 / (2 g)$."""
