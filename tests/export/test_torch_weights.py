@@ -252,3 +252,11 @@ def test_a_file_saved_by_torch_is_read(torch, tmp_path):
     with torch.no_grad():
         expected = module(torch.from_numpy(inputs))[0].numpy()
     np.testing.assert_allclose(seen(cell, inputs), expected, rtol=0, atol=1e-6)
+
+
+def test_half_precision_is_widened_before_biases_are_added():
+    draw = np.random.default_rng(0)
+    shapes = {"weight_ih_l0": (12, 2), "weight_hh_l0": (12, 3), "bias_ih_l0": (12,), "bias_hh_l0": (12,)}
+    state = {name: draw.normal(size=shape).astype("f2") for name, shape in shapes.items()}
+    wide = state["bias_ih_l0"].astype("f4") + state["bias_hh_l0"].astype("f4")
+    np.testing.assert_array_equal(from_torch_state(state, dtype=np.float32).bias, wide)

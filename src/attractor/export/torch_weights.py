@@ -38,8 +38,8 @@ def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> A
     nonlinearity was tanh, which is assumed), 3 is `GRU` (-> `ResetAfterGRU`), 4 is `LSTM`.
 
     Args:
-        state: `weight_ih_l0`, `weight_hh_l0` and, unless `bias=False`, `bias_ih_l0`, `bias_hh_l0`; `_l1`
-            and so on for further layers.
+        state: arrays, or tensors on the host: `weight_ih_l0`, `weight_hh_l0` and, unless `bias=False`,
+            `bias_ih_l0`, `bias_hh_l0`; `_l1` and so on for further layers.
         dtype: floating type of the weights; None keeps the one of the state dict.
 
     Raises:
@@ -53,8 +53,11 @@ def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> A
         >>> from_torch_state(state, dtype=np.float32).hidden_size
         4
     """
+    state = {name: np.asarray(array) for name, array in state.items()}  # tensors of torch as well
     layers = _layers(state)
     _check_dtype(state, dtype)
+    if dtype is not None:  # before biases are added
+        state = {name: array.astype(dtype) for name, array in state.items()}
     cells, expected = [], None
     for layer in range(layers):
         cells.append(_cell(state, layer, expected, dtype))
