@@ -76,13 +76,6 @@ def is_cheap(equation: JaxprEqn) -> bool:
     return equation.primitive.name in CHEAP
 
 
-def _refuse_references(jaxpr: Jaxpr) -> None:
-    variables = chain(jaxpr.constvars, *(equation.outvars for equation in jaxpr.eqns))
-    if any(type(_aval(variable)).__name__ == "AbstractRef" for variable in variables):
-        message = "the step writes to a mutable reference (jax.new_ref); keep what changes in the state"
-        raise UnsupportedError(message)
-
-
 def stays_in_place(equation: JaxprEqn) -> bool:
     """Whether an equation must run once a step: a mapped callback may fail, and mapped draws may differ.
 
@@ -93,6 +86,13 @@ def stays_in_place(equation: JaxprEqn) -> bool:
     kinds = {str(_aval(atom).dtype) for atom in equation.invars if hasattr(_aval(atom), "dtype")}
     other_keys = any(kind.startswith("key<") and kind != "key<fry>" for kind in kinds)
     return other_keys or any(stays_in_place(inner) for inner in _called(equation))
+
+
+def _refuse_references(jaxpr: Jaxpr) -> None:
+    variables = chain(jaxpr.constvars, *(equation.outvars for equation in jaxpr.eqns))
+    if any(type(_aval(variable)).__name__ == "AbstractRef" for variable in variables):
+        message = "the step writes to a mutable reference (jax.new_ref); keep what changes in the state"
+        raise UnsupportedError(message)
 
 
 def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array]) -> Values:

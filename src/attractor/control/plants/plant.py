@@ -69,9 +69,12 @@ class Plant(eqx.Module):
         """The state in which the plant rests under a constant forcing."""
 
     def possible(self, state: Float[Array, " states"], forcing: Float[Array, " forcing"]) -> Bool[Array, ""]:
-        """Whether the equations hold here: for instance, no tank is below empty and no flow is negative."""
-        del forcing
-        return jnp.isfinite(state).all()
+        """Whether the equations hold at this state (states,) under this forcing (forcing,), plant units.
+
+        For instance, no tank is below empty and no flow is negative. By default they hold everywhere.
+        """
+        del state, forcing
+        return jnp.array(True)
 
 
 def steady_state(
@@ -196,7 +199,7 @@ def advance(
 def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array, Array]:
     state = plant.equilibrium(forcing)
     outputs = plant.measure(state)
-    return state, outputs, plant.possible(state, forcing) & jnp.isfinite(outputs).all()
+    return state, outputs, plant.possible(state, forcing) & jnp.isfinite(state).all()
 
 
 @eqx.filter_jit
