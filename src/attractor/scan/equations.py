@@ -6,11 +6,11 @@ from math import prod
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
+from attractor.program.trace import apply, read
 
 Values = list[Array]
 Apply = Callable[[Jaxpr, JaxprEqn, dict[Any, Array]], Values]
@@ -24,14 +24,6 @@ CHEAP = frozenset(
 """Primitives that a processor does about as fast as it reads their result from memory."""
 
 
-def apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Array]) -> Values:
-    """The results of one equation of a jaxpr."""
-    variables = list(dict.fromkeys(atom for atom in equation.invars if isinstance(atom, Var)))
-    # A jaxpr of one equation, because evaluating it keeps what its primitive needs and the user's line.
-    alone = jaxpr.replace(constvars=(), invars=variables, outvars=equation.outvars, eqns=[equation])
-    return jaxpr_as_fun(ClosedJaxpr(alone, ()))(*(known[variable] for variable in variables))
-
-
 def evaluate(
     jaxpr: Jaxpr,
     equations: Iterable[JaxprEqn],
@@ -43,7 +35,7 @@ def evaluate(
     values = dict(known)
     for equation in equations:
         values.update(zip(equation.outvars, apply(jaxpr, equation, values), strict=True))
-    return [_read(atom, values) for atom in wanted]
+    return [read(atom, values) for atom in wanted]
 
 
 def flat(step: Callable[..., Any]) -> Callable[..., Values]:
@@ -103,7 +95,7 @@ def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array]) -> Values:
 
 def _apply_written_out(jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Any, Array]) -> Values:
     if equation.primitive.name == "jit":
-        return _written_out(equation.params["jaxpr"], [_read(atom, known) for atom in equation.invars])
+        return _written_out(equation.params["jaxpr"], [read(atom, known) for atom in equation.invars])
     if equation.primitive.name == "dot_general":
         return apply(jaxpr, _vector_first(equation), known)
     return apply(jaxpr, equation, known)
@@ -117,10 +109,6 @@ def _vector_first(equation: JaxprEqn) -> JaxprEqn:
         return equation
     parameters = equation.params | {"dimension_numbers": ((right, left), ((), ()))}
     return equation.replace(invars=equation.invars[::-1], params=parameters)
-
-
-def _read(atom: Any, known: Mapping[Any, Array]) -> Array:
-    return jnp.asarray(atom.val, _aval(atom).dtype) if isinstance(atom, Literal) else known[atom]
 
 
 def _shape(atom: Any) -> tuple[int, ...]:

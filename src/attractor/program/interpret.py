@@ -1,0 +1,62 @@
+"""Walk over a program with values of any kind: intervals, polynomials, symbols of another tool, C names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import JaxprEqn
+
+from attractor.errors import UnsupportedError
+
+from .trace import Program, apply, place, read
+
+Rule = Callable[..., Any]
+"""`rule(equation, *operands) -> value`, or a list of values for a primitive with several results."""
+
+
+def interpret(
+    program: Program, rules: Mapping[str, Rule], arguments: Sequence[Any], reading: str
+) -> list[Any]:
+    """The results of a program when its arguments are values of another kind.
+
+    An equation whose operands are all plain arrays (weights, constants) is evaluated as it stands; for every
+    other one the rule of its primitive is called. Operands may be a mixture of both.
+
+    Args:
+        program: what to walk over.
+        rules: one rule for each primitive, by name.
+        arguments: values of the flattened arguments of the program.
+        reading: what the walk is good for, for the message: "CasADi", "interval bounds".
+
+    Raises:
+        UnsupportedError: a primitive without a rule; the message names it and its place in the user's file.
+    """
+    known: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.constants, strict=True))
+    known |= dict(zip(program.jaxpr.invars, arguments, strict=True))
+
+    for equation in program.jaxpr.eqns:
+        operands = [read(atom, known) for atom in equation.invars]
+        if all(map(is_exact, operands)):
+            results = apply(program.jaxpr, equation, known)
+        else:
+            results = _by_rule(equation, operands, rules, reading)
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(atom, known) for atom in program.jaxpr.outvars]
+
+
+def is_exact(value: Any) -> bool:
+    """Whether an operand is a plain array, known exactly (traced weights count as known)."""
+    return isinstance(value, jax.Array | np.ndarray | np.generic | float | int | bool)
+
+
+def _by_rule(equation: JaxprEqn, operands: list[Any], rules: Mapping[str, Rule], reading: str) -> list[Any]:
+    name = equation.primitive.name
+    if name not in rules:
+        message = (
+            f"{reading}: there is no rule for the primitive '{name}'{place(equation)}. "
+            f"Known: {', '.join(sorted(rules))}"
+        )
+        raise UnsupportedError(message)
+    results = rules[name](equation, *operands)
+    return list(results) if isinstance(results, list | tuple) else [results]
