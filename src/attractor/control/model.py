@@ -1,0 +1,126 @@
+"""The model that observers and controllers work with: a flat state, scaled signals, float64."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from attractor.cells import initial_state
+from attractor.data import Scaling
+from attractor.errors import UnsupportedError
+from attractor.program import in_double_precision
+
+from .identification import PlantModel, PlantNetwork
+from .identification.recordings import Signals
+
+
+class ControlModel(eqx.Module):
+    """x_{k+1} = f(x_k, u_k), y_k = g(x_k), with x a vector whatever the state of the cell looks like.
+
+    u and y are scaled: inputs to [-1, 1] over the training data, outputs to unit spread. All arithmetic is in
+    float64; call the methods inside `jax.enable_x64(True)`. A stack, an LSTM or a cell of the user's own has
+    all its arrays in x, in the order in which JAX flattens them.
+
+    Args:
+        network: the network in float64.
+    """
+
+    network: PlantNetwork
+
+    def step(self, state: Float[Array, " states"], given: Float[Array, " inputs"]) -> Float[Array, " states"]:
+        """f: the state after one sample under the input `given`."""
+        return ravel_pytree(self.network.cell(given, self.restore(state)))[0]
+
+    def output(self, state: Float[Array, " states"]) -> Float[Array, " outputs"]:
+        """g: what the sensors show in a state."""
+        return self.network.read(self.restore(state))
+
+    def restore(self, state: Float[Array, " states"]) -> Any:
+        """The state as the cell knows it."""
+        return ravel_pytree(initial_state(self.network.cell))[1](state)
+
+    def start(
+        self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
+    ) -> Float[Array, " states"]:
+        """The state after past samples (its encoder, a measurable state, or a washout); none: at rest."""
+        return ravel_pytree(self.network.start(inputs, outputs))[0]
+
+    @property
+    def input_size(self) -> int:
+        """Number of inputs."""
+        return self.network.cell.input_size
+
+    @property
+    def state_size(self) -> int:
+        """Numbers in the state."""
+        return len(jax.eval_shape(lambda: ravel_pytree(initial_state(self.network.cell))[0]))
+
+    @property
+    def output_size(self) -> int:
+        """Number of outputs."""
+        state = jax.ShapeDtypeStruct((self.state_size,), jnp.float64)
+        return jax.eval_shape(self.output, state).shape[0]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the numbers of a `ControlModel` mean.
+
+    Args:
+        signals: names and units of inputs and outputs, and the sampling time.
+        inputs: scaling of the inputs.
+        outputs: scaling of the outputs.
+    """
+
+    signals: Signals
+    inputs: Scaling
+    outputs: Scaling
+
+    @property
+    def sampling_time(self) -> float:
+        """Seconds from one sample to the next."""
+        return self.signals.sampling_time
+
+
+def control_model(model: PlantModel, member: int | None = None) -> tuple[ControlModel, ModelCard]:
+    """The network of an identified model in float64, and what its signals mean.
+
+    Args:
+        model: a fitted model.
+        member: which seed; the chosen one by default.
+
+    Raises:
+        UnsupportedError: an input acts on the output of the same sample, so that no measurement is there
+            before the input must be chosen.
+    """
+    network = model.network(member)
+    if network.feedthrough:
+        message = (
+            "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "
+            "measure before it acts: identify again with feedthrough=False"
+        )
+        raise UnsupportedError(message)
+    with jax.enable_x64(True):
+        wide = in_double_precision(network)
+    return ControlModel(wide), ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
+
+
+def from_network(cell: Any, weight: Any, bias: Any) -> ControlModel:
+    """A control model from a cell and a linear read-out y = C h(x) + c, for work without a recording.
+
+    Args:
+        cell: any cell.
+        weight: C, shape (outputs, exposed).
+        bias: c, shape (outputs,).
+    """
+    weight, bias = np.asarray(weight, float), np.asarray(bias, float)
+    with jax.enable_x64(True):
+        readout = eqx.nn.Linear(weight.shape[1], weight.shape[0], key=jax.random.key(0))
+        pair = jnp.asarray(weight), jnp.asarray(bias)
+        readout = eqx.tree_at(lambda linear: (linear.weight, linear.bias), readout, pair)
+        return ControlModel(in_double_precision(PlantNetwork(cell, readout, None, feedthrough=False)))
