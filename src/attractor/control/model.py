@@ -58,13 +58,15 @@ class ControlModel(eqx.Module):
     @property
     def state_size(self) -> int:
         """Numbers in the state."""
-        return len(jax.eval_shape(lambda: ravel_pytree(initial_state(self.network.cell))[0]))
+        with jax.enable_x64(True):
+            return len(jax.eval_shape(lambda: ravel_pytree(initial_state(self.network.cell))[0]))
 
     @property
     def output_size(self) -> int:
         """Number of outputs."""
-        state = jax.ShapeDtypeStruct((self.state_size,), jnp.float64)
-        return jax.eval_shape(self.output, state).shape[0]
+        with jax.enable_x64(True):
+            state = jax.ShapeDtypeStruct((self.state_size,), jnp.float64)
+            return jax.eval_shape(self.output, state).shape[0]
 
 
 @dataclass(frozen=True)
