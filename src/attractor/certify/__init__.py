@@ -1,0 +1,23 @@
+"""Certificates: bounds over a cell's own equations, and what they prove of its trajectories."""
+
+from .bounds import Box, Interval, StepBounds, step_bounds, step_image, unit_box
+from .certificate import LEVELS, Attempt, Certificate, CertificateError, StabilityResult, Verdict, Witness
+from .ladder import CertifySettings, certify
+
+__all__ = [
+    "LEVELS",
+    "Attempt",
+    "Box",
+    "Certificate",
+    "CertificateError",
+    "CertifySettings",
+    "Interval",
+    "StabilityResult",
+    "StepBounds",
+    "Verdict",
+    "Witness",
+    "certify",
+    "step_bounds",
+    "step_image",
+    "unit_box",
+]

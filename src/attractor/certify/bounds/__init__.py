@@ -1,0 +1,7 @@
+"""Bounds of one step of any cell: intervals for values and derivatives, by a walk over its program."""
+
+from .arithmetic import Interval
+from .rules import RULES
+from .step import Box, StepBounds, step_bounds, step_image, unit_box
+
+__all__ = ["RULES", "Box", "Interval", "StepBounds", "step_bounds", "step_image", "unit_box"]

@@ -1,0 +1,326 @@
+"""Forms: elementwise polynomials in bounded quantities, the values that a bound carries through a step.
+
+Between two matrix products a recurrent cell is elementwise arithmetic on a few quantities: gates, candidates,
+old states. A `Symbol` is such a quantity p (or f(p) for a scalar function f), known by an interval, by the
+interval of its slope f'(p), and by an interval matrix for the derivative of p with respect to the directions
+that are followed (states and inputs). A `Form` is a polynomial in symbols in which none occurs squared:
+
+    x' = z x + (1 - z) r    is    {z, x}: 1, {r}: 1, {z, r}: -1.
+
+Such a polynomial takes its extremes at corners of the box of its symbols, and so do its derivatives and every
+weighted sum of their absolute values, which is convex in each symbol: keep gate and forget share one z, and
+the bound knows it. Plain interval arithmetic would forget that and lose a factor of two and more.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from itertools import count, product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .arithmetic import Interval, exactly, multiply, widened
+
+Monomial = frozenset[Hashable]
+
+MOST_SYMBOLS = 6
+"""A product that would join more symbols closes its factors first."""
+
+MOST_CORNERS = 256
+"""Corners of symbols and slopes that the bound of a row looks at."""
+
+_fresh = count()
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """A bounded quantity of the shape of the form it stands in.
+
+    Args:
+        key: identity; slices of one symbol by the same cut are one symbol again.
+        value: its range.
+        slope: the range of f'(p) for f(p); None for p itself.
+        jacobian: derivative of p, shape (*shape, directions).
+    """
+
+    key: Hashable
+    value: Interval
+    slope: Interval | None
+    jacobian: Interval
+
+    @property
+    def derivative(self) -> Interval:
+        """Derivative of the quantity itself, slope included."""
+        if self.slope is None:
+            return self.jacobian
+        return multiply(Interval(self.slope.low[..., None], self.slope.high[..., None]), self.jacobian)
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A polynomial in symbols, elementwise over one shape.
+
+    Args:
+        terms: the coefficient array of every product of symbols; the empty product is the constant.
+        symbols: what the keys in `terms` mean.
+        shape: of the array that the form stands for.
+        directions: number of directions in which derivatives are followed.
+    """
+
+    terms: Mapping[Monomial, Array]
+    symbols: Mapping[Hashable, Symbol]
+    shape: tuple[int, ...]
+    directions: int
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """What is known of an array once its form is closed: range and range of the derivative."""
+
+    value: Interval
+    jacobian: Interval
+
+
+def symbol_form(value: Interval, jacobian: Interval, slope: Interval | None = None) -> Form:
+    """A form that is one new symbol."""
+    symbol = Symbol(next(_fresh), value, slope, jacobian)
+    terms = {frozenset({symbol.key}): jnp.ones_like(value.low)}
+    return Form(terms, {symbol.key: symbol}, value.low.shape, jacobian.low.shape[-1])
+
+
+def scaled(form: Form, factor: Array) -> Form:
+    """A form times an exact array, or a scalar."""
+    shape = jnp.broadcast_shapes(form.shape, jnp.shape(factor))
+    if shape != form.shape:
+        form = mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
+    return Form({key: c * factor for key, c in form.terms.items()}, form.symbols, shape, form.directions)
+
+
+def shifted(form: Form, constant: Array) -> Form:
+    """A form plus an exact array, or a scalar."""
+    shape = jnp.broadcast_shapes(form.shape, jnp.shape(constant))
+    if shape != form.shape:
+        form = mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
+    whole = jnp.broadcast_to(constant, shape)
+    old = form.terms.get(frozenset())
+    terms = dict(form.terms) | {frozenset(): whole if old is None else old + whole}
+    return Form(terms, form.symbols, shape, form.directions)
+
+
+def plus(one: Form, other: Form) -> Form:
+    """The sum of two forms; equal products of symbols join, so that what cancels cancels."""
+    one, other = _alike(one, other)
+    terms = dict(one.terms)
+    for key, coefficient in other.terms.items():
+        terms[key] = terms[key] + coefficient if key in terms else coefficient
+    return Form(terms, {**one.symbols, **other.symbols}, one.shape, one.directions)
+
+
+def times(one: Form, other: Form) -> Form:
+    """The product of two forms; factors that share a symbol, or have too many, are closed first."""
+    one, other = _alike(one, other)
+    shared = not one.symbols.keys().isdisjoint(other.symbols.keys())
+    if shared or len(one.symbols) + len(other.symbols) > MOST_SYMBOLS:
+        one, other = (
+            part if len(part.symbols) == 1 and not shared else closed(part) for part in (one, other)
+        )
+    terms: dict[Monomial, Array] = {}
+    for (left, first), (right, second) in product(one.terms.items(), other.terms.items()):
+        key = left | right
+        terms[key] = terms[key] + first * second if key in terms else first * second
+    return Form(terms, {**one.symbols, **other.symbols}, one.shape, one.directions)
+
+
+def closed(form: Form) -> Form:
+    """The form as one new symbol: what it was made of is forgotten, its ranges stay."""
+    enclosure = enclose(form)
+    return symbol_form(enclosure.value, enclosure.jacobian)
+
+
+def mapped(form: Form, operation: Callable[[Array], Array], name: Hashable) -> Form:
+    """A form under an operation that only moves elements (slice, reshape, broadcast)."""
+
+    def coefficient(array: Array) -> Array:
+        return operation(jnp.broadcast_to(array, form.shape))
+
+    along = jax.vmap(operation, in_axes=-1, out_axes=-1)
+    symbols = {}
+    for symbol in form.symbols.values():
+        slope = None if symbol.slope is None else Interval(*map(operation, symbol.slope))
+        moved = Symbol(
+            (symbol.key, name),
+            Interval(*map(operation, symbol.value)),
+            slope,
+            Interval(*map(along, symbol.jacobian)),
+        )
+        symbols[symbol.key] = moved
+    terms = {
+        frozenset(symbols[key].key for key in monomial): coefficient(array)
+        for monomial, array in form.terms.items()
+    }
+    shape = jax.eval_shape(operation, jax.ShapeDtypeStruct(form.shape, jnp.float32)).shape
+    return Form(terms, {symbol.key: symbol for symbol in symbols.values()}, shape, form.directions)
+
+
+def enclose(form: Form) -> Enclosure:
+    """Range and derivative of a form: the sum over its independent parts, each at its corners."""
+    zeros = jnp.zeros(form.shape, _dtype(form))
+    value = exactly(zeros + form.terms.get(frozenset(), jnp.zeros((), zeros.dtype)))
+    jacobian = exactly(jnp.zeros((*form.shape, form.directions), zeros.dtype))
+    for part in _independent_parts(form):
+        found = _enclose_part(part)
+        value = _sum(value, found.value)
+        jacobian = _sum(jacobian, found.jacobian)
+    return Enclosure(value, jacobian)
+
+
+def row_corners(form: Form) -> Array:
+    """Absolute derivatives at all corners, shape (corners, *shape, directions).
+
+    For weights w the largest over corners of `corners @ w` bounds sum_j |d form_i / d x_j| w_j, because that
+    sum is convex in every symbol and in every slope.
+    """
+    names = sorted(form.symbols, key=repr)
+    sloped = [name for name in names if form.symbols[name].slope is not None]
+    if not names or 2 ** (len(names) + len(sloped)) > MOST_CORNERS:
+        return enclose(form).jacobian.magnitude[None]
+    ends = _corners(
+        [form.symbols[name].value for name in names] + [form.symbols[name].slope for name in sloped]
+    )
+    values = dict(zip(names, ends, strict=False))
+    slopes = dict(zip(sloped, ends[len(names) :], strict=True))
+    factors = {name: _evaluate(_gradient(form, name), values, form.shape) for name in names}
+    return _rows(form, factors, slopes)
+
+
+def _rows(form: Form, factors: Mapping[Hashable, Interval], slopes: Mapping[Hashable, Array]) -> Array:
+    """Absolute derivatives for factors and slopes with a leading axis of corners, rounding included."""
+    middle = jnp.zeros((*form.shape, form.directions), _dtype(form))
+    radius, size = middle, middle
+    for name, factor in factors.items():
+        slope = slopes.get(name, jnp.ones((), middle.dtype))
+        # `factor` is an interval only by its rounding error; its middle and radius are treated as such.
+        weight = ((factor.low + factor.high) / 2 * slope)[..., None]
+        error = ((factor.high - factor.low) / 2 * jnp.abs(slope))[..., None]
+        jacobian = form.symbols[name].jacobian
+        middle = middle + weight * ((jacobian.low + jacobian.high) / 2)
+        radius = radius + jnp.abs(weight) * ((jacobian.high - jacobian.low) / 2) + error * jacobian.magnitude
+        size = size + jnp.abs(weight) * jacobian.magnitude
+    total = Interval(jnp.zeros_like(middle), jnp.abs(middle) + radius)
+    bound = widened(total, 6 + 4 * len(factors), size).high
+    return jnp.where(jnp.isnan(bound), jnp.inf, bound)
+
+
+def _corners(intervals: list[Any]) -> list[Array]:
+    """The ends of every interval at all corners of their box: a leading axis of 2^k corners each."""
+    count = len(intervals)
+    ends = []
+    for place, interval in enumerate(intervals):
+        bits = (jnp.arange(2**count) >> place) & 1
+        upper = bits.astype(bool).reshape(-1, *(1,) * interval.low.ndim)
+        ends.append(jnp.where(upper, interval.high, interval.low))
+    return ends
+
+
+def _enclose_part(form: Form) -> Enclosure:
+    names = sorted(form.symbols, key=repr)
+    gradients = {name: _gradient(form, name) for name in names}
+    derivatives = {name: form.symbols[name].derivative for name in names}
+    if all(len(monomial) == 1 for monomial in form.terms):  # a single symbol: nothing to enumerate
+        (name,) = names
+        factor = jnp.broadcast_to(form.terms[frozenset({name})], form.shape)
+        value = multiply(exactly(factor), form.symbols[name].value)
+        return Enclosure(value, multiply(exactly(factor[..., None]), derivatives[name]))
+    values = dict(zip(names, _corners([form.symbols[name].value for name in names]), strict=True))
+    value = _evaluate(form.terms, values, form.shape)
+    tangent = _tangent(gradients, derivatives, values, form)
+    return Enclosure(
+        Interval(value.low.min(axis=0), value.high.max(axis=0)),
+        Interval(tangent.low.min(axis=0), tangent.high.max(axis=0)),
+    )
+
+
+def _tangent(
+    gradients: Mapping[Hashable, Mapping[Monomial, Array]],
+    derivatives: Mapping[Hashable, Interval],
+    values: Mapping[Hashable, Array],
+    form: Form,
+) -> Interval:
+    total = exactly(jnp.zeros((*form.shape, form.directions), _dtype(form)))
+    for name, gradient in gradients.items():
+        factor = _evaluate(gradient, values, form.shape)
+        wide = Interval(factor.low[..., None], factor.high[..., None])
+        total = _sum(total, multiply(wide, derivatives[name]))
+    return total
+
+
+def _evaluate(
+    terms: Mapping[Monomial, Array], values: Mapping[Hashable, Array], shape: tuple[int, ...]
+) -> Interval:
+    """A polynomial at corners (a leading axis), as an interval that holds its rounding error."""
+    dtype = jnp.result_type(*terms.values()) if terms else jnp.result_type(*values.values())
+    total = size = jnp.zeros((1, *shape), dtype)
+    steps = 1
+    for monomial, coefficient in terms.items():
+        one = reduce(lambda left, name: _times(left, values[name]), sorted(monomial, key=repr), coefficient)
+        total, size = total + one, size + jnp.abs(one)
+        steps += len(monomial) + 1
+    total = jnp.where(jnp.isnan(total), jnp.inf, total)
+    safe = jnp.where(jnp.isfinite(size), size, 0.0)
+    lost = ~jnp.isfinite(total)
+    wide = widened(exactly(total), steps, safe)
+    return Interval(jnp.where(lost, -jnp.inf, wide.low), jnp.where(lost, jnp.inf, wide.high))
+
+
+def _times(left: Array, right: Array) -> Array:
+    return jnp.where((left == 0) | (right == 0), 0.0, left * right)
+
+
+def _sum(one: Interval, other: Interval) -> Interval:
+    total = Interval(one.low + other.low, one.high + other.high)
+    size = one.magnitude + other.magnitude
+    return widened(total, 1, jnp.where(jnp.isfinite(size), size, 0.0))
+
+
+def _gradient(form: Form, name: Hashable) -> dict[Monomial, Array]:
+    """The partial derivative of the polynomial: again a polynomial, without that symbol."""
+    return {monomial - {name}: array for monomial, array in form.terms.items() if name in monomial}
+
+
+def _all_monomials(gradients: Mapping[Hashable, Mapping[Monomial, Array]]) -> list[Monomial]:
+    return [monomial for gradient in gradients.values() for monomial in gradient]
+
+
+def _independent_parts(form: Form) -> list[Form]:
+    """The form split into sums that share no symbol: each has its extremes on its own."""
+    groups: list[set[Hashable]] = []
+    for monomial in form.terms:
+        if not monomial:
+            continue
+        touched = [group for group in groups if group & monomial]
+        groups = [group for group in groups if not group & monomial]
+        groups.append(set(monomial).union(*touched))
+    parts = []
+    for group in groups:
+        terms = {monomial: array for monomial, array in form.terms.items() if monomial and monomial <= group}
+        parts.append(Form(terms, {name: form.symbols[name] for name in group}, form.shape, form.directions))
+    return parts
+
+
+def _alike(one: Form, other: Form) -> tuple[Form, Form]:
+    shape = jnp.broadcast_shapes(one.shape, other.shape)
+    pair: list[Any] = []
+    for form in (one, other):
+        same = form.shape == shape
+        pair.append(
+            form if same else mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
+        )
+    return pair[0], pair[1]
+
+
+def _dtype(form: Form) -> Any:
+    arrays = [symbol.value.low for symbol in form.symbols.values()] or list(form.terms.values())
+    return jnp.result_type(*arrays)

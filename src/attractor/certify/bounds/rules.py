@@ -1,0 +1,402 @@
+"""How every primitive acts on forms: the rule table of the interval reading."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array
+
+from attractor.program import Rule, is_exact
+
+from .arithmetic import Interval, contract, exactly, hull
+from .form import Enclosure, Form, closed, enclose, mapped, plus, scaled, shifted, symbol_form, times
+from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_power
+
+
+def apply_scalar(form: Form, function: ScalarFunction) -> Form:
+    """f(form): a new symbol, whose slope and argument are kept apart."""
+    inside = enclose(form)
+    return symbol_form(function.value(inside.value), inside.jacobian, function.slope(inside.value))
+
+
+def enclosure_of(operand: Any, like: Form) -> Enclosure:
+    """The ranges of an operand, which may be an exact array."""
+    if not is_exact(operand):
+        return enclose(operand)
+    value = jnp.broadcast_to(operand, like.shape)
+    return Enclosure(exactly(value), exactly(jnp.zeros((*like.shape, like.directions), value.dtype)))
+
+
+def as_form(enclosure: Enclosure) -> Form:
+    """A form that is one new symbol with these ranges."""
+    return symbol_form(enclosure.value, enclosure.jacobian)
+
+
+def _add(_: JaxprEqn, one: Any, other: Any) -> Form:
+    if is_exact(one):
+        return shifted(other, one)
+    return shifted(one, other) if is_exact(other) else plus(one, other)
+
+
+def _negate(_: JaxprEqn, one: Form) -> Form:
+    return scaled(one, jnp.asarray(-1.0, _kind(one)))
+
+
+def _subtract(equation: JaxprEqn, one: Any, other: Any) -> Form:
+    negated = -other if is_exact(other) else _negate(equation, other)
+    return _add(equation, one, negated)
+
+
+def _multiply(_: JaxprEqn, one: Any, other: Any) -> Form:
+    if is_exact(one):
+        return scaled(other, one)
+    if is_exact(other):
+        return scaled(one, other)
+    return apply_scalar(one, SCALAR["square"]) if one is other else times(one, other)
+
+
+def _divide(equation: JaxprEqn, one: Any, other: Any) -> Form:
+    if is_exact(other):
+        # A reciprocal is rounded once; the product once more: both are covered by one more unit of each.
+        return as_form(_quotient(enclose(one), other))
+    return _multiply(equation, one, apply_scalar(other, SCALAR["reciprocal"]))
+
+
+def _quotient(enclosure: Enclosure, divisor: Array) -> Enclosure:
+    def divided(interval: Interval, by: Array) -> Interval:
+        ends = interval.low / by, interval.high / by
+        low, high = jnp.minimum(*ends), jnp.maximum(*ends)
+        slack = 4 * jnp.finfo(low.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
+        return Interval(low - slack, high + slack)
+
+    spread = jnp.broadcast_to(divisor, enclosure.value.low.shape)
+    return Enclosure(divided(enclosure.value, spread), divided(enclosure.jacobian, spread[..., None]))
+
+
+def _product_of_arrays(equation: JaxprEqn, one: Any, other: Any) -> Form:
+    (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
+    if left_batch or right_batch or not (is_exact(one) or is_exact(other)):
+        return _general_product(equation, one, other)
+    weight, form, own, theirs = (one, other, left, right) if is_exact(one) else (other, one, right, left)
+    inside = enclose(form)
+    value = contract(weight, inside.value, (tuple(own), tuple(theirs)))
+    jacobian = contract(weight, inside.jacobian, (tuple(own), tuple(theirs)))
+    if not is_exact(one):  # the free axes of the form come first
+        free = weight.ndim - len(own)
+        value = Interval(*(_rotated(array, free, 0) for array in value))
+        jacobian = Interval(*(_rotated(array, free, 1) for array in jacobian))
+    return symbol_form(value, jacobian)
+
+
+def _rotated(array: Array, leading: int, trailing: int) -> Array:
+    """The first axes moved behind the others, before the last `trailing` ones."""
+    order = [
+        *range(leading, array.ndim - trailing),
+        *range(leading),
+        *range(array.ndim - trailing, array.ndim),
+    ]
+    return array.transpose(order)
+
+
+def _general_product(equation: JaxprEqn, one: Any, other: Any) -> Form:
+    """A product of two unknown arrays: all products first, then sums; batches and matrices alike."""
+    (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
+    rank = jnp.ndim(one) if is_exact(one) else len(one.shape)
+    other_rank = jnp.ndim(other) if is_exact(other) else len(other.shape)
+    free = [axis for axis in range(rank) if axis not in (*left, *left_batch)]
+    other_free = [axis for axis in range(other_rank) if axis not in (*right, *right_batch)]
+    batch, total = len(left_batch), len(left_batch) + len(free) + len(other_free) + len(left)
+    first = [*range(batch + len(free)), *range(total - len(left), total)]
+    second = [*range(batch), *range(batch + len(free), total)]
+    wide_one = _spread(one, [*left_batch, *free, *left], first, total)
+    wide_other = _spread(other, [*right_batch, *other_free, *right], second, total)
+    products = _multiply(equation, wide_one, wide_other)
+    axes = tuple(range(total - len(left), total))
+    return _summed(products, axes)
+
+
+def _spread(operand: Any, order: Sequence[int], places: Sequence[int], total: int) -> Any:
+    def operation(array: Array) -> Array:
+        moved = array.transpose(order)
+        new = [axis for axis in range(total) if axis not in places]
+        return jnp.expand_dims(moved, new)
+
+    if is_exact(operand):
+        return operation(operand)
+    return mapped(operand, operation, ("spread", tuple(order), tuple(places), total))
+
+
+def _summed(form: Form, axes: tuple[int, ...]) -> Form:
+    inside = enclose(form)
+    ones = jnp.ones([form.shape[axis] for axis in axes], _kind(form))
+    dimensions = tuple(range(len(axes))), axes
+    return symbol_form(contract(ones, inside.value, dimensions), contract(ones, inside.jacobian, dimensions))
+
+
+def _sum_over(equation: JaxprEqn, one: Form) -> Form:
+    return _summed(one, tuple(equation.params["axes"]))
+
+
+def _scalar(equation: JaxprEqn, one: Form) -> Form:
+    return apply_scalar(one, SCALAR[equation.primitive.name])
+
+
+def _integer_power(equation: JaxprEqn, one: Form) -> Form:
+    exponent = equation.params["y"]
+    return one if exponent == 1 else apply_scalar(one, integer_power(exponent))
+
+
+def _power(_: JaxprEqn, one: Any, other: Any) -> Form:
+    if is_exact(other):
+        return apply_scalar(one, real_power(jnp.asarray(other)))
+    base = jnp.log(one) if is_exact(one) else apply_scalar(one, SCALAR["log"])
+    exponent = scaled(other, base) if is_exact(base) else times(other, base)
+    return apply_scalar(exponent, SCALAR["exp"])
+
+
+def _extreme(choose: Callable[[Array, Array], Array], rectifier: Callable[[Array], ScalarFunction]) -> Rule:
+    def rule(_: JaxprEqn, one: Any, other: Any) -> Form:
+        if is_exact(one) or is_exact(other):
+            threshold, form = (one, other) if is_exact(one) else (other, one)
+            return apply_scalar(form, rectifier(jnp.asarray(threshold)))
+        left, right = enclose(one), enclose(other)
+        value = Interval(choose(left.value.low, right.value.low), choose(left.value.high, right.value.high))
+        return symbol_form(value, hull(left.jacobian, right.jacobian))
+
+    return rule
+
+
+def _clamp(equation: JaxprEqn, least: Any, one: Any, most: Any) -> Form:
+    raised = RULES["max"](equation, one, least)
+    return RULES["min"](equation, raised, most)
+
+
+def _compare(
+    holds: Callable[[Interval, Interval], Array], fails: Callable[[Interval, Interval], Array]
+) -> Rule:
+    """A comparison: 1 where it holds on the whole box, 0 where it fails on it, else undecided."""
+
+    def rule(equation: JaxprEqn, one: Any, other: Any) -> Any:
+        like = other if is_exact(one) else one
+        if one is other:  # x != x asks for NaN, which a bounded quantity is not
+            return jnp.full(like.shape, equation.primitive.name in ("eq", "le", "ge"))
+        left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
+        return Undecided(holds(left, right), fails(left, right))
+
+    return rule
+
+
+class Undecided:
+    """A truth value that may change over the box."""
+
+    def __init__(self, surely: Array, never: Array) -> None:
+        self.surely, self.never = surely, never
+
+
+def _select(_: JaxprEqn, which: Any, *cases: Any) -> Form:
+    """A choice; where the box does not decide it, the result may jump and its slope has no bound."""
+    like = next(case for case in (which, *cases) if isinstance(case, Form)) if _has_form(cases) else None
+    if isinstance(which, Undecided):
+        shape = which.surely.shape
+        enclosures = [_spread_enclosure(case, shape, cases) for case in cases]
+        no, yes = enclosures
+        either = hull(no.value, yes.value)
+        value = _pick(which, no.value, yes.value, either)
+        slopes = _pick(_last_axis(which), no.jacobian, yes.jacobian, _unbounded(no.jacobian))
+        return symbol_form(value, slopes)
+    if like is None:
+        message = "a choice among arrays by an exact value is exact"
+        raise AssertionError(message)
+    enclosures = [enclosure_of(case, like) for case in cases]
+    index = jnp.asarray(which).astype(jnp.int32)
+    value = Interval(
+        *(_chosen(index, [getattr(one.value, end) for one in enclosures]) for end in ("low", "high"))
+    )
+    jacobian = Interval(
+        *(
+            _chosen(index[..., None], [getattr(one.jacobian, end) for one in enclosures])
+            for end in ("low", "high")
+        )
+    )
+    return symbol_form(value, jacobian)
+
+
+def _chosen(index: Array, arrays: list[Array]) -> Array:
+    result = arrays[0]
+    for place, array in enumerate(arrays[1:], start=1):
+        result = jnp.where(index == place, array, result)
+    return result
+
+
+def _pick(which: Undecided, no: Interval, yes: Interval, either: Interval) -> Interval:
+    ends = zip(no, yes, either, strict=True)
+    return Interval(
+        *(jnp.where(which.surely, one, jnp.where(which.never, zero, both)) for zero, one, both in ends)
+    )
+
+
+def _last_axis(which: Undecided) -> Undecided:
+    return Undecided(which.surely[..., None], which.never[..., None])
+
+
+def _unbounded(like: Interval) -> Interval:
+    return Interval(jnp.full_like(like.low, -jnp.inf), jnp.full_like(like.high, jnp.inf))
+
+
+def _has_form(cases: Sequence[Any]) -> bool:
+    return any(isinstance(case, Form) for case in cases)
+
+
+def _spread_enclosure(case: Any, shape: tuple[int, ...], cases: Sequence[Any]) -> Enclosure:
+    forms = [one for one in cases if isinstance(one, Form)]
+    if isinstance(case, Form):
+        return enclose(case)
+    directions = forms[0].directions if forms else 0
+    value = jnp.broadcast_to(case, shape)
+    return Enclosure(exactly(value), exactly(jnp.zeros((*shape, directions), value.dtype)))
+
+
+def _move(equation: JaxprEqn, one: Form, *exact: Any) -> Any:
+    """An operation that only moves elements: the same for values, slopes and every direction."""
+
+    def operation(array: Array) -> Array:
+        return equation.primitive.bind(array, *exact, **equation.params)
+
+    name = (
+        equation.primitive.name,
+        str(equation.params),
+        *(str(jnp.asarray(one).tolist()) for one in _known(exact)),
+    )
+    return mapped(one, operation, name)
+
+
+def _known(exact: Sequence[Any]) -> list[Any]:
+    """Operands that are numbers now; a traced index would have no name."""
+    return [operand for operand in exact if not isinstance(operand, jax.core.Tracer)]
+
+
+def _split(equation: JaxprEqn, one: Form) -> list[Form]:
+    axis, sizes = equation.params["axis"], equation.params["sizes"]
+    pieces, start = [], 0
+    for size in map(int, sizes):
+        cut = (slice(None),) * axis + (slice(start, start + size),)
+        pieces.append(mapped(one, lambda array, cut=cut: array[cut], ("cut", axis, start, size)))
+        start += size
+    return pieces
+
+
+def _concatenate(equation: JaxprEqn, *parts: Any) -> Form:
+    axis = equation.params["dimension"]
+    forms = [part for part in parts if isinstance(part, Form)]
+    directions = forms[0].directions
+    enclosures = []
+    for part in parts:
+        if isinstance(part, Form):
+            enclosures.append(enclose(part))
+        else:
+            nothing = jnp.zeros((*jnp.shape(part), directions), jnp.asarray(part).dtype)
+            enclosures.append(Enclosure(exactly(jnp.asarray(part)), exactly(nothing)))
+
+    def joined(intervals: list[Interval]) -> Interval:
+        return Interval(*(jnp.concatenate(ends, axis) for ends in zip(*intervals, strict=True)))
+
+    return symbol_form(
+        joined([one.value for one in enclosures]), joined([one.jacobian for one in enclosures])
+    )
+
+
+def _pad(equation: JaxprEqn, one: Any, filler: Any) -> Form:
+    if not is_exact(filler):
+        return _pad_unknown(equation, one, filler)
+    inside = enclose(one)
+
+    def padded(array: Array, with_: Any) -> Array:
+        return jax.lax.pad(array, jnp.asarray(with_, array.dtype), equation.params["padding_config"])
+
+    value = Interval(*(padded(end, filler) for end in inside.value))
+    along = jax.vmap(lambda array: padded(array, 0.0), in_axes=-1, out_axes=-1)
+    return symbol_form(value, Interval(*map(along, inside.jacobian)))
+
+
+def _pad_unknown(equation: JaxprEqn, one: Any, filler: Form) -> Form:
+    mask_of = jnp.zeros(one.shape if isinstance(one, Form) else jnp.shape(one), _kind(filler))
+    one_dtype = jnp.asarray(1.0, mask_of.dtype)
+    outside = jax.lax.pad(mask_of, one_dtype, equation.params["padding_config"])
+    inner = _pad(equation, one, jnp.zeros((), mask_of.dtype)) if isinstance(one, Form) else None
+    spread = scaled(filler, outside)
+    if inner is None:
+        return shifted(spread, jax.lax.pad(one, 0 * one_dtype, equation.params["padding_config"]))
+    return plus(inner, spread)
+
+
+def _convert(equation: JaxprEqn, one: Any) -> Any:
+    """A change of type: between floating types nothing changes but rounding, which `step` bounds do not follow."""
+    if isinstance(one, Undecided):
+        low, high = one.surely.astype(float), 1.0 - one.never.astype(float)
+        return symbol_form(Interval(low, high), _unbounded(exactly(jnp.zeros((*low.shape, 1)))))
+    return one
+
+
+def _nothing(_: JaxprEqn, one: Any) -> Any:
+    return one
+
+
+def _kind(form: Form) -> Any:
+    return enclose_dtype(form)
+
+
+def enclose_dtype(form: Form) -> Any:
+    """The floating type of a form."""
+    return jnp.result_type(*(symbol.value.low for symbol in form.symbols.values()))
+
+
+_MOVES = (
+    "reshape",
+    "broadcast_in_dim",
+    "squeeze",
+    "expand_dims",
+    "transpose",
+    "slice",
+    "rev",
+    "dynamic_slice",
+    "gather",
+)
+
+RULES: dict[str, Rule] = {
+    "add": _add,
+    "add_any": _add,
+    "sub": _subtract,
+    "neg": _negate,
+    "mul": _multiply,
+    "div": _divide,
+    "dot_general": _product_of_arrays,
+    "reduce_sum": _sum_over,
+    "integer_pow": _integer_power,
+    "pow": _power,
+    "max": _extreme(jnp.maximum, above),
+    "min": _extreme(jnp.minimum, below),
+    "clamp": _clamp,
+    "lt": _compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
+    "le": _compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
+    "gt": _compare(lambda a, b: a.low > b.high, lambda a, b: a.high <= b.low),
+    "ge": _compare(lambda a, b: a.low >= b.high, lambda a, b: a.high < b.low),
+    "eq": _compare(
+        lambda a, b: jnp.zeros(a.low.shape, bool), lambda a, b: (a.high < b.low) | (a.low > b.high)
+    ),
+    "ne": _compare(
+        lambda a, b: (a.high < b.low) | (a.low > b.high), lambda a, b: jnp.zeros(a.low.shape, bool)
+    ),
+    "select_n": _select,
+    "split": _split,
+    "concatenate": _concatenate,
+    "pad": _pad,
+    "convert_element_type": _convert,
+    "real": _nothing,
+    **dict.fromkeys([name for name in SCALAR if name != "reciprocal"], _scalar),
+    **dict.fromkeys(_MOVES, _move),
+}
+"""One rule for each primitive that bounds know."""
+
+__all__ = ["RULES", "Undecided", "apply_scalar", "as_form", "closed", "enclosure_of"]

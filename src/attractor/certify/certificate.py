@@ -1,0 +1,150 @@
+"""What a stability analysis says: proved with numbers, refuted with a witness, or unknown with a reason."""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Float
+
+from attractor.errors import AttractorError
+
+
+class CertificateError(AttractorError, ArithmeticError):
+    """A proof was required, and there is none."""
+
+    exit_code = 5
+
+
+class Verdict(Enum):
+    """The three answers; the value is the text that users see."""
+
+    PROVED = "proved: any two trajectories under the same inputs approach each other at the stated rate"
+    REFUTED = "refuted: two trajectories under the same inputs were found that do not meet"
+    UNKNOWN = "unknown: neither a proof nor a counterexample was found within the budget"
+
+
+LEVELS = {
+    0: "published condition",
+    1: "componentwise bound with the best weights",
+    2: "the same on a refined invariant box",
+    3: "branch and bound",
+    4: "linear matrix inequality",
+}
+"""What the levels of the ladder are called."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    r"""Exponential incremental input-to-state stability on a box.
+
+    For two trajectories in the box under inputs u^a, u^b within the input bound, one step gives
+
+    $$\|x^a_{k+1} - x^b_{k+1}\| \le \lambda \|x^a_k - x^b_k\| + g \|u^a_k - u^b_k\|_\infty$$
+
+    in the weighted maximum norm ||x|| = max_i |x_i| / w_i (level 4: in the norm sqrt(x' P x)); summed over time
+    a difference of inputs that stays below s moves states by at most g s / (1 - lambda). The box is forward
+    invariant, and every trajectory that starts in the larger start box is in it after `transient` steps. Incremental
+    stability implies input-to-state stability and one equilibrium for every constant input.
+
+    Args:
+        level: rung of the ladder, see `LEVELS`.
+        rate: lambda, below 1.
+        weights: w, shape (states,), largest 1; all ones where the norm is another one.
+        input_gain: g.
+        low: lower end of the box, shape (states,), in the order in which the state is flattened.
+        high: upper end of it.
+        start_low: lower end of the start box.
+        start_high: upper end of it.
+        transient: steps from the start box into the box.
+        input_bound: inputs lie within +- this, shape (inputs,).
+        remarks: what else a reader must know (published formula, norm, arithmetic).
+    """
+
+    level: int
+    rate: float
+    weights: Float[np.ndarray, " states"]
+    input_gain: float
+    low: Float[np.ndarray, " states"]
+    high: Float[np.ndarray, " states"]
+    start_low: Float[np.ndarray, " states"]
+    start_high: Float[np.ndarray, " states"]
+    transient: int
+    input_bound: Float[np.ndarray, " inputs"]
+    remarks: str = "outward-rounded float64 bounds of the cell in exact arithmetic"
+
+    def settling_steps(self, tolerance: float = 0.01) -> int:
+        """Steps after which a difference has shrunk to `tolerance` of itself, from anywhere in the start box."""
+        if self.rate <= 0:
+            return self.transient + 1
+        return self.transient + math.ceil(math.log(tolerance) / math.log(self.rate))
+
+    @property
+    def asymptotic_gain(self) -> float:
+        """Most that states move, in the norm of the certificate, for each unit of a lasting input difference."""
+        return self.input_gain / (1 - self.rate)
+
+    def contains(self, state: Float[np.ndarray, " states"]) -> bool:
+        """Whether a flat state lies in the start box, for which the certificate speaks."""
+        return bool(((self.start_low <= state) & (state <= self.start_high)).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """Two trajectories under the same inputs that do not meet; replayed in float64.
+
+    Args:
+        first: one start, shape (states,).
+        second: the other one.
+        inputs: one row of inputs that is repeated for ever, or a whole period, shape (period, inputs).
+        distance: largest difference of the states over the last period.
+        steps: how long the trajectories were followed.
+    """
+
+    first: Float[np.ndarray, " states"]
+    second: Float[np.ndarray, " states"]
+    inputs: Float[np.ndarray, "period inputs"]
+    distance: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One rung that was tried: what it found (a rate where it has one), and how long it took in seconds."""
+
+    level: int
+    outcome: str
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityResult:
+    """The answer to `certify`.
+
+    Args:
+        verdict: proved, refuted or unknown.
+        certificate: the proof, if there is one.
+        witness: the counterexample, if there is one.
+        attempts: all rungs that were tried, in order.
+        seconds: wall time.
+        reason: why it is unknown, if it is.
+    """
+
+    verdict: Verdict
+    certificate: Certificate | None
+    witness: Witness | None
+    attempts: tuple[Attempt, ...]
+    seconds: float
+    reason: str = ""
+
+    def require(self) -> Certificate:
+        """The certificate.
+
+        Raises:
+            CertificateError: there is none; the message says what was found instead.
+        """
+        if self.certificate is None:
+            message = f"stability is {self.verdict.value}. {self.reason}".strip()
+            raise CertificateError(message)
+        return self.certificate

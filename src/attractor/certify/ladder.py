@@ -1,0 +1,277 @@
+"""`certify`: climb from cheap bounds to strong ones until stability is proved, refuted, or the time is up."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.errors import UnsupportedError
+from attractor.program import in_double_precision
+from attractor.progress import Reporter, SilentReporter
+
+from .bounds import Box, StepBounds, step_bounds, unit_box
+from .branch import Budget, absolute_jacobian, branch_and_bound
+from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
+from .invariant import InvariantBox, find_invariant, shrink
+from .perron import best_weights
+from .refute import find_witness
+from .sampled import sample_jacobians, sampled_weights
+
+CUTS = 8
+"""Halvings of the box while it is refined for branch and bound."""
+_ROUNDS = 8
+"""Times that branch and bound starts again with better weights."""
+_BELOW_ONE = 1 - 1e-9
+
+
+@dataclass(frozen=True)
+class CertifySettings:
+    """How hard `certify` tries.
+
+    Args:
+        time_budget: seconds for the whole ladder; compilation counts.
+        levels: rungs to climb; see `attractor.certify.LEVELS`.
+        pieces: pieces of the box that branch and bound may look at.
+        tighten: go on after a proof, as far as the budget reaches, for a smaller rate.
+        refute: look for two trajectories that do not meet.
+        seed: of the random searches.
+    """
+
+    time_budget: float | int = 30.0
+    levels: tuple[int, ...] = (0, 1, 2, 3)
+    pieces: int = 100_000
+    tighten: bool = False
+    refute: bool = True
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class _Climb:
+    """What is known so far, on the way up."""
+
+    cell: Any
+    settings: CertifySettings
+    input_bound: np.ndarray
+    reporter: Reporter
+    began: float
+    start: InvariantBox | None = None
+    refined: InvariantBox | None = None
+    attempts: tuple[Attempt, ...] = ()
+    best: Certificate | None = None
+
+    @property
+    def deadline(self) -> float:
+        return self.began + self.settings.time_budget
+
+    def note(self, level: int, began: float, rate: float, outcome: str) -> None:
+        self.attempts += (Attempt(level, outcome, rate, time.monotonic() - began),)
+        self.reporter.update(len(self.attempts), len(self.settings.levels) + 1, outcome)
+
+    def proved(self, certificate: Certificate) -> None:
+        if self.best is None or certificate.rate < self.best.rate:
+            self.best = certificate
+
+    @property
+    def finished(self) -> bool:
+        return time.monotonic() > self.deadline or (self.best is not None and not self.settings.tighten)
+
+
+def certify(
+    cell: Any,
+    *,
+    input_bound: float | int | Float[np.ndarray, " inputs"] = 1.0,
+    settings: CertifySettings | None = None,
+    reporter: Reporter | None = None,
+) -> StabilityResult:
+    """Prove that a cell forgets its past under every input it may see, or show that it does not.
+
+    The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box with
+    the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch and
+    bound over that box. Levels 1 to 3 read the cell's own equations, so they work for a cell of the user's own
+    and cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not meet are
+    looked for.
+
+    Args:
+        cell: any cell; it is analysed in float64.
+        input_bound: inputs lie within +- this (scaled units): one number, or one for each input.
+        settings: how hard to try.
+        reporter: hears about progress.
+
+    Returns:
+        Verdict, certificate or witness, and all attempts. A proof holds for the map with these weights in exact
+        arithmetic; rounding of the deployed cell adds about its unit in every step.
+    """
+    settings = settings or CertifySettings()
+    reporter = reporter or SilentReporter()
+    began = time.monotonic()
+    bound = np.broadcast_to(np.asarray(input_bound, float), (cell.input_size,)).copy()
+    with jax.enable_x64(True):
+        climb = _Climb(in_double_precision(cell), settings, bound, reporter, began)
+        try:
+            return _climb(climb)
+        finally:
+            reporter.close()
+
+
+def _climb(climb: _Climb) -> StabilityResult:
+    rungs: dict[int, Callable[[_Climb], None]] = {1: _componentwise, 2: _refined, 3: _branched}
+    reason = ""
+    try:
+        for level in climb.settings.levels:
+            if level in rungs and not climb.finished:
+                rungs[level](climb)
+    except UnsupportedError as problem:
+        reason = str(problem)
+    if climb.best is not None:
+        return _result(climb, Verdict.PROVED, None, "")
+    witness = _search(climb) if climb.settings.refute else None
+    if witness is not None:
+        return _result(climb, Verdict.REFUTED, witness, "")
+    return _result(climb, Verdict.UNKNOWN, None, reason or _why_unknown(climb))
+
+
+def _result(climb: _Climb, verdict: Verdict, witness: Witness | None, reason: str) -> StabilityResult:
+    seconds = time.monotonic() - climb.began
+    return StabilityResult(verdict, climb.best, witness, climb.attempts, seconds, reason)
+
+
+def _why_unknown(climb: _Climb) -> str:
+    if time.monotonic() > climb.deadline:
+        return f"The time budget of {climb.settings.time_budget:g} s was spent."
+    return "; ".join(f"level {one.level}: {one.outcome}" for one in climb.attempts) + "."
+
+
+def _componentwise(climb: _Climb) -> None:
+    began = time.monotonic()
+    box = unit_box(climb.cell, jnp.asarray(climb.input_bound))
+    found = _prepare(climb.cell, box)
+    climb.start = found.invariant
+    _judge(climb, 1, began, found, found.invariant)
+
+
+def _refined(climb: _Climb) -> None:
+    began = time.monotonic()
+    if climb.start is None or not climb.start.found:
+        return
+    found = _shrink(climb.cell, climb.start, 0)
+    climb.refined = found.invariant
+    _judge(climb, 2, began, found, climb.start)
+
+
+def _branched(climb: _Climb) -> None:
+    """Refine by pieces, choose weights by samples, branch; start again with the worst point among them."""
+    began = time.monotonic()
+    if climb.refined is None or not climb.refined.found:
+        return
+    found = _shrink(climb.cell, climb.refined, CUTS)
+    box, rate = found.invariant.box, float(found.rate)
+    spent, outcome = 0, "the refined box has no finite bound"
+    if np.isfinite(rate) and rate < 1:
+        _judge(climb, 3, began, found, climb.start)
+    elif np.isfinite(rate):
+        rate, weights, spent, outcome = _search_weights(climb, box, np.asarray(found.weights))
+        if rate < 1:
+            gain = float(jnp.max(found.input_sums / weights))
+            climb.proved(_certificate(climb, 3, rate, weights, gain, found.invariant))
+        climb.note(3, began, rate, f"{outcome} ({spent} pieces)")
+    else:
+        climb.note(3, began, rate, outcome)
+
+
+def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float, np.ndarray, int, str]:
+    """The certified rate, its weights, pieces spent, and what happened."""
+    jacobians = sample_jacobians(climb.cell, box, climb.settings.seed)
+    spent, rate = 0, float("inf")
+    for _ in range(_ROUNDS):
+        least, weights = sampled_weights(jacobians, np.maximum(weights, 1e-3))
+        if least >= _BELOW_ONE:
+            return least, weights, spent, f"no weighted maximum norm contracts: at least {least:.4f}"
+        budget = Budget(climb.settings.pieces - spent, climb.deadline)
+        # A margin between what is seen and what is proved keeps the number of pieces small.
+        found = branch_and_bound(climb.cell, box, weights, min(_BELOW_ONE, least + 0.5 * (1 - least)), budget)
+        spent, rate = spent + found.pieces, min(rate, found.rate)
+        if found.rate < 1:
+            return found.rate, weights, spent, f"rate {found.rate:.4f}"
+        if found.witnessed < _BELOW_ONE:
+            return found.rate, weights, spent, f"bound {found.rate:.4f} when the budget ended"
+        worst = np.asarray(absolute_jacobian(climb.cell, jnp.asarray(found.worst)))[None, :, : box.states]
+        jacobians = np.concatenate([worst, jacobians[:-1]])
+    return rate, weights, spent, f"bound {rate:.4f} after {_ROUNDS} choices of weights"
+
+
+def _judge(climb: _Climb, level: int, began: float, found: "_Bounded", start: InvariantBox | None) -> None:
+    del start
+    rate = float(found.rate)
+    if not bool(found.invariant.found):
+        climb.note(level, began, float("nan"), "no invariant box was found")
+    elif rate < 1:
+        climb.proved(
+            _certificate(climb, level, rate, np.asarray(found.weights), float(found.gain), found.invariant)
+        )
+        climb.note(level, began, rate, f"rate {rate:.4f}")
+    else:
+        climb.note(level, began, rate, f"bound {rate:.4f}, not below 1")
+
+
+def _certificate(
+    climb: _Climb, level: int, rate: float, weights: np.ndarray, gain: float, held: InvariantBox
+) -> Certificate:
+    start = climb.start.box if climb.start is not None else held.box
+    return Certificate(
+        level=level,
+        rate=rate,
+        weights=np.asarray(weights, float),
+        input_gain=gain,
+        low=np.asarray(held.box.state.low),
+        high=np.asarray(held.box.state.high),
+        start_low=np.asarray(start.state.low),
+        start_high=np.asarray(start.state.high),
+        transient=int(held.steps),
+        input_bound=climb.input_bound,
+    )
+
+
+def _search(climb: _Climb) -> Witness | None:
+    began = time.monotonic()
+    box = climb.start.box if climb.start is not None and bool(climb.start.found) else None
+    witness = find_witness(
+        climb.cell, box or unit_box(climb.cell, jnp.asarray(climb.input_bound)), climb.settings.seed
+    )
+    outcome = "trajectories that do not meet" if witness else "no counterexample"
+    climb.attempts += (Attempt(-1, outcome, float("nan"), time.monotonic() - began),)
+    return witness
+
+
+class _Bounded(eqx.Module):
+    """An invariant box and the rate on it."""
+
+    invariant: InvariantBox
+    rate: Array
+    weights: Array
+    gain: Array
+    input_sums: Array
+
+
+@eqx.filter_jit
+def _prepare(cell: Any, box: Box) -> _Bounded:
+    return _bounded(cell, find_invariant(cell, box))
+
+
+@eqx.filter_jit
+def _shrink(cell: Any, invariant: InvariantBox, cuts: int) -> _Bounded:
+    rounds, tolerance = (200, 1e-6) if cuts == 0 else (40, 1e-3)
+    return _bounded(cell, shrink(cell, invariant, cuts=cuts, rounds=rounds, tolerance=tolerance))
+
+
+def _bounded(cell: Any, invariant: InvariantBox) -> _Bounded:
+    bounds: StepBounds = step_bounds(cell, invariant.box)
+    rate, weights = best_weights(bounds.row_sums, jnp.ones(invariant.box.states))
+    rate = jnp.where(invariant.found & bounds.bounded, rate, jnp.inf)
+    sums = bounds.input_sums()
+    return _Bounded(invariant, rate, weights, jnp.max(sums / weights), sums)
