@@ -12,6 +12,7 @@ from .bounds.arithmetic import hull
 _INFLATION = 0.01
 """Share of the width by which a box is made larger: the limit of a series holds its image only from outside."""
 
+_SLOWEST = 0.9995
 _LARGEST = 1e8
 
 
@@ -123,7 +124,7 @@ def _ahead(state: Interval, joined: Interval, last: Interval) -> Interval:
     def end(now: Array, new: Array, before: Array) -> Array:
         step, previous = new - now, now - before
         ratio = jnp.where(previous == 0, 0.0, step / jnp.where(previous == 0, 1.0, previous))
-        ratio = jnp.clip(ratio, 0.0, 0.999)
+        ratio = jnp.where((ratio > 0) & (ratio < _SLOWEST), ratio, 0.0)  # steps that grow make no series
         moved = new + step * ratio / (1 - ratio) + _INFLATION * jnp.sign(step) * joined.width
         return jnp.clip(moved, -2 * _LARGEST, 2 * _LARGEST)
 

@@ -32,6 +32,14 @@ class Task(Protocol):
         ...
 
 
+def settled(task: Task, model: Model) -> Model:
+    """The model as it would be delivered: what the task's own `settle(model)` makes of it, if it has one.
+
+    A task with a constraint moves the weights into it there; training itself goes on from where it was.
+    """
+    return task.settle(model) if hasattr(task, "settle") else model  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def select_member(members: Any, index: int) -> Any:
     """One out of a stack of models, or of anything else whose arrays have the members on their first axis."""
     return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)

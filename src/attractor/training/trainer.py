@@ -20,7 +20,7 @@ from .checkpoint import check_own, from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
-from .task import Model, Task, score_of, select_member
+from .task import Model, Task, score_of, select_member, settled
 
 NEVER = -1
 
@@ -233,7 +233,8 @@ def _step(
 
 
 def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
-    score = jnp.where(member.stopped, jnp.inf, score_of(task, member.model))
+    candidate = settled(task, member.model)
+    score = jnp.where(member.stopped, jnp.inf, score_of(task, candidate))
     better = score < member.best_score
     best_step = jnp.where(better, member.step, member.best_step)
     stopped = member.stopped | (member.step >= settings.steps)
@@ -244,7 +245,7 @@ def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
         member,
         (
             jnp.where(member.stopped, member.score, score),
-            _choose(better, member.model, member.best),
+            _choose(better, candidate, member.best),
             jnp.where(better, score, member.best_score),
             best_step,
             stopped,

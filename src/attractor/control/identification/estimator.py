@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import CELLS, cell_class, initial_state
+from attractor.certify import CertifySettings, StabilityResult, certify
+from attractor.certify.penalty import ContractionTarget
 from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
@@ -61,6 +63,8 @@ class PlantModel:
         window: rows simulated in one training example, after its washout.
         validation_share: last part of every recording that is kept for choosing the best weights; 0 trains
             on everything, once the options are settled.
+        certified: train a model that contracts for every input in the range of the training data, so that
+            `certify` can prove it.
         training: how long and how fast to train, and how many seeds.
         seed: all randomness follows from it.
 
@@ -82,6 +86,7 @@ class PlantModel:
     feedthrough: bool | None = None
     window: int = 150
     validation_share: float = 0.2
+    certified: bool = False
     training: TrainingSettings = field(default_factory=TrainingSettings)
     seed: int = 0
 
@@ -181,6 +186,15 @@ class PlantModel:
             raise NotFittedError(message)
         return select_member(self.members_, self.member_ if member is None else member)
 
+    def certify(self, member: int | None = None, settings: CertifySettings | None = None) -> StabilityResult:
+        """Whether the cell forgets its past under every input in the range of the training data.
+
+        Args:
+            member: which seed; the chosen one by default.
+            settings: how hard to try; see `attractor.certify.certify`.
+        """
+        return certify(self.network(member).cell, settings=settings)
+
     @property
     def settled(self) -> int:
         """Rows at the beginning of a recording that do not count."""
@@ -276,6 +290,7 @@ class PlantModel:
             washout=self.washout,
             settled=self.settled,
             batch_size=self.training.batch_size,
+            contraction=ContractionTarget() if self.certified else None,
         )
 
     def _train(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from attractor.certify.penalty import ContractionTarget, contract_weights, contraction_penalty
 from attractor.training import Batch, Windows
 
 from .network import PlantNetwork
@@ -62,6 +63,7 @@ class IdentificationTask(eqx.Module):
         settled: the same for a whole recording: 0 if recordings start at rest, else `washout`.
         batch_size: windows a step.
         stretch: how many times longer than a training window the pieces of a refinement are.
+        contraction: the rate that the cell must keep for every input; None leaves it free.
     """
 
     build: Callable[[PRNGKeyArray], PlantNetwork] = eqx.field(static=True)
@@ -71,16 +73,26 @@ class IdentificationTask(eqx.Module):
     settled: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     stretch: int = eqx.field(static=True, default=5)
+    contraction: ContractionTarget | None = eqx.field(static=True, default=None)
 
     def initial(self, key: PRNGKeyArray) -> PlantNetwork:
-        """A fresh network."""
-        return self.build(key)
+        """A fresh network, moved to where it contracts if it must."""
+        return self.settle(self.build(key))
+
+    def settle(self, model: PlantNetwork) -> PlantNetwork:
+        """The network with a cell that keeps the rate asked for."""
+        if self.contraction is None:
+            return model
+        return eqx.tree_at(lambda n: n.cell, model, contract_weights(model.cell, self.contraction))
 
     def losses(self, model: PlantNetwork, key: PRNGKeyArray) -> Float[Array, " batch"]:
-        """Mean squared simulation error of every window after its washout, scaled outputs."""
+        """Mean squared simulation error of every window after its washout, scaled outputs; with a penalty if asked."""
         batch = self.windows.draw(key, self.batch_size)
         error = partial(_error, model, self.washout)
-        return jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
+        losses = jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
+        return (
+            losses if self.contraction is None else losses + contraction_penalty(model.cell, self.contraction)
+        )
 
     def validation(self, model: PlantNetwork) -> Float[Array, ""]:
         """Root of the mean squared free-run error over all validation rows, scaled outputs."""
