@@ -1,0 +1,1 @@
+"""What is proved about a network: stability certificates with their rates, and bounds."""
