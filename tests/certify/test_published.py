@@ -15,7 +15,6 @@ from attractor.certify.published import published_condition
 from attractor.errors import ConfigError
 
 KEY = jax.random.key(0)
-NETS = 200
 SIZE = 3
 
 
@@ -271,19 +270,20 @@ def distances(conditions, first, second):
 
 
 @pytest.mark.parametrize("build", [gru, reset_after, lstm, elman])
-def test_two_hundred_marginal_networks_contract_at_least_at_the_rate(build):
+@pytest.mark.parametrize("networks", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_marginal_networks_contract_at_least_at_the_rate(build, networks):
     """Half of them under equal inputs, the others under inputs that differ."""
     draws = np.random.default_rng(1)
-    cells = [scaled_to(build(seed=seed), -0.01) for seed in range(NETS)]
-    inputs = draws.uniform(-1, 1, (30, 2, NETS, 2))
+    cells = [scaled_to(build(seed=seed), -0.01) for seed in range(networks)]
+    inputs = draws.uniform(-1, 1, (30, 2, networks, 2))
     inputs[::2] = np.sign(inputs[::2])  # extreme ones
-    inputs[:, 1, : NETS // 2] = inputs[:, 0, : NETS // 2]
+    inputs[:, 1, : networks // 2] = inputs[:, 0, : networks // 2]
     conditions = [published_condition(cell) for cell in cells]
     assert all(-0.011 < found.residual < 0 and found.rate < 1 for found in conditions)
     rates, gains = np.array([[found.rate, found.input_gain] for found in conditions]).T
     slack = 1e-5 if build is lstm else 1e-12  # the weight of |dc| is read off a text of six digits
     with jax.enable_x64(True):
-        states = tuple(jnp.asarray(draws.uniform(-1, 1, (NETS, SIZE))) for _ in range(2))
+        states = tuple(jnp.asarray(draws.uniform(-1, 1, (networks, SIZE))) for _ in range(2))
         if build is lstm:  # (h, c) within the invariant set, |c| <= |c| bound of the note >= 0.5
             states = tuple((x, 0.1 * x) for x in states)
         for old, given, new in simulated_pairs(cells, states, jnp.asarray(inputs)):

@@ -41,7 +41,7 @@ def esn_observer(
     cell, readout = model.network.cell, model.network.readout
     if type(cell) is not EchoState or readout is None:
         message = (
-            f"an observer of a reservoir for a model with the cell {type(cell).__name__}: expected an EchoState "
+            f"a reservoir observer for a model with the cell {type(cell).__name__}: expected an EchoState "
             "with a read-out"
         )
         raise UnsupportedError(message)

@@ -36,7 +36,7 @@ def _row(
     weights: Float[np.ndarray, " states"],
     largest: float | None,
 ) -> Float[np.ndarray, " outputs"]:
-    """minimise w t subject to -t <= row - (p - q) C <= t and sum(p + q) <= largest; l = p - q."""
+    """Minimise w t subject to -t <= row - (p - q) C <= t and sum(p + q) <= largest; l = p - q."""
     outputs, states = readout.shape
     slack = -np.eye(states)
     above = np.hstack([-readout.T, readout.T, slack])

@@ -118,9 +118,7 @@ def _own_layout(model: ControlModel) -> ControlModel:
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
     cell, readout = model.network.cell, model.network.readout
     if type(cell) not in (GRU, ResetAfterGRU) or readout is None:
-        message = (
-            f"a GRU observer for a model with the cell {type(cell).__name__}: expected a GRU with a read-out"
-        )
+        message = f"a GRU observer for the cell {type(cell).__name__}: expected a GRU with a read-out"
         raise UnsupportedError(message)
     first = type(cell) is GRU
     given, biases = np.split(np.asarray(cell.input_weight), 3), np.split(np.asarray(cell.bias), 3)
@@ -243,4 +241,5 @@ def _statement(
         text=text,
         gain_from_noise=float(np.max(weights) * noise / (1 - rate)),
         amplification=float(np.max(weights) / np.min(weights)),
+        weights=tuple(weights.tolist()),
     )

@@ -100,7 +100,7 @@ def _with_bias(model: ControlModel) -> ControlModel:
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
     cell, readout = model.network.cell, model.network.readout
     if type(cell) is not LSTM or readout is None:
-        message = f"an LSTM observer for a model with the cell {type(cell).__name__}: expected an LSTM with a read-out"
+        message = f"an LSTM observer for the cell {type(cell).__name__}: expected an LSTM with a read-out"
         raise UnsupportedError(message)
     given, state, bias = (
         np.split(np.asarray(array), 4) for array in (cell.input_weight, cell.state_weight, cell.bias)
@@ -183,4 +183,5 @@ def _statement(
         text=text,
         gain_from_noise=float(np.max(weights) * noise / (1 - rate)),
         amplification=float(np.max(weights) / np.min(weights)),
+        weights=tuple(weights.tolist()),
     )

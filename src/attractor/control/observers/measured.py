@@ -47,8 +47,10 @@ def measured_observer(model: ControlModel, state: ArrayLike | None = None) -> Ru
     if type(cell) is not NNARX:
         message = f"the state of {type(cell).__name__} cannot be read off; that of a NNARX can"
         raise UnsupportedError(message)
-    text = f"exact once {cell.order} samples were measured, if the plant is the model; noise enters as it is"
-    statement = Convergence(0.0, True, text, _noise_gain(cell), exact_after=cell.order)
+    # One more than the order: the input before the first sample was not seen, and it is in the regressor.
+    samples = cell.order + 1
+    text = f"exact once {samples} samples were seen, if the plant is the model; noise enters as it is"
+    statement = Convergence(0.0, True, text, _noise_gain(cell), exact_after=samples)
     return RunningObserver(MeasuredMap(model), statement, state)
 
 

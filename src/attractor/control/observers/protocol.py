@@ -25,6 +25,7 @@ class Convergence:
             where none is proved.
         amplification: largest factor by which the error may grow before it shrinks; None if not known.
         exact_after: samples after which the error is zero without noise; None if it only shrinks.
+        weights: w, if max |e_i| / w_i shrinks by `rate` at every single sample; None for another norm.
     """
 
     rate: float | None
@@ -33,6 +34,7 @@ class Convergence:
     gain_from_noise: float | None = None
     amplification: float | None = 1.0
     exact_after: int | None = None
+    weights: tuple[float, ...] | None = None
 
     def settling_steps(self, tolerance: float) -> int | None:
         """Samples after which the error is proved to be below `tolerance` times its first value.

@@ -68,7 +68,8 @@ class RunningObserver:
         """
         values = _checked("state", state, self._states)
         with jax.enable_x64(True):
-            self._memory = jax.device_get(self.update_map.begin(jnp.asarray(values)))
+            memory = self.update_map.begin(jnp.asarray(values))
+            self._memory, self._estimate = jax.device_get((memory, self.update_map.estimate(memory)))
 
     def update(self, given: ArrayLike, measured: ArrayLike) -> Float[np.ndarray, " states"]:
         """Take u(k) and y(k), scaled, and return the estimate of x(k+1).
@@ -83,14 +84,13 @@ class RunningObserver:
         measured = _checked("measured output", measured, self._outputs, finite=False)
         with jax.enable_x64(True):
             pair = jnp.asarray(given), jnp.asarray(measured)
-            self._memory = jax.device_get(_step(self.update_map, self._memory, *pair))
+            self._memory, self._estimate = jax.device_get(_step(self.update_map, self._memory, *pair))
         return self.estimate
 
     @property
     def estimate(self) -> Float[np.ndarray, " states"]:
         """The newest estimate of the flat state."""
-        with jax.enable_x64(True):
-            return np.array(self.update_map.estimate(self._memory))
+        return np.array(self._estimate)
 
     @property
     def statement(self) -> Convergence:
@@ -123,8 +123,9 @@ def filled(measured: Float[Array, " outputs"], predicted: Float[Array, " outputs
 
 
 @eqx.filter_jit
-def _step(update_map: ObserverMap, memory: Any, given: Array, measured: Array) -> Any:
-    return update_map(memory, given, measured)
+def _step(update_map: ObserverMap, memory: Any, given: Array, measured: Array) -> tuple[Any, Array]:
+    memory = update_map(memory, given, measured)
+    return memory, update_map.estimate(memory)
 
 
 @eqx.filter_jit
