@@ -18,7 +18,7 @@ from attractor.errors import ConfigError, ShapeError, UnsupportedError
 PAIRS = 400
 
 CASES = [
-    (GRU, gru_observer, [0.2, 0.4, 0.6]),
+    (GRU, gru_observer, [0.1, 0.25, 0.4]),
     (ResetAfterGRU, gru_observer, [0.1, 0.2, 0.3]),
     (LSTM, lstm_observer, [0.03, 0.07, 0.11]),
 ]

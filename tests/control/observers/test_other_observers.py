@@ -126,7 +126,8 @@ def test_the_one_that_suits_is_chosen():
         encoded_model().network.encoder,
         is_leaf=lambda leaf: leaf is None,
     )
-    assert type(observer_for(wild).update_map).__name__ == "LearnedMap"
+    assert type(observer_for(wild).update_map).__name__ == "KalmanMap"
+    assert type(observer_for(wild, "learned").update_map).__name__ == "LearnedMap"
 
 
 @pytest.mark.parametrize("kind", ["measured", "learned", "injection"])

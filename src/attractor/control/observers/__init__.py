@@ -3,6 +3,7 @@
 from .esn_observer import esn_observer
 from .factory import KINDS, observer_for
 from .gru_observer import gru_observer
+from .guarded_kalman import Contraction, guarded_kalman_observer
 from .kalman import NoiseLevels, kalman_observer
 from .learned import learned_observer
 from .lstm_observer import lstm_observer
@@ -13,6 +14,7 @@ from .running import ObserverMap, RunningObserver, estimates
 
 __all__ = [
     "KINDS",
+    "Contraction",
     "Convergence",
     "NoiseLevels",
     "Observer",
@@ -21,6 +23,7 @@ __all__ = [
     "esn_observer",
     "estimates",
     "gru_observer",
+    "guarded_kalman_observer",
     "kalman_observer",
     "learned_observer",
     "lstm_observer",

@@ -61,6 +61,16 @@ class KalmanMap(ObserverMap):
         """The predicted state."""
         return memory[0]
 
+    def limit(
+        self, gain: Float[Array, "states outputs"], seen: Float[Array, "outputs states"]
+    ) -> Float[Array, "states outputs"]:
+        """The gain that is used; Joseph's form holds for any."""
+        return gain
+
+    def project(self, state: Float[Array, " states"]) -> Float[Array, " states"]:
+        """The corrected state that is used."""
+        return state
+
     def __call__(
         self, memory: Memory, given: Float[Array, " inputs"], measured: Float[Array, " outputs"]
     ) -> Memory:
@@ -70,9 +80,9 @@ class KalmanMap(ObserverMap):
         error = jnp.where(there, measured - self.model.output(state), 0.0)
         seen = jnp.where(there[:, None], jax.jacfwd(self.model.output)(state), 0.0)
         spread = seen @ covariance @ seen.T + self.measurement
-        gain = jnp.linalg.solve(spread, seen @ covariance).T
+        gain = self.limit(jnp.linalg.solve(spread, seen @ covariance).T, seen)
         rest = jnp.eye(len(state)) - gain @ seen
-        state = state + gain @ error
+        state = self.project(state + gain @ error)
         covariance = rest @ covariance @ rest.T + gain @ self.measurement @ gain.T
         slope = jax.jacfwd(self.model.step)(state, given)
         covariance = slope @ covariance @ slope.T + self.process
@@ -92,21 +102,29 @@ def kalman_observer(
     Raises:
         ConfigError: a deviation that is negative, zero for the measurement, or of the wrong length.
     """
+    text = "local, none proved: a filter that linearises at its own estimate may lose the state"
+    statement = Convergence(None, guaranteed=False, text=text, amplification=None)
+    return RunningObserver(KalmanMap(model, **covariances(model, noise)), statement, state)
+
+
+def covariances(model: ControlModel, noise: NoiseLevels | None) -> dict[str, Array]:
+    """The matrices of a filter by the names of the fields of `KalmanMap`.
+
+    Raises:
+        ConfigError: a deviation that is negative, zero for the measurement, or of the wrong length.
+    """
     noise = noise or NoiseLevels()
     measurement = _covariance("measurement", noise.measurement, model.output_size)
     if not np.diag(measurement).min() > 0:
         message = f"measurement={noise.measurement}: expected positive standard deviations"
         raise ConfigError(message)
+    matrices = {
+        "process": _covariance("process", noise.process, model.state_size),
+        "measurement": measurement,
+        "initial": _covariance("initial", noise.initial, model.state_size),
+    }
     with jax.enable_x64(True):
-        update_map = KalmanMap(
-            model,
-            jnp.asarray(_covariance("process", noise.process, model.state_size)),
-            jnp.asarray(measurement),
-            jnp.asarray(_covariance("initial", noise.initial, model.state_size)),
-        )
-    text = "local, none proved: a filter that linearises at its own estimate may lose the state"
-    statement = Convergence(None, guaranteed=False, text=text, amplification=None)
-    return RunningObserver(update_map, statement, state)
+        return {name: jnp.asarray(matrix) for name, matrix in matrices.items()}
 
 
 def _covariance(name: str, deviation: float | tuple[float, ...], size: int) -> np.ndarray:
