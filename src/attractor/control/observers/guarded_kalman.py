@@ -18,8 +18,8 @@ from .protocol import Convergence
 from .running import RunningObserver
 
 _SHOWS_PART_OF_ITS_STATE = GRU, ResetAfterGRU, LSTM, EchoState, eqx.nn.GRUCell, eqx.nn.LSTMCell
-_STEPS = 32
-"""Parts of the gain that are tried, from all of it to none."""
+_PARTS = 40
+"""Parts of the gain that are tried, from all of it down to a thousandth, and none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +40,13 @@ class Contraction:
 
 
 class GuardedKalmanMap(KalmanMap):
-    r"""An extended Kalman filter with the gain t K, t the largest in [0, 1] with $|I - t K C|_w \le m$.
+    r"""An extended Kalman filter with the gain T K, T diagonal and as large as $|I - T K C|_w \le m$ allows.
 
-    The read-out is affine, so the correction multiplies the error by $I - t K C$ exactly, whatever K is; the
-    projection onto a box that holds the true state does not enlarge it, and the step of the model shrinks it
-    by its rate. Hence $|e^+|_w \le rate \cdot m |e|_w$ without noise (derived here).
+    The norm is a largest row sum, so every state has its own part $t_i \in [0, 1]$ of its gain: a slow state
+    that dominates the read-out is corrected fully where faster ones may not be. The read-out is affine, so
+    the correction multiplies the error by $I - T K C$ exactly, whatever K is; the projection onto a box that
+    holds the true state does not enlarge it, and the step of the model shrinks it by its rate. Hence
+    $|e^+|_w \le rate \cdot m |e|_w$ without noise (derived here).
 
     Args:
         model: the model.
@@ -73,15 +75,15 @@ class GuardedKalmanMap(KalmanMap):
     def limit(
         self, gain: Float[Array, "states outputs"], seen: Float[Array, "outputs states"]
     ) -> Float[Array, "states outputs"]:
-        """The largest part of the gain that keeps the rate; none of it is always allowed."""
+        """The largest part of every row that keeps the rate; none of it is always allowed."""
         effect, unit = gain @ seen, jnp.eye(len(gain))
-        parts = jnp.linspace(1.0, 0.0, _STEPS + 1)
+        parts = jnp.append(2.0 ** -(jnp.arange(_PARTS) / 4), 0.0)
 
-        def norm(part: Array) -> Array:
-            return jnp.max(jnp.abs(unit - part * effect) @ self.weights / self.weights)
+        def growth(part: Array) -> Array:
+            return jnp.abs(unit - part * effect) @ self.weights / self.weights
 
-        allowed = jax.vmap(norm)(parts) <= self.margin
-        return jnp.max(jnp.where(allowed, parts, 0.0)) * gain
+        allowed = jax.vmap(growth)(parts) <= self.margin
+        return jnp.max(jnp.where(allowed, parts[:, None], 0.0), axis=0)[:, None] * gain
 
 
 def guarded_kalman_observer(
