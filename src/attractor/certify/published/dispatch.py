@@ -1,0 +1,58 @@
+"""Which published formula belongs to a cell; the class must match exactly."""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+import equinox as eqx
+
+from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack
+from attractor.errors import ConfigError
+
+from .condition import PublishedCondition
+from .gru import gru_condition, reset_after_condition
+from .lstm import lstm_condition
+from .nnarx import nnarx_condition
+from .reservoir import echo_state_condition, elman_condition
+from .stack import stack_condition
+
+_FORMULAS: dict[type, Callable[[Any, float], PublishedCondition | None]] = {
+    NNARX: lambda cell, _: nnarx_condition(cell),
+    EchoState: lambda cell, _: echo_state_condition(cell),
+    Elman: lambda cell, _: elman_condition(cell),
+    GRU: gru_condition,
+    ResetAfterGRU: reset_after_condition,
+    eqx.nn.GRUCell: reset_after_condition,
+    LSTM: lstm_condition,
+    eqx.nn.LSTMCell: lstm_condition,
+    Stack: lambda cell, input_bound: stack_condition(cell, input_bound, published_condition),
+}
+
+
+def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedCondition | None:
+    """The published stability condition of a cell, evaluated on its weights in float64.
+
+    A formula is used for exactly the class that it was derived for: a subclass may have overridden the step,
+    and the two layouts of a gated unit have two formulas, of which one is unsound for the other.
+
+    Args:
+        cell: any cell.
+        input_bound: largest component of a scaled input that the condition shall hold for.
+
+    Returns:
+        The condition; None if no formula was published for this cell.
+
+    Raises:
+        ConfigError: `input_bound` is negative or not finite.
+
+    Example:
+        >>> import jax
+        >>> from attractor.cells import Elman
+        >>> published_condition(Elman(1, 4, key=jax.random.key(0))).family
+        'tanh (Elman)'
+    """
+    if not (isfinite(input_bound) and input_bound >= 0):
+        message = f"input_bound={input_bound}: expected a finite number of at least 0, in scaled units"
+        raise ConfigError(message)
+    formula = _FORMULAS.get(type(cell))
+    return None if formula is None else formula(cell, float(input_bound))
