@@ -1,7 +1,7 @@
 """Branch and bound over a box of states and inputs: the largest weighted row sum of the Jacobian, enclosed.
 
-Every piece of the box is bounded by `step_bounds`; the worst pieces are halved, many at once, until the largest
-bound is below a target or the budget is spent. The bound is valid whenever it is asked for.
+Every piece of the box is bounded by `step_bounds`; the worst pieces are halved, many at once, until the
+largest bound is below a target or the budget is spent. The bound is valid whenever it is asked for.
 """
 
 import time

@@ -42,10 +42,11 @@ class Certificate:
 
     $$\|x^a_{k+1} - x^b_{k+1}\| \le \lambda \|x^a_k - x^b_k\| + g \|u^a_k - u^b_k\|_\infty$$
 
-    in the weighted maximum norm ||x|| = max_i |x_i| / w_i (level 4: in the norm sqrt(x' P x)); summed over time
-    a difference of inputs that stays below s moves states by at most g s / (1 - lambda). The box is forward
-    invariant, and every trajectory that starts in the larger start box is in it after `transient` steps. Incremental
-    stability implies input-to-state stability and one equilibrium for every constant input.
+    in the weighted maximum norm ||x|| = max_i |x_i| / w_i (other norms are named in the remarks); summed over
+    time, a difference of inputs that stays below s moves states by at most g s / (1 - lambda). The box is
+    forward invariant, and every trajectory that starts in the larger start box is in it after `transient`
+    steps. Incremental stability implies input-to-state stability and one equilibrium for every constant
+    input.
 
     Args:
         level: rung of the ladder, see `LEVELS`.
@@ -74,14 +75,14 @@ class Certificate:
     remarks: str = "outward-rounded float64 bounds of the cell in exact arithmetic"
 
     def settling_steps(self, tolerance: float = 0.01) -> int:
-        """Steps after which a difference has shrunk to `tolerance` of itself, from anywhere in the start box."""
+        """Steps from the start box until a difference has shrunk to `tolerance` of what the box holds."""
         if self.rate <= 0:
             return self.transient + 1
         return self.transient + math.ceil(math.log(tolerance) / math.log(self.rate))
 
     @property
     def asymptotic_gain(self) -> float:
-        """Most that states move, in the norm of the certificate, for each unit of a lasting input difference."""
+        """Most that states move, in the norm of the certificate, for a lasting unit of input difference."""
         return self.input_gain / (1 - self.rate)
 
     def contains(self, state: Float[np.ndarray, " states"]) -> bool:

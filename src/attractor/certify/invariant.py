@@ -10,7 +10,7 @@ from .bounds import Box, Interval, step_bounds, step_image
 from .bounds.arithmetic import hull
 
 _INFLATION = 0.01
-"""Share of the width by which a box is made larger: the limit of a series holds its image only from outside."""
+"""Share of the width by which a box is made larger, for the limit of a series is never quite reached."""
 
 _SLOWEST = 0.9995
 _LARGEST = 1e8

@@ -9,8 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from attractor.cells import GRU, LSTM, ResetAfterGRU, Stack, initial_state
 from attractor.errors import UnsupportedError
 from attractor.program import in_double_precision
 from attractor.progress import Reporter, SilentReporter
@@ -20,6 +22,7 @@ from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, find_invariant, shrink
 from .perron import best_weights
+from .published import PublishedCondition, published_condition
 from .refute import find_witness
 from .sampled import sample_jacobians, sampled_weights
 
@@ -91,10 +94,10 @@ def certify(
 ) -> StabilityResult:
     """Prove that a cell forgets its past under every input it may see, or show that it does not.
 
-    The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box with
-    the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch and
-    bound over that box. Levels 1 to 3 read the cell's own equations, so they work for a cell of the user's own
-    and cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not meet are
+    The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box
+    with the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch and
+    bound over that box. Levels 1 to 3 read the cell's own equations, so they work for a cell of the user's
+    own and cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not meet are
     looked for.
 
     Args:
@@ -104,8 +107,8 @@ def certify(
         reporter: hears about progress.
 
     Returns:
-        Verdict, certificate or witness, and all attempts. A proof holds for the map with these weights in exact
-        arithmetic; rounding of the deployed cell adds about its unit in every step.
+        Verdict, certificate or witness, and all attempts. A proof holds for the map with these weights in
+        exact arithmetic; rounding of the deployed cell adds about its unit in every step.
     """
     settings = settings or CertifySettings()
     reporter = reporter or SilentReporter()
@@ -120,7 +123,7 @@ def certify(
 
 
 def _climb(climb: _Climb) -> StabilityResult:
-    rungs: dict[int, Callable[[_Climb], None]] = {1: _componentwise, 2: _refined, 3: _branched}
+    rungs: dict[int, Callable[[_Climb], None]] = {0: _published, 1: _componentwise, 2: _refined, 3: _branched}
     reason = ""
     try:
         for level in climb.settings.levels:
@@ -145,6 +148,48 @@ def _why_unknown(climb: _Climb) -> str:
     if time.monotonic() > climb.deadline:
         return f"The time budget of {climb.settings.time_budget:g} s was spent."
     return "; ".join(f"level {one.level}: {one.outcome}" for one in climb.attempts) + "."
+
+
+def _published(climb: _Climb) -> None:
+    """Level 0: the formula of exactly this class, if there is one."""
+    began = time.monotonic()
+    condition = published_condition(climb.cell, float(climb.input_bound.max(initial=0.0)))
+    if condition is None:
+        climb.note(0, began, float("nan"), "no condition was published for this cell")
+        return
+    if not (condition.satisfied and condition.rate < 1):
+        climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, not below 0")
+        return
+    high = _published_set(climb.cell, condition)
+    if high is not None:
+        climb.proved(
+            Certificate(
+                level=0,
+                rate=condition.rate,
+                weights=np.ones(len(high)),
+                input_gain=condition.input_gain,
+                low=-high,
+                high=high,
+                start_low=-high,
+                start_high=high,
+                transient=0,
+                input_bound=climb.input_bound,
+                remarks=f"{condition.family}, {condition.source}; norm: {condition.norm}; {condition.note}",
+            )
+        )
+    climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, rate {condition.rate:.4f}")
+
+
+def _published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None:
+    """The states for which a published condition speaks; None for a stack: its layers have their own."""
+    if type(cell) is Stack:
+        return None
+    state, restore = ravel_pytree(initial_state(cell))
+    del restore
+    if isinstance(cell, LSTM | eqx.nn.LSTMCell):
+        return np.concatenate([np.ones(cell.hidden_size), np.full(cell.hidden_size, condition.memory_bound)])
+    gated = isinstance(cell, GRU | ResetAfterGRU | eqx.nn.GRUCell)
+    return np.full(len(state), 1.0 if gated else np.inf)
 
 
 def _componentwise(climb: _Climb) -> None:
@@ -193,8 +238,8 @@ def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float
         if least >= _BELOW_ONE:
             return least, weights, spent, f"no weighted maximum norm contracts: at least {least:.4f}"
         budget = Budget(climb.settings.pieces - spent, climb.deadline)
-        # A margin between what is seen and what is proved keeps the number of pieces small.
-        found = branch_and_bound(climb.cell, box, weights, min(_BELOW_ONE, least + 0.5 * (1 - least)), budget)
+        target = min(_BELOW_ONE, least + 0.5 * (1 - least))  # what is proved stays away from what is seen
+        found = branch_and_bound(climb.cell, box, weights, target, budget)
         spent, rate = spent + found.pieces, min(rate, found.rate)
         if found.rate < 1:
             return found.rate, weights, spent, f"rate {found.rate:.4f}"

@@ -14,7 +14,7 @@ from .invariant import InvariantBox, find_invariant
 from .perron import best_weights
 
 _SHARPNESS = 200.0
-"""How abruptly the penalty sets in at its target; 200 is the value of the trial in the spec of this method."""
+"""How abruptly the penalty sets in at its target."""
 
 _SLACK = 1e-4
 """Each projection aims a little beyond its goal, so that the last one arrives."""
@@ -42,7 +42,7 @@ class ContractionTarget:
 def contraction_bound(
     cell: Any, target: ContractionTarget, input_bound: float | int = 1.0
 ) -> tuple[Float[Array, ""], InvariantBox]:
-    """The rate at which a cell contracts on its refined invariant box, for training: in the type of the weights.
+    """The rate at which a cell contracts on its refined invariant box, in the type of the weights.
 
     Box and weights are found without a gradient; the last image of the box and the bound on it carry one (the
     bound does not depend on small changes of the best weights, by the envelope theorem). Where no invariant
@@ -76,7 +76,7 @@ def contraction_bound(
 
 
 def contraction_penalty(cell: Any, target: ContractionTarget) -> Float[Array, ""]:
-    """softplus(k (R - target)) / k with R the contraction bound: about R - target above the target, 0 below."""
+    """softplus(k (R - target)) / k, R the contraction bound: R - target above the target, 0 below."""
     rate, _ = contraction_bound(cell, target)
     excess = jnp.where(jnp.isfinite(rate), rate, 0.0) - target.rate
     return jax.nn.softplus(_SHARPNESS * excess) / _SHARPNESS
@@ -84,18 +84,19 @@ def contraction_penalty(cell: Any, target: ContractionTarget) -> Float[Array, ""
 
 def _refined(cell: Any, held: InvariantBox, rounds: int) -> InvariantBox:
     def replace(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        image = intersection(step_image(cell, held.box.with_state(Interval(*state))), Interval(*state))
+        whole = Interval(*state)
+        image = intersection(step_image(cell, held.box.with_state(whole)), whole)
         return (jnp.where(held.found, image.low, state[0]), jnp.where(held.found, image.high, state[1])), None
 
-    state, _ = jax.lax.scan(replace, tuple(held.box.state), None, length=rounds)
+    state, _ = jax.lax.scan(replace, (held.box.state.low, held.box.state.high), None, length=rounds)
     return InvariantBox(held.box.with_state(Interval(*state)), held.found, held.steps + rounds)
 
 
 def contract_weights(cell: Any, target: ContractionTarget, steps: int = 200) -> Any:
     """The cell with its weights moved, as little as a few linear projections need, until the bound is met.
 
-    Each step solves min ||d|| subject to R + grad R . d <= target (a Polyak step); it stops at once where the
-    bound is met. It serves as a feasible start, as the projection after an update, and as a repair. Nothing is
+    Each step solves min ||d|| subject to R + grad R . d <= target (a Polyak step) and stops where the bound
+    is met. It serves as a feasible start, as the projection after an update, and as a repair. Nothing is
     promised: ask `contraction_bound` or `certify` for the result.
 
     Args:

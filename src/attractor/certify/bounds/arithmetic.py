@@ -1,9 +1,9 @@
 """Outward arithmetic: a computed interval holds every value that exact arithmetic would give.
 
 Every result in float64 is widened by a bound of its rounding error, computed from the magnitudes that went
-into it: `UNIT` a rounded operation, `TRANSCENDENTAL` units a call of tanh, exp and the like (XLA's are
-accurate to 4 units; a test measures it), and `TINY` for what underflows. In float32 nothing is widened: bounds
-in float32 steer a training, they certify nothing.
+into it: `UNIT` a rounded operation, `TRANSCENDENTAL` units a call of tanh, exp and the like (a test measures
+how wrong XLA's are), and `TINY` for what underflows. In float32 nothing is widened: bounds in float32 steer a
+training, they certify nothing.
 """
 
 from typing import NamedTuple

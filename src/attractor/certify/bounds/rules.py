@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
@@ -152,7 +153,7 @@ def _power(_: JaxprEqn, one: Any, other: Any) -> Form:
     if is_exact(other):
         return apply_scalar(one, real_power(jnp.asarray(other)))
     base = jnp.log(one) if is_exact(one) else apply_scalar(one, SCALAR["log"])
-    exponent = scaled(other, base) if is_exact(base) else times(other, base)
+    exponent = times(other, base) if isinstance(base, Form) else scaled(other, base)
     return apply_scalar(exponent, SCALAR["exp"])
 
 
@@ -274,7 +275,7 @@ def _move(equation: JaxprEqn, one: Form, *exact: Any) -> Any:
 
 def _known(exact: Sequence[Any]) -> list[Any]:
     """Operands that are numbers now; a traced index would have no name."""
-    return [operand for operand in exact if not isinstance(operand, jax.core.Tracer)]
+    return [operand for operand in exact if not isinstance(operand, Tracer)]
 
 
 def _split(equation: JaxprEqn, one: Form) -> list[Form]:
@@ -327,12 +328,13 @@ def _pad_unknown(equation: JaxprEqn, one: Any, filler: Form) -> Form:
     inner = _pad(equation, one, jnp.zeros((), mask_of.dtype)) if isinstance(one, Form) else None
     spread = scaled(filler, outside)
     if inner is None:
-        return shifted(spread, jax.lax.pad(one, 0 * one_dtype, equation.params["padding_config"]))
+        around = jax.lax.pad(jnp.asarray(one), 0 * one_dtype, equation.params["padding_config"])
+        return shifted(spread, around)
     return plus(inner, spread)
 
 
 def _convert(equation: JaxprEqn, one: Any) -> Any:
-    """A change of type: between floating types nothing changes but rounding, which `step` bounds do not follow."""
+    """A change of type: between floating types only rounding changes, which is not followed."""
     if isinstance(one, Undecided):
         low, high = one.surely.astype(float), 1.0 - one.never.astype(float)
         return symbol_form(Interval(low, high), _unbounded(exactly(jnp.zeros((*low.shape, 1)))))

@@ -57,8 +57,8 @@ class StepBounds(eqx.Module):
         jacobian: entrywise range of the derivative of the new states, shape (states, states + inputs).
         corners: for every leaf of the state the absolute derivatives at the corners of its form, shape
             (corners, leaf, states + inputs); see `attractor.certify.bounds.form.row_corners`.
-        curvature: for every state and input, how much the slopes of scalar functions may vary along it, summed
-            over all of them: where a box is worth splitting.
+        curvature: for every state and input, how much the slopes of scalar functions may vary along it,
+            summed over all of them: where a box is worth splitting.
     """
 
     image: Interval

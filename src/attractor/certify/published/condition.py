@@ -21,6 +21,7 @@ class PublishedCondition:
         norm: the norm of state and input differences.
         source: paper, or where the formula was derived.
         note: what a reader must know besides.
+        memory_bound: largest memory of an LSTM for which it holds, its invariant set; infinite for others.
     """
 
     family: str
@@ -31,6 +32,7 @@ class PublishedCondition:
     norm: str
     source: str
     note: str
+    memory_bound: float = float("inf")
 
     @property
     def satisfied(self) -> bool:

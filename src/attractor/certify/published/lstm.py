@@ -106,6 +106,7 @@ def _in_norm(weights: LSTMWeights, input_bound: float, order: float) -> Publishe
             f"holds for inputs within {input_bound:g} (scaled), h within [-1, 1] and c within {memory:.6g}; "
             "rate and gain are derived here"
         ),
+        memory_bound=float(memory),
     )
 
 

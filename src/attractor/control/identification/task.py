@@ -86,7 +86,10 @@ class IdentificationTask(eqx.Module):
         return eqx.tree_at(lambda n: n.cell, model, contract_weights(model.cell, self.contraction))
 
     def losses(self, model: PlantNetwork, key: PRNGKeyArray) -> Float[Array, " batch"]:
-        """Mean squared simulation error of every window after its washout, scaled outputs; with a penalty if asked."""
+        """Mean squared simulation error of every window after its washout, scaled outputs.
+
+        With a rate to keep, its penalty is added to every one.
+        """
         batch = self.windows.draw(key, self.batch_size)
         error = partial(_error, model, self.washout)
         losses = jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
