@@ -14,6 +14,7 @@ from .contents import (
 )
 from .page import render_identification_report, write_report
 from .run_report import write_run_report
+from .stability_page import write_stability_report
 
 __all__ = [
     "DataPage",
@@ -29,4 +30,5 @@ __all__ = [
     "render_identification_report",
     "write_report",
     "write_run_report",
+    "write_stability_report",
 ]

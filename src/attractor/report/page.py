@@ -60,17 +60,17 @@ def render_identification_report(contents: IdentificationContents) -> str:
     Returns:
         The document.
     """
-    page = _environment().get_template("identification.html.j2")
+    page = environment().get_template("identification.html.j2")
     return page.render(
         contents=contents,
         predictions=[_prediction(i, page) for i, page in enumerate(contents.predictions)],
-        signals=_draw(
+        signals=draw(
             "signals", "Signals over time", lambda size: figures.signals_figure(contents.data, size)
         ),
-        amplitudes=_draw(
+        amplitudes=draw(
             "inputs", "Use of the input range", lambda size: figures.amplitude_figure(contents.data, size)
         ),
-        training=_draw(
+        training=draw(
             "training", "Training curves", lambda size: figures.training_figure(contents.training, size)
         ),
         residuals=[view for i, page in enumerate(contents.residuals) for view in _residuals(i, page)],
@@ -91,7 +91,15 @@ def write_report(contents: IdentificationContents, path: Path) -> Path:
     Raises:
         StorageError: if the file cannot be written.
     """
-    document = render_identification_report(contents)
+    return write_document(render_identification_report(contents), path)
+
+
+def write_document(document: str, path: Path) -> Path:
+    """Write a page; a reader never sees half a file.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
     try:
         make_folder(path.parent)
         write_atomically(path, document.encode())
@@ -101,7 +109,8 @@ def write_report(contents: IdentificationContents, path: Path) -> Path:
     return path
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the house and their filters."""
     environment = Environment(
         loader=PackageLoader("attractor.report"),
         autoescape=True,
@@ -113,8 +122,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
-    """Draw for both screens under ids of their own."""
+def draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
+    """Draw for both screens under ids of their own.
+
+    Args:
+        name: begins every id of the figure.
+        title: what a screen reader says.
+        plot: draws for one screen.
+    """
     drawings = []
     for size in (WIDE, NARROW):
         own_name = f"{name}-{size.name}"
@@ -128,16 +143,16 @@ def _prediction(number: int, page: PredictionPage) -> PredictionView:
     first, last = figures.closeup_rows(page)
     return PredictionView(
         page,
-        _draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
-        _draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
+        draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
+        draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
         wording.span(first * page.sampling_time, last * page.sampling_time),
     )
 
 
 def _residuals(number: int, page: ResidualPage) -> list[ResidualView]:
-    def draw(output: int) -> Drawing:
+    def correlations(output: int) -> Drawing:
         title = f"Correlations of the residual of {page.outputs[output].name} in {page.experiment}"
-        return _draw(
+        return draw(
             f"residual-{number}-{output}", title, lambda size: figures.residual_figure(page, output, size)
         )
 
@@ -145,7 +160,7 @@ def _residuals(number: int, page: ResidualPage) -> list[ResidualView]:
         ResidualView(
             page,
             signal,
-            draw(output),
+            correlations(output),
             float(page.analysis.auto_outside[output]),
             float(np.max(page.analysis.cross_outside[output], initial=0.0)),
         )
@@ -156,5 +171,5 @@ def _residuals(number: int, page: ResidualPage) -> list[ResidualView]:
 def _steady_state(number: int, page: SteadyStatePage) -> SteadyStateView:
     title = f"Steady-state map over {page.input.name}"
     return SteadyStateView(
-        page, _draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
+        page, draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
     )

@@ -1,0 +1,70 @@
+"""What simulation shows beside a certificate: how fast pairs of trajectories really meet."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from attractor.cells import initial_state
+from attractor.program import in_double_precision
+
+from .certificate import Certificate
+
+PAIRS = 60
+
+
+class Contraction(NamedTuple):
+    """Distances of simulated pairs in the norm of a certificate, each relative to its own start.
+
+    Args:
+        largest: of all pairs, shape (steps + 1,).
+        typical: median of all pairs, shape (steps + 1,).
+    """
+
+    largest: Float[np.ndarray, " steps"]
+    typical: Float[np.ndarray, " steps"]
+
+
+def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed: int = 0) -> Contraction:
+    """Run pairs of trajectories from the certified box under common random inputs that hold for a while.
+
+    Args:
+        cell: the cell of the certificate.
+        certificate: its box, weights and input bound are used.
+        steps: how long to run.
+        seed: starts and inputs follow from it.
+    """
+    generator = np.random.default_rng(seed)
+    low, high = (np.clip(end, -1e3, 1e3) for end in (certificate.low, certificate.high))
+    starts = generator.uniform(low, high, (2, PAIRS, len(low)))
+    bound = certificate.input_bound
+    levels = generator.uniform(-bound, bound, (PAIRS, steps // 10 + 1, len(bound)))
+    inputs = levels.repeat(10, axis=1)[:, :steps]
+    with jax.enable_x64(True):
+        wide = in_double_precision(cell)
+        pairs = _distances(wide, *map(jnp.asarray, (starts[0], starts[1], inputs, certificate.weights)))
+        distances = np.asarray(pairs)
+    relative = distances / np.maximum(distances[:, :1], 1e-300)
+    return Contraction(relative.max(axis=0), np.median(relative, axis=0))
+
+
+@eqx.filter_jit
+def _distances(cell: Any, first: Array, second: Array, inputs: Array, weights: Array) -> Array:
+    _, restore = ravel_pytree(initial_state(cell))
+
+    def distance(one: Array, other: Array) -> Array:
+        return jnp.max(jnp.abs(one - other) / weights)
+
+    def run(one: Array, other: Array, given: Array) -> Array:
+        def step(pair: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:
+            new = tuple(ravel_pytree(cell(row, restore(state)))[0] for state in pair)
+            return (new[0], new[1]), distance(*new)
+
+        _, rest = jax.lax.scan(step, (one, other), given)
+        return jnp.concatenate([distance(one, other)[None], rest])
+
+    return jax.vmap(run)(first, second, inputs)

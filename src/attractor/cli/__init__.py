@@ -1,0 +1,79 @@
+"""The command line: parse, call the library, show.
+
+JAX is imported inside the commands, so that `--help` answers at once.
+"""
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from attractor.errors import AttractorError
+
+from .console import errors, escaped
+from .control_commands import CertifyCommand
+from .data_commands import DoctorCommand, PlantCommand
+from .model_commands import IdentifyCommand, PredictCommand, ReportCommand
+
+OUR_BUG = 70
+INTERRUPTED = 130
+REPEAT_SECONDS = 0.5
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "plant": PlantCommand,
+    "identify": IdentifyCommand,
+    "predict": PredictCommand,
+    "report": ReportCommand,
+    "doctor": DoctorCommand,
+    "certify": CertifyCommand,
+}
+
+
+def main() -> None:
+    """Run one command; a user's mistake ends in a message and a status, never in a traceback."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="attractor", description="Recurrent networks you can depend on."
+    )
+    _listen_to_interrupts()
+    sys.exit(_run(command.run))
+
+
+def _listen_to_interrupts() -> None:
+    """Ctrl-C, where the shell did not switch it off (background jobs), and SIGTERM end a command alike."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+
+
+def _interrupt(*_: Any) -> None:
+    # Python drops an exception that falls into a destructor, so it comes again until it is heard.
+    signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
+    raise KeyboardInterrupt
+
+
+def _run(task: Callable[[], None]) -> int:
+    try:
+        _heard(task)
+    except AttractorError as problem:
+        errors.print(f"[bold red]error:[/] {escaped(str(problem))}", soft_wrap=True)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        errors.print("interrupted; give the same command again to go on from the last checkpoint")
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 (the last line of defence: a bug of ours has its own status)
+        errors.print(traceback.format_exc(), markup=False, soft_wrap=True)
+        errors.print("this is a defect of Attractor, not yours; please report it with the lines above")
+        return OUR_BUG
+    return 0
+
+
+def _heard(task: Callable[[], None]) -> None:
+    """Do a task; however it ends, no interrupt that comes again disturbs what is said about it."""
+    try:
+        task()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

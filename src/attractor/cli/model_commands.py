@@ -1,0 +1,195 @@
+"""Commands about models: identify, predict, report."""
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table as Grid
+from tyro.conf import OmitArgPrefixes, Positional
+
+from attractor.errors import ConfigError
+
+from .console import console, escaped, show_findings
+from .options import Columns, Model, TestData, Training, column_options, own_cell
+
+if TYPE_CHECKING:
+    from attractor.data import Record, Roles
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IdentifyCommand:
+    """Train a recurrent model on the log of a plant, judge it on unseen data and write a report."""
+
+    data: Positional[Path]
+    """The CSV log."""
+    inputs: tuple[str, ...]
+    """Columns that were applied to the plant."""
+    outputs: tuple[str, ...]
+    """Columns that the plant answered."""
+    out: Path
+    """The run folder; an interrupted training goes on when the command is given again."""
+    overwrite: bool = False
+    """Replace a finished run in that folder."""
+    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
+    test_data: OmitArgPrefixes[TestData] = field(default_factory=TestData)
+    model: OmitArgPrefixes[Model] = field(default_factory=Model)
+    training: OmitArgPrefixes[Training] = field(default_factory=Training)
+
+    def run(self) -> None:
+        """Read, train, judge, save, report."""
+        from attractor.control.identification.assessment import assess
+        from attractor.control.identification.recordings import check_judges
+        from attractor.data import to_archive
+        from attractor.progress import reporter_for
+        from attractor.report import write_run_report
+        from attractor.runs import check_free
+        from attractor.scan import keep_freed_memory
+
+        keep_freed_memory()
+        check_free(self.out, overwrite=self.overwrite)
+        roles = _read_roles(self)
+        console.print(escaped(roles.explanation))
+        _warn(roles.training)
+        model = _plant_model(self.model, self.training, self.test_data.validation_share)
+        check_judges(roles.training, roles.test, model.washout, "test")
+        reporter = reporter_for("training")
+        model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
+        assessment = assess(model, roles)
+        facts, arrays = to_archive(roles)
+        card = {"data": facts, "command": shlex.join(["attractor", *sys.argv[1:]]), **assessment}
+        model.save(self.out, card=card, evaluation=arrays, overwrite=self.overwrite)
+        report = write_run_report(self.out, cell=own_cell(self.model.cell))
+        _show_figures(card, model.member_)
+        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class PredictCommand:
+    """Simulate a trained model over new inputs."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    data: Positional[Path]
+    """A CSV file with the input columns; output columns, if there are any, set the initial state."""
+    out: Path
+    """The CSV file to write: all columns of the data, and one column a predicted output."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
+
+    def run(self) -> None:
+        """Load, simulate, write."""
+        from attractor.control import PlantModel
+        from attractor.control.identification.prediction import predict_file
+
+        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        summary = predict_file(model, self.data, self.out, column_options(self.columns))
+        console.print(summary)
+        console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Write the report of a run folder again."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+
+    def run(self) -> None:
+        """Render."""
+        from attractor.report import write_run_report
+
+        path = write_run_report(self.folder, cell=own_cell(self.cell))
+        console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
+
+
+def _read_roles(command: IdentifyCommand) -> "Roles":
+    """The data set of `identify`, with a role for every part."""
+    from attractor.data import Roles, assign_roles, read_csv
+
+    asked = command.test_data
+
+    def read(path: Path, inputs: Names, outputs: Names, rows: Names) -> "Record":
+        columns = column_options(command.columns, rows)
+        return read_csv(path, inputs=inputs, outputs=outputs, columns=columns)
+
+    _check_rows(asked)
+    record = read(command.data, command.inputs, command.outputs, asked.train_rows)
+    test = None
+    if asked.test or asked.test_inputs or asked.test_outputs or asked.test_rows:
+        inputs, outputs = asked.test_inputs or command.inputs, asked.test_outputs or command.outputs
+        test = read(asked.test or command.data, inputs, outputs, asked.test_rows)
+    if asked.validation_rows and test is not None:
+        validation = read(command.data, command.inputs, command.outputs, asked.validation_rows)
+        return Roles(record, validation, test, "Rows were used as given.")
+    return assign_roles(record, test, validation_share=asked.validation_share)
+
+
+def _check_rows(asked: TestData) -> None:
+    """Rows of one role must not have another role as well."""
+    from attractor.data import check_apart, parse_row_block
+
+    rows = {"--train-rows": asked.train_rows, "--validation-rows": asked.validation_rows}
+    elsewhere = asked.test or asked.test_inputs or asked.test_outputs
+    if not elsewhere:
+        rows["--test-rows"] = asked.test_rows
+    for option, texts in rows.items():
+        if texts and not asked.train_rows:
+            message = f"{option} would overlap the training rows; say which rows train by --train-rows"
+            raise ConfigError(message)
+    if asked.validation_rows and not (elsewhere or asked.test_rows):
+        message = "--validation-rows needs test data beside it; give --test or --test-rows"
+        raise ConfigError(message)
+    check_apart({option: [parse_row_block(text) for text in texts] for option, texts in rows.items()})
+
+
+def _plant_model(model: Model, training: Training, share: float) -> Any:
+    from attractor.control import PlantModel
+    from attractor.training import TrainingSettings
+
+    return PlantModel(
+        cell=own_cell(model.cell) or model.cell,
+        hidden_size=model.hidden,
+        layers=model.layers,
+        initial_state=model.initial_state,
+        validation_share=share,
+        washout=model.washout,
+        feedthrough=model.feedthrough,
+        certified=model.certified,
+        window=training.window,
+        training=TrainingSettings(
+            steps=training.steps,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate,
+            patience=training.patience,
+            seeds=training.seeds,
+            refine=training.refine,
+        ),
+        seed=training.seed,
+    )
+
+
+def _warn(record: "Record") -> None:
+    from attractor.data import examine
+
+    show_findings([finding for finding in examine(record) if finding.severity.name != "NOTE"])
+
+
+def _show_figures(card: dict[str, Any], chosen: int) -> None:
+    grid = Grid(
+        "test experiment", "output", "FIT %", "RMSE", "largest error", title="free run on unseen data"
+    )
+    for experiment, members in card["metrics"]["test"].items():
+        for index, output in enumerate(card["data"]["outputs"]):
+            values = [members[chosen][name][index] for name in ("fit", "rmse", "max_error")]
+            label = escaped(f"{output['name']} [{output['unit']}]" if output["unit"] else output["name"])
+            grid.add_row(
+                escaped(experiment), label, f"{values[0]:.2f}", *(f"{value:.4g}" for value in values[1:])
+            )
+    console.print(grid)

@@ -1,0 +1,120 @@
+"""Options that several commands share, and what they stand for."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from attractor.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How the columns of the file are read."""
+
+    time: str | None = None
+    """Column of the time stamps; one called time, t or timestamp is found by itself."""
+    experiment: str | None = None
+    """Column that names the experiment of a row; one called experiment is found by itself."""
+    sampling_time: float | None = None
+    """Seconds between two rows, where no time column says it."""
+    missing: Literal["error", "interpolate", "split"] = "error"
+    """What to do with missing cells."""
+    resample: bool = False
+    """Put irregular time stamps onto a regular grid."""
+    delimiter: str | None = None
+    """What stands between two cells; found by itself if not given."""
+
+
+@dataclass(frozen=True)
+class TestData:
+    """Where the test data come from; the last fifth of the data if nothing is said."""
+
+    test: Path | None = None
+    """A file of its own."""
+    test_inputs: tuple[str, ...] = ()
+    """Input columns of the test data, if they have other names."""
+    test_outputs: tuple[str, ...] = ()
+    """Output columns of the test data, if they have other names."""
+    train_rows: tuple[str, ...] = ()
+    """Rows for training and validation, such as 40600:110000; counted from 0 without the header."""
+    validation_rows: tuple[str, ...] = ()
+    """Rows for validation."""
+    test_rows: tuple[str, ...] = ()
+    """Rows for the test, such as arrow=0:25000; several blocks are several experiments."""
+    validation_share: float = 0.2
+    """Last part of the training rows that chooses the weights; 0 trains on everything."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained."""
+
+    cell: str = "gru"
+    """tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, or a class of your own: file.py:Class."""
+    hidden: int = 8
+    """Units a layer."""
+    layers: int = 1
+    """Cells in the stack."""
+    initial_state: Literal["encoder", "washout", "zero"] = "encoder"
+    """How a recording starts: learned from its first samples, forgotten over them, or at rest."""
+    washout: int = 20
+    """Samples that set the initial state and are not counted."""
+    feedthrough: bool | None = None
+    """Whether an input acts on the output of the same sample; decided from the data if not given."""
+    certified: bool = False
+    """Train a model that provably forgets its past for every input in the range of the data."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How it is trained."""
+
+    steps: int = 4000
+    """Updates of the weights."""
+    window: int = 150
+    """Rows simulated in one training example."""
+    batch_size: int = 32
+    """Examples a step."""
+    learning_rate: float = 1e-2
+    """Peak of the learning rate."""
+    patience: int | None = None
+    """Validations without improvement before a seed stops."""
+    seeds: int = 1
+    """Models trained side by side; the best on validation data is kept."""
+    refine: int = 0
+    """Gauss-Newton steps afterwards: slower, and much closer for small networks on clean data."""
+    seed: int = 0
+    """All randomness follows from it."""
+
+
+def column_options(columns: Columns, rows: tuple[str, ...] = ()) -> Any:
+    """The options of the reader, with blocks of rows as they are written."""
+    from attractor.data import ColumnOptions, parse_row_block
+
+    blocks = tuple(parse_row_block(text) for text in rows)
+    return ColumnOptions(**vars(columns), rows=blocks)
+
+
+def own_cell(text: str | None) -> Any:
+    """The class behind `file.py:Class`; None for a name of the house."""
+    if text is None or ":" not in text:
+        return None
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    path, _, name = text.rpartition(":")
+    spec = spec_from_file_location(f"_attractor_own_cell_{Path(path).stem}", path)
+    if not Path(path).is_file() or spec is None or spec.loader is None:
+        message = f"--cell {text}: there is no Python file {path}"
+        raise ConfigError(message)
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up while it is being run
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        message = f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
+        raise ConfigError(message) from problem
+    if not hasattr(module, name):
+        message = f"--cell {text}: {path} has no class {name}"
+        raise ConfigError(message)
+    return getattr(module, name)

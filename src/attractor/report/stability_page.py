@@ -1,0 +1,197 @@
+"""The page of a certificate: verdict, rate, settling time, set, and every rung that was tried."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict
+from attractor.certify.evidence import simulated_contraction
+from attractor.control import PlantModel
+from attractor.control.identification.stability import visited_states
+from attractor.data import from_archive
+from attractor.runs import load_run
+
+from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from .figures.stability import box_figure, contraction_figure
+from .wording import significant
+
+_TONES: dict[Verdict, Literal["good", "fair", "poor"]] = {
+    Verdict.PROVED: "good",
+    Verdict.UNKNOWN: "fair",
+    Verdict.REFUTED: "poor",
+}
+_LONGEST = 4000
+
+
+def write_stability_report(folder: Path, model: PlantModel, result: StabilityResult, command: str) -> Path:
+    """Write `certificate.html` into a run folder.
+
+    Args:
+        folder: of the run; its training data, if it has them, show where the states have been.
+        model: the model that was analysed.
+        result: of `certify`.
+        command: that made it.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    contents = stability_contents(
+        folder.name,
+        model.network().cell,
+        result,
+        model.signals_.sampling_time,
+        _visited(folder, model),
+        command,
+    )
+    return write_analysis(contents, folder / "certificate.html")
+
+
+def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
+    run = load_run(folder)
+    if not run.evaluation or "data" not in run.card:
+        return None
+    roles = from_archive(run.card["data"], run.evaluation)
+    experiments = roles.training.experiments or roles.test.experiments
+    return visited_states(model, experiments[0].inputs, experiments[0].outputs)
+
+
+def stability_contents(
+    title: str,
+    cell: Any,
+    result: StabilityResult,
+    sampling_time: float,
+    visited: Float[np.ndarray, "2 states"] | None,
+    command: str,
+) -> AnalysisContents:
+    """What the page shows.
+
+    Args:
+        title: name of the run.
+        cell: the cell that was analysed.
+        result: of `certify`.
+        sampling_time: s a step.
+        visited: least and largest value of every state over the data; None if not known.
+        command: that made it.
+    """
+    certificate = result.certificate
+    sections = [_attempts(result)]
+    if certificate is not None:
+        sections = [_contraction(cell, certificate, sampling_time), _set(certificate, visited), *sections]
+    elif result.witness is not None:
+        sections = [_witness(result), *sections]
+    return AnalysisContents(
+        kind="Stability certificate",
+        title=title,
+        verdict=_sentence(result),
+        tone=_TONES[result.verdict],
+        tiles=_tiles(result, sampling_time),
+        sections=tuple(sections),
+        reproduce=command,
+    )
+
+
+def _sentence(result: StabilityResult) -> str:
+    if result.verdict is Verdict.PROVED:
+        return (
+            "Proved: whatever inputs it sees inside its range, the model forgets where it started, "
+            "and at a constant input it comes to rest at one place."
+        )
+    if result.verdict is Verdict.REFUTED:
+        return "Refuted: under the same inputs two starts were found that never meet; see the witness."
+    return f"Unknown: neither proved nor refuted. {result.reason}"
+
+
+def _tiles(result: StabilityResult, sampling_time: float) -> tuple[Tile, ...]:
+    seconds = Tile("Analysis", significant(result.seconds, 2), "s", "wall time with compilation")
+    certificate = result.certificate
+    if certificate is None:
+        return (Tile("Verdict", result.verdict.name.lower(), "", "no certificate"), seconds)
+    steps = certificate.settling_steps()
+    return (
+        Tile(
+            "Contraction", f"{certificate.rate:.4f}", "a step", "a difference shrinks at least by this factor"
+        ),
+        Tile("Settling", significant(steps * sampling_time), "s", f"to 1 %, certified: {steps} steps"),
+        Tile("Level", str(certificate.level), "", LEVELS[certificate.level]),
+        Tile(
+            "Gain", significant(certificate.asymptotic_gain), "", "state per lasting input difference, scaled"
+        ),
+        seconds,
+    )
+
+
+def _contraction(cell: Any, certificate: Certificate, sampling_time: float) -> Section:
+    steps = min(max(certificate.settling_steps(1e-3), 20), _LONGEST)
+    simulated = simulated_contraction(cell, certificate, steps)
+    picture = Picture(
+        name="contraction",
+        title="How fast differences vanish",
+        caption=(
+            "The blue line is proved: no pair of trajectories in the box can lie above it. The orange line is "
+            "the slowest of 60 simulated pairs; the room between them is what the proof gives away. The dotted "
+            "line is 1 %. Distances are in the norm of the certificate."
+        ),
+        plot=lambda size: contraction_figure(certificate, simulated, sampling_time, size),
+    )
+    lead = "Two trajectories under the same inputs, from different starts: a wrong start is forgotten."
+    return Section("contraction", "Contraction", lead, pictures=(picture,))
+
+
+def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
+    picture = Picture(
+        name="box",
+        title="The certified set",
+        caption=(
+            f"The proof speaks for starts in the light box and inputs within ±{_bound(certificate)} (scaled: "
+            f"the range of the training data is ±1). After {certificate.transient} steps every trajectory is "
+            "in the blue box, and the rate holds there. Outside the light box nothing is claimed."
+        ),
+        plot=lambda size: box_figure(certificate, visited, size),
+    )
+    rows = (
+        ("norm", "largest |difference| / weight" if certificate.level else "see remarks"),
+        ("input gain of one step", significant(certificate.input_gain)),
+        (
+            "weights, smallest to largest",
+            f"{certificate.weights.min():.3g} to {certificate.weights.max():.3g}",
+        ),
+        ("remarks", certificate.remarks),
+    )
+    facts = Sheet("In numbers", ("fact", "value"), rows)
+    lead = "A certificate without its set is worth nothing: here is where this one holds."
+    return Section("set", "Certified set", lead, (picture,), (facts,))
+
+
+def _bound(certificate: Certificate) -> str:
+    return ", ".join(sorted({f"{value:g}" for value in certificate.input_bound}))
+
+
+def _witness(result: StabilityResult) -> Section:
+    witness = result.witness
+    if witness is None:
+        return Section("witness", "Witness", "There is none.")
+    rows = (
+        ("first start", _numbers(witness.first)),
+        ("second start", _numbers(witness.second)),
+        ("inputs, repeated for ever", "; ".join(_numbers(row) for row in witness.inputs)),
+        ("difference after that", significant(witness.distance)),
+        ("steps followed", str(witness.steps)),
+    )
+    lead = "Start the model at both places under these inputs and see for yourself."
+    return Section("witness", "Witness", lead, sheets=(Sheet("Two trajectories", ("what", "value"), rows),))
+
+
+def _attempts(result: StabilityResult) -> Section:
+    rows = tuple(
+        (LEVELS.get(one.level, "search for a counterexample"), one.outcome, f"{one.seconds:.2f} s")
+        for one in result.attempts
+    )
+    sheet = Sheet("Rungs of the ladder", ("bound", "outcome", "time"), rows, "Times include compilation.")
+    lead = "From the published condition to the strongest bound; the climb ends at the first proof."
+    return Section("attempts", "What was tried", lead, sheets=(sheet,))
+
+
+def _numbers(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
