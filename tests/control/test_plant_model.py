@@ -103,6 +103,7 @@ def test_scaling_looks_at_the_training_part_only():
         {"cell": "nnarx", "washout": 6},
         {"cell": "esn", "hidden_size": 20},
         {"cell": "state-space", "initial_state": "washout"},
+        {"cell": "ren", "initial_state": "washout"},
         {"cell": eqx.nn.GRUCell, "initial_state": "zero"},
     ],
     ids=lambda options: str(options["cell"]),
