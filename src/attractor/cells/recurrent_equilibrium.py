@@ -19,7 +19,7 @@ _REGULAR = 1e-4
 _LISTENING = 0.1
 """Size of the random part of X at the start: neurons hear the state and act on it, time scales stay."""
 
-_NEURON_SCALE = 0.01
+_NEURON_SCALE = 0.1
 """Lambda at the start: small, so that a little of X already gives neurons that reach saturation."""
 
 
