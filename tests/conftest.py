@@ -25,7 +25,7 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     """Leave nothing behind."""
-    folder = jax.config.read(_CACHE)
+    folder = jax.config.jax_compilation_cache_dir
     jax.config.update(_CACHE, None)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -33,7 +33,7 @@ def pytest_unconfigure(config):
 @pytest.fixture
 def full_optimisation():
     """For tests of memory and speed: compile as users do, and anew."""
-    folder = jax.config.read(_CACHE)
+    folder = jax.config.jax_compilation_cache_dir
     jax.config.update(_QUICK, False)
     jax.config.update(_CACHE, None)
     yield
