@@ -19,11 +19,12 @@ $(PEERS): $(READY)
 demo: $(READY)
 	$(BIN)/python examples/demo.py demo
 
+# Whole files go to one process, so that what a file prepares and compiles is made once.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -q -m "not slow and not peer"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not peer"
 
 test-all: $(PEERS)
-	$(BIN)/python -m pytest -n 2 -q --timeout=1800
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q --timeout=1800
 
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.cells

@@ -119,7 +119,7 @@ def main():
     names = {"tanks": "cascaded tanks", "ph": "pH record", "silverbox": "Silverbox"}
     for key in asked.only:
         if key == "simulated":
-            for cell, hidden in {"gru": 8, "lstm": 8, "nnarx": 16, "esn": 200}.items():
+            for cell, hidden in {"gru": 8, "lstm": 8, "nnarx": 16, "esn": 200, "ren": 8}.items():
                 run(grid, f"simulated pH, {cell} {hidden}", simulated(cell, hidden))
         elif asked.data.is_dir():
             run(grid, names[key], real[key](asked.data))

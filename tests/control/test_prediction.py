@@ -22,14 +22,14 @@ def signals(rows, seed=0):
     return inputs, outputs
 
 
-def trained(*inputs, output=LEVEL):
+def trained(*inputs, output=LEVEL, cell="gru"):
     """A model of u [V] -> y [cm], sampled every 10 s."""
     applied, answered = signals(80)
     columns = np.stack([applied] * len(inputs), axis=1)
     experiment = Experiment("train", columns, answered[:, None])
     record = Record(inputs, (output,), (experiment,), 10.0)
     settings = TrainingSettings(steps=2, batch_size=4, validate_every=1)
-    return PlantModel(hidden_size=2, washout=WASHOUT, window=10, training=settings).fit(record)
+    return PlantModel(cell, hidden_size=2, washout=WASHOUT, window=10, training=settings).fit(record)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_another_unit_or_sampling_time_is_refused(model, tmp_path):
 
 
 def test_signals_of_one_name_are_told_apart_by_their_units(tmp_path):
-    model = trained(Signal("u", "V"), Signal("u", "A"))
+    model = trained(Signal("u", "V"), Signal("u", "A"), cell="esn")
     volts, amperes = signals(20, seed=1)[0], signals(20, seed=2)[0]
     path = write_csv(tmp_path / "a.csv", ["u [A]", "u [V]"], [amperes, volts])
     expected = model.predict(np.stack([volts, amperes], axis=1))[:, 0]
@@ -130,7 +130,7 @@ def test_signals_of_one_name_are_told_apart_by_their_units(tmp_path):
 
 
 def test_a_temperature_called_t_is_no_time(tmp_path):
-    model, (u, y) = trained(Signal("u"), output=Signal("T")), signals(20, seed=1)
+    model, (u, y) = trained(Signal("u"), output=Signal("T"), cell="esn"), signals(20, seed=1)
     expected = model.predict(u[:, None], y[:, None])[:, 0]
     path = write_csv(tmp_path / "a.csv", ["u", "T"], [u, y])
     np.testing.assert_array_equal(predictions(model, path)[0], expected)

@@ -44,6 +44,7 @@ def test_work_on_the_weights_is_counted_once():
     assert explain(Structured(jnp.ones((2, 2))), jnp.zeros((5, 2))).once == 2
 
 
+@pytest.mark.usefixtures("full_optimisation")
 def test_the_memory_told_is_that_of_the_strategy():
     cell, inputs = CELLS["lstm"](), jnp.zeros((400, 2))
     store, recompute = (explain(cell, inputs, memory=memory) for memory in ("store", Recompute(20)))

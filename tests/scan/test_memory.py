@@ -65,6 +65,7 @@ def temporary_bytes(memory):
     return lowered.compile().compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.usefixtures("full_optimisation")
 def test_recompute_needs_a_small_part_of_the_memory_of_store_at_784_steps():
     store, recompute = temporary_bytes("store"), temporary_bytes("recompute")
     # 28 kept states and 28 steps of intermediate values instead of 784; the states themselves are results.

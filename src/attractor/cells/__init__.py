@@ -6,6 +6,7 @@ from .esn import EchoState
 from .gru import GRU, ResetAfterGRU
 from .lstm import LSTM
 from .nnarx import NNARX
+from .recurrent_equilibrium import EquilibriumMatrices, RecurrentEquilibrium
 from .registry import CELLS, cell_class
 from .stack import Stack
 from .state_space import NeuralStateSpace
@@ -18,7 +19,9 @@ __all__ = [
     "Cell",
     "EchoState",
     "Elman",
+    "EquilibriumMatrices",
     "NeuralStateSpace",
+    "RecurrentEquilibrium",
     "ResetAfterGRU",
     "Stack",
     "State",

@@ -11,6 +11,7 @@ from .esn import EchoState
 from .gru import GRU, ResetAfterGRU
 from .lstm import LSTM
 from .nnarx import NNARX
+from .recurrent_equilibrium import RecurrentEquilibrium
 from .state_space import NeuralStateSpace
 
 CELLS: dict[str, Callable[..., Any]] = {
@@ -21,6 +22,7 @@ CELLS: dict[str, Callable[..., Any]] = {
     "esn": EchoState,
     "nnarx": NNARX,
     "state-space": NeuralStateSpace,
+    "ren": RecurrentEquilibrium,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""
 
