@@ -59,6 +59,7 @@ class Certificate:
         start_high: upper end of it.
         transient: steps from the start box into the box.
         input_bound: inputs lie within +- this, shape (inputs,).
+        metric: P of the norm sqrt(x' P x), for level 4.
         remarks: what else a reader must know (published formula, norm, arithmetic).
     """
 
@@ -72,6 +73,7 @@ class Certificate:
     start_high: Float[np.ndarray, " states"]
     transient: int
     input_bound: Float[np.ndarray, " inputs"]
+    metric: Float[np.ndarray, "states states"] | None = None
     remarks: str = "outward-rounded float64 bounds of the cell in exact arithmetic"
 
     def settling_steps(self, tolerance: float = 0.01) -> int:

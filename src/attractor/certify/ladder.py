@@ -12,7 +12,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import GRU, LSTM, ResetAfterGRU, Stack, initial_state
+from attractor.cells import (
+    GRU,
+    LSTM,
+    EchoState,
+    Elman,
+    RecurrentEquilibrium,
+    ResetAfterGRU,
+    Stack,
+    initial_state,
+)
 from attractor.errors import UnsupportedError
 from attractor.program import in_double_precision
 from attractor.progress import Reporter, SilentReporter
@@ -21,6 +30,7 @@ from .bounds import Box, StepBounds, step_bounds, unit_box
 from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, find_invariant, shrink
+from .lmi import cell_certificate
 from .perron import best_weights
 from .published import PublishedCondition, published_condition
 from .refute import find_witness
@@ -39,7 +49,7 @@ class CertifySettings:
 
     Args:
         time_budget: seconds for the whole ladder; compilation counts.
-        levels: rungs to climb; see `attractor.certify.LEVELS`.
+        levels: rungs to climb, in order; see `attractor.certify.LEVELS`.
         pieces: pieces of the box that branch and bound may look at.
         tighten: go on after a proof, as far as the budget reaches, for a smaller rate.
         refute: look for two trajectories that do not meet.
@@ -47,7 +57,7 @@ class CertifySettings:
     """
 
     time_budget: float | int = 30.0
-    levels: tuple[int, ...] = (0, 1, 2, 3)
+    levels: tuple[int, ...] = (0, 1, 2, 4, 3)
     pieces: int = 100_000
     tighten: bool = False
     refute: bool = True
@@ -123,7 +133,13 @@ def certify(
 
 
 def _climb(climb: _Climb) -> StabilityResult:
-    rungs: dict[int, Callable[[_Climb], None]] = {0: _published, 1: _componentwise, 2: _refined, 3: _branched}
+    rungs: dict[int, Callable[[_Climb], None]] = {
+        0: _published,
+        1: _componentwise,
+        2: _refined,
+        3: _branched,
+        4: _quadratic,
+    }
     reason = ""
     try:
         for level in climb.settings.levels:
@@ -227,6 +243,43 @@ def _branched(climb: _Climb) -> None:
         climb.note(3, began, rate, f"{outcome} ({spent} pieces)")
     else:
         climb.note(3, began, rate, outcome)
+
+
+def _quadratic(climb: _Climb) -> None:
+    """Level 4: a quadratic metric, for exactly the classes whose equations it is derived for."""
+    if type(climb.cell) not in (Elman, EchoState, RecurrentEquilibrium):
+        return
+    began = time.monotonic()
+    try:
+        found = cell_certificate(climb.cell).certificate
+    except UnsupportedError as problem:  # the solver is an extra; the other rungs stand without it
+        climb.note(4, began, float("nan"), str(problem))
+        return
+    if found is None:
+        climb.note(4, began, float("nan"), "no quadratic metric contracts")
+        return
+    size = len(ravel_pytree(initial_state(climb.cell))[0])
+    everywhere = np.full(size, np.inf)
+    remarks = "norm sqrt(x' P x), Euclidean norm of inputs; holds for all states and inputs"
+    if type(climb.cell) is EchoState:
+        remarks += "; of the reservoir, whose other state is the last input"
+    climb.proved(
+        Certificate(
+            level=4,
+            rate=found.rate,
+            weights=np.ones(size),
+            input_gain=found.input_gain,
+            low=-everywhere,
+            high=everywhere,
+            start_low=-everywhere,
+            start_high=everywhere,
+            transient=0,
+            input_bound=climb.input_bound,
+            metric=found.metric,
+            remarks=remarks,
+        )
+    )
+    climb.note(4, began, found.rate, f"rate {found.rate:.4f}")
 
 
 def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float, np.ndarray, int, str]:

@@ -51,7 +51,7 @@ class Model:
     """What is trained."""
 
     cell: str = "gru"
-    """tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, ren, or a class of your own: file.py:Class."""
+    """tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, ren, or your own class: file.py:Class."""
     hidden: int = 8
     """Units a layer."""
     layers: int = 1

@@ -144,9 +144,10 @@ def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
         name="box",
         title="The certified set",
         caption=(
-            f"The proof speaks for starts in the light box and inputs within ±{_bound(certificate)} (scaled: "
-            f"the range of the training data is ±1). After {certificate.transient} steps every trajectory is "
-            "in the blue box, and the rate holds there. Outside the light box nothing is claimed."
+            "The proof speaks for starts in the light box and inputs within "
+            f"±{_bound(certificate)} (scaled: the range of the training data is ±1). After "
+            f"{certificate.transient} steps every trajectory is in the blue box, and the rate holds there. "
+            "Outside the light box nothing is claimed."
         ),
         plot=lambda size: box_figure(certificate, visited, size),
     )
