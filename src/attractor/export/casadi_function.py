@@ -13,9 +13,10 @@ from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
 from attractor.program import Program, Rule, interpret, is_exact
+from attractor.program.trace import place
 
 from .flat_step import flat_step
-from .movement import MOVES, Contraction, known_array, move
+from .movement import MOVES, Contraction, dtype_of, known_array, move, shape_of
 
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
@@ -33,6 +34,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "ne": lambda a, b: a != b,
     "lt": lambda a, b: a < b,
     "le": lambda a, b: a <= b,
+    "xor": lambda a, b: a != b,
     "gt": lambda a, b: a > b,
     "ge": lambda a, b: a >= b,
     "copy": lambda a: a,
@@ -50,7 +52,8 @@ _NAMED = {
 } | {
     name: name
     for name in (
-        "sign floor ceil sqrt exp expm1 log log1p tanh sinh cosh asinh acosh atanh sin cos tan asin acos atan erf"
+        "sign floor ceil sqrt exp expm1 log log1p tanh sinh cosh asinh acosh atanh sin cos tan asin acos "
+        "atan erf"
     ).split()
 }
 """Primitives, and the functions of CasADi that compute them."""
@@ -112,7 +115,7 @@ class _Symbols:
     entries: np.ndarray
 
 
-def _filled(entries: Sequence[Any], shape: tuple[int, ...]) -> _Symbols:
+def _filled(entries: Sequence[Any] | np.ndarray, shape: tuple[int, ...]) -> _Symbols:
     array = np.empty(len(entries), object)
     for index, entry in enumerate(entries):  # NumPy would ask CasADi for the length of each entry
         array[index] = entry
@@ -126,7 +129,13 @@ def _entries(value: Any) -> np.ndarray:
 
 def _rules(casadi: Any) -> dict[str, Rule]:
     def elementwise(function: Callable[..., Any], equation: JaxprEqn, *operands: Any) -> _Symbols:
-        shape = equation.outvars[0].aval.shape
+        shape, name = shape_of(equation.outvars[0]), equation.primitive.name
+        kind = dtype_of(equation.outvars[0]).kind
+        if kind in "iu" and name in ("and", "or", "not", "xor"):
+            message = f"CasADi has no '{name}' of the bits of whole numbers{place(equation)}"
+            raise UnsupportedError(message)
+        if kind in "iu" and name == "div":
+            function = partial(_whole_quotient, casadi)
         columns = [np.broadcast_to(_entries(operand), shape).ravel() for operand in operands]
         scalars = zip(*([casadi.SX(entry) for entry in column] for column in columns), strict=True)
         return _filled([function(*entries) for entries in scalars], shape)
@@ -141,6 +150,10 @@ def _rules(casadi: Any) -> dict[str, Rule]:
     rules |= {name: partial(_accumulated, function) for name, function in _cumulative(casadi).items()}
     rules |= dict.fromkeys(MOVES, _moved)
     return rules | {"dot_general": _product}
+
+
+def _whole_quotient(casadi: Any, a: Any, b: Any) -> Any:
+    return casadi.sign(a / b) * casadi.floor(casadi.fabs(a / b))
 
 
 def _reductions(casadi: Any) -> dict[str, Callable[[Any, Any], Any]]:
@@ -174,7 +187,7 @@ def _converted(
     elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
 ) -> _Symbols:
     """Types of numbers: CasADi knows float64 only, so a narrower float stays as exact as it was."""
-    kind, old = np.dtype(equation.params["new_dtype"]).kind, equation.invars[0].aval.dtype.kind
+    kind, old = np.dtype(equation.params["new_dtype"]).kind, dtype_of(equation.invars[0]).kind
     if kind == "b" and old != "b":
         return elementwise(lambda a: a != 0, equation, operand)
     if kind in "iu" and old == "f":
@@ -189,7 +202,7 @@ def _moved(equation: JaxprEqn, *operands: Any) -> list[_Symbols]:
 
 
 def _reduced(function: Callable[[Any, Any], Any], equation: JaxprEqn, operand: _Symbols) -> _Symbols:
-    axes, shape = equation.params["axes"], equation.outvars[0].aval.shape
+    axes, shape = equation.params["axes"], shape_of(equation.outvars[0])
     kept = [axis for axis in range(operand.entries.ndim) if axis not in axes]
     rows = operand.entries.transpose([*kept, *axes]).reshape(int(np.prod(shape)), -1)
     return _filled([reduce(function, row) for row in rows], shape)
@@ -213,7 +226,7 @@ def _product(equation: JaxprEqn, left: Any, right: Any) -> _Symbols:
         for row in rows
         for column in columns
     ]
-    return _filled(sums, equation.outvars[0].aval.shape)
+    return _filled(sums, shape_of(equation.outvars[0]))
 
 
 def _zero(entry: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The one form of a step that every export starts from: a vector state, a vector input, straight-line code."""
+"""The one form of a step that exports start from: a vector state, a vector input, straight-line code."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,8 +107,8 @@ def _parts(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Calla
     if hasattr(source, "cell") and hasattr(source, "read"):
         return source.cell, read or source.read
     message = (
-        f"cannot export {type(source).__name__}: expected a cell (with `input_size`), a network with `cell` and "
-        "`read`, or a StepFunction around an update equation"
+        f"cannot export {type(source).__name__}: expected a cell (with `input_size`), a network with `cell` "
+        "and `read`, or a StepFunction around an update equation"
     )
     raise ConfigError(message)
 
@@ -134,3 +134,12 @@ def _single_precision(module: Any) -> Any:
         return jnp.asarray(leaf, jnp.float32) if eqx.is_inexact_array(leaf) else leaf
 
     return jax.tree.map(narrow, module)
+
+
+def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest |found - wanted| / (1 + |wanted|); infinite if they are not finite at the same places."""
+    finite = np.isfinite(wanted)
+    if found.shape != wanted.shape or not np.array_equal(np.isfinite(found), finite):
+        return float("inf")
+    found, wanted = found[finite], wanted[finite]
+    return float(np.max(np.abs(found - wanted) / (1 + np.abs(wanted)), initial=0.0))

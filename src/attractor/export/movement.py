@@ -1,4 +1,4 @@
-"""Primitives that move entries about without computing, and products: what every target has to know of them."""
+"""What every target has to know: where entries move that are not computed with, and the axes of products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,14 +57,12 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
         raise UnsupportedError(message)
     numbered, start = list(operands), 0
     for index in moving:
-        shape = equation.invars[index].aval.shape
+        shape = shape_of(equation.invars[index])
         size = int(np.prod(shape))
         numbered[index] = jnp.arange(start, start + size, dtype=jnp.int32).reshape(shape)
         start += size
     places = equation.primitive.bind(*numbered, **equation.params)
-    indices = [
-        np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])
-    ]
+    indices = [np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])]
     if any(array.size and (array.min() < 0 or array.max() >= start) for array in indices):
         message = f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
         raise UnsupportedError(message)
@@ -95,7 +93,7 @@ class Contraction:
         contracted, batch = equation.params["dimension_numbers"]
         sides = []
         for side in (0, 1):
-            rank = len(equation.invars[side].aval.shape)
+            rank = len(shape_of(equation.invars[side]))
             taken = {*batch[side], *contracted[side]}
             free = tuple(axis for axis in range(rank) if axis not in taken)
             sides.append((tuple(batch[side]), free, tuple(contracted[side])))
@@ -122,6 +120,16 @@ class Contraction:
 def _arranged(array: np.ndarray, axes: tuple[tuple[int, ...], ...]) -> np.ndarray:
     sizes = [int(np.prod([array.shape[axis] for axis in kind])) for kind in axes]
     return array.transpose([axis for kind in axes for axis in kind]).reshape(sizes)
+
+
+def shape_of(atom: Any) -> tuple[int, ...]:
+    """Shape of a variable of a program."""
+    return tuple(atom.aval.shape)
+
+
+def dtype_of(atom: Any) -> np.dtype:
+    """Type of the numbers of a variable of a program."""
+    return np.dtype(atom.aval.dtype)
 
 
 def known_array(value: jax.Array | np.ndarray | np.generic | float | int | bool) -> np.ndarray:

@@ -15,7 +15,7 @@ from attractor.files import write_atomically
 from attractor.program import Program, Rule, interpret, is_exact
 
 from .flat_step import FlatStep, flat_step
-from .movement import MOVES, Contraction, known_array, move, run_start
+from .movement import MOVES, Contraction, dtype_of, known_array, move, run_start
 
 _ELEMENTWISE = {
     "add": "{0} + {1}",
@@ -88,9 +88,7 @@ _CUMULATIVE = {
 }
 
 
-def to_numpy(
-    source: Any, path: str | PathLike[str], *, read: Callable[[Any], Array] | None = None
-) -> Path:
+def to_numpy(source: Any, path: str | PathLike[str], *, read: Callable[[Any], Array] | None = None) -> Path:
     """Write one Python file with `step(u, x) -> x'`, `INITIAL_STATE` and, with an output, `read(x) -> y`.
 
     The file imports NumPy only; weights stand in it as decimal numbers that give the same float64 again.
@@ -119,7 +117,9 @@ def numpy_source(flat: FlatStep) -> str:
         functions = [_function("step", flat.step, ["u", "x"], listing)]
         if flat.output is not None:
             functions.append(_function("read", flat.output, ["x"], listing))
-    title = f'"""x\' = step(u, x): {flat.input_size} inputs, {flat.state_size} numbers in the state, float64."""'
+    title = (
+        f'"""x\' = step(u, x): {flat.input_size} inputs, {flat.state_size} numbers in the state, float64."""'
+    )
     head = [title, "", "import math", "", "import numpy as np", ""]
     initial = f"INITIAL_STATE = {_array_text(flat.initial)}"
     return "\n".join([*head, *listing.constants, initial, "", "", "\n\n\n".join(functions), ""])
@@ -177,6 +177,8 @@ def _array_text(array: np.ndarray) -> str:
 
 def _rules(listing: _Listing) -> dict[str, Rule]:
     def elementwise(pattern: str, equation: JaxprEqn, *operands: Any) -> str:
+        if equation.primitive.name == "div" and dtype_of(equation.outvars[0]).kind in "iu":
+            pattern = f"np.trunc({pattern}).astype(np.int64)"
         return listing.assign(pattern.format(*map(listing.operand, operands)))
 
     def product(equation: JaxprEqn, left: Any, right: Any) -> str:
@@ -206,7 +208,7 @@ def _rules(listing: _Listing) -> dict[str, Rule]:
 
 def _rules_with_parameters(listing: _Listing) -> dict[str, Rule]:
     def power(equation: JaxprEqn, operand: str) -> str:
-        return listing.assign(f"{operand} ** {float(equation.params['y'])}")
+        return listing.assign(f"{operand} ** {equation.params['y']}")
 
     def convert(equation: JaxprEqn, operand: str) -> str:
         return listing.assign(f"{operand}.astype(np.{np.dtype(equation.params['new_dtype']).name})")

@@ -34,8 +34,19 @@ def compile_c(source: Path, *, options: Sequence[str] = ("-O2",), shared: bool =
         raise UnsupportedError(message)
     target = source.with_suffix(".so" if shared else ".out")
     kind = ["-shared", "-fPIC"] if shared else []
-    command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", *kind, *options, str(source), "-o", str(target)]
-    done = subprocess.run([*command, "-lm"], capture_output=True, text=True, check=False)  # noqa: S603
+    command = [
+        compiler,
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        *kind,
+        *options,
+        str(source),
+        "-o",
+        str(target),
+    ]
+    done = subprocess.run([*command, "-lm"], capture_output=True, text=True, check=False)
     if done.returncode:
         message = f"{compiler} refuses {source}: {done.stderr}"
         raise UnsupportedError(message)

@@ -70,7 +70,9 @@ class ControllerCode:
         limits = [self.low, self.high] if self.rate is None else [self.low, self.high, self.rate]
         shapes = [self.input_weight.shape[0], self.increment_weight.shape[0], *map(len, limits)]
         if len(set(shapes)) != 1:
-            message = f"input weight, increment weight and limits speak of {shapes} inputs; one number expected"
+            message = (
+                f"input weight, increment weight and limits speak of {shapes} inputs; one number expected"
+            )
             raise ShapeError(message)
         if not all(np.all(np.isfinite(limit)) for limit in limits) or not np.all(self.low < self.high):
             message = f"limits low={self.low}, high={self.high}, rate={self.rate}: expected finite low < high"
@@ -86,8 +88,8 @@ class ControllerCode:
             raise ConfigError(message)
         if self.horizon * len(self.low) > _MOST_VARIABLES:
             message = (
-                f"horizon {self.horizon} times {len(self.low)} inputs is more than {_MOST_VARIABLES} numbers to "
-                "decide on; shorten the horizon"
+                f"horizon {self.horizon} times {len(self.low)} inputs is more than {_MOST_VARIABLES} numbers "
+                "to decide on; shorten the horizon"
             )
             raise ConfigError(message)
 
@@ -96,8 +98,7 @@ class ControllerCode:
         """Numbers in the state, input and output."""
         weights = (self.terminal_weight, self.input_weight, self.output_weight)
         return {
-            name: len(weight)
-            for name, weight in zip(("STATES", "INPUTS", "OUTPUTS"), weights, strict=True)
+            name: len(weight) for name, weight in zip(("STATES", "INPUTS", "OUTPUTS"), weights, strict=True)
         }
 
 
@@ -154,7 +155,7 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
         f"\nstruct {name}_stats {{ int iterations, changes; double cost, step; }};\n",
         model.code,
         reading.code,
-        files(__package__).joinpath("controller.c").read_text().replace("@name@", name),
+        files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text().replace("@name@", name),
     ]
     return "\n".join(parts)
 
@@ -204,15 +205,15 @@ def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction]:
         _check_model(code, state, given)
         model = trace(step_with_jacobians(code.step), state, given)
         output = trace(reading, state)
-    return _static(model, f"{name}_model", "x u next by_x by_u"), _static(output, f"{name}_reading", "x y by_x")
+    return _static(model, f"{name}_model", "x u next by_x by_u"), _static(
+        output, f"{name}_reading", "x y by_x"
+    )
 
 
 def _static(program: Program, name: str, parameters: str) -> CFunction:
     names = parameters.split()
     inputs = len(program.input_shapes)
-    return to_c_function(
-        program, name, arguments=names[:inputs], results=names[inputs:], storage="static"
-    )
+    return to_c_function(program, name, arguments=names[:inputs], results=names[inputs:], storage="static")
 
 
 def _check_model(code: ControllerCode, state: Array, given: Array) -> None:
@@ -220,8 +221,8 @@ def _check_model(code: ControllerCode, state: Array, given: Array) -> None:
     seen = jax.eval_shape(code.output, state)
     if after.shape != state.shape or seen.shape != (code.sizes["OUTPUTS"],):
         message = (
-            f"the step makes a state of shape {after.shape} and the output has shape {seen.shape}; the weights "
-            f"speak of {state.shape} and ({code.sizes['OUTPUTS']},)"
+            f"the step makes a state of shape {after.shape} and the output has shape {seen.shape}; the "
+            f"weights speak of {state.shape} and ({code.sizes['OUTPUTS']},)"
         )
         raise ShapeError(message)
 

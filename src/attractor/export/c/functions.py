@@ -9,8 +9,9 @@ import numpy as np
 from attractor.errors import ConfigError
 from attractor.program import Program, interpret
 
+from ..movement import dtype_of
 from .rules import PRELUDE, Rules
-from .values import Read, kind_of, numbered
+from .values import Apply, Read, Value, kind_of, numbered
 from .writer import Writer
 
 
@@ -71,7 +72,7 @@ def to_c_function(
     results = results or [f"r{index}" for index in range(len(program.output_shapes))]
     writer = Writer(name, dtype)
     given = [
-        Read(argument, numbered(shape), kind_of(variable.aval.dtype))
+        _argument(argument, shape, kind_of(dtype_of(variable)))
         for argument, shape, variable in zip(
             arguments, program.input_shapes, program.jaxpr.invars, strict=True
         )
@@ -86,6 +87,12 @@ def to_c_function(
     signature = f"{storage} void {name}({', '.join(parameters)})".strip()
     unused = [f"(void){argument};" for argument in arguments]
     return CFunction(name, tuple(writer.constants), signature, (*unused, *writer.lines))
+
+
+def _argument(name: str, shape: tuple[int, ...], kind: str) -> Value:
+    """An argument; whole numbers and flags come as real numbers too."""
+    read = Read(name, numbered(shape), "real")
+    return read if kind == "real" else Apply("(long)({0})", (read,), "long")
 
 
 def c_prelude(dtype: str = "double") -> str:

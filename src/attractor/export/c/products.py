@@ -3,8 +3,8 @@
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from ..movement import Contraction
-from .values import Apply, Known, Read, Value, numbered, strides, take
+from ..movement import Contraction, shape_of
+from .values import Known, Read, Value, numbered, strides
 from .writer import Writer
 
 
@@ -13,18 +13,24 @@ def product(writer: Writer, axes: Contraction, left: Value, right: Value, equati
 
     The result is kept in the order of the loops; a compiler can then compute several of its entries at once.
     """
-    values = [writer.stored(side) if isinstance(side, Apply) else side for side in (left, right)]
     orders = axes.arranged(numbered(left.shape), numbered(right.shape))
-    first, second = (take(value, order) for value, order in zip(values, orders, strict=True))
+    first, second = (_taken(writer, side, order) for side, order in zip((left, right), orders, strict=True))
     swapped = _preference(first) > _preference(second)
     outer, inner = (second, first) if swapped else (first, second)
-    (batch, rows, depth), columns = outer.shape, inner.shape[1]
+    (batch, rows, _), columns = outer.shape, inner.shape[1]
     kind = "real" if "real" in (left.kind, right.kind) else "long"
     target = writer.buffer((batch, rows, columns), kind)
-    by_column = take(inner, numbered(inner.shape).transpose(0, 2, 1))
+    by_column = _taken(writer, inner, numbered(inner.shape).transpose(0, 2, 1))
     _loops(writer, outer, by_column, target)
     order = target.positions.transpose(0, 2, 1) if swapped else target.positions
-    return Read(target.base, order.reshape(equation.outvars[0].aval.shape), kind)
+    return Read(target.base, order.reshape(shape_of(equation.outvars[0])), kind)
+
+
+def _taken(writer: Writer, value: Value, order: np.ndarray) -> Read | Known:
+    """Entries in another order; what is computed is kept first."""
+    if isinstance(value, Known):
+        return Known(value.array.ravel()[order])
+    return writer.stored(value).taken(order)
 
 
 def _loops(writer: Writer, outer: Read | Known, inner: Read | Known, target: Read) -> None:
@@ -34,7 +40,11 @@ def _loops(writer: Writer, outer: Read | Known, inner: Read | Known, target: Rea
     result = writer.expression(target, "bmi")
     ranges = [("b", batch), ("m", rows)]
     if columns == 1:
-        body = [f"{number} s = 0;", f"for (int k = 0; k < {depth}; ++k) s += {factor} * {entry};", f"{result} = s;"]
+        body = [
+            f"{number} s = 0;",
+            f"for (int k = 0; k < {depth}; ++k) s += {factor} * {entry};",
+            f"{result} = s;",
+        ]
     else:
         over = f"for (int i = 0; i < {columns}; ++i)"
         body = [
@@ -53,8 +63,3 @@ def _preference(value: Read | Known) -> tuple[bool, bool, int]:
     free = value.shape[1]
     steps = strides(value.positions) if isinstance(value, Read) else (0, 1, 0)
     return (free > 1 and steps is not None and steps[1] == 1, free % 4 == 0, free)
-
-
-def nonzero_share(array: np.ndarray) -> float:
-    """Share of entries that are not zero."""
-    return float(np.mean(array != 0)) if array.size else 0.0

@@ -10,7 +10,7 @@ from jax.extend.core import JaxprEqn, Literal
 
 from attractor.program import Program, Rule, is_exact
 
-from ..movement import MOVES, Contraction, Move, known_array, move
+from ..movement import MOVES, Contraction, Move, dtype_of, known_array, move, shape_of
 from .products import product
 from .values import Apply, Known, Read, Value, kind_of, numbered, stretched, take
 from .writer import Writer
@@ -64,8 +64,8 @@ _FUNCTIONS = {
 } | {
     name: name + "({0})"
     for name in (
-        "floor ceil sqrt cbrt exp exp2 expm1 log log1p tanh sinh cosh asinh acosh atanh sin cos tan asin acos "
-        "atan erf erfc"
+        "floor ceil sqrt cbrt exp exp2 expm1 log log1p tanh sinh cosh asinh acosh atanh sin cos tan asin "
+        "acos atan erf erfc"
     ).split()
 }
 """Primitives that are functions of math.h; those for float end in f."""
@@ -123,12 +123,12 @@ class Rules:
         return code if self._writer.real == "double" else code.replace("(", "f(", 1)
 
     def _elementwise(self, pattern: str, equation: JaxprEqn, *operands: Any) -> Any:
-        aval = equation.outvars[0].aval
-        values = [stretched(self.value(operand), aval.shape) for operand in operands]
+        shape, kind = shape_of(equation.outvars[0]), kind_of(dtype_of(equation.outvars[0]))
+        values = [stretched(self.value(operand), shape) for operand in operands]
         shorter = _folded(equation.primitive.name, *values)
         if shorter is not None:
             return shorter
-        return self._finished(equation, Apply(pattern, tuple(values), kind_of(aval.dtype)))
+        return self._finished(equation, Apply(pattern, tuple(values), kind))
 
     def _finished(self, equation: JaxprEqn, value: Value, result: int = 0) -> Value:
         """The value itself, or where it is kept if more than one equation reads it."""
@@ -161,7 +161,7 @@ class Rules:
         return self._elementwise(pattern, equation, *values)
 
     def _inverted(self, equation: JaxprEqn, operand: Value) -> Value:
-        flag = np.dtype(equation.outvars[0].aval.dtype).kind == "b"
+        flag = np.dtype(dtype_of(equation.outvars[0])).kind == "b"
         return self._elementwise("(!{0})" if flag else "(~{0})", equation, operand)
 
     def _rounded(self, equation: JaxprEqn, operand: Value) -> Value:
@@ -183,7 +183,7 @@ class Rules:
     def _joined(self, equation: JaxprEqn, moved: Move) -> Value:
         """Several operands in one new array."""
         places = moved.indices[0]
-        target = self._writer.buffer(places.shape, kind_of(equation.outvars[0].aval.dtype))
+        target = self._writer.buffer(places.shape, kind_of(dtype_of(equation.outvars[0])))
         flat, start = places.ravel(), 0
         for operand in moved.operands:
             value = self.value(operand)
@@ -193,12 +193,12 @@ class Rules:
                 value = self._writer.stored(value)
             rows = _rows(found)
             if found.size:
-                self._writer.store(take(target, rows), take(value, flat[rows] - start))
+                self._writer.store(target.taken(rows), take(value, flat[rows] - start))
             start += size
         return target
 
     def _reduced(self, start: str, pattern: str, equation: JaxprEqn, operand: Value) -> Value:
-        axes, shape = tuple(equation.params["axes"]), equation.outvars[0].aval.shape
+        axes, shape = tuple(equation.params["axes"]), shape_of(equation.outvars[0])
         kept = [axis for axis in range(len(operand.shape)) if axis not in axes]
         order = numbered(operand.shape).transpose([*kept, *axes]).reshape(int(np.prod(shape)), -1)
         target = self._writer.buffer(shape, operand.kind)
@@ -211,7 +211,7 @@ class Rules:
         lines = np.moveaxis(numbered(operand.shape), axis, -1)
         order = lines.reshape(-1, lines.shape[-1])[:, ::step]
         target = self._writer.buffer(operand.shape, operand.kind)
-        self._running(start, pattern, take(operand, order), each=take(target, order))
+        self._running(start, pattern, take(operand, order), each=target.taken(order))
         return target
 
     def _running(
@@ -219,19 +219,21 @@ class Rules:
     ) -> None:
         """A loop over rows that carries a value along each."""
         writer, (count, length) = self._writer, rows.shape
-        start = start if rows.kind == "real" else start.replace("-INFINITY", "LONG_MIN").replace("INFINITY", "LONG_MAX")
+        start = (
+            start
+            if rows.kind == "real"
+            else start.replace("-INFINITY", "LONG_MIN").replace("INFINITY", "LONG_MAX")
+        )
         kind = writer.real if rows.kind == "real" else rows.kind
         update = pattern.format("s", writer.expression(rows, "ij"))
         store = f" {writer.expression(each, 'ij')} = s;" if each is not None else ""
         body = [f"{kind} s = {start};", f"for (int j = 0; j < {length}; ++j) {{ s = {update};{store} }}"]
         if last is not None:
-            body.append(f"{writer.expression(last, 'i0')} = s;")
-        writer.loops([("i", max(count, 2))] if False else [("i", count)], ["{", *body, "}"])
+            body.append(f"{writer.expression(last, ['i', '0'])} = s;")
+        writer.loops([("i", count)], ["{", *body, "}"])
 
     def _product(self, equation: JaxprEqn, left: Any, right: Any) -> Value:
-        return product(
-            self._writer, Contraction.of(equation), self.value(left), self.value(right), equation
-        )
+        return product(self._writer, Contraction.of(equation), self.value(left), self.value(right), equation)
 
 
 def _folded(name: str, *values: Value) -> Any:

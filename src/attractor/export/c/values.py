@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attractor.errors import UnsupportedError
+
 
 @dataclass(frozen=True)
 class Read:
@@ -24,6 +26,10 @@ class Read:
     def shape(self) -> tuple[int, ...]:
         """Shape of the value."""
         return self.positions.shape
+
+    def taken(self, indices: np.ndarray) -> "Read":
+        """The entries at `indices` of the flattened value."""
+        return Read(self.base, self.positions.ravel()[indices], self.kind)
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,21 @@ Value = Read | Known | Apply
 
 
 def kind_of(dtype: np.dtype) -> str:
-    """The C type of numbers of a NumPy type; flags are whole numbers."""
-    return "real" if np.issubdtype(dtype, np.floating) else "long"
+    """The C type of numbers of a NumPy type; flags are whole numbers.
+
+    Raises:
+        UnsupportedError: complex numbers and the short types of accelerators.
+    """
+    if dtype.kind not in "fbiu":
+        message = f"C: numbers of type {dtype} in a step; expected real numbers, whole numbers or flags"
+        raise UnsupportedError(message)
+    return "real" if dtype.kind == "f" else "long"
 
 
 def take(value: Value, indices: np.ndarray) -> Value:
     """The value whose entries are those at `indices` of the flattened `value`."""
     if isinstance(value, Read):
-        return Read(value.base, value.positions.ravel()[indices], value.kind)
+        return value.taken(indices)
     if isinstance(value, Known):
         return Known(np.asarray(value.array.ravel()[indices]))
     return Apply(value.pattern, tuple(take(operand, indices) for operand in value.operands), value.kind)
@@ -91,7 +104,11 @@ def stretched(value: Value, shape: tuple[int, ...]) -> Value:
 
 
 def leaves(value: Value) -> Iterator[Read | Known]:
-    """What an expression reads."""
+    """What an expression reads.
+
+    Yields:
+        Arrays and known numbers, in the order in which they stand.
+    """
     if isinstance(value, Apply):
         for operand in value.operands:
             yield from leaves(operand)

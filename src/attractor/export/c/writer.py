@@ -77,6 +77,8 @@ class Writer:
             if uniform(value.array):
                 return self._number(value.array.flat[0])
             value = self._constant(value)
+        if value.positions.size == 0:
+            return "0"  # in a loop without rounds
         steps = strides(value.positions)
         if steps is not None:
             return f"{value.base}[{_sum(int(value.positions.flat[0]), steps, names)}]"
@@ -117,7 +119,7 @@ class Writer:
         if not np.issubdtype(number.dtype, np.floating):
             return str(int(number))
         if not np.isfinite(number):
-            return "NAN" if np.isnan(number) else ("INFINITY" if number > 0 else "(-INFINITY)")
+            return "NAN" if np.isnan(number) else ("INFINITY" if float(number) > 0 else "(-INFINITY)")
         narrow = self.real == "float"
         text = f"{np.float32(number)!s}f" if narrow else repr(float(number))
         return f"({text})" if text.startswith("-") else text
@@ -128,5 +130,7 @@ class Writer:
 
 def _sum(first: int, steps: Sequence[int], names: Sequence[str]) -> str:
     """An index: `first + step * name + ...` without what is zero or one."""
-    terms = [name if step == 1 else f"{step} * {name}" for step, name in zip(steps, names, strict=True) if step]
+    terms = [
+        name if step == 1 else f"{step} * {name}" for step, name in zip(steps, names, strict=True) if step
+    ]
     return " + ".join([*terms, *([str(first)] if first or not terms else [])])
