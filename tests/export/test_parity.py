@@ -12,7 +12,7 @@ from attractor.export import StepFunction, check_parity, flat_step
 from attractor.export.c import c_compiler
 from attractor.program import trace
 
-from .export_cells import BUILDS, build
+from export_cells import BUILDS, build
 
 TARGETS = ("numpy", "casadi", "onnx", *(("c",) if c_compiler() else ()))
 HIGHEST = {"numpy": 1e-10, "casadi": 1e-10, "c": 1e-10, "onnx": 1e-5}  # ONNX files are in float32
@@ -62,34 +62,51 @@ def test_what_is_no_cell_is_refused():
 
 def test_an_index_that_depends_on_values_is_refused_with_its_place():
     source = StepFunction(lambda u, x: x[jnp.argmin(jnp.array([1.0, 0.0])) + (u[0] > 0)] * x, 1, jnp.zeros(3))
-    with pytest.raises(UnsupportedError, match=r"index that depends on values.*test_parity|test_parity.*index"):
+    with pytest.raises(
+        UnsupportedError, match=r"index that depends on values.*test_parity|test_parity.*index"
+    ):
         check_parity(source, targets=["numpy"])
 
 
 def test_a_primitive_without_a_rule_is_named_with_its_place():
     source = StepFunction(lambda u, x: jnp.fft.fft(x).real + u[0], 1, jnp.zeros(4))
     for target in ("numpy", "casadi", "onnx", "c"):
-        with pytest.raises(UnsupportedError, match=r"'fft'.*test_parity\.py"):
+        with pytest.raises(UnsupportedError, match=r"('fft'|complex).*test_parity\.py"):
             check_parity(source, targets=[target], samples=2)
 
 
 OPERATIONS = {
-    "smooth": lambda u, x: jnp.concatenate(
-        [
+    "smooth": lambda u, x: (
+        jnp
+        .concatenate([
             jnp.exp(x) + jnp.log(2 + x) + jnp.log1p(0.5 * x) + jnp.expm1(x) + jnp.sqrt(2 + x),
             jax.lax.rsqrt(2 + x) + jnp.sin(x) * jnp.cos(x) + (2 + x) ** u[0] + x**3 + (2 + x) ** -2,
             jax.scipy.special.erf(x) + jnp.square(x) + jnp.arctan(x) + jax.nn.sigmoid(-x) + jnp.tan(x),
             jnp.sinh(x) - jnp.cosh(x) + jnp.arcsinh(x) + jnp.arcsin(0.5 * x) + jnp.exp2(x),
-        ]
-    ).reshape(4, 4).sum(0),
+        ])
+        .reshape(4, 4)
+        .sum(0)
+    ),
     "rough": lambda u, x: (
-        jnp.sign(x) + jnp.abs(x) + jnp.floor(3 * x) + jnp.ceil(3 * x) + jnp.round(3 * x)
-        + jnp.maximum(x, u[0]) - jnp.minimum(x, u[1]) + jnp.clip(x, -0.5, 0.5) + jnp.fmod(3 * x, 0.7)
-        + jnp.where((x > 0) & ~(u[0] > 0) | (x <= u[1]), x, -2 * x) + (x != 0) + (x == u[0]) + (x >= u[1])
+        jnp.sign(x)
+        + jnp.abs(x)
+        + jnp.floor(3 * x)
+        + jnp.ceil(3 * x)
+        + jnp.round(3 * x)
+        + jnp.maximum(x, u[0])
+        - jnp.minimum(x, u[1])
+        + jnp.clip(x, -0.5, 0.5)
+        + jnp.fmod(3 * x, 0.7)
+        + jnp.where((x > 0) & ~(u[0] > 0) | (x <= u[1]), x, -2 * x)
+        + (x != 0)
+        + (x == u[0])
+        + (x >= u[1])
     ),
     "whole numbers": lambda u, x: ((7 * x).astype(int) // 2 + (9 * x).astype(int) % 4) * 0.1 + (x < 0).sum(),
     "products": lambda u, x: (
-        jnp.einsum("bij,bj->bi", x.reshape(1, 2, 2) * jnp.ones((3, 1, 1)), jnp.outer(jnp.arange(3.0), x[:2])).sum(0)[0]
+        jnp.einsum(
+            "bij,bj->bi", x.reshape(1, 2, 2) * jnp.ones((3, 1, 1)), jnp.outer(jnp.arange(3.0), x[:2])
+        ).sum(0)[0]
         + jnp.outer(x, u) @ jnp.array([1.0, -2.0])
         + jnp.array([[0.0, 1.0, 2.0, 0.0]] * 4).T @ x * (x @ x)
     ),
@@ -99,15 +116,31 @@ OPERATIONS = {
         + x[jnp.array([3, 0, 0, 2])]
         + jnp.pad(x, (1, 2), constant_values=0.5)[2:6]
         + jnp.concatenate([jnp.ones(2), u])
-        + jnp.tile(u, 2) + jnp.repeat(u, 2) + jnp.stack([x, x])[1]
-        + x.at[1:3].set(u) + jax.lax.dynamic_update_slice(x, u, (1,)) + jnp.sort(jnp.array([2.0, 1.0]))[0]
+        + jnp.tile(u, 2)
+        + jnp.repeat(u, 2)
+        + jnp.stack([x, x])[1]
+        + x.at[1:3].set(u)
+        + jax.lax.dynamic_update_slice(x, u, (1,))
+        + jnp.sort(jnp.array([2.0, 1.0]))[0]
     ),
     "sums": lambda u, x: (
-        x.reshape(2, 2).sum(0).repeat(2) + x.max() - x.min() + jnp.prod(x) + jnp.cumsum(x)
-        + jnp.cumsum(x.reshape(2, 2), axis=0).ravel() + jax.nn.softmax(x) + jax.nn.logsumexp(x)
-        + jax.lax.cumsum(x, reverse=True) + jnp.all(x > -2) + jnp.any(x > 2) + x.mean() + x.std()
+        x.reshape(2, 2).sum(0).repeat(2)
+        + x.max()
+        - x.min()
+        + jnp.prod(x)
+        + jnp.cumsum(x)
+        + jnp.cumsum(x.reshape(2, 2), axis=0).ravel()
+        + jax.nn.softmax(x)
+        + jax.nn.logsumexp(x)
+        + jax.lax.cumsum(x, reverse=True)
+        + jnp.all(x > -2)
+        + jnp.any(x > 2)
+        + x.mean()
+        + x.std()
     ),
-    "a choice that hides what is not a number": lambda u, x: jnp.where(x > 0, jnp.sqrt(jnp.abs(x)), -jnp.log1p(-x)),
+    "a choice that hides what is not a number": lambda u, x: jnp.where(
+        x > 0, jnp.sqrt(jnp.abs(x)), -jnp.log1p(-x)
+    ),
     "constants only": lambda u, x: jnp.arange(4.0),
     "a loop": lambda u, x: jax.lax.fori_loop(0, 3, lambda i, c: jnp.tanh(c + 0.1 * i * u[0]), x),
 }

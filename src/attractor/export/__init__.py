@@ -3,7 +3,15 @@
 CasADi and ONNX are asked for when something is exported to them, not when this package is imported.
 """
 
-from .c import CompiledController, ControllerAnswer, ControllerCode, ControllerStatus, to_c, to_c_controller, to_c_function
+from .c import (
+    CompiledController,
+    ControllerAnswer,
+    ControllerCode,
+    ControllerStatus,
+    to_c,
+    to_c_controller,
+    to_c_function,
+)
 from .casadi_function import casadi_expressions, to_casadi
 from .flat_step import FlatStep, StepFunction, flat_step
 from .numpy_step import to_numpy

@@ -145,6 +145,8 @@ def _rules(casadi: Any) -> dict[str, Rule]:
     rules["clamp"] = partial(elementwise, lambda low, a, high: casadi.fmin(casadi.fmax(a, low), high))
     rules["select_n"] = partial(elementwise, partial(_chosen, casadi))
     rules["convert_element_type"] = partial(_converted, elementwise, casadi)
+    rules["round"] = partial(_rounded, elementwise, casadi)
+    rules["is_finite"] = partial(elementwise, lambda a: casadi.fabs(a) <= np.finfo(float).max)
     rules["integer_pow"] = lambda equation, a: elementwise(lambda x: x ** equation.params["y"], equation, a)
     rules |= {name: partial(_reduced, function) for name, function in _reductions(casadi).items()}
     rules |= {name: partial(_accumulated, function) for name, function in _cumulative(casadi).items()}
@@ -193,6 +195,22 @@ def _converted(
     if kind in "iu" and old == "f":
         return elementwise(lambda a: casadi.sign(a) * casadi.floor(casadi.fabs(a)), equation, operand)
     return operand
+
+
+def _rounded(
+    elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
+) -> _Symbols:
+    """Halves go to the even neighbour, or away from zero."""
+
+    def to_even(a: Any) -> Any:
+        up = casadi.floor(a + 0.5)
+        return up - casadi.logic_and(up == a + 0.5, casadi.fmod(up, 2) != 0)
+
+    def away(a: Any) -> Any:
+        return casadi.sign(a) * casadi.floor(casadi.fabs(a) + 0.5)
+
+    even = equation.params["rounding_method"].value == 1
+    return elementwise(to_even if even else away, equation, operand)
 
 
 def _moved(equation: JaxprEqn, *operands: Any) -> list[_Symbols]:

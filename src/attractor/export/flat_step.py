@@ -114,9 +114,9 @@ def _parts(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Calla
 
 
 def _flattened(state: Any, dtype: Any) -> tuple[Array, Callable[[Array], Any]]:
-    """A state as a vector, and the way back; arrays of other types than `dtype` keep theirs."""
+    """A state as a vector, and the way back; whole numbers and flags keep their types."""
     leaves, structure = jax.tree.flatten(state)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    leaves = [_of_type(jnp.asarray(leaf), dtype) for leaf in leaves]
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
 
     def restore(vector: Array) -> Any:
@@ -127,6 +127,10 @@ def _flattened(state: Any, dtype: Any) -> tuple[Array, Callable[[Array], Any]]:
         return jax.tree.unflatten(structure, shaped)
 
     return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves]), restore
+
+
+def _of_type(leaf: Array, dtype: Any) -> Array:
+    return leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
 
 
 def _single_precision(module: Any) -> Any:

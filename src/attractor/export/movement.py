@@ -1,6 +1,6 @@
 """What every target has to know: where entries move that are not computed with, and the axes of products."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,15 @@ from attractor.errors import UnsupportedError
 from attractor.program import is_exact
 from attractor.program.trace import place
 
+Parameters = Mapping[str, Any]
+"""Parameters of an equation."""
+
 _MOVING = {
     **dict.fromkeys(["reshape", "squeeze", "expand_dims", "transpose", "slice", "broadcast_in_dim"], (0,)),
     **dict.fromkeys(["rev", "split", "tile", "gather", "dynamic_slice"], (0,)),
     **dict.fromkeys(["dynamic_update_slice", "pad"], (0, 1)),
     "scatter": (0, 2),
-    "concatenate": None,
+    **dict.fromkeys(["concatenate", "stack"]),
 }
 """Which operands are moved (None: all); the others say where to, and have to be known."""
 
@@ -59,14 +62,64 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
     for index in moving:
         shape = shape_of(equation.invars[index])
         size = int(np.prod(shape))
-        numbered[index] = jnp.arange(start, start + size, dtype=jnp.int32).reshape(shape)
+        numbered[index] = np.arange(start, start + size, dtype=np.int32).reshape(shape)
         start += size
-    places = equation.primitive.bind(*numbered, **equation.params)
-    indices = [np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])]
+    indices = _places(equation, numbered)
     if any(array.size and (array.min() < 0 or array.max() >= start) for array in indices):
         message = f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
         raise UnsupportedError(message)
     return Move([operands[index] for index in moving], indices, start)
+
+
+def _places(equation: JaxprEqn, numbered: list[Any]) -> list[np.ndarray]:
+    """The results of the primitive; the common ones by NumPy, which has nothing to compile."""
+    name = equation.primitive.name
+    if name == "reshape" and equation.params["dimensions"] is None:
+        name = "squeeze"
+    if name in _DIRECT:
+        return _DIRECT[name](numbered, shape_of(equation.outvars[0]), equation.params)
+    places = equation.primitive.bind(*map(jnp.asarray, numbered), **equation.params)
+    return [np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])]
+
+
+def _shaped(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return [given[0].reshape(shape)]
+
+
+def _spread(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    aligned = [1] * len(shape)
+    for own, axis in enumerate(parameters["broadcast_dimensions"]):
+        aligned[axis] = given[0].shape[own]
+    return [np.broadcast_to(given[0].reshape(aligned), shape)]
+
+
+def _cut(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    steps = parameters["strides"] or [1] * given[0].ndim
+    bounds = zip(parameters["start_indices"], parameters["limit_indices"], steps, strict=True)
+    return [given[0][tuple(slice(*bound) for bound in bounds)]]
+
+
+def _parts(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return np.split(given[0], np.cumsum(parameters["sizes"])[:-1], parameters["axis"])
+
+
+def _joined(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return [np.concatenate(given, parameters["dimension"])]
+
+
+def _permuted(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return [given[0].transpose(parameters["permutation"])]
+
+
+_DIRECT: dict[str, Callable[..., list[np.ndarray]]] = {
+    "squeeze": _shaped,
+    "expand_dims": _shaped,
+    "broadcast_in_dim": _spread,
+    "slice": _cut,
+    "split": _parts,
+    "concatenate": _joined,
+    "transpose": _permuted,
+}
 
 
 def run_start(indices: np.ndarray) -> int | None:

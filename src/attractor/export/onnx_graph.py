@@ -26,7 +26,6 @@ _NODES = {
     "sign": "Sign",
     "floor": "Floor",
     "ceil": "Ceil",
-    "round": "Round",
     "sqrt": "Sqrt",
     "exp": "Exp",
     "log": "Log",
@@ -206,6 +205,19 @@ def _power(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return Tensor(graph.node("Pow", [operand.name, graph.constant(exponent)]), operand.shape)
 
 
+def _power_of_two(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
+    two = graph.constant(np.asarray(2, dtype_of(equation.invars[0])))
+    return Tensor(graph.node("Pow", [two, operand.name]), operand.shape)
+
+
+def _rounded(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
+    if equation.params["rounding_method"].value == 1:  # to even
+        return Tensor(graph.node("Round", [operand.name]), operand.shape)
+    half = graph.constant(np.asarray(0.5, dtype_of(equation.invars[0])))
+    size = graph.node("Floor", [graph.node("Add", [graph.node("Abs", [operand.name]), half])])
+    return Tensor(graph.node("Mul", [graph.node("Sign", [operand.name]), size]), operand.shape)
+
+
 def _square(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return Tensor(graph.node("Mul", [operand.name, operand.name]), operand.shape)
 
@@ -295,6 +307,8 @@ def _same(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
 _COMPOSED: dict[str, Any] = {
     "dot_general": _product,
     "integer_pow": _power,
+    "exp2": _power_of_two,
+    "round": _rounded,
     "square": _square,
     "rsqrt": _reciprocal_root,
     "expm1": _exponential_minus_one,

@@ -23,7 +23,7 @@ from .flat_step import FlatStep, deviation, flat_step
 from .numpy_step import to_numpy
 from .onnx_model import to_onnx_step
 
-Steps = Float[np.ndarray, "samples signals"]
+Steps = Float[np.ndarray, "samples _"]
 
 
 def check_parity(

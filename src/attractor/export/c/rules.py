@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
+from attractor.errors import UnsupportedError
 from attractor.program import Program, Rule, is_exact
+from attractor.program.trace import place
 
 from ..movement import MOVES, Contraction, Move, dtype_of, known_array, move, shape_of
 from .products import product
@@ -123,7 +125,7 @@ class Rules:
         return code if self._writer.real == "double" else code.replace("(", "f(", 1)
 
     def _elementwise(self, pattern: str, equation: JaxprEqn, *operands: Any) -> Any:
-        shape, kind = shape_of(equation.outvars[0]), kind_of(dtype_of(equation.outvars[0]))
+        shape, kind = shape_of(equation.outvars[0]), _kind(equation)
         values = [stretched(self.value(operand), shape) for operand in operands]
         shorter = _folded(equation.primitive.name, *values)
         if shorter is not None:
@@ -183,7 +185,7 @@ class Rules:
     def _joined(self, equation: JaxprEqn, moved: Move) -> Value:
         """Several operands in one new array."""
         places = moved.indices[0]
-        target = self._writer.buffer(places.shape, kind_of(dtype_of(equation.outvars[0])))
+        target = self._writer.buffer(places.shape, _kind(equation))
         flat, start = places.ravel(), 0
         for operand in moved.operands:
             value = self.value(operand)
@@ -234,6 +236,19 @@ class Rules:
 
     def _product(self, equation: JaxprEqn, left: Any, right: Any) -> Value:
         return product(self._writer, Contraction.of(equation), self.value(left), self.value(right), equation)
+
+
+def _kind(equation: JaxprEqn) -> str:
+    """The C type of a result.
+
+    Raises:
+        UnsupportedError: C99 code here knows no such numbers; the message says where they arise.
+    """
+    try:
+        return kind_of(dtype_of(equation.outvars[0]))
+    except UnsupportedError as problem:
+        message = f"{problem}; '{equation.primitive.name}'{place(equation)} makes them"
+        raise UnsupportedError(message) from problem
 
 
 def _folded(name: str, *values: Value) -> Any:

@@ -29,7 +29,7 @@ class Read:
 
     def taken(self, indices: np.ndarray) -> "Read":
         """The entries at `indices` of the flattened value."""
-        return Read(self.base, self.positions.ravel()[indices], self.kind)
+        return Read(self.base, np.asarray(self.positions.ravel()[indices]), self.kind)
 
 
 @dataclass(frozen=True)
