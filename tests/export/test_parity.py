@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from export_cells import BUILDS, build
 
 from attractor.control.identification import PlantNetwork
 from attractor.errors import ConfigError, UnsupportedError
@@ -12,13 +13,15 @@ from attractor.export import StepFunction, check_parity, flat_step
 from attractor.export.c import c_compiler
 from attractor.program import trace
 
-from export_cells import BUILDS, build
-
 TARGETS = ("numpy", "casadi", "onnx", *(("c",) if c_compiler() else ()))
 HIGHEST = {"numpy": 1e-10, "casadi": 1e-10, "c": 1e-10, "onnx": 1e-5}  # ONNX files are in float32
 
 
-@pytest.mark.parametrize("name", BUILDS)
+QUICK = {"gru", "lstm", "stack", "unusual"}
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BUILDS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_exports_agree_with_the_cell(name):
     found = check_parity(build(name), targets=TARGETS)
     assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found

@@ -53,13 +53,13 @@ class ControllerCode:
     step: Callable[[Array, Array], Array]
     output: Callable[[Array], Array]
     horizon: int
-    output_weight: Float[np.ndarray, "outputs outputs"]
-    input_weight: Float[np.ndarray, "inputs inputs"]
-    increment_weight: Float[np.ndarray, "inputs inputs"]
-    terminal_weight: Float[np.ndarray, "states states"]
-    low: Float[np.ndarray, " inputs"]
-    high: Float[np.ndarray, " inputs"]
-    rate: Float[np.ndarray, " inputs"] | None = None
+    output_weight: Float[np.ndarray, "_ _"]
+    input_weight: Float[np.ndarray, "_ _"]
+    increment_weight: Float[np.ndarray, "_ _"]
+    terminal_weight: Float[np.ndarray, "_ _"]
+    low: Float[np.ndarray, "_"]
+    high: Float[np.ndarray, "_"]
+    rate: Float[np.ndarray, "_"] | None = None
     iterations: int = 20
     tolerance: float = 1e-6
 
