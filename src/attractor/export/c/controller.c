@@ -182,7 +182,8 @@ static void @name@_predict(@name@_path *path, const double *u, const @name@_targ
     cost += @name@_square(@name@_Q, path->output[k], to->y, OUTPUTS);
     cost += @name@_square(@name@_R, now, to->u, INPUTS) + @name@_square(@name@_S, now, before, INPUTS);
   }
-  path->cost = cost + @name@_square(@name@_P, path->state[HORIZON], to->x, STATES);
+  if (TERMINAL) cost += @name@_square(@name@_P, path->state[HORIZON], to->x, STATES);
+  path->cost = cost;
 }
 
 /* h += left' weight left for `size` columns in the lower triangle, g += left' weight error. */
@@ -318,11 +319,11 @@ static int @name@_start(@name@_path *path, double *plan, const @name@_targets *t
   return isfinite(path->cost);
 }
 
-/* Halve the step until the true cost falls by a part of what the gradient promises. */
+/* Halve the step until the true cost falls by a part of what the gradient promises, up to rounding. */
 static int @name@_search(
     @name@_path *path, double *plan, const double *d, double slope, const @name@_targets *to) {
   double trial[VARIABLES], scale = 1;
-  const double old = path->cost;
+  const double old = path->cost + 1e-14 * (1 + path->cost);
   for (int halvings = 0; halvings < 20; ++halvings, scale *= 0.5) {
     for (int v = 0; v < VARIABLES; ++v) trial[v] = plan[v] + scale * d[v];
     @name@_predict(path, trial, to);
@@ -363,7 +364,7 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
 
 int @name@_control(const double *x0, const double *y_ref, const double *u_ref, const double *x_ref,
                    const double *u_previous, double *u_plan, double *u_now, struct @name@_stats *stats) {
-  @name@_path path;
+  @memory@@name@_path path;
   double previous[INPUTS];
   *stats = (struct @name@_stats){0, 0, NAN, NAN};
   for (int i = 0; i < INPUTS; ++i) {
@@ -374,7 +375,9 @@ int @name@_control(const double *x0, const double *y_ref, const double *u_ref, c
   const @name@_targets to = {y_ref, u_ref, x_ref, previous};
   memcpy(path.state[0], x0, sizeof path.state[0]);
   int status = 2;
-  if (@name@_finite(u_previous, INPUTS) && @name@_start(&path, u_plan, &to)) {
+  const int finite = @name@_finite(u_previous, INPUTS) && @name@_finite(x0, STATES) &&
+                     @name@_finite(y_ref, OUTPUTS) && @name@_finite(u_ref, INPUTS);
+  if (finite && @name@_start(&path, u_plan, &to)) {
     status = @name@_optimise(&path, u_plan, &to, stats);
   }
   if (status == 2) @name@_hold(u_plan, previous);

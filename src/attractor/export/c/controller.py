@@ -17,6 +17,7 @@ from attractor.program import Program, trace
 
 from .functions import CFunction, c_array, c_prelude, to_c_function
 from .step import check_c_name
+from .writer import LARGEST_ON_STACK
 
 _MOST_VARIABLES = 64
 """Inputs times horizon; beyond that a solver that keeps dense matrices is the wrong one."""
@@ -136,6 +137,8 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
     model, reading = _functions(code, name)
     variables = code.horizon * code.sizes["INPUTS"]
     limited = code.rate is not None
+    path_numbers = code.horizon * code.sizes["STATES"] * (code.sizes["STATES"] + variables // code.horizon)
+    memory = "static " if path_numbers > LARGEST_ON_STACK else ""
     constants = code.sizes | {
         "HORIZON": code.horizon,
         "VARIABLES": variables,
@@ -146,7 +149,7 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
         "TERMINAL": int(np.any(code.terminal_weight)),
     }
     parts = [
-        _HEADER.replace("@name@", name),
+        _filled(_HEADER, name, memory),
         c_prelude(),
         "#include <string.h>\n",
         f"enum {{ {', '.join(f'{key} = {value}' for key, value in constants.items())} }};",
@@ -155,7 +158,7 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
         f"\nstruct {name}_stats {{ int iterations, changes; double cost, step; }};\n",
         model.code,
         reading.code,
-        files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text().replace("@name@", name),
+        _filled(files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text(), name, memory),
     ]
     return "\n".join(parts)
 
@@ -172,8 +175,15 @@ _HEADER = """\
    stats       iterations, changes of the active set, half the cost before the last step, last step
 
    Returns 0: converged, 1: iteration limit, 2: not finite, the previous input is held.
-   Re-entrant; all memory is on the stack. */
+   Memory is on the stack, but for arrays of more than @largest@ numbers: with such arrays, which are static,
+   only one call may run at a time. */
 """
+
+
+def _filled(text: str, name: str, memory: str) -> str:
+    return (
+        text.replace("@name@", name).replace("@memory@", memory).replace("@largest@", str(LARGEST_ON_STACK))
+    )
 
 
 def step_with_jacobians(

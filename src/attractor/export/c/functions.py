@@ -51,7 +51,8 @@ def to_c_function(
 
     Arrays are passed row by row. Sizes are fixed, so loops have constant bounds; elementwise operations that
     follow each other are one loop; products of matrices run over neighbouring entries. The results must not
-    overlap the arguments. The code needs `c_prelude(dtype)` once in its file.
+    overlap the arguments. Arrays of more than 16384 numbers are static, so a function that needs them must
+    not run twice at a time; all others may. The code needs `c_prelude(dtype)` once in its file.
 
     Args:
         program: what to compute; any function of arrays traced in float64, a Jacobian as well.

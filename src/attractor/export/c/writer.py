@@ -6,6 +6,9 @@ import numpy as np
 
 from .values import Apply, Known, Read, Value, kind_of, leaves, mergeable, numbered, strides, take, uniform
 
+LARGEST_ON_STACK = 16384
+"""Larger arrays are static, since a stack may be small; a function with one cannot run twice at a time."""
+
 _INDICES = "ijklmnpq"
 
 
@@ -29,7 +32,9 @@ class Writer:
         """A new array of the function."""
         self._buffers += 1
         name = f"t{self._buffers}"
-        self.lines.append(f"{self._type(kind)} {name}[{max(int(np.prod(shape)), 1)}];")
+        size = max(int(np.prod(shape)), 1)
+        memory = "static " if size > LARGEST_ON_STACK else ""
+        self.lines.append(f"{memory}{self._type(kind)} {name}[{size}];")
         return Read(name, numbered(shape), kind)
 
     def stored(self, value: Value) -> Read:
