@@ -2,7 +2,8 @@
 
 The model is a GRU with random weights and one input; `step` and `step + Jacobians` are a million calls from a
 loop in C. The controller runs in closed loop on its own model with a little noise on the state, a new target
-every 30 samples, and starts each call from its last plan. Its time includes the call from Python.
+every 30 samples, and starts each call from its last plan. Each call is made three times and the shortest
+counts, since other work on the machine only adds time; the call from Python is in it.
 
     python -m benchmarks.export --units 8 --horizon 20
 """
@@ -77,7 +78,8 @@ def closed_loop(units, horizon, seed, options):
         for sample in range(SAMPLES):
             if sample % 30 == 0:
                 target = numbers.uniform(-1.5, 1.5, 1)
-            answer = controller(state, target, previous=previous, plan=plan)
+            answers = [controller(state, target, previous=previous, plan=plan) for _ in range(3)]
+            answer = min(answers, key=lambda answer: answer.seconds)
             rows.append((answer.seconds * 1e6, answer.iterations, answer.status.name == "CONVERGED"))
             previous, plan = answer.now, answer.plan
             state = np.asarray(advance(state, previous)) + 0.002 * numbers.normal(size=units)

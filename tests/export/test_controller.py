@@ -109,11 +109,11 @@ def test_at_the_target_nothing_moves(linear):
     assert (answer.status, answer.iterations <= 2) == (ControllerStatus.CONVERGED, True)
 
 
-def gru_code(**options):
+def gru_code(seed=4, **options):
     with jax.enable_x64(True):
-        cell = GRU(1, 8, key=jax.random.key(4))
+        cell = GRU(1, 8, key=jax.random.key(seed))
         cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), cell)
-        sensor = jnp.asarray(np.random.default_rng(3).normal(size=(1, 8)))
+        sensor = jnp.asarray(np.random.default_rng(seed).normal(size=(1, 8)))
     code = ControllerCode(
         step=lambda state, given: cell(2 * given, state),
         output=lambda state: sensor @ state,
@@ -130,11 +130,12 @@ def gru_code(**options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", [None, np.array([0.1])])
-def test_a_gru_gives_the_solution_of_ipopt(rate, tmp_path):
+@pytest.mark.parametrize(("rate", "seed"), [(None, 4), (np.array([0.1]), 4), (None, 2)])
+def test_a_gru_gives_the_solution_of_ipopt(rate, seed, tmp_path):
+    """With seed 2 the targets are out of reach: errors stay large and Gauss-Newton alone is slow."""
     import casadi
 
-    code, cell, sensor = gru_code(rate=rate)
+    code, cell, sensor = gru_code(seed, rate=rate)
     controller = CompiledController(code, tmp_path)
     function = to_casadi(StepFunction(lambda u, x: cell(2 * u, x), 1, np.zeros(8)))
     unknown, start, aim = casadi.SX.sym("U", 20), casadi.SX.sym("x", 8), casadi.SX.sym("aim")
@@ -159,6 +160,7 @@ def test_a_gru_gives_the_solution_of_ipopt(rate, tmp_path):
             x0=answer.plan.ravel(), p=[*state, *target, *previous], lbx=-1, ubx=1, lbg=-limit, ubg=limit
         )
         assert answer.status is ControllerStatus.CONVERGED
+        assert answer.iterations <= 10
         # IPOPT stays a little inside of the limits: 1e-8 of them by default.
         np.testing.assert_allclose(answer.plan.ravel(), np.array(solution["x"]).ravel(), atol=1e-6)
         previous, plan = answer.now, answer.plan

@@ -225,6 +225,19 @@ static void @name@_input_terms(double (*h)[VARIABLES], double *g, const double *
   }
 }
 
+/* Sensitivities one sample on: those of the inputs before, and the new ones of input k. */
+static void @name@_advance(const @name@_path *path, int k, double (*sensitivity)[STATES]) {
+  for (int c = 0; c < k * INPUTS; ++c) {
+    double next[STATES] = {0};
+    for (int j = 0; j < STATES; ++j) {
+      const double w = sensitivity[c][j];
+      for (int i = 0; i < STATES; ++i) next[i] += w * path->by_state[k][j * STATES + i];
+    }
+    memcpy(sensitivity[c], next, sizeof next);
+  }
+  memcpy(sensitivity[k * INPUTS], path->by_input[k], sizeof path->by_input[k]);
+}
+
 /* Gauss-Newton: the gradient and the lower triangle of J'WJ, with sensitivities by recursion over the horizon. */
 static void @name@_condense(
     const @name@_path *path, const double *u, const @name@_targets *to, double (*h)[VARIABLES], double *g) {
@@ -232,15 +245,7 @@ static void @name@_condense(
   memset(h, 0, sizeof(double) * VARIABLES * VARIABLES);
   memset(g, 0, sizeof(double) * VARIABLES);
   for (int k = 0; k < HORIZON; ++k) {
-    for (int c = 0; c < k * INPUTS; ++c) {
-      double next[STATES] = {0};
-      for (int j = 0; j < STATES; ++j) {
-        const double w = sensitivity[c][j];
-        for (int i = 0; i < STATES; ++i) next[i] += w * path->by_state[k][j * STATES + i];
-      }
-      memcpy(sensitivity[c], next, sizeof next);
-    }
-    memcpy(sensitivity[k * INPUTS], path->by_input[k], sizeof path->by_input[k]);
+    @name@_advance(path, k, sensitivity);
     const int size = (k + 1) * INPUTS;
     double seen[OUTPUTS * VARIABLES] = {0};
     for (int i = 0; i < OUTPUTS; ++i) {
@@ -265,6 +270,53 @@ static void @name@_condense(
   double largest = 0;
   for (int i = 0; i < VARIABLES; ++i) largest = h[i][i] > largest ? h[i][i] : largest;
   for (int i = 0; i < VARIABLES; ++i) h[i][i] += 1e-12 * largest + 1e-300; /* inputs without any effect */
+}
+
+/* What Gauss-Newton leaves out: h += sum_k V_k' W_k V_k, with W_k the second derivatives of
+   costate' f(x_k, u_k) + (Q error)' g(x_k) by (x_k, u_k), and V_k those of (x_k, u_k) by the plan. */
+static void @name@_curve(const @name@_path *path, const double *u, const @name@_targets *to, double (*h)[VARIABLES]) {
+  enum { BOTH = STATES + INPUTS };
+  double costate[HORIZON + 2][STATES], pull[HORIZON + 1][OUTPUTS], sensitivity[VARIABLES][STATES];
+  memset(costate[HORIZON + 1], 0, sizeof costate[0]);
+  memset(pull[0], 0, sizeof pull[0]);
+  for (int k = HORIZON; k > 0; --k) { /* costate[k]: derivative of the cost by x_k */
+    for (int i = 0; i < OUTPUTS; ++i) {
+      pull[k][i] = 0;
+      for (int j = 0; j < OUTPUTS; ++j) {
+        pull[k][i] += @name@_Q[i * OUTPUTS + j] * (path->output[k - 1][j] - to->y[j]);
+      }
+    }
+    for (int j = 0; j < STATES; ++j) {
+      double s = 0;
+      for (int i = 0; i < OUTPUTS; ++i) s += path->of_output[k - 1][i * STATES + j] * pull[k][i];
+      for (int i = 0; i < STATES; ++i) {
+        if (k < HORIZON) s += path->by_state[k][j * STATES + i] * costate[k + 1][i];
+        else if (TERMINAL) s += @name@_P[j * STATES + i] * (path->state[HORIZON][i] - to->x[i]);
+      }
+      costate[k][j] = s;
+    }
+  }
+  for (int k = 0; k <= HORIZON; ++k) {
+    double curvature[BOTH * BOTH];
+    const double *given = u + (k < HORIZON ? k : k - 1) * INPUTS;
+    @name@_curvature(path->state[k], given, costate[k + 1], pull[k], curvature);
+    const int old = k * INPUTS, size = k < HORIZON ? old + INPUTS : old;
+    for (int a = 0; a < size; ++a) {
+      double weighted[BOTH] = {0};
+      for (int j = 0; j < BOTH; ++j) {
+        const double w = a < old ? (j < STATES ? sensitivity[a][j] : 0.0) : (double)(j == STATES + a - old);
+        if (w == 0) continue;
+        for (int i = 0; i < BOTH; ++i) weighted[i] += w * curvature[j * BOTH + i];
+      }
+      for (int b = 0; b <= a; ++b) {
+        double s = 0;
+        if (b >= old) s = weighted[STATES + b - old];
+        else for (int i = 0; i < STATES; ++i) s += sensitivity[b][i] * weighted[i];
+        h[a][b] += s;
+      }
+    }
+    if (k < HORIZON) @name@_advance(path, k, sensitivity);
+  }
 }
 
 /* Limits. */
@@ -335,15 +387,39 @@ static int @name@_search(
   return 0;
 }
 
-static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets *to, struct @name@_stats *stats) {
-  double h[VARIABLES][VARIABLES], g[VARIABLES], d[VARIABLES];
+/* The step of the quadratic subproblem. Where Gauss-Newton is slow, because errors stay large, what it leaves out
+   is added, or as much of it as keeps the subproblem convex. */
+static int @name@_subproblem(
+    const @name@_path *path, const double *plan, const @name@_targets *to, double *g, double *d, int slow, int *changes) {
+  double gauss_newton[VARIABLES][VARIABLES], h[VARIABLES][VARIABLES], rest[VARIABLES][VARIABLES];
   @name@_row rows[ROWS];
+  @name@_rows(rows, plan, to->previous);
+  @name@_condense(path, plan, to, gauss_newton, g);
+  if (slow) {
+    int held[VARIABLES];
+    memset(rest, 0, sizeof rest);
+    @name@_curve(path, plan, to, rest);
+    for (int v = 0; v < VARIABLES; ++v) { /* inputs that stay at their limit: no curvature is needed there */
+      held[v] = (plan[v] <= @name@_low[v % INPUTS] && g[v] > 0) || (plan[v] >= @name@_high[v % INPUTS] && g[v] < 0);
+    }
+    for (double share = 1; share > 0.1; share *= 0.5) {
+      for (int a = 0; a < VARIABLES; ++a) {
+        for (int b = 0; b <= a; ++b) h[a][b] = gauss_newton[a][b] + (held[a] || held[b] ? 0 : share * rest[a][b]);
+      }
+      if (@name@_solve(h, g, rows, d, changes)) return 1;
+    }
+  }
+  return @name@_solve(gauss_newton, g, rows, d, changes);
+}
+
+static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets *to, struct @name@_stats *stats) {
+  double g[VARIABLES], d[VARIABLES], before = INFINITY;
+  int slow = 0;
   for (stats->iterations = 1; stats->iterations <= ITERATIONS; ++stats->iterations) {
     stats->cost = path->cost;
-    @name@_condense(path, plan, to, h, g);
-    @name@_rows(rows, plan, to->previous);
+    const int solved = @name@_subproblem(path, plan, to, g, d, slow, &stats->changes);
     if (!@name@_finite(g, VARIABLES)) return 2;
-    if (!@name@_solve(h, g, rows, d, &stats->changes)) return 1;
+    if (!solved) return 1;
     double slope = 0, step = 0;
     for (int v = 0; v < VARIABLES; ++v) {
       slope += g[v] * d[v];
@@ -351,6 +427,8 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
     }
     if (!isfinite(step)) return 2;
     stats->step = step;
+    slow = slow || (stats->iterations > 2 && step > 0.2 * before);
+    before = step;
     const int small = step <= TOLERANCE || -slope <= 1e-15 * (1 + path->cost);
     if (small || ITERATIONS == 1) { /* one iteration only: the step is taken as it is (real-time iteration) */
       for (int v = 0; v < VARIABLES; ++v) plan[v] += d[v];

@@ -134,7 +134,7 @@ def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: st
 def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
     """The text of the file that `to_c_controller` writes."""
     check_c_name(name)
-    model, reading = _functions(code, name)
+    functions = _functions(code, name)
     variables = code.horizon * code.sizes["INPUTS"]
     limited = code.rate is not None
     path_numbers = code.horizon * code.sizes["STATES"] * (code.sizes["STATES"] + variables // code.horizon)
@@ -156,8 +156,7 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
         f"static const double TOLERANCE = {code.tolerance!r};",
         *(c_array(f"{name}_{key}", value) for key, value in _arrays(code).items()),
         f"\nstruct {name}_stats {{ int iterations, changes; double cost, step; }};\n",
-        model.code,
-        reading.code,
+        *(function.code for function in functions),
         _filled(files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text(), name, memory),
     ]
     return "\n".join(parts)
@@ -203,8 +202,8 @@ def step_with_jacobians(
     return together
 
 
-def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction]:
-    """The model and its derivatives."""
+def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction, CFunction]:
+    """The model, its output, their derivatives and their second derivatives."""
     sizes = code.sizes
     with jax.enable_x64(True):
         state, given = jnp.zeros(sizes["STATES"]), jnp.zeros(sizes["INPUTS"])
@@ -212,11 +211,21 @@ def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction]:
         def reading(state: Array) -> tuple[Array, Array]:
             return code.output(state), jax.jacfwd(code.output)(state)
 
+        def weighted(both: Array, costate: Array, pull: Array) -> Array:
+            state, given = both[: sizes["STATES"]], both[sizes["STATES"] :]
+            return costate @ code.step(state, given) + pull @ code.output(state)
+
+        def curvature(state: Array, given: Array, costate: Array, pull: Array) -> Array:
+            return jax.hessian(weighted)(jnp.concatenate([state, given]), costate, pull)
+
         _check_model(code, state, given)
         model = trace(step_with_jacobians(code.step), state, given)
         output = trace(reading, state)
-    return _static(model, f"{name}_model", "x u next by_x by_u"), _static(
-        output, f"{name}_reading", "x y by_x"
+        second = trace(curvature, state, given, state, jnp.zeros(sizes["OUTPUTS"]))
+    return (
+        _static(model, f"{name}_model", "x u next by_x by_u"),
+        _static(output, f"{name}_reading", "x y by_x"),
+        _static(second, f"{name}_curvature", "x u costate pull second"),
     )
 
 
