@@ -80,14 +80,17 @@ def closed_loop(units, horizon, seed, options):
                 target = numbers.uniform(-1.5, 1.5, 1)
             answers = [controller(state, target, previous=previous, plan=plan) for _ in range(3)]
             answer = min(answers, key=lambda answer: answer.seconds)
-            rows.append((answer.seconds * 1e6, answer.iterations, answer.status.name == "CONVERGED"))
+            rows.append(
+                (answer.seconds * 1e6, answer.iterations, answer.changes, answer.status.name == "CONVERGED")
+            )
             previous, plan = answer.now, answer.plan
             state = np.asarray(advance(state, previous)) + 0.002 * numbers.normal(size=units)
-    times, iterations, converged = np.array(rows).T
+    times, iterations, changes, converged = np.array(rows).T
     return {
         "median_us": float(np.median(times)),
         "p99_us": float(np.quantile(times, 0.99)),
         "mean_iterations": float(iterations.mean()),
+        "mean_changes_of_limits": float(changes.mean()),
         "most_iterations": int(iterations.max()),
         "converged_share": float(converged.mean()),
     }

@@ -53,7 +53,7 @@ static void @name@_add(@name@_qp *qp, double *d, int row, double multiplier) {
   const int q = qp->count;
   for (int i = VARIABLES - 1; i > q; --i) {
     if (d[i] == 0) continue;
-    const double length = hypot(d[i - 1], d[i]);
+    const double length = sqrt(d[i - 1] * d[i - 1] + d[i] * d[i]);
     @name@_rotate(qp->basis[i - 1], qp->basis[i], d[i - 1] / length, d[i] / length, 0, VARIABLES);
     d[i - 1] = length;
     d[i] = 0;
@@ -72,7 +72,7 @@ static void @name@_drop(@name@_qp *qp, int place) {
     qp->multipliers[j] = qp->multipliers[j + 1];
   }
   for (int j = place; j < q; ++j) {
-    const double a = qp->triangle[j][j], b = qp->triangle[j + 1][j], length = hypot(a, b);
+    const double a = qp->triangle[j][j], b = qp->triangle[j + 1][j], length = sqrt(a * a + b * b);
     if (length == 0) continue;
     @name@_rotate(qp->triangle[j], qp->triangle[j + 1], a / length, b / length, j, q);
     @name@_rotate(qp->basis[j], qp->basis[j + 1], a / length, b / length, 0, VARIABLES);
@@ -301,6 +301,8 @@ static void @name@_curve(const @name@_path *path, const double *u, const @name@_
     const double *given = u + (k < HORIZON ? k : k - 1) * INPUTS;
     @name@_curvature(path->state[k], given, costate[k + 1], pull[k], curvature);
     const int old = k * INPUTS, size = k < HORIZON ? old + INPUTS : old;
+    double across[STATES][VARIABLES]; /* neighbours in the innermost loop below */
+    for (int i = 0; i < STATES; ++i) for (int b = 0; b < old; ++b) across[i][b] = sensitivity[b][i];
     for (int a = 0; a < size; ++a) {
       double weighted[BOTH] = {0};
       for (int j = 0; j < BOTH; ++j) {
@@ -308,12 +310,12 @@ static void @name@_curve(const @name@_path *path, const double *u, const @name@_
         if (w == 0) continue;
         for (int i = 0; i < BOTH; ++i) weighted[i] += w * curvature[j * BOTH + i];
       }
-      for (int b = 0; b <= a; ++b) {
-        double s = 0;
-        if (b >= old) s = weighted[STATES + b - old];
-        else for (int i = 0; i < STATES; ++i) s += sensitivity[b][i] * weighted[i];
-        h[a][b] += s;
+      const int last = a < old ? a + 1 : old;
+      for (int i = 0; i < STATES; ++i) {
+        const double w = weighted[i];
+        for (int b = 0; b < last; ++b) h[a][b] += w * across[i][b];
       }
+      for (int b = old; b <= a; ++b) h[a][b] += weighted[STATES + b - old];
     }
     if (k < HORIZON) @name@_advance(path, k, sensitivity);
   }
