@@ -389,6 +389,38 @@ static int @name@_search(
   return 0;
 }
 
+/* 1 if d solves the subproblem with the Hessian h, whose lower triangle is kept. Inputs that are held at a limit
+   are taken out first and come back if the solution would move them inwards; with limits of the rate, whose
+   multipliers act on them too, nothing is taken out. */
+static int @name@_solve_reduced(
+    double (*h)[VARIABLES], const double *g, const @name@_row *rows, const int *limit, double *d, int *changes) {
+  double work[VARIABLES][VARIABLES], slope[VARIABLES];
+  int held[VARIABLES], count = 0;
+  for (int v = 0; v < VARIABLES; ++v) {
+    held[v] = LIMITED ? 0 : limit[v];
+    count += held[v] != 0;
+  }
+  for (int attempt = 0; count != 0 && attempt < 4; ++attempt) {
+    for (int a = 0; a < VARIABLES; ++a) {
+      for (int b = 0; b < a; ++b) work[a][b] = held[a] || held[b] ? 0 : h[a][b];
+      work[a][a] = held[a] ? 1 : h[a][a];
+      slope[a] = held[a] ? 0 : g[a];
+    }
+    if (!@name@_solve(work, slope, rows, d, changes)) return 0;
+    int released = 0;
+    for (int v = 0; v < VARIABLES; ++v) {
+      if (!held[v]) continue;
+      double inward = g[v];
+      for (int b = 0; b < VARIABLES; ++b) inward += (b <= v ? h[v][b] : h[b][v]) * d[b];
+      if (inward * held[v] < 0) { held[v] = 0; ++released; }
+    }
+    if (!released) return 1;
+    *changes += released;
+  }
+  memcpy(work, h, sizeof work);
+  return @name@_solve(work, g, rows, d, changes);
+}
+
 /* The step of the quadratic subproblem. Where Gauss-Newton is slow, because errors stay large, what it leaves out
    is added, or as much of it as keeps the subproblem convex. */
 static int @name@_subproblem(
@@ -396,22 +428,24 @@ static int @name@_subproblem(
   double gauss_newton[VARIABLES][VARIABLES], h[VARIABLES][VARIABLES], rest[VARIABLES][VARIABLES];
   @name@_row rows[ROWS];
   @name@_rows(rows, plan, to->previous);
+  int held[VARIABLES]; /* 1: at the lower limit, -1: at the upper one, and the cost pushes outwards */
   @name@_condense(path, plan, to, gauss_newton, g);
+  for (int v = 0; v < VARIABLES; ++v) {
+    held[v] = (plan[v] <= @name@_low[v % INPUTS] && g[v] > 0) - (plan[v] >= @name@_high[v % INPUTS] && g[v] < 0);
+  }
   if (slow) {
-    int held[VARIABLES];
     memset(rest, 0, sizeof rest);
     @name@_curve(path, plan, to, rest);
-    for (int v = 0; v < VARIABLES; ++v) { /* inputs that stay at their limit: no curvature is needed there */
-      held[v] = (plan[v] <= @name@_low[v % INPUTS] && g[v] > 0) || (plan[v] >= @name@_high[v % INPUTS] && g[v] < 0);
-    }
     for (double share = 1; share > 0.1; share *= 0.5) {
       for (int a = 0; a < VARIABLES; ++a) {
-        for (int b = 0; b <= a; ++b) h[a][b] = gauss_newton[a][b] + (held[a] || held[b] ? 0 : share * rest[a][b]);
+        for (int b = 0; b <= a; ++b) {
+          h[a][b] = gauss_newton[a][b] + (held[a] || held[b] ? 0 : share * rest[a][b]); /* not needed there */
+        }
       }
-      if (@name@_solve(h, g, rows, d, changes)) return 1;
+      if (@name@_solve_reduced(h, g, rows, held, d, changes)) return 1;
     }
   }
-  return @name@_solve(gauss_newton, g, rows, d, changes);
+  return @name@_solve_reduced(gauss_newton, g, rows, held, d, changes);
 }
 
 static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets *to, struct @name@_stats *stats) {
