@@ -80,9 +80,12 @@ def closed_loop(units, horizon, seed, options):
                 target = numbers.uniform(-1.5, 1.5, 1)
             answers = [controller(state, target, previous=previous, plan=plan) for _ in range(3)]
             answer = min(answers, key=lambda answer: answer.seconds)
-            rows.append(
-                (answer.seconds * 1e6, answer.iterations, answer.changes, answer.status.name == "CONVERGED")
-            )
+            rows.append((
+                answer.seconds * 1e6,
+                answer.iterations,
+                answer.changes,
+                answer.status.name == "CONVERGED",
+            ))
             previous, plan = answer.now, answer.plan
             state = np.asarray(advance(state, previous)) + 0.002 * numbers.normal(size=units)
     times, iterations, changes, converged = np.array(rows).T

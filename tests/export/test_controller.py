@@ -80,6 +80,14 @@ def test_a_linear_model_gives_the_solution_of_the_dense_problem(linear):
     np.testing.assert_allclose(2 * answer.cost, np.sum((matrix @ wanted + offset) ** 2), rtol=1e-9)
 
 
+@pytest.mark.parametrize("limit", [LINEAR.low, LINEAR.high])
+def test_inputs_leave_limits_where_the_last_plan_was(linear, limit):
+    fresh = linear(STATE, TARGET, previous=PREVIOUS, **TARGETS)
+    answer = linear(STATE, TARGET, previous=PREVIOUS, plan=np.tile(limit, (7, 1)), **TARGETS)
+    assert answer.status is ControllerStatus.CONVERGED
+    np.testing.assert_allclose(answer.plan, fresh.plan, atol=1e-9)
+
+
 def test_rate_limits_satisfy_the_conditions_of_optimality(tmp_path):
     """Stationarity with multipliers of the right sign, found by nonnegative least squares."""
     code = replace(LINEAR, rate=np.array([0.15, 0.1]))
@@ -160,7 +168,7 @@ def test_a_gru_gives_the_solution_of_ipopt(rate, seed, tmp_path):
             x0=answer.plan.ravel(), p=[*state, *target, *previous], lbx=-1, ubx=1, lbg=-limit, ubg=limit
         )
         assert answer.status is ControllerStatus.CONVERGED
-        assert answer.iterations <= 10
+        assert answer.iterations <= 15
         # IPOPT stays a little inside of the limits: 1e-8 of them by default.
         np.testing.assert_allclose(answer.plan.ravel(), np.array(solution["x"]).ravel(), atol=1e-6)
         previous, plan = answer.now, answer.plan

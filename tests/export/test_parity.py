@@ -17,7 +17,7 @@ TARGETS = ("numpy", "casadi", "onnx", *(("c",) if c_compiler() else ()))
 HIGHEST = {"numpy": 1e-10, "casadi": 1e-10, "c": 1e-10, "onnx": 1e-5}  # ONNX files are in float32
 
 
-QUICK = {"gru", "lstm", "stack", "unusual"}
+QUICK = {"gru", "lstm", "unusual"}
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BUILDS]
 
 

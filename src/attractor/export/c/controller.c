@@ -463,7 +463,7 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
     }
     if (!isfinite(step)) return 2;
     stats->step = step;
-    slow = slow || (stats->iterations > 2 && step > 0.2 * before);
+    slow = slow || (stats->iterations > 2 && step > 0.4 * before);
     before = step;
     const int small = step <= TOLERANCE || -slope <= 1e-15 * (1 + path->cost);
     if (small || ITERATIONS == 1) { /* one iteration only: the step is taken as it is (real-time iteration) */
