@@ -108,9 +108,11 @@ def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: st
 
     `int NAME_control(x0, y_ref, u_ref, x_ref, u_previous, u_plan, u_now, stats)` solves the problem by a
     condensed Gauss-Newton sequence of quadratic programs, each solved by the dual active set method of
-    Goldfarb and Idnani (1983), with a line search on the true cost. It starts from the plan of the last call,
-    one sample later. It returns 0 (converged), 1 (iteration limit: the best plan so far) or 2 (a number was
-    not finite: the previous input is held). The input it gives is within the limits in every case.
+    Goldfarb and Idnani (1983), with a line search on the true cost. Where the steps shrink slowly, because a
+    target is out of reach, second derivatives are added as far as the program stays convex. It starts from
+    the plan of the last call, one sample later. It returns 0 (converged), 1 (iteration limit: the best plan
+    so far) or 2 (a number was not finite: the previous input is held). The input it gives is within the
+    limits in every case.
 
     Args:
         code: the problem.
