@@ -102,6 +102,11 @@ def test_another_type_is_refused():
         to_c_function(trace(jnp.sin, jnp.zeros(2)), "function", dtype="half")
 
 
+def test_names_that_the_code_uses_are_refused():
+    with pytest.raises(ConfigError, match="t1, s: names"):
+        to_c_function(trace(jnp.sin, jnp.zeros(2)), "function", arguments=["t1"], results=["s"])
+
+
 def test_sizes_and_initial_state_stand_in_the_file(tmp_path):
     text = to_c(build("unusual"), tmp_path / "model.c", name="plant").read_text()
     assert "enum { plant_INPUTS = 2, plant_STATES = 6, plant_OUTPUTS = 0 };" in text

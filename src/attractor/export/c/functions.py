@@ -1,5 +1,6 @@
 """A C99 function from any program: fixed sizes, no memory from the heap, only math.h."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from ..movement import dtype_of
 from .rules import PRELUDE, Rules
 from .values import Apply, Read, Value, kind_of, numbered
 from .writer import Writer
+
+_OWN = frozenset("ijklmnpqbsw")
+"""Names of indices and sums in the code."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def to_c_function(
         storage: what comes before `void`, for example "static".
 
     Raises:
-        ConfigError: another `dtype`.
+        ConfigError: another `dtype`, or a name that the code itself uses.
         UnsupportedError: a primitive without a rule; the message names it and its place.
     """
     if dtype not in ("double", "float"):
@@ -71,6 +75,10 @@ def to_c_function(
         raise ConfigError(message)
     arguments = arguments or [f"a{index}" for index in range(len(program.input_shapes))]
     results = results or [f"r{index}" for index in range(len(program.output_shapes))]
+    own = [given for given in (*arguments, *results) if given in _OWN or re.fullmatch(r"t\d+", given)]
+    if own:
+        message = f"{', '.join(own)}: names that the code uses itself; choose longer ones"
+        raise ConfigError(message)
     writer = Writer(name, dtype)
     given = [
         _argument(argument, shape, kind_of(dtype_of(variable)))
