@@ -142,7 +142,7 @@ def _climb(climb: _Climb) -> StabilityResult:
     }
     reason = ""
     try:
-        for level in climb.settings.levels:
+        for level in _order(climb):
             if level in rungs and not climb.finished:
                 rungs[level](climb)
     except UnsupportedError as problem:
@@ -153,6 +153,14 @@ def _climb(climb: _Climb) -> StabilityResult:
     if witness is not None:
         return _result(climb, Verdict.REFUTED, witness, "")
     return _result(climb, Verdict.UNKNOWN, None, reason or _why_unknown(climb))
+
+
+def _order(climb: _Climb) -> tuple[int, ...]:
+    """The rungs in order; an equilibrium network brings its own metric, so that comes first."""
+    levels = climb.settings.levels
+    if type(climb.cell) is RecurrentEquilibrium and 4 in levels:
+        return (4, *(level for level in levels if level != 4))
+    return levels
 
 
 def _result(climb: _Climb, verdict: Verdict, witness: Witness | None, reason: str) -> StabilityResult:

@@ -129,9 +129,9 @@ def _contraction(cell: Any, certificate: Certificate, sampling_time: float) -> S
         name="contraction",
         title="How fast differences vanish",
         caption=(
-            "The blue line is proved: no pair of trajectories in the box can lie above it. The orange line is "
-            "the slowest of 60 simulated pairs; the room between them is what the proof gives away. The dotted "
-            "line is 1 %. Distances are in the norm of the certificate."
+            "The blue line is proved: no pair of trajectories in the box can lie above it. The orange line "
+            "is the slowest of 60 simulated pairs; the room between them is what the proof gives away. The "
+            "dotted line is 1 %. Distances are in the norm of the certificate."
         ),
         plot=lambda size: contraction_figure(certificate, simulated, sampling_time, size),
     )

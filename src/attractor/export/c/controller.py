@@ -1,0 +1,271 @@
+"""A predictive controller as one C99 file: nothing but math.h, no memory from the heap, fixed sizes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.errors import ConfigError, ShapeError
+from attractor.files import write_atomically
+from attractor.program import Program, trace
+
+from .functions import CFunction, c_array, c_prelude, to_c_function
+from .step import check_c_name
+from .writer import LARGEST_ON_STACK
+
+_MOST_VARIABLES = 64
+"""Inputs times horizon; beyond that a solver that keeps dense matrices is the wrong one."""
+
+
+@dataclass(frozen=True)
+class ControllerCode:
+    """What an exported predictive controller minimises, and how.
+
+    sum_{k<N} |y_{k+1} - y_r|_Q^2 + |u_k - u_r|_R^2 + |u_k - u_{k-1}|_S^2 + |x_N - x_r|_P^2 over
+    u_0 .. u_{N-1}, with x_{k+1} = f(x_k, u_k), y_{k+1} = g(x_{k+1}), low <= u_k <= high and, if wanted,
+    |u_k - u_{k-1}| <= rate. |v|_W^2 = v'Wv.
+
+    Args:
+        step: f(x, u), a function of vectors in float64.
+        output: g(x).
+        horizon: N, samples.
+        output_weight: Q, (outputs, outputs).
+        input_weight: R, (inputs, inputs).
+        increment_weight: S, (inputs, inputs).
+        terminal_weight: P, (states, states).
+        low: smallest inputs.
+        high: largest inputs.
+        rate: largest change of each input from one sample to the next; None for no limit.
+        iterations: most iterations of the sequence of quadratic programs; 1 is the real-time iteration.
+        tolerance: largest change of any input in the last iteration.
+
+    Raises:
+        ConfigError: more than 64 numbers to decide on, limits that contradict each other, a weight that is
+            not symmetric and positive semidefinite.
+        ShapeError: sizes that do not fit.
+    """
+
+    step: Callable[[Array, Array], Array]
+    output: Callable[[Array], Array]
+    horizon: int
+    output_weight: Float[np.ndarray, "_ _"]
+    input_weight: Float[np.ndarray, "_ _"]
+    increment_weight: Float[np.ndarray, "_ _"]
+    terminal_weight: Float[np.ndarray, "_ _"]
+    low: Float[np.ndarray, "_"]
+    high: Float[np.ndarray, "_"]
+    rate: Float[np.ndarray, "_"] | None = None
+    iterations: int = 20
+    tolerance: float = 1e-6
+
+    def __post_init__(self) -> None:
+        names = ("output_weight", "input_weight", "increment_weight", "terminal_weight")
+        for name in names:
+            _check_weight(name, getattr(self, name))
+        limits = [self.low, self.high] if self.rate is None else [self.low, self.high, self.rate]
+        shapes = [self.input_weight.shape[0], self.increment_weight.shape[0], *map(len, limits)]
+        if len(set(shapes)) != 1:
+            message = (
+                f"input weight, increment weight and limits speak of {shapes} inputs; one number expected"
+            )
+            raise ShapeError(message)
+        if not all(np.all(np.isfinite(limit)) for limit in limits) or not np.all(self.low < self.high):
+            message = f"limits low={self.low}, high={self.high}, rate={self.rate}: expected finite low < high"
+            raise ConfigError(message)
+        if self.rate is not None and not np.all(self.rate > 0):
+            message = f"rate={self.rate}: expected positive numbers"
+            raise ConfigError(message)
+        if self.horizon < 1 or self.iterations < 1 or not self.tolerance > 0:
+            message = (
+                f"horizon={self.horizon}, iterations={self.iterations}, tolerance={self.tolerance}: expected "
+                "at least 1, at least 1, more than 0"
+            )
+            raise ConfigError(message)
+        if self.horizon * len(self.low) > _MOST_VARIABLES:
+            message = (
+                f"horizon {self.horizon} times {len(self.low)} inputs is more than {_MOST_VARIABLES} numbers "
+                "to decide on; shorten the horizon"
+            )
+            raise ConfigError(message)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers in the state, input and output."""
+        weights = (self.terminal_weight, self.input_weight, self.output_weight)
+        return {
+            name: len(weight) for name, weight in zip(("STATES", "INPUTS", "OUTPUTS"), weights, strict=True)
+        }
+
+
+def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: str = "controller") -> Path:
+    """Write the controller with its model as one C file; the header in it says how it is called.
+
+    `int NAME_control(x0, y_ref, u_ref, x_ref, u_previous, u_plan, u_now, stats)` solves the problem by a
+    condensed Gauss-Newton sequence of quadratic programs, each solved by the dual active set method of
+    Goldfarb and Idnani (1983), with a line search on the true cost. Where the steps shrink slowly, because a
+    target is out of reach, second derivatives are added as far as the program stays convex. It starts from
+    the plan of the last call, one sample later. It returns 0 (converged), 1 (iteration limit: the best plan
+    so far) or 2 (a number was not finite: the previous input is held). The input it gives is within the
+    limits in every case.
+
+    Args:
+        code: the problem.
+        path: the file to write.
+        name: begins all names in the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: a name that C does not take.
+        ShapeError: the model does not fit the weights.
+        UnsupportedError: a primitive without a rule; the message names it and its place.
+        StorageError: the file cannot be written.
+    """
+    path = Path(path)
+    write_atomically(path, controller_source(code, name=name).encode())
+    return path
+
+
+def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
+    """The text of the file that `to_c_controller` writes."""
+    check_c_name(name)
+    functions = _functions(code, name)
+    variables = code.horizon * code.sizes["INPUTS"]
+    limited = code.rate is not None
+    path_numbers = code.horizon * code.sizes["STATES"] * (code.sizes["STATES"] + variables // code.horizon)
+    memory = "static " if path_numbers > LARGEST_ON_STACK else ""
+    constants = code.sizes | {
+        "HORIZON": code.horizon,
+        "VARIABLES": variables,
+        "ROWS": variables * (4 if limited else 2),
+        "LONGEST": 20 * variables + 100,
+        "ITERATIONS": code.iterations,
+        "LIMITED": int(limited),
+        "TERMINAL": int(np.any(code.terminal_weight)),
+    }
+    parts = [
+        _filled(_HEADER, name, memory),
+        c_prelude(),
+        "#include <string.h>\n",
+        f"enum {{ {', '.join(f'{key} = {value}' for key, value in constants.items())} }};",
+        f"static const double TOLERANCE = {code.tolerance!r};",
+        *(c_array(f"{name}_{key}", value) for key, value in _arrays(code).items()),
+        f"\nstruct {name}_stats {{ int iterations, changes; double cost, step; }};\n",
+        *(function.code for function in functions),
+        _filled(files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text(), name, memory),
+    ]
+    return "\n".join(parts)
+
+
+_HEADER = """\
+/* int @name@_control(const double *x0, const double *y_ref, const double *u_ref, const double *x_ref,
+                     const double *u_previous, double *u_plan, double *u_now, struct @name@_stats *stats);
+
+   x0          the state now
+   y_ref, u_ref, x_ref   targets of output, input and last state
+   u_previous  the input applied before
+   u_plan      in: the plan of the last call (zeros at first); out: the plan, HORIZON x INPUTS
+   u_now       the input to apply, within the limits whatever happens
+   stats       iterations, changes of the active set, half the cost before the last step, last step
+
+   Returns 0: converged, 1: iteration limit, 2: not finite, the previous input is held.
+   Memory is on the stack, but for arrays of more than @largest@ numbers: with such arrays, which are static,
+   only one call may run at a time. */
+"""
+
+
+def _filled(text: str, name: str, memory: str) -> str:
+    return (
+        text.replace("@name@", name).replace("@memory@", memory).replace("@largest@", str(LARGEST_ON_STACK))
+    )
+
+
+def step_with_jacobians(
+    step: Callable[[Array, Array], Array],
+) -> Callable[[Array, Array], tuple[Array, Array, Array]]:
+    """(x, u) -> f(x, u), and its derivatives by x and by u, transposed: entry [j, i] = d f_i / d x_j.
+
+    The value is computed once for all directions, and what does not depend on x or u not at all.
+    """
+
+    def together(state: Array, given: Array) -> tuple[Array, Array, Array]:
+        after, push = jax.linearize(step, state, given)
+        across = jnp.eye(state.size + given.size)
+        columns = jax.vmap(push)(across[:, : state.size], across[:, state.size :])
+        return after, columns[: state.size], columns[state.size :]
+
+    return together
+
+
+def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction, CFunction]:
+    """The model, its output, their derivatives and their second derivatives."""
+    sizes = code.sizes
+    with jax.enable_x64(True):
+        state, given = jnp.zeros(sizes["STATES"]), jnp.zeros(sizes["INPUTS"])
+
+        def reading(state: Array) -> tuple[Array, Array]:
+            return code.output(state), jax.jacfwd(code.output)(state)
+
+        def weighted(both: Array, costate: Array, pull: Array) -> Array:
+            state, given = both[: sizes["STATES"]], both[sizes["STATES"] :]
+            return costate @ code.step(state, given) + pull @ code.output(state)
+
+        def curvature(state: Array, given: Array, costate: Array, pull: Array) -> Array:
+            return jax.hessian(weighted)(jnp.concatenate([state, given]), costate, pull)
+
+        _check_model(code, state, given)
+        model = trace(step_with_jacobians(code.step), state, given)
+        output = trace(reading, state)
+        second = trace(curvature, state, given, state, jnp.zeros(sizes["OUTPUTS"]))
+    return (
+        _static(model, f"{name}_model", "x u next by_x by_u"),
+        _static(output, f"{name}_reading", "x y by_x"),
+        _static(second, f"{name}_curvature", "x u costate pull second"),
+    )
+
+
+def _static(program: Program, name: str, parameters: str) -> CFunction:
+    names = parameters.split()
+    inputs = len(program.input_shapes)
+    return to_c_function(program, name, arguments=names[:inputs], results=names[inputs:], storage="static")
+
+
+def _check_model(code: ControllerCode, state: Array, given: Array) -> None:
+    after = jax.eval_shape(code.step, state, given)
+    seen = jax.eval_shape(code.output, state)
+    if after.shape != state.shape or seen.shape != (code.sizes["OUTPUTS"],):
+        message = (
+            f"the step makes a state of shape {after.shape} and the output has shape {seen.shape}; the "
+            f"weights speak of {state.shape} and ({code.sizes['OUTPUTS']},)"
+        )
+        raise ShapeError(message)
+
+
+def _check_weight(name: str, weight: np.ndarray) -> None:
+    square = weight.ndim == 2 and weight.shape[0] == weight.shape[1]
+    if not square:
+        message = f"{name} has shape {weight.shape}, expected a square matrix"
+        raise ShapeError(message)
+    largest = np.abs(weight).max(initial=0.0)
+    symmetric = np.all(np.isfinite(weight)) and np.allclose(weight, weight.T, atol=1e-12 * largest)
+    if not symmetric or np.linalg.eigvalsh(weight).min(initial=0.0) < -1e-9 * largest:
+        message = f"{name} is not a symmetric positive semidefinite matrix"
+        raise ConfigError(message)
+
+
+def _arrays(code: ControllerCode) -> dict[str, np.ndarray]:
+    rate = np.zeros_like(code.low) if code.rate is None else code.rate
+    weights = {
+        "Q": code.output_weight,
+        "R": code.input_weight,
+        "S": code.increment_weight,
+        "P": code.terminal_weight,
+    }
+    return weights | {"low": code.low, "high": code.high, "rate": rate}

@@ -1,0 +1,251 @@
+"""A step as a CasADi function, for optimal control with other people's solvers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from itertools import accumulate
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array
+
+from attractor.errors import UnsupportedError
+from attractor.program import Program, Rule, interpret, is_exact
+from attractor.program.trace import place
+
+from .flat_step import flat_step
+from .movement import MOVES, Contraction, dtype_of, known_array, move, shape_of
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "add_any": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": lambda a, b: a**b,
+    "neg": lambda a: -a,
+    "square": lambda a: a * a,
+    "logistic": lambda a: 1 / (1 + (-a).exp()),
+    "rsqrt": lambda a: 1 / a.sqrt(),
+    "exp2": lambda a: 2**a,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "xor": lambda a, b: a != b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "copy": lambda a: a,
+    "reduce_precision": lambda a: a,
+}
+_NAMED = {
+    "max": "fmax",
+    "min": "fmin",
+    "rem": "fmod",
+    "atan2": "atan2",
+    "abs": "fabs",
+    "and": "logic_and",
+    "or": "logic_or",
+    "not": "logic_not",
+} | {
+    name: name
+    for name in (
+        "sign floor ceil sqrt exp expm1 log log1p tanh sinh cosh asinh acosh atanh sin cos tan asin acos "
+        "atan erf"
+    ).split()
+}
+"""Primitives, and the functions of CasADi that compute them."""
+
+
+def to_casadi(source: Any, *, read: Callable[[Any], Array] | None = None, name: str = "step") -> Any:
+    """A `casadi.Function` of scalar expressions (SX): (u, x) -> x', or (u, x) -> (x', y) with y = g(x').
+
+    Args:
+        source: a cell, a `StepFunction`, or a network with a cell and an output.
+        read: an output of the state of a cell.
+        name: name of the function.
+
+    Raises:
+        UnsupportedError: CasADi is not installed, or a primitive without a rule.
+    """
+    casadi = _casadi()
+    flat = flat_step(source, read=read)
+    given, state = casadi.SX.sym("u", flat.input_size), casadi.SX.sym("x", flat.state_size)
+    results = [casadi_expressions(flat.step, [given, state])[0]]
+    if flat.output is not None:
+        results.append(casadi_expressions(flat.output, results)[0])
+    return casadi.Function(name, [given, state], results, ["u", "x"], ["x_next", "y"][: len(results)])
+
+
+def casadi_expressions(program: Program, arguments: Sequence[Any]) -> list[Any]:
+    """The results of any program that was traced in float64, as CasADi columns (arrays row by row).
+
+    Args:
+        program: what to evaluate.
+        arguments: a `casadi.SX` column for each flattened argument.
+
+    Raises:
+        UnsupportedError: CasADi is not installed, or a primitive without a rule.
+    """
+    casadi = _casadi()
+    symbols = [
+        _filled([column[index] for index in range(column.numel())], shape)
+        for column, shape in zip(arguments, program.input_shapes, strict=True)
+    ]
+    with jax.enable_x64(True):
+        results = interpret(program, _rules(casadi), symbols, "CasADi")
+    return [casadi.vertcat(*_entries(result).flat) for result in results]
+
+
+def _casadi() -> Any:
+    try:
+        import casadi
+    except ImportError as problem:
+        message = "an export to CasADi needs the package casadi: pip install attractor[control]"
+        raise UnsupportedError(message) from problem
+    return casadi
+
+
+@dataclass(frozen=True)
+class _Symbols:
+    """An array of CasADi scalars; not a plain array, so `interpret` calls the rules."""
+
+    entries: np.ndarray
+
+
+def _filled(entries: Sequence[Any] | np.ndarray, shape: tuple[int, ...]) -> _Symbols:
+    array = np.empty(len(entries), object)
+    for index, entry in enumerate(entries):  # NumPy would ask CasADi for the length of each entry
+        array[index] = entry
+    return _Symbols(array.reshape(shape))
+
+
+def _entries(value: Any) -> np.ndarray:
+    """Entries of a symbolic or exact operand; numbers of Python, which CasADi takes."""
+    return known_array(value).astype(object) if is_exact(value) else value.entries
+
+
+def _rules(casadi: Any) -> dict[str, Rule]:
+    def elementwise(function: Callable[..., Any], equation: JaxprEqn, *operands: Any) -> _Symbols:
+        shape, name = shape_of(equation.outvars[0]), equation.primitive.name
+        kind = dtype_of(equation.outvars[0]).kind
+        if kind in "iu" and name in ("and", "or", "not", "xor"):
+            message = f"CasADi has no '{name}' of the bits of whole numbers{place(equation)}"
+            raise UnsupportedError(message)
+        if kind in "iu" and name == "div":
+            function = partial(_whole_quotient, casadi)
+        columns = [np.broadcast_to(_entries(operand), shape).ravel() for operand in operands]
+        scalars = zip(*([casadi.SX(entry) for entry in column] for column in columns), strict=True)
+        return _filled([function(*entries) for entries in scalars], shape)
+
+    rules: dict[str, Rule] = {name: partial(elementwise, rule) for name, rule in _ARITHMETIC.items()}
+    rules |= {name: partial(elementwise, getattr(casadi, function)) for name, function in _NAMED.items()}
+    rules["clamp"] = partial(elementwise, lambda low, a, high: casadi.fmin(casadi.fmax(a, low), high))
+    rules["select_n"] = partial(elementwise, partial(_chosen, casadi))
+    rules["convert_element_type"] = partial(_converted, elementwise, casadi)
+    rules["round"] = partial(_rounded, elementwise, casadi)
+    rules["is_finite"] = partial(elementwise, lambda a: casadi.fabs(a) <= np.finfo(float).max)
+    rules["integer_pow"] = lambda equation, a: elementwise(lambda x: x ** equation.params["y"], equation, a)
+    rules |= {name: partial(_reduced, function) for name, function in _reductions(casadi).items()}
+    rules |= {name: partial(_accumulated, function) for name, function in _cumulative(casadi).items()}
+    rules |= dict.fromkeys(MOVES, _moved)
+    return rules | {"dot_general": _product}
+
+
+def _whole_quotient(casadi: Any, a: Any, b: Any) -> Any:
+    return casadi.sign(a / b) * casadi.floor(casadi.fabs(a / b))
+
+
+def _reductions(casadi: Any) -> dict[str, Callable[[Any, Any], Any]]:
+    return {
+        "reduce_sum": lambda a, b: a + b,
+        "reduce_prod": lambda a, b: a * b,
+        "reduce_max": casadi.fmax,
+        "reduce_min": casadi.fmin,
+        "reduce_and": casadi.logic_and,
+        "reduce_or": casadi.logic_or,
+    }
+
+
+def _cumulative(casadi: Any) -> dict[str, Callable[[Any, Any], Any]]:
+    return {
+        "cumsum": lambda a, b: a + b,
+        "cumprod": lambda a, b: a * b,
+        "cummax": casadi.fmax,
+        "cummin": casadi.fmin,
+    }
+
+
+def _chosen(casadi: Any, which: Any, *cases: Any) -> Any:
+    value = cases[0]
+    for number, case in enumerate(cases[1:], start=1):
+        value = casadi.if_else(which == number, case, value)
+    return value
+
+
+def _converted(
+    elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
+) -> _Symbols:
+    """Types of numbers: CasADi knows float64 only, so a narrower float stays as exact as it was."""
+    kind, old = np.dtype(equation.params["new_dtype"]).kind, dtype_of(equation.invars[0]).kind
+    if kind == "b" and old != "b":
+        return elementwise(lambda a: a != 0, equation, operand)
+    if kind in "iu" and old == "f":
+        return elementwise(lambda a: casadi.sign(a) * casadi.floor(casadi.fabs(a)), equation, operand)
+    return operand
+
+
+def _rounded(
+    elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
+) -> _Symbols:
+    """Halves go to the even neighbour, or away from zero."""
+
+    def to_even(a: Any) -> Any:
+        up = casadi.floor(a + 0.5)
+        return up - casadi.logic_and(up == a + 0.5, casadi.fmod(up, 2) != 0)
+
+    def away(a: Any) -> Any:
+        return casadi.sign(a) * casadi.floor(casadi.fabs(a) + 0.5)
+
+    even = equation.params["rounding_method"].value == 1
+    return elementwise(to_even if even else away, equation, operand)
+
+
+def _moved(equation: JaxprEqn, *operands: Any) -> list[_Symbols]:
+    moved = move(equation, *operands)
+    flat = np.concatenate([_entries(operand).ravel() for operand in moved.operands])
+    return [_filled(flat[indices.ravel()], indices.shape) for indices in moved.indices]
+
+
+def _reduced(function: Callable[[Any, Any], Any], equation: JaxprEqn, operand: _Symbols) -> _Symbols:
+    axes, shape = equation.params["axes"], shape_of(equation.outvars[0])
+    kept = [axis for axis in range(operand.entries.ndim) if axis not in axes]
+    rows = operand.entries.transpose([*kept, *axes]).reshape(int(np.prod(shape)), -1)
+    return _filled([reduce(function, row) for row in rows], shape)
+
+
+def _accumulated(function: Callable[[Any, Any], Any], equation: JaxprEqn, operand: _Symbols) -> _Symbols:
+    axis, step = equation.params["axis"], -1 if equation.params["reverse"] else 1
+    lines = np.moveaxis(operand.entries, axis, -1)
+    rows = lines.reshape(-1, lines.shape[-1])[:, ::step]
+    sums = [list(accumulate(row, function))[::step] for row in rows]
+    flat = _filled([entry for row in sums for entry in row], lines.shape)
+    return _Symbols(np.moveaxis(flat.entries, -1, axis))
+
+
+def _product(equation: JaxprEqn, left: Any, right: Any) -> _Symbols:
+    """Dot products of rows; zeros among the weights leave no trace."""
+    lefts, rights = Contraction.of(equation).arranged(_entries(left), _entries(right))
+    sums = [
+        sum((a * b for a, b in zip(row, column, strict=True) if not _zero(a) and not _zero(b)), start=0.0)
+        for rows, columns in zip(lefts, rights, strict=True)
+        for row in rows
+        for column in columns
+    ]
+    return _filled(sums, shape_of(equation.outvars[0]))
+
+
+def _zero(entry: Any) -> bool:
+    return isinstance(entry, float | int) and entry == 0

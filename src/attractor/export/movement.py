@@ -1,0 +1,190 @@
+"""What every target has to know: where entries move that are not computed with, and the axes of products."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import JaxprEqn
+
+from attractor.errors import UnsupportedError
+from attractor.program import is_exact
+from attractor.program.trace import place
+
+Parameters = Mapping[str, Any]
+"""Parameters of an equation."""
+
+_MOVING = {
+    **dict.fromkeys(["reshape", "squeeze", "expand_dims", "transpose", "slice", "broadcast_in_dim"], (0,)),
+    **dict.fromkeys(["rev", "split", "tile", "gather", "dynamic_slice"], (0,)),
+    **dict.fromkeys(["dynamic_update_slice", "pad"], (0, 1)),
+    "scatter": (0, 2),
+    **dict.fromkeys(["concatenate", "stack"]),
+}
+"""Which operands are moved (None: all); the others say where to, and have to be known."""
+
+MOVES = frozenset(_MOVING)
+"""The primitives that `move` knows."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Every entry of a result is one entry of an operand.
+
+    Args:
+        operands: the operands whose entries move.
+        indices: for each result an array of its shape: positions in the operands, flattened and put one
+            after the other.
+        size: entries of all operands together.
+    """
+
+    operands: list[Any]
+    indices: list[np.ndarray]
+    size: int
+
+
+def move(equation: JaxprEqn, *operands: Any) -> Move:
+    """Where the entries go, found by letting the primitive move numbered entries.
+
+    Raises:
+        UnsupportedError: the place depends on values of the run.
+    """
+    moving = _MOVING[equation.primitive.name] or tuple(range(len(operands)))
+    if not all(is_exact(operand) for index, operand in enumerate(operands) if index not in moving):
+        message = (
+            f"'{equation.primitive.name}'{place(equation)} at an index that depends on values cannot be "
+            "exported; choose with jnp.where"
+        )
+        raise UnsupportedError(message)
+    numbered, start = list(operands), 0
+    for index in moving:
+        shape = shape_of(equation.invars[index])
+        size = int(np.prod(shape))
+        numbered[index] = np.arange(start, start + size, dtype=np.int32).reshape(shape)
+        start += size
+    indices = _places(equation, numbered)
+    if any(array.size and (array.min() < 0 or array.max() >= start) for array in indices):
+        message = f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
+        raise UnsupportedError(message)
+    return Move([operands[index] for index in moving], indices, start)
+
+
+def _places(equation: JaxprEqn, numbered: list[Any]) -> list[np.ndarray]:
+    """The results of the primitive; the common ones by NumPy, which has nothing to compile."""
+    name = equation.primitive.name
+    if name == "reshape" and equation.params["dimensions"] is None:
+        name = "squeeze"
+    if name in _DIRECT:
+        return _DIRECT[name](numbered, shape_of(equation.outvars[0]), equation.params)
+    places = equation.primitive.bind(*map(jnp.asarray, numbered), **equation.params)
+    return [np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])]
+
+
+def _shaped(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return [given[0].reshape(shape)]
+
+
+def _spread(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    aligned = [1] * len(shape)
+    for own, axis in enumerate(parameters["broadcast_dimensions"]):
+        aligned[axis] = given[0].shape[own]
+    return [np.broadcast_to(given[0].reshape(aligned), shape)]
+
+
+def _cut(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    steps = parameters["strides"] or [1] * given[0].ndim
+    bounds = zip(parameters["start_indices"], parameters["limit_indices"], steps, strict=True)
+    return [given[0][tuple(slice(*bound) for bound in bounds)]]
+
+
+def _parts(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return np.split(given[0], np.cumsum(parameters["sizes"])[:-1], parameters["axis"])
+
+
+def _joined(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return [np.concatenate(given, parameters["dimension"])]
+
+
+def _permuted(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    return [given[0].transpose(parameters["permutation"])]
+
+
+_DIRECT: dict[str, Callable[..., list[np.ndarray]]] = {
+    "squeeze": _shaped,
+    "expand_dims": _shaped,
+    "broadcast_in_dim": _spread,
+    "slice": _cut,
+    "split": _parts,
+    "concatenate": _joined,
+    "transpose": _permuted,
+}
+
+
+def run_start(indices: np.ndarray) -> int | None:
+    """The first of consecutive positions, or None if they are not consecutive."""
+    flat = indices.ravel()
+    return int(flat[0]) if flat.size and np.array_equal(flat, flat[0] + np.arange(flat.size)) else None
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """The axes of `dot_general`: out[b, m, n] = sum_k left[b, m, k] right[b, n, k].
+
+    Args:
+        left: batch, free and contracted axes of the left operand.
+        right: the same of the right operand.
+    """
+
+    left: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    right: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+    @classmethod
+    def of(cls, equation: JaxprEqn) -> "Contraction":
+        """The axes of an equation with the primitive `dot_general`."""
+        contracted, batch = equation.params["dimension_numbers"]
+        sides = []
+        for side in (0, 1):
+            rank = len(shape_of(equation.invars[side]))
+            taken = {*batch[side], *contracted[side]}
+            free = tuple(axis for axis in range(rank) if axis not in taken)
+            sides.append((tuple(batch[side]), free, tuple(contracted[side])))
+        return cls(*sides)
+
+    def formula(self, batched: Sequence[bool] = (False, False)) -> str:
+        """The product in Einstein's notation; an operand that is `batched` has one axis more in front, Z."""
+        letters = iter("abcdefghijklmnopqrstuvwxyz")
+        batch = [next(letters) for _ in self.left[0]]
+        summed = [next(letters) for _ in self.left[2]]
+        free = [[next(letters) for _ in side[1]] for side in (self.left, self.right)]
+        terms = []
+        for axes, own, front in zip((self.left, self.right), free, batched, strict=True):
+            named = dict(zip([*axes[0], *axes[1], *axes[2]], [*batch, *own, *summed], strict=True))
+            terms.append("Z" * front + "".join(named[axis] for axis in sorted(named)))
+        result = "Z" * any(batched) + "".join([*batch, *free[0], *free[1]])
+        return f"{terms[0]},{terms[1]}->{result}"
+
+    def arranged(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The operands with the shapes (b, m, k) and (b, n, k), several axes of a kind made one."""
+        return _arranged(left, self.left), _arranged(right, self.right)
+
+
+def _arranged(array: np.ndarray, axes: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    sizes = [int(np.prod([array.shape[axis] for axis in kind])) for kind in axes]
+    return array.transpose([axis for kind in axes for axis in kind]).reshape(sizes)
+
+
+def shape_of(atom: Any) -> tuple[int, ...]:
+    """Shape of a variable of a program."""
+    return tuple(atom.aval.shape)
+
+
+def dtype_of(atom: Any) -> np.dtype:
+    """Type of the numbers of a variable of a program."""
+    return np.dtype(atom.aval.dtype)
+
+
+def known_array(value: jax.Array | np.ndarray | np.generic | float | int | bool) -> np.ndarray:
+    """An exact operand as an array of NumPy."""
+    return np.asarray(value)

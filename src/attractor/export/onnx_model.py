@@ -1,0 +1,239 @@
+"""A cell as an ONNX model, one step or a whole sequence, compared with the cell before it is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from attractor.cells import exposed
+from attractor.errors import AttractorError, UnsupportedError
+from attractor.files import write_atomically
+from attractor.program import Program, interpret
+
+from .flat_step import FlatStep, deviation, flat_step
+from .onnx_graph import Graph, add_program
+
+_OPSET, _FORMAT = 20, 10
+"""Version of the operators and of the file format: what runtimes since 2024 read."""
+
+
+class OnnxCheck(Enum):
+    """What was found when the file was run."""
+
+    AGREES = "the model in onnxruntime gives the numbers of the cell"
+    NOT_RUN = "not compared: onnxruntime is missing; pip install attractor[onnx]"
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """A written ONNX file.
+
+    Args:
+        path: the file.
+        check: whether it was run.
+        difference: largest deviation from the cell that was seen, divided by 1 + |value|; None if not run.
+    """
+
+    path: Path
+    check: OnnxCheck
+    difference: float | None
+
+
+def to_onnx_step(
+    source: Any,
+    path: str | PathLike[str],
+    *,
+    read: Callable[[Any], Array] | None = None,
+    double_precision: bool = False,
+) -> OnnxExport:
+    """Write one step: u (batch, inputs), x (batch, states) -> x_next (batch, states), y (batch, outputs).
+
+    The batch is of any size. y is what `read` sees of x_next; without `read`, the output of a network or what
+    the cell exposes.
+
+    Args:
+        source: a cell or a network with a cell and an output.
+        path: the file to write.
+        read: an output of the state of a cell.
+        double_precision: float64 instead of float32.
+
+    Raises:
+        UnsupportedError: onnx is not installed, or a primitive without a rule.
+        AttractorError: the model does not give the numbers of the cell; nothing is written.
+        StorageError: the file cannot be written.
+    """
+    return _export(source, Path(path), read, double_precision, sequence=False)
+
+
+def to_onnx_sequence(
+    source: Any,
+    path: str | PathLike[str],
+    *,
+    read: Callable[[Any], Array] | None = None,
+    double_precision: bool = False,
+) -> OnnxExport:
+    """Write a whole run: inputs (batch, time, inputs), initial_state (batch, states) -> outputs, last_state.
+
+    outputs (batch, time, outputs) is what `read` sees of the state after each input; last_state is
+    (batch, states). Batch and time are of any length. Arguments and errors are those of `to_onnx_step`.
+
+    Raises:
+        UnsupportedError: onnx is not installed, or a primitive without a rule.
+        AttractorError: the model does not give the numbers of the cell; nothing is written.
+        StorageError: the file cannot be written.
+    """
+    return _export(source, Path(path), read, double_precision, sequence=True)
+
+
+def _export(
+    source: Any, path: Path, read: Callable[[Any], Array] | None, double_precision: bool, *, sequence: bool
+) -> OnnxExport:
+    try:
+        import onnx
+    except ImportError as problem:
+        message = "an export to ONNX needs the package onnx: pip install attractor[onnx]"
+        raise UnsupportedError(message) from problem
+    if read is None and hasattr(source, "input_size"):
+        read = _exposed(source)
+    flat = flat_step(source, read=read, single_precision=not double_precision)
+    with jax.enable_x64(double_precision):
+        graph = _sequence(onnx, flat) if sequence else _step(onnx, flat)
+        opset = onnx.helper.make_opsetid("", _OPSET)
+        model = onnx.helper.make_model(
+            graph, opset_imports=[opset], ir_version=_FORMAT, producer_name="attractor"
+        )
+        onnx.checker.check_model(model, full_check=True)
+        content = model.SerializeToString()
+        difference = _difference(content, flat, sequence)
+    if difference is not None and not difference <= (1e-10 if double_precision else 1e-5):
+        message = (
+            f"the ONNX model deviates from {type(source).__name__} by {difference:.1e} of the values; "
+            "nothing was written. Please report this cell"
+        )
+        raise AttractorError(message)
+    write_atomically(path, content)
+    return OnnxExport(path, OnnxCheck.NOT_RUN if difference is None else OnnxCheck.AGREES, difference)
+
+
+def _exposed(cell: Any) -> Callable[[Any], Array]:
+    return lambda state: exposed(cell, state)
+
+
+def _output(flat: FlatStep) -> Program:
+    if flat.output is None:
+        message = "an ONNX model needs an output; give `read`"
+        raise UnsupportedError(message)
+    return flat.output
+
+
+def _step(onnx: Any, flat: FlatStep) -> Any:
+    """The graph of one step; also the body of the loop over time."""
+    graph = Graph(onnx, "x")
+    add_program(graph, flat.step, ["u", "x"], ["x_next"])
+    add_program(graph, _output(flat), ["x_next"], ["y"])
+    return onnx.helper.make_graph(
+        graph.nodes,
+        "step",
+        [_info(onnx, flat, "u", "batch", flat.input_size), _info(onnx, flat, "x", "batch", flat.state_size)],
+        [
+            _info(onnx, flat, "x_next", "batch", flat.state_size),
+            _info(onnx, flat, "y", "batch", flat.output_size),
+        ],
+        graph.constants,
+    )
+
+
+def _sequence(onnx: Any, flat: FlatStep) -> Any:
+    """A Scan over the time axis; its body takes the state first."""
+    body = _step(onnx, flat)
+    inputs = [body.input[1], body.input[0]]
+    del body.input[:]
+    body.input.extend(inputs)
+    scan = onnx.helper.make_node(
+        "Scan",
+        ["initial_state", "inputs"],
+        ["last_state", "outputs"],
+        body=body,
+        num_scan_inputs=1,
+        scan_input_axes=[1],
+        scan_output_axes=[1],
+    )
+    return onnx.helper.make_graph(
+        [scan],
+        "sequence",
+        [
+            _info(onnx, flat, "inputs", "batch", "time", flat.input_size),
+            _info(onnx, flat, "initial_state", "batch", flat.state_size),
+        ],
+        [
+            _info(onnx, flat, "outputs", "batch", "time", flat.output_size),
+            _info(onnx, flat, "last_state", "batch", flat.state_size),
+        ],
+    )
+
+
+def _info(onnx: Any, flat: FlatStep, name: str, *shape: str | int) -> Any:
+    dtype = onnx.helper.np_dtype_to_tensor_dtype(flat.initial.dtype)
+    return onnx.helper.make_tensor_value_info(name, dtype, shape)
+
+
+def _difference(content: bytes, flat: FlatStep, sequence: bool) -> float | None:
+    """The largest deviation from the cell at two lengths and sizes of a batch; None without a runtime."""
+    try:
+        onnxruntime = import_module("onnxruntime")
+        problems = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    except ImportError:
+        return None
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except problems.NotImplemented as problem:
+        message = (
+            f"onnxruntime does not run this model in {flat.initial.dtype}: {problem}. It knows fewer "
+            "operators in float64 than in float32"
+        )
+        raise UnsupportedError(message) from problem
+    numbers = np.random.default_rng(0)
+    start = flat.initial + numbers.uniform(-0.5, 0.5, (5, flat.state_size)).astype(flat.initial.dtype)
+    given = numbers.uniform(-1, 1, (5, 7, flat.input_size)).astype(flat.initial.dtype)
+    outputs, states = run_batch(flat, given, start)
+    worst = 0.0
+    for batch, length in ((1, 3), (5, 7)) if sequence else ((1, 1), (5, 1)):
+        feed = {"inputs": given[:batch, :length], "initial_state": start[:batch]}
+        names = ["outputs", "last_state"]
+        if not sequence:
+            feed, names = {"u": given[:batch, 0], "x": start[:batch]}, ["y", "x_next"]
+        found, last = session.run(names, feed)
+        wanted = outputs[:batch, :length].reshape(found.shape)
+        worst = max(worst, deviation(found, wanted), deviation(last, states[:batch, length - 1]))
+    return worst
+
+
+def run_batch(flat: FlatStep, inputs: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a flat step with an output gives: outputs (batch, time, outputs), states (batch, time, states).
+
+    Args:
+        flat: a step with an output.
+        inputs: (batch, time, inputs).
+        states: the states at the start, (batch, states).
+    """
+    output = _output(flat)
+
+    def advance(given: Array, state: Array) -> tuple[Array, Array]:
+        after = interpret(flat.step, {}, [given, state], "evaluation")[0]
+        return interpret(output, {}, [after], "evaluation")[0], after
+
+    step = jax.jit(jax.vmap(advance))  # compiled once for all times
+    state, run = jnp.asarray(states), []
+    for given in jnp.asarray(inputs).swapaxes(0, 1):
+        run.append(step(given, state))
+        state = run[-1][1]
+    outputs, visited = (np.stack(part, axis=1) for part in zip(*run, strict=True))
+    return outputs, visited

@@ -1,0 +1,160 @@
+"""Every export computes what the cell computes, for every cell."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from export_cells import BUILDS, build
+
+from attractor.control.identification import PlantNetwork
+from attractor.errors import ConfigError, UnsupportedError
+from attractor.export import StepFunction, check_parity, flat_step
+from attractor.export.c import c_compiler
+from attractor.program import trace
+
+TARGETS = ("numpy", "casadi", "onnx", *(("c",) if c_compiler() else ()))
+HIGHEST = {"numpy": 1e-10, "casadi": 1e-10, "c": 1e-10, "onnx": 1e-5}  # ONNX files are in float32
+
+
+QUICK = {"gru", "lstm", "unusual"}
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BUILDS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_agree_with_the_cell(name):
+    found = check_parity(build(name), targets=TARGETS)
+    assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found
+
+
+def test_the_check_can_fail():
+    cell = build("gru")
+    calls = iter([cell, eqx.tree_at(lambda c: c.bias, cell, cell.bias + 1e-6)])
+
+    def changing(given, state):  # the second trace, that of the export, sees other weights
+        return next(calls)(given, state)
+
+    source = StepFunction(changing, 2, jnp.zeros(4))
+    assert 1e-8 < check_parity(source, targets=["numpy"], samples=10)["numpy"] < 1e-6
+
+
+def test_unknown_targets_are_refused():
+    with pytest.raises(ConfigError, match="fortran; known: numpy"):
+        check_parity(build("gru"), targets=["fortran"])
+
+
+def test_a_state_of_several_arrays_is_flattened_as_jax_does():
+    cell = build("unusual")
+    flat = flat_step(cell)
+    assert flat.state_size == 6
+    np.testing.assert_allclose(flat.initial, [3, 1, 0.1, 0.1, 0.1, 0.1], rtol=1e-7)
+
+
+def test_a_network_brings_its_output():
+    cell = build("lstm")
+    network = PlantNetwork(cell, eqx.nn.Linear(4, 3, key=jax.random.key(0)), None, True)
+    flat = flat_step(network)
+    assert (flat.input_size, flat.state_size, flat.output_size) == (2, 8, 3)
+    assert max(check_parity(network, targets=["numpy"], samples=5).values()) < 1e-10
+
+
+def test_what_is_no_cell_is_refused():
+    with pytest.raises(ConfigError, match="cannot export function"):
+        flat_step(lambda given, state: state)
+
+
+def test_an_index_that_depends_on_values_is_refused_with_its_place():
+    source = StepFunction(lambda u, x: x[jnp.argmin(jnp.array([1.0, 0.0])) + (u[0] > 0)] * x, 1, jnp.zeros(3))
+    with pytest.raises(
+        UnsupportedError, match=r"index that depends on values.*test_export_parity|test_export_parity.*index"
+    ):
+        check_parity(source, targets=["numpy"])
+
+
+def test_a_primitive_without_a_rule_is_named_with_its_place():
+    source = StepFunction(lambda u, x: jnp.fft.fft(x).real + u[0], 1, jnp.zeros(4))
+    for target in ("numpy", "casadi", "onnx", "c"):
+        with pytest.raises(UnsupportedError, match=r"('fft'|complex).*test_export_parity\.py"):
+            check_parity(source, targets=[target], samples=2)
+
+
+OPERATIONS = {
+    "smooth": lambda u, x: (
+        jnp
+        .concatenate([
+            jnp.exp(x) + jnp.log(2 + x) + jnp.log1p(0.5 * x) + jnp.expm1(x) + jnp.sqrt(2 + x),
+            jax.lax.rsqrt(2 + x) + jnp.sin(x) * jnp.cos(x) + (2 + x) ** u[0] + x**3 + (2 + x) ** -2,
+            jax.scipy.special.erf(x) + jnp.square(x) + jnp.arctan(x) + jax.nn.sigmoid(-x) + jnp.tan(x),
+            jnp.sinh(x) - jnp.cosh(x) + jnp.arcsinh(x) + jnp.arcsin(0.5 * x) + jnp.exp2(x),
+        ])
+        .reshape(4, 4)
+        .sum(0)
+    ),
+    "rough": lambda u, x: (
+        jnp.sign(x)
+        + jnp.abs(x)
+        + jnp.floor(3 * x)
+        + jnp.ceil(3 * x)
+        + jnp.round(3 * x)
+        + jnp.maximum(x, u[0])
+        - jnp.minimum(x, u[1])
+        + jnp.clip(x, -0.5, 0.5)
+        + jnp.fmod(3 * x, 0.7)
+        + jnp.where((x > 0) & ~(u[0] > 0) | (x <= u[1]), x, -2 * x)
+        + (x != 0)
+        + (x == u[0])
+        + (x >= u[1])
+    ),
+    "whole numbers": lambda u, x: ((7 * x).astype(int) // 2 + (9 * x).astype(int) % 4) * 0.1 + (x < 0).sum(),
+    "products": lambda u, x: (
+        jnp.einsum(
+            "bij,bj->bi", x.reshape(1, 2, 2) * jnp.ones((3, 1, 1)), jnp.outer(jnp.arange(3.0), x[:2])
+        ).sum(0)[0]
+        + jnp.outer(x, u) @ jnp.array([1.0, -2.0])
+        + jnp.array([[0.0, 1.0, 2.0, 0.0]] * 4).T @ x * (x @ x)
+    ),
+    "places": lambda u, x: (
+        jnp.flip(x).reshape(2, 2).T.ravel()
+        + jnp.concatenate([x[:2, None], x[2:, None]], axis=1).ravel()
+        + x[jnp.array([3, 0, 0, 2])]
+        + jnp.pad(x, (1, 2), constant_values=0.5)[2:6]
+        + jnp.concatenate([jnp.ones(2), u])
+        + jnp.tile(u, 2)
+        + jnp.repeat(u, 2)
+        + jnp.stack([x, x])[1]
+        + x.at[1:3].set(u)
+        + jax.lax.dynamic_update_slice(x, u, (1,))
+        + jnp.sort(jnp.array([2.0, 1.0]))[0]
+    ),
+    "sums": lambda u, x: (
+        x.reshape(2, 2).sum(0).repeat(2)
+        + x.max()
+        - x.min()
+        + jnp.prod(x)
+        + jnp.cumsum(x)
+        + jnp.cumsum(x.reshape(2, 2), axis=0).ravel()
+        + jax.nn.softmax(x)
+        + jax.nn.logsumexp(x)
+        + jax.lax.cumsum(x, reverse=True)
+        + jnp.all(x > -2)
+        + jnp.any(x > 2)
+        + x.mean()
+        + x.std()
+    ),
+    "a choice that hides what is not a number": lambda u, x: jnp.where(
+        x > 0, jnp.sqrt(jnp.abs(x)), -jnp.log1p(-x)
+    ),
+    "constants only": lambda u, x: jnp.arange(4.0),
+    "a loop": lambda u, x: jax.lax.fori_loop(0, 3, lambda i, c: jnp.tanh(c + 0.1 * i * u[0]), x),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations(name):
+    found = check_parity(StepFunction(OPERATIONS[name], 2, jnp.zeros(4)), targets=TARGETS, samples=100)
+    assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found
+
+
+def test_the_test_of_places_moves_entries_by_all_primitives():
+    found = set(trace(OPERATIONS["places"], jnp.zeros(2), jnp.zeros(4)).primitives)
+    assert {"rev", "transpose", "gather", "pad", "concatenate", "broadcast_in_dim", "scatter"} <= found
