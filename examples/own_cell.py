@@ -25,13 +25,17 @@ class Leaky(attractor.Cell):
         return keep * state + (1 - keep) * jnp.tanh(self.weight @ jnp.concatenate([input, state]))
 
 
-states = attractor.unroll(Leaky(1, 6, key=jax.random.key(0)), jnp.ones((50, 1))).states
-print("unrolled:", states.shape)
+def main():
+    states = attractor.unroll(Leaky(1, 6, key=jax.random.key(0)), jnp.ones((50, 1))).states
+    print("unrolled:", states.shape)
+    inputs = np.random.default_rng(0).uniform(-1, 1, (1500, 1)).repeat(4, axis=0)[:1500]
+    outputs = np.zeros(1500)
+    for step in range(1, 1500):
+        outputs[step] = 0.9 * outputs[step - 1] + 0.1 * np.tanh(2 * inputs[step - 1, 0])
+    model = attractor.PlantModel(cell=Leaky, hidden_size=6, window=60, training=TrainingSettings(steps=600))
+    model.fit(inputs[:1200], outputs[:1200])
+    print(f"FIT on unseen data: {model.score(inputs[1200:], outputs[1200:]):.1f} %")
 
-inputs = np.random.default_rng(0).uniform(-1, 1, (1500, 1)).repeat(4, axis=0)[:1500]
-outputs = np.zeros(1500)
-for step in range(1, 1500):
-    outputs[step] = 0.9 * outputs[step - 1] + 0.1 * np.tanh(2 * inputs[step - 1, 0])
-model = attractor.PlantModel(cell=Leaky, hidden_size=6, window=60, training=TrainingSettings(steps=600))
-model.fit(inputs[:1200], outputs[:1200])
-print(f"FIT on unseen data: {model.score(inputs[1200:], outputs[1200:]):.1f} %")
+
+if __name__ == "__main__":
+    main()
