@@ -1,4 +1,4 @@
-"""The predictive controller as a plant sees it: a measurement and a wish in, an input out, all in plant units."""
+"""The predictive controller as a plant sees it: a measurement and a wish in, an input out, in plant units."""
 
 import time
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from .problem import ControlObjective, ControlProblem, Limits, PerChannel
 from .sensitivities import Situation
 from .solution import PlanSolution, SolveStatus
 from .solver import PlanSolver, SolverSettings
-from .target import Rest, SteadyTarget, TargetFinder
+from .target import SteadyTarget, TargetFinder
 from .terminal import NoTerminal, terminal_rule
 
 
@@ -37,7 +37,7 @@ class ControllerOptions:
     horizon: int = 20
     solver: SolverSettings = field(default_factory=SolverSettings)
     terminal: Any = None
-    offset_gain: PerChannel = 0.2
+    offset_gain: PerChannel = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,8 @@ class ControlSolution:
 class PredictiveController:
     r"""Nonlinear model predictive control of a plant by its recurrent model.
 
-    Every sample: the observer's estimate $\hat x$, the disturbance $d$ on the outputs, the steady target of the
-    reference less $d$, and the plan that minimises the objective from $\hat x$. The observer is given
+    Every sample: the observer's estimate $\hat x$, the disturbance $d$ on the outputs, the steady target of
+    the reference less $d$, and the plan that minimises the objective from $\hat x$. The observer is given
     $y - d$, so that what is constant and unexplained ends up in $d$ alone.
 
     Limits are in plant units; inputs also stay within the range of the training, where the model was fitted
@@ -103,15 +103,17 @@ class PredictiveController:
         options: ControllerOptions | None = None,
     ) -> None:
         self.model, self.card = model, card
+        # Asked once: a model finds its sizes by tracing.
+        self._inputs, self._outputs = model.input_size, model.output_size
         self.options = options or ControllerOptions()
         scaled = Limits() if limits is None else limits.scaled(card.inputs, card.outputs)
         self.problem = ControlProblem(self.options.horizon, objective or ControlObjective(), scaled)
         self.solver = PlanSolver(model, self.problem, self.options.solver)
         self.targets = TargetFinder(model, self.problem)
         self.observer = OpenLoop(model) if observer is None else observer
-        self._offset = OutputDisturbance(self.options.offset_gain, model.output_size)
+        self._offset = OutputDisturbance(self.options.offset_gain, self._outputs)
         self._terminal = terminal_rule(self.options.terminal)
-        self._output_weight, _, _ = self.problem.objective.diagonals(model.input_size, model.output_size)
+        self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
         self._read = jax.jit(lambda state: model.output(state))
         self._box = _plant_box(card, limits, model.input_size)
         self.start()
@@ -127,7 +129,7 @@ class PredictiveController:
             InputDataError: it is not finite.
             ShapeError: it does not have one value per input.
         """
-        size = self.model.input_size
+        size = self._inputs
         self._last = np.zeros(size) if last_input is None else self._scaled_input(last_input)
         rest = self.targets.rest(self._last)
         self._near = self.targets.rest(
@@ -179,7 +181,7 @@ class PredictiveController:
         """
         begin = time.perf_counter()
         references = self._references(np.asarray(reference, float))
-        scaled = self.card.outputs.to_unit(_row("measured", measured, self.model.output_size))
+        scaled = self.card.outputs.to_unit(_row("measured", measured, self._outputs))
         if applied is not None:
             self._last = self._scaled_input(applied)
         state = self._estimate()
@@ -271,7 +273,7 @@ class PredictiveController:
 
     def _references(self, reference: np.ndarray) -> Float[np.ndarray, "horizon outputs"]:
         """One scaled row per sample of the horizon."""
-        outputs, horizon = self.model.output_size, self.problem.horizon
+        outputs, horizon = self._outputs, self.problem.horizon
         rows = reference[None] if reference.ndim == 1 else reference
         if rows.ndim != 2 or not len(rows) or rows.shape[1] != outputs:
             message = (
@@ -283,7 +285,7 @@ class PredictiveController:
 
     def _scaled_input(self, given: Float[np.ndarray, " inputs"]) -> Float[np.ndarray, " inputs"]:
         """Scaled and within the range of the training, beyond which the model says nothing."""
-        row = _row("the input", given, self.model.input_size)
+        row = _row("the input", given, self._inputs)
         if not np.isfinite(row).all():
             message = f"the input {row} is not finite; give what the actuator really applies"
             raise InputDataError(message)

@@ -1,6 +1,7 @@
 """What a closed loop was worth: settling times, steady offsets, violations, effort."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -76,7 +77,7 @@ def _spans(loop: ClosedLoop) -> list[tuple[int, int]]:
     outside = np.concatenate([loop.references, loop.disturbances], axis=1)
     changed = np.flatnonzero((np.diff(outside, axis=0) != 0).any(axis=1)) + 1
     ends = [0, *(int(row) for row in changed), len(outside)]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))
 
 
 def _segment(loop: ClosedLoop, errors: np.ndarray, width: np.ndarray, begin: int, end: int) -> Segment:
@@ -91,13 +92,13 @@ def _segment(loop: ClosedLoop, errors: np.ndarray, width: np.ndarray, begin: int
 
 def _beyond_inputs(loop: ClosedLoop, moves: np.ndarray, limits: Limits) -> int:
     low, high, rate = limits.input_box(loop.inputs.shape[1])
-    beyond = ((loop.inputs < low) | (loop.inputs > high)).any(axis=1)
+    beyond = np.any((loop.inputs < low) | (loop.inputs > high), axis=1)
     if rate is not None:
         # Beyond rounding: a rate is the difference of two numbers that were converted from scaled units.
-        beyond[1:] |= (moves > rate * (1 + 1e-9)).any(axis=1)
+        beyond = beyond | np.concatenate([[False], np.any(moves > rate * (1 + 1e-9), axis=1)])
     return int(beyond.sum())
 
 
 def _beyond_outputs(loop: ClosedLoop, limits: Limits) -> int:
     low, high = limits.output_box(loop.outputs.shape[1])
-    return int(((loop.outputs < low) | (loop.outputs > high)).any(axis=1).sum())
+    return int(np.any((loop.outputs < low) | (loop.outputs > high), axis=1).sum())

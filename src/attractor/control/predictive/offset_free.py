@@ -11,7 +11,7 @@ from .problem import PerChannel, per_channel
 class OutputDisturbance:
     r"""The output-disturbance model $\hat y = g(x) + d$, $d^+ = d + K_d (y - \hat y)$.
 
-    At rest $y = \hat y$, so a target for $r - d$ is a target of the plant itself: no offset, whatever the model
+    At rest $y = \hat y$, so a target for $r - d$ is one of the plant itself: no offset, whatever the model
     gets wrong, as long as the loop is stable. White noise of standard deviation $\sigma$ on y shakes d with
     $\sigma \sqrt{K_d / (2 - K_d)}$. The first measurement sets d at once.
 

@@ -138,12 +138,12 @@ class Limits:
             trained = inputs.offset - inputs.scale, inputs.offset + inputs.scale
             message = f"input limits {low} to {high} do not meet the range of the training, {trained}"
             raise ConfigError(message)
-        ends = [
+        slope = None if rate is None else rate / inputs.scale
+        floor, ceiling = (
             None if end is None else outputs.to_unit(per_channel("output limit", end, len(outputs.scale)))
             for end in (self.output_low, self.output_high)
-        ]
-        slope = None if rate is None else rate / inputs.scale
-        return Limits(below, above, slope, *ends, self.linear_penalty, self.quadratic_penalty)
+        )
+        return Limits(below, above, slope, floor, ceiling, self.linear_penalty, self.quadratic_penalty)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One compiled look at a plan: prediction, exact sensitivities and the condensed Gauss-Newton model of the cost."""
+"""One compiled look at a plan: prediction, exact sensitivities, condensed Gauss-Newton model of the cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,7 +104,8 @@ def sensitivities(
 ]:
     r"""States and outputs along a plan, and their exact derivatives by the whole plan.
 
-    $$\frac{dx_{k+1}}{du} = A_k \frac{dx_k}{du} + B_k E_k, \qquad \frac{dy_k}{du} = C_k \frac{dx_k}{du}$$
+    $$\frac{dx_{k+1}}{du} = A_k \frac{dx_k}{du} + B_k E_k, \qquad
+      \frac{dy_k}{du} = C_k \frac{dx_k}{du}$$
 
     with $A_k = \partial f/\partial x$, $B_k = \partial f/\partial u$, $C_k = \partial g/\partial x$ by forward
     mode at the predicted states, all samples at once, and $E_k$ (inputs, numbers) which picks $u_k$.
@@ -177,7 +178,7 @@ def _evaluation(model: ControlModel, problem: ControlProblem) -> Callable[[Array
     difference = differences(horizon, inputs)
     moves = difference.T @ (np.tile(move_weight, horizon)[:, None] * difference)
     fixed = 2.0 * (moves + np.diag(np.tile(input_weight, horizon)))
-    unpack = _unpacker(model, horizon)
+    unpack = unpacker(model, horizon)
 
     def evaluate(situation: Array, plan: Array) -> Array:
         state, last, references, target_state, target_input, disturbance, terminal = unpack(situation)
@@ -196,14 +197,15 @@ def _evaluation(model: ControlModel, problem: ControlProblem) -> Callable[[Array
         gradient += np.tile(input_weight, horizon) * away
         gradient += difference.T @ (np.tile(move_weight, horizon) * move)
         hessian = 2.0 * (weighted.T @ sensitivity + reach.T @ terminal @ reach) + fixed
-        merit = cost + _penalty(problem, outputs)
+        merit = cost + penalty(problem, outputs)
         parts = (jnp.stack([cost, merit]), 2.0 * gradient, hessian, outputs, sensitivity)
         return jnp.concatenate([part.ravel() for part in parts])
 
     return evaluate
 
 
-def _penalty(problem: ControlProblem, outputs: Float[Array, "horizon outputs"]) -> Float[Array, ""]:
+def penalty(problem: ControlProblem, outputs: Float[Array, "horizon outputs"]) -> Float[Array, ""]:
+    """What violations of output limits cost."""
     limits = problem.limits
     if not limits.has_output_limits:
         return jnp.zeros(())
@@ -212,7 +214,8 @@ def _penalty(problem: ControlProblem, outputs: Float[Array, "horizon outputs"]) 
     return (limits.linear_penalty * beyond + 0.5 * limits.quadratic_penalty * beyond**2).sum()
 
 
-def _unpacker(model: ControlModel, horizon: int) -> Callable[[Array], list[Array]]:
+def unpacker(model: ControlModel, horizon: int) -> Callable[[Array], list[Array]]:
+    """The inverse of `Situation.packed`, in the order of its fields."""
     states, inputs, outputs = model.state_size, model.input_size, model.output_size
     shapes = [(states,), (inputs,), (horizon, outputs), (states,), (inputs,), (outputs,), (states, states)]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]

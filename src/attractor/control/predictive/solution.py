@@ -1,4 +1,4 @@
-"""What a solve of the predictive controller returns: always an input that can be applied, and the truth about it."""
+"""What a solve returns: always an input that can be applied, and the truth about it."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -1,7 +1,7 @@
 """Sequential quadratic programming with the Gauss-Newton Hessian on the inputs alone (single shooting)."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError, ShapeError
 
+from .curvature import Curvature
 from .problem import ControlProblem
 from .quadratic_program import StepProgram, StepProposal
 from .sensitivities import Evaluation, Look, Situation
@@ -18,8 +19,11 @@ from .solution import PlanSolution, SolveStatus
 _ARMIJO = 1e-4
 _SHORTEST = 2.0**-12
 _STRONGEST = 1e6
-# Below this part of the cost a promised decrease is rounding.
+# Below this part of the cost a promised decrease is rounding; so many such steps are taken on trust.
 _ROUNDING = 1e-14
+_PATIENCE = 3
+# A step longer than this part of the last one: Gauss-Newton converges slowly here.
+_SLOW = 0.4
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class _Search:
     outputs: Float[np.ndarray, "horizon outputs"]
     damping: float
     evaluations: int
+    slow: bool = False
+    negligible: int = 0
+    last_step: float = np.inf
     residual: float = np.inf
     iterations: int = 0
     qp_iterations: int = 0
@@ -70,7 +77,7 @@ class PlanSolver:
 
     Each step minimises the Gauss-Newton model with DAQP within all limits, then goes back along it until the
     true cost, penalties of output limits included, has fallen by Armijo's rule; a step that cannot be used
-    raises the Levenberg damping. A step of less than the tolerance ends the solve and is still taken, its
+    raises the Levenberg damping. Where steps shrink too slowly the rest of the Hessian is added. A step of less than the tolerance ends the solve and is still taken, its
     effect predicted linearly.
 
     Source: the condensed real-time iteration of Diehl, Bock and Schlöder, SIAM J. Control and Optimization 43
@@ -87,7 +94,7 @@ class PlanSolver:
     ) -> None:
         self.problem, self.settings = problem, settings or SolverSettings()
         with jax.enable_x64(True):
-            self._evaluate = Evaluation(model, problem)
+            self._evaluate, self._curvature = Evaluation(model, problem), Curvature(model, problem)
         self._shape = problem.horizon, self._evaluate.inputs
         self._low, self._high, self._rate = problem.limits.input_box(self._evaluate.inputs)
         self._program = StepProgram(problem, self._evaluate.inputs, self._evaluate.outputs)
@@ -189,7 +196,8 @@ class PlanSolver:
         self, search: _Search, packed: np.ndarray, last_input: np.ndarray, begin: float
     ) -> SolveStatus:
         while True:
-            proposal = self._program.solve(search.look, search.plan, last_input, search.damping)
+            look = self._model(search, packed)
+            proposal = self._program.solve(look, search.plan, last_input, search.damping)
             search.qp_iterations += proposal.iterations
             if not proposal.solved:
                 if search.damping >= _STRONGEST:
@@ -198,6 +206,9 @@ class PlanSolver:
                 continue
             search.iterations += 1
             search.residual = proposal.stationarity
+            length = float(np.abs(proposal.step).max())
+            search.slow |= length > _SLOW * search.last_step
+            search.last_step = length
             ended = self._arrived(search, proposal)
             if ended is not None:
                 return ended
@@ -211,25 +222,30 @@ class PlanSolver:
             ):
                 return SolveStatus.TIME_LIMIT
 
+    def _model(self, search: _Search, packed: np.ndarray) -> Look:
+        """The look with the Gauss-Newton Hessian, or with the whole one once steps have shrunk too slowly."""
+        if not search.slow:
+            return search.look
+        return replace(search.look, hessian=self._curvature(packed, search.plan, search.look.hessian))
+
     def _arrived(self, search: _Search, proposal: StepProposal) -> SolveStatus | None:
         """Whether this proposal ends the solve."""
         once = self.settings.iterations == 1
         if once or float(np.abs(proposal.step).max()) <= self.settings.tolerance:
             self._take(search, proposal)
             return SolveStatus.REAL_TIME if once else SolveStatus.CONVERGED
-        if proposal.decrease <= _ROUNDING * abs(search.look.merit):
-            return SolveStatus.STALLED
-        return None
+        search.negligible += proposal.decrease <= _ROUNDING * abs(search.look.merit)
+        return SolveStatus.STALLED if search.negligible > _PATIENCE else None
 
     def _descend(self, search: _Search, packed: np.ndarray, proposal: StepProposal) -> bool:
         """Move along the step until the true cost has fallen enough; otherwise raise the damping."""
         step = proposal.step.reshape(self._shape)
-        length = 1.0
+        allowed, length = search.look.merit + _ROUNDING * abs(search.look.merit), 1.0
         while length >= _SHORTEST:
             plan = search.plan + length * step
             look = self._evaluate(packed, plan)
             search.evaluations += 1
-            enough = look.merit <= search.look.merit - _ARMIJO * length * proposal.decrease
+            enough = look.merit <= allowed - _ARMIJO * length * proposal.decrease
             if enough and look.finite:
                 search.plan, search.look, search.outputs = plan, look, look.outputs
                 if length == 1.0:

@@ -76,10 +76,11 @@ class TargetFinder:
 
     For a contracting model every u has one state of rest $x(u)$, found by Newton's method on
     $f(x, u) - x$ with plain iteration of f as the fallback. Then Gauss-Newton in u with
-    $dx/du = (I - A)^{-1} B$: every step minimises $|g + d + G \Delta u - r|_Q^2 + \epsilon |\Delta u|^2$ within
-    the box. With more inputs than outputs the small last term picks the solution near the start, which is the
-    last target; with fewer, or with a reference out of reach, the result is the nearest reachable output.
-    Where the first search ends short of the reference, further ones start at both ends and in the middle.
+    $dx/du = (I - A)^{-1} B$: every step minimises
+    $|g + d + G \Delta u - r|_Q^2 + \epsilon |\Delta u|^2$ within the box. With more inputs than outputs the
+    small last term picks the solution near the start, which is the last target; with fewer, or with a
+    reference out of reach, the result is the nearest reachable output. Where the first search ends short of
+    the reference, further ones start at both ends and in the middle.
 
     Args:
         model: the plant.

@@ -1,7 +1,7 @@
 """The cost of everything after the horizon, under the input of the target."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.linalg
@@ -29,6 +29,7 @@ class TerminalCost:
     decreases_after: int | None
 
 
+@runtime_checkable
 class TerminalRule(Protocol):
     """What makes a terminal cost for a target."""
 
@@ -61,9 +62,9 @@ class NoTerminal:
 class LocalTerminal:
     r"""The cost to come of the linearisation at the target: $P = A'PA + A'C'QCA$.
 
-    Then $V_f(A \Delta) - V_f(\Delta) = -|C A \Delta|_Q^2$ exactly for the linearisation, and approximately near
-    the target for the model: a local statement. Where the target is not stable ($\rho(A) \ge 1$) the cost to
-    come is infinite, and there is no terminal cost.
+    Then $V_f(A \Delta) - V_f(\Delta) = -|C A \Delta|_Q^2$ exactly for the linearisation, and approximately
+    near the target for the model: a local statement. Where the target is not stable ($\rho(A) \ge 1$) the
+    cost to come is infinite, and there is no terminal cost.
     """
 
     def at(
@@ -85,8 +86,9 @@ class LocalTerminal:
         return NoTerminal().at(jacobian, reading, output_weight)
 
 
+@runtime_checkable
 class ContractionCertificate(Protocol):
-    r"""A proof that $|\Delta x^+|_w \le \lambda |\Delta x|_w$, $|v|_w = \max_i |v_i| / w_i$, for equal inputs."""
+    r"""A proof that $|\Delta x^+|_w \le \lambda |\Delta x|_w$ for equal inputs, $|v|_w = \max_i |v_i| / w_i$."""
 
     @property
     def weights(self) -> Any:
@@ -164,11 +166,12 @@ class CertifiedTerminal:
 class ComparisonTerminal:
     r"""A smooth terminal cost from a comparison matrix: $|\Delta x^+| \le A_d |\Delta x|$, entry by entry.
 
-    A nonnegative matrix with spectral radius below 1 is diagonally stable: with $\eta = (I - A_d)^{-1} 1$ and
-    $\zeta = (I - A_d')^{-1} 1$, both positive, $D = \mathrm{diag}(\zeta_i / \eta_i)$ satisfies
-    $A_d' D A_d - D < 0$. Since D is diagonal and $A_d$ nonnegative, $V_f = c\,\Delta x' D \Delta x$ falls by at
-    least $q |\Delta x|^2$ in every sample wherever $A_d$ is valid, without a kink; c makes it so, with
-    $q = \lambda_{max}(A_d' C' Q C A_d)$ (entries of C in absolute value), no less than the outputs of the next sample can cost.
+    A nonnegative matrix with spectral radius below 1 is diagonally stable: with $\eta = (I - A_d)^{-1} 1$
+    and $\zeta = (I - A_d')^{-1} 1$, both positive, $D = \mathrm{diag}(\zeta_i / \eta_i)$ satisfies
+    $A_d' D A_d - D < 0$. Since D is diagonal and $A_d$ nonnegative, $V_f = c\,\Delta x' D \Delta x$ falls by
+    at least $q |\Delta x|^2$ in every sample wherever $A_d$ is valid, without a kink. c makes it so for
+    $q = \lambda_{max}(A_d' |C|' Q |C| A_d)$: no less than the outputs of the next sample can cost, C being
+    taken at the target, which is exact for a linear read-out.
 
     Source: Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences (1994), ch. 6.
 
