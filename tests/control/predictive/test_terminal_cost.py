@@ -18,7 +18,7 @@ from attractor.control.predictive import (
     comparison_cost,
     diagonal_comparison_cost,
 )
-from attractor.control.predictive.terminal import terminal_rule
+from attractor.control.predictive.terminal import check_comparison, terminal_rule
 from attractor.errors import ConfigError, ShapeError
 
 
@@ -184,7 +184,7 @@ def test_the_certified_cost_bounds_the_cost_to_come_and_falls_when_it_says():
         (lambda: CertifiedTerminal(np.array([1.0, 0.0]), 0.5), ConfigError, "positive"),
         (lambda: comparison_cost(np.array([[0.5, -0.1], [0.0, 0.5]])), ConfigError, "at least 0"),
         (lambda: comparison_cost(np.array([[1.0]])), ConfigError, "spectral radius"),
-        (lambda: comparison_cost(np.ones((1, 2))), ShapeError, "square"),
+        (lambda: check_comparison(np.ones((1, 2))), ShapeError, "square"),
         (lambda: terminal_rule(3), ConfigError, "certificate"),
         (
             lambda: CertifiedTerminal(np.ones(2), 0.5).at(np.eye(3), np.ones((1, 3)), np.ones(1)),

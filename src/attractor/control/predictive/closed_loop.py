@@ -32,7 +32,7 @@ class Scenario:
     """
 
     references: Float[np.ndarray, "time outputs"]
-    disturbances: Float[np.ndarray, "time disturbances"] | None = None
+    disturbances: Float[np.ndarray, "rows disturbances"] | None = None
     noise: PerChannel | None = None
     seed: int = 0
     initial_input: Sequence[float | int] | None = None

@@ -138,8 +138,7 @@ class PredictiveController:
         self._begin(rest.state)
         references = np.tile(rest.output, (self.problem.horizon, 1))
         target = SteadyTarget(rest, rest.output, reachable=True, distance=0.0, iterations=0)
-        self.solver.solve(self._situation(rest.state, references, target, np.zeros(len(rest.output))))
-        self.solver.reset()
+        self.solver.compile(self._situation(rest.state, references, target, np.zeros(len(rest.output))))
 
     def start_from(
         self, inputs: Float[np.ndarray, "past inputs"], outputs: Float[np.ndarray, "past outputs"]
@@ -160,7 +159,7 @@ class PredictiveController:
     def act(
         self,
         measured: Float[np.ndarray, " outputs"],
-        reference: Float[np.ndarray, "*rows outputs"],
+        reference: Float[np.ndarray, "*rows channels"],
         applied: Float[np.ndarray, " inputs"] | None = None,
     ) -> ControlSolution:
         """One sample: from a measurement to the input that is to be applied until the next one.

@@ -123,6 +123,19 @@ class PlanSolver:
             )
         return self._finish(search, situation, status, begin)
 
+    def compile(self, situation: Situation) -> None:
+        """Compile all that a solve may need, so that the first one is as fast as the others.
+
+        Args:
+            situation: any; the plan for it is forgotten.
+        """
+        self.solve(situation)
+        if self.settings.iterations > 1:
+            size = self._evaluate.numbers
+            with jax.enable_x64(True):
+                self._curvature(situation.packed(), np.zeros(self._shape), np.zeros((size, size)))
+        self.reset()
+
     def reset(self) -> None:
         """Forget the last plan: the next solve starts from the target's input."""
         self._next = None
