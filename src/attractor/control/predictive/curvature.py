@@ -10,9 +10,6 @@ from attractor.control.model import ControlModel
 from .problem import ControlProblem
 from .sensitivities import penalty, predict, unpacker
 
-_FLATTEST = 1e-8
-"""Smallest eigenvalue of the model, relative to the largest."""
-
 
 class Curvature:
     r"""$\sum_i \lambda_i \nabla^2 r_i(u)$ for the residuals r of the cost with their slopes $\lambda$, exactly.
@@ -57,16 +54,11 @@ class Curvature:
         plan: Float[np.ndarray, "horizon inputs"],
         hessian: Float[np.ndarray, "numbers numbers"],
     ) -> Float[np.ndarray, "numbers numbers"]:
-        """The whole Hessian at a plan, directions of negative curvature turned over.
+        """The whole Hessian at a plan; it may have negative eigenvalues.
 
         Args:
             situation: `Situation.packed()`.
             plan: where.
             hessian: the Gauss-Newton part there.
         """
-        whole = hessian + np.asarray(self._call(situation, plan))
-        if not np.isfinite(whole).all():
-            return hessian
-        values, vectors = np.linalg.eigh((whole + whole.T) / 2)
-        values = np.maximum(np.abs(values), _FLATTEST * np.abs(values).max())
-        return np.ascontiguousarray((vectors * values) @ vectors.T)
+        return hessian + np.asarray(self._call(situation, plan))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +63,8 @@ class Look:
         hessian: H.
         outputs: predicted y_1 .. y_N, with the disturbance.
         sensitivity: Y, rows in the order of the outputs.
+        reach: dx_N/du.
+        pull: dJ/dx_N of the terminal cost.
     """
 
     cost: float
@@ -70,6 +73,8 @@ class Look:
     hessian: Float[np.ndarray, "numbers numbers"]
     outputs: Float[np.ndarray, "horizon outputs"]
     sensitivity: Float[np.ndarray, "rows numbers"]
+    reach: Float[np.ndarray, "states numbers"]
+    pull: Float[np.ndarray, " states"]
 
     @property
     def finite(self) -> bool:
@@ -151,8 +156,9 @@ class Evaluation:
         self.horizon, self.numbers = problem.horizon, problem.horizon * model.input_size
         self._call = jax.jit(_evaluation(model, problem))
         rows = self.horizon * self.outputs
-        sizes = (2, self.numbers, self.numbers**2, rows, rows * self.numbers)
-        self._ends = np.cumsum(sizes)
+        sizes = (2, self.numbers, self.numbers**2, rows, rows * self.numbers, self.states * self.numbers)
+        ends = np.cumsum([0, *sizes, self.states]).tolist()
+        self._parts = [slice(*span) for span in pairwise(ends)]
 
     def __call__(
         self, situation: Float[np.ndarray, " numbers"], plan: Float[np.ndarray, "horizon inputs"]
@@ -160,7 +166,7 @@ class Evaluation:
         """Look at a plan; `situation` is `Situation.packed()`. Call inside `jax.enable_x64(True)`."""
         # A copy, since the buffers of JAX are read-only and the QP solver asks for writable ones.
         flat = np.array(self._call(situation, plan))
-        values, gradient, hessian, outputs, sensitivity = np.split(flat, self._ends[:-1])
+        values, gradient, hessian, outputs, sensitivity, reach, pull = (flat[part] for part in self._parts)
         return Look(
             float(values[0]),
             float(values[1]),
@@ -168,6 +174,8 @@ class Evaluation:
             hessian.reshape(self.numbers, self.numbers),
             outputs.reshape(self.horizon, self.outputs),
             sensitivity.reshape(-1, self.numbers),
+            reach.reshape(self.states, self.numbers),
+            pull,
         )
 
 
@@ -198,7 +206,8 @@ def _evaluation(model: ControlModel, problem: ControlProblem) -> Callable[[Array
         gradient += difference.T @ (np.tile(move_weight, horizon) * move)
         hessian = 2.0 * (weighted.T @ sensitivity + reach.T @ terminal @ reach) + fixed
         merit = cost + penalty(problem, outputs)
-        parts = (jnp.stack([cost, merit]), 2.0 * gradient, hessian, outputs, sensitivity)
+        pull = 2.0 * (terminal @ final)
+        parts = (jnp.stack([cost, merit]), 2.0 * gradient, hessian, outputs, sensitivity, reach, pull)
         return jnp.concatenate([part.ravel() for part in parts])
 
     return evaluate

@@ -13,17 +13,20 @@ from attractor.errors import ConfigError, ShapeError
 from .curvature import Curvature
 from .problem import ControlProblem
 from .quadratic_program import StepProgram, StepProposal
+from .secant import SecantCurvature
 from .sensitivities import Evaluation, Look, Situation
 from .solution import PlanSolution, SolveStatus
 
 _ARMIJO = 1e-4
 _SHORTEST = 2.0**-12
+# A model of learned curvature that needs shorter steps than this has learned something wrong.
+_SHORTEST_LEARNED = 0.25
 _STRONGEST = 1e6
 # Below this part of the cost a promised decrease is rounding; so many such steps are taken on trust.
 _ROUNDING = 1e-14
 _PATIENCE = 3
-# A step longer than this part of the last one: Gauss-Newton converges slowly here.
-_SLOW = 0.4
+# A step longer than this part of the last one is slow; after two the exact rest of the Hessian is worth it.
+_SLOW = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ class _Search:
     plan: Float[np.ndarray, "horizon inputs"]
     look: Look
     outputs: Float[np.ndarray, "horizon outputs"]
+    references: Float[np.ndarray, "horizon outputs"]
     damping: float
     evaluations: int
-    slow: bool = False
+    slow: int = 0
+    plain: bool = False
     negligible: int = 0
     last_step: float = np.inf
     residual: float = np.inf
@@ -77,7 +82,9 @@ class PlanSolver:
 
     Each step minimises the Gauss-Newton model with DAQP within all limits, then goes back along it until the
     true cost, penalties of output limits included, has fallen by Armijo's rule; a step that cannot be used
-    raises the Levenberg damping. Where steps shrink too slowly the rest of the Hessian is added. A step of less than the tolerance ends the solve and is still taken, its
+    raises the Levenberg damping. What
+    Gauss-Newton leaves out of the Hessian is learned by a structured secant; where steps still shrink too
+    slowly it is computed. A step of less than the tolerance ends the solve and is still taken, its
     effect predicted linearly.
 
     Source: the condensed real-time iteration of Diehl, Bock and Schlöder, SIAM J. Control and Optimization 43
@@ -98,6 +105,7 @@ class PlanSolver:
         self._shape = problem.horizon, self._evaluate.inputs
         self._low, self._high, self._rate = problem.limits.input_box(self._evaluate.inputs)
         self._program = StepProgram(problem, self._evaluate.inputs, self._evaluate.outputs)
+        self._secant = SecantCurvature(problem, self._evaluate.inputs, self._evaluate.outputs)
         self._next: Float[np.ndarray, "horizon inputs"] | None = None
 
     def solve(self, situation: Situation) -> PlanSolution:
@@ -139,6 +147,7 @@ class PlanSolver:
     def reset(self) -> None:
         """Forget the last plan: the next solve starts from the target's input."""
         self._next = None
+        self._secant.reset()
         self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
 
     def hold(
@@ -202,7 +211,9 @@ class PlanSolver:
             look = self._evaluate(packed, start)
             evaluations += 1
             if look.finite:
-                return _Search(start, look, look.outputs, self.settings.damping, evaluations)
+                return _Search(
+                    start, look, look.outputs, situation.references, self.settings.damping, evaluations
+                )
         return None
 
     def _iterate(
@@ -212,6 +223,10 @@ class PlanSolver:
             look = self._model(search, packed)
             proposal = self._program.solve(look, search.plan, last_input, search.damping)
             search.qp_iterations += proposal.iterations
+            if not proposal.solved and not search.plain:
+                # With the learned part the model may have lost its convexity: Gauss-Newton alone has it.
+                self._simplify(search)
+                continue
             if not proposal.solved:
                 if search.damping >= _STRONGEST:
                     return SolveStatus.QP_FAILED
@@ -220,7 +235,7 @@ class PlanSolver:
             search.iterations += 1
             search.residual = proposal.stationarity
             length = float(np.abs(proposal.step).max())
-            search.slow |= length > _SLOW * search.last_step
+            search.slow += length > _SLOW * search.last_step
             search.last_step = length
             ended = self._arrived(search, proposal)
             if ended is not None:
@@ -236,9 +251,11 @@ class PlanSolver:
                 return SolveStatus.TIME_LIMIT
 
     def _model(self, search: _Search, packed: np.ndarray) -> Look:
-        """The look with the Gauss-Newton Hessian, or with the whole one once steps have shrunk too slowly."""
-        if not search.slow:
+        """The look with what was learned added to the Hessian, or the exact rest once steps shrink too slowly."""
+        if search.plain:
             return search.look
+        if search.slow < 2:
+            return replace(search.look, hessian=search.look.hessian + self._secant.matrix)
         return replace(search.look, hessian=self._curvature(packed, search.plan, search.look.hessian))
 
     def _arrived(self, search: _Search, proposal: StepProposal) -> SolveStatus | None:
@@ -254,19 +271,28 @@ class PlanSolver:
         """Move along the step until the true cost has fallen enough; otherwise raise the damping."""
         step = proposal.step.reshape(self._shape)
         allowed, length = search.look.merit + _ROUNDING * abs(search.look.merit), 1.0
-        while length >= _SHORTEST:
+        while length >= (_SHORTEST if search.plain else _SHORTEST_LEARNED):
             plan = search.plan + length * step
             look = self._evaluate(packed, plan)
             search.evaluations += 1
             enough = look.merit <= allowed - _ARMIJO * length * proposal.decrease
             if enough and look.finite:
+                self._secant.learn(search.look, look, length * proposal.step, search.references)
                 search.plan, search.look, search.outputs = plan, look, look.outputs
                 if length == 1.0:
                     search.damping = max(search.damping / 10, self.settings.damping)
                 return True
             length /= 2
+        if not search.plain:
+            self._simplify(search)
+            return True
         search.damping = max(1e3 * search.damping, 1e-6)
         return False
+
+    def _simplify(self, search: _Search) -> None:
+        """Back to Gauss-Newton alone, for the rest of this solve."""
+        search.plain = True
+        self._secant.reset()
 
     def _take(self, search: _Search, proposal: StepProposal) -> None:
         """The last step: too small for another look, or the one step of the real-time iteration."""
@@ -279,7 +305,7 @@ class PlanSolver:
         self, search: _Search, situation: Situation, status: SolveStatus, begin: float
     ) -> PlanSolution:
         plan = self.project(search.plan, situation.last_input)
-        self._remember(plan, situation.target_input)
+        self._remember(plan)
         if not status.optimal:
             self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
         return PlanSolution(
@@ -295,6 +321,7 @@ class PlanSolver:
             status,
         )
 
-    def _remember(self, plan: np.ndarray, target_input: np.ndarray) -> None:
-        """Shift: what was planned for the next sample on, and the target's input at the end."""
-        self._next = np.concatenate([plan[1:], target_input[None]])
+    def _remember(self, plan: np.ndarray) -> None:
+        """Shift: what was planned for the next sample on, the last input twice."""
+        self._next = np.concatenate([plan[1:], plan[-1:]])
+        self._secant.shift()
