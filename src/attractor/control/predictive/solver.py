@@ -25,6 +25,8 @@ _STRONGEST = 1e6
 # Below this part of the cost a promised decrease is rounding; so many such steps are taken on trust.
 _ROUNDING = 1e-14
 _PATIENCE = 3
+# The last part of a plan, one over this, is where the end of the horizon is felt.
+_END = 4
 # A step longer than this part of the last one is slow; after two the exact rest of the Hessian is worth it.
 _SLOW = 0.5
 
@@ -40,7 +42,7 @@ class SolverSettings:
         damping: $\mu$ that is added to the diagonal of the Hessian at first; raised where steps fail.
     """
 
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
     iterations: int = 30
     time_limit: float | int | None = None
     damping: float = 1e-9
@@ -107,6 +109,7 @@ class PlanSolver:
         self._program = StepProgram(problem, self._evaluate.inputs, self._evaluate.outputs)
         self._secant = SecantCurvature(problem, self._evaluate.inputs, self._evaluate.outputs)
         self._next: Float[np.ndarray, "horizon inputs"] | None = None
+        self._shifted: Float[np.ndarray, "horizon inputs"] | None = None
 
     def solve(self, situation: Situation) -> PlanSolution:
         """The best plan for a situation, in scaled units; never an exception for what the plant may do.
@@ -146,7 +149,7 @@ class PlanSolver:
 
     def reset(self) -> None:
         """Forget the last plan: the next solve starts from the target's input."""
-        self._next = None
+        self._next = self._shifted = None
         self._secant.reset()
         self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
 
@@ -322,6 +325,15 @@ class PlanSolver:
         )
 
     def _remember(self, plan: np.ndarray) -> None:
-        """Shift: what was planned for the next sample on, the last input twice."""
-        self._next = np.concatenate([plan[1:], plan[-1:]])
+        """Shift the plan by one sample, the last input twice.
+
+        The end of a plan, where nothing comes after, looks the same at every sample and not like its shifted
+        predecessor: what this solve has changed there the next one would change again, so it is done now.
+        """
+        shifted = np.concatenate([plan[1:], plan[-1:]])
+        self._next = shifted.copy()
+        if self._shifted is not None:
+            end = len(plan) - len(plan) // _END
+            self._next[end:] += (plan - self._shifted)[end:]
+        self._shifted = shifted
         self._secant.shift()
