@@ -10,7 +10,7 @@ from jaxtyping import Array
 from attractor.cells import GRU, LSTM, Cell, Stack
 from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard, from_network
-from attractor.control.predictive import Situation
+from attractor.control.predictive import ControlProblem, Limits, Situation, TargetFinder
 from attractor.data import Scaling, Signal
 
 
@@ -51,6 +51,11 @@ def gru_model(hidden=4, inputs=1, outputs=1):
     cell = GRU(inputs, hidden, timescales=(2.0, 8.0), key=jax.random.key(5))
     reading = np.random.default_rng(6).standard_normal((outputs, hidden))
     return from_network(cell, reading, 0.1 * np.arange(outputs))
+
+
+@cache
+def gru_finder():
+    return TargetFinder(gru_model(), ControlProblem(5, limits=Limits(-0.8, 0.8)))
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from predictive_cases import card, gru_model, linear, situation
+from predictive_cases import card, gru_finder, gru_model, linear, situation
 
 from attractor.control.predictive import (
     ControllerOptions,
@@ -17,7 +17,6 @@ from attractor.control.predictive import (
     PredictiveController,
     SolverSettings,
     SolveStatus,
-    TargetFinder,
 )
 
 HORIZON, RATE = 6, 0.2
@@ -29,7 +28,7 @@ def bench():
     """A solver with every kind of limit; its output limits cannot be met from most states."""
     limits = Limits(-0.7, 0.9, rate=RATE, output_low=0.2, output_high=0.25)
     problem = ControlProblem(HORIZON, ControlObjective(2.0, 0.01, 0.05), limits)
-    rest = TargetFinder(gru_model(), problem).rest(np.array([0.1]))
+    rest = gru_finder().rest(np.array([0.1]))
     sane = situation(
         gru_model(),
         HORIZON,

@@ -1,11 +1,14 @@
 """Plans against closed forms and independent solvers."""
 
+from dataclasses import fields
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-from predictive_cases import gru_model, linear, linear_model, situation
+from predictive_cases import gru_finder, gru_model, linear, linear_model, situation
 
 from attractor.control.predictive import (
     ControlObjective,
@@ -14,7 +17,6 @@ from attractor.control.predictive import (
     PlanSolver,
     SolverSettings,
     SolveStatus,
-    TargetFinder,
 )
 from attractor.errors import ConfigError, ShapeError
 
@@ -23,7 +25,7 @@ OBJECTIVE = ControlObjective([1.0, 2.0], [0.3, 0.1], [0.2, 0.4], 0.5)
 
 
 def stacked_residual(here, objective, matrices, horizon):
-    """M and b with J = |M u - b|^2 for a linear model, from powers of A: nothing is shared with the solver."""
+    """M and b of J = |M u - b|^2 for a linear model, from powers of A; nothing is shared with the solver."""
     transition, driven, reading = matrices
     states, inputs = driven.shape
     free, forced = here.state, np.zeros((states, horizon * inputs))
@@ -119,7 +121,7 @@ def test_one_sample_ahead_has_a_closed_form():
 def test_at_the_target_it_stays_there_for_nothing():
     model = gru_model()
     problem = ControlProblem(HORIZON, ControlObjective(input_weight=0.1))
-    rest = TargetFinder(model, problem).rest(np.array([0.3]))
+    rest = gru_finder().rest(np.array([0.3]))
     here = situation(
         model,
         HORIZON,
@@ -137,22 +139,31 @@ def test_at_the_target_it_stays_there_for_nothing():
     assert solution.status is SolveStatus.CONVERGED
 
 
-def plain_cost(model, objective, here):
-    """The objective written out with a loop, for another optimiser."""
+@cache
+def plain_cost_of_gru(objective):
+    """The objective written out with a loop, for another optimiser; differentiated by JAX."""
 
-    def cost(flat):
-        total, state, last = 0.0, jnp.asarray(here.state), jnp.asarray(here.last_input)
-        for given, wish in zip(flat.reshape(-1, model.input_size), here.references, strict=True):
+    model = gru_model()
+
+    def cost(flat, state, last, references, target_state, target_input, disturbance, terminal):
+        total = 0.0
+        for given, wish in zip(flat.reshape(-1, model.input_size), references, strict=True):
             state = model.step(state, given)
-            output = model.output(state) + here.disturbance
+            output = model.output(state) + disturbance
             total += jnp.sum(objective.output_weight * (output - wish) ** 2)
-            total += jnp.sum(objective.input_weight * (given - here.target_input) ** 2)
+            total += jnp.sum(objective.input_weight * (given - target_input) ** 2)
             total += jnp.sum(objective.move_weight * (given - last) ** 2)
             last = given
-        final = state - here.target_state
-        return total + final @ here.terminal @ final
+        final = state - target_state
+        return total + final @ terminal @ final
 
     return jax.jit(jax.value_and_grad(cost))
+
+
+def cost_and_gradient(objective, here, plan):
+    with jax.enable_x64(True):
+        parts = plain_cost_of_gru(objective)(plan, *(getattr(here, one.name) for one in fields(here)))
+        return tuple(np.array(part, float) for part in parts)
 
 
 @pytest.fixture(scope="module")
@@ -163,21 +174,19 @@ def gru_solver():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_recurrent_model_gives_the_plan_of_a_general_optimiser(gru_solver, seed):
-    model, objective = gru_model(), gru_solver.problem.objective
-    here = situation(model, HORIZON, seed)
+    objective = gru_solver.problem.objective
+    here = situation(gru_model(), HORIZON, seed)
     gru_solver.reset()
     solution = gru_solver.solve(here)
     assert solution.status is SolveStatus.CONVERGED
-    with jax.enable_x64(True):
-        function = plain_cost(model, objective, here)
-        other = scipy.optimize.minimize(
-            lambda flat: tuple(np.array(part, float) for part in function(flat)),
-            np.zeros(HORIZON),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(-0.6, 0.6)] * HORIZON,
-            options={"ftol": 1e-16, "gtol": 1e-10, "maxiter": 500},
-        )
+    other = scipy.optimize.minimize(
+        lambda flat: cost_and_gradient(objective, here, flat),
+        np.zeros(HORIZON),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-0.6, 0.6)] * HORIZON,
+        options={"ftol": 1e-16, "gtol": 1e-10, "maxiter": 500},
+    )
     np.testing.assert_allclose(solution.plan.ravel(), other.x, atol=1e-6)
     np.testing.assert_allclose(solution.cost, other.fun, rtol=1e-9)
     assert solution.residual < 1e-7
@@ -187,7 +196,7 @@ def test_the_real_time_iteration_follows_the_converged_plan(gru_solver):
     """Warm-started with what the last sample planned, one step is close to the answer."""
     model = gru_model()
     quick = PlanSolver(model, gru_solver.problem, SolverSettings(iterations=1))
-    rest = TargetFinder(model, gru_solver.problem).rest(np.array([0.2]))
+    rest = gru_finder().rest(np.array([0.2]))
     goal = {
         "target_state": rest.state,
         "target_input": rest.input,
@@ -214,8 +223,8 @@ def test_what_a_solution_tells_is_true(gru_solver):
     here = situation(gru_model(), HORIZON, 2)
     gru_solver.reset()
     solution = gru_solver.solve(here)
+    cost, gradient = cost_and_gradient(gru_solver.problem.objective, here, solution.plan.ravel())
     with jax.enable_x64(True):
-        cost, gradient = plain_cost(gru_model(), gru_solver.problem.objective, here)(solution.plan.ravel())
         state = jnp.asarray(here.state)
         for given, output in zip(solution.plan, solution.outputs, strict=True):
             state = gru_model().step(state, jnp.asarray(given))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-from predictive_cases import gru_model, linear, linear_model
+from predictive_cases import gru_finder, gru_model, linear, linear_model
 
 from attractor.control.predictive import ControlObjective, ControlProblem, Limits, TargetFinder
 
@@ -14,7 +14,7 @@ ZERO = np.zeros(1)
 
 @pytest.fixture(scope="module")
 def finder():
-    return TargetFinder(gru_model(), ControlProblem(5, limits=Limits(-0.8, 0.8)))
+    return gru_finder()
 
 
 def test_the_gain_and_the_state_of_a_linear_model_are_closed_forms():

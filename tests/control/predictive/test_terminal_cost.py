@@ -31,7 +31,7 @@ def row_sum(*matrices):
 
 
 def lstm_comparison(cell):
-    """The comparison matrix of an LSTM of one unit for (|h|, |c|), arXiv 2304.02975 with the published bounds."""
+    """The comparison matrix of an LSTM of one unit for (|h|, |c|), after arXiv 2304.02975."""
     weight, recurrent, bias = (
         np.asarray(one, float) for one in (cell.input_weight, cell.state_weight, cell.bias)
     )
@@ -57,7 +57,7 @@ def lstm():
 
 
 def lstm_pairs(model, most):
-    """Steps from random states with the same random input: differences before and after, and outputs after."""
+    """Steps of random pairs under one input: differences before and after, and of the outputs after."""
     generator = np.random.default_rng(0)
     count = 400
     scale = np.array([1.0, most])

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -112,29 +112,20 @@ def run_closed_loop(
 
 
 class _Simulated:
-    """A plant that runs one sample at a time, compiled once."""
+    """A plant that runs one sample at a time."""
 
     def __init__(self, plant: Plant, state: Float[np.ndarray, " states"], interval: float) -> None:
-        arrays, static = eqx.partition(plant, eqx.is_array)
-
-        def sample(arrays: Plant, state: Array, forcing: Array) -> tuple[Array, Array]:
-            whole = eqx.combine(arrays, static)
-            possible = whole.possible(state, forcing)
-            return advance(whole, state, forcing, jnp.asarray(float(interval))), possible
-
-        self._arrays = arrays
-        self._advance = jax.jit(sample)
-        self._measure = jax.jit(lambda arrays, state: eqx.combine(arrays, static).measure(state))
-        self._state = np.asarray(state)
+        self._plant, self._state = plant, np.asarray(state)
+        self._interval = np.asarray(interval, float)
 
     def measure(self) -> Float[np.ndarray, " outputs"]:
         with jax.enable_x64(True):
-            return np.asarray(self._measure(self._arrays, self._state))
+            return np.asarray(_measure(self._plant, self._state))
 
     def advance(self, given: Float[np.ndarray, " inputs"], disturbing: Float[np.ndarray, "_"]) -> None:
         forcing = np.concatenate([given, disturbing])
         with jax.enable_x64(True):
-            after, possible = self._advance(self._arrays, self._state, forcing)
+            after, possible = _sample(self._plant, self._state, forcing, self._interval)
             after, possible = np.asarray(after), bool(possible)
         if not possible or not np.isfinite(after).all():
             message = (
@@ -143,6 +134,17 @@ class _Simulated:
             )
             raise InputDataError(message)
         self._state = after
+
+
+# Compiled once for all loops on a kind of plant.
+@eqx.filter_jit
+def _measure(plant: Plant, state: Any) -> Array:
+    return plant.measure(state)
+
+
+@eqx.filter_jit
+def _sample(plant: Plant, state: Any, forcing: Any, interval: Any) -> tuple[Array, Array]:
+    return advance(plant, state, forcing, interval), plant.possible(state, forcing)
 
 
 def _checked(plant: Plant, scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

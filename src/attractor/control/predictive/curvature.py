@@ -10,9 +10,12 @@ from attractor.control.model import ControlModel
 from .problem import ControlProblem
 from .sensitivities import penalty, predict, unpacker
 
+_FLATTEST = 1e-8
+"""Smallest eigenvalue of the model, relative to the largest."""
+
 
 class Curvature:
-    r"""$\sum_i \lambda_i \nabla^2 r_i(u)$ for the residuals r of the cost with their slopes $\lambda$, exactly.
+    r"""$\sum_i \lambda_i \nabla^2 r_i(u)$ over outputs and final states r, $\lambda = dJ/dr$, exactly.
 
     Gauss-Newton converges fast where the residuals are small or the model is nearly linear, and slowly where
     the reference is far out of reach for the whole horizon. With this part added the model of the cost is
@@ -54,11 +57,16 @@ class Curvature:
         plan: Float[np.ndarray, "horizon inputs"],
         hessian: Float[np.ndarray, "numbers numbers"],
     ) -> Float[np.ndarray, "numbers numbers"]:
-        """The whole Hessian at a plan; it may have negative eigenvalues.
+        """The whole Hessian at a plan, directions of negative curvature turned over.
 
         Args:
             situation: `Situation.packed()`.
             plan: where.
             hessian: the Gauss-Newton part there.
         """
-        return hessian + np.asarray(self._call(situation, plan))
+        whole = hessian + np.asarray(self._call(situation, plan))
+        if not np.isfinite(whole).all():
+            return hessian
+        values, vectors = np.linalg.eigh((whole + whole.T) / 2)
+        values = np.maximum(np.abs(values), _FLATTEST * np.abs(values).max())
+        return np.ascontiguousarray((vectors * values) @ vectors.T)

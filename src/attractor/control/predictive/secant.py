@@ -12,10 +12,10 @@ _SAFE = 1e-8
 class SecantCurvature:
     r"""A symmetric matrix M that learns $\sum_i \lambda_i \nabla^2 r_i$ along the steps of the solver.
 
-    After a step s from $u$ to $u^+$ the part of the gradient's change that comes from the changed sensitivities
-    is $d = (J(u^+) - J(u))' \lambda(u^+)$, with the slopes $\lambda$ of the cost by outputs and final state; M
-    is changed by the symmetric rank-one formula so that $M s = d$. It costs no further look at the model, and
-    shifted by one sample it still fits the next plan: few steps are left to take.
+    After a step s from $u$ to $u^+$ the part of the gradient's change that comes from the changed
+    sensitivities is $d = (J(u^+) - J(u))' \lambda(u^+)$, with the slopes $\lambda$ of the cost by outputs and
+    final state; M is changed by the symmetric rank-one formula so that $M s = d$. It costs no further look at
+    the model, and shifted by one sample it still fits the next plan: few steps are left to take.
 
     Source: the structured secant of Dennis, Gay and Welsch, ACM Trans. Mathematical Software 7 (1981) 348;
     rank-one formula with the safeguard of Nocedal and Wright, Numerical Optimization (2006), eq. 6.26.

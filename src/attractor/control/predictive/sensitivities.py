@@ -112,8 +112,8 @@ def sensitivities(
     $$\frac{dx_{k+1}}{du} = A_k \frac{dx_k}{du} + B_k E_k, \qquad
       \frac{dy_k}{du} = C_k \frac{dx_k}{du}$$
 
-    with $A_k = \partial f/\partial x$, $B_k = \partial f/\partial u$, $C_k = \partial g/\partial x$ by forward
-    mode at the predicted states, all samples at once, and $E_k$ (inputs, numbers) which picks $u_k$.
+    with $A_k = \partial f/\partial x$, $B_k = \partial f/\partial u$, $C_k = \partial g/\partial x$ by
+    forward mode at the predicted states, all samples at once, and $E_k$ (inputs, numbers) which picks $u_k$.
 
     Args:
         model: the plant.

@@ -27,8 +27,8 @@ _ROUNDING = 1e-14
 _PATIENCE = 3
 # The last part of a plan, one over this, is where the end of the horizon is felt.
 _END = 4
-# A step longer than this part of the last one is slow; after two the exact rest of the Hessian is worth it.
-_SLOW = 0.5
+# A step longer than this part of the last one is slow; after so many the exact Hessian is worth its price.
+_SLOW, _TOO_SLOW = 0.5, 2
 
 
 @dataclass(frozen=True)
@@ -254,12 +254,12 @@ class PlanSolver:
                 return SolveStatus.TIME_LIMIT
 
     def _model(self, search: _Search, packed: np.ndarray) -> Look:
-        """The look with what was learned added to the Hessian, or the exact rest once steps shrink too slowly."""
+        """The look with the learned part added to the Hessian, or the exact one where steps stay long."""
+        if search.slow >= _TOO_SLOW:
+            return replace(search.look, hessian=self._curvature(packed, search.plan, search.look.hessian))
         if search.plain:
             return search.look
-        if search.slow < 2:
-            return replace(search.look, hessian=search.look.hessian + self._secant.matrix)
-        return replace(search.look, hessian=self._curvature(packed, search.plan, search.look.hessian))
+        return replace(search.look, hessian=search.look.hessian + self._secant.matrix)
 
     def _arrived(self, search: _Search, proposal: StepProposal) -> SolveStatus | None:
         """Whether this proposal ends the solve."""

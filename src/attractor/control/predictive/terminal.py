@@ -88,7 +88,7 @@ class LocalTerminal:
 
 @runtime_checkable
 class ContractionCertificate(Protocol):
-    r"""A proof that $|\Delta x^+|_w \le \lambda |\Delta x|_w$ for equal inputs, $|v|_w = \max_i |v_i| / w_i$."""
+    r"""A proof of $|\Delta x^+|_w \le \lambda |\Delta x|_w$ for equal inputs, $|v|_w = \max_i |v_i|/w_i$."""
 
     @property
     def weights(self) -> Any:
