@@ -145,7 +145,8 @@ def plain_cost_of_gru(objective):
 
     model = gru_model()
 
-    def cost(flat, state, last, references, target_state, target_input, disturbance, terminal):
+    def cost(flat, *here):
+        state, last, references, target_state, target_input, disturbance, terminal = here
         total = 0.0
         for given, wish in zip(flat.reshape(-1, model.input_size), references, strict=True):
             state = model.step(state, given)

@@ -69,5 +69,5 @@ class SecantCurvature:
         ).T @ after.pull
         missed = seen - self._matrix @ step
         along = float(missed @ step)
-        if abs(along) > _SAFE * float(np.linalg.norm(missed) * np.linalg.norm(step)):
+        if np.isfinite(along) and abs(along) > _SAFE * float(np.linalg.norm(missed) * np.linalg.norm(step)):
             self._matrix = self._matrix + np.outer(missed, missed / along)

@@ -40,8 +40,9 @@ class PlanSolution:
     Args:
         plan: u_0 .. u_{N-1}; the first row is to be applied now.
         outputs: predicted y_1 .. y_N; NaN where the model gave none.
-        cost: J of the plan, without the penalty of output limits; NaN where there is none.
-        penalty: what violations of output limits add to it.
+        cost: J at the last point that was evaluated, without the penalty of output limits; NaN if there was
+            none. It lies one step of less than the tolerance, or the one real-time step, before the plan.
+        penalty: what violations of output limits add to it there.
         residual: largest entry of the gradient of the Lagrangian at the last point that was evaluated.
         iterations: Gauss-Newton steps.
         evaluations: looks at the model.

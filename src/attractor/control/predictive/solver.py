@@ -123,7 +123,8 @@ class PlanSolver:
         begin = time.perf_counter()
         self._check(situation)
         packed = situation.packed()
-        with jax.enable_x64(True):
+        # Numbers out of all proportion overflow on their way; the results are checked instead of warned about.
+        with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore"):
             if not np.isfinite(packed).all():
                 return self.hold(situation.last_input, SolveStatus.STATE_NOT_FINITE, begin)
             search = self._begin(situation, packed)
@@ -310,6 +311,7 @@ class PlanSolver:
         plan = self.project(search.plan, situation.last_input)
         self._remember(plan)
         if not status.optimal:
+            self._secant.reset()
             self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
         return PlanSolution(
             plan,
