@@ -123,7 +123,7 @@ class PlanSolver:
         begin = time.perf_counter()
         self._check(situation)
         packed = situation.packed()
-        # Numbers out of all proportion overflow on their way; the results are checked instead of warned about.
+        # Numbers out of all proportion overflow on their way; results are checked instead of warned about.
         with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore"):
             if not np.isfinite(packed).all():
                 return self.hold(situation.last_input, SolveStatus.STATE_NOT_FINITE, begin)
