@@ -1,5 +1,7 @@
 """The controller in plant units: limits, offset-free control, alarms and what comes after them."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,7 +78,8 @@ def test_without_offset_where_the_model_is_wrong(controller):
 
 
 def test_with_the_offset_that_the_wrong_gain_leaves_when_it_is_switched_off():
-    process, decisions = run(make(offset_gain=0.0), -8.0, 60)
+    certificate = SimpleNamespace(weights=np.ones(1), rate=0.75)  # a terminal cost from a proof, for once
+    process, decisions = run(make(offset_gain=0.0, terminal=certificate), -8.0, 60)
     # The model believes that u = 10 + 2/3 gives -8; the process then shows 1.3 times the rise, and the shift.
     np.testing.assert_allclose(process.output, -10.0 + 1.3 * 2.0 + 0.7, atol=1e-6)
     np.testing.assert_array_equal(decisions[-1].disturbance, 0.0)
