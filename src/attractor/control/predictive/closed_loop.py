@@ -1,0 +1,195 @@
+"""A controller on a simulated plant: the true differential equations, noise on the sensors, disturbances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.control.plants.plant import Plant, advance, steady_state
+from attractor.errors import InputDataError, ShapeError
+from attractor.progress import Reporter, SilentReporter
+
+from .controller import ControlSolution, PredictiveController
+from .problem import PerChannel, per_channel
+from .solution import SolveStatus
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """What happens in a closed loop.
+
+    Args:
+        references: wished outputs, one row per sample, plant units.
+        disturbances: what nature does, one row per sample; the plant's nominal values by default.
+        noise: standard deviation of the noise on every output; the plant's usual one by default, 0 for none.
+        seed: equal seeds give equal noise.
+        initial_input: the input under which the plant rests at first; its nominal one by default.
+        preview: whether the controller is told the references that come.
+    """
+
+    references: Float[np.ndarray, "time outputs"]
+    disturbances: Float[np.ndarray, "rows disturbances"] | None = None
+    noise: PerChannel | None = None
+    seed: int = 0
+    initial_input: Sequence[float | int] | None = None
+    preview: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedLoop:
+    """A closed loop as it happened; row k is sample k, plant units where nothing else is said.
+
+    Args:
+        times: s.
+        references: wished outputs.
+        measured: what the controller saw.
+        outputs: what a sensor without noise would have shown.
+        inputs: what was applied from sample k to k + 1.
+        disturbances: what nature did.
+        estimates: the estimated state of the model, scaled.
+        offsets: the estimated output disturbance.
+        reachable: whether the reference could be held, by the model.
+        statuses: how the solves ended.
+        solve_seconds: wall time of the solves.
+        seconds: wall time of whole samples: estimate, target, solve.
+    """
+
+    times: Float[np.ndarray, " time"]
+    references: Float[np.ndarray, "time outputs"]
+    measured: Float[np.ndarray, "time outputs"]
+    outputs: Float[np.ndarray, "time outputs"]
+    inputs: Float[np.ndarray, "time inputs"]
+    disturbances: Float[np.ndarray, "time disturbances"]
+    estimates: Float[np.ndarray, "time states"]
+    offsets: Float[np.ndarray, "time outputs"]
+    reachable: np.ndarray
+    statuses: tuple[SolveStatus, ...]
+    solve_seconds: Float[np.ndarray, " time"]
+    seconds: Float[np.ndarray, " time"]
+
+
+def run_closed_loop(
+    controller: PredictiveController, plant: Plant, scenario: Scenario, *, reporter: Reporter | None = None
+) -> ClosedLoop:
+    """Control a simulated plant, which starts at rest.
+
+    At every sample the controller sees the noisy outputs, and the plant then runs under the input it returns
+    and the disturbances of that row until the next sample.
+
+    Args:
+        controller: started by this function.
+        plant: the true process.
+        scenario: references, disturbances, noise.
+        reporter: is told about progress.
+
+    Raises:
+        InputDataError: a value is not finite, or the plant comes where its equations do not hold.
+        ShapeError: an array does not fit the plant.
+    """
+    reporter = reporter or SilentReporter()
+    references, disturbances, noise = _checked(plant, scenario)
+    first = plant.nominal_inputs if scenario.initial_input is None else scenario.initial_input
+    state, _ = steady_state(plant, first, tuple(disturbances[0]))
+    controller.start(np.asarray(first, float))
+    simulated = _Simulated(plant, state, controller.card.sampling_time)
+    rows: list[tuple[np.ndarray, np.ndarray, ControlSolution]] = []
+    try:
+        for row, disturbing in enumerate(disturbances):
+            shown = simulated.measure()
+            measured = shown + noise[row]
+            wish = references[row + 1 :] if scenario.preview else references[row]
+            decision = controller.act(measured, wish if len(wish) else references[row])
+            simulated.advance(decision.input, disturbing)
+            rows.append((shown, measured, decision))
+            reporter.update(row + 1, len(references), decision.status.name.lower())
+    finally:
+        reporter.close()
+    return _record(controller, references, disturbances, rows)
+
+
+class _Simulated:
+    """A plant that runs one sample at a time."""
+
+    def __init__(self, plant: Plant, state: Float[np.ndarray, " states"], interval: float) -> None:
+        self._plant, self._state = plant, np.asarray(state)
+        self._interval = np.asarray(interval, float)
+
+    def measure(self) -> Float[np.ndarray, " outputs"]:
+        with jax.enable_x64(True):
+            return np.asarray(_measure(self._plant, self._state))
+
+    def advance(self, given: Float[np.ndarray, " inputs"], disturbing: Float[np.ndarray, "_"]) -> None:
+        forcing = np.concatenate([given, disturbing])
+        with jax.enable_x64(True):
+            after, possible = _sample(self._plant, self._state, forcing, self._interval)
+            after, possible = np.asarray(after), bool(possible)
+        if not possible or not np.isfinite(after).all():
+            message = (
+                f"the plant is where its equations do not hold: state {self._state}, inputs and disturbances "
+                f"{forcing}; keep to possible inputs"
+            )
+            raise InputDataError(message)
+        self._state = after
+
+
+# Compiled once for all loops on a kind of plant.
+@eqx.filter_jit
+def _measure(plant: Plant, state: Any) -> Array:
+    return plant.measure(state)
+
+
+@eqx.filter_jit
+def _sample(plant: Plant, state: Any, forcing: Any, interval: Any) -> tuple[Array, Array]:
+    return advance(plant, state, forcing, interval), plant.possible(state, forcing)
+
+
+def _checked(plant: Plant, scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    references = np.asarray(scenario.references, float)
+    rows = len(references) if references.ndim else 0
+    nominal = np.tile(np.asarray(plant.nominal_disturbances, float), (rows, 1))
+    given = nominal if scenario.disturbances is None else np.asarray(scenario.disturbances, float)
+    for name, array, columns in (
+        ("references", references, len(plant.outputs)),
+        ("disturbances", given, len(plant.disturbances)),
+    ):
+        if not rows or array.shape != (rows, columns):
+            message = f"{name} has shape {array.shape}; expected (time, {columns}), one row per sample"
+            raise ShapeError(message)
+        if not np.isfinite(array).all():
+            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            message = f"{name} has a value that is not finite in row {row}: {array[row]}"
+            raise InputDataError(message)
+    deviation = plant.measurement_noise if scenario.noise is None else scenario.noise
+    deviation = per_channel("noise", deviation, len(plant.outputs))
+    return (
+        references,
+        given,
+        deviation * np.random.default_rng(scenario.seed).standard_normal(references.shape),
+    )
+
+
+def _record(
+    controller: PredictiveController,
+    references: np.ndarray,
+    disturbances: np.ndarray,
+    rows: list[tuple[np.ndarray, np.ndarray, ControlSolution]],
+) -> ClosedLoop:
+    decisions = [decision for _, _, decision in rows]
+    return ClosedLoop(
+        times=controller.card.sampling_time * np.arange(len(rows)),
+        references=references,
+        measured=np.array([measured for _, measured, _ in rows]),
+        outputs=np.array([shown for shown, _, _ in rows]),
+        inputs=np.array([one.input for one in decisions]),
+        disturbances=disturbances,
+        estimates=np.array([one.estimate for one in decisions]),
+        offsets=np.array([one.disturbance for one in decisions]),
+        reachable=np.array([one.reachable for one in decisions]),
+        statuses=tuple(one.status for one in decisions),
+        solve_seconds=np.array([one.solve.seconds for one in decisions]),
+        seconds=np.array([one.seconds for one in decisions]),
+    )

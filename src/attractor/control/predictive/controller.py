@@ -1,0 +1,308 @@
+"""The predictive controller as a plant sees it: a measurement and a wish in, an input out, in plant units."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from attractor.control.model import ControlModel, ModelCard
+from attractor.errors import InputDataError, ShapeError
+
+from .estimation import Observer, OpenLoop
+from .offset_free import OutputDisturbance
+from .problem import ControlObjective, ControlProblem, Limits, PerChannel
+from .sensitivities import Situation
+from .solution import PlanSolution, SolveStatus
+from .solver import PlanSolver, SolverSettings
+from .target import SteadyTarget, TargetFinder
+from .terminal import NoTerminal, terminal_rule
+
+
+@dataclass(frozen=True)
+class ControllerOptions:
+    """How a `PredictiveController` works.
+
+    Args:
+        horizon: samples that a plan looks ahead.
+        solver: when a solve stops; `SolverSettings(iterations=1)` asks for the real-time iteration.
+        terminal: None for the local terminal cost, a certificate (any object with `weights` and `rate`) for
+            one that is valid wherever the certificate is, or a terminal rule.
+        offset_gain: K_d of the output disturbance; 0 switches offset-free control off.
+    """
+
+    horizon: int = 20
+    solver: SolverSettings = field(default_factory=SolverSettings)
+    terminal: Any = None
+    offset_gain: PerChannel = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class ControlSolution:
+    """What to do now, why, and how sure the solver is; in plant units where nothing else is said.
+
+    Args:
+        input: to be applied until the next sample; finite and within input and rate limits, always.
+        plan: the inputs planned, the first of them is `input`.
+        outputs: what the model expects at the next samples; NaN after an alarm.
+        target_input: the input that holds the target.
+        target_output: the output aimed at: the reference, or the nearest that can be reached.
+        reachable: whether the reference can be held within the input limits.
+        disturbance: the estimated output disturbance.
+        estimate: the estimated state of the model, scaled.
+        solve: cost, residual, counts and wall time of the solve, scaled.
+        seconds: wall time of the whole sample: estimate, target and solve.
+    """
+
+    input: Float[np.ndarray, " inputs"]
+    plan: Float[np.ndarray, "horizon inputs"]
+    outputs: Float[np.ndarray, "horizon outputs"]
+    target_input: Float[np.ndarray, " inputs"]
+    target_output: Float[np.ndarray, " outputs"]
+    reachable: bool
+    disturbance: Float[np.ndarray, " outputs"]
+    estimate: Float[np.ndarray, " states"]
+    solve: PlanSolution
+    seconds: float
+
+    @property
+    def status(self) -> SolveStatus:
+        """How the solve ended."""
+        return self.solve.status
+
+
+class PredictiveController:
+    r"""Nonlinear model predictive control of a plant by its recurrent model.
+
+    Every sample: the observer's estimate $\hat x$, the disturbance $d$ on the outputs, the steady target of
+    the reference less $d$, and the plan that minimises the objective from $\hat x$. The observer is given
+    $y - d$, so that what is constant and unexplained ends up in $d$ alone.
+
+    Limits are in plant units; inputs also stay within the range of the training, where the model was fitted
+    and where a certificate holds.
+
+    Args:
+        model: the plant's model.
+        card: what its signals mean.
+        objective: weights, on scaled signals.
+        limits: limits in plant units; by default the range of the training.
+        observer: follows the state; the model in open loop by default.
+        options: horizon, solver, terminal cost, offset-free gain.
+    """
+
+    def __init__(
+        self,
+        model: ControlModel,
+        card: ModelCard,
+        objective: ControlObjective | None = None,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+        options: ControllerOptions | None = None,
+    ) -> None:
+        self.model, self.card = model, card
+        # Asked once: a model finds its sizes by tracing.
+        self._inputs, self._outputs = model.input_size, model.output_size
+        self.options = options or ControllerOptions()
+        scaled = Limits() if limits is None else limits.scaled(card.inputs, card.outputs)
+        self.problem = ControlProblem(self.options.horizon, objective or ControlObjective(), scaled)
+        self.solver = PlanSolver(model, self.problem, self.options.solver)
+        self.targets = TargetFinder(model, self.problem)
+        self.observer = OpenLoop(model) if observer is None else observer
+        self._offset = OutputDisturbance(self.options.offset_gain, self._outputs)
+        self._terminal = terminal_rule(self.options.terminal)
+        self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
+        self._read = jax.jit(lambda state: model.output(state))
+        self._box = _plant_box(card, limits, model.input_size)
+        self.start()
+
+    def start(self, last_input: Float[np.ndarray, " inputs"] | None = None) -> None:
+        """Begin with the plant at rest under an input; also compiles all that a sample needs.
+
+        Args:
+            last_input: the input that is applied now, plant units; the middle of the training range by
+                default.
+
+        Raises:
+            InputDataError: it is not finite.
+            ShapeError: it does not have one value per input.
+        """
+        size = self._inputs
+        self._last = np.zeros(size) if last_input is None else self._scaled_input(last_input)
+        rest = self.targets.rest(self._last)
+        self._near = self.targets.rest(
+            np.clip(self._last, *self.problem.limits.input_box(size)[:2]), rest.state
+        )
+        self._begin(rest.state)
+        references = np.tile(rest.output, (self.problem.horizon, 1))
+        target = SteadyTarget(rest, rest.output, reachable=True, distance=0.0, iterations=0)
+        self.solver.compile(self._situation(rest.state, references, target, np.zeros(len(rest.output))))
+
+    def start_from(
+        self, inputs: Float[np.ndarray, "past inputs"], outputs: Float[np.ndarray, "past outputs"]
+    ) -> None:
+        """Begin with the state that the model reads from recent samples (plant units, oldest first).
+
+        Args:
+            inputs: applied inputs; the last row is applied now.
+            outputs: measured outputs.
+        """
+        self.start(inputs[-1])
+        with jax.enable_x64(True):
+            state = self.model.start(
+                jnp.asarray(self.card.inputs.to_unit(inputs)), jnp.asarray(self.card.outputs.to_unit(outputs))
+            )
+        self._begin(np.asarray(state))
+
+    def act(
+        self,
+        measured: Float[np.ndarray, " outputs"],
+        reference: Float[np.ndarray, "*rows channels"],
+        applied: Float[np.ndarray, " inputs"] | None = None,
+    ) -> ControlSolution:
+        """One sample: from a measurement to the input that is to be applied until the next one.
+
+        Args:
+            measured: y now, plant units. If it is not finite the last input is held, with an alarm, and the
+                observer goes on with what the model expects.
+            reference: the wished output from the next sample on; or a preview, one row per coming sample,
+                whose last row holds beyond its end.
+            applied: the input that the actuator really applied since the last call, if it was not the one
+                returned.
+
+        Returns:
+            The input, with everything that led to it.
+
+        Raises:
+            ShapeError: an array has the wrong shape.
+        """
+        begin = time.perf_counter()
+        references = self._references(np.asarray(reference, float))
+        scaled = self.card.outputs.to_unit(_row("measured", measured, self._outputs))
+        if applied is not None:
+            self._last = self._scaled_input(applied)
+        state = self._estimate()
+        with jax.enable_x64(True):
+            modelled = np.asarray(self._read(state))
+        if not np.isfinite(scaled).all():
+            self._pending = modelled
+            return self._hold(state, SolveStatus.MEASUREMENT_NOT_FINITE, begin)
+        if not (np.isfinite(references).all() and np.isfinite(modelled).all()):
+            self._pending = scaled - self._offset.value
+            return self._hold(state, SolveStatus.STATE_NOT_FINITE, begin)
+        disturbance = self._offset.update(scaled, modelled)
+        self._pending = scaled - disturbance
+        target = self._aim(references[-1], disturbance)
+        if not target.reachable:
+            # A wish that cannot be held is replaced by the nearest output that can.
+            references = np.where(references == references[-1], target.output, references)
+        solution = self.solver.solve(self._situation(state, references, target, disturbance))
+        return self._conclude(state, target, solution, begin)
+
+    def _begin(self, state: Float[np.ndarray, " states"]) -> None:
+        self._state = np.array(state)
+        self._pending: np.ndarray | None = None
+        self._offset.reset()
+        self.solver.reset()
+        with jax.enable_x64(True):
+            self.observer.start(jnp.asarray(self._state))
+
+    def _estimate(self) -> Float[np.ndarray, " states"]:
+        """The observer's estimate for now, from what was applied and measured a sample ago."""
+        if self._pending is not None:
+            with jax.enable_x64(True):
+                updated = self.observer.update(jnp.asarray(self._last), jnp.asarray(self._pending))
+            self._state = np.array(updated)
+        return self._state
+
+    def _aim(
+        self, reference: Float[np.ndarray, " outputs"], disturbance: Float[np.ndarray, " outputs"]
+    ) -> SteadyTarget:
+        target = self.targets.find(reference, disturbance, self._near)
+        if target.rest.steady:
+            self._near = target.rest
+        return target
+
+    def _situation(
+        self,
+        state: Float[np.ndarray, " states"],
+        references: Float[np.ndarray, "horizon outputs"],
+        target: SteadyTarget,
+        disturbance: Float[np.ndarray, " outputs"],
+    ) -> Situation:
+        rest = target.rest if target.rest.steady else self._near
+        rule = self._terminal if target.rest.steady else NoTerminal()
+        terminal = rule.at(rest.jacobian, rest.reading, self._output_weight).matrix
+        return Situation(state, self._last, references, rest.state, rest.input, disturbance, terminal)
+
+    def _conclude(
+        self, state: Float[np.ndarray, " states"], target: SteadyTarget, solution: PlanSolution, begin: float
+    ) -> ControlSolution:
+        self._last = solution.input.copy()
+        # Rounding of the change of units must not carry an input over its limit.
+        plan = np.clip(self.card.inputs.to_engineering(solution.plan), *self._box)
+        to_outputs = self.card.outputs.to_engineering
+        return ControlSolution(
+            input=plan[0],
+            plan=plan,
+            outputs=to_outputs(solution.outputs),
+            target_input=self.card.inputs.to_engineering(target.rest.input),
+            target_output=to_outputs(target.output),
+            reachable=target.reachable,
+            disturbance=self._offset.value * self.card.outputs.scale,
+            estimate=state,
+            solve=solution,
+            seconds=time.perf_counter() - begin,
+        )
+
+    def _hold(
+        self, state: Float[np.ndarray, " states"], status: SolveStatus, begin: float
+    ) -> ControlSolution:
+        """Hold the last input; an estimate that is not finite is replaced by the rest under that input."""
+        solution = self.solver.hold(self._last, status)
+        if not np.isfinite(state).all():
+            self._begin(self.targets.rest(self._last).state)
+        near = self._near
+        target = SteadyTarget(
+            near, near.output + self._offset.value, reachable=False, distance=np.inf, iterations=0
+        )
+        return self._conclude(state, target, solution, begin)
+
+    def _references(self, reference: np.ndarray) -> Float[np.ndarray, "horizon outputs"]:
+        """One scaled row per sample of the horizon."""
+        outputs, horizon = self._outputs, self.problem.horizon
+        rows = reference[None] if reference.ndim == 1 else reference
+        if rows.ndim != 2 or not len(rows) or rows.shape[1] != outputs:
+            message = (
+                f"the reference has shape {reference.shape}; expected ({outputs},) or (samples, {outputs})"
+            )
+            raise ShapeError(message)
+        index = np.minimum(np.arange(horizon), len(rows) - 1)
+        return self.card.outputs.to_unit(rows[index])
+
+    def _scaled_input(self, given: Float[np.ndarray, " inputs"]) -> Float[np.ndarray, " inputs"]:
+        """Scaled and within the range of the training, beyond which the model says nothing."""
+        row = _row("the input", given, self._inputs)
+        if not np.isfinite(row).all():
+            message = f"the input {row} is not finite; give what the actuator really applies"
+            raise InputDataError(message)
+        return np.clip(self.card.inputs.to_unit(row), -1.0, 1.0)
+
+
+def _row(name: str, values: np.ndarray, size: int) -> Float[np.ndarray, " size"]:
+    row = np.asarray(values, float)
+    if row.shape != (size,):
+        message = f"{name} has shape {row.shape}; expected ({size},)"
+        raise ShapeError(message)
+    return row
+
+
+def _plant_box(card: ModelCard, limits: Limits | None, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Input limits in plant units, within the range of the training."""
+    low, high = card.inputs.offset - card.inputs.scale, card.inputs.offset + card.inputs.scale
+    if limits is None:
+        return low, high
+    below, above, _ = limits.input_box(inputs)
+    return np.maximum(low, below), np.minimum(high, above)

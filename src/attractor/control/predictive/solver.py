@@ -1,0 +1,341 @@
+"""Sequential quadratic programming with the Gauss-Newton Hessian on the inputs alone (single shooting)."""
+
+import time
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from attractor.control.model import ControlModel
+from attractor.errors import ConfigError, ShapeError
+
+from .curvature import Curvature
+from .problem import ControlProblem
+from .quadratic_program import StepProgram, StepProposal
+from .secant import SecantCurvature
+from .sensitivities import Evaluation, Look, Situation
+from .solution import PlanSolution, SolveStatus
+
+_ARMIJO = 1e-4
+_SHORTEST = 2.0**-12
+# A model of learned curvature that needs shorter steps than this has learned something wrong.
+_SHORTEST_LEARNED = 0.25
+_STRONGEST = 1e6
+# Below this part of the cost a promised decrease is rounding; so many such steps are taken on trust.
+_ROUNDING = 1e-14
+_PATIENCE = 3
+# The last part of a plan, one over this, is where the end of the horizon is felt.
+_END = 4
+# A step longer than this part of the last one is slow; after so many the exact Hessian is worth its price.
+_SLOW, _TOO_SLOW = 0.5, 2
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    r"""When the solver stops.
+
+    Args:
+        tolerance: the solve has converged when a full step changes no scaled input by more.
+        iterations: most steps; 1 asks for the real-time iteration, one full step without a line search.
+        time_limit: seconds after which no further step is begun; None for none.
+        damping: $\mu$ that is added to the diagonal of the Hessian at first; raised where steps fail.
+    """
+
+    tolerance: float = 1e-5
+    iterations: int = 30
+    time_limit: float | int | None = None
+    damping: float = 1e-9
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            message = f"iterations={self.iterations}: expected at least one"
+            raise ConfigError(message)
+        for name in ("tolerance", "damping"):
+            if not 0 < getattr(self, name) < np.inf:
+                message = f"{name}={getattr(self, name)}: expected a positive number"
+                raise ConfigError(message)
+        if self.time_limit is not None and not self.time_limit > 0:
+            message = f"time_limit={self.time_limit}: expected a positive number of seconds, or None"
+            raise ConfigError(message)
+
+
+@dataclass
+class _Search:
+    """The state of one solve: the best plan so far, always feasible, and what was spent on it."""
+
+    plan: Float[np.ndarray, "horizon inputs"]
+    look: Look
+    outputs: Float[np.ndarray, "horizon outputs"]
+    references: Float[np.ndarray, "horizon outputs"]
+    damping: float
+    evaluations: int
+    slow: int = 0
+    plain: bool = False
+    negligible: int = 0
+    last_step: float = np.inf
+    residual: float = np.inf
+    iterations: int = 0
+    qp_iterations: int = 0
+
+
+class PlanSolver:
+    r"""Finds plans for one problem, sample after sample, warm-started with the last plan shifted by one.
+
+    Each step minimises the Gauss-Newton model with DAQP within all limits, then goes back along it until the
+    true cost, penalties of output limits included, has fallen by Armijo's rule; a step that cannot be used
+    raises the Levenberg damping. What
+    Gauss-Newton leaves out of the Hessian is learned by a structured secant; where steps still shrink too
+    slowly it is computed. A step of less than the tolerance ends the solve and is still taken, its
+    effect predicted linearly.
+
+    Source: the condensed real-time iteration of Diehl, Bock and Schlöder, SIAM J. Control and Optimization 43
+    (2005) 1714; Gauss-Newton SQP as in Rawlings, Mayne and Diehl, Model Predictive Control (2017), ch. 8.
+
+    Args:
+        model: the plant.
+        problem: horizon, cost and limits, scaled.
+        settings: when to stop.
+    """
+
+    def __init__(
+        self, model: ControlModel, problem: ControlProblem, settings: SolverSettings | None = None
+    ) -> None:
+        self.problem, self.settings = problem, settings or SolverSettings()
+        with jax.enable_x64(True):
+            self._evaluate, self._curvature = Evaluation(model, problem), Curvature(model, problem)
+        self._shape = problem.horizon, self._evaluate.inputs
+        self._low, self._high, self._rate = problem.limits.input_box(self._evaluate.inputs)
+        self._program = StepProgram(problem, self._evaluate.inputs, self._evaluate.outputs)
+        self._secant = SecantCurvature(problem, self._evaluate.inputs, self._evaluate.outputs)
+        self._next: Float[np.ndarray, "horizon inputs"] | None = None
+        self._shifted: Float[np.ndarray, "horizon inputs"] | None = None
+
+    def solve(self, situation: Situation) -> PlanSolution:
+        """The best plan for a situation, in scaled units; never an exception for what the plant may do.
+
+        Args:
+            situation: state, target and references.
+
+        Raises:
+            ShapeError: the situation does not fit the problem.
+        """
+        begin = time.perf_counter()
+        self._check(situation)
+        packed = situation.packed()
+        # Numbers out of all proportion overflow on their way; results are checked instead of warned about.
+        with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(packed).all():
+                return self.hold(situation.last_input, SolveStatus.STATE_NOT_FINITE, begin)
+            search = self._begin(situation, packed)
+            if search is None:
+                return self.hold(situation.last_input, SolveStatus.PREDICTION_NOT_FINITE, begin)
+            status = self._iterate(
+                search, packed, np.clip(situation.last_input, self._low, self._high), begin
+            )
+        return self._finish(search, situation, status, begin)
+
+    def compile(self, situation: Situation) -> None:
+        """Compile all that a solve may need, so that the first one is as fast as the others.
+
+        Args:
+            situation: any; the plan for it is forgotten.
+        """
+        self.solve(situation)
+        if self.settings.iterations > 1:
+            size = self._evaluate.numbers
+            with jax.enable_x64(True):
+                self._curvature(situation.packed(), np.zeros(self._shape), np.zeros((size, size)))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last plan: the next solve starts from the target's input."""
+        self._next = self._shifted = None
+        self._secant.reset()
+        self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
+
+    def hold(
+        self, last_input: Float[np.ndarray, " inputs"], status: SolveStatus, begin: float | None = None
+    ) -> PlanSolution:
+        """Hold the last input (the middle of the box if there is none) and forget all that was planned.
+
+        Args:
+            last_input: what to hold.
+            status: why.
+            begin: when the solve began, by `time.perf_counter`.
+        """
+        now = time.perf_counter()
+        self.reset()
+        last = np.where(np.isfinite(last_input), last_input, (self._low + self._high) / 2)
+        plan = self.project(np.tile(last, (self._shape[0], 1)), last)
+        outputs = np.full((self._shape[0], self._evaluate.outputs), np.nan)
+        seconds = time.perf_counter() - (now if begin is None else begin)
+        return PlanSolution(plan, outputs, np.nan, np.nan, np.inf, 0, 0, 0, seconds, status)
+
+    def project(
+        self, plan: Float[np.ndarray, "horizon inputs"], last_input: Float[np.ndarray, " inputs"]
+    ) -> Float[np.ndarray, "horizon inputs"]:
+        """The plan made to keep the box and, one input after the other, the rate limits.
+
+        Where the last input was outside of the box, the box comes first.
+        """
+        plan = np.clip(plan, self._low, self._high)
+        if self._rate is not None:
+            before = np.clip(last_input, self._low, self._high)
+            for row in plan:
+                np.clip(row, before - self._rate, before + self._rate, out=row)
+                before = row
+        return plan
+
+    def _check(self, situation: Situation) -> None:
+        horizon, inputs = self._shape
+        states, outputs = self._evaluate.states, self._evaluate.outputs
+        expected = {
+            "state": (states,),
+            "last_input": (inputs,),
+            "references": (horizon, outputs),
+            "target_state": (states,),
+            "target_input": (inputs,),
+            "disturbance": (outputs,),
+            "terminal": (states, states),
+        }
+        for name, shape in expected.items():
+            given = np.shape(getattr(situation, name))
+            if given != shape:
+                message = f"{name} has shape {given}; this problem expects {shape}"
+                raise ShapeError(message)
+
+    def _begin(self, situation: Situation, packed: np.ndarray) -> _Search | None:
+        """The first look: at the shifted plan, else at the target's input, else at the last input."""
+        evaluations = 0
+        for plan in (self._next, situation.target_input, situation.last_input):
+            if plan is None:
+                continue
+            start = self.project(np.broadcast_to(plan, self._shape).copy(), situation.last_input)
+            look = self._evaluate(packed, start)
+            evaluations += 1
+            if look.finite:
+                return _Search(
+                    start, look, look.outputs, situation.references, self.settings.damping, evaluations
+                )
+        return None
+
+    def _iterate(
+        self, search: _Search, packed: np.ndarray, last_input: np.ndarray, begin: float
+    ) -> SolveStatus:
+        while True:
+            look = self._model(search, packed)
+            proposal = self._program.solve(look, search.plan, last_input, search.damping)
+            search.qp_iterations += proposal.iterations
+            if not proposal.solved and not search.plain:
+                # With the learned part the model may have lost its convexity: Gauss-Newton alone has it.
+                self._simplify(search)
+                continue
+            if not proposal.solved:
+                if search.damping >= _STRONGEST:
+                    return SolveStatus.QP_FAILED
+                search.damping = max(1e3 * search.damping, 1e-6)
+                continue
+            search.iterations += 1
+            search.residual = proposal.stationarity
+            length = float(np.abs(proposal.step).max())
+            search.slow += length > _SLOW * search.last_step
+            search.last_step = length
+            ended = self._arrived(search, proposal)
+            if ended is not None:
+                return ended
+            if not self._descend(search, packed, proposal) and search.damping >= _STRONGEST:
+                return SolveStatus.STALLED
+            if search.iterations >= self.settings.iterations:
+                return SolveStatus.ITERATION_LIMIT
+            if (
+                self.settings.time_limit is not None
+                and time.perf_counter() - begin > self.settings.time_limit
+            ):
+                return SolveStatus.TIME_LIMIT
+
+    def _model(self, search: _Search, packed: np.ndarray) -> Look:
+        """The look with the learned part added to the Hessian, or the exact one where steps stay long."""
+        if search.slow >= _TOO_SLOW:
+            return replace(search.look, hessian=self._curvature(packed, search.plan, search.look.hessian))
+        if search.plain:
+            return search.look
+        return replace(search.look, hessian=search.look.hessian + self._secant.matrix)
+
+    def _arrived(self, search: _Search, proposal: StepProposal) -> SolveStatus | None:
+        """Whether this proposal ends the solve."""
+        once = self.settings.iterations == 1
+        if once or float(np.abs(proposal.step).max()) <= self.settings.tolerance:
+            self._take(search, proposal)
+            return SolveStatus.REAL_TIME if once else SolveStatus.CONVERGED
+        search.negligible += proposal.decrease <= _ROUNDING * abs(search.look.merit)
+        return SolveStatus.STALLED if search.negligible > _PATIENCE else None
+
+    def _descend(self, search: _Search, packed: np.ndarray, proposal: StepProposal) -> bool:
+        """Move along the step until the true cost has fallen enough; otherwise raise the damping."""
+        step = proposal.step.reshape(self._shape)
+        allowed, length = search.look.merit + _ROUNDING * abs(search.look.merit), 1.0
+        while length >= (_SHORTEST if search.plain else _SHORTEST_LEARNED):
+            plan = search.plan + length * step
+            look = self._evaluate(packed, plan)
+            search.evaluations += 1
+            enough = look.merit <= allowed - _ARMIJO * length * proposal.decrease
+            if enough and look.finite:
+                self._secant.learn(search.look, look, length * proposal.step, search.references)
+                search.plan, search.look, search.outputs = plan, look, look.outputs
+                if length == 1.0:
+                    search.damping = max(search.damping / 10, self.settings.damping)
+                return True
+            length /= 2
+        if not search.plain:
+            self._simplify(search)
+            return True
+        search.damping = max(1e3 * search.damping, 1e-6)
+        return False
+
+    def _simplify(self, search: _Search) -> None:
+        """Back to Gauss-Newton alone, for the rest of this solve."""
+        search.plain = True
+        self._secant.reset()
+
+    def _take(self, search: _Search, proposal: StepProposal) -> None:
+        """The last step: too small for another look, or the one step of the real-time iteration."""
+        search.plan = search.plan + proposal.step.reshape(self._shape)
+        search.outputs = search.outputs + (search.look.sensitivity @ proposal.step).reshape(
+            search.outputs.shape
+        )
+
+    def _finish(
+        self, search: _Search, situation: Situation, status: SolveStatus, begin: float
+    ) -> PlanSolution:
+        plan = self.project(search.plan, situation.last_input)
+        self._remember(plan)
+        if not status.optimal:
+            self._secant.reset()
+            self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
+        return PlanSolution(
+            plan,
+            search.outputs,
+            search.look.cost,
+            search.look.merit - search.look.cost,
+            search.residual,
+            search.iterations,
+            search.evaluations,
+            search.qp_iterations,
+            time.perf_counter() - begin,
+            status,
+        )
+
+    def _remember(self, plan: np.ndarray) -> None:
+        """Shift the plan by one sample, the last input twice.
+
+        The end of a plan, where nothing comes after, looks the same at every sample and not like its shifted
+        predecessor: what this solve has changed there the next one would change again, so it is done now.
+        """
+        shifted = np.concatenate([plan[1:], plan[-1:]])
+        self._next = shifted.copy()
+        if self._shifted is not None:
+            end = len(plan) - len(plan) // _END
+            self._next[end:] += (plan - self._shifted)[end:]
+        self._shifted = shifted
+        self._secant.shift()

@@ -1,0 +1,286 @@
+"""The cost of everything after the horizon, under the input of the target."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from attractor.errors import ConfigError, ShapeError
+
+# 2^30 samples: what has not died out by then never does.
+_DOUBLINGS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class TerminalCost:
+    r"""$V_f(x) = (x - x_r)' P (x - x_r)$.
+
+    Args:
+        matrix: P, symmetric and positive semidefinite, shape (states, states).
+        local: True if what is said about it holds near the target only.
+        decreases_after: number of samples under the target's input after which it has certainly fallen; None
+            if that is not known.
+    """
+
+    matrix: Float[np.ndarray, "states states"]
+    local: bool
+    decreases_after: int | None
+
+
+@runtime_checkable
+class TerminalRule(Protocol):
+    """What makes a terminal cost for a target."""
+
+    def at(
+        self,
+        jacobian: Float[np.ndarray, "states states"],
+        reading: Float[np.ndarray, "outputs states"],
+        output_weight: Float[np.ndarray, " outputs"],
+    ) -> TerminalCost:
+        """The terminal cost, from A and C at the target and the diagonal of Q."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoTerminal:
+    """No terminal cost: everything after the horizon is ignored."""
+
+    def at(
+        self,
+        jacobian: Float[np.ndarray, "states states"],
+        reading: Float[np.ndarray, "outputs states"],
+        output_weight: Float[np.ndarray, " outputs"],
+    ) -> TerminalCost:
+        """Zeros."""
+        del reading, output_weight
+        return TerminalCost(np.zeros_like(jacobian), local=False, decreases_after=None)
+
+
+@dataclass(frozen=True)
+class LocalTerminal:
+    r"""The cost to come of the linearisation at the target: $P = A'PA + A'C'QCA$.
+
+    Then $V_f(A \Delta) - V_f(\Delta) = -|C A \Delta|_Q^2$ exactly for the linearisation, and approximately
+    near the target for the model: a local statement. Where the target is not stable ($\rho(A) \ge 1$) the
+    cost to come is infinite, and there is no terminal cost.
+    """
+
+    def at(
+        self,
+        jacobian: Float[np.ndarray, "states states"],
+        reading: Float[np.ndarray, "outputs states"],
+        output_weight: Float[np.ndarray, " outputs"],
+    ) -> TerminalCost:
+        """P by doubling: $P_{j+1} = P_j + M_j' P_j M_j$, $M_{j+1} = M_j^2$, from $M_0 = A$."""
+        seen = reading @ jacobian
+        cost, power = seen.T @ (output_weight[:, None] * seen), jacobian
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(_DOUBLINGS):
+                more = power.T @ cost @ power
+                cost = cost + more
+                if np.abs(more).max() <= 1e-14 * np.abs(cost).max():
+                    return TerminalCost((cost + cost.T) / 2, local=True, decreases_after=1)
+                power = power @ power
+        return NoTerminal().at(jacobian, reading, output_weight)
+
+
+@runtime_checkable
+class ContractionCertificate(Protocol):
+    r"""A proof of $|\Delta x^+|_w \le \lambda |\Delta x|_w$ for equal inputs, $|v|_w = \max_i |v_i|/w_i$."""
+
+    @property
+    def weights(self) -> Any:
+        """w, shape (states,)."""
+        ...
+
+    @property
+    def rate(self) -> float:
+        r"""$\lambda < 1$."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedTerminal:
+    r"""A terminal cost from a certificate of contraction, valid wherever the certificate is.
+
+    With $L_i = \sum_j |C_{ij}| w_j$ every later output obeys $|y_i(N + k) - y_{r,i}| \le L_i \lambda^k
+    |x_N - x_r|_w$ under the target's input. So the cost to come is at most
+
+    $$p\,|x_N - x_r|_w^2 \le p \sum_j (x_{N,j} - x_{r,j})^2 / w_j^2, \qquad
+      p = \frac{\lambda^2}{1 - \lambda^2} \sum_i Q_i L_i^2.$$
+
+    The left form falls by at least $(1 - \lambda^2) p |x - x_r|_w^2$ in every sample but has kinks; the
+    right form, used here, is smooth and bounds the same cost to come. It lies between the left form and n
+    times the left form (n states), so it has certainly fallen after M samples as soon as
+    $n \lambda^{2M} < 1$; after one sample only if $n \lambda^2 < 1$.
+
+    Args:
+        weights: w, positive, shape (states,).
+        rate: the proven rate.
+    """
+
+    weights: Float[np.ndarray, " states"]
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            message = f"the certificate has the rate {self.rate}; a contraction has a rate from 0 to below 1"
+            raise ConfigError(message)
+        if self.weights.ndim != 1 or not ((self.weights > 0) & np.isfinite(self.weights)).all():
+            message = "the weights of a certificate are positive numbers, one per state"
+            raise ConfigError(message)
+
+    @classmethod
+    def of(cls, certificate: ContractionCertificate) -> "CertifiedTerminal":
+        """From any object with `weights` and `rate`."""
+        return cls(np.asarray(certificate.weights, float), float(certificate.rate))
+
+    @property
+    def decreases_after(self) -> int:
+        """M above."""
+        states = len(self.weights)
+        if states * self.rate**2 < 1:
+            return 1
+        return int(np.floor(np.log(states) / (-2.0 * np.log(self.rate)))) + 1
+
+    def at(
+        self,
+        jacobian: Float[np.ndarray, "states states"],
+        reading: Float[np.ndarray, "outputs states"],
+        output_weight: Float[np.ndarray, " outputs"],
+    ) -> TerminalCost:
+        """P = p diag(1/w^2); C is taken at the target, which is exact for a linear read-out."""
+        if len(self.weights) != len(jacobian):
+            message = f"the certificate has {len(self.weights)} weights, the model {len(jacobian)} states"
+            raise ShapeError(message)
+        gain = np.abs(reading) @ self.weights
+        price = self.rate**2 / (1.0 - self.rate**2) * (output_weight @ gain**2)
+        return TerminalCost(
+            np.diag(price / self.weights**2), local=False, decreases_after=self.decreases_after
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonTerminal:
+    r"""A smooth terminal cost from a comparison matrix: $|\Delta x^+| \le A_d |\Delta x|$, entry by entry.
+
+    A nonnegative matrix with spectral radius below 1 is diagonally stable: with $\eta = (I - A_d)^{-1} 1$
+    and $\zeta = (I - A_d')^{-1} 1$, both positive, $D = \mathrm{diag}(\zeta_i / \eta_i)$ satisfies
+    $A_d' D A_d - D < 0$. Since D is diagonal and $A_d$ nonnegative, $V_f = c\,\Delta x' D \Delta x$ falls by
+    at least $q |\Delta x|^2$ in every sample wherever $A_d$ is valid, without a kink. c makes it so for
+    $q = \lambda_{max}(A_d' |C|' Q |C| A_d)$: no less than the outputs of the next sample can cost, C being
+    taken at the target, which is exact for a linear read-out.
+
+    Source: Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences (1994), ch. 6.
+
+    Args:
+        matrix: A_d, shape (states, states).
+    """
+
+    matrix: Float[np.ndarray, "states states"]
+
+    def __post_init__(self) -> None:
+        check_comparison(self.matrix)
+
+    def at(
+        self,
+        jacobian: Float[np.ndarray, "states states"],
+        reading: Float[np.ndarray, "outputs states"],
+        output_weight: Float[np.ndarray, " outputs"],
+    ) -> TerminalCost:
+        """P = c D."""
+        if self.matrix.shape != jacobian.shape:
+            message = f"the comparison matrix has shape {self.matrix.shape}, A has {jacobian.shape}"
+            raise ShapeError(message)
+        seen = np.abs(reading) @ self.matrix
+        price = np.linalg.norm(np.sqrt(output_weight)[:, None] * seen, 2) ** 2
+        diagonal = diagonal_comparison_cost(self.matrix, float(price))
+        return TerminalCost(np.diag(diagonal), local=False, decreases_after=1)
+
+
+def comparison_cost(
+    matrix: Float[np.ndarray, "states states"], price: float | int = 1.0
+) -> Float[np.ndarray, "states states"]:
+    r"""P of $V_f = v'Pv$, $v = |x - x_r|$, from a comparison matrix: $A_d' P A_d - P = -q I$.
+
+    P is entrywise nonnegative, so $v^+ \le A_d v$ gives $V_f(x^+) - V_f(x) \le -q |v|^2$.
+
+    Args:
+        matrix: A_d, nonnegative, spectral radius below 1.
+        price: q.
+
+    Raises:
+        ConfigError: the matrix is not such a one.
+        ShapeError: it is not square.
+
+    Source: Terzi, Bonassi, Farina and Scattolini, Int. J. Robust and Nonlinear Control 31 (2021), for LSTM.
+    """
+    check_comparison(matrix)
+    return scipy.linalg.solve_discrete_lyapunov(matrix.T, price * np.eye(len(matrix)))
+
+
+def diagonal_comparison_cost(
+    matrix: Float[np.ndarray, "states states"], price: float | int = 1.0
+) -> Float[np.ndarray, " states"]:
+    r"""The diagonal of $cD$ in `ComparisonTerminal`: $A_d' (cD) A_d - cD \le -q I$.
+
+    Args:
+        matrix: A_d, nonnegative, spectral radius below 1.
+        price: q.
+
+    Raises:
+        ConfigError: the matrix is not such a one.
+        ShapeError: it is not square.
+    """
+    check_comparison(matrix)
+    ones, identity = np.ones(len(matrix)), np.eye(len(matrix))
+    diagonal = np.linalg.solve(identity - matrix.T, ones) / np.linalg.solve(identity - matrix, ones)
+    left = np.diag(diagonal) - matrix.T @ (diagonal[:, None] * matrix)
+    return diagonal * (price / np.linalg.eigvalsh((left + left.T) / 2)[0])
+
+
+def check_comparison(matrix: Float[np.ndarray, "rows columns"]) -> None:
+    """Refuse what is no comparison matrix of a contraction.
+
+    Args:
+        matrix: what was given.
+
+    Raises:
+        ConfigError: an entry is negative or not finite, or the spectral radius is not below 1.
+        ShapeError: it is not square.
+    """
+    if matrix.shape[0] != matrix.shape[1]:
+        message = f"a comparison matrix is square, this one has shape {matrix.shape}"
+        raise ShapeError(message)
+    if not np.isfinite(matrix).all() or (matrix < 0).any():
+        message = "a comparison matrix has finite entries of at least 0"
+        raise ConfigError(message)
+    radius = float(np.abs(np.linalg.eigvals(matrix)).max())
+    if radius >= 1:
+        message = (
+            f"the comparison matrix has the spectral radius {radius:.4g}; a contraction needs one below 1"
+        )
+        raise ConfigError(message)
+
+
+def terminal_rule(given: Any) -> TerminalRule:
+    """The rule for what a user gives: None, a rule, or a certificate.
+
+    Args:
+        given: None for the local rule; an object with `weights` and `rate`; or a rule.
+
+    Raises:
+        ConfigError: none of these.
+    """
+    if given is None:
+        return LocalTerminal()
+    if hasattr(given, "at"):
+        return given
+    if hasattr(given, "weights") and hasattr(given, "rate"):
+        return CertifiedTerminal.of(given)
+    message = (
+        f"terminal={given!r}: expected None, a terminal rule, or a certificate with `weights` and `rate`"
+    )
+    raise ConfigError(message)
