@@ -44,8 +44,8 @@ def contraction_bound(
 ) -> tuple[Float[Array, ""], InvariantBox]:
     """The rate at which a cell contracts on its refined invariant box, in the type of the weights.
 
-    Box and weights are found without a gradient; the last image of the box and the bound on it carry one (the
-    bound does not depend on small changes of the best weights, by the envelope theorem). Where no invariant
+    Box and weights are found without a gradient; the last image of the box and the bound on it carry one.
+    Where no invariant
     box was found, the share by which the image sticks out of the box is added.
 
     Args:
@@ -69,7 +69,7 @@ def contraction_bound(
         bounds.row_sums, jnp.ones(held.box.states, held.box.low.dtype), target.iterations
     )
     weights = jax.lax.stop_gradient(weights)
-    rate = jnp.max(bounds.row_sums(weights) / weights)
+    rate = _perron_value(bounds.worst_rows(weights), weights, target.iterations)
     width = held.box.state.width + jnp.finfo(held.box.low.dtype).eps
     outside = jnp.maximum(image.high - held.box.state.high, held.box.state.low - image.low) / width
     return rate + jnp.where(held.found, 0.0, jnp.max(jnp.maximum(outside, 0.0))), held
@@ -80,6 +80,24 @@ def contraction_penalty(cell: Any, target: ContractionTarget) -> Float[Array, ""
     rate, _ = contraction_bound(cell, target)
     excess = jnp.where(jnp.isfinite(rate), rate, 0.0) - target.rate
     return jax.nn.softplus(_SHARPNESS * excess) / _SHARPNESS
+
+
+def _perron_value(rows: Array, weights: Array, iterations: int) -> Array:
+    """max_i (M w)_i / w_i, with the derivative of the Perron root of M.
+
+    At the best weights all rows are equally bad, and the derivative of their maximum would see one of them.
+    The root v'Mw / v'w with the left vector v weighs them all.
+    """
+    fixed = jax.lax.stop_gradient(rows)
+
+    def step(left: Array, _: None) -> tuple[Array, None]:
+        mixed = left + left @ fixed
+        return mixed / jnp.maximum(jnp.max(mixed), jnp.finfo(mixed.dtype).tiny), None
+
+    left, _ = jax.lax.scan(step, jnp.ones_like(weights), None, length=iterations)
+    root = (left @ (rows @ weights)) / (left @ weights)
+    worst = jnp.max(fixed @ weights / weights)
+    return worst + root - jax.lax.stop_gradient(root)
 
 
 def _refined(cell: Any, held: InvariantBox, rounds: int) -> InvariantBox:

@@ -71,6 +71,15 @@ class StepBounds(eqx.Module):
         sums = [jnp.max(corner[..., : len(weights)] @ weights, axis=0).ravel() for corner in self.corners]
         return _above(jnp.concatenate(sums), len(weights))
 
+    def worst_rows(self, weights: Float[Array, " states"]) -> Float[Array, "states states"]:
+        """The rows whose weighted sums `row_sums` returns: a nonnegative comparison matrix."""
+        rows = []
+        for corner in self.corners:
+            own = corner[..., : len(weights)]
+            worst = jnp.argmax(jax.lax.stop_gradient(own) @ weights, axis=0)
+            rows.append(jnp.take_along_axis(own, worst[None, :, None], axis=0)[0])
+        return jnp.concatenate(rows)
+
     def input_sums(self) -> Float[Array, " states"]:
         """For every state, a bound of sum_j |dx'_i / du_j| over the box."""
         count = len(self.image.low)

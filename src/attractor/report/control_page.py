@@ -1,0 +1,175 @@
+"""The page of a closed loop: trajectories with limits, offsets and settling, times of the solver."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from attractor.control.identification.recordings import Signals
+from attractor.control.predictive import ClosedLoop, LoopFigures
+
+from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from .figures.closed_loop import input_figure, output_figure, solve_time_figure
+from .wording import significant
+
+
+@dataclass(frozen=True, eq=False)
+class ControlContents:
+    """What is known of a closed loop.
+
+    Args:
+        title: name of the run.
+        plant: what was controlled.
+        signals: names and units.
+        limits: smallest and largest input, shape (2, inputs), plant units.
+        band: half width of the band in which an output counts as settled, shape (outputs,).
+        loop: what happened.
+        figures: its figures.
+        other: the same without offset-free tracking, if it was run.
+        other_figures: its figures.
+        certificate: what is proved of the model, in words.
+        setup: how the controller was set up, in words.
+        command: that made it.
+    """
+
+    title: str
+    plant: str
+    signals: Signals
+    limits: Float[np.ndarray, "2 inputs"]
+    band: Float[np.ndarray, " outputs"]
+    loop: ClosedLoop
+    figures: LoopFigures
+    other: ClosedLoop | None
+    other_figures: LoopFigures | None
+    certificate: str
+    setup: dict[str, str]
+    command: str
+
+
+def write_control_report(contents: ControlContents, folder: Path) -> Path:
+    """Write `control.html` into a run folder.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    page = AnalysisContents(
+        kind="Closed loop",
+        title=f"{contents.title} on {contents.plant}",
+        verdict=_sentence(contents),
+        tone=_tone(contents),
+        tiles=_tiles(contents),
+        sections=(_trajectories(contents), _settling(contents), _solver(contents)),
+        reproduce=contents.command,
+    )
+    return write_analysis(page, folder / "control.html")
+
+
+def _tone(contents: ControlContents) -> Literal["good", "fair", "poor"]:
+    figures = contents.figures
+    if figures.input_violations or figures.alarms:
+        return "poor"
+    return "good" if _all_settled(contents) and not figures.fallbacks else "fair"
+
+
+def _all_settled(contents: ControlContents) -> bool:
+    return all(np.isfinite(segment.settling).all() for segment in contents.figures.segments)
+
+
+def _sentence(contents: ControlContents) -> str:
+    figures = contents.figures
+    if figures.alarms:
+        return f"In {figures.alarms} samples no plan could be computed and the last input was held."
+    settled = "settles after every change" if _all_settled(contents) else "does not settle after every change"
+    kept = "no input leaves its limits" if not figures.input_violations else "inputs leave their limits"
+    return f"The plant {settled}, and {kept}. {contents.certificate}"
+
+
+def _tiles(contents: ControlContents) -> tuple[Tile, ...]:
+    figures, first = contents.figures, contents.signals.outputs[0]
+    offsets = np.abs([segment.offset for segment in figures.segments])
+    settling = np.array([segment.settling for segment in figures.segments[1:] or figures.segments])
+    worst = float(settling.max()) if np.isfinite(settling).all() else float("nan")
+    milliseconds = 1e3 * contents.loop.solve_seconds
+    return (
+        Tile("Steady offset", significant(float(offsets.max())), first.unit, "largest, mean at rest"),
+        Tile("Settling", significant(worst), "s", "longest, to within the band"),
+        Tile("Violations", str(figures.input_violations), "", "samples with an input beyond its limits"),
+        Tile("Solve", significant(float(np.median(milliseconds)), 2), "ms", "median wall time"),
+        Tile("Fallbacks", str(figures.fallbacks), "", "samples without an optimal plan"),
+    )
+
+
+def _trajectories(contents: ControlContents) -> Section:
+    loop, other, signals = contents.loop, contents.other, contents.signals
+    outputs = tuple(
+        Picture(
+            name=f"output-{index}",
+            title=f"{signal.name} and its reference",
+            caption=(
+                "The blue line is the true plant without sensor noise; it should lie on the black reference "
+                "soon after every step. Dotted lines: a disturbance that the controller is not told of. The "
+                "grey line is the same controller without offset-free tracking."
+            ),
+            plot=lambda size, index=index, signal=signal: output_figure(loop, other, index, signal, size),
+        )
+        for index, signal in enumerate(signals.outputs)
+    )
+    inputs = Picture(
+        name="inputs",
+        title="What the controller did",
+        caption="Every line must stay between the dashed limits; a line on a limit is a limit well used.",
+        plot=lambda size: input_figure(loop, contents.limits, signals.inputs, size),
+    )
+    lead = "The identified model plans, the differential equations of the plant answer, with sensor noise."
+    return Section("trajectories", "Trajectories", lead, pictures=(*outputs, inputs))
+
+
+def _settling(contents: ControlContents) -> Section:
+    rows = []
+    for number, segment in enumerate(contents.figures.segments):
+        beside = contents.other_figures.segments[number] if contents.other_figures else None
+        for index, signal in enumerate(contents.signals.outputs):
+            rows.append((
+                f"{contents.loop.times[segment.begin]:g} s, {signal.name}",
+                significant(float(contents.loop.references[segment.begin, index])),
+                significant(float(segment.settling[index])),
+                f"{segment.offset[index]:+.4f}",
+                "" if beside is None else f"{beside.offset[index]:+.4f}",
+            ))
+    band = ", ".join(f"±{value:.3g}" for value in contents.band)
+    sheet = Sheet(
+        "After every change",
+        ("from", "reference", "settled after [s]", "offset", "offset without offset-free"),
+        tuple(rows),
+        f"Settled: within {band} of the reference for good. Offset: mean error over the last quarter. A dash "
+        "means that the output did not settle before the next change.",
+    )
+    lead = "A model is never the plant; what it gets wrong must not stay as an offset."
+    return Section("settling", "Offset and settling", lead, sheets=(sheet,))
+
+
+def _solver(contents: ControlContents) -> Section:
+    loop, interval = contents.loop, contents.signals.sampling_time
+    milliseconds = 1e3 * loop.solve_seconds
+    picture = Picture(
+        name="solve-times",
+        title="Time of a solve",
+        caption="The whole histogram should lie far to the left of the sampling time.",
+        plot=lambda size: solve_time_figure(loop, interval, size),
+        facts=(
+            (f"{np.median(milliseconds):.2f} ms", "median"),
+            (f"{np.percentile(milliseconds, 99):.2f} ms", "99th percentile"),
+            (f"{100 * np.percentile(milliseconds, 99) / (1e3 * interval):.3f} %", "of the sampling time"),
+        ),
+    )
+    names = {status: loop.statuses.count(status) for status in dict.fromkeys(loop.statuses)}
+    ended = Sheet(
+        "How the solves ended",
+        ("status", "samples"),
+        tuple((status.value, str(count)) for status, count in names.items()),
+    )
+    setup = Sheet("The controller", ("setting", "value"), tuple(contents.setup.items()))
+    lead = "Every solve says how it ended; whatever it says, the input applied is within its limits."
+    return Section("solver", "Solver", lead, (picture,), (ended, setup))
