@@ -14,7 +14,7 @@ import tyro
 from attractor.errors import AttractorError
 
 from .console import errors, escaped
-from .control_commands import CertifyCommand
+from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
 from .model_commands import IdentifyCommand, PredictCommand, ReportCommand
 
@@ -29,6 +29,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": ReportCommand,
     "doctor": DoctorCommand,
     "certify": CertifyCommand,
+    "control": ControlCommand,
+    "export": ExportCommand,
 }
 
 

@@ -2,10 +2,12 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
-from tyro.conf import Positional
+from rich.table import Table as Grid
+from tyro.conf import OmitArgPrefixes, Positional
 
 from attractor.errors import AttractorError
 
@@ -58,6 +60,146 @@ class NotProvedError(AttractorError):
     """The command ran, and what it looked for is not proved."""
 
     exit_code = NOT_PROVED
+
+
+@dataclass(frozen=True)
+class Controller:
+    """How the controller is set up."""
+
+    horizon: int = 20
+    """Samples that a plan looks ahead."""
+    output_weight: float = 1.0
+    """Weight of the outputs, in scaled units."""
+    move_weight: float = 0.1
+    """Weight of changes of the inputs, in scaled units: larger is calmer."""
+    rate_limit: float | None = None
+    """Largest change of every input a sample, in the plant's unit."""
+    observer: Literal["open-loop", "auto", "measured", "injection", "learned", "kalman"] = "open-loop"
+    """What estimates the state; the model beside the plant, if not given."""
+    offset_gain: float = 0.3
+    """Gain of the estimated output disturbance; 0 switches offset-free tracking off."""
+    real_time: bool = False
+    """One step of the solver a sample instead of convergence."""
+
+
+@dataclass(frozen=True)
+class ControlCommand:
+    """Control the true plant with a trained model of it, and write a report."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    plant: str
+    """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
+    reference: Path | None = None
+    """CSV file with a column for every output, one row a sample, and columns of disturbances if wanted."""
+    rows: int = 60
+    """Samples at every level of the reference, if there is no file."""
+    noise: float | None = None
+    """Standard deviation of the measurement noise; the plant's usual one if not given."""
+    seed: int = 0
+    """The noise follows from it."""
+    compare: bool = True
+    """Run the same without offset-free tracking beside it."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+    controller: OmitArgPrefixes[Controller] = field(default_factory=Controller)
+
+    def run(self) -> None:
+        """Load, run both loops, save, report."""
+        from attractor.control import PlantModel, plant_by_name
+        from attractor.control.study import (
+            ControlSetup,
+            control_study,
+            read_scenario,
+            save_loop,
+            stepped_scenario,
+        )
+        from attractor.progress import reporter_for
+
+        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        plant = plant_by_name(self.plant)
+        if self.reference is None:
+            scenario = stepped_scenario(model, self.rows)
+        else:
+            scenario = read_scenario(self.reference, plant, model.signals_.sampling_time)
+        scenario = replace(scenario, noise=self.noise, seed=self.seed)
+        setup = ControlSetup(**vars(self.controller))
+        study = control_study(model, plant, scenario, setup, reporter_for("closed loop"))
+        other = None
+        if self.compare and setup.offset_gain:
+            plain = replace(setup, offset_gain=0.0)
+            other = control_study(model, plant, scenario, plain, reporter_for("without offset-free"))
+        save_loop(self.folder / "closed_loop.csv", plant, study.loop)
+        report = _report_on(self, model, study, other)
+        _show_loop(study, model.signals_.outputs)
+        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Write the step of a trained model for other tools; it works on scaled signals."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    to: tuple[Literal["numpy", "c", "casadi", "onnx"], ...]
+    """Formats to write, one or several."""
+    out: Path | None = None
+    """Folder to write into; the run folder if not given."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+
+    def run(self) -> None:
+        """Load, write, tell; every file is checked against the model."""
+        from attractor.control import PlantModel
+        from attractor.control.identification.deployment import export_model
+
+        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        for target in self.to:
+            for path, difference in export_model(model, target, self.out or self.folder):
+                checked = (
+                    "" if difference is None else f" (differs from the model by at most {difference:.1e})"
+                )
+                console.print(f"wrote [bold]{escaped(path)}[/]{checked}", soft_wrap=True)
+
+
+def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> Path:
+    from attractor.control.identification.stability import stored_statement
+    from attractor.report.control_page import ControlContents, write_control_report
+
+    setup = {name.replace("_", " "): str(value) for name, value in vars(command.controller).items()}
+    contents = ControlContents(
+        title=command.folder.name,
+        plant=command.plant,
+        signals=model.signals_,
+        limits=study.limits,
+        band=study.band,
+        loop=study.loop,
+        figures=study.figures,
+        other=other.loop if other else None,
+        other_figures=other.figures if other else None,
+        certificate=stored_statement(command.folder),
+        setup=setup,
+        command=shlex.join(["attractor", *sys.argv[1:]]),
+    )
+    return write_control_report(contents, command.folder)
+
+
+def _show_loop(study: Any, outputs: Any) -> None:
+    grid = Grid("from [s]", "output", "settled after [s]", "steady offset", title="closed loop on the plant")
+    for segment in study.figures.segments:
+        for index, signal in enumerate(outputs):
+            grid.add_row(
+                f"{study.loop.times[segment.begin]:g}",
+                escaped(signal.label),
+                f"{segment.settling[index]:g}",
+                f"{segment.offset[index]:+.4f}",
+            )
+    console.print(grid)
+    milliseconds = 1e3 * study.loop.solve_seconds
+    console.print(
+        f"{study.figures.input_violations} violations of input limits; "
+        f"solve {sorted(milliseconds)[len(milliseconds) // 2]:.2f} ms (median)"
+    )
 
 
 def _show_certificate(certificate: object, sampling_time: float) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from predictive_cases import card, linear
 
+from attractor.control.observers import open_loop_observer
 from attractor.control.predictive import (
     ControllerOptions,
     ControlObjective,
     Limits,
     Observer,
-    OpenLoop,
     PredictiveController,
     SolveStatus,
 )
@@ -120,7 +120,7 @@ class Broken:
     """An observer that loses its mind once."""
 
     def __init__(self):
-        self.inner, self.calls, self.seen = OpenLoop(MODEL), 0, []
+        self.inner, self.calls, self.seen = open_loop_observer(MODEL), 0, []
 
     def start(self, state):
         self.inner.start(state)

@@ -71,6 +71,18 @@ def save_stability(folder: Path, result: StabilityResult) -> Path:
     return path
 
 
+def stored_statement(folder: Path) -> str:
+    """What `stability.json` of a run folder says, in one sentence; that nothing is known if there is none."""
+    path = folder / FILE
+    if not path.is_file():
+        return "Nothing is proved of this model; `attractor certify` tries."
+    content = json.loads(path.read_text())
+    certificate = content.get("certificate")
+    if certificate is None:
+        return f"Stability of the model is {content.get('verdict', 'unknown')}."
+    return f"The model is certified: differences shrink by {certificate['rate']:.4f} a sample."
+
+
 def _plain(record: Any) -> dict[str, Any] | None:
     return None if record is None else {name: _listed(value) for name, value in vars(record).items()}
 

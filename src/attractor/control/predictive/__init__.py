@@ -2,7 +2,6 @@
 
 from .closed_loop import ClosedLoop, Scenario, run_closed_loop
 from .controller import ControllerOptions, ControlSolution, PredictiveController
-from .estimation import Observer, OpenLoop
 from .figures import LoopFigures, Segment, loop_figures
 from .offset_free import OutputDisturbance
 from .problem import ControlObjective, ControlProblem, Limits
@@ -33,8 +32,6 @@ __all__ = [
     "Look",
     "LoopFigures",
     "NoTerminal",
-    "Observer",
-    "OpenLoop",
     "OutputDisturbance",
     "PlanSolution",
     "PlanSolver",

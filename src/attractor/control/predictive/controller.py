@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.control.model import ControlModel, ModelCard
+from attractor.control.observers import Observer, open_loop_observer
 from attractor.errors import InputDataError, ShapeError
 
-from .estimation import Observer, OpenLoop
 from .offset_free import OutputDisturbance
 from .problem import ControlObjective, ControlProblem, Limits, PerChannel
 from .sensitivities import Situation
@@ -110,7 +110,7 @@ class PredictiveController:
         self.problem = ControlProblem(self.options.horizon, objective or ControlObjective(), scaled)
         self.solver = PlanSolver(model, self.problem, self.options.solver)
         self.targets = TargetFinder(model, self.problem)
-        self.observer = OpenLoop(model) if observer is None else observer
+        self.observer = open_loop_observer(model) if observer is None else observer
         self._offset = OutputDisturbance(self.options.offset_gain, self._outputs)
         self._terminal = terminal_rule(self.options.terminal)
         self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
@@ -207,13 +207,13 @@ class PredictiveController:
         self._offset.reset()
         self.solver.reset()
         with jax.enable_x64(True):
-            self.observer.start(jnp.asarray(self._state))
+            self.observer.start(self._state)
 
     def _estimate(self) -> Float[np.ndarray, " states"]:
         """The observer's estimate for now, from what was applied and measured a sample ago."""
         if self._pending is not None:
             with jax.enable_x64(True):
-                updated = self.observer.update(jnp.asarray(self._last), jnp.asarray(self._pending))
+                updated = self.observer.update(self._last, self._pending)
             self._state = np.array(updated)
         return self._state
 

@@ -1,0 +1,208 @@
+"""A closed-loop study: an identified model controls the plant that it was identified from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from attractor.data import ColumnOptions, read_csv, read_table, write_csv
+from attractor.errors import InputDataError
+from attractor.progress import Reporter
+
+from .identification import PlantModel
+from .model import control_model
+from .observers import observer_for
+from .plants import Plant
+from .predictive import (
+    ClosedLoop,
+    ControllerOptions,
+    ControlObjective,
+    Limits,
+    LoopFigures,
+    PredictiveController,
+    Scenario,
+    SolverSettings,
+    loop_figures,
+    run_closed_loop,
+)
+
+_LEVELS = (0.5, 0.8, 0.25, 0.5)
+"""Shares of the range of the outputs that a reference steps through if none is given."""
+
+
+@dataclass(frozen=True)
+class ControlSetup:
+    """How the controller of a study is set up.
+
+    Args:
+        horizon: samples that a plan looks ahead.
+        output_weight: weight of the outputs, scaled units.
+        move_weight: weight of changes of the inputs, scaled units.
+        rate_limit: largest change of every input a sample, plant units; None for none.
+        observer: kind of observer, see `attractor.control.observers.observer_for`.
+        offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
+        real_time: one step of the solver a sample instead of convergence.
+    """
+
+    horizon: int = 20
+    output_weight: float | int = 1.0
+    move_weight: float | int = 0.1
+    rate_limit: float | int | None = None
+    observer: str = "open-loop"
+    offset_gain: float | int = 0.3
+    real_time: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ControlStudy:
+    """A closed loop with its figures.
+
+    Args:
+        loop: what happened.
+        figures: what it was worth.
+        limits: smallest and largest input that were allowed, shape (2, inputs), plant units.
+        band: half width of the band in which an output counts as settled, shape (outputs,).
+    """
+
+    loop: ClosedLoop
+    figures: LoopFigures
+    limits: Float[np.ndarray, "2 inputs"]
+    band: Float[np.ndarray, " outputs"]
+
+
+def make_controller(
+    model: PlantModel, plant: Plant, setup: ControlSetup, certificate: object = None
+) -> PredictiveController:
+    """A predictive controller for a plant of ours, within the input limits of the plant.
+
+    Args:
+        model: of the plant.
+        plant: says what its inputs may be.
+        setup: of the controller.
+        certificate: gives the terminal cost, if there is one.
+
+    Raises:
+        InputDataError: the model has other signals than the plant.
+    """
+    _check_signals(model, plant)
+    inner, card = control_model(model)
+    settings = SolverSettings(iterations=1) if setup.real_time else SolverSettings()
+    return PredictiveController(
+        inner,
+        card,
+        ControlObjective(output_weight=setup.output_weight, move_weight=setup.move_weight),
+        _limits(plant, setup),
+        observer_for(inner, setup.observer),
+        ControllerOptions(setup.horizon, settings, certificate, setup.offset_gain),
+    )
+
+
+def control_study(
+    model: PlantModel,
+    plant: Plant,
+    scenario: Scenario,
+    setup: ControlSetup,
+    reporter: Reporter | None = None,
+) -> ControlStudy:
+    """Control a plant with its identified model, and judge what came of it.
+
+    Args:
+        model: of the plant.
+        plant: the true process.
+        scenario: references, disturbances, noise.
+        setup: of the controller.
+        reporter: hears about progress.
+
+    Raises:
+        InputDataError: the model has other signals than the plant, or the plant comes where its equations do
+            not hold.
+    """
+    controller = make_controller(model, plant, setup)
+    loop = run_closed_loop(controller, plant, scenario, reporter=reporter)
+    noise = plant.measurement_noise if scenario.noise is None else scenario.noise
+    band = np.maximum(
+        5 * np.broadcast_to(noise, loop.outputs.shape[1:]), 0.01 * controller.card.outputs.scale
+    )
+    low, high, _ = _limits(plant, setup).input_box(len(plant.inputs))
+    trained = controller.card.inputs.to_engineering(np.array([[-1.0], [1.0]]) * np.ones_like(low))
+    limits = np.stack([np.maximum(low, trained[0]), np.minimum(high, trained[1])])
+    return ControlStudy(loop, loop_figures(loop, band, _limits(plant, setup)), limits, band)
+
+
+def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
+    """References, and disturbances where the file has them, from a CSV file with one row a sample.
+
+    Args:
+        path: columns with the names of the plant's outputs, and of any of its disturbances.
+        plant: gives the names; a disturbance without a column keeps its nominal value.
+        sampling_time: of the rows, s, if the file has no time column.
+
+    Raises:
+        InputDataError: a column of an output is missing, or a value is no number.
+    """
+    names = {signal.name for signal in read_table(path).signals}
+    wanted = [signal.name for signal in plant.outputs]
+    given = [signal.name for signal in plant.disturbances if signal.name in names]
+    columns = ColumnOptions(sampling_time=None if "time" in names else sampling_time)
+    record = read_csv(path, inputs=[*wanted, *given], outputs=[], columns=columns)
+    if len(record.experiments) != 1:
+        message = f"{path} holds {len(record.experiments)} experiments; a reference is one"
+        raise InputDataError(message)
+    values = record.experiments[0].inputs
+    disturbances = np.tile(np.asarray(plant.nominal_disturbances, float), (len(values), 1))
+    for place, signal in enumerate(plant.disturbances):
+        if signal.name in given:
+            disturbances[:, place] = values[:, len(wanted) + given.index(signal.name)]
+    return Scenario(values[:, : len(wanted)], disturbances)
+
+
+def stepped_scenario(model: PlantModel, rows: int) -> Scenario:
+    """A reference that steps through the middle of the range of the training outputs.
+
+    Args:
+        model: knows that range.
+        rows: samples at every level.
+    """
+    center, spread = model.output_scaling_.offset, model.output_scaling_.scale
+    levels = np.array([center + (2 * share - 1) * spread for share in _LEVELS])
+    return Scenario(levels.repeat(rows, axis=0))
+
+
+def save_loop(path: Path, plant: Plant, loop: ClosedLoop) -> None:
+    """Write a closed loop as a CSV file: time, references, outputs, measurements, inputs, disturbances.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    groups = (
+        ("reference", plant.outputs, loop.references),
+        ("", plant.outputs, loop.outputs),
+        ("measured", plant.outputs, loop.measured),
+        ("", plant.inputs, loop.inputs),
+        ("", plant.disturbances, loop.disturbances),
+    )
+    labels = ["time [s]"]
+    columns = [loop.times]
+    for word, signals, values in groups:
+        for place, signal in enumerate(signals):
+            labels.append(f"{signal.name}_{word}" if word else signal.label)
+            columns.append(values[:, place])
+    write_csv(path, labels, columns)
+
+
+def _limits(plant: Plant, setup: ControlSetup) -> Limits:
+    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), setup.rate_limit)
+
+
+def _check_signals(model: PlantModel, plant: Plant) -> None:
+    for what, own, theirs in (
+        ("inputs", model.signals_.inputs, plant.inputs),
+        ("outputs", model.signals_.outputs, plant.outputs),
+    ):
+        if [one.name for one in own] != [one.name for one in theirs]:
+            message = (
+                f"the model has the {what} {', '.join(one.name for one in own)}, the plant "
+                f"{', '.join(one.name for one in theirs)}; choose the plant that it was identified from"
+            )
+            raise InputDataError(message)
