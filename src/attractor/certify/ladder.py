@@ -51,7 +51,7 @@ class CertifySettings:
         time_budget: seconds for the whole ladder; compilation counts.
         levels: rungs to climb, in order; see `attractor.certify.LEVELS`.
         pieces: pieces of the box that branch and bound may look at.
-        tighten: go on after a proof, as far as the budget reaches, for a smaller rate.
+        tighten: go on after a proof, as far as the budget reaches, for a shorter certified settling time.
         refute: look for two trajectories that do not meet.
         seed: of the random searches.
     """
@@ -87,7 +87,7 @@ class _Climb:
         self.reporter.update(len(self.attempts), len(self.settings.levels) + 1, outcome)
 
     def proved(self, certificate: Certificate) -> None:
-        if self.best is None or certificate.rate < self.best.rate:
+        if self.best is None or certificate.settling_steps() < self.best.settling_steps():
             self.best = certificate
 
     @property
@@ -371,7 +371,7 @@ def _prepare(cell: Any, box: Box) -> _Bounded:
 
 @eqx.filter_jit
 def _shrink(cell: Any, invariant: InvariantBox, cuts: int) -> _Bounded:
-    rounds, tolerance = (200, 1e-6) if cuts == 0 else (40, 1e-3)
+    rounds, tolerance = (200, 1e-4) if cuts == 0 else (40, 1e-3)
     return _bounded(cell, shrink(cell, invariant, cuts=cuts, rounds=rounds, tolerance=tolerance))
 
 
