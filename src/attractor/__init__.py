@@ -25,7 +25,19 @@ _HOME = {
     "AttractorError": "attractor.errors",
 }
 
-_ROOMS = ("cells", "control", "data", "errors", "export", "report", "runs", "scan", "training")
+_ROOMS = (
+    "cells",
+    "certify",
+    "control",
+    "data",
+    "errors",
+    "export",
+    "program",
+    "report",
+    "runs",
+    "scan",
+    "training",
+)
 
 __all__ = ["AttractorError", "Cell", "PlantModel", "explain", "read_csv", "unroll"]
 

@@ -171,7 +171,8 @@ def _result(climb: _Climb, verdict: Verdict, witness: Witness | None, reason: st
 def _why_unknown(climb: _Climb) -> str:
     if time.monotonic() > climb.deadline:
         return f"The time budget of {climb.settings.time_budget:g} s was spent."
-    return "; ".join(f"level {one.level}: {one.outcome}" for one in climb.attempts) + "."
+    tried = [one for one in climb.attempts if one.level >= 0]
+    return "; ".join(f"level {one.level}: {one.outcome}" for one in tried) + "."
 
 
 def _published(climb: _Climb) -> None:

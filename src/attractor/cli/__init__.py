@@ -16,7 +16,7 @@ from attractor.errors import AttractorError
 from .console import errors, escaped
 from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
-from .model_commands import IdentifyCommand, PredictCommand, ReportCommand
+from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
 
 OUR_BUG = 70
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": ReportCommand,
     "doctor": DoctorCommand,
     "certify": CertifyCommand,
+    "repair": RepairCommand,
     "control": ControlCommand,
     "export": ExportCommand,
 }

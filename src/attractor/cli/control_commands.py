@@ -45,7 +45,8 @@ class CertifyCommand:
         result = certify_model(model, self.input_bound, settings, reporter_for("bounds"))
         save_stability(self.folder, result)
         for attempt in result.attempts:
-            console.print(f"level {attempt.level}: {escaped(attempt.outcome)} ({attempt.seconds:.1f} s)")
+            name = f"level {attempt.level}" if attempt.level >= 0 else "search"
+            console.print(f"{name}: {escaped(attempt.outcome)} ({attempt.seconds:.1f} s)")
         command = shlex.join(["attractor", *sys.argv[1:]])
         report = write_stability_report(self.folder, model, result, command)
         console.print(f"[bold]{escaped(result.verdict.value)}[/]", soft_wrap=True)

@@ -41,11 +41,8 @@ class IdentifyCommand:
 
     def run(self) -> None:
         """Read, train, judge, save, report."""
-        from attractor.control.identification.assessment import assess
         from attractor.control.identification.recordings import check_judges
-        from attractor.data import to_archive
         from attractor.progress import reporter_for
-        from attractor.report import write_run_report
         from attractor.runs import check_free
         from attractor.scan import keep_freed_memory
 
@@ -58,13 +55,50 @@ class IdentifyCommand:
         check_judges(roles.training, roles.test, model.washout, "test")
         reporter = reporter_for("training")
         model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
-        assessment = assess(model, roles)
-        facts, arrays = to_archive(roles)
-        card = {"data": facts, "command": shlex.join(["attractor", *sys.argv[1:]]), **assessment}
-        model.save(self.out, card=card, evaluation=arrays, overwrite=self.overwrite)
-        report = write_run_report(self.out, cell=own_cell(self.model.cell))
-        _show_figures(card, model.member_)
-        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+        _conclude(model, roles, self.out, self.model.cell, overwrite=self.overwrite)
+
+
+@dataclass(frozen=True)
+class RepairCommand:
+    """Make a certified model out of a trained one: as near as possible, then trained on."""
+
+    folder: Positional[Path]
+    """The run folder of the trained model."""
+    out: Path
+    """The run folder of the certified one."""
+    steps: int = 2000
+    """Updates of the weights."""
+    overwrite: bool = False
+    """Replace a finished run in that folder."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+
+    def run(self) -> None:
+        """Load, project, train, judge, save, report."""
+        from attractor.control import PlantModel
+        from attractor.control.identification.repair import repair
+        from attractor.data import from_archive
+        from attractor.progress import reporter_for
+        from attractor.runs import check_free, load_run
+
+        check_free(self.out, overwrite=self.overwrite)
+        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        run = load_run(self.folder)
+        if not run.evaluation or "data" not in run.card:
+            message = f"{self.folder} was saved without its data; repair needs the data it was trained on"
+            raise ConfigError(message)
+        roles = from_archive(run.card["data"], run.evaluation)
+        validation = roles.validation if roles.validation.experiments else None
+        reporter = reporter_for("repair")
+        repaired = repair(
+            model,
+            roles.training,
+            validation=validation,
+            steps=self.steps,
+            folder=self.out,
+            reporter=reporter,
+        )
+        _conclude(repaired, roles, self.out, self.cell, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)
@@ -107,6 +141,21 @@ class ReportCommand:
 
         path = write_run_report(self.folder, cell=own_cell(self.cell))
         console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
+
+
+def _conclude(model: Any, roles: "Roles", out: Path, cell: str | None, *, overwrite: bool) -> None:
+    """Judge, save, report."""
+    from attractor.control.identification.assessment import assess
+    from attractor.data import to_archive
+    from attractor.report import write_run_report
+
+    facts, arrays = to_archive(roles)
+    command = shlex.join(["attractor", *sys.argv[1:]])
+    card = {"data": facts, "command": command, **assess(model, roles)}
+    model.save(out, card=card, evaluation=arrays, overwrite=overwrite)
+    report = write_run_report(out, cell=own_cell(cell))
+    _show_figures(card, model.member_)
+    console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
 
 
 def _read_roles(command: IdentifyCommand) -> "Roles":

@@ -96,6 +96,7 @@ class PlantModel:
         outputs: Any = None,
         *,
         validation: Any = None,
+        start: PlantNetwork | None = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
     ) -> "PlantModel":
@@ -106,6 +107,7 @@ class PlantModel:
             outputs: the same for the outputs; (time,) is one output. None with a `Record`.
             validation: a `Record` or a pair (inputs, outputs) for the choice of the best weights; None keeps
                 the last part of the recordings for it.
+            start: a network to train on from, of this structure and scaling; None begins with random weights.
             folder: a run folder for the log and for checkpoints, so that a killed training can go on.
             reporter: hears about progress.
 
@@ -126,8 +128,8 @@ class PlantModel:
         self.input_scaling_, self.output_scaling_ = _scalings(training)
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()
-        task = self._task(training, checking)
-        self.fingerprint_ = self._fingerprint(training, checking)
+        task = self._task(training, checking, start)
+        self.fingerprint_ = self._fingerprint(training, checking, start)
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
         self.trained_ = self._train(task, training, diary)
         self.members_ = self.trained_.models
@@ -253,6 +255,11 @@ class PlantModel:
             delattr(self, name)
 
     def _check_options(self) -> None:
+        if self.certified and self.training.refine:
+            message = (
+                "certified=True with refine: Gauss-Newton steps would lose the certificate; set refine=0"
+            )
+            raise ConfigError(message)
         if self.initial_state not in STARTS:
             message = f"initial_state={self.initial_state!r}: expected one of {', '.join(map(repr, STARTS))}"
             raise ConfigError(message)
@@ -280,11 +287,11 @@ class PlantModel:
             [self.output_scaling_.to_unit(one.outputs) for one in record.experiments],
         )
 
-    def _task(self, training: Record, checking: Record) -> IdentificationTask:
+    def _task(self, training: Record, checking: Record, start: PlantNetwork | None) -> IdentificationTask:
         longest = max(len(one) for one in training.experiments)
         length = min(self.window + self.washout, longest)
         return IdentificationTask(
-            build=self.plan_,
+            build=self.plan_ if start is None else lambda _: start,
             windows=Windows(*self._scaled(training), length),
             validation_data=pad(*self._scaled(checking)),
             washout=self.washout,
@@ -348,13 +355,15 @@ class PlantModel:
         check_finite("the measured outputs", self.signals_.outputs, values[: self.washout])
         return values
 
-    def _fingerprint(self, training: Record, checking: Record) -> str:
+    def _fingerprint(self, training: Record, checking: Record, start: PlantNetwork | None) -> str:
         """Identifies data and options, so that a checkpoint is resumed by the training that wrote it only."""
         total = hashlib.sha256()
         options = {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
         total.update(json.dumps(options, sort_keys=True).encode())
         if callable(self.cell):
             total.update(describe_program(self.plan_).encode())
+        for leaf in jax.tree.leaves(eqx.filter(start, eqx.is_array)):
+            total.update(np.asarray(leaf).tobytes())
         for experiment in (*training.experiments, *checking.experiments):
             total.update(f"{experiment.inputs.shape} {experiment.outputs.shape}".encode())
             total.update(np.ascontiguousarray(experiment.inputs).tobytes())

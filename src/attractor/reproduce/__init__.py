@@ -1,0 +1,1 @@
+"""One file per paper: its experiment at the scale of a laptop, its table beside ours."""
