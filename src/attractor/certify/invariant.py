@@ -43,18 +43,19 @@ def find_invariant(cell: Any, box: Box, rounds: int = 60) -> InvariantBox:
         rounds: how often to grow.
     """
 
-    def grow(
-        carry: tuple[Interval, Interval, Array], _: None
-    ) -> tuple[tuple[Interval, Interval, Array], None]:
-        state, last, done = carry
-        image = step_image(cell, box.with_state(state))
-        done = done | (holds(state, image) & bounded(image))
-        joined = hull(state, image)
-        return (_keep(done, state, _ahead(state, joined, last)), _keep(done, last, state), done), None
+    def growing(carry: tuple[Interval, Interval, Array, Array]) -> Array:
+        _, _, found, round_ = carry
+        return ~found & (round_ < rounds)
 
-    start = box.state
-    carry = (start, start, jnp.zeros((), bool))
-    (state, _, found), _ = jax.lax.scan(grow, carry, None, length=rounds)
+    def grow(carry: tuple[Interval, Interval, Array, Array]) -> tuple[Interval, Interval, Array, Array]:
+        state, last, _, round_ = carry
+        image = step_image(cell, box.with_state(state))
+        found = holds(state, image) & bounded(image)
+        larger = _ahead(state, hull(state, image), last)
+        return _keep(found, state, larger), _keep(found, last, state), found, round_ + 1
+
+    carry = (box.state, box.state, jnp.zeros((), bool), jnp.zeros((), jnp.int32))
+    state, _, found, _ = jax.lax.while_loop(growing, grow, carry)
     return InvariantBox(box.with_state(state), found, jnp.zeros((), jnp.int32))
 
 

@@ -1,8 +1,9 @@
-"""Recurrent networks for learning-based control: the story of arXiv 2111.13557 at the scale of a laptop.
+"""Recurrent networks for learning-based control: arXiv 2111.13557 at the scale of a laptop.
 
-Bonassi, Farina, Xie and Scattolini survey NNARX, echo state, LSTM and GRU models with conditions of stability,
-and predictive control with them. Here all families learn the simulated pH plant, once free and once with a
-certificate, and each then controls the true plant. The survey's own table could not be read, so none is quoted.
+Bonassi, Farina, Xie and Scattolini survey NNARX, echo state, LSTM and GRU models, their conditions of
+stability, and predictive control with them. Here all families learn the simulated pH plant, once free and
+once with a certificate, and each then controls the true plant. The survey's own table could not be read, so
+none is quoted.
 
     python -m attractor.reproduce.control --steps 4000 --seeds 3
 """
