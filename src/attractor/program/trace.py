@@ -163,7 +163,7 @@ def _apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[A
     return apply(jaxpr, equation, known)
 
 
-def apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Array]) -> list[Array]:
+def apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Array]:
     """The results of one equation of a jaxpr, for arrays that are known or traced."""
     variables = list(dict.fromkeys(atom for atom in equation.invars if isinstance(atom, Var)))
     # A jaxpr of one equation, because evaluating it keeps what its primitive needs and the user's line.

@@ -254,10 +254,8 @@ def _enclose_part(form: Form) -> Enclosure:
 
 def _scaled_by(factor: Coefficient, interval: Interval, trailing: int) -> Interval:
     """An interval times a coefficient; plus and minus one lose nothing."""
-    if factor.exact and factor.value == 1.0 and isinstance(factor.value, float):
-        return interval
-    if factor.exact and factor.value == -1.0 and isinstance(factor.value, float):
-        return Interval(-interval.high, -interval.low)
+    if factor.exact and isinstance(factor.value, float) and abs(factor.value) == 1.0:
+        return interval if factor.value > 0 else Interval(-interval.high, -interval.low)
     shape = interval.low.shape[: interval.low.ndim - trailing]
     ends = (jnp.broadcast_to(end, shape).astype(interval.low.dtype) for end in factor.interval)
     return multiply(Interval(*(end.reshape(*shape, *(1,) * trailing) for end in ends)), interval)

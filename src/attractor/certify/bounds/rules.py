@@ -310,24 +310,33 @@ def _split(equation: JaxprEqn, one: Form) -> list[Form]:
     return pieces
 
 
-def _concatenate(equation: JaxprEqn, *parts: Any) -> Form:
-    axis = equation.params["dimension"]
-    forms = [part for part in parts if isinstance(part, Form)]
-    directions = forms[0].directions
-    enclosures = []
-    for part in parts:
-        if isinstance(part, Form):
-            enclosures.append(enclose(part))
-        else:
-            nothing = jnp.zeros((*jnp.shape(part), directions), jnp.asarray(part).dtype)
-            enclosures.append(Enclosure(exactly(jnp.asarray(part)), exactly(nothing)))
+def _joined(join: Callable[[JaxprEqn, Sequence[Array]], Array]) -> Rule:
+    """Parts put side by side, by `join` for values and for every direction; each keeps its own bounds."""
 
-    def joined(intervals: list[Interval]) -> Interval:
-        return Interval(*(jnp.concatenate(ends, axis) for ends in zip(*intervals, strict=True)))
+    def rule(equation: JaxprEqn, *parts: Any) -> Form:
+        directions = next(part for part in parts if isinstance(part, Form)).directions
+        found = [_spread_enclosure(part, jnp.shape(_shaped(part)), directions) for part in parts]
+        values = [Interval(*map(jnp.asarray, one.value)) for one in found]
+        along = jax.vmap(lambda *ends: join(equation, ends), in_axes=-1, out_axes=-1)
+        value = Interval(*(join(equation, ends) for ends in zip(*values, strict=True)))
+        return symbol_form(
+            value, Interval(*(along(*ends) for ends in zip(*(one.jacobian for one in found), strict=True)))
+        )
 
-    return symbol_form(
-        joined([one.value for one in enclosures]), joined([one.jacobian for one in enclosures])
-    )
+    return rule
+
+
+def _largest(sign: float) -> Rule:
+    """The largest element along some axes (sign 1), or the smallest: the slope is that of one of them."""
+
+    def rule(equation: JaxprEqn, one: Form) -> Form:
+        axes, inside = tuple(equation.params["axes"]), enclose(one)
+        value = Interval(*(sign * jnp.max(sign * end, axis=axes) for end in inside.value))
+        return symbol_form(
+            value, Interval(inside.jacobian.low.min(axis=axes), inside.jacobian.high.max(axis=axes))
+        )
+
+    return rule
 
 
 def _pad(equation: JaxprEqn, one: Any, filler: Any) -> Form:
@@ -417,7 +426,10 @@ RULES: dict[str, Rule] = {
     ),
     "select_n": _select,
     "split": _split,
-    "concatenate": _concatenate,
+    "concatenate": _joined(lambda equation, parts: jnp.concatenate(parts, equation.params["dimension"])),
+    "stack": _joined(lambda equation, parts: equation.primitive.bind(*parts, **equation.params)),
+    "reduce_max": _largest(1.0),
+    "reduce_min": _largest(-1.0),
     "pad": _pad,
     "gather": _gather,
     "convert_element_type": _convert,

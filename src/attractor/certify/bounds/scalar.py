@@ -172,6 +172,16 @@ def _bell_of_erf(p: Array) -> Array:
     return 2 / jnp.sqrt(jnp.pi) * jnp.exp(-(p**2))
 
 
+def _decreasing_erf(p: Interval) -> Interval:
+    """Of 1 - erf: next to zero the far tail is only known to be small."""
+    return _absolutely(jax.lax.erfc(p.high), jax.lax.erfc(p.low), 2.0, 0.0, 2.0)
+
+
+def _fall_of_erf(p: Interval) -> Interval:
+    rise = _bell(_bell_of_erf, 1.2)(p)
+    return Interval(-rise.high, -rise.low)
+
+
 def _exponential(p: Interval) -> Interval:
     return _rounded(jnp.exp(p.low), jnp.exp(p.high), 0.0)
 
@@ -189,6 +199,7 @@ SCALAR: dict[str, ScalarFunction] = {
         _bell(lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p), 0.25),
     ),
     "erf": ScalarFunction(_increasing(jax.lax.erf, -1.0, 1.0), _bell(_bell_of_erf, 1.2)),
+    "erfc": ScalarFunction(_decreasing_erf, _fall_of_erf),
     "exp": ScalarFunction(_exponential, _exponential),
     "expm1": ScalarFunction(_increasing(jnp.expm1, -1.0, jnp.inf), _exponential),
     "log": ScalarFunction(
