@@ -1,4 +1,4 @@
-"""What certificates are worth: attacks on thousands of them, and how far they reach beyond published formulas.
+"""What certificates are worth: attacks on thousands of them, and their reach beyond published formulas.
 
     python -m benchmarks.certificates --cells 10000 --only soundness strength steps
 
@@ -53,6 +53,7 @@ class Modulated(Cell):
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __call__(self, input, state, *, key=None):
+        """One step."""
         open_ = jax.nn.sigmoid(self.gate @ state)
         driven = self.weight @ (open_ * state) + self.input_weight @ input
         bent = jax.nn.relu(driven) - 0.5 * jax.nn.softplus(-driven) / jnp.sqrt(1 + driven**2)
@@ -298,10 +299,11 @@ def stacked_claims(proofs):
     }
 
 
-def strength(draws, pieces, sizes, report):
+def strength(draws, pieces, sizes, families, report):
     """Largest factor that each level accepts, relative to the published one; medians over draws."""
     rows = []
-    for name, build in {"GRU": GRU, "LSTM": LSTM}.items():
+    for name in families:
+        build = {"GRU": GRU, "LSTM": LSTM}[name]
         for size in sizes:
             arrays, static = random_cells(build, 1, size, draws, 40 + size, spread=(1.0, 1.0 + 1e-12))
             published = bisected_published(arrays, static, draws)
@@ -311,13 +313,14 @@ def strength(draws, pieces, sizes, report):
                 ratios[f"level {level}"] = float(np.median(largest[level - 1] / published))
             began = time.monotonic()
             third = [
-                bisected_branching(arrays, static, i, max(largest[:, i]), pieces) / published[i] for i in range(draws)
+                bisected_branching(arrays, static, i, max(largest[:, i]), pieces) / published[i]
+                for i in range(draws)
             ]
             ratios["level 3"] = float(np.median(third))
             ratios["level 3 quartiles"] = [float(q) for q in np.quantile(third, (0.25, 0.75))]
             ratios["level 3 seconds"] = time.monotonic() - began
             rows.append(ratios)
-            report(ratios)
+            report(rows)
     return rows
 
 
@@ -385,20 +388,26 @@ def table(title, rows):
 
 
 def summary(rows):
-    """One line for each level: certificates, attacks that succeeded, single steps that broke the inequality."""
+    """One line for each level: certificates, attacks that succeeded, steps that broke the inequality."""
     lines = []
     for level in (1, 2):
         tallies = [row["levels"][level] for row in rows]
-        total = {name: sum(one.get(name, 0) for one in tallies) for name in ("certified", "false", "left", "apart", "steps", "violations")}
+        total = {
+            name: sum(one.get(name, 0) for one in tallies)
+            for name in ("certified", "false", "left", "apart", "steps", "violations")
+        }
         lines.append({"level": level, "cells": sum(row["cells"] for row in rows), **total})
     return lines
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--draws", type=int, default=24)
     parser.add_argument("--sizes", type=int, nargs="*", default=(2, 3, 4))
+    parser.add_argument("--families", nargs="*", default=("GRU", "LSTM"), help="for the strength")
     parser.add_argument("--branched", type=int, default=12, help="cells of each family for level 3")
     parser.add_argument("--pieces", type=int, default=20_000)
     parser.add_argument("--only", nargs="*", default=("soundness", "strength", "steps", "time"))
@@ -411,7 +420,12 @@ def main():
 
     with jax.enable_x64(True):
         if {"soundness", "steps"} & set(options.only):
-            report = lambda name, size, row: console.log(name, size, row["level 0"], row["levels"], f"{row['seconds']:.1f} s")  # noqa: E731
+
+            def report(name, size, row):
+                console.log(
+                    f"{name} {size}: level 0 {row['level 0']}, {row['levels']}, {row['seconds']:.1f} s"
+                )
+
             found["attacked"] = attacked_groups(options.cells, options.only, report)
             found["level 0"] = sum(row["level 0"] for row in found["attacked"])
             console.print(f"level 0 proves {found['level 0']} of them")
@@ -427,9 +441,14 @@ def main():
             console.print(found["time"])
             save()
         if "strength" in options.only:
-            found["strength"] = strength(options.draws, options.pieces, options.sizes, console.log)
+
+            def progress(rows):
+                console.log(rows[-1])
+                found["strength"] = rows
+                save()
+
+            strength(options.draws, options.pieces, options.sizes, options.families, progress)
             console.print(table("Accepted weight scale over the published one (median)", found["strength"]))
-            save()
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from written import Written, bounds_of_boxes, excess, random_boxes
 
 from attractor.cells import GRU, LSTM, NNARX, EchoState, ResetAfterGRU, Stack
 from attractor.certify.bounds import RULES, Box, step_bounds
 from attractor.errors import UnsupportedError
 from attractor.program import step_program
-
-from written import Written, bounds_of_boxes, excess, random_boxes
 
 ROUNDING = 1e-13
 """Samples are floats too: what may stick out, relative to 1 + |sample|."""
@@ -24,8 +23,8 @@ def smooth(u, x):
     a, b, c = x[0], x[1], 3.0 + x[2]
     rows = [
         jnp.tanh(2 * a), jax.nn.sigmoid(3 * a + u[0]), jnp.exp(a - b), jnp.expm1(a), jnp.log(c), jnp.log1p(c),
-        jnp.sqrt(c), jax.lax.rsqrt(c), jnp.sin(4 * a), jnp.cos(5 * b), jax.lax.erf(a), 1 / c, a / c, a**2, a**3,
-        c**-2, c**1.7, c**b, 2.0**a, jnp.square(a), a / 3.0, 0.1 / c,
+        jnp.sqrt(c), jax.lax.rsqrt(c), jnp.sin(4 * a), jnp.cos(5 * b), jax.lax.erf(a), 1 / c, a / c, a**2,
+        a**3, c**-2, c**1.7, c**b, 2.0**a, jnp.square(a), a / 3.0, 0.1 / c,
     ]  # fmt: skip
     return jnp.stack(rows)
 
@@ -33,9 +32,10 @@ def smooth(u, x):
 def kinks(u, x):
     a, b = x[0], x[1]
     rows = [
-        jnp.maximum(a, 0.1), jnp.minimum(a, b), jnp.maximum(a, b), jnp.abs(a), jax.lax.clamp(-0.3, a, 0.4), jnp.max(x[:3]), jnp.min(x[:3]),
-        jax.nn.relu(a), jnp.where(a > 0, a, 0.1 * b), jnp.where(a <= b, 0.5, a), jnp.sign(b), jnp.floor(3 * a),
-        jnp.where(u[0] >= 0.2, 1.0, -1.0), (a < b) * a, jnp.where(jnp.array([True])[0], a, b), jax.lax.clamp(a, u[0], b + 2),
+        jnp.maximum(a, 0.1), jnp.minimum(a, b), jnp.maximum(a, b), jnp.abs(a), jax.lax.clamp(-0.3, a, 0.4),
+        jnp.max(x[:3]), jnp.min(x[:3]), jax.nn.relu(a), jnp.where(a > 0, a, 0.1 * b), jnp.where(a <= b, 0.5, a),
+        jnp.sign(b), jnp.floor(3 * a), jnp.where(u[0] >= 0.2, 1.0, -1.0), (a < b) * a, jnp.where(jnp.array([True])[0], a, b),
+        jax.lax.clamp(a, u[0], b + 2),
         jnp.where(a == b, 1.0, 2.0), jnp.where(a != b, a, 2.0), jnp.minimum(0.2, a),
     ]  # fmt: skip
     return jnp.stack(rows)
@@ -89,6 +89,9 @@ GROUPS = {
 }
 
 
+LONG = ("activations", "products")
+
+
 @cache
 def padded_state(update):
     """A cell whose state is as long as the update has rows; only the first components are read."""
@@ -97,7 +100,9 @@ def padded_state(update):
         return Written(lambda u, x: update(u, x), max(rows, 8))
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in GROUPS]
+)
 def test_bounds_hold_dense_samples(name):
     with jax.enable_x64(True):
         cell = padded_state(GROUPS[name])
@@ -106,6 +111,7 @@ def test_bounds_hold_dense_samples(name):
         assert (found[kind] <= ROUNDING).all(), (kind, np.flatnonzero(found[kind] > ROUNDING))
 
 
+@pytest.mark.slow
 def test_bounds_are_tight_where_they_can_be():
     """At a single point all bounds are the values; a product of independent factors has its exact range."""
     with jax.enable_x64(True):
@@ -171,7 +177,7 @@ class _Named(eqx.Module):
 
 
 def test_different_picks_of_one_state_do_not_cancel():
-    """Two index arrays are traced under `jit` and look alike; read as one move, their difference would be 0."""
+    """Two index arrays are traced under `jit` and look alike; read as one move, they would cancel."""
     with jax.enable_x64(True):
         cell = Written(lambda u, x: 2 * (x[jnp.array([0, 1])] - x[jnp.array([1, 0])]), 2)
         sums = bounds_of_boxes(cell, -jnp.ones((1, 3)), jnp.ones((1, 3)), jnp.ones(2))[2]

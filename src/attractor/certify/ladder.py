@@ -104,10 +104,10 @@ def certify(
     """Prove that a cell forgets its past under every input it may see, or show that it does not.
 
     The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box
-    with the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch and
-    bound over that box. Levels 1 to 3 read the cell's own equations, so they work for a cell of the user's
-    own and cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not meet are
-    looked for.
+    with the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch
+    and bound over that box. Levels 1 to 3 read the cell's own equations, so they work for a cell of the
+    user's own and cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not
+    meet are looked for.
 
     Args:
         cell: any cell; it is analysed in float64.

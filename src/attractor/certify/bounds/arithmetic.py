@@ -3,8 +3,8 @@
 Every result in float64 is widened by a bound of its rounding error, computed from the magnitudes that went
 into it: `UNIT` a rounded operation, `TRANSCENDENTAL` units a call of tanh, exp and the like (a test measures
 how wrong XLA's are), and `TINY` for what underflows. What is not defined on an interval is NaN, which every
-later step keeps and no comparison accepts; what has no bound is infinite. In float32 nothing is widened: bounds in float32 steer a
-training, they certify nothing.
+later step keeps and no comparison accepts; what has no bound is infinite. In float32 nothing is widened: such
+bounds steer a training, they certify nothing.
 """
 
 from typing import NamedTuple
@@ -115,7 +115,7 @@ def contract(
 
 
 def _product(left: Array, right: Array) -> Array:
-    """A product in which zero times infinity is zero: what does not depend on a thing cannot blow up with it."""
+    """A product in which zero times infinity is zero: no dependence on a thing, however steep, is none."""
     result = left * right
     shut_off = ((left == 0) & jnp.isinf(right)) | (jnp.isinf(left) & (right == 0))
     return jnp.where(shut_off, 0.0, result)

@@ -236,8 +236,8 @@ def _shaped(case: Any) -> Any:
 
 def _chosen(index: Array, arrays: list[Array]) -> Array:
     result = arrays[0]
-    for place, array in enumerate(arrays[1:], start=1):
-        result = jnp.where(index == place, array, result)
+    for number, array in enumerate(arrays[1:], start=1):
+        result = jnp.where(index == number, array, result)
     return result
 
 
