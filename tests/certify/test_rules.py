@@ -33,9 +33,9 @@ def kinks(u, x):
     a, b = x[0], x[1]
     rows = [
         jnp.maximum(a, 0.1), jnp.minimum(a, b), jnp.maximum(a, b), jnp.abs(a), jax.lax.clamp(-0.3, a, 0.4),
-        jnp.max(x[:3]), jnp.min(x[:3]), jax.nn.relu(a), jnp.where(a > 0, a, 0.1 * b), jnp.where(a <= b, 0.5, a),
-        jnp.sign(b), jnp.floor(3 * a), jnp.where(u[0] >= 0.2, 1.0, -1.0), (a < b) * a, jnp.where(jnp.array([True])[0], a, b),
-        jax.lax.clamp(a, u[0], b + 2),
+        jnp.max(x[:3]), jnp.min(x[:3]), jax.nn.relu(a), jnp.where(a > 0, a, 0.1 * b),
+        jnp.where(a <= b, 0.5, a), jnp.sign(b), jnp.floor(3 * a), jnp.where(u[0] >= 0.2, 1.0, -1.0),
+        (a < b) * a, jnp.where(jnp.array([True])[0], a, b), jax.lax.clamp(a, u[0], b + 2),
         jnp.where(a == b, 1.0, 2.0), jnp.where(a != b, a, 2.0), jnp.minimum(0.2, a),
     ]  # fmt: skip
     return jnp.stack(rows)
