@@ -47,7 +47,10 @@ def interpret(
 
 def _operand(atom: Any, known: Mapping[Any, Any]) -> Any:
     """An operand of a rule; a number written in the step stays a number, also while JAX traces the walk."""
-    return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known[atom]
+    if not isinstance(atom, Literal):
+        return known[atom]
+    kind: Any = atom.aval
+    return np.asarray(atom.val, kind.dtype)
 
 
 def is_exact(value: Any) -> bool:
