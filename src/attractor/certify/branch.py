@@ -12,12 +12,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
+from attractor.program import trace
 
-from .bounds import Box, StepBounds, step_bounds
+from .bounds import Box, StepBounds, floating_state, step_bounds
 
 CHUNK = 256
 """Pieces that are bounded in one compiled call; memory grows with it."""
@@ -122,11 +123,18 @@ def _bound_chunk(
 
 
 def absolute_jacobian(cell: Any, point: Float[Array, " axes"]) -> Float[Array, "states axes"]:
-    """|d x' / d (x, u)| at a point (x, u), by forward differentiation."""
-    start, restore = ravel_pytree(initial_state(cell))
+    """|d x' / d (x, u)| at a point (x, u), by forward differentiation of the map itself.
+
+    The written-out program is differentiated, not the cell: what a cell stops or replaces for training
+    (`stop_gradient`, custom derivatives) is part of the map all the same.
+    """
+    start = jax.tree.map(lambda leaf: jnp.asarray(leaf, point.dtype), floating_state(cell))
+    flat, restore = ravel_pytree(start)
+    program = trace(lambda given, state: cell(given, state), point[len(flat) :], start)
 
     def step(point: Array) -> Array:
-        return ravel_pytree(cell(point[len(start) :], restore(point[: len(start)])))[0]
+        leaves = jax.tree.leaves((point[len(flat) :], restore(point[: len(flat)])))
+        return ravel_pytree(jaxpr_as_fun(ClosedJaxpr(program.jaxpr, program.constants))(*leaves))[0]
 
     return jnp.abs(jax.jacfwd(step)(point))
 

@@ -83,6 +83,7 @@ def shrink(
         state, steps, _ = carry
         image = _image(cell, invariant.box.with_state(state), cuts)
         smaller = Interval(jnp.maximum(image.low, state.low), jnp.minimum(image.high, state.high))
+        smaller = _keep(bounded(smaller), smaller, state)  # what is not defined replaces nothing
         gain = jnp.max(state.width - smaller.width)
         return smaller, steps + 1, gain > tolerance * jnp.max(smaller.width)
 

@@ -22,11 +22,11 @@ from attractor.cells import (
     Stack,
     initial_state,
 )
-from attractor.errors import UnsupportedError
+from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import in_double_precision
 from attractor.progress import Reporter, SilentReporter
 
-from .bounds import Box, StepBounds, step_bounds, unit_box
+from .bounds import Box, StepBounds, floating_state, step_bounds, unit_box
 from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, find_invariant, shrink
@@ -40,7 +40,10 @@ CUTS = 8
 """Halvings of the box while it is refined for branch and bound."""
 _ROUNDS = 8
 """Times that branch and bound starts again with better weights."""
+_NO_BOX = "no invariant box was found"
 _BELOW_ONE = 1 - 1e-9
+_SEARCH_SHARE = 0.75
+"""Share of the time after which branch and bound leaves the rest to the search for a counterexample."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,12 @@ class _Climb:
             self.best = certificate
 
     @property
+    def search_deadline(self) -> float:
+        """When branch and bound ends, so that time is left to look for a counterexample."""
+        share = _SEARCH_SHARE if self.settings.refute else 1.0
+        return self.began + share * self.settings.time_budget
+
+    @property
     def finished(self) -> bool:
         return time.monotonic() > self.deadline or (self.best is not None and not self.settings.tighten)
 
@@ -118,18 +127,37 @@ def certify(
 
     Returns:
         Verdict, certificate or witness, and all attempts. A proof holds for the map with these weights in
-        exact arithmetic; rounding of the deployed cell adds about its unit in every step.
+        exact arithmetic; rounding of the deployed cell adds about its unit in every step. What the step
+        computes of weights alone counts as a weight, with the value that float64 gives it.
+
+    Raises:
+        ConfigError: an `input_bound` that is negative or not finite.
+        ShapeError: neither one `input_bound` nor one for each input.
+        UnsupportedError: a state that is not made of real numbers. (A step with an operation that bounds do
+            not know is no error: it is unknown, and the reason names the operation.)
     """
     settings = settings or CertifySettings()
     reporter = reporter or SilentReporter()
     began = time.monotonic()
-    bound = np.broadcast_to(np.asarray(input_bound, float), (cell.input_size,)).copy()
+    bound = _checked_bound(input_bound, cell.input_size)
     with jax.enable_x64(True):
+        floating_state(cell)
         climb = _Climb(in_double_precision(cell), settings, bound, reporter, began)
         try:
             return _climb(climb)
         finally:
             reporter.close()
+
+
+def _checked_bound(input_bound: Any, inputs: int) -> np.ndarray:
+    bound = np.asarray(input_bound, float)
+    if bound.shape not in ((), (inputs,)):
+        message = f"input_bound has shape {bound.shape}; expected one number or shape ({inputs},)"
+        raise ShapeError(message)
+    if not (np.isfinite(bound) & (bound >= 0)).all():
+        message = f"input_bound={input_bound}: expected finite numbers of at least 0, in scaled units"
+        raise ConfigError(message)
+    return np.broadcast_to(bound, (inputs,)).copy()
 
 
 def _climb(climb: _Climb) -> StabilityResult:
@@ -149,7 +177,8 @@ def _climb(climb: _Climb) -> StabilityResult:
         reason = str(problem)
     if climb.best is not None:
         return _result(climb, Verdict.PROVED, None, "")
-    witness = _search(climb) if climb.settings.refute else None
+    late = time.monotonic() > climb.deadline
+    witness = _search(climb) if climb.settings.refute and not late else None
     if witness is not None:
         return _result(climb, Verdict.REFUTED, witness, "")
     return _result(climb, Verdict.UNKNOWN, None, reason or _why_unknown(climb))
@@ -222,28 +251,39 @@ def _componentwise(climb: _Climb) -> None:
     box = unit_box(climb.cell, jnp.asarray(climb.input_bound))
     found = _prepare(climb.cell, box)
     climb.start = found.invariant
-    _judge(climb, 1, began, found, found.invariant)
+    _judge(climb, 1, began, found)
 
 
 def _refined(climb: _Climb) -> None:
     began = time.monotonic()
-    if climb.start is None or not climb.start.found:
+    start = _start(climb)
+    if not start.found:
+        climb.note(2, began, float("nan"), _NO_BOX)
         return
-    found = _shrink(climb.cell, climb.start, 0)
+    found = _shrink(climb.cell, start, 0)
     climb.refined = found.invariant
-    _judge(climb, 2, began, found, climb.start)
+    _judge(climb, 2, began, found)
+
+
+def _start(climb: _Climb) -> InvariantBox:
+    """The first box that holds its image, for every rung the same."""
+    if climb.start is None:
+        climb.start = _prepare(climb.cell, unit_box(climb.cell, jnp.asarray(climb.input_bound))).invariant
+    return climb.start
 
 
 def _branched(climb: _Climb) -> None:
     """Refine by pieces, choose weights by samples, branch; start again with the worst point among them."""
     began = time.monotonic()
-    if climb.refined is None or not climb.refined.found:
+    start = climb.refined or _start(climb)
+    if not start.found:
+        climb.note(3, began, float("nan"), _NO_BOX)
         return
-    found = _shrink(climb.cell, climb.refined, CUTS)
+    found = _shrink(climb.cell, start, CUTS)
     box, rate = found.invariant.box, float(found.rate)
     spent, outcome = 0, "the refined box has no finite bound"
     if np.isfinite(rate) and rate < 1:
-        _judge(climb, 3, began, found, climb.start)
+        _judge(climb, 3, began, found)
     elif np.isfinite(rate):
         rate, weights, spent, outcome = _search_weights(climb, box, np.asarray(found.weights))
         if rate < 1:
@@ -299,7 +339,7 @@ def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float
         least, weights = sampled_weights(jacobians, np.maximum(weights, 1e-3))
         if least >= _BELOW_ONE:
             return least, weights, spent, f"no weighted maximum norm contracts: at least {least:.4f}"
-        budget = Budget(climb.settings.pieces - spent, climb.deadline)
+        budget = Budget(climb.settings.pieces - spent, climb.search_deadline)
         target = min(_BELOW_ONE, least + 0.5 * (1 - least))  # what is proved stays away from what is seen
         found = branch_and_bound(climb.cell, box, weights, target, budget)
         spent, rate = spent + found.pieces, min(rate, found.rate)
@@ -312,11 +352,10 @@ def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float
     return rate, weights, spent, f"bound {rate:.4f} after {_ROUNDS} choices of weights"
 
 
-def _judge(climb: _Climb, level: int, began: float, found: "_Bounded", start: InvariantBox | None) -> None:
-    del start
+def _judge(climb: _Climb, level: int, began: float, found: "_Bounded") -> None:
     rate = float(found.rate)
     if not bool(found.invariant.found):
-        climb.note(level, began, float("nan"), "no invariant box was found")
+        climb.note(level, began, float("nan"), _NO_BOX)
     elif rate < 1:
         climb.proved(
             _certificate(climb, level, rate, np.asarray(found.weights), float(found.gain), found.invariant)
@@ -334,7 +373,7 @@ def _certificate(
         level=level,
         rate=rate,
         weights=np.asarray(weights, float),
-        input_gain=gain,
+        input_gain=gain if np.isfinite(gain) else float("inf"),
         low=np.asarray(held.box.state.low),
         high=np.asarray(held.box.state.high),
         start_low=np.asarray(start.state.low),

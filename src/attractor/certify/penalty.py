@@ -1,5 +1,6 @@
 """The contraction bound as something to train against: differentiable, cheap, for any cell."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,9 @@ def contraction_bound(
     """The rate at which a cell contracts on its refined invariant box, in the type of the weights.
 
     Box and weights are found without a gradient; the last image of the box and the bound on it carry one.
-    Where no invariant
-    box was found, the share by which the image sticks out of the box is added.
+    With the best weights all rows are equally large, so that the gradient is that of a blend of all rows (see
+    `row_shares`), not that of whichever row rounding makes the largest. Where no invariant box was found, the
+    share by which the image sticks out of the box is added.
 
     Args:
         cell: any cell.
@@ -65,14 +67,43 @@ def contraction_bound(
     inside = intersection(image, held.box.state)
     safe = Interval(jnp.minimum(inside.low, inside.high), jnp.maximum(inside.low, inside.high))
     bounds = step_bounds(cell, held.box.with_state(safe))
-    _, weights = best_weights(
-        bounds.row_sums, jnp.ones(held.box.states, held.box.low.dtype), target.iterations
-    )
-    weights = jax.lax.stop_gradient(weights)
-    rate = _perron_value(bounds.worst_rows(weights), weights, target.iterations)
+    still_bounds = jax.tree.map(jax.lax.stop_gradient, bounds)
+    start = jnp.ones(held.box.states, held.box.low.dtype)
+    _, weights = best_weights(still_bounds.row_sums, start, target.iterations)
+    shares = row_shares(still_bounds.row_sums, weights, target.iterations)
+    rows = bounds.row_sums(weights) / weights
+    blend = jnp.sum(shares * rows)
+    rate = jax.lax.stop_gradient(jnp.max(rows) - blend) + blend
     width = held.box.state.width + jnp.finfo(held.box.low.dtype).eps
     outside = jnp.maximum(image.high - held.box.state.high, held.box.state.low - image.low) / width
     return rate + jnp.where(held.found, 0.0, jnp.max(jnp.maximum(outside, 0.0))), held
+
+
+def row_shares(
+    row_sums: Callable[[Array], Array], weights: Float[Array, " states"], iterations: int
+) -> Float[Array, " states"]:
+    """How much every row counts in the gradient of the smallest rate over all weights.
+
+    Near the best weights w the row sums are R w, and the rate is the Perron root of R. Its derivative is
+    y' dR w / y' w with the left Perron vector y, so that row i counts by y_i w_i / y' w.
+
+    Args:
+        row_sums: r, from weights (states,) to row sums (states,).
+        weights: the best ones, positive.
+        iterations: steps of the power method for y.
+    """
+    _, pull = jax.vjp(row_sums, weights)
+
+    def step(left: Array, _: None) -> tuple[Array, None]:
+        (pulled,) = pull(left)
+        return 0.5 * left + 0.5 * pulled / jnp.maximum(jnp.sum(pulled), jnp.finfo(left.dtype).tiny), None
+
+    start = jnp.full_like(weights, 1 / len(weights))
+    left, _ = jax.lax.scan(step, start, None, length=iterations)
+    counted = left * weights
+    usable = jnp.isfinite(counted).all() & (jnp.sum(counted) > 0)
+    shares = jnp.where(usable, counted, 1.0)
+    return jax.lax.stop_gradient(shares / jnp.sum(shares))
 
 
 def contraction_penalty(cell: Any, target: ContractionTarget) -> Float[Array, ""]:
@@ -80,24 +111,6 @@ def contraction_penalty(cell: Any, target: ContractionTarget) -> Float[Array, ""
     rate, _ = contraction_bound(cell, target)
     excess = jnp.where(jnp.isfinite(rate), rate, 0.0) - target.rate
     return jax.nn.softplus(_SHARPNESS * excess) / _SHARPNESS
-
-
-def _perron_value(rows: Array, weights: Array, iterations: int) -> Array:
-    """max_i (M w)_i / w_i, with the derivative of the Perron root of M.
-
-    At the best weights all rows are equally bad, and the derivative of their maximum would see one of them.
-    The root v'Mw / v'w with the left vector v weighs them all.
-    """
-    fixed = jax.lax.stop_gradient(rows)
-
-    def step(left: Array, _: None) -> tuple[Array, None]:
-        mixed = left + left @ fixed
-        return mixed / jnp.maximum(jnp.max(mixed), jnp.finfo(mixed.dtype).tiny), None
-
-    left, _ = jax.lax.scan(step, jnp.ones_like(weights), None, length=iterations)
-    root = (left @ (rows @ weights)) / (left @ weights)
-    worst = jnp.max(fixed @ weights / weights)
-    return worst + root - jax.lax.stop_gradient(root)
 
 
 def _refined(cell: Any, held: InvariantBox, rounds: int) -> InvariantBox:

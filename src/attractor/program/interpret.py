@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import JaxprEqn
+from jax.extend.core import JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
 
@@ -36,13 +36,21 @@ def interpret(
     known |= dict(zip(program.jaxpr.invars, arguments, strict=True))
 
     for equation in program.jaxpr.eqns:
-        operands = [read(atom, known) for atom in equation.invars]
+        operands = [_operand(atom, known) for atom in equation.invars]
         if all(map(is_exact, operands)):
             results = apply(program.jaxpr, equation, known)
         else:
             results = _by_rule(equation, operands, rules, reading)
         known.update(zip(equation.outvars, results, strict=True))
     return [read(atom, known) for atom in program.jaxpr.outvars]
+
+
+def _operand(atom: Any, known: Mapping[Any, Any]) -> Any:
+    """An operand of a rule; a number written in the step stays a number, also while JAX traces the walk."""
+    if not isinstance(atom, Literal):
+        return known[atom]
+    kind: Any = atom.aval
+    return np.asarray(atom.val, kind.dtype)
 
 
 def is_exact(value: Any) -> bool:

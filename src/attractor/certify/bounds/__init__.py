@@ -2,6 +2,15 @@
 
 from .arithmetic import Interval
 from .rules import RULES
-from .step import Box, StepBounds, step_bounds, step_image, unit_box
+from .step import Box, StepBounds, floating_state, step_bounds, step_image, unit_box
 
-__all__ = ["RULES", "Box", "Interval", "StepBounds", "step_bounds", "step_image", "unit_box"]
+__all__ = [
+    "RULES",
+    "Box",
+    "Interval",
+    "StepBounds",
+    "floating_state",
+    "step_bounds",
+    "step_image",
+    "unit_box",
+]

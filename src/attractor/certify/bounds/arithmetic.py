@@ -2,8 +2,9 @@
 
 Every result in float64 is widened by a bound of its rounding error, computed from the magnitudes that went
 into it: `UNIT` a rounded operation, `TRANSCENDENTAL` units a call of tanh, exp and the like (a test measures
-how wrong XLA's are), and `TINY` for what underflows. In float32 nothing is widened: bounds in float32 steer a
-training, they certify nothing.
+how wrong XLA's are), and `TINY` for what underflows. What is not defined on an interval is NaN, which every
+later step keeps and no comparison accepts; what has no bound is infinite. In float32 nothing is widened: such
+bounds steer a training, they certify nothing.
 """
 
 from typing import NamedTuple
@@ -18,8 +19,8 @@ UNIT = 2.0**-52
 TRANSCENDENTAL = 16
 """Units that a transcendental function may be wrong by, relative to its result."""
 
-TINY = 1e-300
-"""Absolute allowance for results that underflow."""
+TINY = 1e-290
+"""Absolute allowance for results that underflow: processors may flush what is below 2.3e-308 to zero."""
 
 
 class Interval(NamedTuple):
@@ -52,10 +53,18 @@ def widened(interval: Interval, operations: int, magnitude: Array) -> Interval:
     return Interval(interval.low - error, interval.high + error)
 
 
+def outward(interval: Interval, units: int) -> Interval:
+    """The interval after rounding that each end saw on its own, in units of that end."""
+    if interval.low.dtype != jnp.float64:
+        return interval
+    low, high = interval
+    share = 2 * units * UNIT
+    return Interval(low - (share * jnp.abs(low) + TINY), high + (share * jnp.abs(high) + TINY))
+
+
 def add(one: Interval, other: Interval) -> Interval:
-    """Elementwise sum."""
-    total = Interval(one.low + other.low, one.high + other.high)
-    return widened(total, 1, one.magnitude + other.magnitude)
+    """Elementwise sum; a rounded sum is wrong by at most half a unit of itself."""
+    return outward(Interval(one.low + other.low, one.high + other.high), 1)
 
 
 def multiply(one: Interval, other: Interval) -> Interval:
@@ -86,11 +95,16 @@ def contract(
     interval arithmetic*); both sums of n terms are wrong by at most n units of the sum of magnitudes.
     """
     numbers = (dimensions, ((), ()))
+    matrix = matrix.astype(interval.low.dtype)
     middle, radius = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
     center = jax.lax.dot_general(matrix, middle, numbers)
     spread = jax.lax.dot_general(jnp.abs(matrix), radius, numbers)
-    lost = jnp.isnan(center) | jnp.isnan(spread)  # from unbounded elements
-    result = Interval(jnp.where(lost, -jnp.inf, center - spread), jnp.where(lost, jnp.inf, center + spread))
+    lost = ~(jnp.isfinite(center) & jnp.isfinite(spread))  # from unbounded elements
+    undefined = jnp.where((jnp.isnan(interval.low) | jnp.isnan(interval.high)).any(), jnp.nan, 0.0)
+    unbounded = undefined.astype(center.dtype) + jnp.inf
+    result = Interval(
+        jnp.where(lost, -unbounded, center - spread), jnp.where(lost, unbounded, center + spread)
+    )
     if center.dtype != jnp.float64:
         return result
     terms = 1
@@ -101,5 +115,7 @@ def contract(
 
 
 def _product(left: Array, right: Array) -> Array:
-    """A product in which zero times infinity is zero: a weight of zero shuts off what is unbounded."""
-    return jnp.where((left == 0) | (right == 0), 0.0, left * right)
+    """A product in which zero times infinity is zero: no dependence on a thing, however steep, is none."""
+    result = left * right
+    shut_off = ((left == 0) & jnp.isinf(right)) | (jnp.isinf(left) & (right == 0))
+    return jnp.where(shut_off, 0.0, result)

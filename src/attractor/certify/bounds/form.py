@@ -22,7 +22,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .arithmetic import Interval, exactly, multiply, widened
+from .arithmetic import Interval, add, exactly, multiply, widened
+from .coefficient import ONE, Coefficient, added, coefficient, multiplied
 
 Monomial = frozenset[Hashable]
 
@@ -64,13 +65,13 @@ class Form:
     """A polynomial in symbols, elementwise over one shape.
 
     Args:
-        terms: the coefficient array of every product of symbols; the empty product is the constant.
+        terms: the coefficient of every product of symbols; the empty product is the constant.
         symbols: what the keys in `terms` mean.
         shape: of the array that the form stands for.
         directions: number of directions in which derivatives are followed.
     """
 
-    terms: Mapping[Monomial, Array]
+    terms: Mapping[Monomial, Coefficient]
     symbols: Mapping[Hashable, Symbol]
     shape: tuple[int, ...]
     directions: int
@@ -87,35 +88,30 @@ class Enclosure:
 def symbol_form(value: Interval, jacobian: Interval, slope: Interval | None = None) -> Form:
     """A form that is one new symbol."""
     symbol = Symbol(next(_fresh), value, slope, jacobian)
-    terms = {frozenset({symbol.key}): jnp.ones_like(value.low)}
-    return Form(terms, {symbol.key: symbol}, value.low.shape, jacobian.low.shape[-1])
+    return Form({frozenset({symbol.key}): ONE}, {symbol.key: symbol}, value.low.shape, jacobian.low.shape[-1])
 
 
-def scaled(form: Form, factor: Array) -> Form:
-    """A form times an exact array, or a scalar."""
-    shape = jnp.broadcast_shapes(form.shape, jnp.shape(factor))
-    if shape != form.shape:
-        form = mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
-    return Form({key: c * factor for key, c in form.terms.items()}, form.symbols, shape, form.directions)
+def scaled(form: Form, factor: Coefficient) -> Form:
+    """A form times a coefficient, an array or a scalar."""
+    form = _spread_to(form, jnp.broadcast_shapes(form.shape, jnp.shape(factor.value)))
+    terms = {key: multiplied(c, factor) for key, c in form.terms.items()}
+    return Form(terms, form.symbols, form.shape, form.directions)
 
 
-def shifted(form: Form, constant: Array) -> Form:
+def shifted(form: Form, constant: Any) -> Form:
     """A form plus an exact array, or a scalar."""
-    shape = jnp.broadcast_shapes(form.shape, jnp.shape(constant))
-    if shape != form.shape:
-        form = mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
-    whole = jnp.broadcast_to(constant, shape)
-    old = form.terms.get(frozenset())
-    terms = dict(form.terms) | {frozenset(): whole if old is None else old + whole}
-    return Form(terms, form.symbols, shape, form.directions)
+    form = _spread_to(form, jnp.broadcast_shapes(form.shape, jnp.shape(constant)))
+    new, old = coefficient(constant), form.terms.get(frozenset())
+    terms = dict(form.terms) | {frozenset(): new if old is None else added(old, new)}
+    return Form(terms, form.symbols, form.shape, form.directions)
 
 
 def plus(one: Form, other: Form) -> Form:
     """The sum of two forms; equal products of symbols join, so that what cancels cancels."""
     one, other = _alike(one, other)
     terms = dict(one.terms)
-    for key, coefficient in other.terms.items():
-        terms[key] = terms[key] + coefficient if key in terms else coefficient
+    for key, more in other.terms.items():
+        terms[key] = added(terms[key], more) if key in terms else more
     return Form(terms, {**one.symbols, **other.symbols}, one.shape, one.directions)
 
 
@@ -127,10 +123,10 @@ def times(one: Form, other: Form) -> Form:
         one, other = (
             part if len(part.symbols) == 1 and not shared else closed(part) for part in (one, other)
         )
-    terms: dict[Monomial, Array] = {}
+    terms: dict[Monomial, Coefficient] = {}
     for (left, first), (right, second) in product(one.terms.items(), other.terms.items()):
-        key = left | right
-        terms[key] = terms[key] + first * second if key in terms else first * second
+        key, both = left | right, multiplied(first, second)
+        terms[key] = added(terms[key], both) if key in terms else both
     return Form(terms, {**one.symbols, **other.symbols}, one.shape, one.directions)
 
 
@@ -141,10 +137,16 @@ def closed(form: Form) -> Form:
 
 
 def mapped(form: Form, operation: Callable[[Array], Array], name: Hashable) -> Form:
-    """A form under an operation that only moves elements (slice, reshape, broadcast)."""
+    """A form under an operation that only moves elements (slice, reshape, broadcast).
 
-    def coefficient(array: Array) -> Array:
-        return operation(jnp.broadcast_to(array, form.shape))
+    Args:
+        form: what is moved.
+        operation: the same for values and every direction; it creates no element.
+        name: equal names must mean equal operations, for a symbol moved twice in the same way stays one.
+    """
+
+    def moved_array(array: Any) -> Any:
+        return array if isinstance(array, float) else operation(jnp.broadcast_to(array, form.shape))
 
     along = jax.vmap(operation, in_axes=-1, out_axes=-1)
     symbols = {}
@@ -158,23 +160,29 @@ def mapped(form: Form, operation: Callable[[Array], Array], name: Hashable) -> F
         )
         symbols[symbol.key] = moved
     terms = {
-        frozenset(symbols[key].key for key in monomial): coefficient(array)
-        for monomial, array in form.terms.items()
+        frozenset(symbols[key].key for key in monomial): Coefficient(*map(moved_array, found))
+        for monomial, found in form.terms.items()
     }
     shape = jax.eval_shape(operation, jax.ShapeDtypeStruct(form.shape, jnp.float32)).shape
     return Form(terms, {symbol.key: symbol for symbol in symbols.values()}, shape, form.directions)
 
 
+def unshared() -> Hashable:
+    """A name for `mapped` that nothing else has."""
+    return next(_fresh)
+
+
 def enclose(form: Form) -> Enclosure:
     """Range and derivative of a form: the sum over its independent parts, each at its corners."""
-    zeros = jnp.zeros(form.shape, _dtype(form))
-    value = exactly(zeros + form.terms.get(frozenset(), jnp.zeros((), zeros.dtype)))
-    jacobian = exactly(jnp.zeros((*form.shape, form.directions), zeros.dtype))
-    for part in _independent_parts(form):
-        found = _enclose_part(part)
-        value = _sum(value, found.value)
-        jacobian = _sum(jacobian, found.jacobian)
-    return Enclosure(value, jacobian)
+    parts = [_enclose_part(part) for part in _independent_parts(form)]
+    values, jacobians = [part.value for part in parts], [part.jacobian for part in parts]
+    constant = form.terms.get(frozenset())
+    if constant is not None or not parts:
+        ends = (Coefficient(0.0) if constant is None else constant).interval
+        values.append(Interval(*(jnp.broadcast_to(end, form.shape).astype(_dtype(form)) for end in ends)))
+    if not jacobians:
+        jacobians.append(exactly(jnp.zeros((*form.shape, form.directions), _dtype(form))))
+    return Enclosure(reduce(add, values), reduce(add, jacobians))
 
 
 def row_corners(form: Form) -> Array:
@@ -184,15 +192,16 @@ def row_corners(form: Form) -> Array:
     sum is convex in every symbol and in every slope.
     """
     names = sorted(form.symbols, key=repr)
+    bent = [name for name in names if any(len(key) > 1 and name in key for key in form.terms)]
     sloped = [name for name in names if form.symbols[name].slope is not None]
-    if not names or 2 ** (len(names) + len(sloped)) > MOST_CORNERS:
+    if not names or 2 ** (len(bent) + len(sloped)) > MOST_CORNERS:
         return enclose(form).jacobian.magnitude[None]
     ends = _corners(
-        [form.symbols[name].value for name in names] + [form.symbols[name].slope for name in sloped]
+        [form.symbols[name].value for name in bent] + [form.symbols[name].slope for name in sloped]
     )
-    values = dict(zip(names, ends, strict=False))
-    slopes = dict(zip(sloped, ends[len(names) :], strict=True))
-    factors = {name: _evaluate(_gradient(form, name), values, form.shape) for name in names}
+    values = dict(zip(bent, ends, strict=False))
+    slopes = dict(zip(sloped, ends[len(bent) :], strict=True))
+    factors = {name: _evaluate(_gradient(form, name), values, form) for name in names}
     return _rows(form, factors, slopes)
 
 
@@ -208,7 +217,7 @@ def _rows(form: Form, factors: Mapping[Hashable, Interval], slopes: Mapping[Hash
         jacobian = form.symbols[name].jacobian
         middle = middle + weight * ((jacobian.low + jacobian.high) / 2)
         radius = radius + jnp.abs(weight) * ((jacobian.high - jacobian.low) / 2) + error * jacobian.magnitude
-        size = size + jnp.abs(weight) * jacobian.magnitude
+        size = size + (jnp.abs(weight) + error) * jacobian.magnitude
     total = Interval(jnp.zeros_like(middle), jnp.abs(middle) + radius)
     bound = widened(total, 6 + 4 * len(factors), size).high
     return jnp.where(jnp.isnan(bound), jnp.inf, bound)
@@ -227,15 +236,15 @@ def _corners(intervals: list[Any]) -> list[Array]:
 
 def _enclose_part(form: Form) -> Enclosure:
     names = sorted(form.symbols, key=repr)
-    gradients = {name: _gradient(form, name) for name in names}
     derivatives = {name: form.symbols[name].derivative for name in names}
     if all(len(monomial) == 1 for monomial in form.terms):  # a single symbol: nothing to enumerate
         (name,) = names
-        factor = jnp.broadcast_to(form.terms[frozenset({name})], form.shape)
-        value = multiply(exactly(factor), form.symbols[name].value)
-        return Enclosure(value, multiply(exactly(factor[..., None]), derivatives[name]))
+        factor = form.terms[frozenset({name})]
+        value, jacobian = form.symbols[name].value, derivatives[name]
+        return Enclosure(_scaled_by(factor, value, 0), _scaled_by(factor, jacobian, 1))
+    gradients = {name: _gradient(form, name) for name in names}
     values = dict(zip(names, _corners([form.symbols[name].value for name in names]), strict=True))
-    value = _evaluate(form.terms, values, form.shape)
+    value = _evaluate(form.terms, values, form)
     tangent = _tangent(gradients, derivatives, values, form)
     return Enclosure(
         Interval(value.low.min(axis=0), value.high.max(axis=0)),
@@ -243,55 +252,49 @@ def _enclose_part(form: Form) -> Enclosure:
     )
 
 
+def _scaled_by(factor: Coefficient, interval: Interval, trailing: int) -> Interval:
+    """An interval times a coefficient; plus and minus one lose nothing."""
+    if factor.exact and isinstance(factor.value, float) and abs(factor.value) == 1.0:
+        return interval if factor.value > 0 else Interval(-interval.high, -interval.low)
+    shape = interval.low.shape[: interval.low.ndim - trailing]
+    ends = (jnp.broadcast_to(end, shape).astype(interval.low.dtype) for end in factor.interval)
+    return multiply(Interval(*(end.reshape(*shape, *(1,) * trailing) for end in ends)), interval)
+
+
 def _tangent(
-    gradients: Mapping[Hashable, Mapping[Monomial, Array]],
+    gradients: Mapping[Hashable, Mapping[Monomial, Coefficient]],
     derivatives: Mapping[Hashable, Interval],
     values: Mapping[Hashable, Array],
     form: Form,
 ) -> Interval:
-    total = exactly(jnp.zeros((*form.shape, form.directions), _dtype(form)))
+    parts = []
     for name, gradient in gradients.items():
-        factor = _evaluate(gradient, values, form.shape)
+        factor = _evaluate(gradient, values, form)
         wide = Interval(factor.low[..., None], factor.high[..., None])
-        total = _sum(total, multiply(wide, derivatives[name]))
-    return total
+        parts.append(multiply(wide, derivatives[name]))
+    return reduce(add, parts)
 
 
 def _evaluate(
-    terms: Mapping[Monomial, Array], values: Mapping[Hashable, Array], shape: tuple[int, ...]
+    terms: Mapping[Monomial, Coefficient], values: Mapping[Hashable, Array], form: Form
 ) -> Interval:
     """A polynomial at corners (a leading axis), as an interval that holds its rounding error."""
-    dtype = jnp.result_type(*terms.values()) if terms else jnp.result_type(*values.values())
-    total = size = jnp.zeros((1, *shape), dtype)
+    total = size = error = jnp.zeros((1, *form.shape), _dtype(form))
     steps = 1
-    for monomial, coefficient in terms.items():
-        one = reduce(lambda left, name: _times(left, values[name]), sorted(monomial, key=repr), coefficient)
-        total, size = total + one, size + jnp.abs(one)
+    for monomial, factor in terms.items():
+        ends = [values[name] for name in sorted(monomial, key=repr)]
+        one = reduce(lambda left, right: left * right, ends) if ends else jnp.ones_like(total)
+        part = one * factor.value
+        total, size = total + part, size + jnp.abs(part)
+        error = error if factor.exact else error + jnp.abs(one) * factor.error
         steps += len(monomial) + 1
-    total = jnp.where(jnp.isnan(total), jnp.inf, total)
-    safe = jnp.where(jnp.isfinite(size), size, 0.0)
-    lost = ~jnp.isfinite(total)
-    wide = widened(exactly(total), steps, safe)
-    return Interval(jnp.where(lost, -jnp.inf, wide.low), jnp.where(lost, jnp.inf, wide.high))
+    wide = widened(exactly(total), steps, size)
+    return Interval(wide.low - 2 * error, wide.high + 2 * error)
 
 
-def _times(left: Array, right: Array) -> Array:
-    return jnp.where((left == 0) | (right == 0), 0.0, left * right)
-
-
-def _sum(one: Interval, other: Interval) -> Interval:
-    total = Interval(one.low + other.low, one.high + other.high)
-    size = one.magnitude + other.magnitude
-    return widened(total, 1, jnp.where(jnp.isfinite(size), size, 0.0))
-
-
-def _gradient(form: Form, name: Hashable) -> dict[Monomial, Array]:
+def _gradient(form: Form, name: Hashable) -> dict[Monomial, Coefficient]:
     """The partial derivative of the polynomial: again a polynomial, without that symbol."""
-    return {monomial - {name}: array for monomial, array in form.terms.items() if name in monomial}
-
-
-def _all_monomials(gradients: Mapping[Hashable, Mapping[Monomial, Array]]) -> list[Monomial]:
-    return [monomial for gradient in gradients.values() for monomial in gradient]
+    return {monomial - {name}: factor for monomial, factor in form.terms.items() if name in monomial}
 
 
 def _independent_parts(form: Form) -> list[Form]:
@@ -312,15 +315,14 @@ def _independent_parts(form: Form) -> list[Form]:
 
 def _alike(one: Form, other: Form) -> tuple[Form, Form]:
     shape = jnp.broadcast_shapes(one.shape, other.shape)
-    pair: list[Any] = []
-    for form in (one, other):
-        same = form.shape == shape
-        pair.append(
-            form if same else mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
-        )
-    return pair[0], pair[1]
+    return _spread_to(one, shape), _spread_to(other, shape)
+
+
+def _spread_to(form: Form, shape: tuple[int, ...]) -> Form:
+    if form.shape == shape:
+        return form
+    return mapped(form, lambda array: jnp.broadcast_to(array, shape), ("broadcast", shape))
 
 
 def _dtype(form: Form) -> Any:
-    arrays = [symbol.value.low for symbol in form.symbols.values()] or list(form.terms.values())
-    return jnp.result_type(*arrays)
+    return jnp.result_type(*(symbol.value.low for symbol in form.symbols.values()))

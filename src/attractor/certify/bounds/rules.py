@@ -5,14 +5,30 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.extend.core import JaxprEqn
+from jax.lax import GatherScatterMode
 from jaxtyping import Array
 
-from attractor.program import Rule, is_exact
+from attractor.errors import UnsupportedError
+from attractor.program import Rule, is_exact, place
 
-from .arithmetic import Interval, contract, exactly, hull
-from .form import Enclosure, Form, closed, enclose, mapped, plus, scaled, shifted, symbol_form, times
+from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract, exactly, hull
+from .coefficient import Coefficient, coefficient, reciprocal
+from .form import (
+    Enclosure,
+    Form,
+    closed,
+    enclose,
+    mapped,
+    plus,
+    scaled,
+    shifted,
+    symbol_form,
+    times,
+    unshared,
+)
 from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_power
 
 
@@ -42,7 +58,7 @@ def _add(_: JaxprEqn, one: Any, other: Any) -> Form:
 
 
 def _negate(_: JaxprEqn, one: Form) -> Form:
-    return scaled(one, jnp.asarray(-1.0, _kind(one)))
+    return scaled(one, Coefficient(-1.0))
 
 
 def _subtract(equation: JaxprEqn, one: Any, other: Any) -> Form:
@@ -52,28 +68,16 @@ def _subtract(equation: JaxprEqn, one: Any, other: Any) -> Form:
 
 def _multiply(_: JaxprEqn, one: Any, other: Any) -> Form:
     if is_exact(one):
-        return scaled(other, one)
+        return scaled(other, coefficient(one))
     if is_exact(other):
-        return scaled(one, other)
+        return scaled(one, coefficient(other))
     return apply_scalar(one, SCALAR["square"]) if one is other else times(one, other)
 
 
 def _divide(equation: JaxprEqn, one: Any, other: Any) -> Form:
     if is_exact(other):
-        # A reciprocal is rounded once; the product once more: both are covered by one more unit of each.
-        return as_form(_quotient(enclose(one), other))
+        return scaled(one, reciprocal(other))
     return _multiply(equation, one, apply_scalar(other, SCALAR["reciprocal"]))
-
-
-def _quotient(enclosure: Enclosure, divisor: Array) -> Enclosure:
-    def divided(interval: Interval, by: Array) -> Interval:
-        ends = interval.low / by, interval.high / by
-        low, high = jnp.minimum(*ends), jnp.maximum(*ends)
-        slack = 4 * jnp.finfo(low.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
-        return Interval(low - slack, high + slack)
-
-    spread = jnp.broadcast_to(divisor, enclosure.value.low.shape)
-    return Enclosure(divided(enclosure.value, spread), divided(enclosure.jacobian, spread[..., None]))
 
 
 def _product_of_arrays(equation: JaxprEqn, one: Any, other: Any) -> Form:
@@ -152,8 +156,10 @@ def _integer_power(equation: JaxprEqn, one: Form) -> Form:
 def _power(_: JaxprEqn, one: Any, other: Any) -> Form:
     if is_exact(other):
         return apply_scalar(one, real_power(jnp.asarray(other)))
-    base = jnp.log(one) if is_exact(one) else apply_scalar(one, SCALAR["log"])
-    exponent = times(other, base) if isinstance(base, Form) else scaled(other, base)
+    if is_exact(one):
+        exponent = scaled(other, coefficient(jnp.log(one), 4 * TRANSCENDENTAL * UNIT))
+    else:
+        exponent = times(other, apply_scalar(one, SCALAR["log"]))
     return apply_scalar(exponent, SCALAR["exp"])
 
 
@@ -170,7 +176,8 @@ def _extreme(choose: Callable[[Array, Array], Array], rectifier: Callable[[Array
 
 
 def _clamp(equation: JaxprEqn, least: Any, one: Any, most: Any) -> Form:
-    raised = RULES["max"](equation, one, least)
+    exact = is_exact(one) and is_exact(least)
+    raised = jnp.maximum(one, least) if exact else RULES["max"](equation, one, least)
     return RULES["min"](equation, raised, most)
 
 
@@ -184,7 +191,7 @@ def _compare(
         if one is other:  # x != x asks for NaN, which a bounded quantity is not
             return jnp.full(like.shape, equation.primitive.name in ("eq", "le", "ge"))
         left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
-        return Undecided(holds(left, right), fails(left, right))
+        return Undecided(holds(left, right), fails(left, right), like.directions)
 
     return rule
 
@@ -192,24 +199,22 @@ def _compare(
 class Undecided:
     """A truth value that may change over the box."""
 
-    def __init__(self, surely: Array, never: Array) -> None:
-        self.surely, self.never = surely, never
+    def __init__(self, surely: Array, never: Array, directions: int) -> None:
+        self.surely, self.never, self.directions = surely, never, directions
 
 
-def _select(_: JaxprEqn, which: Any, *cases: Any) -> Form:
+def _select(equation: JaxprEqn, which: Any, *cases: Any) -> Form:
     """A choice; where the box does not decide it, the result may jump and its slope has no bound."""
-    like = next(case for case in (which, *cases) if isinstance(case, Form)) if _has_form(cases) else None
     if isinstance(which, Undecided):
-        shape = which.surely.shape
-        enclosures = [_spread_enclosure(case, shape, cases) for case in cases]
-        no, yes = enclosures
-        either = hull(no.value, yes.value)
-        value = _pick(which, no.value, yes.value, either)
+        shape = jnp.broadcast_shapes(which.surely.shape, *(jnp.shape(_shaped(case)) for case in cases))
+        no, yes = (_spread_enclosure(case, shape, which.directions) for case in cases)
+        value = _pick(which, no.value, yes.value, hull(no.value, yes.value))
         slopes = _pick(_last_axis(which), no.jacobian, yes.jacobian, _unbounded(no.jacobian))
         return symbol_form(value, slopes)
-    if like is None:
-        message = "a choice among arrays by an exact value is exact"
-        raise AssertionError(message)
+    if not is_exact(which):
+        message = f"interval bounds: a choice by a number that depends on the state{place(equation)}"
+        raise UnsupportedError(message)
+    like = next(case for case in cases if isinstance(case, Form))
     enclosures = [enclosure_of(case, like) for case in cases]
     index = jnp.asarray(which).astype(jnp.int32)
     value = Interval(
@@ -224,10 +229,15 @@ def _select(_: JaxprEqn, which: Any, *cases: Any) -> Form:
     return symbol_form(value, jacobian)
 
 
+def _shaped(case: Any) -> Any:
+    """An exact array with the shape of an operand."""
+    return jnp.empty(case.shape) if isinstance(case, Form) else case
+
+
 def _chosen(index: Array, arrays: list[Array]) -> Array:
     result = arrays[0]
-    for place, array in enumerate(arrays[1:], start=1):
-        result = jnp.where(index == place, array, result)
+    for number, array in enumerate(arrays[1:], start=1):
+        result = jnp.where(index == number, array, result)
     return result
 
 
@@ -239,43 +249,55 @@ def _pick(which: Undecided, no: Interval, yes: Interval, either: Interval) -> In
 
 
 def _last_axis(which: Undecided) -> Undecided:
-    return Undecided(which.surely[..., None], which.never[..., None])
+    return Undecided(which.surely[..., None], which.never[..., None], which.directions)
 
 
 def _unbounded(like: Interval) -> Interval:
     return Interval(jnp.full_like(like.low, -jnp.inf), jnp.full_like(like.high, jnp.inf))
 
 
-def _has_form(cases: Sequence[Any]) -> bool:
-    return any(isinstance(case, Form) for case in cases)
-
-
-def _spread_enclosure(case: Any, shape: tuple[int, ...], cases: Sequence[Any]) -> Enclosure:
-    forms = [one for one in cases if isinstance(one, Form)]
+def _spread_enclosure(case: Any, shape: tuple[int, ...], directions: int) -> Enclosure:
     if isinstance(case, Form):
         return enclose(case)
-    directions = forms[0].directions if forms else 0
-    value = jnp.broadcast_to(case, shape)
+    value = jnp.broadcast_to(jnp.asarray(case), shape)
     return Enclosure(exactly(value), exactly(jnp.zeros((*shape, directions), value.dtype)))
 
 
-def _move(equation: JaxprEqn, one: Form, *exact: Any) -> Any:
+def _move(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
     """An operation that only moves elements: the same for values, slopes and every direction."""
+    if not (isinstance(one, Form) and all(map(is_exact, exact))):
+        message = (
+            f"interval bounds: '{equation.primitive.name}' of a truth value, or at a place that depends on "
+            f"the state{place(equation)}"
+        )
+        raise UnsupportedError(message)
 
     def operation(array: Array) -> Array:
         return equation.primitive.bind(array, *exact, **equation.params)
 
-    name = (
-        equation.primitive.name,
-        str(equation.params),
-        *(str(jnp.asarray(one).tolist()) for one in _known(exact)),
-    )
-    return mapped(one, operation, name)
+    return mapped(one, operation, _name_of(equation, exact))
 
 
-def _known(exact: Sequence[Any]) -> list[Any]:
-    """Operands that are numbers now; a traced index would have no name."""
-    return [operand for operand in exact if not isinstance(operand, Tracer)]
+def _name_of(equation: JaxprEqn, exact: Sequence[Any]) -> Any:
+    """What a move is called: two moves of one name are the same move.
+
+    An index that is traced has no value now, so that two of them cannot be told apart: each is its own.
+    """
+    if any(isinstance(operand, Tracer) for operand in exact):
+        return unshared()
+    indices = tuple(str(np.asarray(operand).tolist()) for operand in exact)
+    return equation.primitive.name, str(equation.params), indices
+
+
+def _gather(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
+    """As a move; places outside the array, where that is allowed, hold the filler and depend on nothing."""
+    if equation.params["mode"] != GatherScatterMode.FILL_OR_DROP or not isinstance(one, Form):
+        return _move(equation, one, *exact)
+    inside = enclose(one)
+    still = {**equation.params, "fill_value": 0.0}
+    value = (equation.primitive.bind(end, *exact, **equation.params) for end in inside.value)
+    along = jax.vmap(lambda end: equation.primitive.bind(end, *exact, **still), in_axes=-1, out_axes=-1)
+    return symbol_form(Interval(*value), Interval(*map(along, inside.jacobian)))
 
 
 def _split(equation: JaxprEqn, one: Form) -> list[Form]:
@@ -288,24 +310,33 @@ def _split(equation: JaxprEqn, one: Form) -> list[Form]:
     return pieces
 
 
-def _concatenate(equation: JaxprEqn, *parts: Any) -> Form:
-    axis = equation.params["dimension"]
-    forms = [part for part in parts if isinstance(part, Form)]
-    directions = forms[0].directions
-    enclosures = []
-    for part in parts:
-        if isinstance(part, Form):
-            enclosures.append(enclose(part))
-        else:
-            nothing = jnp.zeros((*jnp.shape(part), directions), jnp.asarray(part).dtype)
-            enclosures.append(Enclosure(exactly(jnp.asarray(part)), exactly(nothing)))
+def _joined(join: Callable[[JaxprEqn, Sequence[Array]], Array]) -> Rule:
+    """Parts put side by side, by `join` for values and for every direction; each keeps its own bounds."""
 
-    def joined(intervals: list[Interval]) -> Interval:
-        return Interval(*(jnp.concatenate(ends, axis) for ends in zip(*intervals, strict=True)))
+    def rule(equation: JaxprEqn, *parts: Any) -> Form:
+        directions = next(part for part in parts if isinstance(part, Form)).directions
+        found = [_spread_enclosure(part, jnp.shape(_shaped(part)), directions) for part in parts]
+        values = [Interval(*map(jnp.asarray, one.value)) for one in found]
+        along = jax.vmap(lambda *ends: join(equation, ends), in_axes=-1, out_axes=-1)
+        value = Interval(*(join(equation, ends) for ends in zip(*values, strict=True)))
+        return symbol_form(
+            value, Interval(*(along(*ends) for ends in zip(*(one.jacobian for one in found), strict=True)))
+        )
 
-    return symbol_form(
-        joined([one.value for one in enclosures]), joined([one.jacobian for one in enclosures])
-    )
+    return rule
+
+
+def _largest(sign: float) -> Rule:
+    """The largest element along some axes (sign 1), or the smallest: the slope is that of one of them."""
+
+    def rule(equation: JaxprEqn, one: Form) -> Form:
+        axes, inside = tuple(equation.params["axes"]), enclose(one)
+        value = Interval(*(sign * jnp.max(sign * end, axis=axes) for end in inside.value))
+        return symbol_form(
+            value, Interval(inside.jacobian.low.min(axis=axes), inside.jacobian.high.max(axis=axes))
+        )
+
+    return rule
 
 
 def _pad(equation: JaxprEqn, one: Any, filler: Any) -> Form:
@@ -326,7 +357,7 @@ def _pad_unknown(equation: JaxprEqn, one: Any, filler: Form) -> Form:
     one_dtype = jnp.asarray(1.0, mask_of.dtype)
     outside = jax.lax.pad(mask_of, one_dtype, equation.params["padding_config"])
     inner = _pad(equation, one, jnp.zeros((), mask_of.dtype)) if isinstance(one, Form) else None
-    spread = scaled(filler, outside)
+    spread = scaled(filler, coefficient(outside))
     if inner is None:
         around = jax.lax.pad(jnp.asarray(one), 0 * one_dtype, equation.params["padding_config"])
         return shifted(spread, around)
@@ -335,9 +366,13 @@ def _pad_unknown(equation: JaxprEqn, one: Any, filler: Form) -> Form:
 
 def _convert(equation: JaxprEqn, one: Any) -> Any:
     """A change of type: between floating types only rounding changes, which is not followed."""
+    if not jnp.issubdtype(equation.params["new_dtype"], jnp.floating):
+        message = f"interval bounds: a whole number or truth value made of the state{place(equation)}"
+        raise UnsupportedError(message)
     if isinstance(one, Undecided):
         low, high = one.surely.astype(float), 1.0 - one.never.astype(float)
-        return symbol_form(Interval(low, high), _unbounded(exactly(jnp.zeros((*low.shape, 1)))))
+        zeros = exactly(jnp.zeros((*low.shape, one.directions), low.dtype))
+        return symbol_form(Interval(low, high), _pick(_last_axis(one), zeros, zeros, _unbounded(zeros)))
     return one
 
 
@@ -363,7 +398,6 @@ _MOVES = (
     "slice",
     "rev",
     "dynamic_slice",
-    "gather",
 )
 
 RULES: dict[str, Rule] = {
@@ -392,8 +426,12 @@ RULES: dict[str, Rule] = {
     ),
     "select_n": _select,
     "split": _split,
-    "concatenate": _concatenate,
+    "concatenate": _joined(lambda equation, parts: jnp.concatenate(parts, equation.params["dimension"])),
+    "stack": _joined(lambda equation, parts: equation.primitive.bind(*parts, **equation.params)),
+    "reduce_max": _largest(1.0),
+    "reduce_min": _largest(-1.0),
     "pad": _pad,
+    "gather": _gather,
     "convert_element_type": _convert,
     "real": _nothing,
     **dict.fromkeys([name for name in SCALAR if name != "reciprocal"], _scalar),

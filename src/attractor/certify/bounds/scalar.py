@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .arithmetic import TINY, TRANSCENDENTAL, UNIT, Interval, widened
+from .arithmetic import TINY, TRANSCENDENTAL, UNIT, Interval, outward, widened
 
 Ranges = Callable[[Interval], Interval]
 
@@ -26,14 +26,16 @@ class ScalarFunction(NamedTuple):
 
 def _rounded(low: Array, high: Array, floor: float = -jnp.inf, ceiling: float = jnp.inf) -> Interval:
     """Outward by the error of a transcendental function, inside what the function can reach at all."""
-    wide = widened(Interval(low, high), TRANSCENDENTAL, jnp.maximum(jnp.abs(low), jnp.abs(high)))
-    return Interval(jnp.maximum(wide.low, floor), jnp.minimum(wide.high, ceiling))
+    return _inside(outward(Interval(low, high), TRANSCENDENTAL), floor, ceiling)
+
+
+def _inside(interval: Interval, floor: float, ceiling: float) -> Interval:
+    return Interval(jnp.maximum(interval.low, floor), jnp.minimum(interval.high, ceiling))
 
 
 def _absolutely(low: Array, high: Array, size: float, floor: float, ceiling: float) -> Interval:
     """Outward by the error of a formula whose terms are of a given size."""
-    wide = widened(Interval(low, high), TRANSCENDENTAL, jnp.full_like(low, size))
-    return Interval(jnp.maximum(wide.low, floor), jnp.minimum(wide.high, ceiling))
+    return _inside(widened(Interval(low, high), TRANSCENDENTAL, jnp.full_like(low, size)), floor, ceiling)
 
 
 def _increasing(function: Callable[[Array], Array], floor: float, ceiling: float) -> Ranges:
@@ -61,19 +63,20 @@ def _power(exponent: int) -> ScalarFunction:
             if power % 2 == 0:
                 nearest = jnp.clip(jnp.zeros_like(p.low), p.low, p.high)
                 low, high = nearest**power, jnp.maximum(low, high)
-            return _rounded(low, high, *((0.0,) if power % 2 == 0 else ()))
+            units = TRANSCENDENTAL + power  # a power is a chain of products
+            return _inside(outward(Interval(low, high), units), 0.0 if power % 2 == 0 else -jnp.inf, jnp.inf)
 
         return ranges
 
     def slope(p: Interval) -> Interval:
         below = raise_to(exponent - 1)(p)
-        return Interval(exponent * below.low, exponent * below.high)
+        return outward(Interval(exponent * below.low, exponent * below.high), 1)
 
     return ScalarFunction(raise_to(exponent), slope if exponent > 1 else _constant(1.0))
 
 
 def _reciprocal_power(exponent: int) -> ScalarFunction:
-    """p^-k by the interval of p^k, unbounded where that holds zero."""
+    """p^-k by the interval of p^k, undefined where that holds zero."""
     if exponent == 0:
         return ScalarFunction(_constant(1.0), _constant(0.0))
 
@@ -83,7 +86,7 @@ def _reciprocal_power(exponent: int) -> ScalarFunction:
 
     def slope(p: Interval) -> Interval:
         steep = value(p, exponent + 1)
-        return Interval(-exponent * steep.high, -exponent * steep.low)
+        return outward(Interval(-exponent * steep.high, -exponent * steep.low), 1)
 
     return ScalarFunction(value, slope)
 
@@ -92,22 +95,27 @@ def _inverse(p: Interval) -> Interval:
     holds_zero = (p.low <= 0) & (p.high >= 0)
     safe = Interval(jnp.where(holds_zero, 1.0, p.low), jnp.where(holds_zero, 1.0, p.high))
     inside = _rounded(1 / safe.high, 1 / safe.low)
-    return Interval(jnp.where(holds_zero, -jnp.inf, inside.low), jnp.where(holds_zero, jnp.inf, inside.high))
+    return Interval(jnp.where(holds_zero, jnp.nan, inside.low), jnp.where(holds_zero, jnp.nan, inside.high))
 
 
 def _constant(value: float) -> Ranges:
     return lambda p: Interval(jnp.full_like(p.low, value), jnp.full_like(p.low, value))
 
 
-def _positive_only(function: Callable[[Array], Array], *, increasing: bool = True) -> Ranges:
-    """A monotone function of positive numbers: without bound where the interval is not positive."""
+def _positive_only(
+    function: Callable[[Array], Array], *, increasing: bool = True, elsewhere: float = jnp.nan
+) -> Ranges:
+    """A monotone function of positive numbers: not defined on an interval that holds others.
+
+    A slope is without bound there (`elsewhere` infinite), for a root has a value at zero and no slope.
+    """
 
     def ranges(p: Interval) -> Interval:
-        inside = p.low > 0
+        inside = p.low > TINY
         low, high = jnp.where(inside, p.low, 1.0), jnp.where(inside, p.high, 1.0)
         ends = (function(low), function(high)) if increasing else (function(high), function(low))
         found = _rounded(*ends)
-        return Interval(jnp.where(inside, found.low, -jnp.inf), jnp.where(inside, found.high, jnp.inf))
+        return Interval(jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere))
 
     return ranges
 
@@ -124,7 +132,8 @@ def _sine(phase: float) -> ScalarFunction:
         def ranges(p: Interval) -> Interval:
             low, high = p.low + shift, p.high + shift
             turns = 2 * jnp.pi
-            slack = 1e-9  # an extremum this close counts as inside
+            # An extremum this close counts as inside; far out the argument itself is known less well.
+            slack = 1e-9 + 1e-14 * jnp.maximum(jnp.abs(low), jnp.abs(high))
             peak = jnp.floor((high + slack - jnp.pi / 2) / turns) >= jnp.ceil(
                 (low - slack - jnp.pi / 2) / turns
             )
@@ -163,6 +172,16 @@ def _bell_of_erf(p: Array) -> Array:
     return 2 / jnp.sqrt(jnp.pi) * jnp.exp(-(p**2))
 
 
+def _decreasing_erf(p: Interval) -> Interval:
+    """Of 1 - erf: next to zero the far tail is only known to be small."""
+    return _absolutely(jax.lax.erfc(p.high), jax.lax.erfc(p.low), 2.0, 0.0, 2.0)
+
+
+def _fall_of_erf(p: Interval) -> Interval:
+    rise = _bell(_bell_of_erf, 1.2)(p)
+    return Interval(-rise.high, -rise.low)
+
+
 def _exponential(p: Interval) -> Interval:
     return _rounded(jnp.exp(p.low), jnp.exp(p.high), 0.0)
 
@@ -170,7 +189,7 @@ def _exponential(p: Interval) -> Interval:
 def _root(p: Interval) -> Interval:
     inside = p.low >= 0
     found = _rounded(jnp.sqrt(jnp.maximum(p.low, 0.0)), jnp.sqrt(jnp.maximum(p.high, 0.0)), 0.0)
-    return Interval(jnp.where(inside, found.low, -jnp.inf), jnp.where(inside, found.high, jnp.inf))
+    return Interval(jnp.where(inside, found.low, jnp.nan), jnp.where(inside, found.high, jnp.nan))
 
 
 SCALAR: dict[str, ScalarFunction] = {
@@ -180,16 +199,22 @@ SCALAR: dict[str, ScalarFunction] = {
         _bell(lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p), 0.25),
     ),
     "erf": ScalarFunction(_increasing(jax.lax.erf, -1.0, 1.0), _bell(_bell_of_erf, 1.2)),
+    "erfc": ScalarFunction(_decreasing_erf, _fall_of_erf),
     "exp": ScalarFunction(_exponential, _exponential),
     "expm1": ScalarFunction(_increasing(jnp.expm1, -1.0, jnp.inf), _exponential),
-    "log": ScalarFunction(_positive_only(jnp.log), _positive_only(lambda p: 1 / p, increasing=False)),
-    "log1p": ScalarFunction(
-        _shifted(_positive_only(jnp.log)), _shifted(_positive_only(lambda p: 1 / p, increasing=False))
+    "log": ScalarFunction(
+        _positive_only(jnp.log), _positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf)
     ),
-    "sqrt": ScalarFunction(_root, _positive_only(lambda p: 0.5 / jnp.sqrt(p), increasing=False)),
+    "log1p": ScalarFunction(
+        _shifted(_positive_only(jnp.log)),
+        _shifted(_positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf)),
+    ),
+    "sqrt": ScalarFunction(
+        _root, _positive_only(lambda p: 0.5 / jnp.sqrt(p), increasing=False, elsewhere=jnp.inf)
+    ),
     "rsqrt": ScalarFunction(
         _positive_only(lambda p: 1 / jnp.sqrt(p), increasing=False),
-        _positive_only(lambda p: -0.5 / (p * jnp.sqrt(p))),
+        _positive_only(lambda p: -0.5 / (p * jnp.sqrt(p)), elsewhere=jnp.inf),
     ),
     "sin": _sine(0.0),
     "cos": _sine(float(jnp.pi / 2)),
@@ -215,18 +240,24 @@ def integer_power(exponent: int) -> ScalarFunction:
 def real_power(exponent: Array) -> ScalarFunction:
     """p^k for an array of real exponents, where p is positive: exp(k log p)."""
 
-    def raised(power: Array, factor: Array | float) -> Ranges:
+    def raised(power: Array, factor: Array | float, elsewhere: float) -> Ranges:
         def ranges(p: Interval) -> Interval:
-            inside = p.low > 0
+            inside = p.low > TINY
             ends = [factor * jnp.where(inside, end, 1.0) ** power for end in p]
-            error_free = jnp.minimum(*ends), jnp.maximum(*ends)
-            size = jnp.maximum(jnp.abs(error_free[0]), jnp.abs(error_free[1])) * (1 + jnp.abs(power) * 40)
-            found = widened(Interval(*error_free), TRANSCENDENTAL, size)
-            return Interval(jnp.where(inside, found.low, -jnp.inf), jnp.where(inside, found.high, jnp.inf))
+            low, high = jnp.minimum(*ends), jnp.maximum(*ends)
+            # Relative error: of exp by its argument k log p, whose size is at most 745 |k|, and of k itself.
+            found = widened(
+                Interval(low, high),
+                TRANSCENDENTAL,
+                jnp.maximum(jnp.abs(low), jnp.abs(high)) * (1 + 100 * (1 + jnp.abs(power))),
+            )
+            return Interval(
+                jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere)
+            )
 
         return ranges
 
-    return ScalarFunction(raised(exponent, 1.0), raised(exponent - 1, exponent))
+    return ScalarFunction(raised(exponent, 1.0, jnp.nan), raised(exponent - 1, exponent, jnp.inf))
 
 
 def above(threshold: Array) -> ScalarFunction:
@@ -245,4 +276,4 @@ def below(threshold: Array) -> ScalarFunction:
     )
 
 
-__all__ = ["SCALAR", "TINY", "ScalarFunction", "above", "below", "integer_power", "real_power"]
+__all__ = ["SCALAR", "ScalarFunction", "above", "below", "integer_power", "real_power"]

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from attractor.cells import initial_state
+from attractor.errors import UnsupportedError
 from attractor.program import Rule, interpret, is_exact, trace
 
 from .arithmetic import UNIT, Interval, exactly
@@ -71,15 +72,6 @@ class StepBounds(eqx.Module):
         sums = [jnp.max(corner[..., : len(weights)] @ weights, axis=0).ravel() for corner in self.corners]
         return _above(jnp.concatenate(sums), len(weights))
 
-    def worst_rows(self, weights: Float[Array, " states"]) -> Float[Array, "states states"]:
-        """The rows whose weighted sums `row_sums` returns: a nonnegative comparison matrix."""
-        rows = []
-        for corner in self.corners:
-            own = corner[..., : len(weights)]
-            worst = jnp.argmax(jax.lax.stop_gradient(own) @ weights, axis=0)
-            rows.append(jnp.take_along_axis(own, worst[None, :, None], axis=0)[0])
-        return jnp.concatenate(rows)
-
     def input_sums(self) -> Float[Array, " states"]:
         """For every state, a bound of sum_j |dx'_i / du_j| over the box."""
         count = len(self.image.low)
@@ -88,16 +80,35 @@ class StepBounds(eqx.Module):
 
     @property
     def bounded(self) -> Bool[Array, ""]:
-        """Whether all bounds are finite."""
+        """Whether the image is finite; false for NaN."""
         return jnp.isfinite(self.image.low).all() & jnp.isfinite(self.image.high).all()
 
 
 def unit_box(cell: Any, input_bound: Any = 1.0) -> Box:
     """States and inputs between -1 and 1 (inputs: between -input_bound and input_bound)."""
-    state, _ = ravel_pytree(initial_state(cell))
-    bound = jnp.broadcast_to(jnp.asarray(input_bound, state.dtype), (cell.input_size,))
-    high = jnp.concatenate([jnp.ones_like(state), bound])
+    state, _ = ravel_pytree(floating_state(cell))
+    dtype = jnp.result_type(state.dtype, input_bound)  # a bound in float64 is not rounded to the state's type
+    bound = jnp.broadcast_to(jnp.asarray(input_bound, dtype), (cell.input_size,))
+    high = jnp.concatenate([jnp.ones_like(state, dtype), bound])
     return Box(-high, high, len(state))
+
+
+def floating_state(cell: Any) -> Any:
+    """The initial state of a cell, all of which is made of real numbers.
+
+    Raises:
+        UnsupportedError: a part of the state is a whole number, a truth value or complex, or it is empty.
+    """
+    start = initial_state(cell)
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(start)]
+    others = [str(leaf.dtype) for leaf in leaves if not jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if others or not sum(leaf.size for leaf in leaves):
+        message = (
+            f"interval bounds: the state of {type(cell).__name__} holds {', '.join(others) or 'nothing'}; "
+            "expected real numbers only: keep counters and flags outside the state"
+        )
+        raise UnsupportedError(message)
+    return start
 
 
 def step_bounds(cell: Any, box: Box) -> StepBounds:
@@ -134,7 +145,7 @@ def step_image(cell: Any, box: Box) -> Interval:
 
 def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) -> list[Form]:
     """A form for every leaf of the new state; row k of `directions` is the derivative of state or input k."""
-    start = initial_state(cell)
+    start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
     _, restore = ravel_pytree(start)
     program = trace(lambda given, state: cell(given, state), jnp.zeros(cell.input_size, box.low.dtype), start)
     places = jax.tree.leaves(restore(jnp.arange(box.states, dtype=box.low.dtype)))
@@ -166,8 +177,11 @@ def _watched(seen: list[Array]) -> dict[str, Rule]:
 
 def _as_form(result: Any, dtype: Any, directions: int) -> Form:
     """A state that is the same whatever comes in has a form too."""
-    if not is_exact(result):
+    if isinstance(result, Form):
         return result
+    if not is_exact(result):
+        message = "interval bounds: a truth value as a part of the new state"
+        raise UnsupportedError(message)
     value = jnp.asarray(result, dtype)
     return symbol_form(exactly(value), exactly(jnp.zeros((*value.shape, directions), dtype)))
 
@@ -190,4 +204,4 @@ def _joined(intervals: list[Interval], trailing: int) -> Interval:
     return Interval(*(jnp.concatenate([flat(end) for end in ends]) for ends in zip(*intervals, strict=True)))
 
 
-__all__ = ["Box", "StepBounds", "step_bounds", "step_image", "unit_box"]
+__all__ = ["Box", "StepBounds", "floating_state", "step_bounds", "step_image", "unit_box"]
