@@ -128,19 +128,22 @@ def _attack_one(cell, claim, key):
         return jnp.where(slope < 0, -1.0, 1.0)
 
     def follow(choose, states, signals):
+        # The input is carried: computed in the step that uses it, XLA may work it out twice, and rounding then
+        # gives the two trajectories different signs of a gradient that is nearly zero.
         def body(carry, at):
-            one, other, worst, out = carry
+            one, other, used, worst, out = carry
             index, signal = at
-            used = choose(one, other, signal)
             new_one, new_other = step(one, used), step(other, used)
             settled = index >= claim["transient"]
             excess = distance(new_one, new_other) - claim["rate"] * distance(one, other)
             beyond = jnp.maximum(one - claim["high"], claim["low"] - one).max()
             worst = jnp.maximum(worst, jnp.where(settled, excess, -jnp.inf))
-            return (new_one, new_other, worst, jnp.maximum(out, jnp.where(settled, beyond, -jnp.inf))), None
+            out = jnp.maximum(out, jnp.where(settled, beyond, -jnp.inf))
+            return (new_one, new_other, choose(new_one, new_other, signal), worst, out), None
 
-        start = (states[0], states[1], -jnp.inf, -jnp.inf)
-        (one, other, worst, out), _ = jax.lax.scan(body, start, (jnp.arange(STEPS), signals))
+        start = (states[0], states[1], signals[0], -jnp.inf, -jnp.inf)
+        coming = jnp.concatenate([signals[1:], signals[:1]])
+        (one, other, _, worst, out), _ = jax.lax.scan(body, start, (jnp.arange(STEPS), coming))
         return jnp.stack([worst, out, jnp.max(jnp.abs(one - other))])
 
     first, second = jax.random.split(key)
