@@ -128,8 +128,8 @@ def _attack_one(cell, claim, key):
         return jnp.where(slope < 0, -1.0, 1.0)
 
     def follow(choose, states, signals):
-        # The input is carried: computed in the step that uses it, XLA may work it out twice, and rounding then
-        # gives the two trajectories different signs of a gradient that is nearly zero.
+        # The input is carried: computed in the step that uses it, XLA may work it out twice, and rounding
+        # then gives the two trajectories different signs of a gradient that is nearly zero.
         def body(carry, at):
             one, other, used, worst, out = carry
             index, signal = at
