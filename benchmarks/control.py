@@ -3,7 +3,7 @@
 Networks identified on the simulated pH plant and randomly drawn ones that were checked to contract, all
 handed to the others by `attractor.export.to_casadi`; a closed loop of 30 samples with the perfect model and a
 little noise on the state, box on the input, terminal cost, every solver warm-started in its own way. All of
-them solve the same problems from the same states; whole loops take turns, three times, so that a busy machine
+them solve the same problems from the same states; whole loops take turns, nine times, so that a busy machine
 is equally unkind to each. The first inputs must agree to 1e-4. CPU time is given beside wall time, since on a
 busy machine the latter is mostly waiting.
 
@@ -61,7 +61,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import do_mpc
 
-SAMPLES, NOISE, ROUNDS = 30, 1e-3, 3
+SAMPLES, NOISE, ROUNDS = 30, 1e-3, 9
 OBJECTIVE = ControlObjective(output_weight=1.0, input_weight=0.05, move_weight=0.1)
 LIMITS = Limits(-0.9, 0.9)
 TOLERANCE = 1e-8
