@@ -46,7 +46,7 @@ def leaky():
 
 
 @compiled
-@pytest.mark.parametrize("build", [gru, leaky])
+@pytest.mark.parametrize("build", [pytest.param(gru, marks=pytest.mark.slow), leaky])
 def test_the_plans_are_those_of_the_solver_in_python(build):
     """Both stop when a step is below 1e-9 of the range; the conditioning of the plan leaves 1e-6."""
     assert controller_difference(build(), CARD, SETUP) < 1e-6

@@ -108,7 +108,7 @@ def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: st
 
     `int NAME_control(x0, y_ref, u_ref, x_ref, u_previous, u_plan, u_now, stats)` solves the problem by a
     condensed Gauss-Newton sequence of quadratic programs, each solved by the dual active set method of
-    Goldfarb and Idnani (1983), with a line search on the true cost. Where errors are large or the steps shrink
+    Goldfarb and Idnani (1983), with a line search on the true cost. Where errors are large or steps shrink
     slowly, because a target is out of reach, second derivatives are added as far as the program stays convex;
     they are computed anew only where steps go on shrinking slowly. It starts from
     the plan of the last call, one sample later. It returns 0 (converged), 1 (iteration limit: the best plan
