@@ -50,8 +50,9 @@ def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed:
     with jax.enable_x64(True):
         wide = in_double_precision(cell)
         root = None if certificate.metric is None else jnp.asarray(np.linalg.cholesky(certificate.metric))
+        first, second = jnp.asarray(starts)
         norm = jnp.asarray(certificate.weights), root
-        pairs = _distances(wide, *map(jnp.asarray, (starts[0], starts[1], inputs)), norm)
+        pairs = _distances(wide, first, second, jnp.asarray(inputs), norm)
         distances = np.asarray(pairs)
     relative = distances / np.maximum(distances[:, :1], 1e-300)
     return Contraction(relative.max(axis=0), np.median(relative, axis=0))
