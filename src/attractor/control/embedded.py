@@ -1,5 +1,6 @@
 """The predictive controller of an identified model as one C file for an embedded computer."""
 
+from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,7 +87,7 @@ def export_controller(
 
     `NAME_control`, explained in the file, works on scaled signals. Beside it stand `NAME_scale_input`,
     `NAME_unscale_input`, `NAME_scale_output` and `NAME_unscale_output` for the way from and to plant units,
-    and `NAME_step`, `NAME_output` and `NAME_rest` for the state, which the caller keeps, and the targets.
+    `NAME_step` and `NAME_output` for the state, which the caller keeps, and `NAME_target` for the target.
 
     Args:
         model: the plant's model.
@@ -181,7 +182,8 @@ def _signals(model: ControlModel, card: ModelCard, name: str) -> str:
             _filled(_SCALING, name).replace("@kind@", kind).replace("@COUNT@", f"{kind.upper()}S"),
         ]
     parts += [function.code for function in _caller_functions(model, name)]
-    return "\n".join([*parts, _filled(_REST, name)])
+    targets = files("attractor.control").joinpath("embedded.c").read_text()
+    return "\n".join([*parts, _filled(targets, name)])
 
 
 def _both(card: ModelCard) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
@@ -217,11 +219,14 @@ _NOTES = """\
    @name@_unscale_input, @name@_unscale_output  and back
    @name@_step(u, x, next)   the state one sample on; it is the caller who keeps the state
    @name@_output(x, y)       what the sensors show
-   @name@_rest(u, x)         from any x to the rest under a constant u, for u_ref and x_ref of a reference;
-                             returns 1, or 0 if the model does not come to rest
+   @name@_target(y_ref, u_ref, x_ref)   in: where the search begins (zeros, or the last target); out: the rest
+                             at which the output is y_ref, by Gauss-Newton within the limits of the input.
+                             Returns 0: reached, 1: the nearest output found, 2: the model does not come to
+                             rest, and u_ref and x_ref are as they were
 
    A sample: scale the measurement; y_ref = scaled reference less the estimated output disturbance;
-   @name@_control; apply the unscaled u_now; @name@_step with u_now. */
+   @name@_target; where it returns 1, y_ref = output at x_ref; @name@_control; apply the unscaled u_now;
+   @name@_step with u_now. */
 """
 _SCALING = """
 void @name@_scale_@kind@(const double *values, double *scaled) {
@@ -232,20 +237,5 @@ void @name@_scale_@kind@(const double *values, double *scaled) {
 
 void @name@_unscale_@kind@(const double *scaled, double *values) {
   for (int i = 0; i < @COUNT@; ++i) values[i] = scaled[i] * @name@_@kind@_scale[i] + @name@_@kind@_offset[i];
-}
-"""
-_REST = """
-int @name@_rest(const double *u, double *x) {
-  double next[STATES];
-  for (long sample = 0; sample < @longest@; ++sample) {
-    @name@_step(u, x, next);
-    double change = 0;
-    for (int i = 0; i < STATES; ++i) {
-      change = fabs(next[i] - x[i]) <= change ? change : fabs(next[i] - x[i]);
-      x[i] = next[i];
-    }
-    if (change <= 1e-13) return 1;
-  }
-  return 0;
 }
 """
