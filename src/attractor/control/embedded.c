@@ -1,27 +1,63 @@
 
-/* From any x to the rest under u, and its derivative by u, entry [c * STATES + i] = d x_i / d u_c; 0 without rest. */
+typedef struct { double next[STATES], by_x[STATES * STATES], by_u[INPUTS * STATES], defect; } @name@_look;
+
+/* The next state from x under u; how far it is from x, infinite where it is no number. */
+static void @name@_try(const double *x, const double *u, @name@_look *look) {
+  @name@_model(x, u, look->next, look->by_x, look->by_u);
+  look->defect = @name@_finite(look->next, STATES) ? 0 : INFINITY;
+  for (int i = 0; i < STATES; ++i) look->defect = fmax(look->defect, fabs(look->next[i] - x[i]));
+}
+
+/* (I - A)^-1 of the columns B and f(x, u) - x, by elimination with pivots. */
+static void @name@_divide(const @name@_look *look, const double *x, double (*a)[STATES + INPUTS + 1]) {
+  enum { WIDTH = STATES + INPUTS + 1 };
+  for (int i = 0; i < STATES; ++i) {
+    for (int j = 0; j < STATES; ++j) a[i][j] = (double)(i == j) - look->by_x[j * STATES + i];
+    for (int c = 0; c < INPUTS; ++c) a[i][STATES + c] = look->by_u[c * STATES + i];
+    a[i][STATES + INPUTS] = look->next[i] - x[i];
+  }
+  for (int i = 0; i < STATES; ++i) {
+    int pivot = i;
+    for (int r = i + 1; r < STATES; ++r) if (fabs(a[r][i]) > fabs(a[pivot][i])) pivot = r;
+    for (int j = i; j < WIDTH; ++j) {
+      const double held = a[i][j];
+      a[i][j] = a[pivot][j];
+      a[pivot][j] = held;
+    }
+    for (int r = 0; r < STATES; ++r) {
+      if (r == i) continue;
+      const double w = a[r][i] / a[i][i];
+      for (int j = i; j < WIDTH; ++j) a[r][j] -= w * a[i][j];
+    }
+  }
+  for (int i = 0; i < STATES; ++i) for (int j = STATES; j < WIDTH; ++j) a[i][j] /= a[i][i];
+}
+
+/* From any x to the rest under u, and its derivative by u, entry [c * STATES + i] = d x_i / d u_c; 0 without rest.
+   Newton's method, and samples of the model where it does not help. */
 static int @name@_settle(const double *u, double *x, double *by) {
-  double next[STATES], by_x[STATES * STATES], by_u[INPUTS * STATES], moved[INPUTS * STATES];
-  for (long sample = 0; sample < @longest@; ++sample) {
-    @name@_model(x, u, next, by_x, by_u);
-    double change = 0, size = 1;
-    for (int c = 0; c < INPUTS; ++c) {
-      for (int i = 0; i < STATES; ++i) {
-        double s = by_u[c * STATES + i];
-        for (int j = 0; j < STATES; ++j) s += by_x[j * STATES + i] * by[c * STATES + j];
-        moved[c * STATES + i] = s;
-        change = fmax(change, fabs(s - by[c * STATES + i]));
-        size = fmax(size, fabs(s));
-      }
+  @name@_look look, other;
+  double a[STATES][STATES + INPUTS + 1], trial[STATES];
+  @name@_try(x, u, &look);
+  for (int round = 0; round < @longest@ && isfinite(look.defect); ++round) {
+    double size = 1;
+    for (int i = 0; i < STATES; ++i) size = fmax(size, fabs(x[i]));
+    @name@_divide(&look, x, a);
+    if (look.defect <= 1e-13 * size) {
+      for (int c = 0; c < INPUTS; ++c) for (int i = 0; i < STATES; ++i) by[c * STATES + i] = a[i][STATES + c];
+      return @name@_finite(by, INPUTS * STATES);
     }
-    for (int i = 0; i < STATES; ++i) {
-      change = fmax(change, fabs(next[i] - x[i]));
-      size = fmax(size, fabs(next[i]));
+    for (int i = 0; i < STATES; ++i) trial[i] = x[i] + a[i][STATES + INPUTS];
+    @name@_try(trial, u, &other);
+    if (other.defect < 0.5 * look.defect) {
+      memcpy(x, trial, sizeof trial);
+      look = other;
+      continue;
     }
-    if (!@name@_finite(next, STATES) || !@name@_finite(moved, INPUTS * STATES)) return 0;
-    memcpy(x, next, sizeof next);
-    memcpy(by, moved, sizeof moved);
-    if (change <= 1e-13 * size) return 1;
+    for (int sample = 0; sample < 10; ++sample) {
+      memcpy(x, look.next, sizeof look.next);
+      @name@_try(x, u, &look);
+    }
   }
   return 0;
 }

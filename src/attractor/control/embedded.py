@@ -31,8 +31,8 @@ from .predictive import (
 )
 from .study import ControlSetup
 
-_LONGEST_REST = 100_000
-"""Samples after which a model that has not come to rest is given up, in the C file."""
+_LONGEST_REST = 1_000
+"""Rounds of ten samples after which a model that has not come to rest is given up, in the C file."""
 _COMPARISONS = 5
 """Situations in which the C file is compared with the solver in Python."""
 
