@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 
 # Libraries we compare with. Torch is never a dependency: this asks for the CPU build by its exact version.
 $(PEERS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 do-mpc
 	touch $@
 
 demo: $(READY)
@@ -29,6 +29,9 @@ test-all: $(PEERS)
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.cells
 	$(BIN)/python -m benchmarks.identification
+	$(BIN)/python -m benchmarks.control
+	$(BIN)/python -m benchmarks.certificates
+	$(BIN)/python -m benchmarks.export
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,22 +1,28 @@
 """Time of one predictive-control solve, side by side with CasADi + IPOPT and do-mpc on the same problem.
 
-Randomly drawn recurrent models that were checked to contract, a closed loop of 30 samples with the perfect
-model and a little noise on the state, box on the input, terminal cost, every solver warm-started in its own
-way. All of them solve the same problems from the same states; whole loops take turns, three times, so that a
-busy machine is equally unkind to each. The first inputs must agree to 1e-4. CPU time is given beside wall
-time, since on a busy machine the latter is mostly waiting.
+Networks identified on the simulated pH plant and randomly drawn ones that were checked to contract, all
+handed to the others by `attractor.export.to_casadi`; a closed loop of 30 samples with the perfect model and a
+little noise on the state, box on the input, terminal cost, every solver warm-started in its own way. All of
+them solve the same problems from the same states; whole loops take turns, nine times, so that a busy machine
+is equally unkind to each. The first inputs must agree to 1e-4. CPU time is given beside wall time, since on a
+busy machine the latter is mostly waiting.
 
     python -m benchmarks.control            all models and horizons
     python -m benchmarks.control --models "GRU 8" --horizons 20
 
-CasADi: multiple shooting, primal and dual warm start, MUMPS, printing off. do-mpc: default settings with a
-discrete model, printing off; its time is that of `make_step`, with the time inside IPOPT beside it.
+C: the exported controller, compiled with -O3 -march=native and called from Python, the call included;
+`C step` is one step of the model, from a loop in C. CasADi: multiple shooting, primal and dual warm start,
+MUMPS, printing off. do-mpc: default settings with a discrete model, printing off; its time is that of
+`make_step`, with the time inside IPOPT beside it.
 """
 
 import argparse
 import json
+import os
+import tempfile
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 
 import casadi
@@ -27,7 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import GRU, LSTM, Stack
-from attractor.control.model import from_network
+from attractor.control import PHNeutralisation, PlantModel, record_experiments
+from attractor.control.model import control_model, from_network
 from attractor.control.predictive import (
     ControlObjective,
     ControlProblem,
@@ -38,12 +45,23 @@ from attractor.control.predictive import (
     SolverSettings,
     TargetFinder,
 )
+from attractor.export import (
+    CompiledController,
+    ControllerCode,
+    ControllerStatus,
+    casadi_expressions,
+    flat_step,
+    to_casadi,
+)
+from attractor.training import TrainingSettings
+
+from .export import microseconds
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import do_mpc
 
-SAMPLES, NOISE, ROUNDS = 30, 1e-3, 3
+SAMPLES, NOISE, ROUNDS = 30, 1e-3, 9
 OBJECTIVE = ControlObjective(output_weight=1.0, input_weight=0.05, move_weight=0.1)
 LIMITS = Limits(-0.9, 0.9)
 TOLERANCE = 1e-8
@@ -78,6 +96,21 @@ def draw(name):
     return from_network(cell, 2.0 * reading[None] / (reading @ rise), [0.0])
 
 
+@cache
+def make(name):
+    """A drawn model, or one that was identified on the simulated pH plant in 1500 steps."""
+    if not name.endswith("identified"):
+        return draw(name)
+    record = record_experiments(PHNeutralisation(), 6000)
+    options = {"washout": 20, "feedthrough": False, "training": TrainingSettings(steps=1500)}
+    fitted = PlantModel(cell=name.split()[0].lower(), hidden_size=8, **options).fit(
+        record.with_experiments(record.experiments[:1]),
+        validation=record.with_experiments(record.experiments[1:2]),
+    )
+    print(f"{name}: FIT {fitted.evaluate(record.experiments[2]).mean_fit:.1f} % on unseen data")
+    return control_model(fitted)[0]
+
+
 def check_contraction(model, generator):
     """Pairs of trajectories under the same random inputs must meet."""
     with jax.enable_x64(True):
@@ -95,48 +128,12 @@ def check_contraction(model, generator):
         raise RuntimeError(message)
 
 
-def matrix(values):
-    return casadi.DM(np.asarray(values, float))
-
-
-def sigmoid(value):
-    return 1 / (1 + casadi.exp(-value))
-
-
-def one_cell(cell, given, state):
-    """One step by hand on CasADi expressions; returns the flat state and what is exposed."""
-    size = cell.hidden_size
-    weight, bias = matrix(cell.input_weight), matrix(cell.bias)
-    driven = weight @ given + bias
-    if isinstance(cell, GRU):
-        gates = sigmoid(driven[: 2 * size] + matrix(cell.gate_weight) @ state)
-        keep, reset = gates[:size], gates[size:]
-        candidate = casadi.tanh(driven[2 * size :] + matrix(cell.candidate_weight) @ (reset * state))
-        after = keep * state + (1 - keep) * candidate
-        return after, after
-    hidden, memory = state[:size], state[size:]
-    driven = driven + matrix(cell.state_weight) @ hidden
-    write, keep, candidate, show = (driven[i * size : (i + 1) * size] for i in range(4))
-    memory = sigmoid(keep) * memory + sigmoid(write) * casadi.tanh(candidate)
-    hidden = sigmoid(show) * casadi.tanh(memory)
-    return casadi.vertcat(hidden, memory), hidden
-
-
 def symbolic(model):
     """CasADi functions of the model: (x, u) -> x' and x -> y."""
-    cell = model.network.cell
-    cells = cell.cells if isinstance(cell, Stack) else (cell,)
-    state, given = casadi.SX.sym("x", model.state_size), casadi.SX.sym("u", 1)
-    parts, seen, start = [], given, 0
-    for one in cells:
-        size = one.hidden_size * (1 if isinstance(one, GRU) else 2)
-        after, seen = one_cell(one, seen, state[start : start + size])
-        parts.append(after)
-        start += size
-    shown = state[state.shape[0] - size :][: cells[-1].hidden_size]
-    readout = model.network.readout
-    output = matrix(readout.weight) @ shown + matrix(readout.bias)
-    step = casadi.Function("step", [state, given], [casadi.vertcat(*parts)])
+    both = to_casadi(model.network)
+    state, given = casadi.SX.sym("x", model.state_size), casadi.SX.sym("u", model.input_size)
+    [output] = casadi_expressions(flat_step(model.network).output, [state])
+    step = casadi.Function("step", [state, given], [both(given, state)[0]])
     return step, casadi.Function("output", [state], [output])
 
 
@@ -280,12 +277,56 @@ class Ours:
         return self.last.input
 
 
+class Exported:
+    """The same problem as one C file, carried to convergence."""
+
+    def __init__(self, model, horizon, terminal, folder):
+        unit = np.eye(1)
+        code = ControllerCode(
+            model.step,
+            model.output,
+            horizon,
+            OBJECTIVE.output_weight * unit,
+            OBJECTIVE.input_weight * unit,
+            OBJECTIVE.move_weight * unit,
+            terminal,
+            np.array([LIMITS.input_low]),
+            np.array([LIMITS.input_high]),
+            iterations=30,
+            tolerance=SolverSettings().tolerance,
+        )
+        self.controller = CompiledController(code, folder)
+        self.restart()
+
+    def restart(self):
+        """Forget the last plan."""
+        self.plan = None
+
+    def solve(self, here):
+        """The first input."""
+        answer = self.controller(
+            here.state,
+            here.references[0],
+            previous=here.last_input,
+            plan=self.plan,
+            input_target=here.target_input,
+            state_target=here.target_state,
+        )
+        if answer.status is not ControllerStatus.CONVERGED:
+            message = f"the controller in C ended with {answer.status}"
+            raise RuntimeError(message)
+        self.plan = answer.plan
+        return answer.now
+
+
 def situations(model, horizon):
     """A list of what every solver is asked: the closed loop, driven by a fully converged solver of ours."""
     problem = ControlProblem(horizon, OBJECTIVE, LIMITS)
     finder, generator = TargetFinder(model, problem), np.random.default_rng(0)
     targets = [finder.find(np.array([wish]), np.zeros(1)).rest for wish in (0.6, -0.5, 0.2)]
-    middle, rule = finder.rest(np.zeros(1)), LocalTerminal()
+    middle = finder.rest(np.zeros(1))
+    # One terminal cost for all targets, since in the C file it is a constant.
+    terminal = LocalTerminal().at(middle.jacobian, middle.reading, np.ones(1)).matrix
     exact = PlanSolver(model, problem, SolverSettings(tolerance=1e-9))
     state, last = middle.state, np.zeros(1)
     ahead = jax.jit(lambda state, given: model.step(state, given))
@@ -294,7 +335,6 @@ def situations(model, horizon):
         target = targets[sample * len(targets) // SAMPLES]
         estimate = state + NOISE * generator.standard_normal(len(state))
         references = np.tile(target.output, (horizon, 1))
-        terminal = rule.at(target.jacobian, target.reading, np.ones(1)).matrix
         here = Situation(estimate, last, references, target.state, target.input, np.zeros(1), terminal)
         last = exact.solve(here).input
         asked.append(here)
@@ -305,11 +345,17 @@ def situations(model, horizon):
 
 def compare(name, horizon):
     """Medians in ms, ratios, and the largest differences of the first input."""
-    model = draw(name)
+    with tempfile.TemporaryDirectory() as folder:
+        return compare_in(Path(folder), name, horizon)
+
+
+def compare_in(folder, name, horizon):
+    model = make(name)
     asked = situations(model, horizon)
     solvers = {
         "ours": Ours(model, horizon, SolverSettings()),
         "ours, real time": Ours(model, horizon, SolverSettings(iterations=1)),
+        "C": Exported(model, horizon, asked[0].terminal, folder),
         "CasADi + IPOPT": MultipleShooting(model, horizon),
         "do-mpc": DoMPC(model, horizon),
     }
@@ -349,12 +395,51 @@ def compare(name, horizon):
         "median_cpu_ms": cpu,
         "ratio": {key: medians["ours"] / value for key, value in medians.items()},
         "cpu_ratio": {key: cpu["ours"] / value for key, value in cpu.items()},
+        "c_ratio": {key: medians["C"] / value for key, value in medians.items()},
+        "c_step_us": step_microseconds(model),
         "largest_gap": gaps,
         "median_iterations": float(np.median(iterations)),
     }
 
 
-MODELS = ("GRU 8", "GRU 8+8", "LSTM 4 (8 states)", "LSTM 10 (20 states)")
+def step_microseconds(model):
+    """One step of the model in C."""
+    with jax.enable_x64(True):
+        return microseconds(model.step, model.state_size, "next", ("-O3", "-march=native"))
+
+
+MODELS = (
+    "GRU 8, identified",
+    "LSTM 8, identified",
+    "GRU 8",
+    "GRU 8+8",
+    "LSTM 4 (8 states)",
+    "LSTM 10 (20 states)",
+)
+
+
+def row_of(one):
+    """One line of the table."""
+    median = one["median_ms"]
+
+    def shares(ratios):
+        return ", ".join(f"1/{1 / ratios[key]:.1f}" for key in ("CasADi + IPOPT", "do-mpc"))
+
+    return (
+        one["model"],
+        str(one["horizon"]),
+        f"{median['ours']:.2f}",
+        f"{one['median_iterations']:.0f}",
+        f"{median['ours, real time']:.2f}",
+        f"{median['C']:.3f}",
+        f"{one['c_step_us']:.2f}",
+        f"{median['CasADi + IPOPT']:.2f}",
+        f"{median['do-mpc']:.2f} ({median['do-mpc, inside IPOPT']:.2f})",
+        shares(one["ratio"]),
+        shares(one["cpu_ratio"]),
+        shares(one["c_ratio"]),
+        " ".join(f"{gap:.0e}" for gap in one["largest_gap"].values()),
+    )
 
 
 def main():
@@ -369,35 +454,25 @@ def main():
         "ours ms",
         "steps",
         "real time ms",
+        "C ms",
+        "C step us",
         "CasADi ms",
         "do-mpc ms (in IPOPT)",
-        "ours / CasADi",
-        "ours / do-mpc",
+        "ours / CasADi, do-mpc",
         "the same, CPU time",
-        "largest gap: ours, RTI, CasADi, do-mpc",
+        "C / CasADi, do-mpc",
+        "largest gap: ours, RTI, C, CasADi, do-mpc",
     )
     results = []
     for name in asked.models:
         for horizon in asked.horizons:
             one = compare(name, horizon)
+            one["load"] = os.getloadavg()[0]
             results.append(one)
-            median, ratio, busy = one["median_ms"], one["ratio"], one["cpu_ratio"]
-            grid.add_row(
-                name,
-                str(horizon),
-                f"{median['ours']:.2f}",
-                f"{one['median_iterations']:.0f}",
-                f"{median['ours, real time']:.2f}",
-                f"{median['CasADi + IPOPT']:.2f}",
-                f"{median['do-mpc']:.2f} ({median['do-mpc, inside IPOPT']:.2f})",
-                f"1/{1 / ratio['CasADi + IPOPT']:.1f}",
-                f"1/{1 / ratio['do-mpc']:.1f}",
-                f"1/{1 / busy['CasADi + IPOPT']:.1f}, 1/{1 / busy['do-mpc']:.1f}",
-                " ".join(f"{gap:.0e}" for gap in one["largest_gap"].values()),
-            )
+            grid.add_row(*row_of(one))
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(results, indent=2))
-    Console(width=150).print(grid)
+    Console(width=190).print(grid)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,12 @@ class Contraction(NamedTuple):
 def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed: int = 0) -> Contraction:
     """Run pairs of trajectories from the certified box under common random inputs that hold for a while.
 
+    Distances are sqrt(d'Pd) where the certificate has a metric P, of the first entries of the state if P is
+    smaller, and else the weighted maximum norm, which is not the norm of a published condition.
+
     Args:
         cell: the cell of the certificate.
-        certificate: its box, weights and input bound are used.
+        certificate: its box, norm and input bound are used.
         steps: how long to run.
         seed: starts and inputs follow from it.
     """
@@ -46,18 +49,26 @@ def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed:
     inputs = levels.repeat(10, axis=1)[:, :steps]
     with jax.enable_x64(True):
         wide = in_double_precision(cell)
-        pairs = _distances(wide, *map(jnp.asarray, (starts[0], starts[1], inputs, certificate.weights)))
+        root = None if certificate.metric is None else jnp.asarray(np.linalg.cholesky(certificate.metric))
+        first, second = jnp.asarray(starts)
+        norm = jnp.asarray(certificate.weights), root
+        pairs = _distances(wide, first, second, jnp.asarray(inputs), norm)
         distances = np.asarray(pairs)
     relative = distances / np.maximum(distances[:, :1], 1e-300)
     return Contraction(relative.max(axis=0), np.median(relative, axis=0))
 
 
 @eqx.filter_jit
-def _distances(cell: Any, first: Array, second: Array, inputs: Array, weights: Array) -> Array:
+def _distances(
+    cell: Any, first: Array, second: Array, inputs: Array, norm: tuple[Array, Array | None]
+) -> Array:
     _, restore = ravel_pytree(initial_state(cell))
+    weights, root = norm
 
     def distance(one: Array, other: Array) -> Array:
-        return jnp.max(jnp.abs(one - other) / weights)
+        if root is None:
+            return jnp.max(jnp.abs(one - other) / weights)
+        return jnp.linalg.norm(root.T @ (one - other)[: len(root)])
 
     def run(one: Array, other: Array, given: Array) -> Array:
         def step(pair: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:

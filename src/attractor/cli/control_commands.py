@@ -138,25 +138,28 @@ class ControlCommand:
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write the step of a trained model for other tools; it works on scaled signals."""
+    """Write the step of a trained model, or its predictive controller, for other tools."""
 
     folder: Positional[Path]
     """The run folder."""
-    to: tuple[Literal["numpy", "c", "casadi", "onnx"], ...]
-    """Formats to write, one or several."""
+    to: tuple[Literal["numpy", "c", "casadi", "onnx", "controller"], ...]
+    """Formats to write, one or several; all work on scaled signals, controller (one C file) converts them."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
+    controller: OmitArgPrefixes[Controller] = field(default_factory=Controller)
 
     def run(self) -> None:
         """Load, write, tell; every file is checked against the model."""
         from attractor.control import PlantModel
         from attractor.control.identification.deployment import export_model
+        from attractor.control.study import ControlSetup
 
         model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        setup = ControlSetup(**vars(self.controller))
         for target in self.to:
-            for path, difference in export_model(model, target, self.out or self.folder):
+            for path, difference in export_model(model, target, self.out or self.folder, setup):
                 checked = (
                     "" if difference is None else f" (differs from the model by at most {difference:.1e})"
                 )

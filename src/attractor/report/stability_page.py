@@ -22,7 +22,14 @@ _TONES: dict[Verdict, Literal["good", "fair", "poor"]] = {
     Verdict.UNKNOWN: "fair",
     Verdict.REFUTED: "poor",
 }
+_WEIGHTED = (1, 2, 3)
+"""Levels whose norm is the weighted maximum norm."""
 _LONGEST = 4000
+_DISTANCES = (
+    "Distances are in the norm of the certificate.",
+    "Simulated distances are largest differences of a state; the proof has another norm, see the remarks, "
+    "and at first a simulated line may lie above it.",
+)
 
 
 def write_stability_report(folder: Path, model: PlantModel, result: StabilityResult, command: str) -> Path:
@@ -131,7 +138,7 @@ def _contraction(cell: Any, certificate: Certificate, sampling_time: float) -> S
         caption=(
             "The blue line is proved: no pair of trajectories in the box can lie above it. The orange line "
             "is the slowest of 60 simulated pairs; the room between them is what the proof gives away. The "
-            "dotted line is 1 %. Distances are in the norm of the certificate."
+            f"dotted line is 1 %. {_DISTANCES[certificate.level == 0]}"
         ),
         plot=lambda size: contraction_figure(certificate, simulated, sampling_time, size),
     )
@@ -152,7 +159,7 @@ def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
         plot=lambda size: box_figure(certificate, visited, size),
     )
     rows = (
-        ("norm", "largest |difference| / weight" if certificate.level else "see remarks"),
+        ("norm", "largest |difference| / weight" if certificate.level in _WEIGHTED else "see remarks"),
         ("input gain of one step", significant(certificate.input_gain)),
         (
             "weights, smallest to largest",

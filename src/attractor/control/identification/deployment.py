@@ -4,26 +4,34 @@ from pathlib import Path
 
 import numpy as np
 
+from attractor.control.embedded import controller_difference, export_controller
+from attractor.control.model import control_model
+from attractor.control.study import ControlSetup
 from attractor.errors import ConfigError
 from attractor.export import check_parity, to_c, to_casadi, to_numpy, to_onnx_sequence, to_onnx_step
+from attractor.export.c import c_compiler
 from attractor.files import make_folder
 
 from .estimator import PlantModel
 
-TARGETS = ("numpy", "c", "casadi", "onnx")
+TARGETS = ("numpy", "c", "casadi", "onnx", "controller")
 
 
-def export_model(model: PlantModel, target: str, folder: Path) -> list[tuple[Path, float | None]]:
+def export_model(
+    model: PlantModel, target: str, folder: Path, setup: ControlSetup | None = None
+) -> list[tuple[Path, float | None]]:
     """Write the chosen network of a model: its step on scaled signals, and its read-out.
 
     Args:
         model: a fitted model.
-        target: "numpy", "c", "casadi" or "onnx".
+        target: "numpy", "c", "casadi", "onnx"; or "controller", the predictive controller as one C file.
         folder: to write into.
+        setup: of the controller.
 
     Returns:
         The files, each with the largest difference from the model on random states and inputs (relative to
-        1 + |value|); None where nothing could be compared.
+        1 + |value|), a controller with the largest difference of a planned input from the solver in
+        Python; None where nothing could be compared, as in C without a compiler.
 
     Raises:
         ConfigError: unknown target.
@@ -41,6 +49,8 @@ def export_model(model: PlantModel, target: str, folder: Path) -> list[tuple[Pat
     if target not in TARGETS:
         message = f"unknown target {target!r}; expected one of {', '.join(TARGETS)}"
         raise ConfigError(message)
+    if target == "controller":
+        return [_write_controller(model, folder, setup or ControlSetup())]
     if target == "numpy":
         path = to_numpy(network, folder / "step.py")
     elif target == "c":
@@ -48,7 +58,15 @@ def export_model(model: PlantModel, target: str, folder: Path) -> list[tuple[Pat
     else:
         path = folder / "step.casadi"
         to_casadi(network).save(str(path))
+    if target == "c" and c_compiler() is None:
+        return [(path, None)]
     return [(path, check_parity(network, targets=(target,))[target])]
+
+
+def _write_controller(model: PlantModel, folder: Path, setup: ControlSetup) -> tuple[Path, float | None]:
+    inner, card = control_model(model)
+    path = export_controller(inner, card, setup, folder / "controller.c")
+    return path, controller_difference(inner, card, setup)
 
 
 def _finite(value: float | None) -> float | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -42,8 +43,8 @@ def visited_states(
 ) -> Float[np.ndarray, "2 states"]:
     """Least and largest value of every state over a recording (engineering units), in flat order."""
     network = model.network()
-    given = model.input_scaling_.to_unit(inputs).astype(np.float32)
-    seen = model.output_scaling_.to_unit(outputs).astype(np.float32)
+    given = jnp.asarray(model.input_scaling_.to_unit(inputs), jnp.float32)
+    seen = jnp.asarray(model.output_scaling_.to_unit(outputs), jnp.float32)
     start = network.start(given[: model.settled], seen[: model.settled])
     states = unroll(network.cell, given[model.settled :], start).states
     leaves = jax.tree.leaves(states)

@@ -421,11 +421,24 @@ static int @name@_solve_reduced(
   return @name@_solve(work, g, rows, d, changes);
 }
 
+/* What is known of the part of the Hessian that Gauss-Newton leaves out. */
+typedef enum { UNASKED, LEFT_OUT, WANTED, KNOWN } @name@_stage;
+
+/* Errors that are large beside what an input can change make that part large: then it is worth its price from the
+   first step on. */
+static @name@_stage @name@_judge(const @name@_path *path, double (*h)[VARIABLES]) {
+  double most = 0;
+  for (int v = 0; v < VARIABLES; ++v) most = h[v][v] > most ? h[v][v] : most;
+  return path->cost > 0.1 * most ? WANTED : LEFT_OUT;
+}
+
 /* The step of the quadratic subproblem. Where Gauss-Newton is slow, because errors stay large, what it leaves out
-   is added, or as much of it as keeps the subproblem convex. */
+   is added, or as much of it as keeps the subproblem convex. It changes little from step to step, so `rest` is
+   computed anew only where steps do not shrink fast. */
 static int @name@_subproblem(
-    const @name@_path *path, const double *plan, const @name@_targets *to, double *g, double *d, int slow, int *changes) {
-  double gauss_newton[VARIABLES][VARIABLES], h[VARIABLES][VARIABLES], rest[VARIABLES][VARIABLES];
+    const @name@_path *path, const double *plan, const @name@_targets *to, double *g, double *d,
+    double (*rest)[VARIABLES], @name@_stage *stage, int *changes) {
+  double gauss_newton[VARIABLES][VARIABLES], h[VARIABLES][VARIABLES];
   @name@_row rows[ROWS];
   @name@_rows(rows, plan, to->previous);
   int held[VARIABLES]; /* 1: at the lower limit, -1: at the upper one, and the cost pushes outwards */
@@ -433,27 +446,29 @@ static int @name@_subproblem(
   for (int v = 0; v < VARIABLES; ++v) {
     held[v] = (plan[v] <= @name@_low[v % INPUTS] && g[v] > 0) - (plan[v] >= @name@_high[v % INPUTS] && g[v] < 0);
   }
-  if (slow) {
-    memset(rest, 0, sizeof rest);
+  if (*stage == UNASKED) *stage = @name@_judge(path, gauss_newton);
+  if (*stage == WANTED) {
+    memset(rest, 0, sizeof(double) * VARIABLES * VARIABLES);
     @name@_curve(path, plan, to, rest);
-    for (double share = 1; share > 0.1; share *= 0.5) {
-      for (int a = 0; a < VARIABLES; ++a) {
-        for (int b = 0; b <= a; ++b) {
-          h[a][b] = gauss_newton[a][b] + (held[a] || held[b] ? 0 : share * rest[a][b]); /* not needed there */
-        }
+    *stage = KNOWN;
+  }
+  for (double share = *stage == KNOWN; share > 0.1; share *= 0.5) {
+    for (int a = 0; a < VARIABLES; ++a) {
+      for (int b = 0; b <= a; ++b) {
+        h[a][b] = gauss_newton[a][b] + (held[a] || held[b] ? 0 : share * rest[a][b]); /* not needed there */
       }
-      if (@name@_solve_reduced(h, g, rows, held, d, changes)) return 1;
     }
+    if (@name@_solve_reduced(h, g, rows, held, d, changes)) return 1;
   }
   return @name@_solve_reduced(gauss_newton, g, rows, held, d, changes);
 }
 
 static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets *to, struct @name@_stats *stats) {
-  double g[VARIABLES], d[VARIABLES], before = INFINITY;
-  int slow = 0;
+  double g[VARIABLES], d[VARIABLES], rest[VARIABLES][VARIABLES], before = INFINITY;
+  @name@_stage stage = ITERATIONS == 1 ? LEFT_OUT : UNASKED;
   for (stats->iterations = 1; stats->iterations <= ITERATIONS; ++stats->iterations) {
     stats->cost = path->cost;
-    const int solved = @name@_subproblem(path, plan, to, g, d, slow, &stats->changes);
+    const int solved = @name@_subproblem(path, plan, to, g, d, rest, &stage, &stats->changes);
     if (!@name@_finite(g, VARIABLES)) return 2;
     if (!solved) return 1;
     double slope = 0, step = 0;
@@ -463,7 +478,7 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
     }
     if (!isfinite(step)) return 2;
     stats->step = step;
-    slow = slow || (stats->iterations > 2 && step > 0.4 * before);
+    if (stats->iterations > 1 && step > 0.3 * before) stage = WANTED;
     before = step;
     const int small = step <= TOLERANCE || -slope <= 1e-15 * (1 + path->cost);
     if (small || ITERATIONS == 1) { /* one iteration only: the step is taken as it is (real-time iteration) */

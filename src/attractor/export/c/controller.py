@@ -43,7 +43,7 @@ class ControllerCode:
         high: largest inputs.
         rate: largest change of each input from one sample to the next; None for no limit.
         iterations: most iterations of the sequence of quadratic programs; 1 is the real-time iteration.
-        tolerance: largest change of any input in the last iteration.
+        tolerance: largest change of any input in the last iteration, which is still taken.
 
     Raises:
         ConfigError: more than 64 numbers to decide on, limits that contradict each other, a weight that is
@@ -62,7 +62,7 @@ class ControllerCode:
     high: Float[np.ndarray, "_"]
     rate: Float[np.ndarray, "_"] | None = None
     iterations: int = 20
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
 
     def __post_init__(self) -> None:
         names = ("output_weight", "input_weight", "increment_weight", "terminal_weight")
@@ -108,8 +108,9 @@ def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: st
 
     `int NAME_control(x0, y_ref, u_ref, x_ref, u_previous, u_plan, u_now, stats)` solves the problem by a
     condensed Gauss-Newton sequence of quadratic programs, each solved by the dual active set method of
-    Goldfarb and Idnani (1983), with a line search on the true cost. Where the steps shrink slowly, because a
-    target is out of reach, second derivatives are added as far as the program stays convex. It starts from
+    Goldfarb and Idnani (1983), with a line search on the true cost. Where errors are large or steps shrink
+    slowly, because a target is out of reach, second derivatives are added as far as the program stays convex;
+    they are computed anew only where steps go on shrinking slowly. It starts from
     the plan of the last call, one sample later. It returns 0 (converged), 1 (iteration limit: the best plan
     so far) or 2 (a number was not finite: the previous input is held). The input it gives is within the
     limits in every case.

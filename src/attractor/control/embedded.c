@@ -1,0 +1,175 @@
+
+typedef struct { double next[STATES], by_x[STATES * STATES], by_u[INPUTS * STATES], defect; } @name@_look;
+
+/* The next state from x under u; how far it is from x, infinite where it is no number. */
+static void @name@_try(const double *x, const double *u, @name@_look *look) {
+  @name@_model(x, u, look->next, look->by_x, look->by_u);
+  look->defect = @name@_finite(look->next, STATES) ? 0 : INFINITY;
+  for (int i = 0; i < STATES; ++i) look->defect = fmax(look->defect, fabs(look->next[i] - x[i]));
+}
+
+/* (I - A)^-1 of the columns B and f(x, u) - x, by elimination with pivots. */
+static void @name@_divide(const @name@_look *look, const double *x, double (*a)[STATES + INPUTS + 1]) {
+  enum { WIDTH = STATES + INPUTS + 1 };
+  for (int i = 0; i < STATES; ++i) {
+    for (int j = 0; j < STATES; ++j) a[i][j] = (double)(i == j) - look->by_x[j * STATES + i];
+    for (int c = 0; c < INPUTS; ++c) a[i][STATES + c] = look->by_u[c * STATES + i];
+    a[i][STATES + INPUTS] = look->next[i] - x[i];
+  }
+  for (int i = 0; i < STATES; ++i) {
+    int pivot = i;
+    for (int r = i + 1; r < STATES; ++r) if (fabs(a[r][i]) > fabs(a[pivot][i])) pivot = r;
+    for (int j = i; j < WIDTH; ++j) {
+      const double held = a[i][j];
+      a[i][j] = a[pivot][j];
+      a[pivot][j] = held;
+    }
+    for (int r = 0; r < STATES; ++r) {
+      if (r == i) continue;
+      const double w = a[r][i] / a[i][i];
+      for (int j = i; j < WIDTH; ++j) a[r][j] -= w * a[i][j];
+    }
+  }
+  for (int i = 0; i < STATES; ++i) for (int j = STATES; j < WIDTH; ++j) a[i][j] /= a[i][i];
+}
+
+/* From any x to the rest under u, and its derivative by u, entry [c * STATES + i] = d x_i / d u_c; 0 without rest.
+   Newton's method, and samples of the model where it does not help. */
+static int @name@_settle(const double *u, double *x, double *by) {
+  @name@_look look, other;
+  double a[STATES][STATES + INPUTS + 1], trial[STATES];
+  @name@_try(x, u, &look);
+  for (int round = 0; round < @longest@ && isfinite(look.defect); ++round) {
+    double size = 1;
+    for (int i = 0; i < STATES; ++i) size = fmax(size, fabs(x[i]));
+    @name@_divide(&look, x, a);
+    if (look.defect <= 1e-13 * size) {
+      for (int c = 0; c < INPUTS; ++c) for (int i = 0; i < STATES; ++i) by[c * STATES + i] = a[i][STATES + c];
+      return @name@_finite(by, INPUTS * STATES);
+    }
+    for (int i = 0; i < STATES; ++i) trial[i] = x[i] + a[i][STATES + INPUTS];
+    @name@_try(trial, u, &other);
+    if (other.defect < 0.5 * look.defect) {
+      memcpy(x, trial, sizeof trial);
+      look = other;
+      continue;
+    }
+    for (int sample = 0; sample < 10; ++sample) {
+      memcpy(x, look.next, sizeof look.next);
+      @name@_try(x, u, &look);
+    }
+  }
+  return 0;
+}
+
+/* h d = g by elimination; inputs that would leave their limits are set to them and the others solved again. */
+static void @name@_solve_within(double (*h)[INPUTS], const double *g, const double *u, double *d) {
+  int fixed[INPUTS] = {0};
+  for (int found = 1; found;) {
+    double a[INPUTS][INPUTS + 1];
+    for (int c = 0; c < INPUTS; ++c) {
+      a[c][INPUTS] = fixed[c] ? d[c] : g[c];
+      for (int e = 0; e < INPUTS; ++e) {
+        a[c][e] = fixed[c] || fixed[e] ? (double)(c == e) : h[c][e];
+        if (!fixed[c] && fixed[e]) a[c][INPUTS] -= h[c][e] * d[e];
+      }
+    }
+    for (int c = 0; c < INPUTS; ++c) {
+      for (int r = c + 1; r < INPUTS; ++r) {
+        const double w = a[r][c] / a[c][c];
+        for (int e = c; e <= INPUTS; ++e) a[r][e] -= w * a[c][e];
+      }
+    }
+    for (int c = INPUTS - 1; c >= 0; --c) {
+      double s = a[c][INPUTS];
+      for (int e = c + 1; e < INPUTS; ++e) s -= a[c][e] * d[e];
+      d[c] = s / a[c][c];
+    }
+    found = 0;
+    for (int c = 0; c < INPUTS; ++c) {
+      const double within = @name@_clip(d[c], @name@_low[c] - u[c], @name@_high[c] - u[c]);
+      if (fixed[c] || within == d[c]) continue;
+      fixed[c] = found = 1;
+      d[c] = within;
+    }
+  }
+}
+
+/* The change of u within its limits that brings a linear y nearest to y_ref; Gauss-Seidel sweeps let go of limits. */
+static void @name@_aim(const double *u, const double *x, const double *by, const double *y_ref, double *d) {
+  double y[OUTPUTS], of_x[OUTPUTS * STATES], gain[OUTPUTS][INPUTS];
+  double h[INPUTS][INPUTS] = {{0}}, g[INPUTS] = {0}, trace = 0;
+  @name@_reading(x, y, of_x);
+  for (int o = 0; o < OUTPUTS; ++o) {
+    for (int c = 0; c < INPUTS; ++c) {
+      gain[o][c] = 0;
+      for (int i = 0; i < STATES; ++i) gain[o][c] += of_x[o * STATES + i] * by[c * STATES + i];
+    }
+  }
+  for (int o = 0; o < OUTPUTS; ++o) {
+    for (int p = 0; p < OUTPUTS; ++p) {
+      const double w = @name@_Q[o * OUTPUTS + p];
+      for (int c = 0; c < INPUTS; ++c) {
+        g[c] += gain[o][c] * w * (y_ref[p] - y[p]);
+        for (int e = 0; e < INPUTS; ++e) h[c][e] += gain[o][c] * w * gain[p][e];
+      }
+    }
+  }
+  for (int c = 0; c < INPUTS; ++c) trace += h[c][c];
+  for (int c = 0; c < INPUTS; ++c) { /* with inputs to spare, the nearest solution */
+    h[c][c] += 1e-9 * trace + 1e-300;
+    d[c] = 0;
+  }
+  @name@_solve_within(h, g, u, d);
+  for (int sweep = 0; sweep < 1000; ++sweep) {
+    double change = 0;
+    for (int c = 0; c < INPUTS; ++c) {
+      double s = g[c];
+      for (int e = 0; e < INPUTS; ++e) s -= h[c][e] * d[e];
+      const double after = @name@_clip(d[c] + s / h[c][c], @name@_low[c] - u[c], @name@_high[c] - u[c]);
+      change = fmax(change, fabs(after - d[c]));
+      d[c] = after;
+    }
+    if (change <= 1e-14) break;
+  }
+}
+
+static double @name@_miss(const double *x, const double *y_ref, double *farthest) {
+  double y[OUTPUTS], of_x[OUTPUTS * STATES];
+  @name@_reading(x, y, of_x);
+  *farthest = 0;
+  for (int o = 0; o < OUTPUTS; ++o) *farthest = fmax(*farthest, fabs(y[o] - y_ref[o]));
+  return @name@_square(@name@_Q, y, y_ref, OUTPUTS);
+}
+
+int @name@_target(const double *y_ref, double *u_ref, double *x_ref) {
+  double u[INPUTS], x[STATES], by[INPUTS * STATES] = {0}, d[INPUTS], farthest;
+  for (int c = 0; c < INPUTS; ++c) {
+    u[c] = @name@_clip(isfinite(u_ref[c]) ? u_ref[c] : 0.0, @name@_low[c], @name@_high[c]);
+  }
+  for (int i = 0; i < STATES; ++i) x[i] = isfinite(x_ref[i]) ? x_ref[i] : 0.0;
+  if (!@name@_finite(y_ref, OUTPUTS) || !@name@_settle(u, x, by)) return 2;
+  double cost = @name@_miss(x, y_ref, &farthest);
+  for (int round = 0, better = 1; round < 50 && better; ++round) {
+    @name@_aim(u, x, by, y_ref, d);
+    better = 0;
+    for (double share = 1; share > 1e-4 && !better; share *= 0.5) {
+      double trial[INPUTS], at[STATES], along[INPUTS * STATES], away;
+      memcpy(at, x, sizeof at);
+      memcpy(along, by, sizeof along);
+      for (int c = 0; c < INPUTS; ++c) trial[c] = @name@_clip(u[c] + share * d[c], @name@_low[c], @name@_high[c]);
+      if (!@name@_settle(trial, at, along)) continue;
+      const double next = @name@_miss(at, y_ref, &away);
+      if (!(next < cost)) continue;
+      better = 1;
+      cost = next;
+      farthest = away;
+      memcpy(u, trial, sizeof u);
+      memcpy(x, at, sizeof x);
+      memcpy(by, along, sizeof by);
+    }
+  }
+  memcpy(u_ref, u, sizeof u);
+  memcpy(x_ref, x, sizeof x);
+  return farthest <= 1e-6 ? 0 : 1;
+}

@@ -1,0 +1,241 @@
+"""The predictive controller of an identified model as one C file for an embedded computer."""
+
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attractor.data import Signal
+from attractor.errors import ConfigError
+from attractor.export import CompiledController, ControllerCode, to_c_function
+from attractor.export.c import c_compiler, controller_source
+from attractor.export.c.functions import CFunction, c_array
+from attractor.files import write_atomically
+from attractor.program import trace
+
+from .model import ControlModel, ModelCard
+from .predictive import (
+    ControlObjective,
+    ControlProblem,
+    Limits,
+    LocalTerminal,
+    NoTerminal,
+    PlanSolver,
+    Situation,
+    SolverSettings,
+    TargetFinder,
+)
+from .study import ControlSetup
+
+_LONGEST_REST = 1_000
+"""Rounds of ten samples after which a model that has not come to rest is given up, in the C file."""
+_COMPARISONS = 5
+"""Situations in which the C file is compared with the solver in Python."""
+
+
+def controller_code(model: ControlModel, card: ModelCard, setup: ControlSetup) -> ControllerCode:
+    """What the predictive controller of an identified model minimises, on scaled signals.
+
+    Inputs stay within [-1, 1], the range of the training. The terminal cost is the local cost to come where
+    the model rests under the middle of that range; it is a constant of the code, while `PredictiveController`
+    takes it anew for every target.
+
+    Args:
+        model: the plant's model.
+        card: its scaling.
+        setup: horizon, weights, rate limit (plant units) and whether one iteration a sample is all there is.
+            What it says of observer and offset is left to the caller: he gives the state, and the reference
+            less the estimated output disturbance.
+
+    Raises:
+        ConfigError: more than 64 numbers to decide on, or a setup that contradicts itself.
+    """
+    inputs = model.input_size
+    rate = None if setup.rate_limit is None else setup.rate_limit / card.inputs.scale
+    problem = _problem(setup, rate)
+    settings = SolverSettings(iterations=1) if setup.real_time else SolverSettings()
+    output, given, move = map(np.diag, problem.objective.diagonals(inputs, model.output_size))
+    return ControllerCode(
+        step=model.step,
+        output=model.output,
+        horizon=setup.horizon,
+        output_weight=output,
+        input_weight=given,
+        increment_weight=move,
+        terminal_weight=_terminal(model, problem, np.diagonal(output)),
+        low=-np.ones(inputs),
+        high=np.ones(inputs),
+        rate=rate,
+        iterations=settings.iterations,
+        tolerance=settings.tolerance,
+    )
+
+
+def export_controller(
+    model: ControlModel,
+    card: ModelCard,
+    setup: ControlSetup,
+    path: str | PathLike[str],
+    *,
+    name: str = "controller",
+) -> Path:
+    """Write one C file with the controller, its model and the scaling of all signals.
+
+    `NAME_control`, explained in the file, works on scaled signals. Beside it stand `NAME_scale_input`,
+    `NAME_unscale_input`, `NAME_scale_output` and `NAME_unscale_output` for the way from and to plant units,
+    `NAME_step` and `NAME_output` for the state, which the caller keeps, and `NAME_target` for the target.
+
+    Args:
+        model: the plant's model.
+        card: names, units and scaling.
+        setup: of the controller, see `controller_code`.
+        path: the file to write.
+        name: begins all names in the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: a name that C does not take, or a setup that cannot be written.
+        UnsupportedError: a primitive of the cell without a rule; the message names it and its place.
+        StorageError: the file cannot be written.
+    """
+    path = Path(path)
+    code = controller_code(model, card, setup)
+    text = controller_source(code, name=name) + "\n" + _signals(model, card, name)
+    write_atomically(path, text.encode())
+    return path
+
+
+def controller_difference(model: ControlModel, card: ModelCard, setup: ControlSetup) -> float | None:
+    """Compile the controller here and compare it with the solver in Python, both carried to convergence.
+
+    Args:
+        model: the plant's model.
+        card: its scaling.
+        setup: of the controller.
+
+    Returns:
+        The largest difference of a planned input (scaled) in random situations; None without a C compiler.
+    """
+    if c_compiler() is None:
+        return None
+    fine = SolverSettings(tolerance=1e-9, iterations=100)
+    base = controller_code(model, card, setup)
+    code = ControllerCode(**vars(base) | {"iterations": fine.iterations, "tolerance": fine.tolerance})
+    solver = PlanSolver(model, _problem(setup, code.rate), fine)
+    worst = 0.0
+    with TemporaryDirectory() as folder:
+        controller = CompiledController(code, Path(folder))
+        for here in _situations(model, code):
+            solver.reset()
+            wanted = solver.solve(here).plan
+            answer = controller(
+                here.state,
+                here.references[0],
+                previous=here.last_input,
+                input_target=here.target_input,
+                state_target=here.target_state,
+            )
+            worst = max(worst, float(np.abs(answer.plan - wanted).max()))
+    return worst
+
+
+def _problem(setup: ControlSetup, rate: np.ndarray | None) -> ControlProblem:
+    if setup.horizon < 1:
+        message = f"horizon={setup.horizon}: expected at least one sample"
+        raise ConfigError(message)
+    objective = ControlObjective(output_weight=setup.output_weight, move_weight=setup.move_weight)
+    return ControlProblem(setup.horizon, objective, Limits(-1.0, 1.0, rate))
+
+
+def _terminal(model: ControlModel, problem: ControlProblem, weight: np.ndarray) -> np.ndarray:
+    rest = TargetFinder(model, problem).rest(np.zeros(model.input_size))
+    rule = LocalTerminal() if rest.steady else NoTerminal()
+    return rule.at(rest.jacobian, rest.reading, weight).matrix
+
+
+def _situations(model: ControlModel, code: ControllerCode) -> list[Situation]:
+    """States that the model visits under random inputs, and outputs that it can reach as references."""
+    numbers = np.random.default_rng(0)
+    finder = TargetFinder(model, ControlProblem())
+    nothing, terminal = np.zeros(model.output_size), np.array(code.terminal_weight)
+    made = []
+    for _ in range(_COMPARISONS):
+        now, aim = (finder.rest(numbers.uniform(-0.9, 0.9, model.input_size)) for _ in range(2))
+        references = np.tile(aim.output, (code.horizon, 1))
+        made.append(Situation(now.state, now.input, references, aim.state, aim.input, nothing, terminal))
+    return made
+
+
+def _signals(model: ControlModel, card: ModelCard, name: str) -> str:
+    """What stands after the controller: the model for the caller, and the scaling."""
+    parts = [_filled(_NOTES, name), *map(_described, ("input", "output"), _both(card))]
+    for kind, scaling in (("input", card.inputs), ("output", card.outputs)):
+        parts += [
+            c_array(f"{name}_{kind}_offset", scaling.offset),
+            c_array(f"{name}_{kind}_scale", scaling.scale),
+            _filled(_SCALING, name).replace("@kind@", kind).replace("@COUNT@", f"{kind.upper()}S"),
+        ]
+    parts += [function.code for function in _caller_functions(model, name)]
+    targets = files("attractor.control").joinpath("embedded.c").read_text()
+    return "\n".join([*parts, _filled(targets, name)])
+
+
+def _both(card: ModelCard) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
+    return card.signals.inputs, card.signals.outputs
+
+
+def _described(kind: str, signals: tuple[Signal, ...]) -> str:
+    """A comment with the names of signals, in which nothing can end the comment."""
+    labels = ", ".join(signal.label for signal in signals)
+    plain = "".join("_" if one in "*\\?" or not one.isprintable() else one for one in labels)
+    return f"/* {kind}s: {plain} */"
+
+
+def _caller_functions(model: ControlModel, name: str) -> tuple[CFunction, CFunction]:
+    with jax.enable_x64(True):
+        state, given = jnp.zeros(model.state_size), jnp.zeros(model.input_size)
+        step = trace(lambda given, state: model.step(state, given), given, state)
+        output = trace(model.output, state)
+    return (
+        to_c_function(step, f"{name}_step", arguments=["u", "x"], results=["next"]),
+        to_c_function(output, f"{name}_output", arguments=["x"], results=["y"]),
+    )
+
+
+def _filled(text: str, name: str) -> str:
+    return text.replace("@name@", name).replace("@longest@", str(_LONGEST_REST))
+
+
+_NOTES = """\
+/* What the caller needs beside @name@_control, which takes and gives scaled signals.
+
+   @name@_scale_input, @name@_scale_output      plant units to scaled ones: (value - offset) / scale
+   @name@_unscale_input, @name@_unscale_output  and back
+   @name@_step(u, x, next)   the state one sample on; it is the caller who keeps the state
+   @name@_output(x, y)       what the sensors show
+   @name@_target(y_ref, u_ref, x_ref)   in: where the search begins (zeros, or the last target); out: the rest
+                             at which the output is y_ref, by Gauss-Newton within the limits of the input.
+                             Returns 0: reached, 1: the nearest output found, 2: the model does not come to
+                             rest, and u_ref and x_ref are as they were
+
+   A sample: scale the measurement; y_ref = scaled reference less the estimated output disturbance;
+   @name@_target; where it returns 1, y_ref = output at x_ref; @name@_control; apply the unscaled u_now;
+   @name@_step with u_now. */
+"""
+_SCALING = """
+void @name@_scale_@kind@(const double *values, double *scaled) {
+  for (int i = 0; i < @COUNT@; ++i) {
+    scaled[i] = (values[i] - @name@_@kind@_offset[i]) / @name@_@kind@_scale[i];
+  }
+}
+
+void @name@_unscale_@kind@(const double *scaled, double *values) {
+  for (int i = 0; i < @COUNT@; ++i) values[i] = scaled[i] * @name@_@kind@_scale[i] + @name@_@kind@_offset[i];
+}
+"""

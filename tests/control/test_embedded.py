@@ -1,0 +1,146 @@
+"""The controller of an identified model in C: the same plans as in Python, and plant units there and back."""
+
+import ctypes
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attractor.cells import GRU, Cell
+from attractor.control.embedded import controller_code, controller_difference, export_controller
+from attractor.control.identification.recordings import Signals
+from attractor.control.model import ModelCard, from_network
+from attractor.control.predictive import ControlProblem, TargetFinder
+from attractor.control.study import ControlSetup
+from attractor.data import Scaling, Signal
+from attractor.errors import ConfigError
+from attractor.export.c import c_compiler, compile_c, load_c
+
+compiled = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")
+CARD = ModelCard(
+    Signals((Signal("u */ x", "V"),), (Signal("y", "m"),), 1.0),
+    Scaling(np.array([5.0]), np.array([2.0])),
+    Scaling(np.array([-1.0]), np.array([0.5])),
+)
+SETUP = ControlSetup(horizon=6, move_weight=0.3, rate_limit=0.8)
+
+
+class Leaky(Cell):
+    """A cell of a user's own: x' = a x + (1 - a) tanh(W [x, u])."""
+
+    weight: jax.Array
+    input_size: int = 1
+    hidden_size: int = 2
+
+    def __call__(self, input, state, *, key=None):
+        return 0.6 * state + 0.4 * jnp.tanh(self.weight @ jnp.concatenate([state, input]))
+
+
+def gru():
+    cell = GRU(1, 3, timescales=(2.0, 6.0), key=jax.random.key(3))
+    return from_network(cell, [[1.0, -0.5, 0.8]], [0.1])
+
+
+def leaky():
+    return from_network(Leaky(jnp.array([[0.3, -0.2, 1.0], [0.4, 0.1, -0.7]])), [[1.0, -1.0]], [0.0])
+
+
+def numbers(*values):
+    return (ctypes.c_double * len(values))(*values)
+
+
+@compiled
+@pytest.mark.parametrize("build", [pytest.param(gru, marks=pytest.mark.slow), leaky])
+def test_the_plans_are_those_of_the_solver_in_python(build):
+    """Both stop when a step is below 1e-9 of the range; the conditioning of the plan leaves 1e-6."""
+    assert controller_difference(build(), CARD, SETUP) < 1e-6
+
+
+def test_weights_and_limits_are_those_of_the_setup():
+    code = controller_code(leaky(), CARD, SETUP)
+    np.testing.assert_array_equal(code.rate, [0.4])  # 0.8 V of a scale of 2 V
+    np.testing.assert_array_equal(code.increment_weight, [[0.3]])
+    assert code.horizon == 6
+    # P = A'PA + A'C'CA at the rest under a zero input, which is x = 0 here
+    slope = 0.6 * np.eye(2) + 0.4 * np.array([[0.3, -0.2], [0.4, 0.1]])
+    seen = np.array([[1.0, -1.0]]) @ slope
+    weight = code.terminal_weight
+    np.testing.assert_allclose(weight, slope.T @ weight @ slope + seen.T @ seen, atol=1e-7)
+    assert np.linalg.eigvalsh(weight).max() > 0.1
+
+
+def test_a_horizon_that_is_too_long_is_refused():
+    with pytest.raises(ConfigError, match="65 times 1 inputs"):
+        controller_code(leaky(), CARD, ControlSetup(horizon=65))
+
+
+@compiled
+def test_the_file_converts_units_and_steps(tmp_path):
+    model = leaky()
+    path = export_controller(model, CARD, SETUP, tmp_path / "own.c", name="own")
+    library = load_c(compile_c(path))
+
+    for kind, value, expected in (("input", 9.0, 2.0), ("output", -1.5, -1.0)):
+        there, back = numbers(0.0), numbers(0.0)
+        getattr(library, f"own_scale_{kind}")(numbers(value), there)
+        getattr(library, f"own_unscale_{kind}")(there, back)
+        assert (there[0], back[0]) == (expected, value)
+    after, seen, state = numbers(0, 0), numbers(0), numbers(0.5, -0.5)
+    library.own_step(numbers(0.2), state, after)
+    library.own_output(state, seen)
+    with jax.enable_x64(True):
+        wanted = model.step(jnp.array([0.5, -0.5]), jnp.array([0.2]))
+    np.testing.assert_allclose(list(after), np.asarray(wanted), atol=1e-14)
+    assert seen[0] == 1.0
+
+
+@compiled
+@pytest.mark.parametrize("build", [pytest.param(gru, marks=pytest.mark.slow), leaky])
+@pytest.mark.parametrize("wish", [0.2, -0.15, 5.0], ids=["up", "down", "out of reach"])
+def test_targets_are_those_of_the_search_in_python(tmp_path, build, wish):
+    model = build()
+    library = load_c(compile_c(export_controller(model, CARD, SETUP, tmp_path / "own.c", name="own")))
+    given, state = numbers(0.0), numbers(*np.zeros(model.state_size))
+    status = library.own_target(numbers(wish), given, state)
+    wanted = TargetFinder(model, ControlProblem()).find(np.array([wish]), np.zeros(1))
+    assert wanted.reachable == (wish < 1)
+    assert status == (0 if wanted.reachable else 1)
+    # both go on until the output is off by 1e-6 at most, and the gain is about 1
+    np.testing.assert_allclose(given[0], wanted.rest.input[0], atol=1e-5)
+    np.testing.assert_allclose(list(state), wanted.rest.state, atol=1e-5)
+
+
+@compiled
+@pytest.mark.slow
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_targets_with_two_inputs(tmp_path, outputs):
+    """One output: inputs to spare; three: the nearest output that can be reached."""
+    cell = GRU(2, 4, timescales=(2.0, 6.0), key=jax.random.key(4))
+    generator = np.random.default_rng(2)
+    model = from_network(cell, generator.normal(size=(outputs, 4)), np.zeros(outputs))
+    units = Scaling(np.zeros(2), np.ones(2)), Scaling(np.zeros(outputs), np.ones(outputs))
+    names = Signals((Signal("a"), Signal("b")), tuple(Signal(f"y{i}") for i in range(outputs)), 1.0)
+    path = export_controller(
+        model, ModelCard(names, *units), ControlSetup(horizon=4), tmp_path / "own.c", name="own"
+    )
+    library, finder = load_c(compile_c(path)), TargetFinder(model, ControlProblem())
+    for _ in range(10):
+        wish = finder.rest(generator.uniform(-1.2, 1.2, 2)).output + (0.05 if outputs == 3 else 0.0)
+        given, state = numbers(0.0, 0.0), numbers(*np.zeros(4))
+        status = library.own_target(numbers(*wish), given, state)
+        wanted = finder.find(wish, np.zeros(outputs))
+        assert status == (0 if wanted.reachable else 1)
+        np.testing.assert_allclose(list(given), wanted.rest.input, atol=2e-4)
+        missed = [
+            np.sum((finder.rest(np.array(u)).output - wish) ** 2) for u in (list(given), wanted.rest.input)
+        ]
+        assert missed[0] <= missed[1] + 1e-10
+
+
+@compiled
+def test_no_target_is_changed_by_a_wish_that_is_no_number(tmp_path):
+    library = load_c(compile_c(export_controller(leaky(), CARD, SETUP, tmp_path / "own.c", name="own")))
+    given, state = numbers(0.3), numbers(0.1, 0.2)
+    assert library.own_target(numbers(np.nan), given, state) == 2
+    assert (given[0], list(state)) == (0.3, [0.1, 0.2])

@@ -1,0 +1,76 @@
+"""Scenarios and files of a closed-loop study."""
+
+import numpy as np
+import pytest
+
+from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank
+from attractor.control.predictive import ClosedLoop, SolveStatus
+from attractor.control.study import read_scenario, save_loop, stepped_scenario
+from attractor.data import Scaling
+from attractor.errors import InputDataError
+
+PLANT = PHNeutralisation()
+
+
+def written(tmp_path, *lines):
+    path = tmp_path / "wish.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_disturbances_in_the_file_are_taken_and_others_are_nominal(tmp_path):
+    scenario = read_scenario(written(tmp_path, "q2,pH", "0.5,7.0", "0.7,8.0"), PLANT, 10.0)
+    np.testing.assert_array_equal(scenario.references, [[7.0], [8.0]])
+    np.testing.assert_array_equal(scenario.disturbances, [[16.6, 0.5], [16.6, 0.7]])
+
+
+def test_columns_go_by_their_names(tmp_path):
+    plant = QuadrupleTank()
+    names = [signal.name for signal in plant.outputs]
+    path = written(tmp_path, ",".join(reversed(names)), "1.0,2.0", "3.0,4.0")
+    np.testing.assert_array_equal(read_scenario(path, plant, 5.0).references, [[2.0, 1.0], [4.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (("level", "7.0", "7.0"), "no column 'pH'"),
+        (("pH", "7.0", "high"), "high"),
+        (("pH,experiment", "7.0,a", "7.0,a", "7.0,b", "7.0,b"), "2 experiments"),
+    ],
+    ids=["no output", "text", "two experiments"],
+)
+def test_a_file_that_is_no_reference_is_refused(tmp_path, lines, words):
+    with pytest.raises(InputDataError, match=words):
+        read_scenario(written(tmp_path, *lines), PLANT, 10.0)
+
+
+def test_steps_stay_within_the_range_of_the_outputs():
+    """Around a mean of 7 with a spread of 2: shares 0.5, 0.8, 0.25, 0.5 of what lies from 5 to 9."""
+    model = PlantModel()
+    model.output_scaling_ = Scaling(np.array([7.0]), np.array([2.0]))
+    references = stepped_scenario(model, 2).references
+    np.testing.assert_allclose(references[:, 0], np.repeat([7.0, 8.2, 6.0, 7.0], 2))
+
+
+def test_a_loop_is_written_with_all_its_signals(tmp_path):
+    rows = np.arange(3.0)[:, None]
+    loop = ClosedLoop(
+        times=10.0 * np.arange(3),
+        references=rows + 1,
+        measured=rows + 2,
+        outputs=rows + 3,
+        inputs=rows + 4,
+        disturbances=np.hstack([rows + 5, rows + 6]),
+        estimates=rows,
+        offsets=rows,
+        reachable=np.ones(3, bool),
+        statuses=(SolveStatus.CONVERGED,) * 3,
+        solve_seconds=np.zeros(3),
+        seconds=np.zeros(3),
+    )
+    save_loop(tmp_path / "loop.csv", PLANT, loop)
+    head, *lines = (tmp_path / "loop.csv").read_text().splitlines()
+    assert head == "time [s],pH_reference,pH,pH_measured,q3 [ml/s],q1 [ml/s],q2 [ml/s]"
+    table = np.loadtxt(lines, delimiter=",")
+    np.testing.assert_array_equal(table, np.hstack([10 * rows, rows + np.array([1, 3, 2, 4, 5, 6])]))

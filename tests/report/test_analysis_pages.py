@@ -1,0 +1,209 @@
+"""Pages of certificates and closed loops: sections, words, escaping; nothing that runs."""
+
+import re
+from dataclasses import replace
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from attractor.certify import Attempt, Certificate, StabilityResult, Verdict, Witness
+from attractor.control.identification.recordings import Signals
+from attractor.control.predictive import ClosedLoop, Limits, SolveStatus, loop_figures
+from attractor.data import Signal
+from attractor.report import control_page as report_of_loop
+from attractor.report.analysis import AnalysisContents, Picture, Section, Sheet, Tile, render_analysis
+from attractor.report.control_page import ControlContents, write_control_report
+from attractor.report.stability_page import stability_contents
+
+EVIL = '<script>alert("x")</script>'
+
+
+def sections(html):
+    return re.findall(r'<section id="([^"]+)"', html)
+
+
+def check_harmless(html):
+    assert "<script" not in html
+    assert "javascript:" not in html
+    assert not re.search(r'(?:src|href)="(?!#)', html), "it loads something"
+
+
+def test_every_word_of_a_page_is_escaped():
+    picture = Picture("one", EVIL, EVIL, lambda size: Figure(figsize=(2, 1)), facts=((EVIL, EVIL),))
+    sheet = Sheet(EVIL, (EVIL, EVIL), ((EVIL, EVIL),), EVIL)
+    section = Section("part", EVIL, EVIL, (picture,), (sheet,))
+    tile = Tile(EVIL, EVIL, EVIL, EVIL)
+    html = render_analysis(AnalysisContents(EVIL, EVIL, EVIL, "good", (tile,), (section,), EVIL))
+    check_harmless(html)
+    assert html.count("&lt;script&gt;") >= 18
+    assert sections(html) == ["part", "reproduce"]
+
+
+class Halving(eqx.Module):
+    """x' = x / 2 + u / 2."""
+
+    bias: jnp.ndarray
+    input_size: int = eqx.field(static=True, default=1)
+
+    def __call__(self, input, state, *, key=None):
+        return 0.5 * state + 0.5 * input + self.bias
+
+    def initial_state(self):
+        return jnp.zeros(2, self.bias.dtype)
+
+
+ONES = np.ones(2)
+CERTIFICATE = Certificate(1, 0.5, ONES, 0.5, -ONES, ONES, -2 * ONES, 2 * ONES, 1, np.array([1.0]))
+ATTEMPTS = (Attempt(0, "no published condition", float("nan"), 0.1), Attempt(1, "rate 0.5000", 0.5, 0.25))
+PROVED = StabilityResult(Verdict.PROVED, CERTIFICATE, None, ATTEMPTS, 1.5)
+WITNESS = Witness(np.array([0.25, 1.0]), np.array([-0.25, 1.0]), np.array([[0.125]]), 0.5, 4000)
+REFUTED = StabilityResult(Verdict.REFUTED, None, WITNESS, ATTEMPTS, 2.0)
+UNKNOWN = StabilityResult(Verdict.UNKNOWN, None, None, ATTEMPTS, 2.0, "The time budget of 1 s was spent.")
+
+
+def stability(result):
+    cell = Halving(jnp.zeros(2))
+    return stability_contents("run", cell, result, 10.0, np.array([-ONES, ONES]) / 2, "attractor certify run")
+
+
+def test_a_proof_shows_rate_settling_set_and_figures():
+    """log(0.01) / log(0.5) = 6.6: 7 steps, and one into the box; at 10 s each."""
+    contents = stability(PROVED)
+    html = render_analysis(contents)
+    check_harmless(html)
+    assert sections(html) == ["contraction", "set", "attempts", "reproduce"]
+    assert contents.tone == "good"
+    assert {tile.label: tile.value for tile in contents.tiles} == {
+        "Contraction": "0.5000",
+        "Settling": "80.0",
+        "Level": "1",
+        "Gain": "1.00",
+        "Analysis": "1.5",
+    }
+    assert html.count("<figure") >= 2
+    assert "Proved: whatever inputs" in html
+
+
+@pytest.mark.parametrize(
+    ("level", "norm"), [(0, "see remarks"), (1, "largest |difference|"), (4, "see remarks")]
+)
+def test_the_norm_of_a_proof_is_named(level, norm):
+    proof = replace(CERTIFICATE, level=level)
+    (sheet,) = stability(replace(PROVED, certificate=proof)).sections[1].sheets
+    assert dict(sheet.rows)["norm"].startswith(norm)
+
+
+def test_a_counterexample_is_shown_to_be_repeated():
+    contents = stability(REFUTED)
+    html = render_analysis(contents)
+    assert sections(html) == ["witness", "attempts", "reproduce"]
+    assert (contents.tone, contents.tiles[0].value) == ("poor", "refuted")
+    for text in ("(0.25, 1)", "(-0.25, 1)", "(0.125)", "4000"):
+        assert text in html
+
+
+def test_what_is_unknown_is_not_called_stable():
+    contents = stability(UNKNOWN)
+    assert sections(render_analysis(contents)) == ["attempts", "reproduce"]
+    assert (contents.tone, contents.tiles[0].value) == ("fair", "unknown")
+    assert contents.verdict == "Unknown: neither proved nor refuted. The time budget of 1 s was spent."
+
+
+def loop(**changes):
+    """A reference that steps at row 20; the output follows two rows later, exactly."""
+    rows = 40
+    references = np.where(np.arange(rows) < 20, 0.0, 1.0)[:, None]
+    outputs = np.where(np.arange(rows) < 22, 0.0, 1.0)[:, None]
+    nothing = np.zeros((rows, 1))
+    made = ClosedLoop(
+        times=10.0 * np.arange(rows),
+        references=references,
+        measured=outputs,
+        outputs=outputs,
+        inputs=0.5 * references,
+        disturbances=nothing,
+        estimates=nothing,
+        offsets=nothing,
+        reachable=np.ones(rows, bool),
+        statuses=(SolveStatus.CONVERGED,) * rows,
+        solve_seconds=np.full(rows, 2e-3),
+        seconds=np.full(rows, 3e-3),
+    )
+    return replace(made, **changes)
+
+
+def control_page(folder, made, other=None, **changes):
+    limits = Limits(0.0, 1.0)
+    contents = ControlContents(
+        title="run",
+        plant="ph",
+        signals=Signals((Signal("q3", "ml/s"),), (Signal("pH"),), 10.0),
+        limits=np.array([[0.0], [1.0]]),
+        band=np.array([0.05]),
+        loop=made,
+        figures=loop_figures(made, 0.05, limits),
+        other=other,
+        other_figures=loop_figures(other, 0.05, limits) if other is not None else None,
+        certificate="Nothing is proved of this model.",
+        setup={"horizon": "20"},
+        command="attractor control run",
+    )
+    return write_control_report(replace(contents, **changes), folder).read_text()
+
+
+def test_a_loop_that_settles_is_good(tmp_path):
+    other = loop(outputs=loop().outputs + 0.25)
+    html = control_page(tmp_path, loop(), other)
+    check_harmless(html)
+    assert sections(html) == ["trajectories", "settling", "solver", "reproduce"]
+    assert "The plant settles after every change, and no input leaves its limits. Nothing is proved" in html
+    assert 'class="verdict good"' in html
+    assert "+0.2500" in html  # the offset of the other loop
+    assert "20.0" in html  # settled two samples of 10 s after the change
+    assert SolveStatus.CONVERGED.value in html
+    assert html.count("<figure") >= 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "tone", "words"),
+    [
+        ({"outputs": np.zeros((40, 1))}, "fair", "does not settle after every change"),
+        ({"inputs": np.full((40, 1), 1.5)}, "poor", "inputs leave their limits"),
+        ({"statuses": (SolveStatus.ITERATION_LIMIT,) * 40}, "fair", "settles after every change"),
+        (
+            {"statuses": (SolveStatus.STATE_NOT_FINITE,) * 3 + (SolveStatus.CONVERGED,) * 37},
+            "poor",
+            "In 3 samples no plan could be computed and the last input was held.",
+        ),
+    ],
+    ids=["never there", "beyond limits", "fallbacks", "alarms"],
+)
+def test_a_loop_with_a_flaw_says_which(tmp_path, monkeypatch, changes, tone, words):
+    pages = []
+
+    def instead(page, path):
+        pages.append(page)
+        path.write_text("")
+        return path
+
+    monkeypatch.setattr(report_of_loop, "write_analysis", instead)  # the figures are drawn in other tests
+    control_page(tmp_path, loop(**changes))
+    (page,) = pages
+    assert page.tone == tone
+    assert words in page.verdict
+    assert not any(tile.value == "nan" for tile in page.tiles)
+
+
+def test_names_from_files_are_escaped_on_the_page_of_a_loop(tmp_path):
+    html = control_page(
+        tmp_path,
+        loop(),
+        title=EVIL,
+        signals=Signals((Signal(EVIL, "ml/s"),), (Signal(EVIL),), 10.0),
+        setup={"horizon": EVIL},
+        command=EVIL,
+    )
+    check_harmless(html)
