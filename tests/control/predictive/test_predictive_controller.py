@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from predictive_cases import card, linear
 
-from attractor.control.observers import open_loop_observer
+from attractor.control.observers import Observer, open_loop_observer
 from attractor.control.predictive import (
     ControllerOptions,
     ControlObjective,
     Limits,
-    Observer,
     PredictiveController,
     SolveStatus,
 )
