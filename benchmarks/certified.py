@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "certified.json"
 CELLS = {"gru": "gru", "lstm": "lstm", "own": own_cell("examples/own_cell.py:Leaky")}
 
 
-def simulated(plant, samples, steps):
+def simulated(plant, samples=8000, steps=8000):
     """Experiments on a plant of ours."""
     roles = assign_roles(record_experiments(plant, samples, seed=0))
     options = {"hidden_size": 8, "training": TrainingSettings(steps=steps, seeds=3, validate_every=400)}
@@ -35,8 +35,8 @@ def simulated(plant, samples, steps):
 
 CASES = {
     "ph": lambda folder: ph_record(folder),
-    "simulated": lambda _: simulated(PHNeutralisation(), 8000, 4000),
-    "quadruple-tank": lambda _: simulated(QuadrupleTank(), 8000, 4000),
+    "simulated": lambda _: simulated(PHNeutralisation()),
+    "quadruple-tank": lambda _: simulated(QuadrupleTank()),
     "tanks": lambda folder: tanks(folder),
 }
 
