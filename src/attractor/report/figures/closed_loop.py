@@ -31,10 +31,16 @@ def output_figure(
     figure, (axes,) = panels(size, [220 if size.is_wide else 190])
     time, label = _time(loop)
     if other is not None:
-        axes.plot(time, other.outputs[:, index], color=MEASURED, linewidth=2.2, label="without offset-free")
+        axes.plot(
+            time,
+            other.outputs[:, index],
+            color=MEASURED,
+            linewidth=2.2,
+            label="without offset-free" if size.is_wide else "without",
+        )
     axes.plot(time, loop.outputs[:, index], color=MODEL, linewidth=1.8, label="plant")
     axes.step(time, loop.references[:, index], where="post", color=INK, linewidth=1.0, label="reference")
-    _disturbances(axes, loop, time)
+    _disturbances(axes, loop, time, size)
     axes.set(xlabel=label, ylabel=signal.label)
     axes.margins(x=0.0)
     legend_above(axes)
@@ -78,9 +84,9 @@ def _time(loop: ClosedLoop) -> tuple[np.ndarray, str]:
     return time_axis(len(loop.times), interval)
 
 
-def _disturbances(axes: Axes, loop: ClosedLoop, time: np.ndarray) -> None:
+def _disturbances(axes: Axes, loop: ClosedLoop, time: np.ndarray, size: Size) -> None:
     """A dotted line wherever nature changes her mind."""
     changed = np.flatnonzero((np.diff(loop.disturbances, axis=0) != 0).any(axis=1)) + 1
     for number, row in enumerate(changed):
-        name = "disturbance" if number == 0 else None
+        name = "disturbance" if number == 0 and size.is_wide else None
         axes.axvline(time[row], color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)), label=name)

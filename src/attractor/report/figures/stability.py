@@ -21,9 +21,9 @@ def contraction_figure(
     times = np.arange(len(simulated.largest)) * sampling_time
     bound = certificate.rate ** np.arange(len(times), dtype=float)
     for values, colour, width, label in (
-        (bound, MODEL, 2.2, "proved bound"),
-        (simulated.largest, TEST, 1.4, "slowest simulated pair"),
-        (simulated.typical, MEASURED, 1.4, "median pair"),
+        (bound, MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
+        (simulated.largest, TEST, 1.4, "slowest simulated pair" if size.is_wide else "slowest"),
+        (simulated.typical, MEASURED, 1.4, "median pair" if size.is_wide else "median"),
     ):
         axes.plot(
             times, np.where(values > _LEAST, values, np.nan), color=colour, linewidth=width, label=label
@@ -45,7 +45,14 @@ def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] 
     axes.bar(places, held[1] - held[0], bottom=held[0], width=0.5, color=MODEL, alpha=0.55, label="stays in")
     if visited is not None:
         heights = visited[1] - visited[0]
-        axes.bar(places, heights, bottom=visited[0], width=0.2, color=TEST, label="visited by the data")
+        axes.bar(
+            places,
+            heights,
+            bottom=visited[0],
+            width=0.2,
+            color=TEST,
+            label="visited by the data" if size.is_wide else "data",
+        )
     axes.set(xlabel="state", ylabel="value", xticks=places[:: max(1, len(places) // 16)])
     legend_above(axes)
     return figure
