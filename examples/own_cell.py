@@ -16,18 +16,17 @@ class Leaky(attractor.Cell):
     hidden_size: int = eqx.field(static=True)
 
     def __init__(self, input_size, hidden_size, *, key):
-        self.weight = jax.random.normal(key, (hidden_size, input_size + hidden_size)) / hidden_size**0.5
+        self.weight = jax.random.normal(key, (hidden_size, input_size + hidden_size + 1)) / hidden_size**0.5
         self.decay = jnp.linspace(-1.0, 3.0, hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __call__(self, input, state, *, key=None):
-        keep = jax.nn.sigmoid(self.decay)
-        return keep * state + (1 - keep) * jnp.tanh(self.weight @ jnp.concatenate([input, state]))
+        keep, seen = jax.nn.sigmoid(self.decay), jnp.concatenate([input, state, jnp.ones(1)])
+        return keep * state + (1 - keep) * jnp.tanh(self.weight @ seen)
 
 
 def main():
-    states = attractor.unroll(Leaky(1, 6, key=jax.random.key(0)), jnp.ones((50, 1))).states
-    print("unrolled:", states.shape)
+    print("unrolled:", attractor.unroll(Leaky(1, 6, key=jax.random.key(0)), jnp.ones((50, 1))).states.shape)
     inputs = np.random.default_rng(0).uniform(-1, 1, (1500, 1)).repeat(4, axis=0)[:1500]
     outputs = np.zeros(1500)
     for step in range(1, 1500):
