@@ -83,6 +83,11 @@ class Certificate:
         return self.transient + math.ceil(math.log(tolerance) / math.log(self.rate))
 
     @property
+    def in_maximum_norm(self) -> bool:
+        """Whether the norm is max |x_i| / w_i; levels 0 and 4 have norms of their own."""
+        return self.level in (1, 2, 3)
+
+    @property
     def asymptotic_gain(self) -> float:
         """Most that states move, in the norm of the certificate, for a lasting unit of input difference."""
         return self.input_gain / (1 - self.rate)

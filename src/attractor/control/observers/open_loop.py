@@ -44,7 +44,8 @@ def _statement(certificate: Any) -> Convergence:
             "none stated: the model runs beside the plant, and no certificate says that it forgets its start"
         )
         return Convergence(None, guaranteed=False, text=text, amplification=None)
-    weights = getattr(certificate, "weights", None)
+    known = getattr(certificate, "in_maximum_norm", True)
+    weights = getattr(certificate, "weights", None) if known else None
     amplification = None if weights is None else float(np.max(weights) / np.min(weights))
     text = f"the error shrinks at least by {rate:.6g} a sample, the certified rate of the model"
     # Measurements have no influence, so neither has their noise.

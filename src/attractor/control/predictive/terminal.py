@@ -272,12 +272,18 @@ def terminal_rule(given: Any) -> TerminalRule:
         given: None for the local rule; an object with `weights` and `rate`; or a rule.
 
     Raises:
-        ConfigError: none of these.
+        ConfigError: none of these, or a certificate in another norm, which says nothing about this cost.
     """
     if given is None:
         return LocalTerminal()
     if hasattr(given, "at"):
         return given
+    if not getattr(given, "in_maximum_norm", True):
+        message = (
+            "this certificate is in another norm than max |x_i| / w_i; give one of level 1, 2 or 3, or None "
+            "for the local terminal cost"
+        )
+        raise ConfigError(message)
     if hasattr(given, "weights") and hasattr(given, "rate"):
         return CertifiedTerminal.of(given)
     message = (
