@@ -24,8 +24,8 @@ from rich.table import Table
 
 from attractor.cells import GRU, LSTM, NNARX, Cell, EchoState, Elman, ResetAfterGRU, Stack, initial_state
 from attractor.certify import CertifySettings, certify, unit_box
-from attractor.certify.invariant import find_invariant, shrink
-from attractor.certify.ladder import _bounded
+from attractor.certify.invariant import settle
+from attractor.certify.ladder import rate_on
 from attractor.certify.published import published_condition
 
 KEY = jax.random.key(0)
@@ -97,8 +97,8 @@ def two_levels(arrays, static):
 
     def one(arrays):
         cell = eqx.combine(arrays, static)
-        first = _bounded(cell, find_invariant(cell, unit_box(cell, jnp.ones(cell.input_size))))
-        return first, _bounded(cell, shrink(cell, first.invariant))
+        start, refined = settle(cell, unit_box(cell, jnp.ones(cell.input_size)))
+        return rate_on(cell, start), rate_on(cell, refined)
 
     return jax.vmap(one)(arrays)
 

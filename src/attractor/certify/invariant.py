@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from .bounds import Box, Interval, step_bounds, step_image
-from .bounds.arithmetic import hull
+from .bounds.arithmetic import hull, intersection
 
 _INFLATION = 0.01
 """Share of the width by which a box is made larger, for the limit of a series is never quite reached."""
@@ -42,21 +42,7 @@ def find_invariant(cell: Any, box: Box, rounds: int = 60) -> InvariantBox:
         box: where to start: it stays inside the result.
         rounds: how often to grow.
     """
-
-    def growing(carry: tuple[Interval, Interval, Array, Array]) -> Array:
-        _, _, found, round_ = carry
-        return ~found & (round_ < rounds)
-
-    def grow(carry: tuple[Interval, Interval, Array, Array]) -> tuple[Interval, Interval, Array, Array]:
-        state, last, _, round_ = carry
-        image = step_image(cell, box.with_state(state))
-        found = holds(state, image) & bounded(image)
-        larger = _ahead(state, hull(state, image), last)
-        return _keep(found, state, larger), _keep(found, last, state), found, round_ + 1
-
-    carry = (box.state, box.state, jnp.zeros((), bool), jnp.zeros((), jnp.int32))
-    state, _, found, _ = jax.lax.while_loop(growing, grow, carry)
-    return InvariantBox(box.with_state(state), found, jnp.zeros((), jnp.int32))
+    return settle(cell, box, growing=rounds, rounds=0)[0]
 
 
 def shrink(
@@ -74,22 +60,76 @@ def shrink(
         rounds: most images.
         tolerance: stop when no side gains this share of the longest one.
     """
+    begun = _begun(invariant.box.state)._replace(found=invariant.found)
+    end = _settled(cell, invariant.box, begun, cuts, growing=0, rounds=rounds, tolerance=tolerance)
+    return InvariantBox(invariant.box.with_state(end.state), invariant.found, invariant.steps + end.steps)
 
-    def again(carry: tuple[Interval, Array, Array]) -> Array:
-        _, steps, going = carry
-        return going & (steps < rounds)
 
-    def replace(carry: tuple[Interval, Array, Array]) -> tuple[Interval, Array, Array]:
-        state, steps, _ = carry
-        image = _image(cell, invariant.box.with_state(state), cuts)
-        smaller = Interval(jnp.maximum(image.low, state.low), jnp.minimum(image.high, state.high))
-        smaller = _keep(bounded(smaller), smaller, state)  # what is not defined replaces nothing
-        gain = jnp.max(state.width - smaller.width)
-        return smaller, steps + 1, gain > tolerance * jnp.max(smaller.width)
+def settle(
+    cell: Any, box: Box, *, growing: int = 60, rounds: int = 200, tolerance: float = 1e-6
+) -> tuple[InvariantBox, InvariantBox]:
+    """`find_invariant` and `shrink` in one loop, which is compiled in half the time of two.
 
-    start = (invariant.box.state, jnp.zeros((), jnp.int32), invariant.found)
-    state, steps, _ = jax.lax.while_loop(again, replace, start)
-    return InvariantBox(invariant.box.with_state(state), invariant.found, invariant.steps + steps)
+    Returns:
+        The first box that held its image, and what is left of it after `rounds` images at most.
+    """
+    end = _settled(cell, box, _begun(box.state), 0, growing=growing, rounds=rounds, tolerance=tolerance)
+    first = InvariantBox(box.with_state(end.first), end.found, jnp.zeros((), jnp.int32))
+    return first, InvariantBox(box.with_state(end.state), end.found, end.steps)
+
+
+class _Progress(NamedTuple):
+    """Where the loop is: a box that grows until it holds its image, and shrinks from then on.
+
+    Args:
+        state: the box now.
+        last: the one before it, for the series of a growing box.
+        first: the box that first held its image; the one now until then.
+        found: whether it was seen to.
+        grown: rounds of growing.
+        steps: images of the first box that were taken.
+        going: whether the last image took something off.
+    """
+
+    state: Interval
+    last: Interval
+    first: Interval
+    found: Array
+    grown: Array
+    steps: Array
+    going: Array
+
+
+def _begun(state: Interval) -> _Progress:
+    none = jnp.zeros((), jnp.int32)
+    return _Progress(state, state, state, jnp.zeros((), bool), none, none, jnp.ones((), bool))
+
+
+def _settled(
+    cell: Any, box: Box, begun: _Progress, cuts: int, *, growing: int, rounds: int, tolerance: float
+) -> _Progress:
+    def unfinished(now: _Progress) -> Array:
+        return jnp.where(now.found, now.going & (now.steps < rounds), now.grown < growing)
+
+    def advance(now: _Progress) -> _Progress:
+        image = _image(cell, box.with_state(now.state), cuts)
+        found = now.found | (holds(now.state, image) & bounded(image))
+        larger = _ahead(now.state, hull(now.state, image), now.last)
+        smaller = intersection(now.state, image)
+        smaller = _keep(bounded(smaller), smaller, now.state)  # what is not defined replaces nothing
+        shrinks = found & (now.steps < rounds)
+        gain = jnp.max(now.state.width - smaller.width)
+        return _Progress(
+            state=_keep(shrinks, smaller, _keep(found, now.state, larger)),
+            last=now.state,
+            first=_keep(now.found, now.first, _keep(found, now.state, larger)),
+            found=found,
+            grown=now.grown + ~found,
+            steps=now.steps + shrinks,
+            going=~found | (gain > tolerance * jnp.max(smaller.width)),
+        )
+
+    return jax.lax.while_loop(unfinished, advance, begun)
 
 
 def _image(cell: Any, box: Box, cuts: int) -> Interval:
@@ -133,5 +173,6 @@ def _ahead(state: Interval, joined: Interval, last: Interval) -> Interval:
     return Interval(end(state.low, joined.low, last.low), end(state.high, joined.high, last.high))
 
 
-def _keep(done: Array, old: Interval, new: Interval) -> Interval:
-    return Interval(jnp.where(done, old.low, new.low), jnp.where(done, old.high, new.high))
+def _keep(kept: Array, one: Interval, other: Interval) -> Interval:
+    """The one box where `kept` holds, else the other."""
+    return Interval(jnp.where(kept, one.low, other.low), jnp.where(kept, one.high, other.high))

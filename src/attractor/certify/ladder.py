@@ -23,13 +23,13 @@ from attractor.cells import (
     initial_state,
 )
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import in_double_precision
+from attractor.program import in_double_precision, quickly_compiled
 from attractor.progress import Reporter, SilentReporter
 
 from .bounds import Box, StepBounds, floating_state, step_bounds, unit_box
 from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
-from .invariant import InvariantBox, find_invariant, shrink
+from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
 from .perron import best_weights
 from .published import PublishedCondition, published_condition
@@ -76,8 +76,7 @@ class _Climb:
     input_bound: np.ndarray
     reporter: Reporter
     began: float
-    start: InvariantBox | None = None
-    refined: InvariantBox | None = None
+    boxes: tuple[InvariantBox, InvariantBox] | None = None
     attempts: tuple[Attempt, ...] = ()
     best: Certificate | None = None
 
@@ -248,38 +247,33 @@ def _published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | Non
 
 def _componentwise(climb: _Climb) -> None:
     began = time.monotonic()
-    box = unit_box(climb.cell, jnp.asarray(climb.input_bound))
-    found = _prepare(climb.cell, box)
-    climb.start = found.invariant
-    _judge(climb, 1, began, found)
+    _judge(climb, 1, began, _bounded(climb.cell, _boxes(climb)[0]))
 
 
 def _refined(climb: _Climb) -> None:
     began = time.monotonic()
-    start = _start(climb)
+    start, refined = _boxes(climb)
     if not start.found:
         climb.note(2, began, float("nan"), _NO_BOX)
-        return
-    found = _shrink(climb.cell, start, 0)
-    climb.refined = found.invariant
-    _judge(climb, 2, began, found)
+    else:
+        _judge(climb, 2, began, _bounded(climb.cell, refined))
 
 
-def _start(climb: _Climb) -> InvariantBox:
-    """The first box that holds its image, for every rung the same."""
-    if climb.start is None:
-        climb.start = _prepare(climb.cell, unit_box(climb.cell, jnp.asarray(climb.input_bound))).invariant
-    return climb.start
+def _boxes(climb: _Climb) -> tuple[InvariantBox, InvariantBox]:
+    """The first box that holds its image and the one left of it, for every rung the same."""
+    if climb.boxes is None:
+        climb.boxes = _settled(climb.cell, unit_box(climb.cell, jnp.asarray(climb.input_bound)))
+    return climb.boxes
 
 
 def _branched(climb: _Climb) -> None:
     """Refine by pieces, choose weights by samples, branch; start again with the worst point among them."""
     began = time.monotonic()
-    start = climb.refined or _start(climb)
-    if not start.found:
+    _, refined = _boxes(climb)
+    if not refined.found:
         climb.note(3, began, float("nan"), _NO_BOX)
         return
-    found = _shrink(climb.cell, start, CUTS)
+    found = _bounded(climb.cell, _by_pieces(climb.cell, refined))
     box, rate = found.invariant.box, float(found.rate)
     spent, outcome = 0, "the refined box has no finite bound"
     if np.isfinite(rate) and rate < 1:
@@ -352,7 +346,7 @@ def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float
     return rate, weights, spent, f"bound {rate:.4f} after {_ROUNDS} choices of weights"
 
 
-def _judge(climb: _Climb, level: int, began: float, found: "_Bounded") -> None:
+def _judge(climb: _Climb, level: int, began: float, found: "Bounded") -> None:
     rate = float(found.rate)
     if not bool(found.invariant.found):
         climb.note(level, began, float("nan"), _NO_BOX)
@@ -368,7 +362,7 @@ def _judge(climb: _Climb, level: int, began: float, found: "_Bounded") -> None:
 def _certificate(
     climb: _Climb, level: int, rate: float, weights: np.ndarray, gain: float, held: InvariantBox
 ) -> Certificate:
-    start = climb.start.box if climb.start is not None else held.box
+    start = climb.boxes[0].box if climb.boxes is not None else held.box
     return Certificate(
         level=level,
         rate=rate,
@@ -385,7 +379,7 @@ def _certificate(
 
 def _search(climb: _Climb) -> Witness | None:
     began = time.monotonic()
-    box = climb.start.box if climb.start is not None and bool(climb.start.found) else None
+    box = climb.boxes[0].box if climb.boxes is not None and bool(climb.boxes[0].found) else None
     witness = find_witness(
         climb.cell, box or unit_box(climb.cell, jnp.asarray(climb.input_bound)), climb.settings.seed
     )
@@ -394,7 +388,7 @@ def _search(climb: _Climb) -> Witness | None:
     return witness
 
 
-class _Bounded(eqx.Module):
+class Bounded(eqx.Module):
     """An invariant box and the rate on it."""
 
     invariant: InvariantBox
@@ -404,20 +398,23 @@ class _Bounded(eqx.Module):
     input_sums: Array
 
 
-@eqx.filter_jit
-def _prepare(cell: Any, box: Box) -> _Bounded:
-    return _bounded(cell, find_invariant(cell, box))
+@quickly_compiled
+def _settled(cell: Any, box: Box) -> tuple[InvariantBox, InvariantBox]:
+    return settle(cell, box, tolerance=1e-4)
 
 
 @eqx.filter_jit
-def _shrink(cell: Any, invariant: InvariantBox, cuts: int) -> _Bounded:
-    rounds, tolerance = (200, 1e-4) if cuts == 0 else (40, 1e-3)
-    return _bounded(cell, shrink(cell, invariant, cuts=cuts, rounds=rounds, tolerance=tolerance))
+def _by_pieces(cell: Any, invariant: InvariantBox) -> InvariantBox:
+    return shrink(cell, invariant, cuts=CUTS, rounds=40, tolerance=1e-3)
 
 
-def _bounded(cell: Any, invariant: InvariantBox) -> _Bounded:
+def rate_on(cell: Any, invariant: InvariantBox) -> Bounded:
+    """The smallest rate that the bound of one step proves on a box, with the weights that give it."""
     bounds: StepBounds = step_bounds(cell, invariant.box)
     rate, weights = best_weights(bounds.row_sums, jnp.ones(invariant.box.states))
     rate = jnp.where(invariant.found & bounds.bounded, rate, jnp.inf)
     sums = bounds.input_sums()
-    return _Bounded(invariant, rate, weights, jnp.max(sums / weights), sums)
+    return Bounded(invariant, rate, weights, jnp.max(sums / weights), sums)
+
+
+_bounded = quickly_compiled(rate_on)
