@@ -61,7 +61,7 @@ def shrink(
         tolerance: stop when no side gains this share of the longest one.
     """
     begun = _begun(invariant.box.state)._replace(found=invariant.found)
-    end = _settled(cell, invariant.box, begun, cuts, growing=0, rounds=rounds, tolerance=tolerance)
+    end = _settled(cell, invariant.box, begun, _Limits(0, rounds, tolerance, cuts))
     return InvariantBox(invariant.box.with_state(end.state), invariant.found, invariant.steps + end.steps)
 
 
@@ -73,7 +73,7 @@ def settle(
     Returns:
         The first box that held its image, and what is left of it after `rounds` images at most.
     """
-    end = _settled(cell, box, _begun(box.state), 0, growing=growing, rounds=rounds, tolerance=tolerance)
+    end = _settled(cell, box, _begun(box.state), _Limits(growing, rounds, tolerance))
     first = InvariantBox(box.with_state(end.first), end.found, jnp.zeros((), jnp.int32))
     return first, InvariantBox(box.with_state(end.state), end.found, end.steps)
 
@@ -105,19 +105,26 @@ def _begun(state: Interval) -> _Progress:
     return _Progress(state, state, state, jnp.zeros((), bool), none, none, jnp.ones((), bool))
 
 
-def _settled(
-    cell: Any, box: Box, begun: _Progress, cuts: int, *, growing: int, rounds: int, tolerance: float
-) -> _Progress:
+class _Limits(NamedTuple):
+    """How long the loop goes on: rounds of growing, images, least gain of an image, halvings for it."""
+
+    growing: int
+    images: int
+    tolerance: float
+    cuts: int = 0
+
+
+def _settled(cell: Any, box: Box, begun: _Progress, limits: _Limits) -> _Progress:
     def unfinished(now: _Progress) -> Array:
-        return jnp.where(now.found, now.going & (now.steps < rounds), now.grown < growing)
+        return jnp.where(now.found, now.going & (now.steps < limits.images), now.grown < limits.growing)
 
     def advance(now: _Progress) -> _Progress:
-        image = _image(cell, box.with_state(now.state), cuts)
+        image = _image(cell, box.with_state(now.state), limits.cuts)
         found = now.found | (holds(now.state, image) & bounded(image))
         larger = _ahead(now.state, hull(now.state, image), now.last)
         smaller = intersection(now.state, image)
         smaller = _keep(bounded(smaller), smaller, now.state)  # what is not defined replaces nothing
-        shrinks = found & (now.steps < rounds)
+        shrinks = found & (now.steps < limits.images)
         gain = jnp.max(now.state.width - smaller.width)
         return _Progress(
             state=_keep(shrinks, smaller, _keep(found, now.state, larger)),
@@ -126,7 +133,7 @@ def _settled(
             found=found,
             grown=now.grown + ~found,
             steps=now.steps + shrinks,
-            going=~found | (gain > tolerance * jnp.max(smaller.width)),
+            going=~found | (gain > limits.tolerance * jnp.max(smaller.width)),
         )
 
     return jax.lax.while_loop(unfinished, advance, begun)

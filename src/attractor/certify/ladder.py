@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -13,13 +13,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from attractor.cells import (
-    GRU,
-    LSTM,
     EchoState,
     Elman,
     RecurrentEquilibrium,
-    ResetAfterGRU,
-    Stack,
     initial_state,
 )
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
@@ -32,7 +28,7 @@ from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
 from .perron import best_weights
-from .published import PublishedCondition, published_condition
+from .published import published_condition, published_set
 from .refute import find_witness
 from .sampled import sample_jacobians, sampled_weights
 
@@ -213,36 +209,11 @@ def _published(climb: _Climb) -> None:
     if not (condition.satisfied and condition.rate < 1):
         climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, not below 0")
         return
-    high = _published_set(climb.cell, condition)
+    high = published_set(climb.cell, condition)
     if high is not None:
-        climb.proved(
-            Certificate(
-                level=0,
-                rate=condition.rate,
-                weights=np.ones(len(high)),
-                input_gain=condition.input_gain,
-                low=-high,
-                high=high,
-                start_low=-high,
-                start_high=high,
-                transient=0,
-                input_bound=climb.input_bound,
-                remarks=f"{condition.family}, {condition.source}; norm: {condition.norm}; {condition.note}",
-            )
-        )
+        remarks = f"{condition.family}, {condition.source}; norm: {condition.norm}; {condition.note}"
+        climb.proved(_at_once(climb, 0, condition.rate, condition.input_gain, high, remarks))
     climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, rate {condition.rate:.4f}")
-
-
-def _published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None:
-    """The states for which a published condition speaks; None for a stack: its layers have their own."""
-    if type(cell) is Stack:
-        return None
-    state, restore = ravel_pytree(initial_state(cell))
-    del restore
-    if isinstance(cell, LSTM | eqx.nn.LSTMCell):
-        return np.concatenate([np.ones(cell.hidden_size), np.full(cell.hidden_size, condition.memory_bound)])
-    gated = isinstance(cell, GRU | ResetAfterGRU | eqx.nn.GRUCell)
-    return np.full(len(state), 1.0 if gated else np.inf)
 
 
 def _componentwise(climb: _Climb) -> None:
@@ -261,9 +232,9 @@ def _refined(climb: _Climb) -> None:
 
 def _boxes(climb: _Climb) -> tuple[InvariantBox, InvariantBox]:
     """The first box that holds its image and the one left of it, for every rung the same."""
-    if climb.boxes is None:
-        climb.boxes = _settled(climb.cell, unit_box(climb.cell, jnp.asarray(climb.input_bound)))
-    return climb.boxes
+    boxes = climb.boxes or _settled(climb.cell, unit_box(climb.cell, jnp.asarray(climb.input_bound)))
+    climb.boxes = boxes
+    return boxes
 
 
 def _branched(climb: _Climb) -> None:
@@ -306,23 +277,28 @@ def _quadratic(climb: _Climb) -> None:
     remarks = "norm sqrt(x' P x), Euclidean norm of inputs; holds for all states and inputs"
     if type(climb.cell) is EchoState:
         remarks += "; of the reservoir, whose other state is the last input"
-    climb.proved(
-        Certificate(
-            level=4,
-            rate=found.rate,
-            weights=np.ones(size),
-            input_gain=found.input_gain,
-            low=-everywhere,
-            high=everywhere,
-            start_low=-everywhere,
-            start_high=everywhere,
-            transient=0,
-            input_bound=climb.input_bound,
-            metric=found.metric,
-            remarks=remarks,
-        )
-    )
+    proof = _at_once(climb, 4, found.rate, found.input_gain, everywhere, remarks)
+    climb.proved(replace(proof, metric=found.metric))
     climb.note(4, began, found.rate, f"rate {found.rate:.4f}")
+
+
+def _at_once(
+    climb: _Climb, level: int, rate: float, gain: float, high: np.ndarray, remarks: str
+) -> Certificate:
+    """A certificate in a norm of its own for all states within +- high, from the first step on."""
+    return Certificate(
+        level=level,
+        rate=rate,
+        weights=np.ones(len(high)),
+        input_gain=gain,
+        low=-high,
+        high=high,
+        start_low=-high,
+        start_high=high,
+        transient=0,
+        input_bound=climb.input_bound,
+        remarks=remarks,
+    )
 
 
 def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float, np.ndarray, int, str]:

@@ -30,7 +30,8 @@ def quickly_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @cache
     def compiled() -> Callable[..., Any]:
-        return eqx.filter_jit(function, compiler_options=_accepted())
+        jitted: Any = eqx.filter_jit  # hands further options on to `jax.jit`, which its type does not show
+        return jitted(function, compiler_options=_accepted())
 
     def call(*arguments: Any) -> Any:
         return compiled()(*arguments)

@@ -5,8 +5,10 @@ from math import isfinite
 from typing import Any
 
 import equinox as eqx
+import numpy as np
+from jax.flatten_util import ravel_pytree
 
-from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack
+from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack, initial_state
 from attractor.errors import ConfigError
 
 from .condition import PublishedCondition
@@ -56,3 +58,16 @@ def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedC
         raise ConfigError(message)
     formula = _FORMULAS.get(type(cell))
     return None if formula is None else formula(cell, float(input_bound))
+
+
+def published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None:
+    """The states within +- this for which a condition of the cell speaks, flat; None for a stack.
+
+    The layers of a stack have sets of their own.
+    """
+    if type(cell) is Stack:
+        return None
+    if isinstance(cell, LSTM | eqx.nn.LSTMCell):
+        return np.concatenate([np.ones(cell.hidden_size), np.full(cell.hidden_size, condition.memory_bound)])
+    gated = isinstance(cell, GRU | ResetAfterGRU | eqx.nn.GRUCell)
+    return np.full(len(ravel_pytree(initial_state(cell))[0]), 1.0 if gated else np.inf)
