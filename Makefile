@@ -14,6 +14,7 @@ $(READY): pyproject.toml constraints.txt
 # Libraries we compare with. Torch is never a dependency: this asks for the CPU build by its exact version.
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 do-mpc
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps immrax==0.3.8
 	touch $@
 
 demo: $(READY)
@@ -31,6 +32,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.identification
 	$(BIN)/python -m benchmarks.control
 	$(BIN)/python -m benchmarks.certificates
+	$(BIN)/python -m benchmarks.intervals
 	$(BIN)/python -m benchmarks.export
 
 lint: $(READY)

@@ -91,13 +91,24 @@ class PlantNetwork(eqx.Module):
         if len(inputs) == 0:
             return initial_state(self.cell)
         if hasattr(self.cell, "measured_state"):
-            return self.cell.measured_state(inputs, outputs)
+            return self._read_off(inputs, outputs)
         rest = initial_state(self.cell)
         if self.encoder is None:
             return unroll(self.cell, inputs, rest).last
         _, restore = ravel_pytree(rest)
         past = self.encoder.past
         return restore(self.encoder(inputs[-past:], outputs[-past:]))
+
+    def _read_off(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> State:
+        """The state after measured samples of a cell whose state they are.
+
+        Without feedthrough the state that shows y_k was made by u_{k-1}, so that the newest sample makes one
+        step more; what came before the first sample is taken to be the first input.
+        """
+        if self.feedthrough:
+            return self.cell.measured_state(inputs, outputs)
+        before = jnp.concatenate([inputs[:1], inputs[:-1]])
+        return self.cell(inputs[-1], self.cell.measured_state(before, outputs))
 
 
 @dataclass(frozen=True)
