@@ -234,11 +234,29 @@ def test_weights_that_are_not_finite_are_never_proved(value):
         lambda u, x: 1.01 * x + u,  # leaves every box
         lambda u, x: 0.5 * x + jnp.floor(x),
         lambda u, x: 0.1 * x + jnp.where(x > 0.05, 0.5, -0.5),
+        lambda u, x: 0.1 * x + jnp.where(x > 0.0, x, 0.5 * x + 1e-9),  # the cases do not meet
+        lambda u, x: 0.1 * x + jnp.where(x > 0.25, x - 0.2500001, 0.0),
+        lambda u, x: 0.1 * x + jnp.where(u > 0.0, 0.5 * x, 0.2 * x),  # they meet elsewhere
     ],
 )  # fmt: skip
 def test_what_is_undefined_unbounded_or_jumps_is_never_proved(update):
     cell = Written(update, 1)
     assert certify(cell, settings=only(1, 2)).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("update", "rate"),
+    [
+        (lambda u, x: 0.8 * jax.nn.leaky_relu(x + u, 0.25), 0.8),
+        (lambda u, x: jnp.where(x + u > 0.25, 0.6 * (x + u) - 0.15, 0.0), 0.6),
+        (lambda u, x: jnp.where(u > 0.0, 0.5 * x + u, 0.5 * x), 0.5),
+        (lambda u, x: 0.7 * jax.nn.elu(x - u), 0.7),
+        (lambda u, x: 0.1 * x + 0.4 * jax.nn.elu(x * u + 0.5 * u), 0.5),
+    ],
+)  # fmt: skip
+def test_a_choice_whose_cases_meet_is_bounded_by_the_steeper_one(update, rate):
+    found = certify(Written(update, 1), settings=only(1)).require()
+    assert rate <= found.rate < rate + 1e-9
 
 
 def test_a_state_in_single_precision_is_bounded_in_double():

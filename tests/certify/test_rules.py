@@ -37,6 +37,8 @@ def kinks(u, x):
         jnp.where(a <= b, 0.5, a), jnp.sign(b), jnp.floor(3 * a), jnp.where(u[0] >= 0.2, 1.0, -1.0),
         (a < b) * a, jnp.where(jnp.array([True])[0], a, b), jax.lax.clamp(a, u[0], b + 2),
         jnp.where(a == b, 1.0, 2.0), jnp.where(a != b, a, 2.0), jnp.minimum(0.2, a),
+        jax.nn.leaky_relu(b), jax.nn.elu(a), jax.nn.selu(b), jax.nn.celu(a + b, 0.7),
+        jnp.where(a > 0.25, 3 * a - 0.75, 0.0), jnp.where(0.0 < b, b, -0.3 * b),
     ]  # fmt: skip
     return jnp.stack(rows)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
@@ -38,11 +39,21 @@ def interpret(
     for equation in program.jaxpr.eqns:
         operands = [_operand(atom, known) for atom in equation.invars]
         if all(map(is_exact, operands)):
-            results = apply(program.jaxpr, equation, known)
+            results = _evaluated(program, equation, operands, known)
         else:
             results = _by_rule(equation, operands, rules, reading)
         known.update(zip(equation.outvars, results, strict=True))
     return [read(atom, known) for atom in program.jaxpr.outvars]
+
+
+def _evaluated(
+    program: Program, equation: JaxprEqn, operands: list[Any], known: Mapping[Any, Any]
+) -> list[Any]:
+    """An equation of plain arrays; of numbers that are known while JAX traces the walk, a known number."""
+    if any(isinstance(operand, Tracer) for operand in operands):
+        return apply(program.jaxpr, equation, known)
+    with jax.ensure_compile_time_eval():
+        return apply(program.jaxpr, equation, known)
 
 
 def _operand(atom: Any, known: Mapping[Any, Any]) -> Any:

@@ -69,12 +69,14 @@ class Form:
         symbols: what the keys in `terms` mean.
         shape: of the array that the form stands for.
         directions: number of directions in which derivatives are followed.
+        zero_with: a form of the same shape at whose zeros this one is zero, if it was made from one so.
     """
 
     terms: Mapping[Monomial, Coefficient]
     symbols: Mapping[Hashable, Symbol]
     shape: tuple[int, ...]
     directions: int
+    zero_with: "Form | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def scaled(form: Form, factor: Coefficient) -> Form:
     """A form times a coefficient, an array or a scalar."""
     form = _spread_to(form, jnp.broadcast_shapes(form.shape, jnp.shape(factor.value)))
     terms = {key: multiplied(c, factor) for key, c in form.terms.items()}
-    return Form(terms, form.symbols, form.shape, form.directions)
+    return Form(terms, form.symbols, form.shape, form.directions, zero_with=form)
 
 
 def shifted(form: Form, constant: Any) -> Form:

@@ -1,6 +1,7 @@
 """How every primitive acts on forms: the rule table of the interval reading."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,7 +15,8 @@ from jaxtyping import Array
 from attractor.errors import UnsupportedError
 from attractor.program import Rule, is_exact, place
 
-from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract, exactly, hull
+from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract, hull
+from .choices import Undecided, compare, select, truth_form
 from .coefficient import Coefficient, coefficient, reciprocal
 from .form import (
     Enclosure,
@@ -29,21 +31,17 @@ from .form import (
     times,
     unshared,
 )
+from .operands import difference, enclosure_of, shaped, spread_enclosure
 from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_power
+
+KEEP_ZEROS = ("tanh", "erf", "expm1", "log1p", "sin", "abs", "square", "sqrt")
+"""Scalar functions with f(0) = 0."""
 
 
 def apply_scalar(form: Form, function: ScalarFunction) -> Form:
     """f(form): a new symbol, whose slope and argument are kept apart."""
     inside = enclose(form)
     return symbol_form(function.value(inside.value), inside.jacobian, function.slope(inside.value))
-
-
-def enclosure_of(operand: Any, like: Form) -> Enclosure:
-    """The ranges of an operand, which may be an exact array."""
-    if not is_exact(operand):
-        return enclose(operand)
-    value = jnp.broadcast_to(operand, like.shape)
-    return Enclosure(exactly(value), exactly(jnp.zeros((*like.shape, like.directions), value.dtype)))
 
 
 def as_form(enclosure: Enclosure) -> Form:
@@ -61,9 +59,8 @@ def _negate(_: JaxprEqn, one: Form) -> Form:
     return scaled(one, Coefficient(-1.0))
 
 
-def _subtract(equation: JaxprEqn, one: Any, other: Any) -> Form:
-    negated = -other if is_exact(other) else _negate(equation, other)
-    return _add(equation, one, negated)
+def _subtract(_: JaxprEqn, one: Any, other: Any) -> Form:
+    return difference(one, other)
 
 
 def _multiply(_: JaxprEqn, one: Any, other: Any) -> Form:
@@ -145,7 +142,8 @@ def _sum_over(equation: JaxprEqn, one: Form) -> Form:
 
 
 def _scalar(equation: JaxprEqn, one: Form) -> Form:
-    return apply_scalar(one, SCALAR[equation.primitive.name])
+    result = apply_scalar(one, SCALAR[equation.primitive.name])
+    return replace(result, zero_with=one) if equation.primitive.name in KEEP_ZEROS else result
 
 
 def _integer_power(equation: JaxprEqn, one: Form) -> Form:
@@ -179,88 +177,6 @@ def _clamp(equation: JaxprEqn, least: Any, one: Any, most: Any) -> Form:
     exact = is_exact(one) and is_exact(least)
     raised = jnp.maximum(one, least) if exact else RULES["max"](equation, one, least)
     return RULES["min"](equation, raised, most)
-
-
-def _compare(
-    holds: Callable[[Interval, Interval], Array], fails: Callable[[Interval, Interval], Array]
-) -> Rule:
-    """A comparison: 1 where it holds on the whole box, 0 where it fails on it, else undecided."""
-
-    def rule(equation: JaxprEqn, one: Any, other: Any) -> Any:
-        like = other if is_exact(one) else one
-        if one is other:  # x != x asks for NaN, which a bounded quantity is not
-            return jnp.full(like.shape, equation.primitive.name in ("eq", "le", "ge"))
-        left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
-        return Undecided(holds(left, right), fails(left, right), like.directions)
-
-    return rule
-
-
-class Undecided:
-    """A truth value that may change over the box."""
-
-    def __init__(self, surely: Array, never: Array, directions: int) -> None:
-        self.surely, self.never, self.directions = surely, never, directions
-
-
-def _select(equation: JaxprEqn, which: Any, *cases: Any) -> Form:
-    """A choice; where the box does not decide it, the result may jump and its slope has no bound."""
-    if isinstance(which, Undecided):
-        shape = jnp.broadcast_shapes(which.surely.shape, *(jnp.shape(_shaped(case)) for case in cases))
-        no, yes = (_spread_enclosure(case, shape, which.directions) for case in cases)
-        value = _pick(which, no.value, yes.value, hull(no.value, yes.value))
-        slopes = _pick(_last_axis(which), no.jacobian, yes.jacobian, _unbounded(no.jacobian))
-        return symbol_form(value, slopes)
-    if not is_exact(which):
-        message = f"interval bounds: a choice by a number that depends on the state{place(equation)}"
-        raise UnsupportedError(message)
-    like = next(case for case in cases if isinstance(case, Form))
-    enclosures = [enclosure_of(case, like) for case in cases]
-    index = jnp.asarray(which).astype(jnp.int32)
-    value = Interval(
-        *(_chosen(index, [getattr(one.value, end) for one in enclosures]) for end in ("low", "high"))
-    )
-    jacobian = Interval(
-        *(
-            _chosen(index[..., None], [getattr(one.jacobian, end) for one in enclosures])
-            for end in ("low", "high")
-        )
-    )
-    return symbol_form(value, jacobian)
-
-
-def _shaped(case: Any) -> Any:
-    """An exact array with the shape of an operand."""
-    return jnp.empty(case.shape) if isinstance(case, Form) else case
-
-
-def _chosen(index: Array, arrays: list[Array]) -> Array:
-    result = arrays[0]
-    for number, array in enumerate(arrays[1:], start=1):
-        result = jnp.where(index == number, array, result)
-    return result
-
-
-def _pick(which: Undecided, no: Interval, yes: Interval, either: Interval) -> Interval:
-    ends = zip(no, yes, either, strict=True)
-    return Interval(
-        *(jnp.where(which.surely, one, jnp.where(which.never, zero, both)) for zero, one, both in ends)
-    )
-
-
-def _last_axis(which: Undecided) -> Undecided:
-    return Undecided(which.surely[..., None], which.never[..., None], which.directions)
-
-
-def _unbounded(like: Interval) -> Interval:
-    return Interval(jnp.full_like(like.low, -jnp.inf), jnp.full_like(like.high, jnp.inf))
-
-
-def _spread_enclosure(case: Any, shape: tuple[int, ...], directions: int) -> Enclosure:
-    if isinstance(case, Form):
-        return enclose(case)
-    value = jnp.broadcast_to(jnp.asarray(case), shape)
-    return Enclosure(exactly(value), exactly(jnp.zeros((*shape, directions), value.dtype)))
 
 
 def _move(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
@@ -315,7 +231,7 @@ def _joined(join: Callable[[JaxprEqn, Sequence[Array]], Array]) -> Rule:
 
     def rule(equation: JaxprEqn, *parts: Any) -> Form:
         directions = next(part for part in parts if isinstance(part, Form)).directions
-        found = [_spread_enclosure(part, jnp.shape(_shaped(part)), directions) for part in parts]
+        found = [spread_enclosure(part, jnp.shape(shaped(part)), directions) for part in parts]
         values = [Interval(*map(jnp.asarray, one.value)) for one in found]
         along = jax.vmap(lambda *ends: join(equation, ends), in_axes=-1, out_axes=-1)
         value = Interval(*(join(equation, ends) for ends in zip(*values, strict=True)))
@@ -370,9 +286,7 @@ def _convert(equation: JaxprEqn, one: Any) -> Any:
         message = f"interval bounds: a whole number or truth value made of the state{place(equation)}"
         raise UnsupportedError(message)
     if isinstance(one, Undecided):
-        low, high = one.surely.astype(float), 1.0 - one.never.astype(float)
-        zeros = exactly(jnp.zeros((*low.shape, one.directions), low.dtype))
-        return symbol_form(Interval(low, high), _pick(_last_axis(one), zeros, zeros, _unbounded(zeros)))
+        return truth_form(one)
     return one
 
 
@@ -414,17 +328,17 @@ RULES: dict[str, Rule] = {
     "max": _extreme(jnp.maximum, above),
     "min": _extreme(jnp.minimum, below),
     "clamp": _clamp,
-    "lt": _compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
-    "le": _compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
-    "gt": _compare(lambda a, b: a.low > b.high, lambda a, b: a.high <= b.low),
-    "ge": _compare(lambda a, b: a.low >= b.high, lambda a, b: a.high < b.low),
-    "eq": _compare(
+    "lt": compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
+    "le": compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
+    "gt": compare(lambda a, b: a.low > b.high, lambda a, b: a.high <= b.low),
+    "ge": compare(lambda a, b: a.low >= b.high, lambda a, b: a.high < b.low),
+    "eq": compare(
         lambda a, b: jnp.zeros(a.low.shape, bool), lambda a, b: (a.high < b.low) | (a.low > b.high)
     ),
-    "ne": _compare(
+    "ne": compare(
         lambda a, b: (a.high < b.low) | (a.low > b.high), lambda a, b: jnp.zeros(a.low.shape, bool)
     ),
-    "select_n": _select,
+    "select_n": select,
     "split": _split,
     "concatenate": _joined(lambda equation, parts: jnp.concatenate(parts, equation.params["dimension"])),
     "stack": _joined(lambda equation, parts: equation.primitive.bind(*parts, **equation.params)),

@@ -1,0 +1,132 @@
+"""Comparisons and choices: decided on the whole box, or continuous, or with slopes that have no bound."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array
+
+from attractor.errors import UnsupportedError
+from attractor.program import Rule, is_exact, place
+
+from .arithmetic import Interval, exactly, hull
+from .continuity import is_multiple, zero_where
+from .form import Form, symbol_form
+from .operands import difference, enclosure_of, shaped, spread_enclosure
+
+_SIDES = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
+
+
+def compare(
+    holds: Callable[[Interval, Interval], Array], fails: Callable[[Interval, Interval], Array]
+) -> Rule:
+    """A comparison: 1 where it holds on the whole box, 0 where it fails on it, else undecided."""
+
+    def rule(equation: JaxprEqn, one: Any, other: Any) -> Any:
+        like = other if is_exact(one) else one
+        if one is other:  # x != x asks for NaN, which a bounded quantity is not
+            return jnp.full(like.shape, equation.primitive.name in ("eq", "le", "ge"))
+        left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
+        side = _SIDES.get(equation.primitive.name, 0)
+        return Undecided(holds(left, right), fails(left, right), difference(one, other), side)
+
+    return rule
+
+
+@dataclass(frozen=True, eq=False)
+class Undecided:
+    """A truth value that may change over the box.
+
+    Args:
+        surely: whether it holds on all of the box.
+        never: whether it fails on all of it.
+        gap: the difference of the two sides that are compared: zero where the answer changes.
+        side: its sign where the comparison holds, and the opposite where it fails; 0 says nothing.
+    """
+
+    surely: Array
+    never: Array
+    gap: Form
+    side: int
+
+
+def select(equation: JaxprEqn, which: Any, *cases: Any) -> Form:
+    """A choice; where the box does not decide it, the result may jump, and then its slope has no bound."""
+    if isinstance(which, Undecided):
+        return _undecided(which, *cases)
+    if not is_exact(which):
+        message = f"interval bounds: a choice by a number that depends on the state{place(equation)}"
+        raise UnsupportedError(message)
+    like = next(case for case in cases if isinstance(case, Form))
+    enclosures = [enclosure_of(case, like) for case in cases]
+    index = jnp.asarray(which).astype(jnp.int32)
+    value = Interval(
+        *(_chosen(index, [getattr(one.value, end) for one in enclosures]) for end in ("low", "high"))
+    )
+    jacobian = Interval(
+        *(
+            _chosen(index[..., None], [getattr(one.jacobian, end) for one in enclosures])
+            for end in ("low", "high")
+        )
+    )
+    return symbol_form(value, jacobian)
+
+
+def _undecided(which: Undecided, no: Any, yes: Any) -> Form:
+    shape = jnp.broadcast_shapes(which.surely.shape, jnp.shape(shaped(no)), jnp.shape(shaped(yes)))
+    closed_no, closed_yes = (spread_enclosure(case, shape, which.gap.directions) for case in (no, yes))
+    either = hull(_on_side(no, closed_no.value, which, -1), _on_side(yes, closed_yes.value, which, 1))
+    both_zero = shape == which.gap.shape and all(zero_where(case, which.gap) for case in (no, yes))
+    slopes = _unbounded(closed_no.jacobian)
+    if both_zero or _meet(which, no, yes):
+        slopes = hull(closed_no.jacobian, closed_yes.jacobian)
+    value = _pick(which.surely, which.never, closed_no.value, closed_yes.value, either)
+    decided = which.surely[..., None], which.never[..., None]
+    result = symbol_form(value, _pick(*decided, closed_no.jacobian, closed_yes.jacobian, slopes))
+    return replace(result, zero_with=which.gap) if both_zero else result
+
+
+def _on_side(case: Any, value: Interval, which: Undecided, answer: int) -> Interval:
+    """The range of a case where the comparison gave that answer: of the gap itself, one half."""
+    if case is not which.gap or which.side == 0:
+        return value
+    if answer * which.side > 0:
+        return Interval(*(jnp.maximum(end, 0.0) for end in value))
+    return Interval(*(jnp.minimum(end, 0.0) for end in value))
+
+
+def _meet(which: Undecided, no: Any, yes: Any) -> bool:
+    """Whether the two cases differ by a multiple of the gap, so that they are equal where it is zero."""
+    if is_exact(no) and is_exact(yes):
+        return False
+    between = difference(yes, no)
+    return between.shape == which.gap.shape and is_multiple(between, which.gap)
+
+
+def truth_form(one: Undecided) -> Form:
+    """A truth value as a number: its slope has no bound where it jumps."""
+    low, high = one.surely.astype(float), 1.0 - one.never.astype(float)
+    zeros = exactly(jnp.zeros((*low.shape, one.gap.directions), low.dtype))
+    decided = one.surely[..., None], one.never[..., None]
+    return symbol_form(Interval(low, high), _pick(*decided, zeros, zeros, _unbounded(zeros)))
+
+
+def _pick(surely: Array, never: Array, no: Interval, yes: Interval, either: Interval) -> Interval:
+    ends = zip(no, yes, either, strict=True)
+    return Interval(*(jnp.where(surely, one, jnp.where(never, zero, both)) for zero, one, both in ends))
+
+
+def _chosen(index: Array, arrays: list[Array]) -> Array:
+    result = arrays[0]
+    for number, array in enumerate(arrays[1:], start=1):
+        result = jnp.where(index == number, array, result)
+    return result
+
+
+def _unbounded(like: Interval) -> Interval:
+    return Interval(jnp.full_like(like.low, -jnp.inf), jnp.full_like(like.high, jnp.inf))
+
+
+__all__ = ["Undecided", "compare", "select", "truth_form"]
