@@ -5,7 +5,9 @@ handed to the others by `attractor.export.to_casadi`; a closed loop of 30 sample
 little noise on the state, box on the input, terminal cost, every solver warm-started in its own way. All of
 them solve the same problems from the same states; whole loops take turns, nine times, so that a busy machine
 is equally unkind to each. The first inputs must agree to 1e-4. CPU time is given beside wall time, since on a
-busy machine the latter is mostly waiting.
+busy machine the latter is mostly waiting. Everything runs on one core, as a controller in real time does:
+XLA hands a program of this size to another thread, and a core that has to wake up for it takes longer than
+the program (`--free` lets the system choose).
 
     python -m benchmarks.control            all models and horizons
     python -m benchmarks.control --models "GRU 8" --horizons 20
@@ -447,7 +449,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", nargs="*", default=MODELS, choices=MODELS)
     parser.add_argument("--horizons", nargs="*", type=int, default=[10, 20, 30])
+    parser.add_argument("--free", action="store_true", help="do not bind the process to one core")
     asked = parser.parse_args()
+    if not asked.free and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before JAX makes its threads
     grid = Table(
         "model",
         "N",
@@ -467,7 +472,7 @@ def main():
     for name in asked.models:
         for horizon in asked.horizons:
             one = compare(name, horizon)
-            one["load"] = os.getloadavg()[0]
+            one["load"], one["one_core"] = os.getloadavg()[0], not asked.free
             results.append(one)
             grid.add_row(*row_of(one))
             RESULTS.parent.mkdir(exist_ok=True)

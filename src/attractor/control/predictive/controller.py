@@ -84,6 +84,10 @@ class PredictiveController:
     Limits are in plant units; inputs also stay within the range of the training, where the model was fitted
     and where a certificate holds.
 
+    On Linux, bind a process that does nothing but control to one core before JAX starts
+    (`os.sched_setaffinity(0, {0})`, `taskset -c 0`): XLA hands the prediction to a thread of its own, and
+    waking another core for it takes longer than the prediction.
+
     Args:
         model: the plant's model.
         card: what its signals mean.
