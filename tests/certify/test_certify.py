@@ -244,6 +244,10 @@ def test_what_is_undefined_unbounded_or_jumps_is_never_proved(update):
     assert certify(cell, settings=only(1, 2)).verdict is Verdict.UNKNOWN
 
 
+def _larger(one, other):
+    return jnp.where(one > other, one, other)
+
+
 @pytest.mark.parametrize(
     ("update", "rate"),
     [
@@ -251,6 +255,7 @@ def test_what_is_undefined_unbounded_or_jumps_is_never_proved(update):
         (lambda u, x: jnp.where(x + u > 0.25, 0.6 * (x + u) - 0.15, 0.0), 0.6),
         (lambda u, x: jnp.where(u > 0.0, 0.5 * x + u, 0.5 * x), 0.5),
         (lambda u, x: 0.7 * jax.nn.elu(x - u), 0.7),
+        (lambda u, x: _larger(0.3 * x * u, 0.6 * x - u), 0.6),
         (lambda u, x: 0.1 * x + 0.4 * jax.nn.elu(x * u + 0.5 * u), 0.5),
     ],
 )  # fmt: skip

@@ -197,7 +197,7 @@ def _attempts(result: StabilityResult) -> Section:
         for one in result.attempts
     )
     sheet = Sheet("Rungs of the ladder", ("bound", "outcome", "time"), rows, "Times include compilation.")
-    lead = "From the published condition to the strongest bound; the climb ends at the first proof."
+    lead = "From the published condition to the strongest bound; the proof that settles soonest is kept."
     return Section("attempts", "What was tried", lead, sheets=(sheet,))
 
 

@@ -150,7 +150,9 @@ def main() -> None:
             row.published,
             row.loop_note or f"{row.loop_error:.4f} pH",
         )
-    Console().print(grid)
+    console = Console()
+    console.width = max(console.width, 110)  # also where the output is a file
+    console.print(grid)
 
 
 if __name__ == "__main__":

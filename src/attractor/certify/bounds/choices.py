@@ -30,7 +30,7 @@ def compare(
             return jnp.full(like.shape, equation.primitive.name in ("eq", "le", "ge"))
         left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
         side = _SIDES.get(equation.primitive.name, 0)
-        return Undecided(holds(left, right), fails(left, right), difference(one, other), side)
+        return Undecided(holds(left, right), fails(left, right), (one, other), difference(one, other), side)
 
     return rule
 
@@ -42,12 +42,14 @@ class Undecided:
     Args:
         surely: whether it holds on all of the box.
         never: whether it fails on all of it.
+        compared: the two sides, forms or exact arrays.
         gap: the difference of the two sides that are compared: zero where the answer changes.
         side: its sign where the comparison holds, and the opposite where it fails; 0 says nothing.
     """
 
     surely: Array
     never: Array
+    compared: tuple[Any, Any]
     gap: Form
     side: int
 
@@ -99,6 +101,9 @@ def _on_side(case: Any, value: Interval, which: Undecided, answer: int) -> Inter
 
 def _meet(which: Undecided, no: Any, yes: Any) -> bool:
     """Whether the two cases differ by a multiple of the gap, so that they are equal where it is zero."""
+    left, right = which.compared
+    if (no is left and yes is right) or (no is right and yes is left):
+        return True
     if is_exact(no) and is_exact(yes):
         return False
     between = difference(yes, no)
