@@ -22,7 +22,18 @@ from jax.flatten_util import ravel_pytree
 from rich.console import Console
 from rich.table import Table
 
-from attractor.cells import GRU, LSTM, NNARX, Cell, EchoState, Elman, ResetAfterGRU, Stack, initial_state
+from attractor.cells import (
+    GRU,
+    LSTM,
+    NNARX,
+    Cell,
+    EchoState,
+    Elman,
+    Lipschitz,
+    ResetAfterGRU,
+    Stack,
+    initial_state,
+)
 from attractor.certify import CertifySettings, certify, unit_box
 from attractor.certify.invariant import settle
 from attractor.certify.ladder import rate_on
@@ -65,6 +76,10 @@ def stacked(inputs, size, key):
     return Stack((lower, Elman(lower.hidden_size, size - size // 2, key=key)))
 
 
+def damped(inputs, size, key):
+    return Lipschitz(inputs, size, form=LipschitzForm(damping=1.0), key=key)
+
+
 FAMILIES = {
     "GRU": (GRU, (8, 3)),
     "GRU, reset after": (ResetAfterGRU, (5, 2)),
@@ -73,6 +88,7 @@ FAMILIES = {
     "EchoState": (EchoState, (6, 2)),
     "NNARX": (lambda inputs, size, key: NNARX(inputs, 4, order=size, key=key), (4, 1)),
     "stack": (stacked, (2, 6)),
+    "Lipschitz": (damped, (4, 2)),
     "user-written": (Modulated, (1, 5)),
 }
 """How the cells of a family are built, and their sizes; level 3 is asked about the smallest one."""
@@ -97,7 +113,8 @@ def two_levels(arrays, static):
 
     def one(arrays):
         cell = eqx.combine(arrays, static)
-        start, refined = settle(cell, unit_box(cell, jnp.ones(cell.input_size)))
+        box = unit_box(cell, jnp.ones(cell.input_size))
+        start, refined = settle(cell, box, centred=isinstance(cell, Lipschitz))
         return rate_on(cell, start), rate_on(cell, refined)
 
     return jax.vmap(one)(arrays)

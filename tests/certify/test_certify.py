@@ -8,8 +8,9 @@ import pytest
 from scipy.special import expit
 from written import Written, step_of
 
-from attractor.cells import GRU, LSTM, Cell, EchoState, ResetAfterGRU
+from attractor.cells import GRU, LSTM, Cell, EchoState, Lipschitz, ResetAfterGRU
 from attractor.certify import CertificateError, CertifySettings, Verdict, certify, step_bounds, unit_box
+from attractor.certify.bounds import Box, centred_image, step_image
 from attractor.certify.invariant import find_invariant, shrink
 from attractor.certify.published import published_condition
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
@@ -242,6 +243,26 @@ def test_weights_that_are_not_finite_are_never_proved(value):
 def test_what_is_undefined_unbounded_or_jumps_is_never_proved(update):
     cell = Written(update, 1)
     assert certify(cell, settings=only(1, 2)).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("build", [GRU, Lipschitz])
+def test_a_centred_image_holds_samples_and_lies_in_the_plain_one(build):
+    generator = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        cell = in_double_precision(build(2, 4, key=jax.random.key(1)))
+        both = jax.jit(lambda box: (centred_image(cell, box), step_image(cell, box)))
+        step = jax.vmap(lambda point: cell(point[4:], point[:4]))
+        for width in (0.0, 1e-3, 0.3, 2.0):
+            middle, half = generator.uniform(-1, 1, 6), width * generator.uniform(0, 1, 6)
+            low, high = middle - half, middle + half
+            found, plain = both(Box(jnp.asarray(low), jnp.asarray(high), 4))
+            points = np.clip(low + generator.choice([0.0, 0.3, 1.0], (500, 6)) * (high - low), low, high)
+            after = np.asarray(step(jnp.asarray(points)))
+            assert (found.low <= after).all()
+            assert (after <= found.high).all()
+            assert (plain.low <= found.low).all()
+            assert (found.high <= plain.high).all()
+            assert width > 0 or (found.width < 1e-13).all()
 
 
 def _larger(one, other):

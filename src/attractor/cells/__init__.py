@@ -4,6 +4,7 @@ from .contract import Cell, State, exposed, exposed_size, initial_state, weight_
 from .elman import Elman
 from .esn import EchoState
 from .gru import GRU, ResetAfterGRU
+from .lipschitz import Lipschitz, LipschitzForm, StateNoise
 from .lstm import LSTM
 from .nnarx import NNARX
 from .recurrent_equilibrium import EquilibriumMatrices, RecurrentEquilibrium
@@ -20,11 +21,14 @@ __all__ = [
     "EchoState",
     "Elman",
     "EquilibriumMatrices",
+    "Lipschitz",
+    "LipschitzForm",
     "NeuralStateSpace",
     "RecurrentEquilibrium",
     "ResetAfterGRU",
     "Stack",
     "State",
+    "StateNoise",
     "cell_class",
     "exposed",
     "exposed_size",

@@ -9,6 +9,7 @@ from attractor.errors import ConfigError
 from .elman import Elman
 from .esn import EchoState
 from .gru import GRU, ResetAfterGRU
+from .lipschitz import Lipschitz
 from .lstm import LSTM
 from .nnarx import NNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
@@ -22,6 +23,7 @@ CELLS: dict[str, Callable[..., Any]] = {
     "esn": EchoState,
     "nnarx": NNARX,
     "state-space": NeuralStateSpace,
+    "lipschitz": Lipschitz,
     "ren": RecurrentEquilibrium,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from .bounds import Box, Interval, step_bounds, step_image
+from .bounds import Box, Interval, centred_image, step_bounds, step_image
 from .bounds.arithmetic import hull, intersection
 
 _INFLATION = 0.01
@@ -66,14 +66,29 @@ def shrink(
 
 
 def settle(
-    cell: Any, box: Box, *, growing: int = 60, rounds: int = 200, tolerance: float = 1e-6
+    cell: Any,
+    box: Box,
+    *,
+    growing: int = 60,
+    rounds: int = 200,
+    tolerance: float = 1e-6,
+    centred: bool = False,
 ) -> tuple[InvariantBox, InvariantBox]:
     """`find_invariant` and `shrink` in one loop, which is compiled in half the time of two.
+
+    Args:
+        cell: any cell, in float64 for a claim that holds in exact arithmetic.
+        box: where to start.
+        growing: most rounds of growing.
+        rounds: most images after that.
+        tolerance: stop when no side gains this share of the longest one.
+        centred: take images by `centred_image`, which follows derivatives: slower, and made for residual
+            steps.
 
     Returns:
         The first box that held its image, and what is left of it after `rounds` images at most.
     """
-    end = _settled(cell, box, _begun(box.state), _Limits(growing, rounds, tolerance))
+    end = _settled(cell, box, _begun(box.state), _Limits(growing, rounds, tolerance, centred=centred))
     first = InvariantBox(box.with_state(end.first), end.found, jnp.zeros((), jnp.int32))
     return first, InvariantBox(box.with_state(end.state), end.found, end.steps)
 
@@ -106,12 +121,21 @@ def _begun(state: Interval) -> _Progress:
 
 
 class _Limits(NamedTuple):
-    """How long the loop goes on: rounds of growing, images, least gain of an image, halvings for it."""
+    """How long the loop goes on, and how it takes images.
+
+    Args:
+        growing: most rounds of growing.
+        images: most images after that.
+        tolerance: least gain of an image.
+        cuts: halvings of the box for it.
+        centred: whether by the mean value theorem, which needs no cuts.
+    """
 
     growing: int
     images: int
     tolerance: float
     cuts: int = 0
+    centred: bool = False
 
 
 def _settled(cell: Any, box: Box, begun: _Progress, limits: _Limits) -> _Progress:
@@ -119,7 +143,8 @@ def _settled(cell: Any, box: Box, begun: _Progress, limits: _Limits) -> _Progres
         return jnp.where(now.found, now.going & (now.steps < limits.images), now.grown < limits.growing)
 
     def advance(now: _Progress) -> _Progress:
-        image = _image(cell, box.with_state(now.state), limits.cuts)
+        here = box.with_state(now.state)
+        image = centred_image(cell, here) if limits.centred else _image(cell, here, limits.cuts)
         found = now.found | (holds(now.state, image) & bounded(image))
         larger = _ahead(now.state, hull(now.state, image), now.last)
         smaller = intersection(now.state, image)

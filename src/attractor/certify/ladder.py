@@ -232,7 +232,12 @@ def _refined(climb: _Climb) -> None:
 
 def _boxes(climb: _Climb) -> tuple[InvariantBox, InvariantBox]:
     """The first box that holds its image and the one left of it, for every rung the same."""
-    boxes = climb.boxes or _settled(climb.cell, unit_box(climb.cell, jnp.asarray(climb.input_bound)))
+    if climb.boxes is not None:
+        return climb.boxes
+    box = unit_box(climb.cell, jnp.asarray(climb.input_bound))
+    boxes = _settled(climb.cell, box, False)
+    if not boxes[0].found:
+        boxes = _settled(climb.cell, box, True)
     climb.boxes = boxes
     return boxes
 
@@ -375,8 +380,8 @@ class Bounded(eqx.Module):
 
 
 @quickly_compiled
-def _settled(cell: Any, box: Box) -> tuple[InvariantBox, InvariantBox]:
-    return settle(cell, box, tolerance=1e-4)
+def _settled(cell: Any, box: Box, centred: bool) -> tuple[InvariantBox, InvariantBox]:
+    return settle(cell, box, tolerance=1e-4, centred=centred)
 
 
 @eqx.filter_jit

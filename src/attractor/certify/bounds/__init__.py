@@ -2,13 +2,14 @@
 
 from .arithmetic import Interval
 from .rules import RULES
-from .step import Box, StepBounds, floating_state, step_bounds, step_image, unit_box
+from .step import Box, StepBounds, centred_image, floating_state, step_bounds, step_image, unit_box
 
 __all__ = [
     "RULES",
     "Box",
     "Interval",
     "StepBounds",
+    "centred_image",
     "floating_state",
     "step_bounds",
     "step_image",

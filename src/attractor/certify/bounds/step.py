@@ -14,7 +14,7 @@ from attractor.cells import initial_state
 from attractor.errors import UnsupportedError
 from attractor.program import Rule, interpret, is_exact, trace
 
-from .arithmetic import UNIT, Interval, exactly
+from .arithmetic import TINY, UNIT, Interval, exactly, intersection, widened
 from .form import Form, enclose, row_corners, symbol_form
 from .rules import RULES
 from .scalar import SCALAR
@@ -143,6 +143,25 @@ def step_image(cell: Any, box: Box) -> Interval:
     return _joined([enclose(form).value for form in _forms(cell, box, nothing, RULES)], 0)
 
 
+def centred_image(cell: Any, box: Box) -> Interval:
+    """The box of the new states, by the mean value theorem where that is tighter.
+
+    f(x) lies in f(c) + J (x - c) with c the middle of the box and J the range of the derivative on it. A
+    residual step h + d F(h) is the case for it: a matrix product forgets that it was made of h, its
+    derivative does not.
+    """
+    bounds = step_bounds(cell, box)
+    middle = (box.low + box.high) / 2
+    at = step_image(cell, Box(middle, middle, box.states))
+    radius = jnp.maximum(box.high - middle, middle - box.low)
+    reach = _above(bounds.jacobian.magnitude @ radius, len(radius)) + TINY
+    usable = jnp.isfinite(reach)
+    away = jnp.where(usable, reach, jnp.inf)
+    low, high = at.low - away, at.high + away
+    around = widened(Interval(low, high), 1, jnp.where(usable, at.magnitude + reach, 0.0))
+    return intersection(bounds.image, around)
+
+
 def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) -> list[Form]:
     """A form for every leaf of the new state; row k of `directions` is the derivative of state or input k."""
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
@@ -204,4 +223,4 @@ def _joined(intervals: list[Interval], trailing: int) -> Interval:
     return Interval(*(jnp.concatenate([flat(end) for end in ends]) for ends in zip(*intervals, strict=True)))
 
 
-__all__ = ["Box", "StepBounds", "floating_state", "step_bounds", "step_image", "unit_box"]
+__all__ = ["Box", "StepBounds", "centred_image", "floating_state", "step_bounds", "step_image", "unit_box"]

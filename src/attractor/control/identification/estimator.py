@@ -52,8 +52,9 @@ class PlantModel:
     controller asks of it. Inputs are scaled to [-1, 1] and outputs to unit spread by the training data only.
 
     Args:
-        cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space", "ren"), or
-            any callable `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
+        cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space", "lipschitz",
+            "ren"), or any callable `cell(input_size, hidden_size, *, key)` that builds a cell, such as your
+            own class.
         hidden_size: units a layer.
         layers: cells in the stack.
         initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,

@@ -1,0 +1,223 @@
+"""Lipschitz and noisy recurrent networks: Euler steps of a (stochastic) differential equation.
+
+Erichson, Azencot, Queiruga, Hodgkinson and Mahoney 2021, *Lipschitz recurrent neural networks*, arXiv
+2006.12070; Lim, Erichson, Hodgkinson and Mahoney 2021, *Noisy recurrent neural networks*, arXiv 2102.04877.
+"""
+
+from dataclasses import dataclass
+from math import expm1, inf, log, sqrt
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.errors import ConfigError
+
+from .contract import Cell
+from .initial import uniform_weight
+
+NOISES = ("independent", "common", "official")
+_LINEAR = 30.0
+"""Where softplus is the identity in float32."""
+LEARNED_STEPS = ("fixed", "one", "each")
+
+
+def _check(name: str, value: object, good: bool, expected: str) -> None:
+    if not good:
+        message = f"{name}={value}: expected {expected}"
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class LipschitzForm:
+    """What kind of drift a Lipschitz cell has, and how it starts.
+
+    Args:
+        skew: beta of A and W, in [1/2, 1]; see `structured`.
+        damping: gamma of A and W, at least 0.
+        linear: alpha, the factor of the linear part.
+        learned_step: "fixed", "one" for all units, or "each" unit its own; a learned step stays positive.
+        scale: the matrices behind A and W start as normal numbers of this deviation over hidden_size.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    skew: float | int = 0.75
+    damping: float | int = 0.001
+    linear: float | int = 1.0
+    learned_step: str = "each"
+    scale: float | int = 0.1
+
+    def __post_init__(self) -> None:
+        _check("skew", self.skew, 0.5 <= self.skew <= 1, "a value in [0.5, 1]")
+        for name in ("damping", "scale"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
+        known = self.learned_step in LEARNED_STEPS
+        _check("learned_step", self.learned_step, known, f"one of {', '.join(LEARNED_STEPS)}")
+
+
+@dataclass(frozen=True)
+class StateNoise:
+    """Noise in the hidden state, on where a key is given.
+
+    Args:
+        additive: s_a.
+        multiplicative: s_m.
+        kind: "independent", "common" or "official"; see `Lipschitz`.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    additive: float | int = 0.0
+    multiplicative: float | int = 0.0
+    kind: str = "independent"
+
+    def __post_init__(self) -> None:
+        for name in ("additive", "multiplicative"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
+        _check("kind", self.kind, self.kind in NOISES, f"one of {', '.join(NOISES)}")
+
+
+QUIET = StateNoise()
+USUAL = LipschitzForm()
+
+
+def structured(
+    matrix: Float[Array, "hidden hidden"], skew: float, damping: float
+) -> Float[Array, "hidden hidden"]:
+    """T(M) = beta (M - M') + (1 - beta) (M + M') - gamma I, from anything (1/2) to purely rotating (1).
+
+    Its symmetric part is (1 - beta) (M + M') - gamma I, so that beta moves eigenvalues towards Re = -gamma.
+
+    Args:
+        matrix: M.
+        skew: beta, in [1/2, 1].
+        damping: gamma, at least 0.
+    """
+    mixed = matrix + (1 - 2 * skew) * matrix.T
+    return mixed - damping * jnp.eye(len(matrix), dtype=matrix.dtype)
+
+
+class Lipschitz(Cell):
+    r"""h' = h + d F(h, u) + noise, with the drift F = alpha A h + tanh(W h + U u + b).
+
+    An Euler-Maruyama step of dh = F dt + (s_a + s_m F) dB: A and W are `structured`, so that the drift keeps
+    distances nearly as they are. The noise acts where a key is given (training) and not without one:
+
+    - "independent": sqrt(d) (s_a + s_m F) z, with one standard normal z for every unit;
+    - "common": the same with one z for all units, the kind that can stabilise;
+    - "official": the authors' code, s_a z without sqrt(d) and a factor 1 - s_m (1 - v), v uniform on [0, 1],
+      in front of the drift; its mean is below one, so that training and evaluation differ by s_m / 2.
+
+    With alpha = 0 and beta = 1 it is the antisymmetric network of Chang et al. 2019, arXiv 1902.09689.
+
+    Args:
+        input_size: length of u.
+        hidden_size: length of h.
+        step: d, the step in time, positive; where it starts if it is learned.
+        form: beta, gamma, alpha and how the step is learned.
+        noise: s_a, s_m and how the noise enters.
+        key: draws the weights.
+
+    Raises:
+        ConfigError: a step that is not positive.
+
+    Example:
+        >>> import jax
+        >>> noisy = Lipschitz(1, 4, noise=StateNoise(additive=0.05), key=jax.random.key(0))
+        >>> noisy(jnp.ones(1), noisy.initial_state(), key=jax.random.key(1)).shape
+        (4,)
+    """
+
+    linear_weight: Float[Array, "hidden hidden"]
+    state_weight: Float[Array, "hidden hidden"]
+    input_weight: Float[Array, "hidden inputs"]
+    bias: Float[Array, " hidden"]
+    raw_step: Float[Array, "..."] | None
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    fixed_step: float = eqx.field(static=True)
+    form: LipschitzForm = eqx.field(static=True)
+    noise: StateNoise = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        step: float | int = 0.1,
+        form: LipschitzForm = USUAL,
+        noise: StateNoise = QUIET,
+        key: PRNGKeyArray,
+    ) -> None:
+        _check("step", step, 0 < step < inf, "a positive number")
+        linear_key, state_key, input_key = jax.random.split(key, 3)
+        shape = (hidden_size, hidden_size)
+        self.linear_weight = form.scale / hidden_size * jax.random.normal(linear_key, shape)
+        self.state_weight = form.scale / hidden_size * jax.random.normal(state_key, shape)
+        self.input_weight = uniform_weight(input_key, hidden_size, input_size)
+        self.bias = jnp.zeros(hidden_size)
+        raw = log(expm1(step)) if step < _LINEAR else float(step)  # softplus of it is the step
+        sizes = {"fixed": None, "one": (), "each": (hidden_size,)}[form.learned_step]
+        self.raw_step = None if sizes is None else jnp.full(sizes, raw)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.fixed_step, self.form, self.noise = float(step), form, noise
+
+    @property
+    def step(self) -> Float[Array, "..."]:
+        """d: one number, or one for every unit; positive."""
+        if self.raw_step is None:
+            return jnp.asarray(self.fixed_step, self.bias.dtype)
+        return jax.nn.softplus(self.raw_step)
+
+    @property
+    def matrices(self) -> tuple[Float[Array, "hidden hidden"], Float[Array, "hidden hidden"]]:
+        """A and W; products with columns, where the authors' code multiplies rows by their transposes."""
+        return (
+            structured(self.linear_weight, self.form.skew, self.form.damping),
+            structured(self.state_weight, self.form.skew, self.form.damping),
+        )
+
+    def drift(
+        self, input: Float[Array, " inputs"], state: Float[Array, " hidden"]
+    ) -> Float[Array, " hidden"]:
+        """F(h, u), the right-hand side of the differential equation."""
+        linear, coupling = self.matrices
+        bent = jnp.tanh(coupling @ state + self.input_weight @ input + self.bias)
+        return self.form.linear * (linear @ state) + bent
+
+    def __call__(
+        self,
+        input: Float[Array, " inputs"],
+        state: Float[Array, " hidden"],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, " hidden"]:
+        """One step."""
+        drift, noise = self.drift(input, state), self.noise
+        if key is None:
+            return state + self.step * drift
+        if noise.kind == "official":
+            first, second = jax.random.split(key)
+            factor = 1 - noise.multiplicative * (1 - jax.random.uniform(first, drift.shape, drift.dtype))
+            added = noise.additive * jax.random.normal(second, drift.shape, drift.dtype)
+            return state + self.step * factor * drift + added
+        drawn = jax.random.normal(key, () if noise.kind == "common" else drift.shape, drift.dtype)
+        diffusion = noise.additive + noise.multiplicative * drift
+        return state + self.step * drift + jnp.sqrt(self.step) * diffusion * drawn
+
+    def equivalent_noise(self) -> tuple[float, float]:
+        """Levels s_a and s_m of the differential equation that the noise stands for, at the first step size.
+
+        The official form draws s_a without sqrt(d), and a factor of variance s_m^2 / 12.
+        """
+        if self.noise.kind != "official":
+            return float(self.noise.additive), float(self.noise.multiplicative)
+        root = sqrt(self.fixed_step)
+        return self.noise.additive / root, root * self.noise.multiplicative / sqrt(12.0)
+
+
+__all__ = ["Lipschitz", "LipschitzForm", "StateNoise", "structured"]
