@@ -30,6 +30,7 @@ from attractor.cells import (
     EchoState,
     Elman,
     Lipschitz,
+    LipschitzForm,
     ResetAfterGRU,
     Stack,
     initial_state,
