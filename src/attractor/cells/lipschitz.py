@@ -18,9 +18,9 @@ from .contract import Cell
 from .initial import uniform_weight
 
 NOISES = ("independent", "common", "official")
+LEARNED_STEPS = ("fixed", "one", "each")
 _LINEAR = 30.0
 """Where softplus is the identity in float32."""
-LEARNED_STEPS = ("fixed", "one", "each")
 
 
 def _check(name: str, value: object, good: bool, expected: str) -> None:
@@ -81,8 +81,8 @@ class StateNoise:
         _check("kind", self.kind, self.kind in NOISES, f"one of {', '.join(NOISES)}")
 
 
-QUIET = StateNoise()
-USUAL = LipschitzForm()
+_QUIET = StateNoise()
+_USUAL = LipschitzForm()
 
 
 def structured(
@@ -149,8 +149,8 @@ class Lipschitz(Cell):
         hidden_size: int,
         *,
         step: float | int = 0.1,
-        form: LipschitzForm = USUAL,
-        noise: StateNoise = QUIET,
+        form: LipschitzForm = _USUAL,
+        noise: StateNoise = _QUIET,
         key: PRNGKeyArray,
     ) -> None:
         _check("step", step, 0 < step < inf, "a positive number")
