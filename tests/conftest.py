@@ -35,7 +35,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture
 def full_optimisation():
-    """For tests of memory and speed: compile as users do, and anew."""
+    """For tests of memory and speed: all passes as users have them, but for the code generator, and anew."""
     folder = jax.config.jax_compilation_cache_dir
     jax.config.update(_QUICK, False)
     jax.config.update(_CACHE, None)

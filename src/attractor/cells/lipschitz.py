@@ -17,8 +17,8 @@ from attractor.errors import ConfigError
 from .contract import Cell
 from .initial import uniform_weight
 
-NOISES = ("independent", "common", "official")
-LEARNED_STEPS = ("fixed", "one", "each")
+_NOISES = ("independent", "common", "official")
+_LEARNED_STEPS = ("fixed", "one", "each")
 _LINEAR = 30.0
 """Where softplus is the identity in float32."""
 
@@ -54,8 +54,8 @@ class LipschitzForm:
         _check("skew", self.skew, 0.5 <= self.skew <= 1, "a value in [0.5, 1]")
         for name in ("damping", "scale"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
-        known = self.learned_step in LEARNED_STEPS
-        _check("learned_step", self.learned_step, known, f"one of {', '.join(LEARNED_STEPS)}")
+        known = self.learned_step in _LEARNED_STEPS
+        _check("learned_step", self.learned_step, known, f"one of {', '.join(_LEARNED_STEPS)}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class StateNoise:
     def __post_init__(self) -> None:
         for name in ("additive", "multiplicative"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
-        _check("kind", self.kind, self.kind in NOISES, f"one of {', '.join(NOISES)}")
+        _check("kind", self.kind, self.kind in _NOISES, f"one of {', '.join(_NOISES)}")
 
 
 _QUIET = StateNoise()
@@ -139,7 +139,7 @@ class Lipschitz(Cell):
     raw_step: Float[Array, "..."] | None
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
-    fixed_step: float = eqx.field(static=True)
+    first_step: float = eqx.field(static=True)
     form: LipschitzForm = eqx.field(static=True)
     noise: StateNoise = eqx.field(static=True)
 
@@ -164,13 +164,13 @@ class Lipschitz(Cell):
         sizes = {"fixed": None, "one": (), "each": (hidden_size,)}[form.learned_step]
         self.raw_step = None if sizes is None else jnp.full(sizes, raw)
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.fixed_step, self.form, self.noise = float(step), form, noise
+        self.first_step, self.form, self.noise = float(step), form, noise
 
     @property
     def step(self) -> Float[Array, "..."]:
         """d: one number, or one for every unit; positive."""
         if self.raw_step is None:
-            return jnp.asarray(self.fixed_step, self.bias.dtype)
+            return jnp.asarray(self.first_step, self.bias.dtype)
         return jax.nn.softplus(self.raw_step)
 
     @property
@@ -216,7 +216,7 @@ class Lipschitz(Cell):
         """
         if self.noise.kind != "official":
             return float(self.noise.additive), float(self.noise.multiplicative)
-        root = sqrt(self.fixed_step)
+        root = sqrt(self.first_step)
         return self.noise.additive / root, root * self.noise.multiplicative / sqrt(12.0)
 
 

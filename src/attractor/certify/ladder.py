@@ -12,12 +12,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import (
-    EchoState,
-    Elman,
-    RecurrentEquilibrium,
-    initial_state,
-)
+from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import in_double_precision, quickly_compiled
 from attractor.progress import Reporter, SilentReporter
@@ -235,9 +230,9 @@ def _boxes(climb: _Climb) -> tuple[InvariantBox, InvariantBox]:
     if climb.boxes is not None:
         return climb.boxes
     box = unit_box(climb.cell, jnp.asarray(climb.input_bound))
-    boxes = _settled(climb.cell, box, False)
+    boxes = _settled(climb.cell, box, centred=False)
     if not boxes[0].found:
-        boxes = _settled(climb.cell, box, True)
+        boxes = _settled(climb.cell, box, centred=True)
     climb.boxes = boxes
     return boxes
 
@@ -380,7 +375,7 @@ class Bounded(eqx.Module):
 
 
 @quickly_compiled
-def _settled(cell: Any, box: Box, centred: bool) -> tuple[InvariantBox, InvariantBox]:
+def _settled(cell: Any, box: Box, *, centred: bool) -> tuple[InvariantBox, InvariantBox]:
     return settle(cell, box, tolerance=1e-4, centred=centred)
 
 

@@ -33,8 +33,8 @@ def quickly_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         jitted: Any = eqx.filter_jit  # hands further options on to `jax.jit`, which its type does not show
         return jitted(function, compiler_options=_accepted())
 
-    def call(*arguments: Any) -> Any:
-        return compiled()(*arguments)
+    def call(*arguments: Any, **options: Any) -> Any:
+        return compiled()(*arguments, **options)
 
     return update_wrapper(call, function)
 
