@@ -2,13 +2,15 @@
 
 from .refinement import refine
 from .settings import TrainingSettings
-from .task import Task, score_of, select_member
+from .task import Moment, Remembering, Task, score_of, select_member
 from .trainer import Diary, Trained, train
 from .windows import Batch, Windows
 
 __all__ = [
     "Batch",
     "Diary",
+    "Moment",
+    "Remembering",
     "Task",
     "Trained",
     "TrainingSettings",

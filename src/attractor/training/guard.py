@@ -4,31 +4,32 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
-
 from attractor.errors import DivergedError
 
-from .task import Model, Task
+from .task import Model, Moment, Remembering, Task, describe_at, losses_at
 
 
-def diagnose(task: Task, model: Model, key: PRNGKeyArray, step: int) -> DivergedError:
+def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> DivergedError:
     """The error that names step, tensor and example of a step whose loss or gradient is not finite.
 
     Args:
         task: the task.
         model: the weights before the step.
-        key: the key that draws the batch of the step.
-        step: its number.
+        moment: the step: its number, its key, what the task carried.
     """
-    losses = np.asarray(eqx.filter_jit(lambda model: task.losses(model, key))(model))
-    gradients = eqx.filter_jit(eqx.filter_jacrev(lambda model: task.losses(model, key)))(model)
+
+    def lost(model: Model) -> jax.Array:
+        return losses_at(task, model, moment)[0]
+
+    losses = np.asarray(eqx.filter_jit(lost)(model))
+    gradients = eqx.filter_jit(eqx.filter_jacrev(lost))(model)
     broken = {name: ~_finite_rows(leaf, len(losses)) for name, leaf in _named(gradients)}
     suspects = ~np.isfinite(losses) | np.any([*broken.values(), np.zeros(len(losses), bool)], axis=0)
     tensors = [name for name, rows in broken.items() if rows.any()] or ["the loss"]
     example = int(np.argmax(suspects)) if suspects.any() else 0
     message = (
-        f"step {step}: the gradient of {', '.join(tensors[:3])} is not finite, first for example {example} "
-        f"of the batch ({task.describe(key, example)}), whose loss is {losses[example]:.3g}. Look at "
+        f"step {int(moment.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for example {example} "
+        f"of the batch ({describe_at(task, moment, example)}), whose loss is {losses[example]:.3g}. Look at "
         "the data there; if they are fine, lower the learning rate"
     )
     return DivergedError(message)

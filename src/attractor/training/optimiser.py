@@ -6,8 +6,10 @@ from .settings import TrainingSettings
 
 
 def make_optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
-    """Adam (arXiv 1412.6980) as the settings say."""
-    return optax.chain(optax.clip_by_global_norm(settings.clip_norm), optax.adam(make_schedule(settings)))
+    """Adam (arXiv 1412.6980) as the settings say, with decoupled weight decay if they ask for it."""
+    schedule = make_schedule(settings)
+    adam = optax.adamw(schedule, weight_decay=settings.weight_decay) if settings.weight_decay else None
+    return optax.chain(optax.clip_by_global_norm(settings.clip_norm), adam or optax.adam(schedule))
 
 
 def make_schedule(settings: TrainingSettings) -> optax.Schedule:

@@ -22,6 +22,7 @@ class TrainingSettings:
         validate_every: steps between two validations; each writes a checkpoint.
         patience: validations without improvement after which a member stops; None never stops early.
         seeds: members trained side by side, each from its own seed.
+        weight_decay: share of the learning rate by which every weight shrinks a step (AdamW, arXiv 1711.05101).
         refine: most Gauss-Newton steps afterwards, for networks that are small enough; 0 for none.
 
     Raises:
@@ -38,11 +39,12 @@ class TrainingSettings:
     patience: int | None = None
     seeds: int = 1
     refine: int = 0
+    weight_decay: float | int = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value: Any = getattr(self, field.name)
-            if (field.name, value) in (("patience", None), ("refine", 0)):
+            if (field.name, value) in (("patience", None), ("refine", 0), ("weight_decay", 0)):
                 continue
             kind = Real if isinstance(field.default, float) else Integral
             if not isinstance(value, kind) or not 0 < float(value) < math.inf:

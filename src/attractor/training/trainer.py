@@ -1,5 +1,6 @@
 """The trainer: one loop for every task, with members side by side and checkpoints that resume bit for bit."""
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,19 @@ from .checkpoint import check_own, from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import TrainingSettings
-from .task import Model, Task, score_of, select_member, settled
+from .task import (
+    Memory,
+    Model,
+    Moment,
+    Remembering,
+    Task,
+    losses_at,
+    review,
+    score_of,
+    select_member,
+    settled,
+    start_memory,
+)
 
 NEVER = -1
 
@@ -39,6 +52,12 @@ class Member(eqx.Module):
     best_step: Int[Array, ""]
     failed: Int[Array, ""]
     stopped: Bool[Array, ""]
+    memory: Memory = None
+
+    @property
+    def moment(self) -> Moment:
+        """Where this training stands; its key is that of the next step."""
+        return Moment(self.memory, jax.random.fold_in(self.key, self.step), self.step)
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,8 @@ class Trained:
         history: one entry a validation: step, seconds, loss and validation of each member.
         seconds: time spent, interruptions not counted.
         warnings: members that diverged, and how.
+        last: the weights of every member after its last step, whatever their validation figure.
+        memory: what the task carried at the end, stacked like the models; None for most tasks.
     """
 
     models: Model
@@ -60,6 +81,8 @@ class Trained:
     history: list[dict[str, Any]]
     seconds: float
     warnings: tuple[str, ...] = ()
+    last: Model = None
+    memory: Memory = None
 
     @property
     def chosen(self) -> int:
@@ -113,7 +136,9 @@ class Diary:
             append_log(self.log, entry)
 
 
-def train(task: Task, settings: TrainingSettings, seed: int = 0, diary: Diary | None = None) -> Trained:
+def train(
+    task: Task | Remembering, settings: TrainingSettings, seed: int = 0, diary: Diary | None = None
+) -> Trained:
     """Train `settings.seeds` members of a task and keep the best weights of each by validation.
 
     Members differ in their keys only, run under one `vmap`, and never look at one another. Every
@@ -158,7 +183,7 @@ def entry_seconds(history: list[dict[str, Any]]) -> float:
 
 
 @eqx.filter_jit
-def _fresh(task: Task, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
+def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
     optimiser = make_optimiser(settings)
 
     def start(key: PRNGKeyArray) -> Member:
@@ -178,13 +203,14 @@ def _fresh(task: Task, settings: TrainingSettings, seed: Int[Array, ""]) -> Memb
             best_step=zero,
             failed=jnp.array(NEVER, jnp.int32),
             stopped=jnp.zeros((), bool),
+            memory=start_memory(task, batch_key),
         )
 
     return eqx.filter_vmap(start)(jax.random.split(jax.random.key(seed), settings.seeds))
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(task: Task, settings: TrainingSettings, members: Member) -> Member:
+def _advance(task: Any, settings: TrainingSettings, members: Member) -> Member:
     """All members up to the next validation."""
     optimiser = make_optimiser(settings)
 
@@ -202,16 +228,16 @@ def _advance(task: Task, settings: TrainingSettings, members: Member) -> Member:
 
 
 def _step(
-    task: Task, optimiser: optax.GradientTransformation, member: Member, settings: TrainingSettings
+    task: Any, optimiser: optax.GradientTransformation, member: Member, settings: TrainingSettings
 ) -> Member:
     """One update, unless the member has stopped or the update would not be finite."""
-    batch_key = jax.random.fold_in(member.key, member.step)
 
-    @eqx.filter_value_and_grad
-    def mean_loss(model: Model) -> Float[Array, ""]:
-        return jnp.mean(task.losses(model, batch_key))
+    @eqx.filter_value_and_grad(has_aux=True)
+    def mean_loss(model: Model) -> tuple[Float[Array, ""], Memory]:
+        losses, memory = losses_at(task, model, member.moment)
+        return jnp.mean(losses), memory
 
-    loss, gradient = mean_loss(member.model)
+    (loss, memory), gradient = mean_loss(member.model)
     trained = eqx.filter(member.model, eqx.is_inexact_array)
     updates, state = optimiser.update(gradient, member.optimiser, trained)
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
@@ -229,10 +255,11 @@ def _step(
         best_step=member.best_step,
         failed=jnp.where(active & ~finite, member.step, member.failed),
         stopped=member.stopped | (active & ~finite),
+        memory=_choose(go, memory, member.memory),
     )
 
 
-def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
+def _validate(task: Any, member: Member, settings: TrainingSettings) -> Member:
     candidate = settled(task, member.model)
     score = jnp.where(member.stopped, jnp.inf, score_of(task, candidate))
     better = score < member.best_score
@@ -240,16 +267,15 @@ def _validate(task: Task, member: Member, settings: TrainingSettings) -> Member:
     stopped = member.stopped | (member.step >= settings.steps)
     if settings.patience is not None:
         stopped |= member.step - best_step >= settings.patience * settings.validate_every
-    return eqx.tree_at(
-        lambda m: (m.score, m.best, m.best_score, m.best_step, m.stopped),
+    memory = review(task, candidate, member.moment)
+    return dataclasses.replace(
         member,
-        (
-            jnp.where(member.stopped, member.score, score),
-            _choose(better, candidate, member.best),
-            jnp.where(better, score, member.best_score),
-            best_step,
-            stopped,
-        ),
+        score=jnp.where(member.stopped, member.score, score),
+        best=_choose(better, candidate, member.best),
+        best_score=jnp.where(better, score, member.best_score),
+        best_step=best_step,
+        stopped=stopped,
+        memory=_choose(~member.stopped, memory, member.memory),
     )
 
 
@@ -289,20 +315,28 @@ def _save(diary: Diary, members: Member, history: list[dict[str, Any]]) -> None:
         save_checkpoint(diary.checkpoint, members, {"fingerprint": diary.fingerprint, "history": history})
 
 
-def _result(task: Task, members: Member, history: list[dict[str, Any]], seconds: float) -> Trained:
+def _result(task: Any, members: Member, history: list[dict[str, Any]], seconds: float) -> Trained:
     scores = np.asarray(members.best_score, float)
     failed = [index for index, step in enumerate(np.asarray(members.failed)) if step != NEVER]
     problems = [_failure(task, members, index) for index in failed]
     if not np.isfinite(scores).any():
         raise problems[0] if problems else _never_finite(members)
     warnings = tuple(f"member {index}: {problem}" for index, problem in zip(failed, problems, strict=True))
-    return Trained(members.best, scores, np.asarray(members.best_step), history, seconds, warnings)
+    return Trained(
+        models=members.best,
+        scores=scores,
+        steps=np.asarray(members.best_step),
+        history=history,
+        seconds=seconds,
+        warnings=warnings,
+        last=members.model,
+        memory=members.memory,
+    )
 
 
-def _failure(task: Task, members: Member, index: int) -> DivergedError:
+def _failure(task: Any, members: Member, index: int) -> DivergedError:
     member = select_member(members, index)
-    step = int(member.failed)
-    return diagnose(task, member.model, jax.random.fold_in(member.key, step), step)
+    return diagnose(task, member.model, member.moment)
 
 
 def _never_finite(members: Member) -> DivergedError:
