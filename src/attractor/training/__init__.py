@@ -1,20 +1,31 @@
-"""Training: one loop, windows, optimiser, checkpoints, guard against values that are not finite."""
+"""Training: one loop, losses, weights of examples, checkpoints, guard against values that are not finite."""
 
+from .epochs import EpochMemory, EpochTask, Given, Lost
+from .losses import LOSSES, cross_entropy, label_loss
 from .refinement import refine
+from .reweighting import Reweighting
 from .settings import TrainingSettings
 from .task import Moment, Remembering, Task, score_of, select_member
 from .trainer import Diary, Trained, train
 from .windows import Batch, Windows
 
 __all__ = [
+    "LOSSES",
     "Batch",
     "Diary",
+    "EpochMemory",
+    "EpochTask",
+    "Given",
+    "Lost",
     "Moment",
     "Remembering",
+    "Reweighting",
     "Task",
     "Trained",
     "TrainingSettings",
     "Windows",
+    "cross_entropy",
+    "label_loss",
     "refine",
     "score_of",
     "select_member",
