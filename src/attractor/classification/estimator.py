@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import StateNoise, cell_class
 from attractor.cells.groups import channelled_groups, parse_groups
-from attractor.data import FillState, Sequences, SequenceScaling, channel_count, fill, stratified_hold_out
+from attractor.data import FillState, Sequences, channel_blocks, fill, sequence_scaling, stratified_hold_out
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
@@ -136,7 +136,7 @@ class SequenceClassifier:
         data, self.classes_ = _labelled(X, y)
         training, checking, chosen = self._divide(data, validation, weight_groups)
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
-        self.scaling_ = SequenceScaling.fit(training)
+        self.scaling_ = sequence_scaling(training)
         self.plan_ = self.make_plan()
         task = self._task(training, checking, weight_groups, chosen)
         self.fingerprint_ = fingerprint(self, training, checking)
@@ -239,7 +239,7 @@ class SequenceClassifier:
     def make_plan(self) -> NetworkPlan:
         """The structure that the options and the variables ask for."""
         build = cell_class(self.cell) if isinstance(self.cell, str) else self.cell
-        copies = channel_count(self.missing)
+        copies = channel_blocks(self.missing)
         groups = None
         if self.groups is not None:
             groups = channelled_groups(parse_groups(self.groups, self.names_), copies)
@@ -386,20 +386,18 @@ def _one_step(network: SequenceNetwork, channels: Array, state: Any) -> Any:
 
 def _labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
     """Cases with labels counted from 0, and the classes as the user calls them."""
-    if isinstance(X, Sequences):
-        if y is not None:
-            X = replace(X, labels=None, classes=())
-        else:
-            if X.labels is None:
-                message = "fit needs labels, and these cases have none"
-                raise InputDataError(message)
-            return X, np.array(X.classes)
     data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
-    if y is None or len(y) != len(data):
-        message = f"{0 if y is None else len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
+    if y is None:
+        if data.labels is None:
+            message = "fit needs a label for every case: fit(X, y), or Sequences with labels"
+            raise InputDataError(message)
+        names = np.array(data.classes)
+    else:
+        if len(y) != len(data):
+            message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
+            raise InputDataError(message)
+        data, names = data.relabelled(y), np.unique(np.asarray(y))
+    if len(np.unique(data.labels)) < 2:
+        message = f"all cases are of class {data.classes[data.labels[0]]!r}; a classifier needs two or more"
         raise InputDataError(message)
-    classes, codes = np.unique(np.asarray(y), return_inverse=True)
-    if len(classes) < 2:
-        message = f"all cases are of class {classes[0]!r}; a classifier needs at least two classes"
-        raise InputDataError(message)
-    return replace(data, labels=codes, classes=tuple(str(one) for one in classes)), classes
+    return data, names

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from attractor.data import SequenceScaling
+from attractor.data import Scaling
 from attractor.errors import RunFolderError
 from attractor.runs import Run, load_run, locked, save_run
 from attractor.training import LOSSES, Reweighting
@@ -105,7 +105,7 @@ def _from_run(
     model = kind(**options)
     model.names_, model.training_ids_ = tuple(card["names"]), tuple(card["training_ids"])
     model.classes_ = np.array(card["classes"])
-    model.scaling_ = SequenceScaling.from_dict(card["scaling"])
+    model.scaling_ = Scaling.from_dict(card["scaling"])
     model.member_, model.temperature_ = card["member"], card["temperature"]
     model.fingerprint_ = card["fingerprint"]
     model.plan_ = model.make_plan()
