@@ -6,7 +6,7 @@ lower bound on how fragile a network is: a stronger one may find more.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -82,7 +82,7 @@ class Attack:
         """The unit of epsilon."""
         return "unit of the inputs"
 
-    def at(self, *levels: float | int) -> Self:
+    def at(self, *levels: float | int) -> "Attack":
         """The same at other levels."""
         return replace(self, levels=levels)
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key
 
 from attractor.errors import ConfigError
 
@@ -83,7 +83,7 @@ def _tridiagonal(product: Product, start: Float[Array, " size"], steps: int) -> 
 
 @eqx.filter_jit
 def trace_samples(
-    product: Product, like: Float[Array, " size"], keys: PRNGKeyArray
+    product: Product, like: Float[Array, " size"], keys: Key[Array, " samples"]
 ) -> Float[Array, " samples"]:
     """Draws whose mean is the trace: z' A z with entries of z that are +1 or -1 (Hutchinson 1990).
 

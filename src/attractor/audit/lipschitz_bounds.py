@@ -7,6 +7,7 @@ better, than the published $\alpha \lambda_{max}(A_{sym}) + \sigma_{max}(W)$.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -48,7 +49,7 @@ class DriftBounds:
     states: int
 
 
-def drift_bounds(cell: Lipschitz) -> DriftBounds:
+def drift_bounds(cell: Any) -> DriftBounds:
     """Bounds of one Lipschitz cell.
 
     Raises:

@@ -18,9 +18,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from attractor.cells import Lipschitz, exposed
+from attractor.cells import exposed
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import in_double_precision
 from attractor.scan import unroll
@@ -123,8 +124,8 @@ class StepGains:
         ConfigError: a bound that is negative or no number.
     """
 
-    state: float | int | Float[np.ndarray, " time"]
-    inputs: float | int | Float[np.ndarray, " time"]
+    state: ArrayLike
+    inputs: ArrayLike
 
     def __post_init__(self) -> None:
         for name in ("state", "inputs"):
@@ -159,21 +160,21 @@ def score_separations(weight: Float[np.ndarray, "classes states"]) -> Float[np.n
 
 
 def certified_radii(
-    scores: Float[np.ndarray, "cases classes"],
+    scores: Float[np.ndarray, "..."],
     data: LabelledSequences,
     gains: StepGains,
-    separations: Float[np.ndarray, "classes classes"],
+    separations: Float[np.ndarray, "..."],
 ) -> Float[np.ndarray, " cases"]:
     """Radii in the Euclidean norm over the sequence within which no perturbation changes the class.
 
     The theorem needs bounds that hold for all states and inputs in reach; this function cannot check them.
 
     Args:
-        scores: logits of the clean cases.
+        scores: logits of the clean cases, shape (cases, classes).
         data: their lengths and labels.
         gains: bounds of a step.
-        separations: a Lipschitz constant of o_y - o_j as a function of the last state, for every pair; see
-            `score_separations`.
+        separations: a Lipschitz constant of o_y - o_j as a function of the last state, for every pair, shape
+            (classes, classes); see `score_separations`.
 
     Returns:
         One radius a case; 0 for a case that is classified wrongly.
@@ -213,17 +214,15 @@ class CertifiedMargins(NamedTuple):
     gains: StepGains
 
 
-def certified_margins(
-    cell: Lipschitz, readout: eqx.nn.Linear, data: LabelledSequences, batch: int = 256
-) -> CertifiedMargins:
+def certified_margins(cell: Any, readout: Any, data: LabelledSequences, batch: int = 256) -> CertifiedMargins:
     """Certified radii of a classifier that reads the last state of a Lipschitz cell, without noise.
 
     The bound is global, so it is sound and loose. It speaks of the network with these weights in exact
     arithmetic; the clean scores are computed in float64, with a share of 1e-9 taken off for their rounding.
 
     Args:
-        cell: the recurrent cell.
-        readout: the linear map from its last state to the logits.
+        cell: a `Lipschitz` cell.
+        readout: the linear map from its last state to the logits, an `equinox.nn.Linear`.
         data: the cases, without missing samples.
         batch: cases at a time.
 
@@ -273,7 +272,7 @@ def _scores(logits: Logits, piece: Piece) -> Array:
     return jax.vmap(logits)(piece.inputs, piece.lengths)
 
 
-def lipschitz_gains(cell: Lipschitz) -> StepGains:
+def lipschitz_gains(cell: Any) -> StepGains:
     """Bounds of a noise-free step of a Lipschitz cell, for all states and inputs, in float64.
 
     Raises:

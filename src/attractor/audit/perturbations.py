@@ -9,14 +9,14 @@ the same at every level, so that a curve over levels is not roughened by new dra
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
@@ -196,7 +196,7 @@ class Perturbation:
     def __post_init__(self) -> None:
         check_levels(self.name, self.levels, self.largest)
 
-    def at(self, *levels: float | int) -> Self:
+    def at(self, *levels: float | int) -> "Perturbation":
         """The same at other levels."""
         return replace(self, levels=levels)
 

@@ -8,8 +8,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
@@ -35,8 +35,8 @@ class LabelledSequences:
     """
 
     inputs: Float[np.ndarray, "cases time channels"]
-    lengths: Int[np.ndarray, " cases"]
-    labels: Int[np.ndarray, " cases"]
+    lengths: Int[np.ndarray, "..."]
+    labels: Int[np.ndarray, "..."]
 
     def __post_init__(self) -> None:
         check_padded(self.inputs, self.lengths)

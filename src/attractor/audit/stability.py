@@ -13,7 +13,7 @@ An upper bound can prove that trajectories meet. It can never prove that they do
 from dataclasses import dataclass
 from enum import Enum
 from math import inf, isinf
-from typing import Any, Self
+from typing import Any
 
 from attractor.cells import Lipschitz
 from attractor.certify import CertifySettings, StabilityResult, Verdict, certify
@@ -81,7 +81,7 @@ class StateDiffusion:
         return self.level == 0 or self.kind in (NoiseKind.NONE, NoiseKind.ADDITIVE)
 
     @classmethod
-    def of(cls, cell: Lipschitz) -> Self:
+    def of(cls, cell: Lipschitz) -> "StateDiffusion":
         """The noise that a Lipschitz cell draws where it is given a key; additive parts cancel."""
         additive, multiplicative = cell.equivalent_noise()
         if multiplicative > 0:

@@ -1,9 +1,9 @@
 """Whether a measure follows the level of noise that a network was trained with."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 
 from attractor.errors import InputDataError, ShapeError
@@ -51,5 +51,5 @@ def trend(levels: ArrayLike, values: ArrayLike) -> Trend:
         if not np.isfinite(numbers).all() or np.ptp(numbers) == 0:
             message = f"{name} must be finite and not all the same, to be ranked"
             raise InputDataError(message)
-    correlation, p_value = spearmanr(repeated, value.ravel())
-    return Trend(float(correlation), float(p_value), value.size)
+    found: Any = spearmanr(repeated, value.ravel())
+    return Trend(float(found.statistic), float(found.pvalue), value.size)
