@@ -26,6 +26,7 @@ _HOME = {
 }
 
 _ROOMS = (
+    "audit",
     "cells",
     "certify",
     "control",
