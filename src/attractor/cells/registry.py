@@ -6,11 +6,13 @@ from typing import Any
 
 from attractor.errors import ConfigError
 
+from .channelwise import ChannelwiseLSTM
 from .elman import Elman
 from .esn import EchoState
 from .gru import GRU, ResetAfterGRU
 from .lipschitz import Lipschitz
 from .lstm import LSTM
+from .mgrn import MemoryGated
 from .nnarx import NNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
 from .state_space import NeuralStateSpace
@@ -24,6 +26,8 @@ CELLS: dict[str, Callable[..., Any]] = {
     "nnarx": NNARX,
     "state-space": NeuralStateSpace,
     "lipschitz": Lipschitz,
+    "mgrn": MemoryGated,
+    "channelwise-lstm": ChannelwiseLSTM,
     "ren": RecurrentEquilibrium,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""
