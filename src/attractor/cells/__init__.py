@@ -3,8 +3,9 @@
 from .contract import Cell, State, exposed, exposed_size, initial_state, weight_dtype
 from .elman import Elman
 from .esn import EchoState
+from .gated_lipschitz import GatedLipschitz
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz, LipschitzForm, StateNoise
+from .lipschitz import Lipschitz, LipschitzForm, StateNoise, antisymmetric
 from .lstm import LSTM
 from .nnarx import NNARX
 from .recurrent_equilibrium import EquilibriumMatrices, RecurrentEquilibrium
@@ -21,6 +22,7 @@ __all__ = [
     "EchoState",
     "Elman",
     "EquilibriumMatrices",
+    "GatedLipschitz",
     "Lipschitz",
     "LipschitzForm",
     "NeuralStateSpace",
@@ -29,6 +31,7 @@ __all__ = [
     "Stack",
     "State",
     "StateNoise",
+    "antisymmetric",
     "cell_class",
     "exposed",
     "exposed_size",

@@ -8,8 +8,9 @@ from attractor.errors import ConfigError
 
 from .elman import Elman
 from .esn import EchoState
+from .gated_lipschitz import GatedLipschitz
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz
+from .lipschitz import Lipschitz, antisymmetric
 from .lstm import LSTM
 from .nnarx import NNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
@@ -24,6 +25,8 @@ CELLS: dict[str, Callable[..., Any]] = {
     "nnarx": NNARX,
     "state-space": NeuralStateSpace,
     "lipschitz": Lipschitz,
+    "lipschitz-gated": GatedLipschitz,
+    "antisymmetric": antisymmetric,
     "ren": RecurrentEquilibrium,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""
