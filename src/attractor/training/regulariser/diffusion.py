@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from attractor.cells import Lipschitz, State, StateNoise
 from attractor.errors import ConfigError
@@ -30,7 +30,7 @@ class Diffusion(Protocol):
         ...
 
     def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
-        """Standard deviation of what is added to every floating array of the state."""
+        """Deviation of what is added to every floating array; `new` is again the step without noise."""
         ...
 
 
@@ -154,7 +154,3 @@ def _is_noisy(cell: Any) -> bool:
     levels = cell.noise if isinstance(cell, Lipschitz | NoisyState) else StateNoise()
     return levels.additive > 0 or levels.multiplicative > 0
 
-
-def squares(deviation: Float[Array, " units"], common: bool) -> Float[Array, "units units"]:
-    """Covariance of the noise of one step with a given deviation."""
-    return jnp.outer(deviation, deviation) if common else jnp.diag(deviation**2)

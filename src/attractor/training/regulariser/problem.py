@@ -1,6 +1,7 @@
 """A sequence, a loss of where it ends, and the noise on the way: what all readings of P and Q start from."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -110,53 +111,51 @@ class Derivatives(eqx.Module):
         old, along = state
         moving, still = floating(old), eqx.filter(old, eqx.is_array)
 
-        def step(moving: State) -> tuple[State, State]:
+        def step(moving: State) -> tuple[State, tuple[State, State]]:
             before = eqx.combine(moving, still)
-            after = self.diffusion.mean(before, self.cell(input, before))
-            return floating(after), after
+            new = self.cell(input, before)
+            mean = self.diffusion.mean(before, new)
+            return floating(mean), (mean, new)
 
-        derivatives, after = _pushed(step, moving, along)
+        derivatives, (mean, new) = _pushed(step, moving, along)
         if key is None or not along:
-            return after, derivatives
-        size = self.diffusion.deviation(self.cell, input, old, after)
+            return mean, derivatives
+        size = self.diffusion.deviation(self.cell, input, old, new)
         signs = rademacher(key, size, common=self.diffusion.common)
         kicked = jax.tree.map(lambda h, s, z: h + s * z, derivatives[0], size, signs)
-        return after, (kicked, *derivatives[1:])
+        return mean, (kicked, *derivatives[1:])
 
 
 def _pushed(
-    step: Callable[[State], tuple[State, State]], at: State, along: tuple[State, ...]
-) -> tuple[tuple[State, ...], State]:
+    step: Callable[[State], tuple[State, Any]], at: State, along: tuple[State, ...]
+) -> tuple[tuple[State, ...], Any]:
     """Derivatives of step(h(t)) from those of h(t), of order 0, 1 or 2; and the other result of the step."""
+
+    def tangent(at: State, first: State) -> tuple[State, Any]:
+        return jax.jvp(step, (at,), (first,), has_aux=True)[1:]
+
     if not along:
         return (), step(at)[1]
-    first = along[0]
-
-    def tangent(at: State, first: State) -> tuple[State, State]:
-        _, moved, after = jax.jvp(step, (at,), (first,), has_aux=True)
-        return moved, after
-
     if len(along) == 1:
-        moved, after = tangent(at, first)
-        return (moved,), after
-    moved, bent, after = jax.jvp(tangent, (at, first), along, has_aux=True)
-    return (moved, bent), after
+        moved, other = tangent(at, *along)
+        return (moved,), other
+    moved, bent, other = jax.jvp(tangent, (at, along[0]), along, has_aux=True)
+    return (moved, bent), other
 
 
 def rademacher(key: PRNGKeyArray, like: State, *, common: bool) -> State:
-    """Signs of mean 0 and variance 1 for every number of a state, or one sign for all; 32 from each draw."""
+    """Signs of mean 0 and variance 1 for every number of a state, or one sign for all.
+
+    A drawn word gives 32 of them: noise for a whole layer costs as little as a few additions.
+    """
     leaves, structure = jax.tree.flatten(like)
-    count = 1 if common else sum(leaf.size for leaf in leaves)
-    words = jax.random.bits(key, (-(-count // 32), 1), jnp.uint32)
-    bits = (words >> jnp.arange(32, dtype=jnp.uint32)).reshape(-1) & 1
-    if common:
-        sign = [2 * bits[0].astype(leaf.dtype) - 1 for leaf in leaves]
-        return jax.tree.unflatten(structure, [jnp.broadcast_to(s, leaf.shape) for s, leaf in zip(sign, leaves, strict=True)])
-    signs, start = [], 0
-    for leaf in leaves:
-        part = jax.lax.slice(bits, (start,), (start + leaf.size,)).reshape(leaf.shape)
+    ends = list(accumulate(0 if common else leaf.size for leaf in leaves))
+    words = jax.random.bits(key, (-(-max(ends[-1], 1) // 32), 1), jnp.uint32)
+    bits = ((words >> jnp.arange(32, dtype=jnp.uint32)) & 1).reshape(-1)
+    signs = []
+    for leaf, end in zip(leaves, ends, strict=True):
+        part = bits[0] if common else bits[end - leaf.size : end].reshape(leaf.shape)
         signs.append(2 * part.astype(leaf.dtype) - 1)
-        start += leaf.size
     return jax.tree.unflatten(structure, signs)
 
 
