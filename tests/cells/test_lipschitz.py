@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attractor.cells import Lipschitz, LipschitzForm, StateNoise
+from attractor.cells import GatedLipschitz, Lipschitz, LipschitzForm, StateNoise, antisymmetric
 from attractor.cells.lipschitz import structured
 from attractor.certify import CertifySettings, Verdict, certify
 from attractor.errors import ConfigError
@@ -132,3 +132,30 @@ def test_a_damped_cell_is_proved_and_an_undamped_one_with_memory_is_refuted():
 def test_values_outside_their_range_are_named(make, name):
     with pytest.raises(ConfigError, match=f"{name}="):
         make()
+
+
+def test_a_gated_step_is_the_published_one_and_its_noise_that_of_the_plain_cell():
+    form = LipschitzForm(skew=0.8, damping=0.05, linear=0.7, learned_step="fixed", scale=2.0)
+    cell = GatedLipschitz(2, 4, step=0.2, form=form, noise=StateNoise(0.3, 0.5), key=KEY)
+    h, u = np.linspace(-1, 1, 4), np.array([0.3, -0.8])
+    b, c = np.asarray(cell.linear_weight, float), np.asarray(cell.state_weight, float)
+    a, w = (0.8 * (m - m.T) + 0.2 * (m + m.T) - 0.05 * np.eye(4) for m in (b, c))
+    plain = 0.7 * a @ h + np.tanh(w @ h + np.asarray(cell.input_weight) @ u + np.asarray(cell.bias))
+    drift = plain / (1 + np.exp(-w @ h - np.asarray(cell.gate_weight) @ u - np.asarray(cell.gate_bias)))
+    given = jnp.asarray(u, jnp.float32), jnp.asarray(h, jnp.float32)
+    np.testing.assert_allclose(cell(*given), h + 0.2 * drift, atol=1e-6)
+    drawn = np.asarray(jax.random.normal(KEY, (4,)))
+    noise = 0.2**0.5 * (0.3 + 0.5 * drift) * drawn
+    np.testing.assert_allclose(cell(*given, key=KEY), h + 0.2 * drift + noise, atol=1e-6)
+
+
+def test_the_antisymmetric_cell_has_no_linear_part_and_turns_around_its_damping():
+    cell = antisymmetric(2, 5, step=0.3, damping=0.2, key=KEY)
+    assert cell.linear_weight is None
+    assert cell.matrices[0] is None
+    h, u, m = np.linspace(-1, 1, 5), np.array([0.3, -0.8]), np.asarray(cell.state_weight, float)
+    turning = m - m.T - 0.2 * np.eye(5)
+    bent = np.tanh(turning @ h + np.asarray(cell.input_weight) @ u + np.asarray(cell.bias))
+    found = cell(jnp.asarray(u, jnp.float32), jnp.asarray(h, jnp.float32))
+    np.testing.assert_allclose(found, h + 0.3 * bent, atol=1e-6)
+    np.testing.assert_allclose(jnp.linalg.eigvals(cell.matrices[1]).real, -0.2, atol=1e-5)

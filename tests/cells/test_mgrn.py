@@ -156,9 +156,7 @@ def test_the_joint_memory_of_one_constant_candidate_is_a_geometric_sum():
     with jax.enable_x64(True):
         cell = build(((0,),), hidden=2, factor=1)
         zero = jnp.zeros((2, 2))
-        cell = changed(
-            cell, joint_weight=zero, gate_state_weight=zero, gate_input_weight=jnp.zeros((2, 1))
-        )
+        cell = changed(cell, joint_weight=zero, gate_state_weight=zero, gate_input_weight=jnp.zeros((2, 1)))
         states = unroll(cell, signal(6, 1)).states.joint
         g, c = sigmoid(np.asarray(cell.gate_bias)), np.tanh(np.asarray(cell.joint_bias))
         np.testing.assert_allclose(states, c * (1 - g ** np.arange(1, 7)[:, None]), atol=1e-15)
@@ -167,9 +165,7 @@ def test_the_joint_memory_of_one_constant_candidate_is_a_geometric_sum():
 def test_gates_far_open_or_shut_freeze_or_forget():
     cell, inputs = build(), signal(4, 6)
     keep = slice(HIDDEN, 2 * HIDDEN)
-    frozen = changed(
-        cell, bias=cell.bias.at[:, keep].set(50.0), gate_bias=jnp.full(6, 50.0)
-    )
+    frozen = changed(cell, bias=cell.bias.at[:, keep].set(50.0), gate_bias=jnp.full(6, 50.0))
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(unroll(frozen, inputs).states))
     open_ = changed(cell, bias=cell.bias.at[:, keep].set(-200.0), gate_bias=jnp.full(6, -200.0))
     state = unroll(open_, inputs[:3]).last

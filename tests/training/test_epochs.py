@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from labelled_points import POINTS, WRONG, epoch_settings, points
 
 from attractor.errors import ConfigError, DivergedError
 from attractor.training import Diary, EpochTask, Moment, Reweighting, train
 from attractor.training.epochs import Given
-from labelled_points import POINTS, WRONG, epoch_settings, points
 
 BATCH, EPOCHS = 16, 10
 
@@ -103,9 +103,7 @@ def test_importance_and_sampling_are_unbiased():
 
         def gradient(key, task=task, memory=memory, weighing=weighing):
             order = task._order(key, weighing)
-            now = type(memory)(
-                order, memory.latest, weighing, memory.scores, memory.strengths, memory.notes
-            )
+            now = type(memory)(order, memory.latest, weighing, memory.scores, memory.strengths, memory.notes)
             moment = Moment(now, key, jnp.asarray(0))
             return jax.grad(lambda model: task.losses_at(model, moment)[0].mean())(model)
 

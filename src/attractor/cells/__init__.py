@@ -4,9 +4,10 @@ from .channelwise import ChannelMemory, ChannelwiseLSTM
 from .contract import Cell, State, exposed, exposed_size, initial_state, weight_dtype
 from .elman import Elman
 from .esn import EchoState
+from .gated_lipschitz import GatedLipschitz
 from .groups import channelled_groups, parse_groups
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz, LipschitzForm, StateNoise, official_step
+from .lipschitz import Lipschitz, LipschitzForm, StateNoise, antisymmetric, official_step
 from .lstm import LSTM
 from .mgrn import GroupMemory, MemoryGated, MemoryGates
 from .nnarx import NNARX
@@ -27,6 +28,7 @@ __all__ = [
     "EchoState",
     "Elman",
     "EquilibriumMatrices",
+    "GatedLipschitz",
     "GroupMemory",
     "Lipschitz",
     "LipschitzForm",
@@ -39,6 +41,7 @@ __all__ = [
     "Stack",
     "State",
     "StateNoise",
+    "antisymmetric",
     "cell_class",
     "channelled_groups",
     "exposed",

@@ -36,7 +36,7 @@ class LipschitzForm:
     Args:
         skew: beta of A and W, in [1/2, 1]; see `structured`.
         damping: gamma of A and W, at least 0.
-        linear: alpha, the factor of the linear part.
+        linear: alpha, the factor of the linear part; with 0 there is no A.
         learned_step: "fixed", "one" for all units, or "each" unit its own; a learned step stays positive.
         scale: the matrices behind A and W start as normal numbers of this deviation over hidden_size.
 
@@ -81,8 +81,8 @@ class StateNoise:
         _check("kind", self.kind, self.kind in _NOISES, f"one of {', '.join(_NOISES)}")
 
 
-_QUIET = StateNoise()
-_USUAL = LipschitzForm()
+QUIET = StateNoise()
+USUAL = LipschitzForm()
 
 
 def structured(
@@ -112,7 +112,7 @@ class Lipschitz(Cell):
     - "official": the authors' code, s_a z without sqrt(d) and a factor 1 - s_m (1 - v), v uniform on [0, 1],
       in front of the drift; its mean is below one, so that training and evaluation differ by s_m / 2.
 
-    With alpha = 0 and beta = 1 it is the antisymmetric network of Chang et al. 2019, arXiv 1902.09689.
+    With alpha = 0 and beta = 1 it is the network of `antisymmetric`.
 
     Args:
         input_size: length of u.
@@ -132,7 +132,7 @@ class Lipschitz(Cell):
         (4,)
     """
 
-    linear_weight: Float[Array, "hidden hidden"]
+    linear_weight: Float[Array, "hidden hidden"] | None
     state_weight: Float[Array, "hidden hidden"]
     input_weight: Float[Array, "hidden inputs"]
     bias: Float[Array, " hidden"]
@@ -149,15 +149,16 @@ class Lipschitz(Cell):
         hidden_size: int,
         *,
         step: float | int = 0.1,
-        form: LipschitzForm = _USUAL,
-        noise: StateNoise = _QUIET,
+        form: LipschitzForm = USUAL,
+        noise: StateNoise = QUIET,
         key: PRNGKeyArray,
     ) -> None:
         _check("step", step, 0 < step < inf, "a positive number")
         linear_key, state_key, input_key = jax.random.split(key, 3)
         shape = (hidden_size, hidden_size)
-        self.linear_weight = form.scale / hidden_size * jax.random.normal(linear_key, shape)
-        self.state_weight = form.scale / hidden_size * jax.random.normal(state_key, shape)
+        deviation = form.scale / hidden_size
+        self.linear_weight = deviation * jax.random.normal(linear_key, shape) if form.linear else None
+        self.state_weight = deviation * jax.random.normal(state_key, shape)
         self.input_weight = uniform_weight(input_key, hidden_size, input_size)
         self.bias = jnp.zeros(hidden_size)
         raw = log(expm1(step)) if step < _LINEAR else float(step)  # softplus of it is the step
@@ -174,20 +175,33 @@ class Lipschitz(Cell):
         return jax.nn.softplus(self.raw_step)
 
     @property
-    def matrices(self) -> tuple[Float[Array, "hidden hidden"], Float[Array, "hidden hidden"]]:
-        """A and W; products with columns, where the authors' code multiplies rows by their transposes."""
-        return (
-            structured(self.linear_weight, self.form.skew, self.form.damping),
-            structured(self.state_weight, self.form.skew, self.form.damping),
-        )
+    def matrices(self) -> tuple[Float[Array, "hidden hidden"] | None, Float[Array, "hidden hidden"]]:
+        """A (None where alpha is 0) and W; products with columns, the authors' code has their transposes."""
+        skew, damping = self.form.skew, self.form.damping
+        linear = None if self.linear_weight is None else structured(self.linear_weight, skew, damping)
+        return linear, structured(self.state_weight, skew, damping)
 
     def drift(
         self, input: Float[Array, " inputs"], state: Float[Array, " hidden"]
     ) -> Float[Array, " hidden"]:
         """F(h, u), the right-hand side of the differential equation."""
         linear, coupling = self.matrices
-        bent = jnp.tanh(coupling @ state + self.input_weight @ input + self.bias)
-        return self.form.linear * (linear @ state) + bent
+        return self.ungated_drift(linear, coupling @ state, input, state)
+
+    def ungated_drift(
+        self,
+        linear: Float[Array, "hidden hidden"] | None,
+        coupled: Float[Array, " hidden"],
+        input: Float[Array, " inputs"],
+        state: Float[Array, " hidden"],
+    ) -> Float[Array, " hidden"]:
+        """Alpha A h + tanh(W h + U u + b), of `coupled` = W h.
+
+        One product with A and W stacked takes half as long again as two (hidden 128, batch 64, 196 steps,
+        forward and backward, two cores: 55 against 36 ms), because its result must be cut apart.
+        """
+        bent = jnp.tanh(coupled + self.input_weight @ input + self.bias)
+        return bent if linear is None else self.form.linear * (linear @ state) + bent
 
     def __call__(
         self,
@@ -244,4 +258,29 @@ def official_step(
     return state + moved + cell.noise.additive * normal
 
 
-__all__ = ["Lipschitz", "LipschitzForm", "StateNoise", "official_step", "structured"]
+def antisymmetric(
+    input_size: int,
+    hidden_size: int,
+    *,
+    step: float | int = 0.1,
+    damping: float | int = 0.001,
+    noise: StateNoise = QUIET,
+    key: PRNGKeyArray,
+) -> Lipschitz:
+    """H' = h + d tanh((M - M' - gamma I) h + U u + b) with a fixed step d.
+
+    The Lipschitz cell with alpha = 0 and beta = 1; Chang, Chen, Haber and Chi 2019, arXiv 1902.09689.
+
+    Args:
+        input_size: length of u.
+        hidden_size: length of h.
+        step: d.
+        damping: gamma.
+        noise: noise in the state, see `Lipschitz`.
+        key: draws the weights.
+    """
+    form = LipschitzForm(skew=1.0, damping=damping, linear=0.0, learned_step="fixed")
+    return Lipschitz(input_size, hidden_size, step=step, form=form, noise=noise, key=key)
+
+
+__all__ = ["Lipschitz", "LipschitzForm", "StateNoise", "antisymmetric", "official_step", "structured"]

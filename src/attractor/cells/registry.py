@@ -9,8 +9,9 @@ from attractor.errors import ConfigError
 from .channelwise import ChannelwiseLSTM
 from .elman import Elman
 from .esn import EchoState
+from .gated_lipschitz import GatedLipschitz
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz
+from .lipschitz import Lipschitz, antisymmetric
 from .lstm import LSTM
 from .mgrn import MemoryGated
 from .nnarx import NNARX
@@ -28,6 +29,8 @@ CELLS: dict[str, Callable[..., Any]] = {
     "lipschitz": Lipschitz,
     "mgrn": MemoryGated,
     "channelwise-lstm": ChannelwiseLSTM,
+    "lipschitz-gated": GatedLipschitz,
+    "antisymmetric": antisymmetric,
     "ren": RecurrentEquilibrium,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""

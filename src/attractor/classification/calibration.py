@@ -8,9 +8,7 @@ from scipy.special import log_softmax, softmax
 _WIDEST = 3.0
 
 
-def fit_temperature(
-    logits: Float[np.ndarray, "cases classes"], labels: Int[np.ndarray, " cases"]
-) -> float:
+def fit_temperature(logits: Float[np.ndarray, "cases classes"], labels: Int[np.ndarray, " cases"]) -> float:
     """T > 0 for which softmax(logits / T) has the least cross-entropy on cases that were not trained on.
 
     Guo et al. 2017, arXiv 1706.04599. T lies between 1/20 and 20: cases that are all right, or too few, say

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -189,7 +188,9 @@ class SequenceClassifier:
         """
         values = np.asarray(row, float)
         if values.shape != (len(self.names_),):
-            message = f"a sample of shape {values.shape}, expected ({len(self.names_)},): one for each variable"
+            message = (
+                f"a sample of shape {values.shape}, expected ({len(self.names_)},): one for each variable"
+            )
             raise ShapeError(message)
         state, gaps = stream
         channels, gaps = gaps.step(self.scaling_.to_unit(values), self.missing)
@@ -232,7 +233,9 @@ class SequenceClassifier:
         places = {str(name): place for place, name in enumerate(self.classes_)}
         unknown = sorted(set(data.classes) - set(places))
         if unknown and any(data.classes[label] in unknown for label in data.labels):
-            message = f"classes that the model does not know: {', '.join(unknown)}; it knows {', '.join(places)}"
+            message = (
+                f"classes that the model does not know: {', '.join(unknown)}; it knows {', '.join(places)}"
+            )
             raise InputDataError(message)
         return np.array([places.get(name, 0) for name in data.classes])[data.labels]
 

@@ -72,9 +72,7 @@ class SequenceNetwork(eqx.Module):
         return self.readout(shown if self.pooling == "last" else total / steps), (state, total, steps)
 
 
-def _dropped(
-    values: Array, share: float, key: PRNGKeyArray | None, shape: tuple[int, ...]
-) -> Array:
+def _dropped(values: Array, share: float, key: PRNGKeyArray | None, shape: tuple[int, ...]) -> Array:
     """Without a share of the values; the others are scaled up so that the mean stays."""
     if key is None or not share:
         return values
@@ -128,6 +126,8 @@ class NetworkPlan:
         if self.groups is None or level:
             return self.cell(inputs, self.hidden_size, key=key)
         if "groups" not in signature(self.cell).parameters:
-            message = f"groups were given, but {getattr(self.cell, '__name__', self.cell)} takes none; use mgrn"
+            message = (
+                f"groups were given, but {getattr(self.cell, '__name__', self.cell)} takes none; use mgrn"
+            )
             raise ConfigError(message)
         return self.cell(inputs, self.hidden_size, groups=self.groups, key=key)

@@ -34,7 +34,9 @@ def stratified_hold_out(
         message = f"share={share}: expected a share above 0 and below 1"
         raise ConfigError(message)
     rng = np.random.default_rng(seed)
-    units = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    units = (
+        np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    )
     classes = int(labels.max()) + 1
     counts = np.zeros((int(units.max()) + 1, classes), int)
     np.add.at(counts, (units, labels), 1)

@@ -168,7 +168,9 @@ def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or 0 in array.shape:
-        message = f"case {place} has shape {array.shape}, expected (time, variables) with at least one of each"
+        message = (
+            f"case {place} has shape {array.shape}, expected (time, variables) with at least one of each"
+        )
         raise ShapeError(message)
     return array.astype(float)
 

@@ -197,9 +197,7 @@ def _check_mgrn_shapes(
     _shape(arrays, "fc1.weight", None, joint)
 
 
-def _mgrn(
-    arrays: Mapping[str, np.ndarray], partition: Partition, hidden: int, joint: int
-) -> MemoryGated:
+def _mgrn(arrays: Mapping[str, np.ndarray], partition: Partition, hidden: int, joint: int) -> MemoryGated:
     stacked = {
         part: [arrays[f"marginal_{group}.cell.{part}"] for group in range(len(partition.groups))]
         for part in ("w_ih", "w_hh", "b_ih")

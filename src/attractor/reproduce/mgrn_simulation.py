@@ -140,7 +140,7 @@ def _expected_shock_product(first: np.ndarray, second: np.ndarray) -> np.ndarray
 
 
 def _constants(means: tuple[float, ...]) -> np.ndarray:
-    """mu of the seven processes."""
+    """Mu of the seven processes."""
     natural = np.array(means)
     natural[[1, 4]] /= 10
     rest = 1 - AUTOREGRESSION.sum()
@@ -148,7 +148,7 @@ def _constants(means: tuple[float, ...]) -> np.ndarray:
 
 
 def _latent(means: tuple[float, ...], rows: int, generator: np.random.Generator) -> np.ndarray:
-    """alpha and the logarithms of the others, from their long-run means, (7, rows)."""
+    """Alpha and the logarithms of the others, from their long-run means, (7, rows)."""
     constants = _constants(means)[:, None]
     driven = constants + np.sqrt(VARIANCE) * generator.normal(size=(len(means), rows))
     polynomial = np.concatenate([[1.0], -AUTOREGRESSION])

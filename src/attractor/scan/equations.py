@@ -6,7 +6,8 @@ from math import prod
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
@@ -51,6 +52,44 @@ def flat(step: Callable[..., Any]) -> Callable[..., Values]:
         return _written_out(closed, jax.tree.leaves(arguments))
 
     return written_out
+
+
+def without_repeats(jaxpr: Jaxpr) -> Jaxpr:
+    """The same program, with an equation that stands there twice done once.
+
+    XLA would find the second one as well, but only after differentiation, when the two have different
+    cotangents: a step with its first and second derivative would cost four products backward, not three.
+    """
+    first: dict[Any, list[Var]] = {}
+    same: dict[Var, Var] = {}
+    kept = []
+    for own in jaxpr.eqns:
+        atoms = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in own.invars]
+        equation = own.replace(invars=atoms)
+        key = _identity(equation)
+        if key is not None and key in first:
+            same.update(zip(own.outvars, first[key], strict=True))
+            continue
+        first |= {} if key is None else {key: own.outvars}
+        kept.append(equation)
+    results = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in jaxpr.outvars]
+    return jaxpr.replace(eqns=kept, outvars=results)
+
+
+def _identity(equation: JaxprEqn) -> Any:
+    """Equal for two equations that compute the same; None for one that must not be compared."""
+    if equation.effects:
+        return None
+    atoms = [
+        atom if isinstance(atom, Var) else (str(_aval(atom)), np.asarray(atom.val).tobytes())
+        for atom in equation.invars
+    ]
+    key = (equation.primitive, tuple(atoms), tuple(sorted(equation.params.items(), key=lambda item: item[0])))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
 
 def product_cost(equation: JaxprEqn) -> int:

@@ -16,7 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 from jaxtyping import Array
 
-from .equations import Values, apply, evaluate, flat, is_cheap, product_cost, stays_in_place
+from .equations import Values, apply, evaluate, flat, is_cheap, product_cost, stays_in_place, without_repeats
 
 ONCE, AHEAD, STEP = 0, 1, 2
 """An equation runs once a sequence, for all steps ahead of the loop, or inside the loop."""
@@ -115,7 +115,7 @@ def split_step(
         hoist: whether work on inputs alone leaves the loop; None decides by `WORTH_HOISTING`.
     """
     closed = jax.make_jaxpr(flat(step))(weights, inputs, state)
-    jaxpr = closed.jaxpr
+    jaxpr = without_repeats(closed.jaxpr)
     cut, end = len(weights), len(weights) + len(inputs)
     own, driving, carried = jaxpr.invars[:cut], jaxpr.invars[cut:end], jaxpr.invars[end:]
     levels = _levels(jaxpr, dict.fromkeys(driving, AHEAD) | dict.fromkeys(carried, STEP))

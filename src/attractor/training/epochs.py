@@ -127,7 +127,7 @@ class EpochTask(eqx.Module):
     epochs: int = eqx.field(static=True)
     reweighting: Reweighting | None = eqx.field(static=True)
 
-    def __init__(  # noqa: PLR0913 (a task is its data and its settings)
+    def __init__(
         self,
         examples: Any,
         *,
@@ -138,7 +138,9 @@ class EpochTask(eqx.Module):
         labels: Int[np.ndarray, " examples"] | None = None,
     ) -> None:
         if min(examples.size, batch_size, epochs) < 1:
-            message = f"{examples.size} examples, batches of {batch_size}, {epochs} epochs: expected at least 1"
+            message = (
+                f"{examples.size} examples, batches of {batch_size}, {epochs} epochs: expected at least 1"
+            )
             raise ConfigError(message)
         if reweighting is not None and reweighting.balance == "class" and labels is None:
             message = 'balance="class" needs the class of every example'

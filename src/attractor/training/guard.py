@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from attractor.errors import DivergedError
 
 from .task import Model, Moment, Remembering, Task, describe_at, losses_at

@@ -16,7 +16,7 @@ _LARGEST_STRENGTH = 1e6
 
 
 def log_weights(totals: Float[Array, " examples"], strength: Float[Array, ""]) -> Float[Array, " examples"]:
-    """log p with p proportional to exp(-eta L) and sum p = 1.
+    """Log p with p proportional to exp(-eta L) and sum p = 1.
 
     Args:
         totals: L, the losses of each example added over the updates so far.

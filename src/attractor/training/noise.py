@@ -1,0 +1,202 @@
+"""Noise in the hidden state of any cell, on in training and off in evaluation.
+
+Lim, Erichson, Hodgkinson and Mahoney 2021, *Noisy recurrent neural networks*, arXiv 2102.04877, inject it into
+the Lipschitz cell, which has it built in; the wrapper here does the same to every other cell.
+"""
+
+from math import inf, pi
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.cells import Cell, State, StateNoise, exposed, initial_state
+from attractor.errors import ConfigError
+
+_PASSED = ("output_size", "measured_state", "fixed")
+"""Optional facts of the contract: the wrapper gives those that its cell gives."""
+
+_KINDS = ("independent", "common")
+
+
+class NoisyState(Cell):
+    """h' = n + deviation * z with n = cell(u, h) and deviation = factor * (s_a + s_m (n - h)).
+
+    A key turns the noise on; without one the wrapper is its cell, bit for bit. Every floating array of the
+    state takes part (h and c of an LSTM, all levels of a stack), with z standard normal: one for every unit
+    ("independent") or the same for all ("common"). The noise is that of one step, whatever time it stands
+    for: an Euler step of size d of dh = F dt + s dB has s_a = sqrt(d) s.
+
+    A level that could be learned freely would go to zero, because noise never lowers the loss on the training
+    data. What can be learned is how a *fixed* budget is shared: with `learned` every unit has a share, the
+    root of the mean of the squared shares stays 1, and training moves noise to where it hurts least.
+
+    Args:
+        cell: any cell.
+        noise: s_a, s_m and the kind.
+        factor: multiplies both levels; never trained, see `with_noise_factor`.
+        learned: whether shares of the units are learned; they start equal.
+
+    Raises:
+        ConfigError: the kind "official", which belongs to the Lipschitz cell, or a factor below zero.
+
+    Example:
+        >>> import attractor
+        >>> inner = attractor.cells.GRU(2, 3, key=jax.random.key(0))
+        >>> noisy = NoisyState(inner, StateNoise(additive=0.05))
+        >>> attractor.unroll(noisy, jnp.ones((5, 2)), key=jax.random.key(1)).states.shape
+        (5, 3)
+    """
+
+    cell: Any
+    factor: Float[Array, ""]
+    log_shares: Float[Array, " units"] | None
+    noise: StateNoise = eqx.field(static=True)
+
+    def __init__(
+        self, cell: Any, noise: StateNoise, *, factor: float | int = 1.0, learned: bool = False
+    ) -> None:
+        if noise.kind not in _KINDS:
+            message = f"kind={noise.kind!r}: expected one of {', '.join(_KINDS)}; only `Lipschitz` knows it"
+            raise ConfigError(message)
+        if not 0 <= factor < inf:
+            message = f"factor={factor}: expected at least 0"
+            raise ConfigError(message)
+        self.cell, self.noise = cell, noise
+        self.factor = jnp.asarray(factor, float)
+        units = ravel_pytree(floating(initial_state(cell)))[0]
+        self.log_shares = jnp.zeros_like(units) if learned else None
+
+    @property
+    def input_size(self) -> int:
+        """That of the cell."""
+        return self.cell.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """That of the cell."""
+        return self.cell.hidden_size
+
+    def __getattr__(self, name: str) -> Any:
+        """Optional facts of the cell."""
+        if name in _PASSED:
+            return getattr(self.cell, name)
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(message)
+
+    def initial_state(self) -> State:
+        """That of the cell."""
+        return initial_state(self.cell)
+
+    def exposed(self, state: State) -> Float[Array, " exposed"]:
+        """What the cell exposes."""
+        return exposed(self.cell, state)
+
+    def __call__(
+        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
+    ) -> State:
+        """One step."""
+        if key is None:
+            return self.cell(input, state)
+        inner, own = jax.random.split(key)
+        new = self.cell(input, state, key=inner)
+        return kicked(new, self.deviation(state, new), self._draw(own, new))
+
+    def deviation(self, old: State, new: State) -> State:
+        """Factor * share * (s_a + s_m (n - h)), for every floating array of the state."""
+        factor, shares = jax.lax.stop_gradient(self.factor), self.shares(new)
+
+        def one(old: Array, new: Array, share: Array | float) -> Array:
+            level = self.noise.additive + self.noise.multiplicative * (new - old)
+            return factor.astype(new.dtype) * share * level
+
+        return jax.tree.map(one, floating(old), floating(new), shares)
+
+    def shares(self, state: State) -> State:
+        """Share of every unit in the budget, in the arrays of the state; ones where they are not learned."""
+        units = floating(state)
+        if self.log_shares is None:
+            return jax.tree.map(lambda _: 1.0, units)
+        # Softmax before the root: no overflow however far the logarithms have moved.
+        share = jnp.sqrt(len(self.log_shares) * jax.nn.softmax(2 * self.log_shares))
+        return ravel_pytree(units)[1](share)
+
+    def _draw(self, key: PRNGKeyArray, state: State) -> State:
+        leaves, structure = jax.tree.flatten(floating(state))
+        keys = jax.random.split(key, len(leaves))
+        if self.noise.kind == "common":
+            drawn = [jax.random.normal(key, (), leaf.dtype) for leaf in leaves]
+        else:
+            pairs = zip(keys, leaves, strict=True)
+            drawn = [jax.random.normal(own, leaf.shape, leaf.dtype) for own, leaf in pairs]
+        return jax.tree.unflatten(structure, drawn)
+
+
+def floating(state: State) -> State:
+    """The real floating arrays of a state; None in place of the others."""
+    return eqx.filter(state, _is_floating)
+
+
+def kicked(state: State, deviation: State, draw: State) -> State:
+    """The state with deviation * draw added to its floating arrays."""
+    moved = jax.tree.map(lambda h, s, z: h + s * z, floating(state), deviation, draw)
+    return eqx.combine(moved, state)
+
+
+def _is_floating(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def with_noise_factor(model: Any, factor: ArrayLike) -> Any:
+    """The model with the factor of every `NoisyState` in it set, wherever they are.
+
+    Call it inside the loss of a task, so that the noise follows the progress of training.
+
+    Args:
+        model: any pytree.
+        factor: the new factor, a number or a traced one.
+    """
+
+    def set_one(part: Any) -> Any:
+        if not isinstance(part, NoisyState):
+            return part
+        number = jnp.asarray(factor, part.factor.dtype)
+        inner = with_noise_factor(part.cell, factor)
+        return eqx.tree_at(lambda noisy: (noisy.cell, noisy.factor), part, (inner, number))
+
+    return jax.tree.map(set_one, model, is_leaf=lambda part: isinstance(part, NoisyState))
+
+
+_SHAPES = ("linear", "cosine", "geometric")
+
+
+def annealed(
+    progress: ArrayLike, start: float | int = 1.0, end: float | int = 0.0, shape: str = "cosine"
+) -> Float[Array, ""]:
+    """A level that goes from `start` to `end` while training goes on.
+
+    Args:
+        progress: share of the training that is done; held at 0 below and at 1 above.
+        start: the level at progress 0.
+        end: the level at progress 1.
+        shape: "linear"; "cosine", flat at both ends; "geometric", by equal factors.
+
+    Raises:
+        ConfigError: an unknown shape, or a geometric one with an end that is not positive.
+    """
+    if shape not in _SHAPES:
+        message = f"shape={shape!r}: expected one of {', '.join(_SHAPES)}"
+        raise ConfigError(message)
+    if shape == "geometric" and min(start, end) <= 0:
+        message = f"start={start}, end={end}: expected both above 0 for shape='geometric'"
+        raise ConfigError(message)
+    done = jnp.clip(jnp.asarray(progress, float), 0, 1)
+    if shape == "geometric":
+        return start * (end / start) ** done
+    if shape == "cosine":
+        done = (1 - jnp.cos(pi * done)) / 2
+    return start + (end - start) * done
