@@ -11,17 +11,19 @@ _WIDEST = 3.0
 def fit_temperature(logits: Float[np.ndarray, "cases classes"], labels: Int[np.ndarray, " cases"]) -> float:
     """T > 0 for which softmax(logits / T) has the least cross-entropy on cases that were not trained on.
 
-    Guo et al. 2017, arXiv 1706.04599. T lies between 1/20 and 20: cases that are all right, or too few, say
-    no more than that.
+    Guo et al. 2017, arXiv 1706.04599. Few cases that are all right would call for T = 0 and certainty, so
+    that, as in Platt's scaling, the target gives one case in N + C to each of the C classes beforehand.
 
     Args:
         logits: of the validation cases.
         labels: their classes.
     """
 
+    cases, classes = logits.shape
+    target = (np.eye(classes)[labels] * cases + 1) / (cases + classes)
+
     def cost(log_temperature: float) -> float:
-        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-scaled[np.arange(len(labels)), labels].mean())
+        return float(-(target * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(axis=1).mean())
 
     best = minimize_scalar(cost, bounds=(-_WIDEST, _WIDEST), method="bounded")
     return float(np.exp(best.x))

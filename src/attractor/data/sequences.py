@@ -159,7 +159,7 @@ def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
     array = np.asarray(values)
-    if array.dtype == object or not np.issubdtype(array.dtype, np.number | np.bool_):
+    if array.dtype.kind not in "biufc":
         message = f"case {place} holds {array.dtype}, expected real numbers"
         raise InputDataError(message)
     if np.iscomplexobj(array):
