@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 
 from attractor.cells import StateNoise, cell_class
 from attractor.cells.groups import channelled_groups, parse_groups
-from attractor.data import FillState, Sequences, channel_blocks, fill, sequence_scaling, stratified_hold_out
+from attractor.data import (
+    FillState,
+    Sequences,
+    channel_blocks,
+    fill,
+    no_scaling,
+    sequence_scaling,
+    stratified_hold_out,
+)
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
@@ -41,9 +49,9 @@ _AT_ONCE = 256
 class SequenceClassifier:
     """A recurrent classifier of multivariate series of unequal lengths.
 
-    Variables are scaled to mean 0 and spread 1 by the training cases only. A part of the training cases is
-    kept for validation: it chooses the epoch (`keep="best"`) and the temperature of the probabilities. Nothing
-    but `fit` sees labels, so that a test set is never touched before it is scored.
+    A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
+    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched before
+    it is scored.
 
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.CELLS`), or any callable
@@ -52,6 +60,7 @@ class SequenceClassifier:
         layers: cells in the stack.
         groups: which variables belong together, for mgrn: names, patterns or places such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
+        standardise: scale variables to mean 0 and spread 1 by the training cases; False takes them as they are.
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
         noise: standard deviation of the noise that training adds to the hidden state at every step.
         multiplicative_noise: the same in proportion to what the step changes.
@@ -86,6 +95,7 @@ class SequenceClassifier:
     hidden_size: int = 64
     layers: int = 1
     groups: Any = None
+    standardise: bool = True
     pooling: str = "last"
     noise: float | int = 0.0
     multiplicative_noise: float | int = 0.0
@@ -135,7 +145,7 @@ class SequenceClassifier:
         data, self.classes_ = _labelled(X, y)
         training, checking, chosen = self._divide(data, validation, weight_groups)
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
-        self.scaling_ = sequence_scaling(training)
+        self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.plan_ = self.make_plan()
         task = self._task(training, checking, weight_groups, chosen)
         self.fingerprint_ = fingerprint(self, training, checking)

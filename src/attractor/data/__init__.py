@@ -11,7 +11,7 @@ from .record_file import guess_columns, write_record
 from .roles import Roles, assign_roles
 from .rows import RowBlock, apply_row_blocks, check_apart, parse_row_block
 from .scaling import Scaling
-from .sequence_scaling import sequence_scaling
+from .sequence_scaling import no_scaling, sequence_scaling
 from .sequence_splits import stratified_hold_out
 from .sequences import Sequences
 from .splits import Split, hold_out
@@ -43,6 +43,7 @@ __all__ = [
     "from_archive",
     "guess_columns",
     "hold_out",
+    "no_scaling",
     "parse_row_block",
     "read_csv",
     "read_table",
