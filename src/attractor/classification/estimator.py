@@ -1,7 +1,7 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class SequenceClassifier:
         y: Any = None,
         *,
         validation: Sequences | None = None,
-        weight_groups: Sequence[Any] | None = None,
+        weight_groups: Any = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
     ) -> "SequenceClassifier":
@@ -314,7 +314,7 @@ class SequenceClassifier:
             delattr(self, name)
 
     def _divide(
-        self, data: Sequences, validation: Sequences | None, groups: Sequence[Any] | None
+        self, data: Sequences, validation: Sequences | None, groups: Any
     ) -> tuple[Sequences, Sequences | None, np.ndarray]:
         """Training cases, validation cases, and the places of the former in the data."""
         everything = np.arange(len(data))
@@ -334,7 +334,7 @@ class SequenceClassifier:
         self,
         training: Sequences,
         checking: Sequences | None,
-        groups: Sequence[Any] | None,
+        groups: Any,
         chosen: np.ndarray,
     ) -> EpochTask:
         examples = SequenceExamples(
