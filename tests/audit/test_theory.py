@@ -32,9 +32,7 @@ def test_the_p_value_is_close_to_that_of_permutations():
 
     exact = permutation_test((values,), statistic, permutation_type="pairings", n_resamples=2000, rng=0)
     assert found.correlation == pytest.approx(exact.statistic)
-    assert (
-        abs(found.p_value - exact.pvalue) < 0.02
-    )  # the share of 2000 permutations errs by 0.01
+    assert abs(found.p_value - exact.pvalue) < 0.02  # the share of 2000 permutations errs by 0.01
 
 
 @pytest.mark.parametrize(
