@@ -157,7 +157,8 @@ class SequenceClassifier:
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely class of every case, as `fit` was given it."""
-        return self.classes_[self.decision_function(X).argmax(axis=1)]
+        best = self.decision_function(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "cases classes"]:
         """Calibrated probabilities of the classes, in the order of `classes_`."""
@@ -171,14 +172,13 @@ class SequenceClassifier:
             InputDataError: cases that do not fit the model.
         """
         network = self.network(member)
-        prepared = self.prepare(self._as_sequences(X))
-        return np.asarray(_all_logits(network, prepared), float)
+        return np.asarray(_all_logits(network, self.prepare(self.as_sequences(X))), float)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the cases whose most likely class is the true one."""
         data, truth = X, y
         if y is None:
-            data = self._as_sequences(X)
+            data = self.as_sequences(X)
             truth = self.classes_[self.labels_of(data)]
         return float(np.mean(self.predict(data) == np.asarray(truth)))
 
@@ -379,7 +379,13 @@ class SequenceClassifier:
         logits = np.asarray(_all_logits(network, learned))
         self.diary_ = diary_of(trained.memory, self.member_, np.asarray(learned.labels), logits)
 
-    def _as_sequences(self, X: Any) -> Sequences:
+    def as_sequences(self, X: Any) -> Sequences:
+        """Cases in any form that `fit` takes, checked against the variables of the model.
+
+        Raises:
+            ShapeError: another number of variables.
+            InputDataError: cases that cannot be read.
+        """
         data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
         if len(data.names) != len(self.names_):
             message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
