@@ -25,7 +25,6 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import Cell, MemoryGated
-from attractor.cells.mgrn import GroupMemory
 from attractor.scan import unroll
 
 SIZES = {
@@ -87,7 +86,7 @@ def jax_runner(cell, batch) -> Callable[[], object]:
 def torch_runner(cell: MemoryGated, batch) -> Callable[[], object] | None:
     """The authors' order of work on the same weights, or None without torch."""
     try:
-        import torch  # noqa: PLC0415 (only a peer)
+        import torch
     except ImportError:
         return None
 
@@ -177,7 +176,8 @@ def main() -> None:
     for row in rows:
         best, first = row["seconds"], row["first"]
         ratios = [
-            f"{best[side] / best['ours']:.1f}x" if side in best else "-" for side in ("jax loop", "torch loop")
+            f"{best[side] / best['ours']:.1f}x" if side in best else "-"
+            for side in ("jax loop", "torch loop")
         ]
         compiled = [f"{first[side]:.2f}" for side in ("ours", "jax loop")]
         table.add_row(row["size"], f"{1e3 * best['ours']:.2f}", *ratios, *compiled)

@@ -59,13 +59,15 @@ def _uniform(partition: Partition, widths: tuple[int, int], key: PRNGKeyArray) -
         ((joint, groups * hidden), (joint,)),
         ((joint, partition.size), (joint, joint), (joint,)),
     )
-    return StartWeights(*(
-        tuple(
-            jax.random.uniform(jax.random.fold_in(unit_key, index), shape, minval=-bound, maxval=bound)
-            for index, shape in enumerate(unit)
+    return StartWeights(
+        *(
+            tuple(
+                jax.random.uniform(jax.random.fold_in(unit_key, index), shape, minval=-bound, maxval=bound)
+                for index, shape in enumerate(unit)
+            )
+            for unit_key, unit in zip(jax.random.split(key, 3), shapes, strict=True)
         )
-        for unit_key, unit in zip(jax.random.split(key, 3), shapes, strict=True)
-    ))
+    )
 
 
 def _orthogonal(partition: Partition, widths: tuple[int, int], key: PRNGKeyArray) -> StartWeights:

@@ -111,7 +111,8 @@ def expected_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """E[y_1 y_2] where alpha and the logarithms of the other parameters are normal.
 
     Args:
-        first: means of alpha, log beta, log uM, log vM, log gamma, log u, log v of the first series, (7, time).
+        first: means of alpha, log beta, log uM, log vM, log gamma, log u, log v of the first series, of shape
+            (7, time).
         second: the same of the second.
     """
     shift = VARIANCE / 2
@@ -140,7 +141,7 @@ def _expected_shock_product(first: np.ndarray, second: np.ndarray) -> np.ndarray
 
 
 def _constants(means: tuple[float, ...]) -> np.ndarray:
-    """mu of the seven processes."""
+    """The constants mu of the seven processes."""
     natural = np.array(means)
     natural[[1, 4]] /= 10
     rest = 1 - AUTOREGRESSION.sum()
@@ -148,7 +149,7 @@ def _constants(means: tuple[float, ...]) -> np.ndarray:
 
 
 def _latent(means: tuple[float, ...], rows: int, generator: np.random.Generator) -> np.ndarray:
-    """alpha and the logarithms of the others, from their long-run means, (7, rows)."""
+    """The latent alpha and the logarithms of the others, from their long-run means, (7, rows)."""
     constants = _constants(means)[:, None]
     driven = constants + np.sqrt(VARIANCE) * generator.normal(size=(len(means), rows))
     polynomial = np.concatenate([[1.0], -AUTOREGRESSION])
