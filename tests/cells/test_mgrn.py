@@ -13,6 +13,7 @@ from test_partition import partitions_of_six
 from attractor import explain
 from attractor.cells import GRU, MemoryGated, Stack, exposed_size
 from attractor.cells.mgrn import GroupMemory
+from attractor.certify import CertifySettings, certify
 from attractor.errors import ConfigError
 from attractor.scan import unroll
 from attractor.scan.split import AHEAD
@@ -347,6 +348,14 @@ def test_it_stacks_and_a_read_out_sees_the_joint_memory():
     stack = Stack((cell, GRU(6, 3, key=KEY)))
     assert unroll(stack, signal(4, 6)).states[1].shape == (4, 3)
     assert unroll(Stack((cell, build(((0, 1, 2), (3, 4, 5))))), signal(2, 6)).last[1].joint.shape == (6,)
+
+
+@pytest.mark.slow
+def test_a_network_of_small_weights_is_proved_to_contract():
+    """The question for NaN costs no proof: a bounded quantity is none."""
+    cell = jax.tree.map(lambda leaf: 0.3 * leaf, build(((0,), (1,)), hidden=2, factor=1, initial="chrono"))
+    proof = certify(cell, settings=CertifySettings(levels=(1,), refute=False)).require()
+    assert proof.rate < 1
 
 
 @pytest.mark.peer

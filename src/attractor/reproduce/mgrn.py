@@ -14,6 +14,9 @@ Mean test error: best possible 21.64, LSTM 22.26, GRU 22.20, channel-wise LSTM 2
 (two groups) and 21.88 (a group for each variable), so that mGRN closes 57 % of the GRU's gap. Its
 channel-wise LSTM is bidirectional; ours is not.
 
+Ours (one pair, 20 000 rows, three seeds, one width): with so little data the distance of the GRU is 1.72
+where a constant has 2.03; mGRN with a group for each variable, 0.68, closes 60 % of it, with two groups 24 %.
+
     python -m attractor.reproduce.mgrn --steps 2000 --seeds 3
 """
 

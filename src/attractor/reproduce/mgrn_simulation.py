@@ -135,9 +135,9 @@ def _expected_shock(logarithms: np.ndarray) -> np.ndarray:
 def _expected_shock_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """E[G(w; u_1, v_1) G(w; u_2, v_2)] with one w for both."""
     ones, others = (first[0], -first[1]), (second[0], -second[1])
-    crossed = sum(second_moment(one + other, 2 * VARIANCE) for one in ones for other in others)
-    single = sum(second_moment(one, VARIANCE) for one in (*ones, *others))
-    return crossed / _TAIL**2 + single / _TAIL + 1
+    crossed = second_moment(np.array([one + other for one in ones for other in others]), 2 * VARIANCE)
+    single = second_moment(np.array([*ones, *others]), VARIANCE)
+    return crossed.sum(axis=0) / _TAIL**2 + single.sum(axis=0) / _TAIL + 1
 
 
 def _constants(means: tuple[float, ...]) -> np.ndarray:
