@@ -51,7 +51,7 @@ def test_all_groups_at_once_equal_lstms_in_a_loop():
     np.testing.assert_allclose(states.joint, expected, atol=1e-14)
     last = jax.tree.map(lambda leaf: leaf[-1], states)
     np.testing.assert_array_equal(exposed(cell, last), last.joint[0])
-    assert exposed_size(cell) == 2 * HIDDEN
+    assert exposed_size(build()) == 2 * HIDDEN
 
 
 def test_the_count_of_parameters_is_the_published_one_for_one_direction():
