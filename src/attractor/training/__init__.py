@@ -1,5 +1,6 @@
-"""Training: one loop, windows, optimiser, checkpoints, guard against values that are not finite."""
+"""Training: one loop, windows, optimiser, checkpoints, noise, guard against values that are not finite."""
 
+from .noise import NoisyState, annealed, with_noise_factor
 from .refinement import refine
 from .settings import TrainingSettings
 from .task import Moment, Remembering, Task, score_of, select_member
@@ -10,13 +11,16 @@ __all__ = [
     "Batch",
     "Diary",
     "Moment",
+    "NoisyState",
     "Remembering",
     "Task",
     "Trained",
     "TrainingSettings",
     "Windows",
+    "annealed",
     "refine",
     "score_of",
     "select_member",
     "train",
+    "with_noise_factor",
 ]

@@ -1,7 +1,7 @@
 """The path without noise in flat coordinates, with what the exact forms of P and Q need at every step."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import State, exposed, initial_state
+from attractor.cells import State, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.scan import unroll
 from attractor.training.noise import floating
@@ -102,7 +102,7 @@ def affordable(problem: NoiseProblem, arrays: Callable[[int, int], int]) -> Nois
     if isinstance(problem.length, Tracer):
         message = "an exact form needs a length that is known; use `estimate` under jit and vmap"
         raise UnsupportedError(message)
-    steps = len(problem.inputs) if problem.length is None else int(problem.length)
+    steps = len(problem.inputs) if problem.length is None else int(jnp.asarray(problem.length))
     if not 0 < steps <= len(problem.inputs):
         message = f"length={steps} of {len(problem.inputs)} steps: expected at least one, and not more"
         raise ShapeError(message)
