@@ -28,7 +28,7 @@ def estimates(one, draws, *, curvature=True):
     return jax.jit(jax.vmap(lambda key: estimate(one, key, curvature=curvature)))(keys)
 
 
-@pytest.mark.parametrize("name", map(often, PROBLEMS))
+@pytest.mark.parametrize("name", [often(name) for name in PROBLEMS])
 def test_the_mean_of_the_estimates_is_exact(name):
     draws = 4_000
     with jax.enable_x64(True):

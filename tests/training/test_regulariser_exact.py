@@ -21,7 +21,7 @@ from attractor.training.regulariser import (
 )
 
 
-@pytest.mark.parametrize("name", map(often, PROBLEMS))
+@pytest.mark.parametrize("name", [often(name) for name in PROBLEMS])
 def test_the_forms_agree(name):
     with jax.enable_x64(True):
         one = PROBLEMS[name]()
