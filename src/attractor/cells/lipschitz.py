@@ -195,7 +195,7 @@ class Lipschitz(Cell):
         input: Float[Array, " inputs"],
         state: Float[Array, " hidden"],
     ) -> Float[Array, " hidden"]:
-        """Alpha A h + tanh(W h + U u + b), of `coupled` = W h.
+        """Of `coupled` = W h, alpha A h + tanh(W h + U u + b).
 
         One product with A and W stacked takes half as long again as two (hidden 128, batch 64, 196 steps,
         forward and backward, two cores: 55 against 36 ms), because its result must be cut apart.
@@ -267,9 +267,9 @@ def antisymmetric(
     noise: StateNoise = QUIET,
     key: PRNGKeyArray,
 ) -> Lipschitz:
-    """H' = h + d tanh((M - M' - gamma I) h + U u + b) with a fixed step d.
+    """The antisymmetric network, h' = h + d tanh((M - M' - gamma I) h + U u + b) with a fixed step d.
 
-    The Lipschitz cell with alpha = 0 and beta = 1; Chang, Chen, Haber and Chi 2019, arXiv 1902.09689.
+    The Lipschitz cell with alpha = 0 and beta = 1. Chang, Chen, Haber and Chi 2019, arXiv 1902.09689.
 
     Args:
         input_size: length of u.
