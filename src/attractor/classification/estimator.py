@@ -51,8 +51,8 @@ class SequenceClassifier:
     """A recurrent classifier of multivariate series of unequal lengths.
 
     A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
-    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched before
-    it is scored.
+    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched
+    before it is scored.
 
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.CELLS`), or any callable
@@ -61,7 +61,7 @@ class SequenceClassifier:
         layers: cells in the stack.
         groups: which variables belong together, for mgrn: names, patterns or places such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
-        standardise: scale variables to mean 0 and spread 1 by the training cases; False takes them as they are.
+        standardise: scale variables to mean 0 and spread 1 by the training cases; False leaves them alone.
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
         noise: standard deviation of the noise that training adds to the hidden state at every step.
         multiplicative_noise: the same in proportion to what the step changes.
@@ -74,8 +74,8 @@ class SequenceClassifier:
         loss: a name of `attractor.training.LOSSES` or a loss of your own.
         reweighting: None weighs all cases alike, "auto" fades out those whose labels look wrong; or a
             `Reweighting`.
-        coteaching: share of the labels that is taken to be wrong: two networks then choose for each other what
-            to learn from, and the first is kept; 0 trains one.
+        coteaching: share of the labels that is taken to be wrong: two networks then choose for each other
+            what to learn from, and the first is kept; 0 trains one.
         epochs: passes over the training cases.
         batch_size: cases a step.
         learning_rate: peak of the schedule.
@@ -329,7 +329,7 @@ class SequenceClassifier:
             return data, replace(validation, labels=self.labels_of(validation)), everything
         if not self.validation_share:
             return data, None, everything
-        kept, held = stratified_hold_out(data.labels, self.validation_share, self.seed, groups=groups)
+        kept, held = stratified_hold_out(labels_given(data), self.validation_share, self.seed, groups=groups)
         if not len(held):
             return data, None, everything
         return data.select(kept), data.select(held), kept
@@ -342,12 +342,13 @@ class SequenceClassifier:
         chosen: np.ndarray,
     ) -> EpochTask:
         examples = self._examples(training, checking)
+        automatic = Reweighting() if self.reweighting == "auto" else None
         codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
         return EpochTask(
             CoTeaching(examples, self.coteaching) if self.coteaching else examples,
             batch_size=self.batch_size,
             epochs=self.epochs,
-            reweighting=Reweighting() if self.reweighting == "auto" else self.reweighting,
+            reweighting=self.reweighting if isinstance(self.reweighting, Reweighting) else automatic,
             groups=codes,
             labels=np.asarray(training.labels),
         )
@@ -374,7 +375,7 @@ class SequenceClassifier:
         )
 
     def _deliver(self, trained: Trained, examples: SequenceExamples) -> None:
-        """Weights, the member and the temperature that validation chooses, and what was noted of the cases."""
+        """Weights, member and temperature that validation chooses, and what was noted of the cases."""
         judges, learned = examples.checking, examples.training
         self.member_ = trained.chosen
         kept = trained.models if self.keep == "best" and judges is not None else trained.last
@@ -424,7 +425,20 @@ def _labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
             message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
             raise InputDataError(message)
         data, names = data.relabelled(y), np.unique(np.asarray(y))
-    if len(np.unique(data.labels)) < 2:
-        message = f"all cases are of class {data.classes[data.labels[0]]!r}; a classifier needs two or more"
+    found = np.unique(labels_given(data))
+    if len(found) < 2:
+        message = f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
         raise InputDataError(message)
     return data, names
+
+
+def labels_given(data: Sequences) -> np.ndarray:
+    """The labels of cases that must have them.
+
+    Raises:
+        InputDataError: they have none.
+    """
+    if data.labels is None:
+        message = "these cases have no labels"
+        raise InputDataError(message)
+    return data.labels

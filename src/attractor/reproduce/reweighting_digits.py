@@ -115,7 +115,7 @@ def digits(share: float, seed: int) -> Digits:
     except ImportError as problem:
         message = "the digits come with scikit-learn: pip install scikit-learn"
         raise UnsupportedError(message) from problem
-    inputs, labels = load_digits(return_X_y=True)
+    inputs, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
     order = np.random.default_rng(seed).permutation(len(labels))
     chosen, others = order[:TRAINING], order[TRAINING:]
     noisy, wrong = corrupt(labels[chosen], CLASSES, share, seed=seed)
@@ -141,7 +141,7 @@ def fit_digits(data: Digits, options: dict[str, Any], seed: int, epochs: int) ->
 
 
 def out_of_sample(data: Digits, seed: int, epochs: int, folds: int = 5) -> Float[np.ndarray, "cases 10"]:
-    """Probabilities of the classes by networks that have not seen the digit: cross-validation, for cleanlab."""
+    """Probabilities of the classes by networks that have not seen the digit, by cross-validation."""
     place = np.random.default_rng(seed).permutation(len(data.labels)) % folds
     probabilities = np.zeros((len(data.labels), CLASSES))
     for fold in range(folds):

@@ -153,7 +153,7 @@ class EpochTask(eqx.Module):
         self.batch_size, self.epochs = min(batch_size, examples.size), epochs
         self.groups = None if groups is None else jnp.asarray(groups, jnp.int32)
         self.labels = None if labels is None else jnp.asarray(labels, jnp.int32)
-        self.counts = tuple(0 if one is None else int(one.max()) + 1 for one in (groups, labels))
+        self.counts = _count(groups), _count(labels)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -245,3 +245,7 @@ class EpochTask(eqx.Module):
         if self.reweighting.batch == "importance":
             return jnp.exp(log_weights + jnp.log(self.examples.size))
         return jax.nn.softmax(log_weights) * len(log_weights)
+
+
+def _count(codes: Int[np.ndarray, " examples"] | None) -> int:
+    return 0 if codes is None else int(codes.max()) + 1

@@ -57,7 +57,7 @@ def strength_of(
     there gradually.
     """
     floor = strength_for(totals, jnp.maximum(settings.floor, 1 / len(totals)))
-    if settings.strength != "auto":
+    if not isinstance(settings.strength, str):
         return jnp.minimum(settings.strength, floor)
     grown = jnp.clip((progress - settings.warmup) / max(settings.ramp, 1e-9), 0, 1)
     return jnp.minimum(strength_for(totals, 1 - grown * wrong_share(totals)), floor)
