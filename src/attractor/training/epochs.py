@@ -147,7 +147,9 @@ class EpochTask(eqx.Module):
             raise ConfigError(message)
         for name, values in (("groups", groups), ("labels", labels)):
             if values is not None and (len(values) != examples.size or values.min() < 0):
-                message = f"{name} for {len(values)} examples, expected one of at least 0 for each of {examples.size}"
+                message = (
+                    f"{name} for {len(values)} examples, expected one of at least 0 for all {examples.size}"
+                )
                 raise ConfigError(message)
         self.examples, self.reweighting = examples, reweighting
         self.batch_size, self.epochs = min(batch_size, examples.size), epochs

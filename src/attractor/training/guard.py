@@ -32,8 +32,8 @@ def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> Diverged
     example = int(np.argmax(suspects)) if suspects.any() else 0
     message = (
         f"step {int(moment.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for "
-        f"example {example} of the batch ({describe_at(task, moment, example)}), whose loss is {losses[example]:.3g}. Look at "
-        "the data there; if they are fine, lower the learning rate"
+        f"example {example} of the batch ({describe_at(task, moment, example)}), whose loss "
+        f"is {losses[example]:.3g}. Look at the data there; if they are fine, lower the learning rate"
     )
     return DivergedError(message)
 
