@@ -18,7 +18,6 @@ def fit_temperature(logits: Float[np.ndarray, "cases classes"], labels: Int[np.n
         logits: of the validation cases.
         labels: their classes.
     """
-
     cases, classes = logits.shape
     target = (np.eye(classes)[labels] * cases + 1) / (cases + classes)
 

@@ -1,7 +1,7 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 
 from attractor.cells import StateNoise, cell_class
 from attractor.cells.groups import channelled_groups, parse_groups
-from attractor.data import FillState, Sequences, channel_blocks, fill, sequence_scaling, stratified_hold_out
+from attractor.data import (
+    FillState,
+    Sequences,
+    channel_blocks,
+    fill,
+    no_scaling,
+    sequence_scaling,
+    stratified_hold_out,
+)
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
@@ -41,9 +49,9 @@ _AT_ONCE = 256
 class SequenceClassifier:
     """A recurrent classifier of multivariate series of unequal lengths.
 
-    Variables are scaled to mean 0 and spread 1 by the training cases only. A part of the training cases is
-    kept for validation: it chooses the epoch (`keep="best"`) and the temperature of the probabilities. Nothing
-    but `fit` sees labels, so that a test set is never touched before it is scored.
+    A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
+    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched before
+    it is scored.
 
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.CELLS`), or any callable
@@ -52,6 +60,7 @@ class SequenceClassifier:
         layers: cells in the stack.
         groups: which variables belong together, for mgrn: names, patterns or places such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
+        standardise: scale variables to mean 0 and spread 1 by the training cases; False takes them as they are.
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
         noise: standard deviation of the noise that training adds to the hidden state at every step.
         multiplicative_noise: the same in proportion to what the step changes.
@@ -86,6 +95,7 @@ class SequenceClassifier:
     hidden_size: int = 64
     layers: int = 1
     groups: Any = None
+    standardise: bool = True
     pooling: str = "last"
     noise: float | int = 0.0
     multiplicative_noise: float | int = 0.0
@@ -110,7 +120,7 @@ class SequenceClassifier:
         y: Any = None,
         *,
         validation: Sequences | None = None,
-        weight_groups: Sequence[Any] | None = None,
+        weight_groups: Any = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
     ) -> "SequenceClassifier":
@@ -135,7 +145,7 @@ class SequenceClassifier:
         data, self.classes_ = _labelled(X, y)
         training, checking, chosen = self._divide(data, validation, weight_groups)
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
-        self.scaling_ = sequence_scaling(training)
+        self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.plan_ = self.make_plan()
         task = self._task(training, checking, weight_groups, chosen)
         self.fingerprint_ = fingerprint(self, training, checking)
@@ -147,7 +157,8 @@ class SequenceClassifier:
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely class of every case, as `fit` was given it."""
-        return self.classes_[self.decision_function(X).argmax(axis=1)]
+        best = self.decision_function(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "cases classes"]:
         """Calibrated probabilities of the classes, in the order of `classes_`."""
@@ -161,14 +172,13 @@ class SequenceClassifier:
             InputDataError: cases that do not fit the model.
         """
         network = self.network(member)
-        prepared = self.prepare(self._as_sequences(X))
-        return np.asarray(_all_logits(network, prepared), float)
+        return np.asarray(_all_logits(network, self.prepare(self.as_sequences(X))), float)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the cases whose most likely class is the true one."""
         data, truth = X, y
         if y is None:
-            data = self._as_sequences(X)
+            data = self.as_sequences(X)
             truth = self.classes_[self.labels_of(data)]
         return float(np.mean(self.predict(data) == np.asarray(truth)))
 
@@ -304,7 +314,7 @@ class SequenceClassifier:
             delattr(self, name)
 
     def _divide(
-        self, data: Sequences, validation: Sequences | None, groups: Sequence[Any] | None
+        self, data: Sequences, validation: Sequences | None, groups: Any
     ) -> tuple[Sequences, Sequences | None, np.ndarray]:
         """Training cases, validation cases, and the places of the former in the data."""
         everything = np.arange(len(data))
@@ -324,7 +334,7 @@ class SequenceClassifier:
         self,
         training: Sequences,
         checking: Sequences | None,
-        groups: Sequence[Any] | None,
+        groups: Any,
         chosen: np.ndarray,
     ) -> EpochTask:
         examples = SequenceExamples(
@@ -369,7 +379,13 @@ class SequenceClassifier:
         logits = np.asarray(_all_logits(network, learned))
         self.diary_ = diary_of(trained.memory, self.member_, np.asarray(learned.labels), logits)
 
-    def _as_sequences(self, X: Any) -> Sequences:
+    def as_sequences(self, X: Any) -> Sequences:
+        """Cases in any form that `fit` takes, checked against the variables of the model.
+
+        Raises:
+            ShapeError: another number of variables.
+            InputDataError: cases that cannot be read.
+        """
         data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
         if len(data.names) != len(self.names_):
             message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"

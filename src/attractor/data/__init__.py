@@ -17,7 +17,7 @@ from .scaling import Scaling
 from .sequence_doctor import compare_sequences, examine_sequences
 from .sequence_file import read_sequences
 from .sequence_noise import NOISES, corrupt
-from .sequence_scaling import sequence_scaling
+from .sequence_scaling import no_scaling, sequence_scaling
 from .sequence_splits import stratified_hold_out
 from .sequences import Sequences
 from .splits import Split, hold_out
@@ -55,6 +55,7 @@ __all__ = [
     "from_archive",
     "guess_columns",
     "hold_out",
+    "no_scaling",
     "parse_row_block",
     "read_arff",
     "read_csv",

@@ -31,3 +31,8 @@ def sequence_scaling(data: Sequences) -> Scaling:
         offsets.append(seen.mean())
         scales.append(1.0 if constant else seen.std())
     return Scaling(np.array(offsets), np.array(scales))
+
+
+def no_scaling(variables: int) -> Scaling:
+    """The scaling that leaves values as they are."""
+    return Scaling(np.zeros(variables), np.ones(variables))

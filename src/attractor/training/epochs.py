@@ -171,7 +171,7 @@ class EpochTask(eqx.Module):
     def start_memory(self, key: PRNGKeyArray) -> EpochMemory:
         """Equal weights, nothing known."""
         size = self.examples.size
-        weighing = Weighing(jnp.full(size, -jnp.log(size)), jnp.zeros(size))
+        weighing = Weighing(jnp.zeros(size) - jnp.log(size), jnp.zeros(size))
         return EpochMemory(
             order=self._order(key, weighing),
             latest=jnp.zeros(size),
