@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attractor.data import LongColumns, Sequences, read_long_csv, read_sequences, write_csv
-from attractor.errors import ConfigError, InputDataError
+from attractor.errors import AttractorError, ConfigError, InputDataError
 
 NAN = np.nan
 TEXT = "id,t,label,acc [g],gyro\np2,1,run,3,4\np10,0,walk,,6\np2,0,run,1,2\np10,1,walk,7,8\np10,2,walk,9,\n"
@@ -87,6 +87,32 @@ def test_round_trip_of_shuffled_rows(tmp_path_factory, lengths, seed):
 def test_what_is_wrong_is_named(write, change, message):
     with pytest.raises(InputDataError, match=message):
         read_long_csv(write(TEXT.replace(*change)))
+
+
+def test_a_table_with_a_case_in_each_row_is_refused(write):
+    with pytest.raises(InputDataError, match=r"c4, c5, and 2 more.*a whole case in a row is not read"):
+        read_sequences(write("1\t2\t3\t4\t5\t6\t7\n" * 3, "Gun_TRAIN.tsv"))
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.data())
+def test_damaged_tables_raise_our_errors_only(tmp_path_factory, data):
+    good = TEXT.encode()
+    place, length = data.draw(st.integers(0, len(good) - 1)), data.draw(st.integers(0, 5))
+    path = tmp_path_factory.getbasetemp() / "damaged.csv"
+    path.write_bytes(good[:place] + data.draw(st.binary(max_size=4)) + good[place + length :])
+    read = outcome(path)
+    if isinstance(read, AttractorError):
+        assert "damaged.csv" in str(read)
+    else:
+        assert read.lengths.sum() == len(path.read_text("latin-1").strip().splitlines()) - 1
+
+
+def outcome(path):
+    try:
+        return read_long_csv(path)
+    except AttractorError as error:
+        return error
 
 
 def test_unknown_and_repeated_columns(write):

@@ -20,9 +20,7 @@ def fingerprints(data: Sequences) -> list[bytes | None]:
     values = data.values.astype(np.float32) + np.float32(0)
     values[np.isnan(values)] = np.nan
     return [
-        None
-        if np.isnan(case).all()
-        else hashlib.blake2b(case[:length].tobytes(), digest_size=16).digest()
+        None if np.isnan(case).all() else hashlib.blake2b(case[:length].tobytes(), digest_size=16).digest()
         for case, length in zip(values, data.lengths, strict=True)
     ]
 

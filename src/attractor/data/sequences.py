@@ -124,10 +124,22 @@ class Sequences:
         places = [self.names.index(name) for name in names]
         return replace(self, values=self.values[:, :, places], names=tuple(names))
 
+    def matched(self, names: Sequence[str]) -> "Sequences":
+        """The same cases with the variables that a model knows, in its order.
+
+        Variables are found by name; of cases whose variables have no names (they are v1, v2, ... then) the
+        order counts.
+
+        Raises:
+            InputDataError: a variable is not there.
+        """
+        nameless = self.names == default_names(len(names))
+        return replace(self, names=tuple(names)) if nameless else self.chosen(names)
+
     def aligned(self, like: "Sequences") -> "Sequences":
         """The same cases with variables and classes in the order of `like`.
 
-        Variables are found by name. Where a file has no names (they are v1, v2, ... then) their order counts.
+        See `matched` for the variables. Classes are found by name.
 
         Args:
             like: the cases a model learned from.
@@ -135,8 +147,7 @@ class Sequences:
         Raises:
             InputDataError: a variable is missing, or a class is not known there.
         """
-        nameless = self.names == default_names(len(like.names))
-        same = replace(self, names=like.names) if nameless else self.chosen(like.names)
+        same = self.matched(like.names)
         if self.labels is None:
             return replace(same, classes=like.classes)
         present = [self.classes[place] for place in np.unique(self.labels)]
