@@ -84,7 +84,7 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
     [
         {"cell": "lstm", "noise": 0.05, "multiplicative_noise": 0.1, "annealing": 0.0},
         {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
-        {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4},
+        {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
         {"cell": Leaky, "layers": 2, "reweighting": "auto"},
         {"cell": "gru", "loss": "early-learning", "reweighting": Reweighting(strength=0.1, balance="class")},
     ],

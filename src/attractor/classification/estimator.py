@@ -35,6 +35,7 @@ from attractor.training import (
     select_member,
     train,
 )
+from attractor.training.coteaching import CoTeaching
 
 from .calibration import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples
@@ -73,6 +74,8 @@ class SequenceClassifier:
         loss: a name of `attractor.training.LOSSES` or a loss of your own.
         reweighting: None weighs all cases alike, "auto" fades out those whose labels look wrong; or a
             `Reweighting`.
+        coteaching: share of the labels that is taken to be wrong: two networks then choose for each other what
+            to learn from, and the first is kept; 0 trains one.
         epochs: passes over the training cases.
         batch_size: cases a step.
         learning_rate: peak of the schedule.
@@ -105,6 +108,7 @@ class SequenceClassifier:
     missing: str = "error"
     loss: Any = "cross-entropy"
     reweighting: str | Reweighting | None = None
+    coteaching: float | int = 0.0
     epochs: int = 60
     batch_size: int = 32
     learning_rate: float | int = 3e-3
@@ -152,7 +156,7 @@ class SequenceClassifier:
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
         with locked(folder) if folder else contextlib.nullcontext():
             self.trained_ = train(task, self._settings(task), self.seed, diary)
-        self._deliver(self.trained_, task.examples)
+        self._deliver(self.trained_, self._examples(training, checking))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -337,7 +341,19 @@ class SequenceClassifier:
         groups: Any,
         chosen: np.ndarray,
     ) -> EpochTask:
-        examples = SequenceExamples(
+        examples = self._examples(training, checking)
+        codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
+        return EpochTask(
+            CoTeaching(examples, self.coteaching) if self.coteaching else examples,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            reweighting=Reweighting() if self.reweighting == "auto" else self.reweighting,
+            groups=codes,
+            labels=np.asarray(training.labels),
+        )
+
+    def _examples(self, training: Sequences, checking: Sequences | None) -> SequenceExamples:
+        return SequenceExamples(
             build=self.plan_,
             training=self.prepare(training),
             checking=None if checking is None else self.prepare(checking),
@@ -345,15 +361,6 @@ class SequenceClassifier:
             names=tuple(training.ids),
             annealing=self.annealing,
             at_once=_AT_ONCE,
-        )
-        codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
-        return EpochTask(
-            examples,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            reweighting=Reweighting() if self.reweighting == "auto" else self.reweighting,
-            groups=codes,
-            labels=np.asarray(training.labels),
         )
 
     def _settings(self, task: EpochTask) -> TrainingSettings:
@@ -370,7 +377,8 @@ class SequenceClassifier:
         """Weights, the member and the temperature that validation chooses, and what was noted of the cases."""
         judges, learned = examples.checking, examples.training
         self.member_ = trained.chosen
-        self.members_ = trained.models if self.keep == "best" and judges is not None else trained.last
+        kept = trained.models if self.keep == "best" and judges is not None else trained.last
+        self.members_ = kept[0] if self.coteaching else kept
         network = self.network()
         self.temperature_ = 1.0
         if judges is not None:

@@ -27,7 +27,7 @@ def check_options(model: Any) -> None:
         _check(model, name, getattr(model, name) >= 1, "at least 1")
     for name in ("noise", "multiplicative_noise", "weight_decay"):
         _check(model, name, 0 <= getattr(model, name) < inf, "at least 0")
-    for name in ("dropout", "input_dropout", "validation_share"):
+    for name in ("dropout", "input_dropout", "validation_share", "coteaching"):
         _check(model, name, 0 <= getattr(model, name) < 1, "a share of at least 0 and below 1")
     _check(model, "annealing", 0 <= model.annealing <= 1, "a share between 0 and 1")
     _check(model, "learning_rate", 0 < model.learning_rate < inf, "a positive number")
