@@ -119,7 +119,6 @@ def test_cases_that_cannot_be_used(cases, error, message):
     [
         ({"lengths": np.array([3, 0])}, InputDataError, "case 1: length 0, expected 1 to 3"),
         ({"lengths": np.array([4, 1])}, InputDataError, "case 0: length 4, expected 1 to 3"),
-        ({"lengths": np.array([2, 1])}, InputDataError, "case 0, step 2, variable 'u': a value beyond"),
         ({"lengths": np.array([3])}, ShapeError, "1 lengths for 2 cases"),
         ({"lengths": np.array([3.0, 1.0])}, ShapeError, "lengths of shape .* float64"),
         ({"labels": np.array([0, 2])}, InputDataError, "case 1: label 2 of 2 classes"),
@@ -138,6 +137,13 @@ def test_contradictions_are_named(change, error, message):
     data = Sequences.from_arrays(UNEQUAL, ["b", "a"], ["u", "y"])
     with pytest.raises(error, match=message):
         replace(data, **change)
+
+
+def test_what_lies_beyond_a_case_is_cleared():
+    values = np.array([[[1.0], [np.inf]], [[2.0], [3.0]]])
+    data = Sequences(values, np.array([1, 2]), ("u",))
+    np.testing.assert_array_equal(data.values, [[[1], [NAN]], [[2], [3]]])
+    assert values[0, 1, 0] == np.inf
 
 
 def test_selection_keeps_names_of_cases_and_drops_padding():

@@ -140,7 +140,7 @@ def _as_values(path: Path, array: np.ndarray) -> Float[np.ndarray, "cases time v
 def _read_lengths(
     path: Path, given: np.ndarray | None, values: Float[np.ndarray, "cases time variables"]
 ) -> Int[np.ndarray, " cases"]:
-    """Lengths of the cases; what `values` hold beyond them becomes NaN."""
+    """Lengths of the cases, all steps if none are given."""
     cases, time, _ = values.shape
     if given is None:
         return np.full(cases, time)
@@ -150,9 +150,7 @@ def _read_lengths(
             f"each of {cases} cases"
         )
         raise ShapeError(message)
-    lengths = given.astype(np.int64)
-    values[np.arange(time) >= lengths[:, None]] = np.nan
-    return lengths
+    return given.astype(np.int64)
 
 
 def _names_like(variables: int, like: Sequences | None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Sequences:
 
     Args:
         values: shape (cases, time, variables), float64; NaN within the length of a case is a missing value,
-            beyond it padding.
+            beyond it padding, where whatever is given becomes NaN.
         lengths: steps of each case, shape (cases,), whole numbers.
         names: of the variables.
         labels: class of each case as a place in `classes`, shape (cases,), whole numbers; None if nobody
@@ -33,8 +33,8 @@ class Sequences:
 
     Raises:
         ShapeError: parts that do not fit one another.
-        InputDataError: no case, a length outside the data, an infinite value, a value beyond the length of
-            its case, a label without a class, or a name twice; the message names the place.
+        InputDataError: no case, a length outside the data, an infinite value, a label without a class, or a
+            name twice; the message names the place.
     """
 
     values: np.ndarray
@@ -50,6 +50,7 @@ class Sequences:
             object.__setattr__(self, "ids", tuple(f"case {place}" for place in range(len(self.values))))
         _check_sizes(self)
         _check_lengths(self)
+        _clear_padding(self)
         _check_values(self)
         _check_labels(self)
 
@@ -340,17 +341,18 @@ def _check_lengths(data: Sequences) -> None:
         raise InputDataError(message)
 
 
+def _clear_padding(data: Sequences) -> None:
+    """NaN behind the end of every case; the array given stays as it is."""
+    beyond = ~data.valid
+    if not np.isnan(data.values[beyond]).all():
+        object.__setattr__(data, "values", np.where(beyond[:, :, None], np.nan, data.values))
+
+
 def _check_values(data: Sequences) -> None:
     for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
         message = (
             f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: an infinite value; correct "
             "it, or make it NaN, which means missing"
-        )
-        raise InputDataError(message)
-    for case, step, variable in np.argwhere(~np.isnan(data.values) & ~data.valid[:, :, None])[:1]:
-        message = (
-            f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: a value beyond the length "
-            f"{data.lengths[case]} of the case; correct the length, or make it NaN"
         )
         raise InputDataError(message)
 
