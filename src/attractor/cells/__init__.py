@@ -1,13 +1,17 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
+from .channelwise import ChannelMemory, ChannelwiseLSTM
 from .contract import Cell, State, exposed, exposed_size, initial_state, weight_dtype
 from .elman import Elman
 from .esn import EchoState
 from .gated_lipschitz import GatedLipschitz
+from .groups import channelled_groups, parse_groups
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz, LipschitzForm, StateNoise, antisymmetric
+from .lipschitz import Lipschitz, LipschitzForm, StateNoise, antisymmetric, official_step
 from .lstm import LSTM
+from .mgrn import GroupMemory, MemoryGated, MemoryGates
 from .nnarx import NNARX
+from .partition import Partition
 from .recurrent_equilibrium import EquilibriumMatrices, RecurrentEquilibrium
 from .registry import CELLS, cell_class
 from .stack import Stack
@@ -19,13 +23,19 @@ __all__ = [
     "LSTM",
     "NNARX",
     "Cell",
+    "ChannelMemory",
+    "ChannelwiseLSTM",
     "EchoState",
     "Elman",
     "EquilibriumMatrices",
     "GatedLipschitz",
+    "GroupMemory",
     "Lipschitz",
     "LipschitzForm",
+    "MemoryGated",
+    "MemoryGates",
     "NeuralStateSpace",
+    "Partition",
     "RecurrentEquilibrium",
     "ResetAfterGRU",
     "Stack",
@@ -33,8 +43,11 @@ __all__ = [
     "StateNoise",
     "antisymmetric",
     "cell_class",
+    "channelled_groups",
     "exposed",
     "exposed_size",
     "initial_state",
+    "official_step",
+    "parse_groups",
     "weight_dtype",
 ]

@@ -211,14 +211,14 @@ class Lipschitz(Cell):
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " hidden"]:
         """One step."""
-        drift, noise = self.drift(input, state), self.noise
+        noise, size, dtype = self.noise, state.shape, state.dtype
+        if key is not None and noise.kind == "official":
+            first, second = jax.random.split(key)
+            uniform = jax.random.uniform(first, size, dtype)
+            return official_step(self, input, state, uniform, jax.random.normal(second, size, dtype))
+        drift = self.drift(input, state)
         if key is None:
             return state + self.step * drift
-        if noise.kind == "official":
-            first, second = jax.random.split(key)
-            factor = 1 - noise.multiplicative * (1 - jax.random.uniform(first, drift.shape, drift.dtype))
-            added = noise.additive * jax.random.normal(second, drift.shape, drift.dtype)
-            return state + self.step * factor * drift + added
         drawn = jax.random.normal(key, () if noise.kind == "common" else drift.shape, drift.dtype)
         diffusion = noise.additive + noise.multiplicative * drift
         return state + self.step * drift + jnp.sqrt(self.step) * diffusion * drawn
@@ -232,6 +232,30 @@ class Lipschitz(Cell):
             return float(self.noise.additive), float(self.noise.multiplicative)
         root = sqrt(self.first_step)
         return self.noise.additive / root, root * self.noise.multiplicative / sqrt(12.0)
+
+
+def official_step(
+    cell: Lipschitz,
+    input: Float[Array, " inputs"],
+    state: Float[Array, " hidden"],
+    uniform: Float[Array, " hidden"],
+    normal: Float[Array, " hidden"],
+) -> Float[Array, " hidden"]:
+    """A step of the authors' code with given draws, h + d (1 - s_m (1 - v)) F(h, u) + s_a z.
+
+    The step of a cell with "official" noise is this one with draws of its key; here a run of the authors' own
+    code can be replayed with the numbers it drew.
+
+    Args:
+        cell: the cell; its levels s_m and s_a are used, whatever the kind of its noise.
+        input: u.
+        state: h.
+        uniform: v, uniform on [0, 1], one number a unit.
+        normal: z, standard normal, one number a unit.
+    """
+    factor = 1 - cell.noise.multiplicative * (1 - uniform)
+    moved = cell.step * factor * cell.drift(input, state)
+    return state + moved + cell.noise.additive * normal
 
 
 def antisymmetric(
@@ -259,4 +283,4 @@ def antisymmetric(
     return Lipschitz(input_size, hidden_size, step=step, form=form, noise=noise, key=key)
 
 
-__all__ = ["Lipschitz", "LipschitzForm", "StateNoise", "antisymmetric", "structured"]
+__all__ = ["Lipschitz", "LipschitzForm", "StateNoise", "antisymmetric", "official_step", "structured"]

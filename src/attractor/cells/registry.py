@@ -6,12 +6,14 @@ from typing import Any
 
 from attractor.errors import ConfigError
 
+from .channelwise import ChannelwiseLSTM
 from .elman import Elman
 from .esn import EchoState
 from .gated_lipschitz import GatedLipschitz
 from .gru import GRU, ResetAfterGRU
 from .lipschitz import Lipschitz, antisymmetric
 from .lstm import LSTM
+from .mgrn import MemoryGated
 from .nnarx import NNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
 from .state_space import NeuralStateSpace
@@ -25,6 +27,8 @@ CELLS: dict[str, Callable[..., Any]] = {
     "nnarx": NNARX,
     "state-space": NeuralStateSpace,
     "lipschitz": Lipschitz,
+    "mgrn": MemoryGated,
+    "channelwise-lstm": ChannelwiseLSTM,
     "lipschitz-gated": GatedLipschitz,
     "antisymmetric": antisymmetric,
     "ren": RecurrentEquilibrium,

@@ -4,39 +4,51 @@ from .archive import from_archive, to_archive
 from .delimited import ColumnOptions, read_csv
 from .doctor import examine
 from .finding import Finding, Severity
+from .missing_values import MISSING, FillState, channel_blocks, fill
 from .record import Experiment, Record, Signal
 from .record_checks import compare_ranges
 from .record_file import guess_columns, write_record
 from .roles import Roles, assign_roles
 from .rows import RowBlock, apply_row_blocks, check_apart, parse_row_block
 from .scaling import Scaling
+from .sequence_scaling import no_scaling, sequence_scaling
+from .sequence_splits import stratified_hold_out
+from .sequences import Sequences
 from .splits import Split, hold_out
 from .table import Table, read_table
 from .writing import write_csv
 
 __all__ = [
+    "MISSING",
     "ColumnOptions",
     "Experiment",
+    "FillState",
     "Finding",
     "Record",
     "Roles",
     "RowBlock",
     "Scaling",
+    "Sequences",
     "Severity",
     "Signal",
     "Split",
     "Table",
     "apply_row_blocks",
     "assign_roles",
+    "channel_blocks",
     "check_apart",
     "compare_ranges",
     "examine",
+    "fill",
     "from_archive",
     "guess_columns",
     "hold_out",
+    "no_scaling",
     "parse_row_block",
     "read_csv",
     "read_table",
+    "sequence_scaling",
+    "stratified_hold_out",
     "to_archive",
     "write_csv",
     "write_record",

@@ -17,6 +17,7 @@ from .flat_step import FlatStep, StepFunction, flat_step
 from .numpy_step import to_numpy
 from .onnx_model import OnnxCheck, OnnxExport, to_onnx_sequence, to_onnx_step
 from .parity import check_parity
+from .published_weights import PublishedNetwork, from_lipschitz_state, from_mgrn_state
 from .torch_weights import from_torch_state, load_torch, save_torch, to_torch_state
 
 __all__ = [
@@ -27,10 +28,13 @@ __all__ = [
     "FlatStep",
     "OnnxCheck",
     "OnnxExport",
+    "PublishedNetwork",
     "StepFunction",
     "casadi_expressions",
     "check_parity",
     "flat_step",
+    "from_lipschitz_state",
+    "from_mgrn_state",
     "from_torch_state",
     "load_torch",
     "save_torch",

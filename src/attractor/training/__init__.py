@@ -1,23 +1,34 @@
-"""Training: one loop, windows, optimiser, checkpoints, noise, guard against values that are not finite."""
+"""Training: one loop, losses, weights of examples, noise, checkpoints, guard against what is not finite."""
 
+from .epochs import EpochMemory, EpochTask, Given, Lost
+from .losses import LOSSES, cross_entropy, label_loss
 from .noise import NoisyState, annealed, with_noise_factor
 from .refinement import refine
+from .reweighting import Reweighting
 from .settings import TrainingSettings
 from .task import Moment, Remembering, Task, score_of, select_member
 from .trainer import Diary, Trained, train
 from .windows import Batch, Windows
 
 __all__ = [
+    "LOSSES",
     "Batch",
     "Diary",
+    "EpochMemory",
+    "EpochTask",
+    "Given",
+    "Lost",
     "Moment",
     "NoisyState",
     "Remembering",
+    "Reweighting",
     "Task",
     "Trained",
     "TrainingSettings",
     "Windows",
     "annealed",
+    "cross_entropy",
+    "label_loss",
     "refine",
     "score_of",
     "select_member",

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from attractor.errors import DivergedError
 
 from .task import Model, Moment, Remembering, Task, describe_at, losses_at
@@ -24,7 +25,9 @@ def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> Diverged
     losses = np.asarray(eqx.filter_jit(lost)(model))
     gradients = eqx.filter_jit(eqx.filter_jacrev(lost))(model)
     broken = {name: ~_finite_rows(leaf, len(losses)) for name, leaf in _named(gradients)}
-    suspects = ~np.isfinite(losses) | np.any([*broken.values(), np.zeros(len(losses), bool)], axis=0)
+    # A loss that is not finite spoils the gradient rows of its neighbours where a batch is one product.
+    lossy = ~np.isfinite(losses)
+    suspects = lossy if lossy.any() else np.any([*broken.values(), lossy], axis=0)
     tensors = [name for name, rows in broken.items() if rows.any()] or ["the loss"]
     example = int(np.argmax(suspects)) if suspects.any() else 0
     message = (
@@ -37,7 +40,8 @@ def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> Diverged
 
 def _named(tree: Model) -> list[tuple[str, jax.Array]]:
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_inexact_array))
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "the weights" for path, _ in leaves]
+    return [(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True)]
 
 
 def _finite_rows(leaf: jax.Array, rows: int) -> np.ndarray:

@@ -4,8 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import CELLS, cell_class, initial_state
+from attractor.cells import cell_class
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.penalty import ContractionTarget
 from attractor.control.metrics import evaluate
@@ -25,6 +24,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import locked
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
 from attractor.training.checkpoint import check_own
+from attractor.training.describing import describe_option, describe_program
 
 from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
@@ -362,7 +362,7 @@ class PlantModel:
         options = {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
         total.update(json.dumps(options, sort_keys=True).encode())
         if callable(self.cell):
-            total.update(describe_program(self.plan_).encode())
+            total.update(describe_program(self.plan_, self.plan_.inputs).encode())
         for leaf in jax.tree.leaves(eqx.filter(start, eqx.is_array)):
             total.update(np.asarray(leaf).tobytes())
         for experiment in (*training.experiments, *checking.experiments):
@@ -375,43 +375,6 @@ class PlantModel:
 @eqx.filter_jit
 def _free_run(network: PlantNetwork, inputs: Array, measured: Array, washout: int) -> Array:
     return free_run(network, inputs, measured, washout)
-
-
-def describe_option(value: Any) -> Any:
-    """An option as plain JSON: the same in every process, for a cell of the user's own as well."""
-    if isinstance(value, partial):
-        options = {name: describe_option(option) for name, option in value.keywords.items()}
-        return {"cell": describe_option(value.func), "options": options}
-    if isinstance(value, TrainingSettings):
-        return {name: describe_option(setting) for name, setting in asdict(value).items()}
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return np.asarray(value).tolist()
-    return cell_name(value) if callable(value) else value
-
-
-def describe_program(plan: NetworkPlan) -> str:
-    """What a network computes at its start and in a step, as text: tells a changed cell of the user's own.
-
-    The same source gives the same text in every process of one version of JAX.
-    """
-    network = plan(jax.random.key(0))
-    arrays, static = eqx.partition(network.cell, eqx.is_array)
-
-    def step(arrays: Any, given: Array, state: Any) -> Any:
-        return eqx.combine(arrays, static)(given, state)
-
-    given = jnp.zeros(plan.inputs)
-    start = jax.jit(lambda key: eqx.filter(plan(key), eqx.is_array)).lower(jax.random.key(0))
-    return start.as_text() + jax.jit(step).lower(arrays, given, initial_state(network.cell)).as_text()
-
-
-def cell_name(build: Callable[..., Any]) -> str:
-    """The registered name of a cell, or what a cell of the user's own calls itself, not that."""
-    for name, known in CELLS.items():
-        if build is known:
-            return name
-    own = getattr(build, "__qualname__", type(build).__qualname__)
-    return f"own {own}" if own in CELLS else own
 
 
 def _scalings(training: Record) -> tuple[Scaling, Scaling]:

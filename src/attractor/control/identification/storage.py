@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from attractor.cells import CELLS, cell_class
 from attractor.data import Scaling, Signal
 from attractor.errors import RunFolderError
 from attractor.runs import Run, load_run, locked, save_run
 from attractor.training import TrainingSettings
 from attractor.training.checkpoint import check_own, from_arrays, to_arrays
+from attractor.training.describing import describe_option, find_cell
 
-from .estimator import PlantModel, describe_option
+from .estimator import PlantModel
 from .recordings import Signals
 
 KIND = "PlantModel"
@@ -88,7 +87,7 @@ def _from_card(
     kind: type[PlantModel], card: Mapping[str, Any], cell: Callable[..., Any] | None
 ) -> PlantModel:
     options = dict(card["options"])
-    options["cell"] = _find_cell(options["cell"], cell)
+    options["cell"] = find_cell(options["cell"], cell, KIND)
     options["training"] = TrainingSettings(**options["training"])
     model = kind(**options)
     signals = card["signals"]
@@ -104,22 +103,3 @@ def _from_card(
     model.fingerprint_ = card.get("fingerprint", "")
     model.plan_ = model.make_plan()
     return model
-
-
-def _find_cell(saved: Any, own: Callable[..., Any] | None) -> Any:
-    """The cell of a card: a registered name, the user's own, or one of them with options."""
-    if isinstance(own, partial):
-        return own
-    if isinstance(saved, dict):
-        inner = _find_cell(saved["cell"], own)
-        options = {name: tuple(v) if isinstance(v, list) else v for name, v in saved["options"].items()}
-        return partial(cell_class(inner) if isinstance(inner, str) else inner, **options)
-    if saved in CELLS:
-        return own or saved
-    if own is not None:
-        return own
-    message = (
-        f"this run uses a cell of your own, {saved!r}: hand it in, PlantModel.load(folder, cell=...) from "
-        "Python, --cell file.py:Class on the command line"
-    )
-    raise RunFolderError(message)

@@ -5,6 +5,8 @@ Koren and Giryes 2021, arXiv 2102.12192), in closed form. Everything works on lo
 overflows and a batch of examples that have all but vanished still has weights.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -14,7 +16,7 @@ _LARGEST_STRENGTH = 1e6
 
 
 def log_weights(totals: Float[Array, " examples"], strength: Float[Array, ""]) -> Float[Array, " examples"]:
-    """log p with p proportional to exp(-eta L) and sum p = 1.
+    """Log p with p proportional to exp(-eta L) and sum p = 1.
 
     Args:
         totals: L, the losses of each example added over the updates so far.
@@ -94,7 +96,7 @@ def strength_for(totals: Float[Array, " examples"], share: Float[Array, ""]) -> 
     spread = jnp.maximum(totals.std(), jnp.finfo(totals.dtype).tiny ** 0.5)
     unit = (totals - totals.min()) / spread
 
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = jnp.sqrt(low * high)
         enough = effective_size(log_weights(unit, middle)) >= share * len(totals)

@@ -1,0 +1,97 @@
+"""The audit of a trained network: how robust, how sharp and how stable it is. Pure functions only."""
+
+from .attacks import ATTACKS, Attack, AttackResult, run_attack
+from .curvature import (
+    CurvatureSettings,
+    StateCurvature,
+    WeightCurvature,
+    state_curvature,
+    state_hessians,
+    weight_curvature,
+)
+from .lanczos import RitzValues, ritz_values, trace_samples
+from .lipschitz_bounds import DriftBounds, drift_bounds
+from .lyapunov import (
+    JacobianNorms,
+    LyapunovSettings,
+    LyapunovSpectrum,
+    jacobian_norms,
+    lyapunov_exponents,
+)
+from .margins import (
+    CertifiedMargins,
+    EstimatedRadii,
+    LastStateLogits,
+    StepGains,
+    certified_margins,
+    certified_radii,
+    class_margin,
+    class_margins,
+    estimated_radii,
+    lipschitz_gains,
+    score_separations,
+)
+from .perturbations import PERTURBATIONS, ChannelRange, Perturbation, channel_range, perturbed
+from .robustness import (
+    InputScale,
+    RobustnessCurve,
+    RobustnessCurves,
+    RobustnessSettings,
+    robustness_curves,
+)
+from .sequences import LabelledSequences, labelled_sequences
+from .stability import NoiseKind, StabilityBounds, StabilityVerdict, StateDiffusion, stability
+from .theory import Trend, trend
+
+__all__ = [
+    "ATTACKS",
+    "PERTURBATIONS",
+    "Attack",
+    "AttackResult",
+    "CertifiedMargins",
+    "ChannelRange",
+    "CurvatureSettings",
+    "DriftBounds",
+    "EstimatedRadii",
+    "InputScale",
+    "JacobianNorms",
+    "LabelledSequences",
+    "LastStateLogits",
+    "LyapunovSettings",
+    "LyapunovSpectrum",
+    "NoiseKind",
+    "Perturbation",
+    "RitzValues",
+    "RobustnessCurve",
+    "RobustnessCurves",
+    "RobustnessSettings",
+    "StabilityBounds",
+    "StabilityVerdict",
+    "StateCurvature",
+    "StateDiffusion",
+    "StepGains",
+    "Trend",
+    "WeightCurvature",
+    "certified_margins",
+    "certified_radii",
+    "channel_range",
+    "class_margin",
+    "class_margins",
+    "drift_bounds",
+    "estimated_radii",
+    "jacobian_norms",
+    "labelled_sequences",
+    "lipschitz_gains",
+    "lyapunov_exponents",
+    "perturbed",
+    "ritz_values",
+    "robustness_curves",
+    "run_attack",
+    "score_separations",
+    "stability",
+    "state_curvature",
+    "state_hessians",
+    "trace_samples",
+    "trend",
+    "weight_curvature",
+]

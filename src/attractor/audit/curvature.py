@@ -1,0 +1,286 @@
+r"""How sharply the loss bends: in the hidden state at every step, and in the weights.
+
+In the state. With J_m the Jacobian of step m, $\lambda_M$ and $R_M$ the gradient and the Hessian of the loss
+in the last state, the backward recursion
+
+$$R_m = J_m' R_{m+1} J_m + \sum_p \lambda_{m+1,p}\, \nabla^2 f_p, \qquad \lambda_m = J_m' \lambda_{m+1}$$
+
+gives R_m, the Hessian of the loss as a function of the state after m steps (f_p is component p of the step).
+Small noise of covariance C in that state costs tr(C R_m) / 2 on average (Lim et al. 2021, arXiv 2102.04877).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from attractor.cells import exposed, initial_state
+from attractor.errors import ConfigError, InputDataError
+from attractor.program import in_double_precision
+from attractor.scan import unroll
+
+from .lanczos import ritz_values, trace_samples
+from .sequences import LabelledSequences, Piece, pieces
+
+_MEMORY = 4e9
+"""Bytes that Hessians of one batch may take."""
+
+
+def state_hessians(
+    cell: Any,
+    loss: Callable[[Array], Array],
+    inputs: Float[Array, "time inputs"],
+    length: ArrayLike | None = None,
+) -> Float[Array, "states_in_time states states"]:
+    """R_0 ... R_time along one sequence, for any cell; those after the last valid step are NaN.
+
+    The cost is that of `states` forward derivatives of a gradient for every step. It may be compiled and
+    mapped over a batch; call it inside `jax.enable_x64(True)` for float64.
+
+    Args:
+        cell: any cell; it runs without noise from its initial state, which is taken as one flat vector.
+        loss: a number from what the cell exposes of its last state.
+        inputs: one sequence.
+        length: number of valid steps; None means all.
+    """
+    start, restore = ravel_pytree(initial_state(cell))
+    steps = jnp.asarray(len(inputs) if length is None else length)
+    run = unroll(cell, inputs, length=steps)
+    states = jnp.concatenate([start[None], jax.vmap(lambda state: ravel_pytree(state)[0])(run.states)])
+
+    def final(state: Array) -> Array:
+        return loss(exposed(cell, restore(state)))
+
+    def back(
+        later: tuple[Array, Array], row: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array], Array]:
+        given, state, valid = row
+
+        def step(state: Array) -> Array:
+            return ravel_pytree(cell(given, restore(state)))[0]
+
+        earlier = _one_back(step, state, later)
+        kept = jax.tree.map(lambda new, old: jnp.where(valid, new, old), earlier, later)
+        return kept, kept[1]
+
+    last = states[-1]
+    end = jax.grad(final)(last), jax.hessian(final)(last)
+    valid = jnp.arange(len(inputs)) < steps
+    harmless = jnp.where(valid[:, None], inputs, inputs[:1])
+    _, earlier = jax.lax.scan(back, end, (harmless, states[:-1], valid), reverse=True)
+    reached = jnp.arange(len(states)) <= steps
+    return jnp.where(reached[:, None, None], jnp.concatenate([earlier, end[1][None]]), jnp.nan)
+
+
+def _one_back(
+    step: Callable[[Array], Array], state: Array, later: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    slope, hessian = later
+    jacobian = jax.jacfwd(step)(state)
+    bend = jax.hessian(lambda state: slope @ step(state))(state)
+    return slope @ jacobian, jacobian.T @ hessian @ jacobian + bend
+
+
+class StateCurvature(NamedTuple):
+    """The Hessian R_m of the loss in the flat state after m steps, m = 0 ... time, for every case.
+
+    Entries after the last valid step are NaN.
+
+    Args:
+        trace: sum of its eigenvalues, shape (cases, time + 1).
+        largest: its largest eigenvalue, shape (cases, time + 1).
+    """
+
+    trace: Float[np.ndarray, "cases states_in_time"]
+    largest: Float[np.ndarray, "cases states_in_time"]
+
+
+def state_curvature(
+    cell: Any, readout: Callable[[Array], Array], data: LabelledSequences, batch: int = 4
+) -> StateCurvature:
+    """Curvature of the cross-entropy in the hidden state at every step of every case, in float64.
+
+    Args:
+        cell: any cell.
+        readout: logits from what the cell exposes.
+        data: the cases.
+        batch: cases at a time; memory grows with batch * time * states^2.
+
+    Raises:
+        InputDataError: a curvature that is not finite; the case is named.
+        ConfigError: a batch below 1, or one that needs more than 4 GB.
+    """
+    with jax.enable_x64(True):
+        wide_cell, wide_readout = in_double_precision((cell, readout))
+        exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
+        _check_memory(wide_cell, exact, batch)
+        found = []
+        for piece, count in pieces(exact, batch):
+            hessians = np.asarray(_hessians(wide_cell, wide_readout, piece))[:count]
+            found.append(_measures(hessians, exact, int(piece.numbers[0])))
+    return StateCurvature(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _check_memory(cell: Any, data: LabelledSequences, batch: int) -> None:
+    states = ravel_pytree(initial_state(cell))[0].size
+    needed = 8 * min(batch, len(data)) * (data.inputs.shape[1] + 1) * states**2
+    if needed > _MEMORY:
+        message = (
+            f"Hessians of {states} states over {data.inputs.shape[1]} steps of batch={batch} cases need "
+            f"{needed / 1e9:.1f} GB, more than {_MEMORY / 1e9:.0f} GB; take a smaller batch or fewer steps"
+        )
+        raise ConfigError(message)
+
+
+def _measures(hessians: np.ndarray, data: LabelledSequences, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Trace and largest eigenvalue, by NumPy: XLA on a CPU computes all eigenvectors to find one value."""
+    reached = np.arange(hessians.shape[1]) <= data.lengths[first : first + len(hessians), None]
+    for case, _ in np.argwhere(reached & ~np.isfinite(hessians).all(axis=(2, 3)))[:1]:
+        message = f"the curvature of case {first + case} is not finite; are its inputs and the weights?"
+        raise InputDataError(message)
+    trace, largest = (np.full(reached.shape, np.nan) for _ in range(2))
+    symmetric = (hessians[reached] + np.swapaxes(hessians[reached], 1, 2)) / 2
+    trace[reached] = np.trace(symmetric, axis1=1, axis2=2)
+    largest[reached] = np.linalg.eigvalsh(symmetric)[:, -1]
+    return trace, largest
+
+
+@eqx.filter_jit
+def _hessians(cell: Any, readout: Any, piece: Piece) -> Array:
+    def one(inputs: Array, length: Array, label: Array) -> Array:
+        return state_hessians(cell, lambda seen: -jax.nn.log_softmax(readout(seen))[label], inputs, length)
+
+    return jax.vmap(one)(piece.inputs, piece.lengths, piece.labels)
+
+
+@dataclass(frozen=True)
+class CurvatureSettings:
+    """How the Hessian of the weights is measured.
+
+    Args:
+        eigenvalues: how many of the largest eigenvalues to report.
+        steps: of the Lanczos method; memory is steps * weights.
+        samples: draws for the trace.
+        seed: start of the Lanczos method and draws.
+        double_precision: compute in float64.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+
+    eigenvalues: int = 1
+    steps: int = 40
+    samples: int = 64
+    seed: int = 0
+    double_precision: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.eigenvalues <= self.steps:
+            message = f"eigenvalues={self.eigenvalues}: expected 1 to steps={self.steps}"
+            raise ConfigError(message)
+        if self.samples < 2:
+            message = f"samples={self.samples}: expected at least 2, for a standard error"
+            raise ConfigError(message)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightCurvature:
+    """The Hessian of a loss in the weights.
+
+    Args:
+        largest: its largest eigenvalues, descending, shape (eigenvalues,) or fewer for a small model.
+        errors: each has a true eigenvalue within this distance.
+        trace: estimate of the sum of its eigenvalues.
+        trace_error: standard error of the estimate.
+        weights: number of weights.
+    """
+
+    largest: Float[np.ndarray, " eigenvalues"]
+    errors: Float[np.ndarray, " eigenvalues"]
+    trace: float
+    trace_error: float
+    weights: int
+
+    @property
+    def effective_rank(self) -> float:
+        """Trace over largest eigenvalue: how many directions are about as sharp as the sharpest one."""
+        return self.trace / float(self.largest[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists."""
+        return {
+            "largest": self.largest.tolist(),
+            "errors": self.errors.tolist(),
+            "trace": self.trace,
+            "trace_error": self.trace_error,
+            "effective_rank": self.effective_rank,
+            "weights": self.weights,
+        }
+
+
+_USUAL = CurvatureSettings()
+
+
+def weight_curvature(
+    loss: Callable[[Any], Array], model: Any, settings: CurvatureSettings = _USUAL
+) -> WeightCurvature:
+    """Largest eigenvalues and trace of the Hessian of `loss(model)` in all floating weights of the model.
+
+    Only products of the Hessian with vectors are computed, each at the cost of a few gradients.
+
+    Args:
+        loss: a number from a model, as the mean loss on a batch of data.
+        model: an Equinox module or any pytree.
+        settings: how precisely.
+
+    Raises:
+        ConfigError: a model without weights.
+        InputDataError: a Hessian that is not finite.
+    """
+    wider = settings.double_precision or jnp.result_type(float) == jnp.float64
+    with jax.enable_x64(wider):
+        wide = in_double_precision(model) if settings.double_precision else model
+        weights, static = eqx.partition(wide, eqx.is_inexact_array)
+        size = ravel_pytree(weights)[0].size
+        if size == 0:
+            message = f"{type(model).__name__} has no floating weights, so its loss has no Hessian in them"
+            raise ConfigError(message)
+        first, *others = jax.random.split(jax.random.key(settings.seed), settings.samples + 1)
+        product = _HessianProduct(loss, weights, static)
+        start = jax.random.normal(first, (size,), ravel_pytree(weights)[0].dtype)
+        found = ritz_values(product, start, settings.steps)
+        samples = np.asarray(trace_samples(product, start, jnp.stack(others)))
+    if not (np.isfinite(found.values).all() and np.isfinite(samples).all()):
+        message = "the Hessian of the loss is not finite; are the data and the weights?"
+        raise InputDataError(message)
+    return WeightCurvature(
+        largest=found.values[: settings.eigenvalues],
+        errors=found.errors[: settings.eigenvalues],
+        trace=float(samples.mean()),
+        trace_error=float(samples.std(ddof=1)) / sqrt(len(samples)),
+        weights=size,
+    )
+
+
+class _HessianProduct(eqx.Module):
+    """V -> H v, the derivative of the gradient along v."""
+
+    loss: Callable[[Any], Array]
+    weights: Any
+    static: Any
+
+    def __call__(self, vector: Float[Array, " weights"]) -> Float[Array, " weights"]:
+        flat, restore = ravel_pytree(self.weights)
+
+        def loss(flat: Array) -> Array:
+            return self.loss(eqx.combine(restore(flat), self.static))
+
+        return jax.jvp(jax.grad(loss), (flat,), (vector,))[1]

@@ -1,0 +1,204 @@
+"""What every audit of a classifier starts from: labelled, padded sequences, checked once, cut into pieces."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
+
+from attractor.errors import ConfigError, InputDataError, ShapeError
+
+Logits = Callable[[Array, Array], Array]
+"""A classifier of one sequence: `logits(inputs (time, channels), length) -> (classes,)`."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSequences:
+    """Sequences of one batch, padded to the same number of steps, with a class each.
+
+    Make it with `labelled_sequences`. A NaN at a valid step is a missing sample, which only some classifiers
+    take; what stands in the padding is never looked at.
+
+    Args:
+        inputs: shape (cases, time, channels).
+        lengths: number of valid steps, shape (cases,), each in 1..time.
+        labels: true classes, shape (cases,), counted from 0.
+
+    Raises:
+        ShapeError: no case, no step, no channel, or sizes that do not fit.
+        InputDataError: an infinite sample, a length or a label that is impossible; the case is named.
+    """
+
+    inputs: Float[np.ndarray, "cases time channels"]
+    lengths: Int[np.ndarray, "..."]
+    labels: Int[np.ndarray, "..."]
+
+    def __post_init__(self) -> None:
+        check_padded(self.inputs, self.lengths)
+        if self.labels.shape != self.lengths.shape:
+            message = (
+                f"labels of shape {self.labels.shape}, expected one for each of {len(self.inputs)} cases"
+            )
+            raise ShapeError(message)
+        for case in np.flatnonzero(self.labels < 0)[:1]:
+            message = f"case {case} has the label {self.labels[case]}; classes are counted from 0"
+            raise InputDataError(message)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def labelled_sequences(
+    inputs: ArrayLike, labels: ArrayLike, lengths: ArrayLike | None = None
+) -> LabelledSequences:
+    """Labelled sequences from arrays of any kind.
+
+    Args:
+        inputs: shape (cases, time, channels).
+        labels: true classes, whole numbers, shape (cases,).
+        lengths: number of valid steps, shape (cases,); None means that nothing is padded.
+
+    Raises:
+        ShapeError: sizes that do not fit.
+        InputDataError: values that are impossible, or labels that are no whole numbers.
+    """
+    values = padded_inputs(inputs)
+    steps = np.full(len(values), values.shape[1]) if lengths is None else whole_numbers("lengths", lengths)
+    return LabelledSequences(values, steps, whole_numbers("labels", labels))
+
+
+def padded_inputs(inputs: ArrayLike) -> Float[np.ndarray, "cases time channels"]:
+    """Inputs as a floating NumPy array of three axes.
+
+    Raises:
+        ShapeError: another number of axes, or an axis of size 0.
+    """
+    values = np.asarray(inputs)
+    if values.ndim != 3 or 0 in values.shape:
+        message = (
+            f"inputs of shape {values.shape}, expected (cases, time, channels) with at least one of each"
+        )
+        raise ShapeError(message)
+    return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)
+
+
+def whole_numbers(name: str, values: ArrayLike) -> Int[np.ndarray, "..."]:
+    """Whole numbers as a NumPy array.
+
+    Raises:
+        InputDataError: numbers of another kind.
+    """
+    found = np.asarray(values)
+    if not np.issubdtype(found.dtype, np.integer):
+        message = f"{name} have the type {found.dtype}, expected whole numbers"
+        raise InputDataError(message)
+    return found
+
+
+def check_padded(inputs: np.ndarray, lengths: np.ndarray) -> None:
+    """Refuse lengths that do not fit and infinite samples at valid steps.
+
+    Raises:
+        ShapeError: not one length for each case.
+        InputDataError: an impossible length or an infinite sample; case and step are named.
+    """
+    cases, time = inputs.shape[:2]
+    if lengths.shape != (cases,):
+        message = f"lengths of shape {lengths.shape}, expected one for each of {cases} cases"
+        raise ShapeError(message)
+    for case in np.flatnonzero((lengths < 1) | (lengths > time))[:1]:
+        message = f"case {case} has the length {lengths[case]}; expected 1 to {time}"
+        raise InputDataError(message)
+    infinite = np.isinf(inputs) & valid_steps(lengths, time)[:, :, None]
+    for case, step, channel in np.argwhere(infinite)[:1]:
+        message = f"infinite sample in case {case}, step {step}, channel {channel}; repair or drop the case"
+        raise InputDataError(message)
+
+
+def valid_steps(lengths: np.ndarray, time: int) -> np.ndarray:
+    """Which steps are no padding, shape (cases, time)."""
+    return np.arange(time) < lengths[:, None]
+
+
+class Piece(NamedTuple):
+    """Some cases that are computed together, on the device; all pieces of a batch have the same size.
+
+    Args:
+        inputs: shape (size, time, channels).
+        lengths: shape (size,).
+        labels: shape (size,).
+        numbers: which cases of the whole they are, shape (size,); random draws follow from it.
+    """
+
+    inputs: Array
+    lengths: Array
+    labels: Array
+    numbers: Array
+
+
+def pieces(data: LabelledSequences, size: int) -> Iterator[tuple[Piece, int]]:
+    """The data piece by piece, and how many cases of a piece count.
+
+    The last piece is filled up with its first case, so that one compiled function serves all.
+
+    Args:
+        data: what to cut.
+        size: cases in a piece; memory grows with it.
+
+    Yields:
+        A piece and the number of its cases that are not filling.
+
+    Raises:
+        ConfigError: a size below 1.
+    """
+    if size < 1:
+        message = f"batch={size}: expected at least 1"
+        raise ConfigError(message)
+    size = min(size, len(data))
+    for first in range(0, len(data), size):
+        numbers = np.arange(first, min(first + size, len(data)))
+        filled = np.concatenate([numbers, np.full(size - len(numbers), first)])
+        chosen = (data.inputs[filled], data.lengths[filled], data.labels[filled], filled)
+        yield Piece(*map(jnp.asarray, chosen)), len(numbers)
+
+
+def piece_count(data: LabelledSequences, size: int) -> int:
+    """How many pieces `pieces` gives."""
+    return -(-len(data) // min(size, len(data)))
+
+
+def check_classes(logits: Logits, data: LabelledSequences) -> int:
+    """The number of classes, found without computing anything.
+
+    Raises:
+        ShapeError: logits that are not a vector of at least two classes.
+        InputDataError: a label beyond the last class; the case is named.
+    """
+    row = jax.ShapeDtypeStruct(data.inputs.shape[1:], jnp.result_type(float))
+    found: Any = eqx.filter_eval_shape(logits, row, jax.ShapeDtypeStruct((), jnp.result_type(int)))
+    if len(found.shape) != 1 or found.shape[0] < 2:
+        message = f"logits of one sequence have the shape {found.shape}, expected (classes,) with two or more"
+        raise ShapeError(message)
+    for case in np.flatnonzero(data.labels >= found.shape[0])[:1]:
+        message = f"case {case} has the label {data.labels[case]}, but there are {found.shape[0]} classes"
+        raise InputDataError(message)
+    return found.shape[0]
+
+
+def check_finite_margins(margins: np.ndarray, data: LabelledSequences) -> None:
+    """Refuse a classifier that answers clean inputs with something that is not a number.
+
+    Raises:
+        InputDataError: the case is named, and the first missing sample in it, if there is one.
+    """
+    for case in np.flatnonzero(~np.isfinite(margins))[:1]:
+        valid = data.inputs[case, : data.lengths[case]]
+        missing = np.argwhere(np.isnan(valid))
+        where = f"; its step {missing[0, 0]}, channel {missing[0, 1]}, is missing" if len(missing) else ""
+        message = f"the logits of case {case} are not finite{where}"
+        raise InputDataError(message)

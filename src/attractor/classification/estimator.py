@@ -1,0 +1,422 @@
+"""`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.cells import StateNoise, cell_class
+from attractor.cells.groups import channelled_groups, parse_groups
+from attractor.data import (
+    FillState,
+    Sequences,
+    channel_blocks,
+    fill,
+    no_scaling,
+    sequence_scaling,
+    stratified_hold_out,
+)
+from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
+from attractor.progress import Reporter, SilentReporter
+from attractor.runs import locked
+from attractor.training import (
+    Diary,
+    EpochTask,
+    Reweighting,
+    Trained,
+    TrainingSettings,
+    label_loss,
+    select_member,
+    train,
+)
+
+from .calibration import fit_temperature, probabilities_of
+from .examples import Labelled, SequenceExamples
+from .network import NetworkPlan, SequenceNetwork
+from .options import check_options, fingerprint
+from .suspects import Suspects, diary_of, rank_suspects
+
+_AT_ONCE = 256
+
+
+@dataclass(eq=False)
+class SequenceClassifier:
+    """A recurrent classifier of multivariate series of unequal lengths.
+
+    A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
+    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched before
+    it is scored.
+
+    Args:
+        cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.CELLS`), or any callable
+            `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
+        hidden_size: units a layer; for mgrn those of every group.
+        layers: cells in the stack.
+        groups: which variables belong together, for mgrn: names, patterns or places such as
+            "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
+        standardise: scale variables to mean 0 and spread 1 by the training cases; False takes them as they are.
+        pooling: "last" reads the state after the last sample, "mean" the mean over time.
+        noise: standard deviation of the noise that training adds to the hidden state at every step.
+        multiplicative_noise: the same in proportion to what the step changes.
+        annealing: share of the noise that is left at the end of the training; 1 keeps it constant.
+        dropout: share of the pooled state that training drops.
+        input_dropout: share of the channels that training drops, one draw for a whole sequence.
+        missing: what becomes of missing values: "error" refuses them, "zero" puts the mean, "forward" the
+            last value, "forward+mask" adds whether it was measured, "forward+mask+age" also since when, and
+            "cell" hands NaN to a cell that knows what to do, such as mgrn.
+        loss: a name of `attractor.training.LOSSES` or a loss of your own.
+        reweighting: None weighs all cases alike, "auto" fades out those whose labels look wrong; or a
+            `Reweighting`.
+        epochs: passes over the training cases.
+        batch_size: cases a step.
+        learning_rate: peak of the schedule.
+        weight_decay: of AdamW.
+        validation_share: share of the training cases, class by class, kept for validation; 0 trains on all.
+        keep: "best" keeps the weights of the epoch that did best in validation, "last" the last ones.
+        seeds: networks trained side by side; the best in validation is kept.
+        seed: all randomness follows from it.
+
+    Example:
+        >>> import numpy as np, attractor
+        >>> x = np.random.default_rng(0).normal(size=(40, 12, 2))
+        >>> y = np.where(x[:, :, 0].sum(axis=1) > 0, "up", "down")
+        >>> model = attractor.SequenceClassifier(hidden_size=4, epochs=2).fit(x, y)
+        >>> model.predict_proba(x[:3]).shape
+        (3, 2)
+    """
+
+    cell: str | Callable[..., Any] = "gru"
+    hidden_size: int = 64
+    layers: int = 1
+    groups: Any = None
+    standardise: bool = True
+    pooling: str = "last"
+    noise: float | int = 0.0
+    multiplicative_noise: float | int = 0.0
+    annealing: float | int = 1.0
+    dropout: float | int = 0.0
+    input_dropout: float | int = 0.0
+    missing: str = "error"
+    loss: Any = "cross-entropy"
+    reweighting: str | Reweighting | None = None
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float | int = 3e-3
+    weight_decay: float | int = 1e-4
+    validation_share: float | int = 0.2
+    keep: str = "best"
+    seeds: int = 1
+    seed: int = 0
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Sequences | None = None,
+        weight_groups: Any = None,
+        folder: Path | None = None,
+        reporter: Reporter | None = None,
+    ) -> "SequenceClassifier":
+        """Learn to tell the classes apart.
+
+        Args:
+            X: `Sequences`, an array (cases, time, variables), or a list of arrays (time, variables).
+            y: the label of every case; None with `Sequences`.
+            validation: cases for validation, of the same variables and classes; None keeps a share of X.
+            weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
+                stay on one side of the validation and share one weight. None: every case for itself.
+            folder: a run folder for the log and for checkpoints, so that a killed training can go on.
+            reporter: hears about progress.
+
+        Raises:
+            InputDataError: cases that cannot be used; the message names case, variable and step.
+            ConfigError: an option that makes no sense.
+            DivergedError: training met values that are not finite.
+        """
+        check_options(self)
+        self._forget()
+        data, self.classes_ = _labelled(X, y)
+        training, checking, chosen = self._divide(data, validation, weight_groups)
+        self.names_, self.training_ids_ = data.names, tuple(training.ids)
+        self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
+        self.plan_ = self.make_plan()
+        task = self._task(training, checking, weight_groups, chosen)
+        self.fingerprint_ = fingerprint(self, training, checking)
+        diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
+        with locked(folder) if folder else contextlib.nullcontext():
+            self.trained_ = train(task, self._settings(task), self.seed, diary)
+        self._deliver(self.trained_, task.examples)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely class of every case, as `fit` was given it."""
+        best = self.decision_function(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "cases classes"]:
+        """Calibrated probabilities of the classes, in the order of `classes_`."""
+        return probabilities_of(self.decision_function(X), self.temperature_)
+
+    def decision_function(self, X: Any, member: int | None = None) -> Float[np.ndarray, "cases classes"]:
+        """Logits of the classes; member None is the chosen network.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            InputDataError: cases that do not fit the model.
+        """
+        network = self.network(member)
+        return np.asarray(_all_logits(network, self.prepare(self.as_sequences(X))), float)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Share of the cases whose most likely class is the true one."""
+        data, truth = X, y
+        if y is None:
+            data = self.as_sequences(X)
+            truth = self.classes_[self.labels_of(data)]
+        return float(np.mean(self.predict(data) == np.asarray(truth)))
+
+    def start(self) -> Any:
+        """Where a stream of samples begins, for `predict_step`."""
+        return self.network().start(), FillState.start(len(self.names_))
+
+    def predict_step(self, row: Any, stream: Any) -> tuple[Float[np.ndarray, " classes"], Any]:
+        """Probabilities after one more sample; after the last one they equal `predict_proba` of the whole.
+
+        Args:
+            row: one sample, shape (variables,); NaN where the policy for missing values allows it.
+            stream: of `start` or of the step before.
+
+        Returns:
+            The probabilities of the classes, and the stream to hand to the next step.
+        """
+        values = np.asarray(row, float)
+        if values.shape != (len(self.names_),):
+            message = (
+                f"a sample of shape {values.shape}, expected ({len(self.names_)},): one for each variable"
+            )
+            raise ShapeError(message)
+        state, gaps = stream
+        channels, gaps = gaps.step(self.scaling_.to_unit(values), self.missing)
+        logits, state = _one_step(self.network(), jnp.asarray(channels, jnp.float32), state)
+        return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
+
+    def suspects(self) -> Suspects:
+        """The training cases, those whose labels look most wrong first; needs no reweighting."""
+        self.network()
+        probabilities = probabilities_of(self.diary_.logits, self.temperature_)
+        return rank_suspects(self.diary_, self.training_ids_, probabilities)
+
+    def network(self, member: int | None = None) -> SequenceNetwork:
+        """The trained network of one member, the chosen one by default; it works on prepared channels."""
+        if not hasattr(self, "members_"):
+            message = "this SequenceClassifier is not fitted yet; call `fit`, or `SequenceClassifier.load`"
+            raise NotFittedError(message)
+        return select_member(self.members_, self.member_ if member is None else member)
+
+    def prepare(self, data: Sequences) -> Labelled:
+        """Cases as the network sees them: scaled, gaps filled, in float32; labels where there are any."""
+        filled = fill(self.scaling_.to_unit(data.values), data.lengths, self.missing)
+        whole = bool((data.lengths == filled.shape[1]).all())
+        labels = np.zeros(len(data), int) if data.labels is None else data.labels
+        return Labelled(
+            jnp.asarray(filled, jnp.float32),
+            None if whole else jnp.asarray(data.lengths, jnp.int32),
+            jnp.asarray(labels, jnp.int32),
+        )
+
+    def labels_of(self, data: Sequences) -> np.ndarray:
+        """The labels of cases as places in `classes_`.
+
+        Raises:
+            InputDataError: cases without labels, or of classes that the model does not know.
+        """
+        if data.labels is None:
+            message = "these cases have no labels to score against"
+            raise InputDataError(message)
+        places = {str(name): place for place, name in enumerate(self.classes_)}
+        unknown = sorted(set(data.classes) - set(places))
+        if unknown and any(data.classes[label] in unknown for label in data.labels):
+            message = (
+                f"classes that the model does not know: {', '.join(unknown)}; it knows {', '.join(places)}"
+            )
+            raise InputDataError(message)
+        return np.array([places.get(name, 0) for name in data.classes])[data.labels]
+
+    def make_plan(self) -> NetworkPlan:
+        """The structure that the options and the variables ask for."""
+        build = cell_class(self.cell) if isinstance(self.cell, str) else self.cell
+        copies = channel_blocks(self.missing)
+        groups = None
+        if self.groups is not None:
+            groups = channelled_groups(parse_groups(self.groups, self.names_), copies)
+        elif copies > 1 and self.cell == "mgrn":
+            groups = channelled_groups(tuple((place,) for place in range(len(self.names_))), copies)
+        noisy = self.noise or self.multiplicative_noise
+        return NetworkPlan(
+            cell=build,
+            hidden_size=self.hidden_size,
+            layers=self.layers,
+            channels=len(self.names_) * copies,
+            classes=len(self.classes_),
+            groups=groups,
+            noise=StateNoise(self.noise, self.multiplicative_noise) if noisy else None,
+            pooling=self.pooling,
+            dropout=(self.dropout, self.input_dropout),
+        )
+
+    def save(self, folder: str | Path, **contents: Any) -> None:
+        """Write a run folder; see `attractor.runs`."""
+        from .storage import save_classifier
+
+        save_classifier(self, Path(folder), **contents)
+
+    @classmethod
+    def load(cls, folder: str | Path, cell: Callable[..., Any] | None = None) -> "SequenceClassifier":
+        """Read a classifier back; a cell of your own is handed in, never imported from a file."""
+        from .storage import load_classifier
+
+        return load_classifier(cls, Path(folder), cell)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def set_params(self, **params: Any) -> "SequenceClassifier":
+        """Change options.
+
+        Raises:
+            ConfigError: unknown option.
+        """
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                message = f"SequenceClassifier has no option {name!r}; it has {', '.join(known)}"
+                raise ConfigError(message)
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator; its searches and pipelines call this."""
+        from sklearn.utils import ClassifierTags, Tags, TargetTags
+
+        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+
+    def _forget(self) -> None:
+        """Drop what an earlier `fit` learned, so that a failed one leaves no half-changed model."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
+    def _divide(
+        self, data: Sequences, validation: Sequences | None, groups: Any
+    ) -> tuple[Sequences, Sequences | None, np.ndarray]:
+        """Training cases, validation cases, and the places of the former in the data."""
+        everything = np.arange(len(data))
+        if groups is not None and len(groups) != len(data):
+            message = f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}"
+            raise InputDataError(message)
+        if validation is not None:
+            return data, replace(validation, labels=self.labels_of(validation)), everything
+        if not self.validation_share:
+            return data, None, everything
+        kept, held = stratified_hold_out(data.labels, self.validation_share, self.seed, groups=groups)
+        if not len(held):
+            return data, None, everything
+        return data.select(kept), data.select(held), kept
+
+    def _task(
+        self,
+        training: Sequences,
+        checking: Sequences | None,
+        groups: Any,
+        chosen: np.ndarray,
+    ) -> EpochTask:
+        examples = SequenceExamples(
+            build=self.plan_,
+            training=self.prepare(training),
+            checking=None if checking is None else self.prepare(checking),
+            loss=label_loss(self.loss),
+            names=tuple(training.ids),
+            annealing=self.annealing,
+            at_once=_AT_ONCE,
+        )
+        codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
+        return EpochTask(
+            examples,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            reweighting=Reweighting() if self.reweighting == "auto" else self.reweighting,
+            groups=codes,
+            labels=np.asarray(training.labels),
+        )
+
+    def _settings(self, task: EpochTask) -> TrainingSettings:
+        return TrainingSettings(
+            steps=self.epochs * task.steps_per_epoch,
+            batch_size=task.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            validate_every=task.steps_per_epoch,
+            seeds=self.seeds,
+        )
+
+    def _deliver(self, trained: Trained, examples: SequenceExamples) -> None:
+        """Weights, the member and the temperature that validation chooses, and what was noted of the cases."""
+        judges, learned = examples.checking, examples.training
+        self.member_ = trained.chosen
+        self.members_ = trained.models if self.keep == "best" and judges is not None else trained.last
+        network = self.network()
+        self.temperature_ = 1.0
+        if judges is not None:
+            logits = np.asarray(_all_logits(network, judges), float)
+            self.temperature_ = fit_temperature(logits, np.asarray(judges.labels))
+        logits = np.asarray(_all_logits(network, learned))
+        self.diary_ = diary_of(trained.memory, self.member_, np.asarray(learned.labels), logits)
+
+    def as_sequences(self, X: Any) -> Sequences:
+        """Cases in any form that `fit` takes, checked against the variables of the model.
+
+        Raises:
+            ShapeError: another number of variables.
+            InputDataError: cases that cannot be read.
+        """
+        data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+        if len(data.names) != len(self.names_):
+            message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
+            raise ShapeError(message)
+        return data
+
+
+@eqx.filter_jit
+def _all_logits(network: SequenceNetwork, data: Labelled) -> Array:
+    return data.all_logits(network, min(_AT_ONCE, len(data.labels)))
+
+
+@eqx.filter_jit
+def _one_step(network: SequenceNetwork, channels: Array, state: Any) -> Any:
+    return network.step(channels, state)
+
+
+def _labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
+    """Cases with labels counted from 0, and the classes as the user calls them."""
+    data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+    if y is None:
+        if data.labels is None:
+            message = "fit needs a label for every case: fit(X, y), or Sequences with labels"
+            raise InputDataError(message)
+        names = np.array(data.classes)
+    else:
+        if len(y) != len(data):
+            message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
+            raise InputDataError(message)
+        data, names = data.relabelled(y), np.unique(np.asarray(y))
+    if len(np.unique(data.labels)) < 2:
+        message = f"all cases are of class {data.classes[data.labels[0]]!r}; a classifier needs two or more"
+        raise InputDataError(message)
+    return data, names

@@ -1,0 +1,110 @@
+"""Labelled sequences as a learning problem for the trainer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from attractor.training import Given, Lost, cross_entropy
+from attractor.training.noise import annealed, with_noise_factor
+
+from .network import SequenceNetwork
+
+
+class Labelled(eqx.Module):
+    """Sequences side by side with their labels.
+
+    Args:
+        inputs: shape (cases, time, channels), scaled, missing values filled.
+        lengths: valid steps of each case; None if all are valid.
+        labels: class of each case.
+    """
+
+    inputs: Float[Array, "cases time channels"]
+    lengths: Int[Array, " cases"] | None
+    labels: Int[Array, " cases"]
+
+    def logits(
+        self, network: SequenceNetwork, ids: Int[Array, " batch"], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "batch classes"]:
+        """Logits of some cases, each with its own noise."""
+        inputs = self.inputs[ids]
+        lengths = None if self.lengths is None else self.lengths[ids]
+        keys = None if key is None else jax.random.split(key, len(ids))
+
+        def one(inputs: Array, length: Array | None, key: PRNGKeyArray | None) -> Array:
+            return network(inputs, length, key=key)
+
+        axes = (0, None if lengths is None else 0, None if keys is None else 0)
+        return jax.vmap(one, in_axes=axes)(inputs, lengths, keys)
+
+    def all_logits(self, network: SequenceNetwork, at_once: int) -> Float[Array, "cases classes"]:
+        """Logits of all cases, `at_once` at a time."""
+        count = len(self.labels)
+        ids = jnp.arange(-(-count // at_once) * at_once) % count
+        logits = jax.lax.map(lambda some: self.logits(network, some), ids.reshape(-1, at_once))
+        return logits.reshape(len(ids), -1)[:count]
+
+
+class SequenceExamples(eqx.Module):
+    """Classify sequences; see `attractor.training.epochs.Examples`.
+
+    Args:
+        build: makes a fresh network from a key.
+        training: what is learned from.
+        checking: by whose cross-entropy the best weights are chosen; None chooses the last.
+        loss: what is minimised for every case.
+        annealing: the share of the noise at the end of the training, 1 for constant noise.
+        names: how the user calls the cases.
+        at_once: cases evaluated side by side.
+    """
+
+    build: Callable[[PRNGKeyArray], SequenceNetwork] = eqx.field(static=True)
+    training: Labelled
+    checking: Labelled | None
+    loss: Any = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    annealing: float | int = eqx.field(static=True, default=1.0)
+    at_once: int = eqx.field(static=True, default=64)
+
+    @property
+    def size(self) -> int:
+        """How many cases there are."""
+        return len(self.training.labels)
+
+    def initial(self, key: PRNGKeyArray) -> SequenceNetwork:
+        """A fresh network."""
+        return self.build(key)
+
+    def start_notes(self) -> Any:
+        """What the loss keeps about the cases."""
+        classes = eqx.filter_eval_shape(self.build, jax.random.key(0)).readout.out_features
+        return self.loss.start(self.size, classes)
+
+    def losses_of(self, model: SequenceNetwork, ids: Int[Array, " batch"], given: Given) -> Lost:
+        """The losses of some cases with noise and dropout on; the scores are their cross-entropies."""
+        noisy = with_noise_factor(model, annealed(given.progress, 1.0, self.annealing))
+        logits = self.training.logits(noisy, ids, given.key)
+        labels = self.training.labels[ids]
+        rows = None if given.notes is None else given.notes[ids]
+        losses, rows = self.loss(logits, labels, rows)
+        notes = None if given.notes is None else given.notes.at[ids].set(rows)
+        return Lost(losses, cross_entropy(logits, labels), notes)
+
+    def scores_of(self, model: SequenceNetwork, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
+        """Cross-entropies of some cases."""
+        return cross_entropy(self.training.logits(model, ids), self.training.labels[ids])
+
+    def validation(self, model: SequenceNetwork) -> Float[Array, ""]:
+        """Mean cross-entropy of the cases kept for validation."""
+        if self.checking is None:
+            return jnp.zeros(())
+        logits = self.checking.all_logits(model, min(self.at_once, len(self.checking.labels)))
+        return cross_entropy(logits, self.checking.labels).mean()
+
+    def describe_example(self, example: int) -> str:
+        """How the user calls a case."""
+        return self.names[example]

@@ -1,0 +1,133 @@
+"""A sequence classifier: a cell, pooling over time and a linear read-out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.cells import Stack, State, StateNoise, exposed, exposed_size, initial_state
+from attractor.errors import ConfigError
+from attractor.scan import unroll
+from attractor.training.noise import NoisyState
+
+POOLINGS = ("last", "mean")
+
+
+class SequenceNetwork(eqx.Module):
+    """Logits W p + b, where p is what the cell exposes after the last valid step, or its mean over time.
+
+    Args:
+        cell: any cell.
+        readout: W and b.
+        pooling: "last" or "mean".
+        dropout: share of p that a key drops.
+        input_dropout: share of the channels that a key drops, the same ones at every step.
+    """
+
+    cell: Any
+    readout: eqx.nn.Linear
+    pooling: str = eqx.field(static=True, default="last")
+    dropout: float = eqx.field(static=True, default=0.0)
+    input_dropout: float = eqx.field(static=True, default=0.0)
+
+    def __call__(
+        self,
+        inputs: Float[Array, "time channels"],
+        length: ArrayLike | None = None,
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, " classes"]:
+        """Logits of one sequence; `key` switches noise and dropout on."""
+        cell_key, input_key, output_key = (None,) * 3 if key is None else jax.random.split(key, 3)
+        inputs = _dropped(inputs, self.input_dropout, input_key, (1, inputs.shape[1]))
+        states, last = unroll(self.cell, inputs, length=length, key=cell_key)
+        if self.pooling == "last":
+            pooled = exposed(self.cell, last)
+        else:
+            shown = jax.vmap(lambda state: exposed(self.cell, state))(states)
+            count = len(inputs) if length is None else length
+            valid = jnp.arange(len(inputs))[:, None] < count
+            pooled = jnp.where(valid, shown, 0.0).sum(axis=0) / count
+        return self.readout(_dropped(pooled, self.dropout, output_key, pooled.shape))
+
+    def start(self) -> tuple[State, Float[Array, " exposed"], Float[Array, ""]]:
+        """Where a stream begins: the cell's state, the sum of what it exposed, steps so far."""
+        state = initial_state(self.cell)
+        return state, jnp.zeros_like(exposed(self.cell, state)), jnp.zeros(())
+
+    def step(
+        self, input: Float[Array, " channels"], stream: tuple[State, Array, Array]
+    ) -> tuple[Float[Array, " classes"], tuple[State, Array, Array]]:
+        """Logits after one more sample of a stream; after the last they equal those of the whole sequence."""
+        state, total, steps = stream
+        state = self.cell(input, state)
+        shown = exposed(self.cell, state)
+        total, steps = total + shown, steps + 1
+        return self.readout(shown if self.pooling == "last" else total / steps), (state, total, steps)
+
+
+def _dropped(values: Array, share: float, key: PRNGKeyArray | None, shape: tuple[int, ...]) -> Array:
+    """Without a share of the values; the others are scaled up so that the mean stays."""
+    if key is None or not share:
+        return values
+    kept = jax.random.bernoulli(key, 1 - share, shape)
+    return jnp.where(kept, values / (1 - share), 0.0)
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Everything that decides the structure of a network; calling it with a key builds one.
+
+    Args:
+        cell: `cell(input_size, hidden_size, *, key)` builds a cell; one that also takes `groups` gets them.
+        hidden_size: units a layer.
+        layers: cells in the stack.
+        channels: number of inputs.
+        classes: number of classes.
+        groups: which inputs belong together, for cells that ask; None leaves it to the cell.
+        noise: in the hidden state, in training.
+        pooling: "last" or "mean".
+        dropout: shares of the pooled state and of the channels that training drops.
+    """
+
+    cell: Callable[..., Any]
+    hidden_size: int
+    layers: int
+    channels: int
+    classes: int
+    groups: tuple[tuple[int, ...], ...] | None = None
+    noise: StateNoise | None = None
+    pooling: str = "last"
+    dropout: tuple[float | int, float | int] = (0.0, 0.0)
+
+    def __call__(self, key: PRNGKeyArray) -> SequenceNetwork:
+        """A fresh network."""
+        cell_key, readout_key = jax.random.split(key)
+        cell = self._cells(cell_key)
+        if self.noise is not None:
+            cell = NoisyState(cell, self.noise)
+        readout = eqx.nn.Linear(exposed_size(cell), self.classes, key=readout_key)
+        return SequenceNetwork(cell, readout, self.pooling, *map(float, self.dropout))
+
+    def _cells(self, key: PRNGKeyArray) -> Any:
+        keys = jax.random.split(key, self.layers) if self.layers > 1 else [key]
+        cells: list[Any] = []
+        for level, part in enumerate(keys):
+            cells.append(self._one(exposed_size(cells[-1]) if cells else self.channels, part, level))
+        return cells[0] if self.layers == 1 else Stack(tuple(cells))
+
+    def _one(self, inputs: int, key: PRNGKeyArray, level: int) -> Any:
+        if self.groups is None or level:
+            return self.cell(inputs, self.hidden_size, key=key)
+        if "groups" not in signature(self.cell).parameters:
+            message = (
+                f"groups were given, but {getattr(self.cell, '__name__', self.cell)} takes none; use mgrn"
+            )
+            raise ConfigError(message)
+        return self.cell(inputs, self.hidden_size, groups=self.groups, key=key)

@@ -1,0 +1,60 @@
+"""Options of a classifier: whether they make sense, and what identifies a training."""
+
+import hashlib
+import json
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from attractor.data import MISSING
+from attractor.errors import ConfigError
+from attractor.training import Reweighting, label_loss
+from attractor.training.describing import describe_option, describe_program
+
+from .network import POOLINGS
+
+KEEPS = ("best", "last")
+
+
+def check_options(model: Any) -> None:
+    """Refuse options outside their range.
+
+    Raises:
+        ConfigError: names the option, its value and what was expected.
+    """
+    for name in ("hidden_size", "layers", "epochs", "batch_size", "seeds"):
+        _check(model, name, getattr(model, name) >= 1, "at least 1")
+    for name in ("noise", "multiplicative_noise", "weight_decay"):
+        _check(model, name, 0 <= getattr(model, name) < inf, "at least 0")
+    for name in ("dropout", "input_dropout", "validation_share"):
+        _check(model, name, 0 <= getattr(model, name) < 1, "a share of at least 0 and below 1")
+    _check(model, "annealing", 0 <= model.annealing <= 1, "a share between 0 and 1")
+    _check(model, "learning_rate", 0 < model.learning_rate < inf, "a positive number")
+    _check(model, "seed", 0 <= model.seed < 2**31, "a whole number from 0 to 2147483647")
+    for name, known in (("pooling", POOLINGS), ("missing", MISSING), ("keep", KEEPS)):
+        _check(model, name, getattr(model, name) in known, f"one of {', '.join(known)}")
+    label_loss(model.loss)
+    weighted = model.reweighting in (None, "auto") or isinstance(model.reweighting, Reweighting)
+    _check(model, "reweighting", weighted, 'None, "auto" or a Reweighting')
+
+
+def _check(model: Any, name: str, good: bool, expected: str) -> None:
+    if not good:
+        message = f"{name}={getattr(model, name)!r}: expected {expected}"
+        raise ConfigError(message)
+
+
+def fingerprint(model: Any, *parts: Any) -> str:
+    """Identifies options and data, so that only the training that wrote a checkpoint resumes it."""
+    total = hashlib.sha256()
+    options = {name: describe_option(value) for name, value in model.get_params().items()}
+    total.update(json.dumps(options, sort_keys=True).encode())
+    if callable(model.cell):
+        total.update(describe_program(model.plan_, model.plan_.channels).encode())
+    for part in parts:
+        if part is not None:
+            for values in (part.values, part.lengths, part.labels):
+                total.update(np.ascontiguousarray(values).tobytes())
+            total.update(" ".join(part.names).encode())
+    return total.hexdigest()

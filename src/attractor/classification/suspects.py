@@ -1,0 +1,119 @@
+"""Training cases whose labels look wrong, from the losses of one training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from attractor.training.reweighting import fit_mixture, log_weights
+from attractor.training.reweighting.suspicion import is_split
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Training cases in the order of suspicion, the most suspicious first.
+
+    Args:
+        places: of the cases among the training cases.
+        ids: how the user calls them.
+        totals: their losses added over all epochs; the higher, the more suspicious.
+        probabilities: to belong to the upper of two humps of the losses; zeros where there is one hump only.
+        weights: at the end of the training, relative to equal weights.
+        labels: as given, places in the classes.
+        proposed: the class that the final network finds most likely.
+        confidence: its calibrated probability.
+        share: of the cases that are in the upper hump.
+    """
+
+    places: Int[np.ndarray, " cases"]
+    ids: tuple[str, ...]
+    totals: Float[np.ndarray, " cases"]
+    probabilities: Float[np.ndarray, " cases"]
+    weights: Float[np.ndarray, " cases"]
+    labels: Int[np.ndarray, " cases"]
+    proposed: Int[np.ndarray, " cases"]
+    confidence: Float[np.ndarray, " cases"]
+    share: float
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def scores(self) -> Float[np.ndarray, " cases"]:
+        """The totals in the order of the training cases, for comparisons with other detectors."""
+        scores = np.empty(len(self))
+        scores[self.places] = self.totals
+        return scores
+
+
+@dataclass(frozen=True)
+class TrainingDiary:
+    """What the training noted about its cases, chosen member.
+
+    Args:
+        scores: cross-entropy of every case after every epoch, shape (epochs, cases).
+        strengths: of the reweighting after every epoch, shape (epochs,); zeros without it.
+        weights: of the cases at the end, relative to equal weights, shape (cases,).
+        labels: of the training cases.
+        logits: of the training cases, by the final network.
+    """
+
+    scores: Float[np.ndarray, "epochs cases"]
+    strengths: Float[np.ndarray, " epochs"]
+    weights: Float[np.ndarray, " cases"]
+    labels: Int[np.ndarray, " cases"]
+    logits: Float[np.ndarray, "cases classes"]
+
+    def weights_over_time(self, memory: float | int = 1.0) -> Float[np.ndarray, "epochs cases"]:
+        """Weights of the cases after every epoch relative to equal ones, before caps and class balance."""
+        totals, weights = np.zeros(self.scores.shape[1], np.float32), []
+        for scores, strength in zip(self.scores, self.strengths, strict=True):
+            totals = memory * totals + scores
+            weights.append(np.exp(np.asarray(log_weights(jnp.asarray(totals), jnp.asarray(strength)))))
+        return np.array(weights) * self.scores.shape[1]
+
+
+def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.ndarray) -> Suspects:
+    """Rank the training cases by their total loss.
+
+    Args:
+        diary: of the training.
+        ids: how the user calls the cases.
+        probabilities: calibrated, of the classes, for every training case.
+    """
+    totals = diary.scores.sum(axis=0)
+    values = jnp.sqrt(jnp.asarray(totals, jnp.float32))
+    mixture = fit_mixture(values)
+    upper = np.asarray(mixture.upper(values)) if bool(is_split(mixture)) else np.zeros(len(totals))
+    order = np.argsort(-totals, kind="stable")
+    return Suspects(
+        places=order,
+        ids=tuple(ids[place] for place in order),
+        totals=totals[order].astype(float),
+        probabilities=upper[order].astype(float),
+        weights=diary.weights[order],
+        labels=diary.labels[order],
+        proposed=probabilities.argmax(axis=1)[order],
+        confidence=probabilities.max(axis=1)[order],
+        share=float(upper.mean()),
+    )
+
+
+def diary_of(memory: Any, member: int, labels: np.ndarray, logits: np.ndarray) -> TrainingDiary:
+    """What the memory of a training in epochs says about one member.
+
+    Args:
+        memory: of all members, stacked.
+        member: which.
+        labels: of the training cases.
+        logits: of the training cases.
+    """
+    weights = np.exp(np.asarray(memory.weighing.log_weights[member], float))
+    return TrainingDiary(
+        scores=np.asarray(memory.scores[member], np.float32),
+        strengths=np.asarray(memory.strengths[member], float),
+        weights=weights * len(weights),
+        labels=np.asarray(labels, int),
+        logits=np.asarray(logits, float),
+    )

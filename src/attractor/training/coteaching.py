@@ -1,0 +1,82 @@
+"""Co-teaching: two models choose for each other which examples to learn from."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from attractor.errors import ConfigError
+
+from .epochs import Given, Lost
+
+
+class CoTeaching(eqx.Module):
+    """Each of two models learns from the examples of a batch whose loss is small for the *other* one.
+
+    Han et al. 2018, arXiv 1804.06872: the two start from different weights, so that they forget different
+    errors. The share of examples left out grows from 0 to the share of wrong labels, which must be known or
+    guessed. It costs a second model; the first one is delivered.
+
+    Args:
+        examples: the learning problem, see `attractor.training.epochs.Examples`.
+        wrong: share of wrong labels, in [0, 1).
+        ramp: share of the training over which the share left out grows.
+
+    Raises:
+        ConfigError: a share outside its range.
+    """
+
+    examples: Any
+    wrong: float | int = eqx.field(static=True)
+    ramp: float | int = eqx.field(static=True, default=0.1)
+
+    def __check_init__(self) -> None:
+        if not (0 <= self.wrong < 1 and 0 < self.ramp <= 1):
+            message = f"wrong={self.wrong}, ramp={self.ramp}: expected shares, wrong below 1 and ramp above 0"
+            raise ConfigError(message)
+
+    @property
+    def size(self) -> int:
+        """How many examples there are."""
+        return self.examples.size
+
+    def initial(self, key: PRNGKeyArray) -> tuple[Any, Any]:
+        """Two fresh models."""
+        first, second = jax.random.split(key)
+        return self.examples.initial(first), self.examples.initial(second)
+
+    def start_notes(self) -> tuple[Any, Any]:
+        """Notes of both."""
+        return self.examples.start_notes(), self.examples.start_notes()
+
+    def losses_of(self, model: tuple[Any, Any], ids: Int[Array, " batch"], given: Given) -> Lost:
+        """For every example the mean of the losses of the models that may learn from it."""
+        keys = jax.random.split(given.key)
+        one, two = (
+            self.examples.losses_of(each, ids, Given(key, given.progress, notes))
+            for each, key, notes in zip(model, keys, given.notes, strict=True)
+        )
+        kept = 1 - self.wrong * jnp.minimum(given.progress / self.ramp, 1)
+        chosen = _smallest(two.scores, kept), _smallest(one.scores, kept)
+        losses = sum(lost.losses * pick / kept for lost, pick in zip((one, two), chosen, strict=True))
+        return Lost(losses, (one.scores + two.scores) / 2, (one.notes, two.notes))
+
+    def scores_of(self, model: tuple[Any, Any], ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
+        """The mean of both."""
+        return sum(self.examples.scores_of(each, ids) for each in model) / 2
+
+    def validation(self, model: tuple[Any, Any]) -> Float[Array, ""]:
+        """That of the first, which is delivered."""
+        return self.examples.validation(model[0])
+
+    def describe_example(self, example: int) -> str:
+        """How the user calls an example."""
+        return self.examples.describe_example(example)
+
+
+def _smallest(scores: Float[Array, " batch"], share: Float[Array, ""]) -> Bool[Array, " batch"]:
+    """Which scores are among the smallest, up to a share of them."""
+    rank = jnp.argsort(jnp.argsort(jax.lax.stop_gradient(scores)))
+    return rank < jnp.round(share * len(scores))

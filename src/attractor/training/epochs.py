@@ -1,0 +1,247 @@
+"""Training in epochs over a fixed set of examples, with a weight for every one of them."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from attractor.errors import ConfigError
+
+from .reweighting.settings import Reweighting
+from .reweighting.update import Weighing, updated
+from .task import Model, Moment
+
+Notes = Any
+"""What a learning problem keeps about its examples, such as running targets; None for most."""
+
+
+class Given(NamedTuple):
+    """What a learning problem is told about one step.
+
+    Args:
+        key: noise and dropout of this step.
+        progress: share of the training that lies behind, 0 to 1.
+        notes: what it keeps about its examples.
+    """
+
+    key: PRNGKeyArray
+    progress: Float[Array, ""]
+    notes: Notes
+
+
+class Lost(NamedTuple):
+    """The losses of some examples.
+
+    Args:
+        losses: what is minimised, shape (batch,).
+        scores: by which the examples are weighted and ranked, at least 0, shape (batch,).
+        notes: what is kept about the examples, renewed.
+    """
+
+    losses: Float[Array, " batch"]
+    scores: Float[Array, " batch"]
+    notes: Notes
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """A learning problem with a fixed set of examples. An Equinox module whose arrays are the data."""
+
+    @property
+    def size(self) -> int:
+        """How many examples there are."""
+        ...
+
+    def initial(self, key: PRNGKeyArray) -> Model:
+        """A fresh model."""
+        ...
+
+    def start_notes(self) -> Notes:
+        """What it keeps about its examples at first."""
+        ...
+
+    def losses_of(self, model: Model, ids: Int[Array, " batch"], given: Given) -> Lost:
+        """The losses of some examples in training."""
+        ...
+
+    def scores_of(self, model: Model, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
+        """Their scores in evaluation: without noise and dropout."""
+        ...
+
+    def validation(self, model: Model) -> Float[Array, ""]:
+        """The figure by which the best weights are chosen: lower is better."""
+        ...
+
+    def describe_example(self, example: int) -> str:
+        """How the user calls an example."""
+        ...
+
+
+class EpochMemory(eqx.Module):
+    """What a training in epochs carries.
+
+    Args:
+        order: the examples of this epoch one batch after the other.
+        latest: the last known score of every example.
+        weighing: weights and totals.
+        scores: the scores of every example after every epoch, half precision, shape (epochs, examples).
+        strengths: the strength after every epoch.
+        notes: of the learning problem.
+    """
+
+    order: Int[Array, " rows"]
+    latest: Float[Array, " examples"]
+    weighing: Weighing
+    scores: Float[Array, "epochs examples"]
+    strengths: Float[Array, " epochs"]
+    notes: Notes
+
+
+class EpochTask(eqx.Module):
+    """Every example once an epoch in a new order, weighted by what its losses have been.
+
+    The trainer must validate once an epoch: `validate_every = task.steps_per_epoch`.
+
+    Args:
+        examples: the learning problem.
+        batch_size: examples a step.
+        epochs: passes over the examples.
+        reweighting: how examples are weighted; None leaves them equal and keeps the scores met in training,
+            by which suspects can be ranked all the same.
+        groups: for every example the group with which it shares its weight (patient, annotator), counted
+            from 0; None weighs each example for itself.
+        labels: the class of every example, for `balance="class"`.
+
+    Raises:
+        ConfigError: no epoch, no example, or groups or labels of another number.
+    """
+
+    examples: Any
+    groups: Int[Array, " examples"] | None
+    labels: Int[Array, " examples"] | None
+    counts: tuple[int, int] = eqx.field(static=True)
+    batch_size: int = eqx.field(static=True)
+    epochs: int = eqx.field(static=True)
+    reweighting: Reweighting | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        examples: Any,
+        *,
+        batch_size: int,
+        epochs: int,
+        reweighting: Reweighting | None = None,
+        groups: Int[np.ndarray, " examples"] | None = None,
+        labels: Int[np.ndarray, " examples"] | None = None,
+    ) -> None:
+        if min(examples.size, batch_size, epochs) < 1:
+            message = (
+                f"{examples.size} examples, batches of {batch_size}, {epochs} epochs: expected at least 1"
+            )
+            raise ConfigError(message)
+        if reweighting is not None and reweighting.balance == "class" and labels is None:
+            message = 'balance="class" needs the class of every example'
+            raise ConfigError(message)
+        for name, values in (("groups", groups), ("labels", labels)):
+            if values is not None and (len(values) != examples.size or values.min() < 0):
+                message = f"{name} for {len(values)} examples, expected one of at least 0 for each of {examples.size}"
+                raise ConfigError(message)
+        self.examples, self.reweighting = examples, reweighting
+        self.batch_size, self.epochs = min(batch_size, examples.size), epochs
+        self.groups = None if groups is None else jnp.asarray(groups, jnp.int32)
+        self.labels = None if labels is None else jnp.asarray(labels, jnp.int32)
+        self.counts = tuple(0 if one is None else int(one.max()) + 1 for one in (groups, labels))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that show every example at least once; the last batch is filled up from the first."""
+        return -(-self.examples.size // self.batch_size)
+
+    def initial(self, key: PRNGKeyArray) -> Model:
+        """A fresh model."""
+        return self.examples.initial(key)
+
+    def validation(self, model: Model) -> Float[Array, ""]:
+        """The figure of the learning problem."""
+        return self.examples.validation(model)
+
+    def start_memory(self, key: PRNGKeyArray) -> EpochMemory:
+        """Equal weights, nothing known."""
+        size = self.examples.size
+        weighing = Weighing(jnp.zeros(size) - jnp.log(size), jnp.zeros(size))
+        return EpochMemory(
+            order=self._order(key, weighing),
+            latest=jnp.zeros(size),
+            weighing=weighing,
+            scores=jnp.zeros((self.epochs, size), jnp.float16),
+            strengths=jnp.zeros(self.epochs),
+            notes=self.examples.start_notes(),
+        )
+
+    def losses_at(self, model: Model, moment: Moment) -> tuple[Float[Array, " batch"], EpochMemory]:
+        """Weighted losses of this step's batch; their mean is what is minimised."""
+        memory: EpochMemory = moment.memory
+        ids = self._ids(moment)
+        progress = moment.step / (self.epochs * self.steps_per_epoch)
+        lost = self.examples.losses_of(model, ids, Given(moment.key, progress, memory.notes))
+        scores = jax.lax.stop_gradient(lost.scores)
+        memory = eqx.tree_at(
+            lambda m: (m.latest, m.notes),
+            memory,
+            (memory.latest.at[ids].set(scores), jax.lax.stop_gradient(lost.notes)),
+            is_leaf=lambda leaf: leaf is None,
+        )
+        return lost.losses * self._factors(memory.weighing.log_weights[ids]), memory
+
+    def review(self, model: Model, moment: Moment) -> EpochMemory:
+        """New weights from the scores of this epoch, and the order of the next."""
+        memory: EpochMemory = moment.memory
+        epoch = moment.step // self.steps_per_epoch
+        latest = memory.latest
+        if self.reweighting is not None and self.reweighting.score == "evaluate":
+            latest = self.all_scores(model)
+        weighing, strength = updated(self, memory.weighing, latest, epoch / self.epochs)
+        row = epoch - 1
+        return EpochMemory(
+            order=self._order(moment.key, weighing),
+            latest=latest,
+            weighing=weighing,
+            scores=memory.scores.at[row].set(latest.astype(jnp.float16)),
+            strengths=memory.strengths.at[row].set(strength),
+            notes=memory.notes,
+        )
+
+    def all_scores(self, model: Model) -> Float[Array, " examples"]:
+        """The scores of all examples in evaluation, a batch at a time."""
+        size = self.examples.size
+        ids = jnp.arange(self.steps_per_epoch * self.batch_size) % size
+        batches = ids.reshape(-1, self.batch_size)
+        return jax.lax.map(lambda some: self.examples.scores_of(model, some), batches).ravel()[:size]
+
+    def describe_at(self, moment: Moment, example: int) -> str:
+        """How the user calls an example of a batch."""
+        return self.examples.describe_example(int(self._ids(moment)[example]))
+
+    def _ids(self, moment: Moment) -> Int[Array, " batch"]:
+        first = moment.step % self.steps_per_epoch * self.batch_size
+        return jax.lax.dynamic_slice_in_dim(moment.memory.order, first, self.batch_size)
+
+    def _order(self, key: PRNGKeyArray, weighing: Weighing) -> Int[Array, " rows"]:
+        """A permutation, or draws by weight; filled up to whole batches."""
+        rows = self.steps_per_epoch * self.batch_size
+        if self.reweighting is not None and self.reweighting.batch == "sample":
+            return jax.random.categorical(key, weighing.log_weights, shape=(rows,)).astype(jnp.int32)
+        size = self.examples.size
+        order = jax.random.permutation(key, jnp.arange(size, dtype=jnp.int32))
+        return order[jnp.arange(rows) % size]
+
+    def _factors(self, log_weights: Float[Array, " batch"]) -> Float[Array, " batch"]:
+        """What a loss is multiplied by; the mean of the products is the loss of the batch."""
+        if self.reweighting is None or self.reweighting.batch == "sample":
+            return jnp.ones_like(log_weights)
+        if self.reweighting.batch == "importance":
+            return jnp.exp(log_weights + jnp.log(self.examples.size))
+        return jax.nn.softmax(log_weights) * len(log_weights)
