@@ -86,7 +86,7 @@ USUAL = LipschitzForm()
 
 
 def structured(
-    matrix: Float[Array, "hidden hidden"], skew: float, damping: float
+    matrix: Float[Array, "hidden hidden"], skew: float | int, damping: float | int
 ) -> Float[Array, "hidden hidden"]:
     """T(M) = beta (M - M') + (1 - beta) (M + M') - gamma I, from anything (1/2) to purely rotating (1).
 
@@ -243,7 +243,7 @@ def official_step(
 ) -> Float[Array, " hidden"]:
     """A step of the authors' code with given draws, h + d (1 - s_m (1 - v)) F(h, u) + s_a z.
 
-    The step of a cell with "official" noise is this one with draws of its key; here a run of the authors' own
+    The step of a cell with "official" noise is this one with draws of its key; here a run of the authors'
     code can be replayed with the numbers it drew.
 
     Args:

@@ -1,4 +1,4 @@
-"""Training: one loop, losses, weights of examples, noise, checkpoints, guard against what is not finite."""
+"""Training: one loop, losses, noise, weights of examples, checkpoints, guard against values not finite."""
 
 from .epochs import EpochMemory, EpochTask, Given, Lost
 from .losses import LOSSES, cross_entropy, label_loss
