@@ -39,8 +39,8 @@ def problem(cell, noise=None, steps=STEPS):
 
 
 def often(name):
-    """A test with a problem: those that add little to the first ones only now and then."""
-    return pytest.param(name, marks=[] if name in ("gru", "lipschitz, official noise") else pytest.mark.slow)
+    """A test with a problem, with all but the first of them only now and then."""
+    return pytest.param(name, marks=[] if name == "gru" else pytest.mark.slow)
 
 
 PROBLEMS = {
