@@ -72,6 +72,11 @@ def test_a_stream_ends_where_the_whole_sequence_does(model, data):
         np.testing.assert_allclose(probabilities, other.predict_proba(data.select([3]))[0], atol=1e-5)
 
 
+def test_variables_are_found_by_name(model, data):
+    turned = data.chosen(("noise", "wave"))
+    np.testing.assert_array_equal(model.predict_proba(turned), model.predict_proba(data))
+
+
 def test_what_lies_beyond_a_case_changes_nothing(model, data):
     whole = data.values.copy()
     whole[~data.valid] = 7.0
@@ -86,9 +91,10 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
         {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
         {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
         {"cell": Leaky, "layers": 2, "reweighting": "auto"},
+        {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"},
         {"cell": "gru", "loss": "early-learning", "reweighting": Reweighting(strength=0.1, balance="class")},
     ],
-    ids=["lstm", "lipschitz", "mgrn", "own cell", "early learning"],
+    ids=["lstm", "lipschitz", "mgrn", "own cell", "curvature", "early learning"],
 )
 def test_every_kind_trains_and_comes_back_from_a_folder(options, data, tmp_path):
     model = SequenceClassifier(**{**OPTIONS, "epochs": 4, **options}).fit(data)
@@ -206,7 +212,6 @@ def test_validation_cases_of_ones_own_are_used(data):
         ("missing", "guess"),
         ("keep", "all"),
         ("reweighting", "strong"),
-        ("loss", "crossentropy"),
         ("validation_share", 1.0),
     ],
 )
@@ -222,9 +227,15 @@ def test_bad_data_say_where(model, data):
         SequenceClassifier(**OPTIONS).fit(data, ["a"] * len(data))
     with pytest.raises(ShapeError, match="trained with 2"):
         model.predict(np.zeros((3, 8, 5)))
+    with pytest.raises(ConfigError, match="without noise"):
+        SequenceClassifier(**OPTIONS, noise_form="flatness").fit(data)
+    with pytest.raises(ConfigError, match="without dropout"):
+        SequenceClassifier(**OPTIONS, noise=0.1, noise_form="flatness", pooling="mean").fit(data)
     with pytest.raises(ShapeError, match=r"expected \(2,\)"):
         model.predict_step(np.zeros(3), model.start())
     with pytest.raises(InputDataError, match="does not know: other"):
         model.score(waves(cases=2).relabelled(["fast", "other"]))
+    with pytest.raises(ConfigError, match="unknown loss"):
+        SequenceClassifier(**OPTIONS, loss="crossentropy").fit(data)
     with pytest.raises(ConfigError, match="takes none"):
         SequenceClassifier(**OPTIONS, groups="wave, noise").fit(data)

@@ -65,6 +65,8 @@ class SequenceClassifier:
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
         noise: standard deviation of the noise that training adds to the hidden state at every step.
         multiplicative_noise: the same in proportion to what the step changes.
+        noise_form: "injection" draws the noise; "flatness" and "flatness+curvature" add to the loss what it
+            would add on average, P / 2 or (P + Q) / 2 of Lim et al. 2021, without drawing it.
         annealing: share of the noise that is left at the end of the training; 1 keeps it constant.
         dropout: share of the pooled state that training drops.
         input_dropout: share of the channels that training drops, one draw for a whole sequence.
@@ -102,6 +104,7 @@ class SequenceClassifier:
     pooling: str = "last"
     noise: float | int = 0.0
     multiplicative_noise: float | int = 0.0
+    noise_form: str = "injection"
     annealing: float | int = 1.0
     dropout: float | int = 0.0
     input_dropout: float | int = 0.0
@@ -361,6 +364,7 @@ class SequenceClassifier:
             loss=label_loss(self.loss),
             names=tuple(training.ids),
             annealing=self.annealing,
+            noise_form=self.noise_form,
             at_once=_AT_ONCE,
         )
 
@@ -396,6 +400,8 @@ class SequenceClassifier:
             InputDataError: cases that cannot be read.
         """
         data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+        if isinstance(X, Sequences):
+            return data.matched(self.names_)
         if len(data.names) != len(self.names_):
             message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
             raise ShapeError(message)
