@@ -6,7 +6,7 @@ could not be read). Here 5000 images, 14 x 14 pixels, 196 steps. Every level of 
 trained from the same seeds; the level is chosen on validation images, and the 10 000 test images are scored
 at the end.
 
-    python -m attractor.reproduce.noisy FOLDER --seeds 3 --out noisy.json
+    python -m attractor.reproduce.noisy FOLDER --seeds 3 --out noisy.jsonl
 
 The folder holds MNIST_train.npz and MNIST_test.npz with X (cases, 28, 28) and y.
 """
@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -40,6 +40,8 @@ from attractor.audit import (
 from attractor.cells import Lipschitz, LipschitzForm
 from attractor.classification import SequenceClassifier
 from attractor.data import Sequences, stratified_hold_out
+from attractor.progress import reporter_for
+from attractor.runs import append_log
 
 from .noisy_theory import Theory, measure_theory
 
@@ -171,20 +173,50 @@ class _Whole(eqx.Module):
         return self.network(inputs)
 
 
-def study(trials: list[Trial], folder: Path, workers: int = 2) -> list[Result]:
+def study(trials: list[Trial], folder: Path, workers: int = 2, out: Path | None = None) -> list[Result]:
     """Run trials side by side, each worker on a core of its own.
 
     Args:
         trials: what to train.
         folder: of the images.
         workers: processes.
+        out: a file with one line of JSON for every trial that has ended; those in it already are not run
+            again, so that an interrupted study goes on.
     """
+    done = {one.trial: one for one in read_results(out)}
     context = get_context("spawn")
     cores = context.Queue()
     for core in sorted(os.sched_getaffinity(0))[:workers]:
         cores.put(core)
+    reporter = reporter_for("study")
     with ProcessPoolExecutor(workers, context, _bind, (cores,)) as pool:
-        return list(pool.map(partial(run, folder=folder), trials))
+        waiting = [pool.submit(run, trial, folder) for trial in trials if trial not in done]
+        for ended in as_completed(waiting):
+            result = ended.result()
+            done[result.trial] = result
+            if out is not None:
+                append_log(out, asdict(result))
+            reporter.update(len(done), len(trials), f"{result.trial.cell}, noise {result.trial.noise:g}")
+    reporter.close()
+    return [done[trial] for trial in trials]
+
+
+def read_results(out: Path | None) -> list[Result]:
+    """The results in a file, in the order they came; none if there is no file."""
+    if out is None or not out.exists():
+        return []
+    return [_from_json(json.loads(line)) for line in out.read_text().splitlines()]
+
+
+def _from_json(fields: dict[str, Any]) -> Result:
+    lists = {name: tuple(fields[name]) for name in ("validation", "test", "attacked")}
+    theory = fields["theory"]
+    return Result(
+        trial=Trial(**fields["trial"]),
+        seconds=fields["seconds"],
+        theory=Theory(*(theory.values() if isinstance(theory, dict) else theory)),
+        **lists,
+    )
 
 
 def _bind(cores: Any) -> None:
@@ -265,7 +297,7 @@ def main() -> None:
     kinds = [("lipschitz", level) for level in asked.levels] + [(cell, 0.0) for cell in asked.cells]
     trials = [Trial(cell, noise, seed, asked.epochs) for seed in range(asked.seeds) for cell, noise in kinds]
     begin = time.monotonic()
-    results = study(trials, asked.folder, asked.workers)
+    results = study(trials, asked.folder, asked.workers, asked.out)
     console = Console()
     console.width = max(console.width, 150)  # also where the output is a file
     for table in (accuracy_table(results, "validation"), accuracy_table(results, "test")):
@@ -274,8 +306,6 @@ def main() -> None:
     console.print(theory_table(results))
     console.print(attack_table(results))
     console.print(f"whole study: {(time.monotonic() - begin) / 60:.1f} min")
-    if asked.out is not None:
-        asked.out.write_text(json.dumps([asdict(one) for one in results], indent=1))
 
 
 if __name__ == "__main__":
