@@ -193,6 +193,11 @@ def test_the_protocol_of_scikit_learn(model, data):
     assert attractor.SequenceClassifier is SequenceClassifier
 
 
+def test_too_few_patients_for_a_validation_are_told(data):
+    with pytest.warns(UserWarning, match="no case could be kept for validation"):
+        SequenceClassifier(**{**OPTIONS, "epochs": 1}).fit(data, weight_groups=np.zeros(len(data), int))
+
+
 def test_validation_cases_of_ones_own_are_used(data):
     extra = waves(cases=10, seed=5)
     model = SequenceClassifier(**{**OPTIONS, "epochs": 2}).fit(data, validation=extra)

@@ -1,6 +1,7 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -334,6 +335,7 @@ class SequenceClassifier:
             return data, None, everything
         kept, held = stratified_hold_out(labels_given(data), self.validation_share, self.seed, groups=groups)
         if not len(held):
+            warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=3)
             return data, None, everything
         return data.select(kept), data.select(held), kept
 
