@@ -6,7 +6,7 @@ from .curvature import (
     StateCurvature,
     WeightCurvature,
     state_curvature,
-    state_curvature_profile,
+    state_hessians,
     weight_curvature,
 )
 from .lanczos import RitzValues, ritz_values, trace_samples
@@ -90,7 +90,7 @@ __all__ = [
     "score_separations",
     "stability",
     "state_curvature",
-    "state_curvature_profile",
+    "state_hessians",
     "trace_samples",
     "trend",
     "weight_curvature",

@@ -30,34 +30,23 @@ from attractor.scan import unroll
 from .lanczos import ritz_values, trace_samples
 from .sequences import LabelledSequences, Piece, pieces
 
-
-class StateCurvature(NamedTuple):
-    """The Hessian R_m of the loss in the flat state after m steps, m = 0 ... time.
-
-    Entries after the last valid step are NaN.
-
-    Args:
-        trace: sum of its eigenvalues, shape (..., time + 1).
-        largest: its largest eigenvalue, shape (..., time + 1).
-    """
-
-    trace: Float[Array | np.ndarray, "*cases states_in_time"]
-    largest: Float[Array | np.ndarray, "*cases states_in_time"]
+_MEMORY = 4e9
+"""Bytes that Hessians of one batch may take."""
 
 
-def state_curvature(
+def state_hessians(
     cell: Any,
     loss: Callable[[Array], Array],
     inputs: Float[Array, "time inputs"],
     length: ArrayLike | None = None,
-) -> StateCurvature:
-    """Trace and largest eigenvalue of R_m along one sequence, for any cell.
+) -> Float[Array, "states_in_time states states"]:
+    """R_0 ... R_time along one sequence, for any cell; those after the last valid step are NaN.
 
     The cost is that of `states` forward derivatives of a gradient for every step. It may be compiled and
     mapped over a batch; call it inside `jax.enable_x64(True)` for float64.
 
     Args:
-        cell: any cell; it runs without noise from its initial state.
+        cell: any cell; it runs without noise from its initial state, which is taken as one flat vector.
         loss: a number from what the cell exposes of its last state.
         inputs: one sequence.
         length: number of valid steps; None means all.
@@ -71,25 +60,24 @@ def state_curvature(
         return loss(exposed(cell, restore(state)))
 
     def back(
-        carry: tuple[Array, Array], row: tuple[Array, Array, Array]
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        later: tuple[Array, Array], row: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array], Array]:
         given, state, valid = row
 
         def step(state: Array) -> Array:
             return ravel_pytree(cell(given, restore(state)))[0]
 
-        earlier = _one_back(step, state, carry)
-        kept = jax.tree.map(lambda new, old: jnp.where(valid, new, old), earlier, carry)
-        return kept, _measures(kept[1])
+        earlier = _one_back(step, state, later)
+        kept = jax.tree.map(lambda new, old: jnp.where(valid, new, old), earlier, later)
+        return kept, kept[1]
 
     last = states[-1]
     end = jax.grad(final)(last), jax.hessian(final)(last)
     valid = jnp.arange(len(inputs)) < steps
     harmless = jnp.where(valid[:, None], inputs, inputs[:1])
     _, earlier = jax.lax.scan(back, end, (harmless, states[:-1], valid), reverse=True)
-    whole = [jnp.append(found, at_end) for found, at_end in zip(earlier, _measures(end[1]), strict=True)]
     reached = jnp.arange(len(states)) <= steps
-    return StateCurvature(*(jnp.where(reached, found, jnp.nan) for found in whole))
+    return jnp.where(reached[:, None, None], jnp.concatenate([earlier, end[1][None]]), jnp.nan)
 
 
 def _one_back(
@@ -101,12 +89,22 @@ def _one_back(
     return slope @ jacobian, jacobian.T @ hessian @ jacobian + bend
 
 
-def _measures(hessian: Array) -> tuple[Array, Array]:
-    return jnp.trace(hessian), jnp.linalg.eigvalsh((hessian + hessian.T) / 2)[-1]
+class StateCurvature(NamedTuple):
+    """The Hessian R_m of the loss in the flat state after m steps, m = 0 ... time, for every case.
+
+    Entries after the last valid step are NaN.
+
+    Args:
+        trace: sum of its eigenvalues, shape (cases, time + 1).
+        largest: its largest eigenvalue, shape (cases, time + 1).
+    """
+
+    trace: Float[np.ndarray, "cases states_in_time"]
+    largest: Float[np.ndarray, "cases states_in_time"]
 
 
-def state_curvature_profile(
-    cell: Any, readout: Callable[[Array], Array], data: LabelledSequences, batch: int = 32
+def state_curvature(
+    cell: Any, readout: Callable[[Array], Array], data: LabelledSequences, batch: int = 4
 ) -> StateCurvature:
     """Curvature of the cross-entropy in the hidden state at every step of every case, in float64.
 
@@ -114,34 +112,51 @@ def state_curvature_profile(
         cell: any cell.
         readout: logits from what the cell exposes.
         data: the cases.
-        batch: cases at a time; memory grows with batch * states^2.
-
-    Returns:
-        Arrays of shape (cases, time + 1), NaN after the last valid step of a case.
+        batch: cases at a time; memory grows with batch * time * states^2.
 
     Raises:
         InputDataError: a curvature that is not finite; the case is named.
-        ConfigError: a batch below 1.
+        ConfigError: a batch below 1, or one that needs more than 4 GB.
     """
     with jax.enable_x64(True):
-        wide = in_double_precision((cell, readout))
+        wide_cell, wide_readout = in_double_precision((cell, readout))
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
-        found = [
-            [np.asarray(part)[:count] for part in _profile(wide[0], wide[1], piece)]
-            for piece, count in pieces(exact, batch)
-        ]
-    profile = StateCurvature(*(np.concatenate(part) for part in zip(*found, strict=True)))
-    for case, length in enumerate(data.lengths):
-        if not np.isfinite(profile.trace[case, : length + 1]).all():
-            message = f"the curvature of case {case} is not finite; are its inputs and the weights?"
-            raise InputDataError(message)
-    return profile
+        _check_memory(wide_cell, exact, batch)
+        found = []
+        for piece, count in pieces(exact, batch):
+            hessians = np.asarray(_hessians(wide_cell, wide_readout, piece))[:count]
+            found.append(_measures(hessians, exact, int(piece.numbers[0])))
+    return StateCurvature(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _check_memory(cell: Any, data: LabelledSequences, batch: int) -> None:
+    states = ravel_pytree(initial_state(cell))[0].size
+    needed = 8 * min(batch, len(data)) * (data.inputs.shape[1] + 1) * states**2
+    if needed > _MEMORY:
+        message = (
+            f"Hessians of {states} states over {data.inputs.shape[1]} steps of batch={batch} cases need "
+            f"{needed / 1e9:.1f} GB, more than {_MEMORY / 1e9:.0f} GB; take a smaller batch or fewer steps"
+        )
+        raise ConfigError(message)
+
+
+def _measures(hessians: np.ndarray, data: LabelledSequences, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Trace and largest eigenvalue, by NumPy: XLA on a CPU computes all eigenvectors to find one value."""
+    reached = np.arange(hessians.shape[1]) <= data.lengths[first : first + len(hessians), None]
+    for case, _ in np.argwhere(reached & ~np.isfinite(hessians).all(axis=(2, 3)))[:1]:
+        message = f"the curvature of case {first + case} is not finite; are its inputs and the weights?"
+        raise InputDataError(message)
+    trace, largest = (np.full(reached.shape, np.nan) for _ in range(2))
+    symmetric = (hessians[reached] + np.swapaxes(hessians[reached], 1, 2)) / 2
+    trace[reached] = np.trace(symmetric, axis1=1, axis2=2)
+    largest[reached] = np.linalg.eigvalsh(symmetric)[:, -1]
+    return trace, largest
 
 
 @eqx.filter_jit
-def _profile(cell: Any, readout: Any, piece: Piece) -> StateCurvature:
-    def one(inputs: Array, length: Array, label: Array) -> StateCurvature:
-        return state_curvature(cell, lambda seen: -jax.nn.log_softmax(readout(seen))[label], inputs, length)
+def _hessians(cell: Any, readout: Any, piece: Piece) -> Array:
+    def one(inputs: Array, length: Array, label: Array) -> Array:
+        return state_hessians(cell, lambda seen: -jax.nn.log_softmax(readout(seen))[label], inputs, length)
 
     return jax.vmap(one)(piece.inputs, piece.lengths, piece.labels)
 

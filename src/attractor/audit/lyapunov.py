@@ -20,6 +20,8 @@ from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeEr
 from attractor.program import in_double_precision
 
 _USUAL_COUNT = 10
+_CHUNK = 64
+"""Steps whose Jacobians are kept at a time."""
 
 
 @dataclass(frozen=True)
@@ -191,14 +193,14 @@ def _follow(
     return last, growth, sizes
 
 
-def _check_finite(sizes: np.ndarray, growth: np.ndarray) -> None:
+def _check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
     """A growth of -inf is that of a singular Jacobian, and no mistake."""
     wrong = ~np.isfinite(sizes) | np.isnan(growth).any(axis=1) | (growth == np.inf).any(axis=1)
     for step in np.flatnonzero(wrong)[:1]:
         before = np.nanmax(sizes[:step], initial=0.0)
         message = (
-            f"the state or its Jacobian is not finite at step {step}; the largest entry of the state "
-            f"before was {before:.3g}"
+            f"the state or its Jacobian is not finite at step {first + step}; the largest entry of the state "
+            f"in the steps before was {before:.3g}"
         )
         raise DivergedError(message)
 
@@ -250,18 +252,34 @@ def jacobian_norms(
         raise InputDataError(message)
     with jax.enable_x64(True):
         wide, start, keys = _prepared(cell, state, len(values), key)
-        norms, sizes = map(np.asarray, _norms(wide, start, (jnp.asarray(values), keys)))
-    _check_finite(sizes, norms[:, None])
-    return JacobianNorms(norms)
+        norms = []
+        for first in range(0, len(values), _CHUNK):
+            some = None if keys is None else keys[first : first + _CHUNK]
+            driven = jnp.asarray(values[first : first + _CHUNK]), some
+            start, jacobians, sizes = _jacobians(wide, start, driven)
+            norms.append(_spectral_norms(np.asarray(jacobians), np.asarray(sizes), first))
+    return JacobianNorms(np.concatenate(norms))
+
+
+def _spectral_norms(jacobians: np.ndarray, sizes: np.ndarray, first: int) -> np.ndarray:
+    """Largest singular values, by NumPy: XLA on a CPU computes all singular vectors to find one value."""
+    largest = np.abs(jacobians).max(axis=(1, 2))
+    _check_finite(sizes, largest[:, None], first)
+    scale = np.where(largest > 0, largest, 1.0)  # squares of scaled entries do not overflow
+    scaled = jacobians / scale[:, None, None]
+    squares = np.linalg.eigvalsh(np.swapaxes(scaled, 1, 2) @ scaled)[:, -1]
+    return scale * np.sqrt(squares)
 
 
 @eqx.filter_jit
-def _norms(cell: Any, start: Array, driven: tuple[Array, Array | None]) -> tuple[Array, Array]:
+def _jacobians(cell: Any, start: Array, driven: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
+    """Last state, Jacobians (time, states, states), and the size of the state after every step."""
     flat = _flat_step(cell)
 
     def body(state: Array, row: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Array]]:
         new = flat(state, *row)
         jacobian = jax.jacfwd(lambda state: flat(state, *row))(state)
-        return new, (jnp.linalg.norm(jacobian, 2), jnp.max(jnp.abs(new)))
+        return new, (jacobian, jnp.max(jnp.abs(new)))
 
-    return jax.lax.scan(body, start, driven)[1]
+    last, (jacobians, sizes) = jax.lax.scan(body, start, driven)
+    return last, jacobians, sizes

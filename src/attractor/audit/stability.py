@@ -18,6 +18,7 @@ from typing import Any
 from attractor.cells import Lipschitz
 from attractor.certify import CertifySettings, StabilityResult, Verdict, certify
 from attractor.errors import ConfigError
+from attractor.progress import Reporter
 
 from .lipschitz_bounds import DriftBounds, drift_bounds, outward
 
@@ -132,6 +133,7 @@ def stability(
     *,
     input_bound: float | int = 1.0,
     settings: CertifySettings | None = None,
+    reporter: Reporter | None = None,
 ) -> StabilityBounds:
     """Whether trajectories of a cell under the same inputs (and the same noise) approach each other.
 
@@ -145,6 +147,7 @@ def stability(
         noise: noise in the state; None means none (`StateDiffusion.of(cell)` is that of a Lipschitz cell).
         input_bound: inputs lie within +- this; used for cells that go to `certify`.
         settings: how hard `certify` tries.
+        reporter: hears about the progress of `certify`.
 
     Raises:
         InputDataError: weights that are not finite.
@@ -152,7 +155,8 @@ def stability(
     noise = noise or StateDiffusion()
     if isinstance(cell, Lipschitz):
         return _judged(drift_bounds(cell), noise)
-    return _certified(cell, noise, input_bound, settings)
+    found = certify(cell, input_bound=input_bound, settings=settings, reporter=reporter)
+    return _certified(cell, noise, found)
 
 
 def noise_term(bounds: DriftBounds, noise: StateDiffusion) -> tuple[float, float]:
@@ -196,10 +200,7 @@ def _decided(bounds: DriftBounds, noise: StateDiffusion, high: float) -> tuple[S
     return StabilityVerdict.UNKNOWN, f"the exponent is only known to be at most {high:.4g}, and {factor}"
 
 
-def _certified(
-    cell: Any, noise: StateDiffusion, input_bound: float | int, settings: CertifySettings | None
-) -> StabilityBounds:
-    found = certify(cell, input_bound=input_bound, settings=settings)
+def _certified(cell: Any, noise: StateDiffusion, found: StabilityResult) -> StabilityBounds:
     quiet = noise.level == 0 or noise.kind is NoiseKind.NONE
     proved = found.verdict is Verdict.PROVED and quiet
     reason = f"certificate without noise: {found.verdict.value} {found.reason}".strip()
