@@ -1,0 +1,182 @@
+"""One classification from data to run folder: divide, train, assess, and keep what a report shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attractor.data import Sequences, stratified_hold_out
+from attractor.errors import InputDataError, UnsupportedError
+from attractor.progress import Reporter
+
+from .assessment import assess_classifier, training_facts
+from .estimator import SequenceClassifier
+from .group_memory import group_memory
+from .suspects import Suspects
+
+TEST_SHARE = 0.2
+SHOWN_SUSPECTS = 12
+_SHOWN_EXAMPLES = 9
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierRoles:
+    """Cases by what they are for.
+
+    Args:
+        training: to learn from.
+        validation: choose the weights and the temperature; None for no validation.
+        test: judge, and touch nothing else.
+        explanation: how they were divided, in a sentence.
+    """
+
+    training: Sequences
+    validation: Sequences | None
+    test: Sequences
+    explanation: str
+
+
+def divide(data: Sequences, test: Sequences | None, validation_share: float, seed: int) -> ClassifierRoles:
+    """Give every case a role, class by class.
+
+    Args:
+        data: labelled cases.
+        test: cases of a test file; None holds out a fifth of the data.
+        validation_share: of the other cases, for validation; 0 for none.
+        seed: of the draws.
+
+    Raises:
+        InputDataError: cases without labels, variables or classes of the test that the data do not have, or
+            classes so small that nothing can be held out.
+    """
+    if data.labels is None:
+        message = "the training cases have no labels; a classifier needs a class for each"
+        raise InputDataError(message)
+    explanation = f"The test are all {len(test)} cases of the test file." if test is not None else ""
+    if test is None:
+        kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed)
+        if not len(held):
+            message = f"{len(data)} cases are too few to hold out {TEST_SHARE:.0%} of each class; give --test"
+            raise InputDataError(message)
+        data, test = data.select(kept), data.select(held)
+        explanation = (
+            f"No test file was given: {len(held)} cases, {TEST_SHARE:.0%} of every class, drawn with seed "
+            f"{seed}, were held out for the test."
+        )
+    test = test.aligned(data)
+    if test.labels is None:
+        message = "the test cases have no labels to score against"
+        raise InputDataError(message)
+    labels = np.asarray(data.labels)
+    kept, held = stratified_hold_out(labels, validation_share, seed) if validation_share else ((), ())
+    if not len(held):
+        return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.")
+    explanation += f" Of the others, {len(kept)} train and {len(held)} choose epoch and temperature."
+    return ClassifierRoles(data.select(kept), data.select(held), test, explanation)
+
+
+def with_classes_of(test: Sequences, training: Sequences) -> Sequences:
+    """A test whose labels are bare numbers, named as in a training file that calls its classes by name.
+
+    Args:
+        test: labels 0, 1, ... in the order of the classes.
+        training: names the classes.
+
+    Raises:
+        InputDataError: a number that is no place among the classes.
+    """
+    if test.labels is None:
+        return test
+    numbers = np.array([int(name) for name in test.classes])
+    for number in numbers[(numbers < 0) | (numbers >= len(training.classes))]:
+        message = (
+            f"the test has the label {number}, but the training file names {len(training.classes)} classes: "
+            "expected places counted from 0"
+        )
+        raise InputDataError(message)
+    return replace(test, labels=numbers[test.labels], classes=training.classes)
+
+
+def classify(
+    model: SequenceClassifier, roles: ClassifierRoles, folder: Path, reporter: Reporter | None = None
+) -> None:
+    """Train in a run folder; an interrupted training goes on from its last checkpoint."""
+    model.fit(roles.training, validation=roles.validation, folder=folder, reporter=reporter)
+
+
+def run_contents(
+    model: SequenceClassifier, roles: ClassifierRoles, facts: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Card and arrays of a run: figures, and the few series that a report draws.
+
+    Args:
+        model: just fitted.
+        roles: of the cases.
+        facts: about the data, such as the names of the files.
+
+    Returns:
+        What to add to the card, and what to add to the evaluation arrays.
+    """
+    suspects = model.suspects()
+    card = {
+        "data": {**data_facts(roles), **facts},
+        "metrics": {"test": assess_classifier(model, roles.test, model.seed)},
+        "training": training_facts(model),
+        "groups": _groups(model, roles.test),
+        "suspects": [roles.training.ids[place] for place in suspects.places[:SHOWN_SUSPECTS]],
+        "examples": [roles.training.ids[place] for place in _example_places(roles.training)],
+    }
+    return card, shown_arrays(roles, suspects)
+
+
+def data_facts(roles: ClassifierRoles) -> dict[str, Any]:
+    """What the cases are: counts, lengths, and the range of every variable in training."""
+    parts = {"training": roles.training, "validation": roles.validation, "test": roles.test}
+    known = {name: part for name, part in parts.items() if part is not None}
+    seen = np.where(roles.training.valid[:, :, None], roles.training.values, np.nan)
+    flat = seen.reshape(-1, seen.shape[2])
+    return {
+        "explanation": roles.explanation,
+        "counts": {name: part.counts() for name, part in known.items()},
+        "lengths": {name: [int(part.lengths.min()), int(part.lengths.max())] for name, part in known.items()},
+        "missing": {name: _missing_share(part) for name, part in known.items()},
+        "low": np.nanmin(flat, axis=0).tolist(),
+        "high": np.nanmax(flat, axis=0).tolist(),
+    }
+
+
+def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> dict[str, np.ndarray]:
+    """The series that a report draws, in the unit of the data."""
+    arrays = {}
+    for name, places in (
+        ("suspects", suspects.places[:SHOWN_SUSPECTS]),
+        ("examples", _example_places(roles.training)),
+    ):
+        some = roles.training.select(places)
+        arrays[f"{name}.values"] = some.values.astype(np.float32)
+        arrays[f"{name}.lengths"] = some.lengths.astype(np.int32)
+        arrays[f"{name}.labels"] = np.asarray(some.labels, np.int32)
+    return arrays
+
+
+def _example_places(data: Sequences) -> np.ndarray:
+    """The case of median length of each class, for the first few classes that occur."""
+    places = []
+    for label in np.unique(data.labels)[:_SHOWN_EXAMPLES]:
+        inside = np.flatnonzero(data.labels == label)
+        places.append(inside[np.argsort(data.lengths[inside], kind="stable")[len(inside) // 2]])
+    return np.array(places)
+
+
+def _missing_share(data: Sequences) -> float:
+    return float(np.isnan(data.values[data.valid]).mean())
+
+
+def _groups(model: SequenceClassifier, test: Sequences) -> dict[str, Any] | None:
+    """Contributions and time scales of groups; None for cells that have none."""
+    try:
+        return group_memory(model, test, model.seed).to_dict()
+    except UnsupportedError:
+        return None
