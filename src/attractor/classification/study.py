@@ -1,7 +1,7 @@
 """One classification from data to run folder: divide, train, assess, and keep what a report shows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,28 +75,6 @@ def divide(data: Sequences, test: Sequences | None, validation_share: float, see
         return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.")
     explanation += f" Of the others, {len(kept)} train and {len(held)} choose epoch and temperature."
     return ClassifierRoles(data.select(kept), data.select(held), test, explanation)
-
-
-def with_classes_of(test: Sequences, training: Sequences) -> Sequences:
-    """A test whose labels are bare numbers, named as in a training file that calls its classes by name.
-
-    Args:
-        test: labels 0, 1, ... in the order of the classes.
-        training: names the classes.
-
-    Raises:
-        InputDataError: a number that is no place among the classes.
-    """
-    if test.labels is None:
-        return test
-    numbers = np.array([int(name) for name in test.classes])
-    for number in numbers[(numbers < 0) | (numbers >= len(training.classes))]:
-        message = (
-            f"the test has the label {number}, but the training file names {len(training.classes)} classes: "
-            "expected places counted from 0"
-        )
-        raise InputDataError(message)
-    return replace(test, labels=numbers[test.labels], classes=training.classes)
 
 
 def classify(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, ShapeError
 
 
 def stratified_hold_out(
@@ -29,10 +29,14 @@ def stratified_hold_out(
 
     Raises:
         ConfigError: a share outside its range.
+        ShapeError: more or fewer groups than cases.
     """
     if not 0 < share < 1:
         message = f"share={share}: expected a share above 0 and below 1"
         raise ConfigError(message)
+    if groups is not None and len(groups) != len(labels):
+        message = f"{len(groups)} groups for {len(labels)} cases; give one for each"
+        raise ShapeError(message)
     rng = np.random.default_rng(seed)
     units = (
         np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]

@@ -6,9 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from attractor.errors import InputDataError, ShapeError
+
+from .sequence_labels import check_labels
+
+MOST_CELLS = 2**27
+"""Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it."""
+_MOST_PADDING = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,26 +24,28 @@ class Sequences:
     Args:
         values: shape (cases, time, variables), float64; NaN within the length of a case is a missing value,
             beyond it padding.
-        lengths: steps of each case, shape (cases,).
+        lengths: steps of each case, shape (cases,), whole numbers.
         names: of the variables.
-        labels: class of each case as a place in `classes`; None if nobody knows.
+        labels: class of each case as a place in `classes`, shape (cases,), whole numbers; None if nobody
+            knows.
         classes: their names in the file's own words.
-        ids: how the user calls each case.
+        ids: how the user calls each case; `case 17` is the one at place 17, counted from 0.
 
     Raises:
         ShapeError: parts that do not fit one another.
-        InputDataError: no case, a length outside the data, an infinite value, a label without a class, or a
-            name twice; the message names the place.
+        InputDataError: no case, a length outside the data, an infinite value, a value beyond the length of
+            its case, a label without a class, or a name twice; the message names the place.
     """
 
-    values: Float[np.ndarray, "cases time variables"]
-    lengths: Int[np.ndarray, " cases"]
+    values: np.ndarray
+    lengths: np.ndarray
     names: tuple[str, ...]
-    labels: Int[np.ndarray, " cases"] | None = None
+    labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_arrays(self)
         if not self.ids:
             object.__setattr__(self, "ids", tuple(f"case {place}" for place in range(len(self.values))))
         _check_sizes(self)
@@ -49,8 +57,15 @@ class Sequences:
         return len(self.values)
 
     def select(self, places: Any) -> "Sequences":
-        """Some of the cases, in the order given, no longer than they need to be."""
-        places = np.asarray(places, int)
+        """Some of the cases, in the order given, no longer than they need to be.
+
+        Args:
+            places: whole numbers, or a truth value for every case.
+
+        Raises:
+            InputDataError: no case, or one that is not there.
+        """
+        places = _as_places(places, len(self))
         lengths = self.lengths[places]
         return replace(
             self,
@@ -80,65 +95,94 @@ class Sequences:
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
     def relabelled(self, labels: Sequence[Any] | np.ndarray) -> "Sequences":
-        """The same cases with other labels; classes are their sorted values."""
+        """The same cases with other labels; classes are their sorted values.
+
+        Args:
+            labels: texts or whole numbers, one for every case.
+
+        Raises:
+            ShapeError: more or fewer labels than cases.
+            InputDataError: a label is missing or a fraction.
+        """
+        labels = check_labels(labels)
         if len(labels) != len(self):
-            message = f"{len(labels)} labels for {len(self)} cases"
+            message = f"{len(labels)} labels for {len(self)} cases; give one for each"
             raise ShapeError(message)
-        classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+        classes, codes = np.unique(labels, return_inverse=True)
         return replace(self, labels=codes, classes=tuple(str(one) for one in classes))
+
+    def chosen(self, names: Sequence[str]) -> "Sequences":
+        """The same cases with some of the variables, in the order given.
+
+        Raises:
+            InputDataError: a variable is not there.
+        """
+        absent = [name for name in names if name not in self.names]
+        if absent:
+            message = f"no variable {', '.join(map(repr, absent))}; there are: {', '.join(self.names)}"
+            raise InputDataError(message)
+        places = [self.names.index(name) for name in names]
+        return replace(self, values=self.values[:, :, places], names=tuple(names))
 
     def aligned(self, like: "Sequences") -> "Sequences":
         """The same cases with variables and classes in the order of `like`.
 
+        Variables are found by name. Where a file has no names (they are v1, v2, ... then) their order counts.
+
+        Args:
+            like: the cases a model learned from.
+
         Raises:
             InputDataError: a variable is missing, or a class is not known there.
         """
-        absent = [name for name in like.names if name not in self.names]
-        if absent:
-            message = f"variables missing: {', '.join(absent)}; found: {', '.join(self.names)}"
-            raise InputDataError(message)
-        values = self.values[:, :, [self.names.index(name) for name in like.names]]
+        nameless = self.names == default_names(len(like.names))
+        same = replace(self, names=like.names) if nameless else self.chosen(like.names)
         if self.labels is None:
-            return replace(self, values=values, names=like.names)
+            return replace(same, classes=like.classes)
         present = [self.classes[place] for place in np.unique(self.labels)]
         unknown = [name for name in present if name not in like.classes]
         if unknown:
             message = f"classes not known: {', '.join(unknown)}; known: {', '.join(like.classes)}"
             raise InputDataError(message)
         places = [like.classes.index(name) if name in like.classes else 0 for name in self.classes]
-        labels = np.array(places)[self.labels]
-        return replace(self, values=values, names=like.names, labels=labels, classes=like.classes)
+        return replace(same, labels=np.array(places)[self.labels], classes=like.classes)
 
     @classmethod
     def from_arrays(
-        cls, cases: Any, labels: Sequence[Any] | np.ndarray | None = None, names: Sequence[str] = ()
+        cls,
+        cases: Any,
+        labels: Sequence[Any] | np.ndarray | None = None,
+        names: Sequence[str] = (),
+        *,
+        trim: bool = False,
     ) -> "Sequences":
         """Cases from an array (cases, time, variables), or a list of arrays (time, variables) or (time,).
 
         Args:
             cases: numbers of any real type; NaN is a missing value.
-            labels: one for every case; None for cases without.
+            labels: texts or whole numbers, one for every case; None for cases without.
             names: of the variables; v1, v2, ... if not given.
+            trim: whether steps at the end of a case without a single value are padding and not missing.
 
         Raises:
             ShapeError: arrays of other shapes.
-            InputDataError: values that are no real numbers, or no case.
+            InputDataError: values that are no finite real numbers, or no case.
         """
-        arrays = [_as_case(place, one) for place, one in enumerate(cases)]
+        arrays = [_as_case(place, one) for place, one in enumerate(_as_list(cases))]
         if not arrays:
             message = "no cases"
             raise InputDataError(message)
-        widths = {one.shape[1] for one in arrays}
-        if len(widths) > 1:
-            odd = next(place for place, one in enumerate(arrays) if one.shape[1] != arrays[0].shape[1])
+        widths = [one.shape[1] for one in arrays]
+        odd = next((place for place, width in enumerate(widths) if width != widths[0]), None)
+        if odd is not None:
             message = (
-                f"case {odd} has {arrays[odd].shape[1]} variables, case 0 has {arrays[0].shape[1]}; "
-                "every case needs the same variables"
+                f"case {odd} has {widths[odd]} variables, case 0 has {widths[0]}; every case needs the same "
+                "variables"
             )
             raise ShapeError(message)
-        values, lengths = padded(arrays)
-        chosen = tuple(names) or tuple(f"v{place + 1}" for place in range(values.shape[2]))
-        data = cls(values, lengths, chosen)
+        if trim:
+            arrays = [trimmed(one, f"case {place}") for place, one in enumerate(arrays)]
+        data = cls(*padded(arrays), tuple(names) or default_names(widths[0]))
         return data if labels is None else data.relabelled(labels)
 
     def _known_labels(self) -> np.ndarray:
@@ -148,22 +192,69 @@ class Sequences:
         return self.labels
 
 
+def default_names(count: int) -> tuple[str, ...]:
+    """What variables without names are called."""
+    return tuple(f"v{place + 1}" for place in range(count))
+
+
 def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Cases of unequal lengths as one array with NaN behind their ends, and their lengths."""
     lengths = np.array([len(one) for one in arrays])
-    values = np.full((len(arrays), int(lengths.max()), arrays[0].shape[1]), np.nan)
+    values = empty_cases(lengths, arrays[0].shape[1])
     for place, one in enumerate(arrays):
         values[place, : len(one)] = one
     return values, lengths
 
 
-def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biufc":
-        message = f"case {place} holds {array.dtype}, expected real numbers"
+def empty_cases(lengths: np.ndarray, variables: int) -> Float[np.ndarray, "cases time variables"]:
+    """An array for cases of these lengths, all NaN.
+
+    Raises:
+        InputDataError: it would be large and hold little but padding.
+    """
+    longest = int(lengths.max())
+    cells = len(lengths) * longest * variables
+    if cells > max(MOST_CELLS, _MOST_PADDING * int(lengths.sum()) * variables):
+        message = (
+            f"case {int(lengths.argmax())} has {longest} steps, half of the cases have at most "
+            f"{int(np.median(lengths))}; padded to one length they would need {cells * 8 / 1e9:.0f} GB: cut "
+            "long cases into pieces"
+        )
         raise InputDataError(message)
-    if np.iscomplexobj(array):
-        message = f"case {place} holds complex numbers, expected real ones"
+    return np.full((len(lengths), longest, variables), np.nan)
+
+
+def trimmed(case: Float[np.ndarray, "time variables"], where: str) -> Float[np.ndarray, "steps variables"]:
+    """A case without the steps at its end that have no value at all.
+
+    Raises:
+        InputDataError: no step has a value; `where` says in which case.
+    """
+    some = np.flatnonzero(~np.isnan(case).all(axis=1))
+    if not len(some):
+        message = f"{where}: the case has no value at all; leave it out"
+        raise InputDataError(message)
+    return case[: some[-1] + 1]
+
+
+def _as_list(cases: Any) -> Any:
+    if isinstance(cases, str | bytes) or not hasattr(cases, "__len__"):
+        message = (
+            f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
+            "arrays (time, variables)"
+        )
+        raise InputDataError(message)
+    return cases
+
+
+def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
+    try:
+        array = np.asarray(values)
+    except ValueError as problem:
+        message = f"case {place} is no array ({problem}); every step needs the same variables"
+        raise ShapeError(message) from None
+    if array.dtype.kind not in "biuf":
+        message = f"case {place} holds {array.dtype}, expected real numbers; convert them first"
         raise InputDataError(message)
     if array.ndim == 1:
         array = array[:, None]
@@ -173,6 +264,41 @@ def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
         )
         raise ShapeError(message)
     return array.astype(float)
+
+
+def _as_places(places: Any, cases: int) -> np.ndarray:
+    array = np.asarray(places)
+    if array.dtype == bool:
+        if array.shape != (cases,):
+            message = f"a choice of shape {array.shape} for {cases} cases; give one truth value for each"
+            raise ShapeError(message)
+        array = np.flatnonzero(array)
+    if not array.size:
+        message = f"none of the {cases} cases is chosen; choose one or more"
+        raise InputDataError(message)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        message = f"places of shape {array.shape} and type {array.dtype}, expected a list of whole numbers"
+        raise ShapeError(message)
+    bad = array[(array < -cases) | (array >= cases)]
+    if len(bad):
+        message = f"there is no case {bad[0]}; the {cases} cases are 0 to {cases - 1}"
+        raise InputDataError(message)
+    return array
+
+
+def _check_arrays(data: Sequences) -> None:
+    """Kinds and ranks, before anything is compared."""
+    if data.values.ndim != 3 or data.values.dtype.kind != "f":
+        message = (
+            f"values of shape {data.values.shape} and type {data.values.dtype}, expected floating numbers of "
+            "shape (cases, time, variables); Sequences.from_arrays converts"
+        )
+        raise ShapeError(message)
+    for name in ("lengths", "labels"):
+        array = getattr(data, name)
+        if array is not None and (array.ndim != 1 or array.dtype.kind not in "iu"):
+            message = f"{name} of shape {array.shape} and type {array.dtype}, expected whole numbers (cases,)"
+            raise ShapeError(message)
 
 
 def _check_sizes(data: Sequences) -> None:
@@ -189,10 +315,11 @@ def _check_sizes(data: Sequences) -> None:
     if len(data.names) != variables:
         message = f"{len(data.names)} names for {variables} variables"
         raise ShapeError(message)
-    for name, count in Counter(data.names).items():
-        if count > 1:
-            message = f"variable {name!r} appears {count} times; give each its own name"
-            raise InputDataError(message)
+    for kind, names in (("variable", data.names), ("class", data.classes)):
+        for name, count in Counter(names).items():
+            if count > 1:
+                message = f"{kind} {name!r} appears {count} times; give each its own name"
+                raise InputDataError(message)
 
 
 def _check_lengths(data: Sequences) -> None:
@@ -204,7 +331,16 @@ def _check_lengths(data: Sequences) -> None:
 
 def _check_values(data: Sequences) -> None:
     for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
-        message = f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: an infinite value"
+        message = (
+            f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: an infinite value; correct "
+            "it, or make it NaN, which means missing"
+        )
+        raise InputDataError(message)
+    for case, step, variable in np.argwhere(~np.isnan(data.values) & ~data.valid[:, :, None])[:1]:
+        message = (
+            f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: a value beyond the length "
+            f"{data.lengths[case]} of the case; correct the length, or make it NaN"
+        )
         raise InputDataError(message)
 
 
@@ -212,5 +348,8 @@ def _check_labels(data: Sequences) -> None:
     if data.labels is None:
         return
     for case in np.flatnonzero((data.labels < 0) | (data.labels >= len(data.classes)))[:1]:
-        message = f"{data.ids[case]}: label {data.labels[case]} of {len(data.classes)} classes"
+        message = (
+            f"{data.ids[case]}: label {data.labels[case]} of {len(data.classes)} classes; labels are places "
+            "in the list of classes, counted from 0"
+        )
         raise InputDataError(message)

@@ -1,0 +1,228 @@
+"""The data doctor for labelled series: what to know before a classifier is trained."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .finding import Finding, Severity
+from .scaling import is_constant
+from .sequence_twins import check_leak, check_twins, name_some
+from .sequences import Sequences
+
+FEW_CASES = 5
+"""With fewer cases a class can hardly be learned, and its hold-out part has one case or none."""
+IMBALANCE = 10.0
+"""From this ratio of class sizes on, accuracy says little about the rare class."""
+MANY_MISSING = 0.5
+"""A variable of which more than half is missing says as much by being measured as by its values."""
+LENGTH_TELLS = 0.5
+"""Share of the errors of a guess without data that a guess by length alone avoids."""
+LENGTH_CASES = 20
+"""Fewer cases cannot show that length tells the class."""
+WIDE_SCALES = 1e3
+"""Ratio of spreads: without scaling the smaller variable is lost beside the larger one."""
+BEYOND_RANGE = 0.1
+"""How far, as a share of the range in training, a test value may leave it."""
+BEYOND_SHARE = 0.01
+"""Share of test values that may be out there."""
+
+_ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+
+
+def examine_sequences(data: Sequences) -> list[Finding]:
+    """Examine cases for what spoils a classifier.
+
+    Args:
+        data: the training cases; class checks need labels, the others do not.
+
+    Returns:
+        The findings, errors first, then warnings, then notes; empty for data without any remark.
+    """
+    findings = [*_check_empty(data), *_check_variables(data), *_check_missing(data), *_check_scales(data)]
+    findings += check_twins(data)
+    if data.labels is not None:
+        findings += [*_check_classes(data), *_check_lengths(data)]
+    return _sorted(findings)
+
+
+def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
+    """What a test set gives away, or asks that training cannot know.
+
+    Args:
+        training: what the model learns from.
+        test: where it will be judged; brought to the variables and classes of `training` by name.
+
+    Returns:
+        Test cases that are also training cases, variables that leave their range in training, and classes
+        without a training case.
+
+    Raises:
+        InputDataError: the test cases lack a variable, or have a class that training does not know.
+    """
+    test = test.aligned(training)
+    findings = [*check_leak(training, test), *_check_ranges(training, test)]
+    if training.labels is not None and test.labels is not None:
+        findings += _check_unseen(training, test)
+    return _sorted(findings)
+
+
+def measured(data: Sequences, variable: int) -> Float[np.ndarray, " values"]:
+    """The values of one variable that are neither missing nor padding."""
+    column = data.values[:, :, variable]
+    return column[~np.isnan(column)]
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def _check_classes(data: Sequences) -> list[Finding]:
+    counts = data.counts()
+    present = {name: count for name, count in counts.items() if count}
+    if len(present) < 2:
+        message = f"all cases are of class '{next(iter(present))}'"
+        return [Finding(Severity.ERROR, "one-class", "", message, "Add cases of the other classes.")]
+    findings = [_few_cases(name, count) for name, count in counts.items() if count < FEW_CASES]
+    ratio = max(present.values()) / min(present.values())
+    if ratio >= IMBALANCE:
+        message = f"the largest class has {ratio:.0f} times the cases of the smallest"
+        advice = "Judge by balanced accuracy or by class, not by accuracy; consider weights for the classes."
+        findings.append(Finding(Severity.NOTE, "imbalance", "", message, advice, {"ratio": ratio}))
+    return findings
+
+
+def _few_cases(name: str, count: int) -> Finding:
+    message = f"class '{name}' has {count or 'no'} case{'' if count == 1 else 's'}"
+    advice = "Record more of it, join it with another class, or leave it out; it cannot be learned so."
+    return Finding(Severity.WARNING, "few-cases", "", message, advice, {"cases": count})
+
+
+def _check_variables(data: Sequences) -> list[Finding]:
+    findings = []
+    for place, name in enumerate(data.names):
+        values = measured(data, place)
+        if not len(values):
+            message, advice = f"'{name}' is missing in all cases", "Leave it out: it cannot be scaled."
+            findings.append(Finding(Severity.ERROR, "all-missing", name, message, advice))
+        elif is_constant(values):
+            message = f"'{name}' is constant at {values[0]:g} in all cases"
+            advice = "Leave it out; it tells nothing, unless it is whether it was measured that counts."
+            numbers = {"value": float(values[0])}
+            findings.append(Finding(Severity.WARNING, "constant", name, message, advice, numbers))
+    return findings
+
+
+def _check_empty(data: Sequences) -> list[Finding]:
+    """Cases in which nothing was measured."""
+    cases = np.flatnonzero(np.isnan(data.values).all(axis=(1, 2)))
+    if not len(cases):
+        return []
+    message = f"{len(cases)} case(s) without a single value: {name_some([data.ids[case] for case in cases])}"
+    advice = "Leave them out, unless that nothing was measured is itself a sign; the values say nothing."
+    return [Finding(Severity.WARNING, "empty-cases", "", message, advice, {"cases": len(cases)})]
+
+
+def _check_missing(data: Sequences) -> list[Finding]:
+    """One note for all variables; its numbers have the share of each that has gaps."""
+    shares = np.isnan(data.values[data.valid]).mean(axis=0)
+    if not shares.any():
+        return []
+    worst = int(shares.argmax())
+    message = (
+        f"{shares.mean():.1%} of the values are missing, in {np.count_nonzero(shares)} of {len(shares)} "
+        f"variables; most in '{data.names[worst]}' ({shares[worst]:.1%})"
+    )
+    advice = "Choose what becomes of missing values: forward+mask is a good beginning."
+    if (shares > MANY_MISSING).any():
+        advice += " Where most is missing, forward+mask+age also says how old a value is."
+    numbers = {name: float(share) for name, share in zip(data.names, shares, strict=True) if share}
+    return [Finding(Severity.NOTE, "missing", "", message, advice, numbers)]
+
+
+def _check_scales(data: Sequences) -> list[Finding]:
+    columns = {name: measured(data, place) for place, name in enumerate(data.names)}
+    spreads = {
+        name: float(values.std())
+        for name, values in columns.items()
+        if len(values) and not is_constant(values)
+    }
+    if len(spreads) < 2:
+        return []
+    small, large = min(spreads, key=spreads.__getitem__), max(spreads, key=spreads.__getitem__)
+    ratio = spreads[large] / spreads[small]
+    if ratio < WIDE_SCALES:
+        return []
+    message = f"'{large}' spreads {ratio:.2g} times as wide as '{small}'"
+    advice = "Scale every variable by the training cases, as the classifier does, before any other method."
+    return [Finding(Severity.NOTE, "scales", f"{small}, {large}", message, advice, {"ratio": ratio})]
+
+
+def _check_lengths(data: Sequences) -> list[Finding]:
+    """Whether the length of a case alone tells its class.
+
+    Every other case of a class teaches which class is the most frequent one in each of ten ranges of length;
+    the others are the test, and then the other way round.
+    """
+    labels = np.asarray(data.labels)
+    if len(data) < LENGTH_CASES or np.ptp(data.lengths) == 0:
+        return []
+    edges = np.quantile(data.lengths, np.linspace(0, 1, 11)[1:-1], method="inverted_cdf")
+    bins = np.searchsorted(np.unique(edges), data.lengths)
+    rank = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        rank[labels == label] = np.arange(np.count_nonzero(labels == label))
+    parts = (rank % 2 == 0, rank % 2 == 1)
+    right = _hits(bins, labels, *parts) + _hits(bins, labels, *parts[::-1])
+    accuracy, base = right / len(labels), np.bincount(labels).max() / len(labels)
+    gain = (accuracy - base) / (1 - base) if base < 1 else 0.0
+    if gain < LENGTH_TELLS:
+        return []
+    message = (
+        f"the length of a case alone tells its class with accuracy {accuracy:.0%} (a blind guess: {base:.0%})"
+    )
+    advice = (
+        "Find out whether length is part of the matter or of how the cases were recorded; in the latter case "
+        "cut all cases to a common length, or a model will learn the recording."
+    )
+    numbers = {"accuracy": accuracy, "guess": float(base)}
+    return [Finding(Severity.WARNING, "length-tells-class", "", message, advice, numbers)]
+
+
+def _hits(
+    bins: Int[np.ndarray, " cases"], labels: Int[np.ndarray, " cases"], learn: np.ndarray, judge: np.ndarray
+) -> int:
+    """Right guesses among the cases of one part by what is most frequent in the bins of the other."""
+    counts = np.zeros((int(bins.max()) + 1, int(labels.max()) + 1))
+    np.add.at(counts, (bins[learn], labels[learn]), 1)
+    return int(np.sum(counts.argmax(axis=1)[bins[judge]] == labels[judge]))
+
+
+def _check_ranges(training: Sequences, test: Sequences) -> list[Finding]:
+    findings = []
+    for place, name in enumerate(training.names):
+        known, values = measured(training, place), measured(test, place)
+        if not len(known) or not len(values):
+            continue
+        margin = BEYOND_RANGE * np.ptp(known)
+        share = float(((values < known.min() - margin) | (values > known.max() + margin)).mean())
+        if share > BEYOND_SHARE:
+            message = (
+                f"{share:.1%} of the test values of '{name}' lie outside its range in training, "
+                f"{known.min():g} to {known.max():g}"
+            )
+            advice = "Compare units and sensors of the two sets; a model would have to extrapolate there."
+            findings.append(
+                Finding(Severity.WARNING, "range-mismatch", name, message, advice, {"share": share})
+            )
+    return findings
+
+
+def _check_unseen(training: Sequences, test: Sequences) -> list[Finding]:
+    known = training.counts()
+    unseen = {name: count for name, count in test.counts().items() if count and not known[name]}
+    if not unseen:
+        return []
+    message = (
+        f"classes without a training case: {', '.join(unseen)}; the test has {sum(unseen.values())} cases"
+    )
+    advice = "Add training cases of these classes; no model can know them."
+    return [Finding(Severity.ERROR, "unseen-class", "", message, advice, {"cases": sum(unseen.values())})]
