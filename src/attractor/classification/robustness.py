@@ -172,7 +172,9 @@ def robustness_study(
 
 
 def _remarks(model: SequenceClassifier, data: Sequences, *, given: bool) -> tuple[str, ...]:
-    ends = "" if given else "Salt and pepper jump to the ends of these cases: those of training are not known."
+    ends = (
+        "" if given else "Salt and pepper jump to the ends of these cases: those of training are not known."
+    )
     scale = SCALE if model.standardise else PLAIN_SCALE
     return tuple(text for text in (scale, GAPS if data.has_missing else "", ends) if text)
 

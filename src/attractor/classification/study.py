@@ -1,6 +1,9 @@
 """One classification from data to run folder: divide, train, assess, and keep what a report shows."""
 
-from collections.abc import Mapping
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,14 @@ import numpy as np
 
 from attractor.data import Sequences, stratified_hold_out
 from attractor.errors import InputDataError, UnsupportedError
+from attractor.files import make_folder, write_atomically
 from attractor.progress import Reporter
+from attractor.runs import load_run
 
 from .assessment import assess_classifier, training_facts
 from .estimator import SequenceClassifier
 from .group_memory import group_memory
+from .robustness import RobustnessStudy
 from .suspects import Suspects
 
 TEST_SHARE = 0.2
@@ -158,3 +164,50 @@ def _groups(model: SequenceClassifier, test: Sequences) -> dict[str, Any] | None
         return group_memory(model, test, model.seed).to_dict()
     except UnsupportedError:
         return None
+
+
+def known_cases(model: SequenceClassifier) -> Sequences:
+    """A stand-in for the training cases, with their variables and classes, to read other files alike."""
+    classes = tuple(str(name) for name in model.classes_)
+    return Sequences(np.zeros((1, 1, len(model.names_))), np.ones(1, int), tuple(model.names_), None, classes)
+
+
+def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Smallest and largest value of every variable in training, from a run folder; None if it has none."""
+    facts = load_run(folder).card.get("data", {})
+    return (np.array(facts["low"]), np.array(facts["high"])) if "low" in facts else None
+
+
+def save_robustness(folder: Path, study: RobustnessStudy, **facts: str) -> Path:
+    """Write `robustness.json` into a run folder; the file names the weights it speaks of.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    weights = load_run(folder).card["weights_sha256"]
+    content = {"weights_sha256": weights, **facts, **study.to_dict()}
+    path = folder / "robustness.json"
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return path
+
+
+def write_suspects(path: Path, suspects: Suspects, classes: Sequence[str]) -> None:
+    """Write all training cases as a table, the most suspicious first.
+
+    Args:
+        path: of the CSV file.
+        suspects: ranked.
+        classes: names of the classes.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    rows.writerow(("id", "given", "proposed", "confidence", "probability_wrong", "weight"))
+    for place, name in enumerate(suspects.ids):
+        numbers = (suspects.confidence[place], suspects.probabilities[place], suspects.weights[place])
+        given, proposed = classes[suspects.labels[place]], classes[suspects.proposed[place]]
+        rows.writerow((name, given, proposed, *(f"{number:.6g}" for number in numbers)))
+    make_folder(path.parent)
+    write_atomically(path, buffer.getvalue().encode())
