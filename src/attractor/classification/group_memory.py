@@ -76,7 +76,7 @@ def group_memory(model: SequenceClassifier, data: Sequences, seed: int = 0) -> G
 
     Args:
         model: fitted, its first cell an mgrn.
-        data: labelled cases that it was not trained on; at most 256 of them are used, spread over the classes.
+        data: labelled cases that it was not trained on; at most 256 of them are used.
         seed: of the orders.
 
     Raises:
@@ -156,7 +156,8 @@ class _Game:
 
     def __post_init__(self) -> None:
         self.known: dict[bytes, np.ndarray] = {}
-        self.placed = tuple(map(jnp.asarray, (self.cases.inputs, self.cases.lengths, self.cases.labels)))
+        inputs, lengths, labels = self.cases.inputs, self.cases.lengths, self.cases.labels
+        self.placed = jnp.asarray(inputs), jnp.asarray(lengths), jnp.asarray(labels)
 
     @property
     def groups(self) -> int:
@@ -225,7 +226,7 @@ def _time_scales(
 
 @eqx.filter_jit
 def _gates(cell: MemoryGated, inputs: Array, lengths: Array) -> tuple[Array, Array]:
-    """z (cases, time, groups, hidden) and g (cases, time, joint) along the cases."""
+    """The gates z (cases, time, groups, hidden) and g (cases, time, joint) along the cases."""
 
     def one(values: Array, length: Array) -> tuple[Array, Array]:
         start = cell.initial_state()

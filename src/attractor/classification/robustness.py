@@ -102,8 +102,8 @@ class RobustnessStudy:
         curves: accuracy under perturbations.
         remarks: what a level means and what is disturbed.
         margins: score of the true class less the best other, shape (cases,).
-        radii: distances in the Euclidean norm over a whole series within which no change of its values changes
-            the class, proved; shape (cases,).
+        radii: distances in the Euclidean norm over a whole series within which no change of its values
+            changes the class, proved; shape (cases,).
         fragility: over time.
         exponent: largest Lyapunov exponent, growth of the logarithm of a difference in one step.
         drive: how many steps it was taken over.

@@ -60,15 +60,15 @@ def divide(data: Sequences, test: Sequences | None, validation_share: float, see
     if data.labels is None:
         message = "the training cases have no labels; a classifier needs a class for each"
         raise InputDataError(message)
-    explanation = f"The test are all {len(test)} cases of the test file." if test is not None else ""
+    explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
     if test is None:
         kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed)
         if not len(held):
-            message = f"{len(data)} cases are too few to hold out {TEST_SHARE:.0%} of each class; give --test"
+            message = f"{len(data)} cases are too few to hold out {100 * TEST_SHARE:.0f} % of each class; give --test"
             raise InputDataError(message)
         data, test = data.select(kept), data.select(held)
         explanation = (
-            f"No test file was given: {len(held)} cases, {TEST_SHARE:.0%} of every class, drawn with seed "
+            f"No test file was given: {len(held)} cases, {100 * TEST_SHARE:.0f} % of every class, drawn with seed "
             f"{seed}, were held out for the test."
         )
     test = test.aligned(data)
@@ -147,9 +147,9 @@ def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> dict[str, np.nda
 
 def _example_places(data: Sequences) -> np.ndarray:
     """The case of median length of each class, for the first few classes that occur."""
-    places = []
-    for label in np.unique(data.labels)[:_SHOWN_EXAMPLES]:
-        inside = np.flatnonzero(data.labels == label)
+    places, labels = [], np.asarray(data.labels)
+    for label in np.unique(labels)[:_SHOWN_EXAMPLES]:
+        inside = np.flatnonzero(labels == label)
         places.append(inside[np.argsort(data.lengths[inside], kind="stable")[len(inside) // 2]])
     return np.array(places)
 

@@ -208,14 +208,13 @@ class SuspectsCommand:
 def _read(path: Path, columns: SeriesColumns, like: "Sequences | None" = None) -> "Sequences":
     from attractor.data import LongColumns, read_sequences
 
-    asked = {
-        "case": columns.id_column,
-        "label": columns.label_column,
-        "time": columns.time_column,
-        "delimiter": columns.delimiter,
-    }
-    given = {name: value for name, value in asked.items() if value is not None}
-    return read_sequences(path, LongColumns(**given) if given else None, like=like)
+    asked = LongColumns(
+        case=columns.id_column,
+        label=columns.label_column,
+        time=columns.time_column,
+        delimiter=columns.delimiter,
+    )
+    return read_sequences(path, None if asked == LongColumns() else asked, like=like)
 
 
 def _classifier(model: Classifier, learning: Learning) -> Any:
@@ -302,4 +301,4 @@ def _show_suspects(suspects: Any, classes: list[str], top: int) -> None:
             f"{suspects.weights[place]:.3f}",
         )
     console.print(grid)
-    console.print(f"{suspects.share:.1%} of {len(suspects)} labels look wrong by their losses")
+    console.print(f"{100 * suspects.share:.1f} % of {len(suspects)} labels look wrong by their losses")

@@ -15,6 +15,7 @@ from .wording import count
 
 _DRAWN = 6
 _SHORT = 12
+_MOST = 0.5
 _COLOURS = "blue, orange, green, red and dark grey in this order, the others light grey"
 
 
@@ -43,9 +44,12 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
         ),
         plot=lambda size: cases_figure(_series(model, run, "suspects", titles), size),
     )
-    lead = (
-        "A ranking for people to look at, not a verdict: the first of a list of good labels are suspects too."
-    )
+    lead = "A ranking for people to look at, not a verdict: a list of good labels has a first one, too."
+    if suspects.share > _MOST:
+        lead += (
+            " More than half of the labels look wrong here. That is more likely a network that has not learned "
+            "the task yet than a file of wrong labels: train longer, or without reweighting, and compare."
+        )
     return Section("suspects", "Suspect labels", lead, (totals, drawn), (_table(suspects, classes, run),))
 
 
@@ -79,7 +83,7 @@ def _counts(facts: Mapping[str, Any]) -> Sheet:
     rows += [
         ("all", *(count(sum(facts["counts"][part].values())) for part in parts)),
         ("steps", *("{} to {}".format(*facts["lengths"][part]) for part in parts)),
-        ("missing values", *(f"{facts['missing'][part]:.1%}" for part in parts)),
+        ("missing values", *(f"{100 * facts['missing'][part]:.1f} %" for part in parts)),
     ]
     sources = " ".join(str(facts[name]) for name in ("source", "test_source") if facts.get(name))
     return Sheet("Cases", ("class", *parts), tuple(rows), f"Read from {sources}." if sources else "")
@@ -89,8 +93,8 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> Sheet:
     rows = tuple(
         (
             suspects.ids[place],
-            classes[suspects.labels[place]],
-            classes[suspects.proposed[place]],
+            classes[int(suspects.labels[place])],
+            classes[int(suspects.proposed[place])],
             f"{suspects.confidence[place]:.3f}",
             f"{suspects.probabilities[place]:.3f}",
             f"{suspects.weights[place]:.3f}",
@@ -98,12 +102,13 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> Sheet:
         for place in range(len(run.card["suspects"]))
     )
     header = ("case", "given label", "proposed", "confidence", "probability of being wrong", "weight")
-    caption = "`attractor suspects` lists all of them. A weight of 1 is that of equal weights."
+    caption = "The command attractor suspects lists all of them. A weight of 1 is that of equal weights."
     return Sheet("The first suspects in numbers", header, rows, caption)
 
 
 def _title(suspects: Suspects, place: int, classes: Sequence[str]) -> str:
-    given, proposed = (_short(classes[code[place]]) for code in (suspects.labels, suspects.proposed))
+    given = _short(classes[int(suspects.labels[place])])
+    proposed = _short(classes[int(suspects.proposed[place])])
     instead = f", not {proposed}?" if given != proposed else ""
     return f"{_short(suspects.ids[place])}: {given}{instead}"
 

@@ -37,8 +37,8 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
     if not all(part in run.card for part in _PARTS):
         message = (
             f"{folder} holds a classifier that was saved without its scores, so there is nothing to report "
-            "on. `attractor classify` saves them; from Python, with ClassifierRoles of your cases: card, arrays = "
-            "run_contents(model, roles, {}); model.save(folder, card=card, evaluation=arrays, "
+            "on. `attractor classify` saves them; from Python, with ClassifierRoles of your cases: card, "
+            "arrays = run_contents(model, roles, {}); model.save(folder, card=card, evaluation=arrays, "
             "overwrite=True), with run_contents of attractor.classification.study"
         )
         raise RunFolderError(message)
@@ -76,17 +76,15 @@ def _verdict(scores: Facts) -> tuple[str, Literal["good", "fair", "poor"]]:
     """Good and poor are measured against the share of the most frequent class: naming it is no skill."""
     low, high = scores["accuracy_interval"]
     usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
+    always = f"always naming the most frequent class ({100 * usual:.1f} %)"
     said = (
-        f"Right in {scores['accuracy']:.1%} of {count(scores['cases'])} cases it has never seen (95 % interval "
-        f"{100 * low:.1f} to {100 * high:.1f} %). "
+        f"Right in {100 * scores['accuracy']:.1f} % of {count(scores['cases'])} cases it has never seen "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     )
     if low <= usual:
-        return (
-            f"{said}That is not clearly better than always naming the most frequent class ({usual:.1%}).",
-            "poor",
-        )
+        return f"{said}. That is not clearly better than {always}.", "poor"
     tone = "good" if scores["balanced_accuracy"] >= _GOOD else "fair"
-    return f"{said}Always naming the most frequent class would be right in {usual:.1%}.", tone
+    return f"{said}, against {always}.", tone
 
 
 def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
@@ -209,8 +207,8 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
                 name="epochs",
                 title="Training curves",
                 caption=(
-                    "Left: mean weighted loss in training, with noise and dropout on. Right: cross-entropy of "
-                    "the validation cases; the dot marks the weights that were kept. A right line that rises "
+                    "Left: mean weighted loss in training, with noise and dropout on. Right: cross-entropy "
+                    "of the validation cases; the dot marks the weights that were kept. A right line that rises "
                     "while the left one falls shows overfitting."
                 ),
                 plot=lambda size: epochs_figure(training, model.member_, size),
@@ -242,7 +240,7 @@ def _weights(weights: np.ndarray, strengths: np.ndarray) -> Picture:
         plot=lambda size: weights_figure(weights, strengths, size),
         facts=(
             (f"{left:.0f} of {weights.shape[1]}", "effective cases at the end"),
-            (f"{np.mean(weights[-1] < 0.1):.1%}", "of the cases below a tenth of an equal weight"),
+            (f"{100 * np.mean(weights[-1] < 0.1):.1f} %", "of the cases below a tenth of an equal weight"),
         ),
     )
 

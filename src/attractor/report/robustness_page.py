@@ -48,7 +48,7 @@ def robustness_contents(
         kind="Robustness",
         title=title,
         verdict=(
-            f"Right in {study.curves.clean:.1%} of {study.curves.cases} cases as they are; at worst "
+            f"Right in {100 * study.curves.clean:.1f} % of {study.curves.cases} cases as they are; at worst "
             f"{100 * fall:.1f} points less, under {where}."
         ),
         tone=tone,
@@ -77,8 +77,8 @@ def _tiles(study: RobustnessStudy, fall: float) -> tuple[Tile, ...]:
         Tile(
             "Lyapunov exponent",
             "—" if isinstance(exponent, str) else significant(exponent),
-            "" if isinstance(exponent, str) else "a step",
-            "largest; below 0, differences of the state fade",
+            "",
+            "a step; below 0, differences of the state fade",
         ),
         Tile("Stability", _verdict_word(study), "", "see below"),
     )
@@ -103,19 +103,24 @@ def _curves(study: RobustnessStudy) -> Section:
         ),
         plot=lambda size: curves_figure(curves, size),
     )
-    rows = tuple(
-        (curve.name, curve.meaning, *(f"{level:g}: {mean:.3f}" for level, mean in _pairs(curve)))
-        for curve in curves.curves
+    accuracies = Sheet(
+        "In numbers",
+        ("perturbation", "level", "mean accuracy", "standard deviation"),
+        tuple(row for curve in curves.curves for row in _rows(curve)),
     )
-    widest = max(map(len, rows))
-    header = ("perturbation", "what a level is", *("level: accuracy",) * (widest - 2))
-    sheet = Sheet("In numbers", header, tuple(row + ("",) * (widest - len(row)) for row in rows))
+    meanings = Sheet(
+        "What a level is", ("perturbation", "level"), tuple((one.name, one.meaning) for one in curves.curves)
+    )
     lead = "Each panel disturbs the inputs of the same test cases in one way, stronger to the right."
-    return Section("curves", "Perturbations", lead, (picture,), (sheet,))
+    return Section("curves", "Perturbations", lead, (picture,), (meanings, accuracies))
 
 
-def _pairs(curve: RobustnessCurve) -> list[tuple[float, float]]:
-    return list(zip(curve.levels, curve.mean, strict=True))
+def _rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
+    spreads = [None] * len(curve.levels) if curve.spread is None else curve.spread
+    return [
+        (curve.name, f"{level:g}", f"{mean:.4f}", "—" if spread is None else f"{spread:.4f}")
+        for level, mean, spread in zip(curve.levels, curve.mean, spreads, strict=True)
+    ]
 
 
 def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
@@ -128,10 +133,10 @@ def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
         name="fragility",
         title=f"Fragility over time: {found.example_id}",
         caption=(
-            f"Above: the scaled variables of a case ({listed}; blue, orange, green, red and dark grey in this "
-            "order, the others light grey). Below: the trace of the Hessian of the loss in the state after "
-            "every step. Independent noise of variance s² in all units of the state at a step raises the loss "
-            "by s² / 2 times this height on average: a peak marks a moment that the decision hangs on."
+            f"Above: the scaled variables of a case ({listed}; blue, orange, green, red and dark grey in "
+            "this order, the others light grey). Below: the trace of the Hessian of the loss in the state "
+            "after every step. Independent noise of variance s² in all units of the state at a step raises "
+            "the loss by s² / 2 times this height on average: a peak marks a moment that the decision hangs on."
         ),
         plot=lambda size: fragility_figure(found, size),
         facts=((str(len(found.trace)), "cases in the median"),),
@@ -142,7 +147,7 @@ def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
 def _margins(study: RobustnessStudy) -> Section:
     margins, radii = study.margins, study.radii
     facts = [
-        (f"{np.mean(margins > 0):.1%}", "right"),
+        (f"{100 * np.mean(margins > 0):.1f} %", "right"),
         (significant(float(np.percentile(margins, 10))), "margin of the lowest tenth"),
     ]
     if isinstance(radii, str):
@@ -154,7 +159,7 @@ def _margins(study: RobustnessStudy) -> Section:
         name="margins",
         title="Margins",
         caption=(
-            "Cases near zero are decided by little: noise turns them over first. Cases left of zero are wrong."
+            "Cases near zero are decided by little: noise turns them over first. Those left of zero are wrong."
         ),
         plot=lambda size: margins_figure(margins, size),
         facts=tuple(facts),

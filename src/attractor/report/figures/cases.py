@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attractor.report.layout import grid_of
 from attractor.report.series import envelope
@@ -36,6 +37,7 @@ def cases_figure(cases: Sequence[DrawnCase], size: Size) -> Figure:
     margin = 0.06 * (high - low) or 1.0
     for axes, case in zip(grid, cases, strict=True):
         draw_variables(axes, case.values, size.bins // 3)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set(title=case.title, xlabel="step", ylabel="scaled", ylim=(low - margin, high + margin))
     return figure
 

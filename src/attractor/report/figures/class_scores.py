@@ -39,8 +39,8 @@ def confusion_figure(
     axes.set(
         xlim=(-0.5, columns - 0.5), ylim=(count - 0.5, -0.5), xlabel="predicted class", ylabel="true class"
     )
-    axes.xaxis.set_label_coords(0.0, -34.0 / (_ROW * count), transform=None)
-    axes.xaxis.label.set_ha("left")
+    axes.xaxis.set_label_coords(0.0, -34.0 / (_ROW * count))
+    axes.xaxis.label.set_horizontalalignment("left")
     _class_ticks(axes, classes, width / columns)
     axes.set_yticks(range(count), [_short(name) for name in classes])
     axes.spines["bottom"].set_visible(False)

@@ -2,8 +2,8 @@
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attractor.audit import RobustnessCurve, RobustnessCurves
 from attractor.classification.robustness import Fragility
@@ -43,7 +43,7 @@ def curves_figure(curves: RobustnessCurves, size: Size) -> Figure:
 
 def fragility_figure(fragility: Fragility, size: Size) -> Figure:
     """Above: an example. Below: how sharply the loss bends in the state after every step."""
-    figure, (top, bottom) = panels(size, (150, 150), share=True)
+    figure, (top, bottom) = panels(size, (150, 150))
     draw_variables(top, fragility.values, size.bins)
     length = len(fragility.values)
     steps = np.arange(length + 1)
@@ -58,17 +58,19 @@ def fragility_figure(fragility: Fragility, size: Size) -> Figure:
     bottom.plot(
         steps, largest, color=TEST, linewidth=1.2, label="largest eigenvalue" if size.is_wide else "largest"
     )
-    top.set_ylabel("scaled")
+    top.set(ylabel="scaled", xlabel="step", xlim=(0, length))
     bottom.set(ylabel="curvature", xlabel="step")
-    bottom.margins(x=0.0)
-    _legend_inside(bottom)
+    bottom.set_xlim(0, length)
+    for axes in (top, bottom):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(bottom)
     return figure
 
 
 def margins_figure(margins: Float[np.ndarray, " cases"], size: Size) -> Figure:
     """How clear the decisions are; cases on the left of zero are classified wrongly."""
     figure, (axes,) = panels(size, [170])
-    edges = np.linspace(margins.min(), margins.max() + 1e-9, _BINS + 1)
+    edges = _edges_with_zero(margins)
     for chosen, colour, label in ((margins > 0, MODEL, "right"), (margins <= 0, ALERT, "wrong")):
         if chosen.any():
             axes.hist(margins[chosen], bins=list(edges), color=colour, label=label)
@@ -90,6 +92,8 @@ def _level_label(curve: RobustnessCurve) -> str:
     }.get(curve.unit, f"level [{curve.unit}]")
 
 
-def _legend_inside(axes: Axes) -> None:
-    """A panel that shares its axis has no room above it."""
-    axes.legend(loc="best", labelcolor=MUTED)
+def _edges_with_zero(values: np.ndarray) -> np.ndarray:
+    """Edges of bins of which zero is one, so that no bin holds right and wrong cases."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    width = (high - low) / _BINS or 1.0
+    return width * np.arange(np.floor(low / width), np.ceil(high / width) + 1)

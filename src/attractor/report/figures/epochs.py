@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attractor.report.layout import grid_of, panels
 from attractor.report.style import (
@@ -34,11 +35,13 @@ def epochs_figure(training: Mapping[str, Any], chosen: int, size: Size) -> Figur
     members = range(len(training["scores"]))
     for axes, name in ((left, "loss"), (right, "validation")):
         curves = np.array([entry[name] for entry in history], float)
-        if (curves[np.isfinite(curves)] > 0).all():
+        if _spans_decades(curves):
             powers_of_ten(axes, "y")
         for number, member in enumerate(sorted(members, key=lambda member: member == chosen)):
             look = _look(member, chosen, is_first=number == 0)
             axes.plot(epochs, curves[:, member], **look)
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss")
     right.set(xlabel="epoch", ylabel="validation loss")
     best = training["best_steps"][chosen] / training["steps_per_epoch"]
@@ -67,6 +70,7 @@ def weights_figure(
     top.set_ylabel("weight")
     middle.set(ylabel="ESS / N", ylim=(0, 1.05))
     bottom.set(ylabel="strength", xlabel="epoch", xlim=(1, max(len(weights), 2)))
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(top)
     return figure
 
@@ -86,6 +90,12 @@ def totals_figure(
     axes.margins(x=0.0)
     legend_above(axes)
     return figure
+
+
+def _spans_decades(values: np.ndarray) -> bool:
+    """Whether a logarithmic axis shows more than a linear one."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min())
 
 
 def _look(member: int, chosen: int, *, is_first: bool) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def shares_figure(
 
 
 def time_scales_figure(scales: Mapping[str, Sequence[float]], size: Size) -> Figure:
-    """For every group the range of its time scales: a thin line for 80 %, a thick one for half, the median."""
+    """For every group the range of its time scales: 80 % of them thin, half of them thick, the median."""
     names = [name for name, row in scales.items() if np.isfinite(row).all()]
     figure, (axes,) = panels(size, [_ROW * max(len(names), 1) + 10])
     powers_of_ten(axes, "x")
@@ -48,6 +48,9 @@ def time_scales_figure(scales: Mapping[str, Sequence[float]], size: Size) -> Fig
         *segments(places, rows[:, [1, 3]], upright=False), color=MODEL, linewidth=5, solid_capstyle="butt"
     )
     axes.plot(rows[:, 2], places, "o", color=TEST, markersize=7)
+    axes.xaxis.set_major_formatter("{x:g}")
+    if rows.size and rows.max() < 100 * rows.min():
+        axes.xaxis.set_minor_formatter("{x:g}")
     axes.set(xlabel="time scale [steps]")
     _names_above(axes, names)
     return figure
