@@ -8,8 +8,6 @@ true class when the groups in S are as measured and all variables of the others 
 """
 
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
 from typing import Any
 
 import equinox as eqx
@@ -26,13 +24,13 @@ from attractor.scan import unroll
 
 from .estimator import SequenceClassifier
 from .reading import ValueLogits, bare_cell, channel_cases, scaled_cases, some_of, value_logits
+from .shapley import exact_shapley, sampled_shapley
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 JOINT = "joint memory"
 MOST_EXACT = 8
 """With more groups than this, permutations are sampled."""
 
-_PERMUTATIONS = 20
 _MOST_CASES = 256
 _MOST_GATES = 4_000_000
 _LONGEST_NAME = 24
@@ -87,7 +85,7 @@ def group_memory(model: SequenceClassifier, data: Sequences, seed: int = 0) -> G
     names, some = group_names(model), some_of(data, _MOST_CASES)
     game = _Game(value_logits(model), scaled_cases(model, some), _members(model, cell))
     exact = len(names) <= MOST_EXACT
-    values, errors = _exact_values(game) if exact else _sampled_values(game, seed)
+    values, errors = exact_shapley(game) if exact else sampled_shapley(game, seed)
     whole, nothing = game.worth(np.ones(len(names), bool)), game.worth(np.zeros(len(names), bool))
     gain = float(whole[0] - nothing[0])
     alone = [whole - game.worth(np.arange(len(names)) != place) for place in range(len(names))]
@@ -182,34 +180,6 @@ def _worth(logits: ValueLogits, cases: tuple[Array, Array, Array], kept: Bool[Ar
 
     found = jax.vmap(one)(*cases)
     return jnp.stack([part.astype(float).mean() for part in found])
-
-
-def _exact_values(game: _Game) -> tuple[np.ndarray, np.ndarray]:
-    """Shapley values of log-probability from all coalitions: phi_k = sum_S w(|S|) (v(S + k) - v(S))."""
-    count = game.groups
-    values = np.zeros(count)
-    for place in range(count):
-        others = [other for other in range(count) if other != place]
-        for size in range(count):
-            weight = 1 / (count * comb(count - 1, size))
-            for chosen in combinations(others, size):
-                present = np.isin(np.arange(count), chosen)
-                before, after = game.worth(present), game.worth(present | (np.arange(count) == place))
-                values[place] += weight * (after[0] - before[0])
-    return values, np.zeros(count)
-
-
-def _sampled_values(game: _Game, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard errors of what every group adds in random orders."""
-    rng, gains = np.random.default_rng(seed), np.zeros((_PERMUTATIONS, game.groups))
-    for row in gains:
-        present = np.zeros(game.groups, bool)
-        before = game.worth(present)[0]
-        for place in rng.permutation(game.groups):
-            present[place] = True
-            after = game.worth(present)[0]
-            row[place], before = after - before, after
-    return gains.mean(axis=0), gains.std(axis=0, ddof=1) / np.sqrt(_PERMUTATIONS)
 
 
 def _time_scales(

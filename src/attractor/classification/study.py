@@ -64,11 +64,11 @@ def divide(data: Sequences, test: Sequences | None, validation_share: float, see
     if test is None:
         kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed)
         if not len(held):
-            message = f"{len(data)} cases are too few to hold out {100 * TEST_SHARE:.0f} % of each class; give --test"
+            message = f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
             raise InputDataError(message)
         data, test = data.select(kept), data.select(held)
         explanation = (
-            f"No test file was given: {len(held)} cases, {100 * TEST_SHARE:.0f} % of every class, drawn with seed "
+            f"No test file was given: {len(held)} cases, 20 % of every class, drawn with seed "
             f"{seed}, were held out for the test."
         )
     test = test.aligned(data)

@@ -39,16 +39,16 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
         name="suspects",
         title="The first suspects",
         caption=(
-            "Scaled variables over the steps of the case. Above each: the given label, and the class that the "
-            f"network proposes instead. {_variables(model.names_)}"
+            "Scaled variables over the steps of the case. Above each: the given label, and the class "
+            f"that the network proposes instead. {_variables(model.names_)}"
         ),
         plot=lambda size: cases_figure(_series(model, run, "suspects", titles), size),
     )
     lead = "A ranking for people to look at, not a verdict: a list of good labels has a first one, too."
     if suspects.share > _MOST:
         lead += (
-            " More than half of the labels look wrong here. That is more likely a network that has not learned "
-            "the task yet than a file of wrong labels: train longer, or without reweighting, and compare."
+            " More than half of the labels look wrong here. That is more likely a network that has not "
+            "learned the task yet than a file of wrong labels: train longer, or without reweighting."
         )
     return Section("suspects", "Suspect labels", lead, (totals, drawn), (_table(suspects, classes, run),))
 

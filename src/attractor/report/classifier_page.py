@@ -208,8 +208,8 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
                 title="Training curves",
                 caption=(
                     "Left: mean weighted loss in training, with noise and dropout on. Right: cross-entropy "
-                    "of the validation cases; the dot marks the weights that were kept. A right line that rises "
-                    "while the left one falls shows overfitting."
+                    "of the validation cases; the dot marks the weights that were kept. A right line that "
+                    "rises while the left one falls shows overfitting."
                 ),
                 plot=lambda size: epochs_figure(training, model.member_, size),
             )

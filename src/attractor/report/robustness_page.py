@@ -136,7 +136,7 @@ def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
             f"Above: the scaled variables of a case ({listed}; blue, orange, green, red and dark grey in "
             "this order, the others light grey). Below: the trace of the Hessian of the loss in the state "
             "after every step. Independent noise of variance s² in all units of the state at a step raises "
-            "the loss by s² / 2 times this height on average: a peak marks a moment that the decision hangs on."
+            "the loss by s² / 2 times this height on average: at a peak the decision hangs on the moment."
         ),
         plot=lambda size: fragility_figure(found, size),
         facts=((str(len(found.trace)), "cases in the median"),),
@@ -159,7 +159,7 @@ def _margins(study: RobustnessStudy) -> Section:
         name="margins",
         title="Margins",
         caption=(
-            "Cases near zero are decided by little: noise turns them over first. Those left of zero are wrong."
+            "Cases near zero are decided by little: noise turns them first. Those left of zero are wrong."
         ),
         plot=lambda size: margins_figure(margins, size),
         facts=tuple(facts),
