@@ -29,9 +29,10 @@ from .shapley import exact_shapley, sampled_shapley
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 JOINT = "joint memory"
 MOST_EXACT = 8
-"""With more groups than this, permutations are sampled."""
+"""With more groups than this, orders of the groups are sampled."""
 
 _MOST_CASES = 256
+_LEAST_ORDERS, _MOST_ORDERS, _EVALUATIONS = 4, 20, 400
 _MOST_GATES = 4_000_000
 _LONGEST_NAME = 24
 
@@ -85,7 +86,7 @@ def group_memory(model: SequenceClassifier, data: Sequences, seed: int = 0) -> G
     names, some = group_names(model), some_of(data, _MOST_CASES)
     game = _Game(value_logits(model), scaled_cases(model, some), _members(model, cell))
     exact = len(names) <= MOST_EXACT
-    values, errors = exact_shapley(game) if exact else sampled_shapley(game, seed)
+    values, errors = exact_shapley(game) if exact else sampled_shapley(game, seed, _orders(len(names)))
     whole, nothing = game.worth(np.ones(len(names), bool)), game.worth(np.zeros(len(names), bool))
     gain = float(whole[0] - nothing[0])
     alone = [whole - game.worth(np.arange(len(names)) != place) for place in range(len(names))]
@@ -99,6 +100,11 @@ def group_memory(model: SequenceClassifier, data: Sequences, seed: int = 0) -> G
         cases=len(some),
         exact=exact,
     )
+
+
+def _orders(groups: int) -> int:
+    """Random orders of the groups, as many as a fixed amount of work allows."""
+    return max(_LEAST_ORDERS, min(_MOST_ORDERS, _EVALUATIONS // groups))
 
 
 def gated_cell(model: SequenceClassifier) -> MemoryGated:

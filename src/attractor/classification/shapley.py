@@ -7,8 +7,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-_ORDERS = 20
-
 
 @runtime_checkable
 class Game(Protocol):
@@ -50,7 +48,7 @@ def exact_shapley(game: Game) -> Values:
     return values, np.zeros(count)
 
 
-def sampled_shapley(game: Game, seed: int = 0, orders: int = _ORDERS) -> Values:
+def sampled_shapley(game: Game, seed: int = 0, orders: int = 20) -> Values:
     """Means of what every player adds when the players come in random orders; unbiased.
 
     Args:

@@ -244,10 +244,11 @@ def reweighting_of(text: str) -> Any:
     if text in ("none", "auto"):
         return None if text == "none" else text
     try:
-        return Reweighting(strength=float(text))
+        strength = float(text)
     except ValueError:
         message = f"--reweight {text}: expected none, auto or a strength of at least 0"
         raise ConfigError(message) from None
+    return Reweighting(strength=strength)
 
 
 def _warnings(roles: Any) -> "list[Finding]":

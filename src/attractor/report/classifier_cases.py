@@ -39,8 +39,8 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
         name="suspects",
         title="The first suspects",
         caption=(
-            "Scaled variables over the steps of the case. Above each: the given label, and the class "
-            f"that the network proposes instead. {_variables(model.names_)}"
+            "Scaled variables over the steps of the case. Above each: the given label and, behind the "
+            f"arrow, the class that the network proposes instead. {_variables(model.names_)}"
         ),
         plot=lambda size: cases_figure(_series(model, run, "suspects", titles), size),
     )
@@ -109,7 +109,7 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> Sheet:
 def _title(suspects: Suspects, place: int, classes: Sequence[str]) -> str:
     given = _short(classes[int(suspects.labels[place])])
     proposed = _short(classes[int(suspects.proposed[place])])
-    instead = f", not {proposed}?" if given != proposed else ""
+    instead = f" → {proposed}?" if given != proposed else ""
     return f"{_short(suspects.ids[place])}: {given}{instead}"
 
 

@@ -25,10 +25,10 @@ class GroupPage:
         cases: over which the shares are means.
     """
 
-    shares: Mapping[str, float]
-    time_scales: Mapping[str, Sequence[float]]
-    errors: Mapping[str, float]
-    accuracy_drops: Mapping[str, float]
+    shares: Mapping[str, float | int]
+    time_scales: Mapping[str, Sequence[float | int]]
+    errors: Mapping[str, float | int]
+    accuracy_drops: Mapping[str, float | int]
     cases: int
 
 
@@ -48,7 +48,7 @@ def group_section(page: GroupPage) -> Section:
 
 
 def _shares(page: GroupPage, names: Sequence[str]) -> Picture:
-    def chosen(values: Mapping[str, float]) -> dict[str, float]:
+    def chosen(values: Mapping[str, float | int]) -> dict[str, float | int]:
         return {name: values.get(name, 0.0) for name in names}
 
     thin = " The thin line is plus and minus one standard error." if any(page.errors.values()) else ""
@@ -99,5 +99,5 @@ def _sheet(page: GroupPage, order: Sequence[str]) -> Sheet:
     return Sheet("In numbers", header, rows)
 
 
-def _percent(value: float | None) -> str:
+def _percent(value: float | int | None) -> str:
     return "—" if value is None else f"{100 * value:.1f}"

@@ -83,9 +83,15 @@ def totals_figure(
     roots = np.sqrt(totals)
     edges = np.linspace(0, roots.max(initial=1e-9) * 1.001, _BINS + 1)
     wrong = probabilities > 0.5
-    for chosen, colour, label in ((~wrong, MEASURED, "fits its label"), (wrong, ALERT, "looks wrong")):
-        if chosen.any():
-            axes.hist(roots[chosen], bins=list(edges), color=colour, label=label)
+    kinds = [(~wrong, MEASURED, "fits its label"), (wrong, ALERT, "looks wrong")]
+    present = [kind for kind in kinds if kind[0].any()]
+    axes.hist(
+        [roots[chosen] for chosen, _, _ in present],
+        bins=list(edges),
+        stacked=True,
+        color=[colour for _, colour, _ in present],
+        label=[label for _, _, label in present],
+    )
     axes.set(xlabel="root of the loss added over all epochs", ylabel="training cases")
     axes.margins(x=0.0)
     legend_above(axes)

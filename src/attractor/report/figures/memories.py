@@ -15,7 +15,10 @@ _ROW = 40
 
 
 def shares_figure(
-    shares: Mapping[str, float], errors: Mapping[str, float], drops: Mapping[str, float], size: Size
+    shares: Mapping[str, float | int],
+    errors: Mapping[str, float | int],
+    drops: Mapping[str, float | int],
+    size: Size,
 ) -> Figure:
     """Left: share of what the variables tell. Right: accuracy that is lost without the group."""
     names = list(shares)
@@ -36,7 +39,7 @@ def shares_figure(
     return figure
 
 
-def time_scales_figure(scales: Mapping[str, Sequence[float]], size: Size) -> Figure:
+def time_scales_figure(scales: Mapping[str, Sequence[float | int]], size: Size) -> Figure:
     """For every group the range of its time scales: 80 % of them thin, half of them thick, the median."""
     names = [name for name, row in scales.items() if np.isfinite(row).all()]
     figure, (axes,) = panels(size, [_ROW * max(len(names), 1) + 10])
