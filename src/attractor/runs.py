@@ -232,5 +232,5 @@ def _why_unfinished(folder: Path) -> str:
     if not folder.is_dir():
         return f"there is no run folder {folder}"
     if (folder / "checkpoint.safetensors").exists():
-        return f"{folder} holds an unfinished training; run the same `attractor identify` again to resume it"
+        return f"{folder} holds an unfinished training; run the same command again to resume it"
     return f"{folder} is not a run folder of Attractor: {SEAL} is missing"

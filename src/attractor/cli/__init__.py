@@ -13,6 +13,7 @@ import tyro
 
 from attractor.errors import AttractorError
 
+from .classify_commands import ClassifyCommand, RobustnessCommand, SuspectsCommand
 from .console import errors, escaped
 from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
@@ -32,6 +33,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "repair": RepairCommand,
     "control": ControlCommand,
     "export": ExportCommand,
+    "classify": ClassifyCommand,
+    "robustness": RobustnessCommand,
+    "suspects": SuspectsCommand,
 }
 
 

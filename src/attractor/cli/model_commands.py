@@ -137,9 +137,9 @@ class ReportCommand:
 
     def run(self) -> None:
         """Render."""
-        from attractor.report import write_run_report
+        from attractor.report import write_any_report
 
-        path = write_run_report(self.folder, cell=own_cell(self.cell))
+        path = write_any_report(self.folder, cell=own_cell(self.cell))
         console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
 
 

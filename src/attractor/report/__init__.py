@@ -1,5 +1,7 @@
 """The HTML report: one self-contained page with inline figures, no scripts and no network."""
 
+from .any_report import write_any_report
+from .classifier_page import write_classifier_report
 from .contents import (
     DataPage,
     Finding,
@@ -13,6 +15,7 @@ from .contents import (
     TrainingRun,
 )
 from .page import render_identification_report, write_report
+from .robustness_page import write_robustness_report
 from .run_report import write_run_report
 from .stability_page import write_stability_report
 
@@ -28,7 +31,10 @@ __all__ = [
     "TrainingPage",
     "TrainingRun",
     "render_identification_report",
+    "write_any_report",
+    "write_classifier_report",
     "write_report",
+    "write_robustness_report",
     "write_run_report",
     "write_stability_report",
 ]

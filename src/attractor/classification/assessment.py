@@ -1,0 +1,194 @@
+"""What is said about a classifier on cases that were held back: plain facts for the card of a run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from attractor.data import Sequences
+from attractor.errors import InputDataError
+
+from .calibration import calibration_error
+from .estimator import SequenceClassifier
+from .figures_of_merit import (
+    average_precision,
+    bootstrap_interval,
+    brier_score,
+    confusion_matrix,
+    log_loss,
+    roc_auc,
+    wilson_interval,
+)
+from .reading import bare_cell
+
+RELIABILITY_BINS = 10
+
+Facts = dict[str, Any]
+
+
+def assess_classifier(model: SequenceClassifier, data: Sequences, seed: int = 0) -> Facts:
+    """Figures of a fitted classifier on labelled cases.
+
+    Args:
+        model: fitted.
+        data: cases that it was not trained on.
+        seed: of the bootstrap.
+
+    Returns:
+        The facts of `assess_probabilities`.
+
+    Raises:
+        InputDataError: cases without labels, or of unknown classes.
+    """
+    labels = model.labels_of(data)
+    names = [str(name) for name in model.classes_]
+    return assess_probabilities(model.predict_proba(data), labels, names, seed)
+
+
+def assess_probabilities(
+    probabilities: Float[np.ndarray, "cases classes"],
+    labels: Int[np.ndarray, " cases"],
+    classes: Sequence[str],
+    seed: int = 0,
+) -> Facts:
+    """Figures of probabilities against the true labels, as plain numbers, lists and dictionaries.
+
+    Intervals are of 95 %: Wilson's for shares of cases, the percentile bootstrap for areas under curves. They
+    tell how much another draw of test cases would change, not how much another training would.
+
+    Args:
+        probabilities: of the classes.
+        labels: true classes, as places.
+        classes: their names.
+        seed: of the bootstrap.
+
+    Returns:
+        `cases`, `accuracy`, `accuracy_interval`, `balanced_accuracy` (mean recall of the classes that
+        occur), `macro_f1` (mean over the classes that occur or were predicted), `log_loss`, `brier`,
+        `calibration_error`, `confusion` (rows are true classes), `per_class`, `reliability`, and for two
+        classes `roc_auc` and `average_precision` of the second one with their intervals.
+
+    Raises:
+        InputDataError: no case, or probabilities and labels of different numbers.
+    """
+    if not len(labels) or probabilities.shape != (len(labels), len(classes)):
+        message = (
+            f"probabilities of shape {probabilities.shape} for {len(labels)} labels and {len(classes)} "
+            "classes; expected one row a case and one column a class"
+        )
+        raise InputDataError(message)
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
+    right, rows = int(np.trace(confusion)), per_class(confusion, classes)
+    return {
+        "cases": len(labels),
+        "accuracy": right / len(labels),
+        "accuracy_interval": _listed(wilson_interval(right, len(labels))),
+        "balanced_accuracy": _mean(row["recall"] for row in rows),
+        "macro_f1": _mean(row["f1"] for row in rows if row["support"] or row["predicted"]),
+        "log_loss": log_loss(probabilities, labels),
+        "brier": brier_score(probabilities, labels),
+        "calibration_error": calibration_error(probabilities, labels),
+        "confusion": confusion.tolist(),
+        "per_class": rows,
+        "reliability": reliability(probabilities, labels),
+        **(_ranking(probabilities[:, 1], labels, seed) if len(classes) == 2 else {}),
+    }
+
+
+def per_class(confusion: Int[np.ndarray, "true predicted"], classes: Sequence[str]) -> list[Facts]:
+    """Precision, recall and F1 of every class, with its support and with Wilson's intervals.
+
+    What is undefined is None: the recall of a class without a case, the precision of one never predicted. F1
+    is then 0, as is usual.
+    """
+    rows = []
+    for place, name in enumerate(classes):
+        hits = int(confusion[place, place])
+        support, predicted = int(confusion[place].sum()), int(confusion[:, place].sum())
+        rows.append({
+            "name": name,
+            "support": support,
+            "predicted": predicted,
+            "precision": hits / predicted if predicted else None,
+            "precision_interval": _listed(wilson_interval(hits, predicted)),
+            "recall": hits / support if support else None,
+            "recall_interval": _listed(wilson_interval(hits, support)),
+            "f1": 2 * hits / (support + predicted) if support + predicted else 0.0,
+        })
+    return rows
+
+
+def reliability(
+    probabilities: Float[np.ndarray, "cases classes"],
+    labels: Int[np.ndarray, " cases"],
+    bins: int = RELIABILITY_BINS,
+) -> list[Facts]:
+    """Confidence and accuracy of the cases in bins of confidence; empty bins are left out.
+
+    Args:
+        probabilities: of the classes.
+        labels: true classes.
+        bins: of equal width.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        {
+            "from": one / bins,
+            "to": (one + 1) / bins,
+            "cases": int(inside.sum()),
+            "confidence": float(confidence[inside].mean()),
+            "accuracy": float(right[inside].mean()),
+            "interval": _listed(wilson_interval(int(right[inside].sum()), int(inside.sum()))),
+        }
+        for one in range(bins)
+        if (inside := place == one).any()
+    ]
+
+
+def training_facts(model: SequenceClassifier) -> Facts:
+    """How the training went, from a model that was just fitted.
+
+    Returns:
+        `history` (one entry an epoch), `scores` and `best_steps` of the members, `seconds`, `warnings`,
+        `steps_per_epoch`, `parameters`.
+    """
+    trained = model.trained_
+    return {
+        "history": trained.history,
+        "scores": np.asarray(trained.scores, float).tolist(),
+        "best_steps": np.asarray(trained.steps, int).tolist(),
+        "seconds": float(trained.seconds),
+        "warnings": list(trained.warnings),
+        "steps_per_epoch": -(-len(model.training_ids_) // min(model.batch_size, len(model.training_ids_))),
+        "parameters": parameter_count(model),
+    }
+
+
+def parameter_count(model: SequenceClassifier) -> int:
+    """Numbers in the weights of one member."""
+    network = model.network()
+    trained = bare_cell(network), network.readout
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(trained, eqx.is_inexact_array)))
+
+
+def _ranking(scores: np.ndarray, labels: np.ndarray, seed: int) -> Facts:
+    """How well the second class is told apart; nothing where only one of the classes occurs."""
+    if len(np.unique(labels)) < 2:
+        return {}
+    facts: Facts = {}
+    for name, figure in (("roc_auc", roc_auc), ("average_precision", average_precision)):
+        facts[name] = figure(labels, scores)
+        facts[f"{name}_interval"] = list(bootstrap_interval(figure, labels, scores, seed))
+    return facts
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean([value for value in values if value is not None]))
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)

@@ -1,0 +1,213 @@
+"""One classification from data to run folder: divide, train, assess, and keep what a report shows."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attractor.data import Sequences, stratified_hold_out
+from attractor.errors import InputDataError, UnsupportedError
+from attractor.files import make_folder, write_atomically
+from attractor.progress import Reporter
+from attractor.runs import load_run
+
+from .assessment import assess_classifier, training_facts
+from .estimator import SequenceClassifier
+from .group_memory import group_memory
+from .robustness import RobustnessStudy
+from .suspects import Suspects
+
+TEST_SHARE = 0.2
+SHOWN_SUSPECTS = 12
+_SHOWN_EXAMPLES = 9
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierRoles:
+    """Cases by what they are for.
+
+    Args:
+        training: to learn from.
+        validation: choose the weights and the temperature; None for no validation.
+        test: judge, and touch nothing else.
+        explanation: how they were divided, in a sentence.
+    """
+
+    training: Sequences
+    validation: Sequences | None
+    test: Sequences
+    explanation: str
+
+
+def divide(data: Sequences, test: Sequences | None, validation_share: float, seed: int) -> ClassifierRoles:
+    """Give every case a role, class by class.
+
+    Args:
+        data: labelled cases.
+        test: cases of a test file; None holds out a fifth of the data.
+        validation_share: of the other cases, for validation; 0 for none.
+        seed: of the draws.
+
+    Raises:
+        InputDataError: cases without labels, variables or classes of the test that the data do not have, or
+            classes so small that nothing can be held out.
+    """
+    if data.labels is None:
+        message = "the training cases have no labels; a classifier needs a class for each"
+        raise InputDataError(message)
+    explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
+    if test is None:
+        kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed)
+        if not len(held):
+            message = f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
+            raise InputDataError(message)
+        data, test = data.select(kept), data.select(held)
+        explanation = (
+            f"No test file was given: {len(held)} cases, 20 % of every class, drawn with seed "
+            f"{seed}, were held out for the test."
+        )
+    test = test.aligned(data)
+    if test.labels is None:
+        message = "the test cases have no labels to score against"
+        raise InputDataError(message)
+    labels = np.asarray(data.labels)
+    kept, held = stratified_hold_out(labels, validation_share, seed) if validation_share else ((), ())
+    if not len(held):
+        return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.")
+    explanation += f" Of the others, {len(kept)} train and {len(held)} choose epoch and temperature."
+    return ClassifierRoles(data.select(kept), data.select(held), test, explanation)
+
+
+def classify(
+    model: SequenceClassifier, roles: ClassifierRoles, folder: Path, reporter: Reporter | None = None
+) -> None:
+    """Train in a run folder; an interrupted training goes on from its last checkpoint."""
+    model.fit(roles.training, validation=roles.validation, folder=folder, reporter=reporter)
+
+
+def run_contents(
+    model: SequenceClassifier, roles: ClassifierRoles, facts: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Card and arrays of a run: figures, and the few series that a report draws.
+
+    Args:
+        model: just fitted.
+        roles: of the cases.
+        facts: about the data, such as the names of the files.
+
+    Returns:
+        What to add to the card, and what to add to the evaluation arrays.
+    """
+    suspects = model.suspects()
+    card = {
+        "data": {**data_facts(roles), **facts},
+        "metrics": {"test": assess_classifier(model, roles.test, model.seed)},
+        "training": training_facts(model),
+        "groups": _groups(model, roles.test),
+        "suspects": [roles.training.ids[place] for place in suspects.places[:SHOWN_SUSPECTS]],
+        "examples": [roles.training.ids[place] for place in _example_places(roles.training)],
+    }
+    return card, shown_arrays(roles, suspects)
+
+
+def data_facts(roles: ClassifierRoles) -> dict[str, Any]:
+    """What the cases are: counts, lengths, and the range of every variable in training."""
+    parts = {"training": roles.training, "validation": roles.validation, "test": roles.test}
+    known = {name: part for name, part in parts.items() if part is not None}
+    seen = np.where(roles.training.valid[:, :, None], roles.training.values, np.nan)
+    flat = seen.reshape(-1, seen.shape[2])
+    return {
+        "explanation": roles.explanation,
+        "counts": {name: part.counts() for name, part in known.items()},
+        "lengths": {name: [int(part.lengths.min()), int(part.lengths.max())] for name, part in known.items()},
+        "missing": {name: _missing_share(part) for name, part in known.items()},
+        "low": np.nanmin(flat, axis=0).tolist(),
+        "high": np.nanmax(flat, axis=0).tolist(),
+    }
+
+
+def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> dict[str, np.ndarray]:
+    """The series that a report draws, in the unit of the data."""
+    arrays = {}
+    for name, places in (
+        ("suspects", suspects.places[:SHOWN_SUSPECTS]),
+        ("examples", _example_places(roles.training)),
+    ):
+        some = roles.training.select(places)
+        arrays[f"{name}.values"] = some.values.astype(np.float32)
+        arrays[f"{name}.lengths"] = some.lengths.astype(np.int32)
+        arrays[f"{name}.labels"] = np.asarray(some.labels, np.int32)
+    return arrays
+
+
+def _example_places(data: Sequences) -> np.ndarray:
+    """The case of median length of each class, for the first few classes that occur."""
+    places, labels = [], np.asarray(data.labels)
+    for label in np.unique(labels)[:_SHOWN_EXAMPLES]:
+        inside = np.flatnonzero(labels == label)
+        places.append(inside[np.argsort(data.lengths[inside], kind="stable")[len(inside) // 2]])
+    return np.array(places)
+
+
+def _missing_share(data: Sequences) -> float:
+    return float(np.isnan(data.values[data.valid]).mean())
+
+
+def _groups(model: SequenceClassifier, test: Sequences) -> dict[str, Any] | None:
+    """Contributions and time scales of groups; None for cells that have none."""
+    try:
+        return group_memory(model, test, model.seed).to_dict()
+    except UnsupportedError:
+        return None
+
+
+def known_cases(model: SequenceClassifier) -> Sequences:
+    """A stand-in for the training cases, with their variables and classes, to read other files alike."""
+    classes = tuple(str(name) for name in model.classes_)
+    return Sequences(np.zeros((1, 1, len(model.names_))), np.ones(1, int), tuple(model.names_), None, classes)
+
+
+def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Smallest and largest value of every variable in training, from a run folder; None if it has none."""
+    facts = load_run(folder).card.get("data", {})
+    return (np.array(facts["low"]), np.array(facts["high"])) if "low" in facts else None
+
+
+def save_robustness(folder: Path, study: RobustnessStudy, **facts: str) -> Path:
+    """Write `robustness.json` into a run folder; the file names the weights it speaks of.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    weights = load_run(folder).card["weights_sha256"]
+    content = {"weights_sha256": weights, **facts, **study.to_dict()}
+    path = folder / "robustness.json"
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return path
+
+
+def write_suspects(path: Path, suspects: Suspects, classes: Sequence[str]) -> None:
+    """Write all training cases as a table, the most suspicious first.
+
+    Args:
+        path: of the CSV file.
+        suspects: ranked.
+        classes: names of the classes.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    rows.writerow(("id", "given", "proposed", "confidence", "probability_wrong", "weight"))
+    for place, name in enumerate(suspects.ids):
+        numbers = (suspects.confidence[place], suspects.probabilities[place], suspects.weights[place])
+        given, proposed = classes[suspects.labels[place]], classes[suspects.proposed[place]]
+        rows.writerow((name, given, proposed, *(f"{number:.6g}" for number in numbers)))
+    make_folder(path.parent)
+    write_atomically(path, buffer.getvalue().encode())

@@ -1,0 +1,305 @@
+"""Commands about classification: classify, robustness, suspects."""
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.table import Table as Grid
+from tyro.conf import OmitArgPrefixes, Positional
+
+from attractor.errors import ConfigError
+
+from .console import console, escaped, show_findings
+from .options import own_cell
+
+if TYPE_CHECKING:
+    from attractor.data import Finding, Sequences
+
+
+@dataclass(frozen=True)
+class SeriesColumns:
+    """How the columns of a table of series are read; other formats name their own."""
+
+    label_column: str | None = None
+    """Column of the class; one called label, class, target or y is found by itself."""
+    id_column: str | None = None
+    """Column that tells the cases apart; one called id, case, series or sequence is found by itself."""
+    time_column: str | None = None
+    """Column by which the rows of a case are ordered; one called time, timestamp or t is found by itself."""
+    delimiter: str | None = None
+    """What stands between two cells; found by itself if not given."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What is trained."""
+
+    cell: str = "gru"
+    """gru, lstm, mgrn, lipschitz, antisymmetric, tanh, ... or your own class: file.py:Class."""
+    hidden: int = 64
+    """Units a layer; for mgrn those of every group."""
+    layers: int = 1
+    """Cells in the stack."""
+    groups: str | None = None
+    """Variables that belong together, for mgrn: "acc_*,gyro_*" or "0-2,3-5"; each for itself if not given."""
+    pooling: Literal["last", "mean"] = "last"
+    """What the classes are read from: the state after the last sample, or its mean over time."""
+    missing: Literal["error", "zero", "forward", "forward+mask", "forward+mask+age", "cell"] = "error"
+    """What becomes of missing values; cell hands them to a cell that knows what to do, such as mgrn."""
+    standardise: bool = True
+    """Scale every variable to mean 0 and spread 1 by the training cases."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How it is trained."""
+
+    noise: float = 0.0
+    """Standard deviation of the noise in the hidden state at every step of the training."""
+    multiplicative_noise: float = 0.0
+    """The same in proportion to what the step changes."""
+    annealing: float = 1.0
+    """Share of the noise that is left at the end; 1 keeps it constant."""
+    dropout: float = 0.0
+    """Share of the last state that training drops."""
+    input_dropout: float = 0.0
+    """Share of the channels that training drops, the same ones for a whole series."""
+    loss: str = "cross-entropy"
+    """cross-entropy, label-smoothing, generalised-cross-entropy, symmetric-cross-entropy, early-learning."""
+    reweight: str = "none"
+    """none weighs all cases alike, auto fades out those whose labels look wrong, a number is the strength."""
+    epochs: int = 60
+    """Passes over the training cases."""
+    batch_size: int = 32
+    """Cases a step."""
+    learning_rate: float = 3e-3
+    """Peak of the learning rate."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    validation_share: float = 0.2
+    """Share of every class that chooses epoch and temperature; 0 trains on everything."""
+    keep: Literal["best", "last"] = "best"
+    """Weights of the epoch that did best in validation, or the last ones."""
+    seeds: int = 1
+    """Networks trained side by side; the best in validation is kept."""
+    seed: int = 0
+    """All randomness follows from it."""
+
+
+@dataclass(frozen=True)
+class ClassifyCommand:
+    """Train a classifier of multivariate series, judge it on unseen cases and write a report."""
+
+    data: Positional[Path]
+    """The training cases: an .npz, .ts or .arff file, or a table with one row a case and time."""
+    out: Path
+    """The run folder; an interrupted training goes on when the command is given again."""
+    test: Path | None = None
+    """The test cases; a fifth of every class of the data is held out if not given."""
+    overwrite: bool = False
+    """Replace a finished run in that folder."""
+    columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
+    model: OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
+    learning: OmitArgPrefixes[Learning] = field(default_factory=Learning)
+
+    def run(self) -> None:
+        """Read, divide, train, judge, save, report."""
+        from attractor.classification.study import classify, divide, run_contents
+        from attractor.progress import reporter_for
+        from attractor.report.classifier_page import write_classifier_report
+        from attractor.runs import check_free
+        from attractor.scan import keep_freed_memory
+
+        keep_freed_memory()
+        check_free(self.out, overwrite=self.overwrite)
+        model = _classifier(self.model, self.learning)
+        data = _read(self.data, self.columns)
+        test = None if self.test is None else _read(self.test, self.columns, like=data)
+        roles = divide(data, test, self.learning.validation_share, self.learning.seed)
+        console.print(escaped(roles.explanation), soft_wrap=True)
+        findings = _warnings(roles)
+        show_findings(findings) if findings else None
+        classify(model, roles, self.out, reporter_for("training"))
+        files = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
+        card, arrays = run_contents(model, roles, {**files, "findings": [_fact(one) for one in findings]})
+        card["command"] = shlex.join(["attractor", *sys.argv[1:]])
+        model.save(self.out, card=card, evaluation=arrays, overwrite=self.overwrite)
+        report = write_classifier_report(self.out, own_cell(self.model.cell))
+        _show_scores(card["metrics"]["test"])
+        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class RobustnessCommand:
+    """Disturb the inputs of a trained classifier and see how long its answers stay right."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    data: Positional[Path]
+    """Labelled cases that it was not trained on."""
+    seeds: int = 5
+    """Draws of every perturbation."""
+    attacks: bool = False
+    """Look for the worst inputs as well, which takes much longer."""
+    fragility_cases: int = 24
+    """Cases whose fragility over time is followed; 0 for none."""
+    time_budget: float = 20.0
+    """Seconds for the search for a stability certificate."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+    columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
+
+    def run(self) -> None:
+        """Load, disturb, save, report."""
+        from attractor.classification import SequenceClassifier
+        from attractor.classification.robustness import RobustnessPlan, robustness_study
+        from attractor.classification.study import known_cases, save_robustness, training_limits
+        from attractor.progress import reporter_for
+        from attractor.report.robustness_page import write_robustness_report
+
+        plan = RobustnessPlan(
+            seeds=self.seeds,
+            attacks=self.attacks,
+            fragility_cases=self.fragility_cases,
+            time_budget=self.time_budget,
+        )
+        model = SequenceClassifier.load(self.folder, own_cell(self.cell))
+        data = _read(self.data, self.columns, like=known_cases(model))
+        study = robustness_study(model, data, plan, training_limits(self.folder), reporter_for)
+        command = shlex.join(["attractor", *sys.argv[1:]])
+        saved = save_robustness(self.folder, study, source=str(self.data), command=command)
+        report = write_robustness_report(self.folder, study, model.names_, command)
+        _show_curves(study)
+        console.print(f"wrote [bold]{escaped(saved)}[/]", soft_wrap=True)
+        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class SuspectsCommand:
+    """List the training cases whose labels look wrong, the most suspicious first."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    top: int = 20
+    """How many to show; the file has all of them."""
+    out: Path | None = None
+    """CSV file to write."""
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+
+    def run(self) -> None:
+        """Load, rank, show, write."""
+        from attractor.classification import SequenceClassifier
+        from attractor.classification.study import write_suspects
+
+        if self.top < 1:
+            message = f"--top {self.top}: expected at least 1"
+            raise ConfigError(message)
+        model = SequenceClassifier.load(self.folder, own_cell(self.cell))
+        suspects, classes = model.suspects(), [str(name) for name in model.classes_]
+        _show_suspects(suspects, classes, self.top)
+        if self.out is not None:
+            write_suspects(self.out, suspects, classes)
+            console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
+
+
+def _read(path: Path, columns: SeriesColumns, like: "Sequences | None" = None) -> "Sequences":
+    from attractor.data import LongColumns, read_sequences
+
+    asked = LongColumns(
+        case=columns.id_column,
+        label=columns.label_column,
+        time=columns.time_column,
+        delimiter=columns.delimiter,
+    )
+    return read_sequences(path, None if asked == LongColumns() else asked, like=like)
+
+
+def _classifier(model: Classifier, learning: Learning) -> Any:
+    from attractor.classification import SequenceClassifier
+    from attractor.classification.options import check_options
+
+    options = {**vars(model), **vars(learning)}
+    options["cell"] = own_cell(model.cell) or model.cell
+    options["hidden_size"] = options.pop("hidden")
+    options["reweighting"] = reweighting_of(options.pop("reweight"))
+    made = SequenceClassifier(**options)
+    check_options(made)
+    return made
+
+
+def reweighting_of(text: str) -> Any:
+    """What `--reweight` means.
+
+    Args:
+        text: none, auto, or the strength as a number.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    from attractor.training import Reweighting
+
+    if text in ("none", "auto"):
+        return None if text == "none" else text
+    try:
+        strength = float(text)
+    except ValueError:
+        message = f"--reweight {text}: expected none, auto or a strength of at least 0"
+        raise ConfigError(message) from None
+    return Reweighting(strength=strength)
+
+
+def _warnings(roles: Any) -> "list[Finding]":
+    from attractor.data import compare_sequences, examine_sequences
+
+    found = [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
+    return [finding for finding in found if finding.severity.name != "NOTE"]
+
+
+def _fact(finding: "Finding") -> dict[str, str]:
+    return {"severity": finding.severity.value, "message": finding.message, "advice": finding.advice}
+
+
+def _show_scores(metrics: dict[str, Any]) -> None:
+    grid = Grid("figure", "value", "95 % interval", title=f"{metrics['cases']} unseen cases")
+    for name, words in (
+        ("accuracy", "accuracy"),
+        ("balanced_accuracy", "balanced accuracy"),
+        ("macro_f1", "macro F1"),
+        ("roc_auc", "AUC-ROC"),
+        ("average_precision", "average precision"),
+        ("log_loss", "log loss"),
+        ("calibration_error", "calibration error"),
+    ):
+        if name in metrics:
+            ends = metrics.get(f"{name}_interval")
+            grid.add_row(words, f"{metrics[name]:.4f}", f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "")
+    console.print(grid)
+
+
+def _show_curves(study: Any) -> None:
+    curves = study.curves
+    grid = Grid("perturbation", "level", "accuracy", title=f"clean accuracy {curves.clean:.4f}")
+    for curve in curves.curves:
+        for level, mean in zip(curve.levels, curve.mean, strict=True):
+            grid.add_row(escaped(curve.name), f"{level:g}", f"{mean:.4f}")
+    console.print(grid)
+    for remark in study.remarks:
+        console.print(escaped(remark), soft_wrap=True)
+
+
+def _show_suspects(suspects: Any, classes: list[str], top: int) -> None:
+    grid = Grid("case", "given label", "proposed", "confidence", "P(wrong)", "weight")
+    for place in range(min(top, len(suspects))):
+        grid.add_row(
+            escaped(suspects.ids[place]),
+            escaped(classes[suspects.labels[place]]),
+            escaped(classes[suspects.proposed[place]]),
+            f"{suspects.confidence[place]:.3f}",
+            f"{suspects.probabilities[place]:.3f}",
+            f"{suspects.weights[place]:.3f}",
+        )
+    console.print(grid)
+    console.print(f"{100 * suspects.share:.1f} % of {len(suspects)} labels look wrong by their losses")

@@ -1,0 +1,185 @@
+"""The page of a robustness study: curves, fragility over time, margins, stability."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from attractor.audit import RobustnessCurve, StabilityVerdict
+from attractor.classification.robustness import Fragility, RobustnessStudy
+
+from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from .figures.disturbances import curves_figure, fragility_figure, margins_figure
+from .wording import significant
+
+_CALM, _SHAKEN = 0.05, 0.2
+
+
+def write_robustness_report(folder: Path, study: RobustnessStudy, names: Sequence[str], command: str) -> Path:
+    """Write `robustness.html` into a run folder.
+
+    Args:
+        folder: of the run.
+        study: of its classifier.
+        names: of the variables.
+        command: that made it.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    return write_analysis(robustness_contents(folder.name, study, names, command), folder / "robustness.html")
+
+
+def robustness_contents(
+    title: str, study: RobustnessStudy, names: Sequence[str], command: str
+) -> AnalysisContents:
+    """What the page shows.
+
+    Args:
+        title: name of the run.
+        study: of its classifier.
+        names: of the variables.
+        command: that made it.
+    """
+    fall, where = worst_fall(study)
+    tone: Literal["good", "fair", "poor"] = "good" if fall < _CALM else "fair" if fall < _SHAKEN else "poor"
+    return AnalysisContents(
+        kind="Robustness",
+        title=title,
+        verdict=(
+            f"Right in {100 * study.curves.clean:.1f} % of {study.curves.cases} cases as they are; at worst "
+            f"{100 * fall:.1f} points less, under {where}."
+        ),
+        tone=tone,
+        tiles=_tiles(study, fall),
+        sections=(_curves(study), _fragility(study, names), _margins(study), _stability(study)),
+        reproduce=command,
+    )
+
+
+def worst_fall(study: RobustnessStudy) -> tuple[float, str]:
+    """The largest loss of mean accuracy over all perturbations and levels, and under which."""
+    falls = [
+        (study.curves.clean - float(mean), f"{curve.name} at level {level:g}")
+        for curve in study.curves.curves
+        for level, mean in zip(curve.levels, curve.mean, strict=True)
+    ]
+    return max(falls)
+
+
+def _tiles(study: RobustnessStudy, fall: float) -> tuple[Tile, ...]:
+    exponent = study.exponent
+    return (
+        Tile("Clean accuracy", f"{100 * study.curves.clean:.1f}", "%", f"{study.curves.cases} cases"),
+        Tile("Worst fall", f"{100 * fall:.1f}", "points", "over all perturbations and levels"),
+        Tile("Median margin", significant(float(np.median(study.margins))), "", "true class less best other"),
+        Tile(
+            "Lyapunov exponent",
+            "—" if isinstance(exponent, str) else significant(exponent),
+            "",
+            "a step; below 0, differences of the state fade",
+        ),
+        Tile("Stability", _verdict_word(study), "", "see below"),
+    )
+
+
+def _verdict_word(study: RobustnessStudy) -> str:
+    if isinstance(study.stability, str):
+        return "—"
+    words = {StabilityVerdict.CONTRACTING: "proved", StabilityVerdict.STABILISED: "by noise"}
+    return words.get(study.stability.verdict, "unknown")
+
+
+def _curves(study: RobustnessStudy) -> Section:
+    curves = study.curves
+    picture = Picture(
+        name="curves",
+        title="Accuracy under perturbations",
+        caption=(
+            f"The line is the mean of {len(curves.seeds)} draws, the band one standard deviation over them; "
+            "the dotted line is the accuracy without a perturbation. The flatter, the more robust. "
+            + " ".join(study.remarks)
+        ),
+        plot=lambda size: curves_figure(curves, size),
+    )
+    accuracies = Sheet(
+        "In numbers",
+        ("perturbation", "level", "mean accuracy", "standard deviation"),
+        tuple(row for curve in curves.curves for row in _rows(curve)),
+    )
+    meanings = Sheet(
+        "What a level is", ("perturbation", "level"), tuple((one.name, one.meaning) for one in curves.curves)
+    )
+    lead = "Each panel disturbs the inputs of the same test cases in one way, stronger to the right."
+    return Section("curves", "Perturbations", lead, (picture,), (meanings, accuracies))
+
+
+def _rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
+    spreads = [None] * len(curve.levels) if curve.spread is None else curve.spread
+    return [
+        (curve.name, f"{level:g}", f"{mean:.4f}", "—" if spread is None else f"{spread:.4f}")
+        for level, mean, spread in zip(curve.levels, curve.mean, spreads, strict=True)
+    ]
+
+
+def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
+    lead = "When in a series a disturbance of the hidden state would cost most."
+    found = study.fragility
+    if not isinstance(found, Fragility):
+        return Section("fragility", "Fragility over time", f"{lead} Not available: {found}.")
+    listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    picture = Picture(
+        name="fragility",
+        title=f"Fragility over time: {found.example_id}",
+        caption=(
+            f"Above: the scaled variables of a case ({listed}; blue, orange, green, red and dark grey in "
+            "this order, the others light grey). Below: the trace of the Hessian of the loss in the state "
+            "after every step. Independent noise of variance s² in all units of the state at a step raises "
+            "the loss by s² / 2 times this height on average: at a peak the decision hangs on the moment."
+        ),
+        plot=lambda size: fragility_figure(found, size),
+        facts=((str(len(found.trace)), "cases in the median"),),
+    )
+    return Section("fragility", "Fragility over time", lead, (picture,))
+
+
+def _margins(study: RobustnessStudy) -> Section:
+    margins, radii = study.margins, study.radii
+    facts = [
+        (f"{100 * np.mean(margins > 0):.1f} %", "right"),
+        (significant(float(np.percentile(margins, 10))), "margin of the lowest tenth"),
+    ]
+    if isinstance(radii, str):
+        lead = f"How clear the decisions are. No radius is certified: {radii}."
+    else:
+        lead = "How clear the decisions are, and how far inputs may move with a proof that they stay."
+        facts.append((significant(float(np.median(radii))), "median certified radius, Euclidean, scaled"))
+    picture = Picture(
+        name="margins",
+        title="Margins",
+        caption=(
+            "Cases near zero are decided by little: noise turns them first. Those left of zero are wrong."
+        ),
+        plot=lambda size: margins_figure(margins, size),
+        facts=tuple(facts),
+    )
+    return Section("margins", "Margins", lead, (picture,))
+
+
+def _stability(study: RobustnessStudy) -> Section:
+    exponent = study.exponent
+    rows = [
+        ("largest Lyapunov exponent", exponent if isinstance(exponent, str) else f"{exponent:.4f} a step"),
+        ("measured over", f"{study.drive} steps of test cases one after the other, the state carried over"),
+    ]
+    if isinstance(study.stability, str):
+        rows.append(("verdict", f"not available: {study.stability}"))
+    else:
+        rows += [("verdict", study.stability.verdict.value), ("because", study.stability.reason)]
+    sheet = Sheet("The verdict in words", ("what", "finding"), tuple(rows))
+    lead = (
+        "Do two states under the same inputs meet again? The exponent measures it along these data; the "
+        "verdict holds for all inputs of their range, where it is proved."
+    )
+    return Section("stability", "Stability", lead, sheets=(sheet,))

@@ -1,0 +1,75 @@
+"""From data to a run: roles that share no case, the facts of a card, the files of a command."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from labelled_ramps import NAMES, classifier, ramps
+
+from attractor.classification.study import data_facts, divide, known_cases, run_contents, write_suspects
+from attractor.errors import InputDataError
+
+
+def test_without_a_test_a_fifth_of_every_class_is_held_out_and_it_says_so():
+    roles = divide(ramps(cases=50), None, 0.2, seed=3)
+    assert roles.test.counts() == {"fall": 5, "rise": 5}
+    assert roles.validation.counts() == {"fall": 4, "rise": 4}
+    parts = [set(part.ids) for part in (roles.training, roles.validation, roles.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 50
+    assert "No test file was given: 10 cases, 20 % of every class, drawn with seed 3" in roles.explanation
+    assert set(divide(ramps(cases=50), None, 0.2, seed=4).test.ids) != parts[2]
+
+
+def test_a_test_is_used_whole_and_validation_may_be_left_out():
+    data, test = ramps(cases=20), ramps(cases=7, seed=1)
+    roles = divide(data, test, 0.0, seed=0)
+    assert len(roles.training) == 20
+    assert len(roles.test) == 7
+    assert roles.validation is None
+    assert "No case is kept for validation" in roles.explanation
+
+
+def test_cases_without_labels_and_too_few_cases_are_refused():
+    data = ramps()
+    unlabelled = type(data)(data.values, data.lengths, data.names)
+    with pytest.raises(InputDataError, match="training cases have no labels"):
+        divide(unlabelled, None, 0.2, 0)
+    with pytest.raises(InputDataError, match="test cases have no labels"):
+        divide(data, unlabelled, 0.2, 0)
+    with pytest.raises(InputDataError, match="too few"):
+        divide(ramps(cases=4), None, 0.2, 0)
+
+
+def test_facts_of_the_data_are_those_of_their_valid_steps():
+    roles = divide(ramps(cases=40, missing=0.1), None, 0.2, 0)
+    facts = data_facts(roles)
+    training = roles.training
+    seen = np.concatenate([training.one(case) for case in range(len(training))])
+    np.testing.assert_allclose(facts["low"], np.nanmin(seen, axis=0))
+    np.testing.assert_allclose(facts["high"], np.nanmax(seen, axis=0))
+    assert facts["missing"]["training"] == pytest.approx(np.isnan(seen).mean())
+    assert facts["counts"]["test"] == {"fall": 4, "rise": 4}
+
+
+def test_a_run_keeps_what_a_report_draws(tmp_path):
+    roles = divide(ramps(cases=40), None, 0.2, 0)
+    model = classifier().fit(roles.training, validation=roles.validation)
+    card, arrays = run_contents(model, roles, {"source": "here"})
+    assert json.loads(json.dumps(card, allow_nan=False))["data"]["source"] == "here"
+    assert card["groups"] is None
+    first = roles.training.ids.index(card["suspects"][0])
+    length = roles.training.lengths[first]
+    assert arrays["suspects.lengths"][0] == length
+    np.testing.assert_allclose(arrays["suspects.values"][0, :length], roles.training.one(first), rtol=1e-6)
+    assert arrays["examples.labels"].tolist() == [0, 1]
+    suspects = model.suspects()
+    write_suspects(tmp_path / "new" / "s.csv", suspects, ("fall", "rise"))
+    with (tmp_path / "new" / "s.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == list(suspects.ids)
+    assert rows[0]["given"] == ("fall", "rise")[suspects.labels[0]]
+    assert float(rows[0]["weight"]) == pytest.approx(suspects.weights[0], rel=1e-5)
+    like = known_cases(model)
+    assert (like.names, like.classes) == (NAMES, ("fall", "rise"))
+    assert ramps(cases=3).aligned(like).names == NAMES

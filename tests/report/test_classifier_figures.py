@@ -1,0 +1,194 @@
+"""Pages and figures of classifiers from made-up numbers: many classes, one class, groups, missing parts."""
+
+import re
+
+import numpy as np
+import pytest
+
+from attractor.audit import (
+    InputScale,
+    NoiseKind,
+    RobustnessCurve,
+    RobustnessCurves,
+    StabilityBounds,
+    StabilityVerdict,
+    StateDiffusion,
+)
+from attractor.classification.assessment import assess_probabilities
+from attractor.classification.robustness import Fragility, RobustnessStudy
+from attractor.report.analysis import AnalysisContents, render_analysis
+from attractor.report.classifier_page import _verdict
+from attractor.report.figures.cases import DrawnCase, cases_figure
+from attractor.report.figures.class_scores import class_scores_figure, confusion_figure, segments
+from attractor.report.figures.epochs import epochs_figure, totals_figure, weights_figure
+from attractor.report.group_section import GroupPage, group_section
+from attractor.report.page import draw
+from attractor.report.robustness_page import robustness_contents, worst_fall
+from attractor.report.style import NARROW, WIDE, house_style, to_svg
+
+EVIL = '<script>alert("x")</script>'
+
+
+def page_of(*sections):
+    return render_analysis(AnalysisContents("kind", "title", "verdict", "good", (), sections, "command"))
+
+
+def study(**changes):
+    """Two curves that fall by 0.1 and 0.3, five margins, one example."""
+    scale = InputScale(*np.zeros((4, 2)))
+    curves = tuple(
+        RobustnessCurve(name, "what it is", "probability", (0.1, 0.2), 0.8 - np.array(falls))
+        for name, falls in (("white", [[0.0, 0.0], [0.1, 0.1]]), ("drift", [[0.1, 0.1], [0.2, 0.4]]))
+    )
+    trace = np.abs(np.random.default_rng(0).normal(size=(3, 6)))
+    parts = {
+        "curves": RobustnessCurves(0.8, 5, (0, 1), False, scale, curves),
+        "remarks": ("Levels are scaled.",),
+        "margins": np.array([-1.0, 0.1, 0.5, 1.0, 2.0]),
+        "radii": np.array([0.0, 0.1, 0.2, 0.3, 0.4]),
+        "fragility": Fragility(trace, trace / 2, 1, np.zeros((5, 2)), "case 7"),
+        "exponent": -0.25,
+        "drive": 40,
+        "stability": StabilityBounds(
+            StabilityVerdict.CONTRACTING,
+            "one step shrinks",
+            StateDiffusion(NoiseKind.NONE),
+            -0.1,
+            (0.0, 0.0),
+            (-1.0, -0.1),
+            0.9,
+        ),
+    }
+    return RobustnessStudy(**(parts | changes))
+
+
+def test_a_whole_study_says_what_falls_and_what_is_proved():
+    contents = robustness_contents("run", study(), ("a", "b"), "attractor robustness run")
+    assert worst_fall(study()) == (pytest.approx(0.3), "drift at level 0.2")
+    assert "at worst 30.0 points less, under drift at level 0.2" in contents.verdict
+    assert contents.tone == "poor"
+    assert contents.tiles[-1].value == "proved"
+    html = render_analysis(contents)
+    for words in ("case 7", "Levels are scaled.", "0.200", "-0.2500 a step", "contracting"):
+        assert words in html
+    assert html.count("<figure") == 3
+
+
+def test_parts_that_cannot_be_had_say_why():
+    reasons = {
+        "radii": "no radius here",
+        "fragility": EVIL,
+        "exponent": "no exponent",
+        "stability": "no time",
+    }
+    html = render_analysis(robustness_contents(EVIL, study(**reasons, drive=0), (EVIL,), EVIL))
+    for words in ("no radius here", "no exponent", "not available: no time", "Not available: &lt;script"):
+        assert words in html
+    assert "<script" not in html
+    assert html.count("<figure") == 2
+
+
+GROUPS = GroupPage(
+    shares={"legs": 0.75, EVIL: 0.5, "arms": -0.25},
+    time_scales={"legs": [1, 2, 3, 4, 5], EVIL: [np.nan] * 5, "joint memory": [2, 3, 4, 5, 90.0]},
+    errors={"legs": 0.01, EVIL: 0.02, "arms": 0.0},
+    accuracy_drops={"legs": 0.2, EVIL: 0.1, "arms": 0.0},
+    cases=12,
+)
+
+
+def test_groups_are_ordered_and_shown_with_their_memories():
+    section = group_section(GROUPS)
+    html = page_of(section)
+    (sheet,) = section.sheets
+    assert [row[0] for row in sheet.rows] == ["legs", EVIL, "arms", "joint memory"]
+    assert sheet.rows[0][1:] == ("75.0", "20.0", "3.00")
+    assert sheet.rows[2] == ("arms", "-25.0", "0.0", "—")
+    assert "<script" not in html
+    assert "one standard error" in html
+    assert html.count("<figure") == 2
+
+
+def test_groups_that_tell_nothing_have_time_scales_only():
+    section = group_section(GroupPage({}, {"joint memory": [1, 2, 3, 4, 5.0]}, {}, {}, 3))
+    assert [picture.name for picture in section.pictures] == ["time-scales"]
+    assert "less than none" in section.lead
+    assert page_of(section)
+
+
+@pytest.mark.parametrize("classes", [2, 9, 70])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=lambda size: size.name)
+def test_confusions_of_few_and_many_classes(classes, size):
+    confusion = np.diag(np.arange(classes)) + np.eye(classes, k=1, dtype=int)
+    names = [f"class number {place}" for place in range(classes)]
+    with house_style(size, "c"):
+        figure = confusion_figure(confusion, names, size)
+        svg = to_svg(figure, "c", "")
+    axes = figure.axes[0]
+    assert len(axes.patches) == np.count_nonzero(confusion)
+    assert len(axes.texts) == (0 if classes == 70 else np.count_nonzero(confusion))
+    assert svg.startswith("<svg")
+    labels = axes.get_xticklabels()
+    room = axes.get_position().width * size.width / len(labels)
+    assert room > 7 * max(len(label.get_text()) for label in labels)
+
+
+def test_scores_that_are_undefined_leave_gaps():
+    facts = assess_probabilities(np.array([[0.9, 0.1, 0.0]] * 3), np.array([0, 0, 1]), ("a", "b", "c"))
+    with house_style(WIDE, "s"):
+        lines = class_scores_figure(facts["per_class"], WIDE).axes[0].lines
+    recalls = lines[1].get_ydata()
+    np.testing.assert_allclose(recalls, [1.0, 0.0, np.nan])
+    np.testing.assert_array_equal(segments(np.ones(1), np.array([[2.0, 3.0]]))[1], [2, 3, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("right", "share", "tone"), [(95, 0.5, "good"), (75, 0.5, "fair"), (52, 0.5, "poor"), (95, 0.95, "poor")]
+)
+def test_the_verdict_is_measured_against_the_most_frequent_class(right, share, tone):
+    ends = [right / 100 - 0.05, right / 100 + 0.03]
+    rows = [{"support": round(100 * share)}, {"support": 100 - round(100 * share)}]
+    scores = {
+        "accuracy": right / 100,
+        "accuracy_interval": ends,
+        "balanced_accuracy": right / 100,
+        "per_class": rows,
+        "cases": 100,
+    }
+    said, found = _verdict(scores)
+    assert found == tone
+    assert f"{right:.1f} %" in said
+    assert f"({100 * share:.1f} %)" in said
+
+
+def test_training_is_drawn_for_all_members_and_marks_the_kept_epoch():
+    history = [
+        {"step": 4 * (epoch + 1), "loss": [1 / (epoch + 1), 0.5], "validation": [0.5, 0.1 * abs(epoch - 2)]}
+        for epoch in range(5)
+    ]
+    training = {"history": history, "steps_per_epoch": 4, "scores": [0.5, 0.0], "best_steps": [4, 12]}
+    with house_style(WIDE, "e"):
+        figure = epochs_figure(training, 1, WIDE)
+    dot = figure.axes[1].lines[-1]
+    assert dot.get_xdata().tolist() == [3.0]
+    assert len(figure.axes[0].lines) == 2
+
+
+def test_weights_and_losses_are_drawn_for_both_screens():
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(30), 6) * 30
+    drawing = draw("weights", "w", lambda size: weights_figure(weights, np.linspace(0, 1, 6), size))
+    assert "ESS / N" in drawing.wide
+    assert "strength" in drawing.narrow
+    with house_style(WIDE, "t"):
+        figure = totals_figure(np.arange(10.0), np.zeros(10), WIDE)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["fits its label"]
+
+
+def test_a_value_between_two_gaps_is_a_dot():
+    values = np.array([[1.0], [np.nan], [2.0], [np.nan], [3.0], [3.5]])
+    with house_style(WIDE, "d"):
+        figure = cases_figure([DrawnCase("one", values)] * 2, WIDE)
+        svg = to_svg(figure, "d", "")
+    assert figure.axes[0].lines[1].get_xdata().tolist() == [0.0, 2.0]
+    assert not re.search(r"nan", svg)

@@ -1,0 +1,207 @@
+"""Classification on the command line: the whole chain, resumption, and the mistakes a user makes."""
+
+import csv
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from attractor import cli, progress
+from attractor.classification import SequenceClassifier
+
+TINY = ("--cell", "lipschitz", "--hidden", "3", "--epochs", "2", "--batch-size", "8")
+
+
+def call(*words):
+    """Exit status of a command, run in this process."""
+    before = sys.argv
+    sys.argv = ["attractor", *map(str, words)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = before
+    return 0
+
+
+def said(capsys):
+    """All that was printed since, in one line."""
+    told = capsys.readouterr()
+    return " ".join((told.out + told.err).split())
+
+
+def write_ramps(path, cases=40, seed=0, **changes):
+    """Two classes of series that rise or fall, as an .npz file."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(cases) % 2
+    values = 0.3 * rng.standard_normal((cases, 8, 2))
+    values[:, :, 0] += np.linspace(0, 2, 8) * (2 * labels - 1)[:, None]
+    arrays = {"X": values, "y": labels, "classes": np.array(["fall", "rise"])} | changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Training and test cases, and a run folder trained on them with reweighting."""
+    folder = tmp_path_factory.mktemp("classify")
+    train = write_ramps(folder / "train.npz")
+    test = write_ramps(folder / "test.npz", cases=20, seed=1, classes=None)
+    words = ("--test", test, *TINY, "--epochs", "6", "--reweight", "0.5", "--noise", "0.05")
+    assert call("classify", train, *words, "--out", folder / "run") == 0
+    return folder
+
+
+def test_the_chain_leaves_a_run_with_scores_and_report(chain):
+    names = {path.name for path in (chain / "run").iterdir()}
+    assert {"weights.safetensors", "card.json", "SHA256SUMS", "log.jsonl", "report.html"} <= names
+    assert "checkpoint.safetensors" not in names
+    card = json.loads((chain / "run" / "card.json").read_text())
+    assert card["kind"] == "SequenceClassifier"
+    assert card["options"]["reweighting"]["strength"] == 0.5
+    assert card["options"]["noise"] == 0.05
+    scores = card["metrics"]["test"]
+    assert scores["cases"] == 20
+    model = SequenceClassifier.load(chain / "run")
+    test = np.load(chain / "test.npz")
+    assert scores["accuracy"] == np.mean(model.predict(test["X"]) == np.array(["fall", "rise"])[test["y"]])
+    assert card["command"].startswith("attractor classify")
+
+
+def test_the_report_has_its_parts_and_is_harmless(chain):
+    html = (chain / "run" / "report.html").read_text()
+    found = re.findall(r'<section id="([^"]+)"', html)
+    assert found == ["scores", "calibration", "training", "suspects", "data", "card", "reproduce"]
+    assert "<script" not in html
+    assert not re.search(r'(?:src|href)="(?!#)', html), "it loads something"
+    for words in ("Confusion matrix", "AUC-ROC", "Weights of the training cases", "All 20 cases of the test"):
+        assert words in html
+    assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).casefold().replace("finance", "")
+
+
+def test_report_writes_the_same_page_again(chain):
+    before = (chain / "run" / "report.html").read_bytes()
+    (chain / "run" / "report.html").unlink()
+    assert call("report", chain / "run") == 0
+    assert (chain / "run" / "report.html").read_bytes() == before
+
+
+def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
+    assert call("suspects", chain / "run", "--top", "2", "--out", tmp_path / "suspects.csv") == 0
+    told = said(capsys)
+    with (tmp_path / "suspects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 32
+    assert list(rows[0]) == ["id", "given", "proposed", "confidence", "probability_wrong", "weight"]
+    assert rows[0]["id"] in told
+    assert rows[2]["id"] not in told.split()
+
+
+def test_robustness_writes_numbers_and_a_page(chain, capsys):
+    words = ("--seeds", "2", "--fragility-cases", "4", "--time-budget", "1")
+    assert call("robustness", chain / "run", chain / "test.npz", *words) == 0
+    assert "salt and pepper" in said(capsys)
+    facts = json.loads((chain / "run" / "robustness.json").read_text())
+    card = json.loads((chain / "run" / "card.json").read_text())
+    assert facts["weights_sha256"] == card["weights_sha256"]
+    assert facts["curves"]["clean"] == card["metrics"]["test"]["accuracy"]
+    assert facts["curves"]["seeds"] == [0, 1]
+    html = (chain / "run" / "robustness.html").read_text()
+    found = re.findall(r'<section id="([^"]+)"', html)
+    assert found == ["curves", "fragility", "margins", "stability", "reproduce"]
+    assert SequenceClassifier.load(chain / "run").classes_.tolist() == ["fall", "rise"]  # still sealed
+
+
+class Stops(progress.SilentReporter):
+    """Interrupts a training after its first epoch."""
+
+    def update(self, done, total, message=""):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bits(chain, tmp_path, monkeypatch, capsys):
+    words = ("classify", chain / "train.npz", *TINY)
+    assert call(*words, "--out", tmp_path / "whole") == 0
+    assert "No test file was given: 8 cases, 20 % of every class" in said(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "reporter_for", lambda title: Stops())
+        assert call(*words, "--out", tmp_path / "run") == 130
+    assert "give the same command again" in said(capsys)
+    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert call("suspects", tmp_path / "run") == 2
+    assert "run the same command again to resume it" in said(capsys)
+    assert call(*words, "--out", tmp_path / "run") == 0
+    one, other = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "run"))
+    assert one == other
+
+
+def test_tables_are_read_by_their_columns(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    lines = ["who,when,kind,x,y"]
+    for case in range(20):
+        for step in range(6):
+            x = step * (1 if case % 2 else -1) + 0.1 * rng.standard_normal()
+            lines.append(f"p{case},{step},{'up' if case % 2 else 'down'},{x:.3f},{rng.standard_normal():.3f}")
+    path = tmp_path / "long.csv"
+    path.write_text("\n".join(lines) + "\n")
+    columns = ("--id-column", "who", "--label-column", "kind", "--time-column", "when")
+    assert call("classify", path, *columns, *TINY, "--out", tmp_path / "run") == 0
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["names"] == ["x", "y"]
+    assert card["classes"] == ["down", "up"]
+    assert all(name.startswith("p") for name in card["suspects"])
+    assert (
+        call("classify", path, *columns[:2], "--label-column", "sort", *TINY, "--out", tmp_path / "other")
+        == 2
+    )
+    assert "sort" in said(capsys)
+
+
+MISTAKES = {
+    "strength": (("--reweight", "much"), "--reweight much: expected none, auto or a strength"),
+    "negative strength": (("--reweight=-1",), "strength=-1.0"),
+    "unknown cell": (("--cell", "gro"), "did you mean 'gru'"),
+    "groups for a cell without": (("--groups", "v1,v2"), "takes none; use mgrn"),
+    "group that is not there": (("--cell", "mgrn", "--groups", "acc_*"), "acc_*"),
+    "epochs": (("--epochs", "0"), "epochs=0: expected at least 1"),
+    "unknown loss": (("--loss", "hinge"), "unknown loss 'hinge'"),
+    "own cell that is not there": (("--cell", "nowhere.py:Cell"), "nowhere.py"),
+    "columns of a file without": (("--label-column", "y"), "columns are for tables"),
+    "missing test": (("--test", "nowhere.npz"), "nowhere.npz"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_with_status_2_before_the_training(name, chain, tmp_path, capsys):
+    words, message = MISTAKES[name]
+    assert call("classify", chain / "train.npz", *TINY, *words, "--out", tmp_path / "run") == 2
+    told = said(capsys)
+    assert message in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_data_that_cannot_be_used_are_named(chain, tmp_path, capsys):
+    strange = write_ramps(tmp_path / "strange.npz", classes=np.array(["fall", "float"]))
+    assert call("classify", chain / "train.npz", "--test", strange, *TINY, "--out", tmp_path / "run") == 2
+    assert "classes not known: float" in said(capsys)
+    gaps = np.random.default_rng(0).standard_normal((40, 8, 2))
+    gaps[3, 2, 1] = np.nan
+    holed = write_ramps(tmp_path / "holed.npz", X=gaps)
+    assert call("classify", holed, *TINY, "--out", tmp_path / "run") == 2
+    assert "choose what becomes of missing values" in said(capsys)
+    assert call("classify", chain / "train.npz", *TINY, "--out", chain / "run") == 2
+    assert "already holds a finished run" in said(capsys)
+    assert call("suspects", chain / "run", "--top", "0") == 2
+    assert "--top 0: expected at least 1" in said(capsys)
+    assert call("robustness", chain / "run", chain / "test.npz", "--seeds", "0") == 2
+    assert "seeds=0: expected at least 1" in said(capsys)
+
+
+def test_a_model_saved_from_python_has_no_report_and_says_what_to_do(chain, tmp_path, capsys):
+    SequenceClassifier.load(chain / "run").save(tmp_path / "bare")
+    assert call("report", tmp_path / "bare") == 2
+    assert "run_contents(model, roles, {})" in said(capsys)
