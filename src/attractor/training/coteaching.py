@@ -22,7 +22,8 @@ class CoTeaching(eqx.Module):
     Args:
         examples: the learning problem, see `attractor.training.epochs.Examples`.
         wrong: share of wrong labels, in [0, 1).
-        ramp: share of the training over which the share left out grows.
+        ramp: share of the training over which the share left out grows; where it grows before anything is
+            learned, the two confirm each other in what they happen to believe.
 
     Raises:
         ConfigError: a share outside its range.
@@ -30,7 +31,7 @@ class CoTeaching(eqx.Module):
 
     examples: Any
     wrong: float | int = eqx.field(static=True)
-    ramp: float | int = eqx.field(static=True, default=0.1)
+    ramp: float | int = eqx.field(static=True, default=0.3)
 
     def __check_init__(self) -> None:
         if not (0 <= self.wrong < 1 and 0 < self.ramp <= 1):
