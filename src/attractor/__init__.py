@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attractor.cells import Cell
+    from attractor.classification import SequenceClassifier
     from attractor.control import PlantModel
     from attractor.data import read_csv
     from attractor.errors import AttractorError
@@ -21,6 +22,7 @@ _HOME = {
     "unroll": "attractor.scan",
     "explain": "attractor.scan",
     "PlantModel": "attractor.control",
+    "SequenceClassifier": "attractor.classification",
     "read_csv": "attractor.data",
     "AttractorError": "attractor.errors",
 }
@@ -29,6 +31,7 @@ _ROOMS = (
     "audit",
     "cells",
     "certify",
+    "classification",
     "control",
     "data",
     "errors",
@@ -40,7 +43,7 @@ _ROOMS = (
     "training",
 )
 
-__all__ = ["AttractorError", "Cell", "PlantModel", "explain", "read_csv", "unroll"]
+__all__ = ["AttractorError", "Cell", "PlantModel", "SequenceClassifier", "explain", "read_csv", "unroll"]
 
 
 def __getattr__(name: str) -> Any:

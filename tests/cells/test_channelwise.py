@@ -1,6 +1,5 @@
 """The channel-wise LSTM against plain LSTM cells in a loop."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,23 +17,41 @@ def build(**options):
     return ChannelwiseLSTM(6, HIDDEN, **{"groups": GROUPS, "joint_factor": 2, "key": KEY} | options)
 
 
+def sigmoid(value):
+    return 1 / (1 + np.exp(-value))
+
+
+def lstm(weights, inputs):
+    """h and c of all steps by the textbook."""
+    w, u, b = map(np.asarray, weights)
+    hidden = memory = np.zeros(u.shape[1])
+    states = []
+    for row in inputs:
+        write, keep, candidate, show = np.split(w @ row + u @ hidden + b, 4)
+        memory = sigmoid(keep) * memory + sigmoid(write) * np.tanh(candidate)
+        hidden = sigmoid(show) * np.tanh(memory)
+        states.append((hidden, memory))
+    return np.array(states).swapaxes(0, 1)
+
+
 def test_all_groups_at_once_equal_lstms_in_a_loop():
     with jax.enable_x64(True):
         cell, inputs = build(), signal(12, 6)
         states = unroll(cell, inputs).states
-        outputs = []
-        for k, group in enumerate(GROUPS):
-            own = jax.tree.map(lambda leaf, k=k: leaf[k], cell.marginal)
-            own = eqx.tree_at(lambda lstm: lstm.input_weight, own, own.input_weight[:, : len(group)])
-            object.__setattr__(own, "input_size", len(group))
-            hidden, memory = unroll(own, inputs[:, jnp.array(group)]).states
-            np.testing.assert_allclose(states.marginal[0][:, k], hidden, atol=1e-14)
-            np.testing.assert_allclose(states.marginal[1][:, k], memory, atol=1e-14)
-            outputs.append(hidden)
-        joint = unroll(cell.joint, jnp.concatenate(outputs, axis=1)).states
-        np.testing.assert_allclose(states.joint[0], joint[0], atol=1e-14)
-    assert exposed_size(cell) == 2 * HIDDEN
-    np.testing.assert_array_equal(exposed(cell, jax.tree.map(lambda s: s[-1], states)), states.joint[0][-1])
+    outputs = []
+    for k, group in enumerate(GROUPS):
+        whole = cell.marginal
+        weights = (whole.input_weight[k][:, : len(group)], whole.state_weight[k], whole.bias[k])
+        expected = lstm(weights, np.asarray(inputs)[:, list(group)])
+        for found, own in zip(states.marginal, expected, strict=True):
+            np.testing.assert_allclose(found[:, k], own, atol=1e-14)
+        outputs.append(expected[0])
+    joint = cell.joint
+    expected = lstm((joint.input_weight, joint.state_weight, joint.bias), np.concatenate(outputs, axis=1))
+    np.testing.assert_allclose(states.joint, expected, atol=1e-14)
+    last = jax.tree.map(lambda leaf: leaf[-1], states)
+    np.testing.assert_array_equal(exposed(cell, last), last.joint[0])
+    assert exposed_size(build()) == 2 * HIDDEN
 
 
 def test_the_count_of_parameters_is_the_published_one_for_one_direction():

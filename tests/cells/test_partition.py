@@ -14,16 +14,16 @@ NAMES = ("acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "heart rate")
 
 
 @st.composite
-def partitions(draw, most=7):
-    size = draw(st.integers(1, most))
-    order = draw(st.permutations(range(size)))
-    cuts = sorted(draw(st.sets(st.integers(1, size - 1)))) if size > 1 else []
-    edges = [0, *cuts, size]
-    return tuple(tuple(order[edges[i] : edges[i + 1]]) for i in range(len(edges) - 1))
+def partitions_of_six(draw):
+    """One, three or six groups: few shapes, so that little is compiled."""
+    order, count = draw(st.permutations(range(6))), draw(st.sampled_from([1, 3, 6]))
+    cuts = sorted(draw(st.sets(st.integers(1, 5), min_size=count - 1, max_size=count - 1)))
+    edges = [0, *cuts, 6]
+    return tuple(tuple(order[edges[k] : edges[k + 1]]) for k in range(count))
 
 
-@given(partitions())
-@settings(max_examples=60, deadline=None)
+@given(partitions_of_six())
+@settings(max_examples=40, deadline=None)
 def test_an_arranged_input_holds_every_group_and_zeros_behind_it(groups):
     partition = Partition(groups)
     values = np.arange(1.0, partition.size + 1)

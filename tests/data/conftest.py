@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-CONTROL_DATA = Path(__file__).resolve().parents[3] / "shared/data/control"
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared/data"
+CONTROL_DATA = SHARED_DATA / "control"
+SERIES_DATA = SHARED_DATA / "timeseries"
 
 
 @pytest.fixture
@@ -13,6 +15,14 @@ def control_data() -> Path:
     if not CONTROL_DATA.is_dir():
         pytest.skip("the folder shared/data/control is not beside the repository")
     return CONTROL_DATA
+
+
+@pytest.fixture
+def series_data() -> Path:
+    """The folder with the real labelled series, which lies beside the repository."""
+    if not SERIES_DATA.is_dir():
+        pytest.skip("the folder shared/data/timeseries is not beside the repository")
+    return SERIES_DATA
 
 
 @pytest.fixture

@@ -191,3 +191,31 @@ def test_the_split_of_a_gru_takes_only_the_input_projection_out():
     driven = split.drive(split.prepare(arrays), [jnp.ones(2)])
     # The projections of the two gates and of the candidate.
     assert sorted(leaf.shape for leaf in driven) == [(4,), (8,)]
+
+
+def test_a_product_that_stands_there_twice_is_done_once_and_other_numbers_are_not_mixed_up():
+    def step(weights, inputs, state):
+        first, again = weights[0] @ inputs[0], weights[0] @ inputs[0]
+        return [2.0 * first + jnp.exp(again) - 3.0 * first + state[0]]
+
+    split, (new,) = pieces(step, hoist=False)
+    product = np.eye(3, 2) @ INPUT
+    np.testing.assert_allclose(new, np.exp(product) - product + STATE, rtol=1e-6)
+    assert split.count(STEP) == 7  # one product, two multiples, exp, and three sums
+
+
+def test_a_second_derivative_shares_the_product_of_the_first():
+    weight = jnp.asarray(0.1 * np.random.default_rng(0).normal(size=(3, 3)))
+
+    def step(weights, inputs, state):
+        def slope(at):
+            return jax.jvp(lambda at: jnp.tanh(weights[0] @ at), (at,), (state[1],))[1]
+
+        return list(jax.jvp(slope, (state[0],), (state[1],)))
+
+    split, found = pieces(step, weights=(weight,), state=(STATE, 2 * STATE))
+    bent = np.tanh(weight @ STATE)
+    along = weight @ (2 * STATE)
+    np.testing.assert_allclose(found[0], (1 - bent**2) * along, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found[1], -2 * bent * (1 - bent**2) * along**2, rtol=1e-4, atol=1e-6)
+    assert sum(equation.primitive.name == "dot_general" for equation in split._jaxpr.eqns) == 2

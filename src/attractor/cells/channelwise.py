@@ -1,7 +1,7 @@
 """Channel-wise LSTM: the usual rival of networks that know groups of variables.
 
-Harutyunyan, Khachatrian, Kale, Ver Steeg and Galstyan 2019, *Multitask learning and benchmarking with clinical
-time series data*, arXiv 1703.07771.
+Harutyunyan, Khachatrian, Kale, Ver Steeg and Galstyan 2019, *Multitask learning and benchmarking with
+clinical time series data*, arXiv 1703.07771.
 """
 
 from collections.abc import Sequence

@@ -52,8 +52,8 @@ def parse_groups(text: str | Sequence[str | int | Sequence[str | int]], names: S
 def channelled_groups(groups: Sequence[Sequence[int]], copies: int) -> Groups:
     """The groups of an input in which every variable has several channels, such as its value and its mask.
 
-    The channels stand in blocks, [values of all D variables | masks of all D variables | ...]; all channels of
-    a variable join the group of the variable.
+    The channels stand in blocks, [values of all D variables | masks of all D variables | ...]; all channels
+    of a variable join the group of the variable.
 
     Args:
         groups: the groups of the D variables.

@@ -86,7 +86,7 @@ USUAL = LipschitzForm()
 
 
 def structured(
-    matrix: Float[Array, "hidden hidden"], skew: float, damping: float
+    matrix: Float[Array, "hidden hidden"], skew: float | int, damping: float | int
 ) -> Float[Array, "hidden hidden"]:
     """T(M) = beta (M - M') + (1 - beta) (M + M') - gamma I, from anything (1/2) to purely rotating (1).
 
@@ -195,7 +195,7 @@ class Lipschitz(Cell):
         input: Float[Array, " inputs"],
         state: Float[Array, " hidden"],
     ) -> Float[Array, " hidden"]:
-        """Alpha A h + tanh(W h + U u + b), of `coupled` = W h.
+        """Of `coupled` = W h, alpha A h + tanh(W h + U u + b).
 
         One product with A and W stacked takes half as long again as two (hidden 128, batch 64, 196 steps,
         forward and backward, two cores: 55 against 36 ms), because its result must be cut apart.
@@ -243,8 +243,8 @@ def official_step(
 ) -> Float[Array, " hidden"]:
     """A step of the authors' code with given draws, h + d (1 - s_m (1 - v)) F(h, u) + s_a z.
 
-    The step of a cell with "official" noise is this one with draws of its key; here a run of the authors' code
-    can be replayed with the numbers it drew.
+    The step of a cell with "official" noise is this one with draws of its key; here a run of the authors'
+    code can be replayed with the numbers it drew.
 
     Args:
         cell: the cell; its levels s_m and s_a are used, whatever the kind of its noise.
@@ -267,9 +267,9 @@ def antisymmetric(
     noise: StateNoise = QUIET,
     key: PRNGKeyArray,
 ) -> Lipschitz:
-    """H' = h + d tanh((M - M' - gamma I) h + U u + b) with a fixed step d.
+    """The antisymmetric network, h' = h + d tanh((M - M' - gamma I) h + U u + b) with a fixed step d.
 
-    The Lipschitz cell with alpha = 0 and beta = 1; Chang, Chen, Haber and Chi 2019, arXiv 1902.09689.
+    The Lipschitz cell with alpha = 0 and beta = 1. Chang, Chen, Haber and Chi 2019, arXiv 1902.09689.
 
     Args:
         input_size: length of u.

@@ -1,7 +1,8 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from attractor.training import (
     select_member,
     train,
 )
+from attractor.training.coteaching import CoTeaching
 
 from .calibration import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples
@@ -50,8 +52,8 @@ class SequenceClassifier:
     """A recurrent classifier of multivariate series of unequal lengths.
 
     A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
-    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched before
-    it is scored.
+    temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched
+    before it is scored.
 
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.CELLS`), or any callable
@@ -60,10 +62,12 @@ class SequenceClassifier:
         layers: cells in the stack.
         groups: which variables belong together, for mgrn: names, patterns or places such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
-        standardise: scale variables to mean 0 and spread 1 by the training cases; False takes them as they are.
+        standardise: scale variables to mean 0 and spread 1 by the training cases; False leaves them alone.
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
         noise: standard deviation of the noise that training adds to the hidden state at every step.
         multiplicative_noise: the same in proportion to what the step changes.
+        noise_form: "injection" draws the noise; "flatness" and "flatness+curvature" add to the loss what it
+            would add on average, P / 2 or (P + Q) / 2 of Lim et al. 2021, without drawing it.
         annealing: share of the noise that is left at the end of the training; 1 keeps it constant.
         dropout: share of the pooled state that training drops.
         input_dropout: share of the channels that training drops, one draw for a whole sequence.
@@ -73,6 +77,8 @@ class SequenceClassifier:
         loss: a name of `attractor.training.LOSSES` or a loss of your own.
         reweighting: None weighs all cases alike, "auto" fades out those whose labels look wrong; or a
             `Reweighting`.
+        coteaching: share of the labels that is taken to be wrong: two networks then choose for each other
+            what to learn from, and the first is kept; 0 trains one.
         epochs: passes over the training cases.
         batch_size: cases a step.
         learning_rate: peak of the schedule.
@@ -99,12 +105,14 @@ class SequenceClassifier:
     pooling: str = "last"
     noise: float | int = 0.0
     multiplicative_noise: float | int = 0.0
+    noise_form: str = "injection"
     annealing: float | int = 1.0
     dropout: float | int = 0.0
     input_dropout: float | int = 0.0
     missing: str = "error"
     loss: Any = "cross-entropy"
     reweighting: str | Reweighting | None = None
+    coteaching: float | int = 0.0
     epochs: int = 60
     batch_size: int = 32
     learning_rate: float | int = 3e-3
@@ -120,7 +128,7 @@ class SequenceClassifier:
         y: Any = None,
         *,
         validation: Sequences | None = None,
-        weight_groups: Sequence[Any] | None = None,
+        weight_groups: Any = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
     ) -> "SequenceClassifier":
@@ -152,12 +160,13 @@ class SequenceClassifier:
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
         with locked(folder) if folder else contextlib.nullcontext():
             self.trained_ = train(task, self._settings(task), self.seed, diary)
-        self._deliver(self.trained_, task.examples)
+        self._deliver(self.trained_, self._examples(training, checking))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely class of every case, as `fit` was given it."""
-        return self.classes_[self.decision_function(X).argmax(axis=1)]
+        best = self.decision_function(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "cases classes"]:
         """Calibrated probabilities of the classes, in the order of `classes_`."""
@@ -171,14 +180,13 @@ class SequenceClassifier:
             InputDataError: cases that do not fit the model.
         """
         network = self.network(member)
-        prepared = self.prepare(self._as_sequences(X))
-        return np.asarray(_all_logits(network, prepared), float)
+        return np.asarray(_all_logits(network, self.prepare(self.as_sequences(X))), float)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the cases whose most likely class is the true one."""
         data, truth = X, y
         if y is None:
-            data = self._as_sequences(X)
+            data = self.as_sequences(X)
             truth = self.classes_[self.labels_of(data)]
         return float(np.mean(self.predict(data) == np.asarray(truth)))
 
@@ -314,7 +322,7 @@ class SequenceClassifier:
             delattr(self, name)
 
     def _divide(
-        self, data: Sequences, validation: Sequences | None, groups: Sequence[Any] | None
+        self, data: Sequences, validation: Sequences | None, groups: Any
     ) -> tuple[Sequences, Sequences | None, np.ndarray]:
         """Training cases, validation cases, and the places of the former in the data."""
         everything = np.arange(len(data))
@@ -325,8 +333,9 @@ class SequenceClassifier:
             return data, replace(validation, labels=self.labels_of(validation)), everything
         if not self.validation_share:
             return data, None, everything
-        kept, held = stratified_hold_out(data.labels, self.validation_share, self.seed, groups=groups)
+        kept, held = stratified_hold_out(labels_given(data), self.validation_share, self.seed, groups=groups)
         if not len(held):
+            warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=3)
             return data, None, everything
         return data.select(kept), data.select(held), kept
 
@@ -334,26 +343,31 @@ class SequenceClassifier:
         self,
         training: Sequences,
         checking: Sequences | None,
-        groups: Sequence[Any] | None,
+        groups: Any,
         chosen: np.ndarray,
     ) -> EpochTask:
-        examples = SequenceExamples(
+        examples = self._examples(training, checking)
+        automatic = Reweighting() if self.reweighting == "auto" else None
+        codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
+        return EpochTask(
+            CoTeaching(examples, self.coteaching) if self.coteaching else examples,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            reweighting=self.reweighting if isinstance(self.reweighting, Reweighting) else automatic,
+            groups=codes,
+            labels=np.asarray(training.labels),
+        )
+
+    def _examples(self, training: Sequences, checking: Sequences | None) -> SequenceExamples:
+        return SequenceExamples(
             build=self.plan_,
             training=self.prepare(training),
             checking=None if checking is None else self.prepare(checking),
             loss=label_loss(self.loss),
             names=tuple(training.ids),
             annealing=self.annealing,
+            noise_form=self.noise_form,
             at_once=_AT_ONCE,
-        )
-        codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
-        return EpochTask(
-            examples,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            reweighting=Reweighting() if self.reweighting == "auto" else self.reweighting,
-            groups=codes,
-            labels=np.asarray(training.labels),
         )
 
     def _settings(self, task: EpochTask) -> TrainingSettings:
@@ -367,10 +381,11 @@ class SequenceClassifier:
         )
 
     def _deliver(self, trained: Trained, examples: SequenceExamples) -> None:
-        """Weights, the member and the temperature that validation chooses, and what was noted of the cases."""
+        """Weights, member and temperature that validation chooses, and what was noted of the cases."""
         judges, learned = examples.checking, examples.training
         self.member_ = trained.chosen
-        self.members_ = trained.models if self.keep == "best" and judges is not None else trained.last
+        kept = trained.models if self.keep == "best" and judges is not None else trained.last
+        self.members_ = kept[0] if self.coteaching else kept
         network = self.network()
         self.temperature_ = 1.0
         if judges is not None:
@@ -379,8 +394,16 @@ class SequenceClassifier:
         logits = np.asarray(_all_logits(network, learned))
         self.diary_ = diary_of(trained.memory, self.member_, np.asarray(learned.labels), logits)
 
-    def _as_sequences(self, X: Any) -> Sequences:
+    def as_sequences(self, X: Any) -> Sequences:
+        """Cases in any form that `fit` takes, checked against the variables of the model.
+
+        Raises:
+            ShapeError: another number of variables.
+            InputDataError: cases that cannot be read.
+        """
         data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+        if isinstance(X, Sequences):
+            return data.matched(self.names_)
         if len(data.names) != len(self.names_):
             message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
             raise ShapeError(message)
@@ -410,7 +433,20 @@ def _labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
             message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
             raise InputDataError(message)
         data, names = data.relabelled(y), np.unique(np.asarray(y))
-    if len(np.unique(data.labels)) < 2:
-        message = f"all cases are of class {data.classes[data.labels[0]]!r}; a classifier needs two or more"
+    found = np.unique(labels_given(data))
+    if len(found) < 2:
+        message = f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
         raise InputDataError(message)
     return data, names
+
+
+def labels_given(data: Sequences) -> np.ndarray:
+    """The labels of cases that must have them.
+
+    Raises:
+        InputDataError: they have none.
+    """
+    if data.labels is None:
+        message = "these cases have no labels"
+        raise InputDataError(message)
+    return data.labels

@@ -10,8 +10,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from attractor.training import Given, Lost, cross_entropy
 from attractor.training.noise import annealed, with_noise_factor
+from attractor.training.regulariser import NoiseProblem, estimate
 
 from .network import SequenceNetwork
+
+NOISE_FORMS = ("injection", "flatness", "flatness+curvature")
+"""How noise enters a training: drawn at every step, or as what it adds to the loss on average."""
 
 
 class Labelled(eqx.Module):
@@ -58,6 +62,7 @@ class SequenceExamples(eqx.Module):
         checking: by whose cross-entropy the best weights are chosen; None chooses the last.
         loss: what is minimised for every case.
         annealing: the share of the noise at the end of the training, 1 for constant noise.
+        noise_form: one of `NOISE_FORMS`.
         names: how the user calls the cases.
         at_once: cases evaluated side by side.
     """
@@ -68,6 +73,7 @@ class SequenceExamples(eqx.Module):
     loss: Any = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     annealing: float | int = eqx.field(static=True, default=1.0)
+    noise_form: str = eqx.field(static=True, default="injection")
     at_once: int = eqx.field(static=True, default=64)
 
     @property
@@ -87,12 +93,32 @@ class SequenceExamples(eqx.Module):
     def losses_of(self, model: SequenceNetwork, ids: Int[Array, " batch"], given: Given) -> Lost:
         """The losses of some cases with noise and dropout on; the scores are their cross-entropies."""
         noisy = with_noise_factor(model, annealed(given.progress, 1.0, self.annealing))
+        if self.noise_form != "injection":
+            return self._expected(noisy, ids, given)
         logits = self.training.logits(noisy, ids, given.key)
         labels = self.training.labels[ids]
         rows = None if given.notes is None else given.notes[ids]
         losses, rows = self.loss(logits, labels, rows)
         notes = None if given.notes is None else given.notes.at[ids].set(rows)
         return Lost(losses, cross_entropy(logits, labels), notes)
+
+    def _expected(self, model: SequenceNetwork, ids: Int[Array, " batch"], given: Given) -> Lost:
+        """Losses with half of P, or of P + Q, in place of noise; the scores are without."""
+        data, curved = self.training, self.noise_form == "flatness+curvature"
+
+        def one(place: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+            label = data.labels[place][None]
+
+            def loss(shown: Array) -> Array:
+                return self.loss(model.readout(shown)[None], label, None)[0][0]
+
+            length = None if data.lengths is None else data.lengths[place]
+            problem = NoiseProblem(model.cell, data.inputs[place], loss, length=length)
+            terms = estimate(problem, key, curvature=curved)
+            return terms.expected(), terms.loss
+
+        losses, scores = jax.vmap(one)(ids, jax.random.split(given.key, len(ids)))
+        return Lost(losses, scores, given.notes)
 
     def scores_of(self, model: SequenceNetwork, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
         """Cross-entropies of some cases."""

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from attractor.errors import ConfigError, InputDataError
 
 from .sequence_labels import encode_words
+from .sequence_twins import name_some
 from .sequences import Sequences, empty_cases
 from .table import Table, read_table
 from .time_axis import TIME_NAMES, read_time
@@ -108,8 +109,11 @@ def _find_places(table: Table, columns: LongColumns) -> _Places:
     chosen = [table.find(name) for name in columns.variables]
     case = _find(table, columns.case, CASE_NAMES, chosen)
     if case is None:
-        heads = ", ".join(signal.label for signal in table.signals)
-        message = f"{table.path}: which column tells the cases apart? Name it; there are: {heads}"
+        heads = name_some([signal.label for signal in table.signals])
+        message = (
+            f"{table.path}: which column tells the cases apart? Name it; there are: {heads}. The table needs "
+            "one row for each case and time; one with a whole case in a row is not read"
+        )
         raise InputDataError(message)
     label = _find(table, columns.label, LABEL_NAMES, chosen)
     time = _find(table, columns.time, TIME_NAMES, chosen)

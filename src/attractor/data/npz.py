@@ -23,7 +23,8 @@ _ALIASES = {
     "ids": ("ids",),
 }
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_LARGE = 2**28
+LARGE = 2**28
+"""Bytes from which on an array that is mostly compression is refused."""
 _BEST_COMPRESSION = 200
 """No measured data shrink to a two-hundredth; a quarter of a gigabyte that does is a trap or empty."""
 _DAMAGED = (
@@ -115,7 +116,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             message = f"{path}, {name}: shape {shape} of {dtype} is not what the file holds; it is damaged"
             raise InputDataError(message)
     packed = min(info.compress_size, path.stat().st_size)
-    if info.file_size > max(_LARGE, _BEST_COMPRESSION * packed):
+    if info.file_size > max(LARGE, _BEST_COMPRESSION * packed):
         message = (
             f"{path}, {name}: {packed} bytes unpack to {info.file_size / 1e9:.1f} GB, as no measured data do"
         )
@@ -139,7 +140,7 @@ def _as_values(path: Path, array: np.ndarray) -> Float[np.ndarray, "cases time v
 def _read_lengths(
     path: Path, given: np.ndarray | None, values: Float[np.ndarray, "cases time variables"]
 ) -> Int[np.ndarray, " cases"]:
-    """Lengths of the cases; what `values` hold beyond them becomes NaN."""
+    """Lengths of the cases, all steps if none are given."""
     cases, time, _ = values.shape
     if given is None:
         return np.full(cases, time)
@@ -149,9 +150,7 @@ def _read_lengths(
             f"each of {cases} cases"
         )
         raise ShapeError(message)
-    lengths = given.astype(np.int64)
-    values[np.arange(time) >= lengths[:, None]] = np.nan
-    return lengths
+    return given.astype(np.int64)
 
 
 def _names_like(variables: int, like: Sequences | None) -> tuple[str, ...]:

@@ -19,10 +19,9 @@ def fingerprints(data: Sequences) -> list[bytes | None]:
     # Adding zero makes -0 the same bits as 0; all NaN get the same bits as well.
     values = data.values.astype(np.float32) + np.float32(0)
     values[np.isnan(values)] = np.nan
-    empty = np.isnan(values).all(axis=(1, 2))
     return [
-        None if bare else hashlib.blake2b(case[:length].tobytes(), digest_size=16).digest()
-        for case, length, bare in zip(values, data.lengths, empty, strict=True)
+        None if np.isnan(case).all() else hashlib.blake2b(case[:length].tobytes(), digest_size=16).digest()
+        for case, length in zip(values, data.lengths, strict=True)
     ]
 
 
@@ -61,8 +60,8 @@ def _contradictions(data: Sequences, torn: list[list[int]]) -> list[Finding]:
     shown = [", ".join(f"{data.ids[c]} is '{data.classes[labels[c]]}'" for c in cases) for cases in torn]
     message = f"{len(torn)} recording(s) occur under several labels: {name_some(shown, '; ')}"
     advice = "Look at these cases: at least one label of each is wrong."
-    numbers = {"recordings": len(torn)}
-    return [Finding(Severity.WARNING, "contradicting-labels", "", message, advice, numbers)]
+    code, numbers = "contradicting-labels", {"recordings": len(torn)}
+    return [Finding(Severity.WARNING, code, "", message, advice, {**numbers})]
 
 
 def _repetitions(data: Sequences, same: list[list[int]]) -> list[Finding]:

@@ -23,7 +23,7 @@ class Sequences:
 
     Args:
         values: shape (cases, time, variables), float64; NaN within the length of a case is a missing value,
-            beyond it padding.
+            beyond it padding, where whatever is given becomes NaN.
         lengths: steps of each case, shape (cases,), whole numbers.
         names: of the variables.
         labels: class of each case as a place in `classes`, shape (cases,), whole numbers; None if nobody
@@ -33,8 +33,8 @@ class Sequences:
 
     Raises:
         ShapeError: parts that do not fit one another.
-        InputDataError: no case, a length outside the data, an infinite value, a value beyond the length of
-            its case, a label without a class, or a name twice; the message names the place.
+        InputDataError: no case, a length outside the data, an infinite value, a label without a class, or a
+            name twice; the message names the place.
     """
 
     values: np.ndarray
@@ -50,6 +50,7 @@ class Sequences:
             object.__setattr__(self, "ids", tuple(f"case {place}" for place in range(len(self.values))))
         _check_sizes(self)
         _check_lengths(self)
+        _clear_padding(self)
         _check_values(self)
         _check_labels(self)
 
@@ -124,10 +125,22 @@ class Sequences:
         places = [self.names.index(name) for name in names]
         return replace(self, values=self.values[:, :, places], names=tuple(names))
 
+    def matched(self, names: Sequence[str]) -> "Sequences":
+        """The same cases with the variables that a model knows, in its order.
+
+        Variables are found by name; of cases whose variables have no names (they are v1, v2, ... then) the
+        order counts.
+
+        Raises:
+            InputDataError: a variable is not there.
+        """
+        nameless = self.names == default_names(len(names))
+        return replace(self, names=tuple(names)) if nameless else self.chosen(names)
+
     def aligned(self, like: "Sequences") -> "Sequences":
         """The same cases with variables and classes in the order of `like`.
 
-        Variables are found by name. Where a file has no names (they are v1, v2, ... then) their order counts.
+        See `matched` for the variables. Classes are found by name.
 
         Args:
             like: the cases a model learned from.
@@ -135,8 +148,7 @@ class Sequences:
         Raises:
             InputDataError: a variable is missing, or a class is not known there.
         """
-        nameless = self.names == default_names(len(like.names))
-        same = replace(self, names=like.names) if nameless else self.chosen(like.names)
+        same = self.matched(like.names)
         if self.labels is None:
             return replace(same, classes=like.classes)
         present = [self.classes[place] for place in np.unique(self.labels)]
@@ -329,17 +341,18 @@ def _check_lengths(data: Sequences) -> None:
         raise InputDataError(message)
 
 
+def _clear_padding(data: Sequences) -> None:
+    """NaN behind the end of every case; the array given stays as it is."""
+    beyond = ~data.valid
+    if not np.isnan(data.values[beyond]).all():
+        object.__setattr__(data, "values", np.where(beyond[:, :, None], np.nan, data.values))
+
+
 def _check_values(data: Sequences) -> None:
     for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
         message = (
             f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: an infinite value; correct "
             "it, or make it NaN, which means missing"
-        )
-        raise InputDataError(message)
-    for case, step, variable in np.argwhere(~np.isnan(data.values) & ~data.valid[:, :, None])[:1]:
-        message = (
-            f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: a value beyond the length "
-            f"{data.lengths[case]} of the case; correct the length, or make it NaN"
         )
         raise InputDataError(message)
 

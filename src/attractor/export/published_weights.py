@@ -45,8 +45,8 @@ def from_mgrn_state(
     Its dropout is off here, as it is there in evaluation.
 
     Args:
-        state: arrays, or tensors on the host: `marginal_0.cell.w_ih`, `w_hh`, `b_ih` and so on for each group,
-            `joint.cell.u_c`, `b_c`, `w_z`, `u_z`, `b_z`, `fc1.weight`, `fc1.bias`.
+        state: arrays, or tensors on the host: `marginal_0.cell.w_ih`, `w_hh`, `b_ih` and so on for each
+            group, `joint.cell.u_c`, `b_c`, `w_z`, `u_z`, `b_z`, `fc1.weight`, `fc1.bias`.
         groups: which variables of your input are the columns of each group, in the order of the columns; the
             authors sort their inputs, so that None means consecutive variables.
         dtype: floating type of the weights; None keeps the one of the state dict.
@@ -78,8 +78,8 @@ def from_lipschitz_state(
     """The Lipschitz or noisy network with the weights of the authors' `NoisyRNN` or `rnn_models`.
 
     Known are their models "NoisyRNN" (`B`, `C`, `d`), "LipschitzRNN" (`B`, `C`) and "asymRNN" (`C` alone, the
-    case alpha = 0, beta = 1). A state dict does not hold the numbers beta, gamma and alpha, nor a step that is
-    not trained: take them from the run's settings.
+    case alpha = 0, beta = 1). A state dict does not hold the numbers beta, gamma and alpha, nor a step that
+    is not trained: take them from the run's settings.
 
     Args:
         state: arrays, or tensors on the host: `B`, `C`, `d`, `E.weight`, `E.bias`, `D.weight`, `D.bias`.
@@ -247,8 +247,8 @@ def _raw_step(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
     if not (steps > 0).all():
         units = np.flatnonzero(~(steps > 0))
         message = (
-            f"d is not positive for units {', '.join(map(str, units[:10]))} (the least is {steps.min():.3g}); "
-            "the steps of Attractor's cell are positive"
+            f"d is not positive for units {', '.join(map(str, units[:10]))} (least: {steps.min():.3g}), but "
+            "the steps of Attractor's cell are"
         )
         raise UnsupportedError(message)
     return steps + np.log(-np.expm1(-steps))

@@ -111,7 +111,8 @@ def expected_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """E[y_1 y_2] where alpha and the logarithms of the other parameters are normal.
 
     Args:
-        first: means of alpha, log beta, log uM, log vM, log gamma, log u, log v of the first series, (7, time).
+        first: means of alpha, log beta, log uM, log vM, log gamma, log u, log v of the first series, of shape
+            (7, time).
         second: the same of the second.
     """
     shift = VARIANCE / 2
@@ -134,13 +135,13 @@ def _expected_shock(logarithms: np.ndarray) -> np.ndarray:
 def _expected_shock_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """E[G(w; u_1, v_1) G(w; u_2, v_2)] with one w for both."""
     ones, others = (first[0], -first[1]), (second[0], -second[1])
-    crossed = sum(second_moment(one + other, 2 * VARIANCE) for one in ones for other in others)
-    single = sum(second_moment(one, VARIANCE) for one in (*ones, *others))
-    return crossed / _TAIL**2 + single / _TAIL + 1
+    crossed = second_moment(np.array([one + other for one in ones for other in others]), 2 * VARIANCE)
+    single = second_moment(np.array([*ones, *others]), VARIANCE)
+    return crossed.sum(axis=0) / _TAIL**2 + single.sum(axis=0) / _TAIL + 1
 
 
 def _constants(means: tuple[float, ...]) -> np.ndarray:
-    """Mu of the seven processes."""
+    """The constants mu of the seven processes."""
     natural = np.array(means)
     natural[[1, 4]] /= 10
     rest = 1 - AUTOREGRESSION.sum()
@@ -148,7 +149,7 @@ def _constants(means: tuple[float, ...]) -> np.ndarray:
 
 
 def _latent(means: tuple[float, ...], rows: int, generator: np.random.Generator) -> np.ndarray:
-    """Alpha and the logarithms of the others, from their long-run means, (7, rows)."""
+    """The latent alpha and the logarithms of the others, from their long-run means, (7, rows)."""
     constants = _constants(means)[:, None]
     driven = constants + np.sqrt(VARIANCE) * generator.normal(size=(len(means), rows))
     polynomial = np.concatenate([[1.0], -AUTOREGRESSION])

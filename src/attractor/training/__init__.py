@@ -1,7 +1,8 @@
-"""Training: one loop, losses, weights of examples, checkpoints, guard against values that are not finite."""
+"""Training: one loop, losses, noise, weights of examples, checkpoints, guard against values not finite."""
 
 from .epochs import EpochMemory, EpochTask, Given, Lost
 from .losses import LOSSES, cross_entropy, label_loss
+from .noise import NoisyState, annealed, with_noise_factor
 from .refinement import refine
 from .reweighting import Reweighting
 from .settings import TrainingSettings
@@ -18,16 +19,19 @@ __all__ = [
     "Given",
     "Lost",
     "Moment",
+    "NoisyState",
     "Remembering",
     "Reweighting",
     "Task",
     "Trained",
     "TrainingSettings",
     "Windows",
+    "annealed",
     "cross_entropy",
     "label_loss",
     "refine",
     "score_of",
     "select_member",
     "train",
+    "with_noise_factor",
 ]

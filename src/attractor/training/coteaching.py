@@ -60,12 +60,13 @@ class CoTeaching(eqx.Module):
         )
         kept = 1 - self.wrong * jnp.minimum(given.progress / self.ramp, 1)
         chosen = _smallest(two.scores, kept), _smallest(one.scores, kept)
-        losses = sum(lost.losses * pick / kept for lost, pick in zip((one, two), chosen, strict=True))
+        losses = (one.losses * chosen[0] + two.losses * chosen[1]) / kept
         return Lost(losses, (one.scores + two.scores) / 2, (one.notes, two.notes))
 
     def scores_of(self, model: tuple[Any, Any], ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
         """The mean of both."""
-        return sum(self.examples.scores_of(each, ids) for each in model) / 2
+        first, second = model
+        return (self.examples.scores_of(first, ids) + self.examples.scores_of(second, ids)) / 2
 
     def validation(self, model: tuple[Any, Any]) -> Float[Array, ""]:
         """That of the first, which is delivered."""

@@ -147,13 +147,15 @@ class EpochTask(eqx.Module):
             raise ConfigError(message)
         for name, values in (("groups", groups), ("labels", labels)):
             if values is not None and (len(values) != examples.size or values.min() < 0):
-                message = f"{name} for {len(values)} examples, expected one of at least 0 for each of {examples.size}"
+                message = (
+                    f"{name} for {len(values)} examples, expected one of at least 0 for all {examples.size}"
+                )
                 raise ConfigError(message)
         self.examples, self.reweighting = examples, reweighting
         self.batch_size, self.epochs = min(batch_size, examples.size), epochs
         self.groups = None if groups is None else jnp.asarray(groups, jnp.int32)
         self.labels = None if labels is None else jnp.asarray(labels, jnp.int32)
-        self.counts = tuple(0 if one is None else int(one.max()) + 1 for one in (groups, labels))
+        self.counts = _count(groups), _count(labels)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -171,7 +173,7 @@ class EpochTask(eqx.Module):
     def start_memory(self, key: PRNGKeyArray) -> EpochMemory:
         """Equal weights, nothing known."""
         size = self.examples.size
-        weighing = Weighing(jnp.full(size, -jnp.log(size)), jnp.zeros(size))
+        weighing = Weighing(jnp.zeros(size) - jnp.log(size), jnp.zeros(size))
         return EpochMemory(
             order=self._order(key, weighing),
             latest=jnp.zeros(size),
@@ -245,3 +247,7 @@ class EpochTask(eqx.Module):
         if self.reweighting.batch == "importance":
             return jnp.exp(log_weights + jnp.log(self.examples.size))
         return jax.nn.softmax(log_weights) * len(log_weights)
+
+
+def _count(codes: Int[np.ndarray, " examples"] | None) -> int:
+    return 0 if codes is None else int(codes.max()) + 1

@@ -31,9 +31,9 @@ def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> Diverged
     tensors = [name for name, rows in broken.items() if rows.any()] or ["the loss"]
     example = int(np.argmax(suspects)) if suspects.any() else 0
     message = (
-        f"step {int(moment.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for example {example} "
-        f"of the batch ({describe_at(task, moment, example)}), whose loss is {losses[example]:.3g}. Look at "
-        "the data there; if they are fine, lower the learning rate"
+        f"step {int(moment.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for "
+        f"example {example} of the batch ({describe_at(task, moment, example)}), whose loss "
+        f"is {losses[example]:.3g}. Look at the data there; if they are fine, lower the learning rate"
     )
     return DivergedError(message)
 

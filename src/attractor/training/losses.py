@@ -23,7 +23,7 @@ class LabelLoss(Protocol):
     """A loss for every example of a batch."""
 
     def start(self, examples: int, classes: int) -> Rows:
-        """What it keeps about all examples at first, an array with the examples on its leading axis, or None."""
+        """What it keeps about all examples at first, an array with a row for each of them, or None."""
         ...
 
     def __call__(self, logits: Logits, labels: Labels, rows: Rows) -> tuple[Float[Array, " batch"], Rows]:

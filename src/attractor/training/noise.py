@@ -1,7 +1,7 @@
 """Noise in the hidden state of any cell, on in training and off in evaluation.
 
-Lim, Erichson, Hodgkinson and Mahoney 2021, *Noisy recurrent neural networks*, arXiv 2102.04877, inject it into
-the Lipschitz cell, which has it built in; the wrapper here does the same to every other cell.
+Lim, Erichson, Hodgkinson and Mahoney 2021, *Noisy recurrent neural networks*, arXiv 2102.04877, inject it
+into the Lipschitz cell, which has it built in; the wrapper here does the same to every other cell.
 """
 
 from math import inf, pi
@@ -14,16 +14,16 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import Cell, State, StateNoise, exposed, initial_state
+from attractor.cells import State, StateNoise, exposed, initial_state
 from attractor.errors import ConfigError
 
-_PASSED = ("output_size", "measured_state", "fixed")
-"""Optional facts of the contract: the wrapper gives those that its cell gives."""
+_PASSED = ("input_size", "hidden_size", "output_size", "measured_state", "fixed")
+"""Facts of the contract that a cell may give or not; the wrapper gives those that its cell gives."""
 
 _KINDS = ("independent", "common")
 
 
-class NoisyState(Cell):
+class NoisyState(eqx.Module):
     """h' = n + deviation * z with n = cell(u, h) and deviation = factor * (s_a + s_m (n - h)).
 
     A key turns the noise on; without one the wrapper is its cell, bit for bit. Every floating array of the
@@ -71,18 +71,8 @@ class NoisyState(Cell):
         units = ravel_pytree(floating(initial_state(cell)))[0]
         self.log_shares = jnp.zeros_like(units) if learned else None
 
-    @property
-    def input_size(self) -> int:
-        """That of the cell."""
-        return self.cell.input_size
-
-    @property
-    def hidden_size(self) -> int:
-        """That of the cell."""
-        return self.cell.hidden_size
-
     def __getattr__(self, name: str) -> Any:
-        """Optional facts of the cell."""
+        """Sizes and optional facts of the cell."""
         if name in _PASSED:
             return getattr(self.cell, name)
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
@@ -104,10 +94,11 @@ class NoisyState(Cell):
             return self.cell(input, state)
         inner, own = jax.random.split(key)
         new = self.cell(input, state, key=inner)
-        return kicked(new, self.deviation(state, new), self._draw(own, new))
+        deviation = self.deviation(state, new)
+        return disturbed(new, deviation, normal(own, deviation, common=self.noise.kind == "common"))
 
     def deviation(self, old: State, new: State) -> State:
-        """Factor * share * (s_a + s_m (n - h)), for every floating array of the state."""
+        """The deviation factor * share * (s_a + s_m (n - h)), for every floating array of the state."""
         factor, shares = jax.lax.stop_gradient(self.factor), self.shares(new)
 
         def one(old: Array, new: Array, share: Array | float) -> Array:
@@ -125,26 +116,27 @@ class NoisyState(Cell):
         share = jnp.sqrt(len(self.log_shares) * jax.nn.softmax(2 * self.log_shares))
         return ravel_pytree(units)[1](share)
 
-    def _draw(self, key: PRNGKeyArray, state: State) -> State:
-        leaves, structure = jax.tree.flatten(floating(state))
-        keys = jax.random.split(key, len(leaves))
-        if self.noise.kind == "common":
-            drawn = [jax.random.normal(key, (), leaf.dtype) for leaf in leaves]
-        else:
-            pairs = zip(keys, leaves, strict=True)
-            drawn = [jax.random.normal(own, leaf.shape, leaf.dtype) for own, leaf in pairs]
-        return jax.tree.unflatten(structure, drawn)
-
 
 def floating(state: State) -> State:
     """The real floating arrays of a state; None in place of the others."""
     return eqx.filter(state, _is_floating)
 
 
-def kicked(state: State, deviation: State, draw: State) -> State:
+def disturbed(state: State, deviation: State, draw: State) -> State:
     """The state with deviation * draw added to its floating arrays."""
     moved = jax.tree.map(lambda h, s, z: h + s * z, floating(state), deviation, draw)
     return eqx.combine(moved, state)
+
+
+def normal(key: PRNGKeyArray, like: State, *, common: bool) -> State:
+    """Standard normal numbers in the arrays of a state: one for each of its numbers, or one for all."""
+    leaves, structure = jax.tree.flatten(like)
+    if common:
+        drawn = [jax.random.normal(key, (), leaf.dtype) for leaf in leaves]
+    else:
+        pairs = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+        drawn = [jax.random.normal(own, leaf.shape, leaf.dtype) for own, leaf in pairs]
+    return jax.tree.unflatten(structure, drawn)
 
 
 def _is_floating(leaf: Any) -> bool:
@@ -176,11 +168,11 @@ _SHAPES = ("linear", "cosine", "geometric")
 
 def annealed(
     progress: ArrayLike, start: float | int = 1.0, end: float | int = 0.0, shape: str = "cosine"
-) -> Float[Array, ""]:
+) -> Float[Array, "..."]:
     """A level that goes from `start` to `end` while training goes on.
 
     Args:
-        progress: share of the training that is done; held at 0 below and at 1 above.
+        progress: share of the training that is done, one number or several; held at 0 below and at 1 above.
         start: the level at progress 0.
         end: the level at progress 1.
         shape: "linear"; "cosine", flat at both ends; "geometric", by equal factors.

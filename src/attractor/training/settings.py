@@ -22,7 +22,7 @@ class TrainingSettings:
         validate_every: steps between two validations; each writes a checkpoint.
         patience: validations without improvement after which a member stops; None never stops early.
         seeds: members trained side by side, each from its own seed.
-        weight_decay: share of the learning rate by which every weight shrinks a step (AdamW, arXiv 1711.05101).
+        weight_decay: share of the learning rate by which weights shrink a step (AdamW, arXiv 1711.05101).
         refine: most Gauss-Newton steps afterwards, for networks that are small enough; 0 for none.
 
     Raises:

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.errors import DivergedError
+from attractor.program import quickly_compiled
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
@@ -182,7 +183,7 @@ def entry_seconds(history: list[dict[str, Any]]) -> float:
     return history[-1]["seconds"] if history else 0.0
 
 
-@eqx.filter_jit
+@quickly_compiled
 def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
     optimiser = make_optimiser(settings)
 

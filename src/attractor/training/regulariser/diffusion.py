@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import sqrt
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,9 +14,10 @@ from attractor.errors import ConfigError
 from attractor.training.noise import NoisyState, floating
 
 DeviationOf = Callable[[Any, State, State], State]
-"""(input, old state, new state) -> deviation of the noise of this step, for every floating array of a state."""
+"""(input, old state, new state) -> deviation of the noise of this step, in the floating arrays of a state."""
 
 
+@runtime_checkable
 class Diffusion(Protocol):
     """The noise of one step of a cell."""
 
@@ -26,7 +27,7 @@ class Diffusion(Protocol):
         ...
 
     def mean(self, old: State, new: State) -> State:
-        """Where the step leads on average, which is the path of reference; `new` is the step without noise."""
+        """Where the step leads on average, the path of reference; `new` is the step without noise."""
         ...
 
     def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:

@@ -48,10 +48,9 @@ def estimate(problem: NoiseProblem, key: PRNGKeyArray, *, curvature: bool = Fals
 def regularised_loss(
     problem: NoiseProblem, key: PRNGKeyArray, *, strength: ArrayLike = 1.0, curvature: bool = False
 ) -> Float[Array, ""]:
-    """Loss + (eps^2 / 2) P, or with P + Q: what noise of size eps adds on average, without the noise.
+    """A loss with what noise of size eps adds to it on average: loss + (eps^2 / 2) P, or with P + Q.
 
-    Average it over a batch with one key for every example, and differentiate:
-    `jnp.mean(jax.vmap(lambda u, y, key: regularised_loss(problem(model, u, y), key))(inputs, targets, keys))`.
+    Map it over a batch with one key for every example, take the mean, and differentiate.
 
     Args:
         problem: one sequence.

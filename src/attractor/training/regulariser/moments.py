@@ -1,5 +1,6 @@
 """P and Q forwards: the covariance that noise builds up in the state, and how far it shifts its mean."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -86,8 +87,10 @@ def _forward(problem: NoiseProblem, curvature: bool) -> ForecastTube:
     return ForecastTube(terms, spreads, shifts, *_exposed(problem, path, spreads, shifts, curvature))
 
 
-def bent_by(function, at: Float[Array, " units"], spread: Float[Array, "units units"]) -> Array:
-    """f_hh[S] = sum_ij S_ij d2f / dh_i dh_j, from second directional derivatives without a third-order array."""
+def bent_by(
+    function: Callable[[Array], Array], at: Float[Array, " units"], spread: Float[Array, "units units"]
+) -> Array:
+    """The vector f_hh[S] = sum_ij S_ij d2f / dh_i dh_j, without the array of all second derivatives."""
 
     def one(unit: Array, column: Array) -> Array:
         return jax.jvp(lambda at: jax.jvp(function, (at,), (column,))[1], (at,), (unit,))[1]

@@ -102,7 +102,7 @@ def affordable(problem: NoiseProblem, arrays: Callable[[int, int], int]) -> Nois
     if isinstance(problem.length, Tracer):
         message = "an exact form needs a length that is known; use `estimate` under jit and vmap"
         raise UnsupportedError(message)
-    steps = len(problem.inputs) if problem.length is None else int(problem.length)
+    steps = len(problem.inputs) if problem.length is None else int(jnp.asarray(problem.length))
     if not 0 < steps <= len(problem.inputs):
         message = f"length={steps} of {len(problem.inputs)} steps: expected at least one, and not more"
         raise ShapeError(message)

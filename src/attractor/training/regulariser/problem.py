@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from attractor.cells import State, StateNoise, exposed, initial_state
 from attractor.errors import UnsupportedError
 from attractor.scan import unroll
-from attractor.training.noise import floating
+from attractor.training.noise import disturbed, floating
 
 from .diffusion import DeviationOf, Diffusion, diffusion_of
 
@@ -58,6 +58,8 @@ class NoiseProblem(eqx.Module):
 class NoiseTerms(NamedTuple):
     """E[loss] = loss + (eps^2 / 2) (P + Q) + O(eps^4), for noise that is multiplied by eps.
 
+    Numbers, or arrays of them where a batch was mapped.
+
     Args:
         loss: without noise.
         flatness: P, how sharply the loss bends where the noise carries the last state; never negative for
@@ -66,17 +68,17 @@ class NoiseTerms(NamedTuple):
             where it was not asked for.
     """
 
-    loss: Float[Array, ""]
-    flatness: Float[Array, ""]
-    curvature: Float[Array, ""] | None
+    loss: Float[Array, "..."]
+    flatness: Float[Array, "..."]
+    curvature: Float[Array, "..."] | None
 
     @property
-    def total(self) -> Float[Array, ""]:
+    def total(self) -> Float[Array, "..."]:
         """P + Q, or P alone."""
         return self.flatness if self.curvature is None else self.flatness + self.curvature
 
-    def expected(self, strength: ArrayLike = 1.0) -> Float[Array, ""]:
-        """Loss + (eps^2 / 2) (P + Q)."""
+    def expected(self, strength: ArrayLike = 1.0) -> Float[Array, "..."]:
+        """The loss with noise of size eps: loss + (eps^2 / 2) (P + Q), to second order."""
         return self.loss + jnp.asarray(strength) ** 2 / 2 * self.total
 
 
@@ -120,10 +122,9 @@ class Derivatives(eqx.Module):
         derivatives, (mean, new) = _pushed(step, moving, along)
         if key is None or not along:
             return mean, derivatives
-        size = self.diffusion.deviation(self.cell, input, old, new)
-        signs = rademacher(key, size, common=self.diffusion.common)
-        kicked = jax.tree.map(lambda h, s, z: h + s * z, derivatives[0], size, signs)
-        return mean, (kicked, *derivatives[1:])
+        deviation = self.diffusion.deviation(self.cell, input, old, new)
+        signs = rademacher(key, deviation, common=self.diffusion.common)
+        return mean, (disturbed(derivatives[0], deviation, signs), *derivatives[1:])
 
 
 def _pushed(

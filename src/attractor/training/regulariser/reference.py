@@ -1,5 +1,7 @@
 """P and Q by their definitions: slow, and obviously right. The other forms are checked against these two."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -87,7 +89,7 @@ def _trace(problem: NoiseProblem) -> Float[Array, ""]:
     return jax.lax.map(at_step, jnp.arange(len(path.starts))).sum()
 
 
-def _second(function) -> Array:
+def _second(function: Callable[[Array], Array]) -> Array:
     """Second derivative at zero."""
     zero, one = jnp.zeros(()), jnp.ones(())
     return jax.jvp(lambda size: jax.jvp(function, (size,), (one,))[1], (zero,), (one,))[1]

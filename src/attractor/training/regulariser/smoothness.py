@@ -19,8 +19,8 @@ def require_second_derivatives(problem: NoiseProblem) -> None:
     """Refuse Q for a step whose second derivative vanishes although its first one depends on the state.
 
     That is a rectifier, an absolute value, a clipped line: at the kinks, which derivatives do not see, noise
-    does what Q should have told. Read off the program of the step, so it holds for any weights; a step that is
-    partly smooth passes.
+    does what Q should have told. This is read off the program of the step and holds for any weights; a step
+    that is smooth in part passes.
 
     Raises:
         ConfigError: such a step.

@@ -34,7 +34,9 @@ def updated(
         scores: of this epoch.
         progress: share of the training that lies behind.
     """
-    settings = task.reweighting or Reweighting(strength=0.0)
+    settings = task.reweighting
+    if settings is None:
+        return Weighing(weighing.log_weights, weighing.totals + scores), jnp.zeros(())
     totals = settings.memory * weighing.totals + scores
     shared = totals if task.groups is None else shared_by_groups(totals, task.groups, task.counts[0])
     strength = jnp.where(progress <= settings.warmup, 0.0, strength_of(settings, shared, progress))
@@ -55,7 +57,7 @@ def strength_of(
     there gradually.
     """
     floor = strength_for(totals, jnp.maximum(settings.floor, 1 / len(totals)))
-    if settings.strength != "auto":
+    if not isinstance(settings.strength, str):
         return jnp.minimum(settings.strength, floor)
     grown = jnp.clip((progress - settings.warmup) / max(settings.ramp, 1e-9), 0, 1)
     return jnp.minimum(strength_for(totals, 1 - grown * wrong_share(totals)), floor)

@@ -86,8 +86,8 @@ def effective_size(log_weights: Float[Array, " examples"]) -> Float[Array, ""]:
 def strength_for(totals: Float[Array, " examples"], share: Float[Array, ""]) -> Float[Array, ""]:
     """The strength whose effective sample size is a given share of the examples.
 
-    The effective size falls as the strength grows, so bisection (of its logarithm) finds the only answer. Where
-    even the strongest weights keep more (equal losses), that strength is as good as any and comes back.
+    The effective size falls as the strength grows, so bisection (of its logarithm) finds the only answer.
+    Where even the strongest weights keep more (equal losses), that strength is as good as any and comes back.
 
     Args:
         totals: L, shape (examples,).

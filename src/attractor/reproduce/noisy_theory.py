@@ -1,0 +1,82 @@
+"""What the theory of noise says a trained network should show."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from attractor.audit import (
+    CurvatureSettings,
+    LyapunovSettings,
+    jacobian_norms,
+    lyapunov_exponents,
+    weight_curvature,
+)
+from attractor.classification import SequenceClassifier
+from attractor.data import Sequences
+from attractor.training import cross_entropy
+
+CASES, PATHS = 64, 8
+CURVATURE = CurvatureSettings(steps=15, samples=12, double_precision=False)
+
+
+class Theory(NamedTuple):
+    """Measures of one trained network; with more noise in training the margin should grow, the others fall.
+
+    Args:
+        weight_trace: trace of the Hessian of the mean cross-entropy in the weights.
+        weight_largest: its largest eigenvalue.
+        lyapunov: largest Lyapunov exponent of a step, mean over test sequences.
+        jacobian: mean spectral norm of the Jacobian of a step.
+        margin: mean over test cases of the least score difference to another class, over the norm of the
+            difference of the read-out weights: how far the last state may move.
+    """
+
+    weight_trace: float
+    weight_largest: float
+    lyapunov: float
+    jacobian: float
+    margin: float
+
+
+def measure_theory(model: SequenceClassifier, data: Sequences) -> Theory:
+    """All measures on some test cases.
+
+    Args:
+        model: trained.
+        data: test cases; the first few are enough for the costly ones.
+    """
+    network, prepared = model.network(), model.prepare(data)
+    inputs, labels = prepared.inputs[:CASES], prepared.labels[:CASES]
+
+    def loss(network: Any) -> Array:
+        return cross_entropy(jax.vmap(network)(inputs.astype(_kind(network))), labels).mean()
+
+    curvature = weight_curvature(loss, network, CURVATURE)
+    settings = LyapunovSettings(count=1, burn_in=20)
+    paths = [np.asarray(path, float) for path in prepared.inputs[:PATHS]]
+    exponents = [lyapunov_exponents(network.cell, path, settings=settings).per_step[0] for path in paths]
+    norms = [jacobian_norms(network.cell, path).mean for path in paths]
+    return Theory(
+        weight_trace=curvature.trace,
+        weight_largest=float(curvature.largest[0]),
+        lyapunov=float(np.mean(exponents)),
+        jacobian=float(np.mean(norms)),
+        margin=float(np.mean(_state_margins(network, prepared.inputs, np.asarray(prepared.labels)))),
+    )
+
+
+def _kind(network: Any) -> Any:
+    return network.readout.weight.dtype
+
+
+def _state_margins(network: Any, inputs: Array, labels: np.ndarray) -> np.ndarray:
+    """Least over j of (o_y - o_j) / |V_y - V_j|: the distance of the last state to the nearest boundary."""
+    logits = np.asarray(eqx.filter_jit(jax.vmap(network))(inputs), float)
+    weights = np.asarray(network.readout.weight, float)
+    distances = np.linalg.norm(weights[labels][:, None] - weights[None], axis=2)
+    gaps = logits[np.arange(len(labels)), labels][:, None] - logits
+    others = np.arange(logits.shape[1]) != labels[:, None]
+    return np.where(others, gaps / np.where(others, distances, 1.0), np.inf).min(axis=1)

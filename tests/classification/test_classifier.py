@@ -1,0 +1,246 @@
+"""The estimator: protocol, options, streams, storage, resumption."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.base import clone
+from waves import waves
+
+import attractor
+from attractor.cells import GRU, Cell
+from attractor.classification import SequenceClassifier
+from attractor.data import Sequences
+from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError, ShapeError
+from attractor.training import Reweighting
+
+OPTIONS = {"hidden_size": 6, "epochs": 12, "batch_size": 12, "learning_rate": 0.03}
+
+
+class Leaky(Cell):
+    input_size: int
+    hidden_size: int
+    weight: jnp.ndarray
+
+    def __init__(self, input_size, hidden_size, *, key):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.weight = GRU(input_size, hidden_size, key=key).input_weight[:hidden_size]
+
+    def __call__(self, input, state, *, key=None):
+        return 0.8 * state + 0.2 * jnp.tanh(self.weight @ input + state)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return waves()
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return SequenceClassifier(**OPTIONS).fit(data)
+
+
+def test_it_learns_what_can_be_learned_and_knows_the_classes(model, data):
+    unseen = waves(seed=1)
+    assert model.score(unseen) > 0.9
+    assert list(model.classes_) == ["fast", "slow"]
+    assert set(model.predict(unseen)) <= {"fast", "slow"}
+    probabilities = model.predict_proba(unseen)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    assert (probabilities.argmax(axis=1) == model.decision_function(unseen).argmax(axis=1)).all()
+
+
+def test_arrays_and_lists_are_as_good_as_sequences(model, data):
+    cases = [data.one(case) for case in range(len(data))]
+    labels = [data.classes[label] for label in data.labels]
+    same = SequenceClassifier(**OPTIONS).fit(cases, labels)
+    np.testing.assert_array_equal(same.predict_proba(cases), model.predict_proba(data))
+    assert same.score(cases, labels) == model.score(data)
+
+
+def test_whole_numbers_come_back_as_they_were(data):
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 1}).fit(data.values[:, :8], data.labels + 5)
+    assert model.classes_.tolist() == [5, 6]
+    assert model.predict(data.values[:, :8]).dtype.kind == "i"
+
+
+def test_a_stream_ends_where_the_whole_sequence_does(model, data):
+    for pooling in ("last", "mean"):
+        other = model if pooling == "last" else SequenceClassifier(**OPTIONS, pooling="mean").fit(data)
+        stream = other.start()
+        for row in data.one(3):
+            probabilities, stream = other.predict_step(row, stream)
+        np.testing.assert_allclose(probabilities, other.predict_proba(data.select([3]))[0], atol=1e-5)
+
+
+def test_variables_are_found_by_name(model, data):
+    turned = data.chosen(("noise", "wave"))
+    np.testing.assert_array_equal(model.predict_proba(turned), model.predict_proba(data))
+
+
+def test_what_lies_beyond_a_case_changes_nothing(model, data):
+    whole = data.values.copy()
+    whole[~data.valid] = 7.0
+    garbage = Sequences(whole, data.lengths, data.names)
+    np.testing.assert_array_equal(model.predict_proba(garbage), model.predict_proba(data))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "lstm", "noise": 0.05, "multiplicative_noise": 0.1, "annealing": 0.0},
+        {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
+        {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
+        {"cell": Leaky, "layers": 2, "reweighting": "auto"},
+        {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"},
+        {"cell": "gru", "loss": "early-learning", "reweighting": Reweighting(strength=0.1, balance="class")},
+    ],
+    ids=["lstm", "lipschitz", "mgrn", "own cell", "curvature", "early learning"],
+)
+def test_every_kind_trains_and_comes_back_from_a_folder(options, data, tmp_path):
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 4, **options}).fit(data)
+    model.save(tmp_path / "run")
+    own = options["cell"] if options["cell"] is Leaky else None
+    again = SequenceClassifier.load(tmp_path / "run", cell=own)
+    np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
+    np.testing.assert_array_equal(again.suspects().places, model.suspects().places)
+    assert again.get_params()["reweighting"] == model.reweighting
+
+
+def test_a_cell_of_ones_own_must_be_handed_in_again(data, tmp_path):
+    SequenceClassifier(**{**OPTIONS, "epochs": 1, "cell": Leaky}).fit(data).save(tmp_path)
+    with pytest.raises(RunFolderError, match="cell of your own"):
+        SequenceClassifier.load(tmp_path)
+
+
+def test_missing_values_need_a_policy_and_stream():
+    gaps = waves(missing=0.2)
+    with pytest.raises(InputDataError, match="choose what becomes of missing"):
+        SequenceClassifier(**OPTIONS).fit(gaps)
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 3}, missing="forward+mask+age").fit(gaps)
+    stream = model.start()
+    for row in gaps.one(0):
+        probabilities, stream = model.predict_step(row, stream)
+    np.testing.assert_allclose(probabilities, model.predict_proba(gaps.select([0]))[0], atol=1e-5)
+
+
+def test_mgrn_takes_missing_values_as_they_are_and_owns_the_masks():
+    gaps = waves(missing=0.2)
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 2}, cell="mgrn", missing="cell").fit(gaps)
+    assert np.isfinite(model.predict_proba(gaps)).all()
+    assert model.set_params(missing="forward+mask").make_plan().groups == ((0, 2), (1, 3))
+
+
+def test_wrong_labels_are_ranked_first_and_lose_weight():
+    data = waves(cases=60, seed=2)
+    wrong = np.arange(0, 60, 7)
+    labels = data.labels.copy()
+    labels[wrong] = 1 - labels[wrong]
+    noisy = data.relabelled(np.array(data.classes)[labels])
+    model = SequenceClassifier(
+        **{**OPTIONS, "epochs": 25}, reweighting="auto", validation_share=0, keep="last"
+    ).fit(noisy)
+    suspects = model.suspects()
+    assert len(set(suspects.places[: len(wrong)]) & set(wrong)) >= len(wrong) - 1
+    assert suspects.weights[: len(wrong)].mean() < 0.2
+    assert (suspects.proposed[:3] != suspects.labels[:3]).all()
+    assert suspects.ids[0] == f"case {suspects.places[0]}"
+    np.testing.assert_array_equal(np.argsort(-suspects.scores(), kind="stable"), suspects.places)
+    weights = model.diary_.weights_over_time()
+    np.testing.assert_allclose(weights[-1], model.diary_.weights, rtol=0.05, atol=0.01)  # half precision
+
+
+def test_cases_of_one_patient_stay_together_and_share_a_weight(data):
+    patients = np.arange(len(data)) // 4
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 4}, reweighting=Reweighting(strength=1.0, warmup=0.0))
+    model.fit(data, weight_groups=patients)
+    kept = np.array([int(name.split()[1]) for name in model.training_ids_]) // 4
+    assert all((kept == patient).sum() in (0, 4) for patient in range(12))
+    for patient in np.unique(kept):
+        assert np.ptp(model.diary_.weights[kept == patient]) == 0
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(model, data, tmp_path):
+    class Killed(Exception):
+        pass
+
+    class Killer:
+        left = 5
+
+        def update(self, *_):
+            self.left -= 1
+            if not self.left:
+                raise Killed
+
+        def close(self):
+            pass
+
+    with pytest.raises(Killed):
+        SequenceClassifier(**OPTIONS).fit(data, folder=tmp_path, reporter=Killer())
+    with pytest.raises(RunFolderError, match="another"):
+        SequenceClassifier(**{**OPTIONS, "seed": 1}).fit(data, folder=tmp_path)
+    again = SequenceClassifier(**OPTIONS).fit(data, folder=tmp_path)
+    np.testing.assert_array_equal(again.decision_function(data), model.decision_function(data))
+
+
+def test_the_protocol_of_scikit_learn(model, data):
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    with pytest.raises(NotFittedError):
+        copy.predict(data)
+    assert copy.set_params(hidden_size=3).hidden_size == 3
+    with pytest.raises(ConfigError, match="hiden_size"):
+        copy.set_params(hiden_size=3)
+    assert attractor.SequenceClassifier is SequenceClassifier
+
+
+def test_too_few_patients_for_a_validation_are_told(data):
+    with pytest.warns(UserWarning, match="no case could be kept for validation"):
+        SequenceClassifier(**{**OPTIONS, "epochs": 1}).fit(data, weight_groups=np.zeros(len(data), int))
+
+
+def test_validation_cases_of_ones_own_are_used(data):
+    extra = waves(cases=10, seed=5)
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 2}).fit(data, validation=extra)
+    assert len(model.training_ids_) == len(data)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("hidden_size", 0),
+        ("epochs", 0),
+        ("noise", -1.0),
+        ("dropout", 1.0),
+        ("annealing", 2.0),
+        ("learning_rate", 0.0),
+        ("pooling", "max"),
+        ("missing", "guess"),
+        ("keep", "all"),
+        ("reweighting", "strong"),
+        ("validation_share", 1.0),
+    ],
+)
+def test_bad_options_are_named(option, value, data):
+    with pytest.raises(ConfigError, match=f"{option}"):
+        SequenceClassifier(**{**OPTIONS, option: value}).fit(data)
+
+
+def test_bad_data_say_where(model, data):
+    with pytest.raises(InputDataError, match="labels for 48 cases"):
+        SequenceClassifier(**OPTIONS).fit(data, [1, 2])
+    with pytest.raises(InputDataError, match="needs two or more"):
+        SequenceClassifier(**OPTIONS).fit(data, ["a"] * len(data))
+    with pytest.raises(ShapeError, match="trained with 2"):
+        model.predict(np.zeros((3, 8, 5)))
+    with pytest.raises(ConfigError, match="without noise"):
+        SequenceClassifier(**OPTIONS, noise_form="flatness").fit(data)
+    with pytest.raises(ConfigError, match="without dropout"):
+        SequenceClassifier(**OPTIONS, noise=0.1, noise_form="flatness", pooling="mean").fit(data)
+    with pytest.raises(ShapeError, match=r"expected \(2,\)"):
+        model.predict_step(np.zeros(3), model.start())
+    with pytest.raises(InputDataError, match="does not know: other"):
+        model.score(waves(cases=2).relabelled(["fast", "other"]))
+    with pytest.raises(ConfigError, match="unknown loss"):
+        SequenceClassifier(**OPTIONS, loss="crossentropy").fit(data)
+    with pytest.raises(ConfigError, match="takes none"):
+        SequenceClassifier(**OPTIONS, groups="wave, noise").fit(data)
