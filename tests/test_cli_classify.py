@@ -50,7 +50,19 @@ def chain(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classify")
     train = write_ramps(folder / "train.npz")
     test = write_ramps(folder / "test.npz", cases=20, seed=1, classes=None)
-    words = ("--test", test, *TINY, "--epochs", "6", "--reweight", "0.5", "--noise", "0.05")
+    words = (
+        "--test",
+        test,
+        *TINY,
+        "--epochs",
+        "6",
+        "--reweight",
+        "0.5",
+        "--balance",
+        "class",
+        "--noise",
+        "0.05",
+    )
     assert call("classify", train, *words, "--out", folder / "run") == 0
     return folder
 
@@ -62,6 +74,7 @@ def test_the_chain_leaves_a_run_with_scores_and_report(chain):
     card = json.loads((chain / "run" / "card.json").read_text())
     assert card["kind"] == "SequenceClassifier"
     assert card["options"]["reweighting"]["strength"] == 0.5
+    assert card["options"]["reweighting"]["balance"] == "class"
     assert card["options"]["noise"] == 0.05
     scores = card["metrics"]["test"]
     assert scores["cases"] == 20
@@ -163,6 +176,7 @@ def test_tables_are_read_by_their_columns(tmp_path, capsys):
 MISTAKES = {
     "strength": (("--reweight", "much"), "--reweight much: expected none, auto or a strength"),
     "negative strength": (("--reweight=-1",), "strength=-1.0"),
+    "balance of nothing": (("--balance", "class"), "give --reweight as well"),
     "unknown cell": (("--cell", "gro"), "did you mean 'gru'"),
     "groups for a cell without": (("--groups", "v1,v2"), "takes none; use mgrn"),
     "group that is not there": (("--cell", "mgrn", "--groups", "acc_*"), "acc_*"),

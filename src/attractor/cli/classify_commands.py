@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,6 +71,8 @@ class Learning:
     """cross-entropy, label-smoothing, generalised-cross-entropy, symmetric-cross-entropy, early-learning."""
     reweight: str = "none"
     """none weighs all cases alike, auto fades out those whose labels look wrong, a number is the strength."""
+    balance: Literal["none", "class"] = "none"
+    """With --reweight: class keeps the share of every class, so that no rare class fades out as a whole."""
     epochs: int = 60
     """Passes over the training cases."""
     batch_size: int = 32
@@ -121,7 +124,9 @@ class ClassifyCommand:
         console.print(escaped(roles.explanation), soft_wrap=True)
         findings = _warnings(roles)
         show_findings(findings) if findings else None
-        classify(model, roles, self.out, reporter_for("training"))
+        with warnings.catch_warnings():  # the data doctor has said so already
+            warnings.filterwarnings("ignore", message="variable .* is constant")
+            classify(model, roles, self.out, reporter_for("training"))
         files = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
         card, arrays = run_contents(model, roles, {**files, "findings": [_fact(one) for one in findings]})
         card["command"] = shlex.join(["attractor", *sys.argv[1:]])
@@ -224,31 +229,35 @@ def _classifier(model: Classifier, learning: Learning) -> Any:
     options = {**vars(model), **vars(learning)}
     options["cell"] = own_cell(model.cell) or model.cell
     options["hidden_size"] = options.pop("hidden")
-    options["reweighting"] = reweighting_of(options.pop("reweight"))
+    options["reweighting"] = reweighting_of(options.pop("reweight"), options.pop("balance"))
     made = SequenceClassifier(**options)
     check_options(made)
     return made
 
 
-def reweighting_of(text: str) -> Any:
-    """What `--reweight` means.
+def reweighting_of(text: str, balance: str) -> Any:
+    """What `--reweight` and `--balance` mean.
 
     Args:
         text: none, auto, or the strength as a number.
+        balance: none or class.
 
     Raises:
         ConfigError: anything else.
     """
     from attractor.training import Reweighting
 
-    if text in ("none", "auto"):
-        return None if text == "none" else text
+    if text == "none":
+        if balance != "none":
+            message = f"--balance {balance} is about reweighting; give --reweight as well"
+            raise ConfigError(message)
+        return None
     try:
-        strength = float(text)
+        strength = text if text == "auto" else float(text)
     except ValueError:
         message = f"--reweight {text}: expected none, auto or a strength of at least 0"
         raise ConfigError(message) from None
-    return Reweighting(strength=strength)
+    return Reweighting(strength=strength, balance=balance)
 
 
 def _warnings(roles: Any) -> "list[Finding]":
