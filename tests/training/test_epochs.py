@@ -1,5 +1,7 @@
 """Training in epochs with weighted examples."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,7 +101,7 @@ def test_importance_and_sampling_are_unbiased():
     for mode in ("importance", "sample"):
         task = make(Reweighting(batch=mode))
         memory = task.start_memory(jax.random.key(0))
-        weighing = type(memory.weighing)(logs, memory.weighing.totals)
+        weighing = replace(memory.weighing, log_weights=logs)
 
         def gradient(key, task=task, memory=memory, weighing=weighing):
             order = task._order(key, weighing)
@@ -118,14 +120,7 @@ def test_a_batch_is_weighted_by_the_shares_of_its_members():
     memory = task.start_memory(jax.random.key(0))
     copies = np.random.default_rng(0).integers(1, 4, POINTS)
     logs = jnp.log(jnp.asarray(copies / copies.sum(), jnp.float32))
-    now = type(memory)(
-        memory.order,
-        memory.latest,
-        type(memory.weighing)(logs, memory.weighing.totals),
-        memory.scores,
-        memory.strengths,
-        memory.notes,
-    )
+    now = replace(memory, weighing=replace(memory.weighing, log_weights=logs))
     model = jnp.asarray([0.3, -0.2, 0.1])
     losses, _ = task.losses_at(model, Moment(now, jax.random.key(0), jnp.asarray(0)))
     ids = np.asarray(memory.order)[:BATCH]

@@ -8,15 +8,17 @@ from scipy.optimize import brentq
 
 from attractor.errors import ConfigError
 from attractor.training.reweighting import (
+    Classes,
     Reweighting,
     balanced,
     capped,
+    class_medians,
     effective_size,
     fit_mixture,
     log_weights,
     shared_by_groups,
     strength_for,
-    wrong_share,
+    wrong_probabilities,
 )
 
 EXAMPLES = 200
@@ -140,7 +142,7 @@ def test_a_cap_that_nothing_exceeds_changes_nothing(totals):
 
 def test_balanced_classes_keep_their_share(totals):
     labels = jnp.asarray(np.random.default_rng(3).choice(3, EXAMPLES, p=[0.7, 0.2, 0.1]))
-    p = np.exp(np.asarray(balanced(log_weights(totals, jnp.asarray(1.0)), labels, 3)))
+    p = np.exp(np.asarray(balanced(log_weights(totals, jnp.asarray(1.0)), Classes(labels, 3))))
     for label in range(3):
         member = np.asarray(labels) == label
         assert p[member].sum() == pytest.approx(member.mean(), rel=1e-4)
@@ -152,15 +154,44 @@ def test_members_of_a_group_share_its_mean():
     np.testing.assert_array_equal(np.asarray(shared), [2.0, 2.0, 2.0, 4.0])
 
 
-def test_two_humps_of_losses_are_found_and_one_is_not():
+def test_a_mixture_of_two_normal_humps_is_found():
     rng = np.random.default_rng(4)
-    two = np.concatenate([rng.gamma(1, 1, 700), rng.normal(60, 8, 300)])
-    assert float(wrong_share(jnp.asarray(two, jnp.float32))) == pytest.approx(0.3, abs=0.01)
-    assert float(wrong_share(jnp.asarray(rng.gamma(1, 1, 1000), jnp.float32))) == 0
-    assert float(wrong_share(jnp.zeros(10))) == 0
     mixture = fit_mixture(jnp.asarray(np.concatenate([rng.normal(0, 1, 500), rng.normal(10, 2, 500)])))
     np.testing.assert_allclose(np.asarray(mixture.means), [0, 10], atol=0.2)
     np.testing.assert_allclose(np.asarray(mixture.deviations), [1, 2], rtol=0.1)
+    np.testing.assert_allclose(np.asarray(mixture.shares), 0.5, atol=0.02)
+
+
+def losses_of_a_training(seed=4):
+    """Totals and last losses of 700 right and 300 wrong labels, where chance is a loss of 2."""
+    rng = np.random.default_rng(seed)
+    right, wrong = rng.lognormal(1.5, 0.4, 700), rng.lognormal(4.0, 0.3, 300)
+    latest = np.concatenate([right / 50, wrong / 10])
+    return jnp.asarray(np.concatenate([right, wrong]), jnp.float32), jnp.asarray(latest, jnp.float32)
+
+
+def test_wrong_labels_are_the_upper_of_two_humps_and_still_unlikely():
+    totals, latest = losses_of_a_training()
+    found = np.asarray(wrong_probabilities(totals, latest, jnp.asarray(2.0)))
+    assert found[700:].mean() > 0.98
+    assert found[:700].mean() < 0.02
+    learned = wrong_probabilities(totals, latest / 100, jnp.asarray(2.0))
+    assert float(learned.max()) == 0
+    one_hump = wrong_probabilities(totals[:700], jnp.full(700, 5.0), jnp.asarray(2.0))
+    assert float(one_hump.max()) == 0
+    assert float(wrong_probabilities(jnp.zeros(10), jnp.zeros(10), jnp.asarray(2.0)).max()) == 0
+
+
+def test_a_class_that_is_hard_as_a_whole_is_not_a_class_of_wrong_labels():
+    rng = np.random.default_rng(5)
+    labels = np.arange(600) % 3
+    totals = jnp.asarray(rng.lognormal(1.5, 0.3, 600) * np.where(labels == 2, 20, 1), jnp.float32)
+    latest, chance = jnp.full(600, 3.0), jnp.asarray(2.0)
+    classes = Classes(jnp.asarray(labels), 3)
+    assert float(wrong_probabilities(totals, latest, chance).mean()) > 0.3
+    assert float(wrong_probabilities(totals, latest, chance, classes).max()) == 0
+    medians = np.asarray(class_medians(totals, classes))
+    np.testing.assert_allclose(medians, [np.median(np.asarray(totals)[labels == k]) for k in range(3)])
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ def fit_temperature(logits: Float[np.ndarray, "cases classes"], labels: Int[np.n
     """T > 0 for which softmax(logits / T) has the least cross-entropy on cases that were not trained on.
 
     Guo et al. 2017, arXiv 1706.04599. Few cases that are all right would call for T = 0 and certainty, so
-    that, as in Platt's scaling, the target gives one case in N + C to each of the C classes beforehand.
+    that, as in Platt's scaling, the target has one case more than the N there are, of all classes at once.
 
     Args:
         logits: of the validation cases.
         labels: their classes.
     """
     cases, classes = logits.shape
-    target = (np.eye(classes)[labels] * cases + 1) / (cases + classes)
+    target = (np.eye(classes)[labels] * cases + 1 / classes) / (cases + 1)
 
     def cost(log_temperature: float) -> float:
         return float(-(target * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(axis=1).mean())

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.training.reweighting import fit_mixture, log_weights
-from attractor.training.reweighting.suspicion import is_split
+from attractor.training.reweighting import Classes, class_medians, log_weights, wrong_probabilities
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,12 @@ class Suspects:
         places: of the cases among the training cases.
         ids: how the user calls them.
         totals: their losses added over all epochs; the higher, the more suspicious.
-        probabilities: to belong to the upper of two humps of the losses; zeros where there is one hump only.
+        probabilities: that the label is wrong; see `attractor.training.reweighting.wrong_probabilities`.
         weights: at the end of the training, relative to equal weights.
         labels: as given, places in the classes.
         proposed: the class that the final network finds most likely.
         confidence: its calibrated probability.
-        share: of the cases that are in the upper hump.
+        share: of the labels that look wrong, the mean of the probabilities.
     """
 
     places: Int[np.ndarray, " cases"]
@@ -65,12 +64,19 @@ class TrainingDiary:
     labels: Int[np.ndarray, " cases"]
     logits: Float[np.ndarray, "cases classes"]
 
+    @property
+    def classes(self) -> Classes:
+        """The classes of the training cases."""
+        return Classes(jnp.asarray(self.labels), self.logits.shape[1])
+
     def weights_over_time(self, memory: float | int = 1.0) -> Float[np.ndarray, "epochs cases"]:
         """Weights of the cases after every epoch relative to equal ones, before caps and class balance."""
         totals, weights = np.zeros(self.scores.shape[1], np.float32), []
         for scores, strength in zip(self.scores, self.strengths, strict=True):
             totals = memory * totals + scores
-            weights.append(np.exp(np.asarray(log_weights(jnp.asarray(totals), jnp.asarray(strength)))))
+            shown = jnp.asarray(totals)
+            shown = shown - class_medians(shown, self.classes)[self.classes.labels]
+            weights.append(np.exp(np.asarray(log_weights(shown, jnp.asarray(strength)))))
         return np.array(weights) * self.scores.shape[1]
 
 
@@ -83,20 +89,25 @@ def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.
         probabilities: calibrated, of the classes, for every training case.
     """
     totals = diary.scores.sum(axis=0)
-    values = jnp.sqrt(jnp.asarray(totals, jnp.float32))
-    mixture = fit_mixture(values)
-    upper = np.asarray(mixture.upper(values)) if bool(is_split(mixture)) else np.zeros(len(totals))
+    wrong = np.asarray(
+        wrong_probabilities(
+            jnp.asarray(totals),
+            jnp.asarray(diary.scores[-1]),
+            jnp.asarray(diary.scores[0].mean()),
+            diary.classes,
+        )
+    )
     order = np.argsort(-totals, kind="stable")
     return Suspects(
         places=order,
         ids=tuple(ids[place] for place in order),
         totals=totals[order].astype(float),
-        probabilities=upper[order].astype(float),
+        probabilities=wrong[order].astype(float),
         weights=diary.weights[order],
         labels=diary.labels[order],
         proposed=probabilities.argmax(axis=1)[order],
         confidence=probabilities.max(axis=1)[order],
-        share=float(upper.mean()),
+        share=float(wrong.mean()),
     )
 
 

@@ -165,6 +165,7 @@ def _train(data: Digits, options: dict[str, Any], seed: int, epochs: int) -> tup
         batch_size=BATCH,
         epochs=epochs,
         reweighting=Reweighting() if options.get("reweighting") else None,
+        labels=data.labels,
     )
     steps = task.steps_per_epoch
     settings = TrainingSettings(

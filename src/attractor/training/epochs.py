@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from attractor.errors import ConfigError
 
 from .reweighting.settings import Reweighting
-from .reweighting.update import Weighing, updated
+from .reweighting.update import Weighing, no_weighing, updated
 from .task import Model, Moment
 
 Notes = Any
@@ -173,7 +173,7 @@ class EpochTask(eqx.Module):
     def start_memory(self, key: PRNGKeyArray) -> EpochMemory:
         """Equal weights, nothing known."""
         size = self.examples.size
-        weighing = Weighing(jnp.zeros(size) - jnp.log(size), jnp.zeros(size))
+        weighing = no_weighing(size)
         return EpochMemory(
             order=self._order(key, weighing),
             latest=jnp.zeros(size),

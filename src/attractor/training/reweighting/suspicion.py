@@ -1,13 +1,15 @@
-"""Which share of the labels looks wrong, from the losses alone."""
+"""Which labels look wrong, from the losses alone."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
+
+from .weights import Classes, class_medians
 
 _ROUNDS = 100
-_APART = 2.0
+_APART, _UNLIKELY = 2.0, 0.5
 _SMALLEST = 1e-3
 
 
@@ -75,17 +77,26 @@ def _threshold(values: Float[Array, " values"]) -> Float[Array, ""]:
     return (ordered[best] + ordered[best + 1]) / 2
 
 
-def is_split(mixture: Mixture) -> Bool[Array, ""]:
-    """Whether the two components are two humps rather than one."""
-    return mixture.distance > _APART
+def wrong_probabilities(
+    totals: Float[Array, " examples"],
+    latest: Float[Array, " examples"],
+    chance: Float[Array, ""],
+    classes: Classes | None = None,
+) -> Float[Array, " examples"]:
+    """For every example the probability that its label is wrong, as far as its losses tell.
 
-
-def wrong_share(totals: Float[Array, " examples"]) -> Float[Array, ""]:
-    """The share of examples in the upper of two humps of the losses; 0 where there is only one hump.
+    Three things must come together. The logarithms of the totals, from which the median of the class is taken
+    away (a class may be hard as a whole), show two humps; the example belongs to the upper one; and the model
+    has not come near its label, the loss being more than half of what it was by chance, where an example that
+    is merely hard has got better.
 
     Args:
-        totals: L, losses added over the updates so far, at least 0.
+        totals: losses added over the updates so far, at least 0.
+        latest: losses of the last update.
+        chance: the mean loss before anything was learned.
+        classes: of the examples; None if they have none.
     """
-    values = jnp.sqrt(jnp.maximum(totals, 0))
+    values = jnp.log(jnp.maximum(totals, jnp.finfo(totals.dtype).tiny))
+    values = values if classes is None else values - class_medians(values, classes)[classes.labels]
     mixture = fit_mixture(values)
-    return jnp.where(is_split(mixture), mixture.upper(values).mean(), 0.0)
+    return jnp.where((mixture.distance > _APART) & (latest > _UNLIKELY * chance), mixture.upper(values), 0.0)

@@ -5,11 +5,24 @@ Koren and Giryes 2021, arXiv 2102.12192), in closed form. Everything works on lo
 overflows and a batch of examples that have all but vanished still has weights.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+
+class Classes(NamedTuple):
+    """The classes of examples.
+
+    Args:
+        labels: of each example, 0 to count - 1, shape (examples,).
+        count: how many classes there are.
+    """
+
+    labels: Int[Array, " examples"]
+    count: int
+
 
 _HALVINGS = 50
 _LARGEST_STRENGTH = 1e6
@@ -25,20 +38,23 @@ def log_weights(totals: Float[Array, " examples"], strength: Float[Array, ""]) -
     return jax.nn.log_softmax(-strength * (totals - totals.min()))
 
 
-def balanced(
-    log_weights: Float[Array, " examples"], labels: Int[Array, " examples"], classes: int
-) -> Float[Array, " examples"]:
+def balanced(log_weights: Float[Array, " examples"], classes: Classes) -> Float[Array, " examples"]:
     """The same weights within every class, and for every class the share that it has of the examples.
 
     Args:
         log_weights: log p, shape (examples,).
-        labels: the class of each example, 0 to classes - 1.
-        classes: how many there are.
+        classes: of the examples.
     """
-    member = labels[:, None] == jnp.arange(classes)
+    member = classes.labels[:, None] == jnp.arange(classes.count)
     mass = jax.nn.logsumexp(jnp.where(member, log_weights[:, None], -jnp.inf), axis=0)
     share = jnp.log(member.mean(axis=0))
-    return log_weights + (share - mass)[labels]
+    return log_weights + (share - mass)[classes.labels]
+
+
+def class_medians(values: Float[Array, " examples"], classes: Classes) -> Float[Array, " classes"]:
+    """The median of the values of every class; NaN for a class without examples."""
+    member = classes.labels[:, None] == jnp.arange(classes.count)
+    return jnp.nanmedian(jnp.where(member, values[:, None], jnp.nan), axis=0)
 
 
 def shared_by_groups(values: Float[Array, " examples"], groups: Int[Array, " examples"], count: int) -> Array:
