@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
 
 from attractor.classification import SequenceClassifier
+from attractor.classification.assessment import parameter_count
 from attractor.data import Sequences, read_sequences
 
 from .reweighting import area_under_curve
@@ -101,13 +101,11 @@ def reproduce(
 def _line(name: str, network: str, parts: tuple[Sequences, Sequences], seeds: list[int]) -> Line:
     training, test = parts
     options = {**NETWORKS[network], **DATA[name], **SMALLER.get((name, network), {})}
-    scores, begin = [], time.monotonic()
-    for seed in seeds:
-        model = SequenceClassifier(**options, seed=seed).fit(training)
-        scores.append(_score(model, test))
+    begin = time.monotonic()
+    models = [SequenceClassifier(**options, seed=seed).fit(training) for seed in seeds]
     seconds = (time.monotonic() - begin) / len(seeds)
-    count = sum(leaf.size for leaf in jax.tree.leaves(model.network()) if hasattr(leaf, "size"))
-    return Line(name, network, count, np.array(scores), seconds)
+    scores = np.array([_score(model, test) for model in models])
+    return Line(name, network, parameter_count(models[0]), scores, seconds)
 
 
 def _score(model: SequenceClassifier, test: Sequences) -> float:

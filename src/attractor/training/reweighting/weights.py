@@ -16,12 +16,12 @@ class Classes(NamedTuple):
     """The classes of examples.
 
     Args:
-        labels: of each example, 0 to count - 1, shape (examples,).
-        count: how many classes there are.
+        labels: of each example, 0 to number - 1, shape (examples,).
+        number: how many classes there are.
     """
 
     labels: Int[Array, " examples"]
-    count: int
+    number: int
 
 
 _HALVINGS = 50
@@ -45,7 +45,7 @@ def balanced(log_weights: Float[Array, " examples"], classes: Classes) -> Float[
         log_weights: log p, shape (examples,).
         classes: of the examples.
     """
-    member = classes.labels[:, None] == jnp.arange(classes.count)
+    member = classes.labels[:, None] == jnp.arange(classes.number)
     mass = jax.nn.logsumexp(jnp.where(member, log_weights[:, None], -jnp.inf), axis=0)
     share = jnp.log(member.mean(axis=0))
     return log_weights + (share - mass)[classes.labels]
@@ -53,7 +53,7 @@ def balanced(log_weights: Float[Array, " examples"], classes: Classes) -> Float[
 
 def class_medians(values: Float[Array, " examples"], classes: Classes) -> Float[Array, " classes"]:
     """The median of the values of every class; NaN for a class without examples."""
-    member = classes.labels[:, None] == jnp.arange(classes.count)
+    member = classes.labels[:, None] == jnp.arange(classes.number)
     return jnp.nanmedian(jnp.where(member, values[:, None], jnp.nan), axis=0)
 
 
