@@ -15,6 +15,7 @@ from attractor.report.style import ALERT, CARD, INK, MEASURED, MODEL, MUTED, TES
 _WIDEST_CELL = 74.0
 _LEAST_CELL = 17.0
 _ROW = 30
+_LEAST_HEIGHT = 90
 _LONGEST_NAME = 9
 _DARK = 0.55
 
@@ -24,7 +25,8 @@ def confusion_figure(
 ) -> Figure:
     """A square for every pair of classes, as strong as the share of the true class that it holds."""
     count = len(classes)
-    figure, (axes,) = panels(size, [max(_ROW * count, 90)])
+    height = max(_ROW * count, _LEAST_HEIGHT)
+    figure, (axes,) = panels(size, [height])
     width = axes.get_position().width * size.width
     columns = max(count, int(width / _WIDEST_CELL))
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -39,7 +41,7 @@ def confusion_figure(
     axes.set(
         xlim=(-0.5, columns - 0.5), ylim=(count - 0.5, -0.5), xlabel="predicted class", ylabel="true class"
     )
-    axes.xaxis.set_label_coords(0.0, -34.0 / (_ROW * count))
+    axes.xaxis.set_label_coords(0.0, -34.0 / height)
     axes.xaxis.label.set_horizontalalignment("left")
     _class_ticks(axes, classes, width / columns)
     axes.set_yticks(range(count), [_short(name) for name in classes])
