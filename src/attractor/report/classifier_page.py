@@ -235,7 +235,7 @@ def _weights(weights: np.ndarray, strengths: np.ndarray) -> Picture:
         caption=(
             "A weight of 1 is that of equal weights. Cases whose loss stays high fade out: the red line is "
             "the least weight. ESS / N is the share of the cases that still count; the strength decides how "
-            "fast weights part."
+            "fast weights part. Shown before caps, shared weights and the balance of classes."
         ),
         plot=lambda size: weights_figure(weights, strengths, size),
         facts=(
