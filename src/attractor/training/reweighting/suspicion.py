@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from .weights import Classes, class_medians
 
-_ROUNDS = 100
+_ROUNDS = 40
 _APART, _UNLIKELY = 2.0, 0.5
 _SMALLEST = 1e-3
 

@@ -24,7 +24,7 @@ class Classes(NamedTuple):
     number: int
 
 
-_HALVINGS = 50
+_HALVINGS = 40
 _LARGEST_STRENGTH = 1e6
 
 
