@@ -135,6 +135,7 @@ class Stops(progress.SilentReporter):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_bits(chain, tmp_path, monkeypatch, capsys):
     words = ("classify", chain / "train.npz", *TINY)
     assert call(*words, "--out", tmp_path / "whole") == 0
@@ -151,6 +152,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(chain, tmp_path, monke
     assert one == other
 
 
+@pytest.mark.slow
 def test_tables_are_read_by_their_columns(tmp_path, capsys):
     rng = np.random.default_rng(0)
     lines = ["who,when,kind,x,y"]

@@ -73,6 +73,7 @@ def distances(cells):
     return eqx.filter_vmap(of_cell)(cells)
 
 
+@pytest.mark.slow
 def test_no_claim_about_200_random_cells_is_false():
     claims, grown = 0, 0
     for form in FORMS:

@@ -87,7 +87,10 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
 @pytest.mark.parametrize(
     "options",
     [
-        {"cell": "lstm", "noise": 0.05, "multiplicative_noise": 0.1, "annealing": 0.0},
+        pytest.param(
+            {"cell": "lstm", "noise": 0.05, "multiplicative_noise": 0.1, "annealing": 0.0},
+            marks=pytest.mark.slow,
+        ),
         {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
         {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
         {"cell": Leaky, "layers": 2, "reweighting": "auto"},

@@ -74,6 +74,7 @@ def test_it_is_plain_json(study):
     assert len(plain["curves"]["curves"]) == len(PERTURBATIONS)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_says_why():
     """Mean pooling has no last state to bend, gaps have no certified radius, NaN has no exponent."""
     options = {"cell": "mgrn", "hidden_size": 2, "missing": "cell", "pooling": "mean", "standardise": False}

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
@@ -17,6 +18,7 @@ def test_area_under_the_curve_is_that_of_scikit_learn():
     assert np.isnan(area_under_curve(scores, np.zeros(200, bool)))
 
 
+@pytest.mark.slow
 def test_wrong_labels_of_the_digits_are_found_and_fade():
     data = digits(0.4, 0)
     assert data.wrong.sum() == 400

@@ -97,7 +97,7 @@ def from_lipschitz_state(
     """
     arrays = _arrays(state, dtype)
     if "E_gate.weight" in arrays:
-        message = "E_gate.weight: a gated Lipschitz network; Attractor has the plain one only"
+        message = "E_gate.weight: a gated Lipschitz network; only the plain one can be read so far"
         raise UnsupportedError(message)
     antisymmetric = "B" not in arrays
     expected = {"C", *_linear("E"), *_linear("D")} | (set() if antisymmetric else {"B"})
@@ -115,13 +115,14 @@ def from_lipschitz_state(
         ),
         jax.random.key(0),
     )
-    linear = np.zeros_like(arrays["C"]) if antisymmetric else arrays["B"].T
-    weights = [linear, arrays["C"].T, arrays["E.weight"], arrays["E.bias"]]
+    weights = [arrays["C"].T, arrays["E.weight"], arrays["E.bias"]]
     cell = eqx.tree_at(
-        lambda cell: [cell.linear_weight, cell.state_weight, cell.input_weight, cell.bias],
+        lambda cell: [cell.state_weight, cell.input_weight, cell.bias],
         blank,
         [jnp.asarray(weight) for weight in weights],
     )
+    if not antisymmetric:
+        cell = eqx.tree_at(lambda cell: cell.linear_weight, cell, jnp.asarray(arrays["B"].T))
     if raw is not None:
         cell = eqx.tree_at(lambda cell: cell.raw_step, cell, jnp.asarray(raw))
     return PublishedNetwork(cell, _readout(arrays, "D"))
