@@ -34,6 +34,8 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.certificates
 	$(BIN)/python -m benchmarks.intervals
 	$(BIN)/python -m benchmarks.export
+	$(BIN)/python -m benchmarks.groups
+	$(BIN)/python -m benchmarks.regulariser
 
 lint: $(READY)
 	$(BIN)/ruff check .

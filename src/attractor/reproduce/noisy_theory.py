@@ -19,7 +19,7 @@ from attractor.data import Sequences
 from attractor.training import cross_entropy
 
 CASES, PATHS = 64, 8
-CURVATURE = CurvatureSettings(steps=15, samples=12, double_precision=False)
+CURVATURE = CurvatureSettings(steps=15, samples=48, double_precision=False)
 
 
 class Theory(NamedTuple):
