@@ -21,6 +21,8 @@ import numpy as np
 from attractor.cells import Lipschitz, LipschitzForm, MemoryGated, Partition, StateNoise
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 
+from .weight_types import check_floating
+
 _MARGINAL = re.compile(r"marginal_(\d+)\.cell\.(w_ih|w_hh|b_ih)")
 _JOINT = ("u_c", "b_c", "w_z", "u_z", "b_z")
 
@@ -131,17 +133,7 @@ def from_lipschitz_state(
 def _arrays(state: Mapping[str, Any], dtype: Any) -> dict[str, np.ndarray]:
     """The entries as floating-point arrays that JAX can hold."""
     arrays = {name: np.asarray(array) for name, array in state.items()}
-    for name, array in arrays.items():
-        if not np.issubdtype(array.dtype, np.floating):
-            message = f"{name} has type {array.dtype}, expected floating-point numbers"
-            raise InputDataError(message)
-        wanted = np.dtype(dtype or array.dtype)
-        if jax.dtypes.canonicalize_dtype(wanted) != wanted:
-            message = (
-                f"{name} would be {wanted}, but JAX computes in float32; load under `jax.enable_x64(True)`, "
-                "or round with `dtype=numpy.float32`"
-            )
-            raise ConfigError(message)
+    check_floating(arrays, dtype)
     return {name: array.astype(dtype or array.dtype) for name, array in arrays.items()}
 
 

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ..cells import GRU, LSTM, Elman, ResetAfterGRU, Stack
-from ..errors import ConfigError, InputDataError, StorageError, UnsupportedError
+from ..errors import InputDataError, StorageError, UnsupportedError
+from .weight_types import check_floating
 
 State = dict[str, np.ndarray]
 
@@ -55,7 +56,7 @@ def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> A
     """
     state = {name: np.asarray(array) for name, array in state.items()}  # tensors of torch as well
     layers = _layers(state)
-    _check_dtype(state, dtype)
+    check_floating(state, dtype)
     if dtype is not None:  # before biases are added
         state = {name: array.astype(dtype) for name, array in state.items()}
     cells, expected = [], None
@@ -133,20 +134,6 @@ def _layers(state: Mapping[str, np.ndarray]) -> int:
         message = f"not the state dict of torch.nn.RNN, GRU or LSTM: {', '.join(faults)}"
         raise InputDataError(message)
     return layers
-
-
-def _check_dtype(state: Mapping[str, np.ndarray], dtype: Any) -> None:
-    for name, array in state.items():
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            message = f"{name} has type {array.dtype}, expected floating-point numbers"
-            raise InputDataError(message)
-        wanted = np.dtype(dtype or array.dtype)
-        if jax.dtypes.canonicalize_dtype(wanted) != wanted:
-            message = (
-                f"{name} would be {wanted}, but JAX computes in float32; load under `jax.enable_x64(True)`, "
-                "or round with `dtype=numpy.float32`"
-            )
-            raise ConfigError(message)
 
 
 def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None, dtype: Any) -> Any:
