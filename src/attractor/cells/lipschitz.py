@@ -108,7 +108,7 @@ class Lipschitz(Cell):
     distances nearly as they are. The noise acts where a key is given (training) and not without one:
 
     - "independent": sqrt(d) (s_a + s_m F) z, with one standard normal z for every unit;
-    - "common": the same with one z for all units, the kind that can stabilise;
+    - "common": the same with one z for all units;
     - "official": the authors' code, s_a z without sqrt(d) and a factor 1 - s_m (1 - v), v uniform on [0, 1],
       in front of the drift; its mean is below one, so that training and evaluation differ by s_m / 2.
 
