@@ -74,9 +74,14 @@ def _kind(network: Any) -> Any:
 
 def _state_margins(network: Any, inputs: Array, labels: np.ndarray) -> np.ndarray:
     """Least over j of (o_y - o_j) / |V_y - V_j|: the distance of the last state to the nearest boundary."""
-    logits = np.asarray(eqx.filter_jit(jax.vmap(network))(inputs), float)
+    logits = np.asarray(_logits(network, inputs), float)
     weights = np.asarray(network.readout.weight, float)
     distances = np.linalg.norm(weights[labels][:, None] - weights[None], axis=2)
     gaps = logits[np.arange(len(labels)), labels][:, None] - logits
     others = np.arange(logits.shape[1]) != labels[:, None]
     return np.where(others, gaps / np.where(others, distances, 1.0), np.inf).min(axis=1)
+
+
+@eqx.filter_jit
+def _logits(network: Any, inputs: Array) -> Array:
+    return jax.vmap(network)(inputs)
