@@ -113,6 +113,7 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
     assert rows[2]["id"] not in told.split()
 
 
+@pytest.mark.slow
 def test_robustness_writes_numbers_and_a_page(chain, capsys):
     words = ("--seeds", "2", "--fragility-cases", "4", "--time-budget", "1")
     assert call("robustness", chain / "run", chain / "test.npz", *words) == 0

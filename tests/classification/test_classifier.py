@@ -91,7 +91,10 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
             {"cell": "lstm", "noise": 0.05, "multiplicative_noise": 0.1, "annealing": 0.0},
             marks=pytest.mark.slow,
         ),
-        {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
+        pytest.param(
+            {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
+            marks=pytest.mark.slow,
+        ),
         {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
         {"cell": Leaky, "layers": 2, "reweighting": "auto"},
         {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"},

@@ -96,6 +96,7 @@ def test_rivals_never_have_fewer_parameters():
     assert all(1872 <= size <= 1920 for name, size in sizes.items() if "mGRN" not in name), sizes
 
 
+@pytest.mark.slow
 def test_a_short_study_reports_errors_and_distances_that_belong_together():
     training = TrainingSettings(steps=20, batch_size=16, validate_every=10, seeds=2)
     settings = StudySettings(length=1000, rates=(1e-2,), training=training)
