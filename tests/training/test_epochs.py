@@ -68,6 +68,13 @@ def test_totals_are_the_sum_of_the_scores_of_all_epochs():
     np.testing.assert_allclose(memory.weighing.totals, memory.scores.astype(float).sum(axis=0), rtol=2e-3)
 
 
+def test_scores_too_large_for_half_precision_stay_finite():
+    task = make()
+    memory = replace(task.start_memory(jax.random.key(0)), latest=jnp.full(POINTS, 1e6))
+    moment = Moment(memory, jax.random.key(1), jnp.asarray(task.steps_per_epoch))
+    assert np.isfinite(np.asarray(task.review(jnp.zeros(3), moment).scores)).all()
+
+
 def test_the_floor_holds_the_strength_back():
     memory = memory_of(trained(make(Reweighting(strength=1e4, floor=0.5))))
     weights = np.exp(memory.weighing.log_weights.astype(float))

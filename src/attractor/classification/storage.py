@@ -10,9 +10,9 @@ import numpy as np
 
 from attractor.data import Scaling
 from attractor.errors import RunFolderError
-from attractor.runs import Run, load_run, locked, save_run
+from attractor.runs import Run, load_run
 from attractor.training import LOSSES, Reweighting
-from attractor.training.checkpoint import check_own, from_arrays, to_arrays
+from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
 
 from .estimator import SequenceClassifier
@@ -55,10 +55,7 @@ def save_classifier(
     diary = {_DIARY + name: value for name, value in vars(model.diary_).items()}
     diary[_DIARY + "scores"] = diary[_DIARY + "scores"].astype(np.float16)
     run = Run(content, to_arrays(model.members_), {**diary, **(evaluation or {})})
-    with locked(folder):
-        check_own(folder / CHECKPOINT, model.fingerprint_)
-        save_run(folder, run, overwrite=overwrite)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+    save_finished(folder, run, (CHECKPOINT,), model.fingerprint_, overwrite=overwrite)
 
 
 def load_classifier(

@@ -84,7 +84,9 @@ def _identity(equation: JaxprEqn) -> Any:
         atom if isinstance(atom, Var) else (str(_aval(atom)), np.asarray(atom.val).tobytes())
         for atom in equation.invars
     ]
-    key = (equation.primitive, tuple(atoms), tuple(sorted(equation.params.items(), key=lambda item: item[0])))
+    results = tuple(str(_aval(atom)) for atom in equation.outvars)  # 1 and True are equal as parameters
+    parameters = tuple(sorted(equation.params.items(), key=lambda item: item[0]))
+    key = (equation.primitive, tuple(atoms), parameters, results)
     try:
         hash(key)
     except TypeError:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from attractor.errors import RunFolderError
 from attractor.files import write_atomically
+from attractor.runs import Run, locked, save_run
 
 Tree = TypeVar("Tree")
 
@@ -66,6 +67,31 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if metadata.get("sha256") != _digest(arrays, facts):
         raise RunFolderError(remedy)
     return arrays, json.loads(facts)
+
+
+def save_finished(
+    folder: Path, run: Run, checkpoints: Sequence[str], fingerprint: str, *, overwrite: bool
+) -> None:
+    """Write a finished run and remove the checkpoints of its training.
+
+    Args:
+        folder: of the run.
+        run: what is written.
+        checkpoints: names of the files that its training may have left.
+        fingerprint: of its training.
+        overwrite: replace a finished run.
+
+    Raises:
+        RunFolderError: the folder holds a finished run and `overwrite` is off, or another training has its
+            checkpoint there.
+        StorageError: another process works in the folder, or it cannot be written.
+    """
+    with locked(folder):
+        for name in checkpoints:
+            check_own(folder / name, fingerprint)
+        save_run(folder, run, overwrite=overwrite)
+        for name in checkpoints:
+            (folder / name).unlink(missing_ok=True)
 
 
 def check_own(path: Path, fingerprint: str) -> None:

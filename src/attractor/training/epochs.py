@@ -113,7 +113,7 @@ class EpochTask(eqx.Module):
             by which suspects can be ranked all the same.
         groups: for every example the group with which it shares its weight (patient, annotator), counted
             from 0; None weighs each example for itself.
-        labels: the class of every example, for `balance="class"`.
+        labels: the class of every example, against whose median its losses are held; None if they have none.
 
     Raises:
         ConfigError: no epoch, no example, or groups or labels of another number.
@@ -211,7 +211,7 @@ class EpochTask(eqx.Module):
             order=self._order(moment.key, weighing),
             latest=latest,
             weighing=weighing,
-            scores=memory.scores.at[row].set(latest.astype(jnp.float16)),
+            scores=memory.scores.at[row].set(_halved(latest)),
             strengths=memory.strengths.at[row].set(strength),
             notes=memory.notes,
         )
@@ -247,6 +247,11 @@ class EpochTask(eqx.Module):
         if self.reweighting.batch == "importance":
             return jnp.exp(log_weights + jnp.log(self.examples.size))
         return jax.nn.softmax(log_weights) * len(log_weights)
+
+
+def _halved(scores: Float[Array, " examples"]) -> Float[Array, " examples"]:
+    """In half precision; what is too large for it becomes its largest number."""
+    return jnp.minimum(scores, float(jnp.finfo(jnp.float16).max)).astype(jnp.float16)
 
 
 def _count(codes: Int[np.ndarray, " examples"] | None) -> int:

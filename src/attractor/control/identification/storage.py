@@ -11,9 +11,9 @@ import numpy as np
 
 from attractor.data import Scaling, Signal
 from attractor.errors import RunFolderError
-from attractor.runs import Run, load_run, locked, save_run
+from attractor.runs import Run, load_run
 from attractor.training import TrainingSettings
-from attractor.training.checkpoint import check_own, from_arrays, to_arrays
+from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
 
 from .estimator import PlantModel
@@ -52,12 +52,7 @@ def save_model(
         **(card or {}),
     }
     run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
-    with locked(folder):
-        for name in CHECKPOINTS:
-            check_own(folder / name, model.fingerprint_)
-        save_run(folder, run, overwrite=overwrite)
-        for name in CHECKPOINTS:
-            (folder / name).unlink(missing_ok=True)
+    save_finished(folder, run, CHECKPOINTS, model.fingerprint_, overwrite=overwrite)
 
 
 def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | None) -> Any:
