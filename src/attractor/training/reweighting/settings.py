@@ -21,7 +21,9 @@ class Reweighting:
     """Multiplicative weights of examples: p_i proportional to exp(-strength * total loss of i).
 
     Bar, Koren and Giryes 2021, arXiv 2102.12192. What keeps a high loss fades out: wrong labels and broken
-    records, but also rare and hard examples; floor, cap and balance of classes are there for them.
+    records, but also rare and hard examples; floor, cap and balance of classes are there for them. Where the
+    examples have classes, a total counts against the median of its class, unlike in the paper: a class that
+    is hard as a whole keeps its weight.
 
     Args:
         strength: eta; "auto" finds from the losses which share of the labels looks wrong and takes the
