@@ -8,9 +8,10 @@ import pytest
 from audit_cases import KEY, linear
 from jax.flatten_util import ravel_pytree
 
-from attractor.audit import LyapunovSettings, jacobian_norms, lyapunov_exponents
+from attractor.audit import LyapunovSettings, flow_norms, jacobian_norms, lyapunov_exponents
 from attractor.cells import LSTM, Elman, Lipschitz, LipschitzForm, initial_state
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
+from attractor.scan import unroll
 
 INPUTS = np.random.default_rng(0).normal(size=(300, 1))
 SHORT = LyapunovSettings(burn_in=100)
@@ -109,6 +110,20 @@ def test_norms_follow_the_path():
     assert norms.largest == norms.norms.max()
 
 
+def test_flow_norms_are_those_of_the_derivative_of_the_last_state():
+    cell, inputs = Elman(1, 3, key=KEY), INPUTS[:70]  # more than one part of the path
+    found = flow_norms(cell, inputs)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), cell)
+        states = unroll(wide, jnp.asarray(inputs)).states
+        for before in (0, 1, 40, 68, 69):
+            start = jnp.zeros(3) if before == 0 else states[before - 1]
+            last = jax.jacfwd(lambda state, rest: unroll(wide, rest, state).last)
+            product = last(start, jnp.asarray(inputs[before:]))
+            np.testing.assert_allclose(found.norms[before], np.linalg.norm(product, 2), rtol=1e-9)
+    np.testing.assert_allclose(found.norms[-1], jacobian_norms(cell, inputs).norms[-1], rtol=1e-12)
+
+
 def test_a_singular_step_forgets_a_direction_at_once():
     found = lyapunov_exponents(linear(np.diag([-10.0, 0.0])), INPUTS)
     np.testing.assert_allclose(found.per_step, [0.0, -np.inf], atol=1e-9)
@@ -129,6 +144,7 @@ def test_a_singular_step_forgets_a_direction_at_once():
         (lambda: LyapunovSettings(burn_in=-1), ConfigError, "burn_in=-1"),
         (lambda: LyapunovSettings(time_step=0), ConfigError, "time_step=0"),
         (lambda: jacobian_norms(linear(np.eye(2)), INPUTS[:0]), InputDataError, "without a step"),
+        (lambda: flow_norms(linear(np.eye(2)), INPUTS[:0]), InputDataError, "without a step"),
         (lambda: lyapunov_exponents(linear([[1e5]]), INPUTS), DivergedError, "not finite at step"),
     ],
 )

@@ -9,15 +9,10 @@ from .curvature import (
     state_hessians,
     weight_curvature,
 )
+from .jacobians import JacobianNorms, flow_norms, jacobian_norms
 from .lanczos import RitzValues, ritz_values, trace_samples
 from .lipschitz_bounds import DriftBounds, drift_bounds
-from .lyapunov import (
-    JacobianNorms,
-    LyapunovSettings,
-    LyapunovSpectrum,
-    jacobian_norms,
-    lyapunov_exponents,
-)
+from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents
 from .margins import (
     CertifiedMargins,
     EstimatedRadii,
@@ -79,6 +74,7 @@ __all__ = [
     "class_margins",
     "drift_bounds",
     "estimated_radii",
+    "flow_norms",
     "jacobian_norms",
     "labelled_sequences",
     "lipschitz_gains",

@@ -12,16 +12,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state
-from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
-from attractor.program import in_double_precision
+from attractor.cells import State
+from attractor.errors import ConfigError, InputDataError
+
+from .trajectory import check_finite, checked, flat_step, prepared
 
 _USUAL_COUNT = 10
-_CHUNK = 64
-"""Steps whose Jacobians are kept at a time."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +103,19 @@ def lyapunov_exponents(
         InputDataError: inputs that are no longer than the burn-in, or not finite.
         DivergedError: the state or a Jacobian left the finite numbers; the step is named.
     """
-    values = _checked(cell, inputs)
+    values = checked(cell, inputs)
     if len(values) <= settings.burn_in:
         message = (
             f"{len(values)} steps with burn_in={settings.burn_in}: give more inputs, or a shorter burn-in"
         )
         raise InputDataError(message)
     with jax.enable_x64(True):
-        wide, start, keys = _prepared(cell, state, len(values), key)
+        wide, start, keys = prepared(cell, state, len(values), key)
         count = _count(settings, len(start))
         basis = jax.random.normal(jax.random.key(settings.seed), (len(start), count), jnp.float64)
         last, growth, sizes = _follow(wide, start, jnp.linalg.qr(basis)[0], (jnp.asarray(values), keys))
         growth, sizes, last = map(np.asarray, (growth, sizes, last))
-    _check_finite(sizes, growth)
+    check_finite(sizes, growth)
     exponents = growth[settings.burn_in :].mean(axis=0)
     step = time_step(cell) if settings.time_step is None else float(settings.time_step)
     return LyapunovSpectrum(np.sort(exponents)[::-1], step, len(values) - settings.burn_in, last)
@@ -131,18 +129,6 @@ def time_step(cell: Any) -> float | None:
     return float(np.mean(np.asarray(step, np.float64)))
 
 
-def _checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
-    values = np.asarray(inputs, np.float64)
-    size = getattr(cell, "input_size", values.shape[1])
-    if values.shape[1] != size:
-        message = f"inputs of shape {values.shape} given to {type(cell).__name__}, expected (time, {size})"
-        raise ShapeError(message)
-    for step, channel in np.argwhere(~np.isfinite(values))[:1]:
-        message = f"the input at step {step}, channel {channel} is not finite"
-        raise InputDataError(message)
-    return values
-
-
 def _count(settings: LyapunovSettings, states: int) -> int:
     if settings.count is None:
         return min(states, _USUAL_COUNT)
@@ -152,34 +138,12 @@ def _count(settings: LyapunovSettings, states: int) -> int:
     return settings.count
 
 
-def _prepared(
-    cell: Any, state: State | None, steps: int, key: PRNGKeyArray | None
-) -> tuple[Any, Array, Array | None]:
-    """The cell and its start in float64, and a key for every step."""
-    wide = in_double_precision(cell)
-    first = initial_state(wide) if state is None else state
-    start = jnp.asarray(ravel_pytree(first)[0], jnp.float64)
-    return wide, start, None if key is None else jax.random.split(key, steps)
-
-
-def _flat_step(cell: Any) -> Any:
-    """One step of the flat state, `step(state, row, key) -> state`."""
-    like = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), initial_state(cell))
-    _, restore = ravel_pytree(like)
-
-    def step(state: Array, row: Array, key: Array | None) -> Array:
-        noise = {} if key is None else {"key": key}
-        return ravel_pytree(cell(row, restore(state), **noise))[0]
-
-    return step
-
-
 @eqx.filter_jit
 def _follow(
     cell: Any, start: Array, basis: Array, driven: tuple[Array, Array | None]
 ) -> tuple[Array, Array, Array]:
     """Last state, log |diag R| (time, count), and the size of the state after every step (time,)."""
-    flat = _flat_step(cell)
+    flat = flat_step(cell)
 
     def body(
         carry: tuple[Array, Array], row: tuple[Array, Array | None]
@@ -191,95 +155,3 @@ def _follow(
 
     (last, _), (growth, sizes) = jax.lax.scan(body, (start, basis), driven)
     return last, growth, sizes
-
-
-def _check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
-    """A growth of -inf is that of a singular Jacobian, and no mistake."""
-    wrong = ~np.isfinite(sizes) | np.isnan(growth).any(axis=1) | (growth == np.inf).any(axis=1)
-    for step in np.flatnonzero(wrong)[:1]:
-        before = np.nanmax(sizes[:step], initial=0.0)
-        message = (
-            f"the state or its Jacobian is not finite at step {first + step}; the largest entry of the state "
-            f"in the steps before was {before:.3g}"
-        )
-        raise DivergedError(message)
-
-
-@dataclass(frozen=True, eq=False)
-class JacobianNorms:
-    """Spectral norms of the Jacobians of the steps along one trajectory.
-
-    Args:
-        norms: |J_m|_2 of every step, shape (time,).
-    """
-
-    norms: Float[np.ndarray, " time"]
-
-    @property
-    def mean(self) -> float:
-        """Mean along the path."""
-        return float(self.norms.mean())
-
-    @property
-    def largest(self) -> float:
-        """The largest along the path; below 1, nearby trajectories approached each other in every step."""
-        return float(self.norms.max())
-
-
-def jacobian_norms(
-    cell: Any,
-    inputs: Float[Array | np.ndarray, "time inputs"],
-    state: State | None = None,
-    *,
-    key: PRNGKeyArray | None = None,
-) -> JacobianNorms:
-    """Norms of the full Jacobians along the trajectory that inputs drive, in float64.
-
-    Args:
-        cell: any cell; its state is taken as one flat vector.
-        inputs: one sequence.
-        state: where to start; the cell's own initial state when None.
-        key: noise of the steps; None means no noise.
-
-    Raises:
-        ShapeError: inputs that do not fit the cell.
-        InputDataError: no step, or inputs that are not finite.
-        DivergedError: the state or a Jacobian left the finite numbers; the step is named.
-    """
-    values = _checked(cell, inputs)
-    if len(values) == 0:
-        message = "inputs without a step have no Jacobian"
-        raise InputDataError(message)
-    with jax.enable_x64(True):
-        wide, start, keys = _prepared(cell, state, len(values), key)
-        norms = []
-        for first in range(0, len(values), _CHUNK):
-            some = None if keys is None else keys[first : first + _CHUNK]
-            driven = jnp.asarray(values[first : first + _CHUNK]), some
-            start, jacobians, sizes = _jacobians(wide, start, driven)
-            norms.append(_spectral_norms(np.asarray(jacobians), np.asarray(sizes), first))
-    return JacobianNorms(np.concatenate(norms))
-
-
-def _spectral_norms(jacobians: np.ndarray, sizes: np.ndarray, first: int) -> np.ndarray:
-    """Largest singular values, by NumPy: XLA on a CPU computes all singular vectors to find one value."""
-    largest = np.abs(jacobians).max(axis=(1, 2))
-    _check_finite(sizes, largest[:, None], first)
-    scale = np.where(largest > 0, largest, 1.0)  # squares of scaled entries do not overflow
-    scaled = jacobians / scale[:, None, None]
-    squares = np.linalg.eigvalsh(np.swapaxes(scaled, 1, 2) @ scaled)[:, -1]
-    return scale * np.sqrt(squares)
-
-
-@eqx.filter_jit
-def _jacobians(cell: Any, start: Array, driven: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
-    """Last state, Jacobians (time, states, states), and the size of the state after every step."""
-    flat = _flat_step(cell)
-
-    def body(state: Array, row: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Array]]:
-        new = flat(state, *row)
-        jacobian = jax.jacfwd(lambda state: flat(state, *row))(state)
-        return new, (jacobian, jnp.max(jnp.abs(new)))
-
-    last, (jacobians, sizes) = jax.lax.scan(body, start, driven)
-    return last, jacobians, sizes

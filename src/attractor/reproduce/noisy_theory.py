@@ -10,6 +10,8 @@ from jaxtyping import Array
 from attractor.audit import (
     CurvatureSettings,
     LyapunovSettings,
+    WeightCurvature,
+    flow_norms,
     jacobian_norms,
     lyapunov_exponents,
     weight_curvature,
@@ -18,18 +20,20 @@ from attractor.classification import SequenceClassifier
 from attractor.data import Sequences
 from attractor.training import cross_entropy
 
-CASES, PATHS = 64, 8
-CURVATURE = CurvatureSettings(steps=15, samples=48, double_precision=False)
+CASES, PATHS = 128, 8
+CURVATURE = CurvatureSettings(steps=12, samples=32, double_precision=False)
 
 
 class Theory(NamedTuple):
     """Measures of one trained network; with more noise in training the margin should grow, the others fall.
 
     Args:
-        weight_trace: trace of the Hessian of the mean cross-entropy in the weights.
+        weight_trace: trace of the Hessian of the mean cross-entropy in the weights, on training cases: of
+            what was minimised.
         weight_largest: its largest eigenvalue.
         lyapunov: largest Lyapunov exponent of a step, mean over test sequences.
         jacobian: mean spectral norm of the Jacobian of a step.
+        flow: mean spectral norm of the Jacobian of the last state in an earlier one.
         margin: mean over test cases of the least score difference to another class, over the norm of the
             difference of the read-out weights: how far the last state may move.
     """
@@ -38,34 +42,41 @@ class Theory(NamedTuple):
     weight_largest: float
     lyapunov: float
     jacobian: float
+    flow: float
     margin: float
 
 
-def measure_theory(model: SequenceClassifier, data: Sequences) -> Theory:
-    """All measures on some test cases.
+def measure_theory(model: SequenceClassifier, training: Sequences, test: Sequences) -> Theory:
+    """All measures of one trained network.
 
     Args:
         model: trained.
-        data: test cases; the first few are enough for the costly ones.
+        training: cases it was trained on; the first few are enough for the costly measures.
+        test: cases it was not trained on.
     """
-    network, prepared = model.network(), model.prepare(data)
-    inputs, labels = prepared.inputs[:CASES], prepared.labels[:CASES]
-
-    def loss(network: Any) -> Array:
-        return cross_entropy(jax.vmap(network)(inputs.astype(_kind(network))), labels).mean()
-
-    curvature = weight_curvature(loss, network, CURVATURE)
+    network, prepared = model.network(), model.prepare(test)
+    curvature = _curvature(network, model.prepare(training.select(np.arange(CASES))))
     settings = LyapunovSettings(count=1, burn_in=20)
     paths = [np.asarray(path, float) for path in prepared.inputs[:PATHS]]
     exponents = [lyapunov_exponents(network.cell, path, settings=settings).per_step[0] for path in paths]
-    norms = [jacobian_norms(network.cell, path).mean for path in paths]
     return Theory(
         weight_trace=curvature.trace,
         weight_largest=float(curvature.largest[0]),
         lyapunov=float(np.mean(exponents)),
-        jacobian=float(np.mean(norms)),
+        jacobian=float(np.mean([jacobian_norms(network.cell, path).mean for path in paths])),
+        flow=float(np.mean([flow_norms(network.cell, path).mean for path in paths])),
         margin=float(np.mean(_state_margins(network, prepared.inputs, np.asarray(prepared.labels)))),
     )
+
+
+def _curvature(network: Any, cases: Any) -> WeightCurvature:
+    """Of the mean cross-entropy of the first cases."""
+    inputs, labels = cases.inputs[:CASES], cases.labels[:CASES]
+
+    def loss(network: Any) -> Array:
+        return cross_entropy(jax.vmap(network)(inputs.astype(_kind(network))), labels).mean()
+
+    return weight_curvature(loss, network, CURVATURE)
 
 
 def _kind(network: Any) -> Any:
