@@ -33,6 +33,13 @@ def said(capsys):
     return " ".join((told.out + told.err).split())
 
 
+def write_groups(path, cases=40, names=True):
+    """Pairs of cases, one of each class, as groups."""
+    rows = [f"{f'case {case},' if names else ''}patient {case // 2}" for case in range(cases)]
+    path.write_text("\n".join(["case,group" if names else "group", *rows]) + "\n")
+    return path
+
+
 def write_ramps(path, cases=40, seed=0, **changes):
     """Two classes of series that rise or fall, as an .npz file."""
     rng = np.random.default_rng(seed)
@@ -111,6 +118,22 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
     assert list(rows[0]) == ["id", "given", "proposed", "confidence", "probability_wrong", "weight"]
     assert rows[0]["id"] in told
     assert rows[2]["id"] not in told.split()
+
+
+@pytest.mark.slow
+def test_cases_of_a_group_share_their_weight_and_their_role(chain, tmp_path, capsys):
+    groups = write_groups(tmp_path / "groups.csv")
+    words = (*TINY, "--reweight", "2", "--weight-groups", groups, "--out", tmp_path / "run")
+    assert call("classify", chain / "train.npz", *words) == 0
+    assert "whole groups, about 20 % of every class" in said(capsys)
+    model = SequenceClassifier.load(tmp_path / "run")
+    places = [int(name.split()[1]) for name in model.training_ids_]
+    pairs = {place // 2 for place in places}
+    assert len(places) == 2 * len(pairs)
+    weights = dict(zip(places, model.diary_.weights, strict=True))
+    assert len({round(float(weights[2 * pair]), 6) for pair in pairs}) > 1
+    for pair in pairs:
+        assert weights[2 * pair] == pytest.approx(weights[2 * pair + 1], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -180,6 +180,11 @@ def test_an_example_whose_loss_is_not_finite_is_named():
         ({"groups": np.zeros(3, int)}, "groups for 3 examples"),
         ({"labels": np.full(POINTS, -1)}, "labels"),
         ({"reweighting": Reweighting(balance="class")}, "class of every example"),
+        ({"labels": np.full((POINTS, 2), -1)}, r"labels of shape \(60, 2\)"),
+        (
+            {"labels": np.zeros((POINTS, 2), int), "reweighting": Reweighting(batch="sample")},
+            "whole examples",
+        ),
     ],
 )
 def test_bad_tasks_say_what_is_wrong(options, named):

@@ -36,15 +36,23 @@ class ClassifierRoles:
         validation: choose the weights and the temperature; None for no validation.
         test: judge, and touch nothing else.
         explanation: how they were divided, in a sentence.
+        groups: what each training case comes from; None if every case stands for itself.
     """
 
     training: Sequences
     validation: Sequences | None
     test: Sequences
     explanation: str
+    groups: np.ndarray | None = None
 
 
-def divide(data: Sequences, test: Sequences | None, validation_share: float, seed: int) -> ClassifierRoles:
+def divide(
+    data: Sequences,
+    test: Sequences | None,
+    validation_share: float,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> ClassifierRoles:
     """Give every case a role, class by class.
 
     Args:
@@ -52,6 +60,7 @@ def divide(data: Sequences, test: Sequences | None, validation_share: float, see
         test: cases of a test file; None holds out a fifth of the data.
         validation_share: of the other cases, for validation; 0 for none.
         seed: of the draws.
+        groups: what each case of the data comes from; cases of one group get the same role.
 
     Raises:
         InputDataError: cases without labels, variables or classes of the test that the data do not have, or
@@ -62,32 +71,36 @@ def divide(data: Sequences, test: Sequences | None, validation_share: float, see
         raise InputDataError(message)
     explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
     if test is None:
-        kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed)
+        kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed, groups)
         if not len(held):
             message = f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
             raise InputDataError(message)
         data, test = data.select(kept), data.select(held)
+        groups = None if groups is None else groups[kept]
+        what = "20 % of every class" if groups is None else "whole groups, about 20 % of every class"
         explanation = (
-            f"No test file was given: {len(held)} cases, 20 % of every class, drawn with seed "
-            f"{seed}, were held out for the test."
+            f"No test file was given: {len(held)} cases, {what}, drawn with seed {seed}, were held out for "
+            "the test."
         )
     test = test.aligned(data)
     if test.labels is None:
         message = "the test cases have no labels to score against"
         raise InputDataError(message)
     labels = np.asarray(data.labels)
-    kept, held = stratified_hold_out(labels, validation_share, seed) if validation_share else ((), ())
+    kept, held = stratified_hold_out(labels, validation_share, seed, groups) if validation_share else ((), ())
     if not len(held):
-        return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.")
+        return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.", groups)
     explanation += f" Of the others, {len(kept)} train and {len(held)} choose epoch and temperature."
-    return ClassifierRoles(data.select(kept), data.select(held), test, explanation)
+    groups = None if groups is None else groups[kept]
+    return ClassifierRoles(data.select(kept), data.select(held), test, explanation, groups)
 
 
 def classify(
     model: SequenceClassifier, roles: ClassifierRoles, folder: Path, reporter: Reporter | None = None
 ) -> None:
     """Train in a run folder; an interrupted training goes on from its last checkpoint."""
-    model.fit(roles.training, validation=roles.validation, folder=folder, reporter=reporter)
+    options = {"validation": roles.validation, "weight_groups": roles.groups}
+    model.fit(roles.training, **options, folder=folder, reporter=reporter)
 
 
 def run_contents(

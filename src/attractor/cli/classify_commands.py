@@ -101,6 +101,10 @@ class ClassifyCommand:
     """The run folder; an interrupted training goes on when the command is given again."""
     test: Path | None = None
     """The test cases; a fifth of every class of the data is held out if not given."""
+    weight_groups: Path | None = None
+    """A table with the columns case and group (patient, annotator, device): cases of one group stay together
+    when cases are held out, and share one weight with --reweight. Without the column case: a row for each
+    case, in their order."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
     columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
@@ -110,6 +114,7 @@ class ClassifyCommand:
     def run(self) -> None:
         """Read, divide, train, judge, save, report."""
         from attractor.classification.study import classify, divide, run_contents
+        from attractor.data import read_case_groups
         from attractor.progress import reporter_for
         from attractor.report.classifier_page import write_classifier_report
         from attractor.runs import check_free
@@ -120,7 +125,8 @@ class ClassifyCommand:
         model = _classifier(self.model, self.learning)
         data = _read(self.data, self.columns)
         test = None if self.test is None else _read(self.test, self.columns, like=data)
-        roles = divide(data, test, self.learning.validation_share, self.learning.seed)
+        groups = None if self.weight_groups is None else read_case_groups(self.weight_groups, data)
+        roles = divide(data, test, self.learning.validation_share, self.learning.seed, groups)
         console.print(escaped(roles.explanation), soft_wrap=True)
         findings = _warnings(roles)
         show_findings(findings) if findings else None

@@ -2,6 +2,7 @@
 
 from .archive import from_archive, to_archive
 from .arff import read_arff
+from .case_groups import read_case_groups
 from .delimited import ColumnOptions, read_csv
 from .doctor import examine
 from .finding import Finding, Severity
@@ -58,6 +59,7 @@ __all__ = [
     "no_scaling",
     "parse_row_block",
     "read_arff",
+    "read_case_groups",
     "read_csv",
     "read_long_csv",
     "read_npz",

@@ -67,11 +67,19 @@ def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
         kind: the estimator that is being read, for the message.
 
     Raises:
-        RunFolderError: the run has a cell of the user's own, and none was handed in.
+        RunFolderError: the run has a cell of the user's own, or one with options that a card only describes,
+            and none was handed in.
     """
     if isinstance(own, partial):
         return own
     if isinstance(saved, dict):
+        described = [name for name, option in saved["options"].items() if isinstance(option, dict)]
+        if described:
+            message = (
+                f"this run's cell was built with {', '.join(described)}=..., which a run folder describes but "
+                f"cannot rebuild: hand the cell in, {kind}.load(folder, cell=partial(...)) as it was trained"
+            )
+            raise RunFolderError(message)
         inner = find_cell(saved["cell"], own, kind)
         options = {name: _fixed(option) for name, option in saved["options"].items()}
         return partial(cell_class(inner) if isinstance(inner, str) else inner, **options)

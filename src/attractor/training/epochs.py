@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from attractor.errors import ConfigError
 
 from .reweighting.settings import Reweighting
+from .reweighting.units import Units, example_units, token_units
 from .reweighting.update import Weighing, no_weighing, updated
 from .task import Model, Moment
 
@@ -33,16 +34,16 @@ class Given(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The losses of some examples.
+    """The losses of some examples, or of the tokens of some examples.
 
     Args:
-        losses: what is minimised, shape (batch,).
-        scores: by which the examples are weighted and ranked, at least 0, shape (batch,).
+        losses: what is minimised, shape (batch,) or (batch, tokens).
+        scores: by which the examples or tokens are weighted and ranked, at least 0, same shape.
         notes: what is kept about the examples, renewed.
     """
 
-    losses: Float[Array, " batch"]
-    scores: Float[Array, " batch"]
+    losses: Float[Array, "batch ..."]
+    scores: Float[Array, "batch ..."]
     notes: Notes
 
 
@@ -67,7 +68,7 @@ class Examples(Protocol):
         """The losses of some examples in training."""
         ...
 
-    def scores_of(self, model: Model, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
+    def scores_of(self, model: Model, ids: Int[Array, " batch"]) -> Float[Array, "batch ..."]:
         """Their scores in evaluation: without noise and dropout."""
         ...
 
@@ -85,17 +86,18 @@ class EpochMemory(eqx.Module):
 
     Args:
         order: the examples of this epoch one batch after the other.
-        latest: the last known score of every example.
-        weighing: weights and totals.
-        scores: the scores of every example after every epoch, half precision, shape (epochs, examples).
+        latest: the last known score of every example, or of every token (examples, tokens).
+        weighing: weights and totals of the units: of all examples, or of all tokens that have a label, one
+            example after the other.
+        scores: the scores of the units after every epoch, half precision, shape (epochs, units).
         strengths: the strength after every epoch.
         notes: of the learning problem.
     """
 
     order: Int[Array, " rows"]
-    latest: Float[Array, " examples"]
+    latest: Float[Array, "examples ..."]
     weighing: Weighing
-    scores: Float[Array, "epochs examples"]
+    scores: Float[Array, "epochs units"]
     strengths: Float[Array, " epochs"]
     notes: Notes
 
@@ -114,14 +116,18 @@ class EpochTask(eqx.Module):
         groups: for every example the group with which it shares its weight (patient, annotator), counted
             from 0; None weighs each example for itself.
         labels: the class of every example, against whose median its losses are held; None if they have none.
+            Of shape (examples, tokens) they give every token a weight of its own, and the learning problem a
+            loss for every token; -1 stands where there is none.
 
     Raises:
-        ConfigError: no epoch, no example, or groups or labels of another number.
+        ConfigError: no epoch, no example, groups or labels of another number, or weights of tokens with
+            `batch="sample"`, which draws whole examples.
     """
 
     examples: Any
-    groups: Int[Array, " examples"] | None
-    labels: Int[Array, " examples"] | None
+    groups: Int[Array, " units"] | None
+    labels: Int[Array, " units"] | None
+    units: Units
     counts: tuple[int, int] = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     epochs: int = eqx.field(static=True)
@@ -135,7 +141,7 @@ class EpochTask(eqx.Module):
         epochs: int,
         reweighting: Reweighting | None = None,
         groups: Int[np.ndarray, " examples"] | None = None,
-        labels: Int[np.ndarray, " examples"] | None = None,
+        labels: Int[np.ndarray, "examples *tokens"] | None = None,
     ) -> None:
         if min(examples.size, batch_size, epochs) < 1:
             message = (
@@ -145,16 +151,19 @@ class EpochTask(eqx.Module):
         if reweighting is not None and reweighting.balance == "class" and labels is None:
             message = 'balance="class" needs the class of every example'
             raise ConfigError(message)
-        for name, values in (("groups", groups), ("labels", labels)):
-            if values is not None and (len(values) != examples.size or values.min() < 0):
-                message = (
-                    f"{name} for {len(values)} examples, expected one of at least 0 for all {examples.size}"
-                )
-                raise ConfigError(message)
+        self.units = _units(examples.size, labels)
+        tokens = self.units.places is not None
+        if tokens and reweighting is not None and reweighting.batch == "sample":
+            message = (
+                'batch="sample" draws whole examples; for weights of tokens take "batch" or "importance"'
+            )
+            raise ConfigError(message)
+        _check_codes("groups", groups, examples.size)
+        _check_codes("labels", labels, examples.size, least=-1 if tokens else 0)
         self.examples, self.reweighting = examples, reweighting
         self.batch_size, self.epochs = min(batch_size, examples.size), epochs
-        self.groups = None if groups is None else jnp.asarray(groups, jnp.int32)
-        self.labels = None if labels is None else jnp.asarray(labels, jnp.int32)
+        self.groups = None if groups is None else jnp.asarray(self.units.of_examples(groups), jnp.int32)
+        self.labels = None if labels is None else self.units.flat(jnp.asarray(labels, jnp.int32))
         self.counts = _count(groups), _count(labels)
 
     @property
@@ -172,19 +181,18 @@ class EpochTask(eqx.Module):
 
     def start_memory(self, key: PRNGKeyArray) -> EpochMemory:
         """Equal weights, nothing known."""
-        size = self.examples.size
-        weighing = no_weighing(size)
+        weighing = no_weighing(self.units.count)
         return EpochMemory(
             order=self._order(key, weighing),
-            latest=jnp.zeros(size),
+            latest=jnp.zeros(self.units.shape),
             weighing=weighing,
-            scores=jnp.zeros((self.epochs, size), jnp.float16),
+            scores=jnp.zeros((self.epochs, self.units.count), jnp.float16),
             strengths=jnp.zeros(self.epochs),
             notes=self.examples.start_notes(),
         )
 
     def losses_at(self, model: Model, moment: Moment) -> tuple[Float[Array, " batch"], EpochMemory]:
-        """Weighted losses of this step's batch; their mean is what is minimised."""
+        """Weighted losses of this step's batch, one for every example; their mean is what is minimised."""
         memory: EpochMemory = moment.memory
         ids = self._ids(moment)
         progress = moment.step / (self.epochs * self.steps_per_epoch)
@@ -196,7 +204,7 @@ class EpochTask(eqx.Module):
             (memory.latest.at[ids].set(scores), jax.lax.stop_gradient(lost.notes)),
             is_leaf=lambda leaf: leaf is None,
         )
-        return lost.losses * self._factors(memory.weighing.log_weights[ids]), memory
+        return self._weighted(lost.losses, self.units.log_weights(memory.weighing.log_weights, ids)), memory
 
     def review(self, model: Model, moment: Moment) -> EpochMemory:
         """New weights from the scores of this epoch, and the order of the next."""
@@ -205,23 +213,24 @@ class EpochTask(eqx.Module):
         latest = memory.latest
         if self.reweighting is not None and self.reweighting.score == "evaluate":
             latest = self.all_scores(model)
-        weighing, strength = updated(self, memory.weighing, latest, epoch / self.epochs)
+        weighing, strength = updated(self, memory.weighing, self.units.flat(latest), epoch / self.epochs)
         row = epoch - 1
         return EpochMemory(
             order=self._order(moment.key, weighing),
             latest=latest,
             weighing=weighing,
-            scores=memory.scores.at[row].set(_halved(latest)),
+            scores=memory.scores.at[row].set(_halved(self.units.flat(latest))),
             strengths=memory.strengths.at[row].set(strength),
             notes=memory.notes,
         )
 
-    def all_scores(self, model: Model) -> Float[Array, " examples"]:
-        """The scores of all examples in evaluation, a batch at a time."""
+    def all_scores(self, model: Model) -> Float[Array, "examples ..."]:
+        """The scores of all examples, or of all their tokens, in evaluation, a batch at a time."""
         size = self.examples.size
         ids = jnp.arange(self.steps_per_epoch * self.batch_size) % size
         batches = ids.reshape(-1, self.batch_size)
-        return jax.lax.map(lambda some: self.examples.scores_of(model, some), batches).ravel()[:size]
+        scores = jax.lax.map(lambda some: self.examples.scores_of(model, some), batches)
+        return scores.reshape(-1, *self.units.shape[1:])[:size]
 
     def describe_at(self, moment: Moment, example: int) -> str:
         """How the user calls an example of a batch."""
@@ -240,19 +249,49 @@ class EpochTask(eqx.Module):
         order = jax.random.permutation(key, jnp.arange(size, dtype=jnp.int32))
         return order[jnp.arange(rows) % size]
 
-    def _factors(self, log_weights: Float[Array, " batch"]) -> Float[Array, " batch"]:
-        """What a loss is multiplied by; the mean of the products is the loss of the batch."""
+    def _weighted(
+        self, losses: Float[Array, "batch ..."], log_weights: Float[Array, "batch ..."]
+    ) -> Float[Array, " batch"]:
+        """The loss of every example with its weights, or with those of its tokens.
+
+        The mean over the batch is the weighted mean over its units.
+        """
+        units = jnp.isfinite(log_weights)
+        factors = self._factors(log_weights, jnp.maximum(units.sum(), 1)) * len(losses)
+        products = jnp.where(units, losses, 0.0) * factors
+        return products.reshape(len(losses), -1).sum(axis=1)
+
+    def _factors(
+        self, log_weights: Float[Array, "batch ..."], count: Int[Array, ""]
+    ) -> Float[Array, "batch ..."]:
+        """Of the losses in a sum over the units of the batch, 0 where there is none."""
         if self.reweighting is None or self.reweighting.batch == "sample":
-            return jnp.ones_like(log_weights)
+            return jnp.isfinite(log_weights) / count
         if self.reweighting.batch == "importance":
-            return jnp.exp(log_weights + jnp.log(self.examples.size))
-        return jax.nn.softmax(log_weights) * len(log_weights)
+            return jnp.exp(log_weights + jnp.log(self.units.count)) / count
+        return jax.nn.softmax(log_weights.ravel()).reshape(log_weights.shape)
 
 
-def _halved(scores: Float[Array, " examples"]) -> Float[Array, " examples"]:
+def _units(examples: int, labels: Int[np.ndarray, "examples *tokens"] | None) -> Units:
+    """Tokens where the labels are those of tokens, else examples."""
+    if labels is None or labels.ndim == 1:
+        return example_units(examples)
+    if labels.ndim > 2 or not (labels >= 0).any():
+        message = f"labels of shape {labels.shape}: expected (examples, tokens) with a label of at least 0"
+        raise ConfigError(message)
+    return token_units(labels)
+
+
+def _check_codes(name: str, codes: Any, examples: int, least: int = 0) -> None:
+    if codes is not None and (len(codes) != examples or codes.min() < least):
+        message = f"{name} for {len(codes)} examples, expected one of at least {least} for all {examples}"
+        raise ConfigError(message)
+
+
+def _halved(scores: Float[Array, " units"]) -> Float[Array, " units"]:
     """In half precision; what is too large for it becomes its largest number."""
     return jnp.minimum(scores, float(jnp.finfo(jnp.float16).max)).astype(jnp.float16)
 
 
-def _count(codes: Int[np.ndarray, " examples"] | None) -> int:
+def _count(codes: Int[np.ndarray, "..."] | None) -> int:
     return 0 if codes is None else int(codes.max()) + 1

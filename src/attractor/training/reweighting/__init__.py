@@ -2,6 +2,7 @@
 
 from .settings import Reweighting
 from .suspicion import Mixture, fit_mixture, wrong_probabilities
+from .units import Units, example_units, token_units
 from .update import Weighing, no_weighing, updated
 from .weights import (
     Classes,
@@ -18,16 +19,19 @@ __all__ = [
     "Classes",
     "Mixture",
     "Reweighting",
+    "Units",
     "Weighing",
     "balanced",
     "capped",
     "class_medians",
     "effective_size",
+    "example_units",
     "fit_mixture",
     "log_weights",
     "no_weighing",
     "shared_by_groups",
     "strength_for",
+    "token_units",
     "updated",
     "wrong_probabilities",
 ]
