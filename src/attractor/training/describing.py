@@ -76,8 +76,8 @@ def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
         described = [name for name, option in saved["options"].items() if isinstance(option, dict)]
         if described:
             message = (
-                f"this run's cell was built with {', '.join(described)}=..., which a run folder describes but "
-                f"cannot rebuild: hand the cell in, {kind}.load(folder, cell=partial(...)) as it was trained"
+                f"this run's cell was built with {', '.join(described)}=..., which a run folder only "
+                f"describes: hand the cell in, {kind}.load(folder, cell=partial(...)) as it was trained"
             )
             raise RunFolderError(message)
         inner = find_cell(saved["cell"], own, kind)
