@@ -6,7 +6,9 @@ same for all networks of a data set and were settled on validation cases, and th
 
     python -m attractor.reproduce.mgrn_series FOLDER --seeds 3
 
-The folder holds NAME_train.npz and NAME_test.npz.
+The folder holds NAME_train.npz and NAME_test.npz. The stays in intensive care have age, sex, height and kind
+of unit besides: every network gets them as variables that stand still, and extreme values, which are mostly
+slips of the pen, are cut off at the outer half per cent of the training data.
 """
 
 import argparse
@@ -48,6 +50,8 @@ DATA: dict[str, dict[str, Any]] = {
     },
 }
 """Data sets and the options of every network on them; hourly records of intensive care have gaps."""
+
+STAYS, TRIMMED = "PhysioNet2012", 0.005
 
 SMALLER: dict[tuple[str, str], dict[str, Any]] = {
     ("PhysioNet2012", "mGRN"): {"hidden_size": 8},
@@ -92,10 +96,32 @@ def reproduce(
     networks, seeds = list(networks), list(seeds)
     lines = []
     for name in names:
-        training = read_sequences(folder / f"{name}_train.npz")
-        test = read_sequences(folder / f"{name}_test.npz", like=training)
-        lines += [_line(name, network, (training, test), seeds) for network in networks]
+        parts = _stays(folder) if name == STAYS else _plain(folder, name)
+        lines += [_line(name, network, parts, seeds) for network in networks]
     return lines
+
+
+def _plain(folder: Path, name: str) -> tuple[Sequences, Sequences]:
+    training = read_sequences(folder / f"{name}_train.npz")
+    return training, read_sequences(folder / f"{name}_test.npz", like=training)
+
+
+def _stays(folder: Path) -> tuple[Sequences, Sequences]:
+    """Stays in intensive care with what is known of the patient as variables that stand still."""
+    with np.load(folder / f"{STAYS}_train.npz", allow_pickle=False) as training:
+        measured = training["X"].reshape(-1, training["X"].shape[2])
+        limits = np.nanquantile(measured, [TRIMMED, 1 - TRIMMED], axis=0)
+        names = (*training["variables"], *(f"patient {name}" for name in training["static_names"]))
+        first = _stays_of(training, limits, tuple(map(str, names)))
+    with np.load(folder / f"{STAYS}_test.npz", allow_pickle=False) as test:
+        return first, _stays_of(test, limits, first.names)
+
+
+def _stays_of(file: Any, limits: Float[np.ndarray, "2 variables"], names: tuple[str, ...]) -> Sequences:
+    values = np.clip(file["X"].astype(float), *limits)
+    static = np.where(file["static"] < 0, np.nan, file["static"])  # -1 is not known
+    still = np.repeat(static[:, None], values.shape[1], axis=1)
+    return Sequences.from_arrays(np.concatenate([values, still], axis=2), file["y"], names)
 
 
 def _line(name: str, network: str, parts: tuple[Sequences, Sequences], seeds: list[int]) -> Line:

@@ -8,9 +8,10 @@ at the end.
 
     python -m attractor.reproduce.noisy FOLDER --seeds 3 --out noisy.jsonl
     python -m attractor.reproduce.noisy FOLDER --noisy fixed-step --cells --epochs 20
+    python -m attractor.reproduce.noisy FOLDER --pool 1 --seeds 1 --levels 0.05 --cells
 
 The second line trains the cell with a fixed step: where steps are learned they grow with the noise, and the
-Jacobian of a step with them.
+Jacobian of a step with them. The third reads all 28 x 28 pixels, 784 steps.
 
 The folder holds MNIST_train.npz and MNIST_test.npz with X (cases, 28, 28) and y.
 """
@@ -41,7 +42,7 @@ from attractor.audit import (
     robustness_curves,
     trend,
 )
-from attractor.cells import Lipschitz, LipschitzForm
+from attractor.cells import Lipschitz, LipschitzForm, antisymmetric
 from attractor.classification import SequenceClassifier
 from attractor.data import Sequences, stratified_hold_out
 from attractor.progress import reporter_for
@@ -50,9 +51,9 @@ from attractor.runs import append_log
 from .noisy_theory import Theory, measure_theory
 
 CELLS: dict[str, Any] = {
-    "lipschitz": partial(Lipschitz, step=0.1, form=LipschitzForm(learned_step="each")),
-    "fixed-step": partial(Lipschitz, step=0.1, form=LipschitzForm(learned_step="fixed")),
-    "antisymmetric": "antisymmetric",
+    "lipschitz": partial(Lipschitz, form=LipschitzForm(learned_step="each")),
+    "fixed-step": partial(Lipschitz, form=LipschitzForm(learned_step="fixed")),
+    "antisymmetric": antisymmetric,
     "gru": "gru",
     "lstm": "lstm",
 }
@@ -66,6 +67,9 @@ validation without noise, seeds 0 and 9; the one of fixed-step was not varied.""
 
 ANNEALING = 0.2
 """Share of the noise that is left at the end, the best of 0.05, 0.2, 0.5 and 1 in validation, one seed."""
+
+STEPS = {1: 0.03, 2: 0.1}
+"""First step of the cells that have one, by the side of the squares that make a pixel."""
 
 SUITE = (PERTURBATIONS["white"].at(0.1, 0.2, 0.3), PERTURBATIONS["salt and pepper"].at(0.03, 0.05, 0.1))
 """Perturbations, in units of pixels from 0 to 1."""
@@ -87,6 +91,7 @@ class Trial:
         seed: of the validation images, the weights, the order and the noise.
         epochs: passes over the training images.
         hidden: units.
+        pool: side of the squares of the image whose mean is a pixel.
     """
 
     cell: str
@@ -94,6 +99,7 @@ class Trial:
     seed: int
     epochs: int = 36
     hidden: int = 128
+    pool: int = 2
 
 
 @dataclass(frozen=True)
@@ -133,9 +139,9 @@ def pixels(path: Path, pool: int = 2) -> Sequences:
 
 def run(trial: Trial, folder: Path) -> Result:
     """Train and measure."""
-    training, test = pixels(folder / "MNIST_train.npz"), pixels(folder / "MNIST_test.npz")
+    training, test = (pixels(folder / f"MNIST_{part}.npz", trial.pool) for part in ("train", "test"))
     model = SequenceClassifier(
-        cell=CELLS[trial.cell],
+        cell=_cell(trial),
         hidden_size=trial.hidden,
         standardise=False,
         noise=trial.noise,
@@ -161,6 +167,11 @@ def run(trial: Trial, folder: Path) -> Result:
         attacked=_accuracies(model, few, training, (ATTACK,)),
         theory=measure_theory(model, training.select(_mixed(kept)), few) if trial.cell in NOISY else None,
     )
+
+
+def _cell(trial: Trial) -> Any:
+    cell = CELLS[trial.cell]
+    return cell if isinstance(cell, str) else partial(cell, step=STEPS[trial.pool])
 
 
 def _mixed(cases: np.ndarray) -> np.ndarray:
@@ -308,11 +319,16 @@ def main() -> None:
     parser.add_argument("--noisy", choices=NOISY, default=NOISY[0])
     parser.add_argument("--cells", nargs="*", default=["antisymmetric", "gru", "lstm"])
     parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--pool", type=int, default=2, choices=list(STEPS))
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     kinds = [(asked.noisy, level) for level in asked.levels] + [(cell, 0.0) for cell in asked.cells]
-    trials = [Trial(cell, noise, seed, asked.epochs) for seed in range(asked.seeds) for cell, noise in kinds]
+    trials = [
+        Trial(cell, noise, seed, asked.epochs, pool=asked.pool)
+        for seed in range(asked.seeds)
+        for cell, noise in kinds
+    ]
     begin = time.monotonic()
     results = study(trials, asked.folder, asked.workers, asked.out)
     console = Console()

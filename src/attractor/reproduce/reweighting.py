@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 from attractor.classification import SequenceClassifier
 from attractor.data import Sequences, corrupt, read_sequences, stratified_hold_out
 
-from .reweighting_digits import Fitted, digits, fit_digits, out_of_sample
+from .reweighting_digits import ATTACK, Fitted, digits, fit_digits, out_of_sample
 
 METHODS: dict[str, dict[str, Any]] = {
     "cross-entropy": {},
@@ -57,7 +57,8 @@ class Outcome:
         detection: area under the receiver operating characteristic of the total loss as a detector of wrong
             labels; NaN if there are none.
         memorised: share of the wrong labels that the network reproduces; NaN if there are none.
-        seconds: of the training, with compilation.
+        seconds: of the training, with compilation; on the digits with the attack.
+        attacked: accuracy under projected gradient descent of the middle size of `ATTACK`; NaN for series.
     """
 
     accuracy: float
@@ -65,6 +66,7 @@ class Outcome:
     detection: float
     memorised: float
     seconds: float
+    attacked: float
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ def _outcome(
         detection=area_under_curve(fitted.totals, wrong),
         memorised=float(np.mean(fitted.predicted[wrong] == labels[wrong])) if some else float("nan"),
         seconds=seconds,
+        attacked=fitted.attacked[len(fitted.attacked) // 2],
     )
 
 
@@ -214,13 +217,14 @@ def render(lines: list[Line]) -> Table:
         "weight on wrong",
         "detection",
         "memorised",
+        f"{ATTACK.name} {ATTACK.levels[1]:g}",
         "time",
     )
     for line in lines:
         accuracy = 100 * line.values("accuracy")
         spread = f" ± {accuracy.std(ddof=1):.1f}" if len(accuracy) > 1 else ""
         row = [f"{accuracy.mean():.1f}{spread}"]
-        for name, digits_shown in (("mass", 3), ("detection", 4), ("memorised", 2)):
+        for name, digits_shown in (("mass", 3), ("detection", 4), ("memorised", 2), ("attacked", 3)):
             mean = line.values(name).mean()
             row.append("" if np.isnan(mean) else f"{mean:.{digits_shown}f}")
         seconds = float(np.median(line.values("seconds")))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from scipy.special import softmax
 
+from attractor.audit import ATTACKS, RobustnessSettings, labelled_sequences, robustness_curves
 from attractor.data import corrupt
 from attractor.errors import UnsupportedError
 from attractor.training import (
@@ -27,6 +28,8 @@ from attractor.training.reweighting import Weighing
 
 TRAINING, WIDTH, CLASSES, BATCH = 1000, 128, 10, 100
 RATE = 3e-3
+ATTACK = ATTACKS["pgd linf"].at(0.02, 0.05, 0.1)
+"""Sizes of the change of every pixel, which is between 0 and 1."""
 
 
 class Digits(NamedTuple):
@@ -55,12 +58,14 @@ class Fitted(NamedTuple):
         weights: of the training cases.
         totals: their losses added over all epochs.
         predicted: the classes the network gives them.
+        attacked: accuracy on the test cases under `ATTACK`, a size each; NaN where it was not measured.
     """
 
     accuracy: float
     weights: Float[np.ndarray, " cases"]
     totals: Float[np.ndarray, " cases"]
     predicted: Int[np.ndarray, " cases"]
+    attacked: tuple[float, ...] = (float("nan"),) * len(ATTACK.levels)
 
 
 class DigitExamples(eqx.Module):
@@ -137,7 +142,26 @@ def fit_digits(data: Digits, options: dict[str, Any], seed: int, epochs: int) ->
         weights=np.exp(np.asarray(weighing.log_weights[0], float)),
         totals=np.asarray(weighing.totals[0], float),
         predicted=_logits(network, data.inputs).argmax(axis=1),
+        attacked=attacked_accuracy(network, data),
     )
+
+
+class _Pixels(eqx.Module):
+    """The network for digits as sequences of pixels, as attacks take them."""
+
+    network: eqx.nn.MLP
+
+    def __call__(self, inputs: Array, length: Array) -> Array:
+        """Logits."""
+        del length
+        return self.network(inputs[:, 0])
+
+
+def attacked_accuracy(network: eqx.nn.MLP, data: Digits) -> tuple[float, ...]:
+    """Accuracy on the test digits under projected gradient descent, for every size of `ATTACK`."""
+    cases = labelled_sequences(data.test_inputs[:, :, None].astype(np.float32), data.test_labels)
+    found = robustness_curves(_Pixels(network), cases, (ATTACK,), RobustnessSettings(seeds=(0,)))
+    return tuple(map(float, found.curves[0].mean))
 
 
 def out_of_sample(data: Digits, seed: int, epochs: int, folds: int = 5) -> Float[np.ndarray, "cases 10"]:

@@ -37,7 +37,7 @@ def curves_figure(curves: RobustnessCurves, size: Size) -> Figure:
         axes.fill_between(levels, mean - spread, mean + spread, color=BAND, linewidth=0)
         axes.plot(levels, mean, "o-", color=MODEL, linewidth=1.8, markersize=4)
         axes.axhline(curves.clean, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-        axes.set(title=curve.name, xlabel=_level_label(curve), ylabel="accuracy", ylim=(low, 1.03))
+        axes.set(title=curve.name, xlabel=level_label(curve), ylabel="accuracy", ylim=(low, 1.03))
     return figure
 
 
@@ -84,7 +84,8 @@ def _spread(curve: RobustnessCurve) -> np.ndarray:
     return np.zeros(len(curve.levels)) if curve.spread is None else curve.spread
 
 
-def _level_label(curve: RobustnessCurve) -> str:
+def level_label(curve: RobustnessCurve) -> str:
+    """The label of the axis of the levels."""
     return {
         "unit of the inputs": "level [scaled]",
         "probability": "probability",

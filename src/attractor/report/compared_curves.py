@@ -1,0 +1,79 @@
+"""A page that holds robustness curves of several networks beside each other."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from attractor.audit import RobustnessCurve, RobustnessCurves
+
+from .analysis import AnalysisContents, Picture, Section, Sheet, Tile
+from .figures.compared import compared_figure
+
+Networks = Mapping[str, RobustnessCurves]
+"""Curves by the name of the network; all of the same perturbations, levels and cases."""
+
+
+def compared_contents(title: str, tasks: Mapping[str, Networks], command: str) -> AnalysisContents:
+    """What the page shows.
+
+    Args:
+        title: name of the data.
+        tasks: for every task its networks, the one that the page is about first.
+        command: that made it.
+    """
+    first = next(iter(tasks.values()))
+    own = next(iter(first))
+    gains = {name: _mean(first[own]) - _mean(curves) for name, curves in first.items() if name != own}
+    best = min(gains, key=lambda name: gains[name])
+    return AnalysisContents(
+        kind="Robustness",
+        title=title,
+        verdict=(
+            f"{own}: {100 * _mean(first[own]):.1f} % right on average over all perturbations and levels, "
+            f"{100 * gains[best]:+.1f} points against {best}, the best of the others."
+        ),
+        tone="good" if gains[best] > 0 else "fair",
+        tiles=tuple(
+            Tile(name, f"{100 * _mean(curves):.1f}", "%", f"clean {100 * curves.clean:.1f} %")
+            for name, curves in first.items()
+        ),
+        sections=tuple(
+            _section(place, name, networks) for place, (name, networks) in enumerate(tasks.items())
+        ),
+        reproduce=command,
+    )
+
+
+def _mean(curves: RobustnessCurves) -> float:
+    """Accuracy over all perturbations, each with the same weight."""
+    return float(np.mean([curve.mean.mean() for curve in curves.curves]))
+
+
+def _section(place: int, name: str, networks: Networks) -> Section:
+    some = next(iter(networks.values()))
+    picture = Picture(
+        name=f"curves-{place}",
+        title="Accuracy under perturbations",
+        caption=(
+            f"The lines are means of {len(some.seeds)} trainings, the band is one deviation of the first "
+            f"network. {some.cases} cases; the worst inputs (fgsm, pgd) were looked for on fewer where the "
+            "line does not start at the clean accuracy."
+        ),
+        plot=lambda size: compared_figure(networks, size),
+    )
+    rows = tuple(
+        (curve.name, f"{level:g}", *(_entry(one.curve(curve.name), at) for one in networks.values()))
+        for curve in some.curves
+        for at, level in enumerate(curve.levels)
+    )
+    clean = ("none", "", *(f"{100 * one.clean:.1f}" for one in networks.values()))
+    sheet = Sheet("Accuracy, percent", ("perturbation", "level", *networks), (clean, *rows))
+    meanings = tuple((curve.name, curve.meaning) for curve in some.curves)
+    lead = "Each panel disturbs the same cases in one way, stronger to the right."
+    levels = Sheet("What a level is", ("perturbation", "level"), meanings)
+    return Section(f"task-{place}", name, lead, (picture,), (sheet, levels))
+
+
+def _entry(curve: RobustnessCurve, level: int) -> str:
+    spread = "" if curve.spread is None else f" ± {100 * curve.spread[level]:.1f}"
+    return f"{100 * curve.mean[level]:.1f}{spread}"
