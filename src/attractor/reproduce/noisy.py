@@ -295,6 +295,8 @@ def theory_table(results: list[Result], cell: str) -> Table:
     grid = Table("measure", *(f"{level:g}" for level in levels), "rank correlation", "p", title="theory")
     for name in Theory._fields if len(levels) > 2 else ():
         values = [[getattr(theory, name) for at, theory in own if at == level] for level in levels]
+        if not np.isfinite(values).all():  # results of an older study
+            continue
         found = trend(levels, values)
         shown = [f"{np.mean(some):.3g}" for some in values]
         grid.add_row(name, *shown, f"{found.correlation:+.2f}", f"{found.p_value:.1g}")

@@ -36,6 +36,8 @@ class Theory(NamedTuple):
         flow: mean spectral norm of the Jacobian of the last state in an earlier one.
         margin: mean over test cases of the least score difference to another class, over the norm of the
             difference of the read-out weights: how far the last state may move.
+        training_loss: mean cross-entropy without noise on the training cases of `weight_trace`; the
+            curvature of a cross-entropy fades with it. NaN where it was not measured.
     """
 
     weight_trace: float
@@ -44,6 +46,7 @@ class Theory(NamedTuple):
     jacobian: float
     flow: float
     margin: float
+    training_loss: float = float("nan")
 
 
 def measure_theory(model: SequenceClassifier, training: Sequences, test: Sequences) -> Theory:
@@ -55,7 +58,8 @@ def measure_theory(model: SequenceClassifier, training: Sequences, test: Sequenc
         test: cases it was not trained on.
     """
     network, prepared = model.network(), model.prepare(test)
-    curvature = _curvature(network, model.prepare(training.select(np.arange(CASES))))
+    learned = model.prepare(training.select(np.arange(CASES)))
+    curvature = _curvature(network, learned)
     settings = LyapunovSettings(count=1, burn_in=20)
     paths = [np.asarray(path, float) for path in prepared.inputs[:PATHS]]
     exponents = [lyapunov_exponents(network.cell, path, settings=settings).per_step[0] for path in paths]
@@ -66,6 +70,7 @@ def measure_theory(model: SequenceClassifier, training: Sequences, test: Sequenc
         jacobian=float(np.mean([jacobian_norms(network.cell, path).mean for path in paths])),
         flow=float(np.mean([flow_norms(network.cell, path).mean for path in paths])),
         margin=float(np.mean(_state_margins(network, prepared.inputs, np.asarray(prepared.labels)))),
+        training_loss=float(cross_entropy(_logits(network, learned.inputs), learned.labels).mean()),
     )
 
 

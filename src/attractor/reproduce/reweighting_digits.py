@@ -27,7 +27,7 @@ from attractor.training.coteaching import CoTeaching
 from attractor.training.reweighting import Weighing
 
 TRAINING, WIDTH, CLASSES, BATCH = 1000, 128, 10, 100
-RATE = 3e-3
+RATE, MOMENTUM = 0.1, 0.9
 ATTACK = ATTACKS["pgd linf"].at(0.02, 0.05, 0.1)
 """Sizes of the change of every pixel, which is between 0 and 1."""
 
@@ -193,7 +193,11 @@ def _train(data: Digits, options: dict[str, Any], seed: int, epochs: int) -> tup
     )
     steps = task.steps_per_epoch
     settings = TrainingSettings(
-        steps=epochs * steps, batch_size=BATCH, learning_rate=RATE, validate_every=steps
+        steps=epochs * steps,
+        batch_size=BATCH,
+        learning_rate=RATE,
+        momentum=MOMENTUM,
+        validate_every=steps,
     )
     trained = train(task, settings, seed)
     model = select_member(trained.last, 0)

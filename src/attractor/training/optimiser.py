@@ -1,4 +1,4 @@
-"""The optimiser: Adam with warm-up, cosine decay and clipped gradients, all from Optax."""
+"""The optimiser: Adam or momentum with warm-up, cosine decay and clipped gradients, all from Optax."""
 
 import optax
 
@@ -6,10 +6,11 @@ from .settings import TrainingSettings
 
 
 def make_optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
-    """Adam (arXiv 1412.6980) as the settings say, with decoupled weight decay if they ask for it."""
-    schedule = make_schedule(settings)
-    adam = optax.adamw(schedule, weight_decay=settings.weight_decay) if settings.weight_decay else None
-    return optax.chain(optax.clip_by_global_norm(settings.clip_norm), adam or optax.adam(schedule))
+    """Adam (arXiv 1412.6980) or momentum, as the settings say, with decoupled weight decay if asked for."""
+    rule = optax.scale_by_adam() if settings.momentum is None else optax.trace(settings.momentum)
+    decay = [optax.add_decayed_weights(settings.weight_decay)] if settings.weight_decay else []
+    rate = optax.scale_by_learning_rate(make_schedule(settings))
+    return optax.chain(optax.clip_by_global_norm(settings.clip_norm), rule, *decay, rate)
 
 
 def make_schedule(settings: TrainingSettings) -> optax.Schedule:

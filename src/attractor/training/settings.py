@@ -23,6 +23,8 @@ class TrainingSettings:
         patience: validations without improvement after which a member stops; None never stops early.
         seeds: members trained side by side, each from its own seed.
         weight_decay: share of the learning rate by which weights shrink a step (AdamW, arXiv 1711.05101).
+        momentum: None trains by Adam; a number from 0 to below 1 by stochastic gradient descent with that
+            momentum, whose learning rates are larger (0.1 is usual).
         refine: most Gauss-Newton steps afterwards, for networks that are small enough; 0 for none.
 
     Raises:
@@ -40,17 +42,23 @@ class TrainingSettings:
     seeds: int = 1
     refine: int = 0
     weight_decay: float | int = 0.0
+    momentum: float | int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value: Any = getattr(self, field.name)
-            if (field.name, value) in (("patience", None), ("refine", 0), ("weight_decay", 0)):
+            if (field.name, value) in (("patience", None), ("refine", 0), ("weight_decay", 0)) or (
+                field.name == "momentum"
+            ):
                 continue
             kind = Real if isinstance(field.default, float) else Integral
             if not isinstance(value, kind) or not 0 < float(value) < math.inf:
                 what = "whole number" if kind is Integral else "number"
                 message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            message = f"momentum={self.momentum!r}: expected a number from 0 to below 1, or None for Adam"
+            raise ConfigError(message)
         for name in ("warmup", "final_rate"):
             if getattr(self, name) > 1:
                 message = f"{name}={getattr(self, name)}: expected a share between 0 and 1"
