@@ -23,7 +23,7 @@ from attractor.reproduce.noisy_theory import Theory
 
 def result(noise, seed, clean, disturbed, cell="lipschitz"):
     falling = [10 - noise, 5 - noise, 0.1 - noise, 1 - noise, 2 - noise]
-    theory = Theory(*falling, noise + seed / 100) if cell == "lipschitz" else None
+    theory = Theory(*falling, noise + seed / 100, 0.1 + noise) if cell == "lipschitz" else None
     return Result(
         Trial(cell, noise, seed), 1.0, (clean, *[disturbed] * 6), (0.9,) * 7, (0.9, 0.5, 0.1), theory
     )

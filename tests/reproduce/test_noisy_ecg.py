@@ -50,7 +50,7 @@ def test_the_table_and_the_page_hold_the_networks_beside_each_other():
     assert render("task", FOUND).row_count == 2
     html = render_analysis(compared_contents("beats", {"task": FOUND}, "command"))
     assert "noisy: 60.0 % right on average" in html
-    assert "+10.0 points against plain" in html.replace("\n", " ")
+    assert "+15.0 points against plain" in html.replace("\n", " ")
     assert "<svg" in html
     alone = replace(FOUND["noisy"], seeds=(0,))
     assert alone.curve("pgd linf").levels == (0.1,)

@@ -26,13 +26,16 @@ def test_wrong_labels_of_the_digits_are_found_and_fade():
     assert area_under_curve(fitted.totals, data.wrong) > 0.97
     assert fitted.weights[data.wrong].sum() < 0.2
     assert fitted.accuracy > 0.8  # a third of the epochs of the study
+    assert fitted.accuracy > fitted.attacked[0] > fitted.attacked[1] > fitted.attacked[2]
     probabilities = out_of_sample(data._replace(inputs=data.inputs[:100], labels=data.labels[:100]), 0, 1)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
 def test_the_table_shows_means_and_leaves_out_what_is_not_there():
     nothing = float("nan")
-    lines = [Line("digits", 0.0, "cross-entropy", (Outcome(0.9, nothing, nothing, nothing, 1.0),) * 2)]
+    lines = [
+        Line("digits", 0.0, "cross-entropy", (Outcome(0.9, nothing, nothing, nothing, 1.0, nothing),) * 2)
+    ]
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(render(lines))
     assert "90.0 ± 0.0" in console.export_text()

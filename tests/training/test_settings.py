@@ -74,4 +74,22 @@ def test_gradients_are_clipped_to_the_norm():
     """Adam does not see the size of a gradient, its second moment does: it is that of the clipped one."""
     optimiser = make_optimiser(TrainingSettings(clip_norm=0.5))
     _, state = optimiser.update(np.float32([30.0, 40.0]), optimiser.init(np.zeros(2, np.float32)))
-    np.testing.assert_allclose(state[1][0].mu, 0.1 * np.array([0.3, 0.4]), rtol=1e-6)
+    np.testing.assert_allclose(state[1].mu, 0.1 * np.array([0.3, 0.4]), rtol=1e-6)
+
+
+def test_momentum_is_that_of_a_heavy_ball():
+    settings = TrainingSettings(steps=10, momentum=0.8, learning_rate=0.5, clip_norm=100.0, weight_decay=0.1)
+    optimiser, rate = make_optimiser(settings), make_schedule(settings)
+    weights, velocity = np.float32([1.0, -2.0]), np.zeros(2)
+    state = optimiser.init(weights)
+    for step, gradient in enumerate(np.random.default_rng(0).normal(size=(4, 2)).astype("f4")):
+        update, state = optimiser.update(gradient, state, weights)
+        velocity = 0.8 * velocity + gradient
+        np.testing.assert_allclose(update, -rate(step) * (velocity + 0.1 * weights), rtol=1e-5)
+        weights = weights + np.asarray(update)
+
+
+@pytest.mark.parametrize("value", [1.0, -0.1, float("nan")])
+def test_momentum_is_below_one(value):
+    with pytest.raises(ConfigError, match=r"momentum=.*None for Adam"):
+        TrainingSettings(momentum=value)
