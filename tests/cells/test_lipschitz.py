@@ -105,6 +105,7 @@ def test_a_learned_step_stays_positive_and_has_a_gradient():
     assert build().raw_step is None
 
 
+@pytest.mark.slow
 def test_a_damped_cell_is_proved_and_an_undamped_one_with_memory_is_refuted():
     settings = CertifySettings(levels=(1,))
     damped = certify(build(damping=1.0, scale=0.1), settings=settings).require()

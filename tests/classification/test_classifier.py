@@ -98,7 +98,14 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
         {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
         {"cell": Leaky, "layers": 2, "reweighting": "auto"},
         {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"},
-        {"cell": "gru", "loss": "early-learning", "reweighting": Reweighting(strength=0.1, balance="class")},
+        pytest.param(
+            {
+                "cell": "gru",
+                "loss": "early-learning",
+                "reweighting": Reweighting(strength=0.1, balance="class"),
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["lstm", "lipschitz", "mgrn", "own cell", "curvature", "early learning"],
 )

@@ -76,7 +76,7 @@ def test_equal_weights_minimise_the_mean_over_the_tokens_of_the_batch(batch):
         np.testing.assert_allclose(losses.mean(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("batch", ["batch", "importance"])
+@pytest.mark.parametrize("batch", ["batch", pytest.param("importance", marks=pytest.mark.slow)])
 def test_wrong_tokens_fade_and_their_sentences_stay(batch):
     weights = weights_of(make(Reweighting(strength=1.0, batch=batch, floor=0.0)))
     assert weights.sum() == pytest.approx(1, abs=1e-5)
@@ -86,6 +86,7 @@ def test_wrong_tokens_fade_and_their_sentences_stay(batch):
     assert right.mean() > 1 / VALID.sum()
 
 
+@pytest.mark.slow
 def test_the_automatic_strength_finds_wrong_tokens():
     weights = weights_of(make(Reweighting(), epochs=40))
     assert weights[WRONG].sum() < 0.5 * WRONG.sum() / VALID.sum()
