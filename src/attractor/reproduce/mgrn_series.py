@@ -42,7 +42,7 @@ DATA: dict[str, dict[str, Any]] = {
     "JapaneseVowels": {"epochs": 60, "batch_size": 32, "learning_rate": 3e-3, "dropout": 0.1},
     "PenDigits": {"epochs": 40, "batch_size": 64, "learning_rate": 5e-3},
     "PhysioNet2012": {
-        "epochs": 12,
+        "epochs": 5,
         "batch_size": 64,
         "learning_rate": 2e-3,
         "missing": "forward+mask",

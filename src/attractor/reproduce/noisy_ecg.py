@@ -45,9 +45,10 @@ NETWORKS: dict[str, tuple[Any, float]] = {
     "lipschitz": (partial(Lipschitz, step=0.1, form=LipschitzForm(learned_step="each")), 1e-2),
     "antisymmetric": ("antisymmetric", 1e-2),
     "gru": ("gru", 1e-2),
-    "lstm": ("lstm", 1e-2),
+    "lstm": ("lstm", 3e-3),
 }
-"""Cells and their learning rates; the first is trained with noise as well."""
+"""Cells and their learning rates, the better of 3e-3 and 1e-2 by the loss on validation beats (five classes,
+two seeds, without noise). The first is trained with noise as well."""
 
 LEVELS = (0.02, 0.05, 0.1)
 """Levels of noise of which validation chooses one."""
@@ -55,7 +56,7 @@ LEVELS = (0.02, 0.05, 0.1)
 TASKS = {"normal or abnormal": ("normal", "abnormal"), "five classes": None}
 """What is told apart; None keeps the classes of the file."""
 
-HIDDEN, EPOCHS, ANNEALING, VALIDATION, ATTACKED = 64, 60, 0.2, 0.2, 500
+HIDDEN, EPOCHS, ANNEALING, VALIDATION, ATTACKED = 64, 40, 0.2, 0.2, 300
 NOISY = "lipschitz, noise"
 
 
