@@ -75,9 +75,10 @@ def flow_norms(
 ) -> JacobianNorms:
     """Norms of the Jacobian of the last state in the state before every step, in float64.
 
-    Of m, the largest growth that a small change of the state before step m has found by the end, the norm of
-    the product of all step Jacobians from m on. Noise in the state costs a training what these products carry
-    to the end (Lim et al. 2021, arXiv 2102.04877), so that training with it should make them smaller.
+    The norm of the product of all step Jacobians from a step on: how much a small change of the state before
+    it may have grown by the end. Noise in the state costs a training what these products carry
+    to the end (Lim et al. 2021, arXiv 2102.04877), so that training with it should make them smaller. The
+    Jacobians of all steps are kept, time x states x states numbers.
 
     Args:
         cell: any cell; its state is taken as one flat vector.
@@ -114,11 +115,12 @@ def _along(
         raise InputDataError(message)
     with jax.enable_x64(True):
         wide, start, keys = prepared(cell, state, len(values), key)
-        for first in range(0, len(values), _CHUNK):
-            some = None if keys is None else keys[first : first + _CHUNK]
+    for first in range(0, len(values), _CHUNK):
+        some = None if keys is None else keys[first : first + _CHUNK]
+        with jax.enable_x64(True):  # left before the caller goes on, who may raise
             driven = jnp.asarray(values[first : first + _CHUNK]), some
             start, jacobians, sizes = _jacobians(wide, start, driven)
-            yield np.asarray(jacobians), np.asarray(sizes), first
+        yield np.asarray(jacobians), np.asarray(sizes), first
 
 
 def _spectral_norms(jacobians: np.ndarray, sizes: np.ndarray, first: int) -> np.ndarray:
