@@ -35,5 +35,5 @@ def compared_figure(networks: Mapping[str, RobustnessCurves], size: Size) -> Fig
             ylabel="accuracy",
             ylim=(max(lowest - 0.04, -0.02), 1.03),
         )
-    grid[0].legend(loc="lower left", labelcolor=MUTED)
+    grid[0].legend(loc="best", labelcolor=MUTED)
     return figure
