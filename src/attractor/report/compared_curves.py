@@ -9,6 +9,9 @@ from attractor.audit import RobustnessCurve, RobustnessCurves
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile
 from .figures.compared import compared_figure
 
+_CLEAR = 0.01
+"""A gain in mean accuracy that is called good."""
+
 Networks = Mapping[str, RobustnessCurves]
 """Curves by the name of the network; all of the same perturbations, levels and cases."""
 
@@ -32,7 +35,7 @@ def compared_contents(title: str, tasks: Mapping[str, Networks], command: str) -
             f"{own}: {100 * _mean(first[own]):.1f} % right on average over all perturbations and levels, "
             f"{100 * gains[best]:+.1f} points against {best}, the best of the others."
         ),
-        tone="good" if gains[best] > 0 else "fair",
+        tone="good" if gains[best] >= _CLEAR else "fair",
         tiles=tuple(
             Tile(name, f"{100 * _mean(curves):.1f}", "%", f"clean {100 * curves.clean:.1f} %")
             for name, curves in first.items()
