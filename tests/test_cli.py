@@ -111,6 +111,7 @@ def test_a_cell_file_that_cannot_be_run_is_named_with_its_error(tmp_path, capsys
     assert "has no class Mine" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_cell_file_may_put_off_its_annotations(tmp_path):
     cell = tmp_path / "cell.py"
     cell.write_text(

@@ -220,6 +220,7 @@ def test_the_joint_block_of_the_jacobian_is_the_published_one():
         np.testing.assert_allclose(found, jnp.diag(g) + slope, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_growth_rates_of_the_whole_are_those_of_its_parts():
     """A block triangular product: its Lyapunov exponents are those of the groups and of the joint memory."""
 

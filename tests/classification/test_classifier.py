@@ -95,9 +95,14 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
             {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
             marks=pytest.mark.slow,
         ),
-        {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
+        pytest.param(
+            {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
+            marks=pytest.mark.slow,
+        ),
         {"cell": Leaky, "layers": 2, "reweighting": "auto"},
-        {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"},
+        pytest.param(
+            {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"}, marks=pytest.mark.slow
+        ),
         pytest.param(
             {
                 "cell": "gru",

@@ -47,6 +47,7 @@ def test_padding_is_no_residual(monkeypatch, lengths, outputs):
     assert count == int(jnp.sum(residuals != 0)), "no residual of noise is exactly zero"
 
 
+@pytest.mark.slow
 def test_a_refinement_logs_the_mean_square_of_what_it_validates():
     """Trained and validated on one recording that fits into one window: both say the same."""
     draw = np.random.default_rng(0)

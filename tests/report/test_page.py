@@ -111,6 +111,7 @@ def test_every_figure_is_xml_and_small(page):
         assert len(figure.encode()) < 60_000
 
 
+@pytest.mark.slow
 def test_a_full_size_page_stays_below_its_limit():
     html = render_identification_report(two_by_two_contents())
     assert len(html.encode()) < 1_500_000

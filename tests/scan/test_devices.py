@@ -58,6 +58,7 @@ def test_two_devices_give_the_gradient_of_one_and_never_wait_for_each_other():
     assert "two devices: fine" in output
 
 
+@pytest.mark.slow
 def test_two_hosts_with_half_the_batch_each_give_the_gradient_of_the_whole(tmp_path):
     try:
         port = free_port()

@@ -89,6 +89,7 @@ def test_logistic_regression_with_flipped_labels_follows_the_closed_log_ratio():
     assert theta > 10 * np.log((1 - share) / share)
 
 
+@pytest.mark.slow
 def test_least_squares_recovers_what_most_examples_say():
     """45 % at 0, 30 % at 3, 25 % at -2: the plurality wins, where the mean is 0.4; 60 % at 1 win over 0."""
     assert _fixed_point([0.0, 3.0, -2.0], [0.45, 0.30, 0.25]) == pytest.approx(0, abs=1e-6)
