@@ -227,7 +227,7 @@ def _advance(task: Any, settings: TrainingSettings, members: Member) -> Member:
 
     if settings.seeds > 1:
         return eqx.filter_vmap(one)(members)
-    # A mapped axis of length one is not free: a fifth of the time of a noisy network on 196 steps.
+    # A mapped axis of length one is not free: a fifth of the time of a Lipschitz network on 196 steps.
     return _lead(one(select_member(members, 0)))
 
 
