@@ -89,7 +89,7 @@ def test_momentum_is_that_of_a_heavy_ball():
         weights = weights + np.asarray(update)
 
 
-@pytest.mark.parametrize("value", [1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("value", [1.0, -0.1, math.nan, "0.9"])
 def test_momentum_is_below_one(value):
     with pytest.raises(ConfigError, match=r"momentum=.*None for Adam"):
         TrainingSettings(momentum=value)

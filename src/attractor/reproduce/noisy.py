@@ -8,7 +8,7 @@ at the end.
 
     python -m attractor.reproduce.noisy FOLDER --seeds 3 --out noisy.jsonl
     python -m attractor.reproduce.noisy FOLDER --noisy fixed-step --cells --epochs 10
-    python -m attractor.reproduce.noisy FOLDER --pool 1 --seeds 1 --levels 0.05 --cells
+    python -m attractor.reproduce.noisy FOLDER --pool 1 --seeds 1 --levels 0.03 --cells
 
 The second line trains the cell with a fixed step and stops while the loss on the training images is about the
 same at all levels of noise: the curvature of a cross-entropy fades with the loss, which ends lowest without
@@ -296,8 +296,6 @@ def theory_table(results: list[Result], cell: str) -> Table:
     grid = Table("measure", *(f"{level:g}" for level in levels), "rank correlation", "p", title="theory")
     for name in Theory._fields if len(levels) > 2 else ():
         values = [[getattr(theory, name) for at, theory in own if at == level] for level in levels]
-        if not np.isfinite(values).all():  # results of an older study
-            continue
         found = trend(levels, values)
         shown = [f"{np.mean(some):.3g}" for some in values]
         grid.add_row(name, *shown, f"{found.correlation:+.2f}", f"{found.p_value:.1g}")

@@ -13,7 +13,7 @@ The folder holds ECG5000_train.npz and ECG5000_test.npz; class 0 is the normal b
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -65,12 +65,10 @@ class Beats:
     """One task.
 
     Args:
-        name: a key of `TASKS`.
         training: beats to learn from.
         test: beats that are scored once.
     """
 
-    name: str
     training: Sequences
     test: Sequences
 
@@ -88,7 +86,7 @@ def beats(folder: Path, name: str) -> Beats:
     """The beats with the classes of a task."""
     training = read_sequences(folder / "ECG5000_train.npz")
     test = read_sequences(folder / "ECG5000_test.npz", like=training)
-    return Beats(name, *(_told_apart(part, TASKS[name]) for part in (training, test)))
+    return Beats(*(_told_apart(part, TASKS[name]) for part in (training, test)))
 
 
 def _told_apart(data: Sequences, classes: tuple[str, ...] | None) -> Sequences:
@@ -98,7 +96,7 @@ def _told_apart(data: Sequences, classes: tuple[str, ...] | None) -> Sequences:
     return replace(data, labels=np.minimum(np.asarray(data.labels), 1), classes=classes)
 
 
-def fitted(task: Beats, trial: Trial, epochs: int = EPOCHS) -> SequenceClassifier:
+def fitted(task: Beats, trial: Trial) -> SequenceClassifier:
     """One trained classifier."""
     cell, rate = NETWORKS[trial.network]
     return SequenceClassifier(
@@ -106,7 +104,7 @@ def fitted(task: Beats, trial: Trial, epochs: int = EPOCHS) -> SequenceClassifie
         hidden_size=HIDDEN,
         noise=trial.noise,
         annealing=ANNEALING,
-        epochs=epochs,
+        epochs=EPOCHS,
         batch_size=32,
         learning_rate=rate,
         weight_decay=0.0,
@@ -163,20 +161,26 @@ def study(folder: Path, name: str, seeds: Sequence[int], workers: int) -> dict[s
     Returns:
         For every network its curves over the seeds; the noisy one is called with its level.
     """
-    task, reporter = beats(folder, name), reporter_for(name)
+    task = beats(folder, name)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         trials = [Trial("lipschitz", level, seed) for level in LEVELS for seed in seeds]
-        found = list(pool.map(partial(validated, task), trials))
+        found = _followed(pool.map(partial(validated, task), trials), len(trials), f"{name}, levels")
         level = chosen_level(trials, found)
         kinds = {f"{NOISY} {level:g}": ("lipschitz", level), **{one: (one, 0.0) for one in NETWORKS}}
         plan = [Trial(*kind, seed) for kind in kinds.values() for seed in seeds]
-        curves = []
-        for done, one in enumerate(pool.map(partial(tested, task), plan), 1):
-            curves.append(one)
-            reporter.update(done, len(plan))
-    reporter.close()
+        curves = _followed(pool.map(partial(tested, task), plan), len(plan), f"{name}, test")
     each = len(seeds)
     return {kind: merged(curves[each * place : each * (place + 1)]) for place, kind in enumerate(kinds)}
+
+
+def _followed(results: Iterable[Any], count: int, title: str) -> list[Any]:
+    """All results, with progress."""
+    reporter, found = reporter_for(title), []
+    for one in results:
+        found.append(one)
+        reporter.update(len(found), count)
+    reporter.close()
+    return found
 
 
 def chosen_level(trials: Sequence[Trial], found: Sequence[tuple[float, float]]) -> float:

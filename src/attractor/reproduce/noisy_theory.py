@@ -37,7 +37,7 @@ class Theory(NamedTuple):
         margin: mean over test cases of the least score difference to another class, over the norm of the
             difference of the read-out weights: how far the last state may move.
         training_loss: mean cross-entropy without noise on the training cases of `weight_trace`; the
-            curvature of a cross-entropy fades with it. NaN where it was not measured.
+            curvature of a cross-entropy fades with it.
     """
 
     weight_trace: float
@@ -46,7 +46,7 @@ class Theory(NamedTuple):
     jacobian: float
     flow: float
     margin: float
-    training_loss: float = float("nan")
+    training_loss: float
 
 
 def measure_theory(model: SequenceClassifier, training: Sequences, test: Sequences) -> Theory:
@@ -75,8 +75,8 @@ def measure_theory(model: SequenceClassifier, training: Sequences, test: Sequenc
 
 
 def _curvature(network: Any, cases: Any) -> WeightCurvature:
-    """Of the mean cross-entropy of the first cases."""
-    inputs, labels = cases.inputs[:CASES], cases.labels[:CASES]
+    """Of the mean cross-entropy of some cases."""
+    inputs, labels = cases.inputs, cases.labels
 
     def loss(network: Any) -> Array:
         return cross_entropy(jax.vmap(network)(inputs.astype(_kind(network))), labels).mean()

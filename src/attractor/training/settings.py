@@ -7,6 +7,8 @@ from typing import Any
 
 from attractor.errors import ConfigError
 
+_MAY_BE_OFF = (("patience", None), ("refine", 0), ("weight_decay", 0))
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -47,16 +49,15 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value: Any = getattr(self, field.name)
-            if (field.name, value) in (("patience", None), ("refine", 0), ("weight_decay", 0)) or (
-                field.name == "momentum"
-            ):
+            if field.name == "momentum" or (field.name, value) in _MAY_BE_OFF:
                 continue
             kind = Real if isinstance(field.default, float) else Integral
             if not isinstance(value, kind) or not 0 < float(value) < math.inf:
                 what = "whole number" if kind is Integral else "number"
                 message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
-        if self.momentum is not None and not 0 <= self.momentum < 1:
+        moving = isinstance(self.momentum, Real) and 0 <= self.momentum < 1
+        if self.momentum is not None and not moving:
             message = f"momentum={self.momentum!r}: expected a number from 0 to below 1, or None for Adam"
             raise ConfigError(message)
         for name in ("warmup", "final_rate"):
