@@ -8,7 +8,7 @@ import pytest
 from attractor.audit import InputScale, RobustnessCurve, RobustnessCurves
 from attractor.report.analysis import render_analysis
 from attractor.report.compared_curves import compared_contents
-from attractor.reproduce.noisy_ecg import Trial, beats, chosen_level, merged, render
+from attractor.reproduce.noisy_ecg import Trial, _followed, beats, chosen_level, merged, render
 
 
 def curves(clean, seed):
@@ -34,6 +34,10 @@ def test_the_level_is_chosen_over_all_seeds():
     trials = [Trial("lipschitz", level, seed) for level in (0.02, 0.05) for seed in (0, 1)]
     assert chosen_level(trials, [(0.9, 0.5), (0.9, 0.9), (0.9, 0.8), (0.9, 0.8)]) == 0.05
     assert chosen_level(trials, [(0.9, 0.8)] * 4) == 0.02  # the lower one of equals
+
+
+def test_results_come_back_in_their_order():
+    assert _followed(iter([3, 1, 2]), 3, "beats") == [3, 1, 2]
 
 
 def test_classes_are_told_apart_as_asked(tmp_path):

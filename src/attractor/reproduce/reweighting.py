@@ -2,8 +2,9 @@
 
 Bar, Koren and Giryes train image classifiers on CIFAR with 40 % wrong labels. Here a network with one hidden
 layer learns scikit-learn's digits by momentum, and recurrent networks learn series, with labels changed on
-purpose. The tables of the paper could not be read, so none is quoted. Everything is the default: the strength is found
-from the training losses alone, the weights are those after the last epoch, and test cases are scored once.
+purpose. The tables of the paper could not be read, so none is quoted. Everything is the default: the strength
+is found from the training losses alone, the weights are those after the last epoch, and test cases are scored
+once.
 
     python -m attractor.reproduce.reweighting --seeds 5 [--data FOLDER]
 
