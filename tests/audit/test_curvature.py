@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from audit_cases import KEY, linear, tanh_classifier
+from audit_cases import KEY, tanh_classifier
+from dynamics_cases import linear
 from jax.flatten_util import ravel_pytree
 
 from attractor.audit import (

@@ -10,17 +10,16 @@ import pytest
 from audit_cases import KEY
 
 from attractor.audit import (
-    LyapunovSettings,
     NoiseKind,
     StabilityVerdict,
     StateDiffusion,
     drift_bounds,
-    lyapunov_exponents,
     stability,
 )
 from attractor.audit.stability import noise_term
 from attractor.cells import Elman, Lipschitz, LipschitzForm, StateNoise
 from attractor.certify import CertifySettings
+from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import ConfigError
 from attractor.program import in_double_precision
 

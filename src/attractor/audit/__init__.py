@@ -9,10 +9,8 @@ from .curvature import (
     state_hessians,
     weight_curvature,
 )
-from .jacobians import JacobianNorms, flow_norms, jacobian_norms
 from .lanczos import RitzValues, ritz_values, trace_samples
 from .lipschitz_bounds import DriftBounds, drift_bounds
-from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents
 from .margins import (
     CertifiedMargins,
     EstimatedRadii,
@@ -49,11 +47,8 @@ __all__ = [
     "DriftBounds",
     "EstimatedRadii",
     "InputScale",
-    "JacobianNorms",
     "LabelledSequences",
     "LastStateLogits",
-    "LyapunovSettings",
-    "LyapunovSpectrum",
     "NoiseKind",
     "Perturbation",
     "RitzValues",
@@ -74,11 +69,8 @@ __all__ = [
     "class_margins",
     "drift_bounds",
     "estimated_radii",
-    "flow_norms",
-    "jacobian_norms",
     "labelled_sequences",
     "lipschitz_gains",
-    "lyapunov_exponents",
     "perturbed",
     "ritz_values",
     "robustness_curves",

@@ -14,14 +14,12 @@ from attractor.audit import (
     PERTURBATIONS,
     ChannelRange,
     LabelledSequences,
-    LyapunovSettings,
     RobustnessCurves,
     RobustnessSettings,
     StabilityBounds,
     certified_margins,
     channel_range,
     class_margins,
-    lyapunov_exponents,
     robustness_curves,
     stability,
     state_curvature,
@@ -29,6 +27,7 @@ from attractor.audit import (
 from attractor.cells import initial_state
 from attractor.certify import CertifySettings
 from attractor.data import Sequences
+from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.progress import Reporter, SilentReporter
 

@@ -7,17 +7,10 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from attractor.audit import (
-    CurvatureSettings,
-    LyapunovSettings,
-    WeightCurvature,
-    flow_norms,
-    jacobian_norms,
-    lyapunov_exponents,
-    weight_curvature,
-)
+from attractor.audit import CurvatureSettings, WeightCurvature, weight_curvature
 from attractor.classification import SequenceClassifier
 from attractor.data import Sequences
+from attractor.dynamics import LyapunovSettings, flow_norms, jacobian_norms, lyapunov_exponents
 from attractor.training import cross_entropy
 
 CASES, PATHS = 128, 8

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from audit_cases import KEY, linear
+from dynamics_cases import KEY, linear
 from jax.flatten_util import ravel_pytree
 
-from attractor.audit import LyapunovSettings, flow_norms, jacobian_norms, lyapunov_exponents
 from attractor.cells import LSTM, Elman, Lipschitz, LipschitzForm, initial_state
+from attractor.dynamics import LyapunovSettings, flow_norms, jacobian_norms, lyapunov_exponents
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.scan import unroll
 
