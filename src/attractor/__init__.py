@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attractor.cells import Cell
+    from attractor.cells import Cell, Flow
     from attractor.classification import SequenceClassifier
     from attractor.control import PlantModel
     from attractor.data import read_csv
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Cell": "attractor.cells",
+    "Flow": "attractor.cells",
     "unroll": "attractor.scan",
     "explain": "attractor.scan",
     "PlantModel": "attractor.control",
@@ -34,6 +35,7 @@ _ROOMS = (
     "classification",
     "control",
     "data",
+    "dynamics",
     "errors",
     "export",
     "program",
@@ -43,7 +45,16 @@ _ROOMS = (
     "training",
 )
 
-__all__ = ["AttractorError", "Cell", "PlantModel", "SequenceClassifier", "explain", "read_csv", "unroll"]
+__all__ = [
+    "AttractorError",
+    "Cell",
+    "Flow",
+    "PlantModel",
+    "SequenceClassifier",
+    "explain",
+    "read_csv",
+    "unroll",
+]
 
 
 def __getattr__(name: str) -> Any:

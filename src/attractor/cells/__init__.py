@@ -4,6 +4,8 @@ from .channelwise import ChannelMemory, ChannelwiseLSTM
 from .contract import Cell, State, exposed, exposed_size, initial_state, weight_dtype
 from .elman import Elman
 from .esn import EchoState
+from .flow import METHODS, Discretised, Flow, discretise
+from .gated_flow import Gate, GatedFlow, GatedForm, GatedState, gated_rate
 from .gated_lipschitz import GatedLipschitz
 from .groups import channelled_groups, parse_groups
 from .gru import GRU, ResetAfterGRU
@@ -21,14 +23,21 @@ __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
+    "METHODS",
     "NNARX",
     "Cell",
     "ChannelMemory",
     "ChannelwiseLSTM",
+    "Discretised",
     "EchoState",
     "Elman",
     "EquilibriumMatrices",
+    "Flow",
+    "Gate",
+    "GatedFlow",
+    "GatedForm",
     "GatedLipschitz",
+    "GatedState",
     "GroupMemory",
     "Lipschitz",
     "LipschitzForm",
@@ -44,8 +53,10 @@ __all__ = [
     "antisymmetric",
     "cell_class",
     "channelled_groups",
+    "discretise",
     "exposed",
     "exposed_size",
+    "gated_rate",
     "initial_state",
     "official_step",
     "parse_groups",

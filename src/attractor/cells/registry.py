@@ -9,6 +9,7 @@ from attractor.errors import ConfigError
 from .channelwise import ChannelwiseLSTM
 from .elman import Elman
 from .esn import EchoState
+from .gated_flow import gated_rate
 from .gated_lipschitz import GatedLipschitz
 from .gru import GRU, ResetAfterGRU
 from .lipschitz import Lipschitz, antisymmetric
@@ -31,6 +32,7 @@ CELLS: dict[str, Callable[..., Any]] = {
     "channelwise-lstm": ChannelwiseLSTM,
     "lipschitz-gated": GatedLipschitz,
     "antisymmetric": antisymmetric,
+    "gated-rate": gated_rate,
     "ren": RecurrentEquilibrium,
 }
 """Every name builds a cell by `build(input_size, hidden_size, *, key)`."""

@@ -3,16 +3,19 @@
 from .allocation import keep_freed_memory
 from .devices import sharded_gradient
 from .explain import Explanation, explain
+from .flow import FlowSolver, solve_flow
 from .memory import Recompute, Store
 from .unroll import Unrolled, unroll
 
 __all__ = [
     "Explanation",
+    "FlowSolver",
     "Recompute",
     "Store",
     "Unrolled",
     "explain",
     "keep_freed_memory",
     "sharded_gradient",
+    "solve_flow",
     "unroll",
 ]

@@ -1,0 +1,143 @@
+"""Cells in continuous time: a vector field, and the fixed-step map that makes a cell of it."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.errors import ConfigError
+
+from .contract import Cell, State, weight_dtype
+
+
+class Flow(eqx.Module):
+    """Base class of a cell in continuous time, dx/dt = F(u, x).
+
+    A subclass gives `input_size`, `hidden_size` and `vector_field`. `discretise` makes a cell of it, with
+    every reading that a cell has; `attractor.scan.solve_flow` solves the equation itself.
+
+    Example:
+        ```python
+        class Pendulum(attractor.Flow):
+            input_size: int = 1
+            hidden_size: int = 2
+
+            def vector_field(self, input, state):
+                return jnp.stack([state[1], input[0] - jnp.sin(state[0])])
+        ```
+    """
+
+    input_size: eqx.AbstractVar[int]
+    hidden_size: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def vector_field(self, input: Float[Array, " inputs"], state: State) -> State:
+        """F(u, x), change per unit of time, a pytree like the state."""
+
+    def initial_state(self) -> State:
+        """The state a sequence starts from: zeros, shape (hidden_size,)."""
+        return jnp.zeros(self.hidden_size, weight_dtype(self))
+
+    def exposed(self, state: State) -> Float[Array, " exposed"]:
+        """What a read-out may see of the state: all of it."""
+        return state
+
+
+def _moved(state: State, slope: State, time: float) -> State:
+    return jax.tree.map(lambda value, change: value + time * change, state, slope)
+
+
+def _euler(field: Callable[[State], State], state: State, step: float) -> State:
+    return _moved(state, field(state), step)
+
+
+def _heun(field: Callable[[State], State], state: State, step: float) -> State:
+    first = field(state)
+    second = field(_moved(state, first, step))
+    return _moved(_moved(state, first, step / 2), second, step / 2)
+
+
+def _rk4(field: Callable[[State], State], state: State, step: float) -> State:
+    first = field(state)
+    second = field(_moved(state, first, step / 2))
+    third = field(_moved(state, second, step / 2))
+    fourth = field(_moved(state, third, step))
+    slopes = zip((first, second, third, fourth), (1, 2, 2, 1), strict=True)
+    for slope, weight in slopes:
+        state = _moved(state, slope, weight * step / 6)
+    return state
+
+
+METHODS = {"euler": _euler, "heun": _heun, "rk4": _rk4}
+"""Explicit schemes of order 1, 2 and 4: straight-line code, so that every reading understands it."""
+
+
+class Discretised(Cell):
+    """x' = x + step * (increment of a Runge-Kutta scheme of F), with the input held over the step.
+
+    Args:
+        flow: the vector field.
+        step: time of one step, in the unit of the flow.
+        method: "euler", "heun" or "rk4".
+
+    Raises:
+        ConfigError: an unknown method, or a step that is not positive.
+    """
+
+    flow: Any
+    step: float = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(self, flow: Any, step: float | int, method: str) -> None:
+        if method not in METHODS:
+            message = f"method={method!r}: expected one of {', '.join(METHODS)}"
+            raise ConfigError(message)
+        if not 0 < step < inf:
+            message = f"step={step}: expected a positive number, in the time unit of the flow"
+            raise ConfigError(message)
+        self.flow, self.step, self.method = flow, float(step), method
+        self.input_size, self.hidden_size = flow.input_size, flow.hidden_size
+
+    def __call__(
+        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
+    ) -> State:
+        """One step."""
+        return METHODS[self.method](lambda state: self.flow.vector_field(input, state), state, self.step)
+
+    def initial_state(self) -> State:
+        """That of the flow."""
+        return self.flow.initial_state()
+
+    def exposed(self, state: State) -> Float[Array, " exposed"]:
+        """What the flow exposes."""
+        return self.flow.exposed(state)
+
+
+def discretise(flow: Any, step: float | int, method: str = "rk4") -> Discretised:
+    """The map of one fixed step of a flow, a cell like any other.
+
+    The map is a system of its own: an Euler step of a large `step` may be chaotic where the flow is not.
+
+    Args:
+        flow: a `Flow`, or any module with `vector_field(input, state)`, `input_size` and `initial_state()`.
+        step: time of one step, in the unit of the flow.
+        method: "euler", "heun" or "rk4".
+
+    Raises:
+        ConfigError: an unknown method, or a step that is not positive.
+
+    Example:
+        >>> import jax
+        >>> from attractor.cells import GatedFlow, discretise
+        >>> cell = discretise(GatedFlow(1, 4, key=jax.random.key(0)), step=0.1)
+        >>> cell(jnp.ones(1), cell.initial_state()).activity.shape
+        (4,)
+    """
+    return Discretised(flow, step, method)
