@@ -37,9 +37,18 @@ class RunFolderError(AttractorError, ValueError):
 
 
 class DivergedError(AttractorError, ArithmeticError):
-    """Training produced a value that is not finite."""
+    """A computation left the finite numbers.
+
+    Args:
+        message: what happened, where, and what to do.
+        partial: what is known until then, where that is something.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, partial: object = None) -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 class StorageError(AttractorError, OSError):

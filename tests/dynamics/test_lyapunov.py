@@ -70,7 +70,7 @@ def test_the_sum_of_all_exponents_is_the_mean_log_determinant(build):
             logs.append(log)
         last = ravel_pytree(state)[0]
     np.testing.assert_allclose(found.per_step.sum(), np.mean(logs), rtol=1e-9)
-    np.testing.assert_allclose(found.last_state, last, rtol=1e-12)
+    np.testing.assert_allclose(found.last_state[0], last, rtol=1e-12)
 
 
 def test_noise_on_the_state_shifts_the_exponent_as_euler_maruyama_does():
@@ -141,6 +141,14 @@ def test_a_singular_step_forgets_a_direction_at_once():
             "count=3 exponents of a state with 2",
         ),
         (lambda: LyapunovSettings(count=0), ConfigError, "count=0"),
+        (lambda: LyapunovSettings(count="most"), ConfigError, "count=most.*leading, all"),
+        (lambda: LyapunovSettings(tolerance=0.0), ConfigError, "tolerance=0.0"),
+        (
+            lambda: lyapunov_exponents(linear(np.eye(2)), np.ones((2, 150, 1)), jnp.ones((3, 2))),
+            ShapeError,
+            "as many inputs or one",
+        ),
+        (lambda: lyapunov_exponents(linear(np.eye(2)), 150, jnp.ones((1, 3, 2))), ShapeError, "a start of"),
         (lambda: LyapunovSettings(burn_in=-1), ConfigError, "burn_in=-1"),
         (lambda: LyapunovSettings(time_step=0), ConfigError, "time_step=0"),
         (lambda: jacobian_norms(linear(np.eye(2)), INPUTS[:0]), InputDataError, "without a step"),

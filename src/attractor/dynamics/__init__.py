@@ -1,13 +1,25 @@
 """What a recurrent network does: exponents, fixed points, spectra, and what theory predicts of them."""
 
 from .jacobians import JacobianNorms, flow_norms, jacobian_norms
-from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents
+from .lyapunov import (
+    Ending,
+    LyapunovSettings,
+    LyapunovSpectrum,
+    entropy_rate_bound,
+    kaplan_yorke_dimension,
+    lyapunov_exponents,
+    participation_ratio,
+)
 
 __all__ = [
+    "Ending",
     "JacobianNorms",
     "LyapunovSettings",
     "LyapunovSpectrum",
+    "entropy_rate_bound",
     "flow_norms",
     "jacobian_norms",
+    "kaplan_yorke_dimension",
     "lyapunov_exponents",
+    "participation_ratio",
 ]

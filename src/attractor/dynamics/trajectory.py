@@ -58,3 +58,64 @@ def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
             f"in the steps before was {before:.3g}"
         )
         raise DivergedError(message)
+
+
+def prepared_batch(
+    cell: Any, inputs: Any, state: State | None, key: PRNGKeyArray | None
+) -> tuple[Any, Array, tuple[Array, Array | None]]:
+    """The cell in float64, its starts (batch, states), and inputs with keys (batch, time, ...).
+
+    Args:
+        cell: any cell.
+        inputs: (time, inputs), (batch, time, inputs), or a number of steps without input.
+        state: a start, a batch of starts (a leading axis), or None for the cell's own.
+        key: noise of the steps; None means no noise.
+    """
+    wide = in_double_precision(cell)
+    rows, starts = _rows(cell, inputs), _starts(wide, state)
+    batch = max(len(rows), len(starts))
+    for name, given in (("inputs", rows), ("starts", starts)):
+        if len(given) not in (1, batch):
+            message = f"a batch of {len(rows)} inputs and {len(starts)} starts; give as many {name} or one"
+            raise ShapeError(message)
+    keys = None if key is None else jax.random.split(key, (batch, rows.shape[1]))
+    driven = jnp.broadcast_to(jnp.asarray(rows), (batch, *rows.shape[1:])), keys
+    return wide, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
+
+
+def _rows(cell: Any, inputs: Any) -> np.ndarray:
+    if isinstance(inputs, int | np.integer):
+        if not hasattr(cell, "input_size") or inputs < 0:
+            message = (
+                f"{inputs} steps without input need a cell with `input_size`, and a number of at least 0"
+            )
+            raise ShapeError(message)
+        return np.zeros((1, int(inputs), cell.input_size))
+    values = np.asarray(inputs, np.float64)
+    if values.ndim == 2:
+        return checked(cell, values)[None]
+    return np.stack([checked(cell, one) for one in values])
+
+
+def _starts(cell: Any, state: State | None) -> Array:
+    own = initial_state(cell)
+    given = own if state is None else state
+    extra = [
+        jnp.ndim(leaf) - jnp.ndim(like)
+        for leaf, like in zip(*map(jax.tree.leaves, (given, own)), strict=True)
+    ]
+    if set(extra) not in ({0}, {1}):
+        message = (
+            f"a start of shapes {jax.tree.map(jnp.shape, given)}, expected {jax.tree.map(jnp.shape, own)}"
+        )
+        raise ShapeError(message)
+    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given) if extra[0] == 0 else given
+    return jax.vmap(lambda one: jnp.asarray(ravel_pytree(one)[0], jnp.float64))(batch)
+
+
+def time_step(cell: Any) -> float | None:
+    """The time of one step where the cell has a `step`, the mean where units differ; else None."""
+    step = getattr(cell, "step", None)
+    if step is None or callable(step):
+        return None
+    return float(np.mean(np.asarray(step, np.float64)))

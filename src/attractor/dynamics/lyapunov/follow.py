@@ -1,0 +1,154 @@
+"""The loop of Benettin's method: states, a basis of tangent vectors, and a QR decomposition now and then.
+
+Between two decompositions the basis is multiplied by several step Jacobians. The more steps, the cheaper, but
+the slow directions drown in the rounding errors of the fast ones once their growth differs by more than
+`MOST_SPREAD`. So the number of steps is chosen like the step of an integrator: from the spread that was just
+seen, and an interval that turns out too long is done again in half of it.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from attractor.dynamics.trajectory import flat_step
+
+MOST_SPREAD = 1e7
+"""Ratio of growths within an interval: rounding then disturbs an exponent by about 1e-9 an interval."""
+
+LONGEST = 64
+"""Steps of one interval at most."""
+
+Driven = tuple[Float[Array, "batch time inputs"], Key[Array, "batch time"] | None]
+"""Inputs, and keys where the steps are noisy."""
+
+
+class Riding(NamedTuple):
+    """What is carried along.
+
+    Args:
+        states: flat states.
+        basis: tangent vectors as rows, which is what LAPACK calls columns: no transposition.
+        interval: steps that the next interval should have.
+        singular: directions in which some step had a Jacobian without a part of their own.
+        broken: the first step with numbers that are not finite; -1 if there is none.
+        still: the states stood still, bit by bit, in the last step.
+    """
+
+    states: Float[Array, "batch states"]
+    basis: Float[Array, "batch count states"]
+    interval: Int[Array, ""]
+    singular: Bool[Array, "batch count"]
+    broken: Int[Array, ""]
+    still: Bool[Array, " batch"]
+
+
+def start(states: Float[Array, "batch states"], count: int, seed: int) -> Riding:
+    """States with a random basis, the same for all of the batch."""
+    drawn = jax.random.normal(jax.random.key(seed), (states.shape[1], count), states.dtype)
+    basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, states.shape[1]))
+    nothing = jnp.zeros((len(states), count), bool)
+    return Riding(states, basis, jnp.array(1), nothing, jnp.array(-1), jnp.zeros(len(states), bool))
+
+
+def _row(driven: Driven, step: Any) -> tuple[Array, Array | None]:
+    inputs, keys = driven
+    return inputs[:, step], None if keys is None else keys[:, step]
+
+
+@eqx.filter_jit
+def settle(cell: Any, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]) -> Riding:
+    """Move the states alone, from step `first` to before `last`."""
+    move = jax.vmap(flat_step(cell))
+
+    def body(step: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        states, broken = carry
+        new = move(states, *_row(driven, step))
+        bad = (broken < 0) & ~jnp.all(jnp.isfinite(new))
+        return new, jnp.where(bad, step, broken)
+
+    states, broken = jax.lax.fori_loop(first, last, body, (riding.states, riding.broken))
+    return riding._replace(states=states, broken=broken)
+
+
+@eqx.filter_jit
+def advance(
+    cell: Any, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
+) -> tuple[Riding, Float[Array, "batch count"], Int[Array, ""]]:
+    """Move states and basis from step `first` to before `last`.
+
+    Returns:
+        What rides on, the growth of logarithms summed over the steps, and the number of decompositions.
+    """
+    pushed = _pushed(cell)
+
+    def body(carry: tuple[Any, Riding, Array, Array]) -> tuple[Any, Riding, Array, Array]:
+        step, riding, growth, count = carry
+        length = jnp.minimum(riding.interval, last - step)
+        moved = jax.lax.fori_loop(step, step + length, lambda at, some: pushed(at, some, driven), riding)
+        basis, logs, empty = _orthonormal(moved.basis)
+        spread = _spread(logs, riding.singular | empty)
+        whole = (spread <= jnp.log(MOST_SPREAD)) & ~jnp.any(empty & ~riding.singular)
+        good = whole | (length == 1)
+        wanted = length * jnp.log(MOST_SPREAD) / jnp.maximum(spread, 1e-3)
+        longer = jnp.clip(jnp.floor(wanted), 1, jnp.minimum(2 * length, LONGEST)).astype(length.dtype)
+        singular = riding.singular | (empty & (length == 1))
+        done = moved._replace(basis=basis, interval=longer, singular=singular)
+        again = riding._replace(interval=jnp.maximum(length // 2, 1))
+        # A broken path is not mended by shorter intervals: it ends here.
+        stop = moved.broken >= 0
+        kept = jax.tree.map(lambda one, other: jnp.where(good | stop, one, other), done, again)
+        logs = jnp.where(empty, -jnp.inf, logs)
+        return (
+            jnp.where(stop, last, jnp.where(good, step + length, step)),
+            kept,
+            jnp.where(good, growth + logs, growth),
+            count + good,
+        )
+
+    nothing = jnp.zeros(riding.singular.shape, riding.states.dtype)
+    begun = (first, riding, nothing, jnp.array(0))
+    _, riding, growth, count = jax.lax.while_loop(lambda carry: carry[0] < last, body, begun)
+    return riding, growth, count
+
+
+def _pushed(cell: Any) -> Any:
+    """One step of states and basis."""
+    flat = flat_step(cell)
+
+    def one(state: Array, basis: Array, row: Array, key: Array | None) -> tuple[Array, Array]:
+        new, push = jax.linearize(lambda state: flat(state, row, key), state)
+        return new, jax.vmap(push)(basis)
+
+    def step(at: Any, riding: Riding, driven: Driven) -> Riding:
+        states, basis = jax.vmap(one)(riding.states, riding.basis, *_row(driven, at))
+        finite = jnp.all(jnp.isfinite(states)) & jnp.all(jnp.isfinite(basis))
+        broken = jnp.where((riding.broken < 0) & ~finite, at, riding.broken)
+        still = jnp.all(states == riding.states, axis=1)
+        return riding._replace(states=states, basis=basis, broken=broken, still=still)
+
+    return step
+
+
+def _orthonormal(
+    basis: Float[Array, "batch count states"],
+) -> tuple[Float[Array, "batch count states"], Float[Array, "batch count"], Bool[Array, "batch count"]]:
+    """An orthonormal basis of the same nested spaces, log |diag R|, and which of these are only rounding.
+
+    What a pushed vector has beside the vectors before it is rounding where it is about as large as the error
+    of a product: then the Jacobian has no such direction, and the growth is zero.
+    """
+    lengths = jnp.linalg.norm(basis, axis=2)
+    turned, triangle = jnp.linalg.qr(jnp.swapaxes(basis, 1, 2))
+    own = jnp.abs(jnp.diagonal(triangle, axis1=1, axis2=2))
+    empty = own <= 4 * basis.shape[2] * jnp.finfo(basis.dtype).eps * lengths
+    return jnp.swapaxes(turned, 1, 2), jnp.log(own), empty
+
+
+def _spread(logs: Float[Array, "batch count"], unused: Bool[Array, "batch count"]) -> Float[Array, ""]:
+    """Difference of the largest and the smallest growth within an interval, over directions that count."""
+    largest = jnp.max(jnp.where(unused, -jnp.inf, logs), axis=1)
+    smallest = jnp.min(jnp.where(unused, jnp.inf, logs), axis=1)
+    return jnp.max(jnp.where(jnp.all(unused, axis=1), 0.0, largest - smallest))
