@@ -1,16 +1,21 @@
 """Lyapunov exponents: measured, with their errors; what follows from them; as a term of training."""
 
+from .covariant import CovariantVectors, covariant_vectors
+from .differentiable import leading_exponents
 from .exponents import lyapunov_exponents
 from .settings import LyapunovSettings
 from .spectrum import Ending, LyapunovSpectrum
 from .summaries import entropy_rate_bound, kaplan_yorke_dimension, participation_ratio
 
 __all__ = [
+    "CovariantVectors",
     "Ending",
     "LyapunovSettings",
     "LyapunovSpectrum",
+    "covariant_vectors",
     "entropy_rate_bound",
     "kaplan_yorke_dimension",
+    "leading_exponents",
     "lyapunov_exponents",
     "participation_ratio",
 ]

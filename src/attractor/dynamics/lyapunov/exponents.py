@@ -103,7 +103,7 @@ class _Path:
         self._growth: list[np.ndarray] = []
         self._lengths: list[int] = []
         self._decompositions = 0
-        self._last: Riding | None = None
+        self._last: Any = None
 
     def add(self, riding: Riding, growth: Array, length: int, decompositions: Array) -> None:
         """One more block."""
@@ -119,10 +119,12 @@ class _Path:
             return False
         return bool(np.all(self.spectrum(Ending.TOLERANCE, 0.0).standard_error < tolerance))
 
-    def spectrum(self, ending: Ending, seconds: float) -> LyapunovSpectrum | None:
-        """What the blocks say; None without any."""
-        if self._last is None:
-            return None
+    def partial(self, seconds: float) -> LyapunovSpectrum | None:
+        """What is known where the path breaks off."""
+        return self.spectrum(Ending.DIVERGED, seconds) if self._lengths else None
+
+    def spectrum(self, ending: Ending, seconds: float) -> LyapunovSpectrum:
+        """What the blocks say; there is at least one."""
         blocks, lengths = np.stack(self._growth, axis=1), np.asarray(self._lengths, float)
         grows = np.average(blocks, axis=1, weights=lengths).max(axis=1) > 0
         return LyapunovSpectrum(
@@ -156,7 +158,7 @@ def _check(riding: Riding, path: _Path, begun: float) -> None:
     broken = int(riding.broken)
     if broken < 0:
         return
-    partial = path.spectrum(Ending.DIVERGED, time.perf_counter() - begun)
+    partial = path.partial(time.perf_counter() - begun)
     until = (
         "" if partial is None else f"; the largest exponent until then was {partial.per_step[0]:.4g} a step"
     )
