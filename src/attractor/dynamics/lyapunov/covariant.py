@@ -115,7 +115,7 @@ def _shrinkage(triangles: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
 def _forwards(cell: Any, start: tuple[Array, Array], rows: Array) -> tuple[Array, Array, Array]:
     flat = flat_step(cell)
 
-    def body(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+    def body(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Any]:
         state, basis = carry
         new, push = jax.linearize(lambda state: flat(state, row, None), state)
         turned, triangle = jnp.linalg.qr(jax.vmap(push, 1, 1)(basis))
