@@ -1,7 +1,7 @@
 r"""Levenberg-Marquardt for many starts at once: each goes downhill in q(x) = |F(x)|^2 / 2, F = step(x) - x.
 
-A trial solves $(J^T J + \mu\, s\, I)\, d = -J^T F$ with the exact Jacobian J of F and s the mean of the diagonal
-of $J^T J$. With a large $\mu$ that is a short step downhill, with a small one Newton's step, so that one loop
+A trial solves $(J^T J + \mu s I) d = -J^T F$ with the exact Jacobian J of F and s the mean of the diagonal of
+$J^T J$. With a large $\mu$ that is a short step downhill, with a small one Newton's step, so that one loop
 comes near a zero and makes it exact. Only a trial that lowers q is taken: nothing diverges, and what reaches
 no zero comes to rest at another minimum of q, a slow point (Sussillo and Barak 2013, *Opening the black box*,
 doi 10.1162/NECO_a_00409), or runs away to where q fades.
@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
 from attractor.progress import Reporter
 
@@ -46,7 +46,7 @@ class Outcome(IntEnum):
 
 
 class Walkers(NamedTuple):
-    """Starts on their way.
+    """Starts on their way: NumPy arrays outside of compiled code, JAX arrays inside, there also of one start.
 
     Args:
         states: x, shape (starts, states).
@@ -57,12 +57,12 @@ class Walkers(NamedTuple):
         speeds: |F|, shape (starts,).
     """
 
-    states: Float[Array | np.ndarray, "*starts states"]
-    inputs: Float[Array | np.ndarray, "*starts inputs"]
-    damping: Float[Array | np.ndarray, "*starts"]
-    outcomes: Int[Array | np.ndarray, "*starts"]
-    trials: Int[Array | np.ndarray, "*starts"]
-    speeds: Float[Array | np.ndarray, "*starts"]
+    states: Any
+    inputs: Any
+    damping: Any
+    outcomes: Any
+    trials: Any
+    speeds: Any
 
 
 def drift(cell: Any) -> Any:
@@ -100,7 +100,7 @@ def descend(
     seats, waiting = np.arange(min(places, count)), min(places, count)
     done = 0
     while len(seats):
-        here = jax.tree.map(lambda part: _filled(part[seats], places), everyone)
+        here = Walkers(*(_filled(part[seats], places) for part in everyone))
         after = jax.tree.map(np.asarray, _advanced(cell, here, *map(jnp.asarray, limits)))
         for part, new in zip(everyone, after, strict=True):
             part[seats] = new[: len(seats)]
@@ -135,7 +135,7 @@ def _advanced(cell: Any, walkers: Walkers, tolerance: Array, most: Array) -> Wal
     field = drift(cell)
     step = jax.vmap(lambda walker: _trial(field, walker, tolerance, most))
 
-    def going(carry: tuple[Array, Walkers]) -> Array:
+    def going(carry: Any) -> Array:
         return (carry[0] < _ROUND) & jnp.any(carry[1].outcomes == Outcome.RUNNING)
 
     return jax.lax.while_loop(going, lambda carry: (carry[0] + 1, step(carry[1])), (0, walkers))[1]

@@ -86,7 +86,7 @@ def _chosen(better: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
 
 
 def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Candidates:
-    finite = np.isfinite(jacobians).all(axis=(1, 2))
+    finite = np.all(np.isfinite(jacobians), axis=(1, 2))
     left, singular, right = np.linalg.svd(np.where(finite[:, None, None], jacobians, 0.0))
     parts, size = np.einsum("pij,pi->pj", left, values), sizes(states)
     floor, safe = _ROUNDING * size, np.maximum(singular, _TINY)

@@ -137,7 +137,8 @@ class FixedPoints:
             largest = abs(self.eigenvalues[place, 0])
             lines.append(
                 f"{place}: {kind.name.lower()}, {self.unstable[place]} unstable directions, largest modulus "
-                f"{largest:.6g}, residual {self.residuals[place]:.1e}, reached {self.multiplicities[place]} times"
+                f"{largest:.6g}, residual {self.residuals[place]:.1e}, reached "
+                f"{self.multiplicities[place]} times"
             )
         more = [f"and {len(self) - _LINES} more"] if len(self) > _LINES else []
         return "\n".join(lines + more)

@@ -60,8 +60,8 @@ class FixedPointSettings:
         }
         for name in (name for name, fine in good.items() if not fine):
             message = (
-                f"{name}={getattr(self, name)}: expected a positive number (tolerance: from 1e-14, the rounding "
-                "of a step, to 1e-6)"
+                f"{name}={getattr(self, name)}: expected a positive number (tolerance: from 1e-14, the "
+                "rounding of a step, to 1e-6)"
             )
             raise ConfigError(message)
 
@@ -171,8 +171,6 @@ def _stacked(parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 def _counts(ended: Walkers, converged: int, starts: int) -> SearchCounts:
     """What proved to be no fixed point after all counts as unfinished."""
-    slow, not_finite = (
-        int(np.sum(ended.outcomes == kind)) for kind in (Outcome.AT_REST, Outcome.NOT_FINITE)
-    )
+    slow, not_finite = (int(np.sum(ended.outcomes == kind)) for kind in (Outcome.AT_REST, Outcome.NOT_FINITE))
     unfinished = starts - converged - slow - not_finite
     return SearchCounts(starts, converged, slow, unfinished, not_finite, int(ended.trials.sum()))

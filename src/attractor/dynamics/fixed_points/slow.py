@@ -1,7 +1,7 @@
 r"""Slow points made exact: Newton's method for a minimum of q(x) = |F(x)|^2 / 2 that is no zero.
 
-Levenberg-Marquardt leaves out the curvature of F, and comes to rest slowly where q is not zero. Here the whole
-Hessian of q is used, with the moduli of its eigenvalues, so that steps lead down also where it is not
+Levenberg-Marquardt leaves out the curvature of F, and comes to rest slowly where q is not zero. Here the
+whole Hessian of q is used, with the moduli of its eigenvalues, so that steps lead down also where it is not
 positive. What still moves after the last step is on its way to nowhere and is no slow point.
 """
 

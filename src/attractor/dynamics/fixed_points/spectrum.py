@@ -6,6 +6,7 @@ multiplied by $\lambda$ in every step, so that they shrink by 1/e in $-1 / \ln |
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -24,7 +25,9 @@ class PointKind(Enum):
     ATTRACTING = "attracting: trajectories that start near it come to it"
     SADDLE = "saddle: trajectories come along some directions and leave along others"
     REPELLING = "repelling: trajectories that start near it leave it in every direction"
-    MARGINAL = "marginal: some direction neither grows nor shrinks within rounding, so linear terms cannot tell"
+    MARGINAL = (
+        "marginal: some direction neither grows nor shrinks within rounding, so linear terms cannot tell"
+    )
 
     def __str__(self) -> str:
         """The text shown to users."""
@@ -49,7 +52,8 @@ class Spectrum:
 
 def spectrum(jacobian: Float[np.ndarray, "states states"], leading: int) -> Spectrum:
     """All eigenvalues of a Jacobian, and the right and left vectors of the leading ones."""
-    values, left, right = scipy.linalg.eig(jacobian, left=True, right=True)
+    found: Any = scipy.linalg.eig(jacobian, left=True, right=True)
+    values, left, right = found
     order = descending(values)
     right, left = (part[:, order[:leading]].astype(complex) for part in (right, left))
     products = np.sum(left.conj() * right, axis=0)
@@ -57,7 +61,7 @@ def spectrum(jacobian: Float[np.ndarray, "states states"], leading: int) -> Spec
     return Spectrum(values[order].astype(complex), right, left / scale.conj())
 
 
-def descending(values: Complex[np.ndarray, " states"]) -> np.ndarray:
+def descending(values: Any) -> np.ndarray:
     """Places by falling modulus; of a pair, the one with positive imaginary part first."""
     size = np.abs(values)
     return np.lexsort((-values.imag, -values.real, -np.round(size, 12)))

@@ -40,7 +40,9 @@ def sampled_starts(
         InputDataError: inputs or states that are not finite.
     """
     if count < 1 or not 0 <= noise < np.inf:
-        message = f"count={count}, noise={noise}: expected a count of at least 1 and a finite noise of at least 0"
+        message = (
+            f"count={count}, noise={noise}: expected a count of at least 1 and a finite noise of at least 0"
+        )
         raise ConfigError(message)
     sequences = np.asarray(inputs)
     sequences = sequences[None] if sequences.ndim == 2 else sequences
@@ -101,8 +103,8 @@ def flat_starts(cell: Any, starts: State) -> Float[np.ndarray, "starts states"]:
         flat = flat.reshape(len(flat), -1)
     if flat.ndim != 2 or flat.shape[1] != len(start) or len(flat) == 0:
         message = (
-            f"starts of shape {flat.shape}, expected (starts, {len(start)}): flat states one a row, or states "
-            f"of {type(cell).__name__} with one more axis in front"
+            f"starts of shape {flat.shape}, expected (starts, {len(start)}): flat states one a row, or "
+            f"states of {type(cell).__name__} with one more axis in front"
         )
         raise ShapeError(message)
     return flat
@@ -131,9 +133,7 @@ def constant_inputs(
         message = f"{type(cell).__name__} has no `input_size`: give `input`, a vector"
         raise ConfigError(message)
     rows = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
-    if rows.ndim not in (1, 2) or len(rows) == 0 and rows.ndim == 2:
+    if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):
         message = f"input of shape {rows.shape}, expected (inputs,) or (conditions, inputs)"
         raise ShapeError(message)
     return checked(cell, np.atleast_2d(rows))
-
-
