@@ -108,7 +108,7 @@ def follow_fixed_point(
         message = f"interval={interval}: expected two different finite values of the parameter"
         raise ConfigError(message)
     with jax.enable_x64(True):
-        cell = build(jnp.asarray(first))
+        cell = build(jnp.asarray(first, jnp.float64))
         row = constant_inputs(cell, input)[0]
         curve = Curve(build, row, (first, last))
         start = _start(curve, cell, state)

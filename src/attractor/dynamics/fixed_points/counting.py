@@ -105,7 +105,7 @@ class FixedPointCount:
 
 def count_fixed_points(
     cell: Any,
-    input: Float[Array | np.ndarray, " inputs"] | None = None,
+    input: Float[Array | np.ndarray, "..."] | None = None,
     *,
     settings: CountSettings = _USUAL,
     reporter: Reporter | None = None,

@@ -96,7 +96,8 @@ class Curve:
     def at(self, place: np.ndarray) -> CurvePoint:
         """F and its Jacobian at y."""
         state, parameter = self.state(place), self.parameter(place)
-        parts = _extended(self.build, *map(jnp.asarray, (state, self.row, parameter)))
+        given = (jnp.asarray(part, jnp.float64) for part in (state, self.row, parameter))
+        parts = _extended(self.build, *given)
         values, in_state, in_parameter = map(np.asarray, parts)
         span = self.interval[1] - self.interval[0]
         return CurvePoint(

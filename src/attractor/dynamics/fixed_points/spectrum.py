@@ -69,7 +69,7 @@ def descending(values: Any) -> np.ndarray:
 
 def unstable_directions(values: Complex[np.ndarray, "*points states"]) -> np.ndarray:
     """How many directions surely grow: the index of the point."""
-    return np.sum(np.abs(values) > 1 + MARGIN, axis=-1)
+    return np.asarray(np.sum(np.abs(values) > 1 + MARGIN, axis=-1))
 
 
 def kind_of(values: Complex[np.ndarray, " states"]) -> PointKind:
