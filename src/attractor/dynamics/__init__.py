@@ -1,5 +1,24 @@
 """What a recurrent network does: exponents, fixed points, spectra, and what theory predicts of them."""
 
+from .fixed_points import (
+    Bifurcation,
+    BifurcationKind,
+    Branch,
+    BranchStatus,
+    ContinuationSettings,
+    CountSettings,
+    FixedPointCount,
+    FixedPoints,
+    FixedPointSettings,
+    PointKind,
+    SearchCounts,
+    SlowPoints,
+    count_fixed_points,
+    fixed_points,
+    follow_fixed_point,
+    sampled_starts,
+    scaled_input,
+)
 from .jacobians import JacobianNorms, flow_norms, jacobian_norms
 from .lyapunov import (
     CovariantVectors,
@@ -15,17 +34,34 @@ from .lyapunov import (
 )
 
 __all__ = [
+    "Bifurcation",
+    "BifurcationKind",
+    "Branch",
+    "BranchStatus",
+    "ContinuationSettings",
+    "CountSettings",
     "CovariantVectors",
     "Ending",
+    "FixedPointCount",
+    "FixedPointSettings",
+    "FixedPoints",
     "JacobianNorms",
     "LyapunovSettings",
     "LyapunovSpectrum",
+    "PointKind",
+    "SearchCounts",
+    "SlowPoints",
+    "count_fixed_points",
     "covariant_vectors",
     "entropy_rate_bound",
+    "fixed_points",
     "flow_norms",
+    "follow_fixed_point",
     "jacobian_norms",
     "kaplan_yorke_dimension",
     "leading_exponents",
     "lyapunov_exponents",
     "participation_ratio",
+    "sampled_starts",
+    "scaled_input",
 ]
