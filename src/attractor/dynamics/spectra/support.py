@@ -180,7 +180,7 @@ def _with_own_couplings(maps: LocalMaps) -> tuple[list[Units], list[Block]]:
         if block.to.kind == block.origin.kind and _diagonal_stands_out(block.matrix):
             diagonal = np.diag(block.matrix)
             own[block.to.kind][:, block.to.index, block.origin.index] += diagonal
-            block = Block(block.to, block.origin, block.matrix - np.diag(diagonal))  # noqa: PLW2901
+            block = Block(block.to, block.origin, block.matrix - np.diag(diagonal))
         blocks.append(block)
     units = [_closed(unit, loop) for unit, loop in zip(maps.units, own, strict=True)]
     return units, [block for block in blocks if block.matrix.any()]
