@@ -69,7 +69,9 @@ def portrait(
     shown = np.concatenate([path, beside]) - centre
     grid = _grid(shown @ axes.T)
     with jax.enable_x64(True):
-        moved = np.asarray(_steps(in_double_precision(cell), jnp.asarray(centre + grid @ axes), jnp.asarray(input)))
+        moved = np.asarray(
+            _steps(in_double_precision(cell), jnp.asarray(centre + grid @ axes), jnp.asarray(input))
+        )
     drift = (moved - centre) @ axes.T - grid
     return Portrait(centre, axes, shares, (path - centre) @ axes.T, grid, drift)
 

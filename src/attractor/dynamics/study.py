@@ -12,11 +12,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
+from attractor.cells import State, initial_state
 from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.progress import Reporter, SilentReporter
 
-from .fixed_points import FixedPoints, FixedPointSettings, fixed_points, sampled_starts
+from .fixed_points import FixedPoints, fixed_points
 from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, participation_ratio
 from .portrait import Portrait, portrait
 from .spectra import JacobianSpectrum, SpectralCurve, spectra_along, spectral_curve
@@ -26,6 +26,9 @@ _MANY = 64
 """States up to which all exponents are measured, beyond it the leading ones."""
 
 _LEADING = 20
+
+_BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
+"""Sizes of the noise around the path and of random starts, relative to that of the path."""
 
 
 class Regime(Enum):
@@ -112,6 +115,43 @@ class DynamicsStudy:
         largest = self.driven.per_step[0]
         return float(-1 / largest) if largest < 0 else np.inf
 
+    def __str__(self) -> str:
+        """The regime, the largest exponent, and the fixed points."""
+        low, high = self.driven.interval()[:, 0]
+        lines = [
+            str(self.regime),
+            f"largest exponent {self.driven.per_step[0]:.5f} a step, 95 % interval {low:.5f} to {high:.5f}",
+            f"the path varies in {self.participation:.1f} directions",
+            str(self.points),
+            *self.driven.remarks,
+            *self.remarks,
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for a JSON file."""
+        points = self.points
+        return {
+            "regime": self.regime.name.lower(),
+            "driven": self.driven.to_dict(),
+            "resting": None if self.resting is None else self.resting.to_dict(),
+            "participation_ratio": self.participation,
+            "mean_input": self.input.tolist(),
+            "fixed_points": [
+                {
+                    "state": points.states[place].tolist(),
+                    "kind": kind.name.lower(),
+                    "unstable": int(points.unstable[place]),
+                    "residual": float(points.residuals[place]),
+                    "largest_modulus": float(abs(points.eigenvalues[place, 0])),
+                }
+                for place, kind in enumerate(points.kinds)
+            ],
+            "outliers": [] if self.curve is None else [_complex(one.value) for one in self.curve.outliers],
+            "remarks": list(self.remarks),
+            "seconds": self.seconds,
+        }
+
 
 _USUAL = DynamicsPlan()
 
@@ -121,6 +161,7 @@ def dynamics_study(
     inputs: Float[Array | np.ndarray, "time inputs"],
     plan: DynamicsPlan = _USUAL,
     reporter: Reporter | None = None,
+    state: State | None = None,
 ) -> DynamicsStudy:
     """Measure what a cell does, in float64.
 
@@ -129,6 +170,7 @@ def dynamics_study(
         inputs: one sequence as the cell sees it (scaled); the first fifth is left to the state to arrive.
         plan: how much is looked at.
         reporter: hears about progress.
+        state: where to start; the cell's own initial state when None.
 
     Raises:
         ShapeError: inputs that do not fit the cell.
@@ -141,13 +183,15 @@ def dynamics_study(
     if len(rows) < 20:
         message = f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
         raise InputDataError(message)
-    path = _path(cell, rows)
+    path = _path(cell, rows, state)
     settings = _exponents(plan, path)
-    driven = lyapunov_exponents(cell, rows, settings=settings, reporter=reporter)
+    driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
     mean, remarks = rows.mean(axis=0), []
-    points = _fixed_points(cell, rows, plan, reporter)
+    points = _fixed_points(cell, path, mean, plan, reporter)
     resting = _or_remark(
-        lambda: lyapunov_exponents(cell, np.tile(mean, (plan.steps, 1)), settings=settings, reporter=reporter),
+        lambda: lyapunov_exponents(
+            cell, np.tile(mean, (plan.steps, 1)), state, settings=settings, reporter=reporter
+        ),
         remarks,
     )
     arrived = path[len(path) // 5 :]
@@ -156,7 +200,7 @@ def dynamics_study(
         driven=driven,
         resting=resting,
         points=points,
-        spectrum=spectra_along(cell, rows, points=plan.points),
+        spectrum=spectra_along(cell, rows, state, points=plan.points),
         curve=_or_remark(lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks),
         plane=portrait(cell, arrived, mean, points.states),
         participation=participation_ratio(arrived),
@@ -169,17 +213,25 @@ def dynamics_study(
 def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
     states, burn_in = path.shape[1], len(path) // 5
     count = plan.count or (states if states <= _MANY else _LEADING)
-    return LyapunovSettings(count=min(count, states), burn_in=burn_in, tolerance=plan.tolerance, seed=plan.seed)
+    return LyapunovSettings(
+        count=min(count, states), burn_in=burn_in, tolerance=plan.tolerance, seed=plan.seed
+    )
 
 
-def _fixed_points(cell: Any, rows: np.ndarray, plan: DynamicsPlan, reporter: Reporter) -> FixedPoints:
-    seen = sampled_starts(cell, rows, plan.starts - plan.starts // 2, seed=plan.seed)
-    size = np.sqrt(np.mean(seen**2)) or 1.0
-    drawn = np.random.default_rng(plan.seed).normal(size=(plan.starts // 2, seen.shape[1]))
-    scales = np.resize([0.3, 1.0, 3.0], len(drawn))[:, None]
-    settings = FixedPointSettings(seed=plan.seed)
-    starts = np.concatenate([seen, size * scales * drawn])
-    return fixed_points(cell, rows.mean(axis=0), starts=starts, settings=settings, reporter=reporter)
+def _fixed_points(
+    cell: Any, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
+) -> FixedPoints:
+    """Half of the starts near the path, half random around its size."""
+    source, half = np.random.default_rng(plan.seed), plan.starts // 2
+    drawn = source.normal(size=(plan.starts, path.shape[1]))
+    size = np.sqrt(np.mean(path**2)) or 1.0
+    near = source.choice(path, half) + _BESIDE * size * drawn[:half]
+    far = size * np.resize(_FAR, len(drawn) - half)[:, None] * drawn[half:]
+    return fixed_points(cell, mean, starts=np.concatenate([near, far]), reporter=reporter)
+
+
+def _complex(value: complex) -> list[float]:
+    return [value.real, value.imag]
 
 
 def _or_remark(measure: Any, remarks: list[str]) -> Any:
@@ -190,9 +242,9 @@ def _or_remark(measure: Any, remarks: list[str]) -> Any:
         return None
 
 
-def _path(cell: Any, rows: np.ndarray) -> np.ndarray:
+def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
     with jax.enable_x64(True):
-        wide, start, _ = prepared(cell, None, 0, None)
+        wide, start, _ = prepared(cell, state, 0, None)
         return np.asarray(_visited(wide, start, jnp.asarray(rows)))
 
 

@@ -14,6 +14,7 @@ from .contents import (
     TrainingPage,
     TrainingRun,
 )
+from .dynamics_page import DynamicsFacts, write_dynamics_report
 from .page import render_identification_report, write_report
 from .robustness_page import write_robustness_report
 from .run_report import write_run_report
@@ -21,6 +22,7 @@ from .stability_page import write_stability_report
 
 __all__ = [
     "DataPage",
+    "DynamicsFacts",
     "Finding",
     "IdentificationContents",
     "MetricsRow",
@@ -33,6 +35,7 @@ __all__ = [
     "render_identification_report",
     "write_any_report",
     "write_classifier_report",
+    "write_dynamics_report",
     "write_report",
     "write_robustness_report",
     "write_run_report",
