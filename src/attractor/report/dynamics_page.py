@@ -8,10 +8,17 @@ from typing import Literal
 import numpy as np
 
 from attractor.certify import StabilityResult
-from attractor.dynamics import DynamicsStudy, Regime
+from attractor.dynamics import DynamicsStudy, Regime, SpectralCurve
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
-from .figures.dynamics import eigenvalue_figure, exponents_figure, portrait_figure, time_scale_figure
+from .figures.dynamics import (
+    FEWEST,
+    eigenvalue_figure,
+    exponents_figure,
+    is_large,
+    portrait_figure,
+    time_scale_figure,
+)
 from .wording import significant
 
 _SHOWN = 24
@@ -160,7 +167,7 @@ def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
 
 def _points(study: DynamicsStudy) -> Section:
     points, plane = study.points, study.plane
-    unit = "steps" if points.time_step is None else "units of time"
+    unit = _unit(study)
     picture = Picture(
         name="plane",
         title="The plane in which the network moves most",
@@ -199,52 +206,51 @@ def _slowest(constants: np.ndarray) -> str:
 
 
 def _eigenvalues(study: DynamicsStudy) -> Section:
-    scales = study.spectrum.time_scales
-    unit = "steps" if study.spectrum.time_step is None else "units of time"
-    pictures = [
-        Picture(
-            name="scales",
-            title="Time scales",
-            caption=(
-                "Every eigenvalue of a step's Jacobian is a mode that falls by a factor e in the time shown; "
-                f"{study.spectrum.values.shape[0]} states along the path. Growing modes are left out."
-            ),
-            plot=lambda size: time_scale_figure(scales, unit, size),
-        )
-    ]
-    sheets = []
-    curve = study.curve
-    if curve is not None:
-        pictures.insert(
-            0,
-            Picture(
-                name="eigenvalues",
-                title="Eigenvalues in the middle of the path",
-                caption=(
-                    "The shaded region is where eigenvalues of a random network with the same units and "
-                    "the same energy in every row and column of its matrices would lie. What lies far "
-                    "outside is structure "
-                    "that training has put there. " + " ".join(f"Note: {note}." for note in curve.notes)
-                ),
-                plot=lambda size: eigenvalue_figure(curve, size),
-                facts=(
-                    (f"{100 * curve.share_inside:.0f} %", "inside the curve"),
-                    (str(len(curve.outliers)), "outliers"),
-                ),
-            ),
-        )
-        rows = tuple(
-            (f"{one.value.real:.4f} {one.value.imag:+.4f}i", significant(one.time_scale), f"{one.level:.3f}")
-            for one in curve.outliers[:_SHOWN]
-        )
-        if rows:
-            sheets.append(
-                Sheet(
-                    "Outliers",
-                    ("eigenvalue", f"time scale [{unit}]", "level"),
-                    rows,
-                    f"Null model: {curve.null}.",
-                )
-            )
+    scales, unit, curve = study.spectrum.time_scales, _unit(study), study.curve
+    histogram = Picture(
+        name="scales",
+        title="Time scales",
+        caption=(
+            "Every eigenvalue of a step's Jacobian is a mode that falls by a factor e in the time shown; "
+            f"{len(scales)} states along the path. Growing modes are left out."
+        ),
+        plot=lambda size: time_scale_figure(scales, unit, size),
+    )
     lead = "What does one step do to small changes, and what of that is more than chance?"
-    return Section("eigenvalues", "Eigenvalues", lead, tuple(pictures), tuple(sheets))
+    pictures = (histogram,) if curve is None else (_cloud(curve), histogram)
+    sheets = () if curve is None or not is_large(curve) else _outliers(curve, unit)
+    return Section("eigenvalues", "Eigenvalues", lead, pictures, sheets)
+
+
+def _unit(study: DynamicsStudy) -> str:
+    return "steps" if study.driven.time_step is None else "units of time"
+
+
+def _cloud(curve: SpectralCurve) -> Picture:
+    beside = (
+        "The shaded region is where eigenvalues of a random network with the same units and the same "
+        "energy in every row and column of its matrices would lie. What lies far outside is structure "
+        "that training has "
+        "put there. " + " ".join(f"Note: {note}." for note in curve.notes)
+    )
+    facts = (
+        (f"{100 * curve.share_inside:.0f} %", "inside the curve"),
+        (str(len(curve.outliers)), "outliers"),
+    )
+    few = f"With fewer than {FEWEST} states there is no large random network to compare with."
+    return Picture(
+        name="eigenvalues",
+        title="Eigenvalues in the middle of the path",
+        caption=beside if is_large(curve) else few,
+        plot=lambda size: eigenvalue_figure(curve, size),
+        facts=facts if is_large(curve) else (),
+    )
+
+
+def _outliers(curve: SpectralCurve, unit: str) -> tuple[Sheet, ...]:
+    rows = tuple(
+        (f"{one.value.real:.4f} {one.value.imag:+.4f}i", significant(one.time_scale), f"{one.level:.3f}")
+        for one in curve.outliers[:_SHOWN]
+    )
+    header = ("eigenvalue", f"time scale [{unit}]", "level")
+    return (Sheet("Outliers", header, rows, f"Null model: {curve.null}."),) if rows else ()

@@ -1,7 +1,10 @@
 """Figures of the dynamics of a network: exponents, the principal plane, eigenvalues, time scales."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind, SpectralCurve
@@ -10,7 +13,6 @@ from attractor.report.layout import panels
 from attractor.report.style import (
     ALERT,
     BAND,
-    GRID,
     INK,
     MEASURED,
     MODEL,
@@ -28,6 +30,13 @@ _LOOKS: dict[PointKind, tuple[str, str, str]] = {
     PointKind.REPELLING: ("s", TEST, "repelling"),
     PointKind.MARGINAL: ("D", VALIDATION, "marginal"),
 }
+
+
+FEWEST = 30
+"""States below which a network is not compared with a large random one."""
+
+_JUMP = 0.1
+"""A step of this share of the width of a path is a jump, which no line should hide."""
 
 
 def exponents_figure(
@@ -76,9 +85,9 @@ def portrait_figure(plane: Portrait, points: FixedPoints, size: Size) -> Figure:
     x, y = (plane.grid[:, axis].reshape(side, side) for axis in (0, 1))
     u, v = (plane.drift[:, axis].reshape(side, side) for axis in (0, 1))
     axes.streamplot(
-        x, y, u, v, color=GRID, density=0.9 if size.is_wide else 0.6, linewidth=0.9, arrowsize=0.8
+        x, y, u, v, color=MUTED, density=0.9 if size.is_wide else 0.6, linewidth=0.4, arrowsize=0.6
     )
-    axes.plot(*plane.path.T, color=MEASURED, linewidth=0.7, alpha=0.7, label="path under the data")
+    _draw_path(axes, plane.path)
     places = plane.place(points.states)
     for kind, (marker, colour, name) in _LOOKS.items():
         chosen = [place for place, own in zip(places, points.kinds, strict=True) if own is kind]
@@ -95,8 +104,21 @@ def portrait_figure(plane: Portrait, points: FixedPoints, size: Size) -> Figure:
     return figure
 
 
+def _draw_path(axes: Axes, path: Float[np.ndarray, "time 2"]) -> None:
+    """A line where steps are short, dots where the state jumps to and fro."""
+    width = np.ptp(path, axis=0).max()
+    jumps = np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) > _JUMP * width
+    look: dict[str, Any] = {"marker": ".", "markersize": 2, "linestyle": ""} if jumps else {"linewidth": 0.7}
+    axes.plot(*path.T, color=MEASURED, alpha=0.8, label="path under the data", **look)
+
+
 def _second(plane: Portrait) -> str:
     return f"second ({100 * plane.shares[1]:.0f} %)" if len(plane.shares) > 1 else "second"
+
+
+def is_large(curve: SpectralCurve) -> bool:
+    """Whether a network has so many units that the boundary of a large random one says something."""
+    return len(curve.levels) >= FEWEST
 
 
 def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
@@ -107,7 +129,7 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
         axes.plot(
             turn.real, turn.imag, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="unit circle"
         )
-    for place, line in enumerate(curve.boundary.curves):
+    for place, line in enumerate(curve.boundary.curves if is_large(curve) else ()):
         label = "random network" if place == 0 else None
         axes.fill(line.real, line.imag, facecolor=BAND, edgecolor=MODEL, linewidth=1.4, label=label)
     values = curve.spectrum.values[0]
