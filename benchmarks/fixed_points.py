@@ -78,7 +78,7 @@ def residuals(cell, states):
 
 
 def timed(work):
-    """What work returns, and its seconds of processor time, which other work on the machine hardly changes."""
+    """What work returns, and its seconds of processor time, which other work hardly changes."""
     began = time.process_time()
     return work(), time.process_time() - began
 
@@ -106,7 +106,7 @@ def peer(cell, kind, starts, states, arguments, dtype):
     from FixedPointFinderTorch import FixedPointFinderTorch
 
     hidden = starts.shape[1]
-    options = {"dtype": dtype, "max_iters": arguments.iterations}
+    options = {"dtype": dtype, "max_iters": arguments.iterations, "lr_init": arguments.rate}
     dtype = getattr(torch, dtype)
     network = {"tanh": torch.nn.RNN, "gru": torch.nn.GRU}[kind](BITS, hidden, batch_first=True).to(dtype)
     state = {name: torch.as_tensor(np.array(part)).to(dtype) for name, part in to_torch_state(cell).items()}
@@ -168,6 +168,7 @@ def main():
     parser.add_argument("--starts", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=1500, help="steps of training")
     parser.add_argument("--iterations", type=int, default=5000, help="of the peer, its own default")
+    parser.add_argument("--rate", type=float, default=1.0, help="of Adam in the peer, its own default")
     parser.add_argument("--count", action="store_true", help="also count the points by random starts")
     arguments = parser.parse_args()
     if arguments.peer is None or not (arguments.peer / "FixedPointFinderTorch.py").is_file():

@@ -48,6 +48,27 @@ def test_nine_points_of_two_double_wells_of_every_kind_and_none_invented():
     assert found.unstable.tolist() == [0] * 4 + [1] * 4 + [2]
 
 
+class Listener:
+    """Keeps what a reporter hears."""
+
+    def __init__(self):
+        self.heard, self.closed = [], 0
+
+    def update(self, done, total, message=""):
+        self.heard.append((done, total))
+
+    def close(self):
+        self.closed += 1
+
+
+def test_progress_is_reported_to_the_last_start():
+    listener = Listener()
+    fixed_points(Map(wells, 2), settings=FEW, reporter=listener)
+    assert listener.heard[-1] == (64, 64)
+    assert listener.closed == 1
+    assert [done for done, _ in listener.heard] == sorted(done for done, _ in listener.heard)
+
+
 def test_order_and_points_do_not_depend_on_the_starts():
     one, other = (
         fixed_points(Map(wells, 2), settings=FixedPointSettings(starts=64, seed=seed)) for seed in (1, 2)
