@@ -1,11 +1,21 @@
 """Clusters, order and spectra: the parts of a search for fixed points, each against a plain reference."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from fixed_point_cases import Map
 
 from attractor.dynamics.fixed_points.clusters import clustered, in_order
-from attractor.dynamics.fixed_points.descent import places_for
-from attractor.dynamics.fixed_points.spectrum import PointKind, kind_of, spectrum, time_constants
+from attractor.dynamics.fixed_points.descent import Outcome, Walkers, places_for
+from attractor.dynamics.fixed_points.distinct import distinct_points
+from attractor.dynamics.fixed_points.spectrum import (
+    PointKind,
+    index_sum,
+    kind_of,
+    spectrum,
+    time_constants,
+)
 
 
 def test_clusters_are_as_wide_as_their_points_are_uncertain():
@@ -52,6 +62,24 @@ def test_a_defective_eigenvalue_keeps_unit_vectors():
     found = spectrum(np.array([[0.5, 1.0], [0.0, 0.5]]), 2)
     np.testing.assert_allclose(found.values, [0.5, 0.5], atol=1e-7)
     assert np.isfinite(found.left).all()
+
+
+def test_states_that_ran_away_to_where_every_state_is_fixed_are_no_points():
+    closed = Map(lambda x, u: jnp.where(jnp.abs(x) > 50, x, 0.5 * x), 1)
+    states = np.array([[0.0], [100.0]])
+    speeds = np.zeros(2)
+    ended = Walkers(states, np.zeros((2, 1)), speeds, np.full(2, int(Outcome.CONVERGED)), speeds, speeds)
+    with jax.enable_x64(True):
+        near, far = (distinct_points(closed, ended, np.zeros(2, int), within) for within in (10.0, 200.0))
+    np.testing.assert_array_equal(near.states, [[0.0]])
+    assert sorted(far.states[:, 0]) == [0, 100]
+
+
+def test_the_sum_of_indices_is_the_degree_of_a_map_of_a_ball():
+    values = np.array([[0.5, 0.1], [2.0, 0.1], [0.3 + 1.2j, 0.3 - 1.2j], [1.5, -1.5]], complex)
+    assert [index_sum(values[place : place + 1]) for place in range(4)] == [1, -1, 1, -1]
+    assert index_sum(values) == 0
+    assert np.isnan(index_sum(np.array([[1.0, 0.5]], complex)))
 
 
 def test_places_are_a_power_of_two_that_fits():

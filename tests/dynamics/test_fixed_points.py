@@ -20,12 +20,13 @@ from attractor.dynamics import (
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.scan import unroll
 
-FEW = FixedPointSettings(starts=64)
+FEW = FixedPointSettings(starts=64, midpoint_waves=0)
 
 
 def test_the_three_points_of_lorenz_are_found_with_their_eigenvalues():
     found = fixed_points(
-        Map(lorenz, 3, step=0.01), settings=FixedPointSettings(starts=64, scales=(1, 10, 30))
+        Map(lorenz, 3, step=0.01),
+        settings=FixedPointSettings(starts=64, scales=(1, 10, 30), midpoint_waves=0),
     )
     root = np.sqrt(72.0)
     expected = [[0, 0, 0], [-root, -root, 27], [root, root, 27]]
@@ -47,6 +48,27 @@ def test_nine_points_of_two_double_wells_of_every_kind_and_none_invented():
     assert found.unstable.tolist() == [0] * 4 + [1] * 4 + [2]
 
 
+class Listener:
+    """Keeps what a reporter hears."""
+
+    def __init__(self):
+        self.heard, self.closed = [], 0
+
+    def update(self, done, total, message=""):
+        self.heard.append((done, total))
+
+    def close(self):
+        self.closed += 1
+
+
+def test_progress_is_reported_to_the_last_start():
+    listener = Listener()
+    fixed_points(Map(wells, 2), settings=FEW, reporter=listener)
+    assert listener.heard[-1] == (64, 64)
+    assert listener.closed == 1
+    assert [done for done, _ in listener.heard] == sorted(done for done, _ in listener.heard)
+
+
 def test_order_and_points_do_not_depend_on_the_starts():
     one, other = (
         fixed_points(Map(wells, 2), settings=FixedPointSettings(starts=64, seed=seed)) for seed in (1, 2)
@@ -60,6 +82,7 @@ def test_constant_inputs_are_searched_one_by_one():
     tilted = found.states[found.conditions == 1]
     np.testing.assert_allclose(tilted**3 - tilted, np.ones((1, 2)), atol=1e-12)
     assert found.slow.conditions.tolist() == [1] * len(found.slow)
+    assert found.index_sums.tolist() == [1, 1]
 
 
 def test_points_closer_than_a_millionth_stay_apart():
@@ -81,6 +104,7 @@ def test_a_curve_of_fixed_points_is_marginal_everywhere():
     found = fixed_points(line, settings=FEW)
     assert len(found) > 50
     assert set(found.kinds) == {PointKind.MARGINAL}
+    assert np.isnan(found.index_sums).all()
     np.testing.assert_allclose(found.states[:, 1], 0.2 * found.states[:, 0] ** 2, atol=1e-12)
     assert np.isinf(found.time_constants[:, 0]).all()
 
@@ -116,7 +140,7 @@ def bistable(bits):
 def test_a_flip_flop_has_a_stable_point_for_every_memory():
     cell = bistable(3)
     inputs = np.random.default_rng(0).choice([-2.0, 0.0, 2.0], size=(4, 30, 3), p=[0.1, 0.8, 0.1])
-    found = fixed_points(cell, starts=sampled_starts(cell, inputs, 256, noise=0.5))
+    found = fixed_points(cell, starts=sampled_starts(cell, inputs, 256))
     height = 0.9575040240772688  # of h = tanh(2 h)
     assert len(found) == 27
     stable = found.states[found.unstable == 0]
@@ -128,14 +152,25 @@ def test_a_flip_flop_has_a_stable_point_for_every_memory():
     assert count.found == 27
     assert count.stable
     assert count.unseen < 1
+    assert count.index_sum == 1
     assert count.coverage > 0.99
 
 
+def test_saddles_are_found_between_the_attractors_that_trajectories_show():
+    cell = bistable(3)
+    corners = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+    few = fixed_points(cell, starts=corners, settings=FixedPointSettings(midpoint_waves=0))
+    assert (len(few), few.index_sums[0]) == (8, 8)
+    more = fixed_points(cell, starts=np.tile(corners, (8, 1)))
+    assert (len(more), more.index_sums[0]) == (27, 1)
+
+
 def test_counting_says_when_it_is_not_done():
-    settings = CountSettings(most_starts=8, search=FixedPointSettings(starts=4, vectors=1))
+    settings = CountSettings(most_starts=8, search=FixedPointSettings(starts=4, midpoint_waves=0))
     count = count_fixed_points(bistable(3), settings=settings)
     assert not count.stable
-    assert count.history[-1][0] == 8
+    assert count.history[-1] == (8, count.found)
+    assert count.index_sum != 1
     assert count.unseen > 0
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 def clustered(
     states: Float[np.ndarray, "solutions states"], radii: Float[np.ndarray, " solutions"]
 ) -> tuple[Int[np.ndarray, " clusters"], Int[np.ndarray, " solutions"]]:
-    """Greedy clusters: the most exact solutions come first, and a later one joins the nearest within reach.
+    """Greedy clusters: the most exact solution that is left takes those that are the same one.
 
     Two solutions are the same where they are no farther apart than the larger of their radii. A radius says
     how far a solution may be from the truth, so that exact ones may lie close together and stay apart.
@@ -20,15 +20,14 @@ def clustered(
         Which solution stands for each cluster, and the cluster of every solution.
     """
     heads: list[int] = []
-    labels = np.zeros(len(states), int)
-    for place in np.argsort(radii, kind="stable"):
-        distances = np.linalg.norm(states[heads] - states[place], axis=1)
-        near = int(np.argmin(distances)) if heads else -1
-        if heads and distances[near] <= max(radii[heads[near]], radii[place]):
-            labels[place] = near
-            continue
-        labels[place] = len(heads)
-        heads.append(int(place))
+    labels, left = np.zeros(len(states), int), np.argsort(radii, kind="stable")
+    while len(left):
+        head = left[0]
+        distances = np.linalg.norm(states[left] - states[head], axis=1)
+        same = distances <= np.maximum(radii[left], radii[head])
+        labels[left[same]] = len(heads)
+        heads.append(int(head))
+        left = left[~same]
     return np.array(heads, int), labels
 
 

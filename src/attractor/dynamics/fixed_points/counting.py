@@ -21,11 +21,12 @@ from .clusters import clustered, in_order
 from .exact import sizes
 from .points import FixedPoints
 from .search import FixedPointSettings, fixed_points
+from .spectrum import index_sum, unstable_directions
 
 _SAME = 1e-6
 """Points of two rounds nearer than this share of max(1, |x|) are one."""
 
-_SEARCH = FixedPointSettings(starts=128, vectors=1)
+_SEARCH = FixedPointSettings(starts=128, vectors=1, midpoint_waves=0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class FixedPointCount:
         states: the flat states that were found.
         unstable: how many directions grow at each.
         multiplicities: how many starts ended at each.
+        index_sum: 1 where no point is missing; any other value proves that some are; see `index_sum`.
         history: (starts, distinct points) after every round.
         stable: whether the last doublings left the count as it was.
         seconds: wall time, compilation included.
@@ -73,6 +75,7 @@ class FixedPointCount:
     states: Float[np.ndarray, "points states"]
     unstable: Int[np.ndarray, " points"]
     multiplicities: Int[np.ndarray, " points"]
+    index_sum: float
     history: tuple[tuple[int, int], ...]
     stable: bool
     seconds: float
@@ -99,7 +102,8 @@ class FixedPointCount:
         verdict = "stable under doubling" if self.stable else "still growing"
         return (
             f"{self.found} fixed points found from {self.history[-1][0]} starts ({verdict}; an empirical "
-            f"count): coverage {self.coverage:.4f}, at least {self.unseen:.1f} more estimated"
+            f"count): coverage {self.coverage:.4f}, at least {self.unseen:.1f} more estimated, "
+            f"sum of indices {self.index_sum:g} (1 for a bounded cell if none is missing)"
         )
 
 
@@ -133,7 +137,7 @@ def count_fixed_points(
     history: list[tuple[int, int]] = []
     kept = None
     while kept is None or not (_agreed(history, settings.agreeing) or history[-1][0] >= settings.most_starts):
-        done = sum(found.counts.starts for found in rounds)
+        done = history[-1][0] if history else 0
         fresh = min(max(done, settings.search.starts), settings.most_starts - done)
         search = replace(settings.search, starts=fresh, seed=settings.search.seed + len(rounds))
         rounds.append(fixed_points(cell, input, settings=search, reporter=reporter))
@@ -149,13 +153,15 @@ def _agreed(history: list[tuple[int, int]], doublings: int) -> bool:
     return len(last) == doublings + 1 and len(set(last)) == 1
 
 
-def _merged(rounds: list[FixedPoints]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The distinct points of all rounds, their unstable directions and how often they were reached."""
-    states = np.concatenate([found.states for found in rounds])
-    unstable = np.concatenate([found.unstable for found in rounds])
-    times = np.concatenate([found.multiplicities for found in rounds])
+def _merged(rounds: list[FixedPoints]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The distinct points of all rounds, their unstable directions, multiplicities and sum of indices."""
+    states, values, times = (
+        np.concatenate([getattr(found, name) for found in rounds])
+        for name in ("states", "eigenvalues", "multiplicities")
+    )
     heads, labels = clustered(states, _SAME * sizes(states))
     sums = np.bincount(labels, times, len(heads)).astype(int)
+    unstable = unstable_directions(values[heads])
     order = in_order(states[heads], _SAME)
-    order = order[np.argsort(unstable[heads[order]], kind="stable")]
-    return states[heads[order]], unstable[heads[order]], sums[order]
+    order = order[np.argsort(unstable[order], kind="stable")]
+    return states[heads[order]], unstable[order], sums[order], index_sum(values[heads])

@@ -16,6 +16,9 @@ _SAME = 1e-9
 _SAME_SLOW = 1e-5
 """The same for slow points, which are known less exactly."""
 
+_REGULAR = 1e-6
+"""Least singular value of I - J at a point that stands alone; see `MARGIN` of the spectrum."""
+
 
 @dataclass(frozen=True, eq=False)
 class DistinctPoints:
@@ -25,6 +28,7 @@ class DistinctPoints:
         states: flat states.
         residuals: |F|.
         jacobians: of the step.
+        regularity: least singular values of I - J.
         multiplicities: how many starts ended at each.
         conditions: the number of the constant input of each.
     """
@@ -32,11 +36,14 @@ class DistinctPoints:
     states: Float[np.ndarray, "points states"]
     residuals: Float[np.ndarray, " points"]
     jacobians: Float[np.ndarray, "points states states"]
+    regularity: Float[np.ndarray, " points"]
     multiplicities: Int[np.ndarray, " points"]
     conditions: Int[np.ndarray, " points"]
 
 
-def distinct_points(cell: Any, ended: Walkers, conditions: Int[np.ndarray, " starts"]) -> DistinctPoints:
+def distinct_points(
+    cell: Any, ended: Walkers, conditions: Int[np.ndarray, " starts"], within: float
+) -> DistinctPoints:
     """Ends that converged, first gathered roughly, then made exact, confirmed, and gathered again.
 
     How near two of them must be to be one follows from their linearisation: ends at a point where 1 is nearly
@@ -46,13 +53,16 @@ def distinct_points(cell: Any, ended: Walkers, conditions: Int[np.ndarray, " sta
         cell: a cell in float64.
         ended: the ends of all starts.
         conditions: the number of the constant input of each.
+        within: a point farther out than this norm counts only if it is regular. Where gates are closed to the
+            last digit, every state is fixed in floating-point arithmetic, and none of them says anything.
     """
     reached = np.flatnonzero(ended.outcomes == Outcome.CONVERGED)
     ends = ended.states[reached]
     heads, times = _gathered(ends, conditions[reached], _SAME * sizes(ends))
     heads = reached[heads]
     points = polished(cell, ended.states[heads], ended.inputs[heads]) if len(heads) else _none(ended)
-    good = np.flatnonzero(points.confirmed)
+    near = np.linalg.norm(points.states, axis=1) <= within
+    good = np.flatnonzero(points.confirmed & (near | (points.regularity > _REGULAR)))
     which = conditions[heads][good]
     reach = np.maximum(points.radii, _SAME * sizes(points.states))[good]
     final, times = _gathered(points.states[good], which, reach, times[good])
@@ -61,16 +71,35 @@ def distinct_points(cell: Any, ended: Walkers, conditions: Int[np.ndarray, " sta
         points.states[kept],
         points.residuals[kept],
         points.jacobians[kept] + np.eye(ended.states.shape[1]),
+        points.regularity[kept],
         times,
         which[final],
     )
 
 
+def midpoints(
+    points: DistinctPoints, most: int, seed: int
+) -> tuple[Float[np.ndarray, "pairs states"], Int[np.ndarray, " pairs"]]:
+    """States halfway between pairs of fixed points of the same condition, at most so many of each, and whose.
+
+    Points on a line of fixed points take no part: halfway between them is another of the same kind.
+    """
+    source = np.random.default_rng(seed)
+    regular = points.regularity > _REGULAR
+    pairs = [np.zeros((0, 2), int)]
+    for condition in np.unique(points.conditions):
+        some = np.flatnonzero(regular & (points.conditions == condition))
+        every = np.stack(np.triu_indices(len(some), 1), axis=1)
+        pairs.append(some[every if len(every) <= most else source.choice(every, most, replace=False)])
+    first, second = np.concatenate(pairs).T
+    return (points.states[first] + points.states[second]) / 2, points.conditions[first]
+
+
 def _none(ended: Walkers) -> Candidates:
     states = ended.states.shape[1]
-    nothing = np.zeros((0, states))
+    nothing, empty = np.zeros((0, states)), np.zeros(0)
     return Candidates(
-        nothing, nothing, np.zeros((0, states, states)), nothing, np.zeros(0), np.zeros(0, bool)
+        nothing, nothing, np.zeros((0, states, states)), nothing, empty, np.zeros(0, bool), empty
     )
 
 

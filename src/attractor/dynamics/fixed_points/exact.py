@@ -7,7 +7,7 @@ short; a component $u_i^T F$ that is nothing but rounding asks for no step, so t
 with $\sigma_i = 0$, pass as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import equinox as eqx
@@ -29,6 +29,9 @@ _FARTHEST = 1e-3
 _SINGULAR = 1e-10
 """Directions with a smaller share of the largest singular value are left as they are."""
 
+_STEPS = 3
+_EXACT = 4 * np.finfo(float).eps
+"""A residual below this share of max(1, |x|) is rounding."""
 _TINY = 1e-100
 """In the place of a singular value of 0; quotients by it are long and finite."""
 
@@ -44,6 +47,7 @@ class Candidates:
         steps: Newton's step from x in the directions that are not singular.
         radii: how far x may be from a zero of F.
         confirmed: where Newton's step in all directions is short.
+        regularity: the least singular value of J.
     """
 
     states: Float[np.ndarray, "points states"]
@@ -52,6 +56,7 @@ class Candidates:
     steps: Float[np.ndarray, "points states"]
     radii: Float[np.ndarray, " points"]
     confirmed: Bool[np.ndarray, " points"]
+    regularity: Float[np.ndarray, " points"]
 
     @property
     def residuals(self) -> Float[np.ndarray, " points"]:
@@ -67,18 +72,16 @@ def sizes(states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, " poi
 def polished(cell: Any, states: np.ndarray, rows: np.ndarray) -> Candidates:
     """The states after Newton steps, as long as they lower |F|, which is one step for nearly all."""
     here = _judged(states, *linearised(cell, states, rows))
-    for _ in range(3):
-        there = here.states + np.where(here.confirmed[:, None], here.steps, 0.0)
+    for _ in range(_STEPS):
+        rough = here.confirmed & (here.residuals > _EXACT * sizes(here.states))
+        if not rough.any():
+            break
+        there = here.states + np.where(rough[:, None], here.steps, 0.0)
         new = _judged(there, *linearised(cell, there, rows))
         better = new.residuals < here.residuals
-        if not better.any():
-            break
-        here = Candidates(*(_chosen(better, *pair) for pair in zip(_parts(new), _parts(here), strict=True)))
+        pairs = ((getattr(new, one.name), getattr(here, one.name)) for one in fields(Candidates))
+        here = Candidates(*(_chosen(better, *pair) for pair in pairs))
     return here
-
-
-def _parts(points: Candidates) -> tuple[np.ndarray, ...]:
-    return points.states, points.values, points.jacobians, points.steps, points.radii, points.confirmed
 
 
 def _chosen(better: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
@@ -95,7 +98,9 @@ def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Ca
     regular = singular > _SINGULAR * singular[:, :1]
     steps = -np.einsum("pji,pj->pi", right, np.where(regular, parts / safe, 0.0))
     radii = (_REACH * np.linalg.norm(values, axis=1) + floor) / safe[:, -1]
-    return Candidates(states, values, jacobians, steps, np.minimum(radii, _FARTHEST * size), confirmed)
+    return Candidates(
+        states, values, jacobians, steps, np.minimum(radii, _FARTHEST * size), confirmed, singular[:, -1]
+    )
 
 
 def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

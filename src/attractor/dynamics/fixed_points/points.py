@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float, Int
 
 from attractor.cells import State
 
-from .spectrum import PointKind, kind_of, time_constants, unstable_directions
+from .spectrum import PointKind, index_sum, kind_of, time_constants, unstable_directions
 
 _LINES = 20
 """Points that are shown in words."""
@@ -20,7 +20,7 @@ class SearchCounts:
     """What became of the starts.
 
     Args:
-        starts: how many ways were begun: starts times constant inputs.
+        starts: how many ways were begun: starts times constant inputs, and midpoints.
         converged: ended at a fixed point.
         slow: ended at a slow point.
         unfinished: came to no rest in the trials allowed, among them those that run away for ever.
@@ -110,6 +110,12 @@ class FixedPoints:
     def unstable(self) -> Int[np.ndarray, " points"]:
         """The index of every point: how many directions surely grow."""
         return unstable_directions(self.eigenvalues)
+
+    @property
+    def index_sums(self) -> Float[np.ndarray, " conditions"]:
+        """For every constant input the sum that is 1 where no point is missing; see `index_sum`."""
+        every = range(len(self.inputs))
+        return np.array([index_sum(self.eigenvalues[self.conditions == one]) for one in every])
 
     @property
     def kinds(self) -> list[PointKind]:

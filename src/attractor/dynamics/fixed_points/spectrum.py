@@ -83,6 +83,22 @@ def kind_of(values: Complex[np.ndarray, " states"]) -> PointKind:
     return PointKind.REPELLING if growing == len(values) else PointKind.SADDLE
 
 
+def index_sum(values: Complex[np.ndarray, "points states"]) -> float:
+    r"""The sum of $\mathrm{sign} \det(I - J)$ over points: 1 if a bounded cell has no others.
+
+    A continuous map of a ball into itself has degree one (Brouwer; Lefschetz), and the states of all common
+    cells stay in a ball. Any other sum proves that points are missing; 1 does not prove that none are.
+
+    Returns:
+        The sum, NaN where an eigenvalue is 1 within rounding, so that its point has no sign.
+    """
+    if np.any(np.abs(values - 1) <= MARGIN):
+        return float("nan")
+    real = np.imag(values) == 0  # exactly so for a real matrix; a pair has a positive product
+    beyond = np.sum(real & (np.real(values) > 1), axis=-1)
+    return float(np.sum(1 - 2 * (beyond % 2)))
+
+
 def time_constants(
     values: Complex[np.ndarray, "*points states"], step: float = 1.0
 ) -> Float[np.ndarray, "*points states"]:
