@@ -130,14 +130,14 @@ class _Walk:
     def elementwise(self, equation: JaxprEqn, *operands: Any) -> Entries:
         shape = _shape(equation)
         given = [np.broadcast_to(operand.numbers, shape) for operand in operands if not is_exact(operand)]
-        joined = np.max(given, axis=0)
+        joined = np.asarray(np.max(given, axis=0))
         for numbers in given:
             self.link(numbers, joined)
         return Entries(joined)
 
     def reduce(self, equation: JaxprEqn, operand: Any) -> Entries:
         axes = tuple(equation.params["axes"])
-        joined = operand.numbers.max(axes)
+        joined = np.asarray(operand.numbers.max(axes))
         self.link(operand.numbers, np.broadcast_to(np.expand_dims(joined, axes), operand.numbers.shape))
         return Entries(joined)
 
@@ -178,5 +178,4 @@ def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
 
 
 def _numbers(operand: Any) -> Any:
-    free = jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)
-    return free
+    return jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)

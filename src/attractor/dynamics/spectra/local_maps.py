@@ -31,6 +31,10 @@ _LARGEST_UNIT = 8
 """Entries of the state in one unit; more are units that meet outside of products (a norm, a mean)."""
 
 
+_MOST_BLOCKS = 48
+"""More matrices than this are not a few large ones (a loop over units, written out)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Units:
     """Units of one kind with their derivatives.
@@ -98,8 +102,12 @@ def local_maps(place: Point) -> LocalMaps:
         raise UnsupportedError(message)
     cut = cut_at_products(program, place.input, [leaf.shape for leaf in leaves])
     kinds = _kinds(cut, [leaf.size for leaf in leaves])
+    blocks = tuple(_blocks(cut, kinds))
+    if len(blocks) > _MOST_BLOCKS:
+        message = f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
+        raise UnsupportedError(message)
     units = _differentiated(_CutStep(program, cut), place, kinds)
-    return LocalMaps(units, tuple(_blocks(cut, kinds)))
+    return LocalMaps(units, blocks)
 
 
 def _kinds(cut: Cut, sizes: Sequence[int]) -> list[_Kind]:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from .local_maps import Block, LocalMaps, Port, Units
+from .responses import without_diagonal
 
 
 def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
@@ -27,7 +28,7 @@ def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
     own = np.moveaxis(np.diagonal(grid, axis1=1, axis2=3), -1, 0).copy()
     pairs = [(row, column) for row in range(states) for column in range(states)]
     blocks = [
-        Block(Port(0, index), Port(0, index), _without_diagonal(grid[row, :, column]))
+        Block(Port(0, index), Port(0, index), without_diagonal(grid[row, :, column]))
         for index, (row, column) in enumerate(pairs)
     ]
     rows, columns = np.eye(states)[:, [row for row, _ in pairs]], np.eye(states)[[column for _, column in pairs]]
@@ -38,7 +39,3 @@ def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
         np.zeros((count, len(pairs), len(pairs))),
     )
     return LocalMaps((units,), tuple(block for block in blocks if block.matrix.any()))
-
-
-def _without_diagonal(matrix: np.ndarray) -> np.ndarray:
-    return matrix - np.diag(np.diag(matrix))
