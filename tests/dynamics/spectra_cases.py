@@ -43,7 +43,7 @@ def settled_state(cell, seed=0, steps=300):
 
 
 def reassembled(maps):
-    """A + B (1 - U E)^-1 U C of all units, unit after unit: entry (i, s) at row i S + s for one kind of unit."""
+    """A + B (1 - U E)^-1 U C of all units: with one kind of unit, entry (i, s) stands at row i S + s."""
     results = [(len(unit.driven), unit.driven.shape[2]) for unit in maps.units]
     vectors = [(len(unit.shown), unit.shown.shape[1]) for unit in maps.units]
     joined = np.zeros((sum(n * k for n, k in results), sum(n * k for n, k in vectors)))
@@ -125,5 +125,3 @@ class Interleaved(eqx.Module):
         both = (self.weight @ state[:, 0]).reshape(self.hidden_size, 2)
         keep, new = jax.nn.sigmoid(both[:, 0]), jnp.tanh(2 * both[:, 1] + input[0])
         return (keep * state[:, 0] + (1 - keep) * new)[:, None]
-
-

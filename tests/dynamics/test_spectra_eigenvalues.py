@@ -26,7 +26,9 @@ def test_a_linear_cell_has_the_eigenvalues_of_its_matrix():
 
 
 def test_time_scales_have_their_limits():
-    np.testing.assert_allclose(time_scale([0.5, 1.0, 2.0, 0.0], continuous=False)[1:], [np.inf, -1 / np.log(2), 0.0])
+    np.testing.assert_allclose(
+        time_scale([0.5, 1.0, 2.0, 0.0], continuous=False)[1:], [np.inf, -1 / np.log(2), 0.0]
+    )
     np.testing.assert_allclose(time_scale(np.exp([-1 / 7, -1 / 3]), continuous=False), [7, 3])
     np.testing.assert_allclose(time_scale([-0.25 + 3j, 2.0, 1j], continuous=True), [4.0, -0.5, np.inf])
     np.testing.assert_allclose(time_scale(np.exp(-1 / 7), continuous=False, time_step=0.2), 1.4)
@@ -73,12 +75,24 @@ def test_along_a_trajectory_every_jacobian_is_that_before_its_step():
         (lambda cell: jacobian_spectrum(cell, jnp.zeros((2, 3))), ShapeError, "one state"),
         (lambda cell: jacobian_spectrum(cell, jnp.zeros(3), np.ones(2)), ShapeError, r"expected \(1,\)"),
         (lambda cell: jacobian_spectrum(cell, jnp.full(3, np.nan)), InputDataError, "state has entries"),
-        (lambda cell: jacobian_spectrum(cell, jnp.zeros(3), np.full(1, np.inf)), InputDataError, "input has entries"),
-        (lambda cell: jacobian_spectrum(cell, jnp.zeros(3), count=2), ConfigError, "count=2: expected 1 to 1"),
+        (
+            lambda cell: jacobian_spectrum(cell, jnp.zeros(3), np.full(1, np.inf)),
+            InputDataError,
+            "input has entries",
+        ),
+        (
+            lambda cell: jacobian_spectrum(cell, jnp.zeros(3), count=2),
+            ConfigError,
+            "count=2: expected 1 to 1",
+        ),
         (lambda cell: spectra_along(cell, np.zeros((0, 1))), InputDataError, "without a step"),
         (lambda cell: spectra_along(cell, np.zeros((5, 1)), points=0), ConfigError, "points=0"),
         (lambda _: spectra_along(GatedFlow(1, 3, key=KEY), np.zeros((5, 1))), ConfigError, "discretise"),
-        (lambda _: jacobian_spectrum(linear(np.diag([np.inf, 0, 0])), jnp.zeros(3)), DivergedError, "not finite"),
+        (
+            lambda _: jacobian_spectrum(linear(np.diag([np.inf, 0, 0])), jnp.zeros(3)),
+            DivergedError,
+            "not finite",
+        ),
     ],
 )
 def test_bad_requests_are_named(call, error, words):

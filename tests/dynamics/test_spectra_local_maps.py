@@ -13,7 +13,11 @@ from attractor.dynamics.spectra.point import jacobian, point
 from attractor.errors import UnsupportedError
 
 KEY = jax.random.key(0)
-BUILDERS = [GRU, ResetAfterGRU, LSTM, eqx.nn.LSTMCell, GatedFlow, gated_rate, Leaky, TwoLayer, Interleaved]
+BUILDERS = [
+    *(GRU, LSTM, TwoLayer, Interleaved),
+    *(pytest.param(build, marks=pytest.mark.slow) for build in (ResetAfterGRU, GatedFlow, gated_rate, Leaky)),
+    *(pytest.param(build, marks=pytest.mark.slow) for build in (eqx.nn.GRUCell, eqx.nn.LSTMCell)),
+]
 
 
 def both(cell, seed=0):
@@ -32,6 +36,7 @@ def test_the_parts_make_the_jacobian(build):
     np.testing.assert_allclose(found, expected[np.ix_(order, order)], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_stack_has_units_of_two_kinds():
     maps, expected = both(Stack((Elman(2, 5, key=KEY), GRU(5, 3, key=KEY))))
     assert [unit.own.shape for unit in maps.units] == [(5, 1, 1), (3, 1, 1)]

@@ -41,7 +41,10 @@ def edges(curve):
     return curve.boundary.right_edge, curve.spectrum.right_edge[0]
 
 
-@pytest.mark.parametrize(("build", "gains"), [RANDOM[1], RANDOM[4], RANDOM[6], RANDOM[9]])
+@pytest.mark.parametrize(
+    ("build", "gains"),
+    [RANDOM[1], *(pytest.param(*RANDOM[place], marks=pytest.mark.slow) for place in (4, 6, 9))],
+)
 def test_a_random_network_fills_its_curve(build, gains):
     """At 150 units at least 93 % inside, where theory has all; with 800 it is 97 % (slow test)."""
     cell = network(build, gains, UNITS, 3)
@@ -75,7 +78,9 @@ def test_large_random_networks_fill_their_curves():
 
 
 def test_the_curve_is_where_the_level_is_one():
-    curve = spectral_curve(random_cell(LSTM, 60, (3.0, 2.0, 4.0, 2.0)), random_state(random_cell(LSTM, 60, (1.0,) * 4)))
+    curve = spectral_curve(
+        random_cell(LSTM, 60, (3.0, 2.0, 4.0, 2.0)), random_state(random_cell(LSTM, 60, (1.0,) * 4))
+    )
     assert curve.boundary.curves
     for line in curve.boundary.curves:
         np.testing.assert_allclose(curve.level(line), 1.0, atol=1e-7)
@@ -102,9 +107,9 @@ def with_weight(cell, change, name="state_weight"):
     return eqx.tree_at(lambda cell: getattr(cell, name), cell, weight)
 
 
-@pytest.mark.parametrize("strength", [1.8, -1.8])
+@pytest.mark.parametrize("strength", [1.8, pytest.param(-1.8, marks=pytest.mark.slow)])
 def test_planted_structure_is_found_with_its_pattern(strength):
-    """U = W + m v u^T at the zero state: one eigenvalue near m u^T v beyond the circle, its pattern near v."""
+    """W + m u u^T at the zero state: one eigenvalue near m beyond the circle, its pattern near u."""
     rng = np.random.default_rng(1)
     u = rng.normal(size=UNITS)
     u /= np.linalg.norm(u)
@@ -121,8 +126,9 @@ def test_planted_structure_is_found_with_its_pattern(strength):
     assert outlier.level < 0.2
 
 
+@pytest.mark.slow
 def test_modes_of_gates_that_do_nothing_count_as_inside():
-    """Without slope of its update gate, z drives nothing: N eigenvalues -1/tau_z, whatever the matrices are."""
+    """Where the update gate has no slope, z drives nothing: N eigenvalues are -1/tau_z."""
     form = GatedForm(gain=2.0, update_gain=0.0, update_time=0.4)
     curve = spectral_curve(GatedFlow(1, 60, form=form, key=KEY), random_state(GatedFlow(1, 60, key=KEY)))
     assert curve.of_single_units.sum() == 60
@@ -130,7 +136,7 @@ def test_modes_of_gates_that_do_nothing_count_as_inside():
     assert curve.outliers == ()
 
 
-@pytest.mark.parametrize("build", [Leaky, TwoLayer])
+@pytest.mark.parametrize("build", [Leaky, pytest.param(TwoLayer, marks=pytest.mark.slow)])
 def test_any_cell_goes_through(build):
     cell = build(1, 100, key=KEY)
     curve = spectral_curve(cell, random_state(cell), np.ones(1))
@@ -166,7 +172,7 @@ def test_a_diagonal_that_stands_out_moves_the_circle():
     assert not curve.inside(0.0)
 
 
-@pytest.mark.parametrize("kept", [0.5, -0.5])
+@pytest.mark.parametrize("kept", [0.5, pytest.param(-0.5, marks=pytest.mark.slow)])
 def test_correlated_mirror_images_give_the_elliptic_law(kept):
     """E[U_ij U_ji] = tau / N: an ellipse with half axes 1 + tau and 1 - tau."""
 
@@ -174,15 +180,16 @@ def test_correlated_mirror_images_give_the_elliptic_law(kept):
         even, odd = (weight + weight.T) / 2**0.5, (weight - weight.T) / 2**0.5
         return np.sqrt((1 + kept) / 2) * even + np.sqrt((1 - kept) / 2) * odd
 
-    cell = with_weight(random_cell(Elman, 400, (1.0,)), mixed)
-    curve = spectral_curve(cell, jnp.zeros(400))
+    cell = with_weight(random_cell(Elman, UNITS, (1.0,)), mixed)
+    curve = spectral_curve(cell, jnp.zeros(UNITS))
     (line,) = curve.boundary.curves
-    assert line.real.max() == pytest.approx(1 + kept, abs=0.06)
-    assert line.imag.max() == pytest.approx(1 - kept, abs=0.06)
-    assert curve.share_inside > 0.95
+    assert line.real.max() == pytest.approx(1 + kept, abs=0.12)
+    assert line.imag.max() == pytest.approx(1 - kept, abs=0.12)
+    assert curve.share_inside > 0.93
     assert curve.outliers == ()
 
 
+@pytest.mark.slow
 def test_symmetric_matrices_keep_to_the_axis():
     cell = with_weight(random_cell(Elman, UNITS, (1.0,)), lambda weight: (weight + weight.T) / 2**0.5)
     curve = spectral_curve(cell, random_state(cell))
@@ -191,6 +198,7 @@ def test_symmetric_matrices_keep_to_the_axis():
     assert curve.outliers == ()
 
 
+@pytest.mark.slow
 def test_a_matrix_used_twice_is_not_two_matrices():
     """Heun's step of h' = W h has the eigenvalues 1 + s + s^2/2 with s = step * eigenvalue of W - 1."""
     cell = gated_rate(1, 60, form=GatedForm(gain=1.0, open_update=True, open_reset=True), step=0.5, key=KEY)
@@ -198,7 +206,10 @@ def test_a_matrix_used_twice_is_not_two_matrices():
     energy = np.linalg.norm(np.asarray(cell.flow.coupling)) / 60**0.5
     circle = 0.5 * (energy * 0.999 * np.exp(1j * np.linspace(0, 2 * np.pi, 9)) - 1)
     outside = 0.5 * (energy * 1.2 - 1)
-    image = lambda value: 1 + value + value**2 / 2
+
+    def image(value):
+        return 1 + value + value**2 / 2
+
     assert curve.inside(image(circle)).mean() > 0.8
     assert not curve.inside(image(outside))
 

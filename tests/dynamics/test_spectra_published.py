@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from spectra_cases import random_cell, random_state
 
-from attractor.cells import GRU, LSTM, Elman, GatedFlow, GatedForm, ResetAfterGRU
+from attractor.cells import GRU, LSTM, Elman, GatedFlow, GatedForm, GatedState, ResetAfterGRU
 from attractor.dynamics.spectra import published
 from attractor.dynamics.spectra.local_maps import local_maps
 from attractor.dynamics.spectra.point import point
@@ -59,14 +59,19 @@ def test_lstm():
     np.testing.assert_allclose(level(cell, state), published.lstm_level(VALUES, units, gains), rtol=1e-10)
 
 
-@pytest.mark.parametrize("limits", [{}, {"open_update": True}, {"open_reset": True}])
+@pytest.mark.parametrize(
+    "limits",
+    [{}, *(pytest.param({gate: True}, marks=pytest.mark.slow) for gate in ("open_update", "open_reset"))],
+)
 def test_gated_flow(limits):
     form = GatedForm(2.5, 3.0, 2.0, 0.1, -0.3, 0.4, update_time=2.0, reset_time=0.5, **limits)
     with jax.enable_x64(True):
         flow = signed(GatedFlow(1, UNITS, form=form, key=jax.random.key(1)))
     state = jax.tree.map(np.asarray, random_state(flow))
     reset = 1.0 if form.open_reset else sigmoid(2.0 * state.reset + 0.4)
-    pull = np.asarray(flow.coupling, np.float64) @ (np.tanh(2.5 * state.activity + 0.1) * reset) - state.activity
+    pull = (
+        np.asarray(flow.coupling, np.float64) @ (np.tanh(2.5 * state.activity + 0.1) * reset) - state.activity
+    )
     expected = published.gated_flow_level(VALUES, form, state, pull)
     np.testing.assert_allclose(level(flow, state), expected, rtol=1e-10)
 
@@ -74,7 +79,10 @@ def test_gated_flow(limits):
 def signed(flow):
     """Couplings of one absolute value, whose rows and columns all have the same energy."""
     size = UNITS**-0.5
-    square = lambda leaf: jnp.where(leaf > 0, size, -size) if leaf.shape == (UNITS, UNITS) else leaf
+
+    def square(leaf):
+        return jnp.where(leaf > 0, size, -size) if leaf.shape == (UNITS, UNITS) else leaf
+
     return jax.tree.map(square, flow)
 
 
@@ -83,10 +91,11 @@ def test_independent_reset_gates_have_the_boundary_of_mean_field_theory():
     rng = np.random.default_rng(0)
     h, z, r = rng.normal(size=30), rng.normal(size=30), rng.normal(size=11)
     form = GatedForm(2.0, 2.0, 3.0, reset_time=2.0)
-    repeated = lambda values: np.repeat(values, len(r))
-    state = GatedFlow(1, 2, key=jax.random.key(0)).initial_state()._replace(
-        activity=repeated(h), update=repeated(z), reset=np.tile(r, 30)
-    )
+
+    def repeated(values):
+        return np.repeat(values, len(r))
+
+    state = GatedState(repeated(h), repeated(z), np.tile(r, 30))
     pull = repeated(rng.normal(size=30))
     joint = published.gated_flow_level(VALUES, form, state, pull)
     mean = published.gated_flow_mean_field_level(VALUES, form, state, pull)
@@ -94,7 +103,9 @@ def test_independent_reset_gates_have_the_boundary_of_mean_field_theory():
     low, high = 0.0, 10.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if published.gated_flow_level(middle, form, state, pull) > 1 else (low, middle)
+        low, high = (
+            (middle, high) if published.gated_flow_level(middle, form, state, pull) > 1 else (low, middle)
+        )
     np.testing.assert_allclose(published.gated_flow_mean_field_level(low, form, state, pull), 1.0, atol=1e-9)
 
 

@@ -2,12 +2,18 @@
 
 from .jacobians import JacobianNorms, flow_norms, jacobian_norms
 from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents
+from .spectra import JacobianSpectrum, SpectralCurve, jacobian_spectrum, spectra_along, spectral_curve
 
 __all__ = [
     "JacobianNorms",
+    "JacobianSpectrum",
     "LyapunovSettings",
     "LyapunovSpectrum",
+    "SpectralCurve",
     "flow_norms",
     "jacobian_norms",
+    "jacobian_spectrum",
     "lyapunov_exponents",
+    "spectra_along",
+    "spectral_curve",
 ]

@@ -1,7 +1,8 @@
 """The curve L = 1 that bounds the spectrum of a random network.
 
 The logarithm of the level is subharmonic away from the eigenvalues of the single units (its poles). So every
-region L >= 1 holds a pole, and a box with all poles in it and L < 1 all along its edge holds the whole support.
+region L >= 1 holds a pole, and a box with all poles in it and L < 1 all along its edge holds the whole
+support.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Boundary:
         radius: largest absolute value in it.
     """
 
-    curves: tuple[Complex[np.ndarray, " points"], ...]
+    curves: tuple[Complex[np.ndarray, " _"], ...]
     right_edge: float
     radius: float
 
@@ -47,8 +48,8 @@ class Boundary:
 def boundary(support: Support) -> Boundary:
     """Trace L = 1 on a grid and put every point of it on the curve by root finding.
 
-    Units whose own eigenvalue stands alone have a region L >= 1 of their own, often too small to be drawn; the
-    outermost points include them.
+    Units whose own eigenvalue stands alone have a region L >= 1 of their own, often too small to be drawn;
+    the outermost points include them.
     """
     low, high = _box(support)
     cells = _CELLS if len(support.random.alike) < _COSTLY else _FEW_CELLS
@@ -79,7 +80,8 @@ def _box(support: Support) -> tuple[complex, complex]:
 def _polished(support: Support, line: np.ndarray, horizontal: np.ndarray, vertical: np.ndarray) -> np.ndarray:
     """Points of a contour, which lie on lines of the grid, moved along these onto L = 1."""
     column, row = (
-        np.interp(line[:, axis], lines, np.arange(len(lines))) for axis, lines in enumerate((horizontal, vertical))
+        np.interp(line[:, axis], lines, np.arange(len(lines)))
+        for axis, lines in enumerate((horizontal, vertical))
     )
     on_column = np.abs(column - np.round(column)) < np.abs(row - np.round(row))
     column, row = np.where(on_column, np.round(column), column), np.where(on_column, row, np.round(row))
@@ -111,7 +113,7 @@ def _radius(support: Support, curves: tuple[np.ndarray, ...], low: complex, high
     drawn = max((float(np.abs(curve).max()) for curve in curves), default=0.0)
     axis = max(_outermost(support, 1.0, high.real), _outermost(support, -1.0, -low.real))
     outward = complex(pole / abs(pole)) if pole != 0 else 1 + 0j
-    return max(drawn, axis, abs(pole) + _reach(support, pole, outward, abs(high - low)))
+    return max(drawn, axis, float(abs(pole)) + _reach(support, pole, outward, abs(high - low)))
 
 
 def _outermost(support: Support, sign: float, end: float) -> float:

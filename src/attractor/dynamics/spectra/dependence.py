@@ -84,7 +84,8 @@ def cut_at_products(program: Program, input: Any, shapes: Sequence[tuple[int, ..
         shapes: of the leaves of the state.
 
     Raises:
-        UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a matrix
+        UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a
+            matrix
             with a vector; the message names it and its place in the user's file.
     """
     walk = _Walk()
@@ -165,7 +166,9 @@ def _shape(equation: JaxprEqn) -> tuple[int, ...]:
 def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
     """Let the primitive move the numbers."""
     name = equation.primitive.name
-    moving = range(len(operands)) if name == "concatenate" else (0, 1) if name == "dynamic_update_slice" else (0,)
+    moving = (
+        range(len(operands)) if name == "concatenate" else (0, 1) if name == "dynamic_update_slice" else (0,)
+    )
     given = [_numbers(operand) if index in moving else operand for index, operand in enumerate(operands)]
     if name == "pad":
         given[1] = jnp.asarray(FREE)

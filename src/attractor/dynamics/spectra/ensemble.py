@@ -1,10 +1,11 @@
 r"""The random matrices that stand for those of a network: their energies and correlations.
 
 Entry (i, j) of matrix k has mean zero and variance $\rho_{k,i} \kappa_{k,j} / E_k$, with the row energies
-$\rho_{k,i} = \sum_j U_{k,ij}^2$, the column energies $\kappa_{k,j} = \sum_i U_{k,ij}^2$ and their sum $E_k$: the
-matrices with the least structure that give every row and column its measured energy. Two kinds of correlations
-are kept where they are no chance: of the same entry of two matrices (the matrix that a Runge-Kutta step uses
-twice), and of entries (i, j) and (j, i) (matrices that are nearly symmetric or antisymmetric).
+$\rho_{k,i} = \sum_j U_{k,ij}^2$, the column energies $\kappa_{k,j} = \sum_i U_{k,ij}^2$ and their sum $E_k$:
+the matrices with the least structure that give every row and column its measured energy. Two kinds of
+correlations are kept where they are no chance: of the same entry of two matrices (the matrix that a Runge-
+Kutta step uses twice), and of entries (i, j) and (j, i) (matrices that are nearly symmetric or
+antisymmetric).
 """
 
 from collections.abc import Iterator, Sequence

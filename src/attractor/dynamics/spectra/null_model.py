@@ -62,7 +62,8 @@ class Outlier:
     Args:
         value: the eigenvalue.
         level: L there, below 1.
-        time_scale: after which the mode has fallen by a factor e; see `attractor.dynamics.spectra.time_scale`.
+        time_scale: after which the mode has fallen by a factor e; see
+            `attractor.dynamics.spectra.time_scale`.
         right: the pattern of the state that the mode is, flat, of norm 1.
         left: what it listens to: the mode starts with left^H x of a change x of the state; left^H right = 1.
     """
@@ -86,7 +87,8 @@ class SpectralCurve:
         reason: why this null model was used.
         notes: what speaks against it; empty where nothing does.
         levels: L at the eigenvalues.
-        of_single_units: which eigenvalues are exactly those of a unit that nothing drives (-1/tau of a gate that
+        of_single_units: which eigenvalues are exactly those of a unit that nothing drives (-1/tau of a gate
+            that
             does not act); no matrix moves them, and they count as inside.
         outliers: eigenvalues too far outside for a network of this size, the slowest first.
         seconds: time it took.
@@ -109,7 +111,7 @@ class SpectralCurve:
 
     def inside(self, values: Any) -> np.ndarray:
         """Whether complex numbers are in the spectrum of the random network."""
-        return self.level(values) >= 1
+        return np.asarray(self.level(values) >= 1)
 
     @property
     def share_inside(self) -> float:
@@ -129,14 +131,14 @@ class SpectralCurve:
 def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> SpectralCurve:
     """Compare the Jacobian of a cell at a state with that of a random network made of the same units.
 
-    The units stay as they are at this state, gates and slopes included; the matrices between them are replaced by
-    random ones that give the same energy to every row and column. The random network's eigenvalues fill a region
-    whose boundary is known for large networks (see `support`). Eigenvalues far outside of it are structure that the
-    matrices have beyond their energies.
+    The units stay as they are at this state, gates and slopes included; the matrices between them are
+    replaced by random ones that give the same energy to every row and column. The random network's
+    eigenvalues fill a region whose boundary is known for large networks (see `support`). Eigenvalues far
+    outside of it are structure that the matrices have beyond their energies.
 
-    The theory holds to about 1/sqrt(units); below some thirty units it says little. A step that is not elementwise
-    between products with matrices (a norm over units, attention, convolution) is compared with a cruder null model;
-    `null` and `reason` say so.
+    The theory holds to about 1/sqrt(units); below some thirty units it says little. A step that is not
+    elementwise between products with matrices (a norm over units, attention, convolution) is compared with a
+    cruder null model; `null` and `reason` say so.
 
     Args:
         cell: any cell, or a flow.
@@ -214,7 +216,9 @@ def _notes(maps: LocalMaps, found: Support) -> list[str]:
     if any(_is_sparse(block.matrix) for block in maps.blocks):
         notes.append("the Jacobian has rows or columns of a few large entries, which no random matrix has")
     if any(abs(value) > _NEARLY_ONE for value in found.random.mirrored.values()):
-        notes.append("nearly symmetric or antisymmetric matrices: the support is thin, and may not be drawn in full")
+        notes.append(
+            "nearly symmetric or antisymmetric matrices: the support is thin, and may not be drawn in full"
+        )
     return notes
 
 

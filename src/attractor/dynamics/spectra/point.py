@@ -60,7 +60,9 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     _check_like(cell, state)
     given = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
     if given.shape != (cell.input_size,):
-        message = f"input of shape {given.shape} given to {type(cell).__name__}, expected ({cell.input_size},)"
+        message = (
+            f"input of shape {given.shape} given to {type(cell).__name__}, expected ({cell.input_size},)"
+        )
         raise ShapeError(message)
     values = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state)
     for name, numbers in (("input", given), ("state", np.asarray(ravel_pytree(values)[0]))):

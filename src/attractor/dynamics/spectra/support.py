@@ -1,8 +1,8 @@
 r"""Where the eigenvalues of a step lie if the matrices in it are random: the level function.
 
-With the parts of a step as in `local_maps`, an eigenvector of eigenvalue $\lambda$ gives
-$x_i = M_i(\lambda) w_i$ with $M_i = C_i (\lambda - A_i)^{-1} B_i + E_i$ and w = U x. For random matrices U_k as in
-`ensemble` the mean square of an entry of w_k is $\rho_{k,i} e_k$, and for a large number of units
+With the parts of a step as in `local_maps`, an eigenvector of eigenvalue $\lambda$ gives $x_i = M_i(\lambda)
+w_i$ with $M_i = C_i (\lambda - A_i)^{-1} B_i + E_i$ and w = U x. For random matrices U_k as in `ensemble`
+the mean square of an entry of w_k is $\rho_{k,i} e_k$, and for a large number of units
 
 $$e_l = \sum_k Q_{lk} e_k, \qquad
 Q_{lk}(\lambda) = \frac{1}{E_l} \sum_i \kappa_{l,i} |M_{lk,i}(\lambda)|^2 \rho_{k,i}.$$
@@ -11,11 +11,11 @@ The level $L(\lambda)$ is the largest eigenvalue of Q: the spectrum fills $L \ge
 curves of gated networks (Krishnamurthy, Can, Schwab 2022, arXiv 2007.14823; Can, Krishnamurthy, Schwab 2020,
 arXiv 2002.00025), and the circular law.
 
-Matrices whose same entries are correlated with c_kk' are followed by the mean products e_kk' of their results, so
-that Q acts on pairs. Where entries (i, j) and (j, i) are correlated, a unit hears its own echo: it gets
-$w_i + \Gamma_i x_i$, $\Gamma_i$ a mean of the responses of all others to it, which themselves have echoes. Outside of
-the support the iteration for $\Gamma$ contracts; a point where it does not settle lies inside. (For one symmetric or
-antisymmetric part this is the elliptic law.)
+Matrices whose same entries are correlated with c_kk' are followed by the mean products e_kk' of their
+results, so that Q acts on pairs. Where entries (i, j) and (j, i) are correlated, a unit hears its own echo:
+it gets $w_i + \Gamma_i x_i$, $\Gamma_i$ a mean of the responses of all others to it, which themselves have
+echoes. Outside of the support the iteration for $\Gamma$ contracts; a point where it does not settle lies
+inside. (For one symmetric or antisymmetric part this is the elliptic law.)
 """
 
 from collections.abc import Iterator
@@ -36,11 +36,15 @@ _CHUNK = 1 << 19
 _NEAREST = 1e-9
 """A point nearer than this to an eigenvalue of a unit, relative to all of them, is moved off it."""
 
-_PLAIN, _MOST = 20, 200
-"""Rounds of the iteration for the echoes, without and with extrapolation."""
+_PLAIN, _MOST = 10, 60
+"""Rounds of the iteration for the echoes without extrapolation, and all of them."""
 
 _SETTLED = 1e-11
 """Relative change of the echoes at which they have settled."""
+
+
+_UNSETTLED = 2.0
+"""At least the level of a point where echoes do not settle, which lies inside; its true level has no meaning."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class Support:
         for to, origin, share in self._terms(answers):
             matrices[:, to, origin] = share.sum(axis=-1)
         largest = _spectral_radius(matrices)
-        return np.where(settled, largest, np.maximum(largest, 1.0))
+        return np.where(settled, largest, np.maximum(largest, _UNSETTLED))
 
     def _participation(self, value: np.ndarray) -> float:
         """Of every unit, what it adds to L = left^T Q right."""
@@ -122,7 +126,9 @@ class Support:
                 if any(port.kind != kind for port in (after[1].origin, before[0].to, before[1].to)):
                     continue
                 weight = after[0].columns * after[1].columns * before[0].rows * before[1].rows * correlation
-                one, other = (answers[kind][a.origin.index, b.to.index] for a, b in zip(after, before, strict=True))
+                one, other = (
+                    answers[kind][a.origin.index, b.to.index] for a, b in zip(after, before, strict=True)
+                )
                 yield to, origin, weight * (one * other.conj())
 
     def _answers(self, values: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
@@ -132,7 +138,7 @@ class Support:
             return alone, np.ones(len(values), bool)
         echo = np.zeros((len(self.random.mirrored), len(values)), complex)
         change = before = echo
-        settled = np.zeros(len(values), bool)
+        settled, answers = np.zeros(len(values), bool), alone
         for count in range(_MOST):
             answers = self._with_echoes(alone, echo)
             new = self._echoes(answers) - echo

@@ -1,4 +1,4 @@
-"""The null model of a step that cannot be cut at its products: the measured Jacobian with its energies kept."""
+"""The null model of a step that cannot be cut at its products: the energies of its Jacobian."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from .responses import without_diagonal
 def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
     """The Jacobian as a sum of what every unit does to itself and of random matrices between units.
 
-    Where all arrays of the state are vectors of one length, entry i of each belongs to unit i: the (S, S) blocks
-    of one unit stay, and each of the S x S matrices between units is replaced by a random one with the same row
-    and column energies. In any other state every entry is a unit.
+    Where all arrays of the state are vectors of one length, entry i of each belongs to unit i: the (S, S)
+    blocks of one unit stay, and each of the S x S matrices between units is replaced by a random one with
+    the same row and column energies. In any other state every entry is a unit.
 
     Args:
         jacobian: of the flat state.
@@ -31,7 +31,10 @@ def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
         Block(Port(0, index), Port(0, index), without_diagonal(grid[row, :, column]))
         for index, (row, column) in enumerate(pairs)
     ]
-    rows, columns = np.eye(states)[:, [row for row, _ in pairs]], np.eye(states)[[column for _, column in pairs]]
+    rows, columns = (
+        np.eye(states)[:, [row for row, _ in pairs]],
+        np.eye(states)[[column for _, column in pairs]],
+    )
     units = Units(
         own,
         np.broadcast_to(rows, (count, *rows.shape)),
