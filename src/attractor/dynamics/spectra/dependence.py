@@ -84,7 +84,8 @@ def cut_at_products(program: Program, input: Any, shapes: Sequence[tuple[int, ..
         shapes: of the leaves of the state.
 
     Raises:
-        UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a matrix
+        UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a
+            matrix
             with a vector; the message names it and its place in the user's file.
     """
     walk = _Walk()
@@ -130,14 +131,14 @@ class _Walk:
     def elementwise(self, equation: JaxprEqn, *operands: Any) -> Entries:
         shape = _shape(equation)
         given = [np.broadcast_to(operand.numbers, shape) for operand in operands if not is_exact(operand)]
-        joined = np.max(given, axis=0)
+        joined = np.asarray(np.max(given, axis=0))
         for numbers in given:
             self.link(numbers, joined)
         return Entries(joined)
 
     def reduce(self, equation: JaxprEqn, operand: Any) -> Entries:
         axes = tuple(equation.params["axes"])
-        joined = operand.numbers.max(axes)
+        joined = np.asarray(operand.numbers.max(axes))
         self.link(operand.numbers, np.broadcast_to(np.expand_dims(joined, axes), operand.numbers.shape))
         return Entries(joined)
 
@@ -165,7 +166,9 @@ def _shape(equation: JaxprEqn) -> tuple[int, ...]:
 def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
     """Let the primitive move the numbers."""
     name = equation.primitive.name
-    moving = range(len(operands)) if name == "concatenate" else (0, 1) if name == "dynamic_update_slice" else (0,)
+    moving = (
+        range(len(operands)) if name == "concatenate" else (0, 1) if name == "dynamic_update_slice" else (0,)
+    )
     given = [_numbers(operand) if index in moving else operand for index, operand in enumerate(operands)]
     if name == "pad":
         given[1] = jnp.asarray(FREE)
@@ -178,5 +181,4 @@ def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
 
 
 def _numbers(operand: Any) -> Any:
-    free = jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)
-    return free
+    return jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)

@@ -117,7 +117,9 @@ def spectra_along(
         DivergedError: a state or a Jacobian that is not finite.
     """
     if not callable(cell):
-        message = f"{type(cell).__name__} has no step: give discretise(flow, step), or a state to jacobian_spectrum"
+        message = (
+            f"{type(cell).__name__} has no step: give discretise(flow, step), or a state to jacobian_spectrum"
+        )
         raise ConfigError(message)
     if points < 1:
         message = f"points={points}: expected at least 1"
@@ -166,11 +168,15 @@ def _slowest(place: Point, count: int) -> np.ndarray:
     if not 1 <= count < size - 1:
         message = f"count={count}: expected 1 to {size - 2} for {size} states; None computes all"
         raise ConfigError(message)
-    act = lambda vector: np.asarray(push(place.cell, place.input, place.state, jnp.asarray(vector).reshape(-1)))
+    act = lambda vector: np.asarray(
+        push(place.cell, place.input, place.state, jnp.asarray(vector).reshape(-1))
+    )
     operator: Any = LinearOperator((size, size), matvec=act, dtype=np.dtype(float))
     start = np.random.default_rng(0).normal(size=size)  # ARPACK's own would differ from run to run
     try:
-        values = eigs(operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False)
+        values = eigs(
+            operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False
+        )
     except ArpackNoConvergence as error:
         message = f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
         raise DivergedError(message) from error

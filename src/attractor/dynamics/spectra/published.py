@@ -1,9 +1,9 @@
 r"""The published spectral boundaries of gated random networks, in closed form.
 
-Each function gives the level L of one architecture, from averages <.> over units, for matrices with independent
-entries of variance gain^2 / units: the eigenvalues fill L >= 1. `attractor.dynamics.spectra.spectral_curve` finds
-the same from the program of a cell; these need no network, only samples of its units (from a mean-field theory, or
-from a formula).
+Each function gives the level L of one architecture, from averages <.> over units, for matrices with
+independent entries of variance gain^2 / units: the eigenvalues fill L >= 1.
+`attractor.dynamics.spectra.spectral_curve` finds the same from the program of a cell; these need no network,
+only samples of its units (from a mean-field theory, or from a formula).
 
 Krishnamurthy, Can, Schwab 2022 (arXiv 2007.14823) for the gated flow; Can, Krishnamurthy, Schwab 2020
 (arXiv 2002.00025) for GRU and LSTM. The formulas here were derived anew from the update equations.
@@ -28,7 +28,8 @@ class GRUUnits:
         state: h.
         keep: z, the gate.
         reset: r, the gate.
-        product: U_h (r * h) for `gru_level` and U_h h + c for `reset_after_gru_level`: what its matrix brings.
+        product: U_h (r * h) for `gru_level` and U_h h + c for `reset_after_gru_level`: what its matrix
+            brings.
         candidate: the tanh.
     """
 
@@ -126,8 +127,10 @@ def reset_after_gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.n
     h, z, r, p = (np.asarray(part) for part in (units.state, units.keep, units.reset, units.candidate))
     m = np.asarray(units.product)
     through_candidate = np.square(gains.candidate * r) + np.square(gains.reset * m * r * (1 - r))
-    total = np.square((1 - z) * (1 - p**2)) * through_candidate + np.square(gains.keep * (h - p) * z * (1 - z))
-    return (total / _distances(values, z)).mean(-1)
+    total = np.square((1 - z) * (1 - p**2)) * through_candidate + np.square(
+        gains.keep * (h - p) * z * (1 - z)
+    )
+    return np.asarray((total / _distances(values, z)).mean(-1))
 
 
 def lstm_level(values: Any, units: LSTMUnits, gains: LSTMGains) -> np.ndarray:
@@ -152,7 +155,7 @@ def lstm_level(values: Any, units: LSTMUnits, gains: LSTMGains) -> np.ndarray:
     )
     shown = gains.show**2 * np.mean(np.square(t * o * (1 - o)))
     through_memory = (np.square(o * (1 - t**2)) * brought / _distances(values, f)).mean(-1)
-    return through_memory + shown / np.square(np.abs(np.asarray(values, complex)))
+    return np.asarray(through_memory + shown / np.square(np.abs(np.asarray(values, complex))))
 
 
 def gated_flow_level(values: Any, form: GatedForm, state: GatedState, pull: Samples) -> np.ndarray:
@@ -170,7 +173,8 @@ def gated_flow_level(values: Any, form: GatedForm, state: GatedState, pull: Samp
         values: lambda, complex numbers of any shape.
         form: the parameters.
         state: samples of h, z and r of the same units; None for an open gate.
-        pull: d = -h + J (phi s_r) + I of these units (without I where the input is additive), which s_z scales.
+        pull: d = -h + J (phi s_r) + I of these units (without I where the input is additive), which s_z
+            scales.
     """
     gates = _gates(form, state, np.asarray(pull))
     distance = _distances(values, -gates.update)
@@ -189,8 +193,8 @@ def gated_flow_mean_field_level(values: Any, form: GatedForm, state: GatedState,
     \Big( \langle s_r^2 \rangle + \frac{\langle \phi^2 \rangle \langle s_r'^2 \rangle}{|1 + \tau_r \lambda|^2} \Big)
     + \Big\langle \frac{\phi'^2 (s_z' d)^2}{|\lambda + s_z|^2} \Big\rangle \frac{1}{|1 + \tau_z \lambda|^2}$$
 
-    A region L >= 1 has the boundary of `gated_flow_level` where r is independent; L itself differs elsewhere. At a
-    fixed point, L(0) < 1 says that it is stable.
+    A region L >= 1 has the boundary of `gated_flow_level` where r is independent; L itself differs
+    elsewhere. At a fixed point, L(0) < 1 says that it is stable.
 
     Args:
         values: lambda, complex numbers of any shape.
@@ -203,7 +207,7 @@ def gated_flow_mean_field_level(values: Any, form: GatedForm, state: GatedState,
     through_rate = np.mean(gates.reset**2)
     through_reset = np.mean(gates.rate**2) * np.mean(gates.reset_slope**2) / _slow(values, form.reset_time)
     through_update = (shown * gates.update_push**2).mean(-1) / _slow(values, form.update_time)
-    return (shown * gates.update**2).mean(-1) * (through_rate + through_reset) + through_update
+    return np.asarray((shown * gates.update**2).mean(-1) * (through_rate + through_reset) + through_update)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,10 +244,10 @@ def _distances(values: Any, centres: Samples) -> np.ndarray:
 
 def _slow(values: Any, time: float) -> np.ndarray:
     """|1 + tau lambda|^2."""
-    return np.square(np.abs(1 + time * np.asarray(values, complex)))
+    return np.asarray(np.square(np.abs(1 + time * np.asarray(values, complex))))
 
 
 def _larger_eigenvalue(one: Any, right: Any, left: Any, other: Any) -> np.ndarray:
     """Of [[one, right], [left, other]] with entries of at least 0."""
     half, difference = (one + other) / 2, (one - other) / 2
-    return half + np.sqrt(np.square(difference) + right * left)
+    return np.asarray(half + np.sqrt(np.square(difference) + right * left))
