@@ -16,9 +16,9 @@ from .window import LagWindow
 
 _INTERVALS = (128, 1024)
 _CORRELATION_TIMES = 12.0
-_STEEP, _FLAT = 1e-5, 1e-8
+_STEEP, _FLAT, _ROUNDING = 1e-5, 1e-7, 1e-15
 """A window is too short where the tail is above the first, too coarse where the roughness is above the
-second; the solution is then off by about the square of the first, or by the second."""
+second, which is about the error of the solution, and needlessly fine where it is below the third."""
 _CONVERGED = 1e-10
 _NEWTON_STEPS = 25
 _FIRST_VARIANCE = 3.0
@@ -80,16 +80,20 @@ def first_point(parameters: GatedParameters, variance: float = _FIRST_VARIANCE) 
     return refined(parameters, BranchPoint(variance, 1.0, argument, window, np.inf, 0))
 
 
-def check_autonomous(parameters: GatedParameters) -> None:
-    """Refuse what has no branch of chaotic solutions that start at zero."""
-    if not parameters.constant_update:
+def check_autonomous(parameters: GatedParameters, *, any_update: bool = False) -> None:
+    """Refuse an input or a bias of the activation, and an update gate that changes unless any will do.
+
+    Raises:
+        UnsupportedError: what is refused.
+    """
+    if not (any_update or parameters.constant_update):
         message = (
-            f"update_gain={parameters.update_gain}: the branch is known for a constant update gate only; "
-            "set open_update or update_gain=0, or sample with `sample_correlators`"
+            f"update_gain={parameters.update_gain}: known for a constant update gate only; set open_update "
+            "or update_gain=0, or sample with `sample_correlators`"
         )
         raise UnsupportedError(message)
     if not parameters.autonomous:
-        message = "an input or a bias of the activation: the branch is known without them only"
+        message = "an input or a bias of the activation is set: known without them only"
         raise UnsupportedError(message)
 
 
@@ -105,16 +109,25 @@ def refined(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
     return _newton(parameters, point)
 
 
-def fitted_window(window: LagWindow, values: Float[np.ndarray, " lags"]) -> LagWindow:
-    """The window that values ask for: twelve correlation times, more where a tail is left, and smooth."""
+def fitted_window(window: LagWindow, values: Float[np.ndarray, " lags"], flat: float = _FLAT) -> LagWindow:
+    """The window that values ask for: twelve correlation times, more where a tail is left, and smooth.
+
+    Args:
+        window: on which the values are.
+        values: a correlation function.
+        flat: roughness that is allowed.
+    """
     length, intervals = window.length, window.intervals
     wanted = _CORRELATION_TIMES * window.correlation_time(values)
+    roughness = window.roughness(values)
     if window.tail(values) > _STEEP:
         length = max(1.5 * length, wanted)
     elif length > 2 * wanted and values[-1] < values[0]:
         length = 1.3 * wanted
-    elif window.roughness(values) > _FLAT and intervals < _INTERVALS[1]:
+    elif roughness > flat and intervals < _INTERVALS[1]:
         intervals *= 2
+    elif roughness < _ROUNDING and intervals > _INTERVALS[0]:
+        intervals //= 2
     return LagWindow(length, intervals)
 
 

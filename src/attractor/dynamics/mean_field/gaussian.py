@@ -18,8 +18,8 @@ from scipy.special import expit
 _REACH, _NODES = 12.0, 2401
 """Trapezoidal sums of analytic functions converge exponentially: steps of 0.01 are exact to rounding for
 functions with poles as near as 0.05, that is tanh(x) with a deviation of 30."""
-_DEGREES = (160, 400, 1000)
-_NEGLIGIBLE = 1e-11
+_DEGREES = (64, 160, 400, 1000)
+_NEGLIGIBLE, _NEGLIGIBLE_SLOPE = 1e-10, 1e-6
 _TINY = 1e-300
 
 
@@ -141,14 +141,13 @@ def correlator_series(function: Function, variance: float) -> CorrelatorSeries:
     for degree in _DEGREES:
         polynomials = _weighted_polynomials(degree)
         found, steep = polynomials @ values, polynomials @ slopes
-        if square - found @ found < _NEGLIGIBLE * square and slope_square - steep @ steep < _NEGLIGIBLE * max(
-            slope_square, _TINY
-        ):
+        missing, missing_slope = square - found @ found, slope_square - steep @ steep
+        if missing <= _NEGLIGIBLE * square and missing_slope <= _NEGLIGIBLE_SLOPE * slope_square:
             break
     k = np.arange(1, len(found))
     # f'' from f' by integration by parts, sqrt(Delta) <f''> He_k = sqrt(k+1) times the next coefficient of f'
     bend = np.append(np.sqrt(k) * steep[1:], 0.0) / np.sqrt(max(variance, _TINY)) if variance > 0 else 0 * steep
     correlation, slope = found**2, steep**2
-    correlation[-1] += max(square - found @ found, 0.0)
-    slope[-1] += max(slope_square - steep @ steep, 0.0)
+    correlation[-1] += max(missing, 0.0)
+    slope[-1] += max(missing_slope, 0.0)
     return CorrelatorSeries(float(variance), correlation, slope, found * bend)
