@@ -49,7 +49,7 @@ class BranchPoint:
     @property
     def converged(self) -> bool:
         """Whether the equations hold and the solution falls to zero within the window."""
-        return self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance
+        return bool(self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance)
 
     def correlations(self, parameters: GatedParameters) -> Correlations:
         """All correlation functions of the solution."""

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from attractor.errors import UnsupportedError
 
 from .branches import RATIO, BranchPoint, along_branch, first_point, fold_between, point_at_gain, upper_branch
+from .critical import fold_gain
 from .driven import DrivenState, driven_state, stable
 from .parameters import GatedParameters
 from .self_consistency import SelfConsistency
@@ -119,6 +120,8 @@ def solve_correlators(parameters: GatedParameters) -> CorrelatorSolution:
 def chaotic_point(parameters: GatedParameters) -> BranchPoint | None:
     """The stable chaotic solution of an autonomous network at its gain, None where there is none."""
     gain = float(parameters.gain)
+    if gain <= fold_gain(parameters):
+        return None
     start = upper_branch(parameters)
     if not start:
         return replace(first_point(parameters, 1.0), residual=np.inf)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from .gaussian import activation, gate, moment
+from .gaussian import Values, activation, gate, moment
 from .parameters import GatedParameters
 from .roots import bounded_minimum, bracketed_root
 
@@ -87,20 +87,20 @@ def stability_index(
     return steepness * (_openness(parameters, activity) + activity * opened)
 
 
-def _openness(parameters: GatedParameters, activity: np.ndarray) -> np.ndarray:
+def _openness(parameters: GatedParameters, activity: Values) -> Values:
     if parameters.constant_reset:
-        return np.full_like(activity, parameters.resting_reset**2)
+        return 0 * activity + parameters.resting_reset**2
     opening = gate(parameters.reset_gain, parameters.reset_bias)
     return moment(lambda r: opening.value(r) ** 2, activity)
 
 
-def _statistics(parameters: GatedParameters, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(parameters: GatedParameters, variance: Values) -> tuple[Values, Values]:
     phi = activation(parameters.bias)
     activity = moment(lambda x: phi.value(x) ** 2, float(parameters.gain) ** 2 * variance)
     return activity, _openness(parameters, activity)
 
 
-def _excess(parameters: GatedParameters, logarithms: np.ndarray | float) -> np.ndarray:
+def _excess(parameters: GatedParameters, logarithms: Values | float) -> Values:
     """(q S + sigma^2) / Delta - 1; dividing keeps roots near zero apart from zero."""
     variance = np.exp(np.asarray(logarithms, np.float64))
     activity, openness = _statistics(parameters, variance)
@@ -108,7 +108,7 @@ def _excess(parameters: GatedParameters, logarithms: np.ndarray | float) -> np.n
 
 
 def _brackets(
-    parameters: GatedParameters, logarithms: np.ndarray, excess: np.ndarray
+    parameters: GatedParameters, logarithms: np.ndarray, excess: Values
 ) -> list[tuple[float, float]]:
     """Intervals with one root each; two between neighbours of the grid show as an extremum near zero."""
     points = list(logarithms)

@@ -11,6 +11,7 @@ from scipy.special import expit
 from attractor.errors import ConfigError
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators, zero_solution
+from .critical import fold_gain
 from .fixed_points import mean_field_fixed_points
 from .gaussian import correlator_series, gate
 from .parameters import GatedParameters
@@ -81,6 +82,8 @@ def sample_correlators(
         settings: number of trajectories and sweeps, periods, seed.
     """
     begun = perf_counter()
+    if parameters.autonomous and parameters.gain <= fold_gain(parameters):
+        return zero_solution(parameters, begun)
     rng = np.random.default_rng(settings.seed)
     window = _window(float(settings.shortest))
     activity, sweeps = np.tile(_start(parameters, window), (_CHAINS, 1)), 0
@@ -134,7 +137,7 @@ class _Average:
     def settled(self) -> bool:
         """Whether the two halves agree within their scatter, or to a thousandth."""
         change = abs(self.halves[1] - self.halves[0])
-        return change < _SCATTER * self.scatter[0] or self.residual < _AGREED
+        return bool(change < _SCATTER * self.scatter[0] or self.residual < _AGREED)
 
 
 def _window(period: float) -> LagWindow:
