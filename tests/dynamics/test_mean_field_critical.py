@@ -8,6 +8,7 @@ from attractor.dynamics.mean_field import (
     GatedParameters,
     Phase,
     chaos_threshold,
+    chaotic_branch,
     critical_gains,
     fixed_point_gain,
     fold_gain,
@@ -92,6 +93,19 @@ def test_lines_and_phases_of_a_reset_gate():
     assert found.chaos == pytest.approx(1.9950, abs=1e-4)
     phases = [found.phase(gain) for gain in (1.9, 1.98, 1.997, 2.1)]
     assert phases == [Phase.STABLE, Phase.TRANSIENT, Phase.COEXISTENCE, Phase.CHAOTIC]
+
+
+def test_the_branch_of_chaos_turns_at_its_fold_and_ends_where_zero_loses_stability():
+    points = chaotic_branch(gated(6), (1e-5, 0.5))
+    gains = np.array([point.gain for point in points])
+    turn = int(np.argmin(gains))
+    assert 0 < turn < len(points) - 1
+    assert np.all(np.diff(gains[:turn]) < 0)
+    assert np.all(np.diff(gains[turn:]) > 0)
+    assert gains[-1] == pytest.approx(2, abs=1e-3)
+    assert max(point.residual for point in points) < 1e-10
+    with pytest.raises(ConfigError, match="variances"):
+        chaotic_branch(gated(6), (1, 0.1))
 
 
 def test_between_the_thresholds_fixed_points_appear_early_and_chaos_does_not():

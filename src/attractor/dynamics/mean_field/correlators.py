@@ -122,13 +122,16 @@ def chaotic_point(parameters: GatedParameters) -> BranchPoint | None:
     gain = float(parameters.gain)
     if gain <= fold_gain(parameters):
         return None
-    start = upper_branch(parameters)
-    if not start:
+    trace = upper_branch(parameters)
+    if not trace:
         return replace(first_point(parameters, 1.0), residual=np.inf)
-    if start[1].gain < gain:
-        return _climbed(parameters, start, gain)
-    trace = start
-    for point in along_branch(parameters, start, RATIO):
+    if trace[1].gain < gain:
+        return _climbed(parameters, trace, gain)
+    return _descended(parameters, trace, gain)
+
+
+def _descended(parameters: GatedParameters, trace: list[BranchPoint], gain: float) -> BranchPoint | None:
+    for point in along_branch(parameters, trace, RATIO):
         trace.append(point)
         if point.gain > trace[-2].gain:
             fold = fold_between(parameters, trace[-3:])

@@ -52,7 +52,7 @@ def mean_field_fixed_points(parameters: GatedParameters) -> tuple[MeanFieldFixed
         return ()
     largest = 1.01 * (1 + float(parameters.input_deviation) ** 2)
     logarithms = np.linspace(np.log(_SMALLEST), np.log(largest), _GRID)
-    excess = _excess(parameters, logarithms)
+    excess = np.atleast_1d(_excess(parameters, logarithms))
     roots = [_root(parameters, *ends) for ends in _brackets(parameters, logarithms, excess)]
     zero = [_point(parameters, 0.0)] if parameters.autonomous else []
     return (*zero, *(_point(parameters, float(np.exp(root))) for root in sorted(roots)))
@@ -108,7 +108,7 @@ def _excess(parameters: GatedParameters, logarithms: Values | float) -> Values:
 
 
 def _brackets(
-    parameters: GatedParameters, logarithms: np.ndarray, excess: Values
+    parameters: GatedParameters, logarithms: np.ndarray, excess: np.ndarray
 ) -> list[tuple[float, float]]:
     """Intervals with one root each; two between neighbours of the grid show as an extremum near zero."""
     points = list(logarithms)
@@ -121,7 +121,7 @@ def _brackets(
                 bounded_minimum(lambda x, side=side: float(side * _excess(parameters, x)), ends, 1e-9)[0]
             )
     points.sort()
-    values = _excess(parameters, np.array(points))
+    values = np.atleast_1d(_excess(parameters, np.array(points)))
     return [(points[k], points[k + 1]) for k in np.flatnonzero(values[1:] * values[:-1] < 0)]
 
 
@@ -130,7 +130,7 @@ def _root(parameters: GatedParameters, low: float, high: float) -> float:
 
 
 def _point(parameters: GatedParameters, variance: float) -> MeanFieldFixedPoint:
-    activity, openness = _statistics(parameters, np.array([variance]))
+    activity, openness = (float(x) for x in _statistics(parameters, np.float64(variance)))
     gain = np.array([float(parameters.gain)])
     index = stability_index(parameters, gain, gain**2 * variance)
-    return MeanFieldFixedPoint(variance, float(activity[0]), float(openness[0]), float(index[0]))
+    return MeanFieldFixedPoint(variance, activity, openness, float(index[0]))
