@@ -1,0 +1,302 @@
+"""Correlation functions of a network whose update gate changes: sampled trajectories of one unit."""
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+from jaxtyping import Float
+from numpy.fft import irfft, rfft
+from scipy.special import expit
+
+from attractor.errors import ConfigError
+
+from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators, zero_solution
+from .critical import fold_gain
+from .fixed_points import mean_field_fixed_points
+from .gaussian import correlator_series, gate
+from .parameters import GatedParameters
+from .window import LagWindow
+
+_CHAINS = 8
+"""Independent solutions, whose scatter is the error estimate."""
+_FEWEST_PAIRS = 32
+_STEP = 0.2
+_MIX = 0.35
+_CORRELATION_TIMES = 20.0
+_GONE = 1e-3
+_SCATTER, _AGREED = 4.0, 1e-3
+_START_TIME = 10.0
+_MOST_SWEEPS = 250
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How trajectories are sampled.
+
+    Args:
+        trajectories: of the shortest period, a multiple of 16; longer periods have fewer, for the same work.
+        settling: sweeps before the average.
+        averaged: sweeps in the average.
+        shortest: the first period in units of time.
+        longest: where doubling the period ends.
+        seed: of the noise.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    trajectories: int = 2048
+    settling: int = 12
+    averaged: int = 16
+    shortest: float | int = 160.0
+    longest: float | int = 1280.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.trajectories < 2 * _CHAINS or self.trajectories % (2 * _CHAINS):
+            message = f"trajectories={self.trajectories}: expected a positive multiple of {2 * _CHAINS}"
+            raise ConfigError(message)
+        if self.settling < 1 or self.averaged < 2 or not 0 < self.shortest <= self.longest < np.inf:
+            message = (
+                f"settling={self.settling}, averaged={self.averaged}, shortest={self.shortest}, longest="
+                f"{self.longest}: expected sweeps of at least 1 and 2, and periods in rising order"
+            )
+            raise ConfigError(message)
+
+
+_USUAL = SamplingSettings()
+
+
+def sample_correlators(
+    parameters: GatedParameters, settings: SamplingSettings = _USUAL
+) -> CorrelatorSolution:
+    r"""The solution that a large start reaches, for any update gate, with its standard error.
+
+    One unit obeys $\dot h = s_z(z) (-h + \eta_h + I)$ with Gaussian z and $\eta_h$ whose covariances follow
+    from C_phi = <phi(h) phi(h)>, which is estimated from trajectories that are periodic in time; so on until
+    it repeats. Every sweep draws new noise, and the last ones are averaged. Noise is drawn by frequency with
+    its mean power made exact, and every z comes with -z, which removes most of the scatter. The period is
+    doubled until it holds 20 correlation times.
+
+    Args:
+        parameters: of the network.
+        settings: number of trajectories and sweeps, periods, seed.
+    """
+    begun = perf_counter()
+    if parameters.autonomous and parameters.gain <= fold_gain(parameters):
+        return zero_solution(parameters, begun)
+    rng = np.random.default_rng(settings.seed)
+    window = _window(float(settings.shortest))
+    activity, sweeps = np.tile(_start(parameters, window), (_CHAINS, 1)), 0
+    while True:
+        sampler = _Sampler(parameters, window, _pairs(settings, window))
+        average = _average(sampler, activity, settings, rng)
+        activity = average.activity
+        sweeps += settings.settling + settings.averaged
+        enough = 2 * window.length >= _CORRELATION_TIMES * _correlation_time(parameters, window, average)
+        longer = _window(4 * window.length)
+        ended = _gone(parameters, average) or _at_fixed_point(parameters, average)
+        if ended or (enough and average.settled) or sweeps >= _MOST_SWEEPS:
+            break
+        if not enough and 2 * longer.length > settings.longest * (1 + 1e-9):
+            break
+        if not enough:
+            activity = np.array([window.moved_to(longer, chain) for chain in activity])
+            window = longer
+    return _solution(sampler, average, (enough, sweeps, begun))
+
+
+def _start(parameters: GatedParameters, window: LagWindow) -> Float[np.ndarray, " lags"]:
+    """C_phi of the network whose update gate keeps its resting value; a large one where that decays."""
+    known = solve_correlators(replace(parameters, update_gain=0.0))
+    if known.status is MeanFieldStatus.ZERO:
+        return np.exp(-window.lags / _START_TIME)
+    lags = float(known.lags[-1])
+    return LagWindow(lags, len(known.lags) - 1).moved_to(window, known.activity)
+
+
+@dataclass(frozen=True, eq=False)
+class _Average:
+    """Of C_phi and C_h, one row for every chain, and C_h(0) of the two halves of the average."""
+
+    activity: Float[np.ndarray, "chains lags"]
+    state: Float[np.ndarray, "chains lags"]
+    halves: tuple[float, float]
+
+    @property
+    def scatter(self) -> tuple[float, float]:
+        """Standard errors of C_h(0) and C_phi(0)."""
+        errors = [part[:, 0].std(ddof=1) / np.sqrt(_CHAINS) for part in (self.state, self.activity)]
+        return float(errors[0]), float(errors[1])
+
+    @property
+    def residual(self) -> float:
+        """The change from one half to the other as a share of C_h(0)."""
+        return abs(self.halves[1] - self.halves[0]) / max(float(self.state[:, 0].mean()), 1e-300)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the two halves agree within their scatter, or to a thousandth."""
+        change = abs(self.halves[1] - self.halves[0])
+        return bool(change < _SCATTER * self.scatter[0] or self.residual < _AGREED)
+
+
+def _window(period: float) -> LagWindow:
+    return LagWindow(period / 2, 2 ** int(np.ceil(np.log2(period / 2 / _STEP))))
+
+
+def _pairs(settings: SamplingSettings, window: LagWindow) -> int:
+    """Pairs of trajectories of a chain: fewer for longer periods, for the same work, but not too few.
+
+    With its mean power made exact, a frequency of few trajectories is no longer Gaussian.
+    """
+    first = settings.trajectories // (2 * _CHAINS)
+    return max(round(first * float(settings.shortest) / (2 * window.length)), min(first, _FEWEST_PAIRS))
+
+
+def _average(
+    sampler: "_Sampler",
+    activity: Float[np.ndarray, "chains lags"],
+    settings: SamplingSettings,
+    rng: np.random.Generator,
+) -> _Average:
+    for _ in range(settings.settling):
+        activity = sampler.sweep(activity, rng)[0]
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(settings.averaged):
+        kept.append(sampler.sweep(activity, rng))
+        activity = activity + _MIX * (kept[-1][0] - activity)
+    half = len(kept) // 2
+    found, state = (np.mean([sweep[part] for sweep in kept], axis=0) for part in (0, 1))
+    variances = [float(sweep[1][:, 0].mean()) for sweep in kept]
+    return _Average(found, state, (float(np.mean(variances[:half])), float(np.mean(variances[half:]))))
+
+
+class _Sampler:
+    """One sweep: from C_phi of every chain to C_phi and C_h of trajectories driven by it."""
+
+    def __init__(self, parameters: GatedParameters, window: LagWindow, pairs: int) -> None:
+        self.parameters, self.window, self.pairs = parameters, window, pairs
+        self.period = 2 * window.intervals
+        self.step = window.length / window.intervals
+        self.gate = gate(parameters.reset_gain, parameters.reset_bias)
+        self.from_input = parameters.input_at(window.lags)
+
+    def openness(self, activity: Float[np.ndarray, " lags"]) -> tuple[np.ndarray, np.ndarray]:
+        """C_r and C_sr, which are those of a Gaussian process."""
+        reset = self.window.filtered(activity, self.window.low_pass(float(self.parameters.reset_time)))
+        if self.parameters.constant_reset:
+            return reset, np.full_like(reset, self.parameters.resting_reset**2)
+        return reset, correlator_series(self.gate, max(reset[0], 0.0)).at(reset).value
+
+    def sweep(
+        self, activity: Float[np.ndarray, "chains lags"], rng: np.random.Generator
+    ) -> tuple[Float[np.ndarray, "chains lags"], Float[np.ndarray, "chains lags"]]:
+        """C_phi and C_h of every chain."""
+        current = np.array([row * self.openness(row)[1] + self.from_input for row in activity])
+        update = np.array([
+            self.window.filtered(row, self.window.low_pass(float(self.parameters.update_time)))
+            for row in activity
+        ])  # fmt: skip
+        noise = self._drawn(current, 2 * self.pairs, rng)
+        half = self._drawn(update, self.pairs, rng)
+        state = self._integrated(noise, np.concatenate([half, -half], axis=1))
+        phi = np.tanh(float(self.parameters.gain) * state + float(self.parameters.bias))
+        return self._correlations(phi), self._correlations(state)
+
+    def _drawn(
+        self, covariance: Float[np.ndarray, "chains lags"], count: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "chains count period"]:
+        """Periodic Gaussian processes with given covariances; the mean power at every frequency is exact."""
+        both = np.concatenate([covariance, covariance[:, -2:0:-1]], axis=1)
+        power = np.maximum(rfft(both, axis=1).real, 0.0)
+        shape = (len(covariance), count, power.shape[1])
+        drawn = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+        drawn[..., [0, -1]] = drawn[..., [0, -1]].real
+        drawn *= np.sqrt(self.period * power[:, None] / np.mean(np.abs(drawn) ** 2, axis=1, keepdims=True))
+        return irfft(drawn, self.period, axis=-1)
+
+    def _integrated(
+        self,
+        noise: Float[np.ndarray, "chains count period"],
+        update: Float[np.ndarray, "chains count period"],
+    ) -> Float[np.ndarray, "chains count period"]:
+        """The periodic solution of h' = s_z (-h + eta), exact for what is constant within a step.
+
+        After one period h(T) = A h(0) + B, so that the periodic solution starts at B / (1 - A).
+        """
+        rate = np.ones_like(update) if self.parameters.open_update else self._rate(update)
+        columns = [np.ascontiguousarray(part.reshape(-1, self.period).T) for part in (rate, noise)]
+        rate, noise = (0.5 * (part + np.roll(part, -1, axis=0)) for part in columns)
+        kept = np.exp(-self.step * rate)
+        pushed = (1 - kept) * noise
+        end = np.zeros(kept.shape[1])
+        for factor, push in zip(kept, pushed, strict=True):
+            end = factor * end + push
+        states = np.empty_like(kept)
+        states[0] = end / -np.expm1(-self.step * rate.sum(axis=0))
+        for k in range(self.period - 1):
+            np.multiply(kept[k], states[k], out=states[k + 1])
+            states[k + 1] += pushed[k]
+        return states.T.reshape(update.shape)
+
+    def _rate(self, update: np.ndarray) -> np.ndarray:
+        return expit(float(self.parameters.update_gain) * update + float(self.parameters.update_bias))
+
+    def _correlations(
+        self, values: Float[np.ndarray, "chains count period"]
+    ) -> Float[np.ndarray, "chains lags"]:
+        power = np.mean(np.abs(rfft(values, axis=-1)) ** 2, axis=1) / self.period
+        return irfft(power, self.period, axis=-1)[:, : self.window.intervals + 1]
+
+
+def _correlation_time(parameters: GatedParameters, window: LagWindow, average: _Average) -> float:
+    state = average.state.mean(axis=0)
+    if not parameters.autonomous:
+        return window.correlation_time(state)
+    return float(np.trapezoid(np.abs(state), dx=window.length / window.intervals) / max(state[0], 1e-300))
+
+
+def _gone(parameters: GatedParameters, average: _Average) -> bool:
+    """Whether nothing is left of the start, where zero is stable."""
+    small = average.state[:, 0].mean() < _GONE
+    return parameters.autonomous and parameters.gain * parameters.resting_reset <= 1 and bool(small)
+
+
+def _solution(sampler: _Sampler, average: _Average, ended: tuple[bool, int, float]) -> CorrelatorSolution:
+    enough, sweeps, begun = ended
+    if _gone(sampler.parameters, average):
+        return zero_solution(sampler.parameters, begun)
+    activity, state = average.activity.mean(axis=0), average.state.mean(axis=0)
+    reset, openness = sampler.openness(activity)
+    return CorrelatorSolution(
+        parameters=sampler.parameters,
+        status=_status(sampler.parameters, average, enough=enough),
+        lags=sampler.window.lags,
+        state=state,
+        activity=activity,
+        reset=reset,
+        openness=openness,
+        residual=average.residual,
+        iterations=sweeps,
+        seconds=perf_counter() - begun,
+        standard_error=average.scatter,
+    )
+
+
+def _at_fixed_point(parameters: GatedParameters, average: _Average) -> bool:
+    """Whether the variance is that of a stable fixed point other than zero."""
+    variance = float(average.state[:, 0].mean())
+    near = max(_SCATTER * average.scatter[0], 0.01 * variance)
+    points = [point for point in mean_field_fixed_points(parameters) if point.stable and point.variance > 0]
+    return any(abs(point.variance - variance) < near for point in points)
+
+
+def _status(parameters: GatedParameters, average: _Average, *, enough: bool) -> MeanFieldStatus:
+    if _at_fixed_point(parameters, average):
+        return MeanFieldStatus.FIXED_POINT
+    if not average.settled:
+        return MeanFieldStatus.NOT_CONVERGED
+    if not enough:
+        return MeanFieldStatus.WINDOW_TOO_SHORT
+    return MeanFieldStatus.CHAOTIC if parameters.input_covariance is None else MeanFieldStatus.DRIVEN
