@@ -29,7 +29,7 @@ def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small():
     study = dynamics_study(Switch(), 0.01 * INPUTS - 0.01 * INPUTS.mean(), PLAN)
     assert study.regime is Regime.STABLE
     assert sorted(kind.name for kind in study.points.kinds) == ["ATTRACTING", "ATTRACTING", "REPELLING"]
-    assert study.points.index_sum == 1
+    assert study.points.index_sums[0] == 1
     root = 0.957504
     np.testing.assert_allclose(np.sort(study.points.states[:, 0]), [-root, 0.0, root], atol=1e-6)
     slope = 2 * (1 - root**2)

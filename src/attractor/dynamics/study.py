@@ -27,6 +27,9 @@ _MANY = 64
 
 _LEADING = 20
 
+_HELD = 500
+"""Steps at least of the run without changing inputs; as many as the data have costs no further program."""
+
 _BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
 """Sizes of the noise around the path and of random starts, relative to that of the path."""
 
@@ -48,7 +51,7 @@ class DynamicsPlan:
     """How much is looked at.
 
     Args:
-        steps: of the inputs at most; also of the run without changing inputs.
+        steps: of the inputs at most.
         count: exponents; None means all up to 64 states, and the 20 largest beyond.
         starts: of the search for fixed points, half from the path and half random.
         points: states of the path whose Jacobians are taken apart.
@@ -187,15 +190,13 @@ def dynamics_study(
     settings = _exponents(plan, path)
     driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
     mean, remarks = rows.mean(axis=0), []
+    held = np.tile(mean, (max(len(rows), _HELD), 1))
     points = _fixed_points(cell, path, mean, plan, reporter)
     resting = _or_remark(
-        lambda: lyapunov_exponents(
-            cell, np.tile(mean, (plan.steps, 1)), state, settings=settings, reporter=reporter
-        ),
+        lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter),
         remarks,
     )
-    arrived = path[len(path) // 5 :]
-    middle = len(rows) // 2
+    arrived, middle = path[len(path) // 5 :], len(rows) // 2
     return DynamicsStudy(
         driven=driven,
         resting=resting,
