@@ -102,6 +102,8 @@ def _of_plant(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any]
 
 
 def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any]:
+    import numpy as np
+
     from attractor.classification import SequenceClassifier
     from attractor.classification.reading import bare_cell, driving_inputs
     from attractor.classification.study import known_cases, stored_cases
@@ -113,7 +115,10 @@ def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any,
     model = SequenceClassifier.load(folder, own_cell(wanted.cell))
     given = wanted.data
     cases = stored_cases(model, folder) if given is None else read_sequences(given, like=known_cases(model))
-    return bare_cell(model.network()), driving_inputs(model, cases, wanted.steps)
+    inputs = driving_inputs(model, cases, wanted.steps)
+    if given is None:  # a run keeps a few cases only: they come again until there are steps enough
+        inputs = np.resize(inputs, (wanted.steps, inputs.shape[1]))
+    return bare_cell(model.network()), inputs
 
 
 def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:

@@ -46,8 +46,6 @@ from .spectra import (
     time_scale,
 )
 from .study import DynamicsPlan, DynamicsStudy, Regime, dynamics_study
-from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents
-from .spectra import JacobianSpectrum, SpectralCurve, jacobian_spectrum, spectra_along, spectral_curve
 
 __all__ = [
     "Bifurcation",

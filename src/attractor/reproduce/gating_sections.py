@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attractor.cells import GRU, LSTM, GatedForm, ResetAfterGRU, discretise, initial_state
-from attractor.dynamics.mean_field import GatedParameters, along_branch, solve_mean_field, upper_branch
+from attractor.dynamics.mean_field import GatedParameters, chaotic_branch, solve_mean_field
 from attractor.dynamics.phase import (
     Outcome,
     PhaseAxis,
@@ -31,7 +31,7 @@ from attractor.report.figures.gating import (
 from attractor.report.figures.phase import phase_figure
 from attractor.scan import unroll
 
-from .gating_experiments import Size, dimension, memory, network, simulated_exponent, started
+from .gating_experiments import Size, dimension, memory, network, simulated_exponent
 
 JUMP = GatedForm(gain=2.45, reset_gain=10.0, reset_bias=-1.0, open_update=True)
 """A network with a discontinuous transition: zero is stable below a gain of 3.72, chaos lives above 2.29."""
@@ -91,8 +91,8 @@ def table_section(size: Size) -> Part:
     header = ("network", "C(0), theory", "simulated", "largest exponent, theory", "simulated", "ratio")
     caption = (
         f"Simulations: N = {size.units}, {len(size.seeds)} networks, time {size.duration:g} after "
-        f"{size.burn_in:g}; mean and deviation over networks. Exponents per unit of time; those of finite networks "
-        "lie below theory, which is for infinitely many units."
+        f"{size.burn_in:g}; mean and deviation over networks. Exponents per unit of time; those of finite "
+        "networks lie below theory, which is for infinitely many units."
     )
     low, high = min(ratios.values()), max(ratios.values())
     return Part(
@@ -123,9 +123,10 @@ def phase_section(points: int, folder: Path | None) -> Part:
     picture = Picture(
         "phase",
         "Phase diagram",
-        "Output gate with bias -1, open update gate. Zero loses its stability at the straight line; fixed points "
-        "appear, all unstable, at the dotted one, and chaos at the dashed one: between it and the straight line "
-        "the start decides. Marks are networks of 200 units from a large and a small start.",
+        "Output gate with bias -1, open update gate. Zero loses its stability at the straight line; "
+        "fixed points appear, all unstable, at the dotted one, and chaos at the dashed one: between it "
+        "and the straight line the start decides. Marks are networks of 200 units from a large and a "
+        "small start.",
         lambda size: phase_figure(diagram, (), size),
     )
     return Part(
@@ -144,8 +145,9 @@ def spectra_section(units: int) -> Part:
     picture = Picture(
         "spectra",
         "Eigenvalues of the Jacobian, and where theory bounds them",
-        f"Random networks of {units} units on their attractor: of the gated flow the eigenvalues are rates, of GRU "
-        "and LSTM factors of a step. The boundary follows from statistics of the units alone.",
+        f"Random networks of {units} units on their attractor: of the gated flow the eigenvalues are "
+        "rates, of GRU and LSTM factors of a step. The boundary follows from statistics of the units "
+        "alone.",
         lambda size: spectra_figure(drawn, size),
         facts=tuple((f"{100 * share:.1f} %", f"inside, {name}") for name, share in inside.items()),
     )
@@ -208,11 +210,16 @@ def hysteresis_section(units: int, points: int) -> Part:
     picture = Picture(
         "hysteresis",
         "A transition with a jump",
-        f"Five networks of {units} units with an output gate of gain 10 and bias -1, the state carried from one "
-        "gain to the next: upwards they stay at rest until zero loses its stability, downwards they stay chaotic "
-        "until the chaotic solution ends in a fold.",
+        f"Five networks of {units} units with an output gate of gain 10 and bias -1, the state carried "
+        "from one gain to the next: upwards they stay at rest until zero loses its stability, downwards "
+        "they stay chaotic until the chaotic solution ends in a fold.",
         lambda size: hysteresis_figure((axis.values, scan.variance), branches, "gain g_h", size),
-        facts=((f"{100 * both.max():.0f} %", "of networks differ between the two ways, at the gain where most do"),),
+        facts=(
+            (
+                f"{100 * both.max():.0f} %",
+                "of networks differ between the two ways, at the gain where most do",
+            ),
+        ),
     )
     wide = axis.values[both >= 0.5]
     text = f"from {wide.min():.2f} to {wide.max():.2f}" if len(wide) else "nowhere"
@@ -225,21 +232,16 @@ def hysteresis_section(units: int, points: int) -> Part:
 
 
 def _branches(form: GatedForm, highest: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Gains and C_h(0) of the stable and the unstable chaotic solution."""
-    parameters = parameters_of(form)
-    start = upper_branch(parameters)
-    upwards, downwards = [], []
-    for point in along_branch(parameters, start[::-1]):
-        upwards.append(point)
-        if point.gain > highest:
-            break
-    for point in along_branch(parameters, start):
-        downwards.append(point)
-    points = sorted([*upwards, *downwards, *start], key=lambda point: point.variance)
+    """Gains and C_h(0) of the stable and the unstable chaotic solution, up to the highest gain."""
+    points = chaotic_branch(parameters_of(form))
     gains = np.array([point.gain for point in points])
     heights = np.array([point.variance for point in points]) / gains**2
     fold = int(np.argmin(gains))
-    return [(gains[fold:], heights[fold:]), (gains[: fold + 1], heights[: fold + 1])]
+    shown = gains <= highest
+    return [
+        (gains[part][shown[part]], heights[part][shown[part]])
+        for part in (slice(0, fold + 1), slice(fold, None))
+    ]
 
 
 def chaos_section(size: Size, levels: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.8, 2.0)) -> Part:
@@ -260,7 +262,8 @@ def chaos_section(size: Size, levels: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.8
         Section(
             "input",
             "Chaos that an input starts",
-            "A weak constant input opens output gates and makes a stable network chaotic; a strong one stops it.",
+            "A weak constant input opens output gates and makes a stable network chaotic; a strong one "
+            "stops it.",
             sheets=(Sheet("Largest exponent over the strength of the input", header, rows, caption),),
         ),
         f"A constant input of deviation {text} makes a stable network chaotic.",
@@ -279,22 +282,20 @@ def memory_section(size: Size, gains: Sequence[float] = (0.0, 10.0, 30.0)) -> Pa
         Picture(
             "overlap",
             "How long a state lasts",
-            f"Cosine between the activities now and then, networks of {size.units} units without input; the band is "
-            f"the range over {len(size.seeds)} networks.",
+            f"Cosine between the activities now and then, networks of {size.units} units without input; "
+            f"the band is the range over {len(size.seeds)} networks.",
             lambda screen: curves_figure(overlaps, ("time since", "overlap with the state then"), screen),
             facts=tuple((f"{one.at_end:.2f}", f"at the end, {name}") for name, one in found.items()),
         ),
         Picture(
             "pulses",
             "An integrator",
-            "What three pulses along one direction leave in the state, against a run without them: closed update "
-            "gates add them up and keep the sum.",
+            "What three pulses along one direction leave in the state, against a run without them: "
+            "closed update gates add them up and keep the sum.",
             lambda screen: curves_figure(traces, ("time", "change along the direction"), screen),
         ),
     )
-    rows = tuple(
-        (name, _mean(one.overlap[:, -1], 2), _mean(one.reset, 2)) for name, one in found.items()
-    )
+    rows = tuple((name, _mean(one.overlap[:, -1], 2), _mean(one.reset, 2)) for name, one in found.items())
     header = ("network", "overlap at the end", "after the gate was open for 20")
     return Part(
         Section(
@@ -304,10 +305,19 @@ def memory_section(size: Size, gains: Sequence[float] = (0.0, 10.0, 30.0)) -> Pa
             pictures,
             (Sheet("Overlap with the state that was noted", header, rows),),
         ),
-        f"With an update gain of {gains[1]:g} a state keeps an overlap of {lasting.at_end:.2f} for a time of "
-        f"{lasting.lags[-1]:g}, and {lasting.reset.mean():.2f} is left after the gate was forced open for 20.",
-        Tile("Memory", f"{lasting.at_end:.2f}", "", f"overlap after {lasting.lags[-1]:g}, update gain {gains[1]:g}"),
-        {name: {"overlap": one.overlap[:, -1].tolist(), "reset": one.reset.tolist()} for name, one in found.items()},
+        f"With an update gain of {gains[1]:g} a state keeps an overlap of {lasting.at_end:.2f} for a time "
+        f"of {lasting.lags[-1]:g}, and {lasting.reset.mean():.2f} is left after the gate was forced open "
+        "for 20.",
+        Tile(
+            "Memory",
+            f"{lasting.at_end:.2f}",
+            "",
+            f"overlap after {lasting.lags[-1]:g}, update gain {gains[1]:g}",
+        ),
+        {
+            name: {"overlap": one.overlap[:, -1].tolist(), "reset": one.reset.tolist()}
+            for name, one in found.items()
+        },
     )
 
 
@@ -325,8 +335,8 @@ def dimension_section(size: Size, gains: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 
     means = found.kaplan_yorke.mean(axis=1)
     return Part(
         Section("dimension", "Dimension", "In how many directions does chaos move?", (picture,)),
-        f"The Kaplan-Yorke dimension goes from {means[0]:.3f} N at output gain {gains[0]:g} to {means[-1]:.3f} N at "
-        f"{gains[-1]:g}.",
+        f"The Kaplan-Yorke dimension goes from {means[0]:.3f} N at output gain {gains[0]:g} to "
+        f"{means[-1]:.3f} N at {gains[-1]:g}.",
         None,
         {"values": list(gains), "kaplan_yorke": means.tolist()},
     )

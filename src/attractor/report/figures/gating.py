@@ -38,7 +38,10 @@ def curves_figure(curves: Curves, axis: tuple[str, str], size: Size) -> Figure:
 
 
 def hysteresis_figure(
-    scan: tuple[np.ndarray, np.ndarray], theory: Sequence[tuple[np.ndarray, np.ndarray]], label: str, size: Size
+    scan: tuple[np.ndarray, np.ndarray],
+    theory: Sequence[tuple[np.ndarray, np.ndarray]],
+    label: str,
+    size: Size,
 ) -> Figure:
     """Activity on the way up and down with the branches of theory.
 
@@ -91,11 +94,15 @@ def spectra_figure(
         axes.scatter(np.real(values), np.imag(values), s=4, color=MEASURED, linewidths=0)
         for curve in curves:
             axes.plot(np.real(curve), np.imag(curve), color=ALERT, linewidth=1.4)
-        axes.set(title=name, xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim")
+        axes.set(
+            title=name, xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim"
+        )
     return figure
 
 
-def dimension_figure(values: Float[np.ndarray, " values"], rows: Mapping[str, np.ndarray], label: str, size: Size) -> Figure:
+def dimension_figure(
+    values: Float[np.ndarray, " values"], rows: Mapping[str, np.ndarray], label: str, size: Size
+) -> Figure:
     """Shares of N over a parameter, mean and spread over seeds.
 
     Args:
@@ -108,7 +115,14 @@ def dimension_figure(values: Float[np.ndarray, " values"], rows: Mapping[str, np
     for colour, (name, shares) in zip(_COLOURS[1:], rows.items(), strict=False):
         spread = shares.std(axis=1, ddof=1) if shares.shape[1] > 1 else np.zeros(len(values))
         axes.errorbar(
-            values, shares.mean(axis=1), spread, color=colour, marker="o", markersize=4, linewidth=1.4, label=name
+            values,
+            shares.mean(axis=1),
+            spread,
+            color=colour,
+            marker="o",
+            markersize=4,
+            linewidth=1.4,
+            label=name,
         )
     axes.set(xlabel=label, ylabel="dimension as a share of N")
     axes.set_ylim(bottom=0.0)
