@@ -1,9 +1,9 @@
 """The main figures of the theory of gating on one page: simulation beside mean-field theory.
 
 Krishnamurthy, Can and Schwab 2022, *Theory of gating in recurrent neural networks*, PRX 12, 011011 (arXiv
-2007.14823), and Can, Krishnamurthy and Schwab 2020 (arXiv 2002.00025) for GRU and LSTM: phase diagram, spectra
-with their boundary, a discontinuous transition with hysteresis, chaos that an input starts, memory by an update
-gate, its reset, and the dimension that an output gate sets.
+2007.14823), and Can, Krishnamurthy and Schwab 2020 (arXiv 2002.00025) for GRU and LSTM: phase diagram,
+spectra with their boundary, a discontinuous transition with hysteresis, chaos that an input starts, memory
+by an update gate, its reset, and the dimension that an output gate sets.
 
     python -m attractor.reproduce.gating --out gating.html
     python -m attractor.reproduce.gating --quick --out gating.html    # small networks, a minute or two
@@ -24,7 +24,7 @@ from rich.console import Console
 from attractor.progress import reporter_for
 from attractor.report.analysis import AnalysisContents, Section, Tile, write_analysis
 
-from .gating_experiments import DIMENSION, EXPONENT, INTEGRATOR, Size
+from .gating_experiments import DIMENSION, DRIVEN, EXPONENT, INTEGRATOR, Size
 from .gating_sections import (
     Part,
     chaos_section,
@@ -57,7 +57,7 @@ class Effort:
     hysteresis: tuple[int, int] = (600, 14)
     grid: int = 24
     spectra: int = 400
-    driven: Size = Size(600, range(2), 100.0, 200.0)
+    driven: Size = DRIVEN
 
 
 QUICK = Effort(

@@ -256,7 +256,7 @@ def chaos_section(size: Size, levels: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.8
     means = np.array([values.mean() for values in found])
     started_by = [sigma for sigma, mean in zip(levels, means, strict=True) if mean > 0]
     header = ("deviation of the input", "largest exponent, theory", "simulated")
-    caption = f"N = {size.units}, {len(size.seeds)} networks, gain 2; below the fold, so that without input zero rules."
+    caption = f"N = {size.units}, {len(size.seeds)} networks, gain 2: without input they come to rest."
     text = f"{min(started_by):g} to {max(started_by):g}" if started_by else "none"
     return Part(
         Section(
