@@ -69,8 +69,8 @@ def _box(support: Support) -> tuple[complex, complex]:
     """Corners of a box around all poles with L < 1 on its edge, symmetric about the real axis."""
     poles, margin = support.poles, 0.02 * support.scale
     while True:
-        left, right = poles.real.min() - margin, poles.real.max() + margin
-        top = np.abs(poles.imag).max() + margin
+        left, right = np.real(poles).min() - margin, np.real(poles).max() + margin
+        top = np.abs(np.imag(poles)).max() + margin
         side, roof = 1j * np.linspace(0, top, 33), np.linspace(left, right, 65) + 1j * top
         if support.level(np.concatenate([left + side, right + side, roof])).max() < 1:
             return complex(left, -top), complex(right, top)
@@ -102,22 +102,22 @@ def _height(support: Support, values: np.ndarray) -> np.ndarray:
 
 
 def _right_edge(support: Support, curves: tuple[np.ndarray, ...], end: float) -> float:
-    pole = support.poles[support.poles.real.argmax()]
-    drawn = max((float(curve.real.max()) for curve in curves), default=-np.inf)
+    pole = complex(support.poles[np.real(support.poles).argmax()])
+    drawn = max((float(np.real(curve).max()) for curve in curves), default=-np.inf)
     axis = _outermost(support, 1.0, end)
-    return max(drawn, axis, float(pole.real) + _reach(support, pole, 1 + 0j, end - pole.real))
+    return max(drawn, axis, pole.real + _reach(support, pole, 1 + 0j, end - pole.real))
 
 
 def _radius(support: Support, curves: tuple[np.ndarray, ...], low: complex, high: complex) -> float:
-    pole = support.poles[np.abs(support.poles).argmax()]
+    pole = complex(support.poles[np.abs(support.poles).argmax()])
     drawn = max((float(np.abs(curve).max()) for curve in curves), default=0.0)
     axis = max(_outermost(support, 1.0, high.real), _outermost(support, -1.0, -low.real))
-    outward = complex(pole / abs(pole)) if pole != 0 else 1 + 0j
-    return max(drawn, axis, float(abs(pole)) + _reach(support, pole, outward, abs(high - low)))
+    outward = pole / abs(pole) if pole != 0 else 1 + 0j
+    return max(drawn, axis, abs(pole) + _reach(support, pole, outward, abs(high - low)))
 
 
 def _outermost(support: Support, sign: float, end: float) -> float:
-    """The outermost point of the support on one half of the real axis, which symmetric matrices may not leave."""
+    """The outermost point of the support on one half of the real axis: symmetric matrices do not leave it."""
     places = np.linspace(0.0, max(end, 0.0), 4 * _CELLS + 1)
     inside = np.flatnonzero(support.level(sign * places) >= 1)
     if len(inside) == 0 or inside[-1] == len(places) - 1:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn, Literal
+from jax.extend.core import JaxprEqn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -20,14 +20,14 @@ from attractor.program import Program, interpret, is_exact
 from attractor.program.trace import place
 
 ELEMENTWISE = frozenset(
-    "abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type cos cosh "
-    "div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt "
-    "max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt square sub tan tanh "
-    "xor".split()
+    "abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type cos "
+    "cosh div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p "
+    "logistic lt max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt square "
+    "sub tan tanh xor".split()
 )
 MOVING = frozenset(
-    "broadcast_in_dim concatenate dynamic_slice dynamic_update_slice expand_dims gather pad reshape rev slice "
-    "split squeeze tile transpose".split()
+    "broadcast_in_dim concatenate dynamic_slice dynamic_update_slice expand_dims gather pad reshape rev "
+    "slice split squeeze tile transpose".split()
 )
 REDUCING = frozenset("reduce_max reduce_min reduce_prod reduce_sum".split())
 FREE = -1
@@ -36,7 +36,7 @@ FREE = -1
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """For every entry of an array the number of an entry of the state, or of a product, that it depends on."""
+    """For every entry of an array the number of a state entry, or a product's entry, that it depends on."""
 
     numbers: np.ndarray
 
@@ -152,7 +152,6 @@ class _Walk:
         wide = np.moveaxis(np.asarray(matrix), contracted[1 - place_of_vector][0], -1)
         rows = self.new(_shape(equation))
         atom, result = equation.invars[place_of_vector], equation.outvars[0]
-        assert not isinstance(atom, Literal)  # it depends on the state
         flat = np.atleast_2d(wide)
         self.products.append(Product(flat, atom, result, vector.numbers, rows.reshape(-1)))
         return Entries(rows)

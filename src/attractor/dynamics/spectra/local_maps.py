@@ -79,7 +79,7 @@ class LocalMaps:
 
 @dataclass(frozen=True, eq=False)
 class _Kind:
-    """Which entries the units of one kind have: an array (units, entries) each, and whose products they are."""
+    """Which entries the units of one kind have, arrays (units, entries), and of which products."""
 
     states: np.ndarray
     rows: np.ndarray
@@ -128,7 +128,7 @@ _STATE, _ROW, _COLUMN = 0, 1, 2
 
 def _table(cut: Cut, sizes: Sequence[int]) -> np.ndarray:
     """Rows (unit, what, of which array, position) of all entries, sorted."""
-    parts = [
+    parts: list[tuple[Any, ...]] = [
         (cut.units[: cut.states], _STATE, np.repeat(np.arange(len(sizes)), sizes), np.arange(cut.states))
     ]
     for index, product in enumerate(cut.products):

@@ -10,7 +10,6 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 from scipy.linalg import lu_factor, lu_solve
-from scipy.spatial import cKDTree
 
 from attractor.cells import State
 from attractor.errors import UnsupportedError
@@ -122,7 +121,7 @@ class SpectralCurve:
         """What was compared with what, and the result."""
         lines = [
             f"null model: {self.null} ({self.reason})",
-            f"{self.share_inside:.1%} of {len(self.levels)} eigenvalues inside, {len(self.outliers)} outliers",
+            f"{self.share_inside:.1%} of {len(self.levels)} eigenvalues inside; outliers: {len(self.outliers)}",
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
@@ -166,7 +165,7 @@ def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> S
     found = support(maps)
     values = eigenvalues_of(matrix, continuous=place.continuous)
     levels = found.level(values)
-    single = _of_single_units(found, values)
+    single = found.pole_distances(values) < _SAME * found.scale
     far = _outside(found, values, levels, single)
     outliers = tuple(_outlier(place, matrix, value, level) for value, level in far)
     return SpectralCurve(
@@ -202,7 +201,7 @@ def _is_sparse(matrix: np.ndarray) -> bool:
 
 
 def _entries(matrix: np.ndarray, axis: int) -> float:
-    """Median over rows or columns of (sum of squares)^2 / sum of fourth powers; the diagonal does not count."""
+    """Median over rows or columns of (sum of squares)^2 / sum of fourth powers, without the diagonal."""
     squares = np.square(without_diagonal(matrix) if len(set(matrix.shape)) == 1 else matrix)
     energy = squares.sum(axis=axis)
     return float(np.median(energy**2 / np.maximum(np.square(squares).sum(axis=axis), 1e-300)))
@@ -220,11 +219,6 @@ def _notes(maps: LocalMaps, found: Support) -> list[str]:
             "nearly symmetric or antisymmetric matrices: the support is thin, and may not be drawn in full"
         )
     return notes
-
-
-def _of_single_units(found: Support, values: np.ndarray) -> np.ndarray:
-    tree = cKDTree(np.stack([found.poles.real, found.poles.imag], axis=1))
-    return tree.query(np.stack([values.real, values.imag], axis=1))[0] < _SAME * found.scale
 
 
 def _outside(found: Support, values: np.ndarray, levels: np.ndarray, single: np.ndarray) -> list[Any]:

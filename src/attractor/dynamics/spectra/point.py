@@ -101,5 +101,4 @@ def _jacobian(cell: Any, input: Array, state: State) -> Array:
 def push(cell: Any, input: Array, state: State, tangent: Array) -> Array:
     """The Jacobian times a flat vector."""
     flat, restore = ravel_pytree(state)
-    step = lambda flat: ravel_pytree(moved(cell, input, restore(flat)))[0]
-    return jax.jvp(step, (flat,), (tangent,))[1]
+    return jax.jvp(lambda flat: ravel_pytree(moved(cell, input, restore(flat)))[0], (flat,), (tangent,))[1]

@@ -113,9 +113,10 @@ def gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.ndarray:
 
 
 def reset_after_gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.ndarray:
-    r"""L of a GRU whose reset gate acts after the matrix product (torch, cuDNN, `attractor.cells.ResetAfterGRU`).
+    r"""L of a GRU whose reset gate acts after the matrix product (torch, `attractor.cells.ResetAfterGRU`).
 
-    $$L = \Big\langle \frac{((1-z) p')^2 (a_h^2 r^2 + a_r^2 m^2 r'^2) + a_z^2 (h-p)^2 z'^2}{|\lambda-z|^2} \Big\rangle$$
+    $$L = \Big\langle
+    \frac{((1-z) p')^2 (a_h^2 r^2 + a_r^2 m^2 r'^2) + a_z^2 (h-p)^2 z'^2}{|\lambda-z|^2} \Big\rangle$$
 
     with m = U_h h + c.
 
@@ -136,7 +137,8 @@ def reset_after_gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.n
 def lstm_level(values: Any, units: LSTMUnits, gains: LSTMGains) -> np.ndarray:
     r"""L of an LSTM with state (h, c).
 
-    $$L = \Big\langle \frac{(o t')^2 Q}{|\lambda - f|^2} \Big\rangle + \frac{a_o^2 \langle (t o')^2 \rangle}{|\lambda|^2},
+    $$L = \Big\langle \frac{(o t')^2 Q}{|\lambda - f|^2} \Big\rangle
+    + \frac{a_o^2 \langle (t o')^2 \rangle}{|\lambda|^2},
     \qquad Q = (c f' a_f)^2 + (g i' a_i)^2 + (i g' a_g)^2$$
 
     with t = tanh(c') and derivatives $t' = 1 - t^2$, $f' = f(1-f)$ and so on, $g' = 1 - g^2$.
@@ -190,7 +192,8 @@ def gated_flow_mean_field_level(values: Any, form: GatedForm, state: GatedState,
     r"""L of the gated flow where r is independent of h and z, as in its mean-field theory.
 
     $$L = \Big\langle \frac{\phi'^2 s_z^2}{|\lambda + s_z|^2} \Big\rangle
-    \Big( \langle s_r^2 \rangle + \frac{\langle \phi^2 \rangle \langle s_r'^2 \rangle}{|1 + \tau_r \lambda|^2} \Big)
+    \Big( \langle s_r^2 \rangle
+    + \frac{\langle \phi^2 \rangle \langle s_r'^2 \rangle}{|1 + \tau_r \lambda|^2} \Big)
     + \Big\langle \frac{\phi'^2 (s_z' d)^2}{|\lambda + s_z|^2} \Big\rangle \frac{1}{|1 + \tau_z \lambda|^2}$$
 
     A region L >= 1 has the boundary of `gated_flow_level` where r is independent; L itself differs

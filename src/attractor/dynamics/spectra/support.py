@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Complex
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .ensemble import Ensemble, ensemble
 from .local_maps import LocalMaps
@@ -44,7 +44,7 @@ _SETTLED = 1e-11
 
 
 _UNSETTLED = 2.0
-"""At least the level of a point where echoes do not settle, which lies inside; its true level has no meaning."""
+"""At least the level of a point where echoes do not settle, which lies inside; it has no level of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +78,19 @@ class Support:
         counts = [self._participation(part) for part in self._parts(flat.reshape(-1), 1)]
         return np.asarray(counts, float).reshape(flat.shape)
 
+    def pole_distances(self, values: np.ndarray) -> np.ndarray:
+        """From every value to the nearest eigenvalue of a unit by itself."""
+        poles, points = (np.stack([np.real(at), np.imag(at)], axis=1) for at in (self.poles, values))
+        return np.asarray(KDTree(poles).query(points)[0])
+
     def _parts(self, values: np.ndarray, length: int | None = None) -> Iterator[np.ndarray]:
-        """The values off the poles, some at a time."""
-        tree = cKDTree(np.stack([self.poles.real, self.poles.imag], axis=1))
+        """The values, moved off the poles, some at a time.
+
+        Yields:
+            Values, shape (some,).
+        """
         near = _NEAREST * self.scale
-        distance = tree.query(np.stack([values.real, values.imag], axis=1))[0]
-        moved = np.where(distance < near, values + 1j * near, values)
+        moved = np.where(self.pole_distances(values) < near, values + 1j * near, values)
         largest = max(kind.numbers * kind.passed.shape[-1] for kind in self.kinds)
         length = length or max(1, _CHUNK // max(largest, 1))
         for first in range(0, len(values), length):
@@ -117,7 +124,11 @@ class Support:
         return float(share.sum() ** 2 / max(np.square(share).sum(), 1e-300))
 
     def _terms(self, answers: list[np.ndarray]) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Entries of Q before the sum over units: row, column, shares (values, units)."""
+        """Entries of Q before the sum over units.
+
+        Yields:
+            Row, column, and shares (values, units).
+        """
         matrices = self.random.matrices
         pairs = [((matrices[k], matrices[m]), c) for (k, m), c in self.random.alike.items()]
         for to, (after, _) in enumerate(pairs):
@@ -178,7 +189,7 @@ def _extrapolated(new: np.ndarray, change: np.ndarray, moved: np.ndarray) -> np.
 
 
 def _closed(alone: np.ndarray, loop: np.ndarray) -> np.ndarray:
-    """(1 - M Gamma)^-1 M for arrays (vectors, results, values, units) and (results, vectors, values, units)."""
+    """(1 - M Gamma)^-1 M, M of shape (vectors, results, values, units), Gamma with the first two changed."""
     if not loop.any():
         return alone
     through = np.einsum("vrgu,rwgu->guvw", alone, loop)
