@@ -121,7 +121,8 @@ class SpectralCurve:
         """What was compared with what, and the result."""
         lines = [
             f"null model: {self.null} ({self.reason})",
-            f"{self.share_inside:.1%} of {len(self.levels)} eigenvalues inside; outliers: {len(self.outliers)}",
+            f"{self.share_inside:.1%} of {len(self.levels)} eigenvalues inside",
+            f"outliers: {len(self.outliers)}",
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
