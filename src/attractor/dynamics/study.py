@@ -34,6 +34,10 @@ _BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
 """Sizes of the noise around the path and of random starts, relative to that of the path."""
 
 
+_NOTHING = 1e-6
+"""An exponent a step below which nothing grows or falls within any path that is measured."""
+
+
 class Regime(Enum):
     """What the largest exponent says; the value is the text that users see."""
 
@@ -108,9 +112,9 @@ class DynamicsStudy:
     def regime(self) -> Regime:
         """By the 95 % interval of the largest exponent."""
         low, high = self.driven.interval()[:, 0]
-        if high < 0:
+        if high < -_NOTHING:
             return Regime.STABLE
-        return Regime.CHAOTIC if low > 0 else Regime.EDGE
+        return Regime.CHAOTIC if low > _NOTHING else Regime.EDGE
 
     @property
     def forgetting(self) -> float:

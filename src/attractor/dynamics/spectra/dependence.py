@@ -85,8 +85,7 @@ def cut_at_products(program: Program, input: Any, shapes: Sequence[tuple[int, ..
 
     Raises:
         UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a
-            matrix
-            with a vector; the message names it and its place in the user's file.
+            matrix with a vector; the message names it and its place in the user's file.
     """
     walk = _Walk()
     state = [Entries(walk.new(shape)) for shape in shapes]
@@ -176,7 +175,7 @@ def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
         raise UnsupportedError(message)
     results = equation.primitive.bind(*given, **equation.params)
     several = results if equation.primitive.multiple_results else [results]
-    return [Entries(np.maximum(np.asarray(moved), FREE)) for moved in several]
+    return [Entries(np.asarray(np.maximum(np.asarray(moved), FREE))) for moved in several]
 
 
 def _numbers(operand: Any) -> Any:
