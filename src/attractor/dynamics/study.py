@@ -196,6 +196,8 @@ def dynamics_study(
     mean, remarks = rows.mean(axis=0), []
     held = np.tile(mean, (max(len(rows), _HELD), 1))
     points = _fixed_points(cell, path, mean, plan, reporter)
+    if points.index_sums[0] != 1:  # also where it is not a number
+        remarks.append(_indices(points.index_sums[0]))
     resting = _or_remark(
         lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter),
         remarks,
@@ -226,13 +228,31 @@ def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
 def _fixed_points(
     cell: Any, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
 ) -> FixedPoints:
-    """Half of the starts near the path, half random around its size."""
-    source, half = np.random.default_rng(plan.seed), plan.starts // 2
-    drawn = source.normal(size=(plan.starts, path.shape[1]))
+    """Once more with four times the starts where the sum of indices says that a point is missing."""
+    for count in (plan.starts, 4 * plan.starts):
+        starts = _starts(path, count, np.random.default_rng(plan.seed))
+        found = fixed_points(cell, mean, starts=starts, reporter=reporter)
+        if found.index_sums[0] == 1 or np.isnan(found.index_sums[0]):
+            break
+    return found
+
+
+def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.ndarray:
+    """Half of them near the path, half random around its size."""
+    drawn, half = source.normal(size=(count, path.shape[1])), count // 2
     size = np.sqrt(np.mean(path**2)) or 1.0
     near = source.choice(path, half) + _BESIDE * size * drawn[:half]
-    far = size * np.resize(_FAR, len(drawn) - half)[:, None] * drawn[half:]
-    return fixed_points(cell, mean, starts=np.concatenate([near, far]), reporter=reporter)
+    far = size * np.resize(_FAR, count - half)[:, None] * drawn[half:]
+    return np.concatenate([near, far])
+
+
+def _indices(total: float) -> str:
+    if np.isnan(total):
+        return "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
+    return (
+        f"the indices of the fixed points sum to {total:g}; where trajectories stay bounded they sum to 1, so "
+        "that at least one fixed point was not found"
+    )
 
 
 def _complex(value: complex) -> list[float]:
