@@ -250,8 +250,8 @@ def _indices(total: float) -> str:
     if np.isnan(total):
         return "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
     return (
-        f"the indices of the fixed points sum to {total:g}; where trajectories stay bounded they sum to 1, so "
-        "that at least one fixed point was not found"
+        f"the indices of the fixed points sum to {total:g}; where trajectories stay bounded they sum to "
+        "1, so that at least one fixed point was not found"
     )
 
 
