@@ -1,0 +1,165 @@
+"""Many networks from two starts in one compiled program: growth of a tangent vector, and activity."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.cells import State, discretise, initial_state
+
+from .networks import Family, family, networks_at
+from .plan import PhasePlan, PhaseSimulation
+
+_ALIGNING = 4
+"""One part in so many of the transient turns the tangent vector to the direction of fastest growth."""
+
+Grown = tuple[State, State, Array, Array]
+"""State, tangent vector, logarithm of its growth, and sum of mean squares of the activity."""
+
+
+class Measured(NamedTuple):
+    """What the points of a tile did.
+
+    Args:
+        growth: of the tangent vector per unit of time; NaN where the state left the finite numbers.
+        variance: mean square of the activity over units and the last block.
+    """
+
+    growth: Float[np.ndarray, "points starts blocks"]
+    variance: Float[np.ndarray, "points starts"]
+
+
+class _How(NamedTuple):
+    """All that the compiled program is made for; hashable."""
+
+    axes: tuple[int | None, ...]
+    others: tuple[Any, ...]
+    structure: Any
+    step: float
+    method: str
+    blocks: int
+    block_steps: int
+    transient_steps: int
+
+
+def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed: int) -> Measured:
+    """Follow every point of a tile from the large and from the small start.
+
+    Args:
+        plan: of the diagram.
+        points: values of x and y.
+        seed: of the couplings, the starts and the tangent vector.
+    """
+    networks = family(networks_at(plan, points, seed))
+    states, tangents = starts_of(networks.member(_first(networks)), plan.simulation, seed)
+    return follow(networks, states, tangents, plan.simulation)
+
+
+def _first(networks: Family) -> list[np.ndarray]:
+    pairs = zip(networks.leaves, networks.axes, strict=True)
+    return [leaf if axis is None else leaf[0] for leaf, axis in pairs]
+
+
+def starts_of(flow: Any, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
+    """The large and the small start with their tangent vectors, a leading axis of two.
+
+    All are normal numbers about the initial state of the flow.
+    """
+    own = initial_state(flow)
+    direction, tangent = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
+    sizes = np.array([simulation.large, simulation.small], np.float32)
+    drawn = _drawn(own, direction)
+    states = jax.tree.map(lambda one, noise: np.stack([one + size * noise for size in sizes]), own, drawn)
+    return states, jax.tree.map(lambda one: np.stack([one, one]), _drawn(own, tangent))
+
+
+def _drawn(like: State, key: PRNGKeyArray) -> State:
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, len(leaves))
+    pairs = zip(keys, leaves, strict=True)
+    noise = [np.asarray(jax.random.normal(one, jnp.shape(leaf))) for one, leaf in pairs]
+    return jax.tree.unflatten(structure, noise)
+
+
+def follow(networks: Family, states: State, tangents: State, simulation: PhaseSimulation) -> Measured:
+    """Transient and blocks of every network from every start.
+
+    Args:
+        networks: of the points.
+        states: starts, a leading axis; the same for all networks.
+        tangents: with the same axis.
+        simulation: steps, blocks, precision.
+    """
+    with jax.enable_x64(simulation.precision == "float64"):
+        kind = jnp.dtype(simulation.precision)
+        cast = [np.asarray(leaf, kind) if leaf.dtype.kind == "f" else leaf for leaf in networks.leaves]
+        begun = jax.tree.map(lambda leaf: np.asarray(leaf, kind), (states, tangents))
+        how = _How(
+            *networks[1:],
+            float(simulation.step),
+            simulation.method,
+            simulation.blocks,
+            simulation.block_steps,
+            simulation.transient_steps,
+        )
+        growth, variance, _ = _program()(how, cast, *begun)
+        return Measured(np.asarray(growth, np.float64), np.asarray(variance, np.float64))
+
+
+@cache
+def _program() -> Any:
+    """The compiled program; on a CPU its products use one thread.
+
+    Workers that share a machine then do not get into each other's way, and a sum is added in one order however
+    many cores there are: a point has the same bits wherever it is computed.
+    """
+    options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
+    return jax.jit(_followed, static_argnums=0, compiler_options=options)
+
+
+def _followed(how: _How, leaves: list[Array], states: State, tangents: State) -> tuple[Array, Array, State]:
+    """Growth (points, starts, blocks), variance (points, starts) and the last states."""
+    networks = Family([], how.axes, how.others, how.structure)
+
+    def one(leaves: list[Array], state: State, tangent: State) -> tuple[Array, Array, State]:
+        return _measured(how, networks.member(leaves), state, tangent)
+
+    by_start = jax.vmap(one, in_axes=(None, 0, 0))
+    return jax.vmap(by_start, in_axes=(list(how.axes), None, None))(leaves, states, tangents)
+
+
+def _measured(how: _How, flow: Any, state: State, tangent: State) -> tuple[Array, Array, State]:
+    cell = discretise(flow, how.step, how.method)
+    still = jnp.zeros(flow.input_size, jax.tree.leaves(state)[0].dtype)
+
+    def move(state: State) -> State:
+        return cell(still, state)
+
+    def grow(_: Any, grown: Grown) -> Grown:
+        state, tangent, growth, squares = grown
+        state, tangent = jax.jvp(move, (state,), (tangent,))
+        length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tangent)))
+        tangent = jax.tree.map(lambda leaf: leaf / length, tangent)
+        return state, tangent, growth + jnp.log(length), squares + mean_square(state)
+
+    def block(carried: tuple[State, State], _: None) -> tuple[tuple[State, State], tuple[Array, Array]]:
+        nothing = jnp.zeros((), still.dtype)
+        grown = jax.lax.fori_loop(0, how.block_steps, grow, (*carried, nothing, nothing))
+        return grown[:2], (grown[2] / (how.block_steps * how.step), grown[3] / how.block_steps)
+
+    aligning = how.transient_steps // _ALIGNING
+    state = jax.lax.fori_loop(0, how.transient_steps - aligning, lambda _, one: move(one), state)
+    nothing = jnp.zeros((), still.dtype)
+    grown = jax.lax.fori_loop(0, aligning, grow, (state, tangent, nothing, nothing))
+    (state, _), (growth, squares) = jax.lax.scan(block, grown[:2], None, length=how.blocks)
+    finite = jnp.isfinite(squares[-1]) & jnp.all(jnp.isfinite(growth))
+    return jnp.where(finite, growth, jnp.nan), squares[-1], state
+
+
+def mean_square(state: State) -> Float[Array, ""]:
+    """<h^2> of a gated network, of all entries of any other state."""
+    leaves = jax.tree.leaves(getattr(state, "activity", state))
+    return sum(jnp.sum(leaf**2) for leaf in leaves) / sum(leaf.size for leaf in leaves)
