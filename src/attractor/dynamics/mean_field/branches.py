@@ -1,4 +1,4 @@
-"""Chaotic solutions along their branch, pinned by amplitude, so that unstable parts and folds are found too."""
+"""Chaotic solutions along their branch, pinned by amplitude: unstable parts and folds are found too."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from scipy.optimize import brentq, minimize_scalar
-
 from attractor.errors import UnsupportedError
 
 from .parameters import GatedParameters
+from .roots import Linearised, bordered, bounded_minimum, bracketed_root, newton
 from .self_consistency import Correlations, SelfConsistency
 from .window import LagWindow
 
@@ -21,10 +20,9 @@ _STEEP, _FLAT, _ROUNDING = 1e-5, 1e-7, 1e-15
 second, which is about the error of the solution, and needlessly fine where it is below the third."""
 _CONVERGED = 1e-10
 _NEWTON_STEPS = 25
-_FIRST_VARIANCE = 3.0
+_FIRST_VARIANCES = (3.0, 12.0, 48.0, 200.0, 800.0)
 RATIO = 0.7
-"""Of the variances of neighbours on a branch: Newton's method takes three or four steps from one to the next."""
-_STARTS = 6
+"""Of the variances of neighbours on a branch: Newton's method takes three or four steps to the next."""
 _FIRST_MIXES, _FIRST_STEP = 25, 0.6
 
 
@@ -58,7 +56,7 @@ class BranchPoint:
         return SelfConsistency(parameters, self.window)(self.argument)
 
 
-def first_point(parameters: GatedParameters, variance: float = _FIRST_VARIANCE) -> BranchPoint:
+def first_point(parameters: GatedParameters, variance: float) -> BranchPoint:
     """A point of the chaotic branch, from damped iteration and then Newton's method.
 
     Args:
@@ -88,8 +86,8 @@ def check_autonomous(parameters: GatedParameters, *, any_update: bool = False) -
     """
     if not (any_update or parameters.constant_update):
         message = (
-            f"update_gain={parameters.update_gain}: known for a constant update gate only; set open_update "
-            "or update_gain=0, or sample with `sample_correlators`"
+            f"update_gain={parameters.update_gain}: known for a constant update gate only; take open_update, "
+            "or a gain of 0, or sample with `sample_correlators`"
         )
         raise UnsupportedError(message)
     if not parameters.autonomous:
@@ -133,28 +131,25 @@ def fitted_window(window: LagWindow, values: Float[np.ndarray, " lags"], flat: f
 
 def _newton(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
     """Newton's method for C_x - g^2 C_h[C_x] = 0 and C_x(0) = u in the unknowns C_x and g^2."""
-    equations, variance, argument = (
-        SelfConsistency(parameters, guess.window),
-        guess.variance,
-        guess.argument,
-    )
+    equations, variance = SelfConsistency(parameters, guess.window), guess.variance
     series = equations.activity_series(variance)
-    square = variance / equations(argument, series).state[0]
-    size, residual, taken = len(argument), np.inf, 0
-    matrix = np.zeros((size + 1, size + 1))
-    matrix[size, 0] = 1.0
-    for taken in range(_NEWTON_STEPS):
+
+    def linearised(unknowns: Float[np.ndarray, " unknowns"]) -> Linearised:
+        argument, square = unknowns[:-1], unknowns[-1]
         found = equations(argument, series)
         errors = np.append(argument - square * found.state, argument[0] - variance)
-        residual = float(np.abs(errors).max() / variance)
-        if residual < 0.01 * _CONVERGED or not residual < 1e3:
-            break
-        matrix[:size, :size] = np.eye(size) - square * equations.derivative(found)
-        matrix[:size, size] = -found.state
-        step = np.linalg.solve(matrix, errors)
-        argument, square = argument - step[:size], square - step[size]
-    gain = float(np.sqrt(max(square, 0.0)))
-    return BranchPoint(variance, gain, argument, guess.window, residual, guess.iterations + taken)
+
+        def matrix() -> Float[np.ndarray, "unknowns unknowns"]:
+            by_argument = np.eye(len(argument)) - square * equations.derivative(found)
+            return bordered(by_argument, -found.state, np.eye(1, len(argument))[0])
+
+        return Linearised(errors, matrix)
+
+    square = variance / equations(guess.argument, series).state[0]
+    found = newton(linearised, np.append(guess.argument, square), variance, 0.01 * _CONVERGED)
+    gain = float(np.sqrt(max(found.unknowns[-1], 0.0)))
+    steps = guess.iterations + found.steps
+    return BranchPoint(variance, gain, found.unknowns[:-1], guess.window, found.residual, steps)
 
 
 def predicted(first: BranchPoint, second: BranchPoint, variance: float) -> BranchPoint:
@@ -180,6 +175,9 @@ def along_branch(
         parameters: of the network.
         start: the two neighbours, in the direction of the walk.
         ratio: between variances, below or above one.
+
+    Yields:
+        Converged points.
     """
     before, point = start[0], start[1]
     while True:
@@ -192,16 +190,17 @@ def along_branch(
 def upper_branch(parameters: GatedParameters) -> list[BranchPoint]:
     """Two neighbours on the part of the branch where the gain rises with the variance, the larger one first.
 
-    That part is the one that a large start reaches.
+    That part is the one that a large start reaches. Nothing is given back where Newton's method finds none,
+    for gates so steep that they are steps.
     """
-    variance = _FIRST_VARIANCE
-    for _ in range(_STARTS):
+    for variance in _FIRST_VARIANCES:
         start = first_point(parameters, variance)
-        below = refined(parameters, predicted(replace(start, variance=variance / RATIO), start, RATIO * variance))
+        below = refined(
+            parameters, predicted(replace(start, variance=variance / RATIO), start, RATIO * variance)
+        )
         if below.converged and below.gain < start.gain:
             return [start, below]
-        variance *= 4
-    return [start]
+    return []
 
 
 def fold_between(parameters: GatedParameters, points: list[BranchPoint]) -> BranchPoint:
@@ -220,7 +219,7 @@ def fold_between(parameters: GatedParameters, points: list[BranchPoint]) -> Bran
         return found[-1].gain
 
     bounds = (np.log(lower.variance), np.log(upper.variance))
-    minimize_scalar(gain, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    bounded_minimum(gain, bounds, 1e-3)
     return min(found, key=lambda point: point.gain)
 
 
@@ -234,5 +233,5 @@ def point_at_gain(parameters: GatedParameters, ends: tuple[BranchPoint, BranchPo
         found.append(known[0] if known else refined(parameters, predicted(*ends, variance)))
         return found[-1].gain - float(parameters.gain)
 
-    brentq(excess, *(np.log(point.variance) for point in ends), xtol=1e-13, rtol=1e-13)
+    bracketed_root(excess, (np.log(ends[0].variance), np.log(ends[1].variance)), 1e-13)
     return min(found, key=lambda point: abs(point.gain - float(parameters.gain)))

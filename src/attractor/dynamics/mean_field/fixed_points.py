@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq, minimize_scalar
 
 from .gaussian import activation, gate, moment
 from .parameters import GatedParameters
+from .roots import bounded_minimum, bracketed_root
 
 _SMALLEST, _GRID = 1e-10, 400
 """Of the variance on the grid that brackets roots; the grid is even in its logarithm."""
@@ -110,20 +110,15 @@ def _excess(parameters: GatedParameters, logarithms: np.ndarray | float) -> np.n
 def _brackets(
     parameters: GatedParameters, logarithms: np.ndarray, excess: np.ndarray
 ) -> list[tuple[float, float]]:
-    """Intervals with one root each; two roots between neighbours of the grid show as an extremum near zero."""
+    """Intervals with one root each; two between neighbours of the grid show as an extremum near zero."""
     points = list(logarithms)
     turning = np.diff(np.sign(np.diff(excess)))
     for k in np.flatnonzero(turning) + 1:
         side = np.sign(excess[k])
         if abs(excess[k]) < 1e-2 and np.all(side == np.sign(excess[k - 1 : k + 2])):
-            bounds = (logarithms[k - 1], logarithms[k + 1])
+            ends = (logarithms[k - 1], logarithms[k + 1])
             points.append(
-                minimize_scalar(
-                    lambda x, side=side: float(side * _excess(parameters, x)),
-                    bounds=bounds,
-                    method="bounded",
-                    options={"xatol": 1e-9},
-                ).x
+                bounded_minimum(lambda x, side=side: float(side * _excess(parameters, x)), ends, 1e-9)[0]
             )
     points.sort()
     values = _excess(parameters, np.array(points))
@@ -131,7 +126,7 @@ def _brackets(
 
 
 def _root(parameters: GatedParameters, low: float, high: float) -> float:
-    return float(brentq(lambda x: float(_excess(parameters, x)), low, high, xtol=1e-13))
+    return bracketed_root(lambda x: float(_excess(parameters, x)), (low, high), 1e-13)
 
 
 def _point(parameters: GatedParameters, variance: float) -> MeanFieldFixedPoint:

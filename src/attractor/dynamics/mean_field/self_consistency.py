@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .gaussian import CorrelatorSeries, Correlators, Function, activation, correlator_series, gate
+from .gaussian import Correlators, CorrelatorSeries, Function, activation, correlator_series, gate
 from .parameters import GatedParameters
 from .window import LagWindow
 
@@ -65,12 +65,12 @@ class SelfConsistency:
 
     @cached_property
     def activation(self) -> Function:
-        """phi as a function of x."""
+        """The activation phi as a function of x."""
         return activation(self.parameters.bias)
 
     @cached_property
     def gate(self) -> Function:
-        """s_r."""
+        """The reset gate s_r."""
         return gate(self.parameters.reset_gain, self.parameters.reset_bias)
 
     def activity_series(self, variance: float) -> CorrelatorSeries:
