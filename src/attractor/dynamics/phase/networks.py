@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from attractor.cells import GatedFlow, GatedForm, initial_state
 from attractor.errors import ConfigError
 
 from .parameter_names import with_values
-from .plan import PhasePlan
+from .plan import Networks, PhasePlan
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -88,25 +88,24 @@ def _check_shapes(column: Sequence[Any]) -> None:
         raise ConfigError(message)
 
 
-def networks_at(plan: PhasePlan, points: np.ndarray, seed: int) -> list[Any]:
+def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> list[Any]:
     """The network of every point, all with the random couplings of one seed.
 
     They are drawn in float32 whatever the arithmetic of the simulation, so that both see one network.
 
     Args:
-        plan: of the diagram.
-        points: values of x and y, shape (points, 2).
+        networks: to choose from.
+        points: values by name.
         seed: draws the couplings.
 
     Raises:
         ConfigError: `build` gives something that is no flow.
     """
     key = jax.random.key(seed)
-    values = [plan.values_at(point) for point in points]
-    if plan.build is None:
-        base = GatedFlow(0, plan.size, form=plan.form, key=key)
-        return [_reformed(base, with_values(plan.form, one)) for one in values]
-    flows = [plan.build(one, key) for one in values]
+    if networks.build is None:
+        base = GatedFlow(0, networks.size, form=networks.form, key=key)
+        return [_reformed(base, with_values(networks.form, values)) for values in points]
+    flows = [networks.build(dict(values), key) for values in points]
     if not hasattr(flows[0], "vector_field"):
         message = f"build: it gives {type(flows[0]).__name__}, which has no `vector_field`; return a Flow"
         raise ConfigError(message)
@@ -148,8 +147,10 @@ def plan_hash(plan: PhasePlan) -> str:
     `build` that changed is noticed.
     """
     digest = hashlib.sha256(json.dumps(plan_facts(plan), sort_keys=True).encode())
-    corners = np.array([[x, y] for x in (plan.x.low, plan.x.high) for y in (plan.y.low, plan.y.high)], float)
-    for flow in networks_at(plan, corners, plan.simulation.seeds[0]):
+    corners = [
+        plan.values_at(np.array([x, y])) for x in (plan.x.low, plan.x.high) for y in (plan.y.low, plan.y.high)
+    ]
+    for flow in networks_at(plan.networks, corners, plan.simulation.seeds[0]):
         digest.update(_equations(flow).encode())
         for leaf in filter(_is_number, jax.tree.leaves(flow)):
             digest.update(np.asarray(leaf).tobytes())

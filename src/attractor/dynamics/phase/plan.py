@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,22 @@ Build = Callable[..., Any]
 """`build(values, key) -> Flow`: a network with the values of the two axes, drawn with a key."""
 
 USUAL_FORM = GatedForm(open_update=True)
+
+
+class Networks(NamedTuple):
+    """The networks that parameters choose from.
+
+    Args:
+        form: of gated networks.
+        size: their units.
+        build: makes other networks; None for gated ones.
+    """
+
+    form: GatedForm
+    size: int
+    build: Build | None
+
+
 PRECISIONS = ("float32", "float64")
 
 
@@ -57,6 +73,25 @@ class PhaseAxis:
     def label(self) -> str:
         """What a figure calls it."""
         return SYMBOLS.get(self.name, self.name)
+
+
+def check_axis(form: GatedForm, axis: PhaseAxis, side: str) -> None:
+    """Refuse an axis that does not move a gated network, or leaves the range of its parameter.
+
+    Args:
+        form: of the network.
+        axis: to check.
+        side: which one it is, for the message.
+
+    Raises:
+        ConfigError: what is refused.
+    """
+    check_moves(form, axis.name, side)
+    positive = axis.name in {"update_time", "reset_time"}
+    if (positive and axis.low <= 0) or (axis.name.endswith("gain") and axis.low < 0):
+        least = "above 0" if positive else "at least 0"
+        message = f"{side}: {axis.name} from {axis.low}: expected values {least}"
+        raise ConfigError(message)
 
 
 @dataclass(frozen=True)
@@ -166,23 +201,21 @@ class PhasePlan:
                 message = f"{name}={getattr(self, name)}: expected at least 1"
                 raise ConfigError(message)
         if self.build is None:
-            self._check_axes()
+            for side, axis in (("x", self.x), ("y", self.y)):
+                check_axis(self.form, axis, side)
 
-    def _check_axes(self) -> None:
-        for side, axis in (("x", self.x), ("y", self.y)):
-            check_moves(self.form, axis.name, side)
-            positive = axis.name in {"update_time", "reset_time"}
-            if (positive and axis.low <= 0) or (axis.name.endswith("gain") and axis.low < 0):
-                least = "above 0" if positive else "at least 0"
-                message = f"{side}: {axis.name} from {axis.low}: expected values {least}"
-                raise ConfigError(message)
+    @property
+    def networks(self) -> Networks:
+        """What the values of the axes choose from."""
+        return Networks(self.form, self.size, self.build)
 
     @property
     def network(self) -> str:
-        """What is simulated: "gated", or the name of `build`."""
+        """What is simulated: "gated", or the name of `build`, which is its `name` if it has one."""
         if self.build is None:
             return "gated"
-        return str(getattr(self.build, "__qualname__", type(self.build).__name__))
+        own = getattr(self.build, "__qualname__", type(self.build).__name__)
+        return str(getattr(self.build, "name", own))
 
     @property
     def points(self) -> Float[np.ndarray, "points 2"]:

@@ -1,6 +1,7 @@
 """Many networks from two starts in one compiled program: growth of a tangent vector, and activity."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -53,18 +54,14 @@ def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed
         points: values of x and y.
         seed: of the couplings, the starts and the tangent vector.
     """
-    networks = family(networks_at(plan, points, seed))
-    states, tangents = starts_of(networks.member(_first(networks)), plan.simulation, seed)
-    return follow(networks, states, tangents, plan.simulation)
-
-
-def _first(networks: Family) -> list[np.ndarray]:
-    pairs = zip(networks.leaves, networks.axes, strict=True)
-    return [leaf if axis is None else leaf[0] for leaf, axis in pairs]
+    flows = networks_at(plan.networks, [plan.values_at(point) for point in points], seed)
+    starts = starts_of(flows[0], plan.simulation, seed)
+    growth, variance, _ = follow(family(flows), starts, plan.simulation, every_start)
+    return Measured(np.asarray(growth, np.float64), np.asarray(variance, np.float64))
 
 
 def starts_of(flow: Any, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
-    """The large and the small start with their tangent vectors, a leading axis of two.
+    """The large and the small start, and their tangent vectors; both with a leading axis of two.
 
     All are normal numbers about the initial state of the flow.
     """
@@ -84,19 +81,24 @@ def _drawn(like: State, key: PRNGKeyArray) -> State:
     return jax.tree.unflatten(structure, noise)
 
 
-def follow(networks: Family, states: State, tangents: State, simulation: PhaseSimulation) -> Measured:
-    """Transient and blocks of every network from every start.
+def follow(
+    networks: Family, starts: tuple[State, State], simulation: PhaseSimulation, pairing: Callable[..., Any]
+) -> tuple[Array, Array, State]:
+    """Transient and blocks of many networks.
 
     Args:
         networks: of the points.
-        states: starts, a leading axis; the same for all networks.
-        tangents: with the same axis.
+        starts: states and tangent vectors, with leading axes.
         simulation: steps, blocks, precision.
+        pairing: which network begins where: `every_start`, or `one_start_each`.
+
+    Returns:
+        Growth of the tangent vector per unit of time in every block, mean square of the activity over the last
+        block, and the last states; leading axes as the pairing has them.
     """
     with jax.enable_x64(simulation.precision == "float64"):
         kind = jnp.dtype(simulation.precision)
-        cast = [np.asarray(leaf, kind) if leaf.dtype.kind == "f" else leaf for leaf in networks.leaves]
-        begun = jax.tree.map(lambda leaf: np.asarray(leaf, kind), (states, tangents))
+        leaves, begun = jax.tree.map(partial(_cast, kind=kind), (networks.leaves, starts))
         how = _How(
             *networks[1:],
             float(simulation.step),
@@ -105,30 +107,43 @@ def follow(networks: Family, states: State, tangents: State, simulation: PhaseSi
             simulation.block_steps,
             simulation.transient_steps,
         )
-        growth, variance, _ = _program()(how, cast, *begun)
-        return Measured(np.asarray(growth, np.float64), np.asarray(variance, np.float64))
+        return _program(pairing)(how, leaves, *begun)
+
+
+def _cast(leaf: np.ndarray, kind: Any) -> np.ndarray:
+    leaf = np.asarray(leaf)
+    return leaf.astype(kind) if leaf.dtype.kind == "f" else leaf
 
 
 @cache
-def _program() -> Any:
+def _program(pairing: Callable[..., Any]) -> Any:
     """The compiled program; on a CPU its products use one thread.
 
     Workers that share a machine then do not get into each other's way, and a sum is added in one order however
     many cores there are: a point has the same bits wherever it is computed.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
-    return jax.jit(_followed, static_argnums=0, compiler_options=options)
+    return jax.jit(pairing, static_argnums=0, compiler_options=options)
 
 
-def _followed(how: _How, leaves: list[Array], states: State, tangents: State) -> tuple[Array, Array, State]:
-    """Growth (points, starts, blocks), variance (points, starts) and the last states."""
-    networks = Family([], how.axes, how.others, how.structure)
-
-    def one(leaves: list[Array], state: State, tangent: State) -> tuple[Array, Array, State]:
-        return _measured(how, networks.member(leaves), state, tangent)
-
-    by_start = jax.vmap(one, in_axes=(None, 0, 0))
+def every_start(
+    how: _How, leaves: list[Array], states: State, tangents: State
+) -> tuple[Array, Array, State]:
+    """Every network from every start: leading axes (networks, starts)."""
+    by_start = jax.vmap(partial(_one, how), in_axes=(None, 0, 0))
     return jax.vmap(by_start, in_axes=(list(how.axes), None, None))(leaves, states, tangents)
+
+
+def one_start_each(
+    how: _How, leaves: list[Array], states: State, tangents: State
+) -> tuple[Array, Array, State]:
+    """Every network from a start of its own: leading axis (networks,)."""
+    return jax.vmap(partial(_one, how), in_axes=(list(how.axes), 0, 0))(leaves, states, tangents)
+
+
+def _one(how: _How, leaves: list[Array], state: State, tangent: State) -> tuple[Array, Array, State]:
+    flow = Family([], how.axes, how.others, how.structure).member(leaves)
+    return _measured(how, flow, state, tangent)
 
 
 def _measured(how: _How, flow: Any, state: State, tangent: State) -> tuple[Array, Array, State]:
