@@ -17,6 +17,7 @@ from .classify_commands import ClassifyCommand, RobustnessCommand, SuspectsComma
 from .console import errors, escaped
 from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
+from .dynamics_commands import PhaseCommand
 from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
 
 OUR_BUG = 70
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "classify": ClassifyCommand,
     "robustness": RobustnessCommand,
     "suspects": SuspectsCommand,
+    "phase": PhaseCommand,
 }
 
 

@@ -15,6 +15,7 @@ from .contents import (
     TrainingRun,
 )
 from .page import render_identification_report, write_report
+from .phase_page import write_phase_report
 from .robustness_page import write_robustness_report
 from .run_report import write_run_report
 from .stability_page import write_stability_report
@@ -33,6 +34,7 @@ __all__ = [
     "render_identification_report",
     "write_any_report",
     "write_classifier_report",
+    "write_phase_report",
     "write_report",
     "write_robustness_report",
     "write_run_report",

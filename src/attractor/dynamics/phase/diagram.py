@@ -109,19 +109,11 @@ def phase_diagram(
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:
     """The simulations of all tiles, for every seed."""
-    tiles = enumerate(_tiles(plan))
     return [
         Task(f"tile-{seed}-{place:05d}", simulated_tile, (plan, points, seed))
-        for place, points in tiles
+        for place, points in enumerate(plan.tiles)
         for seed in plan.simulation.seeds
     ]
-
-
-def _tiles(plan: PhasePlan) -> list[np.ndarray]:
-    """Points in tiles of one size: the last repeats its last point, so that one program fits all."""
-    points = plan.points
-    filled = np.concatenate([points, np.repeat(points[-1:], -len(points) % plan.tile, axis=0)])
-    return list(filled.reshape(-1, plan.tile, 2))
 
 
 def simulated_tile(plan: PhasePlan, points: np.ndarray, seed: int) -> Arrays:

@@ -173,14 +173,14 @@ class PhasePlan:
             by name and a key that draws what is random; the parameters must be leaves, float numbers or
             arrays. `form` and `size` then have no effect, and no theory is drawn.
         simulation: how every point is simulated.
-        tile: points that run in one compiled call.
+        tile: most points that run in one compiled call.
 
     Raises:
         ConfigError: axes that are the same, that no parameter answers to, or values that cannot be.
 
     Example:
         >>> plan = PhasePlan(PhaseAxis("g_h", 1.5, 4, 64), PhaseAxis("alpha_r", 0, 20, 64))
-        >>> plan.x.name, plan.tiles
+        >>> plan.x.name, len(plan.tiles)
         ('gain', 64)
     """
 
@@ -224,9 +224,12 @@ class PhasePlan:
         return np.stack([x.ravel(), y.ravel()], axis=1)
 
     @property
-    def tiles(self) -> int:
-        """Number of compiled calls for one seed."""
-        return -(-self.x.points * self.y.points // self.tile)
+    def tiles(self) -> list[Float[np.ndarray, "points 2"]]:
+        """The points in parts of one size: the last part repeats its last point, so that one program fits all."""
+        points = self.points
+        length = min(self.tile, len(points))
+        filled = np.concatenate([points, np.repeat(points[-1:], -len(points) % length, axis=0)])
+        return list(filled.reshape(-1, length, 2))
 
     def values_at(self, point: Float[np.ndarray, " 2"]) -> dict[str, float]:
         """Values by name."""
