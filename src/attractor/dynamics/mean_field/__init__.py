@@ -4,7 +4,7 @@ Krishnamurthy, Can and Schwab, *Theory of gating in recurrent neural networks*, 
 gates Sompolinsky, Crisanti and Sommers 1988, *Chaos in random neural networks*.
 """
 
-from .branches import BranchPoint, along_branch, upper_branch
+from .branches import BranchPoint, chaotic_branch
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
 from .critical import CriticalGains, Phase, chaos_threshold, critical_gains, fold_gain, fold_threshold
 from .exponent import ExponentSolution, mean_field_exponent
@@ -28,8 +28,8 @@ __all__ = [
     "Phase",
     "SampledCovariance",
     "SamplingSettings",
-    "along_branch",
     "chaos_threshold",
+    "chaotic_branch",
     "critical_gains",
     "fixed_point_gain",
     "fold_gain",
@@ -43,5 +43,4 @@ __all__ = [
     "solve_correlators",
     "solve_mean_field",
     "stability_index",
-    "upper_branch",
 ]

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.errors import UnsupportedError
+from attractor.errors import ConfigError, UnsupportedError
 
 from .parameters import GatedParameters
 from .roots import Linearised, bordered, bounded_minimum, bracketed_root, newton
-from .self_consistency import Correlations, SelfConsistency
+from .self_consistency import SelfConsistency
 from .window import LagWindow
 
 _INTERVALS = (128, 1024)
@@ -19,9 +20,8 @@ _STEEP, _FLAT, _ROUNDING = 1e-5, 1e-7, 1e-15
 """A window is too short where the tail is above the first, too coarse where the roughness is above the
 second, which is about the error of the solution, and needlessly fine where it is below the third."""
 _CONVERGED = 1e-10
-_NEWTON_STEPS = 25
-_FIRST_VARIANCES = (3.0, 12.0, 48.0, 200.0, 800.0)
-RATIO = 0.7
+_FIRST_VARIANCES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
+RATIO = 0.6
 """Of the variances of neighbours on a branch: Newton's method takes three or four steps to the next."""
 _FIRST_MIXES, _FIRST_STEP = 25, 0.6
 
@@ -49,11 +49,7 @@ class BranchPoint:
     @property
     def converged(self) -> bool:
         """Whether the equations hold and the solution falls to zero within the window."""
-        return self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance
-
-    def correlations(self, parameters: GatedParameters) -> Correlations:
-        """All correlation functions of the solution."""
-        return SelfConsistency(parameters, self.window)(self.argument)
+        return bool(self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance)
 
 
 def first_point(parameters: GatedParameters, variance: float) -> BranchPoint:
@@ -195,12 +191,48 @@ def upper_branch(parameters: GatedParameters) -> list[BranchPoint]:
     """
     for variance in _FIRST_VARIANCES:
         start = first_point(parameters, variance)
-        below = refined(
-            parameters, predicted(replace(start, variance=variance / RATIO), start, RATIO * variance)
-        )
+        below = _below(parameters, start)
         if below.converged and below.gain < start.gain:
             return [start, below]
     return []
+
+
+def _below(parameters: GatedParameters, start: BranchPoint) -> BranchPoint:
+    """The next smaller point after the first, where nothing is known yet of how time scales grow."""
+    variance, argument = RATIO * start.variance, RATIO * start.argument
+    return refined(parameters, replace(start, variance=variance, argument=argument, iterations=0))
+
+
+def chaotic_branch(
+    parameters: GatedParameters, variances: tuple[float | int, float | int] = (1e-3, 3.0)
+) -> tuple[BranchPoint, ...]:
+    """Chaotic solutions for variances from the largest to the smallest, stable and unstable ones.
+
+    The gain as a function of the variance u is g_chaos(u): where it rises with u the solutions are those
+    that a large start reaches, where it falls they divide such starts from those that decay, and in between
+    is the fold.
+
+    Args:
+        parameters: of a network without input and with a constant update gate; its gain is not used.
+        variances: the smallest and the largest u = g^2 C_h(0).
+
+    Returns:
+        Converged points in falling order of u; fewer than asked for where the branch could not be followed.
+
+    Raises:
+        ConfigError: variances that are not positive or not in order.
+        UnsupportedError: another network.
+    """
+    smallest, largest = variances
+    if not 0 < smallest < largest < np.inf:
+        message = f"variances={variances}: expected two positive numbers, the smaller one first"
+        raise ConfigError(message)
+    start = first_point(parameters, float(largest))
+    points = [start, _below(parameters, start)]
+    if all(point.converged for point in points):
+        walk = along_branch(parameters, points.copy(), RATIO)
+        points += takewhile(lambda point: point.variance > smallest, walk)
+    return tuple(point for point in points if point.converged and point.variance > smallest)
 
 
 def fold_between(parameters: GatedParameters, points: list[BranchPoint]) -> BranchPoint:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from attractor.errors import UnsupportedError
 
 from .branches import RATIO, BranchPoint, along_branch, first_point, fold_between, point_at_gain, upper_branch
+from .critical import fold_gain
 from .driven import DrivenState, driven_state, stable
 from .parameters import GatedParameters
 from .self_consistency import SelfConsistency
@@ -119,13 +120,18 @@ def solve_correlators(parameters: GatedParameters) -> CorrelatorSolution:
 def chaotic_point(parameters: GatedParameters) -> BranchPoint | None:
     """The stable chaotic solution of an autonomous network at its gain, None where there is none."""
     gain = float(parameters.gain)
-    start = upper_branch(parameters)
-    if not start:
+    if gain <= fold_gain(parameters):
+        return None
+    trace = upper_branch(parameters)
+    if not trace:
         return replace(first_point(parameters, 1.0), residual=np.inf)
-    if start[1].gain < gain:
-        return _climbed(parameters, start, gain)
-    trace = start
-    for point in along_branch(parameters, start, RATIO):
+    if trace[1].gain < gain:
+        return _climbed(parameters, trace, gain)
+    return _descended(parameters, trace, gain)
+
+
+def _descended(parameters: GatedParameters, trace: list[BranchPoint], gain: float) -> BranchPoint | None:
+    for point in along_branch(parameters, trace, RATIO):
         trace.append(point)
         if point.gain > trace[-2].gain:
             fold = fold_between(parameters, trace[-3:])

@@ -111,13 +111,17 @@ def critical_gains(parameters: GatedParameters) -> CriticalGains:
     begun = perf_counter()
     zero = 1 / parameters.resting_reset
     fold, fold_variance = _fold(parameters, zero)
-    # chaos needs a fold: by Cauchy and Schwarz g_chaos(u) is at least the least gain of fixed points up to u
+    # no chaos below the fold, see `fold_gain`
     chaos, chaos_variance = _onset(parameters, zero) if fold < zero else (zero, 0.0)
     return CriticalGains(zero, fold, chaos, fold_variance, chaos_variance, perf_counter() - begun)
 
 
 def fold_gain(parameters: GatedParameters) -> float:
     """g_fold alone, which takes no solution of equations; for any update gate.
+
+    At and below it nothing but zero solves the mean-field equations. C_h(0) is an average of C_phi C_sr,
+    which is at most <phi^2> <s_r^2>; and whatever the update gate does to the distribution of h, <phi^2> is
+    concave in the variance and so no larger than for a Gaussian variable.
 
     Args:
         parameters: of a network without input and bias; its gain is not used.

@@ -102,6 +102,8 @@ class _Growth:
 
     def excess(self, growth: float) -> float:
         """The largest eigenvalue minus one, at kappa; it falls with kappa."""
+        if not np.any(self.slope):
+            return -1.0
         state, reset = (self.window.low_pass(time, growth) for time in (self.state_time, self.reset_time))
 
         def apply(values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:

@@ -23,6 +23,10 @@ _NEGLIGIBLE, _NEGLIGIBLE_SLOPE = 1e-10, 1e-6
 _TINY = 1e-300
 
 
+Values = np.ndarray | np.float64
+"""Several numbers, or one of them."""
+
+
 class Function(NamedTuple):
     """A function of one Gaussian variable with its derivative.
 
@@ -58,7 +62,7 @@ def nodes() -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     return points, density / density.sum()
 
 
-def moment(function: Callable, variance: np.ndarray | float) -> np.ndarray:
+def moment(function: Callable, variance: Values | float) -> Values:
     """<f(x)> for x of mean 0 and the given variance, or every one of several, in their shape."""
     points, weights = nodes()
     return function(np.sqrt(np.asarray(variance, np.float64))[..., None] * points) @ weights

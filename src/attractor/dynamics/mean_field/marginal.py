@@ -16,6 +16,7 @@ from .roots import bracketed_root
 _REACH, _NODES = 10.0, 200_001
 """A steep gate switches within 1 / alpha_z of the variable it is integrated over."""
 _LARGEST_LOGARITHM = 20.0
+_NO_COUPLING = 1e-20
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def _constant_gate_edge(parameters: GatedParameters, factors: tuple[float, float
         return float(np.log((factors[0] + reset) * (rate / (growth + rate)) ** 2))
 
     low = -min(rate, 1 / time) if factors[1] else -rate
+    if sum(factors) < _NO_COUPLING:
+        return low
     return bracketed_root(excess, (low * (1 - 1e-12), float(np.exp(_LARGEST_LOGARITHM))), 1e-14)
 
 

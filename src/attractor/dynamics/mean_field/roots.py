@@ -69,8 +69,8 @@ def bracketed_root(function: Callable[[float], float], ends: tuple[float, float]
         ends: the two places.
         tolerance: of the root.
     """
-    found: Any = brentq(function, *ends, xtol=tolerance)
-    return float(found)
+    found: Any = brentq(function, *ends, xtol=tolerance, full_output=True, disp=False)
+    return float(found[0])
 
 
 def bordered(

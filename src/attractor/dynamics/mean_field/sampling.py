@@ -11,6 +11,7 @@ from scipy.special import expit
 from attractor.errors import ConfigError
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators, zero_solution
+from .critical import fold_gain
 from .fixed_points import mean_field_fixed_points
 from .gaussian import correlator_series, gate
 from .parameters import GatedParameters
@@ -18,6 +19,7 @@ from .window import LagWindow
 
 _CHAINS = 8
 """Independent solutions, whose scatter is the error estimate."""
+_FEWEST_PAIRS = 32
 _STEP = 0.2
 _MIX = 0.35
 _CORRELATION_TIMES = 20.0
@@ -81,11 +83,13 @@ def sample_correlators(
         settings: number of trajectories and sweeps, periods, seed.
     """
     begun = perf_counter()
+    if parameters.autonomous and parameters.gain <= fold_gain(parameters):
+        return zero_solution(parameters, begun)
     rng = np.random.default_rng(settings.seed)
     window = _window(float(settings.shortest))
     activity, sweeps = np.tile(_start(parameters, window), (_CHAINS, 1)), 0
     while True:
-        sampler = _Sampler(parameters, window, max(round(_share(settings, window)), 1))
+        sampler = _Sampler(parameters, window, _pairs(settings, window))
         average = _average(sampler, activity, settings, rng)
         activity = average.activity
         sweeps += settings.settling + settings.averaged
@@ -134,16 +138,20 @@ class _Average:
     def settled(self) -> bool:
         """Whether the two halves agree within their scatter, or to a thousandth."""
         change = abs(self.halves[1] - self.halves[0])
-        return change < _SCATTER * self.scatter[0] or self.residual < _AGREED
+        return bool(change < _SCATTER * self.scatter[0] or self.residual < _AGREED)
 
 
 def _window(period: float) -> LagWindow:
     return LagWindow(period / 2, 2 ** int(np.ceil(np.log2(period / 2 / _STEP))))
 
 
-def _share(settings: SamplingSettings, window: LagWindow) -> float:
-    """Pairs of trajectories of a chain, so that work does not grow with the period."""
-    return settings.trajectories / (2 * _CHAINS) * float(settings.shortest) / (2 * window.length)
+def _pairs(settings: SamplingSettings, window: LagWindow) -> int:
+    """Pairs of trajectories of a chain: fewer for longer periods, for the same work, but not too few.
+
+    With its mean power made exact, a frequency of few trajectories is no longer Gaussian.
+    """
+    first = settings.trajectories // (2 * _CHAINS)
+    return max(round(first * float(settings.shortest) / (2 * window.length)), min(first, _FEWEST_PAIRS))
 
 
 def _average(
@@ -172,10 +180,7 @@ class _Sampler:
         self.period = 2 * window.intervals
         self.step = window.length / window.intervals
         self.gate = gate(parameters.reset_gain, parameters.reset_bias)
-        covariance = np.full(window.intervals + 1, float(parameters.input_deviation) ** 2)
-        if parameters.input_covariance is not None:
-            covariance = covariance + np.asarray(parameters.input_covariance(window.lags), np.float64)
-        self.from_input = covariance
+        self.from_input = parameters.input_at(window.lags)
 
     def openness(self, activity: Float[np.ndarray, " lags"]) -> tuple[np.ndarray, np.ndarray]:
         """C_r and C_sr, which are those of a Gaussian process."""

@@ -57,11 +57,7 @@ class SelfConsistency:
     @cached_property
     def from_input(self) -> Float[np.ndarray, " lags"]:
         """What the input alone adds to C_h."""
-        static = np.full(self.window.intervals + 1, float(self.parameters.input_deviation) ** 2)
-        if self.parameters.input_covariance is None:
-            return static
-        changing = np.asarray(self.parameters.input_covariance(self.window.lags), np.float64)
-        return static + self.window.filtered(changing, self.state_filter)
+        return self.window.filtered(self.parameters.input_at(self.window.lags), self.state_filter)
 
     @cached_property
     def activation(self) -> Function:

@@ -47,7 +47,9 @@ def weak_chaos(parameters: GatedParameters) -> DrivenState | None:
     ends = (before, point)
 
     def excess(logarithm: float) -> float:
-        return _solved(parameters, *ends, float(np.exp(logarithm))).input_variance - target
+        known = [point for point in ends if np.log(point.fall) == logarithm]
+        found = known[0] if known else _solved(parameters, *ends, float(np.exp(logarithm)))
+        return found.input_variance - target
 
     logarithm = bracketed_root(excess, (np.log(before.fall), np.log(point.fall)), 1e-12)
     found = _solved(parameters, *ends, float(np.exp(logarithm))).found

@@ -55,7 +55,7 @@ class LagWindow:
         cosines = _cosines(self.intervals)
         return cosines.T @ (multiplier[:, None] * cosines.T) / (2 * self.intervals)
 
-    def moved_to(self, other: "LagWindow", values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
+    def moved_to(self, other: "LagWindow", values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " moved"]:
         """Values on another window, by cubic splines; constant beyond the end of this one."""
         spline = CubicSpline(self.lags, values, bc_type="clamped")
         return spline(np.minimum(other.lags, self.length))
