@@ -24,9 +24,9 @@ _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 class Simulation:
     """How every point is simulated."""
 
-    time: float = 200
+    time: float = 200.0
     """Time over which exponents are measured."""
-    transient: float = 200
+    transient: float = 200.0
     """Time before that."""
     step: float = 0.2
     """Step of the integrator, at most 0.2 times the shortest time constant."""

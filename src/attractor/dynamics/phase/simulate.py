@@ -110,9 +110,9 @@ def follow(
         return _program(pairing)(how, leaves, *begun)
 
 
-def _cast(leaf: np.ndarray, kind: Any) -> np.ndarray:
-    leaf = np.asarray(leaf)
-    return leaf.astype(kind) if leaf.dtype.kind == "f" else leaf
+def _cast(leaf: Array | np.ndarray, kind: Any) -> np.ndarray:
+    values = np.asarray(leaf)
+    return values.astype(kind) if values.dtype.kind == "f" else values
 
 
 @cache

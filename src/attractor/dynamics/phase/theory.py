@@ -24,6 +24,8 @@ LABELS = {
 _ALONG, _GRID, _MAP = 33, 17, 17
 """Most values along a line, nodes of a grid whose contours are lines, and nodes of a map; a side."""
 _CORRECTIONS, _CLOSE = 2, 1e-4
+_FARTHEST = 5e-3
+"""Relative distance from its equation beyond which a vertex is a gap: at a jump, the contour is no line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +181,13 @@ def _corrected(
         point = ends[0] + (ends[1] - ends[0]) * values[0] / (values[0] - values[1])
     else:
         residual = abs(critical_values(plan, names, plan.values_at(point))[name] - gain) / gain
-    good = np.isfinite(residual)
+    good = residual < _FARTHEST
     return {"vertex": np.array([*point, residual]) if good else np.full(3, np.nan)}
 
 
 def _edge(
     plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+) -> tuple[list[np.ndarray], list[float]]:
     """The two nodes of the grid between which a vertex lies, and the values there."""
     xs, ys = _nodes(plan.x, _GRID), _nodes(plan.y, _GRID)
     column, row = np.interp(vertex[0], xs, np.arange(len(xs))), np.interp(vertex[1], ys, np.arange(len(ys)))
@@ -196,7 +198,7 @@ def _edge(
     else:
         low = min(int(row), len(ys) - 2)
         places = [(low, round(column)), (low + 1, round(column))]
-    return [np.array([xs[j], ys[i]]) for i, j in places], [excess[place] for place in places]
+    return [np.array([xs[j], ys[i]]) for i, j in places], [float(excess[place]) for place in places]
 
 
 def store_for(folder: Path | None, name: str) -> TaskStore:

@@ -16,7 +16,8 @@ from attractor.dynamics.phase import Outcome, PhaseDiagram, Placement
 from attractor.report.layout import grid_of, panels
 from attractor.report.style import ALERT, INK, MODEL, MUTED, TEST, VALIDATION, Size, power_label
 
-_LEGEND_ROW = 20.0
+_LEGEND_ROW = 1.5
+"""Of the font size."""
 _BAR = 40.0
 _HEIGHTS = (430, 270)
 _FAINTEST = 0.1
@@ -57,7 +58,7 @@ def phase_figure(diagram: PhaseDiagram, marks: Sequence[Placement], size: Size) 
         axes.plot(*places, "*", color=VALIDATION, markeredgecolor=INK, markersize=15, linestyle="none")
         handles.append(_marker("*", VALIDATION, "marked network"))
     _frame(axes, diagram)
-    _legend(figure, axes, handles, 4 if size.is_wide else 2)
+    _legend(figure, axes, handles, size)
     return figure
 
 
@@ -89,16 +90,18 @@ def _frame(axes: Axes, diagram: PhaseDiagram) -> None:
     axes.grid(visible=False)
 
 
-def _legend(figure: Figure, axes: Axes, handles: list[Line2D], columns: int) -> None:
+def _legend(figure: Figure, axes: Axes, handles: list[Line2D], size: Size) -> None:
     """Above the panel, row by row, with as much room as it takes."""
+    columns = 4 if size.is_wide else 2
     rows = -(-len(handles) // columns)
-    _make_room_above(figure, _LEGEND_ROW * (rows - 1))
+    _make_room_above(figure, _LEGEND_ROW * size.font * (rows - 1))
     # matplotlib fills columns first; a reader expects rows
     ordered = [handles[k] for column in range(columns) for k in range(column, len(handles), columns)]
+    box = axes.get_position()
     axes.legend(
         handles=ordered,
         loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
+        bbox_to_anchor=(0.0 if size.is_wide else -box.x0 / box.width, 1.0),
         ncols=columns,
         labelcolor=MUTED,
         labelspacing=0.35,
