@@ -26,7 +26,19 @@ def call(*words):
 
 def test_phase_writes_a_diagram_and_goes_on_with_it(tmp_path, capsys):
     out = tmp_path / "diagram"
-    words = ("phase", *AXES, *QUICK, "--fixed", "alpha_r=0.5", "tau_r=2", "--mark", "gain=1", "b_r=0", "--out", out)
+    words = (
+        "phase",
+        *AXES,
+        *QUICK,
+        "--fixed",
+        "alpha_r=0.5",
+        "tau_r=2",
+        "--mark",
+        "gain=1",
+        "b_r=0",
+        "--out",
+        out,
+    )
     assert call(*words) == 0
     assert {path.name for path in out.iterdir()} == {
         "diagram.csv",

@@ -32,7 +32,11 @@ def leaky_rates(values, key):
 
 
 LEAKY = PhasePlan(
-    PhaseAxis("gain", 0.0, 3.0, 4), PhaseAxis("leak", 0.5, 1.0, 3), build=leaky_rates, simulation=SHORT, tile=12
+    PhaseAxis("gain", 0.0, 3.0, 4),
+    PhaseAxis("leak", 0.5, 1.0, 3),
+    build=leaky_rates,
+    simulation=SHORT,
+    tile=12,
 )
 
 

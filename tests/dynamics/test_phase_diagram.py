@@ -1,4 +1,4 @@
-"""Diagrams: the same bits from any backend, no tile twice, files that read back, lines where theory has them."""
+"""Diagrams: the same bits from any backend, no tile twice, files that read back, lines of theory."""
 
 from dataclasses import replace
 
@@ -24,6 +24,7 @@ from attractor.dynamics.phase.tasks import TaskStore
 from attractor.dynamics.phase.theory import theory_of
 from attractor.errors import InputDataError, RunFolderError, UnsupportedError
 from attractor.progress import SilentReporter
+
 
 class Listener(SilentReporter):
     """Remembers what it hears."""
@@ -166,7 +167,7 @@ def named(found, name):
 
 
 def test_lines_over_the_gain_are_those_of_theory(gated):
-    """g_zero = 1 + exp(-b_r); g_fold = 2.06904 at alpha_r = 10, b_r = -1, and none beside g_zero at b_r = 1."""
+    """g_zero = 1 + exp(-b_r); g_fold = 2.06904 at alpha_r = 10, b_r = -1; none beside g_zero at b_r = 1."""
     found = gated[1].theory
     assert [line.name for line in found.lines] == ["zero", "fold", "marginal"]
     assert "no closed equation for the onset of chaos" in found.remarks[0]
@@ -181,7 +182,11 @@ def test_lines_over_the_gain_are_those_of_theory(gated):
 @pytest.mark.slow
 def test_the_onset_of_chaos_is_that_of_theory():
     """2.2869 at alpha_r = 10, b_r = -1; at alpha_r = 2 chaos grows from zero, and there is one line."""
-    plan = PhasePlan(PhaseAxis("g_h", 1, 4, 3), PhaseAxis("alpha_r", 2, 10, 2), form=GatedForm(open_update=True, reset_bias=-1))
+    plan = PhasePlan(
+        PhaseAxis("g_h", 1, 4, 3),
+        PhaseAxis("alpha_r", 2, 10, 2),
+        form=GatedForm(open_update=True, reset_bias=-1),
+    )
     chaos = named(theory(plan), "chaos")
     assert np.isnan(chaos.x[0])
     assert chaos.x[1] == pytest.approx(2.2869, abs=2e-3)
@@ -201,7 +206,7 @@ def test_lines_over_two_other_parameters_are_contours():
 
 
 def test_a_jump_of_theory_is_no_line():
-    """An update gate that is open at rest has no marginal range, so that the critical gain jumps at b_z = 0."""
+    """An update gate that is open at rest has no marginal range: the critical gain jumps at b_z = 0."""
     axes = PhaseAxis("tau_z", 1, 2, 2), PhaseAxis("b_z", -1, 1, 3)
     found = theory(PhasePlan(*axes, form=GatedForm(gain=2.0, update_gain=2.0, open_reset=True)))
     assert np.isnan(found.lines[0].x).all()
@@ -216,12 +221,14 @@ def test_the_fold_is_a_contour_where_the_gain_is_no_axis():
     found = theory(plan)
     zero, fold = named(found, "zero"), named(found, "fold")
     np.testing.assert_allclose(zero.y, -np.log(1.0690388), atol=2e-3)
-    assert np.interp(10.0, *np.array(sorted(zip(fold.x, fold.y, strict=True))).T) == pytest.approx(-1, abs=0.02)
+    assert np.interp(10.0, *np.array(sorted(zip(fold.x, fold.y, strict=True))).T) == pytest.approx(
+        -1, abs=0.02
+    )
     assert max(zero.residual.max(), fold.residual.max()) < 1e-3
 
 
 def test_the_gain_of_the_update_gate_has_a_map_of_relaxation_times():
-    """Without reset gate at g = 2: Lambda = 1.363, so that time grows with alpha_z, and it is -1/(g - 1) at 0."""
+    """Without reset gate: Lambda = 1.363 at g = 2, so that time grows with alpha_z; 2 / (1 - g) at 0."""
     axes = PhaseAxis("g_h", 0.5, 2.0, 2), PhaseAxis("alpha_z", 0.0, 20.0, 2)
     found = theory(PhasePlan(*axes, form=GatedForm(open_reset=True)))
     assert found.log_relaxation[0, 0] == pytest.approx(np.log10(1 / (0.5 * 0.5)), abs=1e-9)
@@ -254,7 +261,9 @@ def test_a_network_finds_its_place(gated):
 
 @pytest.mark.slow
 def test_two_attractors_beside_each_other():
-    """Between g_dyn = 2.29 and g_zero = 3.72 large starts stay chaotic; below 2.06 and above 4 none decides."""
+    """Between g_dyn = 2.29 and g_zero = 3.72 large starts stay chaotic; far outside no start decides."""
     axes = PhaseAxis("g_h", 1.8, 4.4, 3), PhaseAxis("alpha_r", 9.9, 10, 2)
-    plan = PhasePlan(*axes, form=GatedForm(open_update=True, reset_bias=-1), simulation=PhaseSimulation(time=100))
+    plan = PhasePlan(
+        *axes, form=GatedForm(open_update=True, reset_bias=-1), simulation=PhaseSimulation(time=100)
+    )
     assert [one.name for one in phase_diagram(plan).outcomes[1]] == ["SETTLES", "START_DECIDES", "CHAOTIC"]

@@ -41,7 +41,9 @@ def test_a_point_of_a_family_grows_as_the_product_of_its_jacobians():
     (states, tangents), cell = starts_of(flow, simulation, 0), discretise(flow, simulation.step, "heun")
     with jax.enable_x64(True):
         cell = in_double_precision(cell)
-        step = jax.jit(lambda state: (cell(jnp.zeros(0), state), jax.jacfwd(cell, argnums=1)(jnp.zeros(0), state)))
+        step = jax.jit(
+            lambda state: (cell(jnp.zeros(0), state), jax.jacfwd(cell, argnums=1)(jnp.zeros(0), state))
+        )
         state, tangent = (np.asarray(one[0], np.float64) for one in (states, tangents))
         growth, squares = [], []
         for number in range(simulation.transient_steps + simulation.blocks * simulation.block_steps):
@@ -66,7 +68,9 @@ def test_networks_of_a_family_share_couplings_and_differ_in_their_numbers():
     networks = family(flows)
     stacked = [leaf for leaf, axis in zip(networks.leaves, networks.axes, strict=True) if axis == 0]
     assert sorted(leaf.shape for leaf in stacked) == [(2,), (2, 10)]
-    again = networks.member([leaf if axis is None else leaf[1] for leaf, axis in zip(*networks[:2], strict=True)])
+    again = networks.member([
+        leaf if axis is None else leaf[1] for leaf, axis in zip(*networks[:2], strict=True)
+    ])
     assert all(map(np.array_equal, jax.tree.leaves(again), jax.tree.leaves(flows[1])))
 
 
@@ -126,7 +130,10 @@ def test_two_signs_make_an_outcome(large, small, outcome):
         (lambda: PhaseSimulation(large=1e-4), "above that of the small start"),
         (lambda: PhaseSimulation(seeds=(1, 1)), "all different"),
         (lambda: replace(GATED, x=PhaseAxis("b_r", 0, 1, 3)), "both are reset_bias"),
-        (lambda: replace(GATED, x=PhaseAxis("speed", 0, 1, 3)), r"no parameter of a gated network.*gain \(g_h\)"),
+        (
+            lambda: replace(GATED, x=PhaseAxis("speed", 0, 1, 3)),
+            r"no parameter of a gated network.*gain \(g_h\)",
+        ),
         (lambda: replace(GATED, x=PhaseAxis("tau_r", 0, 1, 3)), "reset_time from 0: expected values above 0"),
         (lambda: replace(GATED, x=PhaseAxis("g_h", -1, 1, 3)), "gain from -1: expected values at least 0"),
         (lambda: PhasePlan(PhaseAxis("g_h", 1, 2, 3), PhaseAxis("b_z", 1, 2, 3)), "set open_update=False"),

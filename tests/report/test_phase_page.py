@@ -28,9 +28,15 @@ PLAN = PhasePlan(
 )
 LARGE = [[-1, -1, 1, 1], [-1, 1, 1, 1], [-1, 1, 1, np.nan]]
 SMALL = [[-1, -1, -1, 1], [-1, -1, 1, 1], [-1, 0.001, 1, 1]]
-LINE = TheoryLine("zero", np.array([2.0, np.nan, 2.5]), np.array([0.0, np.nan, 2.0]), np.array([0.0, np.nan, 1e-9]))
+LINE = TheoryLine(
+    "zero", np.array([2.0, np.nan, 2.5]), np.array([0.0, np.nan, 2.0]), np.array([0.0, np.nan, 1e-9])
+)
 THEORY = Theory(
-    (LINE,), ("No line for that.",), np.array([1.0, 4.0]), np.array([0.0, 2.0]), np.array([[0.0, 3.0], [1.0, np.nan]])
+    (LINE,),
+    ("No line for that.",),
+    np.array([1.0, 4.0]),
+    np.array([0.0, 2.0]),
+    np.array([[0.0, 3.0], [1.0, np.nan]]),
 )
 DIAGRAM = PhaseDiagram(
     PLAN,
@@ -82,7 +88,10 @@ def test_outcomes_differ_in_shape_and_colour():
         with house_style(size, "test"):
             figure = phase_figure(DIAGRAM, (MARK,), size)
         patches = figure.axes[0].patches
-        shapes = {len(path) // count for path, count in zip((p.get_path() for p in patches), (4, 4, 2, 1, 1), strict=True)}
+        shapes = {
+            len(path) // count
+            for path, count in zip((p.get_path() for p in patches), (4, 4, 2, 1, 1), strict=True)
+        }
         assert len({patch.get_facecolor() for patch in patches}) == 5
         assert shapes == {4, 5}, "closed triangles and quadrangles"
         texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

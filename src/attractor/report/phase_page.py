@@ -40,9 +40,7 @@ def write_phase_report(
     return write_analysis(phase_contents(diagram, command, marks), folder / PAGE_FILE)
 
 
-def phase_contents(
-    diagram: PhaseDiagram, command: str, marks: Sequence[Placement] = ()
-) -> AnalysisContents:
+def phase_contents(diagram: PhaseDiagram, command: str, marks: Sequence[Placement] = ()) -> AnalysisContents:
     """What the page shows.
 
     Args:
@@ -87,8 +85,8 @@ def _sentence(diagram: PhaseDiagram) -> str:
         else "nowhere does the start decide"
     )
     return (
-        f"Of {count(diagram.outcomes.size)} networks {_percent(settles)} come to rest and {_percent(chaotic)} "
-        f"are chaotic from both starts; {hysteresis}."
+        f"Of {count(diagram.outcomes.size)} networks {_percent(settles)} come to rest and "
+        f"{_percent(chaotic)} are chaotic from both starts; {hysteresis}."
     )
 
 
@@ -112,16 +110,16 @@ def _tiles(diagram: PhaseDiagram) -> tuple[Tile, ...]:
 def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
     simulation = diagram.plan.simulation
     lines = (
-        "Black lines are those of theory for infinitely many units; a network of finite size changes a little "
+        "The lines are those of theory for infinitely many units; a network of finite size changes a little "
         "beside them. They have gaps where equations were not solved. "
         if diagram.theory.lines
         else ""
     )
     caption = (
         f"Every mark is one network, followed from a start of size {simulation.large:g} and from one of size "
-        f"{simulation.small:g}. Chaotic means that its largest Lyapunov exponent is surely above zero over the "
-        f"measured time, settles that it is surely below, and undecided neither, as next to a transition or on a "
-        f"cycle. {lines}A long chaotic transient cannot be told from chaos in a simulation of finite time."
+        f"{simulation.small:g}. Chaotic means that its largest Lyapunov exponent is surely above zero over "
+        f"the measured time, settles that it is surely below, and undecided neither, as next to a transition "
+        f"or on a cycle. {lines}A long chaotic transient cannot be told from chaos in a finite simulation."
     )
     picture = Picture("phase", "Outcomes", caption, lambda size: phase_figure(diagram, marks, size))
     sheets = ()
@@ -136,7 +134,7 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
 def _distances(diagram: PhaseDiagram, mark: Placement) -> str:
     labels = {line.name: line.label for line in diagram.theory.lines}
     parts = [
-        f"{labels[name]} {abs(distance):.3g} {'higher' if distance > 0 else 'lower'} in {diagram.plan.x.label}"
+        f"{labels[name]}: {diagram.plan.x.label} {'+' if distance > 0 else '-'} {abs(distance):.3g}"
         for name, distance in mark.distances.items()
     ]
     return "; ".join(parts) or "none at this height"
@@ -173,9 +171,9 @@ def _range(values: np.ndarray) -> str:
 
 def _relaxation(diagram: PhaseDiagram) -> Section:
     caption = (
-        "Time in which the slowest difference at the fixed point with the largest activity changes by e, from "
-        "the edge of the spectrum of its Jacobian; each band is a decade or several. A steep update gate makes "
-        "it exponentially long over a whole range of gains, without fine tuning."
+        "Time in which the slowest difference at the fixed point with the largest activity changes by e, "
+        "from the edge of the spectrum of its Jacobian; the stronger the colour the longer. A steep update "
+        "gate makes it exponentially long over a whole range of gains, without fine tuning."
     )
     picture = Picture("relaxation", "Relaxation time", caption, lambda size: relaxation_figure(diagram, size))
     lead = "What theory says about the slowest motion, for infinitely many units."
@@ -221,7 +219,8 @@ def _line_sheet(diagram: PhaseDiagram) -> Sheet:
         largest = f"{line.residual[solved].max():.1e}" if solved.any() else "none"
         rows.append((line.label, f"{solved.sum()} of {len(solved)}", largest))
     caption = (
-        "The residual is the relative distance between the gain of the network and the critical one; zero where "
-        "the gain is an axis, for the line is then the solution itself. Lines that coincide are drawn once."
+        "The residual is the relative distance between the gain of the network and the critical one; zero "
+        "where the gain is an axis, for the line is then the solution itself. Lines that coincide are drawn "
+        "once."
     )
     return Sheet("Lines of theory", ("line", "points", "largest residual"), tuple(rows), caption)

@@ -123,7 +123,11 @@ def simulated_tile(plan: PhasePlan, points: np.ndarray, seed: int) -> Arrays:
 
 def _simulated(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> tuple[np.ndarray, np.ndarray]:
     """Growth (seeds, points, starts, blocks) and variance (seeds, points, starts)."""
-    tiles, seeds, count = done(tile_tasks(plan), store, reporter), len(plan.simulation.seeds), len(plan.points)
+    tiles, seeds, count = (
+        done(tile_tasks(plan), store, reporter),
+        len(plan.simulation.seeds),
+        len(plan.points),
+    )
     joined = [
         np.stack([np.concatenate([tile[name] for tile in tiles[k::seeds]])[:count] for k in range(seeds)])
         for name in ("growth", "variance")

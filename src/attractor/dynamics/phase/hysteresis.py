@@ -61,9 +61,9 @@ def hysteresis_scan(
 ) -> HysteresisScan:
     """Carry the state through rising values of a parameter, and another through falling ones.
 
-    On the way up the network begins near zero, on the way down from the large start. Where the two ways differ
-    the network has two attractors. Before every value the state is disturbed by the small amplitude: one that
-    has sunk to exactly zero would stay there for ever, stable or not.
+    On the way up the network begins near zero, on the way down from the large start. Where the two ways
+    differ the network has two attractors. Before every value the state is disturbed by the small amplitude:
+    one that has sunk to exactly zero would stay there for ever, stable or not.
 
     Args:
         axis: the parameter and its values.

@@ -21,8 +21,8 @@ LETTERS = {
 
 SYMBOLS = {
     "gain": "g",
-    "update_gain": "α of the update gate",
-    "reset_gain": "α of the reset gate",
+    "update_gain": "\u03b1 of the update gate",
+    "reset_gain": "\u03b1 of the reset gate",
     "bias": "b of the activation",
     "update_bias": "b of the update gate",
     "reset_bias": "b of the reset gate",

@@ -22,8 +22,8 @@ class Placement:
         y: value on the vertical axis.
         inside: whether the diagram covers it.
         outcome: of the nearest simulated point; None outside.
-        distances: by the name of a line of theory, how far to the right it lies at this height, in the unit of
-            the horizontal axis; negative to the left; lines that do not reach this height are left out.
+        distances: by the name of a line of theory, how far to the right it lies at this height, in the unit
+            of the horizontal axis; negative to the left; lines that do not reach this height are left out.
     """
 
     x: float
@@ -54,7 +54,9 @@ def place_on(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> Placemen
     given = {parameter_name(name): float(value) for name, value in parameters.items()}
     for axis in (plan.x, plan.y):
         if not np.isfinite(given.get(axis.name, np.nan)):
-            message = f"parameters: no finite {axis.name} among {', '.join(given) or 'none'}; the axes need it"
+            message = (
+                f"parameters: no finite {axis.name} among {', '.join(given) or 'none'}; the axes need it"
+            )
             raise InputDataError(message)
     x, y = given[plan.x.name], given[plan.y.name]
     inside = plan.x.low <= x <= plan.x.high and plan.y.low <= y <= plan.y.high

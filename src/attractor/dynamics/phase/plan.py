@@ -225,7 +225,7 @@ class PhasePlan:
 
     @property
     def tiles(self) -> list[Float[np.ndarray, "points 2"]]:
-        """The points in parts of one size: the last part repeats its last point, so that one program fits all."""
+        """The points in parts of one size; the last repeats its last point, so that one program fits all."""
         points = self.points
         length = min(self.tile, len(points))
         filled = np.concatenate([points, np.repeat(points[-1:], -len(points) % length, axis=0)])

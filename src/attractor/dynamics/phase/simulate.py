@@ -93,8 +93,8 @@ def follow(
         pairing: which network begins where: `every_start`, or `one_start_each`.
 
     Returns:
-        Growth of the tangent vector per unit of time in every block, mean square of the activity over the last
-        block, and the last states; leading axes as the pairing has them.
+        Growth of the tangent vector per unit of time in every block, mean square of the activity over the
+        last block, and the last states; leading axes as the pairing has them.
     """
     with jax.enable_x64(simulation.precision == "float64"):
         kind = jnp.dtype(simulation.precision)
@@ -119,16 +119,14 @@ def _cast(leaf: Array | np.ndarray, kind: Any) -> np.ndarray:
 def _program(pairing: Callable[..., Any]) -> Any:
     """The compiled program; on a CPU its products use one thread.
 
-    Workers that share a machine then do not get into each other's way, and a sum is added in one order however
-    many cores there are: a point has the same bits wherever it is computed.
+    Workers that share a machine then do not get into each other's way, and a sum is added in one order
+    however many cores there are: a point has the same bits wherever it is computed.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
     return jax.jit(pairing, static_argnums=0, compiler_options=options)
 
 
-def every_start(
-    how: _How, leaves: list[Array], states: State, tangents: State
-) -> tuple[Array, Array, State]:
+def every_start(how: _How, leaves: list[Array], states: State, tangents: State) -> tuple[Array, Array, State]:
     """Every network from every start: leading axes (networks, starts)."""
     by_start = jax.vmap(partial(_one, how), in_axes=(None, 0, 0))
     return jax.vmap(by_start, in_axes=(list(how.axes), None, None))(leaves, states, tangents)

@@ -126,7 +126,9 @@ def _plain(value: Any) -> Any:
 
 def _numbers(values: np.ndarray) -> list[Any]:
     """Nested lists with None for what is not finite, which JSON has no word for."""
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    plain = values.astype(object)
+    plain[~np.isfinite(values)] = None
+    return plain.tolist()
 
 
 def _array(values: list[Any]) -> np.ndarray:
@@ -139,7 +141,9 @@ def _plan(facts: dict[str, Any]) -> PhasePlan:
     shared = {"simulation": PhaseSimulation(**simulation), "tile": facts["tile"]}
     if facts["form"] is None:
         return PhasePlan(*axes, build=Elsewhere(facts["network"]), **shared)
-    return PhasePlan(*axes, form=GatedForm(**{**asdict(USUAL_FORM), **facts["form"]}), size=facts["size"], **shared)
+    return PhasePlan(
+        *axes, form=GatedForm(**{**asdict(USUAL_FORM), **facts["form"]}), size=facts["size"], **shared
+    )
 
 
 def _theory(facts: dict[str, Any]) -> Theory:

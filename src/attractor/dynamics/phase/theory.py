@@ -36,8 +36,8 @@ class TheoryLine:
         name: "zero", "fold", "chaos" or "marginal".
         x: along the line; NaN where it has a gap, because it does not exist there or was not solved.
         y: with it.
-        residual: |critical gain - gain| / gain at every vertex; 0 where the gain is an axis, for then the line
-            is the solution itself.
+        residual: |critical gain - gain| / gain at every vertex; 0 where the gain is an axis, for then the
+            line is the solution itself.
     """
 
     name: str
@@ -185,9 +185,7 @@ def _corrected(
     return {"vertex": np.array([*point, residual]) if good else np.full(3, np.nan)}
 
 
-def _edge(
-    plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray
-) -> tuple[list[np.ndarray], list[float]]:
+def _edge(plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
     """The two nodes of the grid between which a vertex lies, and the values there."""
     xs, ys = _nodes(plan.x, _GRID), _nodes(plan.y, _GRID)
     column, row = np.interp(vertex[0], xs, np.arange(len(xs))), np.interp(vertex[1], ys, np.arange(len(ys)))

@@ -1,4 +1,4 @@
-"""What mean-field theory says at single parameters of a gated network: critical gains and relaxation times."""
+"""What mean-field theory says of one gated network: critical gains and relaxation times."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -52,7 +51,9 @@ def phase_figure(diagram: PhaseDiagram, marks: Sequence[Placement], size: Size) 
             handles.append(_marker(marker, colour, name))
     for line in diagram.theory.lines:
         axes.plot(line.x, line.y, color=INK, linewidth=1.8, linestyle=_DASHES[line.name])
-        handles.append(Line2D([], [], color=INK, linewidth=1.8, linestyle=_DASHES[line.name], label=line.label))
+        handles.append(
+            Line2D([], [], color=INK, linewidth=1.8, linestyle=_DASHES[line.name], label=line.label)
+        )
     if marks:
         places = [mark.x for mark in marks], [mark.y for mark in marks]
         axes.plot(*places, "*", color=VALIDATION, markeredgecolor=INK, markersize=15, linestyle="none")
@@ -122,11 +123,11 @@ def exponent_figure(diagram: PhaseDiagram, size: Size) -> Figure:
     figure, grid = grid_of(size, 2, _HEIGHTS[1], 2)
     finite = diagram.exponent[np.isfinite(diagram.exponent)]
     ends = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 1.0)
-    levels = MaxNLocator(_BANDS).tick_values(min(ends[0], 0.0), max(ends[1], 0.0))
+    levels = MaxNLocator(_BANDS, steps=[1, 2, 5, 10]).tick_values(min(ends[0], 0.0), max(ends[1], 0.0))
     for axes, exponents, start in zip(grid, diagram.exponent, ("large", "small"), strict=True):
         _bands(axes, diagram, exponents, levels)
         axes.set_title(f"from the {start} start")
-    _bar(figure, levels, [f"{level:g}" for level in levels], size)
+    _bar(figure, _shades(levels), [f"{level:g}" for level in levels], size)
     return figure
 
 
@@ -137,12 +138,13 @@ def relaxation_figure(diagram: PhaseDiagram, size: Size) -> Figure:
     finite = theory.log_relaxation[np.isfinite(theory.log_relaxation)]
     low, high = np.floor(finite.min()), np.ceil(finite.max())
     levels = np.linspace(low, max(high, low + 1), int(min(max(high - low, 1), _BANDS)) + 1)
+    shades = _shades(levels - levels[0])
     values = np.ma.masked_invalid(theory.log_relaxation)
-    axes.contourf(theory.map_x, theory.map_y, values, levels=levels, colors=_shades(levels))
+    axes.contourf(theory.map_x, theory.map_y, values, levels=levels, colors=shades)
     for line in theory.lines:
         axes.plot(line.x, line.y, color=INK, linewidth=1.8, linestyle=_DASHES[line.name])
     _frame(axes, diagram)
-    _bar(figure, levels, [power_label(10.0 ** float(level)) for level in levels], size)
+    _bar(figure, shades, [power_label(10.0 ** float(level)) for level in levels], size)
     return figure
 
 
@@ -159,22 +161,22 @@ def _shades(levels: np.ndarray) -> list[tuple[str, float]]:
     """Orange above zero and blue below, the stronger the farther."""
     middles = (levels[:-1] + levels[1:]) / 2
     farthest = np.abs(middles).max()
-    strengths = _FAINTEST + (1 - _FAINTEST) * np.abs(middles) / farthest
+    strengths = 1 - (1 - _FAINTEST) * (1 - np.abs(middles) / farthest)
     return [(TEST if m > 0 else MODEL, float(s)) for m, s in zip(middles, strengths, strict=True)]
 
 
-def _bar(figure: Figure, levels: Float[np.ndarray, " levels"], labels: Sequence[str], size: Size) -> None:
+def _bar(figure: Figure, shades: Sequence[tuple[str, float]], labels: Sequence[str], size: Size) -> None:
     """The bands with their ends, above everything."""
     _make_room_above(figure, _BAR)
     left, top = figure.axes[0].get_position().x0, figure.get_figheight() * 72
     box = (left, 1 - 12 / top, (0.5 if size.is_wide else 0.94 - left), 11 / top)
     axes = figure.add_axes(box)
-    for place, colour in enumerate(_shades(levels)):
+    for place, colour in enumerate(shades):
         axes.add_patch(Rectangle((place, 0), 1, 1, facecolor=colour, linewidth=0))
-    every = 1 if size.is_wide else -(-len(levels) // 6)
-    places = range(0, len(levels), every)
+    every = 1 if size.is_wide else -(-len(labels) // 6)
+    places = range(0, len(labels), every)
     axes.set_xticks(list(places), [labels[place] for place in places])
-    axes.set(xlim=(0, len(levels) - 1), ylim=(0, 1), yticks=[])
+    axes.set(xlim=(0, len(shades)), ylim=(0, 1), yticks=[])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
