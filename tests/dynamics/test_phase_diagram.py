@@ -181,10 +181,10 @@ def test_lines_over_the_gain_are_those_of_theory(gated):
 
 @pytest.mark.slow
 def test_the_onset_of_chaos_is_that_of_theory():
-    """2.2869 at alpha_r = 10, b_r = -1; at alpha_r = 2 chaos grows from zero, and there is one line."""
+    """2.2869 at alpha_r = 10, b_r = -1; at alpha_r = 1 chaos grows from zero, and there is one line."""
     plan = PhasePlan(
         PhaseAxis("g_h", 1, 4, 3),
-        PhaseAxis("alpha_r", 2, 10, 2),
+        PhaseAxis("alpha_r", 1, 10, 2),
         form=GatedForm(open_update=True, reset_bias=-1),
     )
     chaos = named(theory(plan), "chaos")

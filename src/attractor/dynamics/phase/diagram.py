@@ -103,8 +103,9 @@ def phase_diagram(
     theory = theory_of(plan, store, reporter)
     exponent, error = mean_and_error(growth)
     shape = (plan.y.points, plan.x.points, len(STARTS))
-    fields = (np.moveaxis(one.reshape(shape), -1, 0) for one in (exponent, error, variance.mean(axis=0)))
-    return PhaseDiagram(plan, name, *fields, theory, perf_counter() - begun, environment())
+    grids = [np.moveaxis(one.reshape(shape), -1, 0) for one in (exponent, error, variance.mean(axis=0))]
+    seconds = perf_counter() - begun
+    return PhaseDiagram(plan, name, grids[0], grids[1], grids[2], theory, seconds, environment())
 
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:

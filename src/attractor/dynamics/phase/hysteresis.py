@@ -111,4 +111,5 @@ def _carried(
         growth.append(np.asarray(grown, np.float64))
         variance.append(np.asarray(squares, np.float64))
     by_value = np.stack(growth, axis=1), np.stack(variance, axis=1)
-    return tuple(np.stack([field[0], field[1, ::-1]]) for field in by_value)
+    by_direction = [np.stack([field[0], field[1, ::-1]]) for field in by_value]
+    return by_direction[0], by_direction[1]

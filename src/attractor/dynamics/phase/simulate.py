@@ -175,4 +175,4 @@ def _measured(how: _How, flow: Any, state: State, tangent: State) -> tuple[Array
 def mean_square(state: State) -> Float[Array, ""]:
     """<h^2> of a gated network, of all entries of any other state."""
     leaves = jax.tree.leaves(getattr(state, "activity", state))
-    return sum(jnp.sum(leaf**2) for leaf in leaves) / sum(leaf.size for leaf in leaves)
+    return jnp.mean(jnp.concatenate([jnp.ravel(leaf) for leaf in leaves]) ** 2)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import safetensors.numpy
@@ -87,11 +87,9 @@ def done(tasks: list[Task], store: TaskStore, reporter: Reporter) -> list[Arrays
 
 
 def _computed(tasks: list[Task]) -> Iterator[tuple[str, Arrays]]:
-    if not tasks:
-        return iter(())
     # Tasks take seconds: several in one batch would only coarsen progress and what a killed run keeps.
-    pool = Parallel(return_as="generator_unordered", batch_size=1)
-    return iter(pool(delayed(_named)(task) for task in tasks))
+    pool: Any = Parallel(return_as="generator_unordered", batch_size=cast(Any, 1))
+    return iter(pool(delayed(_named)(task) for task in tasks)) if tasks else iter(())
 
 
 def _named(task: Task) -> tuple[str, Arrays]:

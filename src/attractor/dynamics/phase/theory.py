@@ -148,7 +148,7 @@ def _contours(
     tasks = []
     for name in names:
         excess = np.stack([row[name] for row in rows]) - gain
-        for piece in contour_generator(xs, ys, np.ma.masked_invalid(excess)).lines(0.0):
+        for piece in map(np.asarray, contour_generator(xs, ys, np.ma.masked_invalid(excess)).lines(0.0)):
             pieces.append((name, piece))
             tasks += [
                 Task(f"vertex-{name}-{len(pieces):02d}-{k:03d}", _corrected, (plan, name, vertex, excess))

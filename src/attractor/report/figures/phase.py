@@ -123,7 +123,8 @@ def exponent_figure(diagram: PhaseDiagram, size: Size) -> Figure:
     figure, grid = grid_of(size, 2, _HEIGHTS[1], 2)
     finite = diagram.exponent[np.isfinite(diagram.exponent)]
     ends = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 1.0)
-    levels = MaxNLocator(_BANDS, steps=[1, 2, 5, 10]).tick_values(min(ends[0], 0.0), max(ends[1], 0.0))
+    locator = MaxNLocator(_BANDS, steps=[1, 2, 5, 10])
+    levels = np.asarray(locator.tick_values(min(ends[0], 0.0), max(ends[1], 0.0)))
     for axes, exponents, start in zip(grid, diagram.exponent, ("large", "small"), strict=True):
         _bands(axes, diagram, exponents, levels)
         axes.set_title(f"from the {start} start")
