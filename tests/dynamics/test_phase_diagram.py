@@ -12,8 +12,13 @@ from attractor.dynamics.mean_field import GatedParameters, marginal_range
 from attractor.dynamics.phase import (
     Outcome,
     PhaseAxis,
+    PhaseDiagram,
     PhasePlan,
     PhaseSimulation,
+    Theory,
+    TheoryLine,
+    agreement,
+    expected_outcomes,
     load_diagram,
     phase_diagram,
     place_on,
@@ -257,6 +262,33 @@ def test_a_network_finds_its_place(gated):
     assert "zero" not in place_on(diagram, {"gain": 1.0, "b_r": 5.0}).distances
     with pytest.raises(InputDataError, match="no finite reset_bias among gain"):
         place_on(diagram, {"g_h": 1.0})
+
+
+def by_hand(form, x, y, exponents, lines):
+    """A diagram with these exponents from both starts, on a grid of 4 by 2 points."""
+    plan = PhasePlan(x, y, form=form, simulation=SHORT)
+    found = Theory(lines, (), np.empty(0), np.empty(0), np.empty((0, 0)))
+    fields = np.array(exponents, float), np.full((2, 2, 4), 1e-3), np.ones((2, 2, 4))
+    return PhaseDiagram(plan, "", *fields, found, 1.0, {})
+
+
+def test_theory_and_simulation_are_compared_point_by_point():
+    """Chaos from 2, zero unstable from 3 at the lower height; above there is no onset."""
+    x, y, nothing = PhaseAxis("g_h", 1.5, 4.5, 4), PhaseAxis("b_r", 0.0, 1.0, 2), np.zeros(2)
+    zero = TheoryLine("zero", np.array([3.0, 2.0]), y.values, nothing)
+    chaos = TheoryLine("chaos", np.array([2.0, np.nan]), np.array([0.0, np.nan]), nothing)
+    exponents = [[[-1, 1, 1, 1], [1] * 4], [[-1, 1, 1, 0], [1] * 4]]
+    diagram = by_hand(GatedForm(open_update=True), x, y, exponents, (zero, chaos))
+    expected = [Outcome.SETTLES, Outcome.START_DECIDES, Outcome.CHAOTIC, Outcome.CHAOTIC]
+    assert expected_outcomes(diagram).tolist() == [expected, [None] * 4]
+    assert agreement(diagram) == (2, 3), "one is chaotic from both starts already, one is undecided"
+    upright = by_hand(
+        GatedForm(open_reset=True), PhaseAxis("b_z", 0, 1, 4), replace(x, points=2), exponents, ()
+    )
+    assert agreement(upright) == (0, 0)
+    level = TheoryLine("zero", np.linspace(0, 1, 4), np.full(4, 2.0), np.zeros(4))
+    found = expected_outcomes(replace(upright, theory=replace(upright.theory, lines=(level,))))
+    assert found.tolist() == [[Outcome.SETTLES] * 4, [Outcome.CHAOTIC] * 4]
 
 
 @pytest.mark.slow

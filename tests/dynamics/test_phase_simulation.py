@@ -136,6 +136,10 @@ def test_two_signs_make_an_outcome(large, small, outcome):
         ),
         (lambda: replace(GATED, x=PhaseAxis("tau_r", 0, 1, 3)), "reset_time from 0: expected values above 0"),
         (lambda: replace(GATED, x=PhaseAxis("g_h", -1, 1, 3)), "gain from -1: expected values at least 0"),
+        (
+            lambda: replace(GATED, x=PhaseAxis("tau_r", 0.1, 1, 3)),
+            r"step=0.2: too long for the time constant 0.1 of reset_time; take 0.02",
+        ),
         (lambda: PhasePlan(PhaseAxis("g_h", 1, 2, 3), PhaseAxis("b_z", 1, 2, 3)), "set open_update=False"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attractor.dynamics.phase import Outcome, PhaseDiagram, Placement
+from attractor.dynamics.phase import Outcome, PhaseDiagram, Placement, agreement
 from attractor.dynamics.phase.parameter_names import SYMBOLS
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
@@ -119,7 +119,8 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
         f"Every mark is one network, followed from a start of size {simulation.large:g} and from one of size "
         f"{simulation.small:g}. Chaotic means that its largest Lyapunov exponent is surely above zero over "
         f"the measured time, settles that it is surely below, and undecided neither, as next to a transition "
-        f"or on a cycle. {lines}A long chaotic transient cannot be told from chaos in a finite simulation."
+        f"or on a cycle; a longer time decides more. {lines}A long chaotic transient cannot be told from "
+        "chaos in a finite simulation."
     )
     picture = Picture("phase", "Outcomes", caption, lambda size: phase_figure(diagram, marks, size))
     sheets = ()
@@ -221,6 +222,16 @@ def _line_sheet(diagram: PhaseDiagram) -> Sheet:
     caption = (
         "The residual is the relative distance between the gain of the network and the critical one; zero "
         "where the gain is an axis, for the line is then the solution itself. Lines that coincide are drawn "
-        "once."
+        f"once.{_agreement(diagram)}"
     )
     return Sheet("Lines of theory", ("line", "points", "largest residual"), tuple(rows), caption)
+
+
+def _agreement(diagram: PhaseDiagram) -> str:
+    good, known = agreement(diagram)
+    if not known:
+        return ""
+    return (
+        f" Of {count(known)} points whose outcome is sure and of which the lines speak, "
+        f"{_percent(good / known)} do what theory expects; a finite network shifts the lines."
+    )

@@ -1,5 +1,6 @@
 """Phase diagrams: what networks do over two parameters, simulated beside the lines of theory."""
 
+from .agreement import agreement, expected_outcomes
 from .diagram import PhaseDiagram, phase_diagram
 from .hysteresis import HysteresisScan, hysteresis_scan
 from .outcomes import Outcome
@@ -18,6 +19,8 @@ __all__ = [
     "Placement",
     "Theory",
     "TheoryLine",
+    "agreement",
+    "expected_outcomes",
     "hysteresis_scan",
     "load_diagram",
     "phase_diagram",

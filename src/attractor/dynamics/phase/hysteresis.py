@@ -12,7 +12,7 @@ from attractor.progress import Reporter, SilentReporter
 
 from .networks import family, networks_at
 from .outcomes import mean_and_error, signs
-from .plan import USUAL_FORM, Build, Networks, PhaseAxis, PhaseSimulation, check_axis
+from .plan import USUAL_FORM, Build, Networks, PhaseAxis, PhaseSimulation, check_axis, check_step
 from .simulate import follow, one_start_each, starts_of
 
 FIVE_SEEDS = PhaseSimulation(seeds=(0, 1, 2, 3, 4))
@@ -79,6 +79,7 @@ def hysteresis_scan(
     begun, reporter = perf_counter(), reporter or SilentReporter()
     if build is None:
         check_axis(form, axis, "axis")
+        check_step(form, (axis,), simulation)
     measured = []
     try:
         for place, seed in enumerate(simulation.seeds):

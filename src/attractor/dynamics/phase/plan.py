@@ -1,6 +1,6 @@
 """What a phase diagram is to show: two axes, a network, and how it is simulated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any, NamedTuple
@@ -160,6 +160,31 @@ class PhaseSimulation:
 USUAL_SIMULATION = PhaseSimulation()
 
 
+def check_step(form: GatedForm, axes: Sequence[PhaseAxis], simulation: PhaseSimulation) -> None:
+    """Refuse a step that cannot follow the fastest variable of a gated network.
+
+    Args:
+        form: of the network; h has the time constant 1.
+        axes: that change it.
+        simulation: with the step.
+
+    Raises:
+        ConfigError: a step of more than half of the shortest time constant.
+    """
+    lowest = {axis.name: float(axis.low) for axis in axes}
+    times = {"h": 1.0}
+    for gate, always_open in (("update_time", form.open_update), ("reset_time", form.open_reset)):
+        if not always_open:
+            times[gate] = lowest.get(gate, float(getattr(form, gate)))
+    name = min(times, key=lambda one: times[one])
+    if simulation.step > times[name] / 2:
+        message = (
+            f"step={simulation.step}: too long for the time constant {times[name]:g} of {name}; take "
+            f"{times[name] / 5:g}"
+        )
+        raise ConfigError(message)
+
+
 @dataclass(frozen=True)
 class PhasePlan:
     """Everything that determines a phase diagram.
@@ -203,6 +228,7 @@ class PhasePlan:
         if self.build is None:
             for side, axis in (("x", self.x), ("y", self.y)):
                 check_axis(self.form, axis, side)
+            check_step(self.form, (self.x, self.y), self.simulation)
 
     @property
     def networks(self) -> Networks:

@@ -138,7 +138,8 @@ def relaxation_figure(diagram: PhaseDiagram, size: Size) -> Figure:
     figure, (axes,) = panels(size, [_HEIGHTS[not size.is_wide]])
     finite = theory.log_relaxation[np.isfinite(theory.log_relaxation)]
     low, high = np.floor(finite.min()), np.ceil(finite.max())
-    levels = np.linspace(low, max(high, low + 1), int(min(max(high - low, 1), _BANDS)) + 1)
+    decades = np.ceil(max(high - low, 1.0) / _BANDS)
+    levels = np.arange(low, max(high, low + 1) + decades, decades)
     shades = _shades(levels - levels[0])
     values = np.ma.masked_invalid(theory.log_relaxation)
     axes.contourf(theory.map_x, theory.map_y, values, levels=levels, colors=shades)
