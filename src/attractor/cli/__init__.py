@@ -19,6 +19,7 @@ from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
 from .dynamics_commands import DynamicsCommand, LyapunovCommand
 from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
+from .phase_commands import PhaseCommand
 
 OUR_BUG = 70
 INTERRUPTED = 130
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "suspects": SuspectsCommand,
     "dynamics": DynamicsCommand,
     "lyapunov": LyapunovCommand,
+    "phase": PhaseCommand,
 }
 
 

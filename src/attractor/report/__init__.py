@@ -16,6 +16,7 @@ from .contents import (
 )
 from .dynamics_page import DynamicsFacts, write_dynamics_report
 from .page import render_identification_report, write_report
+from .phase_page import write_phase_report
 from .robustness_page import write_robustness_report
 from .run_report import write_run_report
 from .stability_page import write_stability_report
@@ -36,6 +37,7 @@ __all__ = [
     "write_any_report",
     "write_classifier_report",
     "write_dynamics_report",
+    "write_phase_report",
     "write_report",
     "write_robustness_report",
     "write_run_report",
