@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind, SpectralCurve
 from attractor.dynamics.portrait import Portrait
@@ -65,7 +66,7 @@ def exponents_figure(
     if bound is not None and np.isfinite(bound):
         axes.axhline(bound, color=ALERT, linewidth=1.4, linestyle="--", label="proved bound")
     axes.set(xlabel="exponent", ylabel="growth of logarithms a step")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes, 4 if size.is_wide else 2)
     return figure
 
@@ -127,16 +128,21 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
     if not curve.spectrum.continuous:
         turn = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
         axes.plot(
-            turn.real, turn.imag, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="unit circle"
+            np.real(turn),
+            np.imag(turn),
+            color=MUTED,
+            linewidth=0.9,
+            linestyle=(0, (4, 3)),
+            label="unit circle",
         )
     for place, line in enumerate(curve.boundary.curves if is_large(curve) else ()):
         label = "random network" if place == 0 else None
-        axes.fill(line.real, line.imag, facecolor=BAND, edgecolor=MODEL, linewidth=1.4, label=label)
+        axes.fill(np.real(line), np.imag(line), facecolor=BAND, edgecolor=MODEL, linewidth=1.4, label=label)
     values = curve.spectrum.values[0]
-    axes.scatter(values.real, values.imag, s=9, color=MEASURED, zorder=2, label="eigenvalues")
+    axes.scatter(np.real(values), np.imag(values), s=9, color=MEASURED, zorder=2, label="eigenvalues")
     far = np.array([outlier.value for outlier in curve.outliers])
     if len(far):
-        axes.scatter(far.real, far.imag, s=40, marker="X", color=ALERT, zorder=3, label="outliers")
+        axes.scatter(np.real(far), np.imag(far), s=40, marker="X", color=ALERT, zorder=3, label="outliers")
     axes.set(xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim")
     legend_above(axes, 4 if size.is_wide else 2)
     return figure
