@@ -111,8 +111,8 @@ def _remembered(
         forced = _forced(wide, noted, round(opened / STEP))
     overlap = _cosines(np.asarray(after), np.asarray(noted.activity))
     reset = _cosines(np.asarray(forced)[None], np.asarray(noted.activity))[0]
-    unit = np.asarray(direction / jnp.linalg.norm(direction))
-    return overlap, float(reset), np.asarray(pulsed - after) @ unit
+    unit = np.asarray(direction) / np.linalg.norm(np.asarray(direction))
+    return overlap, float(reset), (np.asarray(pulsed) - np.asarray(after)) @ unit
 
 
 @eqx.filter_jit
