@@ -221,8 +221,8 @@ def _line_sheet(diagram: PhaseDiagram) -> Sheet:
         rows.append((line.label, f"{solved.sum()} of {len(solved)}", largest))
     caption = (
         "The residual is the relative distance between the gain of the network and the critical one; zero "
-        "where the gain is an axis, for the line is then the solution itself. Lines that coincide are drawn "
-        f"once.{_agreement(diagram)}"
+        "where the gain is an axis, for the line is then the solution itself. Where lines meet there is one "
+        f"transition instead of several.{_agreement(diagram)}"
     )
     return Sheet("Lines of theory", ("line", "points", "largest residual"), tuple(rows), caption)
 
