@@ -26,13 +26,14 @@ class _Point:
 
 
 def weak_chaos(parameters: GatedParameters) -> DrivenState | None:
-    """The chaotic solution that is followed up from a weaker input, None where there is none.
+    """The chaotic solution that is followed up from a weaker input, None where none is found.
 
     The fall of C_h is made smaller step by step, with the variance of the input as an unknown, until it is
     that of the parameters; the window stretches as the fall shrinks.
 
     Args:
-        parameters: of a network under a constant input, at whose fixed point Lambda is above one.
+        parameters: of a network under a constant input, at whose fixed point Lambda is above one; with a
+            bias alone there is no weaker input to come from.
     """
     target = float(parameters.input_deviation) ** 2
     before = _chaotic_below(parameters)
