@@ -126,7 +126,7 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
     sheets = ()
     if marks:
         rows = tuple((mark.sentence, _distances(diagram, mark)) for mark in marks)
-        sheets = (Sheet("Marked networks", ("where", "next lines"), rows),)
+        sheets = (Sheet("Marked networks", ("where", "lines of theory at this height"), rows),)
     remarks = " ".join(diagram.theory.remarks)
     lead = f"What a network does, from two starts. {remarks}".strip()
     return Section("outcomes", "Diagram", lead, (picture,), sheets)
@@ -135,7 +135,7 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
 def _distances(diagram: PhaseDiagram, mark: Placement) -> str:
     labels = {line.name: line.label for line in diagram.theory.lines}
     parts = [
-        f"{labels[name]}: {diagram.plan.x.label} {'+' if distance > 0 else '-'} {abs(distance):.3g}"
+        f"{labels[name]} {abs(distance):.3g} to the {'right' if distance > 0 else 'left'}"
         for name, distance in mark.distances.items()
     ]
     return "; ".join(parts) or "none at this height"
@@ -217,12 +217,12 @@ def _line_sheet(diagram: PhaseDiagram) -> Sheet:
     rows = []
     for line in diagram.theory.lines:
         solved = np.isfinite(line.residual)
-        largest = f"{line.residual[solved].max():.1e}" if solved.any() else "none"
+        largest = significant(float(line.residual[solved].max()), 2) if solved.any() else "none"
         rows.append((line.label, f"{solved.sum()} of {len(solved)}", largest))
     caption = (
         "The residual is the relative distance between the gain of the network and the critical one; zero "
-        "where the gain is an axis, for the line is then the solution itself. Lines that coincide are drawn "
-        f"once.{_agreement(diagram)}"
+        "where the gain is an axis, for the line is then the solution itself. Where lines meet there is one "
+        f"transition instead of several.{_agreement(diagram)}"
     )
     return Sheet("Lines of theory", ("line", "points", "largest residual"), tuple(rows), caption)
 
