@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from fixed_point_cases import Map
 
-from attractor.dynamics.fixed_points.clusters import clustered, in_order
-from attractor.dynamics.fixed_points.descent import Outcome, Walkers, places_for
-from attractor.dynamics.fixed_points.distinct import distinct_points
-from attractor.dynamics.fixed_points.spectrum import (
+from attractor.dynamics.equilibria.clusters import clustered, in_order
+from attractor.dynamics.equilibria.descent import Outcome, Walkers, places_for
+from attractor.dynamics.equilibria.distinct import distinct_points
+from attractor.dynamics.equilibria.spectrum import (
     PointKind,
     index_sum,
     kind_of,

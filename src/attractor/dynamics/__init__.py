@@ -1,6 +1,6 @@
 """What a recurrent network does: exponents, fixed points, spectra, and what theory predicts of them."""
 
-from .fixed_points import (
+from .equilibria import (
     Bifurcation,
     BifurcationKind,
     Branch,

@@ -16,7 +16,7 @@ from attractor.cells import State, initial_state
 from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.progress import Reporter, SilentReporter
 
-from .fixed_points import FixedPoints, fixed_points
+from .equilibria import FixedPoints, fixed_points
 from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, participation_ratio
 from .portrait import Portrait, portrait
 from .spectra import JacobianSpectrum, SpectralCurve, spectra_along, spectral_curve

@@ -233,7 +233,7 @@ def hysteresis_section(units: int, points: int) -> Part:
 
 def _branches(form: GatedForm, highest: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Gains and C_h(0) of the stable and the unstable chaotic solution, up to the highest gain."""
-    points = chaotic_branch(parameters_of(form))
+    points = chaotic_branch(parameters_of(form), (1e-3, 12.0))
     gains = np.array([point.gain for point in points])
     heights = np.array([point.variance for point in points]) / gains**2
     fold = int(np.argmin(gains))
