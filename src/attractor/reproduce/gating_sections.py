@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from attractor.cells import GRU, LSTM, GatedForm, ResetAfterGRU, discretise, initial_state
 from attractor.dynamics.mean_field import GatedParameters, chaotic_branch, solve_mean_field
@@ -232,16 +233,14 @@ def hysteresis_section(units: int, points: int) -> Part:
 
 
 def _branches(form: GatedForm, highest: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Gains and C_h(0) of the stable and the unstable chaotic solution, up to the highest gain."""
-    points = chaotic_branch(parameters_of(form), (1e-3, 12.0))
-    gains = np.array([point.gain for point in points])
-    heights = np.array([point.variance for point in points]) / gains**2
-    fold = int(np.argmin(gains))
-    shown = gains <= highest
-    return [
-        (gains[part][shown[part]], heights[part][shown[part]])
-        for part in (slice(0, fold + 1), slice(fold, None))
-    ]
+    """Gains and C_h(0) of the stable and the unstable chaotic solution, drawn smoothly up to the highest gain."""
+    points = chaotic_branch(parameters_of(form), (1e-3, 12.0))[::-1]
+    logs = np.log([point.variance for point in points])
+    dense = np.linspace(logs[0], logs[-1], 300)
+    gains = CubicSpline(logs, [point.gain for point in points])(dense)
+    heights, fold, shown = np.exp(dense) / gains**2, int(np.argmin(gains)), gains <= highest
+    parts = slice(fold, None), slice(0, fold + 1)
+    return [(gains[part][shown[part]], heights[part][shown[part]]) for part in parts]
 
 
 def chaos_section(size: Size, levels: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.8, 2.0)) -> Part:
