@@ -233,7 +233,7 @@ def hysteresis_section(units: int, points: int) -> Part:
 
 
 def _branches(form: GatedForm, highest: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Gains and C_h(0) of the stable and the unstable chaotic solution, drawn smoothly up to the highest gain."""
+    """Gains and C_h(0) of the stable and the unstable chaotic solution, up to the highest gain."""
     points = chaotic_branch(parameters_of(form), (1e-3, 12.0))[::-1]
     logs = np.log([point.variance for point in points])
     dense = np.linspace(logs[0], logs[-1], 300)
