@@ -1,0 +1,177 @@
+"""Eigenvalues of the Jacobian of a cell or flow, and the time scales that they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Complex, Float
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+
+from attractor.cells import State, initial_state
+from attractor.dynamics.trajectory import checked
+from attractor.errors import ConfigError, DivergedError, InputDataError
+from attractor.program import in_double_precision
+from attractor.scan import unroll
+
+from .point import Point, jacobian, point, push
+
+
+@dataclass(frozen=True, eq=False)
+class JacobianSpectrum:
+    """Eigenvalues of Jacobians at one or more states.
+
+    Args:
+        values: one row for every state, the slowest first: by absolute value, for a flow by real part.
+        continuous: whether they are rates of a flow; else they are factors of a step.
+        time_step: time of one step of a cell that has one.
+    """
+
+    values: Complex[np.ndarray, "points count"]
+    continuous: bool
+    time_step: float | None = None
+
+    @property
+    def radius(self) -> Float[np.ndarray, " points"]:
+        """Largest absolute value at every state: below 1 a small change of a step's state dies out."""
+        return np.abs(self.values).max(axis=1)
+
+    @property
+    def right_edge(self) -> Float[np.ndarray, " points"]:
+        """Largest real part at every state: below 0 a small change of a flow's state dies out."""
+        return self.values.real.max(axis=1)
+
+    @property
+    def time_scales(self) -> Float[np.ndarray, "points count"]:
+        """In the unit of time of the cell, or in steps where it has none; see `time_scale`."""
+        return time_scale(self.values, continuous=self.continuous, time_step=self.time_step)
+
+
+def time_scale(
+    values: Any, *, continuous: bool, time_step: float | int | None = None
+) -> Float[np.ndarray, "..."]:
+    """The time after which a mode has fallen by a factor e: -1/ln|lambda| steps, for a flow -1/Re lambda.
+
+    It is negative where a mode grows by that factor, infinite where it does neither, and 0 where one step
+    forgets it.
+
+    Args:
+        values: eigenvalues of any shape.
+        continuous: whether they are rates of a flow.
+        time_step: time of one step; None counts in steps.
+    """
+    given = np.asarray(values, complex)
+    with np.errstate(divide="ignore"):
+        rates = given.real if continuous else np.log(np.abs(given)) / (time_step or 1.0)
+        return np.where(rates == 0, np.inf, -1 / np.where(rates == 0, 1.0, rates))
+
+
+def jacobian_spectrum(
+    cell: Any, state: State, input: ArrayLike | None = None, *, count: int | None = None
+) -> JacobianSpectrum:
+    """Eigenvalues of the Jacobian of a cell, or of a flow, at one state, in float64.
+
+    Args:
+        cell: any cell; or a flow, whose Jacobian is that of its vector field.
+        state: where; a pytree like the initial state.
+        input: of the step; zeros when None.
+        count: only the slowest ones, by Arnoldi iteration on products with the Jacobian (large networks);
+            None means all.
+
+    Raises:
+        ShapeError: a state or an input that does not fit the cell.
+        InputDataError: a state or an input that is not finite.
+        ConfigError: a count that is not below the number of states less one.
+        DivergedError: a Jacobian that is not finite, or an iteration that did not converge.
+    """
+    with jax.enable_x64(True):
+        place = point(cell, state, input)
+        values = _all(place) if count is None else _slowest(place, count)
+    return JacobianSpectrum(values[None], place.continuous, place.time_step)
+
+
+def spectra_along(
+    cell: Any,
+    inputs: Float[Array | np.ndarray, "time inputs"],
+    state: State | None = None,
+    *,
+    points: int = 20,
+) -> JacobianSpectrum:
+    """Eigenvalues of the Jacobians of single steps along the trajectory that inputs drive, in float64.
+
+    The Jacobian of a step is that before it: at the state that the step starts from, with its input.
+
+    Args:
+        cell: any cell; of a flow, its `discretise`d map.
+        inputs: one sequence.
+        state: where to start; the cell's own initial state when None.
+        points: how many steps, spread evenly over the sequence.
+
+    Raises:
+        ConfigError: less than one point, or a flow.
+        ShapeError: inputs that do not fit the cell.
+        InputDataError: no step, or inputs that are not finite.
+        DivergedError: a state or a Jacobian that is not finite.
+    """
+    if not callable(cell):
+        message = f"{type(cell).__name__} has no step: give discretise(flow, step), or a state to jacobian_spectrum"
+        raise ConfigError(message)
+    if points < 1:
+        message = f"points={points}: expected at least 1"
+        raise ConfigError(message)
+    rows = checked(cell, inputs)
+    if len(rows) == 0:
+        message = "inputs without a step have no Jacobian"
+        raise InputDataError(message)
+    steps = np.unique(np.linspace(0, len(rows) - 1, points).round().astype(int))
+    with jax.enable_x64(True):
+        wide = in_double_precision(cell)
+        start = initial_state(wide) if state is None else state
+        first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), start)
+        after = unroll(wide, jnp.asarray(rows), first).states
+        before = jax.tree.map(lambda one, later: np.concatenate([one[None], later[:-1]]), first, after)
+        places = [point(wide, jax.tree.map(lambda leaf: leaf[step], before), rows[step]) for step in steps]  # noqa: B023
+        values = np.stack([_all(place) for place in places])
+    return JacobianSpectrum(values, False, places[0].time_step)
+
+
+def eigenvalues_of(matrix: np.ndarray, *, continuous: bool) -> np.ndarray:
+    """All eigenvalues, the slowest first."""
+    return _slowest_first(np.linalg.eigvals(matrix).astype(complex), continuous)
+
+
+def _all(place: Point) -> np.ndarray:
+    return eigenvalues_of(finite_jacobian(place), continuous=place.continuous)
+
+
+def finite_jacobian(place: Point) -> np.ndarray:
+    """The Jacobian, or an error if it is not finite."""
+    matrix = jacobian(place)
+    if not np.all(np.isfinite(matrix)):
+        message = f"the Jacobian of {type(place.cell).__name__} is not finite at this state"
+        raise DivergedError(message)
+    return matrix
+
+
+def _slowest_first(values: np.ndarray, continuous: bool) -> np.ndarray:
+    slowness = values.real if continuous else np.abs(values)
+    return values[np.argsort(-slowness, kind="stable")]
+
+
+def _slowest(place: Point, count: int) -> np.ndarray:
+    size = ravel_pytree(place.state)[0].size
+    if not 1 <= count < size - 1:
+        message = f"count={count}: expected 1 to {size - 2} for {size} states; None computes all"
+        raise ConfigError(message)
+    act = lambda vector: np.asarray(push(place.cell, place.input, place.state, jnp.asarray(vector).reshape(-1)))
+    operator: Any = LinearOperator((size, size), matvec=act, dtype=np.dtype(float))
+    start = np.random.default_rng(0).normal(size=size)  # ARPACK's own would differ from run to run
+    try:
+        values = eigs(operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False)
+    except ArpackNoConvergence as error:
+        message = f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
+        raise DivergedError(message) from error
+    return _slowest_first(values, place.continuous)
