@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
-from attractor.dynamics.lyapunov import time_step
+from attractor.dynamics.trajectory import time_step
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import in_double_precision
 
