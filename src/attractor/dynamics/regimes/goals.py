@@ -1,0 +1,106 @@
+"""The regimes, and the gains and biases that the theory gives for them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from attractor.cells.initial import timescale_bias
+from attractor.dynamics.mean_field.critical import fold_threshold
+from attractor.errors import ConfigError, UnsupportedError
+
+from .parameters import CANDIDATE, Coupling, Couplings, coupling_names, flow_of
+from .resting import resting_modes
+
+Timescales = tuple[float | int, float | int]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a regime asks for.
+
+    Args:
+        criticality: gain of the candidate over the gain at which zero loses stability.
+        gate_gain: gain of all gates.
+        needs_timescales: whether the regime is made of the memories of single units.
+    """
+
+    criticality: float
+    gate_gain: float
+    needs_timescales: bool = False
+
+
+GOALS = {
+    "contracting": Goal(criticality=0.5, gate_gain=0.2),
+    "edge": Goal(criticality=1.0, gate_gain=1.0),
+    "integrator": Goal(criticality=1.0, gate_gain=0.2, needs_timescales=True),
+}
+"""A gate gain of 1 is well below the fold (sqrt(8) for a gate that rests half open): one resting state."""
+
+
+def goal_of(regime: str, timescales: Timescales | None) -> Goal:
+    """What a regime asks for.
+
+    Raises:
+        ConfigError: an unknown regime, or an integrator without time scales.
+    """
+    if regime not in GOALS:
+        message = f"regime={regime!r}: expected one of {', '.join(GOALS)}"
+        raise ConfigError(message)
+    if GOALS[regime].needs_timescales and timescales is None:
+        message = (
+            f'regime="{regime}" needs timescales=(shortest, longest), in steps; '
+            "`recommended_regime(longest_lag)` proposes some"
+        )
+        raise ConfigError(message)
+    return GOALS[regime]
+
+
+def couplings_for(cell: Any, regime: str, timescales: Timescales | None) -> Couplings:
+    r"""Gains and biases that bring a cell into a regime.
+
+    Biases first: the keep (forget) gate of unit i rests at $1 - 1/\tau_i$ with $\tau$ spread geometrically over
+    the time scales, or half open without them; the update gate of a flow, which is a rate, at $1/\tau_i$; the
+    input gate of an LSTM at 1 - f, so that its memory stays bounded; all other gates half open. Then the gain of
+    the candidate, from $L(1) = \text{criticality}^2$; for a GRU that is $a_h \sigma(b_r) = \text{criticality}$.
+
+    Args:
+        cell: one that the theory knows; its weights do not matter.
+        regime: "contracting", "edge" or "integrator".
+        timescales: shortest and longest memory of the units.
+
+    Raises:
+        ConfigError: an unknown regime, or time scales that are missing, in the wrong order or too short.
+        UnsupportedError: time scales for a cell without a gate that keeps its state.
+    """
+    goal, names = goal_of(regime, timescales), coupling_names(cell)
+    size = cell.hidden_size
+    memory = np.zeros(size) if timescales is None else _memory_bias(cell, size, timescales, names)
+    biases = {"keep": memory, "update": -memory}
+    if "show" in names:
+        biases["write"] = -memory
+    half_open = np.zeros(size)
+    gates = {name: Coupling(goal.gate_gain, biases.get(name, half_open)) for name in names if name != CANDIDATE}
+    unit = {CANDIDATE: Coupling(1.0, half_open), **gates}
+    gain = goal.criticality * resting_modes(cell, unit).edge_gain
+    _check_below_fold(gates, goal)
+    return {CANDIDATE: Coupling(gain, half_open), **gates}
+
+
+def _memory_bias(cell: Any, size: int, timescales: Timescales, names: tuple[str, ...]) -> np.ndarray:
+    if not {"keep", "update"} & set(names):
+        kind = type(flow_of(cell) or cell).__name__
+        message = (
+            f"timescales={timescales}: no gate of {kind} keeps its state, so its units have no time scale of their "
+            "own. Take a GRU, an LSTM or a gated flow with an update gate, or another regime"
+        )
+        raise UnsupportedError(message)
+    shortest, longest = map(float, timescales)
+    return np.asarray(timescale_bias(size, (shortest, longest)), np.float64)
+
+
+def _check_below_fold(gates: Couplings, goal: Goal) -> None:
+    """The gains above stay below the fold; if somebody changes them, this says so at once."""
+    if "reset" in gates:
+        threshold = fold_threshold(float(np.mean(gates["reset"].bias)))
+        assert threshold is None or goal.gate_gain < threshold
