@@ -1,16 +1,17 @@
 """What a start in a chosen regime is worth for tasks with long lags: copying and adding.
 
-Copying (Hochreiter and Schmidhuber 1997): some of eight symbols, a silence, and a signal to recall the symbols one
-after the other. Adding (the same paper): numbers in [0, 1], two of them marked; their sum. Every network trains by
-Adam on fresh sequences until a fixed set of test sequences says it has learned: for copying, a cross-entropy below
-half of what a network without memory reaches (log 8); for adding, a mean squared error below 0.015 (0.167 without
-memory). Five starts of the same cells are compared: that of this library; that of torch (uniform weights, and biases
-of zero instead of small random ones); and the three regimes of `attractor.dynamics.regimes`, with the time scales
-that `recommended_regime` gives for the lag to the integrator, none to the others. Every start takes the learning
-rate that did best for it on a seed of its own.
+Copying (Hochreiter and Schmidhuber 1997): some of eight symbols, a silence, and a signal to recall the
+symbols one after the other. Adding (the same paper): numbers in [0, 1], two of them marked; their sum. Every
+network trains by Adam on fresh sequences until a fixed set of test sequences says it has learned: for
+copying, a cross-entropy below half of what a network without memory reaches (log 8); for adding, a mean
+squared error below 0.015 (0.167 without memory). Five starts of the same cells are compared: that of this
+library; that of torch (uniform weights, and biases of zero instead of small random ones); and the three
+regimes of `attractor.dynamics.regimes`, with the time scales that `recommended_regime` gives for the lag to
+the integrator, none to the others. Every start takes the learning rate that did best for it on a seed of its
+own.
 
-The literature copies 10 symbols with 128 units and trains for tens of thousands of steps; here they are few and the
-networks small, so that one core finishes in minutes.
+The literature copies 10 symbols with 128 units and trains for tens of thousands of steps; here they are few
+and the networks small, so that one core finishes in minutes.
 
     python -m attractor.reproduce.regimes --seeds 5
 """
@@ -66,7 +67,7 @@ class StudySettings:
     hidden_size: int = 32
     batch_size: int = 16
     steps: int = 1500
-    settling_steps: int = 500
+    settling_steps: int = 1500
     check_every: int = 50
     rates: tuple[float, ...] = (3e-3, 1e-2)
     seeds: int = 5
@@ -156,7 +157,9 @@ def copying(delay: int, symbols: int) -> Problem:
         shown = jnp.concatenate([targets, silence[:, :delay], signal, silence[:, delay + 1 :]], axis=1)
         return jax.nn.one_hot(shown, ALPHABET + 2), targets
 
-    def loss(outputs: Float[Array, "batch last symbols"], targets: Int[Array, "batch last"]) -> Float[Array, ""]:
+    def loss(
+        outputs: Float[Array, "batch last symbols"], targets: Int[Array, "batch last"]
+    ) -> Float[Array, ""]:
         return optax.softmax_cross_entropy_with_integer_labels(outputs, targets).mean()
 
     return Problem(ALPHABET + 2, ALPHABET, symbols, float(np.log(ALPHABET) / 2), draw, loss)
@@ -202,7 +205,7 @@ def _as_torch(cell: Any, key: PRNGKeyArray) -> Any:
     leaves, structure = jax.tree.flatten(cell)
     keys = jax.random.split(key, len(leaves))
     new = [
-        uniform_weight(own, *leaf.shape, cell.hidden_size) if leaf.ndim == 2 else jnp.zeros_like(leaf)
+        uniform_weight(own, len(leaf), leaf[0].size, cell.hidden_size) if leaf.ndim == 2 else 0 * leaf
         for own, leaf in zip(keys, leaves, strict=True)
     ]
     return jax.tree.unflatten(structure, new)
@@ -244,6 +247,8 @@ def _rows(task: str, cell: str, settings: StudySettings) -> list[Row]:
 
 def _settled_rates(problem: Problem, cell: str, settings: StudySettings) -> dict[str, float]:
     """For every start the rate with the lowest loss on seed 0, which is not used again."""
+    if len(settings.rates) == 1:
+        return dict.fromkeys(STARTS, settings.rates[0])
     members = [(name, 0, rate) for name in STARTS for rate in settings.rates]
     losses = _trained(problem, cell, members, settings, settings.settling_steps)
     lowest = np.nan_to_num(losses, nan=np.inf).min(axis=0).reshape(len(STARTS), len(settings.rates))
@@ -262,9 +267,11 @@ def _trained(
     settings: StudySettings,
     steps: int,
 ) -> Float[np.ndarray, "checks members"]:
-    """Test losses of networks side by side; all have learned, or `steps` are over. Equal seeds see equal data."""
+    """Test losses of networks side by side until all have learned; equal seeds see equal data."""
     networks = [started(name, cell, problem, settings, jax.random.key(seed)) for name, seed, _ in members]
-    arrays = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(eqx.filter(one, eqx.is_array) for one in networks))
+    arrays = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *(eqx.filter(one, eqx.is_array) for one in networks)
+    )
     static = eqx.filter(networks[0], eqx.is_array, inverse=True)
     rates = jnp.asarray([rate for _, _, rate in members])
     keys = jnp.stack([jax.random.key(1000 + seed) for _, seed, _ in members])
@@ -282,7 +289,9 @@ def _trained(
 
     def stretch(arrays: Any, memory: Any, key: PRNGKeyArray, rate: Array) -> Any:
         drawn = jax.random.split(key, settings.check_every)
-        (arrays, memory), _ = jax.lax.scan(lambda old, key: (step(old, key, rate), None), (arrays, memory), drawn)
+        (arrays, memory), _ = jax.lax.scan(
+            lambda old, key: (step(old, key, rate), None), (arrays, memory), drawn
+        )
         return arrays, memory, loss(arrays, test)
 
     advance = jax.jit(jax.vmap(stretch))
@@ -306,12 +315,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=usual.seeds)
     parser.add_argument("--delay", type=int, default=usual.delay)
     parser.add_argument("--symbols", type=int, default=usual.symbols)
+    parser.add_argument("--rates", type=float, nargs="+", default=usual.rates)
+    parser.add_argument("--settling-steps", type=int, default=usual.settling_steps)
     parser.add_argument("--steps", type=int, default=usual.steps)
     parser.add_argument("--hidden-size", type=int, default=usual.hidden_size)
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--cells", nargs="+", default=CELLS)
     parser.add_argument("--out", type=Path, help="a file to which rows are added, one JSON object a line")
     asked = vars(parser.parse_args())
+    asked["rates"] = tuple(asked["rates"])
     tasks, cells, out = tuple(asked.pop("tasks")), tuple(asked.pop("cells")), asked.pop("out")
     rows = []
     for row in reproduce(StudySettings(**asked), tasks, cells):
@@ -326,7 +338,9 @@ def main() -> None:
 
 def table_of(rows: list[Row]) -> Table:
     """Steps until the task was learned."""
-    table = Table("task", "cell", "start", "rate", "steps, mean ± deviation", "failed", "test loss at the end")
+    table = Table(
+        "task", "cell", "start", "rate", "steps, mean ± deviation", "failed", "test loss at the end"
+    )
     for row in rows:
         bound = "> " if row.failures else ""
         table.add_row(

@@ -1,4 +1,4 @@
-"""Initialisation by regime: contracting, at the edge of stability, or an integrator, solved for and measured."""
+"""Initialisation by regime: contracting, at the edge of stability, or an integrator; then measured."""
 
 from .building import builder, in_regime
 from .initialising import Agreement, Initialised, Predicted, initialise

@@ -17,11 +17,13 @@ from .parameters import has_theory
 from .scaling import Edge, edge_of, scaled, state_matrices
 
 
-def builder(cell: str | Callable[..., Any], regime: str, timescales: Timescales | None = None) -> Callable[..., Any]:
-    """What builds a cell in a regime, `build(input_size, hidden_size, *, key)`, wherever a cell class can stand.
+def builder(
+    cell: str | Callable[..., Any], regime: str, timescales: Timescales | None = None
+) -> Callable[..., Any]:
+    """What builds a cell in a regime: give it wherever a cell class can stand.
 
-    It is `functools.partial` of `in_regime`, so that a run folder can keep the options. To read such a run, hand
-    `in_regime` in, or the builder itself.
+    It is called as `build(input_size, hidden_size, *, key)`. It is a `functools.partial` of `in_regime`, so
+    that a run folder keeps the options; to read such a run, hand in `in_regime`, or the builder itself.
 
     Args:
         cell: a name of `attractor.cells.CELLS`, or a class of your own.
@@ -53,8 +55,8 @@ def in_regime(
 ) -> Any:
     """A new cell in a regime, unmeasured; `initialise` measures one, too.
 
-    It can be traced. A cell that the theory does not know gets the factor that brings a sample of it, drawn from a
-    fixed key, into the regime; its constructor gets the time scales.
+    It can be traced. A cell that the theory does not know gets the factor that brings a sample of it, drawn
+    from a fixed key, into the regime; its constructor gets the time scales.
 
     Args:
         input_size: length of the input.
@@ -65,7 +67,8 @@ def in_regime(
         key: draws the weights.
 
     Raises:
-        ConfigError: an unknown cell or regime, or time scales that are missing, in the wrong order or too short.
+        ConfigError: an unknown cell or regime, or time scales that are missing, in the wrong order or too
+            short.
         UnsupportedError: a regime that the cell cannot have.
     """
     goal = goal_of(regime, timescales)
@@ -84,8 +87,8 @@ def in_regime(
 def _with_timescales(build: Callable[..., Any], timescales: Timescales) -> Callable[..., Any]:
     if "timescales" not in signature(build).parameters:
         message = (
-            f"timescales={timescales}: the gates of {getattr(build, '__name__', build)} are not known here, and it "
-            "takes no `timescales`; leave them out, and take the contracting or the edge regime"
+            f"timescales={timescales}: the gates of {getattr(build, '__name__', build)} are not known here, "
+            "and it takes no `timescales`; leave them out, and take the contracting or the edge regime"
         )
         raise UnsupportedError(message)
     return partial(build, timescales=timescales)

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from attractor.cells.initial import timescale_bias
-from attractor.dynamics.mean_field.critical import fold_threshold
+from attractor.cells.initial import memory_bias
 from attractor.errors import ConfigError, UnsupportedError
 
 from .parameters import CANDIDATE, Coupling, Couplings, coupling_names, flow_of
-from .resting import resting_modes
+from .resting import edge_gain
 
 Timescales = tuple[float | int, float | int]
+
+SHORT_LAG = 20
+"""Steps over which the gated cells of this library remember when no time scales are asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ def goal_of(regime: str, timescales: Timescales | None) -> Goal:
 def couplings_for(cell: Any, regime: str, timescales: Timescales | None) -> Couplings:
     r"""Gains and biases that bring a cell into a regime.
 
-    Biases first: the keep (forget) gate of unit i rests at $1 - 1/\tau_i$ with $\tau$ spread geometrically over
-    the time scales, or half open without them; the update gate of a flow, which is a rate, at $1/\tau_i$; the
-    input gate of an LSTM at 1 - f, so that its memory stays bounded; all other gates half open. Then the gain of
-    the candidate, from $L(1) = \text{criticality}^2$; for a GRU that is $a_h \sigma(b_r) = \text{criticality}$.
+    Biases first: the keep (forget) gate of unit i rests at $1 - 1/\tau_i$ with $\tau$ spread geometrically
+    over the time scales, or half open without them; the update gate of a flow, which is a rate, at
+    $1/\tau_i$; the input gate of an LSTM at 1 - f, so that its memory stays bounded; all other gates half
+    open. Then the gain of the candidate, from $L(1) = \text{criticality}^2$; for a GRU that is $a_h
+    \sigma(b_r) = \text{criticality}$.
 
     Args:
         cell: one that the theory knows; its weights do not matter.
@@ -80,10 +83,11 @@ def couplings_for(cell: Any, regime: str, timescales: Timescales | None) -> Coup
     if "show" in names:
         biases["write"] = -memory
     half_open = np.zeros(size)
-    gates = {name: Coupling(goal.gate_gain, biases.get(name, half_open)) for name in names if name != CANDIDATE}
+    gates = {
+        name: Coupling(goal.gate_gain, biases.get(name, half_open)) for name in names if name != CANDIDATE
+    }
     unit = {CANDIDATE: Coupling(1.0, half_open), **gates}
-    gain = goal.criticality * resting_modes(cell, unit).edge_gain
-    _check_below_fold(gates, goal)
+    gain = goal.criticality * edge_gain(cell, unit)
     return {CANDIDATE: Coupling(gain, half_open), **gates}
 
 
@@ -91,16 +95,9 @@ def _memory_bias(cell: Any, size: int, timescales: Timescales, names: tuple[str,
     if not {"keep", "update"} & set(names):
         kind = type(flow_of(cell) or cell).__name__
         message = (
-            f"timescales={timescales}: no gate of {kind} keeps its state, so its units have no time scale of their "
-            "own. Take a GRU, an LSTM or a gated flow with an update gate, or another regime"
+            f"timescales={timescales}: no gate of {kind} keeps its state, so its units have no time scale of "
+            "their own. Take a GRU, an LSTM or a gated flow with an update gate, or another regime"
         )
         raise UnsupportedError(message)
     shortest, longest = map(float, timescales)
-    return np.asarray(timescale_bias(size, (shortest, longest)), np.float64)
-
-
-def _check_below_fold(gates: Couplings, goal: Goal) -> None:
-    """The gains above stay below the fold; if somebody changes them, this says so at once."""
-    if "reset" in gates:
-        threshold = fold_threshold(float(np.mean(gates["reset"].bias)))
-        assert threshold is None or goal.gate_gain < threshold
+    return memory_bias(size, (shortest, longest))

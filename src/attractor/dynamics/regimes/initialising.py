@@ -13,15 +13,15 @@ from jaxtyping import PRNGKeyArray
 from attractor.cells import Stack
 from attractor.errors import UnsupportedError
 
-from .goals import Timescales, couplings_for, goal_of
+from .goals import SHORT_LAG, Timescales, couplings_for, goal_of
 from .measured import SETTLING, Measured, measure
 from .parameters import EffectiveParameters, effective_parameters, has_theory, with_parameters
 from .resting import QUANTILES, RestingModes, resting_modes, time_quantiles
 from .scaling import Edge, edge_of, scaled, state_matrices
 
 _TIMES_DIFFER = 4.0
-"""Measured time scales and those of units agree within a factor 1 + 4 / sqrt(units); in 300 random networks of 24
-to 192 units with memories of 2 to 400 steps the largest was 3.1 instead of 4."""
+"""Measured time scales and those of units agree within a factor 1 + 4 / sqrt(units); in 300 random networks
+of 24 to 192 units with memories of 2 to 400 steps the largest was 3.1 instead of 4."""
 
 _SCALED_WELL = 1e-3
 _SHORTEST, _LONGEST = 400, 3000
@@ -43,9 +43,11 @@ class Predicted:
     """What was asked for, as theory gives it.
 
     Args:
-        leading: eigenvalue at rest; a rate for a gated flow and its map; None where only its sign is asked for.
+        leading: eigenvalue at rest; a rate for a gated flow and its map; None where only its sign is asked
+            for.
         slowest_time: of its mode; infinite at the edge.
-        unit_times: memory of the units by their gates alone, at the `QUANTILES`; None where none were asked for.
+        unit_times: memory of the units by their gates alone, at the `QUANTILES`; None where none were asked
+            for.
         modes: the theory of the resting state; None for a cell that was scaled by measurement.
     """
 
@@ -88,7 +90,7 @@ class Initialised:
 def initialise(
     cell: Any, regime: str = "contracting", timescales: Timescales | None = None, *, key: PRNGKeyArray
 ) -> Initialised:
-    r"""Bring a cell into a regime: draw its state matrices anew, set its biases, and measure what comes of it.
+    r"""Bring a cell into a regime: draw its state matrices, set its biases, and measure what comes of it.
 
     - "contracting": half of the gain at which zero loses stability; every start is forgotten.
     - "edge": exactly that gain, $a_h \sigma(b_r) = 1$, with gates below the fold: changes of the state live
@@ -96,16 +98,16 @@ def initialise(
     - "integrator": at the edge, and the gates of the units hold for times that are spread geometrically over
       `timescales`.
 
-    GRU (both layouts), LSTM, Elman, gated flows and their fixed-step maps get normal matrices with the gains of
-    the theory (arXiv 2007.14823, 2002.00025); gates listen little (gain 0.2), at the edge with gain 1. A cell of
-    any other kind keeps its matrices: those that multiply the state get one factor, found by bisection on the
-    leading eigenvalue that is measured. Input weights always stay.
+    GRU (both layouts), LSTM, Elman, gated flows and their fixed-step maps get normal matrices with the gains
+    of the theory (arXiv 2007.14823, 2002.00025); gates listen little (gain 0.2), at the edge with gain 1. A
+    cell of any other kind keeps its matrices: those that multiply the state get one factor, found by
+    bisection on the leading eigenvalue that is measured. Input weights always stay.
 
     Args:
         cell: what is initialised; its sizes, input weights and kind are used.
         regime: "contracting", "edge" or "integrator".
-        timescales: shortest and longest memory of the units, more than 1, in steps (for a gated flow and its map
-            in units of time); None lets all gates rest half open. An integrator needs them.
+        timescales: shortest and longest memory of the units, more than 1, in steps (for a gated flow and its
+            map in units of time); None lets all gates rest half open. An integrator needs them.
         key: draws the matrices, and the noise of the measurement.
 
     Raises:
@@ -183,9 +185,9 @@ def check_scalable(cell: Any, timescales: Timescales | None) -> None:
     """
     if timescales is not None:
         message = (
-            f"timescales={timescales}: the gates of {type(cell).__name__} are not known here, so only the regimes "
-            "contracting and edge without time scales are possible. If its constructor takes `timescales`, give the "
-            "class to `builder`"
+            f"timescales={timescales}: the gates of {type(cell).__name__} are not known here, so only "
+            "contracting and edge without time scales are possible. If its constructor takes `timescales`, give "
+            "the class to `builder`"
         )
         raise UnsupportedError(message)
 
@@ -199,23 +201,28 @@ def _steps(timescales: Timescales | None) -> int:
 def _differences(made: Any, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
     if not measured.at_rest:
         yield (
-            f"without input the state still moves by {measured.rest_residual:.2g} a step after {SETTLING} steps: "
-            "eigenvalues are those of a passing state"
+            f"without input the state still moves by {measured.rest_residual:.2g} a step after {SETTLING} "
+            "steps: eigenvalues are those of a passing state"
         )
     if not _leading_agrees(predicted, measured):
         yield (
-            f"the leading eigenvalue is {abs(measured.leading):.4g}, expected {predicted.leading:.4g}: more than "
-            f"chance for {made.hidden_size} units; draw again, or take more units"
+            f"the leading eigenvalue is {measured.leading:.4g}, expected {predicted.leading:.4g}: more "
+            f"than chance for {made.hidden_size} units; draw again, or take more units"
         )
     yield from _wrong_times(predicted, measured)
     margin = 3 * measured.standard_errors[1]
     if measured.driven_exponent > margin:
         yield (
-            f"white input of variance 1 makes it chaotic (exponent {measured.driven_exponent:.3g}): scale the input "
-            "weights, or take the contracting regime"
+            f"white input of variance 1 makes it chaotic (exponent {measured.driven_exponent:.3g}): scale "
+            "the input weights, or take the contracting regime"
         )
     if regime == "contracting" and measured.autonomous_exponent > 0:
         yield f"without input its exponent is {measured.autonomous_exponent:.3g}, which is not contracting"
+    if regime == "contracting" and predicted.modes is None and measured.slowest_time > SHORT_LAG:
+        yield (
+            f"half of the coupling at the edge leaves a memory of {measured.slowest_time:.4g} steps: not "
+            "coupling but the leak or damping of the cell decides how fast it forgets"
+        )
 
 
 def _leading_agrees(predicted: Predicted, measured: Measured) -> bool:
@@ -226,20 +233,24 @@ def _leading_agrees(predicted: Predicted, measured: Measured) -> bool:
         return abs(abs(measured.leading) - predicted.leading) < _SCALED_WELL
     value = modes.own(measured.eigenvalues)[0]
     size = value.real if modes.continuous else abs(value)
-    return abs(size - predicted.leading) < modes.tolerance
+    return bool(abs(size - predicted.leading) < modes.tolerance)
 
 
 def _wrong_times(predicted: Predicted, measured: Measured) -> Iterator[str]:
-    """Coupling makes the longest times longer, so those are only held from below."""
+    """Coupling makes the longest times longer, so those are only held from below.
+
+    Yields:
+        A warning for every quantile that is wrong.
+    """
     modes = predicted.modes
     if modes is None or predicted.unit_times is None:
         return
     found = time_quantiles(modes.own(measured.eigenvalues)[: len(modes.centres)], continuous=modes.continuous)
     factor = 1 + _TIMES_DIFFER / len(modes.centres) ** 0.5
     most = (factor, factor, np.inf)
-    for quantile, time, asked, above in zip(QUANTILES, found, predicted.unit_times, most, strict=True):
-        if not asked / factor < time < asked * above:
+    for quantile, one, asked, above in zip(QUANTILES, found, predicted.unit_times, most, strict=True):
+        if not asked / factor < one < asked * above:
             yield (
-                f"{quantile:.0%} of the modes are shorter than {time:.4g}; by the gates of the units it would be "
-                f"{asked:.4g}. Take more units, or another draw"
+                f"{quantile:.0%} of the modes are shorter than {one:.4g}; by the gates of the units it "
+                f"would be {asked:.4g}. Take more units, or another draw"
             )

@@ -37,8 +37,8 @@ class Measured:
     Args:
         eigenvalues: of the Jacobian at rest without input, the slowest first; rates for a gated flow.
         continuous: whether they are rates.
-        rest_residual: largest change of an entry of the state in a step from there; where it is not small, the
-            eigenvalues are those of a passing state.
+        rest_residual: largest change of an entry of the state in a step from there; where it is not small,
+            the eigenvalues are those of a passing state.
         autonomous_exponent: the largest Lyapunov exponent without input, from a random state.
         driven_exponent: the same under white normal input of variance 1.
         standard_errors: of both exponents.
@@ -98,7 +98,7 @@ def spectrum_at_rest(cell: Any) -> tuple[JacobianSpectrum, float]:
 
     For a gated flow and its fixed-step map they are rates of the flow.
     """
-    moving = cell if callable(cell) else discretise(cell, _FLOW_STEP)
+    moving: Any = cell if callable(cell) else discretise(cell, _FLOW_STEP)
     with jax.enable_x64(True):
         state, residual = _at_rest(in_double_precision(moving), jnp.zeros(moving.input_size))
     return jacobian_spectrum(flow_of(cell) or cell, state), float(residual)
@@ -123,9 +123,7 @@ def _at_rest(cell: Any, silence: Array) -> tuple[State, Array]:
     return restore(found), jnp.abs(change(found)).max()
 
 
-def _exponents(
-    cell: Any, steps: int, key: PRNGKeyArray
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, float], tuple[float, float]]:
     """The largest exponents without and with input, and their standard errors, in one run of two rows."""
     noise_key, start_key = jax.random.split(key)
     driven = np.asarray(jax.random.normal(noise_key, (2 * steps, cell.input_size)))

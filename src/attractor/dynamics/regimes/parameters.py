@@ -42,8 +42,8 @@ class EffectiveParameters:
     arXiv 2002.00025.
 
     Args:
-        couplings: by name. "candidate" for all; "keep" and "reset" for a GRU; "write", "keep" and "show" (input,
-            forget and output gate) for an LSTM; "update" and "reset" for a gated flow with these gates.
+        couplings: by name. "candidate" for all; "keep" and "reset" for a GRU; "write", "keep" and "show"
+            (input, forget and output gate) for an LSTM; "update" and "reset" for a gated flow with these gates.
     """
 
     couplings: Couplings
@@ -88,7 +88,9 @@ class Layout:
 _RESET_AFTER = ("reset", "keep", CANDIDATE)
 _LSTM = ("write", "keep", CANDIDATE, "show")
 _LAYOUTS: dict[type, Layout] = {
-    GRU: Layout(("keep", "reset", CANDIDATE), lambda c: (c.gate_weight, c.candidate_weight), lambda c: c.bias),
+    GRU: Layout(
+        ("keep", "reset", CANDIDATE), lambda c: (c.gate_weight, c.candidate_weight), lambda c: c.bias
+    ),
     ResetAfterGRU: Layout(
         _RESET_AFTER, lambda c: (c.state_weight,), lambda c: c.bias, lambda c: (c.candidate_bias,)
     ),
@@ -101,7 +103,9 @@ _LAYOUTS: dict[type, Layout] = {
 
 def has_theory(cell: Any) -> bool:
     """Whether the theory knows this kind of cell."""
-    return flow_of(cell) is not None or (type(cell) in _LAYOUTS and _LAYOUTS[type(cell)].biases(cell) is not None)
+    return flow_of(cell) is not None or (
+        type(cell) in _LAYOUTS and _LAYOUTS[type(cell)].biases(cell) is not None
+    )
 
 
 def flow_of(cell: Any) -> GatedFlow | None:
@@ -135,8 +139,8 @@ def effective_parameters(cell: Any) -> EffectiveParameters:
     """
     if not has_theory(cell):
         message = (
-            f"{type(cell).__name__} has no gates that the theory knows; it reads GRU, ResetAfterGRU, LSTM, Elman, "
-            "GatedFlow and gated_rate, and equinox.nn.GRUCell and LSTMCell with biases"
+            f"{type(cell).__name__} has no gates that the theory knows; it reads GRU, ResetAfterGRU, LSTM, "
+            "Elman, GatedFlow and gated_rate, and equinox.nn.GRUCell and LSTMCell with biases"
         )
         raise UnsupportedError(message)
     flow = flow_of(cell)
@@ -200,9 +204,11 @@ def _into_layout(cell: Any, couplings: Couplings, keys: Mapping[str, PRNGKeyArra
 
 def _into_flow(flow: GatedFlow, couplings: Couplings, keys: Mapping[str, PRNGKeyArray]) -> GatedFlow:
     for name, coupling in couplings.items():
-        where = _ROWS[name]
-        new = _normal(keys[name], flow.hidden_size), jnp.asarray(coupling.gain, float), jnp.asarray(coupling.bias, float)
-        flow = eqx.tree_at(lambda f: (where(f).coupling, where(f).gain, where(f).bias), flow, new)  # noqa: B023
+        row = _ROWS[name](flow)
+        matrix = _normal(keys[name], flow.hidden_size)
+        new = matrix, jnp.asarray(coupling.gain, float), jnp.asarray(coupling.bias, float)
+        written = eqx.tree_at(lambda row: (row.coupling, row.gain, row.bias), row, new)
+        flow = written if row is flow else eqx.tree_at(_ROWS[name], flow, written)
     return flow
 
 

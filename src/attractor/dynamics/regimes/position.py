@@ -1,7 +1,7 @@
 """Where a cell, trained or not, sits among the regimes, and how far the lines between them are."""
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,9 @@ from scipy.optimize import brentq
 
 from attractor.dynamics.mean_field.critical import fold_threshold
 
+from .goals import SHORT_LAG
 from .parameters import Coupling, EffectiveParameters, effective_parameters
 from .resting import RestingModes, resting_modes
-
-_LONG = 20.0
-"""Steps that a tenth of the units of an integrator remember at least: what the cells of this library start with
-when nothing is asked for."""
 
 _FARTHEST = 50.0
 """Largest change of a bias that is looked at; a gate moved by it is open or shut for good."""
@@ -26,8 +23,8 @@ LINES = ("zero loses stability", "fold of the reset gain")
 class Position:
     r"""Where a cell sits, by the theory of its resting state (arXiv 2007.14823, 2002.00025).
 
-    Distances are positive on the calm side of a line and negative beyond it. The theory takes zero as the resting
-    state and the matrices as random; what training put into them beyond their size is not seen
+    Distances are positive on the calm side of a line and negative beyond it. The theory takes zero as the
+    resting state and the matrices as random; what training put into them beyond their size is not seen
     (`attractor.dynamics.spectra.spectral_curve` shows that).
 
     Args:
@@ -37,8 +34,8 @@ class Position:
             $1/\sigma(b_r) - a_h$ for a GRU.
         bias_distance: by how much all biases of the reset (of an LSTM: the output) gate may grow until then;
             infinite where they can do so without end, None where there is no such gate.
-        reset_distance: by how much the gain of the reset gate may grow until fixed points appear beside a stable
-            zero; infinite where the gate rests so open that they never do, None without a reset gate.
+        reset_distance: by how much the gain of the reset gate may grow until fixed points appear beside a
+            stable zero; infinite where the gate rests so open that they never do, None without a reset gate.
     """
 
     parameters: EffectiveParameters
@@ -64,13 +61,13 @@ class Position:
 
     @property
     def regime(self) -> str:
-        """"contracting", "edge" or "integrator" as for `initialise`, or "chaotic" where zero has lost stability.
+        """As for `initialise`, or "chaotic" where zero has lost stability.
 
-        An integrator has long memories in its units, and is not chaotic.
+        In an integrator a tenth of the units remembers for more than 20 steps, and zero is stable.
         """
         if self.criticality > 1 + self.chance:
             return "chaotic"
-        if self.unit_times[-1] > _LONG:
+        if self.unit_times[-1] > SHORT_LAG:
             return "integrator"
         return "edge" if self.criticality > 1 - self.chance else "contracting"
 
@@ -79,8 +76,8 @@ class Position:
         """The line that is reached by the smaller change, relative to the gain that changes."""
         gain, reset = self.modes.gain, self.parameters.reset_gain
         to_edge = abs(self.gain_distance) / max(gain, 1e-12)
-        far = self.reset_distance is None or reset is None or not isfinite(self.reset_distance)
-        to_fold = inf if far else abs(self.reset_distance) / max(reset, 1e-12)
+        distance = inf if reset is None or self.reset_distance is None else self.reset_distance
+        to_fold = abs(distance) / max(reset or 0.0, 1e-12)
         return LINES[int(to_fold < to_edge)]
 
     def to_dict(self) -> dict[str, float]:
@@ -138,7 +135,8 @@ def _bias_distance(cell: Any, parameters: EffectiveParameters) -> float | None:
 
     if excess(_FARTHEST) <= 0:
         return inf
-    return -inf if excess(-_FARTHEST) >= 0 else float(brentq(excess, -_FARTHEST, _FARTHEST))
+    distance: Any = -inf if excess(-_FARTHEST) >= 0 else brentq(excess, -_FARTHEST, _FARTHEST)
+    return float(distance)
 
 
 def _reset_distance(parameters: EffectiveParameters) -> float | None:

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 from attractor.errors import ConfigError
 
-from .goals import Timescales
-
-SHORT_LAG = 20
-"""Steps over which the cells of this library remember without being asked."""
+from .goals import SHORT_LAG, Timescales
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,12 @@ def recommended_regime(longest_lag: float | int, shortest_lag: float | int = 2) 
         message = f"longest_lag={longest_lag}, shortest_lag={shortest_lag}: expected 1 <= shortest <= longest"
         raise ConfigError(message)
     if longest_lag <= SHORT_LAG:
-        reason = f"a lag of {longest_lag:g} steps is within reach of any start; a contracting one forgets the rest"
+        reason = (
+            f"a lag of {longest_lag:g} steps is within reach of any start; a contracting one forgets the rest"
+        )
         return Recommendation("contracting", None, False, reason)
     times = (max(float(shortest_lag), 2.0), float(longest_lag))
-    reason = f"over {longest_lag:g} steps the coupling alone forgets; the gates of some units must hold that long"
+    reason = (
+        f"over {longest_lag:g} steps the coupling alone forgets; the gates of some units must hold that long"
+    )
     return Recommendation("integrator", times, True, reason)

@@ -22,21 +22,22 @@ QUANTILES = (0.1, 0.5, 0.9)
 class RestingModes:
     r"""Eigenvalues of the Jacobian at zero, of a large network: where $L(\lambda) \ge 1$.
 
-    At zero the step (for a flow: the change) of a small state x is $D x + W U V x$ with diagonal D, W and V and
-    a random U of gain a, and
+    At zero the step (for a flow: the change) of a small state x is $D x + W U V x$ with diagonal D, W and V
+    and a random U of gain a, and
 
     $$L(\lambda) = a^2 \Big\langle \frac{w_i^2 v_i^2}{|\lambda - d_i|^2} \Big\rangle$$
 
-    A GRU has d = z, w = 1 - z, v = r; an LSTM d = f, w = i, v = o; a gated flow d = -s_z, w = s_z, v = s_r; an
-    Elman cell d = 0, w = v = 1. Gains of gates do not matter at zero. Sources: arXiv 2007.14823, 2002.00025.
+    A GRU has d = z, w = 1 - z, v = r; an LSTM d = f, w = i, v = o; a gated flow d = -s_z, w = s_z, v = s_r;
+    an Elman cell d = 0, w = v = 1. Gains of gates do not matter at zero. Sources: arXiv 2007.14823,
+    2002.00025.
 
     Args:
         centres: d, of every unit.
         weights: w v, of every unit.
         gain: a.
         continuous: whether eigenvalues are rates of a flow, not factors of a step.
-        strangers: further eigenvalues, as many of each as there are units, which have nothing to do with U: that
-            of h in an LSTM (0), of gates in a flow (-1 / tau).
+        strangers: further eigenvalues, as many of each as there are units, which have nothing to do with U:
+            those of h in an LSTM (0), of gates in a flow (-1 / tau).
     """
 
     centres: Float[np.ndarray, " hidden"]
@@ -53,7 +54,7 @@ class RestingModes:
     @property
     def edge_gain(self) -> float:
         r"""The gain at which zero loses stability, $L(1) = 1$ (for a flow $L(0) = 1$); 1 / r of a GRU."""
-        return float(np.mean(np.square(self.weights / (self.marginal - self.centres))) ** -0.5)
+        return _edge_gain(self.centres, self.weights, self.marginal)
 
     @property
     def unit_times(self) -> tuple[float, ...]:
@@ -64,12 +65,17 @@ class RestingModes:
     def leading(self) -> float:
         """The largest eigenvalue, where L = 1 to the right of all centres."""
         start = float(self.centres.max())
-        if self.gain == 0 or not np.any(self.weights):
+        slowest = np.abs(self.gain * self.weights[self.centres == start]).max()
+        if slowest == 0:
             return start
-        reach = self.gain * float(np.abs(self.weights).max())  # L <= 1 there
-        excess = lambda distance: self.level(start + distance) - 1
-        nearest = 0.5 * self.gain * float(np.abs(self.weights[self.centres == start]).max()) / len(self.centres) ** 0.5
-        return start if nearest == 0 else start + float(brentq(excess, nearest, reach * (1 + 1e-9)))
+
+        def excess(distance: float) -> float:
+            return self.level(start + distance) - 1
+
+        nearest = 0.5 * float(slowest) / len(self.centres) ** 0.5  # L >= 4 there
+        farthest = (1 + 1e-9) * self.gain * float(np.abs(self.weights).max())  # L < 1 there
+        distance: Any = brentq(excess, nearest, farthest)
+        return start + distance
 
     @property
     def slowest_time(self) -> float:
@@ -78,7 +84,7 @@ class RestingModes:
         at_edge = abs(leading - self.marginal) < _ROUNDING
         return np.inf if at_edge else float(time_scale(leading, continuous=self.continuous))
 
-    def level(self, value: complex) -> float:
+    def level(self, value: complex | float) -> float:
         """L at an eigenvalue."""
         return float(np.mean(np.square(self.gain * self.weights / np.abs(value - self.centres))))
 
@@ -86,8 +92,9 @@ class RestingModes:
     def tolerance(self) -> float:
         r"""How far from `leading` the leading eigenvalue of a finite network may be by chance.
 
-        $3 / (\sqrt{N} \langle 1 / |1 - d_i| \rangle)$, the mean over units that of their memories; of 300 random
-        networks of 24 to 192 units with memories of 2 to 400 steps the largest difference was 2.3 instead of 3.
+        $3 / (\sqrt{N} \langle 1 / |1 - d_i| \rangle)$, the mean over units that of their memories; of 300
+        random networks of 24 to 192 units with memories of 2 to 400 steps the largest difference was 2.3
+        instead of 3.
         """
         memories = np.mean(1 / np.abs(self.marginal - self.centres))
         return 3.0 / len(self.centres) ** 0.5 / float(memories)
@@ -107,19 +114,44 @@ def resting_modes(cell: Any, couplings: Couplings) -> RestingModes:
         cell: one that the theory knows; only its kind matters.
         couplings: gains and biases of its couplings.
     """
-    gates = {name: opening(coupling.bias) for name, coupling in couplings.items() if name != CANDIDATE}
-    size, gain = len(couplings[CANDIDATE].bias), float(couplings[CANDIDATE].gain)
-    ones = np.ones(size)
     flow = flow_of(cell)
-    if flow is not None:
-        update, reset = gates.get("update", ones), gates.get("reset", ones)
-        times = [gate.log_time for gate in (flow.update_gate, flow.reset_gate) if gate is not None]
-        return RestingModes(-update, update * reset, gain, True, tuple(-float(np.exp(-time)) for time in times))
+    rates = [] if flow is None else [gate for gate in (flow.update_gate, flow.reset_gate) if gate is not None]
+    strangers = tuple(-float(np.exp(-gate.log_time)) for gate in rates)
+    return RestingModes(
+        *_at_zero(cell, couplings),
+        gain=float(couplings[CANDIDATE].gain),
+        continuous=flow is not None,
+        strangers=(0.0,) if "show" in couplings else strangers,
+    )
+
+
+def edge_gain(cell: Any, couplings: Couplings) -> float:
+    """The gain of the candidate at which zero loses stability; it can be asked while the cell is traced.
+
+    Args:
+        cell: one that the theory knows; only its kind matters.
+        couplings: of which the biases matter.
+    """
+    marginal = 1.0 if flow_of(cell) is None else 0.0
+    return _edge_gain(*_at_zero(cell, couplings), marginal)
+
+
+def _edge_gain(centres: np.ndarray, weights: np.ndarray, marginal: float) -> float:
+    return float(np.mean(np.square(weights / (marginal - centres))) ** -0.5)
+
+
+def _at_zero(cell: Any, couplings: Couplings) -> tuple[np.ndarray, np.ndarray]:
+    """The centres d and the weights w v of all units."""
+    ones = np.ones(len(couplings[CANDIDATE].bias))
+    gates = {name: opening(coupling.bias) for name, coupling in couplings.items() if name != CANDIDATE}
+    if flow_of(cell) is not None:
+        update = gates.get("update", ones)
+        return -update, update * gates.get("reset", ones)
     if "show" in gates:
-        return RestingModes(gates["keep"], gates["write"] * gates["show"], gain, False, (0.0,))
+        return gates["keep"], gates["write"] * gates["show"]
     if "keep" in gates:
-        return RestingModes(gates["keep"], (1 - gates["keep"]) * gates["reset"], gain, False)
-    return RestingModes(np.zeros(size), ones, gain, False)
+        return gates["keep"], (1 - gates["keep"]) * gates["reset"]
+    return 0 * ones, ones
 
 
 def time_quantiles(values: np.ndarray, *, continuous: bool) -> tuple[float, ...]:

@@ -43,8 +43,8 @@ class Edge:
 def state_matrices(cell: Any) -> tuple[bool, ...]:
     """For every leaf of a cell, whether it is in a matrix that multiplies something of the state.
 
-    Read off the program of a step: the operand of a product that does not depend on the state, while the other
-    does. A matrix that multiplies state and input together counts, too.
+    Read off the program of a step: the operand of a product that does not depend on the state, while the
+    other does. A matrix that multiplies state and input together counts, too.
 
     Args:
         cell: any cell, or flow.
@@ -62,7 +62,9 @@ def state_matrices(cell: Any) -> tuple[bool, ...]:
         made = jax.tree.unflatten(structure, whole)
         return made(input, state) if callable(made) else made.vector_field(input, state)
 
-    program = trace(step, [leaves[place] for place in numbers], jnp.zeros(cell.input_size), initial_state(cell))
+    program = trace(
+        step, [leaves[place] for place in numbers], jnp.zeros(cell.input_size), initial_state(cell)
+    )
     found = {numbers[place] for place in _multiplying(program.jaxpr, len(numbers))}
     found = {place for place in found if jnp.ndim(leaves[place]) >= 2}
     if not found:
@@ -77,7 +79,9 @@ def _multiplying(jaxpr: Any, weights: int) -> set[int]:
     state = set(range(weights + 1, len(jaxpr.invars)))
     found: set[int] = set()
     for equation in jaxpr.eqns:
-        operands = [set() if isinstance(atom, Literal) else known.get(atom, set()) for atom in equation.invars]
+        operands = [
+            set() if isinstance(atom, Literal) else known.get(atom, set()) for atom in equation.invars
+        ]
         if equation.primitive.name == "dot_general":
             for one, other in (operands, operands[::-1]):
                 if other & state and not one & state:
@@ -90,7 +94,10 @@ def _multiplying(jaxpr: Any, weights: int) -> set[int]:
 def scaled(cell: Any, matrices: tuple[bool, ...], factor: float) -> Any:
     """The cell with these leaves times a factor."""
     leaves, structure = jax.tree.flatten(cell)
-    new = [leaf * jnp.asarray(factor, leaf.dtype) if is_one else leaf for leaf, is_one in zip(leaves, matrices, strict=True)]
+    new = [
+        leaf * jnp.asarray(factor, leaf.dtype) if is_one else leaf
+        for leaf, is_one in zip(leaves, matrices, strict=True)
+    ]
     return jax.tree.unflatten(structure, new)
 
 
@@ -115,8 +122,9 @@ def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Edge:
     found: float = brentq(growth, low, high, xtol=1e-6 * high, rtol=1e-6)  # type: ignore[assignment]
     if abs(growth(found)) > _TOLERANCE:
         message = (
-            f"{type(cell).__name__} jumps over its edge: with its state matrices times {found:.6g} a change grows "
-            f"by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has one resting state"
+            f"{type(cell).__name__} jumps over its edge: with its state matrices times {found:.6g} a "
+            f"change grows by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has one "
+            "resting state"
         )
         raise UnsupportedError(message)
     return Edge(found, growth(found), len(measured))
@@ -126,8 +134,9 @@ def _bracket(growth: Any, name: str) -> tuple[float, float]:
     low = _LEAST
     if growth(low) >= 0:
         message = (
-            f"{name} cannot be brought to its edge by its couplings: it keeps what it has with its state matrices "
-            f"times {low:g} already (growth {growth(low):.3g} a step in logarithms). It needs more leak or damping"
+            f"{name} cannot be brought to its edge by its couplings: it keeps what it has with its state "
+            f"matrices times {low:g} already (growth {growth(low):.3g} a step in logarithms). It needs more "
+            "leak or damping"
         )
         raise UnsupportedError(message)
     while low < _MOST:
