@@ -37,7 +37,11 @@ GOALS = {
     "edge": Goal(criticality=1.0, gate_gain=1.0),
     "integrator": Goal(criticality=1.0, gate_gain=0.2, needs_timescales=True),
 }
-"""A gate gain of 1 is well below the fold (sqrt(8) for a gate that rests half open): one resting state."""
+"""A gate gain of 1 is well below the fold (sqrt(8) for a gate that rests half open): one resting state.
+
+The theory has a second way to long memories, an update gate of gain 20 that rests half open and pins states.
+It makes switches of the gates, through which gradients hardly pass, so here an integrator is held by biases.
+"""
 
 
 def goal_of(regime: str, timescales: Timescales | None) -> Goal:

@@ -43,7 +43,7 @@ class EffectiveParameters:
 
     Args:
         couplings: by name. "candidate" for all; "keep" and "reset" for a GRU; "write", "keep" and "show"
-            (input, forget and output gate) for an LSTM; "update" and "reset" for a gated flow with these gates.
+            (input, forget and output gate) for an LSTM; "update" and "reset" for a gated flow with them.
     """
 
     couplings: Couplings

@@ -122,9 +122,9 @@ def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Edge:
     found: float = brentq(growth, low, high, xtol=1e-6 * high, rtol=1e-6)  # type: ignore[assignment]
     if abs(growth(found)) > _TOLERANCE:
         message = (
-            f"{type(cell).__name__} jumps over its edge: with its state matrices times {found:.6g} a "
-            f"change grows by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has one "
-            "resting state"
+            f"{type(cell).__name__} jumps over its edge: with its state matrices times {found:.6g} a change "
+            f"grows by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has "
+            "one resting state"
         )
         raise UnsupportedError(message)
     return Edge(found, growth(found), len(measured))
