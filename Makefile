@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 
 # Libraries we compare with. Torch is never a dependency: this asks for the CPU build by its exact version.
 $(PEERS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 do-mpc
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 do-mpc dask distributed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps immrax==0.3.8
 	touch $@
 

@@ -213,7 +213,7 @@ def _random_coupling(key: PRNGKeyArray, size: int) -> Float[Array, "hidden hidde
     return jax.random.normal(key, (size, size)) / size**0.5
 
 
-def _random_gate(key: PRNGKeyArray, shape: tuple[int, int], numbers: tuple[float, float, float]) -> Gate:
+def _random_gate(key: PRNGKeyArray, shape: tuple[int, int], numbers: tuple[float | int, ...]) -> Gate:
     gain, bias, time = numbers
     return Gate(
         coupling=_random_coupling(key, shape[0]),

@@ -97,3 +97,19 @@ def some_of(data: Sequences, most: int) -> Sequences:
         return data
     order = np.arange(len(data)) if data.labels is None else np.argsort(data.labels, kind="stable")
     return data.select(order[np.linspace(0, len(data) - 1, most).round().astype(int)])
+
+
+def driving_inputs(
+    model: SequenceClassifier, data: Sequences, most: int
+) -> Float[np.ndarray, "time channels"]:
+    """What drives the cell over the cases one after the other in a random order, the state carried over.
+
+    Args:
+        model: a fitted classifier.
+        data: cases, labelled or not.
+        most: steps at most.
+    """
+    some = some_of(data, most)
+    inputs = np.asarray(model.prepare(some).inputs)
+    order = np.random.default_rng(0).permutation(len(some))
+    return np.concatenate([inputs[place, : some.lengths[place]] for place in order])[:most]

@@ -32,7 +32,7 @@ from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.progress import Reporter, SilentReporter
 
 from .estimator import SequenceClassifier
-from .reading import bare_cell, channel_cases, scaled_cases, some_of, value_logits
+from .reading import bare_cell, channel_cases, driving_inputs, scaled_cases, some_of, value_logits
 
 SCALE = "Levels are in standard deviations of the training data: values are disturbed after they are scaled."
 PLAIN_SCALE = "Levels are in the unit of the data: this model takes values as they are."
@@ -249,9 +249,7 @@ def _typical(trace: np.ndarray) -> int:
 
 def _exponent(model: SequenceClassifier, data: Sequences) -> tuple[float | str, int]:
     """The largest exponent along the cases one after the other, the state carried over, and its steps."""
-    cases = channel_cases(model, some_of(data, _LONGEST_DRIVE))
-    order = np.random.default_rng(0).permutation(len(cases))
-    drive = np.concatenate([cases.inputs[place, : cases.lengths[place]] for place in order])[:_LONGEST_DRIVE]
+    drive = driving_inputs(model, data, _LONGEST_DRIVE)
     settings = LyapunovSettings(count=1, burn_in=min(_BURN_IN, len(drive) // 2))
     cell = bare_cell(model.network())
     found = _or_reason(lambda: lyapunov_exponents(cell, drive, settings=settings))

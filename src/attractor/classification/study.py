@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from attractor.data import Sequences, stratified_hold_out
-from attractor.errors import InputDataError, UnsupportedError
+from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.progress import Reporter
 from attractor.runs import load_run
@@ -183,6 +183,20 @@ def known_cases(model: SequenceClassifier) -> Sequences:
     """A stand-in for the training cases, with their variables and classes, to read other files alike."""
     classes = tuple(str(name) for name in model.classes_)
     return Sequences(np.zeros((1, 1, len(model.names_))), np.ones(1, int), tuple(model.names_), None, classes)
+
+
+def stored_cases(model: SequenceClassifier, folder: Path) -> Sequences:
+    """The few training cases that a run keeps for its report, in the unit of the data, without labels.
+
+    Raises:
+        ConfigError: the run keeps none.
+    """
+    arrays = load_run(folder).evaluation
+    if "examples.values" not in arrays:
+        message = f"{folder} was saved without cases; give a file with some"
+        raise ConfigError(message)
+    values, lengths = arrays["examples.values"].astype(np.float64), arrays["examples.lengths"].astype(int)
+    return Sequences(values, lengths, tuple(model.names_), None, known_cases(model).classes)
 
 
 def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:

@@ -17,7 +17,9 @@ from .classify_commands import ClassifyCommand, RobustnessCommand, SuspectsComma
 from .console import errors, escaped
 from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
+from .dynamics_commands import DynamicsCommand, LyapunovCommand
 from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
+from .phase_commands import PhaseCommand
 
 OUR_BUG = 70
 INTERRUPTED = 130
@@ -36,6 +38,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "classify": ClassifyCommand,
     "robustness": RobustnessCommand,
     "suspects": SuspectsCommand,
+    "dynamics": DynamicsCommand,
+    "lyapunov": LyapunovCommand,
+    "phase": PhaseCommand,
 }
 
 

@@ -14,13 +14,16 @@ from .contents import (
     TrainingPage,
     TrainingRun,
 )
+from .dynamics_page import DynamicsFacts, write_dynamics_report
 from .page import render_identification_report, write_report
+from .phase_page import write_phase_report
 from .robustness_page import write_robustness_report
 from .run_report import write_run_report
 from .stability_page import write_stability_report
 
 __all__ = [
     "DataPage",
+    "DynamicsFacts",
     "Finding",
     "IdentificationContents",
     "MetricsRow",
@@ -33,6 +36,8 @@ __all__ = [
     "render_identification_report",
     "write_any_report",
     "write_classifier_report",
+    "write_dynamics_report",
+    "write_phase_report",
     "write_report",
     "write_robustness_report",
     "write_run_report",

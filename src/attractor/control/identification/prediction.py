@@ -41,7 +41,7 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
         raise UnsupportedError(message)
     table = read_table(source, columns.delimiter)
     signals = model.signals_
-    names = [_label_in(table, signal, source) for signal in signals.inputs]
+    names = [label_in(table, signal, source) for signal in signals.inputs]
     record = read_csv(source, inputs=names, outputs=[], columns=_with_time(table, columns, signals))
     check_sampling_time(signals.sampling_time, record.sampling_time, str(source))
     measured = _measured(model, table, source)
@@ -55,7 +55,7 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
     return f"{record.samples} rows simulated in free run, {start}"
 
 
-def _label_in(table: Table, trained: Signal, source: Path) -> str:
+def label_in(table: Table, trained: Signal, source: Path) -> str:
     """The column of a signal of the model: the same name, and the same unit where both are known."""
     same = [signal for signal in table.signals if signal.name == trained.name]
     if trained in same or len(same) != 1:
@@ -79,7 +79,7 @@ def _measured(model: PlantModel, table: Table, source: Path) -> Columns:
     names = {signal.name for signal in table.signals}
     if any(signal.name not in names for signal in model.signals_.outputs):
         return np.full((len(table), len(model.signals_.outputs)), np.nan)
-    places = [table.find(_label_in(table, signal, source)) for signal in model.signals_.outputs]
+    places = [table.find(label_in(table, signal, source)) for signal in model.signals_.outputs]
     return table.numbers(places)
 
 

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -19,7 +18,7 @@ from attractor.dynamics.trajectory import prepared_batch, time_step
 from attractor.errors import DivergedError, InputDataError
 from attractor.progress import Reporter, SilentReporter
 
-from .follow import Driven, Riding, advance, settle, start
+from .follow import Driven, Riding, advance, place, settle, start
 from .settings import LyapunovSettings
 from .spectrum import Ending, LyapunovSpectrum
 
@@ -73,8 +72,8 @@ def lyapunov_exponents(
         ends = _ends(driven[0].shape[1], settings)
         riding = start(states, count, settings.seed)
         align = max(settings.burn_in - settings.alignment, 0)
-        riding = settle(wide, riding, driven, jnp.array(0), jnp.array(align))
-        riding, _, _ = advance(wide, riding, driven, jnp.array(align), jnp.array(settings.burn_in))
+        riding = settle(wide, riding, driven, place(0), place(align))
+        riding, _, _ = advance(wide, riding, driven, place(align), place(settings.burn_in))
         path = _Path(settings, time_step(cell) if settings.time_step is None else float(settings.time_step))
         _check(riding, path, begun)
         reporter = reporter or SilentReporter()
@@ -144,11 +143,11 @@ def _measured(
     cell: Any, riding: Riding, driven: Driven, ends: np.ndarray, path: _Path, reporter: Reporter
 ) -> Ending:
     begun = time.perf_counter()
-    for place, (first, last) in enumerate(pairwise(ends)):
-        riding, growth, count = advance(cell, riding, driven, jnp.array(first), jnp.array(last))
+    for done, (first, last) in enumerate(pairwise(ends.tolist())):
+        riding, growth, count = advance(cell, riding, driven, place(first), place(last))
         _check(riding, path, begun)
-        path.add(riding, growth, int(last - first), count)
-        reporter.update(place + 1, len(ends) - 1)
+        path.add(riding, growth, last - first, count)
+        reporter.update(done + 1, len(ends) - 1)
         if path.good_enough():
             return Ending.TOLERANCE
     return Ending.ALL_STEPS

@@ -50,7 +50,13 @@ def start(states: Float[Array, "batch states"], count: int, seed: int) -> Riding
     drawn = jax.random.normal(jax.random.key(seed), (states.shape[1], count), states.dtype)
     basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, states.shape[1]))
     nothing = jnp.zeros((len(states), count), bool)
-    return Riding(states, basis, jnp.array(1), nothing, jnp.array(-1), jnp.zeros(len(states), bool))
+    still = jnp.zeros(len(states), bool)
+    return Riding(states, basis, place(1), nothing, place(-1), still)
+
+
+def place(step: int) -> Int[Array, ""]:
+    """A number of a step in the one type that the loops are compiled for."""
+    return jnp.asarray(step, jnp.int64)
 
 
 def _row(driven: Driven, step: Any) -> tuple[Array, Array | None]:
@@ -109,7 +115,7 @@ def advance(
         )
 
     nothing = jnp.zeros(riding.singular.shape, riding.states.dtype)
-    begun = (first, riding, nothing, jnp.array(0))
+    begun = (first, riding, nothing, place(0))
     _, riding, growth, count = jax.lax.while_loop(lambda carry: carry[0] < last, body, begun)
     return riding, growth, count
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -104,6 +105,38 @@ class LyapunovSpectrum:
         """Upper bound on the entropy rate, nats a step."""
         return entropy_rate_bound(self.per_step)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know."""
+        said = [self.ending.value] if self.ending is not Ending.ALL_STEPS else []
+        if self.infinite:
+            said.append(f"{self.infinite} exponents are -inf: a step forgets these directions at once")
+        if self.collapsed.any():
+            said.append(
+                "the state stands still, bit by bit, at a point from which nearby states flee; these are the "
+                "exponents of that point: start elsewhere, or rounding has ended a chaotic orbit"
+            )
+        if abs(self.drift[0]) > 4 * self.standard_error[0] + 1e-9:
+            said.append("the largest exponent still changes along the path: more steps, or a longer burn-in")
+        return tuple(said)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for a JSON file; -inf is written as null."""
+        low, high = self.interval()
+        return {
+            "per_step": _plain(self.per_step),
+            "standard_error": _plain(self.standard_error),
+            "interval": [_plain(low), _plain(high)],
+            "time_step": self.time_step,
+            "steps": self.steps,
+            "runs": len(self.blocks),
+            "kaplan_yorke": self.kaplan_yorke,
+            "entropy_rate": self.entropy_rate,
+            "infinite": self.infinite,
+            "remarks": list(self.remarks),
+            "seconds": self.seconds,
+        }
+
     def interval(self, level: float = 0.95) -> Float[np.ndarray, "2 count"]:
         """Confidence interval of `per_step`, by Student's t over the blocks of all runs.
 
@@ -121,3 +154,7 @@ class LyapunovSpectrum:
     @property
     def _order(self) -> np.ndarray:
         return np.argsort(-self._means, kind="stable")
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

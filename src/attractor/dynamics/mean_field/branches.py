@@ -1,17 +1,17 @@
-"""Chaotic solutions along their branch, pinned by amplitude, so that unstable parts and folds are found too."""
+"""Chaotic solutions along their branch, pinned by amplitude: unstable parts and folds are found too."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 from jaxtyping import Float
 
-from scipy.optimize import brentq, minimize_scalar
-
-from attractor.errors import UnsupportedError
+from attractor.errors import ConfigError, UnsupportedError
 
 from .parameters import GatedParameters
-from .self_consistency import Correlations, SelfConsistency
+from .roots import Linearised, bordered, bounded_minimum, bracketed_root, newton
+from .self_consistency import SelfConsistency
 from .window import LagWindow
 
 _INTERVALS = (128, 1024)
@@ -20,11 +20,9 @@ _STEEP, _FLAT, _ROUNDING = 1e-5, 1e-7, 1e-15
 """A window is too short where the tail is above the first, too coarse where the roughness is above the
 second, which is about the error of the solution, and needlessly fine where it is below the third."""
 _CONVERGED = 1e-10
-_NEWTON_STEPS = 25
-_FIRST_VARIANCE = 3.0
-RATIO = 0.7
-"""Of the variances of neighbours on a branch: Newton's method takes three or four steps from one to the next."""
-_STARTS = 6
+_FIRST_VARIANCES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
+RATIO = 0.6
+"""Of the variances of neighbours on a branch: Newton's method takes three or four steps to the next."""
 _FIRST_MIXES, _FIRST_STEP = 25, 0.6
 
 
@@ -51,14 +49,10 @@ class BranchPoint:
     @property
     def converged(self) -> bool:
         """Whether the equations hold and the solution falls to zero within the window."""
-        return self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance
-
-    def correlations(self, parameters: GatedParameters) -> Correlations:
-        """All correlation functions of the solution."""
-        return SelfConsistency(parameters, self.window)(self.argument)
+        return bool(self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance)
 
 
-def first_point(parameters: GatedParameters, variance: float = _FIRST_VARIANCE) -> BranchPoint:
+def first_point(parameters: GatedParameters, variance: float) -> BranchPoint:
     """A point of the chaotic branch, from damped iteration and then Newton's method.
 
     Args:
@@ -88,8 +82,8 @@ def check_autonomous(parameters: GatedParameters, *, any_update: bool = False) -
     """
     if not (any_update or parameters.constant_update):
         message = (
-            f"update_gain={parameters.update_gain}: known for a constant update gate only; set open_update "
-            "or update_gain=0, or sample with `sample_correlators`"
+            f"update_gain={parameters.update_gain}: known for a constant update gate only; take open_update, "
+            "or a gain of 0, or sample with `sample_correlators`"
         )
         raise UnsupportedError(message)
     if not parameters.autonomous:
@@ -133,28 +127,25 @@ def fitted_window(window: LagWindow, values: Float[np.ndarray, " lags"], flat: f
 
 def _newton(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
     """Newton's method for C_x - g^2 C_h[C_x] = 0 and C_x(0) = u in the unknowns C_x and g^2."""
-    equations, variance, argument = (
-        SelfConsistency(parameters, guess.window),
-        guess.variance,
-        guess.argument,
-    )
+    equations, variance = SelfConsistency(parameters, guess.window), guess.variance
     series = equations.activity_series(variance)
-    square = variance / equations(argument, series).state[0]
-    size, residual, taken = len(argument), np.inf, 0
-    matrix = np.zeros((size + 1, size + 1))
-    matrix[size, 0] = 1.0
-    for taken in range(_NEWTON_STEPS):
+
+    def linearised(unknowns: Float[np.ndarray, " unknowns"]) -> Linearised:
+        argument, square = unknowns[:-1], unknowns[-1]
         found = equations(argument, series)
         errors = np.append(argument - square * found.state, argument[0] - variance)
-        residual = float(np.abs(errors).max() / variance)
-        if residual < 0.01 * _CONVERGED or not residual < 1e3:
-            break
-        matrix[:size, :size] = np.eye(size) - square * equations.derivative(found)
-        matrix[:size, size] = -found.state
-        step = np.linalg.solve(matrix, errors)
-        argument, square = argument - step[:size], square - step[size]
-    gain = float(np.sqrt(max(square, 0.0)))
-    return BranchPoint(variance, gain, argument, guess.window, residual, guess.iterations + taken)
+
+        def matrix() -> Float[np.ndarray, "unknowns unknowns"]:
+            by_argument = np.eye(len(argument)) - square * equations.derivative(found)
+            return bordered(by_argument, -found.state, np.eye(1, len(argument))[0])
+
+        return Linearised(errors, matrix)
+
+    square = variance / equations(guess.argument, series).state[0]
+    found = newton(linearised, np.append(guess.argument, square), variance, 0.01 * _CONVERGED)
+    gain = float(np.sqrt(max(found.unknowns[-1], 0.0)))
+    steps = guess.iterations + found.steps
+    return BranchPoint(variance, gain, found.unknowns[:-1], guess.window, found.residual, steps)
 
 
 def predicted(first: BranchPoint, second: BranchPoint, variance: float) -> BranchPoint:
@@ -180,6 +171,9 @@ def along_branch(
         parameters: of the network.
         start: the two neighbours, in the direction of the walk.
         ratio: between variances, below or above one.
+
+    Yields:
+        Converged points.
     """
     before, point = start[0], start[1]
     while True:
@@ -192,16 +186,53 @@ def along_branch(
 def upper_branch(parameters: GatedParameters) -> list[BranchPoint]:
     """Two neighbours on the part of the branch where the gain rises with the variance, the larger one first.
 
-    That part is the one that a large start reaches.
+    That part is the one that a large start reaches. Nothing is given back where Newton's method finds none,
+    for gates so steep that they are steps.
     """
-    variance = _FIRST_VARIANCE
-    for _ in range(_STARTS):
+    for variance in _FIRST_VARIANCES:
         start = first_point(parameters, variance)
-        below = refined(parameters, predicted(replace(start, variance=variance / RATIO), start, RATIO * variance))
+        below = _below(parameters, start)
         if below.converged and below.gain < start.gain:
             return [start, below]
-        variance *= 4
-    return [start]
+    return []
+
+
+def _below(parameters: GatedParameters, start: BranchPoint) -> BranchPoint:
+    """The next smaller point after the first, where nothing is known yet of how time scales grow."""
+    variance, argument = RATIO * start.variance, RATIO * start.argument
+    return refined(parameters, replace(start, variance=variance, argument=argument, iterations=0))
+
+
+def chaotic_branch(
+    parameters: GatedParameters, variances: tuple[float | int, float | int] = (1e-3, 3.0)
+) -> tuple[BranchPoint, ...]:
+    """Chaotic solutions for variances from the largest to the smallest, stable and unstable ones.
+
+    The gain as a function of the variance u is g_chaos(u): where it rises with u the solutions are those
+    that a large start reaches, where it falls they divide such starts from those that decay, and in between
+    is the fold.
+
+    Args:
+        parameters: of a network without input and with a constant update gate; its gain is not used.
+        variances: the smallest and the largest u = g^2 C_h(0).
+
+    Returns:
+        Converged points in falling order of u; fewer than asked for where the branch could not be followed.
+
+    Raises:
+        ConfigError: variances that are not positive or not in order.
+        UnsupportedError: another network.
+    """
+    smallest, largest = variances
+    if not 0 < smallest < largest < np.inf:
+        message = f"variances={variances}: expected two positive numbers, the smaller one first"
+        raise ConfigError(message)
+    start = first_point(parameters, float(largest))
+    points = [start, _below(parameters, start)]
+    if all(point.converged for point in points):
+        walk = along_branch(parameters, points.copy(), RATIO)
+        points += takewhile(lambda point: point.variance > smallest, walk)
+    return tuple(point for point in points if point.converged and point.variance > smallest)
 
 
 def fold_between(parameters: GatedParameters, points: list[BranchPoint]) -> BranchPoint:
@@ -220,7 +251,7 @@ def fold_between(parameters: GatedParameters, points: list[BranchPoint]) -> Bran
         return found[-1].gain
 
     bounds = (np.log(lower.variance), np.log(upper.variance))
-    minimize_scalar(gain, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    bounded_minimum(gain, bounds, 1e-3)
     return min(found, key=lambda point: point.gain)
 
 
@@ -234,5 +265,5 @@ def point_at_gain(parameters: GatedParameters, ends: tuple[BranchPoint, BranchPo
         found.append(known[0] if known else refined(parameters, predicted(*ends, variance)))
         return found[-1].gain - float(parameters.gain)
 
-    brentq(excess, *(np.log(point.variance) for point in ends), xtol=1e-13, rtol=1e-13)
+    bracketed_root(excess, (np.log(ends[0].variance), np.log(ends[1].variance)), 1e-13)
     return min(found, key=lambda point: abs(point.gain - float(parameters.gain)))

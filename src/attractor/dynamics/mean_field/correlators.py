@@ -1,4 +1,4 @@
-"""Correlation functions of a gated random network with a constant update gate: chaos, a fixed point, or zero."""
+"""Correlation functions of a gated random network with a constant update gate: chaos, rest, or zero."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -9,16 +9,17 @@ from jaxtyping import Float
 
 from attractor.errors import UnsupportedError
 
-from .branches import RATIO, BranchPoint, along_branch, fold_between, point_at_gain, upper_branch
-from .driven import driven_state
+from .branches import RATIO, BranchPoint, along_branch, first_point, fold_between, point_at_gain, upper_branch
+from .critical import fold_gain
+from .driven import DrivenState, driven_state, stable
 from .parameters import GatedParameters
 from .self_consistency import SelfConsistency
+from .weak_chaos import weak_chaos
 from .window import LagWindow
 
 _SMALLEST = 1e-3
 """Below this variance a branch that has not turned goes on to the gain where zero loses stability."""
 _CONVERGED = 1e-9
-_STATIC = 1e-6
 _TAIL = 1e-2
 
 
@@ -110,7 +111,7 @@ def solve_correlators(parameters: GatedParameters) -> CorrelatorSolution:
         return _driven(parameters, begun)
     point = chaotic_point(parameters)
     if point is None:
-        return _zero(parameters, begun)
+        return zero_solution(parameters, begun)
     argument = point.argument / float(parameters.gain) ** 2
     status = MeanFieldStatus.CHAOTIC if point.converged else MeanFieldStatus.NOT_CONVERGED
     return _solution(parameters, status, (point.window, argument, point.residual, point.iterations), begun)
@@ -119,13 +120,18 @@ def solve_correlators(parameters: GatedParameters) -> CorrelatorSolution:
 def chaotic_point(parameters: GatedParameters) -> BranchPoint | None:
     """The stable chaotic solution of an autonomous network at its gain, None where there is none."""
     gain = float(parameters.gain)
-    start = upper_branch(parameters)
-    if len(start) == 1:
-        return replace(start[0], residual=np.inf)
-    if start[1].gain < gain:
-        return _climbed(parameters, start, gain)
-    trace = start
-    for point in along_branch(parameters, start, RATIO):
+    if gain <= fold_gain(parameters):
+        return None
+    trace = upper_branch(parameters)
+    if not trace:
+        return replace(first_point(parameters, 1.0), residual=np.inf)
+    if trace[1].gain < gain:
+        return _climbed(parameters, trace, gain)
+    return _descended(parameters, trace, gain)
+
+
+def _descended(parameters: GatedParameters, trace: list[BranchPoint], gain: float) -> BranchPoint | None:
+    for point in along_branch(parameters, trace, RATIO):
         trace.append(point)
         if point.gain > trace[-2].gain:
             fold = fold_between(parameters, trace[-3:])
@@ -149,24 +155,33 @@ def _climbed(parameters: GatedParameters, start: list[BranchPoint], gain: float)
     return replace(before, residual=np.inf)
 
 
-def _zero(parameters: GatedParameters, begun: float) -> CorrelatorSolution:
+def zero_solution(parameters: GatedParameters, begun: float) -> CorrelatorSolution:
+    """The solution that is zero, for a computation that began at a time of `perf_counter`."""
     window = LagWindow(25.0 / parameters.resting_update, 16)
     return _solution(parameters, MeanFieldStatus.ZERO, (window, np.zeros(17), 0.0, 0), begun)
 
 
 def _driven(parameters: GatedParameters, begun: float) -> CorrelatorSolution:
     found = driven_state(parameters)
-    window, state = found.window, found.state
-    status = MeanFieldStatus.CHAOTIC
+    if parameters.input_covariance is None and _unfinished(parameters, found):
+        found = weak_chaos(parameters) or replace(found, residual=np.inf)
+    status = _driven_status(parameters, found)
+    return _solution(parameters, status, (found.window, found.state, found.residual, found.iterations), begun)
+
+
+def _unfinished(parameters: GatedParameters, found: DrivenState) -> bool:
+    """Whether the solution is none, or an unstable fixed point."""
+    return found.residual > _CONVERGED or (found.still and not stable(parameters, found))
+
+
+def _driven_status(parameters: GatedParameters, found: DrivenState) -> MeanFieldStatus:
     if found.residual > _CONVERGED:
-        status = MeanFieldStatus.NOT_CONVERGED
-    elif state[0] - state[-1] < _STATIC * state[0]:
-        status = MeanFieldStatus.FIXED_POINT
-    elif window.tail(state) > _TAIL:
-        status = MeanFieldStatus.WINDOW_TOO_SHORT
-    elif parameters.input_covariance is not None:
-        status = MeanFieldStatus.DRIVEN
-    return _solution(parameters, status, (window, state, found.residual, found.iterations), begun)
+        return MeanFieldStatus.NOT_CONVERGED
+    if found.still:
+        return MeanFieldStatus.FIXED_POINT
+    if found.window.tail(found.state) > _TAIL:
+        return MeanFieldStatus.WINDOW_TOO_SHORT
+    return MeanFieldStatus.CHAOTIC if parameters.input_covariance is None else MeanFieldStatus.DRIVEN
 
 
 def _solution(

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 from scipy.sparse.linalg import LinearOperator, eigs
 
 from attractor.errors import UnsupportedError
 
-from .correlators import CorrelatorSolution
+from .correlators import CorrelatorSolution, MeanFieldStatus
+from .roots import bracketed_root
 from .self_consistency import SelfConsistency
 from .window import LagWindow
 
@@ -48,29 +49,35 @@ def mean_field_exponent(solution: CorrelatorSolution) -> ExponentSolution:
     $1 / \tau_a$, and the exponent is not below those.
 
     Args:
-        solution: of `solve_correlators`.
+        solution: of `solve_correlators`, or one that is zero.
 
     Raises:
-        UnsupportedError: a sampled solution, or one that is not solved.
+        UnsupportedError: a sampled solution that is not zero, or one that is not solved.
     """
-    parameters = solution.parameters
-    if not parameters.constant_update or not solution.status.solved:
+    if not has_exponent(solution):
         message = (
-            f"update_gain={parameters.update_gain}, status '{solution.status}': the exponent is known for "
-            "solved correlators with a constant update gate; simulate the network for others"
+            f"update_gain={solution.parameters.update_gain}, status '{solution.status}': the exponent is "
+            "known for solved correlators with a constant update gate; simulate the network for others"
         )
         raise UnsupportedError(message)
+    parameters = solution.parameters
     begun = perf_counter()
     growth = _Growth(solution)
     low, high = -_LOWEST * growth.slowest, 1.0
     while growth.excess(high) > 0:
         high *= 2
-    value = float(brentq(growth.excess, low, high, xtol=_TOLERANCE)) if growth.excess(low) > 0 else -np.inf
+    value = bracketed_root(growth.excess, (low, high), _TOLERANCE) if growth.excess(low) > 0 else -np.inf
     residual = abs(growth.excess(value)) if np.isfinite(value) else 0.0
     rates = [-1.0 / float(parameters.update_time)] if not parameters.open_update else []
     rates += [-1.0 / float(parameters.reset_time)] if not parameters.open_reset else []
     value = max([value, *rates, -parameters.resting_update])
     return ExponentSolution(value, residual, growth.evaluations, perf_counter() - begun)
+
+
+def has_exponent(solution: CorrelatorSolution) -> bool:
+    """Whether theory gives the exponent of a solution."""
+    constant = solution.parameters.constant_update or solution.status is MeanFieldStatus.ZERO
+    return constant and solution.status.solved
 
 
 class _Growth:
@@ -95,6 +102,8 @@ class _Growth:
 
     def excess(self, growth: float) -> float:
         """The largest eigenvalue minus one, at kappa; it falls with kappa."""
+        if not np.any(self.slope):
+            return -1.0
         state, reset = (self.window.low_pass(time, growth) for time in (self.state_time, self.reset_time))
 
         def apply(values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
@@ -104,7 +113,7 @@ class _Growth:
 
         size = len(self.vector)
         operator = LinearOperator((size, size), matvec=apply, dtype=np.float64)  # pyright: ignore
-        values, vectors = eigs(operator, k=1, which="LR", v0=self.vector, tol=_TOLERANCE)
-        self.vector = np.abs(np.real(vectors[:, 0]))
+        found: Any = eigs(operator, k=1, which="LR", v0=self.vector, tol=_TOLERANCE)  # pyright: ignore
+        self.vector = np.abs(np.real(found[1][:, 0]))
         self.evaluations += 1
-        return float(np.real(values[0])) - 1
+        return float(np.real(found[0][0])) - 1

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq, minimize_scalar
 
-from .gaussian import activation, gate, moment
+from .gaussian import Values, activation, gate, moment
 from .parameters import GatedParameters
+from .roots import bounded_minimum, bracketed_root
 
 _SMALLEST, _GRID = 1e-10, 400
 """Of the variance on the grid that brackets roots; the grid is even in its logarithm."""
@@ -52,7 +52,7 @@ def mean_field_fixed_points(parameters: GatedParameters) -> tuple[MeanFieldFixed
         return ()
     largest = 1.01 * (1 + float(parameters.input_deviation) ** 2)
     logarithms = np.linspace(np.log(_SMALLEST), np.log(largest), _GRID)
-    excess = _excess(parameters, logarithms)
+    excess = np.atleast_1d(_excess(parameters, logarithms))
     roots = [_root(parameters, *ends) for ends in _brackets(parameters, logarithms, excess)]
     zero = [_point(parameters, 0.0)] if parameters.autonomous else []
     return (*zero, *(_point(parameters, float(np.exp(root))) for root in sorted(roots)))
@@ -87,20 +87,20 @@ def stability_index(
     return steepness * (_openness(parameters, activity) + activity * opened)
 
 
-def _openness(parameters: GatedParameters, activity: np.ndarray) -> np.ndarray:
+def _openness(parameters: GatedParameters, activity: Values) -> Values:
     if parameters.constant_reset:
-        return np.full_like(activity, parameters.resting_reset**2)
+        return 0 * activity + parameters.resting_reset**2
     opening = gate(parameters.reset_gain, parameters.reset_bias)
     return moment(lambda r: opening.value(r) ** 2, activity)
 
 
-def _statistics(parameters: GatedParameters, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(parameters: GatedParameters, variance: Values) -> tuple[Values, Values]:
     phi = activation(parameters.bias)
     activity = moment(lambda x: phi.value(x) ** 2, float(parameters.gain) ** 2 * variance)
     return activity, _openness(parameters, activity)
 
 
-def _excess(parameters: GatedParameters, logarithms: np.ndarray | float) -> np.ndarray:
+def _excess(parameters: GatedParameters, logarithms: Values | float) -> Values:
     """(q S + sigma^2) / Delta - 1; dividing keeps roots near zero apart from zero."""
     variance = np.exp(np.asarray(logarithms, np.float64))
     activity, openness = _statistics(parameters, variance)
@@ -110,32 +110,27 @@ def _excess(parameters: GatedParameters, logarithms: np.ndarray | float) -> np.n
 def _brackets(
     parameters: GatedParameters, logarithms: np.ndarray, excess: np.ndarray
 ) -> list[tuple[float, float]]:
-    """Intervals with one root each; two roots between neighbours of the grid show as an extremum near zero."""
+    """Intervals with one root each; two between neighbours of the grid show as an extremum near zero."""
     points = list(logarithms)
     turning = np.diff(np.sign(np.diff(excess)))
     for k in np.flatnonzero(turning) + 1:
         side = np.sign(excess[k])
         if abs(excess[k]) < 1e-2 and np.all(side == np.sign(excess[k - 1 : k + 2])):
-            bounds = (logarithms[k - 1], logarithms[k + 1])
+            ends = (logarithms[k - 1], logarithms[k + 1])
             points.append(
-                minimize_scalar(
-                    lambda x, side=side: float(side * _excess(parameters, x)),
-                    bounds=bounds,
-                    method="bounded",
-                    options={"xatol": 1e-9},
-                ).x
+                bounded_minimum(lambda x, side=side: float(side * _excess(parameters, x)), ends, 1e-9)[0]
             )
     points.sort()
-    values = _excess(parameters, np.array(points))
+    values = np.atleast_1d(_excess(parameters, np.array(points)))
     return [(points[k], points[k + 1]) for k in np.flatnonzero(values[1:] * values[:-1] < 0)]
 
 
 def _root(parameters: GatedParameters, low: float, high: float) -> float:
-    return float(brentq(lambda x: float(_excess(parameters, x)), low, high, xtol=1e-13))
+    return bracketed_root(lambda x: float(_excess(parameters, x)), (low, high), 1e-13)
 
 
 def _point(parameters: GatedParameters, variance: float) -> MeanFieldFixedPoint:
-    activity, openness = _statistics(parameters, np.array([variance]))
+    activity, openness = (float(x) for x in _statistics(parameters, np.float64(variance)))
     gain = np.array([float(parameters.gain)])
     index = stability_index(parameters, gain, gain**2 * variance)
-    return MeanFieldFixedPoint(variance, float(activity[0]), float(openness[0]), float(index[0]))
+    return MeanFieldFixedPoint(variance, activity, openness, float(index[0]))

@@ -23,6 +23,10 @@ _NEGLIGIBLE, _NEGLIGIBLE_SLOPE = 1e-10, 1e-6
 _TINY = 1e-300
 
 
+Values = np.ndarray | np.float64
+"""Several numbers, or one of them."""
+
+
 class Function(NamedTuple):
     """A function of one Gaussian variable with its derivative.
 
@@ -58,7 +62,7 @@ def nodes() -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     return points, density / density.sum()
 
 
-def moment(function: Callable, variance: np.ndarray | float) -> np.ndarray:
+def moment(function: Callable, variance: Values | float) -> Values:
     """<f(x)> for x of mean 0 and the given variance, or every one of several, in their shape."""
     points, weights = nodes()
     return function(np.sqrt(np.asarray(variance, np.float64))[..., None] * points) @ weights
@@ -134,20 +138,38 @@ def correlator_series(function: Function, variance: float) -> CorrelatorSeries:
         function: f and f'.
         variance: of the Gaussian variable, at least 0.
     """
-    points, weights = nodes()
+    points, _ = nodes()
     scaled = np.sqrt(variance) * points
-    values, slopes = function.value(scaled), function.slope(scaled)
-    square, slope_square = values**2 @ weights, slopes**2 @ weights
-    for degree in _DEGREES:
-        polynomials = _weighted_polynomials(degree)
-        found, steep = polynomials @ values, polynomials @ slopes
-        missing, missing_slope = square - found @ found, slope_square - steep @ steep
-        if missing <= _NEGLIGIBLE * square and missing_slope <= _NEGLIGIBLE_SLOPE * slope_square:
-            break
-    k = np.arange(1, len(found))
-    # f'' from f' by integration by parts, sqrt(Delta) <f''> He_k = sqrt(k+1) times the next coefficient of f'
-    bend = np.append(np.sqrt(k) * steep[1:], 0.0) / np.sqrt(max(variance, _TINY)) if variance > 0 else 0 * steep
+    values, slopes = _Projected(function.value(scaled)), _Projected(function.slope(scaled))
+    enough = (
+        degree
+        for degree in _DEGREES
+        if values.missing(degree) <= _NEGLIGIBLE and slopes.missing(degree) <= _NEGLIGIBLE_SLOPE
+    )
+    degree = next(enough, _DEGREES[-1])
+    found, steep = values.coefficients(degree), slopes.coefficients(degree)
+    bend = np.zeros(degree + 1)
+    if variance > 0:  # by Stein's lemma the coefficients of f'' are those of f', one further
+        bend[:-1] = np.sqrt(np.arange(1, degree + 1) / variance) * steep[1:]
     correlation, slope = found**2, steep**2
-    correlation[-1] += max(missing, 0.0)
-    slope[-1] += max(missing_slope, 0.0)
+    correlation[-1] += values.square * values.missing(degree)
+    slope[-1] += slopes.square * slopes.missing(degree)
     return CorrelatorSeries(float(variance), correlation, slope, found * bend)
+
+
+class _Projected:
+    """A function at the nodes, and its Hermite coefficients of as many degrees as are asked for."""
+
+    def __init__(self, values: Float[np.ndarray, " nodes"]) -> None:
+        self.values, self.square = values, float(values**2 @ nodes()[1])
+        self.known: dict[int, np.ndarray] = {}
+
+    def coefficients(self, degree: int) -> Float[np.ndarray, " degrees"]:
+        if degree not in self.known:
+            self.known[degree] = _weighted_polynomials(degree) @ self.values
+        return self.known[degree]
+
+    def missing(self, degree: int) -> float:
+        """The share of the mean square beyond a degree."""
+        found = self.coefficients(degree)
+        return max(1 - float(found @ found) / max(self.square, _TINY), 0.0)

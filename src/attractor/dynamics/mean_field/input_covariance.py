@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
+_LONGEST = 100.0
+
 
 @dataclass(frozen=True, eq=False)
 class SampledCovariance:
@@ -69,7 +71,8 @@ def input_covariance_of(
         data: one sequence, or several of different lengths; the channels as the network is given them.
         step: time of one sample in units of the network's time.
         weight_deviation: w.
-        longest: samples to the longest lag; a quarter of the longest sequence when None.
+        longest: samples to the longest lag; when None a quarter of the longest sequence, but no more than
+            100 units of time.
 
     Raises:
         InputDataError: no data, or a value that is not finite; the place is named.
@@ -82,9 +85,12 @@ def input_covariance_of(
         0.5
     """
     cases = _checked([data] if isinstance(data, np.ndarray) else list(data))
-    lags = max(max(map(len, cases)) // 4, 1) if longest is None else longest
+    usual = min(max(map(len, cases)) // 4, round(_LONGEST / step)) if step > 0 else 1
+    lags = max(usual, 1) if longest is None else longest
     if not 0 <= weight_deviation < np.inf or lags < 1:
-        message = f"weight_deviation={weight_deviation}, longest={longest}: expected at least 0, and 1 or more"
+        message = (
+            f"weight_deviation={weight_deviation}, longest={longest}: expected at least 0, and 1 or more"
+        )
         raise ConfigError(message)
     total, square = sum(map(len, cases)), float(weight_deviation) ** 2
     static = sum(len(case) * float(np.sum(case.mean(axis=0) ** 2)) for case in cases) / total

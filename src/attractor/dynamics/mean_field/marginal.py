@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from attractor.errors import ConfigError, UnsupportedError
@@ -12,10 +11,12 @@ from .branches import check_autonomous
 from .fixed_points import MeanFieldFixedPoint, fixed_point_gain, mean_field_fixed_points, stability_index
 from .gaussian import gate, moment
 from .parameters import GatedParameters
+from .roots import bracketed_root
 
 _REACH, _NODES = 10.0, 200_001
 """A steep gate switches within 1 / alpha_z of the variable it is integrated over."""
 _LARGEST_LOGARITHM = 20.0
+_NO_COUPLING = 1e-20
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,16 @@ class LeadingEdge:
 
 
 def leading_edge(parameters: GatedParameters, fixed_point: MeanFieldFixedPoint | None = None) -> LeadingEdge:
-    r"""The fastest growth rate at a fixed point: the largest real solution of
+    r"""The fastest growth rate at a fixed point, the right end of the spectrum.
+
+    It is the largest real solution of
 
     $$\langle \phi'^2 \rangle \left\langle \frac{s_z^2}{(\lambda + s_z)^2} \right\rangle
     \left(S + \frac{q \langle s_r'^2 \rangle}{(1 + \tau_r \lambda)^2}\right) = 1$$
 
     with z of variance q. For a steep update gate and 1 < Lambda < 1 / P1 it is, to leading order,
-    $\lambda \sim \exp(b_z - \alpha_z \sqrt q\, \Phi^{-1}(1 / \Lambda))$: exponentially slow for a whole range of
-    gains. Numbers come from the equation, solved in ln lambda. Source: arXiv 2007.14823.
+    $\lambda \sim \exp(b_z - \alpha_z \sqrt q\, \Phi^{-1}(1 / \Lambda))$: exponentially slow for a whole range
+    of gains. Numbers come from the equation, solved in ln lambda. Source: arXiv 2007.14823.
 
     Args:
         parameters: of the network; an input acts through the update gate.
@@ -98,7 +101,9 @@ def marginal_range(parameters: GatedParameters) -> tuple[float, float]:
         ConfigError: no update gate that changes.
     """
     if parameters.constant_update:
-        message = f"update_gain={parameters.update_gain}: marginal stability needs an update gate that changes"
+        message = (
+            f"update_gain={parameters.update_gain}: marginal stability needs an update gate that changes"
+        )
         raise ConfigError(message)
     check_autonomous(parameters, any_update=True)
     logarithms = np.linspace(np.log(1e-6), np.log(1e6), 400)
@@ -115,7 +120,8 @@ def marginal_range(parameters: GatedParameters) -> tuple[float, float]:
     if not len(beyond) or beyond[0] == 0:
         return float(gains.min()), float(np.inf) if not len(beyond) else float(gains[0])
     last = int(beyond[0])
-    end = brentq(lambda x: float(margin(np.array([x]))[0]), logarithms[last - 1], logarithms[last], xtol=1e-12)
+    ends = (logarithms[last - 1], logarithms[last])
+    end = bracketed_root(lambda x: float(margin(np.array([x]))[0]), ends, 1e-12)
     upper = fixed_point_gain(parameters, np.exp(np.array([end])))[0]
     return float(gains[:last].min()), float(upper)
 
@@ -131,7 +137,7 @@ def _factors(parameters: GatedParameters, point: MeanFieldFixedPoint) -> tuple[f
 
 
 def _constant_gate_edge(parameters: GatedParameters, factors: tuple[float, float]) -> float:
-    """lambda where s_z is one number; never below the decay rate of the reset gate."""
+    """The edge where s_z is one number; never below the decay rate of the reset gate."""
     rate, time = parameters.resting_update, float(parameters.reset_time)
 
     def excess(growth: float) -> float:
@@ -139,7 +145,9 @@ def _constant_gate_edge(parameters: GatedParameters, factors: tuple[float, float
         return float(np.log((factors[0] + reset) * (rate / (growth + rate)) ** 2))
 
     low = -min(rate, 1 / time) if factors[1] else -rate
-    return float(brentq(excess, low * (1 - 1e-12), np.exp(_LARGEST_LOGARITHM), xtol=1e-14))
+    if sum(factors) < _NO_COUPLING:
+        return low
+    return bracketed_root(excess, (low * (1 - 1e-12), float(np.exp(_LARGEST_LOGARITHM))), 1e-14)
 
 
 def _logarithm(parameters: GatedParameters, factors: tuple[float, float], spread: float) -> float:
@@ -156,4 +164,4 @@ def _logarithm(parameters: GatedParameters, factors: tuple[float, float], spread
         return float((weights @ slowed) * (factors[0] + reset)) - 1
 
     low = float(parameters.update_bias) - _REACH * spread - _LARGEST_LOGARITHM
-    return float(brentq(excess, low, _LARGEST_LOGARITHM, xtol=1e-11))
+    return bracketed_root(excess, (low, _LARGEST_LOGARITHM), 1e-11)

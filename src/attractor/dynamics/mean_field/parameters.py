@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import exp, isfinite
 
-from attractor.errors import ConfigError
+import numpy as np
+from jaxtyping import Float
+
+from attractor.errors import ConfigError, InputDataError
 
 _NOT_NEGATIVE = ("gain", "update_gain", "reset_gain", "input_deviation")
 _POSITIVE = ("update_time", "reset_time")
@@ -76,6 +79,24 @@ class GatedParameters:
     def constant_reset(self) -> bool:
         """Whether the reset gate has one value for all units and times."""
         return self.open_reset or self.reset_gain == 0
+
+    def input_at(self, lags: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
+        """The covariance of the whole input at lags.
+
+        Raises:
+            InputDataError: an `input_covariance` that does not give one finite number for every lag.
+        """
+        static = np.full(len(lags), float(self.input_deviation) ** 2)
+        if self.input_covariance is None:
+            return static
+        changing = np.asarray(self.input_covariance(lags), np.float64)
+        if changing.shape != lags.shape or not np.all(np.isfinite(changing)):
+            message = (
+                f"input_covariance: for {len(lags)} lags it gave an array of shape {changing.shape}; "
+                "expected one finite number for every lag"
+            )
+            raise InputDataError(message)
+        return static + changing
 
     @property
     def resting_update(self) -> float:

@@ -1,16 +1,17 @@
 """Correlation functions of a network whose update gate changes: sampled trajectories of one unit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from jaxtyping import Float
-from scipy.fft import irfft, rfft
+from numpy.fft import irfft, rfft
 from scipy.special import expit
 
 from attractor.errors import ConfigError
 
-from .correlators import CorrelatorSolution, MeanFieldStatus
+from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators, zero_solution
+from .critical import fold_gain
 from .fixed_points import mean_field_fixed_points
 from .gaussian import correlator_series, gate
 from .parameters import GatedParameters
@@ -18,11 +19,14 @@ from .window import LagWindow
 
 _CHAINS = 8
 """Independent solutions, whose scatter is the error estimate."""
+_FEWEST_PAIRS = 32
 _STEP = 0.2
 _MIX = 0.35
 _CORRELATION_TIMES = 20.0
 _GONE = 1e-3
-_SCATTER = 4.0
+_SCATTER, _AGREED = 4.0, 1e-3
+_START_TIME = 10.0
+_MOST_SWEEPS = 250
 
 
 @dataclass(frozen=True)
@@ -79,21 +83,36 @@ def sample_correlators(
         settings: number of trajectories and sweeps, periods, seed.
     """
     begun = perf_counter()
+    if parameters.autonomous and parameters.gain <= fold_gain(parameters):
+        return zero_solution(parameters, begun)
     rng = np.random.default_rng(settings.seed)
     window = _window(float(settings.shortest))
-    activity = np.tile(np.exp(-window.lags / _STEP / 50), (_CHAINS, 1))
-    sweeps = 0
+    activity, sweeps = np.tile(_start(parameters, window), (_CHAINS, 1)), 0
     while True:
-        sampler = _Sampler(parameters, window, max(round(_share(settings, window)), 1))
+        sampler = _Sampler(parameters, window, _pairs(settings, window))
         average = _average(sampler, activity, settings, rng)
+        activity = average.activity
         sweeps += settings.settling + settings.averaged
         enough = 2 * window.length >= _CORRELATION_TIMES * _correlation_time(parameters, window, average)
         longer = _window(4 * window.length)
-        if enough or 2 * longer.length > settings.longest * (1 + 1e-9) or _gone(parameters, average):
+        ended = _gone(parameters, average) or _at_fixed_point(parameters, average)
+        if ended or (enough and average.settled) or sweeps >= _MOST_SWEEPS:
             break
-        activity = np.array([window.moved_to(longer, chain) for chain in average.activity])
-        window = longer
+        if not enough and 2 * longer.length > settings.longest * (1 + 1e-9):
+            break
+        if not enough:
+            activity = np.array([window.moved_to(longer, chain) for chain in activity])
+            window = longer
     return _solution(sampler, average, (enough, sweeps, begun))
+
+
+def _start(parameters: GatedParameters, window: LagWindow) -> Float[np.ndarray, " lags"]:
+    """C_phi of the network whose update gate keeps its resting value; a large one where that decays."""
+    known = solve_correlators(replace(parameters, update_gain=0.0))
+    if known.status is MeanFieldStatus.ZERO:
+        return np.exp(-window.lags / _START_TIME)
+    lags = float(known.lags[-1])
+    return LagWindow(lags, len(known.lags) - 1).moved_to(window, known.activity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +123,42 @@ class _Average:
     state: Float[np.ndarray, "chains lags"]
     halves: tuple[float, float]
 
+    @property
+    def scatter(self) -> tuple[float, float]:
+        """Standard errors of C_h(0) and C_phi(0)."""
+        errors = [part[:, 0].std(ddof=1) / np.sqrt(_CHAINS) for part in (self.state, self.activity)]
+        return float(errors[0]), float(errors[1])
+
+    @property
+    def residual(self) -> float:
+        """The change from one half to the other as a share of C_h(0)."""
+        return abs(self.halves[1] - self.halves[0]) / max(float(self.state[:, 0].mean()), 1e-300)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the two halves agree within their scatter, or to a thousandth."""
+        change = abs(self.halves[1] - self.halves[0])
+        return bool(change < _SCATTER * self.scatter[0] or self.residual < _AGREED)
+
 
 def _window(period: float) -> LagWindow:
     return LagWindow(period / 2, 2 ** int(np.ceil(np.log2(period / 2 / _STEP))))
 
 
-def _share(settings: SamplingSettings, window: LagWindow) -> float:
-    """Pairs of trajectories of a chain, so that work does not grow with the period."""
-    return settings.trajectories / (2 * _CHAINS) * float(settings.shortest) / (2 * window.length)
+def _pairs(settings: SamplingSettings, window: LagWindow) -> int:
+    """Pairs of trajectories of a chain: fewer for longer periods, for the same work, but not too few.
+
+    With its mean power made exact, a frequency of few trajectories is no longer Gaussian.
+    """
+    first = settings.trajectories // (2 * _CHAINS)
+    return max(round(first * float(settings.shortest) / (2 * window.length)), min(first, _FEWEST_PAIRS))
 
 
 def _average(
-    sampler: "_Sampler", activity: Float[np.ndarray, "chains lags"], settings: SamplingSettings, rng: np.random.Generator
+    sampler: "_Sampler",
+    activity: Float[np.ndarray, "chains lags"],
+    settings: SamplingSettings,
+    rng: np.random.Generator,
 ) -> _Average:
     for _ in range(settings.settling):
         activity = sampler.sweep(activity, rng)[0]
@@ -137,10 +180,7 @@ class _Sampler:
         self.period = 2 * window.intervals
         self.step = window.length / window.intervals
         self.gate = gate(parameters.reset_gain, parameters.reset_bias)
-        covariance = np.full(window.intervals + 1, float(parameters.input_deviation) ** 2)
-        if parameters.input_covariance is not None:
-            covariance = covariance + np.asarray(parameters.input_covariance(window.lags), np.float64)
-        self.from_input = covariance
+        self.from_input = parameters.input_at(window.lags)
 
     def openness(self, activity: Float[np.ndarray, " lags"]) -> tuple[np.ndarray, np.ndarray]:
         """C_r and C_sr, which are those of a Gaussian process."""
@@ -177,7 +217,9 @@ class _Sampler:
         return irfft(drawn, self.period, axis=-1)
 
     def _integrated(
-        self, noise: Float[np.ndarray, "chains count period"], update: Float[np.ndarray, "chains count period"]
+        self,
+        noise: Float[np.ndarray, "chains count period"],
+        update: Float[np.ndarray, "chains count period"],
     ) -> Float[np.ndarray, "chains count period"]:
         """The periodic solution of h' = s_z (-h + eta), exact for what is constant within a step.
 
@@ -223,28 +265,37 @@ def _gone(parameters: GatedParameters, average: _Average) -> bool:
 
 def _solution(sampler: _Sampler, average: _Average, ended: tuple[bool, int, float]) -> CorrelatorSolution:
     enough, sweeps, begun = ended
+    if _gone(sampler.parameters, average):
+        return zero_solution(sampler.parameters, begun)
     activity, state = average.activity.mean(axis=0), average.state.mean(axis=0)
-    scatter = [float(part[:, 0].std(ddof=1) / np.sqrt(_CHAINS)) for part in (average.state, average.activity)]
     reset, openness = sampler.openness(activity)
-    residual = abs(average.halves[1] - average.halves[0]) / max(state[0], 1e-300)
-    status = _status(sampler.parameters, average, (enough, residual, scatter[0]))
     return CorrelatorSolution(
-        sampler.parameters, status, sampler.window.lags, state, activity, reset, openness,
-        float(residual), sweeps, perf_counter() - begun, (scatter[0], scatter[1]),
-    )  # fmt: skip
+        parameters=sampler.parameters,
+        status=_status(sampler.parameters, average, enough=enough),
+        lags=sampler.window.lags,
+        state=state,
+        activity=activity,
+        reset=reset,
+        openness=openness,
+        residual=average.residual,
+        iterations=sweeps,
+        seconds=perf_counter() - begun,
+        standard_error=average.scatter,
+    )
 
 
-def _status(
-    parameters: GatedParameters, average: _Average, found: tuple[bool, float, float]
-) -> MeanFieldStatus:
-    enough, residual, scatter = found
+def _at_fixed_point(parameters: GatedParameters, average: _Average) -> bool:
+    """Whether the variance is that of a stable fixed point other than zero."""
     variance = float(average.state[:, 0].mean())
-    if _gone(parameters, average):
-        return MeanFieldStatus.ZERO
-    points = mean_field_fixed_points(parameters)
-    if any(p.stable and abs(p.variance - variance) < max(_SCATTER * scatter, 0.01 * variance) for p in points):
+    near = max(_SCATTER * average.scatter[0], 0.01 * variance)
+    points = [point for point in mean_field_fixed_points(parameters) if point.stable and point.variance > 0]
+    return any(abs(point.variance - variance) < near for point in points)
+
+
+def _status(parameters: GatedParameters, average: _Average, *, enough: bool) -> MeanFieldStatus:
+    if _at_fixed_point(parameters, average):
         return MeanFieldStatus.FIXED_POINT
-    if residual * variance > _SCATTER * scatter and residual > 0.02:
+    if not average.settled:
         return MeanFieldStatus.NOT_CONVERGED
     if not enough:
         return MeanFieldStatus.WINDOW_TOO_SHORT

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .gaussian import CorrelatorSeries, Correlators, Function, activation, correlator_series, gate
+from .gaussian import Correlators, CorrelatorSeries, Function, activation, correlator_series, gate
 from .parameters import GatedParameters
 from .window import LagWindow
 
@@ -57,20 +57,16 @@ class SelfConsistency:
     @cached_property
     def from_input(self) -> Float[np.ndarray, " lags"]:
         """What the input alone adds to C_h."""
-        static = np.full(self.window.intervals + 1, float(self.parameters.input_deviation) ** 2)
-        if self.parameters.input_covariance is None:
-            return static
-        changing = np.asarray(self.parameters.input_covariance(self.window.lags), np.float64)
-        return static + self.window.filtered(changing, self.state_filter)
+        return self.window.filtered(self.parameters.input_at(self.window.lags), self.state_filter)
 
     @cached_property
     def activation(self) -> Function:
-        """phi as a function of x."""
+        """The activation phi as a function of x."""
         return activation(self.parameters.bias)
 
     @cached_property
     def gate(self) -> Function:
-        """s_r."""
+        """The reset gate s_r."""
         return gate(self.parameters.reset_gain, self.parameters.reset_bias)
 
     def activity_series(self, variance: float) -> CorrelatorSeries:

@@ -42,20 +42,20 @@ class LagWindow:
 
     def spectrum(self, values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
         """Amplitudes of the cosines, those of the ends halved."""
-        return dct(values, type=1) / self.intervals
+        return _transformed(values) / self.intervals
 
     def filtered(
         self, values: Float[np.ndarray, " lags"], multiplier: Float[np.ndarray, " lags"]
     ) -> Float[np.ndarray, " lags"]:
         """Values with the amplitude of every cosine multiplied."""
-        return dct(multiplier * dct(values, type=1), type=1) / (2 * self.intervals)
+        return _transformed(multiplier * _transformed(values)) / (2 * self.intervals)
 
     def filter_matrix(self, multiplier: Float[np.ndarray, " lags"]) -> Float[np.ndarray, "lags lags"]:
         """The matrix of `filtered`."""
         cosines = _cosines(self.intervals)
-        return cosines @ (multiplier[:, None] * cosines) / (2 * self.intervals)
+        return cosines.T @ (multiplier[:, None] * cosines.T) / (2 * self.intervals)
 
-    def moved_to(self, other: "LagWindow", values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
+    def moved_to(self, other: "LagWindow", values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " moved"]:
         """Values on another window, by cubic splines; constant beyond the end of this one."""
         spline = CubicSpline(self.lags, values, bc_type="clamped")
         return spline(np.minimum(other.lags, self.length))
@@ -81,4 +81,9 @@ class LagWindow:
 
 @lru_cache(maxsize=4)
 def _cosines(intervals: int) -> Float[np.ndarray, "lags lags"]:
-    return dct(np.eye(intervals + 1), type=1, axis=0)
+    return _transformed(np.eye(intervals + 1))
+
+
+def _transformed(values: Float[np.ndarray, "*any lags"]) -> Float[np.ndarray, "*any lags"]:
+    """The cosine transform of type 1, which is its own inverse up to a factor; symmetric but for the ends."""
+    return np.asarray(dct(values, type=1))

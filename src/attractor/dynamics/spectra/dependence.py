@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn, Literal
+from jax.extend.core import JaxprEqn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -20,14 +20,14 @@ from attractor.program import Program, interpret, is_exact
 from attractor.program.trace import place
 
 ELEMENTWISE = frozenset(
-    "abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type cos cosh "
-    "div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt "
-    "max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt square sub tan tanh "
-    "xor".split()
+    "abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type cos "
+    "cosh div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p "
+    "logistic lt max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt square "
+    "sub tan tanh xor".split()
 )
 MOVING = frozenset(
-    "broadcast_in_dim concatenate dynamic_slice dynamic_update_slice expand_dims gather pad reshape rev slice "
-    "split squeeze tile transpose".split()
+    "broadcast_in_dim concatenate dynamic_slice dynamic_update_slice expand_dims gather pad reshape rev "
+    "slice split squeeze tile transpose".split()
 )
 REDUCING = frozenset("reduce_max reduce_min reduce_prod reduce_sum".split())
 FREE = -1
@@ -36,7 +36,7 @@ FREE = -1
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """For every entry of an array the number of an entry of the state, or of a product, that it depends on."""
+    """For every entry of an array the number of a state entry, or a product's entry, that it depends on."""
 
     numbers: np.ndarray
 
@@ -84,8 +84,8 @@ def cut_at_products(program: Program, input: Any, shapes: Sequence[tuple[int, ..
         shapes: of the leaves of the state.
 
     Raises:
-        UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a matrix
-            with a vector; the message names it and its place in the user's file.
+        UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a
+            matrix with a vector; the message names it and its place in the user's file.
     """
     walk = _Walk()
     state = [Entries(walk.new(shape)) for shape in shapes]
@@ -130,14 +130,14 @@ class _Walk:
     def elementwise(self, equation: JaxprEqn, *operands: Any) -> Entries:
         shape = _shape(equation)
         given = [np.broadcast_to(operand.numbers, shape) for operand in operands if not is_exact(operand)]
-        joined = np.max(given, axis=0)
+        joined = np.asarray(np.max(given, axis=0))
         for numbers in given:
             self.link(numbers, joined)
         return Entries(joined)
 
     def reduce(self, equation: JaxprEqn, operand: Any) -> Entries:
         axes = tuple(equation.params["axes"])
-        joined = operand.numbers.max(axes)
+        joined = np.asarray(operand.numbers.max(axes))
         self.link(operand.numbers, np.broadcast_to(np.expand_dims(joined, axes), operand.numbers.shape))
         return Entries(joined)
 
@@ -151,7 +151,6 @@ class _Walk:
         wide = np.moveaxis(np.asarray(matrix), contracted[1 - place_of_vector][0], -1)
         rows = self.new(_shape(equation))
         atom, result = equation.invars[place_of_vector], equation.outvars[0]
-        assert not isinstance(atom, Literal)  # it depends on the state
         flat = np.atleast_2d(wide)
         self.products.append(Product(flat, atom, result, vector.numbers, rows.reshape(-1)))
         return Entries(rows)
@@ -165,7 +164,9 @@ def _shape(equation: JaxprEqn) -> tuple[int, ...]:
 def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
     """Let the primitive move the numbers."""
     name = equation.primitive.name
-    moving = range(len(operands)) if name == "concatenate" else (0, 1) if name == "dynamic_update_slice" else (0,)
+    moving = (
+        range(len(operands)) if name == "concatenate" else (0, 1) if name == "dynamic_update_slice" else (0,)
+    )
     given = [_numbers(operand) if index in moving else operand for index, operand in enumerate(operands)]
     if name == "pad":
         given[1] = jnp.asarray(FREE)
@@ -174,9 +175,8 @@ def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
         raise UnsupportedError(message)
     results = equation.primitive.bind(*given, **equation.params)
     several = results if equation.primitive.multiple_results else [results]
-    return [Entries(np.maximum(np.asarray(moved), FREE)) for moved in several]
+    return [Entries(np.asarray(np.maximum(np.asarray(moved), FREE))) for moved in several]
 
 
 def _numbers(operand: Any) -> Any:
-    free = jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)
-    return free
+    return jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)

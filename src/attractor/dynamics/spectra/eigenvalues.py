@@ -42,7 +42,7 @@ class JacobianSpectrum:
     @property
     def right_edge(self) -> Float[np.ndarray, " points"]:
         """Largest real part at every state: below 0 a small change of a flow's state dies out."""
-        return self.values.real.max(axis=1)
+        return np.real(self.values).max(axis=1)
 
     @property
     def time_scales(self) -> Float[np.ndarray, "points count"]:
@@ -65,7 +65,7 @@ def time_scale(
     """
     given = np.asarray(values, complex)
     with np.errstate(divide="ignore"):
-        rates = given.real if continuous else np.log(np.abs(given)) / (time_step or 1.0)
+        rates = np.real(given) if continuous else np.log(np.abs(given)) / (time_step or 1.0)
         return np.where(rates == 0, np.inf, -1 / np.where(rates == 0, 1.0, rates))
 
 
@@ -117,7 +117,9 @@ def spectra_along(
         DivergedError: a state or a Jacobian that is not finite.
     """
     if not callable(cell):
-        message = f"{type(cell).__name__} has no step: give discretise(flow, step), or a state to jacobian_spectrum"
+        message = (
+            f"{type(cell).__name__} has no step: give discretise(flow, step), or a state to jacobian_spectrum"
+        )
         raise ConfigError(message)
     if points < 1:
         message = f"points={points}: expected at least 1"
@@ -157,7 +159,7 @@ def finite_jacobian(place: Point) -> np.ndarray:
 
 
 def _slowest_first(values: np.ndarray, continuous: bool) -> np.ndarray:
-    slowness = values.real if continuous else np.abs(values)
+    slowness = np.real(values) if continuous else np.abs(values)
     return values[np.argsort(-slowness, kind="stable")]
 
 
@@ -166,11 +168,17 @@ def _slowest(place: Point, count: int) -> np.ndarray:
     if not 1 <= count < size - 1:
         message = f"count={count}: expected 1 to {size - 2} for {size} states; None computes all"
         raise ConfigError(message)
-    act = lambda vector: np.asarray(push(place.cell, place.input, place.state, jnp.asarray(vector).reshape(-1)))
-    operator: Any = LinearOperator((size, size), matvec=act, dtype=np.dtype(float))
+
+    def act(vector: np.ndarray) -> np.ndarray:
+        return np.asarray(push(place.cell, place.input, place.state, jnp.asarray(vector).reshape(-1)))
+
+    kind: Any = LinearOperator  # its stubs know only the constructor of a subclass
+    operator = kind((size, size), matvec=act, dtype=np.dtype(float))
     start = np.random.default_rng(0).normal(size=size)  # ARPACK's own would differ from run to run
     try:
-        values = eigs(operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False)
+        values: Any = eigs(
+            operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False
+        )
     except ArpackNoConvergence as error:
         message = f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
         raise DivergedError(message) from error

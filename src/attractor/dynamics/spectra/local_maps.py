@@ -1,7 +1,7 @@
 r"""The per-unit part of a step, and the random matrices between its parts.
 
-Apart from products y = U x with matrices, a recurrent step acts on every unit by itself. Its derivatives there
-are small matrices, one of each for every unit i:
+Apart from products y = U x with matrices, a recurrent step acts on every unit by itself. Its derivatives
+there are small matrices, one of each for every unit i:
 
 $$s'_i = A_i s_i + B_i y_i, \qquad x_i = C_i s_i + E_i y_i$$
 
@@ -29,6 +29,10 @@ from .point import Point, moved
 
 _LARGEST_UNIT = 8
 """Entries of the state in one unit; more are units that meet outside of products (a norm, a mean)."""
+
+
+_MOST_BLOCKS = 48
+"""More matrices than this are not a few large ones (a loop over units, written out)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ class LocalMaps:
 
 @dataclass(frozen=True, eq=False)
 class _Kind:
-    """Which entries the units of one kind have: an array (units, entries) each, and whose products they are."""
+    """Which entries the units of one kind have, arrays (units, entries), and of which products."""
 
     states: np.ndarray
     rows: np.ndarray
@@ -98,8 +102,14 @@ def local_maps(place: Point) -> LocalMaps:
         raise UnsupportedError(message)
     cut = cut_at_products(program, place.input, [leaf.shape for leaf in leaves])
     kinds = _kinds(cut, [leaf.size for leaf in leaves])
+    blocks = tuple(_blocks(cut, kinds))
+    if len(blocks) > _MOST_BLOCKS:
+        message = (
+            f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
+        )
+        raise UnsupportedError(message)
     units = _differentiated(_CutStep(program, cut), place, kinds)
-    return LocalMaps(units, tuple(_blocks(cut, kinds)))
+    return LocalMaps(units, blocks)
 
 
 def _kinds(cut: Cut, sizes: Sequence[int]) -> list[_Kind]:
@@ -118,7 +128,9 @@ _STATE, _ROW, _COLUMN = 0, 1, 2
 
 def _table(cut: Cut, sizes: Sequence[int]) -> np.ndarray:
     """Rows (unit, what, of which array, position) of all entries, sorted."""
-    parts = [(cut.units[: cut.states], _STATE, np.repeat(np.arange(len(sizes)), sizes), np.arange(cut.states))]
+    parts: list[tuple[Any, ...]] = [
+        (cut.units[: cut.states], _STATE, np.repeat(np.arange(len(sizes)), sizes), np.arange(cut.states))
+    ]
     for index, product in enumerate(cut.products):
         dependent = np.flatnonzero(product.columns != FREE)
         parts.append((cut.units[product.rows], _ROW, index, np.arange(len(product.rows))))
@@ -142,7 +154,11 @@ def _kind(entries: np.ndarray) -> _Kind:
 
 def _blocks(cut: Cut, kinds: Sequence[_Kind]) -> list[Block]:
     """Every matrix, split by the kinds of units that it joins; blocks of zeros are left out."""
-    to = [(p, Port(k, i), kind.rows[:, i]) for k, kind in enumerate(kinds) for i, p in enumerate(kind.row_products)]
+    to = [
+        (p, Port(k, i), kind.rows[:, i])
+        for k, kind in enumerate(kinds)
+        for i, p in enumerate(kind.row_products)
+    ]
     origin = [
         (p, Port(k, i), kind.columns[:, i])
         for k, kind in enumerate(kinds)
@@ -170,14 +186,20 @@ class _CutStep:
         jaxpr = self.program.jaxpr
         known: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
         known |= dict(zip(jaxpr.invars, arguments, strict=True))
-        given = {} if results is None else dict(zip((p.result for p in self.cut.products), results, strict=True))
+        given = (
+            {} if results is None else dict(zip((p.result for p in self.cut.products), results, strict=True))
+        )
         for equation in jaxpr.eqns:
             if equation.outvars[0] in given:
                 known[equation.outvars[0]] = given[equation.outvars[0]]
             else:
                 known.update(zip(equation.outvars, apply(jaxpr, equation, known), strict=True))
         after = jnp.concatenate([read(atom, known).reshape(-1) for atom in jaxpr.outvars])
-        return after, [known[p.vector] for p in self.cut.products], [known[p.result] for p in self.cut.products]
+        return (
+            after,
+            [known[p.vector] for p in self.cut.products],
+            [known[p.result] for p in self.cut.products],
+        )
 
 
 def _differentiated(step: _CutStep, place: Point, kinds: Sequence[_Kind]) -> tuple[Units, ...]:
@@ -205,7 +227,9 @@ def _differentiated(step: _CutStep, place: Point, kinds: Sequence[_Kind]) -> tup
     return units
 
 
-def _seeds(kinds: Sequence[_Kind], states: int, lengths: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray]]:
+def _seeds(
+    kinds: Sequence[_Kind], states: int, lengths: Sequence[int]
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Tangents that move one entry of every unit at a time."""
     count = max(kind.states.shape[1] + kind.rows.shape[1] for kind in kinds)
     of_state = np.zeros((count, states))

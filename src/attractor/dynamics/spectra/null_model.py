@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 from enum import Enum
-from itertools import combinations_with_replacement
 from typing import Any
 
 import jax
@@ -11,16 +10,16 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 from scipy.linalg import lu_factor, lu_solve
-from scipy.spatial import cKDTree
 
 from attractor.cells import State
 from attractor.errors import UnsupportedError
 
 from .boundary import Boundary, boundary
 from .eigenvalues import JacobianSpectrum, eigenvalues_of, finite_jacobian, time_scale
-from .local_maps import Block, LocalMaps, local_maps
+from .local_maps import LocalMaps, local_maps
 from .point import Point, point
-from .support import Support, correlation, support
+from .responses import without_diagonal
+from .support import Support, support
 from .variance_profile import variance_profile
 
 MARGIN = 3.0
@@ -34,11 +33,14 @@ was 2.9, of 28 with 800 units 1.9.
 _SAME = 1e-7
 """Distance, relative to the scale of the spectrum, below which an eigenvalue is that of one unit."""
 
+_FEW = 30
+"""Units below which the theory of large networks is a rough guide."""
+
+_NEARLY_ONE = 0.9
+"""Correlation of entries (i, j) and (j, i) from which the support is nearly a line."""
+
 _FEWEST = 5.0
 """A row or column with its energy in fewer entries than this is not a row of a random matrix."""
-
-_SYMMETRIC = 5.0
-"""Standard deviations from which a correlation of a matrix and a transposed one is no chance."""
 
 
 class NullKind(Enum):
@@ -59,7 +61,8 @@ class Outlier:
     Args:
         value: the eigenvalue.
         level: L there, below 1.
-        time_scale: after which the mode has fallen by a factor e; see `attractor.dynamics.spectra.time_scale`.
+        time_scale: after which the mode has fallen by a factor e; see
+            `attractor.dynamics.spectra.time_scale`.
         right: the pattern of the state that the mode is, flat, of norm 1.
         left: what it listens to: the mode starts with left^H x of a change x of the state; left^H right = 1.
     """
@@ -83,7 +86,8 @@ class SpectralCurve:
         reason: why this null model was used.
         notes: what speaks against it; empty where nothing does.
         levels: L at the eigenvalues.
-        of_single_units: which eigenvalues are exactly those of a unit that nothing drives (-1/tau of a gate that
+        of_single_units: which eigenvalues are exactly those of a unit that nothing drives (-1/tau of a gate
+            that
             does not act); no matrix moves them, and they count as inside.
         outliers: eigenvalues too far outside for a network of this size, the slowest first.
         seconds: time it took.
@@ -106,7 +110,7 @@ class SpectralCurve:
 
     def inside(self, values: Any) -> np.ndarray:
         """Whether complex numbers are in the spectrum of the random network."""
-        return self.level(values) >= 1
+        return np.asarray(self.level(values) >= 1)
 
     @property
     def share_inside(self) -> float:
@@ -117,7 +121,8 @@ class SpectralCurve:
         """What was compared with what, and the result."""
         lines = [
             f"null model: {self.null} ({self.reason})",
-            f"{self.share_inside:.1%} of {len(self.levels)} eigenvalues inside, {len(self.outliers)} outliers",
+            f"{self.share_inside:.1%} of {len(self.levels)} eigenvalues inside",
+            f"outliers: {len(self.outliers)}",
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
@@ -126,14 +131,14 @@ class SpectralCurve:
 def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> SpectralCurve:
     """Compare the Jacobian of a cell at a state with that of a random network made of the same units.
 
-    The units stay as they are at this state, gates and slopes included; the matrices between them are replaced by
-    random ones that give the same energy to every row and column. The random network's eigenvalues fill a region
-    whose boundary is known for large networks (see `support`). Eigenvalues far outside of it are structure that the
-    matrices have beyond their energies.
+    The units stay as they are at this state, gates and slopes included; the matrices between them are
+    replaced by random ones that give the same energy to every row and column. The random network's
+    eigenvalues fill a region whose boundary is known for large networks (see `support`). Eigenvalues far
+    outside of it are structure that the matrices have beyond their energies.
 
-    The theory holds to about 1/sqrt(units); below some thirty units it says little. A step that is not elementwise
-    between products with matrices (a norm over units, attention, convolution) is compared with a cruder null model;
-    `null` and `reason` say so.
+    The theory holds to about 1/sqrt(units); below some thirty units it says little. A step that is not
+    elementwise between products with matrices (a norm over units, attention, convolution) is compared with a
+    cruder null model; `null` and `reason` say so.
 
     Args:
         cell: any cell, or a flow.
@@ -161,7 +166,7 @@ def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> S
     found = support(maps)
     values = eigenvalues_of(matrix, continuous=place.continuous)
     levels = found.level(values)
-    single = _of_single_units(found, values)
+    single = found.pole_distances(values) < _SAME * found.scale
     far = _outside(found, values, levels, single)
     outliers = tuple(_outlier(place, matrix, value, level) for value, level in far)
     return SpectralCurve(
@@ -170,7 +175,7 @@ def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> S
         boundary=boundary(found),
         null=null,
         reason=reason,
-        notes=tuple(_notes(maps)),
+        notes=tuple(_notes(maps, found)),
         levels=levels,
         of_single_units=single,
         outliers=outliers,
@@ -197,35 +202,24 @@ def _is_sparse(matrix: np.ndarray) -> bool:
 
 
 def _entries(matrix: np.ndarray, axis: int) -> float:
-    """Median over rows or columns of (sum of squares)^2 / sum of fourth powers; the diagonal does not count."""
-    squares = np.square(matrix - np.diag(np.diag(matrix)) if len(set(matrix.shape)) == 1 else matrix)
+    """Median over rows or columns of (sum of squares)^2 / sum of fourth powers, without the diagonal."""
+    squares = np.square(without_diagonal(matrix) if len(set(matrix.shape)) == 1 else matrix)
     energy = squares.sum(axis=axis)
     return float(np.median(energy**2 / np.maximum(np.square(squares).sum(axis=axis), 1e-300)))
 
 
-def _notes(maps: LocalMaps) -> list[str]:
+def _notes(maps: LocalMaps, found: Support) -> list[str]:
     """What the null model leaves out."""
     notes = []
-    if min(len(unit.own) for unit in maps.units) < 30:
-        notes.append("fewer than 30 units of a kind: the curve is that of a large network")
+    if min((min(block.matrix.shape) for block in maps.blocks), default=_FEW) < _FEW:
+        notes.append(f"a matrix with fewer than {_FEW} rows or columns: the curve is that of a large network")
     if any(_is_sparse(block.matrix) for block in maps.blocks):
         notes.append("the Jacobian has rows or columns of a few large entries, which no random matrix has")
-    square = [block for block in maps.blocks if block.to.kind == block.origin.kind]
-    if any(_mirrored(one, other) for one, other in combinations_with_replacement(square, 2)):
-        notes.append("entries (i, j) and (j, i) are correlated: the true boundary is stretched along an axis")
+    if any(abs(value) > _NEARLY_ONE for value in found.random.mirrored.values()):
+        notes.append(
+            "nearly symmetric or antisymmetric matrices: the support is thin, and may not be drawn in full"
+        )
     return notes
-
-
-def _mirrored(one: Block, other: Block) -> bool:
-    if one.to.kind != other.to.kind or len(one.matrix) < 2:
-        return False
-    first, second = (block.matrix - np.diag(np.diag(block.matrix)) for block in (one, other))
-    return bool(first.any() and second.any()) and abs(correlation(first, second.T)) > _SYMMETRIC / len(first)
-
-
-def _of_single_units(found: Support, values: np.ndarray) -> np.ndarray:
-    tree = cKDTree(np.stack([found.poles.real, found.poles.imag], axis=1))
-    return tree.query(np.stack([values.real, values.imag], axis=1))[0] < _SAME * found.scale
 
 
 def _outside(found: Support, values: np.ndarray, levels: np.ndarray, single: np.ndarray) -> list[Any]:

@@ -35,21 +35,18 @@ class Point:
         cell: the cell or flow, its weights in float64.
         input: of the step, shape (inputs,).
         state: a pytree like the initial state.
+        time_step: time of one step of a cell that has one.
     """
 
     cell: Any
     input: Float[Array, " inputs"]
     state: State
+    time_step: float | None
 
     @property
     def continuous(self) -> bool:
         """Whether eigenvalues are rates of a flow, and not factors of a step."""
         return is_flow(self.cell)
-
-    @property
-    def time_step(self) -> float | None:
-        """Time of one step of a cell that has one."""
-        return None if self.continuous else time_step(self.cell)
 
 
 def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
@@ -63,14 +60,17 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     _check_like(cell, state)
     given = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
     if given.shape != (cell.input_size,):
-        message = f"input of shape {given.shape} given to {type(cell).__name__}, expected ({cell.input_size},)"
+        message = (
+            f"input of shape {given.shape} given to {type(cell).__name__}, expected ({cell.input_size},)"
+        )
         raise ShapeError(message)
     values = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state)
     for name, numbers in (("input", given), ("state", np.asarray(ravel_pytree(values)[0]))):
         if not np.all(np.isfinite(numbers)):
             message = f"the {name} has entries that are not finite"
             raise InputDataError(message)
-    return Point(wide, jnp.asarray(given), values)
+    step = None if is_flow(cell) else time_step(wide)
+    return Point(wide, jnp.asarray(given), values, step)
 
 
 def _check_like(cell: Any, state: State) -> None:
@@ -101,5 +101,4 @@ def _jacobian(cell: Any, input: Array, state: State) -> Array:
 def push(cell: Any, input: Array, state: State, tangent: Array) -> Array:
     """The Jacobian times a flat vector."""
     flat, restore = ravel_pytree(state)
-    step = lambda flat: ravel_pytree(moved(cell, input, restore(flat)))[0]
-    return jax.jvp(step, (flat,), (tangent,))[1]
+    return jax.jvp(lambda flat: ravel_pytree(moved(cell, input, restore(flat)))[0], (flat,), (tangent,))[1]

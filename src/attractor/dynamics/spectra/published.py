@@ -1,9 +1,9 @@
 r"""The published spectral boundaries of gated random networks, in closed form.
 
-Each function gives the level L of one architecture, from averages <.> over units, for matrices with independent
-entries of variance gain^2 / units: the eigenvalues fill L >= 1. `attractor.dynamics.spectra.spectral_curve` finds
-the same from the program of a cell; these need no network, only samples of its units (from a mean-field theory, or
-from a formula).
+Each function gives the level L of one architecture, from averages <.> over units, for matrices with
+independent entries of variance gain^2 / units: the eigenvalues fill L >= 1.
+`attractor.dynamics.spectra.spectral_curve` finds the same from the program of a cell; these need no network,
+only samples of its units (from a mean-field theory, or from a formula).
 
 Krishnamurthy, Can, Schwab 2022 (arXiv 2007.14823) for the gated flow; Can, Krishnamurthy, Schwab 2020
 (arXiv 2002.00025) for GRU and LSTM. The formulas here were derived anew from the update equations.
@@ -28,7 +28,8 @@ class GRUUnits:
         state: h.
         keep: z, the gate.
         reset: r, the gate.
-        product: U_h (r * h) for `gru_level` and U_h h + c for `reset_after_gru_level`: what its matrix brings.
+        product: U_h (r * h) for `gru_level` and U_h h + c for `reset_after_gru_level`: what its matrix
+            brings.
         candidate: the tanh.
     """
 
@@ -112,9 +113,10 @@ def gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.ndarray:
 
 
 def reset_after_gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.ndarray:
-    r"""L of a GRU whose reset gate acts after the matrix product (torch, cuDNN, `attractor.cells.ResetAfterGRU`).
+    r"""L of a GRU whose reset gate acts after the matrix product (torch, `attractor.cells.ResetAfterGRU`).
 
-    $$L = \Big\langle \frac{((1-z) p')^2 (a_h^2 r^2 + a_r^2 m^2 r'^2) + a_z^2 (h-p)^2 z'^2}{|\lambda-z|^2} \Big\rangle$$
+    $$L = \Big\langle
+    \frac{((1-z) p')^2 (a_h^2 r^2 + a_r^2 m^2 r'^2) + a_z^2 (h-p)^2 z'^2}{|\lambda-z|^2} \Big\rangle$$
 
     with m = U_h h + c.
 
@@ -126,14 +128,17 @@ def reset_after_gru_level(values: Any, units: GRUUnits, gains: GRUGains) -> np.n
     h, z, r, p = (np.asarray(part) for part in (units.state, units.keep, units.reset, units.candidate))
     m = np.asarray(units.product)
     through_candidate = np.square(gains.candidate * r) + np.square(gains.reset * m * r * (1 - r))
-    total = np.square((1 - z) * (1 - p**2)) * through_candidate + np.square(gains.keep * (h - p) * z * (1 - z))
-    return (total / _distances(values, z)).mean(-1)
+    total = np.square((1 - z) * (1 - p**2)) * through_candidate + np.square(
+        gains.keep * (h - p) * z * (1 - z)
+    )
+    return np.asarray((total / _distances(values, z)).mean(-1))
 
 
 def lstm_level(values: Any, units: LSTMUnits, gains: LSTMGains) -> np.ndarray:
     r"""L of an LSTM with state (h, c).
 
-    $$L = \Big\langle \frac{(o t')^2 Q}{|\lambda - f|^2} \Big\rangle + \frac{a_o^2 \langle (t o')^2 \rangle}{|\lambda|^2},
+    $$L = \Big\langle \frac{(o t')^2 Q}{|\lambda - f|^2} \Big\rangle
+    + \frac{a_o^2 \langle (t o')^2 \rangle}{|\lambda|^2},
     \qquad Q = (c f' a_f)^2 + (g i' a_i)^2 + (i g' a_g)^2$$
 
     with t = tanh(c') and derivatives $t' = 1 - t^2$, $f' = f(1-f)$ and so on, $g' = 1 - g^2$.
@@ -152,7 +157,7 @@ def lstm_level(values: Any, units: LSTMUnits, gains: LSTMGains) -> np.ndarray:
     )
     shown = gains.show**2 * np.mean(np.square(t * o * (1 - o)))
     through_memory = (np.square(o * (1 - t**2)) * brought / _distances(values, f)).mean(-1)
-    return through_memory + shown / np.square(np.abs(np.asarray(values, complex)))
+    return np.asarray(through_memory + shown / np.square(np.abs(np.asarray(values, complex))))
 
 
 def gated_flow_level(values: Any, form: GatedForm, state: GatedState, pull: Samples) -> np.ndarray:
@@ -170,7 +175,8 @@ def gated_flow_level(values: Any, form: GatedForm, state: GatedState, pull: Samp
         values: lambda, complex numbers of any shape.
         form: the parameters.
         state: samples of h, z and r of the same units; None for an open gate.
-        pull: d = -h + J (phi s_r) + I of these units (without I where the input is additive), which s_z scales.
+        pull: d = -h + J (phi s_r) + I of these units (without I where the input is additive), which s_z
+            scales.
     """
     gates = _gates(form, state, np.asarray(pull))
     distance = _distances(values, -gates.update)
@@ -186,11 +192,12 @@ def gated_flow_mean_field_level(values: Any, form: GatedForm, state: GatedState,
     r"""L of the gated flow where r is independent of h and z, as in its mean-field theory.
 
     $$L = \Big\langle \frac{\phi'^2 s_z^2}{|\lambda + s_z|^2} \Big\rangle
-    \Big( \langle s_r^2 \rangle + \frac{\langle \phi^2 \rangle \langle s_r'^2 \rangle}{|1 + \tau_r \lambda|^2} \Big)
+    \Big( \langle s_r^2 \rangle
+    + \frac{\langle \phi^2 \rangle \langle s_r'^2 \rangle}{|1 + \tau_r \lambda|^2} \Big)
     + \Big\langle \frac{\phi'^2 (s_z' d)^2}{|\lambda + s_z|^2} \Big\rangle \frac{1}{|1 + \tau_z \lambda|^2}$$
 
-    A region L >= 1 has the boundary of `gated_flow_level` where r is independent; L itself differs elsewhere. At a
-    fixed point, L(0) < 1 says that it is stable.
+    A region L >= 1 has the boundary of `gated_flow_level` where r is independent; L itself differs
+    elsewhere. At a fixed point, L(0) < 1 says that it is stable.
 
     Args:
         values: lambda, complex numbers of any shape.
@@ -203,7 +210,7 @@ def gated_flow_mean_field_level(values: Any, form: GatedForm, state: GatedState,
     through_rate = np.mean(gates.reset**2)
     through_reset = np.mean(gates.rate**2) * np.mean(gates.reset_slope**2) / _slow(values, form.reset_time)
     through_update = (shown * gates.update_push**2).mean(-1) / _slow(values, form.update_time)
-    return (shown * gates.update**2).mean(-1) * (through_rate + through_reset) + through_update
+    return np.asarray((shown * gates.update**2).mean(-1) * (through_rate + through_reset) + through_update)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,10 +247,10 @@ def _distances(values: Any, centres: Samples) -> np.ndarray:
 
 def _slow(values: Any, time: float) -> np.ndarray:
     """|1 + tau lambda|^2."""
-    return np.square(np.abs(1 + time * np.asarray(values, complex)))
+    return np.asarray(np.square(np.abs(1 + time * np.asarray(values, complex))))
 
 
 def _larger_eigenvalue(one: Any, right: Any, left: Any, other: Any) -> np.ndarray:
     """Of [[one, right], [left, other]] with entries of at least 0."""
     half, difference = (one + other) / 2, (one - other) / 2
-    return half + np.sqrt(np.square(difference) + right * left)
+    return np.asarray(half + np.sqrt(np.square(difference) + right * left))

@@ -1,4 +1,4 @@
-"""The null model of a step that cannot be cut at its products: the measured Jacobian with its energies kept."""
+"""The null model of a step that cannot be cut at its products: the energies of its Jacobian."""
 
 from typing import Any
 
@@ -6,14 +6,15 @@ import jax
 import numpy as np
 
 from .local_maps import Block, LocalMaps, Port, Units
+from .responses import without_diagonal
 
 
 def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
     """The Jacobian as a sum of what every unit does to itself and of random matrices between units.
 
-    Where all arrays of the state are vectors of one length, entry i of each belongs to unit i: the (S, S) blocks
-    of one unit stay, and each of the S x S matrices between units is replaced by a random one with the same row
-    and column energies. In any other state every entry is a unit.
+    Where all arrays of the state are vectors of one length, entry i of each belongs to unit i: the (S, S)
+    blocks of one unit stay, and each of the S x S matrices between units is replaced by a random one with
+    the same row and column energies. In any other state every entry is a unit.
 
     Args:
         jacobian: of the flat state.
@@ -27,10 +28,13 @@ def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
     own = np.moveaxis(np.diagonal(grid, axis1=1, axis2=3), -1, 0).copy()
     pairs = [(row, column) for row in range(states) for column in range(states)]
     blocks = [
-        Block(Port(0, index), Port(0, index), _without_diagonal(grid[row, :, column]))
+        Block(Port(0, index), Port(0, index), without_diagonal(grid[row, :, column]))
         for index, (row, column) in enumerate(pairs)
     ]
-    rows, columns = np.eye(states)[:, [row for row, _ in pairs]], np.eye(states)[[column for _, column in pairs]]
+    rows, columns = (
+        np.eye(states)[:, [row for row, _ in pairs]],
+        np.eye(states)[[column for _, column in pairs]],
+    )
     units = Units(
         own,
         np.broadcast_to(rows, (count, *rows.shape)),
@@ -38,7 +42,3 @@ def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
         np.zeros((count, len(pairs), len(pairs))),
     )
     return LocalMaps((units,), tuple(block for block in blocks if block.matrix.any()))
-
-
-def _without_diagonal(matrix: np.ndarray) -> np.ndarray:
-    return matrix - np.diag(np.diag(matrix))

@@ -1,0 +1,196 @@
+"""Commands about dynamics: phase diagrams."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import OmitArgPrefixes
+
+from attractor.errors import ConfigError
+
+from .console import console, escaped
+
+if TYPE_CHECKING:
+    from attractor.cells import GatedForm
+    from attractor.dynamics.phase import PhaseAxis, PhaseDiagram, Placement
+
+_TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How every point is simulated."""
+
+    time: float = 200.0
+    """Time over which exponents are measured."""
+    transient: float = 200.0
+    """Time before that."""
+    step: float = 0.2
+    """Step of the integrator, at most 0.2 times the shortest time constant."""
+    method: Literal["euler", "heun", "rk4"] = "heun"
+    """Scheme of the integrator."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Arithmetic of the simulation."""
+    large: float = 1.0
+    """Standard deviation of the entries of the large start."""
+    small: float = 1e-3
+    """Standard deviation of the entries of the small start."""
+    seeds: tuple[int, ...] = (0,)
+    """One random network for each; exponents are averaged."""
+
+
+@dataclass(frozen=True)
+class PhaseCommand:
+    """Draw the phase diagram of gated networks over two parameters: simulated outcomes, lines of theory."""
+
+    x: tuple[str, str]
+    """Horizontal axis: a parameter and its values, as gain 1.5:4:64 (first, last, number of points).
+    Parameters are gain (g_h), update_gain (alpha_z), reset_gain (alpha_r), bias (b_h), update_bias (b_z),
+    reset_bias (b_r), update_time (tau_z) and reset_time (tau_r)."""
+    y: tuple[str, str]
+    """Vertical axis, likewise."""
+    out: Path
+    """Folder for diagram.csv, .json, .svg and .html; a run that was stopped goes on when the command is given
+    again."""
+    fixed: tuple[str, ...] = ()
+    """Other parameters, as reset_bias=-1; a gate that is named neither here nor on an axis is always open."""
+    mark: tuple[str, ...] = ()
+    """A network to mark, as gain=2.4 reset_gain=10."""
+    size: int = 200
+    """Units of every network."""
+    workers: int = -1
+    """Processes at once; -1 takes one for every core."""
+    overwrite: bool = False
+    """Replace another diagram in that folder."""
+    simulation: OmitArgPrefixes[Simulation] = field(default_factory=Simulation)
+
+    def run(self) -> None:
+        """Simulate, solve, write."""
+        import joblib
+
+        from attractor.dynamics.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
+        from attractor.progress import reporter_for
+        from attractor.report import write_phase_report
+
+        axes = phase_axis("--x", *self.x), phase_axis("--y", *self.y)
+        form = _form(self.fixed, {axis.name for axis in axes})
+        simulation = PhaseSimulation(**vars(self.simulation))
+        plan = PhasePlan(*axes, form=form, size=self.size, simulation=simulation)
+        marked = {name: _number("--mark", name, text) for name, text in _pairs("--mark", self.mark).items()}
+        _check_mark(marked, {axis.name for axis in axes})
+        _check_free(self.out, plan, overwrite=self.overwrite)
+        with joblib.parallel_config(n_jobs=self.workers):
+            diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
+        marks = (place_on(diagram, marked),) if marked else ()
+        save_diagram(diagram, self.out)
+        command = shlex.join(["attractor", *sys.argv[1:]])
+        page = write_phase_report(diagram, self.out, command, marks)
+        _show(diagram, marks)
+        console.print(f"report: [bold]{escaped(page)}[/]", soft_wrap=True)
+
+
+def phase_axis(option: str, name: str, text: str) -> "PhaseAxis":
+    """An axis from its words.
+
+    Args:
+        option: they were given with.
+        name: of the parameter, or its letter.
+        text: first value, last value and number of points, as 1.5:4:64.
+
+    Raises:
+        ConfigError: the text is no range.
+    """
+    from attractor.dynamics.phase import PhaseAxis
+
+    parts = text.split(":")
+    try:
+        low, high, points = float(parts[0]), float(parts[1]), int(parts[2])
+    except (ValueError, IndexError) as problem:
+        message = f"{option} {name} {text}: expected first:last:points, such as 1.5:4:64"
+        raise ConfigError(message) from problem
+    try:
+        return PhaseAxis(name, low, high, points)
+    except ConfigError as problem:
+        message = f"{option}: {problem}"
+        raise ConfigError(message) from problem
+
+
+def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
+    from attractor.cells import GatedForm
+
+    kinds = {one.name: one.default for one in fields(GatedForm)}
+    given = {}
+    for name, text in _pairs("--fixed", fixed).items():
+        if name not in kinds:
+            message = f"--fixed {name}: unknown; give one of {', '.join(kinds)}"
+            raise ConfigError(message)
+        if name in moved:
+            message = f"--fixed {name}: it is on an axis; leave it out here"
+            raise ConfigError(message)
+        given[name] = _value(name, text, kinds[name])
+    touched = moved | set(given)
+    for gate in ("update", "reset"):
+        if not any(name.startswith(gate) for name in touched):
+            given.setdefault(f"open_{gate}", True)
+    return GatedForm(**given)
+
+
+def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    from attractor.dynamics.phase.parameter_names import parameter_name
+
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            message = f"{option} {text}: expected name=value, such as reset_bias=-1"
+            raise ConfigError(message)
+        pairs[parameter_name(name)] = value
+    return pairs
+
+
+def _value(name: str, text: str, like: Any) -> Any:
+    if isinstance(like, bool):
+        if text.lower() not in _TRUTHS:
+            message = f"--fixed {name}={text}: expected true or false"
+            raise ConfigError(message)
+        return _TRUTHS[text.lower()]
+    return text if isinstance(like, str) else _number("--fixed", name, text)
+
+
+def _number(option: str, name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as problem:
+        message = f"{option} {name}={text}: expected a number"
+        raise ConfigError(message) from problem
+
+
+def _check_free(out: Path, plan: Any, *, overwrite: bool) -> None:
+    """Refuse to replace a finished diagram of another plan."""
+    from attractor.dynamics.phase import load_diagram
+    from attractor.dynamics.phase.storage import JSON_FILE
+
+    if overwrite or not (out / JSON_FILE).exists():
+        return
+    if load_diagram(out).plan != plan:
+        message = f"--out {out} holds the diagram of another plan; give another folder, or --overwrite"
+        raise ConfigError(message)
+
+
+def _check_mark(marked: Mapping[str, float], axes: set[str]) -> None:
+    for name in sorted(axes - set(marked) if marked else ()):
+        message = f"--mark needs {name}, too: the diagram has an axis of it"
+        raise ConfigError(message)
+
+
+def _show(diagram: "PhaseDiagram", marks: "tuple[Placement, ...]") -> None:
+    from attractor.dynamics.phase import Outcome
+
+    for outcome in Outcome:
+        if diagram.share(outcome):
+            console.print(f"{100 * diagram.share(outcome):5.1f} %  {outcome}")
+    for mark in marks:
+        console.print(escaped(mark.sentence))

@@ -1,0 +1,182 @@
+"""What a command about dynamics speaks of: a run, or a cell by its name or file, and what drives it."""
+
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from attractor.errors import ConfigError
+
+from .options import Columns, column_options, own_cell
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """How a cell is made that is not taken from a run, and what drives it."""
+
+    inputs: int = 1
+    """Inputs of a cell that is built by their number."""
+    hidden: int = 64
+    """Units of a cell that is built by their number."""
+    seed: int = 0
+    """Of weights and inputs."""
+    drive: float = 0.0
+    """Standard deviation of the white inputs; 0 leaves the cell alone."""
+    start: tuple[float, ...] = ()
+    """State to start from; the cell's own if not given."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cell and what drives it.
+
+    Args:
+        title: what it is called.
+        cell: the cell.
+        inputs: as the cell sees them, shape (time, inputs).
+        source: where the inputs come from, in words.
+        start: a state to start from; None for the cell's own.
+        folder: of the run; None for a cell without one.
+    """
+
+    title: str
+    cell: Any
+    inputs: Any
+    source: str
+    start: Any = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user named.
+
+    Args:
+        name: a run folder, file.py:Class, or the name of a cell.
+        data: a file that drives a run; None takes what the run was saved with.
+        cell: file.py:Class, for a run with a cell of the user's own.
+        steps: of a cell without data; at most so many of a file.
+    """
+
+    name: str
+    data: Path | None
+    cell: str | None
+    steps: int
+
+
+def find_subject(wanted: Wanted, fresh: Fresh, columns: Columns) -> Subject:
+    """The cell and its inputs.
+
+    Raises:
+        ConfigError: there is neither such a run, nor such a file, nor such a cell.
+        InputDataError: the data cannot be used.
+        RunFolderError: the run folder is damaged.
+    """
+    if Path(wanted.name).is_dir():
+        return _of_run(wanted, columns)
+    if wanted.data is not None:
+        message = f"{wanted.name} is no run folder; data drive a trained run, --drive a cell by its name"
+        raise ConfigError(message)
+    return _of_cell(wanted, fresh)
+
+
+def _of_run(wanted: Wanted, columns: Columns) -> Subject:
+    from attractor.classification.storage import KIND
+    from attractor.runs import load_run
+
+    folder = Path(wanted.name)
+    is_classifier = load_run(folder).card.get("kind") == KIND
+    cell, inputs = (_of_classifier if is_classifier else _of_plant)(wanted, folder, columns)
+    source = "data of the run" if wanted.data is None else wanted.data.name
+    return Subject(folder.name, cell, inputs[: wanted.steps], source, folder=folder)
+
+
+def _of_plant(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any]:
+    from attractor.control import PlantModel
+    from attractor.control.identification.driving import driving_file, driving_of_run
+
+    model = PlantModel.load(folder, cell=own_cell(wanted.cell))
+    if wanted.data is None:
+        return model.network().cell, driving_of_run(model, folder)
+    return model.network().cell, driving_file(model, wanted.data, column_options(columns))
+
+
+def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any]:
+    import numpy as np
+
+    from attractor.classification import SequenceClassifier
+    from attractor.classification.reading import bare_cell, driving_inputs
+    from attractor.classification.study import known_cases, stored_cases
+    from attractor.data import read_sequences
+
+    if columns != Columns():
+        message = "options about columns are for the log of a plant; this run classifies series"
+        raise ConfigError(message)
+    model = SequenceClassifier.load(folder, own_cell(wanted.cell))
+    given = wanted.data
+    cases = stored_cases(model, folder) if given is None else read_sequences(given, like=known_cases(model))
+    inputs = driving_inputs(model, cases, wanted.steps)
+    if given is None:  # a run keeps a few cases only: they come again until there are steps enough
+        inputs = np.resize(inputs, (wanted.steps, inputs.shape[1]))
+    return bare_cell(model.network()), inputs
+
+
+def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:
+    import numpy as np
+
+    cell = _built(wanted.name, fresh)
+    size = getattr(cell, "input_size", fresh.inputs)
+    rows = fresh.drive * np.random.default_rng(fresh.seed).normal(size=(wanted.steps, size))
+    source = f"white inputs of deviation {fresh.drive:g}" if fresh.drive and size else "no input"
+    start = None if not fresh.start else _start(cell, fresh.start)
+    return Subject(wanted.name.rpartition(":")[2] or wanted.name, cell, rows, source, start)
+
+
+def _built(name: str, fresh: Fresh) -> Any:
+    """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
+    import jax
+
+    from attractor.cells import cell_class
+
+    build = own_cell(name) or cell_class(name)
+    try:
+        parameters = signature(build).parameters
+    except ValueError:
+        parameters = {}
+    needed = [
+        one for one in parameters.values() if one.default is one.empty and one.kind < one.VAR_POSITIONAL
+    ]
+    given = (fresh.inputs, fresh.hidden)[: len(needed)] if needed else ()
+    options = {"key": jax.random.key(fresh.seed)} if "key" in parameters else {}
+    try:
+        made = build(*given, **options)
+    except TypeError as problem:
+        message = f"{name} could not be built with inputs, hidden and key: {problem}"
+        raise ConfigError(message) from problem
+    return _stepping(made, name)
+
+
+def _stepping(made: Any, name: str) -> Any:
+    if callable(made):
+        return made
+    if hasattr(made, "vector_field"):
+        message = f"{name} is a flow; write a function or class that returns discretise(flow, step)"
+        raise ConfigError(message)
+    message = f"{name} is no cell: it has no step `cell(input, state)`"
+    raise ConfigError(message)
+
+
+def _start(cell: Any, values: tuple[float, ...]) -> Any:
+    import jax
+    import jax.numpy as jnp
+    from jax.flatten_util import ravel_pytree
+
+    from attractor.cells import initial_state
+
+    with jax.enable_x64(True):
+        like = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), initial_state(cell))
+        flat, restore = ravel_pytree(like)
+        if len(flat) != len(values):
+            message = f"--start has {len(values)} numbers, the state has {len(flat)}"
+            raise ConfigError(message)
+        return restore(jnp.asarray(values, jnp.float64))

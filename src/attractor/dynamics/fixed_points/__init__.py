@@ -1,0 +1,29 @@
+"""States that a step leaves where they are, what trajectories do near them, and how they move and meet."""
+
+from .branch import Bifurcation, BifurcationKind, Branch, BranchStatus
+from .continuation import ContinuationSettings, follow_fixed_point, scaled_input
+from .counting import CountSettings, FixedPointCount, count_fixed_points
+from .points import FixedPoints, SearchCounts, SlowPoints
+from .search import FixedPointSettings, fixed_points
+from .spectrum import PointKind
+from .starts import sampled_starts
+
+__all__ = [
+    "Bifurcation",
+    "BifurcationKind",
+    "Branch",
+    "BranchStatus",
+    "ContinuationSettings",
+    "CountSettings",
+    "FixedPointCount",
+    "FixedPointSettings",
+    "FixedPoints",
+    "PointKind",
+    "SearchCounts",
+    "SlowPoints",
+    "count_fixed_points",
+    "fixed_points",
+    "follow_fixed_point",
+    "sampled_starts",
+    "scaled_input",
+]

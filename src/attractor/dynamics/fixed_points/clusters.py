@@ -1,0 +1,47 @@
+"""Which of many solutions are the same one, and in what order to list them."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def clustered(
+    states: Float[np.ndarray, "solutions states"], radii: Float[np.ndarray, " solutions"]
+) -> tuple[Int[np.ndarray, " clusters"], Int[np.ndarray, " solutions"]]:
+    """Greedy clusters: the most exact solution that is left takes those that are the same one.
+
+    Two solutions are the same where they are no farther apart than the larger of their radii. A radius says
+    how far a solution may be from the truth, so that exact ones may lie close together and stay apart.
+
+    Args:
+        states: solutions, one a row.
+        radii: how far each may be from the truth.
+
+    Returns:
+        Which solution stands for each cluster, and the cluster of every solution.
+    """
+    heads: list[int] = []
+    labels, left = np.zeros(len(states), int), np.argsort(radii, kind="stable")
+    while len(left):
+        head = left[0]
+        distances = np.linalg.norm(states[left] - states[head], axis=1)
+        same = distances <= np.maximum(radii[left], radii[head])
+        labels[left[same]] = len(heads)
+        heads.append(int(head))
+        left = left[~same]
+    return np.array(heads, int), labels
+
+
+def in_order(
+    states: Float[np.ndarray, "solutions states"], tolerance: float
+) -> Int[np.ndarray, " solutions"]:
+    """Lexicographic order in which entries that differ by less than the tolerance count as equal.
+
+    Rounding then does not decide the order: 0 and -1e-17 have the same rank.
+    """
+    if len(states) < 2:
+        return np.arange(len(states))
+    places = np.argsort(states, axis=0, kind="stable")
+    steps = np.diff(np.take_along_axis(states, places, 0), axis=0) > tolerance
+    ranks = np.zeros(states.shape, int)
+    np.put_along_axis(ranks, places[1:], np.cumsum(steps, axis=0), 0)
+    return np.lexsort(ranks.T[::-1])

@@ -1,0 +1,193 @@
+r"""Levenberg-Marquardt for many starts at once: each goes downhill in q(x) = |F(x)|^2 / 2, F = step(x) - x.
+
+A trial solves $(J^T J + \mu s I) d = -J^T F$ with the exact Jacobian J of F and s the mean of the diagonal of
+$J^T J$. With a large $\mu$ that is a short step downhill, with a small one Newton's step, so that one loop
+comes near a zero and makes it exact. Only a trial that lowers q is taken: nothing diverges, and what reaches
+no zero comes to rest at another minimum of q, a slow point (Sussillo and Barak 2013, *Opening the black box*,
+doi 10.1162/NECO_a_00409), or runs away to where q fades.
+
+Starts share a fixed number of places in one compiled loop. Whoever has finished leaves its place to the next,
+so that no time is spent on finished ones and no shape is compiled twice.
+"""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from attractor.progress import Reporter
+
+from ..trajectory import flat_step
+
+_MEMORY = 2**28
+"""Bytes that Jacobians and their products may take."""
+_COLUMNS = 1024
+"""Places times states beyond which more places gain nothing on a CPU (measured from 3 to 128 states)."""
+_MOST_PLACES = 256
+_ROUND = 8
+"""Trials between two looks at who has finished."""
+_FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-16, 1e12
+_FLAT = 1e-5
+"""At rest where |F| falls at less than this share of the steepest slope that the Jacobian allows."""
+
+
+class Outcome(IntEnum):
+    """How the way of a start ended."""
+
+    RUNNING = 0
+    CONVERGED = 1
+    AT_REST = 2
+    UNFINISHED = 3
+    NOT_FINITE = 4
+
+
+class Walkers(NamedTuple):
+    """Starts on their way: NumPy arrays outside of compiled code, JAX arrays inside, there also of one start.
+
+    Args:
+        states: x, shape (starts, states).
+        inputs: the constant input of each, shape (starts, inputs).
+        damping: mu, shape (starts,).
+        outcomes: `Outcome` numbers, shape (starts,).
+        trials: steps tried so far, shape (starts,).
+        speeds: |F|, shape (starts,).
+    """
+
+    states: Any
+    inputs: Any
+    damping: Any
+    outcomes: Any
+    trials: Any
+    speeds: Any
+
+
+def drift(cell: Any) -> Any:
+    """F(x, u) = step(x, u) - x of the flat state x, zero at a fixed point."""
+    step = flat_step(cell)
+    return lambda state, row: step(state, row, None) - state
+
+
+def accuracy(state: Array, tolerance: Array | float) -> Array:
+    """The |F| below which a state counts as fixed: rounding of F grows with the state."""
+    return tolerance * jnp.maximum(1.0, jnp.linalg.norm(state))
+
+
+def places_for(starts: int, states: int) -> int:
+    """How many starts are on their way at a time: a power of two, so that few shapes are compiled."""
+    fitting = min(_MOST_PLACES, max(8, _COLUMNS // states), _MEMORY // (8 * 6 * states**2))
+    return 1 << (max(1, min(fitting, 2 * starts - 1)).bit_length() - 1)
+
+
+def descend(
+    cell: Any, starts: np.ndarray, rows: np.ndarray, limits: tuple[float, int], reporter: Reporter
+) -> Walkers:
+    """All starts at the ends of their ways.
+
+    Args:
+        cell: a cell in float64.
+        starts: flat states, shape (starts, states).
+        rows: the constant input of each, shape (starts, inputs).
+        limits: tolerance on |F| (see `accuracy`), and most trials of one start.
+        reporter: hears how many starts have finished.
+    """
+    count = len(starts)
+    everyone = _at_start(starts, rows)
+    places = places_for(count, starts.shape[1])
+    seats, waiting = np.arange(min(places, count)), min(places, count)
+    done = 0
+    while len(seats):
+        here = Walkers(*(_filled(part[seats], places) for part in everyone))
+        after = jax.tree.map(np.asarray, _advanced(cell, here, *map(jnp.asarray, limits)))
+        for part, new in zip(everyone, after, strict=True):
+            part[seats] = new[: len(seats)]
+        seats = seats[everyone.outcomes[seats] == Outcome.RUNNING]
+        done = waiting - len(seats)
+        newcomers = np.arange(waiting, min(waiting + places - len(seats), count))
+        seats, waiting = np.concatenate([seats, newcomers]), waiting + len(newcomers)
+        reporter.update(done, count, "starts")
+    return everyone
+
+
+def _at_start(starts: np.ndarray, rows: np.ndarray) -> Walkers:
+    count = len(starts)
+    return Walkers(
+        np.array(starts, np.float64),
+        np.array(rows, np.float64),
+        np.full(count, _FIRST_DAMPING),
+        np.full(count, int(Outcome.RUNNING), np.int32),
+        np.zeros(count, np.int32),
+        np.full(count, np.inf),
+    )
+
+
+def _filled(part: np.ndarray, places: int) -> np.ndarray:
+    """Empty places repeat the first start."""
+    return np.concatenate([part, np.repeat(part[:1], places - len(part), axis=0)])
+
+
+@eqx.filter_jit
+def _advanced(cell: Any, walkers: Walkers, tolerance: Array, most: Array) -> Walkers:
+    """Some trials further, or until all have finished."""
+    field = drift(cell)
+    step = jax.vmap(lambda walker: _trial(field, walker, tolerance, most))
+
+    def going(carry: Any) -> Array:
+        return (carry[0] < _ROUND) & jnp.any(carry[1].outcomes == Outcome.RUNNING)
+
+    return jax.lax.while_loop(going, lambda carry: (carry[0] + 1, step(carry[1])), (0, walkers))[1]
+
+
+def _trial(field: Any, walker: Walkers, tolerance: Array, most: Array) -> Walkers:
+    """One trial of one start; who has finished stays as it is."""
+    value, jacobian = _linearised(field, walker)
+    before, slope = jnp.linalg.norm(value), jacobian.T @ value
+    move = _damped_step(jacobian, slope, walker.damping)
+    tried = walker.states + move
+    after = jnp.linalg.norm(field(tried, walker.inputs))
+    hoped = before**2 - jnp.linalg.norm(value + jacobian @ move) ** 2
+    better = after < before
+    damping = walker.damping * _change(better, (before**2 - after**2) / hoped)
+    new = walker._replace(
+        states=jnp.where(better, tried, walker.states),
+        speeds=jnp.where(better, after, before),
+        damping=jnp.maximum(damping, _LEAST_DAMPING),
+        trials=walker.trials + 1,
+    )
+    at_rest = jnp.linalg.norm(slope) <= _FLAT * before * jnp.linalg.norm(jacobian)
+    new = new._replace(outcomes=_outcome(new, before, at_rest, (tolerance, most)))
+    return jax.tree.map(lambda old, new: jnp.where(walker.outcomes == Outcome.RUNNING, new, old), walker, new)
+
+
+def _linearised(field: Any, walker: Walkers) -> tuple[Array, Array]:
+    value, push = jax.linearize(lambda state: field(state, walker.inputs), walker.states)
+    return value, jax.vmap(push, out_axes=1)(jnp.eye(len(value)))
+
+
+def _damped_step(jacobian: Array, slope: Array, damping: Array) -> Array:
+    square = jacobian.T @ jacobian
+    shift = damping * jnp.trace(square) / len(slope)
+    factor = jnp.linalg.cholesky(square + shift * jnp.eye(len(slope)))
+    return -jax.scipy.linalg.cho_solve((factor, True), slope)
+
+
+def _change(better: Array, gain: Array) -> Array:
+    """Less damping where q fell nearly as hoped, more where it fell too little, and most where it rose."""
+    kept = jnp.where(gain > 0.75, 0.1, jnp.where(gain > 0.25, 1.0, 4.0))
+    return jnp.where(better, kept, 8.0)
+
+
+def _outcome(new: Walkers, before: Array, at_rest: Array, limits: tuple[Array, Array]) -> Array:
+    tolerance, most = limits
+    exhausted = (new.damping > _MOST_DAMPING) | (new.trials >= most)
+    cases = {
+        Outcome.NOT_FINITE: ~jnp.isfinite(before),
+        Outcome.CONVERGED: new.speeds <= accuracy(new.states, tolerance),
+        Outcome.AT_REST: at_rest,
+        Outcome.UNFINISHED: exhausted,
+    }
+    numbers = [jnp.asarray(int(case), new.outcomes.dtype) for case in cases]
+    return jnp.select(list(cases.values()), numbers, jnp.asarray(0, new.outcomes.dtype))

@@ -1,0 +1,204 @@
+"""The search for fixed and slow points of a cell: many starts downhill, then the ends sorted out."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.cells import State, initial_state
+from attractor.errors import ConfigError
+from attractor.program import in_double_precision
+from attractor.progress import Reporter, SilentReporter
+
+from ..trajectory import time_step
+from .clusters import in_order
+from .descent import Outcome, Walkers, descend
+from .distinct import DistinctPoints, distinct_points, midpoints, slow_points
+from .exact import sizes
+from .points import FixedPoints, SearchCounts
+from .slow import settled
+from .spectrum import spectrum, unstable_directions
+from .starts import constant_inputs, flat_starts, random_starts
+
+_AWAY = 10.0
+"""Times the size of the farthest start: beyond it states have run away, unless a regular point holds them."""
+_SAME_ENTRY = 1e-6
+"""Entries nearer than this share of the largest are equal where points are put in order."""
+
+
+@dataclass(frozen=True)
+class FixedPointSettings:
+    """How fixed points are looked for.
+
+    Args:
+        starts: how many random states, where no starts are given.
+        scales: their standard deviations, taking turns.
+        seed: of the random states.
+        tolerance: a state is fixed where |step(x) - x| <= tolerance * max(1, |x|).
+        trials: the most steps of one start.
+        midpoint_waves: how many times to start again halfway between the points found so far, as long as that
+            finds new ones: saddles lie between attractors, and few trajectories come near them.
+        vectors: for how many eigenvalues of largest modulus the vectors are kept.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    starts: int = 256
+    scales: tuple[float | int, ...] = (0.1, 0.5, 1.0, 3.0)
+    seed: int = 0
+    tolerance: float = 1e-12
+    trials: int = 100
+    midpoint_waves: int = 4
+    vectors: int = 10
+
+    def __post_init__(self) -> None:
+        good = {
+            "starts": self.starts >= 1,
+            "scales": len(self.scales) > 0 and all(0 < scale < np.inf for scale in self.scales),
+            "tolerance": 1e-14 <= self.tolerance <= 1e-6,
+            "trials": self.trials >= 1,
+            "midpoint_waves": self.midpoint_waves >= 0,
+            "vectors": self.vectors >= 1,
+        }
+        for name in (name for name, fine in good.items() if not fine):
+            message = (
+                f"{name}={getattr(self, name)}: expected a positive number (midpoint_waves: at least 0; "
+                "tolerance: from 1e-14, the rounding of a step, to 1e-6)"
+            )
+            raise ConfigError(message)
+
+
+_USUAL = FixedPointSettings()
+
+
+def fixed_points(
+    cell: Any,
+    input: Float[Array | np.ndarray, "..."] | None = None,
+    *,
+    starts: State | None = None,
+    settings: FixedPointSettings = _USUAL,
+    reporter: Reporter | None = None,
+) -> FixedPoints:
+    """States that one step of a cell leaves where they are, at a constant input, and slow points beside them.
+
+    Many starts go downhill in |step(x) - x|^2 by Levenberg-Marquardt with exact Jacobians, in float64, to the
+    rounding of the step; further ones start halfway between the points that were found. No search can promise
+    that nothing is missing, but `index_sums` of the result may prove that something is, and
+    `count_fixed_points` estimates how much. A trial solves with the Jacobian of the whole state, so that time
+    grows with the third power of its size: 5 microseconds a trial at 16 states, 60 at 64 and 260 at 128 on
+    one core, and some ten trials a start. A cell with a state of several parts, an LSTM, pays for all.
+
+    Args:
+        cell: any cell.
+        input: the constant input, a vector; or several, one a row, each with all starts. None means zeros.
+        starts: flat states (starts, states), or states of the cell with one more axis in front; see
+            `sampled_starts` for those from trajectories. None means random ones.
+        settings: number and scales of random starts, tolerance, trials, vectors.
+        reporter: hears how many starts have finished.
+
+    Raises:
+        ConfigError: no input for a cell without `input_size`.
+        ShapeError: an input or starts that do not fit the cell.
+        InputDataError: an input that is not finite.
+
+    Source:
+        Sussillo and Barak 2013, *Opening the black box*, doi 10.1162/NECO_a_00409; Golub and Sussillo 2018,
+        *FixedPointFinder*, doi 10.21105/joss.01003.
+    """
+    began = time.perf_counter()
+    rows = constant_inputs(cell, input)
+    with jax.enable_x64(True):
+        wide = in_double_precision(cell)
+        template = jax.tree.map(np.asarray, initial_state(wide))
+        begin = _starts(wide, starts, settings)
+        ended, conditions, kept = _searched(wide, begin, rows, settings, reporter or SilentReporter())
+        slow = slow_points(ended, conditions)
+    return FixedPoints(
+        **_with_spectra(kept, min(settings.vectors, begin.shape[1])),
+        slow=slow,
+        inputs=rows,
+        counts=_counts(ended, int(kept.multiplicities.sum()), len(conditions)),
+        seconds=time.perf_counter() - began,
+        time_step=time_step(cell),
+        template=template,
+    )
+
+
+def _starts(cell: Any, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
+    if starts is not None:
+        return flat_starts(cell, starts)
+    states = sum(np.size(leaf) for leaf in jax.tree.leaves(initial_state(cell)))
+    return random_starts(states, settings.starts, settings.scales, settings.seed)
+
+
+def _searched(
+    cell: Any, begin: np.ndarray, rows: np.ndarray, settings: FixedPointSettings, reporter: Reporter
+) -> tuple[Walkers, np.ndarray, DistinctPoints]:
+    """All ends, the condition of each and the distinct points, when no more are found between those known."""
+    conditions = np.repeat(np.arange(len(rows)), len(begin))
+    jobs = np.tile(begin, (len(rows), 1)), rows[conditions]
+    ended = _ends(cell, jobs, settings, reporter)
+    within = _AWAY * float(sizes(begin).max())
+    kept = distinct_points(cell, ended, conditions, within)
+    for wave in range(settings.midpoint_waves):
+        halfway, theirs = midpoints(kept, len(begin), settings.seed + wave)
+        if len(halfway) == 0:
+            break
+        more = _ends(cell, (halfway, rows[theirs]), settings, reporter)
+        ended = Walkers(*(np.concatenate(pair) for pair in zip(ended, more, strict=True)))
+        conditions, known = np.concatenate([conditions, theirs]), len(kept.states)
+        kept = distinct_points(cell, ended, conditions, within)
+        if len(kept.states) <= known:
+            break
+    return ended, conditions, kept
+
+
+def _ends(
+    cell: Any, jobs: tuple[np.ndarray, np.ndarray], settings: FixedPointSettings, reporter: Reporter
+) -> Walkers:
+    """All starts at their ends, those at rest or still under way made exact as far as they can be."""
+    try:
+        ended = descend(cell, *jobs, (settings.tolerance, settings.trials), reporter)
+    finally:
+        reporter.close()
+    doubtful = np.flatnonzero(np.isin(ended.outcomes, (Outcome.AT_REST, Outcome.UNFINISHED)))
+    if len(doubtful) == 0:
+        return ended
+    states, speeds, minima = settled(cell, ended.states[doubtful], ended.inputs[doubtful])
+    fixed = minima & (speeds <= settings.tolerance * sizes(states))
+    outcomes = np.where(fixed, Outcome.CONVERGED, np.where(minima, Outcome.AT_REST, Outcome.UNFINISHED))
+    ended.outcomes[doubtful] = outcomes
+    ended.states[doubtful] = np.where(minima[:, None], states, ended.states[doubtful])
+    ended.speeds[doubtful] = np.where(minima, speeds, ended.speeds[doubtful])
+    return ended
+
+
+def _with_spectra(kept: DistinctPoints, vectors: int) -> dict[str, np.ndarray]:
+    """The fields of `FixedPoints` that have one entry a point, in the order of the result."""
+    found = [spectrum(jacobian, vectors) for jacobian in kept.jacobians]
+    states = kept.states.shape[1]
+    fields = {
+        "eigenvalues": _stacked([one.values for one in found], (states,)),
+        "right_vectors": _stacked([one.right for one in found], (states, vectors)),
+        "left_vectors": _stacked([one.left for one in found], (states, vectors)),
+        **{name: getattr(kept, name) for name in ("states", "residuals", "multiplicities", "conditions")},
+    }
+    order = in_order(kept.states, _SAME_ENTRY * np.abs(kept.states).max(initial=0.0))
+    growing = unstable_directions(fields["eigenvalues"])
+    order = order[np.lexsort((growing[order], kept.conditions[order]))]
+    return {name: part[order] for name, part in fields.items()}
+
+
+def _stacked(parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    return np.stack(parts) if parts else np.zeros((0, *shape), complex)
+
+
+def _counts(ended: Walkers, converged: int, starts: int) -> SearchCounts:
+    """What proved to be no fixed point after all counts as unfinished."""
+    slow, not_finite = (int(np.sum(ended.outcomes == kind)) for kind in (Outcome.AT_REST, Outcome.NOT_FINITE))
+    unfinished = starts - converged - slow - not_finite
+    return SearchCounts(starts, converged, slow, unfinished, not_finite, int(ended.trials.sum()))

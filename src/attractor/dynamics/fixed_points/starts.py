@@ -1,0 +1,139 @@
+"""Where a search for fixed points starts."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from attractor.cells import State
+from attractor.errors import ConfigError, InputDataError, ShapeError
+
+from ..trajectory import checked, flat_step, prepared
+
+
+def sampled_starts(
+    cell: Any,
+    inputs: Float[Array | np.ndarray, "..."],
+    count: int = 256,
+    noise: float | int = 0.1,
+    seed: int = 0,
+) -> Float[np.ndarray, "count states"]:
+    """Flat states drawn from the trajectories that inputs drive, with noise added.
+
+    A network is trained where its trajectories run, so that the fixed points that explain what it does lie
+    near them. Noise leads to those beside the path, the saddles between attractors above all.
+
+    Args:
+        cell: any cell; it starts from its own initial state.
+        inputs: one sequence (time, inputs), or several of the same length (sequences, time, inputs).
+        count: states to draw, with repetition.
+        noise: standard deviation of the noise, as a share of the root mean square of the states.
+        seed: of the choice and the noise.
+
+    Raises:
+        ConfigError: a count below 1 or a negative noise.
+        ShapeError: inputs that do not fit the cell.
+        InputDataError: inputs or states that are not finite.
+    """
+    if count < 1 or not 0 <= noise < np.inf:
+        message = (
+            f"count={count}, noise={noise}: expected a count of at least 1 and a finite noise of at least 0"
+        )
+        raise ConfigError(message)
+    sequences = np.asarray(inputs)
+    sequences = sequences[None] if sequences.ndim == 2 else sequences
+    if sequences.ndim != 3 or 0 in sequences.shape[:2]:
+        message = f"inputs of shape {np.shape(inputs)}, expected (time, inputs) or (sequences, time, inputs)"
+        raise ShapeError(message)
+    values = np.stack([checked(cell, sequence) for sequence in sequences])
+    with jax.enable_x64(True):
+        wide, start, _ = prepared(cell, None, 0, None)
+        states = np.asarray(_visited(wide, start, jnp.asarray(values))).reshape(-1, len(start))
+    if not np.isfinite(states).all():
+        message = "the trajectories leave the finite numbers; give shorter or smaller inputs"
+        raise InputDataError(message)
+    source = np.random.default_rng(seed)
+    size = np.sqrt(np.mean(states**2))
+    return source.choice(states, count) + noise * size * source.normal(size=(count, states.shape[1]))
+
+
+@eqx.filter_jit
+def _visited(cell: Any, start: Array, sequences: Array) -> Array:
+    step = flat_step(cell)
+
+    def follow(inputs: Array) -> Array:
+        def body(state: Array, row: Array) -> tuple[Array, Array]:
+            new = step(state, row, None)
+            return new, new
+
+        return jax.lax.scan(body, start, inputs)[1]
+
+    return jax.vmap(follow)(sequences)
+
+
+def random_starts(
+    states: int, count: int, scales: tuple[float | int, ...], seed: int
+) -> Float[np.ndarray, "count states"]:
+    """Normal entries, the scales taking turns.
+
+    In a large network most starts of one scale fall on the same point, often zero; several scales reach more.
+    """
+    source = np.random.default_rng(seed)
+    return np.resize(scales, count)[:, None] * source.normal(size=(count, states))
+
+
+def flat_starts(cell: Any, starts: State) -> Float[np.ndarray, "starts states"]:
+    """Given starts as flat states in float64; call it inside `jax.enable_x64(True)`.
+
+    Args:
+        cell: a cell in float64.
+        starts: flat states (starts, states), or states of the cell with one more axis in front.
+
+    Raises:
+        ShapeError: neither of the two, or no start.
+    """
+    _, start, _ = prepared(cell, None, 0, None)
+    leaves = jax.tree.leaves(starts)
+    flat = np.asarray(leaves[0], np.float64) if len(leaves) == 1 else _flattened(starts)
+    if flat.ndim > 2:
+        flat = flat.reshape(len(flat), -1)
+    if flat.ndim != 2 or flat.shape[1] != len(start) or len(flat) == 0:
+        message = (
+            f"starts of shape {flat.shape}, expected (starts, {len(start)}): flat states one a row, or "
+            f"states of {type(cell).__name__} with one more axis in front"
+        )
+        raise ShapeError(message)
+    return flat
+
+
+def _flattened(starts: State) -> np.ndarray:
+    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(starts)}
+    if len(sizes) != 1 or sizes == {()}:
+        message = f"the arrays of starts have first axes {sorted(sizes)}, expected one number of starts"
+        raise ShapeError(message)
+    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), starts)
+    return np.asarray(jax.vmap(lambda state: ravel_pytree(state)[0])(wide))
+
+
+def constant_inputs(
+    cell: Any, input: Float[Array | np.ndarray, "..."] | None
+) -> Float[np.ndarray, "conditions inputs"]:
+    """The constant inputs, one condition a row; zeros where none are given.
+
+    Raises:
+        ConfigError: no input for a cell without `input_size`.
+        ShapeError: an input that does not fit the cell.
+        InputDataError: an input that is not finite.
+    """
+    if input is None and not hasattr(cell, "input_size"):
+        message = f"{type(cell).__name__} has no `input_size`: give `input`, a vector"
+        raise ConfigError(message)
+    rows = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
+    if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):
+        message = f"input of shape {rows.shape}, expected (inputs,) or (conditions, inputs)"
+        raise ShapeError(message)
+    return checked(cell, np.atleast_2d(rows))

@@ -1,0 +1,291 @@
+"""All that is asked about the dynamics of one network: exponents, fixed points, spectra, its plane."""
+
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from attractor.cells import State, initial_state
+from attractor.errors import AttractorError, ConfigError, InputDataError
+from attractor.progress import Reporter, SilentReporter
+
+from .fixed_points import FixedPoints, fixed_points
+from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, participation_ratio
+from .portrait import Portrait, portrait
+from .spectra import JacobianSpectrum, SpectralCurve, spectra_along, spectral_curve
+from .trajectory import checked, flat_step, prepared
+
+_MANY = 64
+"""States up to which all exponents are measured, beyond it the leading ones."""
+
+_LEADING = 20
+
+_HELD = 500
+"""Steps at least of the run without changing inputs; as many as the data have costs no further program."""
+
+_BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
+"""Sizes of the noise around the path and of random starts, relative to that of the path."""
+
+
+_NOTHING = 1e-6
+"""An exponent a step below which nothing grows or falls within any path that is measured."""
+
+
+class Regime(Enum):
+    """What the largest exponent says; the value is the text that users see."""
+
+    STABLE = "stable along these inputs: nearby states approach each other"
+    CHAOTIC = "chaotic along these inputs: nearby states part"
+    EDGE = "at the edge: nearby states neither approach nor part, as far as this path tells"
+
+    def __str__(self) -> str:
+        """The text shown to users."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class DynamicsPlan:
+    """How much is looked at.
+
+    Args:
+        steps: of the inputs at most.
+        count: exponents; None means all up to 64 states, and the 20 largest beyond.
+        starts: of the search for fixed points, half from the path and half random.
+        points: states of the path whose Jacobians are taken apart.
+        tolerance: stop measuring exponents when all standard errors are below this; None uses all steps.
+        seed: of starts.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    steps: int = 2000
+    count: int | None = None
+    starts: int = 256
+    points: int = 20
+    tolerance: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 40), ("starts", 2), ("points", 1)):
+            if getattr(self, name) < least:
+                message = f"{name}={getattr(self, name)}: expected at least {least}"
+                raise ConfigError(message)
+
+
+@dataclass(frozen=True, eq=False)
+class DynamicsStudy:
+    """What a network does along inputs, and when they stand still.
+
+    Args:
+        driven: exponents along the inputs.
+        resting: exponents under the mean input, held for ever; None where that run leaves the finite numbers.
+        points: fixed points at the mean input.
+        spectrum: eigenvalues of step Jacobians along the path.
+        curve: the spectrum in the middle of the path beside that of a random network; None if not possible.
+        plane: the principal plane.
+        participation: number of directions in which the path varies.
+        input: the mean input.
+        remarks: what could not be had, and why.
+        seconds: wall time.
+    """
+
+    driven: LyapunovSpectrum
+    resting: LyapunovSpectrum | None
+    points: FixedPoints
+    spectrum: JacobianSpectrum
+    curve: SpectralCurve | None
+    plane: Portrait
+    participation: float
+    input: Float[np.ndarray, " inputs"]
+    remarks: tuple[str, ...]
+    seconds: float
+
+    @property
+    def regime(self) -> Regime:
+        """By the 95 % interval of the largest exponent."""
+        low, high = self.driven.interval()[:, 0]
+        if high < -_NOTHING:
+            return Regime.STABLE
+        return Regime.CHAOTIC if low > _NOTHING else Regime.EDGE
+
+    @property
+    def forgetting(self) -> float:
+        """Steps after which a small difference has fallen by a factor e; infinite where it does not fall."""
+        largest = self.driven.per_step[0]
+        return float(-1 / largest) if largest < 0 else np.inf
+
+    def __str__(self) -> str:
+        """The regime, the largest exponent, and the fixed points."""
+        low, high = self.driven.interval()[:, 0]
+        lines = [
+            str(self.regime),
+            f"largest exponent {self.driven.per_step[0]:.5f} a step, 95 % interval {low:.5f} to {high:.5f}",
+            f"the path varies in {self.participation:.1f} directions",
+            str(self.points),
+            *self.driven.remarks,
+            *self.remarks,
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for a JSON file."""
+        points = self.points
+        return {
+            "regime": self.regime.name.lower(),
+            "driven": self.driven.to_dict(),
+            "resting": None if self.resting is None else self.resting.to_dict(),
+            "participation_ratio": self.participation,
+            "mean_input": self.input.tolist(),
+            "fixed_points": [
+                {
+                    "state": points.states[place].tolist(),
+                    "kind": kind.name.lower(),
+                    "unstable": int(points.unstable[place]),
+                    "residual": float(points.residuals[place]),
+                    "largest_modulus": float(abs(points.eigenvalues[place, 0])),
+                }
+                for place, kind in enumerate(points.kinds)
+            ],
+            "outliers": [] if self.curve is None else [_complex(one.value) for one in self.curve.outliers],
+            "remarks": list(self.remarks),
+            "seconds": self.seconds,
+        }
+
+
+_USUAL = DynamicsPlan()
+
+
+def dynamics_study(
+    cell: Any,
+    inputs: Float[Array | np.ndarray, "time inputs"],
+    plan: DynamicsPlan = _USUAL,
+    reporter: Reporter | None = None,
+    state: State | None = None,
+) -> DynamicsStudy:
+    """Measure what a cell does, in float64.
+
+    Args:
+        cell: any cell.
+        inputs: one sequence as the cell sees it (scaled); the first fifth is left to the state to arrive.
+        plan: how much is looked at.
+        reporter: hears about progress.
+        state: where to start; the cell's own initial state when None.
+
+    Raises:
+        ShapeError: inputs that do not fit the cell.
+        InputDataError: fewer than 20 steps, or inputs that are not finite.
+        DivergedError: the state left the finite numbers along the inputs; the step is named.
+    """
+    begun = time.perf_counter()
+    reporter = reporter or SilentReporter()
+    rows = checked(cell, inputs)[: plan.steps]
+    if len(rows) < 20:
+        message = f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
+        raise InputDataError(message)
+    path = _path(cell, rows, state)
+    settings = _exponents(plan, path)
+    driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
+    mean, remarks = rows.mean(axis=0), []
+    held = np.tile(mean, (max(len(rows), _HELD), 1))
+    points = _fixed_points(cell, path, mean, plan, reporter)
+    if points.index_sums[0] != 1:  # also where it is not a number
+        remarks.append(_indices(points.index_sums[0]))
+    resting = _or_remark(
+        lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter),
+        remarks,
+    )
+    arrived, middle = path[len(path) // 5 :], len(rows) // 2
+    return DynamicsStudy(
+        driven=driven,
+        resting=resting,
+        points=points,
+        spectrum=spectra_along(cell, rows, state, points=plan.points),
+        curve=_or_remark(lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks),
+        plane=portrait(cell, arrived, mean, points.states),
+        participation=participation_ratio(arrived),
+        input=mean,
+        remarks=tuple(remarks),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
+    states, burn_in = path.shape[1], len(path) // 5
+    count = plan.count or (states if states <= _MANY else _LEADING)
+    return LyapunovSettings(
+        count=min(count, states), burn_in=burn_in, tolerance=plan.tolerance, seed=plan.seed
+    )
+
+
+def _fixed_points(
+    cell: Any, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
+) -> FixedPoints:
+    """Once more with four times the starts where the sum of indices says that a point is missing."""
+    for count in (plan.starts, 4 * plan.starts):
+        starts = _starts(path, count, np.random.default_rng(plan.seed))
+        found = fixed_points(cell, mean, starts=starts, reporter=reporter)
+        if found.index_sums[0] == 1 or np.isnan(found.index_sums[0]):
+            break
+    return found
+
+
+def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.ndarray:
+    """Half of them near the path, half random around its size."""
+    drawn, half = source.normal(size=(count, path.shape[1])), count // 2
+    size = np.sqrt(np.mean(path**2)) or 1.0
+    near = source.choice(path, half) + _BESIDE * size * drawn[:half]
+    far = size * np.resize(_FAR, count - half)[:, None] * drawn[half:]
+    return np.concatenate([near, far])
+
+
+def _indices(total: float) -> str:
+    if np.isnan(total):
+        return "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
+    return (
+        f"the indices of the fixed points sum to {total:g}; where trajectories stay bounded they sum to "
+        "1, so that at least one fixed point was not found"
+    )
+
+
+def _complex(value: complex) -> list[float]:
+    return [value.real, value.imag]
+
+
+def _or_remark(measure: Any, remarks: list[str]) -> Any:
+    try:
+        return measure()
+    except AttractorError as problem:
+        remarks.append(str(problem))
+        return None
+
+
+def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
+    with jax.enable_x64(True):
+        wide, start, _ = prepared(cell, state, 0, None)
+        return np.asarray(_visited(wide, start, jnp.asarray(rows)))
+
+
+@eqx.filter_jit
+def _visited(cell: Any, start: Array, rows: Array) -> Array:
+    step = flat_step(cell)
+
+    def body(state: Array, row: Array) -> tuple[Array, Array]:
+        new = step(state, row, None)
+        return new, new
+
+    return jax.lax.scan(body, start, rows)[1]
+
+
+def _state(cell: Any, flat: np.ndarray) -> Any:
+    """A flat state in the form that the cell gives it."""
+    with jax.enable_x64(True):
+        like = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), initial_state(cell))
+        return ravel_pytree(like)[1](jnp.asarray(flat))
