@@ -21,7 +21,7 @@ from attractor.cells import (
     gated_rate,
     initial_state,
 )
-from attractor.dynamics.mean_field.critical import fold_threshold
+from attractor.dynamics.mean_field import fold_threshold
 from attractor.dynamics.regimes import (
     Agreement,
     Coupling,

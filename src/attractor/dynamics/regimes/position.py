@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from attractor.dynamics.mean_field.critical import fold_threshold
+from attractor.dynamics.mean_field import fold_threshold
 
 from .goals import SHORT_LAG
 from .parameters import Coupling, EffectiveParameters, effective_parameters

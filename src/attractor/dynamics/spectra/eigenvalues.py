@@ -90,7 +90,7 @@ def jacobian_spectrum(
     with jax.enable_x64(True):
         place = point(cell, state, input)
         values = _all(place) if count is None else _slowest(place, count)
-        return JacobianSpectrum(values[None], place.continuous, place.time_step)
+    return JacobianSpectrum(values[None], place.continuous, place.time_step)
 
 
 def spectra_along(
