@@ -39,7 +39,7 @@ from attractor.dynamics.regimes import in_regime, recommended_regime
 from attractor.scan import unroll
 
 ALPHABET = 8
-STARTS = ("library", "torch", "contracting", "edge", "integrator")
+STARTS = ("library", "library, long", "torch", "contracting", "edge", "integrator")
 TASKS = ("copying", "adding")
 CELLS = ("gru", "lstm")
 
@@ -60,6 +60,7 @@ class StudySettings:
         check_every: steps between two looks at the test sequences.
         rates: learning rates to choose from.
         seeds: trainings of every start.
+        starts: some of `STARTS`.
     """
 
     delay: int = 200
@@ -71,6 +72,7 @@ class StudySettings:
     check_every: int = 50
     rates: tuple[float, ...] = (3e-3, 1e-2)
     seeds: int = 5
+    starts: tuple[str, ...] = STARTS
 
 
 @dataclass(frozen=True)
@@ -191,8 +193,9 @@ def started(name: str, cell: str, problem: Problem, settings: StudySettings, key
     """A network with one of the `STARTS`."""
     cell_key, weight_key, readout_key = jax.random.split(key, 3)
     sizes = problem.inputs, settings.hidden_size
-    if name in ("library", "torch"):
-        made = cell_class(cell)(*sizes, key=cell_key)
+    if name in ("library", "library, long", "torch"):
+        long = {"timescales": (2.0, float(settings.delay))} if name == "library, long" else {}
+        made = cell_class(cell)(*sizes, key=cell_key, **long)
         made = _as_torch(made, weight_key) if name == "torch" else made
     else:
         times = recommended_regime(settings.delay).timescales if name == "integrator" else None
@@ -233,11 +236,11 @@ def _rows(task: str, cell: str, settings: StudySettings) -> list[Row]:
     begun = time.monotonic()
     problem = problem_of(task, settings)
     rates = _settled_rates(problem, cell, settings)
-    members = [(name, 1 + seed, rates[name]) for name in STARTS for seed in range(settings.seeds)]
+    members = [(name, 1 + seed, rates[name]) for name in settings.starts for seed in range(settings.seeds)]
     losses = _trained(problem, cell, members, settings, settings.steps)
     seconds = time.monotonic() - begun
     rows = []
-    for place, name in enumerate(STARTS):
+    for place, name in enumerate(settings.starts):
         own = losses[:, place * settings.seeds : (place + 1) * settings.seeds]
         reached = tuple(_first_below(one, problem.threshold, settings.check_every) for one in own.T)
         final = tuple(map(float, own[-1]))
@@ -248,11 +251,13 @@ def _rows(task: str, cell: str, settings: StudySettings) -> list[Row]:
 def _settled_rates(problem: Problem, cell: str, settings: StudySettings) -> dict[str, float]:
     """For every start the rate with the lowest loss on seed 0, which is not used again."""
     if len(settings.rates) == 1:
-        return dict.fromkeys(STARTS, settings.rates[0])
-    members = [(name, 0, rate) for name in STARTS for rate in settings.rates]
+        return dict.fromkeys(settings.starts, settings.rates[0])
+    members = [(name, 0, rate) for name in settings.starts for rate in settings.rates]
     losses = _trained(problem, cell, members, settings, settings.settling_steps)
-    lowest = np.nan_to_num(losses, nan=np.inf).min(axis=0).reshape(len(STARTS), len(settings.rates))
-    return {name: settings.rates[int(np.argmin(own))] for name, own in zip(STARTS, lowest, strict=True)}
+    lowest = np.nan_to_num(losses, nan=np.inf).min(axis=0).reshape(len(settings.starts), len(settings.rates))
+    return {
+        name: settings.rates[int(np.argmin(own))] for name, own in zip(settings.starts, lowest, strict=True)
+    }
 
 
 def _first_below(losses: Float[np.ndarray, " checks"], threshold: float, every: int) -> int | None:
@@ -315,6 +320,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=usual.seeds)
     parser.add_argument("--delay", type=int, default=usual.delay)
     parser.add_argument("--symbols", type=int, default=usual.symbols)
+    parser.add_argument("--starts", nargs="+", default=STARTS, choices=STARTS)
     parser.add_argument("--rates", type=float, nargs="+", default=usual.rates)
     parser.add_argument("--settling-steps", type=int, default=usual.settling_steps)
     parser.add_argument("--steps", type=int, default=usual.steps)
@@ -323,7 +329,7 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", default=CELLS)
     parser.add_argument("--out", type=Path, help="a file to which rows are added, one JSON object a line")
     asked = vars(parser.parse_args())
-    asked["rates"] = tuple(asked["rates"])
+    asked |= {name: tuple(asked[name]) for name in ("rates", "starts")}
     tasks, cells, out = tuple(asked.pop("tasks")), tuple(asked.pop("cells")), asked.pop("out")
     rows = []
     for row in reproduce(StudySettings(**asked), tasks, cells):
