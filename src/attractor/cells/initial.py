@@ -25,8 +25,17 @@ def timescale_bias(size: int, timescales: tuple[float, float]) -> Float[Array, "
     Raises:
         ConfigError: a time constant of one step or less.
     """
+    return jnp.asarray(memory_bias(size, timescales), float)  # compiles nothing
+
+
+def memory_bias(size: int, timescales: tuple[float, float]) -> Float[np.ndarray, " size"]:
+    """The numbers of `timescale_bias`, which are known also while JAX traces.
+
+    Raises:
+        ConfigError: a time constant of one step or less.
+    """
     shortest, longest = timescales
     if not 1 < shortest <= longest:
         message = f"timescales={timescales}: expected 1 < shortest <= longest, in steps"
         raise ConfigError(message)
-    return jnp.asarray(np.log(np.geomspace(shortest, longest, size) - 1.0), float)  # compiles nothing
+    return np.log(np.geomspace(shortest, longest, size) - 1.0)
