@@ -19,6 +19,7 @@ from attractor.progress import Reporter, SilentReporter
 from .equilibria import FixedPoints, fixed_points
 from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, participation_ratio
 from .portrait import Portrait, portrait
+from .position import PlacedNetwork, placed
 from .spectra import JacobianSpectrum, SpectralCurve, spectra_along, spectral_curve
 from .trajectory import checked, flat_step, prepared
 
@@ -91,6 +92,7 @@ class DynamicsStudy:
         spectrum: eigenvalues of step Jacobians along the path.
         curve: the spectrum in the middle of the path beside that of a random network; None if not possible.
         plane: the principal plane.
+        place: where the network sits among the phases of theory; None for a cell that theory does not know.
         participation: number of directions in which the path varies.
         input: the mean input.
         remarks: what could not be had, and why.
@@ -103,6 +105,7 @@ class DynamicsStudy:
     spectrum: JacobianSpectrum
     curve: SpectralCurve | None
     plane: Portrait
+    place: PlacedNetwork | None
     participation: float
     input: Float[np.ndarray, " inputs"]
     remarks: tuple[str, ...]
@@ -154,6 +157,7 @@ class DynamicsStudy:
                 }
                 for place, kind in enumerate(points.kinds)
             ],
+            "position": None if self.place is None else self.place.position.to_dict(),
             "outliers": [] if self.curve is None else [_complex(one.value) for one in self.curve.outliers],
             "remarks": list(self.remarks),
             "seconds": self.seconds,
@@ -210,6 +214,7 @@ def dynamics_study(
         spectrum=spectra_along(cell, rows, state, points=plan.points),
         curve=_or_remark(lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks),
         plane=portrait(cell, arrived, mean, points.states),
+        place=placed(cell),
         participation=participation_ratio(arrived),
         input=mean,
         remarks=tuple(remarks),

@@ -9,6 +9,7 @@ import numpy as np
 
 from attractor.certify import StabilityResult
 from attractor.dynamics import DynamicsStudy, Regime, SpectralCurve
+from attractor.dynamics.position import PlacedNetwork
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.dynamics import (
@@ -17,12 +18,19 @@ from .figures.dynamics import (
     exponents_figure,
     is_large,
     portrait_figure,
+    position_figure,
     time_scale_figure,
 )
 from .wording import significant
 
 _SHOWN = 24
 """Rows of a table at most."""
+
+_LINES = (
+    "Between the dotted and the solid line other fixed points exist beside a stable zero, and from the "
+    "dashed one on chaos: there the start decides. The lines are those of the gated flow at the mean "
+    "bias of the reset gate; a GRU shares its fixed points."
+)
 
 _TONES: dict[Regime, Literal["good", "fair", "poor"]] = {
     Regime.STABLE: "good",
@@ -66,6 +74,8 @@ def write_dynamics_report(path: Path, study: DynamicsStudy, facts: DynamicsFacts
 def dynamics_contents(study: DynamicsStudy, facts: DynamicsFacts) -> AnalysisContents:
     """What the page shows."""
     sections = [_exponents(study, facts), _points(study), _eigenvalues(study)]
+    if study.place is not None:
+        sections.append(_position(study.place))
     if study.remarks:
         rows = tuple((f"{place + 1}", text) for place, text in enumerate(study.remarks))
         lead = "These parts of the analysis could not be made."
@@ -244,6 +254,20 @@ def _cloud(curve: SpectralCurve) -> Picture:
         caption=beside if is_large(curve) else few,
         plot=lambda size: eigenvalue_figure(curve, size),
         facts=facts if is_large(curve) else (),
+    )
+
+
+def _position(place: PlacedNetwork) -> Section:
+    position = place.position
+    caption = (
+        "The star is the network by the size of its matrices and the mean of its biases, as if they were "
+        f"random. At the solid line zero loses its stability. {'' if place.lines is None else _LINES}"
+    )
+    picture = Picture("position", "Among the phases", caption, lambda size: position_figure(place, size))
+    rows = tuple((name.replace("_", " "), f"{value:.4g}") for name, value in position.to_dict().items())
+    lead = f"By theory of random networks: {position.regime}. Nearest line: {position.nearest_line}."
+    return Section(
+        "position", "Where it sits", lead, (picture,), (Sheet("Effective parameters", ("", "value"), rows),)
     )
 
 

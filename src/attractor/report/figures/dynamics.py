@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind, SpectralCurve
 from attractor.dynamics.portrait import Portrait
+from attractor.dynamics.position import PlacedNetwork
 from attractor.report.layout import panels
 from attractor.report.style import (
     ALERT,
@@ -144,6 +145,26 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
     if len(far):
         axes.scatter(np.real(far), np.imag(far), s=40, marker="X", color=ALERT, zorder=3, label="outliers")
     axes.set(xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim")
+    legend_above(axes, 4 if size.is_wide else 2)
+    return figure
+
+
+def position_figure(place: PlacedNetwork, size: Size) -> Figure:
+    """The network in the plane of its gains, and the lines of theory where it has a reset gate."""
+    figure, (axes,) = panels(size, [300 if size.is_wide else 250])
+    gain, height = place.position.modes.gain, place.position.parameters.reset_gain or 0.0
+    lines = place.lines
+    if lines is None:
+        axes.axvline(place.position.modes.edge_gain, color=INK, linewidth=1.6, label="zero loses stability")
+    else:
+        axes.plot(lines.zero, lines.reset_gains, color=INK, linewidth=1.6, label="zero loses stability")
+        axes.plot(lines.fold, lines.reset_gains, color=MUTED, linestyle=":", label="fixed points appear")
+        axes.plot(lines.chaos, lines.reset_gains, color=TEST, linestyle="--", label="chaos appears")
+    axes.scatter([gain], [height], marker="*", s=160, color=ALERT, zorder=3, label="this network")
+    axes.set(xlabel="gain of the candidate", ylabel="gain of the reset gate")
+    axes.set_xlim(left=0.0)
+    if lines is None:
+        axes.set(ylabel="", yticks=[])
     legend_above(axes, 4 if size.is_wide else 2)
     return figure
 
