@@ -70,7 +70,7 @@ def lyapunov_exponents(
         wide, states, driven = prepared_batch(cell, inputs, state, key)
         count = settings.columns(states.shape[1])
         ends = _ends(driven[0].shape[1], settings)
-        riding = start(states, count, settings.seed)
+        riding = start(states, count, settings.seed, settings.longest)
         align = max(settings.burn_in - settings.alignment, 0)
         riding = settle(wide, riding, driven, place(0), place(align))
         riding, _, _ = advance(wide, riding, driven, place(align), place(settings.burn_in))

@@ -18,9 +18,6 @@ from attractor.dynamics.trajectory import flat_step
 MOST_SPREAD = 1e7
 """Ratio of growths within an interval: rounding then disturbs an exponent by about 1e-9 an interval."""
 
-LONGEST = 64
-"""Steps of one interval at most."""
-
 Driven = tuple[Float[Array, "batch time inputs"], Key[Array, "batch time"] | None]
 """Inputs, and keys where the steps are noisy."""
 
@@ -32,6 +29,7 @@ class Riding(NamedTuple):
         states: flat states.
         basis: tangent vectors as rows, which is what LAPACK calls columns: no transposition.
         interval: steps that the next interval should have.
+        longest: steps of one interval at most.
         singular: directions in which some step had a Jacobian without a part of their own.
         broken: the first step with numbers that are not finite; -1 if there is none.
         still: the states stood still, bit by bit, in the last step.
@@ -40,18 +38,19 @@ class Riding(NamedTuple):
     states: Float[Array, "batch states"]
     basis: Float[Array, "batch count states"]
     interval: Int[Array, ""]
+    longest: Int[Array, ""]
     singular: Bool[Array, "batch count"]
     broken: Int[Array, ""]
     still: Bool[Array, " batch"]
 
 
-def start(states: Float[Array, "batch states"], count: int, seed: int) -> Riding:
+def start(states: Float[Array, "batch states"], count: int, seed: int, longest: int) -> Riding:
     """States with a random basis, the same for all of the batch."""
     drawn = jax.random.normal(jax.random.key(seed), (states.shape[1], count), states.dtype)
     basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, states.shape[1]))
     nothing = jnp.zeros((len(states), count), bool)
     still = jnp.zeros(len(states), bool)
-    return Riding(states, basis, place(1), nothing, place(-1), still)
+    return Riding(states, basis, place(1), place(longest), nothing, place(-1), still)
 
 
 def place(step: int) -> Int[Array, ""]:
@@ -99,7 +98,7 @@ def advance(
         whole = (spread <= jnp.log(MOST_SPREAD)) & ~jnp.any(empty & ~riding.singular)
         good = whole | (length == 1)
         wanted = length * jnp.log(MOST_SPREAD) / jnp.maximum(spread, 1e-3)
-        longer = jnp.clip(jnp.floor(wanted), 1, jnp.minimum(2 * length, LONGEST)).astype(length.dtype)
+        longer = jnp.clip(jnp.floor(wanted), 1, jnp.minimum(2 * length, riding.longest)).astype(length.dtype)
         singular = riding.singular | (empty & (length == 1))
         done = moved._replace(basis=basis, interval=longer, singular=singular)
         again = riding._replace(interval=jnp.maximum(length // 2, 1))

@@ -19,6 +19,8 @@ class LyapunovSettings:
         alignment: the last steps of the burn-in in which the basis rides along, to turn to the fast
             directions before it counts; at most the burn-in.
         blocks: parts of the path whose means give the standard errors.
+        longest: steps between two QR decompositions at most; as many as rounding allows are taken, 1 makes
+            one in every step.
         tolerance: stop when every finite exponent has a standard error below this (per step), after
             half of the blocks at the earliest; None goes to the end.
         time_step: time of one step, for exponents per unit of time; None asks the cell for its `step`.
@@ -32,6 +34,7 @@ class LyapunovSettings:
     burn_in: int = 100
     alignment: int = 100
     blocks: int = 20
+    longest: int = 64
     tolerance: float | None = None
     time_step: float | int | None = None
     seed: int = 0
@@ -43,6 +46,7 @@ class LyapunovSettings:
             "burn_in": self.burn_in >= 0,
             "alignment": self.alignment >= 0,
             "blocks": self.blocks >= 2,
+            "longest": self.longest >= 1,
             "tolerance": self.tolerance is None or 0 < self.tolerance < inf,
             "time_step": step is None or 0 < step < inf,
         }
@@ -69,6 +73,7 @@ _EXPECTED = {
     "burn_in": "at least 0",
     "alignment": "at least 0",
     "blocks": "at least 2",
+    "longest": "at least 1",
     "tolerance": "a positive number",
     "time_step": "a positive number",
 }
