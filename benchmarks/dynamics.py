@@ -53,6 +53,7 @@ class Timed:
 
     @property
     def best(self):
+        """The fastest of all measurements, a step."""
         return min(self.seconds) / self.steps
 
 
@@ -117,7 +118,7 @@ def row_by_row(cell, inputs):
         state, basis = torch.zeros(units, dtype=torch.float64), torch.eye(units, dtype=torch.float64)
         total = torch.zeros(units, dtype=torch.float64)
         for row in rows[:ROWS_STEPS]:
-            jacobian = torch.autograd.functional.jacobian(lambda state, row=row: step(row, state), state)
+            jacobian = torch.autograd.functional.jacobian(lambda x, row=row: step(row, x), state)
             state = step(row, state)
             basis, triangle = torch.linalg.qr(jacobian @ basis)
             total += torch.log(torch.abs(torch.diagonal(triangle)))
