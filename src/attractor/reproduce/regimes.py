@@ -13,7 +13,23 @@ asks for. Every start takes the learning rate that did best for it on a seed of 
 10 symbols with 128 units and trains for tens of thousands of steps; here they are few and the networks small
 (32 units, 3 symbols, lag 200), so that a core finishes in half an hour.
 
-RESULTS
+Steps until learned, mean of 5 seeds ± deviation over them; at most 1500, "-" where all five failed:
+
+    start              copying, LSTM   adding, LSTM   copying, GRU   adding, GRU
+    library                    -              -        920 ± 301       350 ± 0
+    library, long              -              -        250 ± 0         350 ± 0
+    torch                      -              -          -             420 ± 24
+    contracting                -              -          -             410 ± 20
+    contracting, long     530 ± 51      870 ± 266      330 ± 24        350 ± 32
+    edge                       -              -          -             570 ± 136
+    integrator            920 ± 260   > 1350 ± 167     500 ± 45        460 ± 128    (one of five failed adding)
+
+The rule ("contracting, long") trains where the default of torch fails in three of the four, and where that of
+this library fails, or takes 2.8 times the steps. Five more seeds, which the rule was not chosen by, copied in
+550 steps with the LSTM. It does not help a GRU to add, and for a GRU longer time scales alone do as well: what
+an LSTM needs beside them is the input gate that closes as its forget gate opens. (Rates: 0.01, which did best
+where anything was learned; 0.003 for torch, contracting and edge in copying with a GRU, and for torch with an
+LSTM.)
 
     python -m attractor.reproduce.regimes --seeds 5
 """
