@@ -344,7 +344,7 @@ def test_gates_stay_below_the_fold():
 def test_the_rule():
     short, long = recommended_regime(10), recommended_regime(400)
     assert (short.regime, short.timescales, short.matters) == ("contracting", None, False)
-    assert (long.regime, long.timescales, long.matters) == ("integrator", (2.0, 400.0), True)
+    assert (long.regime, long.timescales, long.matters) == ("contracting", (2.0, 400.0), True)
     assert "400 steps" in long.reason
     with pytest.raises(ConfigError, match="longest_lag=0"):
         recommended_regime(0)

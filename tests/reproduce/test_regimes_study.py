@@ -80,7 +80,7 @@ def test_the_study_trains_every_start():
         starts=STARTS[-3:],
     )
     rows = list(reproduce(settings, ("adding",), ("gru",)))
-    assert [row.start for row in rows] == ["contracting", "edge", "integrator"]
+    assert [row.start for row in rows] == ["contracting, long", "edge", "integrator"]
     assert all(len(row.reached) == len(row.losses) == 2 for row in rows)
     assert all(row.rate in settings.rates for row in rows)
     assert len({row.losses for row in rows}) == len(rows)

@@ -56,7 +56,7 @@ def goal_of(regime: str, timescales: Timescales | None) -> Goal:
     if GOALS[regime].needs_timescales and timescales is None:
         message = (
             f'regime="{regime}" needs timescales=(shortest, longest), in steps; '
-            "`recommended_regime(longest_lag)` proposes some"
+            "for a task with lags up to T take (2, T)"
         )
         raise ConfigError(message)
     return GOALS[regime]
