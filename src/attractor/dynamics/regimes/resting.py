@@ -92,7 +92,7 @@ class RestingModes:
     def tolerance(self) -> float:
         r"""How far from `leading` the leading eigenvalue of a finite network may be by chance.
 
-        $3 / (\sqrt{N} \langle 1 / |1 - d_i| \rangle)$, the mean over units that of their memories; of 300
+        $3 / (\sqrt{N} \langle 1 / |1 - d_i| \rangle)$, the mean over units that of their memories; of 150
         random networks of 24 to 192 units with memories of 2 to 400 steps the largest difference was 2.3
         instead of 3.
         """
