@@ -1,27 +1,12 @@
 """phase on the command line: what it writes, and what it says of options that cannot be."""
 
-import sys
-
 import pytest
+from test_cli_classify import call
 
-from attractor import cli
 from attractor.dynamics.phase import load_diagram
 
 AXES = ("--x", "g_h", "0.5:2:3", "--y", "b_r", "-1:1:2")
 QUICK = ("--size", "10", "--time", "8", "--transient", "4", "--workers", "1")
-
-
-def call(*words):
-    """Exit status of a command, run in this process."""
-    before = sys.argv
-    sys.argv = ["attractor", *map(str, words)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return end.code
-    finally:
-        sys.argv = before
-    return 0
 
 
 def test_phase_writes_a_diagram_and_goes_on_with_it(tmp_path, capsys):

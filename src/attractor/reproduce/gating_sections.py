@@ -66,18 +66,11 @@ class Part:
     figures: dict[str, Any]
 
 
-def parameters_of(form: GatedForm, sigma: float = 0.0) -> GatedParameters:
-    """The parameters of theory of a network."""
-    numbers = vars(form).copy()
-    del numbers["input_mode"]
-    return GatedParameters(**numbers, input_deviation=sigma)
-
-
 def table_section(size: Size) -> Part:
     """Exponents of theory beside those of networks of finite size."""
     rows, ratios = [], {}
     for name, form in CASES.items():
-        theory = solve_mean_field(parameters_of(form))
+        theory = solve_mean_field(GatedParameters.of(form))
         found = simulated_exponent(form, size)
         value = np.nan if theory.exponent is None else theory.exponent.value
         ratios[name] = float(found[:, 0].mean() / value)
@@ -234,7 +227,7 @@ def hysteresis_section(units: int, points: int) -> Part:
 
 def _branches(form: GatedForm, highest: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Gains and C_h(0) of the stable and the unstable chaotic solution, up to the highest gain."""
-    points = chaotic_branch(parameters_of(form), (1e-3, 12.0))[::-1]
+    points = chaotic_branch(GatedParameters.of(form), (1e-3, 12.0))[::-1]
     logs = np.log([point.variance for point in points])
     dense = np.linspace(logs[0], logs[-1], 300)
     gains = CubicSpline(logs, [point.gain for point in points])(dense)
@@ -246,7 +239,7 @@ def _branches(form: GatedForm, highest: float) -> list[tuple[np.ndarray, np.ndar
 def chaos_section(size: Size, levels: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.8, 2.0)) -> Part:
     """Chaos that a constant input starts, and stronger input stops."""
     form = replace(JUMP, gain=2.0)
-    theory = [solve_mean_field(parameters_of(form, sigma)).exponent for sigma in levels]
+    theory = [solve_mean_field(GatedParameters.of(form, sigma)).exponent for sigma in levels]
     found = [simulated_exponent(form, size, sigma)[:, 0] for sigma in levels]
     rows = tuple(
         (f"{sigma:g}", "—" if one is None else f"{one.value:.3f}", _mean(values, 3))

@@ -1,69 +1,58 @@
 """The parameters of a gated random network that its mean-field theory needs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from math import exp, isfinite
+from dataclasses import dataclass
+from math import exp, inf
 
 import numpy as np
 from jaxtyping import Float
 
+from attractor.cells import GatedForm
 from attractor.errors import ConfigError, InputDataError
-
-_NOT_NEGATIVE = ("gain", "update_gain", "reset_gain", "input_deviation")
-_POSITIVE = ("update_time", "reset_time")
 
 
 @dataclass(frozen=True)
-class GatedParameters:
-    r"""A large random network with an update gate z and a reset gate r on its couplings.
+class GatedParameters(GatedForm):
+    r"""A large random network with an update gate z and a reset gate r on its couplings, and its input.
 
     $$\dot h = s_z(z) \left(-h + J_h (\phi(h) \odot s_r(r)) + I\right), \quad
     \tau_z \dot z = -z + J_z \phi(h), \quad \tau_r \dot r = -r + J_r \phi(h)$$
 
     with $\phi(x) = \tanh(g x + b)$, $s_a(x) = 1 / (1 + e^{-(\alpha_a x + b_a)})$ and independent weights of
-    variance 1 / N. A larger bias opens a gate. Source: Krishnamurthy, Can and Schwab, arXiv 2007.14823.
+    variance 1 / N. Source: Krishnamurthy, Can and Schwab, arXiv 2007.14823; with both gates open the network
+    is that of Sompolinsky, Crisanti and Sommers 1988. With an update gain of 0, as here unless said
+    otherwise, the update gate is a constant and the theory has a closed form.
 
     Args:
-        gain: g.
-        update_gain: alpha_z; with 0 the update gate is a constant and the theory has a closed form.
-        reset_gain: alpha_r.
-        bias: b, inside the activation.
-        update_bias: b_z.
-        reset_bias: b_r.
-        update_time: tau_z.
-        reset_time: tau_r.
-        open_update: whether s_z = 1, no update gate.
-        open_reset: whether s_r = 1, no reset gate; with both the network is that of Sompolinsky, Crisanti
-            and Sommers 1988.
+        gain: as the others before the inputs, see `attractor.cells.GatedForm`.
         input_deviation: standard deviation over units of an input that is constant in time.
         input_covariance: of a further, changing input, as a function of an array of lags; see
             `SampledCovariance` and `input_covariance_of`.
 
     Raises:
-        ConfigError: a value that is not finite, negative, or a time that is not positive.
+        ConfigError: a value outside its range, or an input that does not pass the update gate where that
+            gate is not open.
     """
 
-    gain: float | int = 1.5
     update_gain: float | int = 0.0
     reset_gain: float | int = 0.0
-    bias: float | int = 0.0
-    update_bias: float | int = 0.0
-    reset_bias: float | int = 0.0
-    update_time: float | int = 1.0
-    reset_time: float | int = 1.0
-    open_update: bool = False
-    open_reset: bool = False
     input_deviation: float | int = 0.0
     input_covariance: Callable | None = None
 
     def __post_init__(self) -> None:
-        numbers = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "input_covariance"}
-        for name, value in numbers.items():
-            least = "at least 0" if name in _NOT_NEGATIVE else "above 0" if name in _POSITIVE else ""
-            low = (least == "at least 0" and value < 0) or (least == "above 0" and value <= 0)
-            if not isfinite(value) or low:
-                message = f"{name}={value}: expected a finite number {least}".rstrip()
-                raise ConfigError(message)
+        super().__post_init__()
+        if not 0 <= self.input_deviation < inf:
+            message = f"input_deviation={self.input_deviation}: expected at least 0"
+            raise ConfigError(message)
+        driven = self.input_deviation > 0 or self.input_covariance is not None
+        if driven and self.input_mode != "gated" and not self.open_update:
+            message = f"input_mode={self.input_mode!r}: the theory is that of inputs behind the update gate"
+            raise ConfigError(message)
+
+    @classmethod
+    def of(cls, form: GatedForm, input_deviation: float | int = 0.0) -> "GatedParameters":
+        """The parameters of a network, under an input that is constant in time."""
+        return cls(**vars(form), input_deviation=input_deviation)
 
     @property
     def autonomous(self) -> bool:

@@ -1,7 +1,6 @@
 """What mean-field theory says of one gated network: critical gains and relaxation times."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 
 import numpy as np
 
@@ -17,13 +16,10 @@ from .tasks import Arrays
 NEAR = 1.25
 """Ratio of gains beyond which it is plain on which side of the onset of chaos a network lies."""
 
-_SHARED = {field.name for field in fields(GatedParameters)} & {field.name for field in fields(GatedForm)}
-
 
 def mean_field_parameters(form: GatedForm, values: Mapping[str, float]) -> GatedParameters:
     """The parameters of the theory for a network without input."""
-    moved = with_values(form, values)
-    return GatedParameters(**{name: getattr(moved, name) for name in _SHARED})
+    return GatedParameters.of(with_values(form, values))
 
 
 def line_names(plan: PhasePlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
