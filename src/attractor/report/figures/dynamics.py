@@ -111,7 +111,7 @@ def _draw_path(axes: Axes, path: Float[np.ndarray, "time 2"]) -> None:
     width = np.ptp(path, axis=0).max()
     jumps = np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) > _JUMP * width
     look: dict[str, Any] = {"marker": ".", "markersize": 2, "linestyle": ""} if jumps else {"linewidth": 0.7}
-    axes.plot(*path.T, color=MEASURED, alpha=0.8, label="path under the data", **look)
+    axes.plot(*path.T, color=VALIDATION, label="path under the data", **look)
 
 
 def _second(plane: Portrait) -> str:
