@@ -20,12 +20,15 @@ $(PEERS): $(READY)
 demo: $(READY)
 	$(BIN)/python examples/demo.py demo
 
-# Whole files go to one process, so that what a file prepares and compiles is made once.
+# Whole files go to one process, so that what a file prepares and compiles is made once. One thread each for
+# LAPACK: with two processes on two cores its threads would only wait for each other.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not peer"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not peer"
 
 test-all: $(PEERS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q --timeout=1800
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -q --timeout=1800
 
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.cells
