@@ -126,6 +126,7 @@ def reference(path, columns):
     return path
 
 
+@pytest.mark.slow
 def test_a_loop_follows_a_file_and_its_disturbances(bench, stable, tmp_path):
     wish = reference(tmp_path / "wish.csv", {"pH": 7.5, "q2": 0.6})
     words = ("--reference", wish, "--cell", bench.name, "--no-compare", "--horizon", 3, "--noise", 0)

@@ -70,6 +70,7 @@ def trained(tmp_path_factory):
     return data, run
 
 
+@pytest.mark.slow
 def test_exponents_of_a_run_of_the_classifier_under_data(trained, capsys):
     data, run = trained
     assert call("lyapunov", run, data, "--count", "all", "--steps", 200, "--burn-in", 50) == 0

@@ -64,6 +64,7 @@ def test_the_count_of_parameters_is_the_published_one_for_one_direction():
     assert (np.asarray(build().marginal.input_weight)[unfilled] == 0).all()
 
 
+@pytest.mark.slow
 def test_missing_values_freeze_a_group_or_the_whole():
     cell, inputs = build(), signal(3, 6)
     state = unroll(cell, inputs).last

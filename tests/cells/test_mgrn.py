@@ -185,6 +185,7 @@ def whole_jacobian(cell, input, state):
     return jax.jacfwd(lambda one: ravel_pytree(cell(input, back(one)))[0])(flat)
 
 
+@pytest.mark.slow
 def test_groups_do_not_see_one_another_and_nothing_flows_back():
     with jax.enable_x64(True):
         cell, inputs = build(), signal(5, 6)
@@ -252,6 +253,7 @@ def test_all_memories_stay_inside_one():
     assert all((np.abs(leaf) <= 2).all() for leaf in jax.tree.leaves(from_outside))
 
 
+@pytest.mark.slow
 def test_the_order_of_groups_and_of_variables_does_not_matter():
     with jax.enable_x64(True):
         cell, inputs = build(), signal(6, 6)

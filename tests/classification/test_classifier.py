@@ -148,6 +148,7 @@ def test_mgrn_takes_missing_values_as_they_are_and_owns_the_masks():
     assert model.set_params(missing="forward+mask").make_plan().groups == ((0, 2), (1, 3))
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_ranked_first_and_lose_weight():
     data = waves(cases=60, seed=2)
     wrong = np.arange(0, 60, 7)

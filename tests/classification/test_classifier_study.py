@@ -52,6 +52,7 @@ def test_facts_of_the_data_are_those_of_their_valid_steps():
     assert facts["counts"]["test"] == {"fall": 4, "rise": 4}
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_a_report_draws(tmp_path):
     roles = divide(ramps(cases=40), None, 0.2, 0)
     model = classifier().fit(roles.training, validation=roles.validation)

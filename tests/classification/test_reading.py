@@ -27,6 +27,7 @@ def test_gaps_are_filled_as_the_data_are(policy):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_audit_sees_the_logits_of_the_model():
     data = ramps(missing=0.2)
     model = fitted(0.2, missing="forward+mask+age", noise=0.1)

@@ -18,6 +18,7 @@ from attractor.classification.robustness import (
 )
 from attractor.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # the command line runs the same study in a fast test
 QUICK = RobustnessPlan(seeds=1, fragility_cases=5, time_budget=1.0)
 
 

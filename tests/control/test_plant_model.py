@@ -104,8 +104,8 @@ def test_scaling_looks_at_the_training_part_only():
         {"cell": "lstm", "layers": 2},
         {"cell": "nnarx", "washout": 6},
         {"cell": "esn", "hidden_size": 20},
-        {"cell": "state-space", "initial_state": "washout"},
-        {"cell": "ren", "initial_state": "washout"},
+        pytest.param({"cell": "state-space", "initial_state": "washout"}, marks=pytest.mark.slow),
+        pytest.param({"cell": "ren", "initial_state": "washout"}, marks=pytest.mark.slow),
         {"cell": eqx.nn.GRUCell, "initial_state": "zero"},
     ],
     ids=lambda options: str(options["cell"]),
@@ -117,6 +117,7 @@ def test_every_kind_of_cell_and_start_trains_and_simulates(options):
     assert np.isfinite(model.score(inputs, outputs[:, 0]))
 
 
+@pytest.mark.slow
 def test_a_measurable_state_can_be_refined():
     settings = TrainingSettings(steps=20, batch_size=8, validate_every=20, refine=2)
     model = tiny(cell="nnarx", washout=6, training=settings).fit(*plant(120))
@@ -206,6 +207,7 @@ def test_scikit_learn_can_clone_and_set_it():
         copy.set_params(hiden_size=5)
 
 
+@pytest.mark.slow
 def test_scikit_learn_can_search_over_whole_experiments():
     experiments = [plant(40 + 10 * index, seed=index) for index in range(4)]
     inputs, outputs = zip(*experiments, strict=True)

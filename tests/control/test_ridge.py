@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from attractor.cells import EchoState
 from attractor.control.identification.network import NetworkPlan
@@ -21,6 +22,7 @@ class OneBlind(IdentificationTask):
         return score if self.blind is None else jnp.where(model.cell.bias[0] == self.blind, jnp.nan, score)
 
 
+@pytest.mark.slow
 def test_a_reservoir_whose_validation_is_not_finite_is_never_chosen():
     draw = np.random.default_rng(0)
     inputs = [draw.uniform(-1, 1, (80, 1))]

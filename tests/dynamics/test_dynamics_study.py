@@ -55,6 +55,7 @@ def test_a_turning_plane_is_at_the_edge_and_its_plane_is_found():
     np.testing.assert_allclose(study.plane.drift, study.plane.grid @ turned @ change @ turned.T, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_network_with_large_weights_is_chaotic():
     cell = Elman(1, 40, key=KEY)
     cell = eqx.tree_at(lambda cell: cell.state_weight, cell, 8 * cell.state_weight)

@@ -106,6 +106,7 @@ def test_exponents_in_a_loss_are_those_that_are_measured_and_have_their_derivati
     )
 
 
+@pytest.mark.slow
 def test_a_term_in_the_loss_brings_exponents_to_zero():
     cell, inputs = GRU(1, 8, timescales=(2.0, 3.0), key=KEY), jnp.asarray(INPUTS[:40], jnp.float32)
     optimiser = optax.adam(0.05)

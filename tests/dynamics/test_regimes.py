@@ -267,6 +267,7 @@ def test_builders_build_inside_a_trace():
     assert not np.allclose(several.state_weight[0], several.state_weight[1])
 
 
+@pytest.mark.slow
 def test_builders_scale_cells_of_the_users_own_inside_a_trace():
     made = jax.jit(lambda key: builder(Leaky, "edge")(6, 6, key=key).coupling)(KEY)
     drawn = Leaky(6, 6, key=jax.random.split(KEY)[0]).coupling

@@ -94,6 +94,7 @@ def test_a_model_that_runs_away_gets_a_report_that_says_so(fitted, tmp_path):
     assert write_run_report(tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "trained"),
     [

@@ -33,6 +33,7 @@ def test_a_strong_gate_remembers_and_an_open_one_does_not():
     assert strong.trace[-1] > 2 * strong.trace[60]  # later pulses are added to the first
 
 
+@pytest.mark.slow
 def test_drawn_branches_turn_at_the_fold_and_meet_there():
     (gains, heights), (others, lower) = _branches(JUMP, 4.1)
     assert gains.min() == pytest.approx(2.28679, abs=2e-4)

@@ -67,6 +67,7 @@ def test_starts_are_what_they_are_called():
     assert longest["library"] == pytest.approx(20, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_study_trains_every_start():
     settings = StudySettings(
         delay=24,

@@ -20,6 +20,7 @@ print(kept, faults())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is tuned on Linux alone")
 def test_freed_memory_is_used_again_without_a_page_fault():
     def run(mode):

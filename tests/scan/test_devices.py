@@ -53,6 +53,7 @@ def free_port():
         return place.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_gradient_of_one_and_never_wait_for_each_other():
     (output,) = finish([start("on_two_devices.py")], 200)
     assert "two devices: fine" in output

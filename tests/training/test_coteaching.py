@@ -12,6 +12,7 @@ from attractor.training.coteaching import CoTeaching
 from attractor.training.epochs import Given
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_what_is_easy_for_the_other():
     pair = CoTeaching(points(), wrong=0.25, ramp=0.5)
     model = pair.initial(jax.random.key(0))

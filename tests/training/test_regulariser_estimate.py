@@ -54,6 +54,7 @@ def test_p_alone_is_the_p_of_both_and_draws_are_signs():
         np.testing.assert_allclose(estimates(once, 3).flatness, exact, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_no_strength_is_the_plain_loss_and_no_noise_has_no_terms():
     with jax.enable_x64(True):
         one = PROBLEMS["gru"]()

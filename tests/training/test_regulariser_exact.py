@@ -52,6 +52,7 @@ def linear_problem(noise):
     return NoiseProblem(cell, signal(STEPS, 2), lambda h: jnp.sum(h) + h @ bend @ h, noise), bend + bend.T
 
 
+@pytest.mark.slow
 def test_a_linear_step_and_a_quadratic_loss_have_no_q_and_nothing_beyond_second_order():
     with jax.enable_x64(True):
         one, hessian = linear_problem(StateNoise(0.7))
@@ -77,6 +78,7 @@ def test_one_linear_unit_has_the_geometric_variance():
         np.testing.assert_allclose(fragility(one).total, expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_noise_in_the_last_step_alone_has_no_q_and_the_profile_shows_that_step():
     with jax.enable_x64(True):
         last = jnp.arange(STEPS) == STEPS - 1
@@ -129,6 +131,7 @@ def test_the_order_of_units_does_not_matter():
         np.testing.assert_allclose(found.exposed_shift, expected.exposed_shift[:, order], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_tube_shows_what_the_cell_exposes_and_padding_is_left_out():
     with jax.enable_x64(True):
         one = PROBLEMS["lstm, common noise"]()
