@@ -28,9 +28,13 @@ _MEMORY = 2**28
 _COLUMNS = 1024
 """Places times states beyond which more places gain nothing on a CPU (measured from 3 to 128 states)."""
 _MOST_PLACES = 256
-_ROUND = 8
+_ROUND = 32
+_POOL = 8
 """Trials between two looks at who has finished."""
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-16, 1e12
+_FAST = 0.1
+"""Where a step leaves a smaller share of |F| than this, a second one with the same factor follows. Far from a
+zero, and where F fades as the state runs away, no step gains as much."""
 _FLAT = 1e-5
 """At rest where |F| falls at less than this share of the steepest slope that the Jacobian allows."""
 
@@ -97,16 +101,18 @@ def descend(
     count = len(starts)
     everyone = _at_start(starts, rows)
     places = places_for(count, starts.shape[1])
-    seats, waiting = np.arange(min(places, count)), min(places, count)
-    done = 0
+    pool = _POOL * places
+    seats, waiting = np.arange(min(pool, count)), min(pool, count)
     while len(seats):
-        here = Walkers(*(_filled(part[seats], places) for part in everyone))
-        after = jax.tree.map(np.asarray, _advanced(cell, here, *map(jnp.asarray, limits)))
+        here = Walkers(*(_filled(part[seats], pool) for part in everyone))
+        here.outcomes[len(seats) :] = Outcome.UNFINISHED
+        fewest = places if waiting < count else 1
+        after = jax.tree.map(np.asarray, _advanced(cell, jax.tree.map(jnp.asarray, here), places, tuple(map(jnp.asarray, (*limits, fewest)))))
         for part, new in zip(everyone, after, strict=True):
             part[seats] = new[: len(seats)]
         seats = seats[everyone.outcomes[seats] == Outcome.RUNNING]
         done = waiting - len(seats)
-        newcomers = np.arange(waiting, min(waiting + places - len(seats), count))
+        newcomers = np.arange(waiting, min(waiting + pool - len(seats), count))
         seats, waiting = np.concatenate([seats, newcomers]), waiting + len(newcomers)
         reporter.update(done, count, "starts")
     return everyone
@@ -130,36 +136,57 @@ def _filled(part: np.ndarray, places: int) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _advanced(cell: Any, walkers: Walkers, tolerance: Array, most: Array) -> Walkers:
-    """Some trials further, or until all have finished."""
+def _advanced(cell: Any, walkers: Walkers, places: int, limits: Any) -> Walkers:
+    """Some trials further, `places` walkers at a time, or until fewer than the fewest run."""
+    tolerance, most, fewest = limits
     field = drift(cell)
     step = jax.vmap(lambda walker: _trial(field, walker, tolerance, most))
 
     def going(carry: Any) -> Array:
-        return (carry[0] < _ROUND) & jnp.any(carry[1].outcomes == Outcome.RUNNING)
+        return (carry[0] < _ROUND) & (jnp.sum(carry[1].outcomes == Outcome.RUNNING) >= fewest)
 
-    return jax.lax.while_loop(going, lambda carry: (carry[0] + 1, step(carry[1])), (0, walkers))[1]
+    def body(carry: Any) -> Any:
+        everyone = carry[1]
+        running = everyone.outcomes == Outcome.RUNNING
+        runs, chosen = jax.lax.top_k(running.astype(jnp.float32), places)
+        chosen = jnp.where(runs > 0, chosen, len(running))
+        some = step(Walkers(*(part.at[chosen].get(mode="clip") for part in everyone)))
+        pairs = zip(everyone, some, strict=True)
+        new = Walkers(*(old.at[chosen].set(part, mode="drop") for old, part in pairs))
+        return carry[0] + 1, new._replace(inputs=everyone.inputs)
+
+    return jax.lax.while_loop(going, body, (0, walkers))[1]
 
 
 def _trial(field: Any, walker: Walkers, tolerance: Array, most: Array) -> Walkers:
     """One trial of one start; who has finished stays as it is."""
     value, jacobian = _linearised(field, walker)
     before, slope = jnp.linalg.norm(value), jacobian.T @ value
-    move = _damped_step(jacobian, slope, walker.damping)
-    tried = walker.states + move
-    after = jnp.linalg.norm(field(tried, walker.inputs))
-    hoped = before**2 - jnp.linalg.norm(value + jacobian @ move) ** 2
+    square = jacobian.T @ jacobian
+    shift = walker.damping * jnp.trace(square) / len(slope)
+    factor = _factor(square + shift * jnp.eye(len(slope)))
+    move = _solved(factor, -slope)
+    once = _at(field, walker, walker.states + move)
+    twice = _at(field, walker, once[0] - _solved(factor, jacobian.T @ once[1]))
+    fast = (once[2] < _FAST * before) & (twice[2] < once[2])
+    tried, after = jnp.where(fast, twice[0], once[0]), jnp.where(fast, twice[2], once[2])
     better = after < before
-    damping = walker.damping * _change(better, (before**2 - after**2) / hoped)
+    hoped = shift * move @ move - slope @ move  # |F|^2 - |F + J d|^2
+    damping = walker.damping * _change(better, (before**2 - once[2] ** 2) / hoped)
     new = walker._replace(
         states=jnp.where(better, tried, walker.states),
         speeds=jnp.where(better, after, before),
         damping=jnp.maximum(damping, _LEAST_DAMPING),
         trials=walker.trials + 1,
     )
-    at_rest = jnp.linalg.norm(slope) <= _FLAT * before * jnp.linalg.norm(jacobian)
-    new = new._replace(outcomes=_outcome(new, before, at_rest, (tolerance, most)))
-    return jax.tree.map(lambda old, new: jnp.where(walker.outcomes == Outcome.RUNNING, new, old), walker, new)
+    at_rest = jnp.linalg.norm(slope) <= _FLAT * before * jnp.sqrt(jnp.trace(square))
+    return new._replace(outcomes=_outcome(new, before, at_rest, (tolerance, most)))
+
+
+def _at(field: Any, walker: Walkers, state: Array) -> tuple[Array, Array, Array]:
+    """A state that is tried, with F and |F| there."""
+    value = field(state, walker.inputs)
+    return state, value, jnp.linalg.norm(value)
 
 
 def _linearised(field: Any, walker: Walkers) -> tuple[Array, Array]:
@@ -167,11 +194,13 @@ def _linearised(field: Any, walker: Walkers) -> tuple[Array, Array]:
     return value, jax.vmap(push, out_axes=1)(jnp.eye(len(value)))
 
 
-def _damped_step(jacobian: Array, slope: Array, damping: Array) -> Array:
-    square = jacobian.T @ jacobian
-    shift = damping * jnp.trace(square) / len(slope)
-    factor = jnp.linalg.cholesky(square + shift * jnp.eye(len(slope)))
-    return -jax.scipy.linalg.cho_solve((factor, True), slope)
+def _factor(square: Array) -> Array:
+    """Cholesky's factor of a matrix that is symmetric as it stands."""
+    return jax.lax.linalg.cholesky(square, symmetrize_input=False)
+
+
+def _solved(factor: Array, right: Array) -> Array:
+    return jax.scipy.linalg.cho_solve((factor, True), right)
 
 
 def _change(better: Array, gain: Array) -> Array:

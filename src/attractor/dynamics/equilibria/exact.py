@@ -32,6 +32,7 @@ _SINGULAR = 1e-10
 _STEPS = 3
 _EXACT = 4 * np.finfo(float).eps
 """A residual below this share of max(1, |x|) is rounding."""
+_MANY = 10**6
 _TINY = 1e-100
 """In the place of a singular value of 0; quotients by it are long and finite."""
 
@@ -104,8 +105,8 @@ def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Ca
 
 
 def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """F and its Jacobian at every state, a chunk at a time."""
-    places = places_for(len(states), states.shape[1])
+    """F and its Jacobian at every state, a chunk at a time, in one shape however few there are."""
+    places = places_for(_MANY, states.shape[1])
     values, jacobians = [], []
     for first in range(0, len(states), places):
         some = np.arange(first, first + places).clip(max=len(states) - 1)
