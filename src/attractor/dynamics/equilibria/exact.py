@@ -118,6 +118,6 @@ def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndar
 
 
 @eqx.filter_jit
-def _linearised(cell: Any, states: Array | np.ndarray, rows: Array | np.ndarray) -> tuple[Array, Array]:
+def _linearised(cell: Any, states: Any, rows: Any) -> tuple[Array, Array]:
     field = drift(cell)
     return jax.vmap(field)(states, rows), jax.vmap(jax.jacfwd(field))(states, rows)

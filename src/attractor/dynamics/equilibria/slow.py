@@ -45,7 +45,7 @@ def settled(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray
 
 
 @eqx.filter_jit
-def _settled(cell: Any, states: Array | np.ndarray, rows: Array | np.ndarray) -> tuple[Array, Array, Array]:
+def _settled(cell: Any, states: Any, rows: Any) -> tuple[Array, Array, Array]:
     field = drift(cell)
 
     def one(state: Array, row: Array) -> tuple[Array, Array, Array]:
