@@ -117,7 +117,7 @@ def _held(known: DistinctPoints, more: Walkers, conditions: np.ndarray) -> np.nd
         some = np.flatnonzero((conditions == condition) & (more.outcomes == Outcome.CONVERGED))
         ends = more.states[some]
         reach = _SAME * sizes(ends)
-        tree = scipy.spatial.cKDTree(known.states[points])
+        tree = scipy.spatial.KDTree(known.states[points])
         distances, nearest = tree.query(ends, distance_upper_bound=2 * reach.max(initial=0.0))
         near = distances <= reach
         held[some[near]] = points[nearest[near]]
