@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import scipy.spatial
+from scipy.spatial import KDTree
 from jaxtyping import Float, Int
 
 from .clusters import clustered
@@ -117,8 +117,9 @@ def _held(known: DistinctPoints, more: Walkers, conditions: np.ndarray) -> np.nd
         some = np.flatnonzero((conditions == condition) & (more.outcomes == Outcome.CONVERGED))
         ends = more.states[some]
         reach = _SAME * sizes(ends)
-        tree = scipy.spatial.KDTree(known.states[points])
-        distances, nearest = tree.query(ends, distance_upper_bound=2 * reach.max(initial=0.0))
+        tree = KDTree(known.states[points])
+        found = tree.query(ends, distance_upper_bound=2 * reach.max(initial=0.0))
+        distances, nearest = map(np.asarray, found)
         near = distances <= reach
         held[some[near]] = points[nearest[near]]
     return held
