@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from scipy.spatial import KDTree
 from jaxtyping import Float, Int
+from scipy.spatial import KDTree
 
 from .clusters import clustered
 from .descent import Outcome, Walkers
