@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fixed_point_cases import Map
+from fixed_point_cases import Map, wells
 
 from attractor.dynamics.equilibria.clusters import clustered, in_order
-from attractor.dynamics.equilibria.descent import Outcome, Walkers, places_for
-from attractor.dynamics.equilibria.distinct import distinct_points
+from attractor.dynamics.equilibria.descent import Outcome, Walkers, descend, places_for
+from attractor.dynamics.equilibria.distinct import distinct_points, joined
 from attractor.dynamics.equilibria.spectrum import (
     PointKind,
     index_sum,
@@ -16,6 +16,7 @@ from attractor.dynamics.equilibria.spectrum import (
     spectrum,
     time_constants,
 )
+from attractor.progress import SilentReporter
 
 
 def test_clusters_are_as_wide_as_their_points_are_uncertain():
@@ -73,6 +74,36 @@ def test_states_that_ran_away_to_where_every_state_is_fixed_are_no_points():
         near, far = (distinct_points(closed, ended, np.zeros(2, int), within) for within in (10.0, 200.0))
     np.testing.assert_array_equal(near.states, [[0.0]])
     assert sorted(far.states[:, 0]) == [0, 100]
+
+
+def converged(states):
+    speeds = np.zeros(len(states))
+    outcomes = np.full(len(states), int(Outcome.CONVERGED))
+    return Walkers(states, np.zeros((len(states), 1)), speeds, outcomes, speeds, speeds)
+
+
+def test_further_ends_are_counted_at_known_points_and_kept_where_they_are_new():
+    cell, none = Map(wells, 2), np.zeros(2, int)
+    with jax.enable_x64(True):
+        known = distinct_points(cell, converged(np.array([[0.0, 0.0], [1.0, 1.0]])), none, 10.0)
+        more = converged(np.array([[1.0, 1.0 + 1e-11], [1.0, -1.0], [0.0, 0.0]]))
+        more.outcomes[2] = Outcome.UNFINISHED
+        both = joined(cell, known, more, np.array([0, 0, 0]), 10.0)
+        other = joined(cell, known, converged(np.array([[1.0, 1.0]])), np.ones(1, int), 10.0)
+    times = {
+        tuple(np.round(state, 9)): count
+        for state, count in zip(both.states, both.multiplicities, strict=True)
+    }
+    assert times == {(0, 0): 1, (1, 1): 2, (1, -1): 1}
+    assert sorted(other.conditions) == [0, 0, 1]
+
+
+def test_more_starts_than_the_pool_holds_all_come_to_their_ends():
+    starts = np.random.default_rng(0).normal(size=(5000, 2))
+    with jax.enable_x64(True):
+        ended = descend(Map(wells, 2), starts, np.zeros((5000, 1)), (1e-12, 100), SilentReporter())
+    assert set(ended.outcomes) == {Outcome.CONVERGED}
+    np.testing.assert_allclose(ended.states**3, ended.states, atol=1e-10)
 
 
 def test_the_sum_of_indices_is_the_degree_of_a_map_of_a_ball():

@@ -1,10 +1,11 @@
 """The distinct points among the ends of a search, with how often each was reached."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.spatial import KDTree
 
 from .clusters import clustered
 from .descent import Outcome, Walkers
@@ -29,6 +30,7 @@ class DistinctPoints:
         residuals: |F|.
         jacobians: of the step.
         regularity: least singular values of I - J.
+        radii: how far each may be from the truth.
         multiplicities: how many starts ended at each.
         conditions: the number of the constant input of each.
     """
@@ -37,6 +39,7 @@ class DistinctPoints:
     residuals: Float[np.ndarray, " points"]
     jacobians: Float[np.ndarray, "points states states"]
     regularity: Float[np.ndarray, " points"]
+    radii: Float[np.ndarray, " points"]
     multiplicities: Int[np.ndarray, " points"]
     conditions: Int[np.ndarray, " points"]
 
@@ -72,9 +75,54 @@ def distinct_points(
         points.residuals[kept],
         points.jacobians[kept] + np.eye(ended.states.shape[1]),
         points.regularity[kept],
+        reach[final],
         times,
         which[final],
     )
+
+
+def joined(
+    cell: Any,
+    known: DistinctPoints,
+    more: Walkers,
+    conditions: Int[np.ndarray, " starts"],
+    within: float,
+) -> DistinctPoints:
+    """Known points and those of further ends; an end at a known point only adds to how often it was reached.
+
+    Args:
+        cell: a cell in float64.
+        known: what earlier starts found.
+        more: the ends of further starts.
+        conditions: the number of the constant input of each of these.
+        within: as in `distinct_points`.
+    """
+    held = _held(known, more, conditions)
+    apart = held < 0
+    new = distinct_points(cell, Walkers(*(part[apart] for part in more)), conditions[apart], within)
+    times = known.multiplicities + np.bincount(held[~apart], minlength=len(known.states))
+    known = replace(known, multiplicities=times)
+    pairs = ((getattr(known, one.name), getattr(new, one.name)) for one in fields(DistinctPoints))
+    both = DistinctPoints(*(np.concatenate(pair) for pair in pairs))
+    kept, times = _gathered(both.states, both.conditions, both.radii, both.multiplicities)
+    chosen = DistinctPoints(*(getattr(both, one.name)[kept] for one in fields(DistinctPoints)))
+    return replace(chosen, multiplicities=times)
+
+
+def _held(known: DistinctPoints, more: Walkers, conditions: np.ndarray) -> np.ndarray:
+    """At which known point each end lies, -1 for those at none and those that did not converge."""
+    held = np.full(len(conditions), -1)
+    for condition in np.unique(known.conditions):
+        points = np.flatnonzero(known.conditions == condition)
+        some = np.flatnonzero((conditions == condition) & (more.outcomes == Outcome.CONVERGED))
+        ends = more.states[some]
+        reach = _SAME * sizes(ends)
+        tree = KDTree(known.states[points])
+        found = tree.query(ends, distance_upper_bound=2 * reach.max(initial=0.0))
+        distances, nearest = map(np.asarray, found)
+        near = distances <= reach
+        held[some[near]] = points[nearest[near]]
+    return held
 
 
 def midpoints(

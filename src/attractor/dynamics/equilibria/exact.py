@@ -12,7 +12,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -34,6 +33,8 @@ _EXACT = 4 * np.finfo(float).eps
 """A residual below this share of max(1, |x|) is rounding."""
 _TINY = 1e-100
 """In the place of a singular value of 0; quotients by it are long and finite."""
+_MANY = 10**6
+"""States for which all places are filled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +105,12 @@ def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Ca
 
 
 def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """F and its Jacobian at every state, a chunk at a time."""
-    places = places_for(len(states), states.shape[1])
+    """F and its Jacobian at every state, a chunk at a time, in one shape however few there are."""
+    places = places_for(_MANY, states.shape[1])
     values, jacobians = [], []
     for first in range(0, len(states), places):
         some = np.arange(first, first + places).clip(max=len(states) - 1)
-        part = _linearised(cell, jnp.asarray(states[some]), jnp.asarray(rows[some]))
+        part = _linearised(cell, states[some], rows[some])
         count = min(places, len(states) - first)
         values.append(np.asarray(part[0])[:count])
         jacobians.append(np.asarray(part[1])[:count])
@@ -117,6 +118,6 @@ def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndar
 
 
 @eqx.filter_jit
-def _linearised(cell: Any, states: Array, rows: Array) -> tuple[Array, Array]:
+def _linearised(cell: Any, states: Any, rows: Any) -> tuple[Array, Array]:
     field = drift(cell)
     return jax.vmap(field)(states, rows), jax.vmap(jax.jacfwd(field))(states, rows)

@@ -16,7 +16,7 @@ from attractor.progress import Reporter, SilentReporter
 from ..trajectory import time_step
 from .clusters import in_order
 from .descent import Outcome, Walkers, descend
-from .distinct import DistinctPoints, distinct_points, midpoints, slow_points
+from .distinct import DistinctPoints, distinct_points, joined, midpoints, slow_points
 from .exact import sizes
 from .points import FixedPoints, SearchCounts
 from .slow import settled
@@ -148,10 +148,10 @@ def _searched(
         halfway, theirs = midpoints(kept, len(begin), settings.seed + wave)
         if len(halfway) == 0:
             break
-        more = _ends(cell, (halfway, rows[theirs]), settings, reporter)
+        more, known = _ends(cell, (halfway, rows[theirs]), settings, reporter), len(kept.states)
+        kept = joined(cell, kept, more, theirs, within)
         ended = Walkers(*(np.concatenate(pair) for pair in zip(ended, more, strict=True)))
-        conditions, known = np.concatenate([conditions, theirs]), len(kept.states)
-        kept = distinct_points(cell, ended, conditions, within)
+        conditions = np.concatenate([conditions, theirs])
         if len(kept.states) <= known:
             break
     return ended, conditions, kept

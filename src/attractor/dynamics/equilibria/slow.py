@@ -38,14 +38,14 @@ def settled(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray
     found = []
     for first in range(0, len(states), places):
         some = np.arange(first, first + places).clip(max=len(states) - 1)
-        part = _settled(cell, jnp.asarray(states[some]), jnp.asarray(rows[some]))
+        part = _settled(cell, states[some], rows[some])
         found.append([np.asarray(piece)[: len(states) - first] for piece in part])
     ends, speeds, minima = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
     return ends, speeds, minima
 
 
 @eqx.filter_jit
-def _settled(cell: Any, states: Array, rows: Array) -> tuple[Array, Array, Array]:
+def _settled(cell: Any, states: Any, rows: Any) -> tuple[Array, Array, Array]:
     field = drift(cell)
 
     def one(state: Array, row: Array) -> tuple[Array, Array, Array]:
