@@ -153,6 +153,7 @@ def check_stabilisation(levels, steps):
         assert bounds.verdict is (STABILISED if quiet.exponent[1] < level**2 / 2 else UNKNOWN)
 
 
+@pytest.mark.slow
 def test_common_noise_stabilises_by_half_its_square():
     check_stabilisation((1.5,), 20_000)
 

@@ -34,6 +34,7 @@ def lstm(weights, inputs):
     return np.array(states).swapaxes(0, 1)
 
 
+@pytest.mark.slow
 def test_all_groups_at_once_equal_lstms_in_a_loop():
     with jax.enable_x64(True):
         cell, inputs = build(), signal(12, 6)

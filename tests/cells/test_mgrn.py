@@ -77,6 +77,7 @@ def loop(cell, inputs, feeds="candidate"):
     return np.array(marginal_states), np.array(joint_states)
 
 
+@pytest.mark.slow
 @given(partitions_of_six(), st.sampled_from([0.0, 0.6]), st.integers(0, 1000))
 @settings(max_examples=8, deadline=None)
 def test_all_groups_at_once_equal_a_loop_over_groups(groups, missing, seed):

@@ -112,6 +112,7 @@ def test_the_matrices_are_made_once_a_sequence():
     assert told.once >= made - 2
 
 
+@pytest.mark.slow
 def test_the_program_of_a_step_is_the_step():
     program = step_program(CELL)
     u, x = jnp.array([0.3, -0.8]), jnp.array([0.1, -0.2, 0.4])

@@ -63,6 +63,7 @@ def test_whole_numbers_come_back_as_they_were(data):
     assert model.predict(data.values[:, :8]).dtype.kind == "i"
 
 
+@pytest.mark.slow
 def test_a_stream_ends_where_the_whole_sequence_does(model, data):
     for pooling in ("last", "mean"):
         other = model if pooling == "last" else SequenceClassifier(**OPTIONS, pooling="mean").fit(data)
@@ -141,6 +142,7 @@ def test_missing_values_need_a_policy_and_stream():
     np.testing.assert_allclose(probabilities, model.predict_proba(gaps.select([0]))[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mgrn_takes_missing_values_as_they_are_and_owns_the_masks():
     gaps = waves(missing=0.2)
     model = SequenceClassifier(**{**OPTIONS, "epochs": 2}, cell="mgrn", missing="cell").fit(gaps)
@@ -168,6 +170,7 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
     np.testing.assert_allclose(weights[-1], model.diary_.weights, rtol=0.05, atol=0.01)  # half precision
 
 
+@pytest.mark.slow
 def test_cases_of_one_patient_stay_together_and_share_a_weight(data):
     patients = np.arange(len(data)) // 4
     model = SequenceClassifier(**{**OPTIONS, "epochs": 4}, reweighting=Reweighting(strength=1.0, warmup=0.0))

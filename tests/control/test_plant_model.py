@@ -163,6 +163,7 @@ def interrupted(model, folder):
     assert (folder / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_training_is_not_resumed_with_another_equation(tmp_path):
     interrupted(tiny(cell=leaky(0.8)), tmp_path)
     with pytest.raises(RunFolderError, match="belongs to a training with other data, model or settings"):

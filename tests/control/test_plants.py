@@ -41,6 +41,7 @@ def inputs_for(plant, samples=40):
     return low + (high - low) * steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTS)
 def test_simulation_agrees_with_an_independent_integrator(name):
     plant = plant_by_name(name)
@@ -247,6 +248,7 @@ def test_wrong_inputs_are_named(arguments, error, text):
         simulate(PHNeutralisation(), **arguments)
 
 
+@pytest.mark.slow
 def test_a_tank_that_runs_dry_is_reported_with_its_row():
     with pytest.raises(AttractorError, match="equations do not hold"):
         simulate(

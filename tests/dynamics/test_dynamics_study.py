@@ -39,6 +39,7 @@ def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small():
     assert study.to_dict()["regime"] == "stable"
 
 
+@pytest.mark.slow
 def test_a_turning_plane_is_at_the_edge_and_its_plane_is_found():
     angle, axes = 0.3, np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
     turning = np.diag([0.0, 0.0, 0.5, 0.4, 0.3])

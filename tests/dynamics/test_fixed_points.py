@@ -76,6 +76,7 @@ def test_order_and_points_do_not_depend_on_the_starts():
     np.testing.assert_allclose(one.states, other.states, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_constant_inputs_are_searched_one_by_one():
     found = fixed_points(Map(wells, 2), np.array([[0.0], [1.0]]), settings=FEW)
     assert np.bincount(found.conditions).tolist() == [9, 1]
@@ -156,6 +157,7 @@ def test_a_flip_flop_has_a_stable_point_for_every_memory():
     assert count.coverage > 0.99
 
 
+@pytest.mark.slow
 def test_saddles_are_found_between_the_attractors_that_trajectories_show():
     cell = bistable(3)
     corners = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])

@@ -179,6 +179,7 @@ def test_the_intervals_between_decompositions_do_not_matter():
     np.testing.assert_allclose(many.per_step, single.per_step, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_neither_the_first_basis_nor_the_order_of_units_matters():
     cell = Elman(1, 8, key=KEY)
     long = LyapunovSettings("all", burn_in=300, alignment=300)

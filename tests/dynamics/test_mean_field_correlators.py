@@ -77,6 +77,7 @@ def test_a_constant_update_gate_only_changes_the_unit_of_time(ungated):
     )
 
 
+@pytest.mark.slow
 def test_an_open_reset_gate_is_the_limit_of_a_large_bias(ungated):
     nearly = solve_correlators(replace(UNGATED, open_reset=False, reset_bias=40.0, reset_gain=1.0))
     assert nearly.variance == pytest.approx(ungated.variance, abs=1e-8)
@@ -100,6 +101,7 @@ def test_below_the_onset_everything_decays():
     assert mean_field_exponent(found).value == pytest.approx(-0.1, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deviation", "exponent"), [(0.3, 0.0718), (0.635, 0.0009)])
 def test_a_constant_input_weakens_ungated_chaos(deviation, exponent):
     found = solve_correlators(replace(UNGATED, input_deviation=deviation))

@@ -25,6 +25,7 @@ QUICK = SamplingSettings(trajectories=128, settling=4, averaged=6, shortest=80.0
 MARGINAL = GatedParameters(gain=2.5, update_gain=3, open_reset=True)
 
 
+@pytest.mark.slow
 def test_sampling_agrees_with_the_closed_solution_within_its_error():
     exact, found = solve_correlators(UNGATED), sample_correlators(UNGATED, QUICK)
     assert 0 < found.standard_error[0] < 0.02
@@ -35,6 +36,7 @@ def test_sampling_agrees_with_the_closed_solution_within_its_error():
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_samples_the_same():
     few = replace(QUICK, trajectories=16, settling=1, averaged=2)
     first, second = (sample_correlators(MARGINAL, few) for _ in range(2))

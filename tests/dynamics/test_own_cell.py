@@ -71,7 +71,7 @@ CELLS = {
 }
 
 
-@pytest.fixture(params=CELLS)
+@pytest.fixture(params=["cell", pytest.param("flow", marks=pytest.mark.slow)])
 def cell(request):
     return CELLS[request.param]
 

@@ -85,6 +85,7 @@ def test_networks_that_differ_in_more_than_numbers_are_refused():
         networks_at(GATED.networks._replace(build=lambda values, key: {}), [{}], 0)
 
 
+@pytest.mark.slow
 def test_both_arithmetics_see_one_network():
     points = GATED.points[:5]
     single = simulate_points(GATED, points, 0)

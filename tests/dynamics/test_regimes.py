@@ -256,6 +256,7 @@ def _open_flow():
     return GatedFlow(1, 4, form=GatedForm(open_update=True), key=KEY)
 
 
+@pytest.mark.slow
 def test_builders_build_inside_a_trace():
     build = builder("lstm", "integrator", timescales=(2, 50))
     keys = jax.random.split(KEY, 2)

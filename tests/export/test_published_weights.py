@@ -106,6 +106,7 @@ def logits(network, inputs):
     return network.readout(network.cell.exposed(unroll(network.cell, inputs).last))
 
 
+@pytest.mark.slow
 def test_published_mgrn_weights_give_the_states_and_logits_of_the_published_equations():
     state, batch = mgrn_state(), np.random.default_rng(2).normal(size=(STEPS, BATCH, sum(SIZES)))
     memories, joints, expected = published_mgrn(state, batch)

@@ -81,6 +81,7 @@ def test_an_output_that_does_not_move_has_no_fit_and_the_verdict_says_so(
     assert np.isnan(page.summary.fit) == (len(tests) == 1)
 
 
+@pytest.mark.slow
 def test_a_model_that_runs_away_gets_a_report_that_says_so(fitted, tmp_path):
     lost = PlantModel(**fitted.get_params(deep=False))
     vars(lost).update(vars(fitted))

@@ -45,6 +45,7 @@ def test_drawn_branches_turn_at_the_fold_and_meet_there():
     assert at == pytest.approx(solved.correlators.variance, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_a_network_below_its_onset_settles():
     form = GatedForm(0.5, open_update=True, open_reset=True)
     exponents, squares = simulated_exponent(form, Size(60, range(2), 40.0, 20.0)).T

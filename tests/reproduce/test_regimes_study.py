@@ -32,6 +32,7 @@ def test_copying_shows_symbols_then_silence_then_the_signal():
     assert np.all(channels[:, 8] == ALPHABET)
 
 
+@pytest.mark.slow
 def test_a_network_without_memory_is_twice_the_threshold_away_in_copying():
     problem = copying(delay=5, symbols=2)
     _, targets = problem.draw(KEY, 50)

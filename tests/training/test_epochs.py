@@ -63,6 +63,7 @@ def test_wrong_labels_fade_in_all_batch_modes(batch):
     assert memory.strengths[-1] == 1
 
 
+@pytest.mark.slow
 def test_totals_are_the_sum_of_the_scores_of_all_epochs():
     memory = memory_of(trained(make(Reweighting(strength=0.1))))
     np.testing.assert_allclose(memory.weighing.totals, memory.scores.astype(float).sum(axis=0), rtol=2e-3)
@@ -94,6 +95,7 @@ def test_weights_of_groups_classes_and_caps():
     assert weights.max() <= 1 / (0.8 * POINTS) * (1 + 1e-5)
 
 
+@pytest.mark.slow
 def test_importance_and_sampling_are_unbiased():
     """The mean gradient over many batches is that of the weighted loss of all examples."""
     model = jnp.asarray([0.3, -0.2, 0.1])

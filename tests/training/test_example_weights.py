@@ -171,6 +171,7 @@ def losses_of_a_training(seed=4):
     return jnp.asarray(np.concatenate([right, wrong]), jnp.float32), jnp.asarray(latest, jnp.float32)
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_the_upper_of_two_humps_and_still_unlikely():
     totals, latest = losses_of_a_training()
     found = np.asarray(wrong_probabilities(totals, latest, jnp.asarray(2.0)))

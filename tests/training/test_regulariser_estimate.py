@@ -89,6 +89,7 @@ def test_gradients_in_the_weights_are_those_of_differences(name, curvature):
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_batch_has_lengths_and_its_padding_reaches_neither_values_nor_gradients():
     one = problem(GRU(2, 3, key=KEY), StateNoise(0.3, 0.5, "common"))
     cell, readout = one.cell, one.loss

@@ -104,6 +104,7 @@ def test_the_profile_is_the_hessian_of_the_loss_in_the_state_of_each_step():
         np.testing.assert_allclose(found.largest[after], jnp.linalg.eigvalsh(expected)[-1], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_terms_scale_with_the_noise_and_ignore_constants():
     with jax.enable_x64(True):
         one = PROBLEMS["gru"]()

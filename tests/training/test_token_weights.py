@@ -65,6 +65,7 @@ def weights_of(task):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["batch", "importance"])
 def test_equal_weights_minimise_the_mean_over_the_tokens_of_the_batch(batch):
     for reweighting in (None, Reweighting(strength=0.0, batch=batch)):

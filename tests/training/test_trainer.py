@@ -190,6 +190,7 @@ def test_nan_in_a_weight_is_caught_at_the_first_step():
         train(Broken(task.inputs, task.answers, task.target), ALONE, seed=0)
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_leaves_a_warning_and_the_others_usable():
     """The poisoned row is drawn late by one of two members and never before by the other one's last step."""
     settings = TrainingSettings(steps=10, learning_rate=0.1, validate_every=5, clip_norm=10.0, seeds=2)
