@@ -89,8 +89,8 @@ def fixed_points(
     rounding of the step; further ones start halfway between the points that were found. No search can promise
     that nothing is missing, but `index_sums` of the result may prove that something is, and
     `count_fixed_points` estimates how much. A trial solves with the Jacobian of the whole state, so that time
-    grows with the third power of its size: 5 microseconds a trial at 16 states, 60 at 64 and 260 at 128 on
-    one core, and some ten trials a start. A cell with a state of several parts, an LSTM, pays for all.
+    grows with the third power of its size: 3 microseconds a trial at 16 states and 36 at 64 on one core, and
+    some ten trials a start. A cell with a state of several parts, an LSTM, pays for all.
 
     Args:
         cell: any cell.
