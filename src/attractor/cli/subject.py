@@ -136,9 +136,7 @@ def _built(name: str, fresh: Fresh) -> Any:
     """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
     import jax
 
-    from attractor.cells import cell_class
-
-    build = own_cell(name) or cell_class(name)
+    build = own_cell(name) or _named(name)
     try:
         parameters = signature(build).parameters
     except ValueError:
@@ -154,6 +152,16 @@ def _built(name: str, fresh: Fresh) -> Any:
         message = f"{name} could not be built with inputs, hidden and key: {problem}"
         raise ConfigError(message) from problem
     return _stepping(made, name)
+
+
+def _named(name: str) -> Any:
+    from attractor.cells import cell_class
+
+    try:
+        return cell_class(name)
+    except ConfigError as problem:
+        message = f"there is no run folder {name}, and no such cell: {problem}"
+        raise ConfigError(message) from problem
 
 
 def _stepping(made: Any, name: str) -> Any:
