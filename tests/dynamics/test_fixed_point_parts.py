@@ -60,7 +60,7 @@ def test_time_constants_of_decay_growth_and_rest():
 
 
 def test_a_defective_eigenvalue_keeps_unit_vectors():
-    found = spectrum(np.array([[0.5, 1.0], [0.0, 0.5]]), 2)
+    found = spectrum(np.array([[0.5, 1.0], [0.0, 0.5]]))
     np.testing.assert_allclose(found.values, [0.5, 0.5], atol=1e-7)
     assert np.isfinite(found.left).all()
 

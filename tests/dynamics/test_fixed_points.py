@@ -192,7 +192,9 @@ def test_left_and_right_vectors_are_those_of_the_jacobian():
     with jax.enable_x64(True):
         weight = jnp.asarray(matrix)
     found = fixed_points(Map(lambda x, u: weight @ x, 3), settings=FEW)
-    values, right, left = found.eigenvalues[0], found.right_vectors[0], found.left_vectors[0]
+    modes = found.modes(0)
+    values, right, left = modes.values, modes.right, modes.left
+    np.testing.assert_allclose(found.eigenvalues[0], values, atol=1e-14)
     np.testing.assert_allclose(matrix @ right, right * values, atol=1e-14)
     np.testing.assert_allclose(left.conj().T @ matrix, values[:, None] * left.conj().T, atol=1e-14)
     np.testing.assert_allclose(left.conj().T @ right, np.eye(3), atol=1e-13)

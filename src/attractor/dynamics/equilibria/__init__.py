@@ -5,7 +5,7 @@ from .continuation import ContinuationSettings, follow_fixed_point, scaled_input
 from .counting import CountSettings, FixedPointCount, count_fixed_points
 from .points import FixedPoints, SearchCounts, SlowPoints
 from .search import FixedPointSettings, fixed_points
-from .spectrum import PointKind
+from .spectrum import PointKind, Spectrum
 from .starts import sampled_starts
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "PointKind",
     "SearchCounts",
     "SlowPoints",
+    "Spectrum",
     "count_fixed_points",
     "fixed_points",
     "follow_fixed_point",

@@ -26,7 +26,7 @@ from .spectrum import index_sum, unstable_directions
 _SAME = 1e-6
 """Points of two rounds nearer than this share of max(1, |x|) are one."""
 
-_SEARCH = FixedPointSettings(starts=128, vectors=1, midpoint_waves=0)
+_SEARCH = FixedPointSettings(starts=128, midpoint_waves=0)
 
 
 @dataclass(frozen=True)

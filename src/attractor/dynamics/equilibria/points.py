@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float, Int
 
 from attractor.cells import State
 
-from .spectrum import PointKind, index_sum, kind_of, time_constants, unstable_directions
+from .spectrum import PointKind, Spectrum, index_sum, kind_of, spectrum, time_constants, unstable_directions
 
 _LINES = 20
 """Points that are shown in words."""
@@ -70,8 +70,7 @@ class FixedPoints:
         multiplicities: how many starts ended there.
         conditions: which row of `inputs` each belongs to.
         eigenvalues: of the step's Jacobian, those of largest modulus first.
-        right_vectors: of the leading eigenvalues, shape (points, states, leading); see `Spectrum`.
-        left_vectors: likewise.
+        jacobians: of the step; `modes` takes one apart.
         slow: slow points.
         inputs: the constant inputs.
         counts: what became of the starts.
@@ -93,8 +92,7 @@ class FixedPoints:
     multiplicities: Int[np.ndarray, " points"]
     conditions: Int[np.ndarray, " points"]
     eigenvalues: Complex[np.ndarray, "points states"]
-    right_vectors: Complex[np.ndarray, "points states leading"]
-    left_vectors: Complex[np.ndarray, "points states leading"]
+    jacobians: Float[np.ndarray, "points states states"]
     slow: SlowPoints
     inputs: Float[np.ndarray, "conditions inputs"]
     counts: SearchCounts
@@ -126,6 +124,10 @@ class FixedPoints:
     def time_constants(self) -> Float[np.ndarray, "points states"]:
         """Of every mode, in steps, or in units of time where the cell has a `step`; see `time_constants`."""
         return time_constants(self.eigenvalues, self.time_step or 1.0)
+
+    def modes(self, place: int) -> Spectrum:
+        """Eigenvalues of one point with their right and left vectors."""
+        return spectrum(self.jacobians[place])
 
     def state(self, place: int) -> State:
         """A fixed point in the form of the cell's state, with NumPy arrays for leaves."""

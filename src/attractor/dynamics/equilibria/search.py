@@ -20,7 +20,7 @@ from .distinct import DistinctPoints, distinct_points, joined, midpoints, slow_p
 from .exact import sizes
 from .points import FixedPoints, SearchCounts
 from .slow import settled
-from .spectrum import spectrum, unstable_directions
+from .spectrum import eigenvalues, unstable_directions
 from .starts import constant_inputs, flat_starts, random_starts
 
 _AWAY = 10.0
@@ -41,7 +41,6 @@ class FixedPointSettings:
         trials: the most steps of one start.
         midpoint_waves: how many times to start again halfway between the points found so far, as long as that
             finds new ones: saddles lie between attractors, and few trajectories come near them.
-        vectors: for how many eigenvalues of largest modulus the vectors are kept.
 
     Raises:
         ConfigError: a value outside its range.
@@ -53,7 +52,6 @@ class FixedPointSettings:
     tolerance: float = 1e-12
     trials: int = 100
     midpoint_waves: int = 4
-    vectors: int = 10
 
     def __post_init__(self) -> None:
         good = {
@@ -62,7 +60,6 @@ class FixedPointSettings:
             "tolerance": 1e-14 <= self.tolerance <= 1e-6,
             "trials": self.trials >= 1,
             "midpoint_waves": self.midpoint_waves >= 0,
-            "vectors": self.vectors >= 1,
         }
         for name in (name for name, fine in good.items() if not fine):
             message = (
@@ -118,7 +115,7 @@ def fixed_points(
         ended, conditions, kept = _searched(wide, begin, rows, settings, reporter or SilentReporter())
         slow = slow_points(ended, conditions)
     return FixedPoints(
-        **_with_spectra(kept, min(settings.vectors, begin.shape[1])),
+        **_with_spectra(kept),
         slow=slow,
         inputs=rows,
         counts=_counts(ended, int(kept.multiplicities.sum()), len(conditions)),
@@ -177,24 +174,14 @@ def _ends(
     return ended
 
 
-def _with_spectra(kept: DistinctPoints, vectors: int) -> dict[str, np.ndarray]:
+def _with_spectra(kept: DistinctPoints) -> dict[str, np.ndarray]:
     """The fields of `FixedPoints` that have one entry a point, in the order of the result."""
-    found = [spectrum(jacobian, vectors) for jacobian in kept.jacobians]
-    states = kept.states.shape[1]
-    fields = {
-        "eigenvalues": _stacked([one.values for one in found], (states,)),
-        "right_vectors": _stacked([one.right for one in found], (states, vectors)),
-        "left_vectors": _stacked([one.left for one in found], (states, vectors)),
-        **{name: getattr(kept, name) for name in ("states", "residuals", "multiplicities", "conditions")},
-    }
+    names = ("states", "residuals", "multiplicities", "conditions", "jacobians")
+    fields = {name: getattr(kept, name) for name in names} | {"eigenvalues": eigenvalues(kept.jacobians)}
     order = in_order(kept.states, _SAME_ENTRY * np.abs(kept.states).max(initial=0.0))
     growing = unstable_directions(fields["eigenvalues"])
     order = order[np.lexsort((growing[order], kept.conditions[order]))]
     return {name: part[order] for name, part in fields.items()}
-
-
-def _stacked(parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    return np.stack(parts) if parts else np.zeros((0, *shape), complex)
 
 
 def _counts(ended: Walkers, converged: int, starts: int) -> SearchCounts:

@@ -36,7 +36,7 @@ class PointKind(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Eigenvalues of one Jacobian, those of largest modulus first, and vectors of the leading ones.
+    """Eigenvalues of one Jacobian, those of largest modulus first, and their vectors.
 
     Args:
         values: lambda.
@@ -46,16 +46,22 @@ class Spectrum:
     """
 
     values: Complex[np.ndarray, " states"]
-    right: Complex[np.ndarray, "states leading"]
-    left: Complex[np.ndarray, "states leading"]
+    right: Complex[np.ndarray, "states states"]
+    left: Complex[np.ndarray, "states states"]
 
 
-def spectrum(jacobian: Float[np.ndarray, "states states"], leading: int) -> Spectrum:
-    """All eigenvalues of a Jacobian, and the right and left vectors of the leading ones."""
+def eigenvalues(jacobians: Float[np.ndarray, "points states states"]) -> Complex[np.ndarray, "points states"]:
+    """Eigenvalues of several Jacobians, of each those of largest modulus first."""
+    values = np.linalg.eigvals(jacobians).astype(complex)
+    return np.stack([one[descending(one)] for one in values]) if len(values) else values
+
+
+def spectrum(jacobian: Float[np.ndarray, "states states"]) -> Spectrum:
+    """All eigenvalues of a Jacobian with their right and left vectors."""
     found: Any = scipy.linalg.eig(jacobian, left=True, right=True)
     values, left, right = found
     order = descending(values)
-    right, left = (part[:, order[:leading]].astype(complex) for part in (right, left))
+    right, left = (part[:, order].astype(complex) for part in (right, left))
     products = np.sum(left.conj() * right, axis=0)
     scale = np.where(np.abs(products) > _PARALLEL, products, 1.0)
     return Spectrum(values[order].astype(complex), right, left / scale.conj())
