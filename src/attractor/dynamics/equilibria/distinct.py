@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 
 from .clusters import clustered
 from .descent import Outcome, Walkers
@@ -19,6 +20,10 @@ _SAME_SLOW = 1e-5
 
 _REGULAR = 1e-6
 """Least singular value of I - J at a point that stands alone; see `MARGIN` of the spectrum."""
+
+
+_NEIGHBOURS = 8
+"""Neighbours of a point between which and itself others are looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +133,36 @@ def _held(known: DistinctPoints, more: Walkers, conditions: np.ndarray) -> np.nd
 def midpoints(
     points: DistinctPoints, most: int, seed: int
 ) -> tuple[Float[np.ndarray, "pairs states"], Int[np.ndarray, " pairs"]]:
-    """States halfway between pairs of fixed points of the same condition, at most so many of each, and whose.
+    """States halfway from fixed points to their nearest neighbours and to the farthest one, and whose.
 
-    Points on a line of fixed points take no part: halfway between them is another of the same kind.
+    Between neighbours lies the saddle that parts them; halfway to the farthest lies the middle of all, around
+    which stand points that are no neighbours. Only points of the same condition are paired, and points on a
+    line of fixed points take no part: halfway between them is another of the same kind.
+
+    Args:
+        points: fixed points.
+        most: pairs of a condition at most; more are drawn from.
+        seed: of the draw.
     """
     source = np.random.default_rng(seed)
     regular = points.regularity > _REGULAR
     pairs = [np.zeros((0, 2), int)]
     for condition in np.unique(points.conditions):
         some = np.flatnonzero(regular & (points.conditions == condition))
-        every = np.stack(np.triu_indices(len(some), 1), axis=1)
+        every = _paired(points.states[some])
         pairs.append(some[every if len(every) <= most else source.choice(every, most, replace=False)])
     first, second = np.concatenate(pairs).T
     return (points.states[first] + points.states[second]) / 2, points.conditions[first]
+
+
+def _paired(states: np.ndarray) -> np.ndarray:
+    """Pairs of places of which one is among the nearest of the other, or its farthest; each pair once."""
+    if len(states) < 2:
+        return np.zeros((0, 2), int)
+    order = np.argsort(cdist(states, states), axis=1, kind="stable")
+    others = np.concatenate([order[:, 1 : _NEIGHBOURS + 1], order[:, -1:]], axis=1)
+    own = np.repeat(np.arange(len(states)), others.shape[1])
+    return np.unique(np.sort(np.stack([own, others.ravel()], axis=1), axis=1), axis=0)
 
 
 def _none(ended: Walkers) -> Candidates:

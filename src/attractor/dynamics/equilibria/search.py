@@ -111,7 +111,7 @@ def fixed_points(
     with jax.enable_x64(True):
         wide = in_double_precision(cell)
         template = jax.tree.map(np.asarray, initial_state(wide))
-        begin = _starts(wide, starts, settings)
+        begin = _starts(wide, template, starts, settings)
         ended, conditions, kept = _searched(wide, begin, rows, settings, reporter or SilentReporter())
         slow = slow_points(ended, conditions)
     return FixedPoints(
@@ -125,10 +125,10 @@ def fixed_points(
     )
 
 
-def _starts(cell: Any, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
+def _starts(cell: Any, template: State, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
+    states = sum(np.size(leaf) for leaf in jax.tree.leaves(template))
     if starts is not None:
-        return flat_starts(cell, starts)
-    states = sum(np.size(leaf) for leaf in jax.tree.leaves(initial_state(cell)))
+        return flat_starts(cell, starts, states)
     return random_starts(states, settings.starts, settings.scales, settings.seed)
 
 

@@ -86,24 +86,24 @@ def random_starts(
     return np.resize(scales, count)[:, None] * source.normal(size=(count, states))
 
 
-def flat_starts(cell: Any, starts: State) -> Float[np.ndarray, "starts states"]:
+def flat_starts(cell: Any, starts: State, states: int) -> Float[np.ndarray, "starts states"]:
     """Given starts as flat states in float64; call it inside `jax.enable_x64(True)`.
 
     Args:
         cell: a cell in float64.
         starts: flat states (starts, states), or states of the cell with one more axis in front.
+        states: entries of a state.
 
     Raises:
         ShapeError: neither of the two, or no start.
     """
-    _, start, _ = prepared(cell, None, 0, None)
     leaves = jax.tree.leaves(starts)
     flat = np.asarray(leaves[0], np.float64) if len(leaves) == 1 else _flattened(starts)
     if flat.ndim > 2:
         flat = flat.reshape(len(flat), -1)
-    if flat.ndim != 2 or flat.shape[1] != len(start) or len(flat) == 0:
+    if flat.ndim != 2 or flat.shape[1] != states or len(flat) == 0:
         message = (
-            f"starts of shape {flat.shape}, expected (starts, {len(start)}): flat states one a row, or "
+            f"starts of shape {flat.shape}, expected (starts, {states}): flat states one a row, or "
             f"states of {type(cell).__name__} with one more axis in front"
         )
         raise ShapeError(message)
