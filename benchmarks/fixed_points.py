@@ -6,7 +6,7 @@ An `Elman` or `ResetAfterGRU` cell learns to remember the last pulse of three ch
 own settings in float32, and once more in float64. Residuals of both are |step(x) - x| of one float64 step. A
 point of the peer with no point of ours within 0.01 is followed by Newton's method to see whether it is one.
 
-Seconds are of processor time, of the better of two runs for the peer and the best of three for this library.
+Seconds are of processor time, of the best of five runs for both.
 
     OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.fixed_points --peer ~/fixed-point-finder
 """
@@ -33,6 +33,7 @@ from attractor.scan import unroll
 
 BITS, STEPS, BATCH = 3, 40, 64
 CELLS = {"tanh": Elman, "gru": ResetAfterGRU}
+REPEATS = 5
 NEAR = 1e-2
 
 
@@ -84,11 +85,11 @@ def timed(work):
 
 
 def ours(cell, starts):
-    """What this library finds, with the first call (compilation included) and the best of three more."""
+    """What this library finds, with the first call (compilation included) and the best of some more."""
     found, first = timed(lambda: fixed_points(cell, starts=starts))
     return found, {
         "seconds_first": first,
-        "seconds_again": min(timed(lambda: fixed_points(cell, starts=starts))[1] for _ in range(3)),
+        "seconds_again": min(timed(lambda: fixed_points(cell, starts=starts))[1] for _ in range(REPEATS)),
         "points": len(found),
         "stable": int((found.unstable == 0).sum()),
         "sum_of_indices": float(found.index_sums[0]),
@@ -113,7 +114,10 @@ def peer(cell, kind, starts, states, arguments, dtype):
     network.load_state_dict(state)
     finder = FixedPointFinderTorch(network, verbose=False, **options)
     with contextlib.redirect_stdout(io.StringIO()):  # in float64 it overwrites the starts it is given
-        runs = [timed(lambda: finder.find_fixed_points(starts.copy(), np.zeros((1, BITS)))) for _ in range(2)]
+        runs = [
+            timed(lambda: finder.find_fixed_points(starts.copy(), np.zeros((1, BITS))))
+            for _ in range(REPEATS)
+        ]
     (unique, _), seconds = min(runs, key=lambda run: run[1])
     with torch.no_grad():
         given = torch.as_tensor(states[None]).to(dtype)

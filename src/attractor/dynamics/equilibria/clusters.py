@@ -20,14 +20,14 @@ def clustered(
         Which solution stands for each cluster, and the cluster of every solution.
     """
     heads: list[int] = []
-    labels, left = np.zeros(len(states), int), np.argsort(radii, kind="stable")
-    while len(left):
-        head = left[0]
-        distances = np.linalg.norm(states[left] - states[head], axis=1)
-        same = distances <= np.maximum(radii[left], radii[head])
-        labels[left[same]] = len(heads)
-        heads.append(int(head))
-        left = left[~same]
+    labels, order = np.zeros(len(states), int), np.argsort(radii, kind="stable")
+    left, reach = states[order], radii[order] ** 2  # a head has the smallest radius that is left
+    while len(order):
+        apart = left - left[0]
+        same = np.einsum("ij,ij->i", apart, apart) <= reach
+        labels[order[same]] = len(heads)
+        heads.append(int(order[0]))
+        order, left, reach = (part[~same] for part in (order, left, reach))
     return np.array(heads, int), labels
 
 

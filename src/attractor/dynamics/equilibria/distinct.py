@@ -104,9 +104,11 @@ def joined(
     """
     held = _held(known, more, conditions)
     apart = held < 0
-    new = distinct_points(cell, Walkers(*(part[apart] for part in more)), conditions[apart], within)
     times = known.multiplicities + np.bincount(held[~apart], minlength=len(known.states))
     known = replace(known, multiplicities=times)
+    if not apart.any():
+        return known
+    new = distinct_points(cell, Walkers(*(part[apart] for part in more)), conditions[apart], within)
     pairs = ((getattr(known, one.name), getattr(new, one.name)) for one in fields(DistinctPoints))
     both = DistinctPoints(*(np.concatenate(pair) for pair in pairs))
     kept, times = _gathered(both.states, both.conditions, both.radii, both.multiplicities)
