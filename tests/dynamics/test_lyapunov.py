@@ -149,6 +149,7 @@ def test_a_singular_step_forgets_a_direction_at_once():
             "as many inputs or one",
         ),
         (lambda: lyapunov_exponents(linear(np.eye(2)), 150, jnp.ones((1, 3, 2))), ShapeError, "a start of"),
+        (lambda: lyapunov_exponents(linear(np.eye(2)), 150, jnp.ones(3)), ShapeError, "a start of"),
         (lambda: LyapunovSettings(burn_in=-1), ConfigError, "burn_in=-1"),
         (lambda: LyapunovSettings(time_step=0), ConfigError, "time_step=0"),
         (lambda: jacobian_norms(linear(np.eye(2)), INPUTS[:0]), InputDataError, "without a step"),

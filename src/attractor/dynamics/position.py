@@ -11,6 +11,8 @@ from attractor.errors import UnsupportedError
 from .mean_field import GatedParameters, critical_gains
 from .regimes import Position, regime_of
 
+_LINES = ("zero", "fold", "chaos")
+
 _NODES = 9
 """Gains of the reset gate at which lines are solved for; each takes some tenths of a second."""
 
@@ -73,6 +75,3 @@ def critical_lines(reset_bias: float, highest: float, nodes: int = _NODES) -> Cr
     found = [critical_gains(replace(form, reset_gain=float(gain))) for gain in gains]
     zero, fold, chaos = (np.array([getattr(one, name) for one in found], float) for name in _LINES)
     return CriticalLines(gains, zero, *(np.where(line < zero, line, np.nan) for line in (fold, chaos)))
-
-
-_LINES = ("zero", "fold", "chaos")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +20,7 @@ from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, pa
 from .portrait import Portrait, portrait
 from .position import PlacedNetwork, placed
 from .spectra import JacobianSpectrum, SpectralCurve, spectra_along, spectral_curve
-from .trajectory import checked, flat_step, prepared
+from .trajectory import checked, prepared, visited
 
 _MANY = 64
 """States up to which all exponents are measured, beyond it the leading ones."""
@@ -33,7 +32,6 @@ _HELD = 500
 
 _BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
 """Sizes of the noise around the path and of random starts, relative to that of the path."""
-
 
 _NOTHING = 1e-6
 """An exponent a step below which nothing grows or falls within any path that is measured."""
@@ -57,10 +55,8 @@ class DynamicsPlan:
 
     Args:
         steps: of the inputs at most.
-        count: exponents; None means all up to 64 states, and the 20 largest beyond.
         starts: of the search for fixed points, half from the path and half random.
         points: states of the path whose Jacobians are taken apart.
-        tolerance: stop measuring exponents when all standard errors are below this; None uses all steps.
         seed: of starts.
 
     Raises:
@@ -68,10 +64,8 @@ class DynamicsPlan:
     """
 
     steps: int = 2000
-    count: int | None = None
     starts: int = 256
     points: int = 20
-    tolerance: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -223,11 +217,8 @@ def dynamics_study(
 
 
 def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
-    states, burn_in = path.shape[1], len(path) // 5
-    count = plan.count or (states if states <= _MANY else _LEADING)
-    return LyapunovSettings(
-        count=min(count, states), burn_in=burn_in, tolerance=plan.tolerance, seed=plan.seed
-    )
+    count: int | str = "all" if path.shape[1] <= _MANY else _LEADING
+    return LyapunovSettings(count, burn_in=len(path) // 5, seed=plan.seed)
 
 
 def _fixed_points(
@@ -275,18 +266,7 @@ def _or_remark(measure: Any, remarks: list[str]) -> Any:
 def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
     with jax.enable_x64(True):
         wide, start, _ = prepared(cell, state, 0, None)
-        return np.asarray(_visited(wide, start, jnp.asarray(rows)))
-
-
-@eqx.filter_jit
-def _visited(cell: Any, start: Array, rows: Array) -> Array:
-    step = flat_step(cell)
-
-    def body(state: Array, row: Array) -> tuple[Array, Array]:
-        new = step(state, row, None)
-        return new, new
-
-    return jax.lax.scan(body, start, rows)[1]
+        return np.asarray(visited(wide, start, jnp.asarray(rows)))
 
 
 def _state(cell: Any, flat: np.ndarray) -> Any:

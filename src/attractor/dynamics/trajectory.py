@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +47,20 @@ def flat_step(cell: Any) -> Any:
         return ravel_pytree(cell(row, restore(state), **noise))[0]
 
     return step
+
+
+@eqx.filter_jit
+def visited(
+    cell: Any, start: Float[Array, " states"], rows: Float[Array, "time inputs"]
+) -> Float[Array, "time states"]:
+    """The flat states after every step, without noise."""
+    step = flat_step(cell)
+
+    def body(state: Array, row: Array) -> tuple[Array, Array]:
+        new = step(state, row, None)
+        return new, new
+
+    return jax.lax.scan(body, start, rows)[1]
 
 
 def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
@@ -100,16 +115,14 @@ def _rows(cell: Any, inputs: Any) -> np.ndarray:
 def _starts(cell: Any, state: State | None) -> Array:
     own = initial_state(cell)
     given = own if state is None else state
-    extra = [
-        jnp.ndim(leaf) - jnp.ndim(like)
-        for leaf, like in zip(*map(jax.tree.leaves, (given, own)), strict=True)
-    ]
-    if set(extra) not in ({0}, {1}):
+    shapes, single = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (given, own))
+    leading = {shape[:1] for shape in shapes}
+    if shapes != single and ([shape[1:] for shape in shapes] != single or len(leading) > 1):
         message = (
             f"a start of shapes {jax.tree.map(jnp.shape, given)}, expected {jax.tree.map(jnp.shape, own)}"
         )
         raise ShapeError(message)
-    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given) if extra[0] == 0 else given
+    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given) if shapes == single else given
     return jax.vmap(lambda one: jnp.asarray(ravel_pytree(one)[0], jnp.float64))(batch)
 
 

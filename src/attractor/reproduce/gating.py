@@ -13,6 +13,7 @@ abstract states.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
+from attractor.files import write_atomically
 from attractor.progress import reporter_for
 from attractor.report.analysis import AnalysisContents, Section, Tile, write_analysis
 
@@ -117,7 +119,7 @@ def contents(found: list[Part], command: str) -> AnalysisContents:
 
 
 def main() -> None:
-    """Run, print what was found, write the page."""
+    """Run, print what was found, write the page and its figures as JSON beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     names: Any = tuple(parts(QUICK, None))
     parser.add_argument("--quick", action="store_true")
@@ -129,6 +131,8 @@ def main() -> None:
     console = Console()
     for part in found:
         console.print(part.sentence)
+    figures = {part.section.name: part.figures for part in found}
+    write_atomically(asked.out.with_suffix(".json"), (json.dumps(figures, indent=1) + "\n").encode())
     command = " ".join(["python -m attractor.reproduce.gating", *sys.argv[1:]])
     console.print(f"page: {write_analysis(contents(found, command), asked.out)}")
 

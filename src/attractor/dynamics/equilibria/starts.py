@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float
 from attractor.cells import State
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
-from ..trajectory import checked, flat_step, prepared
+from ..trajectory import checked, prepared, visited
 
 
 def sampled_starts(
@@ -52,27 +51,14 @@ def sampled_starts(
     values = np.stack([checked(cell, sequence) for sequence in sequences])
     with jax.enable_x64(True):
         wide, start, _ = prepared(cell, None, 0, None)
-        states = np.asarray(_visited(wide, start, jnp.asarray(values))).reshape(-1, len(start))
+        states = np.asarray(jax.vmap(lambda rows: visited(wide, start, rows))(jnp.asarray(values)))
+        states = states.reshape(-1, len(start))
     if not np.isfinite(states).all():
         message = "the trajectories leave the finite numbers; give shorter or smaller inputs"
         raise InputDataError(message)
     source = np.random.default_rng(seed)
     size = np.sqrt(np.mean(states**2))
     return source.choice(states, count) + noise * size * source.normal(size=(count, states.shape[1]))
-
-
-@eqx.filter_jit
-def _visited(cell: Any, start: Array, sequences: Array) -> Array:
-    step = flat_step(cell)
-
-    def follow(inputs: Array) -> Array:
-        def body(state: Array, row: Array) -> tuple[Array, Array]:
-            new = step(state, row, None)
-            return new, new
-
-        return jax.lax.scan(body, start, inputs)[1]
-
-    return jax.vmap(follow)(sequences)
 
 
 def random_starts(

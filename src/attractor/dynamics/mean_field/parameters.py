@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, inf
+from math import inf
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from attractor.cells import GatedForm
 from attractor.errors import ConfigError, InputDataError
@@ -99,5 +100,5 @@ class GatedParameters(GatedForm):
 
 
 def opening(bias: float | int) -> float:
-    """1 / (1 + exp(-b)) without overflow."""
-    return 1 / (1 + exp(-bias)) if bias >= 0 else exp(bias) / (1 + exp(bias))
+    """1 / (1 + exp(-b))."""
+    return float(expit(bias))
