@@ -27,6 +27,13 @@ def test_clusters_are_as_wide_as_their_points_are_uncertain():
     assert labels.tolist() == [0, 1, 2, 2, 0]
 
 
+def test_the_most_exact_solution_stands_for_its_cluster():
+    states = np.array([[0.0], [1e-9], [1.0], [2e-9]])
+    heads, labels = clustered(states, np.full(4, 1e-8), errors=np.array([1e-13, 1e-14, 1e-12, 1e-16]))
+    assert heads.tolist() == [3, 2]
+    assert labels.tolist() == [0, 0, 1, 0]
+
+
 def test_no_state_no_cluster():
     heads, labels = clustered(np.zeros((0, 3)), np.zeros(0))
     assert len(heads) == len(labels) == 0

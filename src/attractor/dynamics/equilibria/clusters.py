@@ -5,7 +5,9 @@ from jaxtyping import Float, Int
 
 
 def clustered(
-    states: Float[np.ndarray, "solutions states"], radii: Float[np.ndarray, " solutions"]
+    states: Float[np.ndarray, "solutions states"],
+    radii: Float[np.ndarray, " solutions"],
+    errors: Float[np.ndarray, " solutions"] | None = None,
 ) -> tuple[Int[np.ndarray, " clusters"], Int[np.ndarray, " solutions"]]:
     """Greedy clusters: the most exact solution that is left takes those that are the same one.
 
@@ -15,16 +17,17 @@ def clustered(
     Args:
         states: solutions, one a row.
         radii: how far each may be from the truth.
+        errors: the solution with the least of them is the most exact one; None means the radii.
 
     Returns:
         Which solution stands for each cluster, and the cluster of every solution.
     """
     heads: list[int] = []
-    labels, order = np.zeros(len(states), int), np.argsort(radii, kind="stable")
-    left, reach = states[order], radii[order] ** 2  # a head has the smallest radius that is left
+    order = np.argsort(radii if errors is None else errors, kind="stable")
+    labels, left, reach = np.zeros(len(states), int), states[order], radii[order] ** 2
     while len(order):
         apart = left - left[0]
-        same = np.einsum("ij,ij->i", apart, apart) <= reach
+        same = np.einsum("ij,ij->i", apart, apart) <= np.maximum(reach, reach[0])
         labels[order[same]] = len(heads)
         heads.append(int(order[0]))
         order, left, reach = (part[~same] for part in (order, left, reach))

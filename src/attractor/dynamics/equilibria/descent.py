@@ -174,15 +174,15 @@ def _running(walkers: Walkers, places: int) -> Array:
 
 def _trial(field: Any, walker: Walkers, tolerance: Array, most: Array) -> Walkers:
     """One trial of one start that runs."""
-    value, jacobian = _linearised(field, walker)
-    before, slope = jnp.linalg.norm(value), jacobian.T @ value
-    square = jacobian.T @ jacobian
-    shift = walker.damping * jnp.trace(square) / len(slope)
+    value, columns = _linearised(field, walker)
+    before, slope = jnp.linalg.norm(value), columns @ value
+    square, trace = columns @ columns.T, jnp.sum(columns**2)
+    shift = walker.damping * trace / len(slope)
     # the matrix is symmetric as it stands, and making it so again costs as much as a product with a vector
     factor = jax.lax.linalg.cholesky(square + shift * jnp.eye(len(slope)), symmetrize_input=False)
     move = _solved(factor, -slope)
     first, rest, once = _at(field, walker, walker.states + move)
-    second, _, twice = _at(field, walker, first - _solved(factor, jacobian.T @ rest))
+    second, _, twice = _at(field, walker, first - _solved(factor, columns @ rest))
     fast = (once < _FAST * before) & (twice < once)
     tried, after = jnp.where(fast, second, first), jnp.where(fast, twice, once)
     better = after < before
@@ -194,7 +194,7 @@ def _trial(field: Any, walker: Walkers, tolerance: Array, most: Array) -> Walker
         damping=jnp.maximum(damping, _LEAST_DAMPING),
         trials=walker.trials + 1,
     )
-    at_rest = jnp.linalg.norm(slope) <= _FLAT * before * jnp.sqrt(jnp.trace(square))
+    at_rest = jnp.linalg.norm(slope) <= _FLAT * before * jnp.sqrt(trace)
     return new._replace(outcomes=_outcome(new, before, at_rest, (tolerance, most)))
 
 
@@ -205,8 +205,9 @@ def _at(field: Any, walker: Walkers, state: Array) -> tuple[Array, Array, Array]
 
 
 def _linearised(field: Any, walker: Walkers) -> tuple[Array, Array]:
+    """F and J^T: the columns of J, one a row, as they come."""
     value, push = jax.linearize(lambda state: field(state, walker.inputs), walker.states)
-    return value, jax.vmap(push, out_axes=1)(jnp.eye(len(value)))
+    return value, jax.vmap(push)(jnp.eye(len(value)))
 
 
 def _solved(factor: Array, right: Array) -> Array:

@@ -66,7 +66,8 @@ def distinct_points(
     """
     reached = np.flatnonzero(ended.outcomes == Outcome.CONVERGED)
     ends = ended.states[reached]
-    heads, times = _gathered(ends, conditions[reached], _SAME * sizes(ends))
+    size = sizes(ends)
+    heads, times = _gathered(ends, conditions[reached], _SAME * size, errors=ended.speeds[reached] / size)
     heads = reached[heads]
     points = polished(cell, ended.states[heads], ended.inputs[heads]) if len(heads) else _none(ended)
     near = np.linalg.norm(points.states, axis=1) <= within
@@ -176,14 +177,18 @@ def _none(ended: Walkers) -> Candidates:
 
 
 def _gathered(
-    states: np.ndarray, conditions: np.ndarray, reach: np.ndarray, times: np.ndarray | None = None
+    states: np.ndarray,
+    conditions: np.ndarray,
+    reach: np.ndarray,
+    times: np.ndarray | None = None,
+    errors: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Who stands for each cluster, condition by condition, and the sum of `times` (or ones) over it."""
     times = np.ones(len(states), int) if times is None else times
     heads, sums = [np.zeros(0, int)], [np.zeros(0, int)]
     for condition in np.unique(conditions):
         some = np.flatnonzero(conditions == condition)
-        chosen, labels = clustered(states[some], reach[some])
+        chosen, labels = clustered(states[some], reach[some], None if errors is None else errors[some])
         heads.append(some[chosen])
         sums.append(np.bincount(labels, times[some], len(chosen)).astype(int))
     return np.concatenate(heads), np.concatenate(sums)

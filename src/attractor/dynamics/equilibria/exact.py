@@ -71,22 +71,21 @@ def sizes(states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, " poi
 
 
 def polished(cell: Any, states: np.ndarray, rows: np.ndarray) -> Candidates:
-    """The states after Newton steps, as long as they lower |F|, which is one step for nearly all."""
-    here = _judged(states, *linearised(cell, states, rows))
+    """The states after Newton steps, as long as they lower |F|: none or one for nearly all."""
+    here = _judged(np.array(states), *linearised(cell, states, rows))
+    rough = np.arange(len(states))
     for _ in range(_STEPS):
-        rough = here.confirmed & (here.residuals > _EXACT * sizes(here.states))
-        if not rough.any():
+        still = here.confirmed & (here.residuals > _EXACT * sizes(here.states))
+        rough = rough[still[rough]]
+        if len(rough) == 0:
             break
-        there = here.states + np.where(rough[:, None], here.steps, 0.0)
-        new = _judged(there, *linearised(cell, there, rows))
-        better = new.residuals < here.residuals
-        pairs = ((getattr(new, one.name), getattr(here, one.name)) for one in fields(Candidates))
-        here = Candidates(*(_chosen(better, *pair) for pair in pairs))
+        there = here.states[rough] + here.steps[rough]
+        new = _judged(there, *linearised(cell, there, rows[rough]))
+        better = new.residuals < here.residuals[rough]
+        rough = rough[better]
+        for one in fields(Candidates):
+            getattr(here, one.name)[rough] = getattr(new, one.name)[better]
     return here
-
-
-def _chosen(better: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    return np.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
 def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Candidates:
