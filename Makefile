@@ -41,8 +41,6 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.regulariser
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.fixed_points
-	$(BIN)/python -m benchmarks.dynamics
-	$(BIN)/python -m benchmarks.fixed_points
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -14,14 +14,17 @@ from attractor.dynamics.mean_field import (
     SamplingSettings,
     input_covariance_of,
     sample_correlators,
+    sample_exponent,
     solve_correlators,
     solve_mean_field,
 )
-from attractor.dynamics.mean_field.exponent import mean_field_exponent
+from attractor.dynamics.mean_field.exponent import ExponentSolution, mean_field_exponent
+from attractor.dynamics.mean_field.solution import _phase
 from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
 
 UNGATED = GatedParameters(gain=2.0, open_update=True, open_reset=True)
 QUICK = SamplingSettings(trajectories=128, settling=4, averaged=6, shortest=80.0, longest=80.0)
+ONE_PERIOD = replace(QUICK, settling=5, averaged=8, shortest=160.0, longest=160.0)
 MARGINAL = GatedParameters(gain=2.5, update_gain=3, open_reset=True)
 
 
@@ -56,6 +59,65 @@ def test_a_strong_input_holds_a_sampled_network_at_its_fixed_point():
     assert found.status is MeanFieldStatus.FIXED_POINT
     assert found.phase is Phase.DRIVEN_STABLE
     assert found.correlators.variance == pytest.approx(found.fixed_points[0].variance, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        UNGATED,
+        GatedParameters(gain=3.0, reset_gain=2, open_update=True),
+        pytest.param(
+            GatedParameters(2.45, reset_gain=10, reset_bias=-1, open_update=True), marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_sampled_exponents_of_a_constant_gate_are_those_of_the_equations(parameters):
+    sampled = sample_correlators(parameters, ONE_PERIOD)
+    told, exact = Told(), mean_field_exponent(solve_correlators(parameters)).value
+    found = sample_exponent(sampled, ONE_PERIOD, told)
+    assert 0 < found.standard_error < 0.08 * exact
+    assert abs(found.value - exact) < 3 * found.standard_error
+    assert (told.updates[0], told.updates[-1], told.closed) == ((1, 13), (13, 13), 1)
+
+
+class Told:
+    """A reporter that keeps what it hears."""
+
+    def __init__(self):
+        self.updates, self.closed = [], 0
+
+    def update(self, done, total, message=""):
+        self.updates.append((done, total))
+
+    def close(self):
+        self.closed += 1
+
+
+def test_sampling_tells_how_far_it_is_and_goes_on_with_longer_periods():
+    told, settings = Told(), replace(ONE_PERIOD, settling=1, averaged=2, shortest=20.0, longest=40.0)
+    assert sample_correlators(MARGINAL, settings, told).iterations == 6
+    assert told.updates == [(1, 3), (2, 3), (3, 3), (4, 6), (5, 6), (6, 6)]
+    assert told.closed == 1
+
+
+def test_an_exponent_that_is_out_of_sight_is_none(monkeypatch):
+    still = solve_mean_field(replace(UNGATED, gain=0.5)).correlators
+    with pytest.raises(UnsupportedError, match="decayed to zero"):
+        sample_exponent(still)
+    moved = solve_correlators(replace(UNGATED, gain=0.01, input_covariance=lambda lags: 9 * np.exp(-lags)))
+    assert moved.status is MeanFieldStatus.DRIVEN
+    assert mean_field_exponent(moved).value < -0.98  # hardly any coupling: units decay by themselves
+    assert sample_exponent(moved, ONE_PERIOD) is None
+
+
+def test_the_sign_of_an_uncertain_exponent_is_not_told():
+    driven = replace(UNGATED, input_covariance=lambda lags: np.exp(-lags))
+    correlators = solve_correlators(driven)
+    phases = [
+        _phase(correlators, ExponentSolution(value, 0.0, 1, 0.0, standard_error=0.01))
+        for value in (0.02, 0.05, -0.05)
+    ]
+    assert phases == [Phase.UNKNOWN, Phase.DRIVEN_CHAOTIC, Phase.DRIVEN_STABLE]
 
 
 def test_below_the_fold_nothing_is_sampled():
@@ -147,32 +209,59 @@ def test_data_that_cannot_be_used_are_refused_with_their_place():
         SampledCovariance(1, np.array([1.0, 2.0]))
 
 
-def simulated_variance(parameters, seed, units=500, step=0.1):
-    """C_h(0) of one network, by Heun steps, without a reset gate."""
+def simulated(parameters, seed, amplitude=0.0, units=600, step=0.1):
+    """C_h(0) and the largest exponent of one network without a reset gate, by Heun steps of both.
+
+    Every unit has an input of its own with covariance amplitude^2 exp(-lag / 2).
+    """
     rng = np.random.default_rng(seed)
     coupling, gating = rng.normal(size=(2, units, units)) / np.sqrt(units)
-    h, z = rng.normal(size=(2, units))
+    state, push = rng.normal(size=(4, units)), amplitude * rng.normal(size=units)
+    gain, steepness = parameters.gain, parameters.update_gain
 
-    def flow(h, z):
-        phi = np.tanh(parameters.gain * h)
-        return (coupling @ phi - h) / (1 + np.exp(-parameters.update_gain * z)), gating @ phi - z
+    def flow(state, push):
+        h, z, dh, dz = state
+        phi = np.tanh(gain * h)
+        activity = np.stack([phi, gain * (1 - phi**2) * dh], axis=1)
+        (current, more), (gate, gate_more) = (coupling @ activity).T, (gating @ activity).T
+        openness = 1 / (1 + np.exp(-steepness * z))
+        drift = current - h + push
+        steered = steepness * openness * (1 - openness) * dz * drift
+        return np.stack([openness * drift, gate - z, openness * (more - dh) + steered, gate_more - dz])
 
-    found = []
+    variances, growth, kept = [], [], np.exp(-step / 2)
     for t in range(3500):
-        first = flow(h, z)
-        second = flow(h + step * first[0], z + step * first[1])
-        h, z = (x + step / 2 * (a + b) for x, a, b in zip((h, z), first, second, strict=True))
+        new = kept * push + amplitude * np.sqrt(1 - kept**2) * rng.normal(size=units)
+        first = flow(state, push)
+        state = state + step / 2 * (first + flow(state + step * first, new))
+        push, size = new, np.linalg.norm(state[2:])
+        state[2:] /= size
         if t > 1500:
-            found.append(float(np.mean(h**2)))
-    return np.mean(found)
+            variances.append(float(np.mean(state[0] ** 2)))
+            growth.append(np.log(size) / step)
+    return np.mean(variances), np.mean(growth)
 
 
 @pytest.mark.slow
-def test_sampled_variance_agrees_with_simulated_networks():
-    """Finite networks scatter more than sampling errs: by about 0.02 for one of 500 units."""
-    found = sample_correlators(MARGINAL)
-    simulated = [simulated_variance(MARGINAL, seed) for seed in range(4)]
+def test_what_is_sampled_agrees_with_simulated_networks():
+    """Finite networks scatter more than sampling errs, their exponents lie some per cent below theory."""
+    found = solve_mean_field(MARGINAL)
+    variances, exponents = np.transpose([simulated(MARGINAL, seed) for seed in range(3)])
     assert found.status is MeanFieldStatus.CHAOTIC
-    assert found.standard_error[0] < 3e-3
-    assert found.variance == pytest.approx(0.570, abs=5e-3)
-    assert found.variance == pytest.approx(np.mean(simulated), abs=0.03)
+    assert found.correlators.standard_error[0] < 3e-3
+    assert found.correlators.variance == pytest.approx(0.570, abs=5e-3)
+    assert found.correlators.variance == pytest.approx(np.mean(variances), abs=0.03)
+    assert found.exponent.standard_error < 1e-3
+    assert 0.85 < np.mean(exponents) / found.exponent.value < 1.05
+
+
+@pytest.mark.slow
+def test_a_strong_input_does_not_end_chaos_where_it_moves_the_update_gates():
+    """It drives states away from where the gates let them go, and there a small change of a gate counts."""
+    driven = replace(MARGINAL, input_covariance=lambda lags: 9 * np.exp(-lags / 2))
+    constant = mean_field_exponent(solve_correlators(replace(driven, update_gain=0)))
+    found = solve_mean_field(driven, SamplingSettings(trajectories=1024))
+    assert constant.value < -0.1
+    assert found.phase is Phase.DRIVEN_CHAOTIC
+    exponents = [simulated(driven, seed, amplitude=3.0, units=1000)[1] for seed in range(2)]
+    assert 0.75 < np.mean(exponents) / found.exponent.value < 1.05

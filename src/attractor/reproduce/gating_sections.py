@@ -12,7 +12,12 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from attractor.cells import GRU, LSTM, GatedForm, ResetAfterGRU, discretise, initial_state
-from attractor.dynamics.mean_field import GatedParameters, chaotic_branch, solve_mean_field
+from attractor.dynamics.mean_field import (
+    ExponentSolution,
+    GatedParameters,
+    chaotic_branch,
+    solve_mean_field,
+)
 from attractor.dynamics.phase import (
     Outcome,
     PhaseAxis,
@@ -46,6 +51,10 @@ CASES: dict[str, GatedForm] = {
         3.0, update_gain=0.0, reset_gain=1.0, reset_bias=1.0, reset_time=2.0
     ),
     "output gate 10, bias -1, gain 2.8": replace(JUMP, gain=2.8),
+    "update gate 3, gain 2.5": GatedForm(2.5, update_gain=3.0, open_reset=True),
+    "update gate 2 with time 2, output gate 2, gain 3": GatedForm(
+        3.0, update_gain=2.0, reset_gain=2.0, update_time=2.0
+    ),
 }
 
 
@@ -72,13 +81,13 @@ def table_section(size: Size) -> Part:
     for name, form in CASES.items():
         theory = solve_mean_field(GatedParameters.of(form))
         found = simulated_exponent(form, size)
-        value = np.nan if theory.exponent is None else theory.exponent.value
+        value, error = _of(theory.exponent)
         ratios[name] = float(found[:, 0].mean() / value)
         rows.append((
             name,
-            f"{theory.correlators.variance:.5f}",
+            _sampled(theory.correlators.variance, theory.correlators.standard_error[0]),
             _mean(found[:, 1], 4),
-            f"{value:.5f}",
+            _sampled(value, error),
             _mean(found[:, 0], 4),
             f"{ratios[name]:.2f}",
         ))
@@ -86,7 +95,8 @@ def table_section(size: Size) -> Part:
     caption = (
         f"Simulations: N = {size.units}, {len(size.seeds)} networks, time {size.duration:g} after "
         f"{size.burn_in:g}; mean and deviation over networks. Exponents per unit of time; those of finite "
-        "networks lie below theory, which is for infinitely many units."
+        "networks lie below theory, which is for infinitely many units. Where an update gate moves, theory "
+        "is sampled and has a standard error."
     )
     low, high = min(ratios.values()), max(ratios.values())
     return Part(
@@ -100,6 +110,14 @@ def table_section(size: Size) -> Part:
         Tile("Exponents", f"{low:.2f} to {high:.2f}", "", f"simulated by theory, N = {size.units}"),
         {"ratios": ratios},
     )
+
+
+def _of(exponent: ExponentSolution | None) -> tuple[float, float]:
+    return (np.nan, 0.0) if exponent is None else (exponent.value, exponent.standard_error)
+
+
+def _sampled(value: float, error: float) -> str:
+    return f"{value:.4f} ± {error:.4f}" if error > 0 else f"{value:.5f}"
 
 
 def _mean(values: np.ndarray, digits: int) -> str:

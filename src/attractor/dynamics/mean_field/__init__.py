@@ -12,6 +12,7 @@ from .fixed_points import MeanFieldFixedPoint, fixed_point_gain, mean_field_fixe
 from .input_covariance import SampledCovariance, input_covariance_of
 from .marginal import LeadingEdge, leading_edge, marginal_range
 from .parameters import GatedParameters
+from .sampled_exponent import sample_exponent
 from .sampling import SamplingSettings, sample_correlators
 from .solution import MeanFieldSolution, solve_mean_field
 
@@ -40,6 +41,7 @@ __all__ = [
     "mean_field_exponent",
     "mean_field_fixed_points",
     "sample_correlators",
+    "sample_exponent",
     "solve_correlators",
     "solve_mean_field",
     "stability_index",

@@ -26,14 +26,16 @@ class ExponentSolution:
     Args:
         value: kappa, per unit of time; positive in chaos.
         residual: distance of the largest eigenvalue from one.
-        evaluations: eigenvalue problems solved.
+        evaluations: eigenvalue problems solved, or sweeps.
         seconds: wall time.
+        standard_error: from sampling, zero for a solution of the equations.
     """
 
     value: float
     residual: float
     evaluations: int
     seconds: float
+    standard_error: float = 0.0
 
 
 def mean_field_exponent(solution: CorrelatorSolution) -> ExponentSolution:
@@ -57,7 +59,8 @@ def mean_field_exponent(solution: CorrelatorSolution) -> ExponentSolution:
     if not has_exponent(solution):
         message = (
             f"update_gain={solution.parameters.update_gain}, status '{solution.status}': the exponent is "
-            "known for solved correlators with a constant update gate; simulate the network for others"
+            "solved for where the update gate is constant and the correlators are solved; see "
+            "`sample_exponent` for an update gate that changes"
         )
         raise UnsupportedError(message)
     parameters = solution.parameters

@@ -1,24 +1,22 @@
 """Correlation functions of a network whose update gate changes: sampled trajectories of one unit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from jaxtyping import Float
-from numpy.fft import irfft, rfft
-from scipy.special import expit
 
 from attractor.errors import ConfigError
+from attractor.progress import Reporter, SilentReporter
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators, zero_solution
 from .critical import fold_gain
 from .fixed_points import mean_field_fixed_points
-from .gaussian import correlator_series, gate
 from .parameters import GatedParameters
+from .sampled_unit import CHAINS, SampledUnit
 from .window import LagWindow
 
-_CHAINS = 8
-"""Independent solutions, whose scatter is the error estimate."""
 _FEWEST_PAIRS = 32
 _STEP = 0.2
 _MIX = 0.35
@@ -53,8 +51,8 @@ class SamplingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.trajectories < 2 * _CHAINS or self.trajectories % (2 * _CHAINS):
-            message = f"trajectories={self.trajectories}: expected a positive multiple of {2 * _CHAINS}"
+        if self.trajectories < 2 * CHAINS or self.trajectories % (2 * CHAINS):
+            message = f"trajectories={self.trajectories}: expected a positive multiple of {2 * CHAINS}"
             raise ConfigError(message)
         if self.settling < 1 or self.averaged < 2 or not 0 < self.shortest <= self.longest < np.inf:
             message = (
@@ -68,7 +66,7 @@ _USUAL = SamplingSettings()
 
 
 def sample_correlators(
-    parameters: GatedParameters, settings: SamplingSettings = _USUAL
+    parameters: GatedParameters, settings: SamplingSettings = _USUAL, reporter: Reporter | None = None
 ) -> CorrelatorSolution:
     r"""The solution that a large start reaches, for any update gate, with its standard error.
 
@@ -81,18 +79,30 @@ def sample_correlators(
     Args:
         parameters: of the network.
         settings: number of trajectories and sweeps, periods, seed.
+        reporter: hears of every sweep; the total grows where sweeps must go on.
     """
     begun = perf_counter()
     if parameters.autonomous and parameters.gain <= fold_gain(parameters):
         return zero_solution(parameters, begun)
-    rng = np.random.default_rng(settings.seed)
-    window = _window(float(settings.shortest))
-    activity, sweeps = np.tile(_start(parameters, window), (_CHAINS, 1)), 0
+    reporter = reporter or SilentReporter()
+    try:
+        return _sampled(parameters, settings, reporter, begun)
+    finally:
+        reporter.close()
+
+
+def _sampled(
+    parameters: GatedParameters, settings: SamplingSettings, reporter: Reporter, begun: float
+) -> CorrelatorSolution:
+    rng, stretch = np.random.default_rng(settings.seed), settings.settling + settings.averaged
+    window, sweeps = _window(float(settings.shortest)), 0
+    activity = np.tile(_start(parameters, window), (CHAINS, 1))
     while True:
-        sampler = _Sampler(parameters, window, _pairs(settings, window))
-        average = _average(sampler, activity, settings, rng)
+        unit = SampledUnit(parameters, window, pairs_for(settings, window))
+        heard = _heard(reporter, sweeps, stretch, window)
+        average = _average(unit, activity, settings, rng, heard)
         activity = average.activity
-        sweeps += settings.settling + settings.averaged
+        sweeps += stretch
         enough = 2 * window.length >= _CORRELATION_TIMES * _correlation_time(parameters, window, average)
         longer = _window(4 * window.length)
         ended = _gone(parameters, average) or _at_fixed_point(parameters, average)
@@ -103,7 +113,13 @@ def sample_correlators(
         if not enough:
             activity = np.array([window.moved_to(longer, chain) for chain in activity])
             window = longer
-    return _solution(sampler, average, (enough, sweeps, begun))
+    return _solution(unit, average, (enough, sweeps, begun))
+
+
+def _heard(reporter: Reporter, before: int, stretch: int, window: LagWindow) -> Callable[[int], None]:
+    """Tells how many sweeps are done of those that are planned by now."""
+    message = f"sweeps, period {2 * window.length:g}"
+    return lambda sweep: reporter.update(before + sweep, before + stretch, message)
 
 
 def _start(parameters: GatedParameters, window: LagWindow) -> Float[np.ndarray, " lags"]:
@@ -126,7 +142,7 @@ class _Average:
     @property
     def scatter(self) -> tuple[float, float]:
         """Standard errors of C_h(0) and C_phi(0)."""
-        errors = [part[:, 0].std(ddof=1) / np.sqrt(_CHAINS) for part in (self.state, self.activity)]
+        errors = [part[:, 0].std(ddof=1) / np.sqrt(CHAINS) for part in (self.state, self.activity)]
         return float(errors[0]), float(errors[1])
 
     @property
@@ -145,109 +161,37 @@ def _window(period: float) -> LagWindow:
     return LagWindow(period / 2, 2 ** int(np.ceil(np.log2(period / 2 / _STEP))))
 
 
-def _pairs(settings: SamplingSettings, window: LagWindow) -> int:
+def pairs_for(settings: SamplingSettings, window: LagWindow) -> int:
     """Pairs of trajectories of a chain: fewer for longer periods, for the same work, but not too few.
 
     With its mean power made exact, a frequency of few trajectories is no longer Gaussian.
     """
-    first = settings.trajectories // (2 * _CHAINS)
+    first = settings.trajectories // (2 * CHAINS)
     return max(round(first * float(settings.shortest) / (2 * window.length)), min(first, _FEWEST_PAIRS))
 
 
 def _average(
-    sampler: "_Sampler",
+    unit: SampledUnit,
     activity: Float[np.ndarray, "chains lags"],
     settings: SamplingSettings,
     rng: np.random.Generator,
+    heard: Callable[[int], None],
 ) -> _Average:
-    for _ in range(settings.settling):
-        activity = sampler.sweep(activity, rng)[0]
+    """Sweeps from C_phi of every chain to C_phi and C_h of trajectories driven by it."""
     kept: list[tuple[np.ndarray, np.ndarray]] = []
-    for _ in range(settings.averaged):
-        kept.append(sampler.sweep(activity, rng))
-        activity = activity + _MIX * (kept[-1][0] - activity)
+    for sweep in range(settings.settling + settings.averaged):
+        state = unit.paths(activity, rng).state
+        new = unit.correlations(unit.activity(state))
+        if sweep < settings.settling:
+            activity = new
+        else:
+            kept.append((new, unit.correlations(state)))
+            activity = activity + _MIX * (new - activity)
+        heard(sweep + 1)
     half = len(kept) // 2
-    found, state = (np.mean([sweep[part] for sweep in kept], axis=0) for part in (0, 1))
+    found, states = (np.mean([sweep[part] for sweep in kept], axis=0) for part in (0, 1))
     variances = [float(sweep[1][:, 0].mean()) for sweep in kept]
-    return _Average(found, state, (float(np.mean(variances[:half])), float(np.mean(variances[half:]))))
-
-
-class _Sampler:
-    """One sweep: from C_phi of every chain to C_phi and C_h of trajectories driven by it."""
-
-    def __init__(self, parameters: GatedParameters, window: LagWindow, pairs: int) -> None:
-        self.parameters, self.window, self.pairs = parameters, window, pairs
-        self.period = 2 * window.intervals
-        self.step = window.length / window.intervals
-        self.gate = gate(parameters.reset_gain, parameters.reset_bias)
-        self.from_input = parameters.input_at(window.lags)
-
-    def openness(self, activity: Float[np.ndarray, " lags"]) -> tuple[np.ndarray, np.ndarray]:
-        """C_r and C_sr, which are those of a Gaussian process."""
-        reset = self.window.filtered(activity, self.window.low_pass(float(self.parameters.reset_time)))
-        if self.parameters.constant_reset:
-            return reset, np.full_like(reset, self.parameters.resting_reset**2)
-        return reset, correlator_series(self.gate, max(reset[0], 0.0)).at(reset).value
-
-    def sweep(
-        self, activity: Float[np.ndarray, "chains lags"], rng: np.random.Generator
-    ) -> tuple[Float[np.ndarray, "chains lags"], Float[np.ndarray, "chains lags"]]:
-        """C_phi and C_h of every chain."""
-        current = np.array([row * self.openness(row)[1] + self.from_input for row in activity])
-        update = np.array([
-            self.window.filtered(row, self.window.low_pass(float(self.parameters.update_time)))
-            for row in activity
-        ])  # fmt: skip
-        noise = self._drawn(current, 2 * self.pairs, rng)
-        half = self._drawn(update, self.pairs, rng)
-        state = self._integrated(noise, np.concatenate([half, -half], axis=1))
-        phi = np.tanh(float(self.parameters.gain) * state + float(self.parameters.bias))
-        return self._correlations(phi), self._correlations(state)
-
-    def _drawn(
-        self, covariance: Float[np.ndarray, "chains lags"], count: int, rng: np.random.Generator
-    ) -> Float[np.ndarray, "chains count period"]:
-        """Periodic Gaussian processes with given covariances; the mean power at every frequency is exact."""
-        both = np.concatenate([covariance, covariance[:, -2:0:-1]], axis=1)
-        power = np.maximum(rfft(both, axis=1).real, 0.0)
-        shape = (len(covariance), count, power.shape[1])
-        drawn = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
-        drawn[..., [0, -1]] = drawn[..., [0, -1]].real
-        drawn *= np.sqrt(self.period * power[:, None] / np.mean(np.abs(drawn) ** 2, axis=1, keepdims=True))
-        return irfft(drawn, self.period, axis=-1)
-
-    def _integrated(
-        self,
-        noise: Float[np.ndarray, "chains count period"],
-        update: Float[np.ndarray, "chains count period"],
-    ) -> Float[np.ndarray, "chains count period"]:
-        """The periodic solution of h' = s_z (-h + eta), exact for what is constant within a step.
-
-        After one period h(T) = A h(0) + B, so that the periodic solution starts at B / (1 - A).
-        """
-        rate = np.ones_like(update) if self.parameters.open_update else self._rate(update)
-        columns = [np.ascontiguousarray(part.reshape(-1, self.period).T) for part in (rate, noise)]
-        rate, noise = (0.5 * (part + np.roll(part, -1, axis=0)) for part in columns)
-        kept = np.exp(-self.step * rate)
-        pushed = (1 - kept) * noise
-        end = np.zeros(kept.shape[1])
-        for factor, push in zip(kept, pushed, strict=True):
-            end = factor * end + push
-        states = np.empty_like(kept)
-        states[0] = end / -np.expm1(-self.step * rate.sum(axis=0))
-        for k in range(self.period - 1):
-            np.multiply(kept[k], states[k], out=states[k + 1])
-            states[k + 1] += pushed[k]
-        return states.T.reshape(update.shape)
-
-    def _rate(self, update: np.ndarray) -> np.ndarray:
-        return expit(float(self.parameters.update_gain) * update + float(self.parameters.update_bias))
-
-    def _correlations(
-        self, values: Float[np.ndarray, "chains count period"]
-    ) -> Float[np.ndarray, "chains lags"]:
-        power = np.mean(np.abs(rfft(values, axis=-1)) ** 2, axis=1) / self.period
-        return irfft(power, self.period, axis=-1)[:, : self.window.intervals + 1]
+    return _Average(found, states, (float(np.mean(variances[:half])), float(np.mean(variances[half:]))))
 
 
 def _correlation_time(parameters: GatedParameters, window: LagWindow, average: _Average) -> float:
@@ -263,20 +207,20 @@ def _gone(parameters: GatedParameters, average: _Average) -> bool:
     return parameters.autonomous and parameters.gain * parameters.resting_reset <= 1 and bool(small)
 
 
-def _solution(sampler: _Sampler, average: _Average, ended: tuple[bool, int, float]) -> CorrelatorSolution:
+def _solution(unit: SampledUnit, average: _Average, ended: tuple[bool, int, float]) -> CorrelatorSolution:
     enough, sweeps, begun = ended
-    if _gone(sampler.parameters, average):
-        return zero_solution(sampler.parameters, begun)
+    if _gone(unit.parameters, average):
+        return zero_solution(unit.parameters, begun)
     activity, state = average.activity.mean(axis=0), average.state.mean(axis=0)
-    reset, openness = sampler.openness(activity)
+    reset, openness = unit.openness(activity)
     return CorrelatorSolution(
-        parameters=sampler.parameters,
-        status=_status(sampler.parameters, average, enough=enough),
-        lags=sampler.window.lags,
+        parameters=unit.parameters,
+        status=_status(unit.parameters, average, enough=enough),
+        lags=unit.window.lags,
         state=state,
         activity=activity,
         reset=reset,
-        openness=openness,
+        openness=openness.value,
         residual=average.residual,
         iterations=sweeps,
         seconds=perf_counter() - begun,

@@ -45,8 +45,8 @@ class LagWindow:
         return _transformed(values) / self.intervals
 
     def filtered(
-        self, values: Float[np.ndarray, " lags"], multiplier: Float[np.ndarray, " lags"]
-    ) -> Float[np.ndarray, " lags"]:
+        self, values: Float[np.ndarray, "*any lags"], multiplier: Float[np.ndarray, " lags"]
+    ) -> Float[np.ndarray, "*any lags"]:
         """Values with the amplitude of every cosine multiplied."""
         return _transformed(multiplier * _transformed(values)) / (2 * self.intervals)
 
