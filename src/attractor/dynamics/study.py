@@ -1,6 +1,7 @@
 """All that is asked about the dynamics of one network: exponents, fixed points, spectra, its plane."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -201,19 +202,43 @@ def dynamics_study(
         remarks,
     )
     arrived, middle = path[len(path) // 5 :], len(rows) // 2
+    spectrum, curve, plane, place = _told(
+        {
+            "eigenvalues": lambda: spectra_along(cell, rows, state, points=plan.points),
+            "curve of random networks": lambda: _or_remark(
+                lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks
+            ),
+            "principal plane": lambda: portrait(cell, arrived, mean, points.states),
+            "place among gated networks": lambda: placed(cell),
+        },
+        reporter,
+    )
     return DynamicsStudy(
         driven=driven,
         resting=resting,
         points=points,
-        spectrum=spectra_along(cell, rows, state, points=plan.points),
-        curve=_or_remark(lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks),
-        plane=portrait(cell, arrived, mean, points.states),
-        place=placed(cell),
+        spectrum=spectrum,
+        curve=curve,
+        plane=plane,
+        place=place,
         participation=participation_ratio(arrived),
         input=mean,
         remarks=tuple(remarks),
         seconds=time.perf_counter() - begun,
     )
+
+
+def _told(work: dict[str, Callable[[], Any]], reporter: Reporter) -> list[Any]:
+    """What each piece of work returns; the reporter hears which one is under way."""
+    found = []
+    try:
+        for name, piece in work.items():
+            reporter.update(len(found), len(work), name)
+            found.append(piece())
+        reporter.update(len(found), len(work))
+    finally:
+        reporter.close()
+    return found
 
 
 def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:

@@ -43,7 +43,7 @@ class Size:
 
 INTEGRATOR = Size(400, range(5), 200.0, 200.0)
 DIMENSION = Size(128, range(3), 100.0, 200.0)
-EXPONENT = Size(1000, range(3), 100.0, 200.0)
+EXPONENT = Size(1000, range(3), 200.0, 300.0)
 DRIVEN = Size(600, range(5), 100.0, 200.0)
 
 
