@@ -45,6 +45,7 @@ def test_exponents_of_a_map_of_ones_own(henon, tmp_path, capsys):
     assert found["kaplan_yorke"] == pytest.approx(1.26, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_page_about_a_map_of_ones_own(henon, tmp_path, capsys):
     where = ("--steps", 400, "--starts", 8, "--out", tmp_path / "page")
     assert call("dynamics", henon, "--start", 0.1, 0.1, *where) == 0

@@ -27,6 +27,7 @@ RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(4, 2))
 
 
+@pytest.mark.slow
 def test_the_profile_is_the_hessian_of_the_loss_from_every_state_on():
     """The state of an LSTM is a pair of which a read-out sees one half; the second case is padded."""
     cell, readout = LSTM(2, 3, key=KEY), eqx.nn.Linear(3, 2, key=KEY)

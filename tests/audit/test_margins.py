@@ -135,6 +135,7 @@ def certified():
     return network, data, certified_margins(cell, readout, data, batch=4)
 
 
+@pytest.mark.slow
 def test_nothing_inside_a_certified_radius_changes_the_class(certified):
     network, data, found = certified
     assert (found.radii > 0).all()

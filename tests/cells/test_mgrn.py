@@ -90,7 +90,7 @@ def test_all_groups_at_once_equal_a_loop_over_groups(groups, missing, seed):
     np.testing.assert_allclose([one.joint for one in states], joint, atol=1e-13)
 
 
-@pytest.mark.parametrize("feeds", ["candidate", "state"])
+@pytest.mark.parametrize("feeds", [pytest.param("candidate", marks=pytest.mark.slow), "state"])
 def test_a_long_run_in_both_precisions_equals_the_loop(feeds):
     with jax.enable_x64(True):
         cell, inputs = build(feeds=feeds), signal(30, 6, missing=0.3)
@@ -167,6 +167,7 @@ def test_the_joint_memory_of_one_constant_candidate_is_a_geometric_sum():
         np.testing.assert_allclose(states, c * (1 - g ** np.arange(1, 7)[:, None]), atol=1e-15)
 
 
+@pytest.mark.slow
 def test_gates_far_open_or_shut_freeze_or_forget():
     cell, inputs = build(), signal(4, 6)
     keep = slice(HIDDEN, 2 * HIDDEN)
@@ -209,6 +210,7 @@ def test_groups_do_not_see_one_another_and_nothing_flows_back():
     assert (jacobian[edge:, :edge] != 0).any()
 
 
+@pytest.mark.slow
 def test_the_joint_block_of_the_jacobian_is_the_published_one():
     """d j' / d j = diag(g) + diag((j - c) g (1 - g)) U_z."""
     with jax.enable_x64(True):
@@ -296,6 +298,7 @@ def test_a_group_without_any_value_keeps_its_memory_and_shows_it():
     assert (new.joint != state.joint).all()
 
 
+@pytest.mark.slow
 def test_a_step_without_any_value_might_as_well_not_be_there():
     cell, inputs = build(), signal(5, 6)
     holed = jnp.insert(inputs, 2, jnp.nan, axis=0)

@@ -245,7 +245,7 @@ def test_what_is_undefined_unbounded_or_jumps_is_never_proved(update):
     assert certify(cell, settings=only(1, 2)).verdict is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("build", [GRU, Lipschitz])
+@pytest.mark.parametrize("build", [GRU, pytest.param(Lipschitz, marks=pytest.mark.slow)])
 def test_a_centred_image_holds_samples_and_lies_in_the_plain_one(build):
     generator = np.random.default_rng(0)
     with jax.enable_x64(True):

@@ -101,7 +101,7 @@ def test_scaling_looks_at_the_training_part_only():
 @pytest.mark.parametrize(
     "options",
     [
-        {"cell": "lstm", "layers": 2},
+        pytest.param({"cell": "lstm", "layers": 2}, marks=pytest.mark.slow),
         {"cell": "nnarx", "washout": 6},
         {"cell": "esn", "hidden_size": 20},
         pytest.param({"cell": "state-space", "initial_state": "washout"}, marks=pytest.mark.slow),

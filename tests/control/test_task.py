@@ -34,7 +34,9 @@ def identification(lengths, outputs):
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("lengths", [(45,), (37, 90), (200, 31, 64)], ids=str)
+@pytest.mark.parametrize(
+    "lengths", [(45,), (37, 90), pytest.param((200, 31, 64), marks=pytest.mark.slow)], ids=str
+)
 def test_padding_is_no_residual(monkeypatch, lengths, outputs):
     """Padded rows, and the padded windows that fill the last group."""
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 150)

@@ -135,6 +135,7 @@ def test_unknown_endings_and_columns_that_do_not_apply(write):
         read_sequences(write("", "a.ts"), LongColumns(case="id"))
 
 
+@pytest.mark.slow
 def test_a_long_table_is_read_quickly(tmp_path):
     rng = np.random.default_rng(0)
     case = np.repeat(np.arange(2500), 20)

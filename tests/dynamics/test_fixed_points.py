@@ -176,7 +176,7 @@ def test_counting_says_when_it_is_not_done():
     assert count.unseen > 0
 
 
-@pytest.mark.parametrize("kind", [eqx.nn.GRUCell, eqx.nn.LSTMCell])
+@pytest.mark.parametrize("kind", [pytest.param(eqx.nn.GRUCell, marks=pytest.mark.slow), eqx.nn.LSTMCell])
 def test_cells_of_equinox_with_any_state(kind):
     cell = kind(2, 4, key=jax.random.key(0))
     found = fixed_points(cell, np.ones(2), settings=FixedPointSettings(starts=64, scales=(0.3,)))

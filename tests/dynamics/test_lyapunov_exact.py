@@ -150,6 +150,7 @@ def test_a_gru_of_gates_only_forgets_by_its_gates(build):
     np.testing.assert_allclose(found.per_step, np.sort(-np.log1p(np.exp(-pressed)))[::-1], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_an_lstm_of_gates_only_has_as_many_minus_infinities():
     cell = _without_recurrence(LSTM(1, 5, key=KEY))
     found = lyapunov_exponents(cell, 4_000, settings=LONG)

@@ -23,6 +23,7 @@ def test_pulses_come_three_times():
     assert shape.sum() == 3 * 20
 
 
+@pytest.mark.slow
 def test_a_strong_gate_remembers_and_an_open_one_does_not():
     size = Size(100, range(1), 30.0, 30.0)
     weak, strong = (memory(gain, size) for gain in (0.0, 20.0))

@@ -34,6 +34,7 @@ def test_at_the_start_nothing_is_left_out():
     np.testing.assert_allclose(np.asarray(lost.losses), both, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_trains_away_from_wrong_labels():
     pair = CoTeaching(points(), wrong=WRONG / POINTS, ramp=0.5)
     task = EpochTask(pair, batch_size=16, epochs=60)

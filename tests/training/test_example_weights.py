@@ -70,6 +70,7 @@ def test_an_update_lowers_the_weighted_loss_by_the_symmetric_divergence():
             assert ((q - p) @ losses) == pytest.approx(-divergence / strength, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_logistic_regression_with_flipped_labels_follows_the_closed_log_ratio():
     """ln(p_flipped / p_clean) = -eta * sum of theta, and theta leaves the biased optimum far behind."""
     share, strength, rate = 0.4, 0.1, 0.5
@@ -184,6 +185,7 @@ def test_wrong_labels_are_the_upper_of_two_humps_and_still_unlikely():
     assert float(wrong_probabilities(jnp.zeros(10), jnp.zeros(10), jnp.asarray(2.0)).max()) == 0
 
 
+@pytest.mark.slow
 def test_a_class_that_is_hard_as_a_whole_is_not_a_class_of_wrong_labels():
     rng = np.random.default_rng(5)
     labels = np.arange(600) % 3

@@ -119,7 +119,9 @@ def test_a_batch_has_lengths_and_its_padding_reaches_neither_values_nor_gradient
     assert other[0] != totals[0]
 
 
-@pytest.mark.parametrize("name", ["wrapped stack", "lipschitz", "lipschitz, official noise"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("wrapped stack", marks=pytest.mark.slow), "lipschitz", "lipschitz, official noise"]
+)
 def test_the_noise_of_a_cell_itself_has_the_moments_of_its_terms(name):
     runs = 20_000
     with jax.enable_x64(True):
@@ -147,6 +149,7 @@ def weakened(cell):
     )
 
 
+@pytest.mark.slow
 def test_the_difference_from_simulation_falls_as_the_square_of_the_strength():
     with jax.enable_x64(True):
         one = PROBLEMS["lipschitz"]()

@@ -93,6 +93,7 @@ def test_noise_in_the_last_step_alone_has_no_q_and_the_profile_shows_that_step()
         assert forward_moments(one).terms.curvature == 0
 
 
+@pytest.mark.slow
 def test_the_profile_is_the_hessian_of_the_loss_in_the_state_of_each_step():
     with jax.enable_x64(True):
         one, after = PROBLEMS["gru"](), 1
