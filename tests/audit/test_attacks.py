@@ -82,6 +82,7 @@ def test_clipped_samples_stay_in_their_range(name):
     assert (found.inputs <= high + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_more_restarts_find_no_less():
     network = tanh_classifier()
     one, many = (

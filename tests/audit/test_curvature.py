@@ -111,6 +111,7 @@ def test_errors_of_few_lanczos_steps_are_bounds():
     np.testing.assert_allclose(found.values[0], 10.0, atol=found.errors[0])
 
 
+@pytest.mark.slow
 def test_single_precision_agrees(dense):
     network, eigenvalues = dense
     found = weight_curvature(mean_loss, network, CurvatureSettings(samples=2, double_precision=False))

@@ -79,6 +79,7 @@ def test_a_noisy_run_is_euler_maruyama_of_diffrax_with_the_same_increments(noise
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_official_noise_has_the_moments_of_the_published_code():
     cell = build(noise=StateNoise(0.02, 0.4, "official"))
     state, given = jnp.linspace(-1, 1, 4), jnp.array([0.3, -0.8])

@@ -335,6 +335,7 @@ def test_pieces_of_a_sequence_equal_the_whole_and_padding_changes_nothing():
         np.testing.assert_array_equal(one, cut)
 
 
+@pytest.mark.slow
 def test_work_on_inputs_leaves_the_loop_and_gives_the_same():
     cell, inputs = build(), signal(7, 6, missing=0.3)
     facts = explain(cell, inputs, hoist=True)

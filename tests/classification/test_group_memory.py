@@ -27,6 +27,7 @@ def steady(keep, joint):
     return eqx.tree_at(lambda c: (c.bias, c.gate_bias), cell, (bias, jnp.full(4, logit(joint))))
 
 
+@pytest.mark.slow
 def test_time_scales_of_gates_that_stand_still():
     """A share of 0.9 a step is forgotten to 1/e in 9.49 steps; padding and absent groups do not count."""
     inputs = jnp.ones((2, 5, 3)).at[:, :, 2].set(jnp.nan).at[:, 0, 2].set(1.0)

@@ -106,7 +106,7 @@ def test_scaling_looks_at_the_training_part_only():
         {"cell": "esn", "hidden_size": 20},
         pytest.param({"cell": "state-space", "initial_state": "washout"}, marks=pytest.mark.slow),
         pytest.param({"cell": "ren", "initial_state": "washout"}, marks=pytest.mark.slow),
-        {"cell": eqx.nn.GRUCell, "initial_state": "zero"},
+        pytest.param({"cell": eqx.nn.GRUCell, "initial_state": "zero"}, marks=pytest.mark.slow),
     ],
     ids=lambda options: str(options["cell"]),
 )

@@ -100,7 +100,7 @@ def test_sampling_tells_how_far_it_is_and_goes_on_with_longer_periods():
     assert told.closed == 1
 
 
-def test_an_exponent_that_is_out_of_sight_is_none(monkeypatch):
+def test_an_exponent_that_is_out_of_sight_is_none():
     still = solve_mean_field(replace(UNGATED, gain=0.5)).correlators
     with pytest.raises(UnsupportedError, match="decayed to zero"):
         sample_exponent(still)

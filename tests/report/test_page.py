@@ -224,7 +224,10 @@ def with_little(contents):
     )
 
 
-@pytest.mark.parametrize("spoil", [with_gaps, with_nothing_finite, with_constants, with_little])
+@pytest.mark.parametrize(
+    "spoil",
+    [with_nothing_finite, pytest.param(with_gaps, marks=pytest.mark.slow), with_constants, with_little],
+)
 def test_strange_numbers_do_not_break_the_page(contents, spoil):
     html = render_identification_report(spoil(contents))
     parsed(html)

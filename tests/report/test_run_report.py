@@ -116,7 +116,7 @@ def test_only_trained_numbers_are_counted(tmp_path, options, trained):
     ("options", "rows"),
     [
         ({"initial_state": "encoder"}, 5),
-        ({"cell": "nnarx", "initial_state": "washout"}, 5),
+        pytest.param({"cell": "nnarx", "initial_state": "washout"}, 5, marks=pytest.mark.slow),
         ({"initial_state": "washout"}, 0),
         ({"cell": "esn"}, 0),
         ({"cell": "nnarx", "initial_state": "zero"}, 0),

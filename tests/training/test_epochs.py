@@ -82,6 +82,7 @@ def test_the_floor_holds_the_strength_back():
     assert 1 / (weights**2).sum() == pytest.approx(0.5 * POINTS, rel=0.02)
 
 
+@pytest.mark.slow
 def test_weights_of_groups_classes_and_caps():
     groups = np.arange(POINTS) // 2
     weights = np.exp(memory_of(trained(make(Reweighting(strength=1.0), groups=groups))).weighing.log_weights)

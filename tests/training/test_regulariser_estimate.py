@@ -41,6 +41,7 @@ def test_the_mean_of_the_estimates_is_exact(name):
             assert abs(getattr(found, term).mean() - getattr(expected, term)) < 4 * error
 
 
+@pytest.mark.slow
 def test_p_alone_is_the_p_of_both_and_draws_are_signs():
     with jax.enable_x64(True):
         one = PROBLEMS["gru"]()
