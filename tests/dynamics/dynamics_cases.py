@@ -33,3 +33,16 @@ class Linear(eqx.Module):
 def linear(rate, step=0.1, noise=0.0):
     rate = jnp.asarray(rate, jnp.float32)
     return Linear(rate, jnp.ones((len(rate), 1)), step, noise)
+
+
+class Listener:
+    """Keeps what a reporter hears."""
+
+    def __init__(self):
+        self.heard, self.closed = [], 0
+
+    def update(self, done, total, message=""):
+        self.heard.append((done, total))
+
+    def close(self):
+        self.closed += 1

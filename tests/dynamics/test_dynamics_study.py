@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dynamics_cases import KEY, linear
+from dynamics_cases import KEY, Listener, linear
 
 from attractor.cells import Cell, Elman
 from attractor.dynamics import DynamicsPlan, Regime, dynamics_study
@@ -26,7 +26,9 @@ class Switch(Cell):
 
 
 def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small():
-    study = dynamics_study(Switch(), 0.01 * INPUTS - 0.01 * INPUTS.mean(), PLAN)
+    listener = Listener()
+    study = dynamics_study(Switch(), 0.01 * INPUTS - 0.01 * INPUTS.mean(), PLAN, listener)
+    assert listener.heard[-5:] == [(done, 4) for done in range(5)]
     assert study.regime is Regime.STABLE
     assert sorted(kind.name for kind in study.points.kinds) == ["ATTRACTING", "ATTRACTING", "REPELLING"]
     assert study.points.index_sums[0] == 1

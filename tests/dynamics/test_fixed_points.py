@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from dynamics_cases import Listener
 from fixed_point_cases import Map, lorenz, wells
 
 from attractor.cells import GRU, Elman
@@ -46,19 +47,6 @@ def test_nine_points_of_two_double_wells_of_every_kind_and_none_invented():
     assert len(found) == 9
     assert [kind.name for kind in found.kinds] == ["ATTRACTING"] * 4 + ["SADDLE"] * 4 + ["REPELLING"]
     assert found.unstable.tolist() == [0] * 4 + [1] * 4 + [2]
-
-
-class Listener:
-    """Keeps what a reporter hears."""
-
-    def __init__(self):
-        self.heard, self.closed = [], 0
-
-    def update(self, done, total, message=""):
-        self.heard.append((done, total))
-
-    def close(self):
-        self.closed += 1
 
 
 def test_progress_is_reported_to_the_last_start():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dynamics_cases import Listener
 from scipy.linalg import toeplitz
 
 from attractor.dynamics.mean_field import (
@@ -73,30 +74,17 @@ def test_a_strong_input_holds_a_sampled_network_at_its_fixed_point():
 )
 def test_sampled_exponents_of_a_constant_gate_are_those_of_the_equations(parameters):
     sampled = sample_correlators(parameters, ONE_PERIOD)
-    told, exact = Told(), mean_field_exponent(solve_correlators(parameters)).value
+    told, exact = Listener(), mean_field_exponent(solve_correlators(parameters)).value
     found = sample_exponent(sampled, ONE_PERIOD, told)
     assert 0 < found.standard_error < 0.08 * exact
     assert abs(found.value - exact) < 3 * found.standard_error
-    assert (told.updates[0], told.updates[-1], told.closed) == ((1, 13), (13, 13), 1)
-
-
-class Told:
-    """A reporter that keeps what it hears."""
-
-    def __init__(self):
-        self.updates, self.closed = [], 0
-
-    def update(self, done, total, message=""):
-        self.updates.append((done, total))
-
-    def close(self):
-        self.closed += 1
+    assert (told.heard[0], told.heard[-1], told.closed) == ((1, 13), (13, 13), 1)
 
 
 def test_sampling_tells_how_far_it_is_and_goes_on_with_longer_periods():
-    told, settings = Told(), replace(ONE_PERIOD, settling=1, averaged=2, shortest=20.0, longest=40.0)
+    told, settings = Listener(), replace(ONE_PERIOD, settling=1, averaged=2, shortest=20.0, longest=40.0)
     assert sample_correlators(MARGINAL, settings, told).iterations == 6
-    assert told.updates == [(1, 3), (2, 3), (3, 3), (4, 6), (5, 6), (6, 6)]
+    assert told.heard == [(1, 3), (2, 3), (3, 3), (4, 6), (5, 6), (6, 6)]
     assert told.closed == 1
 
 
@@ -108,6 +96,16 @@ def test_an_exponent_that_is_out_of_sight_is_none():
     assert moved.status is MeanFieldStatus.DRIVEN
     assert mean_field_exponent(moved).value < -0.98  # hardly any coupling: units decay by themselves
     assert sample_exponent(moved, ONE_PERIOD) is None
+
+
+def test_a_gate_that_decides_nothing_still_decays_at_its_own_rate():
+    driven = GatedParameters(
+        0.8, open_update=True, reset_time=50, input_covariance=lambda lags: np.exp(-lags)
+    )
+    solved = solve_correlators(driven)
+    found = sample_exponent(solved, replace(ONE_PERIOD, settling=12))
+    assert found.value == mean_field_exponent(solved).value == -1 / 50
+    assert found.standard_error == 0
 
 
 def test_the_sign_of_an_uncertain_exponent_is_not_told():

@@ -7,8 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
@@ -117,10 +115,7 @@ def in_double_precision(module: Any) -> Any:
     """The same module with floating weights in float64; call it inside `jax.enable_x64(True)`."""
 
     def widen(leaf: Any) -> Any:
-        if not eqx.is_inexact_array(leaf):
-            return leaf
-        known = leaf if isinstance(leaf, Tracer) else np.asarray(leaf)  # NumPy compiles nothing
-        return jnp.asarray(known, jnp.float64)
+        return jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf
 
     return jax.tree.map(widen, module)
 

@@ -81,13 +81,13 @@ def table_section(size: Size) -> Part:
     for name, form in CASES.items():
         theory = solve_mean_field(GatedParameters.of(form))
         found = simulated_exponent(form, size)
-        value, error = _of(theory.exponent)
+        value, error = _value_and_error(theory.exponent)
         ratios[name] = float(found[:, 0].mean() / value)
         rows.append((
             name,
-            _sampled(theory.correlators.variance, theory.correlators.standard_error[0]),
+            _with_error(theory.correlators.variance, theory.correlators.standard_error[0]),
             _mean(found[:, 1], 4),
-            _sampled(value, error),
+            _with_error(value, error),
             _mean(found[:, 0], 4),
             f"{ratios[name]:.2f}",
         ))
@@ -112,11 +112,11 @@ def table_section(size: Size) -> Part:
     )
 
 
-def _of(exponent: ExponentSolution | None) -> tuple[float, float]:
+def _value_and_error(exponent: ExponentSolution | None) -> tuple[float, float]:
     return (np.nan, 0.0) if exponent is None else (exponent.value, exponent.standard_error)
 
 
-def _sampled(value: float, error: float) -> str:
+def _with_error(value: float, error: float) -> str:
     return f"{value:.4f} ± {error:.4f}" if error > 0 else f"{value:.5f}"
 
 

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, eigs
 from attractor.errors import UnsupportedError
 
 from .correlators import CorrelatorSolution, MeanFieldStatus
+from .parameters import GatedParameters
 from .roots import bracketed_root
 from .self_consistency import SelfConsistency
 from .window import LagWindow
@@ -71,10 +72,18 @@ def mean_field_exponent(solution: CorrelatorSolution) -> ExponentSolution:
         high *= 2
     value = bracketed_root(growth.excess, (low, high), _TOLERANCE) if growth.excess(low) > 0 else -np.inf
     residual = abs(growth.excess(value)) if np.isfinite(value) else 0.0
-    rates = [-1.0 / float(parameters.update_time)] if not parameters.open_update else []
-    rates += [-1.0 / float(parameters.reset_time)] if not parameters.open_reset else []
-    value = max([value, *rates, -parameters.resting_update])
+    value = max(value, gate_decay(parameters), -parameters.resting_update)
     return ExponentSolution(value, residual, growth.evaluations, perf_counter() - begun)
+
+
+def gate_decay(parameters: GatedParameters) -> float:
+    """The slowest rate at which gates decay by themselves, -1 / tau; -inf without gates.
+
+    No exponent lies below it, not even where the gates decide nothing.
+    """
+    times = [parameters.update_time] if not parameters.open_update else []
+    times += [parameters.reset_time] if not parameters.open_reset else []
+    return max((-1 / float(time) for time in times), default=-np.inf)
 
 
 def has_exponent(solution: CorrelatorSolution) -> bool:

@@ -9,7 +9,7 @@ from attractor.errors import UnsupportedError
 from attractor.progress import Reporter, SilentReporter
 
 from .correlators import CorrelatorSolution, MeanFieldStatus
-from .exponent import ExponentSolution
+from .exponent import ExponentSolution, gate_decay
 from .sampled_unit import CHAINS, Paths, SampledUnit
 from .sampling import SamplingSettings, pairs_for
 from .window import LagWindow
@@ -84,7 +84,7 @@ def _sampled(
         if sweep < settings.settling:
             growth = np.maximum(target, lowest)
             continue
-        if np.any(target < lowest):
+        if not np.all(target >= lowest):  # also where it is not a number
             return None
         kept.append(target)
         excesses.append(excess)
@@ -94,8 +94,9 @@ def _sampled(
     change = abs(np.mean(kept[:half]) - np.mean(kept[half:]))
     if change > max(_SCATTER * error, _AGREED):
         return None
+    value, decay = float(found.mean()), gate_decay(solution.parameters)
     residual, seconds = abs(float(np.mean(excesses))), perf_counter() - begun
-    return ExponentSolution(float(found.mean()), residual, sweeps, seconds, error)
+    return ExponentSolution(max(value, decay), residual, sweeps, seconds, error if value > decay else 0.0)
 
 
 class _Differences:
@@ -121,12 +122,14 @@ class _Differences:
         paths = self.unit.paths(self.activity, self.rng)
         white = tuple(self.unit.white(paths.state.shape[1], self.rng) for _ in range(2))
         new, more = (self._driven(paths, white, covariance, growth + change) for change in (0.0, _DIFFERENCE))
-        excess = np.log(new[:, 0] / covariance[:, 0])
-        slope = np.log(more[:, 0] / new[:, 0]) / _DIFFERENCE
-        target = growth - np.clip(excess / slope, -_LARGEST_CHANGE, _LARGEST_CHANGE)
-        return target, self._lowest(paths), excess, new / new[:, :1]
+        with np.errstate(divide="ignore", invalid="ignore"):  # where a steep unit answers nowhere
+            excess = np.log(new[:, 0] / covariance[:, 0])
+            slope = np.log(more[:, 0] / new[:, 0]) / _DIFFERENCE
+            target = growth - np.clip(excess / slope, -_LARGEST_CHANGE, _LARGEST_CHANGE)
+            return target, self._lowest(paths), excess, new / new[:, :1]
 
     def _lowest(self, paths: Paths) -> Float[np.ndarray, " chains"]:
+        """The kappa above which differences have a stationary solution on all trajectories, with a margin."""
         parameters = self.unit.parameters
         rates = self.unit.rate(paths.update).mean(axis=2).min(axis=1)
         gates = [parameters.update_time] if not parameters.constant_update else []
@@ -138,14 +141,13 @@ class _Differences:
     ) -> Float[np.ndarray, "chains lags"]:
         """<phi' dh phi' dh> of differences driven by noise of the covariances that follow from c."""
         unit, parameters = self.unit, self.unit.parameters
-        each = [(row[None], float(kappa)) for row, kappa in zip(covariance, growth, strict=True)]
-        opened = np.concatenate([unit.filtered(row, parameters.reset_time, kappa) for row, kappa in each])
-        moved = np.concatenate([unit.filtered(row, parameters.update_time, kappa) for row, kappa in each])
+        opened = unit.filtered(covariance, parameters.reset_time, growth[:, None])
         current = unit.coloured(white[0], self.openness * covariance + self.opening * opened)
         rate = unit.rate(paths.update)
         push = rate * current
         if not parameters.constant_update:
             steepness = float(parameters.update_gain) * rate * (1 - rate) * (paths.noise - paths.state)
+            moved = unit.filtered(covariance, parameters.update_time, growth[:, None])
             push += steepness * unit.coloured(white[1], moved)
         decay = unit.between(rate + growth[:, None, None])
         difference = unit.periodic(

@@ -72,9 +72,12 @@ class SampledUnit:
         return expit(float(self.parameters.update_gain) * update + float(self.parameters.update_bias))
 
     def filtered(
-        self, covariances: Float[np.ndarray, "chains lags"], time: float | int, growth: float = 0.0
+        self,
+        covariances: Float[np.ndarray, "chains lags"],
+        time: float | int,
+        growth: float | Float[np.ndarray, "chains 1"] = 0.0,
     ) -> Float[np.ndarray, "chains lags"]:
-        """Covariances of what leaky integrators of a time constant make of processes."""
+        """Covariances of what leaky integrators make of processes; see `LagWindow.low_pass`."""
         return self.window.filtered(covariances, self.window.low_pass(float(time), growth))
 
     def white(self, count: int, rng: np.random.Generator) -> Complex[np.ndarray, "chains count frequencies"]:

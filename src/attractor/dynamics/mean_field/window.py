@@ -31,12 +31,14 @@ class LagWindow:
         """Angular frequencies of the cosines."""
         return np.pi / self.length * np.arange(self.intervals + 1)
 
-    def low_pass(self, time: float, growth: float = 0.0) -> Float[np.ndarray, " lags"]:
+    def low_pass(
+        self, time: float, growth: float | Float[np.ndarray, "chains 1"] = 0.0
+    ) -> Float[np.ndarray, "*chains lags"]:
         """1 / ((1 + kappa tau)^2 + tau^2 w^2), what a leaky integrator makes of a power spectrum.
 
         Args:
             time: tau.
-            growth: kappa, for differences of two runs that grow as exp(kappa t).
+            growth: kappa, for differences of two runs that grow as exp(kappa t); or one for each chain.
         """
         return 1 / ((1 + growth * time) ** 2 + (time * self.frequencies) ** 2)
 
@@ -45,7 +47,7 @@ class LagWindow:
         return _transformed(values) / self.intervals
 
     def filtered(
-        self, values: Float[np.ndarray, "*any lags"], multiplier: Float[np.ndarray, " lags"]
+        self, values: Float[np.ndarray, "*any lags"], multiplier: Float[np.ndarray, "*#any lags"]
     ) -> Float[np.ndarray, "*any lags"]:
         """Values with the amplitude of every cosine multiplied."""
         return _transformed(multiplier * _transformed(values)) / (2 * self.intervals)
