@@ -40,6 +40,26 @@ def test_the_chain_leaves_a_run_with_report_and_log(chain):
     assert "checkpoint.safetensors" not in names
 
 
+@pytest.mark.parametrize("cell", ["gru", "esn"])  # the second is fitted at once and leaves no checkpoint
+def test_an_identification_that_dies_while_judging_keeps_its_model_and_goes_on(
+    chain, tmp_path, monkeypatch, cell
+):
+    run, names = tmp_path / "run", ("--inputs", "q3", "--outputs", "pH", "--cell", cell, *TINY)
+
+    def dies(*_):
+        raise OverflowError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("attractor.control.identification.assessment.assess", dies)
+        assert call("identify", chain / "ph.csv", *names, "--out", run) == cli.OUR_BUG
+    weights = (run / "weights.safetensors").read_bytes()
+    assert call("identify", chain / "ph.csv", *names, "--seed", "5", "--out", run) == 2  # another training
+    assert (run / "weights.safetensors").read_bytes() == weights
+    assert call("identify", chain / "ph.csv", *names, "--out", run) == 0
+    assert (run / "weights.safetensors").read_bytes() == weights
+    assert (run / "report.html").exists()
+
+
 def test_predict_keeps_the_columns_and_adds_one(chain, tmp_path):
     assert call("predict", chain / "run", chain / "ph.csv", "--out", tmp_path / "new.csv") == 0
     before = (chain / "ph.csv").read_text().splitlines()

@@ -91,6 +91,31 @@ def test_the_chain_leaves_a_run_with_scores_and_report(chain):
     assert card["command"].startswith("attractor classify")
 
 
+def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(
+    chain, tmp_path, capsys, monkeypatch
+):
+    run, words = tmp_path / "run", ("--test", chain / "test.npz", *TINY)
+
+    def dies(*_):
+        raise OverflowError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("attractor.classification.study.run_contents", dies)
+        assert call("classify", chain / "train.npz", *words, "--out", run) == cli.OUR_BUG
+    assert "trained and saved in" in said(capsys)
+    weights = (run / "weights.safetensors").read_bytes()
+    assert SequenceClassifier.load(run).predict(np.zeros((1, 8, 2))).shape == (1,)
+    assert call("report", run) == 2
+    assert f"trains nothing twice: attractor classify {chain / 'train.npz'}" in said(capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr("attractor.training.trainer._advance", dies)  # there is nothing left to train
+        assert call("classify", chain / "train.npz", *words, "--out", run) == 0
+    assert (run / "weights.safetensors").read_bytes() == weights
+    assert json.loads((run / "card.json").read_text())["metrics"]["test"]["cases"] == 20
+    assert not (run / "checkpoint.safetensors").exists()
+    assert call("classify", chain / "train.npz", *words, "--out", run) == 2  # finished for good
+
+
 def test_the_report_has_its_parts_and_is_harmless(chain):
     html = (chain / "run" / "report.html").read_text()
     found = re.findall(r'<section id="([^"]+)"', html)

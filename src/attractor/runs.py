@@ -32,6 +32,8 @@ from attractor.files import make_folder, remove_strays, storage_error, write_ato
 
 FORMAT = 1
 SEAL = "SHA256SUMS"
+UNJUDGED = {"analysis": "pending"}
+"""On the card of a run that was saved at once after training; the command that made it still judges it."""
 _HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json")
 
 Arrays = dict[str, np.ndarray]
@@ -92,12 +94,12 @@ def load_run(folder: Path) -> Run:
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:
-    """Refuse to write over a finished run by accident.
+    """Refuse to write over a finished run by accident; one that was never judged may be judged now.
 
     Raises:
         RunFolderError: the folder already holds a finished run and `overwrite` is off.
     """
-    if is_finished(folder) and not overwrite:
+    if is_finished(folder) and not overwrite and not is_unjudged(folder):
         message = f"{folder} already holds a finished run; choose another folder or overwrite it on purpose"
         raise RunFolderError(message)
 
@@ -105,6 +107,34 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a finished run (not whether it is intact)."""
     return (folder / SEAL).is_file()
+
+
+def is_unjudged(folder: Path, fingerprint: str | None = None) -> bool:
+    """Whether a run was saved after its training, and the command ended before it had judged the model.
+
+    Args:
+        folder: of the run.
+        fingerprint: of a training; the run of another one does not count. None takes any.
+    """
+    try:
+        card = load_run(folder).card if is_finished(folder) else {}
+    except RunFolderError:
+        return False
+    return card.items() >= UNJUDGED.items() and fingerprint in (None, card.get("fingerprint"))
+
+
+def check_judged(folder: Path, run: Run) -> None:
+    """Refuse to report on a run whose command ended between training and judging.
+
+    Raises:
+        RunFolderError: it did; the message has the command.
+    """
+    if run.card.items() >= UNJUDGED.items():
+        message = (
+            f"{folder} was trained and saved, but the command ended before it had judged the model. Give it "
+            f"again, it trains nothing twice: {run.card.get('command', 'see the documentation of the run')}"
+        )
+        raise RunFolderError(message)
 
 
 @contextlib.contextmanager

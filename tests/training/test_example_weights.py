@@ -173,6 +173,15 @@ def losses_of_a_training(seed=4):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", [46_341, 100_000])
+def test_counts_whose_square_leaves_int32_split_like_small_ones(count):
+    """`count**2` died from 46 341 on, and `below * (count - below)` wrapped round from 92 682 on."""
+    few = np.concatenate([np.linspace(-1, 1, 30), np.linspace(5, 7, 11)])
+    small, large = (fit_mixture(jnp.asarray(x, jnp.float32)) for x in (few, np.resize(few, count)))
+    for one, two in zip(small, large, strict=True):
+        np.testing.assert_allclose(one, two, rtol=2e-3)  # the copies are not quite equally many
+
+
 def test_wrong_labels_are_the_upper_of_two_humps_and_still_unlikely():
     totals, latest = losses_of_a_training()
     found = np.asarray(wrong_probabilities(totals, latest, jnp.asarray(2.0)))

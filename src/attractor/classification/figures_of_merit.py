@@ -36,7 +36,8 @@ def wilson_interval(successes: int, trials: int) -> Interval | None:
 
 def confusion_matrix(labels: Labels, predicted: Labels, classes: int) -> Int[np.ndarray, "true predicted"]:
     """How many cases of each class (rows) were given each class (columns)."""
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    pairs = np.asarray(labels, np.int64) * classes + predicted  # labels may come in eight bits
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:

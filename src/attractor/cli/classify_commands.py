@@ -112,12 +112,12 @@ class ClassifyCommand:
     learning: OmitArgPrefixes[Learning] = field(default_factory=Learning)
 
     def run(self) -> None:
-        """Read, divide, train, judge, save, report."""
+        """Read, divide, train, save, judge, report."""
         from attractor.classification.study import classify, divide, run_contents
         from attractor.data import read_case_groups
         from attractor.progress import reporter_for
         from attractor.report.classifier_page import write_classifier_report
-        from attractor.runs import check_free
+        from attractor.runs import UNJUDGED, check_free
         from attractor.scan import keep_freed_memory
 
         keep_freed_memory()
@@ -134,9 +134,12 @@ class ClassifyCommand:
             warnings.filterwarnings("ignore", message="variable .* is constant")
             classify(model, roles, self.out, reporter_for("training"))
         files = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
+        command = {"command": shlex.join(["attractor", *sys.argv[1:]])}
+        # Whatever happens after training may not lose it.
+        model.save(self.out, card=command | UNJUDGED, overwrite=self.overwrite)
+        console.print(f"trained and saved in {escaped(self.out)}; judging it now", soft_wrap=True)
         card, arrays = run_contents(model, roles, {**files, "findings": [_fact(one) for one in findings]})
-        card["command"] = shlex.join(["attractor", *sys.argv[1:]])
-        model.save(self.out, card=card, evaluation=arrays, overwrite=self.overwrite)
+        model.save(self.out, card=card | command, evaluation=arrays, overwrite=True)
         report = write_classifier_report(self.out, own_cell(self.model.cell))
         _show_scores(card["metrics"]["test"])
         console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)

@@ -144,15 +144,18 @@ class ReportCommand:
 
 
 def _conclude(model: Any, roles: "Roles", out: Path, cell: str | None, *, overwrite: bool) -> None:
-    """Judge, save, report."""
+    """Save, judge, save what was found, report: whatever happens after training may not lose it."""
     from attractor.control.identification.assessment import assess
     from attractor.data import to_archive
     from attractor.report import write_run_report
+    from attractor.runs import UNJUDGED
 
     facts, arrays = to_archive(roles)
-    command = shlex.join(["attractor", *sys.argv[1:]])
-    card = {"data": facts, "command": command, **assess(model, roles)}
-    model.save(out, card=card, evaluation=arrays, overwrite=overwrite)
+    known = {"data": facts, "command": shlex.join(["attractor", *sys.argv[1:]])}
+    model.save(out, card=known | UNJUDGED, evaluation=arrays, overwrite=overwrite)
+    console.print(f"trained and saved in {escaped(out)}; judging it now", soft_wrap=True)
+    card = {**known, **assess(model, roles)}
+    model.save(out, card=card, evaluation=arrays, overwrite=True)
     report = write_run_report(out, cell=own_cell(cell))
     _show_figures(card, model.member_)
     console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)

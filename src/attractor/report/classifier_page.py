@@ -8,7 +8,7 @@ import numpy as np
 
 from attractor.classification import SequenceClassifier
 from attractor.errors import RunFolderError
-from attractor.runs import Run, load_run
+from attractor.runs import Run, check_judged, load_run
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .classifier_cases import data_section, suspects_section
@@ -33,7 +33,9 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
     Raises:
         RunFolderError: the folder is missing, damaged or foreign, or was saved without what a report shows.
     """
-    model, run = SequenceClassifier.load(folder, cell), load_run(folder)
+    run = load_run(folder)
+    check_judged(folder, run)
+    model = SequenceClassifier.load(folder, cell)
     if not all(part in run.card for part in _PARTS):
         message = (
             f"{folder} holds a classifier that was saved without its scores, so there is nothing to report "

@@ -13,7 +13,7 @@ from attractor.control.identification.assessment import mean_figures
 from attractor.control.identification.steady_map import steady_maps
 from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
 from attractor.errors import RunFolderError
-from attractor.runs import load_run
+from attractor.runs import check_judged, load_run
 
 from .contents import (
     DataPage,
@@ -47,6 +47,7 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
         RunFolderError: the folder is missing, damaged or foreign, or was saved without its data.
     """
     run = load_run(folder)
+    check_judged(folder, run)
     model = PlantModel.load(folder, cell=cell)
     if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
         raise RunFolderError(_no_data(folder))

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from attractor.errors import RunFolderError
 from attractor.files import write_atomically
-from attractor.runs import Run, locked, save_run
+from attractor.runs import Run, is_unjudged, locked, save_run
 
 Tree = TypeVar("Tree")
 
@@ -74,6 +74,9 @@ def save_finished(
 ) -> None:
     """Write a finished run and remove the checkpoints of its training.
 
+    A run that is still to be judged (`attractor.runs.UNJUDGED`) keeps them, so that the same command can be
+    given again: it trains nothing, and judges.
+
     Args:
         folder: of the run.
         run: what is written.
@@ -89,8 +92,11 @@ def save_finished(
     with locked(folder):
         for name in checkpoints:
             check_own(folder / name, fingerprint)
+        if is_unjudged(folder) and not (overwrite or is_unjudged(folder, fingerprint)):
+            message = f"{folder} holds the model of another training; choose another folder or overwrite it"
+            raise RunFolderError(message)
         save_run(folder, run, overwrite=overwrite)
-        for name in checkpoints:
+        for name in () if is_unjudged(folder) else checkpoints:
             (folder / name).unlink(missing_ok=True)
 
 

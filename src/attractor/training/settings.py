@@ -7,6 +7,8 @@ from typing import Any
 
 from attractor.errors import ConfigError
 
+LARGEST_WHOLE = 2**31 - 1
+"""What a count of steps may reach: the trainer counts in 32 bits, whatever the process allows."""
 _MAY_BE_OFF = (("patience", None), ("refine", 0), ("weight_decay", 0))
 
 
@@ -52,8 +54,9 @@ class TrainingSettings:
             if field.name == "momentum" or (field.name, value) in _MAY_BE_OFF:
                 continue
             kind = Real if isinstance(field.default, float) else Integral
-            if not isinstance(value, kind) or not 0 < float(value) < math.inf:
-                what = "whole number" if kind is Integral else "number"
+            most = LARGEST_WHOLE if kind is Integral else math.nextafter(math.inf, 0)
+            if not isinstance(value, kind) or not 0 < float(value) <= most:
+                what = f"whole number of at most {LARGEST_WHOLE}" if kind is Integral else "number"
                 message = f"{field.name}={value!r}: expected a positive {what}"
                 raise ConfigError(message)
         moving = isinstance(self.momentum, Real) and 0 <= self.momentum < 1

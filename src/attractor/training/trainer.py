@@ -21,7 +21,7 @@ from attractor.runs import append_log, write_log
 from .checkpoint import check_own, from_arrays, load_checkpoint, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
-from .settings import TrainingSettings
+from .settings import LARGEST_WHOLE, TrainingSettings
 from .task import (
     Memory,
     Model,
@@ -275,7 +275,7 @@ def _validate(task: Any, member: Member, settings: TrainingSettings) -> Member:
     best_step = jnp.where(better, member.step, member.best_step)
     stopped = member.stopped | (member.step >= settings.steps)
     if settings.patience is not None:
-        stopped |= member.step - best_step >= settings.patience * settings.validate_every
+        stopped |= member.step - best_step >= min(settings.patience * settings.validate_every, LARGEST_WHOLE)
     memory = review(task, candidate, member.moment)
     return dataclasses.replace(
         member,

@@ -69,10 +69,11 @@ def _threshold(values: Float[Array, " values"]) -> Float[Array, ""]:
     """Otsu's: the cut with the largest variance between its two sides."""
     ordered = jnp.sort(values)
     count = len(values)
-    below = jnp.arange(1, count)
+    below = jnp.arange(1, count, dtype=values.dtype)  # real: the product of two counts soon leaves int32
+    share = below / count
     sums = jnp.cumsum(ordered)[:-1]
     difference = sums / below - (ordered.sum() - sums) / (count - below)
-    between = below * (count - below) / count**2 * difference**2
+    between = share * (1 - share) * difference**2
     best = jnp.argmax(between)
     return (ordered[best] + ordered[best + 1]) / 2
 
