@@ -4,6 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from attractor.cells import Cell
+
 KEY = jax.random.key(0)
 
 
@@ -33,6 +35,17 @@ class Linear(eqx.Module):
 def linear(rate, step=0.1, noise=0.0):
     rate = jnp.asarray(rate, jnp.float32)
     return Linear(rate, jnp.ones((len(rate), 1)), step, noise)
+
+
+class Map(Cell):
+    """state' = rule(state), whatever the input."""
+
+    rule: object = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    input_size: int = eqx.field(static=True, default=0)
+
+    def __call__(self, input, state, *, key=None):
+        return self.rule(state)
 
 
 class Listener:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dynamics_cases import KEY, linear
+from dynamics_cases import KEY, Map, linear
 from scipy.special import digamma
 
 from attractor.cells import GRU, LSTM, Cell, Elman, Flow, ResetAfterGRU, discretise
@@ -15,17 +15,6 @@ from attractor.errors import DivergedError
 
 ALL = LyapunovSettings(count="all", burn_in=200)
 LONG = LyapunovSettings(count="all", burn_in=3_000, alignment=3_000)
-
-
-class Map(Cell):
-    """state' = rule(state), without input."""
-
-    rule: object = eqx.field(static=True)
-    hidden_size: int = eqx.field(static=True)
-    input_size: int = eqx.field(static=True, default=0)
-
-    def __call__(self, input, state, *, key=None):
-        return self.rule(state)
 
 
 HENON = Map(lambda x: jnp.stack([1 - 1.4 * x[0] ** 2 + x[1], 0.3 * x[0]]), 2)

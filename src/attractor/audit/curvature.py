@@ -211,8 +211,12 @@ class WeightCurvature:
 
     @property
     def effective_rank(self) -> float:
-        """Trace over largest eigenvalue: how many directions are about as sharp as the sharpest one."""
-        return self.trace / float(self.largest[0])
+        """Trace over largest eigenvalue: how many directions are about as sharp as the sharpest one.
+
+        0 for a loss without any curvature.
+        """
+        largest = float(self.largest[0])
+        return self.trace / largest if largest != 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists."""

@@ -92,11 +92,14 @@ def flow_norms(
         DivergedError: the state, a Jacobian or a product of them left the finite numbers.
     """
     parts = list(_along(cell, inputs, state, key))
+    for jacobians, sizes, first in parts:  # in the order of time, so that the first broken step is named
+        check_finite(sizes, np.abs(jacobians).max(axis=(1, 2))[:, None], first)
     flow, norms = np.eye(parts[0][0].shape[1]), []
     for jacobians, sizes, first in reversed(parts):
         flows = np.empty_like(jacobians)
-        for place in reversed(range(len(jacobians))):
-            flows[place] = flow = flow @ jacobians[place]
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
+            for place in reversed(range(len(jacobians))):
+                flows[place] = flow = flow @ jacobians[place]
         norms.append(_spectral_norms(flows, sizes, first))
     return JacobianNorms(np.concatenate(norms[::-1]))
 

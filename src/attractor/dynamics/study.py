@@ -17,6 +17,7 @@ from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.progress import Reporter, SilentReporter
 
 from .equilibria import FixedPoints, fixed_points
+from .equilibria.starts import root_mean_square
 from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, participation_ratio
 from .portrait import Portrait, portrait
 from .position import PlacedNetwork, placed
@@ -261,7 +262,7 @@ def _fixed_points(
 def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.ndarray:
     """Half of them near the path, half random around its size."""
     drawn, half = source.normal(size=(count, path.shape[1])), count // 2
-    size = np.sqrt(np.mean(path**2)) or 1.0
+    size = root_mean_square(path) or 1.0
     near = source.choice(path, half) + _BESIDE * size * drawn[:half]
     far = size * np.resize(_FAR, count - half)[:, None] * drawn[half:]
     return np.concatenate([near, far])

@@ -48,9 +48,11 @@ def _regressors(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _standardised(recordings: list[np.ndarray]) -> list[np.ndarray]:
-    """Every signal with mean zero and unit variance over all recordings."""
+    """Every signal with mean zero and unit variance over all recordings; zero where it does not vary."""
     whole = np.concatenate(recordings)
-    return [(one - whole.mean(axis=0)) / whole.std(axis=0) for one in recordings]
+    deviation = whole.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1.0)
+    return [(one - whole.mean(axis=0)) / scale for one in recordings]
 
 
 def _left_over(regressors: np.ndarray, answers: np.ndarray) -> np.ndarray:

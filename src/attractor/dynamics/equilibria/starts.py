@@ -57,8 +57,14 @@ def sampled_starts(
         message = "the trajectories leave the finite numbers; give shorter or smaller inputs"
         raise InputDataError(message)
     source = np.random.default_rng(seed)
-    size = np.sqrt(np.mean(states**2))
+    size = root_mean_square(states)
     return source.choice(states, count) + noise * size * source.normal(size=(count, states.shape[1]))
+
+
+def root_mean_square(values: Float[np.ndarray, "..."]) -> float:
+    """Of numbers of any size: squares of scaled entries do not overflow; 0 where all are zero."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest * float(np.sqrt(np.mean(np.square(values / largest)))) if largest > 0 else 0.0
 
 
 def random_starts(

@@ -13,9 +13,13 @@ from attractor.cells import State
 from attractor.dynamics.trajectory import check_finite, flat_step, prepared_batch
 from attractor.errors import ConfigError, InputDataError
 
+from .follow import only_rounding
 from .settings import LyapunovSettings
 
 _USUAL = LyapunovSettings()
+
+_FORGOTTEN = float(np.finfo(float).eps)
+"""A growth in one step below which the way back amplifies rounding errors to the size of the vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +91,8 @@ def covariant_vectors(
         drawn = jax.random.normal(jax.random.key(settings.seed), (states.shape[1], count), jnp.float64)
         start = states[0], jnp.linalg.qr(drawn)[0]
         bases, triangles, sizes = map(np.asarray, _forwards(wide, start, rows[0]))
-        logs = np.log(np.abs(np.diagonal(triangles, axis1=1, axis2=2)))
-        check_finite(sizes, logs)
-        _check_growth(logs)
+        check_finite(sizes, triangles.reshape(len(triangles), -1))
+        _check_growth(triangles, states.shape[1])
         coefficients = np.asarray(_backwards(jnp.asarray(triangles)))
     kept = slice(settings.burn_in, rows.shape[1] - settling)
     vectors = np.swapaxes(bases[kept] @ coefficients[kept], 1, 2)
@@ -97,13 +100,14 @@ def covariant_vectors(
     return CovariantVectors(vectors, growth, settings.burn_in + 1)
 
 
-def _check_growth(logs: np.ndarray) -> None:
+def _check_growth(triangles: np.ndarray, states: int) -> None:
     """A direction that a step forgets has no way back."""
-    lost = np.flatnonzero((logs < np.log(np.finfo(float).eps)).any(axis=0))
+    own = np.abs(np.diagonal(triangles, axis1=1, axis2=2))
+    # judged by the size of what it was taken from: one LAPACK leaves zeros there, another rounding errors
+    lost = np.flatnonzero(only_rounding(triangles, states).any(axis=0) | (own < _FORGOTTEN).any(axis=0))
     if len(lost):
-        message = (
-            f"exponent {lost[0] + 1} is -inf to the accuracy of float64; ask for count={lost[0]} vectors"
-        )
+        remedy = f"ask for count={lost[0]} vectors" if lost[0] else "this cell has no covariant vectors"
+        message = f"exponent {lost[0] + 1} is -inf to the accuracy of float64; {remedy}"
         raise ConfigError(message)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from attractor.dynamics.trajectory import flat_step
@@ -140,16 +141,27 @@ def _pushed(cell: Any) -> Any:
 def _orthonormal(
     basis: Float[Array, "batch count states"],
 ) -> tuple[Float[Array, "batch count states"], Float[Array, "batch count"], Bool[Array, "batch count"]]:
-    """An orthonormal basis of the same nested spaces, log |diag R|, and which of these are only rounding.
-
-    What a pushed vector has beside the vectors before it is rounding where it is about as large as the error
-    of a product: then the Jacobian has no such direction, and the growth is zero.
-    """
-    lengths = jnp.linalg.norm(basis, axis=2)
+    """An orthonormal basis of the same nested spaces, log |diag R|, and which of these are only rounding."""
     turned, triangle = jnp.linalg.qr(jnp.swapaxes(basis, 1, 2))
     own = jnp.abs(jnp.diagonal(triangle, axis1=1, axis2=2))
-    empty = own <= 4 * basis.shape[2] * jnp.finfo(basis.dtype).eps * lengths
-    return jnp.swapaxes(turned, 1, 2), jnp.log(own), empty
+    return jnp.swapaxes(turned, 1, 2), jnp.log(own), only_rounding(triangle, basis.shape[2])
+
+
+def only_rounding(triangles: Any, states: int) -> Any:
+    """Which entries of diag R are zeros, to the accuracy of the arithmetic.
+
+    What a pushed vector has beside the vectors before it is rounding where it is about as large as the error
+    of a product: then the Jacobian has no such direction. Some LAPACK leave an exact zero there, others a
+    number near 1e-16, so that the number itself says nothing.
+
+    Args:
+        triangles: R of QR decompositions, shape (..., count, count), NumPy or JAX; its columns are as long as
+            the pushed vectors.
+        states: entries of a pushed vector.
+    """
+    lengths = abs(triangles).sum(axis=-2)  # no squares, which may overflow
+    own = abs(triangles.diagonal(axis1=-2, axis2=-1))
+    return own <= 4 * states * np.finfo(triangles.dtype).eps * lengths
 
 
 def _spread(logs: Float[Array, "batch count"], unused: Bool[Array, "batch count"]) -> Float[Array, ""]:

@@ -44,6 +44,8 @@ def participation_ratio(states: Float[Array | np.ndarray, "samples states"]) -> 
     It is k for k equal variances, and 0 where nothing varies.
     """
     centred = np.asarray(states, np.float64)
+    # of any size: squares of scaled entries do not overflow
+    centred = centred / (float(np.abs(centred).max(initial=0.0)) or 1.0)
     centred = centred - centred.mean(axis=0)
     # tr(C^2) from the smaller of the two Gram matrices
     gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred

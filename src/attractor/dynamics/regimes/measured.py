@@ -133,5 +133,6 @@ def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, f
     found = lyapunov_exponents(cell, np.stack([0 * driven, driven]), start, settings=settings)
     growth = found.blocks[:, :, 0] / (time_step(cell) or 1.0)
     means = np.average(growth, axis=1, weights=found.block_steps)
-    errors = growth.std(axis=1, ddof=1) / growth.shape[1] ** 0.5
+    with np.errstate(invalid="ignore"):  # -inf - -inf in a direction that a step forgets
+        errors = np.where(np.isfinite(means), growth.std(axis=1, ddof=1) / growth.shape[1] ** 0.5, 0.0)
     return (float(means[0]), float(means[1])), (float(errors[0]), float(errors[1]))

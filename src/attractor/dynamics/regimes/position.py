@@ -16,6 +16,9 @@ from .resting import RestingModes, resting_modes
 _FARTHEST = 50.0
 """Largest change of a bias that is looked at; a gate moved by it is open or shut for good."""
 
+_LEAST_GAIN, _LARGEST_EXCESS = 1e-300, 1e3
+"""A gain of zero, and a line at infinity, as numbers that a root finder can compare."""
+
 LINES = ("zero loses stability", "fold of the reset gain")
 
 
@@ -47,7 +50,8 @@ class Position:
     @property
     def criticality(self) -> float:
         """Gain of the candidate over the gain at which zero loses stability."""
-        return self.modes.gain / self.modes.edge_gain
+        edge = self.modes.edge_gain
+        return self.modes.gain / edge if edge > 0 else inf
 
     @property
     def chance(self) -> float:
@@ -131,7 +135,8 @@ def _bias_distance(cell: Any, parameters: EffectiveParameters) -> float | None:
     def excess(shift: float) -> float:
         moved = Coupling(couplings[name].gain, couplings[name].bias + shift)
         modes = resting_modes(cell, {**couplings, name: moved})
-        return float(np.log(max(modes.gain, 1e-300) / modes.edge_gain))
+        logarithms = [float(np.log(max(one, _LEAST_GAIN))) for one in (modes.gain, modes.edge_gain)]
+        return min(max(logarithms[0] - logarithms[1], -_LARGEST_EXCESS), _LARGEST_EXCESS)
 
     if excess(_FARTHEST) <= 0:
         return inf

@@ -33,6 +33,8 @@ class RestingModes:
 
     Args:
         centres: d, of every unit.
+        leaks: how far d is from a mode that stays, 1 - d (for a flow -d), without the cancellation of a gate
+            that is open but for 1e-17.
         weights: w v, of every unit.
         gain: a.
         continuous: whether eigenvalues are rates of a flow, not factors of a step.
@@ -41,6 +43,7 @@ class RestingModes:
     """
 
     centres: Float[np.ndarray, " hidden"]
+    leaks: Float[np.ndarray, " hidden"]
     weights: Float[np.ndarray, " hidden"]
     gain: float
     continuous: bool
@@ -54,7 +57,7 @@ class RestingModes:
     @property
     def edge_gain(self) -> float:
         r"""The gain at which zero loses stability, $L(1) = 1$ (for a flow $L(0) = 1$); 1 / r of a GRU."""
-        return _edge_gain(self.centres, self.weights, self.marginal)
+        return _edge_gain(self.leaks, self.weights)
 
     @property
     def unit_times(self) -> tuple[float, ...]:
@@ -64,13 +67,13 @@ class RestingModes:
     @property
     def leading(self) -> float:
         """The largest eigenvalue, where L = 1 to the right of all centres."""
-        start = float(self.centres.max())
-        slowest = np.abs(self.gain * self.weights[self.centres == start]).max()
+        start, beyond = float(self.centres.max()), self.leaks - self.leaks.min()
+        slowest = np.abs(self.gain * self.weights[beyond == 0]).max()
         if slowest == 0:
             return start
 
         def excess(distance: float) -> float:
-            return self.level(start + distance) - 1
+            return float(np.mean(np.square(self.gain * self.weights / (distance + beyond)))) - 1
 
         nearest = 0.5 * float(slowest) / len(self.centres) ** 0.5  # L >= 4 there
         farthest = (1 + 1e-9) * self.gain * float(np.abs(self.weights).max())  # L < 1 there
@@ -96,8 +99,9 @@ class RestingModes:
         random networks of 24 to 192 units with memories of 2 to 400 steps the largest difference was 2.3
         instead of 3.
         """
-        memories = np.mean(1 / np.abs(self.marginal - self.centres))
-        return 3.0 / len(self.centres) ** 0.5 / float(memories)
+        if self.leaks.min() == 0:
+            return 0.0
+        return 3.0 / len(self.centres) ** 0.5 / float(np.mean(1 / self.leaks))
 
     def own(self, values: np.ndarray) -> np.ndarray:
         """Eigenvalues of a measured Jacobian without the strangers."""
@@ -132,26 +136,32 @@ def edge_gain(cell: Any, couplings: Couplings) -> float:
         cell: one that the theory knows; only its kind matters.
         couplings: of which the biases matter.
     """
-    marginal = 1.0 if flow_of(cell) is None else 0.0
-    return _edge_gain(*_at_zero(cell, couplings), marginal)
+    _, leaks, weights = _at_zero(cell, couplings)
+    return _edge_gain(leaks, weights)
 
 
-def _edge_gain(centres: np.ndarray, weights: np.ndarray, marginal: float) -> float:
-    return float(np.mean(np.square(weights / (marginal - centres))) ** -0.5)
+def _edge_gain(leaks: np.ndarray, weights: np.ndarray) -> float:
+    """Infinite where no unit hears another, 0 where one that does never leaks."""
+    heard = weights != 0
+    if np.any(leaks[heard] == 0):
+        return 0.0
+    total = np.sum(np.square(weights[heard] / leaks[heard]))
+    return float((total / len(weights)) ** -0.5) if total > 0 else np.inf
 
 
-def _at_zero(cell: Any, couplings: Couplings) -> tuple[np.ndarray, np.ndarray]:
-    """The centres d and the weights w v of all units."""
+def _at_zero(cell: Any, couplings: Couplings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The centres d, the leaks and the weights w v of all units."""
     ones = np.ones(len(couplings[CANDIDATE].bias))
     gates = {name: opening(coupling.bias) for name, coupling in couplings.items() if name != CANDIDATE}
     if flow_of(cell) is not None:
         update = gates.get("update", ones)
-        return -update, update * gates.get("reset", ones)
+        return -update, update, update * gates.get("reset", ones)
+    if "keep" not in gates:
+        return 0 * ones, ones, ones
+    leaks = opening(-np.asarray(couplings["keep"].bias, np.float64))  # 1 - keep would be 0 from a bias of 37
     if "show" in gates:
-        return gates["keep"], gates["write"] * gates["show"]
-    if "keep" in gates:
-        return gates["keep"], (1 - gates["keep"]) * gates["reset"]
-    return 0 * ones, ones
+        return gates["keep"], leaks, gates["write"] * gates["show"]
+    return gates["keep"], leaks, leaks * gates["reset"]
 
 
 def time_quantiles(values: np.ndarray, *, continuous: bool) -> tuple[float, ...]:

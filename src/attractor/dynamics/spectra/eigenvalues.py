@@ -12,7 +12,7 @@ from jaxtyping import Array, Complex, Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from attractor.cells import State, initial_state
-from attractor.dynamics.trajectory import checked
+from attractor.dynamics.trajectory import check_finite, checked
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import in_double_precision
 from attractor.scan import unroll
@@ -134,6 +134,8 @@ def spectra_along(
         start = initial_state(wide) if state is None else state
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), start)
         after = unroll(wide, jnp.asarray(rows), first).states
+        for one in jax.tree.leaves(after):
+            check_finite(np.abs(one).reshape(len(rows), -1).max(axis=1), np.zeros((len(rows), 1)))
         before = jax.tree.map(lambda one, later: np.concatenate([one[None], later[:-1]]), first, after)
         places = [point(wide, jax.tree.map(lambda leaf: leaf[step], before), rows[step]) for step in steps]  # noqa: B023
         values = np.stack([_all(place) for place in places])
