@@ -1,7 +1,7 @@
 """Data at the edge of arithmetic: forgotten directions, steps that diverge, gates that never move.
 
-Every warning is an error here. None of these results may hang on the LAPACK at hand: where one leaves an exact
-zero, another leaves 1e-17.
+Every warning is an error here. None of these results may hang on the LAPACK at hand: where one leaves an
+exact zero, another leaves 1e-17.
 """
 
 import equinox as eqx
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dynamics_cases import KEY, Map, linear
+from dynamics_cases import KEY, Map
 
 from attractor.audit import CurvatureSettings, weight_curvature
 from attractor.cells import GRU, LSTM, Elman
