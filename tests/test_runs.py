@@ -15,9 +15,10 @@ import safetensors.numpy
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from attractor import files, runs
+from attractor import files, folders, runs
 from attractor.errors import RunFolderError, StorageError
-from attractor.runs import Run, append_log, load_run, locked, save_run, write_log
+from attractor.folders import locked
+from attractor.runs import Run, append_log, load_run, save_run, write_log
 
 SOURCE = Path(runs.__file__).parents[1]
 HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json", "SHA256SUMS")
@@ -38,7 +39,7 @@ def folder(tmp_path_factory):
 def seal_again(folder):
     """Digests that fit, as a forger would write them."""
     content = {name: (folder / name).read_bytes() for name in HASHED[:3]}
-    (folder / "SHA256SUMS").write_bytes(runs._sums(content))
+    (folder / "SHA256SUMS").write_bytes(folders.sums(content))
 
 
 def test_a_run_comes_back_as_it_was(folder):
@@ -101,7 +102,7 @@ def test_a_truncated_file_is_noticed(folder, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(RunFolderError, match=r"weights\.safetensors is damaged.*train again"):
+    with pytest.raises(RunFolderError, match=r"weights\.safetensors is damaged.*make it again"):
         load_run(tmp_path)
 
 
@@ -194,7 +195,7 @@ def test_a_full_disk_while_overwriting_keeps_the_old_run(tmp_path, monkeypatch):
 HOLD = """
 import sys, time
 from pathlib import Path
-from attractor.runs import locked
+from attractor.folders import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -246,7 +247,7 @@ def test_a_lock_that_cannot_be_written_is_a_storage_error(tmp_path, monkeypatch)
     def full_disk(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(runs.os, "write", full_disk)
+    monkeypatch.setattr(folders.os, "write", full_disk)
     with pytest.raises(StorageError, match="No space left"), locked(tmp_path):
         pytest.fail("no lock could be written")
     monkeypatch.undo()

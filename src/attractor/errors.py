@@ -5,11 +5,67 @@ Every error a user can cause derives from `AttractorError` and from the built-in
 The command line turns an error into its `exit_code` and prints the message without a traceback.
 """
 
+import re
+
+_LONGEST = 2000
+_COMMANDS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # what terminals obey, ESC among them
+    "\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of reading
+    "\ud800-\udfff]"  # what no encoding can write, such as bytes of a file name that is not UTF-8
+)
+WRONG_FACTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Python raises where facts of a file have another kind, size or value than they should have."""
+
+
+def printable(text: str) -> str:
+    r"""Text from outside as a terminal, a page or a figure may show it: nothing in it is a command.
+
+    Control characters, marks that turn the direction of reading and broken code points become their escape
+    sequences; line ends and tabs stay.
+
+    Example:
+        >>> printable("flow \x1b[31m") == r"flow \x1b[31m"
+        True
+    """
+    return _COMMANDS.sub(_escape_sequence, text)
+
+
+def _escape_sequence(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    # Python keeps a byte of a file name that is not UTF-8 as a surrogate.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(found[0])[1:-1]
+
+
+def _message(part: object) -> object:
+    """A part of an error as a person can read it: no commands, no more than a screen."""
+    if not isinstance(part, str):
+        return part
+    if len(part) > _LONGEST:
+        begin, end = part[: _LONGEST - 600], part[-500:]
+        part = f"{begin} [... {len(part) - len(begin) - len(end)} characters ...] {end}"
+    return printable(part)
+
 
 class AttractorError(Exception):
-    """Base of all errors that Attractor raises on purpose."""
+    """Base of all errors that Attractor raises on purpose.
+
+    A message may quote files of any origin: what a terminal would obey is escaped, what is longer than a
+    screen is cut in the middle.
+    """
 
     exit_code = 2
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(_message, parts))
 
 
 class InputDataError(AttractorError, ValueError):

@@ -1,10 +1,20 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all.
 
+Every file of Attractor is written under a temporary name and renamed. The writer holds a lock on its
+temporary file, so that another process can tell a file that is being written from one that a killed process
+left: the operating system lets go of a lock when its process ends, however it ends.
+
+Nothing here writes through a symbolic link: a link in the place of a file is replaced, and what it pointed to
+stays as it was.
+"""
+
+import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from attractor.errors import StorageError
 
@@ -12,23 +22,35 @@ from attractor.errors import StorageError
 _TEMPORARY = ".attractor.tmp"
 
 
+class _Staged(NamedTuple):
+    """A temporary file, and the handle whose lock says that its writer is alive."""
+
+    path: Path
+    handle: int
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        os.close(self.handle)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` so that a reader, a crash or a full disk never sees half of it.
 
     A temporary file beside the target is written, flushed to the disk and renamed; then the folder entry is
-    flushed. An old file keeps its permissions; a new one has those that the process gives to new files.
+    flushed. An old file keeps its permissions; a new one has those that the process gives to new files. What
+    an earlier writer of this file left when it was killed is removed.
 
     Raises:
         StorageError: the disk is full, the folder is missing or read-only; an old file stays as it was.
     """
-    temporary = _stage(path, content)
+    staged = _stage(path, content)
     try:
-        temporary.replace(path)
+        staged.path.replace(path)
         _flush_folder(path.parent)
     except OSError as problem:
         raise storage_error(path, problem) from problem
     finally:
-        temporary.unlink(missing_ok=True)
+        staged.discard()
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> None:
@@ -46,27 +68,42 @@ def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> No
     Raises:
         StorageError: the disk is full, the folder is missing or read-only.
     """
-    staged: dict[str, Path] = {}
+    staged: dict[str, _Staged] = {}
     try:
         for name, content in contents.items():
             staged[name] = _stage(folder / name, content)
         (folder / seal).unlink(missing_ok=True)
         for name in sorted(staged, key=lambda name: name == seal):
-            staged[name].replace(folder / name)
+            staged[name].path.replace(folder / name)
             _flush_folder(folder)
     except StorageError:
         raise
     except OSError as problem:
         raise storage_error(folder, problem) from problem
     finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
+        for one in staged.values():
+            one.discard()
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file.
+
+    It is not forced onto the disk: a power cut may lose it. What must not be lost is written atomically.
+
+    Raises:
+        StorageError: the disk is full, the file cannot be written, or is a symbolic link.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(handle, "ab") as file:
+            file.write(f"{line}\n".encode())
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
 
 
 def remove_strays(folder: Path) -> None:
-    """Delete temporary files that a killed process left behind."""
-    for stray in folder.glob(f".*{_TEMPORARY}"):
-        stray.unlink(missing_ok=True)
+    """Delete temporary files that killed processes left behind, and none that is being written."""
+    _remove_dead(folder.glob(f".*{_TEMPORARY}"))
 
 
 def make_folder(folder: Path) -> None:
@@ -83,6 +120,12 @@ def make_folder(folder: Path) -> None:
 
 def storage_error(path: Path, problem: OSError) -> StorageError:
     """The error for a file that cannot be written, with what to do."""
+    if path.is_symlink():
+        message = (
+            f"cannot write {path}: it is a symbolic link, and nothing is written through one; remove the "
+            "link, or choose another folder"
+        )
+        return StorageError(message)
     message = (
         f"cannot write {path}: {problem.strerror or problem}. What was there before is unchanged; free some "
         "space or choose a folder you may write to, then run the same command again"
@@ -90,38 +133,80 @@ def storage_error(path: Path, problem: OSError) -> StorageError:
     return StorageError(message)
 
 
-def _stage(path: Path, content: bytes) -> Path:
+def hold(handle: int) -> bool:
+    """Take the lock of an open file without waiting; False if another handle holds it.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stage(path: Path, content: bytes) -> _Staged:
     """A temporary file beside `path` with `content`, flushed to the disk."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}"
+    _remove_dead(path.parent.glob(f".{_literal(path.name)}.*{_TEMPORARY}"))
     try:
         old_mode = _mode(path)
         # The operating system takes the umask off the mode of a new file.
-        handle = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old_mode is None else old_mode
-        )
+        staged = _new_temporary(path, 0o666 if old_mode is None else old_mode)
     except OSError as problem:
         raise storage_error(path, problem) from problem
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(staged.handle, "wb", closefd=False) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if old_mode is not None:
-            temporary.chmod(old_mode)
+            staged.path.chmod(old_mode)
     except BaseException as problem:
-        temporary.unlink(missing_ok=True)
+        staged.discard()
         if isinstance(problem, OSError):
             raise storage_error(path, problem) from problem
         raise
-    return temporary
+    return staged
+
+
+def _new_temporary(path: Path, mode: int) -> _Staged:
+    """An empty temporary file beside `path`, locked."""
+    while True:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}"
+        staged = _Staged(temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        with contextlib.suppress(OSError):  # a file system without locks
+            hold(staged.handle)
+        if temporary.exists():
+            return staged
+        os.close(staged.handle)  # taken for a stray in the moment before it was locked
+
+
+def _remove_dead(temporaries: Iterable[Path]) -> None:
+    for temporary in list(temporaries):
+        with contextlib.suppress(OSError):
+            handle = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                if hold(handle):
+                    temporary.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+def _literal(name: str) -> str:
+    """A name in which a pattern finds nothing but itself."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _mode(path: Path) -> int | None:
-    """The permissions of a file, or `None` if there is none yet."""
+    """The permissions of a file, or `None` if there is none yet; those behind a link do not matter."""
     try:
-        return stat.S_IMODE(path.stat().st_mode)
+        mode = path.lstat().st_mode
     except FileNotFoundError:
         return None
+    return None if stat.S_ISLNK(mode) else stat.S_IMODE(mode)
 
 
 def _flush_folder(folder: Path) -> None:

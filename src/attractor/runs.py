@@ -8,35 +8,30 @@
     checkpoint.safetensors  only while training is unfinished
     report.html             the report
 
-Nothing in it is code, and reading it runs none. A folder whose digests do not match is refused.
+Nothing in it is code, and reading it runs none. A folder whose digests do not match is refused; see
+`attractor.folders` for the rules that hold for every folder.
 """
 
-import contextlib
-import hashlib
 import json
 import os
 import platform
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.numpy
-from safetensors import SafetensorError
 
-from attractor.errors import RunFolderError, StorageError
-from attractor.files import make_folder, remove_strays, storage_error, write_atomically, write_together
+from attractor.arrays import Arrays, read_arrays
+from attractor.errors import InputDataError, RunFolderError
+from attractor.files import append_line, make_folder, write_atomically
+from attractor.folders import SEAL, digest, is_sealed, read_sealed, write_sealed
 
 FORMAT = 1
-SEAL = "SHA256SUMS"
 UNJUDGED = {"analysis": "pending"}
 """On the card of a run that was saved at once after training; the command that made it still judges it."""
 _HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json")
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -67,10 +62,10 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     make_folder(folder)
     weights = safetensors.numpy.save(run.weights)
     evaluation = safetensors.numpy.save(run.evaluation)
-    computed = {"format": FORMAT, "weights_sha256": _digest(weights), "made_with": environment()}
+    computed = {"format": FORMAT, "weights_sha256": digest(weights), "made_with": environment()}
     card = {"format": FORMAT, **run.card, **computed}  # a card read back holds those of its old weights
     content: dict[str, bytes] = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
-    write_together(folder, {**content, SEAL: _sums(content)}, SEAL)
+    write_sealed(folder, content)
 
 
 def load_run(folder: Path) -> Run:
@@ -81,15 +76,12 @@ def load_run(folder: Path) -> Run:
     """
     if not is_finished(folder):
         raise RunFolderError(_why_unfinished(folder))
-    content = {name: _read(folder / name) for name in _HASHED}
-    _check_sums(folder, content)
+    content = read_sealed(folder, _HASHED)
     card = _parse_card(folder, content["card.json"])
     try:
-        weights = safetensors.numpy.load(content["weights.safetensors"])
-        evaluation = safetensors.numpy.load(content["evaluation.safetensors"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
-        message = f"{folder}: not a safetensors file ({problem})"
-        raise RunFolderError(message) from problem
+        weights, evaluation = (read_arrays(content[name], folder / name) for name in _HASHED[:2])
+    except InputDataError as problem:
+        raise RunFolderError(str(problem)) from problem
     return Run(card, weights, evaluation)
 
 
@@ -106,7 +98,7 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a finished run (not whether it is intact)."""
-    return (folder / SEAL).is_file()
+    return is_sealed(folder)
 
 
 def is_unjudged(folder: Path, fingerprint: str | None = None) -> bool:
@@ -137,27 +129,6 @@ def check_judged(folder: Path, run: Run) -> None:
         raise RunFolderError(message)
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder alone; the operating system lets go when the process ends, however it ends.
-
-    Raises:
-        StorageError: another process holds it, or the folder cannot be written.
-    """
-    make_folder(folder)
-    path = folder / "lock"
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as problem:
-        raise storage_error(path, problem) from problem
-    try:
-        _take_lock(handle, path)
-        remove_strays(folder)
-        yield
-    finally:
-        os.close(handle)
-
-
 def append_log(path: Path, entry: Mapping[str, Any]) -> None:
     """Add one line of JSON to a log.
 
@@ -166,11 +137,7 @@ def append_log(path: Path, entry: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the disk is full or the file cannot be written.
     """
-    try:
-        with path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-    except OSError as problem:
-        raise storage_error(path, problem) from problem
+    append_line(path, json.dumps(entry))
 
 
 def write_log(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -195,54 +162,6 @@ def environment() -> dict[str, Any]:
 
 def _dump(card: Mapping[str, Any]) -> bytes:
     return (json.dumps(card, indent=2, allow_nan=True) + "\n").encode()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as problem:
-        message = f"{path} cannot be read: {problem.strerror}"
-        raise RunFolderError(message) from problem
-
-
-def _sums(content: Mapping[str, bytes]) -> bytes:
-    """What `sha256sum` would print."""
-    return "".join(f"{_digest(data)}  {name}\n" for name, data in content.items()).encode()
-
-
-def _check_sums(folder: Path, content: Mapping[str, bytes]) -> None:
-    found = _read(folder / SEAL)
-    if found == _sums(content):
-        return
-    lines = found.splitlines(keepends=True)
-    for name, data in content.items():
-        if _sums({name: data}) not in lines:
-            message = (
-                f"{folder / name} is damaged or was changed: its SHA-256 is not the one in {SEAL}. Restore "
-                "the folder from a copy, or train again"
-            )
-            raise RunFolderError(message)
-    message = f"{folder / SEAL} was changed: it holds more than the digests of {', '.join(content)}"
-    raise RunFolderError(message)
-
-
-def _take_lock(handle: int, path: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-    except BlockingIOError as problem:
-        owner = path.read_text(errors="replace") or "another process"
-        message = f"{path.parent} is in use by {owner}; wait for it to finish, or choose another folder"
-        raise StorageError(message) from problem
-    except OSError as problem:
-        raise storage_error(path, problem) from problem
 
 
 def _parse_card(folder: Path, content: bytes) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from attractor.data import (
     stratified_hold_out,
 )
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
+from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
-from attractor.runs import locked
 from attractor.training import (
     Diary,
     EpochTask,

@@ -1,7 +1,5 @@
 """Checkpoints: a pytree and a few facts in one safetensors file, whole or not there at all."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,12 +7,12 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
-from attractor.errors import RunFolderError
+from attractor.arrays import pack, unpack
+from attractor.errors import InputDataError, RunFolderError
 from attractor.files import write_atomically
-from attractor.runs import Run, is_unjudged, locked, save_run
+from attractor.folders import locked, read_file
+from attractor.runs import Run, is_unjudged, save_run
 
 Tree = TypeVar("Tree")
 
@@ -44,10 +42,7 @@ def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tre
 
 def save_checkpoint(path: Path, tree: Any, facts: Mapping[str, Any]) -> None:
     """Write the arrays of `tree` and `facts` (plain JSON values)."""
-    arrays = to_arrays(tree)
-    text = json.dumps(facts)
-    metadata = {"facts": text, "sha256": _digest(arrays, text)}
-    write_atomically(path, safetensors.numpy.save(arrays, metadata))
+    write_atomically(path, pack(to_arrays(tree), facts))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -56,17 +51,27 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         RunFolderError: the file is damaged.
     """
-    remedy = f"{path} is damaged; delete it to start this training again"
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise RunFolderError(remedy) from problem
-    facts = metadata.get("facts", "")
-    if metadata.get("sha256") != _digest(arrays, facts):
-        raise RunFolderError(remedy)
-    return arrays, json.loads(facts)
+        return unpack(read_file(path), path)
+    except InputDataError as problem:
+        message = f"{path} is damaged; delete it to start this training again"
+        raise RunFolderError(message) from problem
+
+
+def load_training(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the facts of the checkpoint of a training: its fingerprint and its history.
+
+    Raises:
+        RunFolderError: the file is damaged, or lacks what every checkpoint of a training has.
+    """
+    arrays, facts = load_checkpoint(path)
+    if not (isinstance(facts.get("fingerprint"), str) and _is_history(facts.get("history"))):
+        message = (
+            f"{path} has no history of a training, or was written by another version of Attractor; delete "
+            "the file to start this training again"
+        )
+        raise RunFolderError(message)
+    return arrays, facts
 
 
 def save_finished(
@@ -108,13 +113,31 @@ def check_own(path: Path, fingerprint: str) -> None:
     """
     if not path.exists():
         return
-    _, facts = load_checkpoint(path)
-    if facts["fingerprint"] != fingerprint or "history" not in facts:
+    _, facts = load_training(path)
+    if facts["fingerprint"] != fingerprint:
         message = (
             f"{path} belongs to a training with other data, model or settings, or to another version of "
             "Attractor; run that one again, delete the file, or choose another folder"
         )
         raise RunFolderError(message)
+
+
+def _is_history(entries: Any) -> bool:
+    """Whether these are entries of a log: a step, seconds, and a loss and a validation figure a member."""
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and all(_is_number(entry.get(name)) for name in ("step", "seconds"))
+        and all(_are_numbers(entry.get(name)) for name in ("loss", "validation"))
+        for entry in entries
+    )
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and len(values) > 0 and all(map(_is_number, values))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(leaf: jax.Array) -> np.ndarray:
@@ -133,12 +156,3 @@ def _restore(name: str, leaf: jax.Array, value: np.ndarray, where: str) -> jax.A
     if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jax.numpy.asarray(value))
     return jax.numpy.asarray(value)
-
-
-def _digest(arrays: Mapping[str, np.ndarray], facts: str) -> str:
-    """Of everything that is read back: names, types, shapes and bytes of the arrays, and the facts."""
-    total = hashlib.sha256(facts.encode())
-    for name in sorted(arrays):
-        total.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        total.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return total.hexdigest()

@@ -17,7 +17,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from .checkpoint import from_arrays, load_checkpoint, save_checkpoint
+from .checkpoint import from_arrays, load_training, save_checkpoint
 from .task import Model, Task, score_of
 from .trainer import Diary, Trained
 
@@ -181,7 +181,7 @@ def _rounds(
     path = diary.folder / "refinement.safetensors" if diary.folder else None
     history: list[dict[str, Any]] = []
     if path is not None and path.exists():
-        arrays, facts = load_checkpoint(path)
+        arrays, facts = load_training(path)
         if facts["fingerprint"] == diary.fingerprint:
             members, history = from_arrays(members, arrays, str(path)), facts["history"]
     diary.restart_log([*trained.history, *history])

@@ -18,7 +18,7 @@ from attractor.program import quickly_compiled
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
-from .checkpoint import check_own, from_arrays, load_checkpoint, save_checkpoint
+from .checkpoint import check_own, from_arrays, load_training, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import LARGEST_WHOLE, TrainingSettings
@@ -313,7 +313,7 @@ def _resume(members: Member, diary: Diary) -> tuple[Member, list[dict[str, Any]]
         diary.restart_log([])
         return members, [], 0.0
     check_own(diary.checkpoint, diary.fingerprint)
-    arrays, facts = load_checkpoint(diary.checkpoint)
+    arrays, facts = load_training(diary.checkpoint)
     members, history = from_arrays(members, arrays, str(diary.checkpoint)), facts["history"]
     diary.restart_log(history)
     return members, history, entry_seconds(history)

@@ -20,8 +20,8 @@ from attractor.certify.penalty import ContractionTarget
 from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
+from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
-from attractor.runs import locked
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
 from attractor.training.checkpoint import check_own
 from attractor.training.describing import describe_option, describe_program

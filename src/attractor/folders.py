@@ -1,0 +1,140 @@
+"""The rules of every folder that Attractor keeps: who works in it, and whether its files are still the same.
+
+One process at a time works in a folder (`locked`). Files that belong together are written together, and a
+table of their SHA-256 digests comes last (`write_sealed`): a folder without it is unfinished, one whose
+files differ from it is refused (`read_sealed`). The table is that of `sha256sum`. It finds accidents: a bad
+disk, a file that was edited or half copied. It is no signature: whoever changes a file on purpose can write a
+new table as well.
+"""
+
+import contextlib
+import hashlib
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attractor.errors import RunFolderError, StorageError
+from attractor.files import hold, make_folder, remove_strays, storage_error, write_together
+
+SEAL = "SHA256SUMS"
+_HELD: dict[tuple[int, int], int] = {}
+"""The thread that holds a lock file of this process, by its device and number."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder alone; the operating system lets go when the process ends, however it ends.
+
+    A thread that holds a folder may take it again inside; other threads and processes may not.
+
+    Raises:
+        StorageError: another process or thread holds it, or the folder cannot be written.
+    """
+    make_folder(folder)
+    path = folder / "lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+    facts = os.fstat(handle)
+    place = facts.st_dev, facts.st_ino
+    try:
+        if _HELD.get(place) == threading.get_ident():
+            yield
+            return
+        _take_lock(handle, path)
+        _HELD[place] = threading.get_ident()
+        try:
+            remove_strays(folder)
+            yield
+        finally:
+            del _HELD[place]
+    finally:
+        os.close(handle)
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the folder was finished (not whether it is intact)."""
+    return (folder / SEAL).is_file()
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 as text."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sums(contents: Mapping[str, bytes]) -> bytes:
+    """The table of digests: what `sha256sum` would print."""
+    return "".join(f"{digest(data)}  {name}\n" for name, data in contents.items()).encode()
+
+
+def write_sealed(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files that belong together and, last, the table of their digests.
+
+    Raises:
+        StorageError: the disk is full, the folder is missing or read-only.
+    """
+    write_together(folder, {**contents, SEAL: sums(contents)}, SEAL)
+
+
+def read_sealed(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read files that belong together and compare them with the table of their digests.
+
+    Args:
+        folder: where they are.
+        names: of the files, in the order in which they were written.
+
+    Raises:
+        RunFolderError: a file is missing, no plain file, or differs from the table.
+    """
+    contents = {name: read_file(folder / name) for name in names}
+    found = read_file(folder / SEAL)
+    if found == sums(contents):
+        return contents
+    lines = found.splitlines(keepends=True)
+    for name, data in contents.items():
+        if sums({name: data}) not in lines:
+            message = (
+                f"{folder / name} is damaged or was changed: its SHA-256 is not the one in {SEAL}. Restore "
+                "the folder from a copy, or make it again"
+            )
+            raise RunFolderError(message)
+    message = f"{folder / SEAL} was changed: it holds more than the digests of {', '.join(contents)}"
+    raise RunFolderError(message)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a plain file; a pipe or a device is never waited for.
+
+    Raises:
+        RunFolderError: there is none, or it cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                message = f"{path} cannot be read: it is no plain file"
+                raise RunFolderError(message)
+            return file.read()
+    except (OSError, MemoryError) as problem:
+        message = (
+            f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is larger than the memory'}"
+        )
+        raise RunFolderError(message) from problem
+
+
+def _take_lock(handle: int, path: Path) -> None:
+    try:
+        taken = hold(handle)
+        if taken:
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError as problem:
+        raise storage_error(path, problem) from problem
+    if not taken:
+        owner = path.read_text(errors="replace") or "another process"
+        message = f"{path.parent} is in use by {owner}; wait for it to finish, or choose another folder"
+        raise StorageError(message)
