@@ -23,6 +23,7 @@ from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
 from .perron import best_weights
+from .premises import not_finite
 from .published import published_condition, published_set
 from .refute import find_witness
 from .sampled import sample_jacobians, sampled_weights
@@ -118,7 +119,8 @@ def certify(
     Returns:
         Verdict, certificate or witness, and all attempts. A proof holds for the map with these weights in
         exact arithmetic; rounding of the deployed cell adds about its unit in every step. What the step
-        computes of weights alone counts as a weight, with the value that float64 gives it.
+        computes of weights alone counts as a weight, with the value that float64 gives it. A step that
+        rounds to a narrower type on purpose, and weights that are not finite, are unknown at once.
 
     Raises:
         ConfigError: an `input_bound` that is negative or not finite.
@@ -133,6 +135,8 @@ def certify(
     with jax.enable_x64(True):
         floating_state(cell)
         climb = _Climb(in_double_precision(cell), settings, bound, reporter, began)
+        if reason := not_finite(cell):
+            return _result(climb, Verdict.UNKNOWN, None, f"{type(cell).__name__}: {reason}.")
         try:
             return _climb(climb)
         finally:

@@ -19,6 +19,8 @@ from attractor.cells import EchoState, Elman, RecurrentEquilibrium
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import in_double_precision
 
+from .premises import not_finite
+
 _UNIT = np.finfo(np.float64).eps / 2
 """Largest relative error of one rounding."""
 
@@ -96,6 +98,7 @@ class QuadraticStatus(Enum):
     CERTIFIED = "certified: two runs under the same inputs approach each other"
     NOT_FOUND = "unknown: no quadratic metric with these multipliers shows contraction"
     NOT_VERIFIED = "unknown: a metric was found, but its margin is smaller than the rounding errors"
+    NOT_FINITE = "unknown: a weight is not finite (NaN or infinite), so nothing can be proved of it"
 
     def __str__(self) -> str:
         """The text shown to users."""
@@ -119,6 +122,10 @@ class QuadraticSolution:
     residual: float
     problems: int
     seconds: float
+
+
+_NOTHING = QuadraticSolution(QuadraticStatus.NOT_FINITE, None, float("inf"), 0, 0.0)
+"""The answer for weights that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -192,13 +199,16 @@ def cell_certificate(cell: Any, options: SearchOptions | None = None) -> Quadrat
     its inequality is computed in float64 and verified like any other. For the others a metric is searched.
 
     Args:
-        cell: an `Elman`, `EchoState` (its reservoir) or `RecurrentEquilibrium` cell.
+        cell: exactly an `Elman`, `EchoState` (its reservoir) or `RecurrentEquilibrium` cell: a subclass may
+            have another step.
         options: for the search.
 
     Raises:
         UnsupportedError: another kind of cell, or no solver.
     """
-    if isinstance(cell, RecurrentEquilibrium):
+    if not_finite(cell):
+        return _NOTHING
+    if type(cell) is RecurrentEquilibrium:
         return _by_construction(cell)
     return search_metric(slope_system(cell), options or SearchOptions())
 
@@ -215,11 +225,11 @@ def slope_system(cell: Any, slopes: tuple[Any, Any] = (0.0, 1.0)) -> SlopeSystem
     """
     with jax.enable_x64(True):
         wide: Any = in_double_precision(cell)
-        if isinstance(cell, Elman):
+        if type(cell) is Elman:
             return _layer(np.asarray(wide.state_weight), 1.0, slopes, np.asarray(wide.input_weight))
-        if isinstance(cell, EchoState):
+        if type(cell) is EchoState:
             return _layer(np.asarray(wide.reservoir), cell.leak, slopes, np.asarray(wide.input_weight))
-        if isinstance(cell, RecurrentEquilibrium):
+        if type(cell) is RecurrentEquilibrium:
             return _equilibrium(wide, slopes)
     message = (
         f"{type(cell).__name__} is no linear loop around one layer of activations; a quadratic certificate "
@@ -235,6 +245,8 @@ def search_metric(system: SlopeSystem, options: SearchOptions) -> QuadraticSolut
         system: differences of two runs.
         options: how far to search.
     """
+    if not_finite(vars(system)):
+        return _NOTHING
     begin = time.perf_counter()
     propose = _Proposer(system, options.diagonal)
     found: QuadraticCertificate | None = None

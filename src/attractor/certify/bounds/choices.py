@@ -13,7 +13,7 @@ from attractor.program import Rule, is_exact, place
 
 from .arithmetic import Interval, exactly, hull
 from .continuity import is_multiple, zero_where
-from .form import Form, symbol_form
+from .form import Form, Zeros, enclose, symbol_form
 from .operands import difference, enclosure_of, shaped, spread_enclosure
 
 _SIDES = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
@@ -83,11 +83,24 @@ def _undecided(which: Undecided, no: Any, yes: Any) -> Form:
     both_zero = shape == which.gap.shape and all(zero_where(case, which.gap) for case in (no, yes))
     slopes = _unbounded(closed_no.jacobian)
     if both_zero or _meet(which, no, yes):
-        slopes = hull(closed_no.jacobian, closed_yes.jacobian)
+        slopes = _where_gap_is_continuous(which.gap, hull(closed_no.jacobian, closed_yes.jacobian), slopes)
     value = _pick(which.surely, which.never, closed_no.value, closed_yes.value, either)
     decided = which.surely[..., None], which.never[..., None]
     result = symbol_form(value, _pick(*decided, closed_no.jacobian, closed_yes.jacobian, slopes))
-    return replace(result, zero_with=which.gap) if both_zero else result
+    return replace(result, zeros=Zeros(which.gap, both=False)) if both_zero else result
+
+
+def _where_gap_is_continuous(gap: Form, met: Interval, jumps: Interval) -> Interval:
+    """Slopes of a choice whose cases meet at the zeros of the gap, where the gap does not jump.
+
+    Between two points where the comparison differs, a continuous gap has a zero, at which the cases are
+    equal: the difference of the result is a sum of differences of one case before it and of the other case
+    after it, and its slopes lie in the hull of both. A gap that jumps changes sign without a zero; then the
+    cases need not be equal anywhere, and their difference is a jump.
+    """
+    slopes = enclose(gap).jacobian
+    continuous = jnp.isfinite(slopes.low) & jnp.isfinite(slopes.high)
+    return Interval(*(jnp.where(continuous, end, steep) for end, steep in zip(met, jumps, strict=True)))
 
 
 def _on_side(case: Any, value: Interval, which: Undecided, answer: int) -> Interval:

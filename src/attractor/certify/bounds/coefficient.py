@@ -4,7 +4,7 @@ A coefficient that is a Python number is known while tracing: one and minus one 
 Coefficients that were computed carry the sum of their rounding errors, which the bounds of the form include.
 """
 
-from math import frexp
+from math import frexp, isfinite
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -31,6 +31,11 @@ class Coefficient(NamedTuple):
     def exact(self) -> bool:
         """Whether it is known while tracing to have no error."""
         return isinstance(self.error, float) and self.error == 0.0
+
+    @property
+    def never_zero(self) -> bool:
+        """Whether it is known while tracing to be finite and not zero."""
+        return self.exact and isinstance(self.value, float) and isfinite(self.value) and self.value != 0
 
     @property
     def interval(self) -> Interval:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import count, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,14 +69,27 @@ class Form:
         symbols: what the keys in `terms` mean.
         shape: of the array that the form stands for.
         directions: number of directions in which derivatives are followed.
-        zero_with: a form of the same shape at whose zeros this one is zero, if it was made from one so.
+        zeros: what its zeros have to do with those of the form that it was made from, if that is known.
     """
 
     terms: Mapping[Monomial, Coefficient]
     symbols: Mapping[Hashable, Symbol]
     shape: tuple[int, ...]
     directions: int
-    zero_with: "Form | None" = None
+    zeros: "Zeros | None" = None
+
+
+class Zeros(NamedTuple):
+    """How the zeros of a form follow from those of another one of its shape.
+
+    Args:
+        source: where it is zero, the form that holds this is zero.
+        both: whether the converse holds as well: nowhere else is the form zero. sin p is zero with p, and at
+            other places; 2 p only with p.
+    """
+
+    source: Form
+    both: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +107,13 @@ def symbol_form(value: Interval, jacobian: Interval, slope: Interval | None = No
 
 
 def scaled(form: Form, factor: Coefficient) -> Form:
-    """A form times a coefficient, an array or a scalar."""
+    """A form times a coefficient, an array or a scalar.
+
+    It is zero with the form, and only with it if the coefficient is a number known not to be zero.
+    """
     form = _spread_to(form, jnp.broadcast_shapes(form.shape, jnp.shape(factor.value)))
     terms = {key: multiplied(c, factor) for key, c in form.terms.items()}
-    return Form(terms, form.symbols, form.shape, form.directions, zero_with=form)
+    return Form(terms, form.symbols, form.shape, form.directions, Zeros(form, factor.never_zero))
 
 
 def shifted(form: Form, constant: Any) -> Form:

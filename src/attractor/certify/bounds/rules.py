@@ -21,6 +21,7 @@ from .coefficient import Coefficient, coefficient, reciprocal
 from .form import (
     Enclosure,
     Form,
+    Zeros,
     closed,
     enclose,
     mapped,
@@ -36,6 +37,9 @@ from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_po
 
 KEEP_ZEROS = ("tanh", "erf", "expm1", "log1p", "sin", "abs", "square", "sqrt")
 """Scalar functions with f(0) = 0."""
+
+ONLY_AT_ZERO = ("tanh", "erf", "expm1", "log1p", "abs", "square", "sqrt")
+"""Those that are zero nowhere else: the first four increase strictly, and |p|, p^2, sqrt(p) > 0 elsewhere."""
 
 
 def apply_scalar(form: Form, function: ScalarFunction) -> Form:
@@ -142,8 +146,9 @@ def _sum_over(equation: JaxprEqn, one: Form) -> Form:
 
 
 def _scalar(equation: JaxprEqn, one: Form) -> Form:
-    result = apply_scalar(one, SCALAR[equation.primitive.name])
-    return replace(result, zero_with=one) if equation.primitive.name in KEEP_ZEROS else result
+    name = equation.primitive.name
+    result = apply_scalar(one, SCALAR[name])
+    return replace(result, zeros=Zeros(one, name in ONLY_AT_ZERO)) if name in KEEP_ZEROS else result
 
 
 def _integer_power(equation: JaxprEqn, one: Form) -> Form:

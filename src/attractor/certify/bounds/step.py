@@ -11,11 +11,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from attractor.cells import initial_state
-from attractor.errors import UnsupportedError
-from attractor.program import Rule, interpret, is_exact, trace
+from attractor.errors import ShapeError, UnsupportedError
+from attractor.program import Program, Rule, interpret, is_exact, trace
 
 from .arithmetic import TINY, UNIT, Interval, exactly, intersection, widened
 from .form import Form, enclose, row_corners, symbol_form
+from .guard import guarded
 from .rules import RULES
 from .scalar import SCALAR
 
@@ -167,13 +168,26 @@ def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) ->
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
     _, restore = ravel_pytree(start)
     program = trace(lambda given, state: cell(given, state), jnp.zeros(cell.input_size, box.low.dtype), start)
+    _check_structure(cell, program, start)
     places = jax.tree.leaves(restore(jnp.arange(box.states, dtype=box.low.dtype)))
     arguments = [symbol_form(box.input, exactly(directions[box.states :]))]
     for place in places:
         rows = place.astype(jnp.int32)
         arguments.append(symbol_form(Interval(box.low[rows], box.high[rows]), exactly(directions[rows])))
-    results = interpret(program, rules, arguments, "interval bounds")
+    results = interpret(program, guarded(rules), arguments, "interval bounds")
     return [_as_form(result, box.low.dtype, directions.shape[1]) for result in results]
+
+
+def _check_structure(cell: Any, program: Program, start: Any) -> None:
+    """That a step gives back what it takes: the same leaves of the same shapes."""
+    shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(start))
+    if program.outputs != jax.tree.structure(start) or program.output_shapes != shapes:
+        message = (
+            f"the step of {type(cell).__name__} returns {program.outputs} with leaves of shapes "
+            f"{program.output_shapes}; expected what initial_state() gives: {jax.tree.structure(start)} with "
+            f"{shapes}. Return the new state, with every leaf of it"
+        )
+        raise ShapeError(message)
 
 
 def _watched(seen: list[Array]) -> dict[str, Rule]:

@@ -45,3 +45,9 @@ class PublishedCondition:
         if not (self.satisfied and self.rate < 1):
             return float("inf")
         return self.input_gain / (1 - self.rate)
+
+
+def nothing_shown(family: str, reason: str) -> PublishedCondition:
+    """A condition that is not satisfied, for weights about which nothing can be shown."""
+    nan = float("nan")
+    return PublishedCondition(family, nan, nan, nan, nan, "none", "none", reason)

@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack, initial_state
 from attractor.errors import ConfigError
 
-from .condition import PublishedCondition
+from ..premises import not_finite
+from .condition import PublishedCondition, nothing_shown
 from .gru import gru_condition, reset_after_condition
 from .lstm import lstm_condition
 from .nnarx import nnarx_condition
@@ -42,7 +43,8 @@ def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedC
         input_bound: largest component of a scaled input that the condition shall hold for.
 
     Returns:
-        The condition; None if no formula was published for this cell.
+        The condition; None if no formula was published for this cell. It is not satisfied, and its numbers
+        are NaN, if a weight is not finite.
 
     Raises:
         ConfigError: `input_bound` is negative or not finite.
@@ -57,7 +59,10 @@ def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedC
         message = f"input_bound={input_bound}: expected a finite number of at least 0, in scaled units"
         raise ConfigError(message)
     formula = _FORMULAS.get(type(cell))
-    return None if formula is None else formula(cell, float(input_bound))
+    if formula is None:
+        return None
+    reason = not_finite(cell)
+    return nothing_shown(type(cell).__name__, reason) if reason else formula(cell, float(input_bound))
 
 
 def published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None:

@@ -57,7 +57,7 @@ def measured_observer(model: ControlModel, state: ArrayLike | None = None) -> Ru
 def _noise_gain(cell: NNARX) -> float | None:
     """Blocks hold noise itself, and the newest output what the network makes of noise in all blocks."""
     condition = published_condition(cell)
-    if condition is None:
+    if condition is None or np.isnan(condition.residual):
         return None
     network = condition.residual + cell.order**-0.5  # K, the Lipschitz constant of the network
     return float(max(1.0, network * np.sqrt(cell.order * cell.output_size)))
