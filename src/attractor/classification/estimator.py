@@ -41,7 +41,7 @@ from attractor.training.coteaching import CoTeaching
 from .calibration import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples
 from .network import NetworkPlan, SequenceNetwork
-from .options import check_options, fingerprint
+from .options import check_options, fingerprint_of
 from .suspects import Suspects, diary_of, rank_suspects
 
 _AT_ONCE = 256
@@ -156,7 +156,7 @@ class SequenceClassifier:
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.plan_ = self.make_plan()
         task = self._task(training, checking, weight_groups, chosen)
-        self.fingerprint_ = fingerprint(self, training, checking)
+        self.fingerprint_ = fingerprint_of(self, task, training, checking)
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
         with locked(folder) if folder else contextlib.nullcontext():
             self.trained_ = train(task, self._settings(task), self.seed, diary)

@@ -1,16 +1,13 @@
 """Options of a classifier: whether they make sense, and what identifies a training."""
 
-import hashlib
-import json
 from math import inf
 from typing import Any
 
-import numpy as np
-
-from attractor.data import MISSING
+from attractor.data import MISSING, Sequences
 from attractor.errors import ConfigError
 from attractor.training import Reweighting, label_loss
 from attractor.training.describing import describe_option, describe_program
+from attractor.training.fingerprint import fingerprint
 
 from .examples import NOISE_FORMS
 from .network import POOLINGS
@@ -63,16 +60,27 @@ def _check(model: Any, name: str, good: bool, expected: str) -> None:
         raise ConfigError(message)
 
 
-def fingerprint(model: Any, *parts: Any) -> str:
-    """Identifies options and data, so that only the training that wrote a checkpoint resumes it."""
-    total = hashlib.sha256()
-    options = {name: describe_option(value) for name, value in model.get_params().items()}
-    total.update(json.dumps(options, sort_keys=True).encode())
-    if callable(model.cell):
-        total.update(describe_program(model.plan_, model.plan_.channels).encode())
-    for part in parts:
-        if part is not None:
-            for values in (part.values, part.lengths, part.labels):
-                total.update(np.ascontiguousarray(values).tobytes())
-            total.update(" ".join(part.names).encode())
-    return total.hexdigest()
+def fingerprint_of(model: Any, task: Any, training: Sequences, checking: Sequences | None) -> str:
+    """Identifies a training, so that a checkpoint is resumed by the one that wrote it only.
+
+    Args:
+        model: with its options and its structure.
+        task: that is trained.
+        training: cases to learn from.
+        checking: cases for validation; None for none.
+    """
+    options = model.get_params()
+    own = {} if isinstance(model.loss, str) else {"loss": model.loss}
+    return fingerprint(
+        options={name: describe_option(value) for name, value in options.items()},
+        own=own,
+        program=describe_program(model.plan_, model.plan_.channels) if callable(model.cell) else None,
+        classes=model.classes_,
+        training=_seen(training),
+        validation=None if checking is None else _seen(checking),
+        task=task,
+    )
+
+
+def _seen(data: Sequences) -> list[Any]:
+    return [data.names, data.values, data.lengths, data.labels]

@@ -1,8 +1,6 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
 from attractor.training.checkpoint import check_own
 from attractor.training.describing import describe_option, describe_program
+from attractor.training.fingerprint import fingerprint
 
 from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
@@ -130,7 +129,7 @@ class PlantModel:
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()
         task = self._task(training, checking, start)
-        self.fingerprint_ = self._fingerprint(training, checking, start)
+        self.fingerprint_ = self._fingerprint(task, training, checking)
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
         self.trained_ = self._train(task, training, diary)
         self.members_ = self.trained_.models
@@ -356,20 +355,17 @@ class PlantModel:
         check_finite("the measured outputs", self.signals_.outputs, values[: self.washout])
         return values
 
-    def _fingerprint(self, training: Record, checking: Record, start: PlantNetwork | None) -> str:
-        """Identifies data and options, so that a checkpoint is resumed by the training that wrote it only."""
-        total = hashlib.sha256()
-        options = {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
-        total.update(json.dumps(options, sort_keys=True).encode())
-        if callable(self.cell):
-            total.update(describe_program(self.plan_, self.plan_.inputs).encode())
-        for leaf in jax.tree.leaves(eqx.filter(start, eqx.is_array)):
-            total.update(np.asarray(leaf).tobytes())
-        for experiment in (*training.experiments, *checking.experiments):
-            total.update(f"{experiment.inputs.shape} {experiment.outputs.shape}".encode())
-            total.update(np.ascontiguousarray(experiment.inputs).tobytes())
-            total.update(np.ascontiguousarray(experiment.outputs).tobytes())
-        return total.hexdigest()
+    def _fingerprint(self, task: IdentificationTask, training: Record, checking: Record) -> str:
+        """Identifies a training, so that a checkpoint is resumed by the one that wrote it only."""
+        options = self.get_params(deep=False)
+        return fingerprint(
+            options={name: describe_option(value) for name, value in options.items()},
+            program=describe_program(self.plan_, self.plan_.inputs) if callable(self.cell) else None,
+            signals=self.signals_,
+            training=[(one.inputs, one.outputs) for one in training.experiments],
+            validation=[(one.inputs, one.outputs) for one in checking.experiments],
+            task=task,
+        )
 
 
 @eqx.filter_jit
