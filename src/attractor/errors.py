@@ -84,6 +84,10 @@ class UnsupportedError(AttractorError, NotImplementedError):
     """The request is meaningful but not (yet) possible."""
 
 
+class PrecisionWarning(UserWarning):
+    """A step computes in a narrower type than the analysis, which leaves its rounding out."""
+
+
 class NotFittedError(AttractorError, ValueError, AttributeError):
     """A model is used before `fit`."""
 

@@ -1,7 +1,16 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
 from .channelwise import ChannelMemory, ChannelwiseLSTM
-from .contract import Cell, State, exposed, exposed_size, initial_state, weight_dtype
+from .contract import (
+    Cell,
+    State,
+    exposed,
+    exposed_size,
+    initial_state,
+    step_options,
+    takes_key,
+    weight_dtype,
+)
 from .elman import Elman
 from .esn import EchoState
 from .flow import METHODS, Discretised, Flow, discretise
@@ -60,5 +69,7 @@ __all__ = [
     "initial_state",
     "official_step",
     "parse_groups",
+    "step_options",
+    "takes_key",
     "weight_dtype",
 ]

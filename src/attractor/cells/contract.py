@@ -7,6 +7,8 @@ stand.
 """
 
 from abc import abstractmethod
+from functools import cache
+from inspect import Parameter, signature
 from typing import Any
 
 import equinox as eqx
@@ -63,6 +65,28 @@ def weight_dtype(cell: Any) -> jnp.dtype:
     """The floating type of a cell's weights; the default type of JAX for a cell without weights."""
     leaves = [leaf for leaf in jax.tree.leaves(cell) if eqx.is_inexact_array(leaf)]
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
+
+
+def step_options(cell: Any, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]:
+    """What a step is called with beside input and state: the key of its noise, if the cell takes one.
+
+    A step without noise need not have a `key` among its arguments.
+    """
+    return {} if key is None or not takes_key(cell) else {"key": key}
+
+
+def takes_key(cell: Any) -> bool:
+    """Whether the step of a cell has an argument `key`, and so may have noise."""
+    return _has_key(cell if not isinstance(cell, eqx.Module) else type(cell).__call__)
+
+
+@cache
+def _has_key(step: Any) -> bool:
+    try:
+        parameters = signature(step).parameters
+    except (TypeError, ValueError):  # a callable without a signature: it is told what the contract says
+        return True
+    return "key" in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
 
 
 def initial_state(cell: Any) -> State:

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State
 from attractor.errors import InputDataError
+from attractor.program import FlatMap
 
-from .trajectory import check_finite, checked, flat_step, prepared
+from .trajectory import check_finite, checked, prepared
 
 _CHUNK = 64
 """Steps whose Jacobians are kept at a time."""
@@ -117,12 +118,12 @@ def _along(
         message = "inputs without a step have no Jacobian"
         raise InputDataError(message)
     with jax.enable_x64(True):
-        wide, start, keys = prepared(cell, state, len(values), key)
+        flat, start, keys = prepared(cell, state, len(values), key)
     for first in range(0, len(values), _CHUNK):
         some = None if keys is None else keys[first : first + _CHUNK]
         with jax.enable_x64(True):  # left before the caller goes on, who may raise
             driven = jnp.asarray(values[first : first + _CHUNK]), some
-            start, jacobians, sizes = _jacobians(wide, start, driven)
+            start, jacobians, sizes = _jacobians(flat, start, driven)
         yield np.asarray(jacobians), np.asarray(sizes), first
 
 
@@ -137,13 +138,11 @@ def _spectral_norms(jacobians: np.ndarray, sizes: np.ndarray, first: int) -> np.
 
 
 @eqx.filter_jit
-def _jacobians(cell: Any, start: Array, driven: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
+def _jacobians(flat: FlatMap, start: Array, driven: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
     """Last state, Jacobians (time, states, states), and the size of the state after every step."""
-    flat = flat_step(cell)
 
     def body(state: Array, row: tuple[Array, Array | None]) -> tuple[Array, tuple[Array, Array]]:
-        new = flat(state, *row)
-        jacobian = jax.jacfwd(lambda state: flat(state, *row))(state)
+        new, jacobian = flat.step(state, *row), flat.jacobian(state, *row)
         return new, (jacobian, jnp.max(jnp.abs(new)))
 
     last, (jacobians, sizes) = jax.lax.scan(body, start, driven)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.program import in_double_precision
+from attractor.program import FlatMap
 
-from .trajectory import flat_step
+from .trajectory import analysed
 
 _ROOM = 0.25
 """Width beyond the path on either side of the drawn part of the plane."""
@@ -70,7 +70,7 @@ def portrait(
     grid = _grid(shown @ axes.T)
     with jax.enable_x64(True):
         moved = np.asarray(
-            _steps(in_double_precision(cell), jnp.asarray(centre + grid @ axes), jnp.asarray(input))
+            _steps(analysed(cell).still("portrait"), jnp.asarray(centre + grid @ axes), jnp.asarray(input))
         )
     drift = (moved - centre) @ axes.T - grid
     return Portrait(centre, axes, shares, (path - centre) @ axes.T, grid, drift)
@@ -84,5 +84,5 @@ def _grid(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "grid 2"]:
 
 
 @eqx.filter_jit
-def _steps(cell: Any, states: Array, input: Array) -> Array:
-    return jax.vmap(lambda state: flat_step(cell)(state, input, None))(states)
+def _steps(flat: FlatMap, states: Array, input: Array) -> Array:
+    return jax.vmap(lambda state: flat.step(state, input))(states)

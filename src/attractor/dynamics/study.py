@@ -9,10 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state
+from attractor.cells import State
 from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.progress import Reporter, SilentReporter
 
@@ -22,7 +21,7 @@ from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, pa
 from .portrait import Portrait, portrait
 from .position import PlacedNetwork, placed
 from .spectra import JacobianSpectrum, SpectralCurve, spectra_along, spectral_curve
-from .trajectory import checked, prepared, visited
+from .trajectory import analysed, checked, prepared, visited
 
 _MANY = 64
 """States up to which all exponents are measured, beyond it the leading ones."""
@@ -291,12 +290,11 @@ def _or_remark(measure: Any, remarks: list[str]) -> Any:
 
 def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
     with jax.enable_x64(True):
-        wide, start, _ = prepared(cell, state, 0, None)
-        return np.asarray(visited(wide, start, jnp.asarray(rows)))
+        flat, start, _ = prepared(cell, state, 0, None)
+        return np.asarray(visited(flat, start, jnp.asarray(rows)))[:, : flat.real_size]
 
 
 def _state(cell: Any, flat: np.ndarray) -> Any:
     """A flat state in the form that the cell gives it."""
     with jax.enable_x64(True):
-        like = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), initial_state(cell))
-        return ravel_pytree(like)[1](jnp.asarray(flat))
+        return analysed(cell).still("the study").restore(jnp.asarray(flat))

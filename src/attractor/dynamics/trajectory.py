@@ -6,12 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, initial_state
 from attractor.errors import DivergedError, InputDataError, ShapeError
-from attractor.program import in_double_precision
+from attractor.program import FlatMap, flat_map, in_double_precision, unrounded
 
 
 def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
@@ -27,37 +26,30 @@ def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.n
     return values
 
 
+def analysed(cell: Any, state: State | None = None) -> FlatMap:
+    """The map of a cell that is analysed: in float64, a cast of the state to float32 left out.
+
+    Call it inside `jax.enable_x64(True)`.
+    """
+    return flat_map(unrounded(in_double_precision(cell)), state)
+
+
 def prepared(
     cell: Any, state: State | None, steps: int, key: PRNGKeyArray | None
-) -> tuple[Any, Array, Array | None]:
-    """The cell and its start in float64, and a key for every step."""
-    wide = in_double_precision(cell)
-    first = initial_state(wide) if state is None else state
-    start = jnp.asarray(ravel_pytree(first)[0], jnp.float64)
-    return wide, start, None if key is None else jax.random.split(key, steps)
-
-
-def flat_step(cell: Any) -> Any:
-    """One step of the flat state, `step(state, row, key) -> state`."""
-    like = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), initial_state(cell))
-    _, restore = ravel_pytree(like)
-
-    def step(state: Array, row: Array, key: Array | None) -> Array:
-        noise = {} if key is None else {"key": key}
-        return ravel_pytree(cell(row, restore(state), **noise))[0]
-
-    return step
+) -> tuple[FlatMap, Array, Array | None]:
+    """The map of a cell in float64, where it starts, and a key for every step."""
+    flat = analysed(cell, state)
+    return flat, flat.start, None if key is None else jax.random.split(key, steps)
 
 
 @eqx.filter_jit
 def visited(
-    cell: Any, start: Float[Array, " states"], rows: Float[Array, "time inputs"]
+    flat: FlatMap, start: Float[Array, " states"], rows: Float[Array, "time inputs"]
 ) -> Float[Array, "time states"]:
     """The flat states after every step, without noise."""
-    step = flat_step(cell)
 
     def body(state: Array, row: Array) -> tuple[Array, Array]:
-        new = step(state, row, None)
+        new = flat.step(state, row)
         return new, new
 
     return jax.lax.scan(body, start, rows)[1]
@@ -77,8 +69,8 @@ def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
 
 def prepared_batch(
     cell: Any, inputs: Any, state: State | None, key: PRNGKeyArray | None
-) -> tuple[Any, Array, tuple[Array, Array | None]]:
-    """The cell in float64, its starts (batch, states), and inputs with keys (batch, time, ...).
+) -> tuple[FlatMap, Array, tuple[Array, Array | None]]:
+    """The map in float64, its starts (batch, states), and inputs with keys (batch, time, ...).
 
     Args:
         cell: any cell.
@@ -86,8 +78,8 @@ def prepared_batch(
         state: a start, a batch of starts (a leading axis), or None for the cell's own.
         key: noise of the steps; None means no noise.
     """
-    wide = in_double_precision(cell)
-    rows, starts = _rows(cell, inputs), _starts(wide, state)
+    flat = analysed(cell)
+    rows, starts = _rows(cell, inputs), _starts(flat, state)
     batch = max(len(rows), len(starts))
     for name, given in (("inputs", rows), ("starts", starts)):
         if len(given) not in (1, batch):
@@ -95,7 +87,7 @@ def prepared_batch(
             raise ShapeError(message)
     keys = None if key is None else jax.random.split(key, (batch, rows.shape[1]))
     driven = jnp.broadcast_to(jnp.asarray(rows), (batch, *rows.shape[1:])), keys
-    return wide, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
+    return flat, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
 
 
 def _rows(cell: Any, inputs: Any) -> np.ndarray:
@@ -112,9 +104,10 @@ def _rows(cell: Any, inputs: Any) -> np.ndarray:
     return np.stack([checked(cell, one) for one in values])
 
 
-def _starts(cell: Any, state: State | None) -> Array:
-    own = initial_state(cell)
-    given = own if state is None else state
+def _starts(flat: FlatMap, state: State | None) -> Array:
+    if state is None:
+        return flat.start[None]
+    own, given = initial_state(flat.cell), state
     shapes, single = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (given, own))
     leading = {shape[:1] for shape in shapes}
     if shapes != single and ([shape[1:] for shape in shapes] != single or len(leading) > 1):
@@ -123,7 +116,7 @@ def _starts(cell: Any, state: State | None) -> Array:
         )
         raise ShapeError(message)
     batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given) if shapes == single else given
-    return jax.vmap(lambda one: jnp.asarray(ravel_pytree(one)[0], jnp.float64))(batch)
+    return jax.vmap(flat.flatten)(batch)
 
 
 def time_step(cell: Any) -> float | None:

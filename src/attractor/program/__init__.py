@@ -1,17 +1,29 @@
 """A step as a flat list of primitive operations, and the one walk by which every reading interprets it."""
 
 from .compiling import quickly_compiled
+from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
-from .trace import Program, in_double_precision, place, step_program, trace
+from .precision import in_double_precision, in_precision, plain, unrounded
+from .trace import Program, place, step_program, trace
 
 __all__ = [
+    "FlatMap",
+    "HeldMap",
+    "Layout",
+    "Leaf",
+    "LeafKind",
     "Program",
     "Rule",
+    "flat_map",
     "in_double_precision",
+    "in_precision",
     "interpret",
     "is_exact",
+    "layout_of",
     "place",
+    "plain",
     "quickly_compiled",
     "step_program",
     "trace",
+    "unrounded",
 ]

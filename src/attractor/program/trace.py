@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
@@ -109,15 +108,6 @@ def step_program(cell: Any, *, read: Callable[[Any], Array] | None = None) -> Pr
         return after if read is None else (after, read(after))
 
     return trace(step, given, state)
-
-
-def in_double_precision(module: Any) -> Any:
-    """The same module with floating weights in float64; call it inside `jax.enable_x64(True)`."""
-
-    def widen(leaf: Any) -> Any:
-        return jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf
-
-    return jax.tree.map(widen, module)
 
 
 def _evaluate(

@@ -9,13 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, initial_state, step_options
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.program import FlatMap
 from attractor.progress import Reporter, SilentReporter
 
+from ..trajectory import analysed
 from .bifurcations import between
 from .branch import Bifurcation, Branch, BranchStatus
 from .curve import Curve, CurvePoint
@@ -129,11 +130,7 @@ def follow_fixed_point(
 
 
 def _start(curve: Curve, cell: Any, state: State) -> CurvePoint:
-    flat = np.asarray(ravel_pytree(state)[0], np.float64)
-    expected = sum(np.size(leaf) for leaf in jax.tree.leaves(initial_state(cell)))
-    if len(flat) != expected:
-        message = f"a state of {len(flat)} entries, expected {expected} for {type(cell).__name__}"
-        raise ShapeError(message)
+    flat = _vector(analysed(cell).still("continuation"), state)
     along = np.append(np.zeros(len(flat)), 1.0)  # the parameter keeps its first value
     try:
         found = curve.corrected(curve.scaled(flat, curve.interval[0]), along)
@@ -150,6 +147,18 @@ def _start(curve: Curve, cell: Any, state: State) -> CurvePoint:
         )
         raise InputDataError(message)
     return found
+
+
+def _vector(flat: FlatMap, state: State) -> np.ndarray:
+    """A state of the cell as a vector, or a vector as it is."""
+    if isinstance(state, np.ndarray | jax.Array) and not jnp.iscomplexobj(state):
+        vector = np.asarray(state, np.float64).ravel()
+    else:
+        vector = np.asarray(flat.flatten(jax.tree.map(jnp.asarray, state)))
+    if len(vector) != flat.size:
+        message = f"a state of {len(vector)} entries, expected {flat.size} for {flat.layout.owner}"
+        raise ShapeError(message)
+    return vector
 
 
 def _followed(
@@ -216,8 +225,7 @@ class _Driven(eqx.Module):
     input_size: int = eqx.field(static=True, default=0)
 
     def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:
-        noise = {} if key is None else {"key": key}
-        return self.cell(self.scale * self.row, state, **noise)
+        return self.cell(self.scale * self.row, state, **step_options(self.cell, key))
 
     def initial_state(self) -> State:
         return initial_state(self.cell)

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from attractor.program import in_double_precision
-
+from ..trajectory import analysed
 from .descent import drift
 from .spectrum import descending
 
@@ -131,6 +130,6 @@ def _extended(build: Any, state: Array, row: Array, parameter: Array) -> tuple[A
     """F, its Jacobian in the state and its derivative in the parameter."""
 
     def field(state: Array, parameter: Array) -> Array:
-        return drift(in_double_precision(build(parameter)))(state, row)
+        return drift(analysed(build(parameter)).still("continuation"))(state, row)
 
     return field(state, parameter), *jax.jacfwd(field, (0, 1))(state, parameter)

@@ -23,9 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from attractor.program import HeldMap
 from attractor.progress import Reporter
-
-from ..trajectory import flat_step
 
 _MEMORY = 2**28
 """Bytes that Jacobians and their products may take."""
@@ -74,10 +73,9 @@ class Walkers(NamedTuple):
     speeds: Any
 
 
-def drift(cell: Any) -> Any:
+def drift(flat: HeldMap) -> Any:
     """F(x, u) = step(x, u) - x of the flat state x, zero at a fixed point."""
-    step = flat_step(cell)
-    return lambda state, row: step(state, row, None) - state
+    return lambda state, row: flat.step(state, row) - state
 
 
 def accuracy(state: Array, tolerance: Array | float) -> Array:
@@ -92,12 +90,12 @@ def places_for(starts: int, states: int) -> int:
 
 
 def descend(
-    cell: Any, starts: np.ndarray, rows: np.ndarray, limits: tuple[float, int], reporter: Reporter
+    flat: HeldMap, starts: np.ndarray, rows: np.ndarray, limits: tuple[float, int], reporter: Reporter
 ) -> Walkers:
     """All starts at the ends of their ways.
 
     Args:
-        cell: a cell in float64.
+        flat: the map, in float64.
         starts: flat states, shape (starts, states).
         rows: the constant input of each, shape (starts, inputs).
         limits: tolerance on |F| (see `accuracy`), and most trials of one start.
@@ -112,7 +110,7 @@ def descend(
         here = Walkers(*(_filled(part[seats], pool) for part in everyone))
         here.outcomes[len(seats) :] = Outcome.UNFINISHED  # empty seats stay as they are
         fewest = places if waiting < count else 1
-        after = _advanced(cell, here, places, tuple(map(np.asarray, (*limits, fewest))))
+        after = _advanced(flat, here, places, tuple(map(np.asarray, (*limits, fewest))))
         after = jax.tree.map(np.asarray, after)
         for part, new in zip(everyone, after, strict=True):
             part[seats] = new[: len(seats)]
@@ -142,10 +140,10 @@ def _filled(part: np.ndarray, places: int) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _advanced(cell: Any, walkers: Walkers, places: int, limits: tuple[Any, ...]) -> Walkers:
+def _advanced(flat: HeldMap, walkers: Walkers, places: int, limits: tuple[Any, ...]) -> Walkers:
     """Some trials further, or until fewer than the fewest allowed still run."""
     tolerance, most, fewest = limits
-    field = drift(cell)
+    field = drift(flat)
     step = jax.vmap(lambda walker: _trial(field, walker, tolerance, most))
 
     def going(carry: Any) -> Array:

@@ -1,12 +1,13 @@
 """The distinct points among the ends of a search, with how often each was reached."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
+
+from attractor.program import HeldMap
 
 from .clusters import clustered
 from .descent import Outcome, Walkers
@@ -50,7 +51,7 @@ class DistinctPoints:
 
 
 def distinct_points(
-    cell: Any, ended: Walkers, conditions: Int[np.ndarray, " starts"], within: float
+    flat: HeldMap, ended: Walkers, conditions: Int[np.ndarray, " starts"], within: float
 ) -> DistinctPoints:
     """Ends that converged, first gathered roughly, then made exact, confirmed, and gathered again.
 
@@ -58,7 +59,7 @@ def distinct_points(
     an eigenvalue scatter, and points that are well conditioned may lie close to each other.
 
     Args:
-        cell: a cell in float64.
+        flat: the map, in float64.
         ended: the ends of all starts.
         conditions: the number of the constant input of each.
         within: a point farther out than this norm counts only if it is regular. Where gates are closed to the
@@ -69,7 +70,7 @@ def distinct_points(
     size = sizes(ends)
     heads, times = _gathered(ends, conditions[reached], _SAME * size, errors=ended.speeds[reached] / size)
     heads = reached[heads]
-    points = polished(cell, ended.states[heads], ended.inputs[heads]) if len(heads) else _none(ended)
+    points = polished(flat, ended.states[heads], ended.inputs[heads]) if len(heads) else _none(ended)
     near = np.linalg.norm(points.states, axis=1) <= within
     good = np.flatnonzero(points.confirmed & (near | (points.regularity > _REGULAR)))
     which = conditions[heads][good]
@@ -88,7 +89,7 @@ def distinct_points(
 
 
 def joined(
-    cell: Any,
+    flat: HeldMap,
     known: DistinctPoints,
     more: Walkers,
     conditions: Int[np.ndarray, " starts"],
@@ -97,7 +98,7 @@ def joined(
     """Known points and those of further ends; an end at a known point only adds to how often it was reached.
 
     Args:
-        cell: a cell in float64.
+        flat: the map, in float64.
         known: what earlier starts found.
         more: the ends of further starts.
         conditions: the number of the constant input of each of these.
@@ -109,7 +110,7 @@ def joined(
     known = replace(known, multiplicities=times)
     if not apart.any():
         return known
-    new = distinct_points(cell, Walkers(*(part[apart] for part in more)), conditions[apart], within)
+    new = distinct_points(flat, Walkers(*(part[apart] for part in more)), conditions[apart], within)
     pairs = ((getattr(known, one.name), getattr(new, one.name)) for one in fields(DistinctPoints))
     both = DistinctPoints(*(np.concatenate(pair) for pair in pairs))
     kept, times = _gathered(both.states, both.conditions, both.radii, both.multiplicities)

@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from attractor.program import HeldMap
+
 from .descent import drift, places_for
 
 _ROUNDING = 100 * np.finfo(float).eps
@@ -70,9 +72,9 @@ def sizes(states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, " poi
     return np.maximum(1.0, np.linalg.norm(states, axis=1))
 
 
-def polished(cell: Any, states: np.ndarray, rows: np.ndarray) -> Candidates:
+def polished(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> Candidates:
     """The states after Newton steps, as long as they lower |F|: none or one for nearly all."""
-    here = _judged(np.array(states), *linearised(cell, states, rows))
+    here = _judged(np.array(states), *linearised(flat, states, rows))
     rough = np.arange(len(states))
     for _ in range(_STEPS):
         still = here.confirmed & (here.residuals > _EXACT * sizes(here.states))
@@ -80,7 +82,7 @@ def polished(cell: Any, states: np.ndarray, rows: np.ndarray) -> Candidates:
         if len(rough) == 0:
             break
         there = here.states[rough] + here.steps[rough]
-        new = _judged(there, *linearised(cell, there, rows[rough]))
+        new = _judged(there, *linearised(flat, there, rows[rough]))
         better = new.residuals < here.residuals[rough]
         rough = rough[better]
         for one in fields(Candidates):
@@ -103,13 +105,13 @@ def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Ca
     )
 
 
-def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def linearised(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F and its Jacobian at every state, a chunk at a time, in one shape however few there are."""
     places = places_for(_MANY, states.shape[1])
     values, jacobians = [], []
     for first in range(0, len(states), places):
         some = np.arange(first, first + places).clip(max=len(states) - 1)
-        part = _linearised(cell, states[some], rows[some])
+        part = _linearised(flat, states[some], rows[some])
         count = min(places, len(states) - first)
         values.append(np.asarray(part[0])[:count])
         jacobians.append(np.asarray(part[1])[:count])
@@ -117,6 +119,6 @@ def linearised(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndar
 
 
 @eqx.filter_jit
-def _linearised(cell: Any, states: Any, rows: Any) -> tuple[Array, Array]:
-    field = drift(cell)
+def _linearised(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array]:
+    field = drift(flat)
     return jax.vmap(field)(states, rows), jax.vmap(jax.jacfwd(field))(states, rows)

@@ -1,13 +1,14 @@
 """What a search for fixed points found."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from attractor.cells import State
+from attractor.program import HeldMap
 
 from .spectrum import PointKind, Spectrum, index_sum, kind_of, spectrum, time_constants, unstable_directions
 
@@ -76,7 +77,7 @@ class FixedPoints:
         counts: what became of the starts.
         seconds: wall time, compilation included.
         time_step: time of one step, None for a cell without one.
-        template: a state of the cell, for its shapes.
+        flat: the map of the cell, which knows the form of its state.
 
     Example:
         >>> import jax
@@ -98,7 +99,7 @@ class FixedPoints:
     counts: SearchCounts
     seconds: float
     time_step: float | None
-    template: Any
+    flat: HeldMap
 
     def __len__(self) -> int:
         """How many distinct fixed points."""
@@ -131,11 +132,8 @@ class FixedPoints:
 
     def state(self, place: int) -> State:
         """A fixed point in the form of the cell's state, with NumPy arrays for leaves."""
-        leaves, form = jax.tree.flatten(self.template)
-        cuts = np.cumsum([np.size(leaf) for leaf in leaves])[:-1]
-        parts = np.split(self.states[place], cuts)
-        shaped = [part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=True)]
-        return jax.tree.unflatten(form, shaped)
+        with jax.enable_x64(True):
+            return jax.tree.map(np.asarray, self.flat.restore(jnp.asarray(self.states[place])))
 
     def __str__(self) -> str:
         """A line for each of the first points."""

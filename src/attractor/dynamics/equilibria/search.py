@@ -8,12 +8,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state
+from attractor.cells import State
 from attractor.errors import ConfigError
-from attractor.program import in_double_precision
+from attractor.program import HeldMap
 from attractor.progress import Reporter, SilentReporter
 
-from ..trajectory import time_step
+from ..trajectory import analysed, time_step
 from .clusters import in_order
 from .descent import Outcome, Walkers, descend
 from .distinct import DistinctPoints, distinct_points, joined, midpoints, slow_points
@@ -109,10 +109,9 @@ def fixed_points(
     began = time.perf_counter()
     rows = constant_inputs(cell, input)
     with jax.enable_x64(True):
-        wide = in_double_precision(cell)
-        template = jax.tree.map(np.asarray, initial_state(wide))
-        begin = _starts(wide, template, starts, settings)
-        ended, conditions, kept = _searched(wide, begin, rows, settings, reporter or SilentReporter())
+        flat = analysed(cell).still("fixed points")
+        begin = _starts(flat, starts, settings)
+        ended, conditions, kept = _searched(flat, begin, rows, settings, reporter or SilentReporter())
         slow = slow_points(ended, conditions)
     return FixedPoints(
         **_with_spectra(kept),
@@ -121,32 +120,31 @@ def fixed_points(
         counts=_counts(ended, int(kept.multiplicities.sum()), len(conditions)),
         seconds=time.perf_counter() - began,
         time_step=time_step(cell),
-        template=template,
+        flat=flat,
     )
 
 
-def _starts(cell: Any, template: State, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
-    states = sum(np.size(leaf) for leaf in jax.tree.leaves(template))
+def _starts(flat: HeldMap, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
     if starts is not None:
-        return flat_starts(cell, starts, states)
-    return random_starts(states, settings.starts, settings.scales, settings.seed)
+        return flat_starts(flat, starts)
+    return random_starts(flat.size, settings.starts, settings.scales, settings.seed)
 
 
 def _searched(
-    cell: Any, begin: np.ndarray, rows: np.ndarray, settings: FixedPointSettings, reporter: Reporter
+    flat: HeldMap, begin: np.ndarray, rows: np.ndarray, settings: FixedPointSettings, reporter: Reporter
 ) -> tuple[Walkers, np.ndarray, DistinctPoints]:
     """All ends, the condition of each and the distinct points, when no more are found between those known."""
     conditions = np.repeat(np.arange(len(rows)), len(begin))
     jobs = np.tile(begin, (len(rows), 1)), rows[conditions]
-    ended = _ends(cell, jobs, settings, reporter)
+    ended = _ends(flat, jobs, settings, reporter)
     within = _AWAY * float(sizes(begin).max())
-    kept = distinct_points(cell, ended, conditions, within)
+    kept = distinct_points(flat, ended, conditions, within)
     for wave in range(settings.midpoint_waves):
         halfway, theirs = midpoints(kept, len(begin), settings.seed + wave)
         if len(halfway) == 0:
             break
-        more, known = _ends(cell, (halfway, rows[theirs]), settings, reporter), len(kept.states)
-        kept = joined(cell, kept, more, theirs, within)
+        more, known = _ends(flat, (halfway, rows[theirs]), settings, reporter), len(kept.states)
+        kept = joined(flat, kept, more, theirs, within)
         ended = Walkers(*(np.concatenate(pair) for pair in zip(ended, more, strict=True)))
         conditions = np.concatenate([conditions, theirs])
         if len(kept.states) <= known:
@@ -155,17 +153,17 @@ def _searched(
 
 
 def _ends(
-    cell: Any, jobs: tuple[np.ndarray, np.ndarray], settings: FixedPointSettings, reporter: Reporter
+    flat: HeldMap, jobs: tuple[np.ndarray, np.ndarray], settings: FixedPointSettings, reporter: Reporter
 ) -> Walkers:
     """All starts at their ends, those at rest or still under way made exact as far as they can be."""
     try:
-        ended = descend(cell, *jobs, (settings.tolerance, settings.trials), reporter)
+        ended = descend(flat, *jobs, (settings.tolerance, settings.trials), reporter)
     finally:
         reporter.close()
     doubtful = np.flatnonzero(np.isin(ended.outcomes, (Outcome.AT_REST, Outcome.UNFINISHED)))
     if len(doubtful) == 0:
         return ended
-    states, speeds, minima = settled(cell, ended.states[doubtful], ended.inputs[doubtful])
+    states, speeds, minima = settled(flat, ended.states[doubtful], ended.inputs[doubtful])
     fixed = minima & (speeds <= settings.tolerance * sizes(states))
     outcomes = np.where(fixed, Outcome.CONVERGED, np.where(minima, Outcome.AT_REST, Outcome.UNFINISHED))
     ended.outcomes[doubtful] = outcomes

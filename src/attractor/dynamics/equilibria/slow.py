@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from attractor.program import HeldMap
+
 from .descent import drift, places_for
 
 _STEPS = 20
@@ -26,11 +28,11 @@ _NEGATIVE = 1e-8
 """An eigenvalue of the Hessian may be this far below zero, as a share of the largest, at a minimum."""
 
 
-def settled(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where Newton's method for a minimum of q leads, the |F| there, and whether it is a minimum.
 
     Args:
-        cell: a cell in float64.
+        flat: the map, in float64.
         states: flat states near minima.
         rows: the constant input of each.
     """
@@ -38,15 +40,15 @@ def settled(cell: Any, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray
     found = []
     for first in range(0, len(states), places):
         some = np.arange(first, first + places).clip(max=len(states) - 1)
-        part = _settled(cell, states[some], rows[some])
+        part = _settled(flat, states[some], rows[some])
         found.append([np.asarray(piece)[: len(states) - first] for piece in part])
     ends, speeds, minima = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
     return ends, speeds, minima
 
 
 @eqx.filter_jit
-def _settled(cell: Any, states: Any, rows: Any) -> tuple[Array, Array, Array]:
-    field = drift(cell)
+def _settled(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array, Array]:
+    field = drift(flat)
 
     def one(state: Array, row: Array) -> tuple[Array, Array, Array]:
         def body(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:

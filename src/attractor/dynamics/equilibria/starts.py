@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from attractor.cells import State
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.program import FlatMap
 
 from ..trajectory import checked, prepared, visited
 
@@ -50,9 +50,9 @@ def sampled_starts(
         raise ShapeError(message)
     values = np.stack([checked(cell, sequence) for sequence in sequences])
     with jax.enable_x64(True):
-        wide, start, _ = prepared(cell, None, 0, None)
-        states = np.asarray(jax.vmap(lambda rows: visited(wide, start, rows))(jnp.asarray(values)))
-        states = states.reshape(-1, len(start))
+        flat, start, _ = prepared(cell, None, 0, None)
+        states = np.asarray(jax.vmap(lambda rows: visited(flat, start, rows))(jnp.asarray(values)))
+        states = states.reshape(-1, len(start))[:, : flat.real_size]
     if not np.isfinite(states).all():
         message = "the trajectories leave the finite numbers; give shorter or smaller inputs"
         raise InputDataError(message)
@@ -78,37 +78,34 @@ def random_starts(
     return np.resize(scales, count)[:, None] * source.normal(size=(count, states))
 
 
-def flat_starts(cell: Any, starts: State, states: int) -> Float[np.ndarray, "starts states"]:
-    """Given starts as flat states in float64; call it inside `jax.enable_x64(True)`.
+def flat_starts(flat: FlatMap, starts: State) -> Float[np.ndarray, "starts states"]:
+    """Given starts as vectors in float64; call it inside `jax.enable_x64(True)`.
 
     Args:
-        cell: a cell in float64.
-        starts: flat states (starts, states), or states of the cell with one more axis in front.
-        states: entries of a state.
+        flat: the map.
+        starts: vectors (starts, states), or states of the cell with one more axis in front.
 
     Raises:
         ShapeError: neither of the two, or no start.
     """
     leaves = jax.tree.leaves(starts)
-    flat = np.asarray(leaves[0], np.float64) if len(leaves) == 1 else _flattened(starts)
-    if flat.ndim > 2:
-        flat = flat.reshape(len(flat), -1)
-    if flat.ndim != 2 or flat.shape[1] != states or len(flat) == 0:
+    alone = len(leaves) == 1 and np.ndim(leaves[0]) == 2 and not np.iscomplexobj(leaves[0])
+    vectors = np.asarray(leaves[0], np.float64) if alone else _flattened(flat, starts)
+    if vectors.ndim != 2 or vectors.shape[1] != flat.size or len(vectors) == 0:
         message = (
-            f"starts of shape {flat.shape}, expected (starts, {states}): flat states one a row, or "
-            f"states of {type(cell).__name__} with one more axis in front"
+            f"starts of shape {vectors.shape}, expected (starts, {flat.size}): flat states one a row, or "
+            f"states of {flat.layout.owner} with one more axis in front"
         )
         raise ShapeError(message)
-    return flat
+    return vectors
 
 
-def _flattened(starts: State) -> np.ndarray:
+def _flattened(flat: FlatMap, starts: State) -> np.ndarray:
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(starts)}
     if len(sizes) != 1 or sizes == {()}:
         message = f"the arrays of starts have first axes {sorted(sizes)}, expected one number of starts"
         raise ShapeError(message)
-    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), starts)
-    return np.asarray(jax.vmap(lambda state: ravel_pytree(state)[0])(wide))
+    return np.asarray(jax.vmap(flat.flatten)(jax.tree.map(jnp.asarray, starts)))
 
 
 def constant_inputs(

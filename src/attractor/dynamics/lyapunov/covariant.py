@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import State
-from attractor.dynamics.trajectory import check_finite, flat_step, prepared_batch
+from attractor.dynamics.trajectory import check_finite, prepared_batch
 from attractor.errors import ConfigError, InputDataError
+from attractor.program import FlatMap
 
 from .follow import only_rounding
 from .settings import LyapunovSettings
@@ -81,18 +82,18 @@ def covariant_vectors(
         DivergedError: the state or a Jacobian left the finite numbers; the step is named.
     """
     with jax.enable_x64(True):
-        wide, states, (rows, _) = prepared_batch(cell, inputs, state, None)
-        count = settings.columns(states.shape[1])
+        flat, states, (rows, _) = prepared_batch(cell, inputs, state, None)
+        count = settings.columns(flat.real_size)
         if rows.shape[1] < settings.burn_in + settling + 2:
             message = (
                 f"{rows.shape[1]} steps with burn_in={settings.burn_in} and settling={settling}: give more"
             )
             raise InputDataError(message)
-        drawn = jax.random.normal(jax.random.key(settings.seed), (states.shape[1], count), jnp.float64)
+        drawn = jax.random.normal(jax.random.key(settings.seed), (flat.real_size, count), jnp.float64)
         start = states[0], jnp.linalg.qr(drawn)[0]
-        bases, triangles, sizes = map(np.asarray, _forwards(wide, start, rows[0]))
+        bases, triangles, sizes = map(np.asarray, _forwards(flat, start, rows[0]))
         check_finite(sizes, triangles.reshape(len(triangles), -1))
-        _check_growth(triangles, states.shape[1])
+        _check_growth(triangles, flat.real_size)
         coefficients = np.asarray(_backwards(jnp.asarray(triangles)))
     kept = slice(settings.burn_in, rows.shape[1] - settling)
     vectors = np.swapaxes(bases[kept] @ coefficients[kept], 1, 2)
@@ -116,12 +117,10 @@ def _shrinkage(triangles: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _forwards(cell: Any, start: tuple[Array, Array], rows: Array) -> tuple[Array, Array, Array]:
-    flat = flat_step(cell)
-
+def _forwards(flat: FlatMap, start: tuple[Array, Array], rows: Array) -> tuple[Array, Array, Array]:
     def body(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Any]:
         state, basis = carry
-        new, push = jax.linearize(lambda state: flat(state, row, None), state)
+        new, push = flat.linearize(state, row)
         turned, triangle = jnp.linalg.qr(jax.vmap(push, 1, 1)(basis))
         return (new, turned), (turned, triangle, jnp.max(jnp.abs(new)))
 

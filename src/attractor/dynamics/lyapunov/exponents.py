@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.cells import State
 from attractor.dynamics.trajectory import prepared_batch, time_step
 from attractor.errors import DivergedError, InputDataError
+from attractor.program import FlatMap
 from attractor.progress import Reporter, SilentReporter
 
 from .follow import Driven, Riding, advance, place, settle, start
@@ -67,18 +68,18 @@ def lyapunov_exponents(
     """
     begun = time.perf_counter()
     with jax.enable_x64(True):
-        wide, states, driven = prepared_batch(cell, inputs, state, key)
-        count = settings.columns(states.shape[1])
+        flat, states, driven = prepared_batch(cell, inputs, state, key)
+        count = settings.columns(flat.real_size)
         ends = _ends(driven[0].shape[1], settings)
-        riding = start(states, count, settings.seed, settings.longest)
+        riding = start(flat, states, count, settings.seed, settings.longest)
         align = max(settings.burn_in - settings.alignment, 0)
-        riding = settle(wide, riding, driven, place(0), place(align))
-        riding, _, _ = advance(wide, riding, driven, place(align), place(settings.burn_in))
+        riding = settle(flat, riding, driven, place(0), place(align))
+        riding, _, _ = advance(flat, riding, driven, place(align), place(settings.burn_in))
         path = _Path(settings, time_step(cell) if settings.time_step is None else float(settings.time_step))
         _check(riding, path, begun)
         reporter = reporter or SilentReporter()
         try:
-            ending = _measured(wide, riding, driven, ends, path, reporter)
+            ending = _measured(flat, riding, driven, ends, path, reporter)
         finally:
             reporter.close()
     return path.spectrum(ending, time.perf_counter() - begun)
@@ -140,11 +141,11 @@ class _Path:
 
 
 def _measured(
-    cell: Any, riding: Riding, driven: Driven, ends: np.ndarray, path: _Path, reporter: Reporter
+    flat: FlatMap, riding: Riding, driven: Driven, ends: np.ndarray, path: _Path, reporter: Reporter
 ) -> Ending:
     begun = time.perf_counter()
     for done, (first, last) in enumerate(pairwise(ends.tolist())):
-        riding, growth, count = advance(cell, riding, driven, place(first), place(last))
+        riding, growth, count = advance(flat, riding, driven, place(first), place(last))
         _check(riding, path, begun)
         path.add(riding, growth, last - first, count)
         reporter.update(done + 1, len(ends) - 1)

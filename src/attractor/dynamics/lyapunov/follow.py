@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from attractor.dynamics.trajectory import flat_step
+from attractor.program import FlatMap
 
 MOST_SPREAD = 1e7
 """Ratio of growths within an interval: rounding then disturbs an exponent by about 1e-9 an interval."""
@@ -37,7 +37,7 @@ class Riding(NamedTuple):
     """
 
     states: Float[Array, "batch states"]
-    basis: Float[Array, "batch count states"]
+    basis: Float[Array, "batch count real"]
     interval: Int[Array, ""]
     longest: Int[Array, ""]
     singular: Bool[Array, "batch count"]
@@ -45,10 +45,10 @@ class Riding(NamedTuple):
     still: Bool[Array, " batch"]
 
 
-def start(states: Float[Array, "batch states"], count: int, seed: int, longest: int) -> Riding:
-    """States with a random basis, the same for all of the batch."""
-    drawn = jax.random.normal(jax.random.key(seed), (states.shape[1], count), states.dtype)
-    basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, states.shape[1]))
+def start(flat: FlatMap, states: Float[Array, "batch states"], count: int, seed: int, longest: int) -> Riding:
+    """States with a random basis of their real part, the same for all of the batch."""
+    drawn = jax.random.normal(jax.random.key(seed), (flat.real_size, count), states.dtype)
+    basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, flat.real_size))
     nothing = jnp.zeros((len(states), count), bool)
     still = jnp.zeros(len(states), bool)
     return Riding(states, basis, place(1), place(longest), nothing, place(-1), still)
@@ -65,9 +65,11 @@ def _row(driven: Driven, step: Any) -> tuple[Array, Array | None]:
 
 
 @eqx.filter_jit
-def settle(cell: Any, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]) -> Riding:
+def settle(
+    flat: FlatMap, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
+) -> Riding:
     """Move the states alone, from step `first` to before `last`."""
-    move = jax.vmap(flat_step(cell))
+    move = jax.vmap(flat.step)
 
     def body(step: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         states, broken = carry
@@ -81,14 +83,14 @@ def settle(cell: Any, riding: Riding, driven: Driven, first: Int[Array, ""], las
 
 @eqx.filter_jit
 def advance(
-    cell: Any, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
+    flat: FlatMap, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
 ) -> tuple[Riding, Float[Array, "batch count"], Int[Array, ""]]:
     """Move states and basis from step `first` to before `last`.
 
     Returns:
         What rides on, the growth of logarithms summed over the steps, and the number of decompositions.
     """
-    pushed = _pushed(cell)
+    pushed = _pushed(flat)
 
     def body(carry: tuple[Any, Riding, Array, Array]) -> tuple[Any, Riding, Array, Array]:
         step, riding, growth, count = carry
@@ -120,12 +122,11 @@ def advance(
     return riding, growth, count
 
 
-def _pushed(cell: Any) -> Any:
+def _pushed(flat: FlatMap) -> Any:
     """One step of states and basis."""
-    flat = flat_step(cell)
 
     def one(state: Array, basis: Array, row: Array, key: Array | None) -> tuple[Array, Array]:
-        new, push = jax.linearize(lambda state: flat(state, row, key), state)
+        new, push = flat.linearize(state, row, key)
         return new, jax.vmap(push)(basis)
 
     def step(at: Any, riding: Riding, driven: Driven) -> Riding:

@@ -7,14 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, PRNGKeyArray
 
-from attractor.cells import State, discretise, initial_state
+from attractor.cells import discretise
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.spectra import JacobianSpectrum, jacobian_spectrum, time_scale
-from attractor.dynamics.trajectory import time_step
-from attractor.program import in_double_precision
+from attractor.dynamics.trajectory import analysed, time_step
+from attractor.program import FlatMap, flat_map
 
 from .parameters import flow_of
 
@@ -100,35 +99,36 @@ def spectrum_at_rest(cell: Any) -> tuple[JacobianSpectrum, float]:
     """
     moving: Any = cell if callable(cell) else discretise(cell, _FLOW_STEP)
     with jax.enable_x64(True):
-        state, residual = _at_rest(in_double_precision(moving), jnp.zeros(moving.input_size))
+        flat = analysed(moving).still("the resting state")
+        vector, residual = _at_rest(flat, jnp.zeros(moving.input_size))
+        state = flat.restore(vector)
     return jacobian_spectrum(flow_of(cell) or cell, state), float(residual)
 
 
 @eqx.filter_jit
-def _at_rest(cell: Any, silence: Array) -> tuple[State, Array]:
+def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
     """Many steps, then Newton's method: near the edge a state would take for ever to settle."""
-    like = jax.tree.map(lambda leaf: jnp.asarray(leaf, silence.dtype), initial_state(cell))
-    flat, restore = ravel_pytree(like)
 
-    def change(flat: Array) -> Array:
-        return ravel_pytree(cell(silence, restore(flat)))[0] - flat
+    def change(state: Array) -> Array:
+        return flat.step(state, silence) - state
 
-    def newton(_: Any, flat: Array) -> Array:
-        closer = flat - jnp.linalg.lstsq(jax.jacfwd(change)(flat), change(flat))[0]
-        better = jnp.abs(change(closer)).max() < jnp.abs(change(flat)).max()
-        return jnp.where(better, closer, flat)
+    def newton(_: Any, state: Array) -> Array:
+        closer = state - jnp.linalg.lstsq(jax.jacfwd(change)(state), change(state))[0]
+        better = jnp.abs(change(closer)).max() < jnp.abs(change(state)).max()
+        return jnp.where(better, closer, state)
 
-    settled = jax.lax.fori_loop(0, SETTLING, lambda _, flat: flat + change(flat), flat)
+    settled = jax.lax.fori_loop(0, SETTLING, lambda _, state: state + change(state), flat.start)
     found = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, settled)
-    return restore(found), jnp.abs(change(found)).max()
+    return found, jnp.abs(change(found)).max()
 
 
 def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, float], tuple[float, float]]:
     """The largest exponents without and with input, and their standard errors, in one run of two rows."""
     noise_key, start_key = jax.random.split(key)
     driven = np.asarray(jax.random.normal(noise_key, (2 * steps, cell.input_size)))
-    flat, restore = ravel_pytree(initial_state(cell))
-    start = restore(flat + _SPREAD * jax.random.normal(start_key, flat.shape, flat.dtype))
+    flat = flat_map(cell, dtype=jnp.float32)
+    drawn = jax.random.normal(start_key, (flat.real_size,), jnp.float32)
+    start = flat.restore(flat.start.at[: flat.real_size].add(_SPREAD * drawn))
     settings = LyapunovSettings(count=1, burn_in=steps)
     found = lyapunov_exponents(cell, np.stack([0 * driven, driven]), start, settings=settings)
     growth = found.blocks[:, :, 0] / (time_step(cell) or 1.0)

@@ -6,16 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from attractor.cells import State, initial_state
-from attractor.dynamics.trajectory import check_finite, checked
+from attractor.cells import State
+from attractor.dynamics.trajectory import check_finite, checked, prepared, visited
 from attractor.errors import ConfigError, DivergedError, InputDataError
-from attractor.program import in_double_precision
-from attractor.scan import unroll
 
 from .point import Point, jacobian, point, push
 
@@ -130,14 +127,11 @@ def spectra_along(
         raise InputDataError(message)
     steps = np.unique(np.linspace(0, len(rows) - 1, points).round().astype(int))
     with jax.enable_x64(True):
-        wide = in_double_precision(cell)
-        start = initial_state(wide) if state is None else state
-        first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), start)
-        after = unroll(wide, jnp.asarray(rows), first).states
-        for one in jax.tree.leaves(after):
-            check_finite(np.abs(one).reshape(len(rows), -1).max(axis=1), np.zeros((len(rows), 1)))
-        before = jax.tree.map(lambda one, later: np.concatenate([one[None], later[:-1]]), first, after)
-        places = [point(wide, jax.tree.map(lambda leaf: leaf[step], before), rows[step]) for step in steps]  # noqa: B023
+        flat, start, _ = prepared(cell, state, 0, None)
+        after = np.asarray(visited(flat, start, jnp.asarray(rows)))
+        check_finite(np.abs(after).max(axis=1), np.zeros((len(rows), 1)))
+        vectors = np.concatenate([start[None], after])
+        places = [point(cell, flat.restore(jnp.asarray(vectors[step])), rows[step]) for step in steps]
         values = np.stack([_all(place) for place in places])
     return JacobianSpectrum(values, False, places[0].time_step)
 
@@ -155,7 +149,7 @@ def finite_jacobian(place: Point) -> np.ndarray:
     """The Jacobian, or an error if it is not finite."""
     matrix = jacobian(place)
     if not np.all(np.isfinite(matrix)):
-        message = f"the Jacobian of {type(place.cell).__name__} is not finite at this state"
+        message = f"the Jacobian of {place.name} is not finite at this state"
         raise DivergedError(message)
     return matrix
 
@@ -166,13 +160,13 @@ def _slowest_first(values: np.ndarray, continuous: bool) -> np.ndarray:
 
 
 def _slowest(place: Point, count: int) -> np.ndarray:
-    size = ravel_pytree(place.state)[0].size
+    size = place.flat.real_size
     if not 1 <= count < size - 1:
         message = f"count={count}: expected 1 to {size - 2} for {size} states; None computes all"
         raise ConfigError(message)
 
     def act(vector: np.ndarray) -> np.ndarray:
-        return np.asarray(push(place.cell, place.input, place.state, jnp.asarray(vector).reshape(-1)))
+        return np.asarray(push(place.flat, place.vector, place.input, jnp.asarray(vector).reshape(-1)))
 
     kind: Any = LinearOperator  # its stubs know only the constructor of a subclass
     operator = kind((size, size), matvec=act, dtype=np.dtype(float))

@@ -17,15 +17,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from attractor.errors import UnsupportedError
-from attractor.program import Program, quickly_compiled, trace
+from attractor.program import LeafKind, Program, quickly_compiled, trace
 from attractor.program.trace import apply, read
 
 from .dependence import FREE, Cut, cut_at_products
-from .point import Point, moved
+from .point import Point
 
 _LARGEST_UNIT = 8
 """Entries of the state in one unit; more are units that meet outside of products (a norm, a mean)."""
@@ -94,9 +93,13 @@ def local_maps(place: Point) -> LocalMaps:
     Raises:
         UnsupportedError: the step is not elementwise between products with matrices.
     """
-    program = trace(lambda input, state: moved(place.cell, input, state), place.input, place.state)
+    for leaf in place.flat.layout.leaves:
+        if leaf.kind is not LeafKind.REAL:
+            message = f"the state holds {leaf}; units are read off a state of real numbers"
+            raise UnsupportedError(message)
+    program = trace(lambda input, state: place.flat.cell(input, state), place.input, place.state)
     leaves = jax.tree.leaves(place.state)
-    structure = jax.tree.structure(moved(place.cell, place.input, place.state))
+    structure = program.outputs
     if structure != jax.tree.structure(place.state):
         message = "the step returns a state of another structure"
         raise UnsupportedError(message)
@@ -206,7 +209,7 @@ def _differentiated(step: _CutStep, place: Point, kinds: Sequence[_Kind]) -> tup
     products = step.cut.products
     lengths = [len(product.rows) for product in products]
     seeds = _seeds(kinds, step.cut.states, lengths)
-    flat, restore = ravel_pytree(place.state)
+    flat, restore = place.vector, place.flat.restore
     probe = np.random.default_rng(0).normal(size=len(flat))
 
     def derivatives(constants: Any, input: Array, flat: Array, seeds: Any, probe: Array) -> Any:

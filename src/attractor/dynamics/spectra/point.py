@@ -7,14 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
-from attractor.dynamics.trajectory import time_step
+from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import InputDataError, ShapeError
-from attractor.program import in_double_precision
+from attractor.program import FlatMap, in_double_precision, plain
 
 
 def is_flow(cell: Any) -> bool:
@@ -22,9 +21,20 @@ def is_flow(cell: Any) -> bool:
     return hasattr(cell, "vector_field") and not callable(cell)
 
 
-def moved(cell: Any, input: Array, state: State) -> State:
-    """The next state of a cell; of a flow the change per unit of time."""
-    return cell.vector_field(input, state) if is_flow(cell) else cell(input, state)
+class _Rates(eqx.Module):
+    """A flow read as a map: from a state to its change per unit of time."""
+
+    flow: Any
+
+    @property
+    def input_size(self) -> int:
+        return self.flow.input_size
+
+    def initial_state(self) -> State:
+        return initial_state(self.flow)
+
+    def __call__(self, input: Array, state: State) -> State:
+        return self.flow.vector_field(input, state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,21 +42,31 @@ class Point:
     """Where a cell is linearised.
 
     Args:
-        cell: the cell or flow, its weights in float64.
+        flat: the map of the cell, of a flow that to its change per unit of time, in float64.
         input: of the step, shape (inputs,).
-        state: a pytree like the initial state.
+        vector: the flat state.
         time_step: time of one step of a cell that has one.
     """
 
-    cell: Any
+    flat: FlatMap
     input: Float[Array, " inputs"]
-    state: State
+    vector: Float[Array, " states"]
     time_step: float | None
+
+    @property
+    def state(self) -> State:
+        """The state in the form of the cell's."""
+        return self.flat.restore(self.vector)
+
+    @property
+    def name(self) -> str:
+        """What the cell is called."""
+        return self.flat.layout.owner
 
     @property
     def continuous(self) -> bool:
         """Whether eigenvalues are rates of a flow, and not factors of a step."""
-        return is_flow(self.cell)
+        return isinstance(plain(self.flat.cell), _Rates)
 
 
 def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
@@ -56,21 +76,21 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
         ShapeError: a state or an input that does not fit the cell.
         InputDataError: a state or an input that is not finite.
     """
-    wide = in_double_precision(cell)
     _check_like(cell, state)
+    flat = analysed(_Rates(cell) if is_flow(cell) else cell)
     given = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
     if given.shape != (cell.input_size,):
         message = (
             f"input of shape {given.shape} given to {type(cell).__name__}, expected ({cell.input_size},)"
         )
         raise ShapeError(message)
-    values = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state)
-    for name, numbers in (("input", given), ("state", np.asarray(ravel_pytree(values)[0]))):
+    vector = flat.flatten(jax.tree.map(jnp.asarray, state))
+    for name, numbers in (("input", given), ("state", np.asarray(vector))):
         if not np.all(np.isfinite(numbers)):
             message = f"the {name} has entries that are not finite"
             raise InputDataError(message)
-    step = None if is_flow(cell) else time_step(wide)
-    return Point(wide, jnp.asarray(given), values, step)
+    step = None if is_flow(cell) else time_step(in_double_precision(cell))
+    return Point(flat, jnp.asarray(given), vector, step)
 
 
 def _check_like(cell: Any, state: State) -> None:
@@ -88,17 +108,15 @@ def _check_like(cell: Any, state: State) -> None:
 
 def jacobian(place: Point) -> Float[np.ndarray, "states states"]:
     """Derivative of the flat next state (of a flow: of the change) in the flat state."""
-    return np.asarray(_jacobian(place.cell, place.input, place.state))
+    return np.asarray(_jacobian(place.flat, place.vector, place.input))
 
 
 @eqx.filter_jit
-def _jacobian(cell: Any, input: Array, state: State) -> Array:
-    flat, restore = ravel_pytree(state)
-    return jax.jacfwd(lambda flat: ravel_pytree(moved(cell, input, restore(flat)))[0])(flat)
+def _jacobian(flat: FlatMap, vector: Array, input: Array) -> Array:
+    return flat.jacobian(vector, input)
 
 
 @eqx.filter_jit
-def push(cell: Any, input: Array, state: State, tangent: Array) -> Array:
+def push(flat: FlatMap, vector: Array, input: Array, tangent: Array) -> Array:
     """The Jacobian times a flat vector."""
-    flat, restore = ravel_pytree(state)
-    return jax.jvp(lambda flat: ravel_pytree(moved(cell, input, restore(flat)))[0], (flat,), (tangent,))[1]
+    return flat.linearize(vector, input)[1](tangent)

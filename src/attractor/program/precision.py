@@ -1,0 +1,210 @@
+"""Which arithmetic a step is analysed in: weights made wider, and casts inside the step found."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jaxtyping import Array, PRNGKeyArray
+
+from attractor.cells import State, exposed, initial_state, step_options
+from attractor.errors import PrecisionWarning, UnsupportedError
+
+from .trace import Program, place, read, trace
+
+_CASTS = ("convert_element_type", "reduce_precision")
+_COARSE = 1e-4
+"""Rounding, relative, from which a map is a staircase to be reckoned with and no smooth map with noise."""
+
+
+def in_precision(module: Any, dtype: Any) -> Any:
+    """The same module with real weights of one floating type and complex ones of the same precision.
+
+    Whole numbers, flags and keys stay as they are, and so does every imaginary part.
+
+    Args:
+        module: any pytree.
+        dtype: `jnp.float64` (inside `jax.enable_x64(True)`) or `jnp.float32`.
+    """
+    complex_type = jnp.result_type(dtype, jnp.complex64)
+
+    def converted(leaf: Any) -> Any:
+        if not eqx.is_inexact_array(leaf):
+            return leaf
+        return jnp.asarray(leaf, complex_type if jnp.iscomplexobj(leaf) else dtype)
+
+    return jax.tree.map(converted, module)
+
+
+def in_double_precision(module: Any) -> Any:
+    """The same module with its weights in float64 and complex128; call it inside `jax.enable_x64(True)`."""
+    return in_precision(module, jnp.float64)
+
+
+class Unrounded(eqx.Module):
+    """A cell whose step keeps float64 where its code casts the state to a narrower type on the way.
+
+    A cell that says `state.astype(jnp.float32)` is constant between two rounded values: it has roots, and
+    derivatives, that are made by the rounding alone. Analysis in float64 leaves a cast to float32 out and
+    says so, by a `PrecisionWarning`; a step that rounds more coarsely than that is refused, because there
+    the rounding decides what the network does.
+
+    Args:
+        cell: a cell in float64.
+    """
+
+    cell: Any
+
+    @property
+    def input_size(self) -> int:
+        """That of the cell."""
+        return self.cell.input_size
+
+    def initial_state(self) -> State:
+        """That of the cell."""
+        return initial_state(self.cell)
+
+    def exposed(self, state: State) -> Array:
+        """What the cell exposes."""
+        return exposed(self.cell, state)
+
+    def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:
+        """One step."""
+        options = step_options(self.cell, key)
+
+        def step(input: Array, state: State) -> State:
+            return self.cell(input, state, **options)
+
+        casts = _casts_of_state(step, input, state)
+        if not casts:
+            return step(input, state)
+        _speak_of(type(self.cell).__name__, casts)
+        return _without_casts(trace(step, input, state), jax.tree.leaves((input, state)))
+
+
+def unrounded(cell: Any) -> Any:
+    """The cell with `Unrounded` around it; one that has it already as it is."""
+    return cell if isinstance(cell, Unrounded) else Unrounded(cell)
+
+
+def plain(cell: Any) -> Any:
+    """The user's own cell, without `Unrounded` around it."""
+    return cell.cell if isinstance(cell, Unrounded) else cell
+
+
+def _speak_of(name: str, casts: Sequence[JaxprEqn]) -> None:
+    coarsest = max(casts, key=_unit)
+    kind, where = _narrow_type(coarsest), place(coarsest)
+    if _unit(coarsest) > _COARSE:
+        message = (
+            f"{name} rounds its state to {kind} inside its step{where}: between two rounded values the step "
+            "is constant, so that derivatives, exponents and fixed points would be those of the rounding; "
+            "take the cast out, or keep the state's own type with `x.astype(state.dtype)`"
+        )
+        raise UnsupportedError(message)
+    message = (
+        f"{name} rounds its state to {kind} inside its step{where}; it is analysed in float64 without that "
+        "rounding"
+    )
+    warnings.warn(message, PrecisionWarning, stacklevel=2)
+
+
+def _casts_of_state(step: Any, input: Array, state: State) -> list[JaxprEqn]:
+    """Casts of numbers that depend on the state from float64 to a narrower floating type."""
+    leaves, structure = jax.tree.flatten(state)
+    closed = jax.make_jaxpr(lambda given, *parts: step(given, jax.tree.unflatten(structure, parts)))(
+        input, *leaves
+    )
+    dependent = set(closed.jaxpr.invars[-len(leaves) :]) if leaves else set()
+    return list(_casts(closed.jaxpr, dependent))
+
+
+def _casts(jaxpr: Jaxpr, dependent: set[Var]) -> Iterator[JaxprEqn]:
+    known = set(dependent)
+    for equation in jaxpr.eqns:
+        touched = [isinstance(atom, Var) and atom in known for atom in equation.invars]
+        if not any(touched):
+            continue
+        known.update(equation.outvars)
+        if _is_narrowing(equation):
+            yield equation
+        for inner in _inner(equation):
+            matching = len(inner.invars) == len(touched)
+            yield from _casts(
+                inner, {one for place, one in enumerate(inner.invars) if not matching or touched[place]}
+            )
+
+
+def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
+    for value in equation.params.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, ClosedJaxpr):
+                yield one.jaxpr
+            elif isinstance(one, Jaxpr):
+                yield one
+
+
+def _is_narrowing(equation: JaxprEqn) -> bool:
+    if equation.primitive.name not in _CASTS:
+        return False
+    before: Any = equation.invars[0].aval
+    floating = jnp.issubdtype(before.dtype, jnp.inexact)
+    return bool(floating and _unit(equation) > float(jnp.finfo(before.dtype).eps))
+
+
+def _unit(equation: JaxprEqn) -> float:
+    """Relative rounding of the type that a cast goes to; 0 for a type without rounding."""
+    if equation.primitive.name == "reduce_precision":
+        return 2.0 ** -equation.params["mantissa_bits"]
+    new = equation.params["new_dtype"]
+    return float(jnp.finfo(new).eps) if jnp.issubdtype(new, jnp.inexact) else 0.0
+
+
+def _narrow_type(equation: JaxprEqn) -> str:
+    if equation.primitive.name == "reduce_precision":
+        return f"{equation.params['mantissa_bits']} binary digits"
+    return str(jnp.dtype(equation.params["new_dtype"]))
+
+
+def _without_casts(program: Program, arguments: Sequence[Any]) -> Any:
+    """The result of a program with every floating number in float64."""
+    known: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.constants, strict=True))
+    known |= dict(zip(program.jaxpr.invars, arguments, strict=True))
+    for equation in program.jaxpr.eqns:
+        known.update(zip(equation.outvars, _widely(equation, known), strict=True))
+    results = [_wide(read(atom, known)) for atom in program.jaxpr.outvars]
+    return jax.tree.unflatten(program.outputs, results)
+
+
+def _widely(equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Any]:
+    operands = [
+        _wide(read(atom, known) if isinstance(atom, Literal) else known[atom]) for atom in equation.invars
+    ]
+    if _is_narrowing(equation):
+        return operands
+    parameters = {name: _wide_type(value) for name, value in equation.params.items()}
+    results = equation.primitive.bind(*operands, **parameters)
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+def _wide(value: Any) -> Any:
+    if not eqx.is_inexact_array(value):
+        return value
+    return jnp.asarray(value, _wide_type(value.dtype))
+
+
+def _wide_type(value: Any) -> Any:
+    """float64 or complex128 in place of a narrower type; anything else as it is."""
+    try:
+        kind = jnp.dtype(value) if isinstance(value, type | jnp.dtype) else None
+    except TypeError:
+        return value
+    if kind is None or not jnp.issubdtype(kind, jnp.inexact):
+        return value
+    return jnp.result_type(kind, jnp.float64)
+
+
+__all__ = ["Unrounded", "in_double_precision", "in_precision", "plain", "unrounded"]
