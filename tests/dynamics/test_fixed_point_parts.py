@@ -16,6 +16,7 @@ from attractor.dynamics.equilibria.spectrum import (
     spectrum,
     time_constants,
 )
+from attractor.dynamics.trajectory import analysed
 from attractor.progress import SilentReporter
 
 
@@ -78,7 +79,10 @@ def test_states_that_ran_away_to_where_every_state_is_fixed_are_no_points():
     speeds = np.zeros(2)
     ended = Walkers(states, np.zeros((2, 1)), speeds, np.full(2, int(Outcome.CONVERGED)), speeds, speeds)
     with jax.enable_x64(True):
-        near, far = (distinct_points(closed, ended, np.zeros(2, int), within) for within in (10.0, 200.0))
+        near, far = (
+            distinct_points(analysed(closed).still("a test"), ended, np.zeros(2, int), within)
+            for within in (10.0, 200.0)
+        )
     np.testing.assert_array_equal(near.states, [[0.0]])
     assert sorted(far.states[:, 0]) == [0, 100]
 
@@ -90,8 +94,9 @@ def converged(states):
 
 
 def test_further_ends_are_counted_at_known_points_and_kept_where_they_are_new():
-    cell, none = Map(wells, 2), np.zeros(2, int)
+    none = np.zeros(2, int)
     with jax.enable_x64(True):
+        cell = analysed(Map(wells, 2)).still("a test")
         known = distinct_points(cell, converged(np.array([[0.0, 0.0], [1.0, 1.0]])), none, 10.0)
         more = converged(np.array([[1.0, 1.0 + 1e-11], [1.0, -1.0], [0.0, 0.0]]))
         more.outcomes[2] = Outcome.UNFINISHED
@@ -108,7 +113,13 @@ def test_further_ends_are_counted_at_known_points_and_kept_where_they_are_new():
 def test_more_starts_than_the_pool_holds_all_come_to_their_ends():
     starts = np.random.default_rng(0).normal(size=(5000, 2))
     with jax.enable_x64(True):
-        ended = descend(Map(wells, 2), starts, np.zeros((5000, 1)), (1e-12, 100), SilentReporter())
+        ended = descend(
+            analysed(Map(wells, 2)).still("a test"),
+            starts,
+            np.zeros((5000, 1)),
+            (1e-12, 100),
+            SilentReporter(),
+        )
     assert set(ended.outcomes) == {Outcome.CONVERGED}
     np.testing.assert_allclose(ended.states**3, ended.states, atol=1e-10)
 

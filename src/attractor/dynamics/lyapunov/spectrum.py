@@ -45,7 +45,7 @@ class LyapunovSpectrum:
     collapsed: np.ndarray
     decompositions: int
     last_state: Float[np.ndarray, "batch states"]
-    last_basis: Float[np.ndarray, "batch count states"]
+    last_basis: Float[np.ndarray, "batch count real"]
     seconds: float
 
     @property
