@@ -1,8 +1,10 @@
 """The estimator: protocol, options, streams, storage, resumption."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from labelled_ramps import classifier, ramps
 from sklearn.base import clone
 from waves import waves
 
@@ -55,6 +57,19 @@ def test_arrays_and_lists_are_as_good_as_sequences(model, data):
     same = SequenceClassifier(**OPTIONS).fit(cases, labels)
     np.testing.assert_array_equal(same.predict_proba(cases), model.predict_proba(data))
     assert same.score(cases, labels) == model.score(data)
+
+
+def test_what_the_process_has_set_of_jax_changes_no_bit(tmp_path):
+    data = ramps(cases=24)
+    model = classifier(reweighting="auto").fit(data)
+    usual = model.predict_proba(data), model.predict_step(data.one(0)[0], model.start())[0]
+    suspects = model.suspects()
+    model.save(tmp_path)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        for again in (SequenceClassifier.load(tmp_path), classifier(reweighting="auto").fit(data)):
+            np.testing.assert_array_equal(again.predict_proba(data), usual[0])
+            np.testing.assert_array_equal(again.predict_step(data.one(0)[0], again.start())[0], usual[1])
+        np.testing.assert_array_equal(again.suspects().weights, suspects.weights)
 
 
 def test_whole_numbers_come_back_as_they_were(data):

@@ -59,6 +59,20 @@ def test_a_simple_plant_is_followed_on_unseen_data(fitted):
     assert fitted.score(*plant(200, seed=7)) > 80
 
 
+@pytest.mark.parametrize("cell", ["gru", "esn"])
+def test_what_the_process_has_set_of_jax_changes_no_bit(cell, tmp_path):
+    """`JAX_ENABLE_X64=1` made every fit fail and a sound run unreadable, strict promotion likewise."""
+    model, data = tiny(cell=cell, training=ONE_STEP), plant(60)
+    usual = model.fit(*data).predict(*data)
+    model.save(tmp_path)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        np.testing.assert_array_equal(PlantModel.load(tmp_path).predict(*data), usual)
+        again = clone(model).fit(*data)
+        np.testing.assert_array_equal(again.predict(*data), usual)
+        again.save(tmp_path, overwrite=True)
+    np.testing.assert_array_equal(PlantModel.load(tmp_path).predict(*data), usual)
+
+
 def test_rows_that_set_the_state_are_not_predicted(fitted):
     inputs, outputs = plant(60, seed=3)
     predicted = fitted.predict(inputs, outputs)

@@ -25,8 +25,8 @@ class Unusual(Cell):
 
     def __init__(self, step, start):
         draw = np.random.default_rng(1)
-        self.weight = jnp.asarray(0.5 * draw.normal(size=(UNITS, UNITS)), jnp.float32)
-        self.input_weight = jnp.asarray(draw.normal(size=(UNITS, 2)), jnp.float32)
+        self.weight = jnp.asarray(0.5 * draw.normal(size=(UNITS, UNITS)))
+        self.input_weight = jnp.asarray(draw.normal(size=(UNITS, 2)))
         self.step, self.start, self.input_size, self.hidden_size = step, start, 2, UNITS
 
     def __call__(self, input, state, *, key=None):
@@ -75,7 +75,7 @@ def zeros():
 
 
 def complex_zeros():
-    return jnp.zeros(UNITS, jnp.complex64)
+    return jnp.zeros(UNITS, complex)
 
 
 CELLS = {

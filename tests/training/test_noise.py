@@ -20,7 +20,7 @@ CELLS = {
     "stack": lambda: Stack((GRU(2, 3, key=KEY), LSTM(3, 3, key=KEY))),
     "own, with a counter": lambda: Counting(0.5),
 }
-INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)), "f4")
+INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -7,6 +7,7 @@ import pytest
 from jaxtyping import config
 
 from attractor.errors import ConfigError
+from attractor.program import single_precision
 from attractor.training import TrainingSettings
 from attractor.training.optimiser import make_optimiser, make_schedule
 
@@ -77,6 +78,7 @@ def test_gradients_are_clipped_to_the_norm():
     np.testing.assert_allclose(state[1].mu, 0.1 * np.array([0.3, 0.4]), rtol=1e-6)
 
 
+@single_precision()
 def test_momentum_is_that_of_a_heavy_ball():
     settings = TrainingSettings(steps=10, momentum=0.8, learning_rate=0.5, clip_norm=100.0, weight_decay=0.1)
     optimiser, rate = make_optimiser(settings), make_schedule(settings)

@@ -7,6 +7,7 @@ import pytest
 from linear_task import BATCH, TRUTH, LinearTask, linear_task
 
 from attractor.errors import DivergedError
+from attractor.program import single_precision
 from attractor.progress import SilentReporter
 from attractor.training import Diary, TrainingSettings, train
 
@@ -59,6 +60,7 @@ def test_weights_are_kept_from_the_middle_where_validation_was_best_there():
     np.testing.assert_array_equal(np.float32(scores.min(axis=0)), np.float32(result.scores))
 
 
+@single_precision()  # in which `train` draws
 def test_members_do_not_look_at_one_another(trained):
     """A member of three is what the same key alone would have become."""
     keys = jax.random.split(jax.random.key(1), 3)
@@ -157,6 +159,7 @@ def test_the_reporter_is_closed_after_an_interrupt():
 ALONE = TrainingSettings(steps=200, learning_rate=0.1, validate_every=20, clip_norm=10.0)
 
 
+@single_precision()
 def first_draw(row, seed=0, member=0, members=1):
     """Step and place in the batch at which a row is drawn first."""
     _, key = jax.random.split(jax.random.split(jax.random.key(seed), members)[member])

@@ -25,6 +25,7 @@ from attractor.data import (
 )
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.folders import locked
+from attractor.program import single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import (
     Diary,
@@ -122,6 +123,7 @@ class SequenceClassifier:
     seeds: int = 1
     seed: int = 0
 
+    @single_precision()
     def fit(
         self,
         X: Any,
@@ -172,6 +174,7 @@ class SequenceClassifier:
         """Calibrated probabilities of the classes, in the order of `classes_`."""
         return probabilities_of(self.decision_function(X), self.temperature_)
 
+    @single_precision()
     def decision_function(self, X: Any, member: int | None = None) -> Float[np.ndarray, "cases classes"]:
         """Logits of the classes; member None is the chosen network.
 
@@ -190,10 +193,12 @@ class SequenceClassifier:
             truth = self.classes_[self.labels_of(data)]
         return float(np.mean(self.predict(data) == np.asarray(truth)))
 
+    @single_precision()
     def start(self) -> Any:
         """Where a stream of samples begins, for `predict_step`."""
         return self.network().start(), FillState.start(len(self.names_))
 
+    @single_precision()
     def predict_step(self, row: Any, stream: Any) -> tuple[Float[np.ndarray, " classes"], Any]:
         """Probabilities after one more sample; after the last one they equal `predict_proba` of the whole.
 
@@ -215,6 +220,7 @@ class SequenceClassifier:
         logits, state = _one_step(self.network(), jnp.asarray(channels, jnp.float32), state)
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
 
+    @single_precision()
     def suspects(self) -> Suspects:
         """The training cases, those whose labels look most wrong first; needs no reweighting."""
         self.network()
@@ -228,6 +234,7 @@ class SequenceClassifier:
             raise NotFittedError(message)
         return select_member(self.members_, self.member_ if member is None else member)
 
+    @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
         """Cases as the network sees them: scaled, gaps filled, in float32; labels where there are any."""
         filled = fill(self.scaling_.to_unit(data.values), data.lengths, self.missing)

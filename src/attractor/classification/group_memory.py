@@ -20,6 +20,7 @@ from attractor.audit import LabelledSequences
 from attractor.cells import MemoryGated, Stack
 from attractor.data import Sequences, channel_blocks
 from attractor.errors import UnsupportedError
+from attractor.program import single_precision
 from attractor.scan import unroll
 
 from .estimator import SequenceClassifier
@@ -67,6 +68,7 @@ class GroupStudy:
         return dict(vars(self))
 
 
+@single_precision()
 def group_memory(model: SequenceClassifier, data: Sequences, seed: int = 0) -> GroupStudy:
     """Contributions and time scales of the groups of a memory-gated classifier.
 

@@ -29,6 +29,7 @@ from attractor.certify import CertifySettings
 from attractor.data import Sequences
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
+from attractor.program import single_precision
 from attractor.progress import Reporter, SilentReporter
 
 from .estimator import SequenceClassifier
@@ -132,6 +133,7 @@ class RobustnessStudy:
         }
 
 
+@single_precision()
 def robustness_study(
     model: SequenceClassifier,
     data: Sequences,

@@ -10,6 +10,7 @@ import numpy as np
 
 from attractor.data import Scaling
 from attractor.errors import RunFolderError
+from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import LOSSES, Reweighting
 from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
@@ -58,6 +59,7 @@ def save_classifier(
     save_finished(folder, run, (CHECKPOINT,), model.fingerprint_, overwrite=overwrite)
 
 
+@single_precision()
 def load_classifier(
     kind: type[SequenceClassifier], folder: Path, cell: Callable[..., Any] | None
 ) -> SequenceClassifier:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from attractor.program import single_precision
 from attractor.training.reweighting import Classes, class_medians, log_weights, wrong_probabilities
 
 
@@ -69,6 +70,7 @@ class TrainingDiary:
         """The classes of the training cases."""
         return Classes(jnp.asarray(self.labels), self.logits.shape[1])
 
+    @single_precision()
     def weights_over_time(self, memory: float | int = 1.0) -> Float[np.ndarray, "epochs cases"]:
         """Weights of the cases after every epoch relative to equal ones, before caps and class balance."""
         totals, weights = np.zeros(self.scores.shape[1], np.float32), []
@@ -80,6 +82,7 @@ class TrainingDiary:
         return np.array(weights) * self.scores.shape[1]
 
 
+@single_precision()
 def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.ndarray) -> Suspects:
     """Rank the training cases by their total loss.
 

@@ -1,5 +1,6 @@
 """A step as a flat list of primitive operations, and the one walk by which every reading interprets it."""
 
+from .arithmetic import double_precision, single_precision, to_single_precision, usual_promotion
 from .compiling import quickly_compiled
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
@@ -14,6 +15,7 @@ __all__ = [
     "LeafKind",
     "Program",
     "Rule",
+    "double_precision",
     "flat_map",
     "in_double_precision",
     "in_precision",
@@ -23,7 +25,10 @@ __all__ = [
     "place",
     "plain",
     "quickly_compiled",
+    "single_precision",
     "step_program",
+    "to_single_precision",
     "trace",
     "unrounded",
+    "usual_promotion",
 ]

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.errors import DivergedError
-from attractor.program import quickly_compiled
+from attractor.program import quickly_compiled, single_precision, to_single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
@@ -137,6 +137,7 @@ class Diary:
             append_log(self.log, entry)
 
 
+@single_precision()
 def train(
     task: Task | Remembering, settings: TrainingSettings, seed: int = 0, diary: Diary | None = None
 ) -> Trained:
@@ -144,7 +145,8 @@ def train(
 
     Members differ in their keys only, run under one `vmap`, and never look at one another. Every
     `validate_every` steps they are validated, a line is logged and a checkpoint written; a killed training
-    that is called again with the same arguments goes on from there and ends in the same bits.
+    that is called again with the same arguments goes on from there and ends in the same bits. It computes in
+    float32, and casts the arrays of the task to it.
 
     Args:
         task: what is learned.
@@ -157,7 +159,7 @@ def train(
         RunFolderError: the folder holds a checkpoint of another training.
         StorageError: a checkpoint cannot be written; the previous one stays.
     """
-    diary = diary or Diary()
+    diary, task = diary or Diary(), to_single_precision(task)
     members, history, spent = _resume(_fresh(task, settings, jnp.asarray(seed)), diary)
     start = time.monotonic() - spent
     try:

@@ -19,6 +19,7 @@ from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.folders import locked
+from attractor.program import single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
 from attractor.training.checkpoint import check_own
@@ -90,6 +91,7 @@ class PlantModel:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     seed: int = 0
 
+    @single_precision()
     def fit(
         self,
         inputs: Any,
@@ -136,6 +138,7 @@ class PlantModel:
         self.member_ = self.trained_.chosen
         return self
 
+    @single_precision()
     def predict(self, inputs: Any, measured: Any = None) -> Any:
         """Simulate the plant in free run: from inputs alone, in engineering units.
 
@@ -315,6 +318,7 @@ class PlantModel:
         diary.restart_log([])
         return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
 
+    @single_precision()
     def _simulate(
         self, network: PlantNetwork, inputs: np.ndarray, measured: Any
     ) -> Float[np.ndarray, "time outputs"]:

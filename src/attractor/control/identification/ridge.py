@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.errors import DivergedError
+from attractor.program import single_precision
 from attractor.scan import unroll
 from attractor.training import Trained, score_of
 
@@ -20,6 +21,7 @@ from .task import IdentificationTask, Padded
 PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
 
 
+@single_precision()
 def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: int) -> Trained:
     """The read-outs C, c with the least |Y - C X - c|^2 + n p |C|^2, p chosen on the validation data.
 

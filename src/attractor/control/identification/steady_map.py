@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import initial_state
 from attractor.data import Signal
+from attractor.program import single_precision
 
 from .estimator import PlantModel
 from .network import PlantNetwork
@@ -34,6 +35,7 @@ class SteadyMap:
     outputs: Float[np.ndarray, "levels outputs"]
 
 
+@single_precision()
 def steady_maps(model: PlantModel) -> list[SteadyMap]:
     """The steady-state map of every input over the range of the training data.
 

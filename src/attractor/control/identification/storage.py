@@ -11,6 +11,7 @@ import numpy as np
 
 from attractor.data import Scaling, Signal
 from attractor.errors import RunFolderError
+from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import TrainingSettings
 from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
@@ -55,6 +56,7 @@ def save_model(
     save_finished(folder, run, CHECKPOINTS, model.fingerprint_, overwrite=overwrite)
 
 
+@single_precision()
 def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | None) -> Any:
     """Read a fitted model.
 

@@ -83,7 +83,7 @@ def capped(log_weights: Float[Array, " examples"], largest: float | int) -> Floa
     count = len(log_weights)
     order = jnp.argsort(-log_weights)
     sorted_ = log_weights[order]
-    cuts = jnp.arange(count)
+    cuts = jnp.arange(count, dtype=log_weights.dtype)
     tails = jax.lax.cumlogsumexp(sorted_, reverse=True)
     room = 1 - cuts * largest
     factors = jnp.where(room > 0, jnp.log(jnp.maximum(room, jnp.finfo(room.dtype).tiny)) - tails, -jnp.inf)
