@@ -26,10 +26,12 @@ def test_phase_writes_a_diagram_and_goes_on_with_it(tmp_path, capsys):
     )
     assert call(*words) == 0
     assert {path.name for path in out.iterdir()} == {
+        "SHA256SUMS",
         "diagram.csv",
         "diagram.html",
         "diagram.json",
         "diagram.svg",
+        "lock",
         "parts",
     }
     diagram = load_diagram(out)

@@ -75,8 +75,10 @@ def write_sealed(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files that belong together and, last, the table of their digests.
 
     Raises:
+        RunFolderError: the folder was sealed with other files than these: it is of another kind.
         StorageError: the disk is full, the folder is missing or read-only.
     """
+    _check_kind(folder, contents)
     write_together(folder, {**contents, SEAL: sums(contents)}, SEAL)
 
 
@@ -124,6 +126,21 @@ def read_file(path: Path) -> bytes:
             f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is larger than the memory'}"
         )
         raise RunFolderError(message) from problem
+
+
+def _check_kind(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """A run does not replace a phase diagram by accident, nor the other way round."""
+    if not is_sealed(folder):
+        return
+    held = {
+        line.partition("  ")[2] for line in read_file(folder / SEAL).decode(errors="replace").splitlines()
+    }
+    foreign = sorted(held - set(contents))
+    if foreign:
+        message = (
+            f"{folder} holds something else, sealed with {', '.join(foreign[:5])}; choose another folder"
+        )
+        raise RunFolderError(message)
 
 
 def _take_lock(handle: int, path: Path) -> None:

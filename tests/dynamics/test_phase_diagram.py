@@ -1,5 +1,8 @@
 """Diagrams: the same bits from any backend, no tile twice, files that read back, lines of theory."""
 
+import json
+import shutil
+import threading
 from dataclasses import replace
 
 import joblib
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 from phase_cases import BIASES, FORM, GAINS, GATED, LEAKY, SHORT, leaky_rates
 
+from attractor.arrays import pack, unpack
 from attractor.cells import GatedForm
 from attractor.dynamics.mean_field import GatedParameters, marginal_range
 from attractor.dynamics.phase import (
@@ -24,10 +28,12 @@ from attractor.dynamics.phase import (
     place_on,
     save_diagram,
 )
+from attractor.dynamics.phase.diagram import tile_tasks
 from attractor.dynamics.phase.networks import plan_hash
 from attractor.dynamics.phase.tasks import TaskStore
-from attractor.dynamics.phase.theory import theory_of
-from attractor.errors import InputDataError, RunFolderError, UnsupportedError
+from attractor.dynamics.phase.theory import store_for, theory_of
+from attractor.errors import InputDataError, RunFolderError, StorageError, UnsupportedError
+from attractor.folders import locked, write_sealed
 from attractor.progress import SilentReporter
 
 
@@ -113,11 +119,129 @@ def test_a_diagram_reads_back_as_it_was(gated, tmp_path):
 
 
 def test_files_that_are_no_diagrams_are_refused(tmp_path):
-    with pytest.raises(RunFolderError, match=r"diagram\.json cannot be read"):
+    with pytest.raises(RunFolderError, match="no finished phase diagram"):
         load_diagram(tmp_path)
     (tmp_path / "diagram.json").write_text('{"format": 99}')
-    with pytest.raises(RunFolderError, match="no phase diagram of format 1"):
+    with pytest.raises(RunFolderError, match="no finished phase diagram"):
         load_diagram(tmp_path)
+    write_sealed(tmp_path, {"diagram.csv": b"", "diagram.json": b'{"format": 99}'})
+    with pytest.raises(RunFolderError, match="no phase diagram of format 2"):
+        load_diagram(tmp_path)
+
+
+def test_a_damaged_part_is_computed_again_and_changes_nothing(gated, tmp_path):
+    """Flipped bytes, a part of another tile or plan, or one that was sealed anew with other arrays."""
+    folder, whole = gated
+    shutil.copytree(folder, tmp_path / "copy")
+    parts = sorted((tmp_path / "copy" / "parts" / whole.hash[:16]).glob("tile*"))
+    data = bytearray(parts[0].read_bytes())
+    data[-3] ^= 1
+    parts[0].write_bytes(data)
+    arrays, facts = unpack(parts[2].read_bytes(), "part")
+    parts[1].write_bytes(parts[2].read_bytes())
+    for forged in (
+        pack(arrays, {**facts, "origin": "other"}),
+        pack({"growth": arrays["growth"]}, facts),
+        pack({**arrays, "variance": arrays["variance"][:1]}, facts),
+        pack({**arrays, "variance": arrays["variance"].astype(np.float32)}, facts),
+    ):
+        parts[2].write_bytes(forged)
+        store = store_for(tmp_path / "copy", whole.hash)
+        assert [store.find(task) is None for task in tile_tasks(GATED)] == [True, True, True]
+    assert same(phase_diagram(GATED, tmp_path / "copy"), whole)
+
+
+def test_a_diagram_is_not_replaced_by_that_of_another_plan(gated, tmp_path):
+    _, whole = gated
+    save_diagram(whole, tmp_path)
+    save_diagram(whole, tmp_path)
+    (tmp_path / "diagram.html").write_text("of the old one")
+    other = replace(whole, plan=replace(GATED, tile=GATED.tile + 1))
+    with pytest.raises(RunFolderError, match="holds the diagram of another plan"):
+        save_diagram(other, tmp_path)
+    assert load_diagram(tmp_path).plan == GATED
+    save_diagram(other, tmp_path, overwrite=True)
+    assert load_diagram(tmp_path).plan == other.plan
+    assert not (tmp_path / "diagram.html").exists()
+
+
+def test_a_run_folder_does_not_become_that_of_a_diagram(gated, tmp_path):
+    write_sealed(tmp_path, {"card.json": b"{}"})
+    with pytest.raises(RunFolderError, match="holds something else"):
+        save_diagram(gated[1], tmp_path, overwrite=True)
+
+
+def test_two_diagrams_at_once_in_one_folder_are_refused(gated, tmp_path):
+    def other():
+        with locked(tmp_path):
+            held.set()
+            done.wait()
+
+    held, done = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait()
+    try:
+        for act in (lambda: phase_diagram(GATED, tmp_path), lambda: save_diagram(gated[1], tmp_path)):
+            with pytest.raises(StorageError, match="in use by process"):
+                act()
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["diagram.json", "diagram.csv", "SHA256SUMS"])
+def test_any_changed_byte_of_a_diagram_is_noticed(gated, tmp_path, name):
+    save_diagram(gated[1], tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 40).astype(int):
+        data = bytearray(whole)
+        data[place] ^= 1
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(RunFolderError, match=r"damaged|was changed"):
+            load_diagram(tmp_path)
+
+
+WRONG = {
+    "plan": [None, [], 1, {}],
+    "plan.x": [None, {"name": "gain"}, {"name": 5, "low": 0, "high": 1, "points": 2}],
+    "plan.x.name": [None, 3, "speed", "g_h" * 10**6],
+    "plan.x.points": [10**12, -1, 2.5, "2", True, None],
+    "plan.x.low": ["0", float("nan"), 10**400, None],
+    "plan.form": [{"gain": "1"}, {"speed": 1}, []],
+    "plan.form.gain": ["1", True, None, [1]],
+    "plan.simulation.seeds": [None, [], ["0"], [0, 0], [0.5], 7],
+    "plan.simulation.blocks": [10**9, "10", 1.5],
+    "plan.simulation.method": ["magic", 3],
+    "plan.tile": [0, "64", None, 1.5],
+    "plan.size": [0, "10", None],
+    "exponent": [None, [], [[1]], "text", [[["1"]]], [[[10**400]]]],
+    "error": [[[[1, 2], [3]]], {}],
+    "theory": [None, [], {}],
+    "theory.lines": [None, [{}], [{"name": "zero", "x": [1], "y": ["a"], "residual": [0]}], [{"name": []}]],
+    "theory.remarks": [None, [1]],
+    "theory.map_x": [None, ["a"], [[1]]],
+    "seconds": [None, "1", True],
+    "versions": [None, 5],
+    "hash": [None, 5],
+}
+
+
+@pytest.mark.parametrize("place", WRONG)
+def test_a_diagram_with_wrong_facts_is_refused_with_a_short_message(gated, tmp_path, place):
+    save_diagram(gated[1], tmp_path)
+    contents = {name: (tmp_path / name).read_bytes() for name in ("diagram.csv", "diagram.json")}
+    for wrong in WRONG[place]:
+        facts = json.loads(contents["diagram.json"])
+        *way, last = place.split(".")
+        inner = facts
+        for step in way:
+            inner = inner[step]
+        inner[last] = wrong
+        write_sealed(tmp_path, {**contents, "diagram.json": json.dumps(facts).encode()})
+        with pytest.raises(RunFolderError) as caught:
+            load_diagram(tmp_path)
+        assert len(str(caught.value)) < 2500
 
 
 def test_a_flow_of_the_user_goes_through(tmp_path):

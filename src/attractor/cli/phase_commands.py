@@ -72,6 +72,8 @@ class PhaseCommand:
         import joblib
 
         from attractor.dynamics.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
+        from attractor.dynamics.phase.storage import check_diagram_free
+        from attractor.folders import locked
         from attractor.progress import reporter_for
         from attractor.report import write_phase_report
 
@@ -81,13 +83,15 @@ class PhaseCommand:
         plan = PhasePlan(*axes, form=form, size=self.size, simulation=simulation)
         marked = {name: _number("--mark", name, text) for name, text in _pairs("--mark", self.mark).items()}
         _check_mark(marked, {axis.name for axis in axes})
-        _check_free(self.out, plan, overwrite=self.overwrite)
-        with joblib.parallel_config(n_jobs=self.workers):
-            diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
-        marks = (place_on(diagram, marked),) if marked else ()
-        save_diagram(diagram, self.out)
-        command = shlex.join(["attractor", *sys.argv[1:]])
-        page = write_phase_report(diagram, self.out, command, marks)
+        with locked(self.out):
+            if not self.overwrite:
+                check_diagram_free(self.out, plan)
+            with joblib.parallel_config(n_jobs=self.workers):
+                diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
+            marks = (place_on(diagram, marked),) if marked else ()
+            save_diagram(diagram, self.out, overwrite=self.overwrite)
+            command = shlex.join(["attractor", *sys.argv[1:]])
+            page = write_phase_report(diagram, self.out, command, marks)
         _show(diagram, marks)
         console.print(f"report: [bold]{escaped(page)}[/]", soft_wrap=True)
 
@@ -166,18 +170,6 @@ def _number(option: str, name: str, text: str) -> float:
     except ValueError as problem:
         message = f"{option} {name}={text}: expected a number"
         raise ConfigError(message) from problem
-
-
-def _check_free(out: Path, plan: Any, *, overwrite: bool) -> None:
-    """Refuse to replace a finished diagram of another plan."""
-    from attractor.dynamics.phase import load_diagram
-    from attractor.dynamics.phase.storage import JSON_FILE
-
-    if overwrite or not (out / JSON_FILE).exists():
-        return
-    if load_diagram(out).plan != plan:
-        message = f"--out {out} holds the diagram of another plan; give another folder, or --overwrite"
-        raise ConfigError(message)
 
 
 def _check_mark(marked: Mapping[str, float], axes: set[str]) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 
 from attractor.dynamics.phase import Outcome, PhaseDiagram, Placement, agreement
 from attractor.dynamics.phase.parameter_names import SYMBOLS
+from attractor.dynamics.phase.storage import PAGE_FILE, SVG_FILE
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.phase import exponent_figure, phase_figure, relaxation_figure
 from .standalone import standalone_svg, write_svg
 from .wording import count, duration, significant
 
-PAGE_FILE, SVG_FILE = "diagram.html", "diagram.svg"
 _FEW = 0.1
 """A share of points without an answer that leaves the picture clear."""
 

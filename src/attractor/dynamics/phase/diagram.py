@@ -1,5 +1,6 @@
 """Phase diagrams: simulated outcomes over two parameters, with the lines of theory."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import environment
 
@@ -88,6 +90,7 @@ def phase_diagram(
 
     Raises:
         ConfigError: `build` makes networks that differ in more than numbers, or no flow.
+        StorageError: another process works in the folder, or it cannot be written.
 
     Example:
         >>> from attractor.dynamics.phase import PhaseAxis, PhasePlan, PhaseSimulation, phase_diagram
@@ -98,9 +101,11 @@ def phase_diagram(
     """
     begun, reporter = perf_counter(), reporter or SilentReporter()
     name = plan_hash(plan)
-    store = store_for(None if folder is None else Path(folder), name)
-    growth, variance = _simulated(plan, store, reporter)
-    theory = theory_of(plan, store, reporter)
+    where = None if folder is None else Path(folder)
+    with locked(where) if where else contextlib.nullcontext():
+        store = store_for(where, name)
+        growth, variance = _simulated(plan, store, reporter)
+        theory = theory_of(plan, store, reporter)
     exponent, error = mean_and_error(growth)
     shape = (plan.y.points, plan.x.points, len(STARTS))
     grids = [np.moveaxis(one.reshape(shape), -1, 0) for one in (exponent, error, variance.mean(axis=0))]
@@ -110,11 +115,17 @@ def phase_diagram(
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:
     """The simulations of all tiles, for every seed."""
+    blocks = plan.simulation.blocks
     return [
-        Task(f"tile-{seed}-{place:05d}", simulated_tile, (plan, points, seed))
+        Task(f"tile-{seed}-{place:05d}", simulated_tile, (plan, points, seed), _tile_shapes(points, blocks))
         for place, points in enumerate(plan.tiles)
         for seed in plan.simulation.seeds
     ]
+
+
+def _tile_shapes(points: np.ndarray, blocks: int) -> dict[str, tuple[int, ...]]:
+    ends = len(points), len(STARTS)
+    return {"growth": (*ends, blocks), "variance": ends}
 
 
 def simulated_tile(plan: PhasePlan, points: np.ndarray, seed: int) -> Arrays:

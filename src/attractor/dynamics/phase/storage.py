@@ -1,24 +1,29 @@
 """Phase diagrams as files: a table with one row a point, and a JSON file with everything."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from attractor.cells import GatedForm
-from attractor.errors import RunFolderError, UnsupportedError
-from attractor.files import make_folder, write_atomically
+from attractor.errors import WRONG_FACTS, RunFolderError, UnsupportedError
+from attractor.folders import is_sealed, locked, read_sealed, write_sealed
 
 from .diagram import STARTS, PhaseDiagram
-from .networks import plan_facts
-from .plan import USUAL_FORM, PhaseAxis, PhasePlan, PhaseSimulation
-from .theory import Theory, TheoryLine
+from .networks import plan_facts, plan_hash
+from .plan import USUAL_FORM, USUAL_SIMULATION, PhaseAxis, PhasePlan, PhaseSimulation
+from .theory import LABELS, Theory, TheoryLine
 
-FORMAT = 1
+FORMAT = 2
 JSON_FILE, CSV_FILE = "diagram.json", "diagram.csv"
+PAGE_FILE, SVG_FILE = "diagram.html", "diagram.svg"
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -37,24 +42,47 @@ class Elsewhere:
         raise UnsupportedError(message)
 
 
-def save_diagram(diagram: PhaseDiagram, folder: str | Path) -> Path:
-    """Write `diagram.csv`, one row a point, and `diagram.json`, from which it can be loaded.
+def save_diagram(diagram: PhaseDiagram, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write `diagram.csv`, one row a point, `diagram.json`, from which it can be loaded, and their digests.
+
+    The page and the picture of an older diagram are removed.
 
     Args:
         diagram: what to write.
         folder: where; it is made if it is missing.
+        overwrite: replace the diagram of another plan.
 
     Returns:
         The folder.
 
     Raises:
-        StorageError: a file cannot be written.
+        RunFolderError: the folder holds the diagram of another plan, or something else.
+        StorageError: another process works in the folder, or a file cannot be written.
     """
     folder = Path(folder)
-    make_folder(folder)
-    write_atomically(folder / CSV_FILE, _table(diagram).encode())
-    write_atomically(folder / JSON_FILE, (json.dumps(_facts(diagram), allow_nan=False) + "\n").encode())
+    facts = json.dumps(_facts(diagram), allow_nan=False) + "\n"
+    with locked(folder):
+        if not overwrite:
+            check_diagram_free(folder, diagram.plan)
+        for made_from_it in (PAGE_FILE, SVG_FILE):
+            (folder / made_from_it).unlink(missing_ok=True)
+        write_sealed(folder, {CSV_FILE: _table(diagram).encode(), JSON_FILE: facts.encode()})
     return folder
+
+
+def check_diagram_free(folder: Path, plan: PhasePlan) -> None:
+    """Refuse to replace the finished diagram of another plan by accident.
+
+    Raises:
+        RunFolderError: there is one, or it cannot be read.
+    """
+    if not is_sealed(folder):
+        return
+    held = load_diagram(folder)
+    changed = plan.build is not None and held.hash != plan_hash(plan)
+    if changed or plan_facts(held.plan) != plan_facts(plan):
+        message = f"{folder} holds the diagram of another plan; choose another folder or overwrite it"
+        raise RunFolderError(message)
 
 
 def load_diagram(folder: str | Path) -> PhaseDiagram:
@@ -64,20 +92,39 @@ def load_diagram(folder: str | Path) -> PhaseDiagram:
         folder: with a `diagram.json`.
 
     Raises:
-        RunFolderError: there is none, or it is damaged or of another format.
+        RunFolderError: there is none, or it is unfinished, damaged or of another format.
     """
-    path = Path(folder) / JSON_FILE
-    try:
-        facts = json.loads(path.read_text())
-    except (OSError, ValueError) as problem:
-        message = f"{path} cannot be read as a phase diagram: {problem}"
-        raise RunFolderError(message) from problem
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        message = f"{path} is no phase diagram of format {FORMAT}; compute it again with this version"
+    folder = Path(folder)
+    path = folder / JSON_FILE
+    if not is_sealed(folder):
+        message = (
+            f"{folder} holds no finished phase diagram; give the command that made it again, which computes "
+            "only what is missing"
+        )
         raise RunFolderError(message)
-    fields = {name: _array(facts[name]) for name in ("exponent", "error", "variance")}
-    plain = {name: facts[name] for name in ("hash", "seconds", "versions")}
-    return PhaseDiagram(plan=_plan(facts["plan"]), theory=_theory(facts["theory"]), **fields, **plain)
+    content = read_sealed(folder, (CSV_FILE, JSON_FILE))[JSON_FILE]
+    try:
+        facts = json.loads(content)
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+            message = f"{path} is no phase diagram of format {FORMAT}; compute it again with this version"
+            raise RunFolderError(message)
+        return _diagram(facts)
+    except RunFolderError:
+        raise
+    except WRONG_FACTS as problem:
+        message = f"{path} lacks a fact or holds a wrong one ({type(problem).__name__}: {problem})"
+        raise RunFolderError(message) from problem
+
+
+def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
+    plan = _plan(facts["plan"])
+    shape = len(STARTS), plan.y.points, plan.x.points
+    fields = {name: _array(facts[name], shape) for name in ("exponent", "error", "variance")}
+    seconds, versions = _number(facts["seconds"]), dict(facts["versions"])
+    name = _text(facts["hash"])
+    return PhaseDiagram(
+        plan=plan, hash=name, theory=_theory(facts["theory"]), seconds=seconds, versions=versions, **fields
+    )
 
 
 def _table(diagram: PhaseDiagram) -> str:
@@ -131,26 +178,70 @@ def _numbers(values: np.ndarray) -> list[Any]:
     return plain.tolist()
 
 
-def _array(values: list[Any]) -> np.ndarray:
-    return np.array(values, float)
+def _array(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Nested lists of numbers and None as an array of this shape, or along one axis."""
+    plain = np.array(values, object)
+    wanted = (len(values),) if shape is None else shape
+    if plain.shape != wanted:
+        message = f"numbers of shape {plain.shape}, expected {wanted}"
+        raise ValueError(message)
+    return np.array([np.nan if one is None else _number(one) for one in plain.ravel()]).reshape(wanted)
 
 
-def _plan(facts: dict[str, Any]) -> PhasePlan:
-    simulation = {**facts["simulation"], "seeds": tuple(facts["simulation"]["seeds"])}
-    axes = PhaseAxis(**facts["x"]), PhaseAxis(**facts["y"])
-    shared = {"simulation": PhaseSimulation(**simulation), "tile": facts["tile"]}
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"{value!r} in the place of a number"
+        raise TypeError(message)
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        message = f"{value!r} in the place of a text"
+        raise TypeError(message)
+    return value
+
+
+def _made(kind: type[_Made], facts: Any, usual: Mapping[str, Any]) -> _Made:
+    """A dataclass from facts of the kinds that its usual values have."""
+    for name, value in facts.items():
+        like = usual[name]
+        right = isinstance(value, float | int if isinstance(like, float) else type(like))
+        if not right or isinstance(value, bool) != isinstance(like, bool):
+            message = f"{name} is {value!r}, expected something like {like!r}"
+            raise TypeError(message)
+    return kind(**facts)
+
+
+def _plan(facts: Any) -> PhasePlan:
+    like = {"name": "gain", "low": 0.0, "high": 1.0, "points": 2}
+    axes = _made(PhaseAxis, facts["x"], like), _made(PhaseAxis, facts["y"], like)
+    given = {**facts["simulation"], "seeds": tuple(facts["simulation"]["seeds"])}
+    if not all(type(seed) is int for seed in given["seeds"]):
+        message = f"seeds {given['seeds']!r} are not all whole numbers"
+        raise TypeError(message)
+    usual = {name: float(one) if type(one) is int else one for name, one in asdict(USUAL_SIMULATION).items()}
+    usual |= {"blocks": USUAL_SIMULATION.blocks}
+    shared = {"simulation": _made(PhaseSimulation, given, usual), "tile": index(facts["tile"])}
     if facts["form"] is None:
-        return PhasePlan(*axes, build=Elsewhere(facts["network"]), **shared)
-    return PhasePlan(
-        *axes, form=GatedForm(**{**asdict(USUAL_FORM), **facts["form"]}), size=facts["size"], **shared
-    )
+        return PhasePlan(*axes, build=Elsewhere(_text(facts["network"])), **shared)
+    form = _made(GatedForm, facts["form"], asdict(USUAL_FORM))
+    return PhasePlan(*axes, form=form, size=index(facts["size"]), **shared)
 
 
-def _theory(facts: dict[str, Any]) -> Theory:
+def _theory(facts: Any) -> Theory:
     lines = tuple(
-        TheoryLine(line["name"], *(_array(line[name]) for name in ("x", "y", "residual")))
+        TheoryLine(_known_line(line["name"]), *(_array(line[name]) for name in ("x", "y", "residual")))
         for line in facts["lines"]
     )
-    shape = len(facts["map_y"]), len(facts["map_x"])
-    relaxation = _array(facts["log_relaxation"]).reshape(shape)
-    return Theory(lines, tuple(facts["remarks"]), _array(facts["map_x"]), _array(facts["map_y"]), relaxation)
+    map_x, map_y = _array(facts["map_x"]), _array(facts["map_y"])
+    shape = (len(map_y), len(map_x)) if len(map_x) else (0, 0)
+    relaxation = np.empty(shape) if 0 in shape else _array(facts["log_relaxation"], shape)
+    return Theory(lines, tuple(map(_text, facts["remarks"])), map_x, map_y, relaxation)
+
+
+def _known_line(name: Any) -> str:
+    if name not in LABELS:
+        message = f"{name!r} is no line of the theory; known are {', '.join(LABELS)}"
+        raise ValueError(message)
+    return str(name)

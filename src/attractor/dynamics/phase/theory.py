@@ -107,9 +107,13 @@ def line_tasks(plan: PhasePlan, names: tuple[str, ...]) -> list[Task]:
     if "gain" in (plan.x.name, plan.y.name):
         other = plan.y if plan.x.name == "gain" else plan.x
         nodes = enumerate(_nodes(other, _ALONG))
-        return [Task(f"line-{k:03d}", values_along, (plan, names, other.name, float(v))) for k, v in nodes]
+        one = dict.fromkeys(names, (1,))
+        return [
+            Task(f"line-{k:03d}", values_along, (plan, names, other.name, float(v)), one) for k, v in nodes
+        ]
     xs, ys = _nodes(plan.x, _GRID), _nodes(plan.y, _GRID)
-    return [Task(f"line-{k:03d}", values_in_row, (plan, names, xs, float(y))) for k, y in enumerate(ys)]
+    row = dict.fromkeys(names, xs.shape)
+    return [Task(f"line-{k:03d}", values_in_row, (plan, names, xs, float(y)), row) for k, y in enumerate(ys)]
 
 
 def map_tasks(plan: PhasePlan) -> list[Task]:
@@ -117,7 +121,8 @@ def map_tasks(plan: PhasePlan) -> list[Task]:
     if "update_gain" not in (plan.x.name, plan.y.name):
         return []
     xs, ys = _nodes(plan.x, _MAP), _nodes(plan.y, _MAP)
-    return [Task(f"map-{k:03d}", relaxation_in_row, (plan, xs, float(y))) for k, y in enumerate(ys)]
+    row = {"log_relaxation": xs.shape}
+    return [Task(f"map-{k:03d}", relaxation_in_row, (plan, xs, float(y)), row) for k, y in enumerate(ys)]
 
 
 def _over_gain(plan: PhasePlan, name: str, solved: list[Arrays]) -> TheoryLine:
@@ -150,8 +155,9 @@ def _contours(
         excess = np.stack([row[name] for row in rows]) - gain
         for piece in map(np.asarray, contour_generator(xs, ys, np.ma.masked_invalid(excess)).lines(0.0)):
             pieces.append((name, piece))
+            label = f"vertex-{name}-{len(pieces):02d}"
             tasks += [
-                Task(f"vertex-{name}-{len(pieces):02d}-{k:03d}", _corrected, (plan, name, vertex, excess))
+                Task(f"{label}-{k:03d}", _corrected, (plan, name, vertex, excess), {"vertex": (3,)})
                 for k, vertex in enumerate(piece)
             ]
     found = iter(done(tasks, *helpers))
@@ -201,4 +207,4 @@ def _edge(plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray) -> tuple[list
 
 def store_for(folder: Path | None, name: str) -> TaskStore:
     """Where the tasks of a plan are kept: a folder of the name of its hash."""
-    return TaskStore(None if folder is None else folder / "parts" / name[:16])
+    return TaskStore(None if folder is None else folder / "parts" / name[:16], name)
