@@ -10,7 +10,7 @@ import re
 _LONGEST = 2000
 _COMMANDS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # what terminals obey, ESC among them
-    "\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of reading
+    "\u202a-\u202e\u2066-\u2069"  # what turns the direction of reading
     "\ud800-\udfff]"  # what no encoding can write, such as bytes of a file name that is not UTF-8
 )
 WRONG_FACTS = (

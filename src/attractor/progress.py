@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from attractor.errors import printable
+
 
 @runtime_checkable
 class Stream(Protocol):
@@ -71,7 +73,7 @@ class BarReporter:
         self._bar = self._bar or self._begin()
         task = self._bar.tasks[0]
         rate = f"{task.speed:.0f}/s" if task.speed else ""
-        self._bar.update(task.id, completed=done, total=total, message=message, rate=rate)
+        self._bar.update(task.id, completed=done, total=total, message=printable(message), rate=rate)
 
     def close(self) -> None:
         """Leave the last state of the bar on the screen."""
@@ -87,7 +89,7 @@ class BarReporter:
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[message]}"),
+            TextColumn("{task.fields[message]}", markup=False),
             console=self._console,
         )
         bar.add_task(self._title, total=None, message="", rate="")
@@ -115,7 +117,7 @@ class LineReporter:
         rate = (done - self._first) / max(now - self._start, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
         text = f"{self._title}: {done}/{total}, {rate:.0f}/s{left} {message}"
-        self._stream.write(text.rstrip() + "\n")
+        self._stream.write(printable(text.rstrip()) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

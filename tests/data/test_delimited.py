@@ -1,5 +1,6 @@
 """Reading logs: what is understood, and what each refusal says."""
 
+import os
 import time
 from pathlib import Path
 
@@ -291,3 +292,21 @@ def test_a_large_file_is_read_quickly(control_data):
     assert record.samples == 131072
     # 0.4 s on two idle cores; the tests check the types of each call and share the machine.
     assert time.perf_counter() - start < 3.0
+
+
+def test_a_file_name_that_is_not_utf8_names_an_experiment(tmp_path):
+    path = tmp_path / os.fsdecode(b"l\xffog.csv")
+    path.write_text("u,y\n1,2\n3,4\n")
+    (experiment,) = read_csv(path, inputs=["u"], outputs=["y"]).experiments
+    assert experiment.name == r"l\xffog"
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_a_quoted_cell_without_end_is_named(tmp_path, row):
+    lines = ["u,y", "1,2", "3,4"]
+    lines[row] = f'"{"x" * 140_000}",2'
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputDataError, match=f"row {row + 1}: a quoted cell has more than 131072") as caught:
+        read(path)
+    assert len(str(caught.value)) < 500

@@ -152,3 +152,29 @@ def test_damaged_files_raise_our_errors_only(tmp_path_factory, data):
         assert str(path) in str(read)
     else:
         np.testing.assert_array_equal(read.values[1], X[1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b", }", b",  "),
+        (b"{'descr'", b" 'descr'"),
+        (b"'<f8'", b"'<f\x00'"),
+        (b"'<f8'", b"'<x9'"),
+        (b"(2, 3, 1)", b"(2, 3,1\x00)"),
+        (b"(2, 3, 1)", b"(-2,-3,1)"),
+        (b"(2, 3, 1)", b"(9**9**9)"),
+        (b"(2, 3, 1)", b"(2, '3',)"),
+        (b"False", b"Fals)"),
+    ],
+)
+def test_a_head_that_is_no_head_is_refused(tmp_path, old, new):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 3, 1)))
+    assert old in buffer.getvalue()
+    path = tmp_path / "cases.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("X.npy", buffer.getvalue().replace(old, new))
+    with pytest.raises(InputDataError, match="cases") as caught:
+        read_npz(path)
+    assert len(str(caught.value)) < 2500

@@ -1,5 +1,6 @@
 """The page: valid, self-contained, escaped, small, and robust against strange data."""
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -12,6 +13,7 @@ from report_example import example_contents, two_by_two_contents
 from attractor.data import Signal
 from attractor.errors import StorageError
 from attractor.report import Finding, render_identification_report, write_report
+from attractor.report.page import write_document
 from attractor.report.wording import count, duration, mean_and_spread, significant, span, tone
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -307,3 +309,9 @@ def test_words_for_numbers():
     assert mean_and_spread(np.array([np.nan, 3.0])) == "3.0"
     assert mean_and_spread(np.empty(0)) == "—"
     assert (tone("error"), tone("anything")) == ("bad", "info")
+
+
+def test_a_file_name_that_is_not_utf8_can_stand_on_a_page(tmp_path):
+    path = tmp_path / os.fsdecode(b"r\xffun") / "report.html"
+    write_document(f"<p>{path.parent.name}\x1b[31m</p>\n", path)
+    assert path.read_bytes() == rb"<p>r\xffun\x1b[31m</p>" + b"\n"

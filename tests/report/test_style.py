@@ -2,7 +2,9 @@
 
 import re
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -104,3 +106,68 @@ def test_a_line_that_begins_with_a_repeated_point_stays_a_line():
 )
 def test_powers_of_ten_are_written_without_a_formula(value, label):
     assert power_label(value) == label
+
+
+def labelled(text):
+    """A figure with a text of the user's in every place where one may stand."""
+    with house_style(WIDE, "own"):
+        figure, (axes,) = panels(WIDE, [132])
+        axes.plot([1.0, 2.0], [1.0, 2.0], label=text, color=MODEL)
+        axes.set_title(text)
+        axes.set_ylabel(text)
+        axes.set_yticks([1.0, 2.0], [text, "b"])
+        axes.legend()
+        return str(to_svg(figure, "own", text))
+
+
+def texts(svg):
+    return ["".join(one.itertext()) for one in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        INK,
+        f"{MODEL} and {INK}",
+        "font-family: Arial; font: 3px Arial",
+        ' d="1.23456 2.34567" id="one" xlink:href="#a"',
+        "url(#a) <style>b</style> <defs> </defs> <!-- c -->",
+        "M 1 2 L 1 2 M 3.14159",
+    ],
+)
+def test_text_that_looks_like_a_drawing_is_left_as_it_is(text):
+    svg = labelled(text)
+    assert texts(svg).count(text) == 4
+    assert "var(--model)" in svg
+    assert MODEL not in re.sub(r">[^<]*<", "><", svg).replace(f'aria-label="{text}"', "")
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_are_drawn_without_a_warning():
+    name = "温度 درجة температура 🌡"
+    assert texts(labelled(name)).count(name) == 4
+
+
+def test_no_command_for_a_terminal_reaches_a_figure():
+    svg = labelled("flow \x1b[31m")
+    assert "\x1b" not in svg
+    assert texts(svg).count(r"flow \x1b[31m") == 4
+
+
+def test_settings_of_matplotlib_are_unchanged_when_threads_draw():
+    before = dict(matplotlib.rcParams)
+    names = [f"figure{place}" for place in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        figures = list(pool.map(drawn, names))
+    assert dict(matplotlib.rcParams) == before
+    assert figures == [drawn(name) for name in names]
+
+
+def test_a_setting_of_the_users_outlives_a_figure():
+    before = matplotlib.rcParams["lines.linewidth"]
+    try:
+        with house_style(WIDE, "one"):
+            matplotlib.rcParams["lines.linewidth"] = 7.0
+        assert matplotlib.rcParams["lines.linewidth"] == 7.0
+    finally:
+        matplotlib.rcParams["lines.linewidth"] = before

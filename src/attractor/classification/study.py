@@ -237,4 +237,4 @@ def write_suspects(path: Path, suspects: Suspects, classes: Sequence[str]) -> No
         given, proposed = classes[suspects.labels[place]], classes[suspects.proposed[place]]
         rows.writerow((name, given, proposed, *(f"{number:.6g}" for number in numbers)))
     make_folder(path.parent)
-    write_atomically(path, buffer.getvalue().encode())
+    write_atomically(path, buffer.getvalue().encode(errors="backslashreplace"))

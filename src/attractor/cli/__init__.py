@@ -6,6 +6,7 @@ JAX is imported inside the commands, so that `--help` answers at once.
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import tyro
 from attractor.errors import AttractorError
 
 from .classify_commands import ClassifyCommand, RobustnessCommand, SuspectsCommand
-from .console import errors, escaped
+from .console import errors, escaped, show_warning
 from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
 from .dynamics_commands import DynamicsCommand, LyapunovCommand
@@ -50,7 +51,10 @@ def main() -> None:
         COMMANDS, prog="attractor", description="Recurrent networks you can depend on."
     )
     _listen_to_interrupts()
-    sys.exit(_run(command.run))
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        status = _run(command.run)
+    sys.exit(status)
 
 
 def _listen_to_interrupts() -> None:

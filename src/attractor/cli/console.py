@@ -4,17 +4,34 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
+
+from attractor.errors import printable
 
 if TYPE_CHECKING:
     from attractor.data import Record
 
-console = Console()
-errors = Console(stderr=True)
+
+class PlainConsole(Console):
+    """A console on which no text commands the terminal, wherever it comes from; only rich itself does."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text as it is shown: control characters as escape sequences."""
+        return super().render_str(printable(text), **options)
+
+
+console = PlainConsole(emoji=False)
+errors = PlainConsole(stderr=True, emoji=False)
 
 
 def escaped(text: object) -> str:
     """Text whose brackets are no markup."""
     return escape(str(text))
+
+
+def show_warning(message: Warning | str, *_: object) -> None:
+    """A warning in one line, in place of the source line where it came up."""
+    errors.print(f"[yellow]warning:[/] {escaped(message)}", soft_wrap=True)
 
 
 def signals_of(record: "Record") -> str:

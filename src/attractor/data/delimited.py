@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.errors import ConfigError, InputDataError
+from attractor.errors import ConfigError, InputDataError, printable
 
 from .record import Experiment, Record
 from .regular import MissingPolicy, Recording, fill_missing, regularise
@@ -162,7 +162,7 @@ def _group_rows(
     if blocks:
         return [(block.name, _block_rows(table, block, names)) for block in blocks]
     if names is None:
-        return [(table.path.stem, np.arange(len(table)))]
+        return [(printable(table.path.stem), np.arange(len(table)))]
     groups: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         groups.setdefault(name, []).append(row)

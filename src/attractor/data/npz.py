@@ -1,6 +1,9 @@
 """Labelled series in NumPy's `.npz` files."""
 
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.errors import InputDataError, ShapeError
+from attractor.errors import WRONG_FACTS, InputDataError, ShapeError, printable
 
 from .sequence_labels import check_labels
 from .sequences import Sequences, default_names
@@ -29,14 +32,14 @@ _BEST_COMPRESSION = 200
 """No measured data shrink to a two-hundredth; a quarter of a gigabyte that does is a trap or empty."""
 _DAMAGED = (
     OSError,
-    ValueError,
     EOFError,
-    RuntimeError,
-    NotImplementedError,
     SyntaxError,
-    MemoryError,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
+    *WRONG_FACTS,
 )
 
 
@@ -189,4 +192,4 @@ def _number_classes(path: Path, places: Int[np.ndarray, " cases"]) -> tuple[str,
 
 def _texts(array: np.ndarray) -> tuple[str, ...]:
     plain = np.atleast_1d(array.astype(str) if array.dtype.kind == "S" else array)
-    return tuple(str(one) for one in plain.ravel().tolist())
+    return tuple(printable(str(one)) for one in plain.ravel().tolist())

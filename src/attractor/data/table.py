@@ -1,5 +1,6 @@
 """A delimited text file as a table of cells: columns by name, read as text or as numbers."""
 
+import csv
 import difflib
 from collections import Counter
 from collections.abc import Sequence
@@ -147,6 +148,13 @@ def read_table(path: str | Path, delimiter: str | None = None) -> Table:
         InputDataError: the file cannot be read, has no rows, columns with the same head or ragged rows.
     """
     text = read_lines(path)
+    try:
+        return _table(text, delimiter)
+    except csv.Error:
+        raise _unreadable(text) from None
+
+
+def _table(text: TextLines, delimiter: str | None) -> Table:
     layout = find_layout(text.lines, delimiter)
     first = 1 if has_header(text.lines[0], layout) else 0
     table = Table(text.path, _signals(text, layout), layout, text.lines[first:], text.numbers[first:])
@@ -155,6 +163,16 @@ def read_table(path: str | Path, delimiter: str | None = None) -> Table:
         raise InputDataError(message)
     _check_widths(table)
     return table
+
+
+def _unreadable(text: TextLines) -> InputDataError:
+    """The error for a quoted cell that is longer than the reader takes."""
+    most = csv.field_size_limit()
+    row = next((row for row, line in enumerate(text.lines) if '"' in line and len(line) > most), 0)
+    return InputDataError(
+        f"{text.path}, row {text.numbers[row]}: a quoted cell has more than {most} characters; close the "
+        "quote that begins it, or shorten the text"
+    )
 
 
 def _signals(text: TextLines, layout: Layout) -> tuple[Signal, ...]:

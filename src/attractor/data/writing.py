@@ -36,7 +36,7 @@ def write_csv(path: str | Path, header: Sequence[str], columns: Sequence[Any]) -
     _check_shapes(path, header, columns)
     cells = [_as_text(column) for column in columns]
     text = "".join(_lines(path, [str(name) for name in header], cells))
-    write_atomically(path, text.encode())
+    write_atomically(path, text.encode(errors="backslashreplace"))
     return path
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from attractor.data.record import Signal
-from attractor.errors import StorageError
+from attractor.errors import StorageError, printable
 from attractor.files import make_folder, write_atomically
 
 from . import figures, wording
@@ -97,12 +97,15 @@ def write_report(contents: IdentificationContents, path: Path) -> Path:
 def write_document(document: str, path: Path) -> Path:
     """Write a page; a reader never sees half a file.
 
+    Names of any origin may stand on it: control characters, and bytes of file names that are not UTF-8, are
+    written as escape sequences.
+
     Raises:
         StorageError: if the file cannot be written.
     """
     try:
         make_folder(path.parent)
-        write_atomically(path, document.encode())
+        write_atomically(path, printable(document).encode())
     except StorageError as error:
         message = f"The report could not be written: {error}"
         raise StorageError(message) from error

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
+
+from attractor.errors import printable
 
 # Drawn in these colours, which nothing else uses; the page's style sheet says what they look like.
 INK = "#010101"
@@ -39,6 +42,11 @@ _VARIABLES = {
     BAND: "band",
     CARD: "card",
 }
+_FONTS = ["DejaVu Sans", "Last Resort High-Efficiency"]
+"""The second has a box for every character that the first lacks, so that nothing is missing while text is
+measured; the page draws all text in fonts of its own."""
+_DRAWING = threading.RLock()
+"""Settings of matplotlib hold for the whole process: one figure is drawn at a time."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -70,7 +78,7 @@ NARROW = Size("narrow", 330.0, 11.0, 170)
 
 @contextmanager
 def house_style(size: Size, salt: str) -> Iterator[None]:
-    """The settings under which a figure is drawn and saved.
+    """The settings under which a figure is drawn and saved; other threads wait until it is.
 
     Args:
         size: screen to draw for.
@@ -82,6 +90,7 @@ def house_style(size: Size, salt: str) -> Iterator[None]:
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
+        "font.family": _FONTS,
         "font.size": size.font,
         "text.parse_math": False,
         "path.simplify": False,
@@ -117,8 +126,14 @@ def house_style(size: Size, salt: str) -> Iterator[None]:
         "figure.facecolor": "none",
         "savefig.facecolor": "none",
     }
-    with matplotlib.rc_context(settings):
-        yield
+    known: Any = matplotlib.rcParams
+    with _DRAWING:
+        before = {name: known[name] for name in settings}
+        known.update(settings)
+        try:
+            yield
+        finally:
+            known.update(before)
 
 
 def to_svg(figure: Figure, name: str, title: str) -> Markup:
@@ -135,24 +150,34 @@ def to_svg(figure: Figure, name: str, title: str) -> Markup:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", metadata=nothing)
-    svg = buffer.getvalue()
+    svg = printable(buffer.getvalue())
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<defs>\s*</defs>", "", svg).replace("xlink:href", "href")
-    svg = _themed(_shortened(_own_ids(svg, name)))
+    svg = _shortened(_own_ids(re.sub(r"<defs>\s*</defs>", "", svg), name))
+    svg = _in_tags(svg, _themed)
     width, height = figure.get_size_inches() * 72
     head = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">'
     )
     body = svg[svg.index(">") + 1 :]
-    return head.format(width, height, title) + Markup(body)  # noqa: S704
+    return head.format(width, height, printable(title)) + Markup(body)  # noqa: S704
+
+
+def _in_tags(svg: str, change: Callable[[str], str]) -> str:
+    """Change the tags and leave what stands between them, which is text of the user's."""
+    return re.sub(r"<[^>]*>", lambda tag: change(tag[0]), svg)
 
 
 def _own_ids(svg: str, name: str) -> str:
     """Only ids that something refers to remain, and they begin with the figure's name."""
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
-    return re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', "".join(re.findall(r"<[^>]*>", svg))))
+
+    def own(tag: str) -> str:
+        tag = tag.replace("xlink:href", "href")
+        tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag)
+        return re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", tag)
+
+    return _in_tags(svg, own)
 
 
 def _shortened(svg: str) -> str:
@@ -169,16 +194,19 @@ def _shortened(svg: str) -> str:
     def shorten(attribute: re.Match[str]) -> str:
         return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), attribute[0])
 
-    svg = re.sub(r' d="[^"]*"', shorten_path, re.sub(r"\s*\n\s*", " ", svg))
-    return re.sub(r' (?:x|y|width|height)="[^"]*"| transform="[^"]*"', shorten, svg)
+    def shorten_tag(tag: str) -> str:
+        tag = re.sub(r' d="[^"]*"', shorten_path, tag)
+        return re.sub(r' (?:x|y|width|height)="[^"]*"| transform="[^"]*"', shorten, tag)
+
+    return _in_tags(re.sub(r"\s*\n\s*", " ", svg), shorten_tag)
 
 
-def _themed(svg: str) -> str:
+def _themed(tag: str) -> str:
     """Chosen colours become custom properties, the font becomes the page's."""
     for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
-    return re.sub(r"(font: [^'\"]*px) [^;\"]*", r"\1 var(--font)", svg)
+        tag = tag.replace(colour, f"var(--{variable})")
+    tag = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", tag)
+    return re.sub(r"(font: [^'\"]*px) [^;\"]*", r"\1 var(--font)", tag)
 
 
 def legend_above(axes: Axes, columns: int = 4) -> None:
