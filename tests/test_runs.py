@@ -22,8 +22,9 @@ from attractor.runs import Run, append_log, load_run, save_run, write_log
 
 SOURCE = Path(runs.__file__).parents[1]
 HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json", "SHA256SUMS")
+EQUATION = {"sha256": "e" * 64}
 RUN = Run(
-    {"kind": "test", "nested": {"list": [1, 2.5, None], "text": "pH \u00b5"}},
+    {"kind": "test", "equation": EQUATION, "nested": {"list": [1, 2.5, None], "text": "pH \u00b5"}},
     {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "empty": np.zeros((0, 2), np.float32)},
     {"inputs": np.array([[np.nan], [1e-300]]), "count": np.array(3)},
 )
@@ -67,7 +68,7 @@ def test_a_card_that_was_read_back_does_not_keep_the_digest_of_its_old_weights(f
 def test_the_card_says_what_made_it(folder):
     made_with = load_run(folder).card["made_with"]
     assert made_with["jax"]
-    assert made_with["threads"] == os.cpu_count()
+    assert made_with["threads"] == runs.allowed_threads()
 
 
 def test_the_digests_are_those_of_sha256sum(folder):
@@ -135,7 +136,9 @@ def test_an_unfinished_training_says_how_to_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("card", "reason"),
     [
-        (b'{"format": 99}', "has format 99; this version reads format 1"),
+        (b'{"format": 99}', "has format 99; this version reads format 2"),
+        (b'{"format": 1, "weights_sha256": ""}', "older version of Attractor .format 1.*train again"),
+        (b'{"format": 2}', "names neither the weights nor the equation"),
         (b"{}", "has format None"),
         (b"[1]", "has format 'list'"),
         (b'"text"', "has format 'str'"),
@@ -144,7 +147,7 @@ def test_an_unfinished_training_says_how_to_go_on(tmp_path):
         (b"[" * 100_000 + b"]" * 100_000, "is not JSON"),
         (b'{"format": ' + b"9" * 5000 + b"}", "is not JSON"),
     ],
-    ids=["newer", "none", "list", "text", "torn", "bytes", "deep", "huge"],
+    ids=["newer", "older", "without origin", "none", "list", "text", "torn", "bytes", "deep", "huge"],
 )
 def test_a_forged_card_is_refused(folder, tmp_path, card, reason):
     for name in HASHED:
@@ -173,7 +176,7 @@ def test_a_finished_run_is_overwritten_on_purpose_only(tmp_path):
     save_run(tmp_path, RUN)
     with pytest.raises(RunFolderError, match="already holds a finished run"):
         save_run(tmp_path, RUN)
-    save_run(tmp_path, Run({"kind": "other"}, {}, {}), overwrite=True)
+    save_run(tmp_path, Run({"kind": "other", "equation": EQUATION}, {}, {}), overwrite=True)
     assert load_run(tmp_path).card["kind"] == "other"
 
 
@@ -186,7 +189,7 @@ def test_a_full_disk_while_overwriting_keeps_the_old_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.os, "fsync", full_disk)
     with pytest.raises(StorageError, match="No space left"):
-        save_run(tmp_path, Run({"kind": "other"}, {}, {}), overwrite=True)
+        save_run(tmp_path, Run({"kind": "other", "equation": EQUATION}, {}, {}), overwrite=True)
     monkeypatch.undo()
     assert load_run(tmp_path).card["kind"] == "test"
     assert sorted(path.name for path in tmp_path.iterdir()) == before

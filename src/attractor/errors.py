@@ -93,7 +93,7 @@ class NotFittedError(AttractorError, ValueError, AttributeError):
 
 
 class RunFolderError(AttractorError, ValueError):
-    """A run folder is damaged, tampered with, foreign, or of an unknown version."""
+    """A run folder is damaged, changed, foreign, of an unknown version, or of another equation."""
 
 
 class DivergedError(AttractorError, ArithmeticError):

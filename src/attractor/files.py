@@ -53,7 +53,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         staged.discard()
 
 
-def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> None:
+def write_together(
+    folder: Path, contents: Mapping[str, bytes], seal: str, stale: Iterable[Path] = ()
+) -> None:
     """Write several files of which one, the seal, says that all of them belong together.
 
     Everything is on the disk under temporary names before anything old is touched, so a full disk changes
@@ -64,6 +66,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> No
         folder: where they go.
         contents: bytes by file name.
         seal: the name among them that comes last.
+        stale: files that do not belong to the new ones; they go before the new seal comes.
 
     Raises:
         StorageError: the disk is full, the folder is missing or read-only.
@@ -73,6 +76,8 @@ def write_together(folder: Path, contents: Mapping[str, bytes], seal: str) -> No
         for name, content in contents.items():
             staged[name] = _stage(folder / name, content)
         (folder / seal).unlink(missing_ok=True)
+        for path in stale:
+            path.unlink(missing_ok=True)
         for name in sorted(staged, key=lambda name: name == seal):
             staged[name].path.replace(folder / name)
             _flush_folder(folder)

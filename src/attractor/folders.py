@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attractor.errors import RunFolderError, StorageError
@@ -71,15 +71,20 @@ def sums(contents: Mapping[str, bytes]) -> bytes:
     return "".join(f"{digest(data)}  {name}\n" for name, data in contents.items()).encode()
 
 
-def write_sealed(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_sealed(folder: Path, contents: Mapping[str, bytes], stale: Iterable[Path] = ()) -> None:
     """Write files that belong together and, last, the table of their digests.
+
+    Args:
+        folder: where they go.
+        contents: bytes by file name.
+        stale: files that were made from the old ones; they go with them.
 
     Raises:
         RunFolderError: the folder was sealed with other files than these: it is of another kind.
         StorageError: the disk is full, the folder is missing or read-only.
     """
     _check_kind(folder, contents)
-    write_together(folder, {**contents, SEAL: sums(contents)}, SEAL)
+    write_together(folder, {**contents, SEAL: sums(contents)}, SEAL, stale)
 
 
 def read_sealed(folder: Path, names: Sequence[str]) -> dict[str, bytes]:

@@ -2,14 +2,18 @@
 
     weights.safetensors     the weights of every member
     evaluation.safetensors  the data and the predictions the report shows
-    card.json               format, model and its options, signals, scaling, metrics, versions
+    card.json               format, model and its options, equation, signals, scaling, metrics, versions
     SHA256SUMS              digests of the three files above (`sha256sum -c SHA256SUMS`)
     log.jsonl               one line a validation, for people to follow; nothing reads it back
     checkpoint.safetensors  only while training is unfinished
     report.html             the report
 
+Pages, certificates and exports that are made of a run later carry its `Origin`: the digests of the weights
+and of the equation. Writing another run over it removes those that speak of the old one.
+
 Nothing in it is code, and reading it runs none. A folder whose digests do not match is refused; see
-`attractor.folders` for the rules that hold for every folder.
+`attractor.folders` for the rules that hold for every folder. The digests protect against accidents, not
+against people: take runs from people you trust.
 """
 
 import json
@@ -27,11 +31,19 @@ from attractor.arrays import Arrays, read_arrays
 from attractor.errors import InputDataError, RunFolderError
 from attractor.files import append_line, make_folder, write_atomically
 from attractor.folders import SEAL, digest, is_sealed, read_sealed, write_sealed
+from attractor.origin import Origin, origin_of, strangers
 
-FORMAT = 1
+FORMAT = 2
+REPORT = "report.html"
 UNJUDGED = {"analysis": "pending"}
 """On the card of a run that was saved at once after training; the command that made it still judges it."""
 _HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json")
+_DERIVED = (REPORT, "certificate.html", "stability.json", "control.html", "closed_loop.csv", "dynamics.html",
+            "dynamics.json", "robustness.html", "robustness.json", "step.py", "step.c", "step.casadi",
+            "step.onnx", "sequence.onnx", "controller.c")  # fmt: skip
+"""What commands leave in a run folder; a table of numbers, or a file of an older version, has no stamp."""
+_THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS")
+"""What the user's shell may say about threads."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +60,21 @@ class Run:
     weights: Arrays
     evaluation: Arrays
 
+    @property
+    def origin(self) -> Origin:
+        """What everything that is made from this run carries."""
+        return Origin(self.card["weights_sha256"], self.card["equation"]["sha256"])
 
-def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
+
+def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> Origin:
     """Write a finished run; the digests come last and make it valid.
 
-    Format, digest of the weights and versions are computed here, whatever the card says of them.
+    Format, digest of the weights and versions are computed here, whatever the card says of them. What was
+    made from a run that is replaced (pages, certificates, exports in the folder) is removed, unless the new
+    one has the same weights and the same equation.
+
+    Returns:
+        What everything that is made from the run carries.
 
     Raises:
         RunFolderError: the folder already holds a finished run and `overwrite` is off.
@@ -65,7 +87,9 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> None:
     computed = {"format": FORMAT, "weights_sha256": digest(weights), "made_with": environment()}
     card = {"format": FORMAT, **run.card, **computed}  # a card read back holds those of its old weights
     content: dict[str, bytes] = dict(zip(_HASHED, (weights, evaluation, _dump(card)), strict=True))
-    write_sealed(folder, content)
+    origin = Run(card, run.weights, run.evaluation).origin
+    write_sealed(folder, content, _stale(folder, origin))
+    return origin
 
 
 def load_run(folder: Path) -> Run:
@@ -82,6 +106,9 @@ def load_run(folder: Path) -> Run:
         weights, evaluation = (read_arrays(content[name], folder / name) for name in _HASHED[:2])
     except InputDataError as problem:
         raise RunFolderError(str(problem)) from problem
+    if card["weights_sha256"] != digest(content["weights.safetensors"]):
+        message = f"{folder / 'card.json'} is the card of other weights than {folder / 'weights.safetensors'}"
+        raise RunFolderError(message)
     return Run(card, weights, evaluation)
 
 
@@ -93,6 +120,8 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
     """
     if is_finished(folder) and not overwrite and not is_unjudged(folder):
         message = f"{folder} already holds a finished run; choose another folder or overwrite it on purpose"
+        if not (folder / REPORT).exists():
+            message += f". Its report was not written yet: `attractor report {folder}` writes it"
         raise RunFolderError(message)
 
 
@@ -155,9 +184,39 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "threads": os.cpu_count(),
+        "threads": allowed_threads(),
+        **{name: os.environ[name] for name in _THREADS if name in os.environ},
         **{name: version(name) for name in packages},
     }
+
+
+def allowed_threads() -> int:
+    """Processors that this process may use, which is how many threads JAX takes; not those of the machine."""
+    named = os.environ.get("NPROC", "")
+    if named.isdecimal() and int(named):
+        return int(named)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _stale(folder: Path, origin: Origin) -> list[Path]:
+    """What the folder holds that was made from anything else."""
+    if not folder.is_dir():
+        return []
+    stale = list(strangers(folder, origin))
+    if _origin_in(folder) != origin:
+        known = (folder / name for name in _DERIVED)
+        stale += [path for path in known if path.is_file() and origin_of(path) is None]
+    return stale
+
+
+def _origin_in(folder: Path) -> Origin | None:
+    """The origin of the run in a folder; None if there is none, or one that cannot be read."""
+    try:
+        return load_run(folder).origin
+    except RunFolderError:
+        return None
 
 
 def _dump(card: Mapping[str, Any]) -> bytes:
@@ -170,11 +229,29 @@ def _parse_card(folder: Path, content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as problem:
         message = f"{folder / 'card.json'} is not JSON: {problem}"
         raise RunFolderError(message) from problem
+    if isinstance(card, dict) and card.get("format") == 1:
+        message = (
+            f"{folder} was written by an older version of Attractor (format 1), which did not record the "
+            f"equation of the model; this version reads format {FORMAT}: train again"
+        )
+        raise RunFolderError(message)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         found = card.get("format") if isinstance(card, dict) else type(card).__name__
         message = f"{folder / 'card.json'} has format {found!r}; this version reads format {FORMAT}"
         raise RunFolderError(message)
+    if not (_is_digest(card.get("weights_sha256")) and _has_equation(card)):
+        message = f"{folder / 'card.json'} names neither the weights nor the equation of the run"
+        raise RunFolderError(message)
     return card
+
+
+def _has_equation(card: Mapping[str, Any]) -> bool:
+    equation = card.get("equation")
+    return isinstance(equation, dict) and _is_digest(equation.get("sha256"))
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
 
 
 def _why_unfinished(folder: Path) -> str:

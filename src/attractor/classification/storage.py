@@ -7,16 +7,19 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
-from attractor.data import Scaling
+from attractor.data import Scaling, channel_blocks
 from attractor.errors import RunFolderError
 from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import LOSSES, Reweighting
 from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
+from attractor.training.identity import check_equation, describe_equation, probe_rows
 
 from .estimator import SequenceClassifier
+from .network import SequenceNetwork
 from .suspects import TrainingDiary
 
 KIND = "SequenceClassifier"
@@ -52,11 +55,12 @@ def save_classifier(
         "temperature": model.temperature_,
         "fingerprint": model.fingerprint_,
         **(card or {}),
+        "equation": classifier_equation(model),
     }
     diary = {_DIARY + name: value for name, value in vars(model.diary_).items()}
     diary[_DIARY + "scores"] = diary[_DIARY + "scores"].astype(np.float16)
     run = Run(content, to_arrays(model.members_), {**diary, **(evaluation or {})})
-    save_finished(folder, run, (CHECKPOINT,), model.fingerprint_, overwrite=overwrite)
+    model.origin_ = save_finished(folder, run, (CHECKPOINT,), model.fingerprint_, overwrite=overwrite)
 
 
 @single_precision()
@@ -81,7 +85,21 @@ def load_classifier(
         raise RunFolderError(message) from problem
     keys = jax.random.split(jax.random.key(0), run.card["members"])
     model.members_ = from_arrays(eqx.filter_vmap(model.plan_)(keys), run.weights, str(folder))
+    check_equation(folder, run.card, classifier_equation(model))
+    model.origin_ = run.origin
     return model
+
+
+def classifier_equation(model: SequenceClassifier) -> dict[str, Any]:
+    """What a card keeps of the equation of a fitted classifier, see `describe_equation`."""
+    channels = channel_blocks(model.missing) * len(model.names_)
+    return describe_equation(_once, model.network(), (probe_rows(1, channels)[0],), model.cell)
+
+
+def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> Any:
+    """Everything that a prediction hangs on: start, one step, logits."""
+    stream = network.start()
+    return stream, network.step(row, stream)
 
 
 def _options(model: SequenceClassifier) -> dict[str, Any]:

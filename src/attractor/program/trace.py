@@ -12,7 +12,7 @@ from jaxtyping import Array
 from attractor.cells import initial_state
 from attractor.errors import UnsupportedError
 
-_CALLS = {
+CALLS = {
     "jit": "jaxpr",
     "closed_call": "call_jaxpr",
     "remat2": "jaxpr",
@@ -22,7 +22,7 @@ _CALLS = {
 }
 """Primitives that only call another jaxpr, and the parameter that holds it."""
 
-_DROPPED = frozenset({"stop_gradient", "name", "copy", "copy_p", "optimization_barrier"})
+DROPPED = frozenset({"stop_gradient", "name", "copy", "copy_p", "optimization_barrier"})
 """Primitives of one operand that compute nothing."""
 
 _LONGEST_LOOP = 256
@@ -135,10 +135,10 @@ def read(atom: Any, known: Mapping[Any, Any]) -> Any:
 def _apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Any]:
     name = equation.primitive.name
     operands = [read(atom, known) for atom in equation.invars]
-    if name in _DROPPED:
+    if name in DROPPED:
         return operands
-    if name in _CALLS:
-        inner = equation.params[_CALLS[name]]
+    if name in CALLS:
+        inner = equation.params[CALLS[name]]
         if isinstance(inner, ClosedJaxpr):
             return _evaluate(inner.jaxpr, inner.consts, operands, equation)
         return _evaluate(inner, (), operands, equation)

@@ -12,24 +12,29 @@ from attractor.arrays import pack, unpack
 from attractor.errors import InputDataError, RunFolderError
 from attractor.files import write_atomically
 from attractor.folders import locked, read_file
+from attractor.origin import Origin
 from attractor.runs import Run, is_unjudged, save_run
 
 Tree = TypeVar("Tree")
 
 
 def to_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """The array leaves of a pytree by their path."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
+    """The leaves of a pytree that hold numbers, by their path.
+
+    Python's own numbers and NumPy arrays are among them: a cell may have drawn one while it was built, and
+    would draw another one when it is built again.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, _holds_numbers))
     return {jax.tree_util.keystr(path, simple=True, separator="."): _plain(leaf) for path, leaf in leaves}
 
 
 def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tree:
-    """`like` with its array leaves replaced.
+    """`like` with the leaves replaced that hold numbers; a Python number stays one.
 
     Raises:
         RunFolderError: names, shapes or types differ from those of `like`.
     """
-    template = eqx.filter(like, eqx.is_array)
+    template = eqx.filter(like, _holds_numbers)
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
     if set(names) != set(arrays):
@@ -76,7 +81,7 @@ def load_training(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def save_finished(
     folder: Path, run: Run, checkpoints: Sequence[str], fingerprint: str, *, overwrite: bool
-) -> None:
+) -> Origin:
     """Write a finished run and remove the checkpoints of its training.
 
     A run that is still to be judged (`attractor.runs.UNJUDGED`) keeps them, so that the same command can be
@@ -89,6 +94,9 @@ def save_finished(
         fingerprint: of its training.
         overwrite: replace a finished run.
 
+    Returns:
+        What everything that is made from the run carries.
+
     Raises:
         RunFolderError: the folder holds a finished run and `overwrite` is off, or another training has its
             checkpoint there.
@@ -100,9 +108,10 @@ def save_finished(
         if is_unjudged(folder) and not (overwrite or is_unjudged(folder, fingerprint)):
             message = f"{folder} holds the model of another training; choose another folder or overwrite it"
             raise RunFolderError(message)
-        save_run(folder, run, overwrite=overwrite)
+        origin = save_run(folder, run, overwrite=overwrite)
         for name in () if is_unjudged(folder) else checkpoints:
             (folder / name).unlink(missing_ok=True)
+    return origin
 
 
 def check_own(path: Path, fingerprint: str) -> None:
@@ -140,19 +149,33 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _plain(leaf: jax.Array) -> np.ndarray:
-    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+def _holds_numbers(leaf: Any) -> bool:
+    """Whether a leaf is an array, a number, a flag or a random key."""
+    return eqx.is_array(leaf) or (eqx.is_array_like(leaf) and np.asarray(leaf).dtype.kind in "biufcV")
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    """A leaf as an array of a type that a file knows."""
+    if eqx.is_array(leaf) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
-    return np.array(leaf, order="C")  # ascontiguousarray would give a scalar an axis
+    array = np.array(leaf, order="C")  # ascontiguousarray would give a scalar an axis
+    if array.dtype == np.complex128:
+        return array[..., None].view(np.float64)  # a file knows no complex numbers of double precision
+    return array
 
 
-def _restore(name: str, leaf: jax.Array, value: np.ndarray, where: str) -> jax.Array:
+def _restore(name: str, leaf: Any, value: np.ndarray, where: str) -> Any:
     plain = _plain(leaf)
     if plain.shape != value.shape or plain.dtype != value.dtype:
         message = (
             f"{where}: {name} is {value.dtype}{list(value.shape)}, expected {plain.dtype}{list(plain.shape)}"
         )
         raise RunFolderError(message)
-    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if eqx.is_array(leaf) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jax.numpy.asarray(value))
-    return jax.numpy.asarray(value)
+    own = np.asarray(leaf).dtype
+    if own == np.complex128:
+        value = value.view(np.complex128)[..., 0]
+    if eqx.is_array(leaf):
+        return jax.numpy.asarray(value)
+    return value if isinstance(leaf, np.ndarray) else type(leaf)(value[()])

@@ -8,7 +8,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
+from attractor.cells import initial_state
 from attractor.data import Scaling, Signal
 from attractor.errors import RunFolderError
 from attractor.program import single_precision
@@ -16,8 +18,10 @@ from attractor.runs import Run, load_run
 from attractor.training import TrainingSettings
 from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
+from attractor.training.identity import check_equation, describe_equation, probe_rows
 
 from .estimator import PlantModel
+from .network import PlantNetwork
 from .recordings import Signals
 
 KIND = "PlantModel"
@@ -51,9 +55,10 @@ def save_model(
         "feedthrough": model.feedthrough_,
         "fingerprint": model.fingerprint_,
         **(card or {}),
+        "equation": plant_equation(model),
     }
     run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
-    save_finished(folder, run, CHECKPOINTS, model.fingerprint_, overwrite=overwrite)
+    model.origin_ = save_finished(folder, run, CHECKPOINTS, model.fingerprint_, overwrite=overwrite)
 
 
 @single_precision()
@@ -77,7 +82,27 @@ def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | 
         raise RunFolderError(message) from problem
     keys = jax.random.split(jax.random.key(0), card["members"])
     model.members_ = from_arrays(eqx.filter_vmap(model.plan_)(keys), run.weights, str(folder))
+    check_equation(folder, card, plant_equation(model))
+    model.origin_ = run.origin
     return model
+
+
+def plant_equation(model: PlantModel) -> dict[str, Any]:
+    """What a card keeps of the equation of a fitted model, see `describe_equation`."""
+    network = model.network()
+    rows = 1 + (model.settled if network.reads_state else 0)
+    inputs, outputs = len(model.signals_.inputs), len(model.signals_.outputs)
+    seen = probe_rows(rows, inputs + outputs)
+    return describe_equation(_once, network, (seen[:, :inputs], seen[:, inputs:]), model.cell)
+
+
+def _once(
+    network: PlantNetwork, inputs: Float[Array, "rows inputs"], outputs: Float[Array, "rows outputs"]
+) -> Any:
+    """Everything that a prediction hangs on: rest, start from measured rows, one step, read-out."""
+    begun = network.start(inputs[:-1], outputs[:-1])
+    after = network.cell(inputs[-1], begun)
+    return initial_state(network.cell), begun, after, network.read(after)
 
 
 def _from_card(

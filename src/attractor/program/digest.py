@@ -1,0 +1,146 @@
+"""The digest of an equation: one short text that changes whenever a program is written otherwise.
+
+A value of a program is named by a hash of the primitive that makes it, its parameters and the names of its
+operands; a program is named by its results. So the order of independent lines, names of variables, lines
+whose result nobody uses, and calls (a jitted function inside a step) make no difference, while another
+primitive, parameter, shape, type, order of operands or constant does. Arrays that are handed in as
+arguments, such as weights, count by their place, shape and type only.
+
+The digest is the same in every process of one version of JAX. Another version may trace the same source
+into other primitives; whoever compares digests across versions needs a second opinion (see
+`attractor.training.identity`, which compares a prediction as well).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from attractor.cells import exposed, initial_state
+
+from .trace import CALLS, DROPPED
+
+_UNESSENTIAL = frozenset({
+    "name", "donated_invars", "inline", "keep_unused", "in_shardings", "out_shardings", "in_layouts",
+    "out_layouts", "compiler_options_kvs", "ctx_mesh", "sharding", "out_sharding", "mesh",
+})  # fmt: skip
+"""Parameters that say how or where something is computed, or what it is called, not what it is."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
+    """The SHA-256 of what a function of pytrees computes, whatever the values of the JAX arrays in them are.
+
+    It is traced in single precision as it stands, so that it does not depend on the settings of the process.
+
+    Args:
+        function: what to trace; arrays that it closes over are constants, whose values count.
+        arguments: pytrees; JAX arrays in them are variables, all else (numbers, NumPy arrays, functions) is
+            fixed and counts.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    varied = [place for place, leaf in enumerate(leaves) if eqx.is_array(leaf)]
+
+    def of_arrays(*arrays: Any) -> list[Any]:
+        filled = list(leaves)
+        for place, array in zip(varied, arrays, strict=True):
+            filled[place] = array
+        result = function(*jax.tree.unflatten(structure, filled))
+        return [leaf for leaf in jax.tree.leaves(result) if eqx.is_array_like(leaf)]
+
+    with jax.enable_x64(False):
+        closed = jax.make_jaxpr(of_arrays)(*(leaves[place] for place in varied))
+    return _hash("program", *_results(closed.jaxpr, closed.consts))
+
+
+def cell_digest(cell: Any) -> str:
+    """The SHA-256 of the equation of a cell: where it starts, its step, and what a read-out may see.
+
+    Args:
+        cell: any cell; its weights may have any values.
+    """
+
+    def once(cell: Any, given: Any) -> Any:
+        state = initial_state(cell)
+        after = cell(given, state)
+        return state, after, exposed(cell, after)
+
+    return equation_digest(once, cell, jnp.zeros(cell.input_size, jnp.float32))
+
+
+def _results(jaxpr: Jaxpr, constants: Sequence[Any]) -> list[str]:
+    """Names of the results of a jaxpr whose arguments are named by their place."""
+    arguments = [_hash("argument", place, _type(one)) for place, one in enumerate(jaxpr.invars)]
+    return _walk(jaxpr, [_constant(one) for one in constants], arguments)
+
+
+def _walk(jaxpr: Jaxpr, constants: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    known: dict[Any, str] = dict(zip(jaxpr.constvars, constants, strict=True))
+    known |= dict(zip(jaxpr.invars, arguments, strict=True))
+
+    def name(atom: Any) -> str:
+        return _constant(np.asarray(atom.val, atom.aval.dtype)) if isinstance(atom, Literal) else known[atom]
+
+    for equation in jaxpr.eqns:
+        results = _named(equation, [name(atom) for atom in equation.invars])
+        known.update(zip(equation.outvars, results, strict=True))
+    return [name(atom) for atom in jaxpr.outvars]
+
+
+def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
+    """Names of the results of one equation."""
+    primitive = equation.primitive.name
+    if primitive in DROPPED:
+        return operands
+    if primitive in CALLS:
+        inner = equation.params[CALLS[primitive]]
+        if isinstance(inner, ClosedJaxpr):
+            return _walk(inner.jaxpr, [_constant(one) for one in inner.consts], operands)
+        return _walk(inner, (), operands)
+    whole = _hash(primitive, _described(equation.params), *operands)
+    return [_hash(whole, place, _type(one)) for place, one in enumerate(equation.outvars)]
+
+
+def _described(value: Any) -> str:
+    """A parameter as text that is the same in every process."""
+    if isinstance(value, ClosedJaxpr):
+        return _hash("jaxpr", *_results(value.jaxpr, value.consts))
+    if isinstance(value, Jaxpr):
+        return _hash("jaxpr", *_results(value, ()))
+    if isinstance(value, Mapping):
+        parts = (f"{key}={_described(value[key])}" for key in sorted(value) if key not in _UNESSENTIAL)
+        return f"{{{','.join(parts)}}}"
+    if isinstance(value, tuple | list):
+        return f"({','.join(map(_described, value))})"
+    if isinstance(value, np.ndarray | jax.Array):
+        return _constant(value)
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    return _ADDRESS.sub("", repr(value))
+
+
+def _constant(value: Any) -> str:
+    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    array = np.asarray(value)
+    return _hash("constant", array.dtype, array.shape, hashlib.sha256(array.tobytes()).hexdigest())
+
+
+def _type(variable: Any) -> str:
+    return f"{variable.aval.dtype}{tuple(variable.aval.shape)}"
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()

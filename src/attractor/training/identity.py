@@ -1,0 +1,157 @@
+"""Which equation a saved model has, so that it is never read back with another one unnoticed.
+
+A run folder keeps weights, not code: the cell is built again from its class when the run is read. If that
+class was edited in the meantime, or another one of the same shapes is handed in, the weights still fit and
+every number is wrong. So a card keeps the digest of the traced equation, one prediction for fixed inputs,
+and the path of the user's file; all three are compared when the run is read.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.cells import CELLS
+from attractor.errors import RunFolderError
+from attractor.program import quickly_compiled
+from attractor.program.digest import equation_digest
+from attractor.runs import environment
+
+_TOLERANCE = 1e-3
+"""Two processors round one step differently by far less; another equation differs by more."""
+_TRACERS = ("jax", "jaxlib", "equinox")
+"""Packages that may trace the same source into another program."""
+
+
+def describe_equation(
+    once: Callable[..., Any], network: Any, data: tuple[Array, ...], build: Any
+) -> dict[str, Any]:
+    """What a card keeps of an equation.
+
+    Args:
+        once: `once(network, *data)` makes one step and returns everything that a prediction hangs on.
+        network: the trained one.
+        data: fixed inputs of `once`.
+        build: what built the cell: a name of the house, a class, or one with options.
+    """
+    return {
+        "sha256": equation_digest(once, network, *data),
+        "probe": _probe(once, network, data).tolist(),
+        "cell_file": _file_of(build),
+    }
+
+
+def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare the equation of a card with that of the model that was built from it.
+
+    Where the digests differ, but the cell is one of the house or JAX itself has changed since, the prediction
+    decides: another version may write the same equation otherwise.
+
+    Args:
+        folder: of the run.
+        card: its card.
+        now: `describe_equation` of the model that was read.
+
+    Raises:
+        RunFolderError: the equations differ, or the same equation predicts something else.
+    """
+    saved, versions, made_with = card["equation"], card["made_with"], environment()
+    same = saved["sha256"] == now["sha256"]
+    excused = now["cell_file"] is None or any(versions.get(one) != made_with.get(one) for one in _TRACERS)
+    difference = _difference(saved.get("probe"), now["probe"])
+    if difference <= _TOLERANCE and (same or excused):
+        return
+    if same:
+        message = (
+            f"{folder} does not predict what it did when it was saved (a probe differs by {difference:.2g}), "
+            "though weights and equation are the same: the cell computes with something that JAX does not "
+            "see, such as a callback; make it a field of the cell, or a constant"
+        )
+        raise RunFolderError(message)
+    raise RunFolderError(_refusal(folder, saved, now, difference))
+
+
+def _refusal(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any], difference: float) -> str:
+    was, here = saved.get("cell_file"), now["cell_file"]
+    if _named(was) != _named(here):
+        cause = f"it is read with {_named(here)}"
+    elif was and here and was["sha256"] != here["sha256"]:
+        cause = "that file was edited since"
+    else:
+        cause = "what it imports, or draws while it is built, is not the same"
+    if difference > _TOLERANCE:
+        probe = f"The weights fit, but one step of a probe differs by {difference:.2g}"
+    else:
+        probe = "One step of a probe agrees, others need not"
+    return (
+        f"{folder} was trained with another equation, that of {_named(was)}: {cause}. {probe}. Take the equation back, "
+        "hand in the right cell, or train again"
+    )
+
+
+def _named(cell_file: Mapping[str, Any] | None) -> str:
+    return "a cell of Attractor" if cell_file is None else f"{cell_file['name']} in {cell_file['path']}"
+
+
+def _probe(once: Callable[..., Any], network: Any, data: tuple[Array, ...]) -> Float[np.ndarray, " numbers"]:
+    """What one step gives, on the processor, so that an accelerator's rounding plays no part."""
+    with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(False):
+        leaves = jax.tree.leaves(_computed(once, network, data))
+    parts = [_real(np.asarray(leaf)) for leaf in leaves if not _is_key(leaf)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+@quickly_compiled
+def _computed(once: Callable[..., Any], network: Any, data: tuple[Array, ...]) -> Any:
+    return once(network, *data)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _real(values: np.ndarray) -> Float[np.ndarray, " numbers"]:
+    wide = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64).ravel()
+    return wide.view(np.float64)
+
+
+def _difference(saved: Any, now: Any) -> float:
+    """Largest difference relative to 1 + |value|; infinite where the numbers cannot be compared."""
+    try:
+        one, other = np.asarray(saved, float), np.asarray(now, float)
+    except (TypeError, ValueError):
+        return float("inf")
+    if one.shape != other.shape:
+        return float("inf")
+    apart = np.abs(one - other) / (1 + np.abs(one))
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    return float(np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart)).max(initial=0.0))
+
+
+def probe_rows(rows: int, channels: int) -> Float[Array, "rows channels"]:
+    """Fixed numbers within [-1, 1] of which no two are alike, as inputs of a probe."""
+    return jnp.asarray(np.sin(1.0 + np.arange(rows * channels)).reshape(rows, channels), jnp.float32)
+
+
+def _file_of(build: Any) -> dict[str, Any] | None:
+    """Path, class and digest of the file that a cell of the user's own was written in."""
+    while isinstance(build, partial):
+        build = build.func
+    if isinstance(build, str) or build in CELLS.values():
+        return None
+    name = getattr(build, "__qualname__", type(build).__qualname__)
+    try:
+        path = Path(
+            inspect.getfile(build if inspect.isroutine(build) or isinstance(build, type) else type(build))
+        )
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, TypeError):
+        return {"path": "no file", "name": name, "sha256": ""}
+    return {"path": str(path.resolve()), "name": name, "sha256": digest}
