@@ -1,5 +1,6 @@
 """`PlantModel` on a small known plant."""
 
+import json
 from functools import partial
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from attractor import Cell, PlantModel
 from attractor.cells import GRU
 from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError, ShapeError
+from attractor.runs import Run, load_run, save_run
 from attractor.training import TrainingSettings
 
 TINY = TrainingSettings(steps=40, batch_size=8, validate_every=20)
@@ -304,3 +306,95 @@ def test_unknown_starts_and_cells_are_refused():
         tiny(seed=-1).fit(*plant(60))
     with pytest.raises(ConfigError, match="did you mean 'gru'"):
         tiny(cell="gro").fit(*plant(60))
+
+
+def one_step(cell, **options):
+    return tiny(cell=cell, training=ONE_STEP, initial_state="washout", **options).fit(*plant(120))
+
+
+def edited(equation, name="Leaky"):
+    """`Leaky` as it is after an edit of its step."""
+
+    def step(self, input, state, *, key=None):
+        return equation(self, input, state)
+
+    return type(name, (Leaky,), {"__call__": step, "__qualname__": name})
+
+
+def tanh_to_sin(cell, input, state):
+    return 0.8 * state + 0.2 * jnp.sin(cell.weight @ jnp.concatenate([input, state]))
+
+
+def reordered(cell, input, state):
+    return 0.8 * state + 0.2 * jnp.tanh(cell.weight @ jnp.concatenate([state, input]))
+
+
+@pytest.fixture(scope="module")
+def leaky_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("leaky") / "run"
+    one_step(Leaky).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("equation", [tanh_to_sin, reordered])
+def test_a_run_is_not_read_with_another_equation_of_the_same_shapes(leaky_run, equation):
+    with pytest.raises(RunFolderError, match=r"trained with another equation.*a probe differs by 0\.\d+"):
+        PlantModel.load(leaky_run, cell=edited(equation))
+
+
+def test_a_class_of_another_name_and_the_same_equation_is_read(leaky_run):
+    renamed = edited(lambda cell, input, state: Leaky.__call__(cell, input, state), "Renamed")
+    PlantModel.load(leaky_run, cell=renamed)
+
+
+def test_the_card_names_the_file_of_the_cell(leaky_run):
+    facts = json.loads((leaky_run / "card.json").read_text())["equation"]["cell_file"]
+    assert facts["path"] == __file__
+    assert facts["name"] == "Leaky"
+
+
+class Drawn(Leaky):
+    """A gain that Python draws while the cell is built."""
+
+    gain: float
+
+    def __init__(self, input_size, hidden_size, *, key):
+        super().__init__(input_size, hidden_size, key=key)
+        self.gain = float(np.random.default_rng().uniform(0.1, 0.9))
+
+    def __call__(self, input, state, *, key=None):
+        return self.gain * super().__call__(input, state)
+
+
+def test_a_number_drawn_while_a_cell_is_built_is_kept(tmp_path):
+    model = one_step(Drawn)
+    model.save(tmp_path / "run")
+    again = PlantModel.load(tmp_path / "run", cell=Drawn)
+    assert isinstance(again.network().cell.gain, float)
+    assert again.network().cell.gain == model.network().cell.gain
+    inputs = plant(40, seed=5)[0]
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+
+
+class Hidden(Drawn):
+    """The same in a field that is no leaf, and so is in no file."""
+
+    gain: float = eqx.field(static=True)
+
+
+def test_a_number_that_cannot_be_kept_is_never_read_as_another_one(tmp_path):
+    one_step(Hidden).save(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="what it imports, or draws while it is built, is not the same"):
+        PlantModel.load(tmp_path / "run", cell=Hidden)
+
+
+def test_a_model_that_predicts_otherwise_than_when_it_was_saved_is_refused(tmp_path):
+    model = tiny(**QUICK).fit(*plant(60))
+    model.save(tmp_path / "run")
+    card = tmp_path / "run" / "card.json"
+    facts = json.loads(card.read_text())
+    facts["equation"]["probe"][-1] += 0.11
+    run = load_run(tmp_path / "run")
+    save_run(tmp_path / "run", Run(facts, run.weights, run.evaluation), overwrite=True)
+    with pytest.raises(RunFolderError, match=r"does not predict what it did when it was saved"):
+        PlantModel.load(tmp_path / "run")

@@ -49,7 +49,7 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
         64 hexadecimal digits.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    varied = [place for place, leaf in enumerate(leaves) if eqx.is_array(leaf)]
+    varied = [place for place, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
 
     def of_arrays(*arrays: Any) -> list[Any]:
         filled = list(leaves)
@@ -113,10 +113,9 @@ def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
 
 def _described(value: Any) -> str:
     """A parameter as text that is the same in every process."""
-    if isinstance(value, ClosedJaxpr):
-        return _hash("jaxpr", *_results(value.jaxpr, value.consts))
-    if isinstance(value, Jaxpr):
-        return _hash("jaxpr", *_results(value, ()))
+    if isinstance(value, ClosedJaxpr | Jaxpr):
+        inner, constants = (value.jaxpr, value.consts) if isinstance(value, ClosedJaxpr) else (value, ())
+        return _hash("jaxpr", *_results(inner, constants))
     if isinstance(value, Mapping):
         parts = (f"{key}={_described(value[key])}" for key in sorted(value) if key not in _UNESSENTIAL)
         return f"{{{','.join(parts)}}}"
@@ -124,11 +123,8 @@ def _described(value: Any) -> str:
         return f"({','.join(map(_described, value))})"
     if isinstance(value, np.ndarray | jax.Array):
         return _constant(value)
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value))
-    if isinstance(value, int | np.integer):
-        return str(int(value))
-    return _ADDRESS.sub("", repr(value))
+    # np.int64(4) and 4 are the same number.
+    return _ADDRESS.sub("", repr(value.item() if isinstance(value, np.generic) else value))
 
 
 def _constant(value: Any) -> str:

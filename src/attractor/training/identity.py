@@ -62,7 +62,7 @@ def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]
     Raises:
         RunFolderError: the equations differ, or the same equation predicts something else.
     """
-    saved, versions, made_with = card["equation"], card["made_with"], environment()
+    saved, versions, made_with = card["equation"], _table(card.get("made_with")), environment()
     same = saved["sha256"] == now["sha256"]
     excused = now["cell_file"] is None or any(versions.get(one) != made_with.get(one) for one in _TRACERS)
     difference = _difference(saved.get("probe"), now["probe"])
@@ -79,10 +79,12 @@ def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]
 
 
 def _refusal(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any], difference: float) -> str:
-    was, here = saved.get("cell_file"), now["cell_file"]
+    was, here = _table(saved.get("cell_file")), _table(now["cell_file"])
     if _named(was) != _named(here):
         cause = f"it is read with {_named(here)}"
-    elif was and here and was["sha256"] != here["sha256"]:
+    elif not here:
+        cause = "this version of Attractor computes it otherwise"
+    elif was.get("sha256") != here["sha256"]:
         cause = "that file was edited since"
     else:
         cause = "what it imports, or draws while it is built, is not the same"
@@ -91,13 +93,18 @@ def _refusal(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any], dif
     else:
         probe = "One step of a probe agrees, others need not"
     return (
-        f"{folder} was trained with another equation, that of {_named(was)}: {cause}. {probe}. Take the equation back, "
-        "hand in the right cell, or train again"
+        f"{folder} was trained with another equation, that of {_named(was)}: {cause}. {probe}. Take the "
+        "equation back, hand in the right cell, or train again"
     )
 
 
-def _named(cell_file: Mapping[str, Any] | None) -> str:
-    return "a cell of Attractor" if cell_file is None else f"{cell_file['name']} in {cell_file['path']}"
+def _named(cell_file: Mapping[str, Any]) -> str:
+    return f"{cell_file.get('name')} in {cell_file.get('path')}" if cell_file else "a cell of Attractor"
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    """What should be a table of facts, empty where a card holds something else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _probe(once: Callable[..., Any], network: Any, data: tuple[Array, ...]) -> Float[np.ndarray, " numbers"]:
@@ -147,10 +154,9 @@ def _file_of(build: Any) -> dict[str, Any] | None:
     if isinstance(build, str) or build in CELLS.values():
         return None
     name = getattr(build, "__qualname__", type(build).__qualname__)
+    written = build if inspect.isroutine(build) or isinstance(build, type) else type(build)
     try:
-        path = Path(
-            inspect.getfile(build if inspect.isroutine(build) or isinstance(build, type) else type(build))
-        )
+        path = Path(inspect.getfile(written))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, TypeError):
         return {"path": "no file", "name": name, "sha256": ""}
