@@ -20,6 +20,7 @@ def pytest_configure(config):
     """
     jax.config.update(_QUICK, True)
     os.environ[_QUICK.upper()] = "1"
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_PLAIN_FUSION}".strip()
     jax.config.update(_CACHE, tempfile.mkdtemp(prefix="compiled-"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
@@ -30,7 +31,8 @@ def pytest_unconfigure(config):
     """Leave nothing behind."""
     folder = jax.config.jax_compilation_cache_dir
     jax.config.update(_CACHE, None)
-    shutil.rmtree(folder, ignore_errors=True)
+    for made in (folder, os.environ.pop("XDG_STATE_HOME")):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture

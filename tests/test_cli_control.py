@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,10 +11,15 @@ import pytest
 
 from attractor import PlantModel, cli
 from attractor.cli.options import own_cell
-from attractor.control import PHNeutralisation, record_experiments
+from attractor.control import PHNeutralisation, plant_by_name, record_experiments
 from attractor.control.identification.assessment import assess
+from attractor.control.identification.stability import Use, stored_statement
+from attractor.control.study import ControlSetup, make_controller
 from attractor.data import Roles, to_archive
+from attractor.errors import ConfigError
 from attractor.export.c import c_compiler
+from attractor.origin import derived_files, origin_of
+from attractor.runs import load_run
 from attractor.training import TrainingSettings
 
 CELL = """
@@ -55,9 +61,9 @@ def call(*words):
 class Bench:
     """A tiny fitted model of the pH plant, saved with weights of our choice; its cell is a user's file."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, cell=CELL):
         self.cell = folder / "cell.py"
-        self.cell.write_text(CELL)
+        self.cell.write_text(cell)
         self.name = f"{self.cell}:Mine"
         plant = record_experiments(PHNeutralisation(), {"train": 120, "validation": 60, "test": 60})
         parts = [plant.with_experiments([one]) for one in plant.experiments]
@@ -69,11 +75,11 @@ class Bench:
         self.facts, self.arrays = to_archive(self.roles)
         self.assessed = assess(self.model, self.roles)
 
-    def save(self, folder, weight):
+    def save(self, folder, weight, **options):
         weights = jnp.asarray(weight, jnp.float32)[None]
         self.model.members_ = eqx.tree_at(lambda one: one.cell.weight, self.model.members_, weights)
         card = {"data": self.facts, **self.assessed}
-        self.model.save(folder, card=card, evaluation=self.arrays)
+        self.model.save(folder, card=card, evaluation=self.arrays, **options)
         return folder
 
 
@@ -98,7 +104,7 @@ def test_a_proof_ends_with_status_0_and_leaves_file_and_page(bench, stable):
     # |x'| <= (1/2 + 0.4/2) |x| in the maximum norm: the largest row of STABLE adds up to 0.4
     assert 0.5 < content["certificate"]["rate"] <= 0.7 + 1e-9
     html = (stable / "certificate.html").read_text()
-    assert "Proved: whatever inputs" in html
+    assert "Proved for inputs within ±1 and starts in the certified set" in html
     assert "<script" not in html
 
 
@@ -116,7 +122,7 @@ def test_no_time_ends_with_status_5(bench, tmp_path, capsys):
     assert call("certify", run, "--cell", bench.name, "--time-budget", "1e-9") == 5
     assert "time budget" in said(capsys)
     assert json.loads((run / "stability.json").read_text())["verdict"] == "unknown"
-    assert "Unknown: neither" in (run / "certificate.html").read_text()
+    assert "Unknown for inputs within ±1: neither" in (run / "certificate.html").read_text()
 
 
 def reference(path, columns):
@@ -178,13 +184,117 @@ def test_without_a_compiler_a_c_file_is_written_all_the_same(bench, stable, tmp_
     assert "differs" not in capsys.readouterr().out
 
 
-def test_a_primitive_without_a_rule_is_named_with_its_line(bench, stable, tmp_path, capsys):
-    other = tmp_path / "other.py"
-    other.write_text(CELL.replace("jnp.tanh(self.weight @ both)", "jnp.sort(self.weight @ both)"))
+def test_a_primitive_without_a_rule_is_named_with_its_line(tmp_path_factory, capsys):
+    folder = tmp_path_factory.mktemp("sorting")
+    sorting = Bench(folder, CELL.replace("jnp.tanh(self.weight @ both)", "jnp.sort(self.weight @ both)"))
+    run = sorting.save(folder / "run", STABLE)
     line = 1 + CELL[: CELL.index("return 0.5")].count("\n")
-    words = ("--out", tmp_path, "--cell", f"{other}:Mine")
     for target in ("numpy", "c", "controller"):
-        assert call("export", stable, "--to", target, *words) == 2
+        assert call("export", run, "--to", target, "--out", folder, "--cell", sorting.name) == 2
         message = said(capsys)
         assert "sort" in message
-        assert f"other.py:{line}" in message
+        assert f"cell.py:{line}" in message
+
+
+EDITS = {
+    "tanh to sin": ("jnp.tanh(self.weight @ both)", "jnp.sin(self.weight @ both)"),
+    "inputs reordered": ("[state, input]", "[input, state]"),
+    "another number": ("0.5 * state", "0.6 * state"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_no_command_uses_a_run_whose_cell_was_edited(bench, stable, tmp_path, capsys, name):
+    before = {path.name: path.read_bytes() for path in stable.iterdir()}
+    bench.cell.write_text(CELL.replace(*EDITS[name]))
+    try:
+        for words in (
+            ("predict", stable, "log.csv", "--out", tmp_path / "new.csv"),
+            ("report", stable),
+            ("certify", stable),
+            ("export", stable, "--to", "numpy"),
+            ("control", stable, "--plant", "ph"),
+        ):
+            assert call(*words, "--cell", bench.name) == 2
+            message = said(capsys)
+            assert "was trained with another equation, that of Mine in " in message
+            assert "that file was edited since" in message
+    finally:
+        bench.cell.write_text(CELL)
+    assert {path.name: path.read_bytes() for path in stable.iterdir()} == before
+
+
+def test_the_cell_of_a_run_is_found_where_it_was_given_before(bench, stable, capsys):
+    call("export", stable, "--to", "numpy", "--cell", bench.name)  # gives it once
+    (stable / "step.py").unlink()
+    assert call("export", stable, "--to", "numpy") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"the cell is Mine of {bench.cell}" in shown
+    assert (stable / "step.py").exists()
+
+
+def test_a_file_that_only_a_card_names_is_never_run(bench, stable, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # of a user who has given no cell yet
+    assert call("export", stable, "--to", "numpy") == 2
+    message = said(capsys)
+    assert "was never given by --cell here" in message
+    assert f"--cell {bench.name}" in message
+
+
+def test_a_file_that_is_gone_is_named(bench, stable, capsys):
+    call("export", stable, "--to", "numpy", "--cell", bench.name)
+    bench.cell.rename(bench.cell.with_suffix(".away"))
+    try:
+        assert call("export", stable, "--to", "numpy") == 2
+    finally:
+        bench.cell.with_suffix(".away").rename(bench.cell)
+    assert f"Mine of {bench.cell}, and that file is gone" in said(capsys)
+
+
+def test_a_cell_may_import_what_stands_beside_it(tmp_path):
+    (tmp_path / "helper_beside.py").write_text("GAIN = 3\n")
+    (tmp_path / "mine.py").write_text("from helper_beside import GAIN\nclass Mine:\n    gain = GAIN\n")
+    assert own_cell(f"{tmp_path / 'mine.py'}:Mine").gain == 3
+
+
+def test_what_is_exported_and_shown_carries_the_weights_and_the_equation(bench, stable, tmp_path):
+    origin = load_run(stable).origin
+    targets = ("numpy", "c", "controller", "casadi", "onnx")
+    words = ("--out", tmp_path, "--horizon", 3, "--cell", bench.name)
+    assert call("export", stable, "--to", *targets, *words) == 0
+    assert len(derived_files(tmp_path)) == 6
+    assert set(derived_files(tmp_path).values()) == {origin}
+    assert call("report", stable, "--cell", bench.name) == 0
+    assert origin_of(stable / "report.html") == origin
+
+
+def test_a_certificate_does_not_outlive_its_weights(bench, tmp_path, capsys):
+    """Certified, then overwritten: nothing is left that speaks of the old weights."""
+    run = bench.save(tmp_path / "run", STABLE)
+    words = ("--cell", bench.name)
+    assert call("certify", run, "--no-tighten", *words) == 0
+    assert call("export", run, "--to", "c", *words) == 0
+    assert call("report", run, *words) == 0
+    (run / "notes.txt").write_text("of the user")
+    kept = {path.name: path.read_bytes() for path in run.iterdir()}
+    bench.save(run, STABLE, overwrite=True)  # the same weights again
+    assert {path.name for path in run.iterdir()} >= {"certificate.html", "stability.json", "step.c"}
+    bench.save(run, BISTABLE, overwrite=True)
+    left = {path.name for path in run.iterdir()}
+    assert not left & {"certificate.html", "stability.json", "step.c", "report.html"}
+    assert "notes.txt" in left
+    (run / "stability.json").write_bytes(kept["stability.json"])  # put back by hand
+    said_of_it = stored_statement(run, Use(load_run(run).origin, np.array([1.0])))
+    assert "belongs to other weights" in said_of_it
+    assert "certified" not in said_of_it
+
+
+def test_a_certificate_for_tiny_inputs_names_them_and_does_not_cover_a_controller(bench, stable, capsys):
+    assert call("certify", stable, "--no-tighten", "--input-bound", "0.001", "--cell", bench.name) == 0
+    assert "Proved for inputs within ±0.001 and starts" in " ".join(capsys.readouterr().out.split())
+    assert "Proved for inputs within ±0.001 and starts" in (stable / "certificate.html").read_text()
+    use = Use(load_run(stable).origin, np.array([1.0]))
+    assert "certified" not in stored_statement(stable, use)
+    certificate = SimpleNamespace(weights=np.ones(2), rate=0.7, input_bound=np.array([0.001]))
+    with pytest.raises(ConfigError, match=r"within ±0\.001 .*may apply inputs within ±1"):
+        make_controller(bench.model, plant_by_name("ph"), ControlSetup(horizon=3), certificate)

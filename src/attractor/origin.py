@@ -59,6 +59,16 @@ class Origin:
         return ""
 
 
+def stamped(origin: Origin | None, around: str) -> str:
+    """A stamp within what makes it a comment of some language; nothing without an origin.
+
+    Args:
+        origin: to be stamped.
+        around: text with `{}` in the place of the stamp.
+    """
+    return "" if origin is None else around.format(origin.stamp)
+
+
 def find_origin(content: bytes) -> Origin | None:
     """The stamp in the content of a file of any format; None if there is none."""
     found = _STAMP.search(content)

@@ -125,6 +125,21 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
         raise RunFolderError(message)
 
 
+def check_origin(folder: Path, origin: Origin | None) -> None:
+    """Refuse to put what was made from one run into the folder of another.
+
+    Raises:
+        RunFolderError: the folder holds a run with another origin.
+    """
+    there = _origin_in(folder)
+    if there is not None and there != origin:
+        message = (
+            f"{folder} holds another run than the one that was read: the result {there.objection(origin)} "
+            "and is not written; give the command again"
+        )
+        raise RunFolderError(message)
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a finished run (not whether it is intact)."""
     return is_sealed(folder)

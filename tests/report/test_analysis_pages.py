@@ -16,7 +16,7 @@ from attractor.data import Signal
 from attractor.report import control_page as report_of_loop
 from attractor.report.analysis import AnalysisContents, Picture, Section, Sheet, Tile, render_analysis
 from attractor.report.control_page import ControlContents, write_control_report
-from attractor.report.stability_page import stability_contents
+from attractor.report.stability_page import StabilityFacts, stability_contents
 
 EVIL = '<script>alert("x")</script>'
 
@@ -66,7 +66,9 @@ UNKNOWN = StabilityResult(Verdict.UNKNOWN, None, None, ATTEMPTS, 2.0, "The time 
 
 def stability(result):
     cell = Halving(jnp.zeros(2))
-    return stability_contents("run", cell, result, 10.0, np.array([-ONES, ONES]) / 2, "attractor certify run")
+    return stability_contents(
+        cell, result, StabilityFacts("run", 1.0, 10.0, "attractor certify run"), np.array([-ONES, ONES]) / 2
+    )
 
 
 def test_a_proof_shows_rate_settling_set_and_figures():
@@ -84,7 +86,7 @@ def test_a_proof_shows_rate_settling_set_and_figures():
         "Analysis": "1.5",
     }
     assert html.count("<figure") >= 2
-    assert "Proved: whatever inputs" in html
+    assert "Proved for inputs within ±1 and starts in the certified set" in html
 
 
 @pytest.mark.parametrize(

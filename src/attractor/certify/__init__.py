@@ -1,7 +1,16 @@
 """Certificates: bounds over a cell's own equations, and what they prove of its trajectories."""
 
 from .bounds import Box, Interval, StepBounds, step_bounds, step_image, unit_box
-from .certificate import LEVELS, Attempt, Certificate, CertificateError, StabilityResult, Verdict, Witness
+from .certificate import (
+    LEVELS,
+    Attempt,
+    Certificate,
+    CertificateError,
+    StabilityResult,
+    Verdict,
+    Witness,
+    bound_in_words,
+)
 from .ladder import CertifySettings, certify
 
 __all__ = [
@@ -16,6 +25,7 @@ __all__ = [
     "StepBounds",
     "Verdict",
     "Witness",
+    "bound_in_words",
     "certify",
     "step_bounds",
     "step_image",

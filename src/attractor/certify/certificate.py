@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import ArrayLike, Float
 
 from attractor.errors import AttractorError
 
@@ -19,7 +19,10 @@ class CertificateError(AttractorError, ArithmeticError):
 class Verdict(Enum):
     """The three answers; the value is the text that users see."""
 
-    PROVED = "proved: any two trajectories under the same inputs approach each other at the stated rate"
+    PROVED = (
+        "proved: any two trajectories from the certified set, under the same inputs within the bound, "
+        "approach each other at the stated rate"
+    )
     REFUTED = "refuted: two trajectories under the same inputs were found that do not meet"
     UNKNOWN = "unknown: neither a proof nor a counterexample was found within the budget"
 
@@ -32,6 +35,12 @@ LEVELS = {
     4: "linear matrix inequality",
 }
 """What the levels of the ladder are called."""
+
+
+def bound_in_words(bound: ArrayLike) -> str:
+    """A bound on inputs as text, `±0.5` where all inputs have the same one, `±(0.5, 1)` where they do not."""
+    numbers = [f"{value:g}" for value in np.atleast_1d(np.asarray(bound, float))]
+    return f"±{numbers[0]}" if len(set(numbers)) == 1 else f"±({', '.join(numbers)})"
 
 
 @dataclass(frozen=True, eq=False)

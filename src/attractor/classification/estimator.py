@@ -25,6 +25,7 @@ from attractor.data import (
 )
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.folders import locked
+from attractor.origin import Origin
 from attractor.program import single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import (
@@ -226,6 +227,11 @@ class SequenceClassifier:
         self.network()
         probabilities = probabilities_of(self.diary_.logits, self.temperature_)
         return rank_suspects(self.diary_, self.training_ids_, probabilities)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Weights and equation of the run folder that holds this model; None before it is in one."""
+        return getattr(self, "origin_", None)
 
     def network(self, member: int | None = None) -> SequenceNetwork:
         """The trained network of one member, the chosen one by default; it works on prepared channels."""

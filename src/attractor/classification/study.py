@@ -13,8 +13,9 @@ import numpy as np
 from attractor.data import Sequences, stratified_hold_out
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
+from attractor.origin import Origin, stamped
 from attractor.progress import Reporter
-from attractor.runs import load_run
+from attractor.runs import check_origin, load_run
 
 from .assessment import assess_classifier, training_facts
 from .estimator import SequenceClassifier
@@ -205,14 +206,15 @@ def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return (np.array(facts["low"]), np.array(facts["high"])) if "low" in facts else None
 
 
-def save_robustness(folder: Path, study: RobustnessStudy, **facts: str) -> Path:
+def save_robustness(folder: Path, study: RobustnessStudy, origin: Origin | None, **facts: str) -> Path:
     """Write `robustness.json` into a run folder; the file names the weights it speaks of.
 
     Raises:
+        RunFolderError: the folder holds another run than the one that was studied.
         StorageError: the file cannot be written.
     """
-    weights = load_run(folder).card["weights_sha256"]
-    content = {"weights_sha256": weights, **facts, **study.to_dict()}
+    check_origin(folder, origin)
+    content = {"origin": stamped(origin, "{}"), **facts, **study.to_dict()}
     path = folder / "robustness.json"
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
     return path

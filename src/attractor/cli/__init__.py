@@ -78,13 +78,26 @@ def _run(task: Callable[[], None]) -> int:
         errors.print(f"[bold red]error:[/] {escaped(str(problem))}", soft_wrap=True)
         return problem.exit_code
     except KeyboardInterrupt:
-        errors.print("interrupted; give the same command again to go on from the last checkpoint")
+        advice = _after_interrupt(getattr(task, "__self__", None))
+        errors.print(f"interrupted; {escaped(advice)}", soft_wrap=True)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug of ours has its own status)
         errors.print(traceback.format_exc(), markup=False, soft_wrap=True)
         errors.print("this is a defect of Attractor, not yours; please report it with the lines above")
         return OUR_BUG
     return 0
+
+
+def _after_interrupt(command: Any) -> str:
+    """What to do after a command was interrupted: a run that is finished needs its report alone."""
+    from pathlib import Path
+
+    from attractor.runs import REPORT, is_finished, is_unjudged
+
+    out = getattr(command, "out", None)
+    if isinstance(out, Path) and is_finished(out) and not (is_unjudged(out) or (out / REPORT).exists()):
+        return f"the run is finished, its report is not: `attractor report {out}` writes it"
+    return "give the same command again to go on from the last checkpoint"
 
 
 def _heard(task: Callable[[], None]) -> None:

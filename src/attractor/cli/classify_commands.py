@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from attractor.errors import ConfigError
 
 from .console import console, escaped, show_findings
-from .options import own_cell
+from .saved_cell import cell_of, given_cell
 
 if TYPE_CHECKING:
     from attractor.data import Finding, Sequences
@@ -140,7 +140,7 @@ class ClassifyCommand:
         console.print(f"trained and saved in {escaped(self.out)}; judging it now", soft_wrap=True)
         card, arrays = run_contents(model, roles, {**files, "findings": [_fact(one) for one in findings]})
         model.save(self.out, card=card | command, evaluation=arrays, overwrite=True)
-        report = write_classifier_report(self.out, own_cell(self.model.cell))
+        report = write_classifier_report(self.out, None if isinstance(model.cell, str) else model.cell)
         _show_scores(card["metrics"]["test"])
         console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
 
@@ -179,12 +179,12 @@ class RobustnessCommand:
             fragility_cases=self.fragility_cases,
             time_budget=self.time_budget,
         )
-        model = SequenceClassifier.load(self.folder, own_cell(self.cell))
+        model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
         data = _read(self.data, self.columns, like=known_cases(model))
         study = robustness_study(model, data, plan, training_limits(self.folder), reporter_for)
         command = shlex.join(["attractor", *sys.argv[1:]])
-        saved = save_robustness(self.folder, study, source=str(self.data), command=command)
-        report = write_robustness_report(self.folder, study, model.names_, command)
+        saved = save_robustness(self.folder, study, model.origin, source=str(self.data), command=command)
+        report = write_robustness_report(self.folder, study, model.names_, command, model.origin)
         _show_curves(study)
         console.print(f"wrote [bold]{escaped(saved)}[/]", soft_wrap=True)
         console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
@@ -211,7 +211,7 @@ class SuspectsCommand:
         if self.top < 1:
             message = f"--top {self.top}: expected at least 1"
             raise ConfigError(message)
-        model = SequenceClassifier.load(self.folder, own_cell(self.cell))
+        model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
         suspects, classes = model.suspects(), [str(name) for name in model.classes_]
         _show_suspects(suspects, classes, self.top)
         if self.out is not None:
@@ -236,7 +236,7 @@ def _classifier(model: Classifier, learning: Learning) -> Any:
     from attractor.classification.options import check_options
 
     options = {**vars(model), **vars(learning)}
-    options["cell"] = own_cell(model.cell) or model.cell
+    options["cell"] = given_cell(model.cell) or model.cell
     options["hidden_size"] = options.pop("hidden")
     options["reweighting"] = reweighting_of(options.pop("reweight"), options.pop("balance"))
     made = SequenceClassifier(**options)

@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from attractor.errors import AttractorError
 
 from .console import console, escaped
-from .options import own_cell
+from .saved_cell import cell_of
 
 NOT_PROVED = 5
 
@@ -36,20 +36,21 @@ class CertifyCommand:
         """Certify, save, report; the status is 0 for a proof and 5 for none."""
         from attractor.certify import CertifySettings
         from attractor.control import PlantModel
-        from attractor.control.identification.stability import certify_model, save_stability
+        from attractor.control.identification.stability import certify_model, claim, save_stability
         from attractor.progress import reporter_for
-        from attractor.report import write_stability_report
+        from attractor.report import StabilityFacts, write_stability_report
 
-        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         settings = CertifySettings(time_budget=self.time_budget, tighten=self.tighten)
         result = certify_model(model, self.input_bound, settings, reporter_for("bounds"))
-        save_stability(self.folder, result)
+        save_stability(self.folder, result, self.input_bound, model.origin)
         for attempt in result.attempts:
             name = f"level {attempt.level}" if attempt.level >= 0 else "search"
             console.print(f"{name}: {escaped(attempt.outcome)} ({attempt.seconds:.1f} s)")
         command = shlex.join(["attractor", *sys.argv[1:]])
-        report = write_stability_report(self.folder, model, result, command)
-        console.print(f"[bold]{escaped(result.verdict.value)}[/]", soft_wrap=True)
+        facts = StabilityFacts(self.folder.name, self.input_bound, model.signals_.sampling_time, command)
+        report = write_stability_report(self.folder, model, result, facts)
+        console.print(f"[bold]{escaped(claim(result, self.input_bound))}[/]", soft_wrap=True)
         if result.certificate is not None:
             _show_certificate(result.certificate, model.signals_.sampling_time)
         console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
@@ -117,7 +118,7 @@ class ControlCommand:
         )
         from attractor.progress import reporter_for
 
-        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         plant = plant_by_name(self.plant)
         if self.reference is None:
             scenario = stepped_scenario(model, self.rows)
@@ -156,7 +157,7 @@ class ExportCommand:
         from attractor.control.identification.deployment import export_model
         from attractor.control.study import ControlSetup
 
-        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         setup = ControlSetup(**vars(self.controller))
         for target in self.to:
             for path, difference in export_model(model, target, self.out or self.folder, setup):
@@ -167,9 +168,13 @@ class ExportCommand:
 
 
 def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> Path:
-    from attractor.control.identification.stability import stored_statement
+    import numpy as np
+
+    from attractor.control.identification.stability import Use, stored_statement
     from attractor.report.control_page import ControlContents, write_control_report
 
+    inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
+    use = Use(model.origin, inputs, study.loop.estimates)
     setup = {name.replace("_", " "): str(value) for name, value in vars(command.controller).items()}
     contents = ControlContents(
         title=command.folder.name,
@@ -181,9 +186,10 @@ def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> P
         figures=study.figures,
         other=other.loop if other else None,
         other_figures=other.figures if other else None,
-        certificate=stored_statement(command.folder),
+        certificate=stored_statement(command.folder, use),
         setup=setup,
         command=shlex.join(["attractor", *sys.argv[1:]]),
+        origin=model.origin,
     )
     return write_control_report(contents, command.folder)
 

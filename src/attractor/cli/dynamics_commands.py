@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
 from attractor.errors import ConfigError
+from attractor.origin import stamped
 
 from .console import console, escaped
 from .options import Columns
@@ -56,8 +57,9 @@ class DynamicsCommand:
         study = dynamics_study(subject.cell, subject.inputs, plan, reporter_for("dynamics"), subject.start)
         proved = _certificate(subject, self.certificate_budget)
         command = shlex.join(["attractor", *sys.argv[1:]])
-        facts = DynamicsFacts(subject.title, subject.source, proved, command)
-        content = {**study.to_dict(), "proved_exponent": facts.bound, "source": subject.source}
+        facts = DynamicsFacts(subject.title, subject.source, proved, command, subject.origin)
+        made_from = {"origin": stamped(subject.origin, "{}"), "source": subject.source}
+        content = {**made_from, **study.to_dict(), "proved_exponent": facts.bound}
         write_atomically(folder / "dynamics.json", (json.dumps(content, indent=1) + "\n").encode())
         path = write_dynamics_report(folder / "dynamics.html", study, facts)
         console.print(escaped(study), soft_wrap=True)
@@ -107,7 +109,8 @@ class LyapunovCommand:
         )
         _show(found, subject)
         if self.out is not None:
-            write_atomically(self.out, (json.dumps(found.to_dict(), indent=1) + "\n").encode())
+            content = {"origin": stamped(subject.origin, "{}"), **found.to_dict()}
+            write_atomically(self.out, (json.dumps(content, indent=1) + "\n").encode())
             console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
 
 

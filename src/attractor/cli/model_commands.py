@@ -12,7 +12,8 @@ from tyro.conf import OmitArgPrefixes, Positional
 from attractor.errors import ConfigError
 
 from .console import console, escaped, show_findings
-from .options import Columns, Model, TestData, Training, column_options, own_cell
+from .options import Columns, Model, TestData, Training, column_options
+from .saved_cell import cell_of, given_cell
 
 if TYPE_CHECKING:
     from attractor.data import Record, Roles
@@ -55,17 +56,17 @@ class IdentifyCommand:
         check_judges(roles.training, roles.test, model.washout, "test")
         reporter = reporter_for("training")
         model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
-        _conclude(model, roles, self.out, self.model.cell, overwrite=self.overwrite)
+        _conclude(model, roles, self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)
 class RepairCommand:
-    """Make a certified model out of a trained one: as near as possible, then trained on."""
+    """Move a trained model to where a certificate holds, as little as possible, and train it on there."""
 
     folder: Positional[Path]
     """The run folder of the trained model."""
     out: Path
-    """The run folder of the certified one."""
+    """The run folder of the new one."""
     steps: int = 2000
     """Updates of the weights."""
     overwrite: bool = False
@@ -82,7 +83,7 @@ class RepairCommand:
         from attractor.runs import check_free, load_run
 
         check_free(self.out, overwrite=self.overwrite)
-        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         run = load_run(self.folder)
         if not run.evaluation or "data" not in run.card:
             message = f"{self.folder} was saved without its data; repair needs the data it was trained on"
@@ -98,7 +99,7 @@ class RepairCommand:
             folder=self.out,
             reporter=reporter,
         )
-        _conclude(repaired, roles, self.out, self.cell, overwrite=self.overwrite)
+        _conclude(repaired, roles, self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class PredictCommand:
         from attractor.control import PlantModel
         from attractor.control.identification.prediction import predict_file
 
-        model = PlantModel.load(self.folder, cell=own_cell(self.cell))
+        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         summary = predict_file(model, self.data, self.out, column_options(self.columns))
         console.print(summary)
         console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
@@ -139,11 +140,11 @@ class ReportCommand:
         """Render."""
         from attractor.report import write_any_report
 
-        path = write_any_report(self.folder, cell=own_cell(self.cell))
+        path = write_any_report(self.folder, cell=cell_of(self.folder, self.cell))
         console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
 
 
-def _conclude(model: Any, roles: "Roles", out: Path, cell: str | None, *, overwrite: bool) -> None:
+def _conclude(model: Any, roles: "Roles", out: Path, *, overwrite: bool) -> None:
     """Save, judge, save what was found, report: whatever happens after training may not lose it."""
     from attractor.control.identification.assessment import assess
     from attractor.data import to_archive
@@ -156,7 +157,7 @@ def _conclude(model: Any, roles: "Roles", out: Path, cell: str | None, *, overwr
     console.print(f"trained and saved in {escaped(out)}; judging it now", soft_wrap=True)
     card = {**known, **assess(model, roles)}
     model.save(out, card=card, evaluation=arrays, overwrite=True)
-    report = write_run_report(out, cell=own_cell(cell))
+    report = write_run_report(out, cell=None if isinstance(model.cell, str) else model.cell)
     _show_figures(card, model.member_)
     console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
 
@@ -206,7 +207,7 @@ def _plant_model(model: Model, training: Training, share: float) -> Any:
     from attractor.training import TrainingSettings
 
     return PlantModel(
-        cell=own_cell(model.cell) or model.cell,
+        cell=given_cell(model.cell) or model.cell,
         hidden_size=model.hidden,
         layers=model.layers,
         initial_state=model.initial_state,

@@ -1,6 +1,8 @@
 """Options that several commands share, and what they stand for."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +65,8 @@ class Model:
     feedthrough: bool | None = None
     """Whether an input acts on the output of the same sample; decided from the data if not given."""
     certified: bool = False
-    """Train a model that provably forgets its past for every input in the range of the data."""
+    """Train for a certificate: a model that forgets its past for every input in the range of the data.
+    Nothing is proved by that; `attractor certify` proves it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def own_cell(text: str | None) -> Any:
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up while it is being run
     try:
-        spec.loader.exec_module(module)
+        with _importing_from(Path(path).resolve().parent):
+            spec.loader.exec_module(module)
     except Exception as problem:
         message = f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
         raise ConfigError(message) from problem
@@ -118,3 +122,16 @@ def own_cell(text: str | None) -> Any:
         message = f"--cell {text}: {path} has no class {name}"
         raise ConfigError(message)
     return getattr(module, name)
+
+
+@contextlib.contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Let a file import what stands beside it, as a script may; what it imports later is found last."""
+    place = str(folder)
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+        if place not in sys.path:
+            sys.path.append(place)

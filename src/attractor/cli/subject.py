@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from attractor.errors import ConfigError
+from attractor.origin import Origin
 
-from .options import Columns, column_options, own_cell
+from .options import Columns, column_options
+from .saved_cell import cell_of, given_cell
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Subject:
         source: where the inputs come from, in words.
         start: a state to start from; None for the cell's own.
         folder: of the run; None for a cell without one.
+        origin: the weights and the equation of the run.
     """
 
     title: str
@@ -45,6 +48,7 @@ class Subject:
     source: str
     start: Any = None
     folder: Path | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -86,22 +90,22 @@ def _of_run(wanted: Wanted, columns: Columns) -> Subject:
 
     folder = Path(wanted.name)
     is_classifier = load_run(folder).card.get("kind") == KIND
-    cell, inputs = (_of_classifier if is_classifier else _of_plant)(wanted, folder, columns)
+    model, cell, inputs = (_of_classifier if is_classifier else _of_plant)(wanted, folder, columns)
     source = "data of the run" if wanted.data is None else wanted.data.name
-    return Subject(folder.name, cell, inputs[: wanted.steps], source, folder=folder)
+    return Subject(folder.name, cell, inputs[: wanted.steps], source, folder=folder, origin=model.origin)
 
 
-def _of_plant(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any]:
+def _of_plant(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any, Any]:
     from attractor.control import PlantModel
     from attractor.control.identification.driving import driving_file, driving_of_run
 
-    model = PlantModel.load(folder, cell=own_cell(wanted.cell))
+    model = PlantModel.load(folder, cell=cell_of(folder, wanted.cell))
     if wanted.data is None:
-        return model.network().cell, driving_of_run(model, folder)
-    return model.network().cell, driving_file(model, wanted.data, column_options(columns))
+        return model, model.network().cell, driving_of_run(model, folder)
+    return model, model.network().cell, driving_file(model, wanted.data, column_options(columns))
 
 
-def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any]:
+def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any, Any]:
     import numpy as np
 
     from attractor.classification import SequenceClassifier
@@ -112,13 +116,13 @@ def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any,
     if columns != Columns():
         message = "options about columns are for the log of a plant; this run classifies series"
         raise ConfigError(message)
-    model = SequenceClassifier.load(folder, own_cell(wanted.cell))
+    model = SequenceClassifier.load(folder, cell_of(folder, wanted.cell))
     given = wanted.data
     cases = stored_cases(model, folder) if given is None else read_sequences(given, like=known_cases(model))
     inputs = driving_inputs(model, cases, wanted.steps)
     if given is None:  # a run keeps a few cases only: they come again until there are steps enough
         inputs = np.resize(inputs, (wanted.steps, inputs.shape[1]))
-    return bare_cell(model.network()), inputs
+    return model, bare_cell(model.network()), inputs
 
 
 def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:
@@ -136,7 +140,7 @@ def _built(name: str, fresh: Fresh) -> Any:
     """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
     import jax
 
-    build = own_cell(name) or _named(name)
+    build = given_cell(name) or _named(name)
     try:
         parameters = signature(build).parameters
     except ValueError:

@@ -15,6 +15,7 @@ from attractor.export import CompiledController, ControllerCode, to_c_function
 from attractor.export.c import c_compiler, controller_source
 from attractor.export.c.functions import CFunction, c_array
 from attractor.files import write_atomically
+from attractor.origin import Origin, stamped
 from attractor.program import trace
 
 from .model import ControlModel, ModelCard
@@ -82,6 +83,7 @@ def export_controller(
     path: str | PathLike[str],
     *,
     name: str = "controller",
+    origin: Origin | None = None,
 ) -> Path:
     """Write one C file with the controller, its model and the scaling of all signals.
 
@@ -95,6 +97,7 @@ def export_controller(
         setup: of the controller, see `controller_code`.
         path: the file to write.
         name: begins all names in the file.
+        origin: what the model is made from, for a comment in the file.
 
     Returns:
         The path.
@@ -107,7 +110,7 @@ def export_controller(
     path = Path(path)
     code = controller_code(model, card, setup)
     text = controller_source(code, name=name) + "\n" + _signals(model, card, name)
-    write_atomically(path, text.encode())
+    write_atomically(path, (stamped(origin, "/* {} */\n") + text).encode())
     return path
 
 

@@ -12,6 +12,7 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
 from attractor.files import write_atomically
+from attractor.origin import Origin, stamped
 from attractor.program import Program, Rule, interpret, is_exact
 
 from .flat_step import FlatStep, flat_step
@@ -88,7 +89,13 @@ _CUMULATIVE = {
 }
 
 
-def to_numpy(source: Any, path: str | PathLike[str], *, read: Callable[[Any], Array] | None = None) -> Path:
+def to_numpy(
+    source: Any,
+    path: str | PathLike[str],
+    *,
+    read: Callable[[Any], Array] | None = None,
+    origin: Origin | None = None,
+) -> Path:
     """Write one Python file with `step(u, x) -> x'`, `INITIAL_STATE` and, with an output, `read(x) -> y`.
 
     The file imports NumPy only; weights stand in it as decimal numbers that give the same float64 again.
@@ -97,6 +104,7 @@ def to_numpy(source: Any, path: str | PathLike[str], *, read: Callable[[Any], Ar
         source: a cell, a `StepFunction`, or a network with a cell and an output.
         path: the file to write.
         read: an output of the state of a cell.
+        origin: what the step is made from, for a comment in the file.
 
     Returns:
         The path.
@@ -106,7 +114,7 @@ def to_numpy(source: Any, path: str | PathLike[str], *, read: Callable[[Any], Ar
         StorageError: the file cannot be written.
     """
     path = Path(path)
-    write_atomically(path, numpy_source(flat_step(source, read=read)).encode())
+    write_atomically(path, (numpy_source(flat_step(source, read=read)) + stamped(origin, "# {}\n")).encode())
     return path
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array
 from attractor.cells import exposed
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.files import write_atomically
+from attractor.origin import Origin, stamped
 from attractor.program import Program, interpret
 
 from .flat_step import FlatStep, deviation, flat_step
@@ -53,6 +54,7 @@ def to_onnx_step(
     *,
     read: Callable[[Any], Array] | None = None,
     double_precision: bool = False,
+    origin: Origin | None = None,
 ) -> OnnxExport:
     """Write one step: u (batch, inputs), x (batch, states) -> x_next (batch, states), y (batch, outputs).
 
@@ -64,13 +66,14 @@ def to_onnx_step(
         path: the file to write.
         read: an output of the state of a cell.
         double_precision: float64 instead of float32.
+        origin: what the step is made from, for the metadata of the file.
 
     Raises:
         UnsupportedError: onnx is not installed, or a primitive without a rule.
         AttractorError: the model does not give the numbers of the cell; nothing is written.
         StorageError: the file cannot be written.
     """
-    return _export(source, Path(path), read, double_precision, sequence=False)
+    return _export(source, Path(path), read, double_precision, sequence=False, origin=origin)
 
 
 def to_onnx_sequence(
@@ -79,6 +82,7 @@ def to_onnx_sequence(
     *,
     read: Callable[[Any], Array] | None = None,
     double_precision: bool = False,
+    origin: Origin | None = None,
 ) -> OnnxExport:
     """Write a whole run: inputs (batch, time, inputs), initial_state (batch, states) -> outputs, last_state.
 
@@ -90,11 +94,17 @@ def to_onnx_sequence(
         AttractorError: the model does not give the numbers of the cell; nothing is written.
         StorageError: the file cannot be written.
     """
-    return _export(source, Path(path), read, double_precision, sequence=True)
+    return _export(source, Path(path), read, double_precision, sequence=True, origin=origin)
 
 
 def _export(
-    source: Any, path: Path, read: Callable[[Any], Array] | None, double_precision: bool, *, sequence: bool
+    source: Any,
+    path: Path,
+    read: Callable[[Any], Array] | None,
+    double_precision: bool,
+    *,
+    sequence: bool,
+    origin: Origin | None,
 ) -> OnnxExport:
     try:
         import onnx
@@ -110,6 +120,7 @@ def _export(
         model = onnx.helper.make_model(
             graph, opset_imports=[opset], ir_version=_FORMAT, producer_name="attractor"
         )
+        onnx.helper.set_model_props(model, {"made by": stamped(origin, "{}") or "attractor"})
         onnx.checker.check_model(model, full_check=True)
         content = model.SerializeToString()
         difference = _difference(content, flat, sequence)

@@ -19,7 +19,7 @@ from .page import render_identification_report, write_report
 from .phase_page import write_phase_report
 from .robustness_page import write_robustness_report
 from .run_report import write_run_report
-from .stability_page import write_stability_report
+from .stability_page import StabilityFacts, write_stability_report
 
 __all__ = [
     "DataPage",
@@ -29,6 +29,7 @@ __all__ = [
     "MetricsRow",
     "PredictionPage",
     "ResidualPage",
+    "StabilityFacts",
     "SteadyStatePage",
     "Summary",
     "TrainingPage",

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
+from attractor.origin import Origin
+
 from .page import Drawing, draw, environment, write_document
 from .style import Size
 
@@ -72,6 +74,7 @@ class AnalysisContents:
         tiles: figures on top.
         sections: the body.
         reproduce: the command that made it.
+        origin: the weights and the equation it speaks of; None for what no run stands behind.
     """
 
     kind: str
@@ -81,6 +84,7 @@ class AnalysisContents:
     tiles: tuple[Tile, ...]
     sections: tuple[Section, ...]
     reproduce: str
+    origin: Origin | None = None
 
 
 def render_analysis(contents: AnalysisContents) -> str:

@@ -1,6 +1,7 @@
 """From the run folder of a classifier to its report."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,14 +9,14 @@ import numpy as np
 
 from attractor.classification import SequenceClassifier
 from attractor.errors import RunFolderError
-from attractor.runs import Run, check_judged, load_run
+from attractor.runs import REPORT, Run, check_judged, load_run
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .classifier_cases import data_section, suspects_section
 from .figures.class_scores import class_scores_figure, confusion_figure, reliability_figure
 from .figures.epochs import epochs_figure, weights_figure
 from .group_section import GroupPage, group_section
-from .wording import count, duration, significant
+from .wording import count, digests, duration, significant
 
 _PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
 _GOOD = 0.9
@@ -44,7 +45,8 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
             "overwrite=True), with run_contents of attractor.classification.study"
         )
         raise RunFolderError(message)
-    return write_analysis(classifier_contents(folder.name, model, run), folder / "report.html")
+    contents = replace(classifier_contents(folder.name, model, run), origin=run.origin)
+    return write_analysis(contents, folder / REPORT)
 
 
 def classifier_contents(title: str, model: SequenceClassifier, run: Run) -> AnalysisContents:
@@ -264,7 +266,7 @@ def _model_card(model: SequenceClassifier, card: Facts) -> Section:
         "kept step": str(training["best_steps"][model.member_]) if model.keep == "best" else "the last",
         "time": f"{training['seconds']:.1f} s",
         "temperature": significant(model.temperature_),
-        "SHA-256 of the weights": card["weights_sha256"],
+        **digests(card),
     }
     sheets = (
         Sheet("Options", ("option", "value"), _rows(card["options"])),

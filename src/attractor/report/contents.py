@@ -9,6 +9,7 @@ from jaxtyping import Float, Num
 
 from attractor.control.residuals import ResidualAnalysis
 from attractor.data.record import Record, Signal
+from attractor.origin import Origin
 
 
 class Finding(NamedTuple):
@@ -197,6 +198,7 @@ class IdentificationContents:
         metrics: the rows of the metrics table.
         model_card: section to label to text.
         reproduce: commands that give the same model again.
+        origin: the weights and the equation it speaks of; None for what no run stands behind.
     """
 
     title: str
@@ -212,3 +214,4 @@ class IdentificationContents:
     metrics: tuple[MetricsRow, ...]
     model_card: Mapping[str, Mapping[str, str]]
     reproduce: str
+    origin: Origin | None = None

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from attractor.control.identification.recordings import Signals
 from attractor.control.predictive import ClosedLoop, LoopFigures
+from attractor.origin import Origin
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.closed_loop import input_figure, output_figure, solve_time_figure
@@ -32,6 +33,7 @@ class ControlContents:
         certificate: what is proved of the model, in words.
         setup: how the controller was set up, in words.
         command: that made it.
+        origin: the weights and the equation of the model.
     """
 
     title: str
@@ -46,6 +48,7 @@ class ControlContents:
     certificate: str
     setup: dict[str, str]
     command: str
+    origin: Origin | None = None
 
 
 def write_control_report(contents: ControlContents, folder: Path) -> Path:
@@ -62,6 +65,7 @@ def write_control_report(contents: ControlContents, folder: Path) -> Path:
         tiles=_tiles(contents),
         sections=(_trajectories(contents), _settling(contents), _solver(contents)),
         reproduce=contents.command,
+        origin=contents.origin,
     )
     return write_analysis(page, folder / "control.html")
 

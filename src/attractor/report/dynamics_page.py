@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from attractor.certify import StabilityResult
+from attractor.certify import StabilityResult, bound_in_words
 from attractor.dynamics import DynamicsStudy, Regime, SpectralCurve
 from attractor.dynamics.position import PlacedNetwork
+from attractor.origin import Origin
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.dynamics import (
@@ -48,12 +49,14 @@ class DynamicsFacts:
         source: what drove the network.
         proved: what `attractor.certify.certify` found; None if it was not asked.
         command: that made the page.
+        origin: the weights and the equation of the run; None for a cell without one.
     """
 
     title: str
     source: str
     proved: StabilityResult | None
     command: str
+    origin: Origin | None = None
 
     @property
     def bound(self) -> float | None:
@@ -88,6 +91,7 @@ def dynamics_contents(study: DynamicsStudy, facts: DynamicsFacts) -> AnalysisCon
         tiles=_tiles(study, facts),
         sections=tuple(sections),
         reproduce=facts.command,
+        origin=facts.origin,
     )
 
 
@@ -111,7 +115,9 @@ def _tiles(study: DynamicsStudy, facts: DynamicsFacts) -> tuple[Tile, ...]:
     driven = study.driven
     width = float(driven.interval()[1, 0] - driven.per_step[0])
     proved = "—" if facts.bound is None else f"{facts.bound:.4f}"
-    said = "nothing is proved" if facts.bound is None else "largest exponent, for all inputs in the range"
+    said = "nothing is proved"
+    if facts.proved is not None and facts.proved.certificate is not None:
+        said = f"largest exponent, for inputs within {bound_in_words(facts.proved.certificate.input_bound)}"
     dimension = driven.kaplan_yorke
     return (
         Tile("Largest exponent", f"{driven.per_step[0]:.4f}", "a step", f"± {significant(width, 2)} (95 %)"),

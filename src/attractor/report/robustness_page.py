@@ -1,6 +1,7 @@
 """The page of a robustness study: curves, fragility over time, margins, stability."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from attractor.audit import RobustnessCurve, StabilityVerdict
 from attractor.classification.robustness import Fragility, RobustnessStudy
+from attractor.origin import Origin
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.disturbances import curves_figure, fragility_figure, margins_figure
@@ -16,7 +18,9 @@ from .wording import significant
 _CALM, _SHAKEN = 0.05, 0.2
 
 
-def write_robustness_report(folder: Path, study: RobustnessStudy, names: Sequence[str], command: str) -> Path:
+def write_robustness_report(
+    folder: Path, study: RobustnessStudy, names: Sequence[str], command: str, origin: Origin | None
+) -> Path:
     """Write `robustness.html` into a run folder.
 
     Args:
@@ -24,11 +28,13 @@ def write_robustness_report(folder: Path, study: RobustnessStudy, names: Sequenc
         study: of its classifier.
         names: of the variables.
         command: that made it.
+        origin: the weights and the equation of the classifier.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    return write_analysis(robustness_contents(folder.name, study, names, command), folder / "robustness.html")
+    contents = replace(robustness_contents(folder.name, study, names, command), origin=origin)
+    return write_analysis(contents, folder / "robustness.html")
 
 
 def robustness_contents(

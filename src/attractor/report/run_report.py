@@ -1,6 +1,7 @@
 """From a run folder to its report: collect numbers and words, then let the page draw them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from attractor.control.identification.assessment import mean_figures
 from attractor.control.identification.steady_map import steady_maps
 from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
 from attractor.errors import RunFolderError
-from attractor.runs import check_judged, load_run
+from attractor.runs import REPORT, check_judged, load_run
 
 from .contents import (
     DataPage,
@@ -28,6 +29,7 @@ from .contents import (
     TrainingRun,
 )
 from .page import write_report
+from .wording import digests
 
 MOST_EXPERIMENTS = 6
 """More test experiments than this are in the metrics table only."""
@@ -52,7 +54,8 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
     if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
         raise RunFolderError(_no_data(folder))
     roles = from_archive(run.card["data"], run.evaluation)
-    return write_report(collect(folder.name, model, roles, run.card), folder / "report.html")
+    contents = replace(collect(folder.name, model, roles, run.card), origin=run.origin)
+    return write_report(contents, folder / REPORT)
 
 
 def _no_data(folder: Path) -> str:
@@ -230,6 +233,7 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
     options = dict(card["options"])
     training = options.pop("training")
     outcome = card["training"]
+    options["trained for a certificate"] = "yes" if options.pop("certified") else "no"
     if options["feedthrough"] is None:
         options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
     return {
@@ -248,7 +252,7 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
         },
         "Scaling": _scaling(model),
         "Made with": _words(card["made_with"]),
-        "Files": {"SHA-256 of the weights": card["weights_sha256"]},
+        "Files": digests(card),
     }
 
 

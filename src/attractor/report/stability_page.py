@@ -1,17 +1,18 @@
 """The page of a certificate: verdict, rate, settling time, set, and every rung that was tried."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict
+from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, bound_in_words
 from attractor.certify.evidence import simulated_contraction
 from attractor.control import PlantModel
-from attractor.control.identification.stability import visited_states
+from attractor.control.identification.stability import claim, visited_states
 from attractor.data import from_archive
-from attractor.runs import load_run
+from attractor.runs import check_origin, load_run
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.stability import box_figure, contraction_figure
@@ -32,27 +33,41 @@ _DISTANCES = (
 )
 
 
-def write_stability_report(folder: Path, model: PlantModel, result: StabilityResult, command: str) -> Path:
+@dataclass(frozen=True)
+class StabilityFacts:
+    """What the page says beside the analysis.
+
+    Args:
+        title: name of the run.
+        input_bound: inputs within +- this were asked about, scaled.
+        sampling_time: s a step.
+        command: that made the page.
+    """
+
+    title: str
+    input_bound: float
+    sampling_time: float
+    command: str
+
+
+def write_stability_report(
+    folder: Path, model: PlantModel, result: StabilityResult, facts: StabilityFacts
+) -> Path:
     """Write `certificate.html` into a run folder.
 
     Args:
         folder: of the run; its training data, if it has them, show where the states have been.
         model: the model that was analysed.
         result: of `certify`.
-        command: that made it.
+        facts: what the page says beside it.
 
     Raises:
+        RunFolderError: the folder holds another run than the one that was analysed.
         StorageError: the file cannot be written.
     """
-    contents = stability_contents(
-        folder.name,
-        model.network().cell,
-        result,
-        model.signals_.sampling_time,
-        _visited(folder, model),
-        command,
-    )
-    return write_analysis(contents, folder / "certificate.html")
+    check_origin(folder, model.origin)
+    contents = stability_contents(model.network().cell, result, facts, _visited(folder, model))
+    return write_analysis(replace(contents, origin=model.origin), folder / "certificate.html")
 
 
 def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
@@ -65,23 +80,20 @@ def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
 
 
 def stability_contents(
-    title: str,
     cell: Any,
     result: StabilityResult,
-    sampling_time: float,
+    facts: StabilityFacts,
     visited: Float[np.ndarray, "2 states"] | None,
-    command: str,
 ) -> AnalysisContents:
     """What the page shows.
 
     Args:
-        title: name of the run.
         cell: the cell that was analysed.
         result: of `certify`.
-        sampling_time: s a step.
+        facts: what the page says beside it.
         visited: least and largest value of every state over the data; None if not known.
-        command: that made it.
     """
+    sampling_time = facts.sampling_time
     certificate = result.certificate
     sections = [_attempts(result)]
     if certificate is not None:
@@ -90,24 +102,13 @@ def stability_contents(
         sections = [_witness(result), *sections]
     return AnalysisContents(
         kind="Stability certificate",
-        title=title,
-        verdict=_sentence(result),
+        title=facts.title,
+        verdict=claim(result, facts.input_bound),
         tone=_TONES[result.verdict],
         tiles=_tiles(result, sampling_time),
         sections=tuple(sections),
-        reproduce=command,
+        reproduce=facts.command,
     )
-
-
-def _sentence(result: StabilityResult) -> str:
-    if result.verdict is Verdict.PROVED:
-        return (
-            "Proved: whatever inputs it sees inside its range, the model forgets where it started, "
-            "and at a constant input it comes to rest at one place."
-        )
-    if result.verdict is Verdict.REFUTED:
-        return "Refuted: under the same inputs two starts were found that never meet; see the witness."
-    return f"Unknown: neither proved nor refuted. {result.reason}"
 
 
 def _tiles(result: StabilityResult, sampling_time: float) -> tuple[Tile, ...]:
@@ -118,7 +119,7 @@ def _tiles(result: StabilityResult, sampling_time: float) -> tuple[Tile, ...]:
     steps = certificate.settling_steps()
     return (
         Tile(
-            "Contraction", f"{certificate.rate:.4f}", "a step", "a difference shrinks at least by this factor"
+            "Contraction", f"{certificate.rate:.4f}", "times", "what a step leaves of a difference, at most"
         ),
         Tile("Settling", significant(steps * sampling_time), "s", f"to 1 %, certified: {steps} steps"),
         Tile("Level", str(certificate.level), "", LEVELS[certificate.level]),
@@ -152,7 +153,7 @@ def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
         title="The certified set",
         caption=(
             "The proof speaks for starts in the light box and inputs within "
-            f"±{_bound(certificate)} (scaled: the range of the training data is ±1). After "
+            f"{bound_in_words(certificate.input_bound)} (scaled: the training data are within ±1). After "
             f"{certificate.transient} steps every trajectory is in the blue box, and the rate holds there. "
             "Outside the light box nothing is claimed."
         ),
@@ -170,10 +171,6 @@ def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
     facts = Sheet("In numbers", ("fact", "value"), rows)
     lead = "A certificate without its set is worth nothing: here is where this one holds."
     return Section("set", "Certified set", lead, (picture,), (facts,))
-
-
-def _bound(certificate: Certificate) -> str:
-    return ", ".join(sorted({f"{value:g}" for value in certificate.input_bound}))
 
 
 def _witness(result: StabilityResult) -> Section:

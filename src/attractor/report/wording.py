@@ -1,6 +1,8 @@
 """Numbers as the page writes them."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -83,3 +85,11 @@ FILTERS = {
     "mean_and_spread": mean_and_spread,
     "tone": tone,
 }
+
+
+def digests(card: Mapping[str, Any]) -> dict[str, str]:
+    """What a run is made from, for its card."""
+    equation = card["equation"]
+    facts = {"SHA-256 of the weights": card["weights_sha256"], "SHA-256 of the equation": equation["sha256"]}
+    own = equation.get("cell_file")
+    return facts | ({"cell": f"{own['name']} in {own['path']}"} if own else {})

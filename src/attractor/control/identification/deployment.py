@@ -1,6 +1,7 @@
 """An identified model in the formats of other tools, each file checked against the model."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -10,9 +11,11 @@ from attractor.control.study import ControlSetup
 from attractor.errors import ConfigError
 from attractor.export import check_parity, to_c, to_casadi, to_numpy, to_onnx_sequence, to_onnx_step
 from attractor.export.c import c_compiler
-from attractor.files import make_folder
+from attractor.files import make_folder, write_atomically
+from attractor.origin import stamped
 
 from .estimator import PlantModel
+from .network import PlantNetwork
 
 TARGETS = ("numpy", "c", "casadi", "onnx", "controller")
 
@@ -42,8 +45,8 @@ def export_model(
     make_folder(folder)
     if target == "onnx":
         exports = [
-            to_onnx_step(network, folder / "step.onnx"),
-            to_onnx_sequence(network, folder / "sequence.onnx"),
+            to_onnx_step(network, folder / "step.onnx", origin=model.origin),
+            to_onnx_sequence(network, folder / "sequence.onnx", origin=model.origin),
         ]
         return [(one.path, _finite(one.difference)) for one in exports]
     if target not in TARGETS:
@@ -52,12 +55,12 @@ def export_model(
     if target == "controller":
         return [_write_controller(model, folder, setup or ControlSetup())]
     if target == "numpy":
-        path = to_numpy(network, folder / "step.py")
+        path = to_numpy(network, folder / "step.py", origin=model.origin)
     elif target == "c":
-        path = to_c(network, folder / "step.c")
+        path = to_c(network, folder / "step.c", origin=model.origin)
     else:
         path = folder / "step.casadi"
-        to_casadi(network).save(str(path))
+        write_atomically(path, _casadi_file(network) + stamped(model.origin, "\n{}\n").encode())
     if target == "c" and c_compiler() is None:
         return [(path, None)]
     return [(path, check_parity(network, targets=(target,))[target])]
@@ -65,8 +68,16 @@ def export_model(
 
 def _write_controller(model: PlantModel, folder: Path, setup: ControlSetup) -> tuple[Path, float | None]:
     inner, card = control_model(model)
-    path = export_controller(inner, card, setup, folder / "controller.c")
+    path = export_controller(inner, card, setup, folder / "controller.c", origin=model.origin)
     return path, controller_difference(inner, card, setup)
+
+
+def _casadi_file(network: PlantNetwork) -> bytes:
+    """What CasADi saves; it reads no further than the end of its function, so that a line may follow."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "step.casadi"
+        to_casadi(network).save(str(path))
+        return path.read_bytes()
 
 
 def _finite(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.folders import locked
+from attractor.origin import Origin
 from attractor.program import single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
@@ -199,6 +200,11 @@ class PlantModel:
             settings: how hard to try; see `attractor.certify.certify`.
         """
         return certify(self.network(member).cell, settings=settings)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Weights and equation of the run folder that holds this model; None before it is in one."""
+        return getattr(self, "origin_", None)
 
     @property
     def settled(self) -> int:

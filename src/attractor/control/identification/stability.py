@@ -1,23 +1,29 @@
 """Is an identified model stable for every input it may see? Asked, and kept in the run folder."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import ArrayLike, Float
 
-from attractor.certify import CertifySettings, StabilityResult, certify
+from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
+from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
+from attractor.folders import read_file
+from attractor.origin import Origin, find_origin
 from attractor.progress import Reporter
+from attractor.runs import check_origin
 from attractor.scan import unroll
 
 from .estimator import PlantModel
 
 FILE = "stability.json"
+_NOTHING = "Nothing is proved of this model; `attractor certify` tries."
 
 
 def certify_model(
@@ -52,16 +58,49 @@ def visited_states(
     return np.stack([flat.min(axis=0), flat.max(axis=0)])
 
 
-def save_stability(folder: Path, result: StabilityResult) -> Path:
+def claim(result: StabilityResult, input_bound: ArrayLike) -> str:
+    """What an analysis found, in one sentence that names the inputs and the starts it speaks of.
+
+    Args:
+        result: of `certify`.
+        input_bound: that it was asked for.
+    """
+    bound = bound_in_words(input_bound)
+    if result.verdict is Verdict.PROVED:
+        return (
+            f"Proved for inputs within {bound} and starts in the certified set: the model forgets where it "
+            "started, and at a constant input it comes to rest at one place."
+        )
+    if result.verdict is Verdict.REFUTED:
+        return (
+            f"Refuted for inputs within {bound}: under the same inputs two starts were found that never "
+            "meet; see the witness."
+        )
+    return f"Unknown for inputs within {bound}: neither proved nor refuted. {result.reason}"
+
+
+def save_stability(
+    folder: Path, result: StabilityResult, input_bound: ArrayLike, origin: Origin | None
+) -> Path:
     """Write `stability.json` into a run folder.
 
+    Args:
+        folder: of the run.
+        result: of `certify`.
+        input_bound: that it was asked for.
+        origin: of the model that was analysed; None for one that never was in a run folder.
+
     Raises:
+        RunFolderError: the folder holds another run than the one that was analysed.
         StorageError: the file cannot be written.
     """
+    check_origin(folder, origin)
     path = folder / FILE
     content = {
+        "origin": origin.stamp if origin else None,
         "verdict": result.verdict.name.lower(),
-        "meaning": result.verdict.value,
+        "meaning": claim(result, input_bound),
+        "input_bound": np.atleast_1d(np.asarray(input_bound, float)).tolist(),
         "reason": result.reason,
         "seconds": result.seconds,
         "certificate": _plain(result.certificate),
@@ -72,16 +111,72 @@ def save_stability(folder: Path, result: StabilityResult) -> Path:
     return path
 
 
-def stored_statement(folder: Path) -> str:
-    """What `stability.json` of a run folder says, in one sentence; that nothing is known if there is none."""
+@dataclass(frozen=True, eq=False)
+class Use:
+    """How a model is used, to be compared with what is proved of it.
+
+    Args:
+        origin: of the model; None for one that never was in a run folder.
+        inputs: largest size of every input, scaled, shape (inputs,).
+        states: states that it went through, in flat order, shape (time, states); None if they are not known.
+    """
+
+    origin: Origin | None
+    inputs: Float[np.ndarray, " inputs"]
+    states: Float[np.ndarray, "time states"] | None = None
+
+
+def stored_statement(folder: Path, use: Use) -> str:
+    """What `stability.json` of a run folder says of a use of the model, in one sentence.
+
+    A certificate of other weights, of another equation, or for smaller inputs than those in use proves
+    nothing of this use, and the sentence says so.
+
+    Args:
+        folder: of the run.
+        use: what the certificate must cover.
+    """
     path = folder / FILE
     if not path.is_file():
-        return "Nothing is proved of this model; `attractor certify` tries."
-    content = json.loads(path.read_text())
-    certificate = content.get("certificate")
+        return _NOTHING
+    try:
+        data = read_file(path)
+        objection = use.origin.objection(find_origin(data)) if use.origin else "belongs to a saved model"
+        return f"{FILE} {objection}. {_NOTHING}" if objection else _statement(json.loads(data), use)
+    except (RunFolderError, RecursionError, *WRONG_FACTS) as problem:
+        return f"{FILE} is damaged ({type(problem).__name__}). {_NOTHING}"
+
+
+def _statement(content: Any, use: Use) -> str:
+    certificate = content["certificate"]
     if certificate is None:
-        return f"Stability of the model is {content.get('verdict', 'unknown')}."
-    return f"The model is certified: differences shrink by {certificate['rate']:.4f} a sample."
+        bound = np.array(content["input_bound"], float)
+        verdict = Verdict[content["verdict"].upper()].name.lower()
+        return f"Stability of the model for inputs within {bound_in_words(bound)} is {verdict}."
+    rate, bound = float(certificate["rate"]), np.array(certificate["input_bound"], float)
+    if not (0 <= rate < 1 and (use.inputs <= np.broadcast_to(bound, use.inputs.shape) * (1 + 1e-9)).all()):
+        return (
+            f"Nothing is proved of this use of the model: its certificate holds for inputs within "
+            f"{bound_in_words(bound)}, and inputs within {bound_in_words(use.inputs)} are used here."
+        )
+    outside = _outside(certificate, use.states)
+    if outside:
+        return (
+            f"The certificate of the model does not cover this use: in {outside} samples the estimated state "
+            "is outside the set for which it holds."
+        )
+    return (
+        f"The model is certified for inputs within {bound_in_words(bound)} and starts in the certified set: "
+        f"differences shrink to at most {rate:.4f} times a sample."
+    )
+
+
+def _outside(certificate: Mapping[str, Any], states: np.ndarray | None) -> int:
+    """Samples in which a state is outside the start box; a null in a file is infinite."""
+    low, high = (np.array(certificate[name], float) for name in ("start_low", "start_high"))
+    if states is None or states.shape[1:] != low.shape:
+        return 0
+    return int(((states < low - 1e-9) | (states > high + 1e-9)).any(axis=1).sum())
 
 
 def _plain(record: Any) -> dict[str, Any] | None:

@@ -100,8 +100,8 @@ def _statement(error: _Error) -> Convergence:
         text = f"none proved: the bound on the growth of the error is {rate:.6g} a sample, not below 1"
         return Convergence(None, guaranteed=False, text=text, amplification=None)
     text = (
-        f"the error of the reservoir shrinks at least by {rate:.6g} a sample for any input, if the plant is "
-        "the model and the last input before the start is known"
+        f"the error of the reservoir shrinks to at most {rate:.6g} times a sample for any input, if the "
+        "plant is the model and the last input before the start is known"
     )
     noise = error.leak * float(np.linalg.norm(error.gain, 2)) * len(error.seen) ** 0.5
     return Convergence(

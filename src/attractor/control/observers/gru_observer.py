@@ -232,7 +232,7 @@ def _statement(
     bound = _bound(unit, gains)
     noise = np.max((bound.keep_noise + (1 - bound.low) * bound.reset_noise) / weights) * SLACK
     text = (
-        f"the error shrinks at least by {rate:.6g} a sample for inputs within {input_bound:g} (scaled), "
+        f"the error shrinks to at most {rate:.6g} times a sample for inputs within {input_bound:g} (scaled), "
         "if the plant is the model"
     )
     return Convergence(

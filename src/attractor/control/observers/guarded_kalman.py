@@ -124,7 +124,7 @@ def guarded_kalman_observer(
         )
     weights = np.asarray(contraction.weights)
     text = (
-        f"the error shrinks at least by {kept:.6g} a sample without noise, if the plant is the model; "
+        f"the error shrinks to at most {kept:.6g} times a sample without noise, if the plant is the model; "
         "the gain of the filter is held back where it would not"
     )
     statement = Convergence(

@@ -174,7 +174,7 @@ def _statement(
         return Convergence(None, guaranteed=False, text=text, amplification=None)
     noise = np.max(_bound(unit, gains).noise / weights) * SLACK
     text = (
-        f"the error of (h, c) shrinks at least by {rate:.6g} a sample for inputs within {input_bound:g} "
+        f"the error of (h, c) shrinks to at most {rate:.6g} times a sample for inputs within {input_bound:g} "
         "(scaled), if the plant is the model"
     )
     return Convergence(

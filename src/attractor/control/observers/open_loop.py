@@ -47,6 +47,9 @@ def _statement(certificate: Any) -> Convergence:
     known = getattr(certificate, "in_maximum_norm", True)
     weights = getattr(certificate, "weights", None) if known else None
     amplification = None if weights is None else float(np.max(weights) / np.min(weights))
-    text = f"the error shrinks at least by {rate:.6g} a sample, the certified rate of the model"
+    text = f"the error shrinks to at most {rate:.6g} times a sample, the certified rate of the model"
+    bound = getattr(certificate, "input_bound", None)
+    if bound is not None:
+        text += f", for inputs within {float(np.min(bound)):g} (scaled) and starts in the certified set"
     # Measurements have no influence, so neither has their noise.
     return Convergence(float(rate), True, text, gain_from_noise=0.0, amplification=amplification)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from attractor.certify import bound_in_words
 from attractor.control.model import ControlModel, ModelCard
 from attractor.control.observers import Observer, open_loop_observer
-from attractor.errors import InputDataError, ShapeError
+from attractor.errors import ConfigError, InputDataError, ShapeError
 
 from .offset_free import OutputDisturbance
 from .problem import ControlObjective, ControlProblem, Limits, PerChannel
@@ -117,6 +118,7 @@ class PredictiveController:
         self.observer = open_loop_observer(model) if observer is None else observer
         self._offset = OutputDisturbance(self.options.offset_gain, self._outputs)
         self._terminal = terminal_rule(self.options.terminal)
+        _check_inputs(self.options.terminal, scaled, self._inputs)
         self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
         self._read = jax.jit(lambda state: model.output(state))
         self._box = _plant_box(card, limits, model.input_size)
@@ -293,6 +295,26 @@ class PredictiveController:
             message = f"the input {row} is not finite; give what the actuator really applies"
             raise InputDataError(message)
         return np.clip(self.card.inputs.to_unit(row), -1.0, 1.0)
+
+
+def _check_inputs(certificate: Any, scaled: Limits, inputs: int) -> None:
+    """Refuse a certificate that speaks of smaller inputs than the controller may apply.
+
+    Raises:
+        ConfigError: it does.
+    """
+    bound = getattr(certificate, "input_bound", None)
+    if bound is None:
+        return
+    low, high, _ = scaled.input_box(inputs)
+    used = np.maximum(np.abs(low), np.abs(high))
+    if not (used <= np.broadcast_to(np.asarray(bound, float), used.shape) * (1 + 1e-9)).all():
+        message = (
+            f"the certificate holds for inputs within {bound_in_words(bound)} (scaled), and the controller "
+            f"may apply inputs within {bound_in_words(used)}: certify for these, limit the inputs, or leave "
+            "the certificate out"
+        )
+        raise ConfigError(message)
 
 
 def _row(name: str, values: np.ndarray, size: int) -> Float[np.ndarray, " size"]:

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from attractor.errors import ConfigError
 from attractor.files import write_atomically
+from attractor.origin import Origin, stamped
 
 from ..flat_step import FlatStep, flat_step
 from .functions import c_array, c_prelude, to_c_function
@@ -22,6 +23,7 @@ def to_c(
     name: str = "model",
     read: Callable[[Any], Array] | None = None,
     dtype: str = "double",
+    origin: Origin | None = None,
 ) -> Path:
     """Write one C file with `void NAME_step(const double *u, const double *x, double *next)`.
 
@@ -35,6 +37,7 @@ def to_c(
         name: begins all names in the file.
         read: an output of the state of a cell.
         dtype: "double" or "float".
+        origin: what the step is made from, for a comment in the file.
 
     Returns:
         The path.
@@ -45,7 +48,8 @@ def to_c(
         StorageError: the file cannot be written.
     """
     path = Path(path)
-    write_atomically(path, c_source(flat_step(source, read=read), name=name, dtype=dtype).encode())
+    text = c_source(flat_step(source, read=read), name=name, dtype=dtype)
+    write_atomically(path, (stamped(origin, "/* {} */\n") + text).encode())
     return path
 
 
