@@ -111,7 +111,10 @@ def test_what_is_unknown_is_not_called_stable():
     contents = stability(UNKNOWN)
     assert sections(render_analysis(contents)) == ["attempts", "reproduce"]
     assert (contents.tone, contents.tiles[0].value) == ("fair", "unknown")
-    assert contents.verdict == "Unknown: neither proved nor refuted. The time budget of 1 s was spent."
+    assert (
+        contents.verdict
+        == "Unknown for inputs within ±1: neither proved nor refuted. The time budget of 1 s was spent."
+    )
 
 
 def loop(**changes):
