@@ -24,6 +24,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from attractor.cells import exposed, initial_state
 
+from .arithmetic import single_precision
 from .trace import CALLS, DROPPED
 
 _UNESSENTIAL = frozenset({
@@ -58,7 +59,7 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
         result = function(*jax.tree.unflatten(structure, filled))
         return [leaf for leaf in jax.tree.leaves(result) if eqx.is_array_like(leaf)]
 
-    with jax.enable_x64(False):
+    with single_precision():
         closed = jax.make_jaxpr(of_arrays)(*(leaves[place] for place in varied))
     return _hash("program", *_results(closed.jaxpr, closed.consts))
 

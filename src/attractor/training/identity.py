@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import CELLS
 from attractor.errors import RunFolderError
-from attractor.program import quickly_compiled
+from attractor.program import quickly_compiled, single_precision
 from attractor.program.digest import equation_digest
 from attractor.runs import environment
 
@@ -30,6 +30,7 @@ _TRACERS = ("jax", "jaxlib", "equinox")
 """Packages that may trace the same source into another program."""
 
 
+@single_precision()
 def describe_equation(
     once: Callable[..., Any], network: Any, data: tuple[Array, ...], build: Any
 ) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _table(value: object) -> Mapping[str, Any]:
 
 def _probe(once: Callable[..., Any], network: Any, data: tuple[Array, ...]) -> Float[np.ndarray, " numbers"]:
     """What one step gives, on the processor, so that an accelerator's rounding plays no part."""
-    with jax.default_device(jax.devices("cpu")[0]), jax.enable_x64(False):
+    with jax.default_device(jax.devices("cpu")[0]):
         leaves = jax.tree.leaves(_computed(once, network, data))
     parts = [_real(np.asarray(leaf)) for leaf in leaves if not _is_key(leaf)]
     return np.concatenate(parts) if parts else np.zeros(0)
