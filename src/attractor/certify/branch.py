@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.program import trace
+from attractor.program import flat_map, trace
 
 from .bounds import Box, StepBounds, floating_state, step_bounds
 
@@ -128,15 +127,11 @@ def absolute_jacobian(cell: Any, point: Float[Array, " axes"]) -> Float[Array, "
     The written-out program is differentiated, not the cell: what a cell stops or replaces for training
     (`stop_gradient`, custom derivatives) is part of the map all the same.
     """
-    start = jax.tree.map(lambda leaf: jnp.asarray(leaf, point.dtype), floating_state(cell))
-    flat, restore = ravel_pytree(start)
-    program = trace(lambda given, state: cell(given, state), point[len(flat) :], start)
-
-    def step(point: Array) -> Array:
-        leaves = jax.tree.leaves((point[len(flat) :], restore(point[: len(flat)])))
-        return ravel_pytree(jaxpr_as_fun(ClosedJaxpr(program.jaxpr, program.constants))(*leaves))[0]
-
-    return jnp.abs(jax.jacfwd(step)(point))
+    flat = flat_map(cell, floating_state(cell), dtype=point.dtype)
+    size = flat.size
+    program = trace(flat.step, point[:size], point[size:])
+    step = jaxpr_as_fun(ClosedJaxpr(program.jaxpr, program.constants))
+    return jnp.abs(jax.jacfwd(lambda point: step(point[:size], point[size:])[0])(point))
 
 
 def _axis(bounds: StepBounds, width: Array) -> Array:

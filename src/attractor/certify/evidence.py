@@ -6,11 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
-from attractor.program import in_double_precision
+from attractor.program import FlatMap, flat_map
 
 from .certificate import Certificate
 
@@ -48,11 +46,11 @@ def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed:
     levels = generator.uniform(-bound, bound, (PAIRS, steps // 10 + 1, len(bound)))
     inputs = levels.repeat(10, axis=1)[:, :steps]
     with jax.enable_x64(True):
-        wide = in_double_precision(cell)
+        flat = flat_map(cell).still("certificates", constants=False)
         root = None if certificate.metric is None else jnp.asarray(np.linalg.cholesky(certificate.metric))
         first, second = jnp.asarray(starts)
         norm = jnp.asarray(certificate.weights), root
-        pairs = _distances(wide, first, second, jnp.asarray(inputs), norm)
+        pairs = _distances(flat, first, second, jnp.asarray(inputs), norm)
         distances = np.asarray(pairs)
     relative = distances / np.maximum(distances[:, :1], 1e-300)
     return Contraction(relative.max(axis=0), np.median(relative, axis=0))
@@ -60,9 +58,8 @@ def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed:
 
 @eqx.filter_jit
 def _distances(
-    cell: Any, first: Array, second: Array, inputs: Array, norm: tuple[Array, Array | None]
+    flat: FlatMap, first: Array, second: Array, inputs: Array, norm: tuple[Array, Array | None]
 ) -> Array:
-    _, restore = ravel_pytree(initial_state(cell))
     weights, root = norm
 
     def distance(one: Array, other: Array) -> Array:
@@ -72,8 +69,8 @@ def _distances(
 
     def run(one: Array, other: Array, given: Array) -> Array:
         def step(pair: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:
-            new = tuple(ravel_pytree(cell(row, restore(state)))[0] for state in pair)
-            return (new[0], new[1]), distance(*new)
+            new = flat.step(pair[0], row), flat.step(pair[1], row)
+            return new, distance(*new)
 
         _, rest = jax.lax.scan(step, (one, other), given)
         return jnp.concatenate([distance(one, other)[None], rest])

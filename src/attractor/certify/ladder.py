@@ -9,15 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import in_double_precision, quickly_compiled
+from attractor.program import flat_map, in_double_precision, quickly_compiled, real_cell
 from attractor.progress import Reporter, SilentReporter
 
-from .bounds import Box, StepBounds, floating_state, step_bounds, unit_box
+from .bounds import Box, StepBounds, step_bounds, unit_box
 from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, settle, shrink
@@ -61,9 +60,10 @@ class CertifySettings:
 
 @dataclass(eq=False)
 class _Climb:
-    """What is known so far, on the way up."""
+    """What is known so far, on the way up: about a cell, and about its step as it is now, of real arrays."""
 
     cell: Any
+    step: Any
     settings: CertifySettings
     input_bound: np.ndarray
     reporter: Reporter
@@ -125,22 +125,53 @@ def certify(
     Raises:
         ConfigError: an `input_bound` that is negative or not finite.
         ShapeError: neither one `input_bound` nor one for each input.
-        UnsupportedError: a state that is not made of real numbers. (A step with an operation that bounds do
-            not know is no error: it is unknown, and the reason names the operation.)
+        UnsupportedError: a whole number, a flag or a key of the state decides about its real part. (A step
+            with an operation that bounds do not know is no error: it is unknown, and the reason names it.)
     """
     settings = settings or CertifySettings()
     reporter = reporter or SilentReporter()
     began = time.monotonic()
     bound = _checked_bound(input_bound, cell.input_size)
     with jax.enable_x64(True):
-        floating_state(cell)
-        climb = _Climb(in_double_precision(cell), settings, bound, reporter, began)
+        climb = _Climb(in_double_precision(cell), _step(cell), settings, bound, reporter, began)
         if reason := not_finite(cell):
             return _result(climb, Verdict.UNKNOWN, None, f"{type(cell).__name__}: {reason}.")
         try:
             return _climb(climb)
         finally:
             reporter.close()
+
+
+class _Unread(eqx.Module):
+    """A cell whose step is no straight-line code, compiled anew for every claim about it."""
+
+    cell: Any
+    claim: object = eqx.field(static=True)
+
+    @property
+    def input_size(self) -> int:
+        return self.cell.input_size
+
+    def initial_state(self) -> Any:
+        return initial_state(self.cell)
+
+    def __call__(self, input: Array, state: Any) -> Any:
+        return self.cell(input, state)
+
+
+def _step(cell: Any) -> Any:
+    """The step as it is now, of real arrays: what it reads of globals or objects counts with today's values.
+
+    Raises:
+        UnsupportedError: a part of the state that is no real number decides about the others.
+        ShapeError: the step returns something else than a state.
+    """
+    try:
+        return real_cell(cell, "certificates")
+    except UnsupportedError:
+        if flat_map(cell).layout.size > flat_map(cell).real_size:
+            raise
+        return _Unread(in_double_precision(cell), object())
 
 
 def _checked_bound(input_bound: Any, inputs: int) -> np.ndarray:
@@ -217,7 +248,7 @@ def _published(climb: _Climb) -> None:
 
 def _componentwise(climb: _Climb) -> None:
     began = time.monotonic()
-    _judge(climb, 1, began, _bounded(climb.cell, _boxes(climb)[0]))
+    _judge(climb, 1, began, _bounded(climb.step, _boxes(climb)[0]))
 
 
 def _refined(climb: _Climb) -> None:
@@ -226,17 +257,17 @@ def _refined(climb: _Climb) -> None:
     if not start.found:
         climb.note(2, began, float("nan"), _NO_BOX)
     else:
-        _judge(climb, 2, began, _bounded(climb.cell, refined))
+        _judge(climb, 2, began, _bounded(climb.step, refined))
 
 
 def _boxes(climb: _Climb) -> tuple[InvariantBox, InvariantBox]:
     """The first box that holds its image and the one left of it, for every rung the same."""
     if climb.boxes is not None:
         return climb.boxes
-    box = unit_box(climb.cell, jnp.asarray(climb.input_bound))
-    boxes = _settled(climb.cell, box, centred=False)
+    box = unit_box(climb.step, jnp.asarray(climb.input_bound))
+    boxes = _settled(climb.step, box, centred=False)
     if not boxes[0].found:
-        boxes = _settled(climb.cell, box, centred=True)
+        boxes = _settled(climb.step, box, centred=True)
     climb.boxes = boxes
     return boxes
 
@@ -248,7 +279,7 @@ def _branched(climb: _Climb) -> None:
     if not refined.found:
         climb.note(3, began, float("nan"), _NO_BOX)
         return
-    found = _bounded(climb.cell, _by_pieces(climb.cell, refined))
+    found = _bounded(climb.step, _by_pieces(climb.step, refined))
     box, rate = found.invariant.box, float(found.rate)
     spent, outcome = 0, "the refined box has no finite bound"
     if np.isfinite(rate) and rate < 1:
@@ -276,7 +307,7 @@ def _quadratic(climb: _Climb) -> None:
     if found is None:
         climb.note(4, began, float("nan"), "no quadratic metric contracts")
         return
-    size = len(ravel_pytree(initial_state(climb.cell))[0])
+    size = flat_map(climb.step).size
     everywhere = np.full(size, np.inf)
     remarks = "norm sqrt(x' P x), Euclidean norm of inputs; holds for all states and inputs"
     if type(climb.cell) is EchoState:
@@ -307,7 +338,7 @@ def _at_once(
 
 def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float, np.ndarray, int, str]:
     """The certified rate, its weights, pieces spent, and what happened."""
-    jacobians = sample_jacobians(climb.cell, box, climb.settings.seed)
+    jacobians = sample_jacobians(climb.step, box, climb.settings.seed)
     spent, rate = 0, float("inf")
     for _ in range(_ROUNDS):
         least, weights = sampled_weights(jacobians, np.maximum(weights, 1e-3))
@@ -315,13 +346,13 @@ def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float
             return least, weights, spent, f"no weighted maximum norm contracts: at least {least:.4f}"
         budget = Budget(climb.settings.pieces - spent, climb.search_deadline)
         target = min(_BELOW_ONE, least + 0.5 * (1 - least))  # what is proved stays away from what is seen
-        found = branch_and_bound(climb.cell, box, weights, target, budget)
+        found = branch_and_bound(climb.step, box, weights, target, budget)
         spent, rate = spent + found.pieces, min(rate, found.rate)
         if found.rate < 1:
             return found.rate, weights, spent, f"rate {found.rate:.4f}"
         if found.witnessed < _BELOW_ONE:
             return found.rate, weights, spent, f"bound {found.rate:.4f} when the budget ended"
-        worst = np.asarray(absolute_jacobian(climb.cell, jnp.asarray(found.worst)))[None, :, : box.states]
+        worst = np.asarray(absolute_jacobian(climb.step, jnp.asarray(found.worst)))[None, :, : box.states]
         jacobians = np.concatenate([worst, jacobians[:-1]])
     return rate, weights, spent, f"bound {rate:.4f} after {_ROUNDS} choices of weights"
 
@@ -361,7 +392,7 @@ def _search(climb: _Climb) -> Witness | None:
     began = time.monotonic()
     box = climb.boxes[0].box if climb.boxes is not None and bool(climb.boxes[0].found) else None
     witness = find_witness(
-        climb.cell, box or unit_box(climb.cell, jnp.asarray(climb.input_bound)), climb.settings.seed
+        climb.step, box or unit_box(climb.step, jnp.asarray(climb.input_bound)), climb.settings.seed
     )
     outcome = "trajectories that do not meet" if witness else "no counterexample"
     climb.attempts += (Attempt(-1, outcome, float("nan"), time.monotonic() - began),)

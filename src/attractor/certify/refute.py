@@ -6,10 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from attractor.cells import initial_state
+from attractor.program import flat_map
 
 from .bounds import Box
 from .certificate import Witness
@@ -115,7 +114,7 @@ def _replay(cell: Any, first: Array, second: Array, signal: Array) -> tuple[Arra
 
 def _run(cell: Any, start: Array, signal: Array, steps: int) -> tuple[Array, None]:
     """The state after some steps of a periodic input."""
-    step, period = _flat_step(cell), len(signal)
+    step, period = flat_map(cell).step, len(signal)
 
     def body(state: Array, index: Array) -> tuple[Array, None]:
         return step(state, signal[index % period]), None
@@ -124,15 +123,10 @@ def _run(cell: Any, start: Array, signal: Array, steps: int) -> tuple[Array, Non
 
 
 def _trace(cell: Any, start: Array, signal: Array, steps: int) -> Array:
-    step = _flat_step(cell)
+    step = flat_map(cell).step
 
     def body(state: Array, index: Array) -> tuple[Array, Array]:
         new = step(state, signal[index % len(signal)])
         return new, new
 
     return jax.lax.scan(body, start, jnp.arange(steps))[1]
-
-
-def _flat_step(cell: Any) -> Any:
-    _, restore = ravel_pytree(initial_state(cell))
-    return lambda state, given: ravel_pytree(cell(given, restore(state)))[0]

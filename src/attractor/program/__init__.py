@@ -6,6 +6,7 @@ from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
 from .trace import Program, place, step_program, trace
+from .traced import TracedCell, real_cell
 
 __all__ = [
     "FlatMap",
@@ -15,6 +16,7 @@ __all__ = [
     "LeafKind",
     "Program",
     "Rule",
+    "TracedCell",
     "double_precision",
     "flat_map",
     "in_double_precision",
@@ -25,6 +27,7 @@ __all__ = [
     "place",
     "plain",
     "quickly_compiled",
+    "real_cell",
     "single_precision",
     "step_program",
     "to_single_precision",

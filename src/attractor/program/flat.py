@@ -128,6 +128,27 @@ class Layout:
             start += leaf.numbers
         return jax.tree.unflatten(self.structure, arrays)
 
+    def real_arrays(self, state: State) -> tuple[Array, ...]:
+        """The arrays of which the real part of the vector is made, in its order: two for a complex leaf."""
+        arrays: list[Array] = []
+        for leaf, array in zip(self.leaves, self.checked(state), strict=True):
+            if leaf.kind is LeafKind.REAL:
+                arrays.append(array.astype(self.dtype))
+            elif leaf.kind is LeafKind.COMPLEX:
+                arrays += [jnp.real(array).astype(self.dtype), jnp.imag(array).astype(self.dtype)]
+        return tuple(arrays)
+
+    def with_real_arrays(self, state: State, arrays: Sequence[Array]) -> State:
+        """A state whose real and complex leaves are made of other `real_arrays`."""
+        left = iter(arrays)
+        leaves = []
+        for leaf, old in zip(self.leaves, jax.tree.leaves(state), strict=True):
+            if leaf.kind is LeafKind.COMPLEX:
+                leaves.append(jax.lax.complex(next(left), next(left)))
+            else:
+                leaves.append(next(left) if leaf.kind is LeafKind.REAL else old)
+        return jax.tree.unflatten(self.structure, leaves)
+
     def checked(self, state: State) -> list[Array]:
         """The leaves of a state that is like the initial one, as arrays.
 

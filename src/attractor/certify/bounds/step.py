@@ -7,12 +7,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from attractor.cells import initial_state
 from attractor.errors import ShapeError, UnsupportedError
-from attractor.program import Program, Rule, interpret, is_exact, trace
+from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
 
 from .arithmetic import TINY, UNIT, Interval, exactly, intersection, widened
 from .form import Form, enclose, row_corners, symbol_form
@@ -87,11 +86,12 @@ class StepBounds(eqx.Module):
 
 def unit_box(cell: Any, input_bound: Any = 1.0) -> Box:
     """States and inputs between -1 and 1 (inputs: between -input_bound and input_bound)."""
-    state, _ = ravel_pytree(floating_state(cell))
-    dtype = jnp.result_type(state.dtype, input_bound)  # a bound in float64 is not rounded to the state's type
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(floating_state(cell))]
+    states = sum(leaf.size for leaf in leaves)
+    dtype = jnp.result_type(*leaves, input_bound)  # a bound in float64 is not rounded to the state's type
     bound = jnp.broadcast_to(jnp.asarray(input_bound, dtype), (cell.input_size,))
-    high = jnp.concatenate([jnp.ones_like(state, dtype), bound])
-    return Box(-high, high, len(state))
+    high = jnp.concatenate([jnp.ones(states, dtype), bound])
+    return Box(-high, high, states)
 
 
 def floating_state(cell: Any) -> Any:
@@ -166,10 +166,10 @@ def centred_image(cell: Any, box: Box) -> Interval:
 def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) -> list[Form]:
     """A form for every leaf of the new state; row k of `directions` is the derivative of state or input k."""
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
-    _, restore = ravel_pytree(start)
     program = trace(lambda given, state: cell(given, state), jnp.zeros(cell.input_size, box.low.dtype), start)
     _check_structure(cell, program, start)
-    places = jax.tree.leaves(restore(jnp.arange(box.states, dtype=box.low.dtype)))
+    layout = layout_of(start, type(cell).__name__, box.low.dtype)
+    places = jax.tree.leaves(layout.restore(jnp.arange(box.states, dtype=box.low.dtype)))
     arguments = [symbol_form(box.input, exactly(directions[box.states :]))]
     for place in places:
         rows = place.astype(jnp.int32)
