@@ -1,7 +1,6 @@
 """Certificates of cells as users write them: complex numbers, counters, globals."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

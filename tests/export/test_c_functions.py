@@ -112,7 +112,7 @@ def test_sizes_and_initial_state_stand_in_the_file(tmp_path):
     assert "enum { plant_INPUTS = 2, plant_STATES = 6, plant_OUTPUTS = 0 };" in text
     library = load_c(compile_c(tmp_path / "model.c"))
     initial = (ctypes.c_double * 6).in_dll(library, "plant_initial_state")
-    np.testing.assert_allclose(list(initial), [3, 1, 0.1, 0.1, 0.1, 0.1], rtol=1e-7)
+    np.testing.assert_allclose(list(initial), [0.1, 0.1, 0.1, 0.1, 3, 1], rtol=1e-7)
 
 
 def test_a_large_cell_stays_loops(tmp_path):

@@ -1,11 +1,14 @@
 """Every export computes what the cell computes, for every cell."""
 
+from importlib import import_module
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from export_cells import BUILDS, build
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from attractor.control.identification import PlantNetwork
 from attractor.errors import ConfigError, UnsupportedError
@@ -29,9 +32,10 @@ def test_exports_agree_with_the_cell(name):
 
 def test_the_check_can_fail():
     cell = build("gru")
-    calls = iter([cell, eqx.tree_at(lambda c: c.bias, cell, cell.bias + 1e-6)])
+    moved = eqx.tree_at(lambda c: c.bias, cell, cell.bias + 1e-6)
+    calls = iter([cell, cell, cell, moved])  # a check, the cell in two types, and the export
 
-    def changing(given, state):  # the second trace, that of the export, sees other weights
+    def changing(given, state):  # the export sees other weights
         return next(calls)(given, state)
 
     source = StepFunction(changing, 2, jnp.zeros(4))
@@ -43,11 +47,11 @@ def test_unknown_targets_are_refused():
         check_parity(build("gru"), targets=["fortran"])
 
 
-def test_a_state_of_several_arrays_is_flattened_as_jax_does():
+def test_a_state_of_several_arrays_is_flattened_with_whole_numbers_last():
     cell = build("unusual")
     flat = flat_step(cell)
     assert flat.state_size == 6
-    np.testing.assert_allclose(flat.initial, [3, 1, 0.1, 0.1, 0.1, 0.1], rtol=1e-7)
+    np.testing.assert_allclose(flat.initial, [0.1, 0.1, 0.1, 0.1, 3, 1], rtol=1e-7)
 
 
 def test_a_network_brings_its_output():
@@ -56,6 +60,70 @@ def test_a_network_brings_its_output():
     flat = flat_step(network)
     assert (flat.input_size, flat.state_size, flat.output_size) == (2, 8, 3)
     assert max(check_parity(network, targets=["numpy"], samples=5).values()) < 1e-10
+
+
+class Turning(eqx.Module):
+    """A real state and a complex weight, of which both parts matter."""
+
+    factor: jax.Array
+    input_size: int = eqx.field(static=True, default=2)
+
+    def initial_state(self):
+        return jnp.zeros(2, jnp.float32)
+
+    def __call__(self, input, state, *, key=None):
+        real, imaginary = jnp.real(self.factor), jnp.imag(self.factor)
+        return jnp.tanh(jnp.array([[real, -imaginary], [imaginary, real]]) @ state) + 0.1 * input
+
+
+def test_a_complex_weight_is_exported_whole():
+    cell = Turning(2 * jnp.exp(1.5j))
+    found = check_parity(cell, targets=TARGETS)
+    assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found
+    flat = flat_step(cell)
+    step = jaxpr_as_fun(ClosedJaxpr(flat.step.jaxpr, flat.step.constants))
+    given, state = jnp.array([0.1, 0.2]), jnp.array([0.3, -0.4])
+    with jax.enable_x64(True):
+        after = step(jnp.asarray(given, float), jnp.asarray(state, float))[0]
+    np.testing.assert_allclose(after, cell(given, state), rtol=1e-5)
+
+
+class Oscillators(eqx.Module):
+    """A complex state, a nonlinear step of it."""
+
+    factors: jax.Array
+    input_size: int = eqx.field(static=True, default=2)
+
+    def initial_state(self):
+        return {"z": jnp.full(2, 0.5 - 0.2j, jnp.complex64)}
+
+    def exposed(self, state):
+        return jnp.abs(state["z"])
+
+    def __call__(self, input, state, *, key=None):
+        z = self.factors * state["z"] + input
+        return {"z": z / (1 + jnp.abs(z) ** 2) + 0.1 * jnp.conj(z) ** 2 * jnp.exp(0.1j * input[0])}
+
+
+def test_a_complex_state_is_exported_as_real_and_imaginary_parts():
+    cell = Oscillators(jnp.array([0.5 + 0.7j, -0.9j]))
+    np.testing.assert_allclose(flat_step(cell).initial, [0.5, 0.5, -0.2, -0.2], rtol=1e-6)
+    found = check_parity(cell, targets=TARGETS)
+    assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found
+
+
+def test_parity_with_a_copy_that_is_no_longer_the_cell_is_seen(monkeypatch):
+    """Also where all exports start from one copy and that has lost something."""
+
+    def real_only(module, dtype):
+        return jax.tree.map(
+            lambda leaf: jnp.real(leaf).astype(dtype) if eqx.is_inexact_array(leaf) else leaf, module
+        )
+
+    monkeypatch.setattr(import_module("attractor.export.flat_step"), "in_precision", real_only)
+    parity = import_module("attractor.export.parity")
+    monkeypatch.setattr(parity, "in_double_precision", lambda one: real_only(one, float))
+    assert check_parity(Turning(2 * jnp.exp(1.5j)), targets=["numpy"], samples=20)["numpy"] > 0.1
 
 
 def test_what_is_no_cell_is_refused():

@@ -4,16 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
-from attractor.errors import ConfigError
-from attractor.program import Program, in_double_precision, trace
+from attractor.errors import ConfigError, UnsupportedError
+from attractor.program import Program, flat_map, in_precision, trace, without_complex
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,9 @@ class StepFunction:
 class FlatStep:
     """x' = f(u, x) and, where there is an output, y = g(x), as programs of vectors.
 
-    A state of several arrays is their entries one after the other, in the order in which JAX flattens the
-    pytree, each array row by row.
+    x is the vector of `attractor.program.flat_map`: entries of real arrays of the state one after the other,
+    in the order in which JAX flattens the pytree, each array row by row, of complex ones real parts before
+    imaginary ones; whole numbers and flags come last.
 
     Args:
         step: program of f, with the arguments (u, x).
@@ -82,25 +80,33 @@ def flat_step(
 
     Raises:
         ConfigError: neither a cell nor a network.
+        ShapeError: the step returns something else than a state.
+        UnsupportedError: a state that is not made of numbers, or an output that is complex.
     """
+    dtype = jnp.float32 if single_precision else jnp.float64
     with jax.enable_x64(not single_precision):
-        source = _single_precision(source) if single_precision else in_double_precision(source)
-        cell, read = _parts(source, read)
-        dtype = jnp.float32 if single_precision else jnp.float64
-        initial, restore = _flattened(initial_state(cell), dtype)
+        cell, read = parts_of(in_precision(source, dtype), read)
+        flat = flat_map(cell, dtype=dtype)
         given = jnp.zeros(cell.input_size, dtype)
-
-        def step(given: Array, state: Array) -> Array:
-            return ravel_pytree(cell(given, restore(state)))[0].astype(dtype)
-
-        program = trace(step, given, initial)
+        program = _real_program(lambda given, state: flat.step(state, given), given, flat.start)
         output = None
         if read is not None:
-            output = trace(lambda state: jnp.ravel(read(restore(state))).astype(dtype), initial)
-        return FlatStep(program, output, np.asarray(initial), cell.input_size)
+            output = _real_program(lambda state: _real_output(read(flat.restore(state)), dtype), flat.start)
+        return FlatStep(program, output, np.asarray(flat.start), cell.input_size)
 
 
-def _parts(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Callable[[Any], Array] | None]:
+def _real_program(function: Callable[..., Array], *arguments: Array) -> Program:
+    return without_complex(trace(function, *arguments), arguments)
+
+
+def _real_output(output: Array, dtype: Any) -> Array:
+    if jnp.iscomplexobj(output):
+        message = "the output is complex; an exported one is real: show real and imaginary parts side by side"
+        raise UnsupportedError(message)
+    return jnp.ravel(output).astype(dtype)
+
+
+def parts_of(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Callable[[Any], Array] | None]:
     """The cell and the output."""
     if hasattr(source, "input_size"):
         return source, read
@@ -111,33 +117,6 @@ def _parts(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Calla
         "and `read`, or a StepFunction around an update equation"
     )
     raise ConfigError(message)
-
-
-def _flattened(state: Any, dtype: Any) -> tuple[Array, Callable[[Array], Any]]:
-    """A state as a vector, and the way back; whole numbers and flags keep their types."""
-    leaves, structure = jax.tree.flatten(state)
-    leaves = [_of_type(jnp.asarray(leaf), dtype) for leaf in leaves]
-    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-
-    def restore(vector: Array) -> Any:
-        parts = jnp.split(vector, ends) if len(leaves) > 1 else [vector]
-        shaped = [
-            part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)
-        ]
-        return jax.tree.unflatten(structure, shaped)
-
-    return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves]), restore
-
-
-def _of_type(leaf: Array, dtype: Any) -> Array:
-    return leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
-
-
-def _single_precision(module: Any) -> Any:
-    def narrow(leaf: Any) -> Any:
-        return jnp.asarray(leaf, jnp.float32) if eqx.is_inexact_array(leaf) else leaf
-
-    return jax.tree.map(narrow, module)
 
 
 def deviation(found: np.ndarray, wanted: np.ndarray) -> float:

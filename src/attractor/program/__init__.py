@@ -2,6 +2,7 @@
 
 from .arithmetic import double_precision, single_precision, to_single_precision, usual_promotion
 from .compiling import quickly_compiled
+from .complex_parts import without_complex
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
@@ -34,4 +35,5 @@ __all__ = [
     "trace",
     "unrounded",
     "usual_promotion",
+    "without_complex",
 ]
