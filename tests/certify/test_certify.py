@@ -309,7 +309,7 @@ def test_states_that_are_not_real_numbers_are_refused():
         hidden_size: int = 1
 
         def __call__(self, input, state, *, key=None):
-            return 0.5 * state[0] + input, state[1] + 1
+            return 0.5 * state[0] / (1 + state[1]) + input, state[1] + 1
 
         def initial_state(self):
             return jnp.zeros(1), jnp.zeros((), jnp.int32)

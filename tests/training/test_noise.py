@@ -119,3 +119,22 @@ def test_examples_of_a_batch_do_not_disturb_each_other():
     one, other = run(batch, keys), run(batch.at[1].set(7.0), keys)
     np.testing.assert_array_equal(one[0], other[0])
     assert (one[1] != other[1]).any()
+
+
+def test_noise_reaches_both_parts_of_a_complex_state():
+    class Spinning(eqx.Module):
+        input_size: int = eqx.field(static=True, default=1)
+
+        def initial_state(self):
+            return {"z": jnp.zeros(4000, jnp.complex64), "count": jnp.asarray(0)}
+
+        def __call__(self, input, state):
+            return {"z": 0.5j * state["z"], "count": state["count"] + 1}
+
+    noisy = NoisyState(Spinning(), StateNoise(additive=0.3))
+    quiet, loud = (noisy(jnp.zeros(1), noisy.initial_state(), key=key) for key in (None, jax.random.key(0)))
+    np.testing.assert_array_equal(quiet["z"], 0)
+    assert int(loud["count"]) == 1
+    for part in (jnp.real(loud["z"]), jnp.imag(loud["z"])):
+        np.testing.assert_allclose(part.std(), 0.3, rtol=0.05)
+    assert abs(np.corrcoef(jnp.real(loud["z"]), jnp.imag(loud["z"]))[0, 1]) < 0.05

@@ -22,9 +22,9 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import exposed, initial_state
+from attractor.cells import exposed
 from attractor.errors import ConfigError, InputDataError
-from attractor.program import in_double_precision
+from attractor.program import flat_map, in_double_precision
 from attractor.scan import unroll
 
 from .lanczos import ritz_values, trace_samples
@@ -51,28 +51,30 @@ def state_hessians(
         inputs: one sequence.
         length: number of valid steps; None means all.
     """
-    start, restore = ravel_pytree(initial_state(cell))
+    flat = flat_map(cell, dtype=jnp.result_type(inputs))
+    real = flat.real_size
     steps = jnp.asarray(len(inputs) if length is None else length)
     run = unroll(cell, inputs, length=steps)
-    states = jnp.concatenate([start[None], jax.vmap(lambda state: ravel_pytree(state)[0])(run.states)])
+    states = jnp.concatenate([flat.start[None], jax.vmap(flat.flatten)(run.states)])
 
-    def final(state: Array) -> Array:
-        return loss(exposed(cell, restore(state)))
+    def final(state: Array, rest: Array) -> Array:
+        return loss(exposed(cell, flat.restore(jnp.concatenate([state, rest]))))
 
     def back(
         later: tuple[Array, Array], row: tuple[Array, Array, Array]
     ) -> tuple[tuple[Array, Array], Array]:
         given, state, valid = row
 
-        def step(state: Array) -> Array:
-            return ravel_pytree(cell(given, restore(state)))[0]
+        def step(moved: Array) -> Array:
+            return flat.step(jnp.concatenate([moved, state[real:]]), given)[:real]
 
-        earlier = _one_back(step, state, later)
+        earlier = _one_back(step, state[:real], later)
         kept = jax.tree.map(lambda new, old: jnp.where(valid, new, old), earlier, later)
         return kept, kept[1]
 
     last = states[-1]
-    end = jax.grad(final)(last), jax.hessian(final)(last)
+    parts = last[:real], last[real:]
+    end = jax.grad(final)(*parts), jax.hessian(final)(*parts)
     valid = jnp.arange(len(inputs)) < steps
     harmless = jnp.where(valid[:, None], inputs, inputs[:1])
     _, earlier = jax.lax.scan(back, end, (harmless, states[:-1], valid), reverse=True)
@@ -130,7 +132,7 @@ def state_curvature(
 
 
 def _check_memory(cell: Any, data: LabelledSequences, batch: int) -> None:
-    states = ravel_pytree(initial_state(cell))[0].size
+    states = flat_map(cell).real_size
     needed = 8 * min(batch, len(data)) * (data.inputs.shape[1] + 1) * states**2
     if needed > _MEMORY:
         message = (

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from attractor.audit import (
@@ -29,7 +28,11 @@ from attractor.certify import CertifySettings
 from attractor.data import Sequences
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
+<<<<<<< HEAD
 from attractor.program import single_precision
+=======
+from attractor.program import layout_of
+>>>>>>> a581b55 (Control, audit, noise and the regulariser stand on FlatMap: encoders leave counters and keys where the samples left them, noise reaches complex states)
 from attractor.progress import Reporter, SilentReporter
 
 from .estimator import SequenceClassifier
@@ -218,7 +221,7 @@ def _fragility(
     _check_last(model, "fragility over time")
     network = model.network()
     cell = bare_cell(network)
-    states = ravel_pytree(initial_state(cell))[0].size
+    states = layout_of(initial_state(cell), type(cell).__name__).real_size
     if not plan.fragility_cases or states > plan.most_states:
         message = (
             f"the curvature of {states} states over time was not computed: it was asked for "

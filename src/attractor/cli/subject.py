@@ -181,14 +181,13 @@ def _stepping(made: Any, name: str) -> Any:
 def _start(cell: Any, values: tuple[float, ...]) -> Any:
     import jax
     import jax.numpy as jnp
-    from jax.flatten_util import ravel_pytree
 
-    from attractor.cells import initial_state
+    from attractor.program import flat_map
 
     with jax.enable_x64(True):
-        like = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), initial_state(cell))
-        flat, restore = ravel_pytree(like)
-        if len(flat) != len(values):
-            message = f"--start has {len(values)} numbers, the state has {len(flat)}"
+        flat = flat_map(cell)
+        if flat.real_size != len(values):
+            message = f"--start has {len(values)} numbers, the state has {flat.real_size} real ones"
             raise ConfigError(message)
-        return restore(jnp.asarray(values, jnp.float64))
+        rest = flat.start[flat.real_size :]
+        return flat.restore(jnp.concatenate([jnp.asarray(values, jnp.float64), rest]))

@@ -7,13 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
 from attractor.data import Scaling
 from attractor.errors import UnsupportedError
-from attractor.program import in_double_precision
+from attractor.program import FlatMap, flat_map, in_double_precision
 
 from .identification import PlantModel, PlantNetwork
 from .identification.recordings import Signals
@@ -24,7 +22,7 @@ class ControlModel(eqx.Module):
 
     u and y are scaled: inputs to [-1, 1] over the training data, outputs to unit spread. All arithmetic is in
     float64; call the methods inside `jax.enable_x64(True)`. A stack, an LSTM or a cell of the user's own has
-    all its arrays in x, in the order in which JAX flattens them.
+    all its real and complex arrays in x, as `attractor.program.flat_map` orders them.
 
     Args:
         network: the network in float64.
@@ -34,7 +32,7 @@ class ControlModel(eqx.Module):
 
     def step(self, state: Float[Array, " states"], given: Float[Array, " inputs"]) -> Float[Array, " states"]:
         """f: the state after one sample under the input `given`."""
-        return ravel_pytree(self.network.cell(given, self.restore(state)))[0]
+        return self.flat.step(state, given)
 
     def output(self, state: Float[Array, " states"]) -> Float[Array, " outputs"]:
         """g: what the sensors show in a state."""
@@ -42,13 +40,22 @@ class ControlModel(eqx.Module):
 
     def restore(self, state: Float[Array, " states"]) -> Any:
         """The state as the cell knows it."""
-        return ravel_pytree(initial_state(self.network.cell))[1](state)
+        return self.flat.restore(state)
 
     def start(
         self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
     ) -> Float[Array, " states"]:
         """The state after past samples (its encoder, a measurable state, or a washout); none: at rest."""
-        return ravel_pytree(self.network.start(inputs, outputs))[0]
+        return self.flat.flatten(self.network.start(inputs, outputs))
+
+    @property
+    def flat(self) -> FlatMap:
+        """The cell as a map of vectors.
+
+        Raises:
+            UnsupportedError: a counter, flag or key of the state decides what the rest of it does.
+        """
+        return flat_map(self.network.cell).still("observers and controllers")
 
     @property
     def input_size(self) -> int:
@@ -59,7 +66,7 @@ class ControlModel(eqx.Module):
     def state_size(self) -> int:
         """Numbers in the state."""
         with jax.enable_x64(True):
-            return len(jax.eval_shape(lambda: ravel_pytree(initial_state(self.network.cell))[0]))
+            return self.flat.size
 
     @property
     def output_size(self) -> int:

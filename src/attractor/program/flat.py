@@ -158,8 +158,9 @@ class Layout:
         found = jax.tree.structure(state)
         if found != self.structure:
             message = (
-                f"{self.owner} turned a state {self.structure} into {found}; a step returns the new state "
-                "alone, of the same structure: `cell(input, state) -> state` (not the state beside an output)"
+                f"{self.owner} turned a state {self.structure}, as of initial_state(), into {found}; a step "
+                "returns the new state alone, of the same structure: `cell(input, state) -> state` (not the "
+                "state beside an output)"
             )
             raise ShapeError(message)
         arrays = [_as_array(leaf) for leaf in jax.tree.leaves(state)]
@@ -167,7 +168,8 @@ class Layout:
             if array.shape != leaf.shape or _kind(array) is not leaf.kind:
                 message = (
                     f"{self.owner} turned {leaf}, shape {leaf.shape}, into {array.dtype} of shape "
-                    f"{array.shape}; a step must return a state of the same shapes and kinds of numbers"
+                    f"{array.shape}; a step must return a state like initial_state(), of the same shapes and "
+                    "kinds of numbers"
                 )
                 raise ShapeError(message)
         return arrays

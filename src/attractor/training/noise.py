@@ -4,17 +4,18 @@ Lim, Erichson, Hodgkinson and Mahoney 2021, *Noisy recurrent neural networks*, a
 into the Lipschitz cell, which has it built in; the wrapper here does the same to every other cell.
 """
 
+from itertools import accumulate
 from math import inf, pi
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, StateNoise, exposed, initial_state
+from attractor.cells import State, StateNoise, exposed, initial_state, step_options, weight_dtype
 from attractor.errors import ConfigError
 
 _PASSED = ("input_size", "hidden_size", "output_size", "measured_state", "fixed")
@@ -27,9 +28,10 @@ class NoisyState(eqx.Module):
     """h' = n + deviation * z with n = cell(u, h) and deviation = factor * (s_a + s_m (n - h)).
 
     A key turns the noise on; without one the wrapper is its cell, bit for bit. Every floating array of the
-    state takes part (h and c of an LSTM, all levels of a stack), with z standard normal: one for every unit
-    ("independent") or the same for all ("common"). The noise is that of one step, whatever time it stands
-    for: an Euler step of size d of dh = F dt + s dB has s_a = sqrt(d) s.
+    state takes part (h and c of an LSTM, all levels of a stack; real and imaginary parts of a complex one
+    apart), with z standard normal: one for every number ("independent") or the same for all ("common"). The
+    noise is that of one step, whatever time it stands for: an Euler step of size d of dh = F dt + s dB has
+    s_a = sqrt(d) s.
 
     A level that could be learned freely would go to zero, because noise never lowers the loss on the training
     data. What can be learned is how a *fixed* budget is shared: with `learned` every unit has a share, the
@@ -68,8 +70,8 @@ class NoisyState(eqx.Module):
             raise ConfigError(message)
         self.cell, self.noise = cell, noise
         self.factor = jnp.asarray(factor, float)
-        units = ravel_pytree(floating(initial_state(cell)))[0]
-        self.log_shares = jnp.zeros_like(units) if learned else None
+        units = sum(leaf.size for leaf in jax.tree.leaves(floating(initial_state(cell))))
+        self.log_shares = jnp.zeros(units, weight_dtype(cell)) if learned else None
 
     def __getattr__(self, name: str) -> Any:
         """Sizes and optional facts of the cell."""
@@ -93,7 +95,7 @@ class NoisyState(eqx.Module):
         if key is None:
             return self.cell(input, state)
         inner, own = jax.random.split(key)
-        new = self.cell(input, state, key=inner)
+        new = self.cell(input, state, **step_options(self.cell, inner))
         deviation = self.deviation(state, new)
         return disturbed(new, deviation, normal(own, deviation, common=self.noise.kind == "common"))
 
@@ -114,18 +116,35 @@ class NoisyState(eqx.Module):
             return jax.tree.map(lambda _: 1.0, units)
         # Softmax before the root: no overflow however far the logarithms have moved.
         share = jnp.sqrt(len(self.log_shares) * jax.nn.softmax(2 * self.log_shares))
-        return ravel_pytree(units)[1](share)
+        leaves, structure = jax.tree.flatten(units)
+        ends = list(accumulate(leaf.size for leaf in leaves))
+        parts = [
+            share[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)
+        ]
+        return jax.tree.unflatten(structure, parts)
 
 
 def floating(state: State) -> State:
-    """The real floating arrays of a state; None in place of the others."""
-    return eqx.filter(state, _is_floating)
+    """The floating arrays of a state, a complex one as its real and imaginary part on a new first axis.
+
+    None stands in place of the others.
+    """
+    return jax.tree.map(_parts, eqx.filter(state, _is_floating))
+
+
+def with_floating(moved: State, state: State) -> State:
+    """A state with other numbers in its floating arrays, given as by `floating`."""
+    return jax.tree.map(
+        lambda old, new: old if new is None else lax.complex(*new) if jnp.iscomplexobj(old) else new,
+        state,
+        moved,
+        is_leaf=lambda leaf: leaf is None,
+    )
 
 
 def disturbed(state: State, deviation: State, draw: State) -> State:
     """The state with deviation * draw added to its floating arrays."""
-    moved = jax.tree.map(lambda h, s, z: h + s * z, floating(state), deviation, draw)
-    return eqx.combine(moved, state)
+    return with_floating(jax.tree.map(lambda h, s, z: h + s * z, floating(state), deviation, draw), state)
 
 
 def normal(key: PRNGKeyArray, like: State, *, common: bool) -> State:
@@ -140,7 +159,11 @@ def normal(key: PRNGKeyArray, like: State, *, common: bool) -> State:
 
 
 def _is_floating(leaf: Any) -> bool:
-    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _parts(leaf: Array) -> Array:
+    return jnp.stack([jnp.real(leaf), jnp.imag(leaf)]) if jnp.iscomplexobj(leaf) else leaf
 
 
 def with_noise_factor(model: Any, factor: ArrayLike) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack, initial_state
 from attractor.errors import ConfigError
+from attractor.program import layout_of
 
 from ..premises import not_finite
 from .condition import PublishedCondition, nothing_shown
@@ -75,4 +75,4 @@ def published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None
     if isinstance(cell, LSTM | eqx.nn.LSTMCell):
         return np.concatenate([np.ones(cell.hidden_size), np.full(cell.hidden_size, condition.memory_bound)])
     gated = isinstance(cell, GRU | ResetAfterGRU | eqx.nn.GRUCell)
-    return np.full(len(ravel_pytree(initial_state(cell))[0]), 1.0 if gated else np.inf)
+    return np.full(layout_of(initial_state(cell), type(cell).__name__).real_size, 1.0 if gated else np.inf)

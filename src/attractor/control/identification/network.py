@@ -8,10 +8,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import Stack, State, exposed, exposed_size, initial_state
+from attractor.program import layout_of
 from attractor.scan import unroll
 
 
@@ -92,12 +92,19 @@ class PlantNetwork(eqx.Module):
             return initial_state(self.cell)
         if hasattr(self.cell, "measured_state"):
             return self._read_off(inputs, outputs)
-        rest = initial_state(self.cell)
         if self.encoder is None:
-            return unroll(self.cell, inputs, rest).last
-        _, restore = ravel_pytree(rest)
+            return unroll(self.cell, inputs).last
         past = self.encoder.past
-        return restore(self.encoder(inputs[-past:], outputs[-past:]))
+        return self._encoded(inputs, self.encoder(inputs[-past:], outputs[-past:]))
+
+    def _encoded(self, inputs: Float[Array, "past inputs"], vector: Float[Array, " real"]) -> State:
+        """A state with given numbers in its real part, its counters, flags and keys as after the samples."""
+        rest = initial_state(self.cell)
+        layout = layout_of(rest, type(self.cell).__name__, vector.dtype)
+        if not layout.discrete:
+            return layout.restore(vector)
+        run = layout.flatten(unroll(self.cell, inputs, rest).last)
+        return layout.restore(jnp.concatenate([vector, run[layout.real_size :]]))
 
     def _read_off(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> State:
         """The state after measured samples of a cell whose state they are.
@@ -143,7 +150,7 @@ class NetworkPlan:
         encoder = None
         # A fixed cell has its read-out fitted in one go: nothing would train its encoder.
         if self.past and not hasattr(cell, "measured_state") and not getattr(cell, "fixed", False):
-            size = len(ravel_pytree(initial_state(cell))[0])
+            size = layout_of(initial_state(cell), type(cell).__name__).real_size
             encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
         return PlantNetwork(cell, readout, encoder, self.feedthrough)
 

@@ -1,7 +1,6 @@
 """The encoder that was trained with the model, asked again at every sample."""
 
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from attractor.control.model import ControlModel
@@ -44,7 +43,7 @@ class LearnedMap(ObserverMap):
         output = filled(measured, self.model.output(state))
         inputs = jnp.concatenate([inputs[1:], given[None]])
         outputs = jnp.concatenate([outputs[1:], output[None]])
-        encoded = ravel_pytree(self.model.network.start(inputs, outputs))[0]
+        encoded = self.model.start(inputs, outputs)
         enough = seen + 1 >= self.past
         return jnp.where(enough, encoded, self.model.step(state, given)), inputs, outputs, seen + 1
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, weight_dtype
+from attractor.program import flat_map
 
 
 def leading_exponents(
@@ -28,7 +28,8 @@ def leading_exponents(
     `lyapunov_exponents`.
 
     Args:
-        cell: any cell; its state is taken as one flat vector.
+        cell: any cell; its state is taken as one flat vector of real numbers; counters and
+            keys are carried along.
         inputs: one sequence, longer than the burn-in.
         state: where to start; the cell's own initial state when None.
         count: number of exponents, in the order of the basis.
@@ -43,7 +44,7 @@ def leading_exponents(
         >>> jax.grad(penalty)(cell).state_weight.shape
         (4, 4)
     """
-    first, restore = ravel_pytree(initial_state(cell) if state is None else state)
+    flat = flat_map(cell, state, dtype=weight_dtype(cell))
     keys = None if key is None else jax.random.split(key, len(inputs))
 
     @jax.checkpoint
@@ -51,12 +52,10 @@ def leading_exponents(
         carry: tuple[Array, Array], driven: tuple[Array, Array | None]
     ) -> tuple[tuple[Array, Array], Array]:
         state, basis = carry
-        row, noise = driven
-        options = {} if noise is None else {"key": noise}
-        new, push = jax.linearize(lambda flat: ravel_pytree(cell(row, restore(flat), **options))[0], state)
+        new, push = flat.linearize(state, *driven)
         turned, triangle = jnp.linalg.qr(jax.vmap(push, 1, 1)(basis))
         return (new, turned), jnp.log(jnp.abs(jnp.diagonal(triangle)))
 
-    basis = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (len(first), count), first.dtype))[0]
-    _, growth = jax.lax.scan(body, (first, basis), (inputs, keys))
+    basis = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (flat.real_size, count), flat.layout.dtype))[0]
+    _, growth = jax.lax.scan(body, (flat.start, basis), (inputs, keys))
     return jnp.mean(growth[burn_in:], axis=0)

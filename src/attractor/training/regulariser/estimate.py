@@ -1,12 +1,11 @@
 """P and Q from one draw: what training can afford."""
 
-import equinox as eqx
 import jax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State
-from attractor.training.noise import floating
+from attractor.training.noise import floating, with_floating
 
 from .problem import NoiseProblem, NoiseTerms, derivatives_at_the_end
 from .smoothness import require_second_derivatives
@@ -36,7 +35,7 @@ def estimate(problem: NoiseProblem, key: PRNGKeyArray, *, curvature: bool = Fals
     end = floating(last)
 
     def loss(end: State) -> Array:
-        return problem.loss_of(eqx.combine(end, last))
+        return problem.loss_of(with_floating(end, last))
 
     def slope(end: State) -> tuple[Array, Array]:
         return jax.jvp(loss, (end,), along[:1])

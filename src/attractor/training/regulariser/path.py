@@ -7,13 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
+from attractor.program import layout_of
 from attractor.scan import unroll
-from attractor.training.noise import floating
+from attractor.training.noise import floating, with_floating
 
 from .problem import Derivatives, NoiseProblem, check_real
 
@@ -51,12 +51,13 @@ class Path(NamedTuple):
 
 def flat(state: State) -> Float[Array, " units"]:
     """The floating arrays of a state in one vector."""
-    return ravel_pytree(floating(state))[0]
+    moving = floating(state)
+    return layout_of(moving, "the noise", jnp.result_type(*jax.tree.leaves(moving))).flatten(moving)
 
 
 def restored(state: State, vector: Float[Array, " units"]) -> State:
     """The state with the numbers of a vector in its floating arrays."""
-    return eqx.combine(ravel_pytree(floating(state))[1](vector), state)
+    return with_floating(layout_of(floating(state), "the noise", vector.dtype).restore(vector), state)
 
 
 def follow(problem: NoiseProblem) -> Path:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from attractor.cells import State, StateNoise, exposed, initial_state
 from attractor.errors import UnsupportedError
 from attractor.scan import unroll
-from attractor.training.noise import disturbed, floating
+from attractor.training.noise import disturbed, floating, with_floating
 
 from .diffusion import DeviationOf, Diffusion, diffusion_of
 
@@ -114,7 +114,7 @@ class Derivatives(eqx.Module):
         moving, still = floating(old), eqx.filter(old, eqx.is_array)
 
         def step(moving: State) -> tuple[State, tuple[State, State]]:
-            before = eqx.combine(moving, still)
+            before = with_floating(moving, still)
             new = self.cell(input, before)
             mean = self.diffusion.mean(before, new)
             return floating(mean), (mean, new)

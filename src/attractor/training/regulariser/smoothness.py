@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from attractor.cells import State, initial_state
 from attractor.errors import ConfigError
-from attractor.training.noise import floating
+from attractor.training.noise import floating, with_floating
 
 from .problem import NoiseProblem
 
@@ -43,7 +43,7 @@ def _second_derivative(problem: NoiseProblem, state: State) -> tuple[bool, bool]
 
     def slope(moving: State, along: State, input: Array, arrays: Any) -> State:
         cell = eqx.combine(arrays, static)
-        step = lambda moving: floating(cell(input, eqx.combine(moving, still)))  # noqa: E731
+        step = lambda moving: floating(cell(input, with_floating(moving, still)))  # noqa: E731
         return jax.jvp(step, (moving,), (along,))[1]
 
     def bend(along: State, moving: State, input: Array, arrays: Any) -> State:
