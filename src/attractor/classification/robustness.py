@@ -28,11 +28,7 @@ from attractor.certify import CertifySettings
 from attractor.data import Sequences
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
-<<<<<<< HEAD
-from attractor.program import single_precision
-=======
-from attractor.program import layout_of
->>>>>>> a581b55 (Control, audit, noise and the regulariser stand on FlatMap: encoders leave counters and keys where the samples left them, noise reaches complex states)
+from attractor.program import layout_of, single_precision
 from attractor.progress import Reporter, SilentReporter
 
 from .estimator import SequenceClassifier
