@@ -60,6 +60,34 @@ def test_an_identification_that_dies_while_judging_keeps_its_model_and_goes_on(
     assert (run / "report.html").exists()
 
 
+def test_killed_between_the_run_and_its_report_it_says_which_command_writes_it(
+    chain, tmp_path, monkeypatch, capsys
+):
+    """A run whose report was not written: interrupted, asked again, and reported on."""
+    run = tmp_path / "run"
+    words = ("--inputs", "q3", "--outputs", "pH", "--cell", "esn", *TINY, "--out", run)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("attractor.report.write_run_report", interrupted)
+        assert call("identify", chain / "ph.csv", *words) == cli.INTERRUPTED
+    assert f"the run is finished, its report is not: `attractor report {run}` writes it" in said(capsys)
+    assert call("identify", chain / "ph.csv", *words) == 2
+    assert f"Its report was not written yet: `attractor report {run}` writes it" in said(capsys)
+    (run / ".report.html.0123abcd.attractor.tmp").write_text("of a killed report")
+    assert call("report", run) == 0
+    assert (run / "report.html").exists()
+    assert not list(run.glob(".*.tmp"))
+    assert call("identify", chain / "ph.csv", *words) == 2
+    assert "attractor report" not in said(capsys)
+
+
+def said(capsys):
+    return " ".join(capsys.readouterr().err.split())
+
+
 def test_predict_keeps_the_columns_and_adds_one(chain, tmp_path):
     assert call("predict", chain / "run", chain / "ph.csv", "--out", tmp_path / "new.csv") == 0
     before = (chain / "ph.csv").read_text().splitlines()

@@ -10,6 +10,8 @@ import pytest
 
 from attractor import cli, progress
 from attractor.classification import SequenceClassifier
+from attractor.origin import origin_of
+from attractor.runs import load_run
 
 TINY = ("--cell", "lipschitz", "--hidden", "3", "--epochs", "2", "--batch-size", "8")
 
@@ -140,7 +142,8 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
     with (tmp_path / "suspects.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 32
-    assert list(rows[0]) == ["id", "given", "proposed", "confidence", "probability_wrong", "weight"]
+    assert list(rows[0]) == ["id", "given", "proposed", "confidence", "probability_wrong", "weight", "origin"]
+    assert origin_of(tmp_path / "suspects.csv") == load_run(chain / "run").origin
     assert rows[0]["id"] in told
     assert rows[2]["id"] not in told.split()
 
@@ -168,7 +171,9 @@ def test_robustness_writes_numbers_and_a_page(chain, capsys):
     assert "salt and pepper" in said(capsys)
     facts = json.loads((chain / "run" / "robustness.json").read_text())
     card = json.loads((chain / "run" / "card.json").read_text())
-    assert facts["weights_sha256"] == card["weights_sha256"]
+    assert {origin_of(chain / "run" / f"robustness.{kind}") for kind in ("json", "html")} == {
+        load_run(chain / "run").origin
+    }
     assert facts["curves"]["clean"] == card["metrics"]["test"]["accuracy"]
     assert facts["curves"]["seeds"] == [0, 1]
     html = (chain / "run" / "robustness.html").read_text()

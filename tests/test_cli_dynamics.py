@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from test_cli_classify import call, said, write_ramps
 
+from attractor.origin import origin_of
+from attractor.runs import load_run
+
 HENON = """
 import equinox as eqx
 import jax.numpy as jnp
@@ -87,6 +90,7 @@ def test_a_page_about_a_run_with_the_cases_that_it_keeps(trained, capsys):
     assert "report:" in said(capsys)
     assert json.loads((run / "dynamics.json").read_text())["source"] == "data of the run"
     assert "<script" not in (run / "dynamics.html").read_text()
+    assert {origin_of(run / f"dynamics.{kind}") for kind in ("json", "html")} == {load_run(run).origin}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from attractor import files, folders, runs
 from attractor.errors import RunFolderError, StorageError
 from attractor.folders import locked
-from attractor.runs import Run, append_log, load_run, save_run, write_log
+from attractor.origin import Origin
+from attractor.runs import Run, append_log, environment, load_run, save_run, write_log
 
 SOURCE = Path(runs.__file__).parents[1]
 HASHED = ("weights.safetensors", "evaluation.safetensors", "card.json", "SHA256SUMS")
@@ -69,6 +70,80 @@ def test_the_card_says_what_made_it(folder):
     made_with = load_run(folder).card["made_with"]
     assert made_with["jax"]
     assert made_with["threads"] == runs.allowed_threads()
+
+
+def test_the_card_counts_the_threads_that_were_allowed(monkeypatch):
+    """Bits depend on them, not on the processors of the machine."""
+    monkeypatch.delenv("NPROC", raising=False)
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert environment()["threads"] == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert environment()["threads"] == len(allowed)
+    monkeypatch.setenv("NPROC", "7")  # what XLA asks first
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert (environment()["threads"], environment()["OMP_NUM_THREADS"]) == (7, "1")
+
+
+def test_a_run_knows_what_everything_made_from_it_carries(tmp_path):
+    origin = save_run(tmp_path, RUN)
+    assert load_run(tmp_path).origin == origin
+    assert origin.equation == EQUATION["sha256"]
+    assert origin.weights == hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def test_the_card_of_other_weights_is_refused(folder, tmp_path):
+    save_run(tmp_path, Run(RUN.card, {"weight": np.ones(3, np.float32)}, {}))
+    (tmp_path / "card.json").write_bytes((folder / "card.json").read_bytes())
+    seal_again(tmp_path)
+    with pytest.raises(RunFolderError, match="is the card of other weights than"):
+        load_run(tmp_path)
+
+
+OLD = Origin("0" * 64, "e" * 64)
+
+
+@pytest.mark.parametrize("format", [1, 2])
+def test_overwriting_a_run_removes_what_was_derived_from_it(tmp_path, format):
+    """Stamped files of something else, and unstamped ones of ours; never a file of the user's."""
+    save_run(tmp_path, RUN)
+    if format == 1:
+        card = json.loads((tmp_path / "card.json").read_text())
+        (tmp_path / "card.json").write_text(json.dumps({**card, "format": 1}))
+        seal_again(tmp_path)
+    (tmp_path / "exported_before.c").write_text(f"/* {OLD.stamp} */")
+    for name in ("step.c", "closed_loop.csv", "certificate.html"):
+        (tmp_path / name).write_text("of the old weights, without a stamp")
+    (tmp_path / "notes.txt").write_text("of the user")
+    (tmp_path / "of the user").mkdir()
+    new = Run({"kind": "other", "equation": EQUATION}, {"weight": np.ones(3, np.float32)}, {})
+    save_run(tmp_path, new, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {*HASHED, "notes.txt", "of the user"}
+
+
+def test_the_same_weights_again_keep_what_was_derived(tmp_path):
+    origin = save_run(tmp_path, RUN)
+    (tmp_path / "step.c").write_text(f"/* {origin.stamp} */")
+    (tmp_path / "closed_loop.csv").write_text("0,1")
+    assert save_run(tmp_path, RUN, overwrite=True) == origin
+    assert (tmp_path / "step.c").exists()
+    assert (tmp_path / "closed_loop.csv").exists()
+
+
+def test_a_full_disk_removes_nothing_that_was_derived(tmp_path, monkeypatch):
+    save_run(tmp_path, RUN)
+    (tmp_path / "step.c").write_text(f"/* {OLD.stamp} */")
+
+    def full_disk(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full_disk)
+        with pytest.raises(StorageError):
+            save_run(tmp_path, Run({"kind": "other", "equation": EQUATION}, {}, {}), overwrite=True)
+    assert (tmp_path / "step.c").exists()
 
 
 def test_the_digests_are_those_of_sha256sum(folder):

@@ -146,6 +146,34 @@ def test_a_cell_of_ones_own_must_be_handed_in_again(data, tmp_path):
         SequenceClassifier.load(tmp_path)
 
 
+class Drawn(Leaky):
+    """A gain that Python draws while the cell is built."""
+
+    gain: float
+
+    def __init__(self, input_size, hidden_size, *, key):
+        super().__init__(input_size, hidden_size, key=key)
+        self.gain = float(np.random.default_rng().uniform(0.1, 0.9))
+
+    def __call__(self, input, state, *, key=None):
+        return self.gain * super().__call__(input, state)
+
+
+class Edited(Drawn):
+    def __call__(self, input, state, *, key=None):
+        return self.gain * jnp.sin(super().__call__(input, state))
+
+
+def test_a_run_keeps_what_a_cell_drew_and_is_not_read_with_another_equation(data, tmp_path):
+    model = SequenceClassifier(**{**OPTIONS, "epochs": 1, "cell": Drawn}).fit(data)
+    model.save(tmp_path)
+    again = SequenceClassifier.load(tmp_path, cell=Drawn)
+    assert isinstance(again.network().cell.gain, float)
+    np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
+    with pytest.raises(RunFolderError, match=r"was trained with another equation.*read with Edited in"):
+        SequenceClassifier.load(tmp_path, cell=Edited)
+
+
 def test_missing_values_need_a_policy_and_stream():
     gaps = waves(missing=0.2)
     with pytest.raises(InputDataError, match="choose what becomes of missing"):

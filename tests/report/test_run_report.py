@@ -9,6 +9,7 @@ from attractor import PlantModel
 from attractor.control.identification.assessment import assess
 from attractor.data import Experiment, Record, Roles, Signal, to_archive
 from attractor.errors import RunFolderError
+from attractor.origin import origin_of
 from attractor.report.run_report import collect, write_run_report
 from attractor.runs import load_run
 from attractor.training import TrainingSettings
@@ -55,6 +56,27 @@ def save(model, folder, roles, **changes):
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     return identified(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.mark.parametrize(("asked", "word"), [(True, "yes"), (False, "no")])
+def test_a_model_that_was_trained_for_a_certificate_is_not_called_certified(
+    fitted, tmp_path, asked, word, monkeypatch
+):
+    monkeypatch.setattr(fitted, "certified", asked)
+    save(fitted, tmp_path / "run", ROLES)
+    card = contents(fitted, tmp_path / "run", ROLES).model_card
+    assert card["Model"]["trained for a certificate"] == word
+    assert not any("certified" in label for facts in card.values() for label in facts)
+
+
+def test_the_card_shows_what_the_run_was_made_from(fitted, tmp_path):
+    save(fitted, tmp_path / "run", ROLES)
+    run = load_run(tmp_path / "run")
+    assert contents(fitted, tmp_path / "run", ROLES).model_card["Files"] == {
+        "SHA-256 of the weights": run.origin.weights,
+        "SHA-256 of the equation": run.origin.equation,
+    }
+    assert origin_of(write_run_report(tmp_path / "run")) == run.origin
 
 
 def contents(model, folder, roles):

@@ -16,7 +16,7 @@ from math import inf, isinf
 from typing import Any
 
 from attractor.cells import Lipschitz
-from attractor.certify import CertifySettings, StabilityResult, Verdict, certify
+from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
 from attractor.errors import ConfigError
 from attractor.progress import Reporter
 
@@ -156,7 +156,7 @@ def stability(
     if isinstance(cell, Lipschitz):
         return _judged(drift_bounds(cell), noise)
     found = certify(cell, input_bound=input_bound, settings=settings, reporter=reporter)
-    return _certified(cell, noise, found)
+    return _certified(cell, noise, found, input_bound)
 
 
 def noise_term(bounds: DriftBounds, noise: StateDiffusion) -> tuple[float, float]:
@@ -200,10 +200,13 @@ def _decided(bounds: DriftBounds, noise: StateDiffusion, high: float) -> tuple[S
     return StabilityVerdict.UNKNOWN, f"the exponent is only known to be at most {high:.4g}, and {factor}"
 
 
-def _certified(cell: Any, noise: StateDiffusion, found: StabilityResult) -> StabilityBounds:
+def _certified(
+    cell: Any, noise: StateDiffusion, found: StabilityResult, input_bound: float
+) -> StabilityBounds:
     quiet = noise.level == 0 or noise.kind is NoiseKind.NONE
     proved = found.verdict is Verdict.PROVED and quiet
-    reason = f"certificate without noise: {found.verdict.value} {found.reason}".strip()
+    scope = f"for inputs within {bound_in_words(input_bound)}"
+    reason = f"certificate without noise, {scope}: {found.verdict.value} {found.reason}".strip()
     if not quiet:  # it pushes states out of the box for which a certificate speaks
         reason += f"; with noise only Lipschitz cells are understood, not {type(cell).__name__}"
     return StabilityBounds(

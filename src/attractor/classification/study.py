@@ -220,23 +220,27 @@ def save_robustness(folder: Path, study: RobustnessStudy, origin: Origin | None,
     return path
 
 
-def write_suspects(path: Path, suspects: Suspects, classes: Sequence[str]) -> None:
+def write_suspects(
+    path: Path, suspects: Suspects, classes: Sequence[str], origin: Origin | None = None
+) -> None:
     """Write all training cases as a table, the most suspicious first.
 
     Args:
         path: of the CSV file.
         suspects: ranked.
         classes: names of the classes.
+        origin: of the classifier; it stands in the last column of the first row.
 
     Raises:
         StorageError: the file cannot be written.
     """
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(("id", "given", "proposed", "confidence", "probability_wrong", "weight"))
+    rows.writerow(("id", "given", "proposed", "confidence", "probability_wrong", "weight", "origin"))
     for place, name in enumerate(suspects.ids):
+        stamp = stamped(None if place else origin, "{}")
         numbers = (suspects.confidence[place], suspects.probabilities[place], suspects.weights[place])
         given, proposed = classes[suspects.labels[place]], classes[suspects.proposed[place]]
-        rows.writerow((name, given, proposed, *(f"{number:.6g}" for number in numbers)))
+        rows.writerow((name, given, proposed, *(f"{number:.6g}" for number in numbers), stamp))
     make_folder(path.parent)
     write_atomically(path, buffer.getvalue().encode(errors="backslashreplace"))

@@ -215,7 +215,7 @@ class SuspectsCommand:
         suspects, classes = model.suspects(), [str(name) for name in model.classes_]
         _show_suspects(suspects, classes, self.top)
         if self.out is not None:
-            write_suspects(self.out, suspects, classes)
+            write_suspects(self.out, suspects, classes, model.origin)
             console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
 
 

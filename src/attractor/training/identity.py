@@ -148,11 +148,23 @@ def probe_rows(rows: int, channels: int) -> Float[Array, "rows channels"]:
     return jnp.asarray(np.sin(1.0 + np.arange(rows * channels)).reshape(rows, channels), jnp.float32)
 
 
+def _is_own(option: Any) -> bool:
+    """Whether this is code, and not of the house or of JAX."""
+    if isinstance(option, str) or not callable(option) or option in CELLS.values():
+        return False
+    module = getattr(option, "__module__", None) or type(option).__module__
+    return module.partition(".")[0] not in ("attractor", "jax", "jaxlib")
+
+
 def _file_of(build: Any) -> dict[str, Any] | None:
-    """Path, class and digest of the file that a cell of the user's own was written in."""
+    """Path, class and digest of the file that a cell of the user's own was written in.
+
+    A cell of the house with a function of the user's own among its options is one, too.
+    """
     while isinstance(build, partial):
-        build = build.func
-    if isinstance(build, str) or build in CELLS.values():
+        own = [option for option in build.keywords.values() if _is_own(option)]
+        build = own[0] if own else build.func
+    if not _is_own(build):
         return None
     name = getattr(build, "__qualname__", type(build).__qualname__)
     written = build if inspect.isroutine(build) or isinstance(build, type) else type(build)
