@@ -41,6 +41,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.regulariser
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.fixed_points
+	$(BIN)/python -m benchmarks.mutations --count 20000
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """A `SequenceClassifier` in a run folder, and back."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.data import Scaling, channel_blocks
-from attractor.errors import RunFolderError
+from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import LOSSES, Reweighting
-from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
+from attractor.training.checkpoint import save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
 from attractor.training.identity import check_equation, describe_equation, probe_rows
+from attractor.training.restoring import check_scaling, check_sizes, fact, restored, texts
 
 from .estimator import SequenceClassifier
 from .network import SequenceNetwork
+from .options import check_options
 from .suspects import TrainingDiary
 
 KIND = "SequenceClassifier"
@@ -77,15 +80,15 @@ def load_classifier(
         message = f"{folder} holds {run.card.get('kind')!r}, not a {KIND}"
         raise RunFolderError(message)
     try:
+        check_sizes({**run.card["options"], **run.card}, run.weights)
         model = _from_run(kind, run, cell)
+        model.members_ = restored(model.plan_, run.card["members"], run.weights, folder)
+        check_equation(folder, run.card, classifier_equation(model))
     except RunFolderError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+    except WRONG_FACTS as problem:
         message = f"{folder / 'card.json'} lacks a fact or holds a wrong one: {problem}"
         raise RunFolderError(message) from problem
-    keys = jax.random.split(jax.random.key(0), run.card["members"])
-    model.members_ = from_arrays(eqx.filter_vmap(model.plan_)(keys), run.weights, str(folder))
-    check_equation(folder, run.card, classifier_equation(model))
     model.origin_ = run.origin
     return model
 
@@ -120,14 +123,36 @@ def _from_run(
     if options["loss"] not in LOSSES:
         options["loss"] = "cross-entropy"
     model = kind(**options)
-    model.names_, model.training_ids_ = tuple(card["names"]), tuple(card["training_ids"])
-    model.classes_ = np.array(card["classes"])
+    check_options(model)
+    model.names_, model.training_ids_ = texts(card, "names"), texts(card, "training_ids")
+    model.classes_ = _classes(card["classes"])
     model.scaling_ = Scaling.from_dict(card["scaling"])
-    model.member_, model.temperature_ = card["member"], card["temperature"]
-    model.fingerprint_ = card["fingerprint"]
+    check_scaling(model.scaling_, len(model.names_))
+    model.member_, model.temperature_ = fact(card, "member", int), fact(card, "temperature", float)
+    if not 0 < model.temperature_ < inf:
+        message = f"temperature {model.temperature_}: expected a positive number"
+        raise ValueError(message)
+    model.fingerprint_ = fact(card, "fingerprint", str)
     model.plan_ = model.make_plan()
+    model.diary_ = _diary(run, len(model.training_ids_))
+    return model
+
+
+def _classes(values: Any) -> np.ndarray:
+    classes = np.array(values)
+    if not isinstance(values, list) or classes.ndim != 1 or classes.dtype.kind not in "biufU":
+        message = f"classes {str(values)[:80]}: expected a list of texts or of numbers"
+        raise ValueError(message)
+    return classes
+
+
+def _diary(run: Run, cases: int) -> TrainingDiary:
+    """What was noted of the training cases, one row each."""
     parts = {
         name.removeprefix(_DIARY): value for name, value in run.evaluation.items() if name.startswith(_DIARY)
     }
-    model.diary_ = TrainingDiary(**{**parts, "scores": parts["scores"].astype(np.float32)})
-    return model
+    diary = TrainingDiary(**{**parts, "scores": parts["scores"].astype(np.float32)})
+    if len(diary.logits) != cases or len(diary.labels) != cases:
+        message = f"notes about {len(diary.labels)} cases, and {cases} names of cases"
+        raise ValueError(message)
+    return diary

@@ -21,9 +21,9 @@ import numpy as np
 from attractor.cells import Lipschitz, LipschitzForm, MemoryGated, Partition, StateNoise
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 
-from .weight_types import check_floating
+from .weight_types import as_arrays, check_floating, check_names
 
-_MARGINAL = re.compile(r"marginal_(\d+)\.cell\.(w_ih|w_hh|b_ih)")
+_MARGINAL = re.compile(r"marginal_(0|[1-9][0-9]{0,3})\.cell\.(w_ih|w_hh|b_ih)")
 _JOINT = ("u_c", "b_c", "w_z", "u_z", "b_z")
 
 
@@ -60,7 +60,11 @@ def from_mgrn_state(
     arrays = _arrays(state, dtype)
     count = 1 + max((int(match[1]) for name in arrays if (match := _MARGINAL.fullmatch(name))), default=0)
     names = [f"marginal_{group}.cell.{part}" for group in range(count) for part in ("w_ih", "w_hh", "b_ih")]
-    _check_names(arrays, {*names, *(f"joint.cell.{part}" for part in _JOINT), *_linear("fc1")}, "mGRN")
+    check_names(
+        arrays,
+        {*names, *(f"joint.cell.{part}" for part in _JOINT), *_linear("fc1")},
+        "a published mGRN network",
+    )
     sizes = [_shape(arrays, f"marginal_{group}.cell.w_ih", None, None)[1] for group in range(count)]
     partition = _partition(sizes, groups)
     hidden = _shape(arrays, "marginal_0.cell.w_hh", None, None)[1]
@@ -103,7 +107,7 @@ def from_lipschitz_state(
         raise UnsupportedError(message)
     antisymmetric = "B" not in arrays
     expected = {"C", *_linear("E"), *_linear("D")} | (set() if antisymmetric else {"B"})
-    _check_names(arrays, expected | ({"d"} & set(arrays)), "Lipschitz")
+    check_names(arrays, expected | ({"d"} & set(arrays)), "a published Lipschitz network")
     size = _shape(arrays, "C", None, None)[0]
     for name in ("B", "C"):
         _shape({"B": arrays["C"], **arrays}, name, size, size)
@@ -132,23 +136,15 @@ def from_lipschitz_state(
 
 def _arrays(state: Mapping[str, Any], dtype: Any) -> dict[str, np.ndarray]:
     """The entries as floating-point arrays that JAX can hold."""
-    arrays = {name: np.asarray(array) for name, array in state.items()}
+    arrays = as_arrays(state)
     check_floating(arrays, dtype)
     return {name: array.astype(dtype or array.dtype) for name, array in arrays.items()}
-
-
-def _check_names(arrays: Mapping[str, np.ndarray], expected: set[str], what: str) -> None:
-    faults = [f"missing {name}" for name in sorted(expected - set(arrays))]
-    faults += [f"unexpected {name}" for name in sorted(set(arrays) - expected)]
-    if faults:
-        message = f"not the state dict of a published {what} network: {', '.join(faults)}"
-        raise InputDataError(message)
 
 
 def _shape(arrays: Mapping[str, np.ndarray], name: str, *expected: int | None) -> tuple[int, ...]:
     """The shape of an entry, once it is known to be the expected one (None: any size)."""
     shape = arrays[name].shape
-    agrees = [size in {None, found} for size, found in zip(expected, shape, strict=False)]
+    agrees = [found == size or (size is None and found) for size, found in zip(expected, shape, strict=False)]
     if len(shape) != len(expected) or not all(agrees):
         wanted = tuple("any" if size is None else size for size in expected)
         message = f"{name} has shape {shape}, expected {wanted}"

@@ -12,24 +12,27 @@ and `bias_hh` is zero, so a state dict that went through here computes the same 
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import safetensors.numpy
 
+from ..arrays import read_arrays
 from ..cells import GRU, LSTM, Elman, ResetAfterGRU, Stack
-from ..errors import InputDataError, StorageError, UnsupportedError
-from .weight_types import check_floating
+from ..errors import InputDataError, RunFolderError, UnsupportedError
+from ..files import write_atomically
+from ..folders import read_file
+from .weight_types import as_arrays, check_floating, check_names
 
 State = dict[str, np.ndarray]
 
 _BUILDS = {1: Elman, 3: ResetAfterGRU, 4: LSTM}
 """Gates stacked in the rows of a weight, and the cell they make; all use torch's order of gates."""
-_KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)")
+_KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9][0-9]{0,3})")
 
 
 def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> Any:
@@ -54,7 +57,7 @@ def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> A
         >>> from_torch_state(state, dtype=np.float32).hidden_size
         4
     """
-    state = {name: np.asarray(array) for name, array in state.items()}  # tensors of torch as well
+    state = as_arrays(state)  # tensors of torch as well
     layers = _layers(state)
     check_floating(state, dtype)
     if dtype is not None:  # before biases are added
@@ -92,9 +95,9 @@ def load_torch(path: str | PathLike[str], *, dtype: Any = None) -> Any:
         InputDataError: no such file, or not a safetensors file.
     """
     try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        message = f"{path}: {error}; expected the safetensors file of a torch state dict"
+        state = read_arrays(read_file(Path(path)), Path(path))
+    except (RunFolderError, InputDataError) as error:
+        message = f"{error}; expected the safetensors file of a torch state dict"
         raise InputDataError(message) from error
     return from_torch_state(state, dtype=dtype)
 
@@ -105,12 +108,7 @@ def save_torch(cell: Any, path: str | PathLike[str]) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    state = to_torch_state(cell)
-    try:
-        save_file(state, path, metadata={"format": "pt"})
-    except (OSError, SafetensorError) as error:
-        message = f"{path}: {error}"
-        raise StorageError(message) from error
+    write_atomically(Path(path), safetensors.numpy.save(to_torch_state(cell), {"format": "pt"}))
 
 
 def _layers(state: Mapping[str, np.ndarray]) -> int:
@@ -128,11 +126,7 @@ def _layers(state: Mapping[str, np.ndarray]) -> int:
     if any(name.startswith("bias") for name in state):
         parts += ["bias_ih", "bias_hh"]
     expected = {f"{part}_l{layer}" for layer in range(layers) for part in parts}
-    faults = [f"missing {name}" for name in sorted(expected - set(state))]
-    faults += [f"unexpected {name}" for name in sorted(set(state) - expected)]
-    if faults:
-        message = f"not the state dict of torch.nn.RNN, GRU or LSTM: {', '.join(faults)}"
-        raise InputDataError(message)
+    check_names(state, expected, "torch.nn.RNN, GRU or LSTM")
     return layers
 
 

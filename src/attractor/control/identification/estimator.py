@@ -119,7 +119,7 @@ class PlantModel:
             ConfigError: an option that makes no sense.
             DivergedError: training met values that are not finite.
         """
-        self._check_options()
+        self.check_options()
         self._forget()
         record = as_record(inputs, outputs)
         self.flat_output_ = outputs is not None and np.ndim(as_experiments(outputs)[0]) == 1
@@ -263,7 +263,12 @@ class PlantModel:
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """Refuse options outside their range.
+
+        Raises:
+            ConfigError: names the option, its value and what was expected.
+        """
         if self.certified and self.training.refine:
             message = (
                 "certified=True with refine: Gauss-Newton steps would lose the certificate; set refine=0"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from jaxtyping import Array, Float
 
 from attractor.cells import initial_state
 from attractor.data import Scaling, Signal
-from attractor.errors import RunFolderError
+from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import TrainingSettings
-from attractor.training.checkpoint import from_arrays, save_finished, to_arrays
+from attractor.training.checkpoint import save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
 from attractor.training.identity import check_equation, describe_equation, probe_rows
+from attractor.training.restoring import check_scaling, check_sizes, fact, restored
 
 from .estimator import PlantModel
 from .network import PlantNetwork
@@ -74,15 +76,15 @@ def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | 
         message = f"{folder} holds {card.get('kind')!r}, not a {KIND}"
         raise RunFolderError(message)
     try:
+        check_sizes({**card["options"], **card}, run.weights)
         model = _from_card(kind, card, cell)
+        model.members_ = restored(model.plan_, card["members"], run.weights, folder)
+        check_equation(folder, card, plant_equation(model))
     except RunFolderError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+    except WRONG_FACTS as problem:
         message = f"{folder / 'card.json'} lacks a fact or holds a wrong one: {problem}"
         raise RunFolderError(message) from problem
-    keys = jax.random.split(jax.random.key(0), card["members"])
-    model.members_ = from_arrays(eqx.filter_vmap(model.plan_)(keys), run.weights, str(folder))
-    check_equation(folder, card, plant_equation(model))
     model.origin_ = run.origin
     return model
 
@@ -112,16 +114,26 @@ def _from_card(
     options["cell"] = find_cell(options["cell"], cell, KIND)
     options["training"] = TrainingSettings(**options["training"])
     model = kind(**options)
-    signals = card["signals"]
-    model.signals_ = Signals(
-        tuple(Signal(**one) for one in signals["inputs"]),
-        tuple(Signal(**one) for one in signals["outputs"]),
-        signals["sampling_time"],
-    )
+    model.signals_ = _signals(card["signals"])
     model.input_scaling_ = Scaling.from_dict(card["scaling"]["inputs"])
     model.output_scaling_ = Scaling.from_dict(card["scaling"]["outputs"])
-    model.member_, model.flat_output_ = card["member"], card["flat_output"]
-    model.feedthrough_ = card["feedthrough"]
-    model.fingerprint_ = card.get("fingerprint", "")
+    for scaling, side in ((model.input_scaling_, "inputs"), (model.output_scaling_, "outputs")):
+        check_scaling(scaling, len(card["signals"][side]))
+    model.member_, model.flat_output_ = fact(card, "member", int), fact(card, "flat_output", bool)
+    model.feedthrough_ = fact(card, "feedthrough", bool)
+    model.fingerprint_ = fact({"fingerprint": "", **card}, "fingerprint", str)
+    model.check_options()
     model.plan_ = model.make_plan()
     return model
+
+
+def _signals(facts: Mapping[str, Any]) -> Signals:
+    inputs, outputs = (
+        tuple(Signal(fact(one, "name", str), fact(one, "unit", str)) for one in facts[side])
+        for side in ("inputs", "outputs")
+    )
+    sampling_time = fact(facts, "sampling_time", float)
+    if not (inputs and outputs and 0 < sampling_time < inf):
+        message = f"signals {facts!r}: expected inputs, outputs and a positive sampling time"
+        raise ValueError(message)
+    return Signals(inputs, outputs, sampling_time)
