@@ -175,6 +175,64 @@ def test_exports_are_written_and_compared(bench, stable, tmp_path, capsys):
     assert " ".join(capsys.readouterr().out.split()).count("differs from the model by at most") == compared
 
 
+def test_an_option_given_twice_grows_a_list_or_is_refused(bench, stable, tmp_path, capsys):
+    words = ("--out", tmp_path, "--cell", bench.name)
+    assert call("export", stable, "--to", "numpy", "--to", "casadi", *words) == 0  # wrote only the second
+    assert {path.name for path in tmp_path.iterdir()} == {"step.py", "step.casadi"}
+    assert call("export", stable, "--to", "numpy", *words, "--out", "elsewhere") == 2
+    assert "--out was given twice" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("controller", "--observer", "kalman"), "observer"),  # of the loop, not of the file: changed no byte
+        (("controller", "--offset-gain", "0"), "offset-gain"),
+        (("numpy", "--horizon", "5"), "add controller to --to"),
+    ],
+)
+def test_an_option_without_effect_on_an_export_is_refused(bench, stable, tmp_path, capsys, words, message):
+    assert call("export", stable, "--to", *words, "--out", tmp_path, "--cell", bench.name) == 2
+    assert message in said(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_that_fails_leaves_no_file_and_stops_no_other(bench, stable, tmp_path, capsys, monkeypatch):
+    from attractor.control.identification import deployment
+    from attractor.errors import AttractorError
+
+    def fails(*_, **__):
+        raise AttractorError("deviates")
+
+    monkeypatch.setattr(deployment, "to_onnx_sequence", fails)  # after step.onnx has been written
+    assert call("export", stable, "--to", "onnx", "numpy", "--out", tmp_path, "--cell", bench.name) == 2
+    assert "deviates" in said(capsys)
+    assert {path.name for path in tmp_path.iterdir()} == {"step.py"}
+
+
+@pytest.mark.parametrize("target", ["numpy", "casadi"])
+def test_what_was_written_is_what_is_checked(bench, stable, tmp_path, capsys, monkeypatch, target):
+    """A full disk left half a CasADi file, exit status 0, and a check that exported once more."""
+    from attractor.export import casadi_function, numpy_step
+
+    def cut(path, content):
+        path.write_bytes(content[: len(content) // 2])
+
+    monkeypatch.setattr({"numpy": numpy_step, "casadi": casadi_function}[target], "write_atomically", cut)
+    assert call("export", stable, "--to", target, "--out", tmp_path, "--cell", bench.name) == 2
+    assert "was not written as it should be" in said(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_casadi_file_is_not_written_through_a_symbolic_link(bench, stable, tmp_path):
+    private = tmp_path / "private"
+    private.write_text("mine")
+    (tmp_path / "step.casadi").symlink_to(private)
+    assert call("export", stable, "--to", "casadi", "--out", tmp_path, "--cell", bench.name) == 0
+    assert private.read_text() == "mine"
+    assert not (tmp_path / "step.casadi").is_symlink()
+
+
 def test_without_a_compiler_a_c_file_is_written_all_the_same(bench, stable, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     words = ("--horizon", 3, "--cell", bench.name)

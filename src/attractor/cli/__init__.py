@@ -21,6 +21,7 @@ from .data_commands import DoctorCommand, PlantCommand
 from .dynamics_commands import DynamicsCommand, LyapunovCommand
 from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
 from .phase_commands import PhaseCommand
+from .repeated import gathered
 
 OUR_BUG = 70
 INTERRUPTED = 130
@@ -47,8 +48,13 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Run one command; a user's mistake ends in a message and a status, never in a traceback."""
+    try:
+        words = gathered(sys.argv[1:], COMMANDS)
+    except AttractorError as problem:
+        errors.print(f"[bold red]error:[/] {escaped(str(problem))}", soft_wrap=True)
+        sys.exit(problem.exit_code)
     command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="attractor", description="Recurrent networks you can depend on."
+        COMMANDS, prog="attractor", description="Recurrent networks you can depend on.", args=words
     )
     _listen_to_interrupts()
     with warnings.catch_warnings():

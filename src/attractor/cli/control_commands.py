@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
-from attractor.errors import AttractorError
+from attractor.errors import AttractorError, ConfigError
 
 from .console import console, escaped
 from .saved_cell import cell_of
@@ -65,8 +65,8 @@ class NotProvedError(AttractorError):
 
 
 @dataclass(frozen=True)
-class Controller:
-    """How the controller is set up."""
+class Planner:
+    """How the controller plans."""
 
     horizon: int = 20
     """Samples that a plan looks ahead."""
@@ -76,12 +76,18 @@ class Controller:
     """Weight of changes of the inputs, in scaled units: larger is calmer."""
     rate_limit: float | None = None
     """Largest change of every input a sample, in the plant's unit."""
+    real_time: bool = False
+    """One step of the solver a sample instead of convergence."""
+
+
+@dataclass(frozen=True)
+class Controller(Planner):
+    """How the controller is set up."""
+
     observer: Literal["open-loop", "auto", "measured", "injection", "learned", "kalman"] = "open-loop"
     """What estimates the state; the model beside the plant, if not given."""
     offset_gain: float = 0.3
     """Gain of the estimated output disturbance; 0 switches offset-free tracking off."""
-    real_time: bool = False
-    """One step of the solver a sample instead of convergence."""
 
 
 @dataclass(frozen=True)
@@ -144,27 +150,44 @@ class ExportCommand:
     folder: Positional[Path]
     """The run folder."""
     to: tuple[Literal["numpy", "c", "casadi", "onnx", "controller"], ...]
-    """Formats to write, one or several; all work on scaled signals, controller (one C file) converts them."""
+    """Formats to write, one or several; all work on scaled signals, controller (one C file) converts them and
+    leaves the estimate of the state and of the offset to its caller."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
-    controller: OmitArgPrefixes[Controller] = field(default_factory=Controller)
+    controller: OmitArgPrefixes[Planner] = field(default_factory=Planner)
 
     def run(self) -> None:
-        """Load, write, tell; every file is checked against the model."""
+        """Load, write, tell; every file is checked against the model, and one that fails stops no other."""
         from attractor.control import PlantModel
-        from attractor.control.identification.deployment import export_model
         from attractor.control.study import ControlSetup
 
+        if self.controller != Planner() and "controller" not in self.to:
+            message = (
+                "horizon, weights, rate limit and real time are the controller's: add controller to --to"
+            )
+            raise ConfigError(message)
         model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         setup = ControlSetup(**vars(self.controller))
-        for target in self.to:
-            for path, difference in export_model(model, target, self.out or self.folder, setup):
-                checked = (
-                    "" if difference is None else f" (differs from the model by at most {difference:.1e})"
-                )
-                console.print(f"wrote [bold]{escaped(path)}[/]{checked}", soft_wrap=True)
+        failed = [error for target in dict.fromkeys(self.to) if (error := self._export(model, target, setup))]
+        for other in failed[1:]:
+            console.print(f"not written: {escaped(str(other))}", soft_wrap=True)
+        if failed:
+            raise failed[0]
+
+    def _export(self, model: Any, target: str, setup: Any) -> AttractorError | None:
+        """Write one format; the error that kept it from being written."""
+        from attractor.control.identification.deployment import export_model
+
+        try:
+            files = export_model(model, target, self.out or self.folder, setup)
+        except AttractorError as problem:
+            return problem
+        for path, difference in files:
+            checked = "" if difference is None else f" (differs from the model by at most {difference:.1e})"
+            console.print(f"wrote [bold]{escaped(path)}[/]{checked}", soft_wrap=True)
+        return None
 
 
 def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> Path:

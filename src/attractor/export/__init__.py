@@ -12,11 +12,11 @@ from .c import (
     to_c_controller,
     to_c_function,
 )
-from .casadi_function import casadi_expressions, to_casadi
+from .casadi_function import casadi_expressions, to_casadi, write_casadi
 from .flat_step import FlatStep, StepFunction, flat_step
 from .numpy_step import to_numpy
 from .onnx_model import OnnxCheck, OnnxExport, to_onnx_sequence, to_onnx_step
-from .parity import check_parity
+from .parity import check_parity, written_deviation
 from .published_weights import PublishedNetwork, from_lipschitz_state, from_mgrn_state
 from .torch_weights import from_torch_state, load_torch, save_torch, to_torch_state
 
@@ -46,4 +46,6 @@ __all__ = [
     "to_onnx_sequence",
     "to_onnx_step",
     "to_torch_state",
+    "write_casadi",
+    "written_deviation",
 ]

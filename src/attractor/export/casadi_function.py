@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import accumulate
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -11,12 +14,14 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
-from attractor.errors import UnsupportedError
+from attractor.errors import StorageError, UnsupportedError
+from attractor.files import write_atomically
+from attractor.origin import Origin, stamped
 from attractor.program import Program, Rule, interpret, is_exact
 from attractor.program.trace import place
 
 from .flat_step import flat_step
-from .movement import MOVES, Contraction, dtype_of, known_array, move, shape_of
+from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, shape_of
 
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
@@ -38,7 +43,6 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "gt": lambda a, b: a > b,
     "ge": lambda a, b: a >= b,
     "copy": lambda a: a,
-    "reduce_precision": lambda a: a,
 }
 _NAMED = {
     "max": "fmax",
@@ -77,6 +81,44 @@ def to_casadi(source: Any, *, read: Callable[[Any], Array] | None = None, name: 
     if flat.output is not None:
         results.append(casadi_expressions(flat.output, results)[0])
     return casadi.Function(name, [given, state], results, ["u", "x"], ["x_next", "y"][: len(results)])
+
+
+def write_casadi(
+    source: Any,
+    path: str | PathLike[str],
+    *,
+    read: Callable[[Any], Array] | None = None,
+    origin: Origin | None = None,
+) -> Path:
+    """Write the function of `to_casadi` to a file for `casadi.Function.load`, whole or not at all.
+
+    CasADi's own `save` says nothing of a full disk and writes through symbolic links.
+
+    Args:
+        source: a cell, a `StepFunction`, or a network with a cell and an output.
+        path: the file to write.
+        read: an output of the state of a cell.
+        origin: what was exported; it stands behind the function, where CasADi reads no further.
+
+    Returns:
+        The path.
+
+    Raises:
+        UnsupportedError: CasADi is not installed, or a primitive without a rule.
+        StorageError: the file cannot be written.
+    """
+    path, casadi = Path(path), _casadi()
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / "step.casadi"
+        to_casadi(source, read=read).save(str(draft))
+        try:
+            casadi.Function.load(str(draft))
+        except RuntimeError as problem:
+            message = f"cannot write {draft}: CasADi does not read what it saved; free some space there"
+            raise StorageError(message) from problem
+        content = draft.read_bytes()
+    write_atomically(path, content + stamped(origin, "\n{}\n").encode())
+    return path
 
 
 def casadi_expressions(program: Program, arguments: Sequence[Any]) -> list[Any]:
@@ -145,6 +187,7 @@ def _rules(casadi: Any) -> dict[str, Rule]:
     rules["clamp"] = partial(elementwise, lambda low, a, high: casadi.fmin(casadi.fmax(a, low), high))
     rules["select_n"] = partial(elementwise, partial(_chosen, casadi))
     rules["convert_element_type"] = partial(_converted, elementwise, casadi)
+    rules["reduce_precision"] = _reduced_precision
     rules["round"] = partial(_rounded, elementwise, casadi)
     rules["is_finite"] = partial(elementwise, lambda a: casadi.fabs(a) <= np.finfo(float).max)
     rules["integer_pow"] = lambda equation, a: elementwise(lambda x: x ** equation.params["y"], equation, a)
@@ -188,12 +231,18 @@ def _chosen(casadi: Any, which: Any, *cases: Any) -> Any:
 def _converted(
     elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
 ) -> _Symbols:
-    """Types of numbers: CasADi knows float64 only, so a narrower float stays as exact as it was."""
+    """Types of numbers: CasADi knows float64 only, so a float32 stays as exact as it was."""
+    check_rounding(equation, "CasADi")
     kind, old = np.dtype(equation.params["new_dtype"]).kind, dtype_of(equation.invars[0]).kind
     if kind == "b" and old != "b":
         return elementwise(lambda a: a != 0, equation, operand)
     if kind in "iu" and old == "f":
         return elementwise(lambda a: casadi.sign(a) * casadi.floor(casadi.fabs(a)), equation, operand)
+    return operand
+
+
+def _reduced_precision(equation: JaxprEqn, operand: _Symbols) -> _Symbols:
+    check_rounding(equation, "CasADi")
     return operand
 
 

@@ -175,6 +175,32 @@ def _arranged(array: np.ndarray, axes: tuple[tuple[int, ...], ...]) -> np.ndarra
     return array.transpose([axis for kind in axes for axis in kind]).reshape(sizes)
 
 
+def check_rounding(equation: JaxprEqn, target: str, known: Sequence[str] = ("float64", "float32")) -> None:
+    """Refuse a cast to numbers with less digits than the target can write: leaving it out is another step.
+
+    Args:
+        equation: a cast (`convert_element_type`) or `reduce_precision`.
+        target: where it is written, for the message.
+        known: the floating types that the target writes.
+
+    Raises:
+        UnsupportedError: names type, primitive and place.
+    """
+    if equation.primitive.name == "reduce_precision":
+        digits = equation.params["mantissa_bits"]
+        coarse = digits < np.finfo(known[-1]).nmant and digits < np.finfo(dtype_of(equation.invars[0])).nmant
+        found = f"{digits} binary digits"
+    else:
+        new = jnp.dtype(equation.params["new_dtype"])
+        coarse, found = jnp.issubdtype(new, jnp.floating) and new.name not in known, new.name
+    if coarse:
+        message = (
+            f"{target}: '{equation.primitive.name}'{place(equation)} rounds to {found}; an export without "
+            f"that rounding would be another step. {target} rounds to {' or '.join(known)}"
+        )
+        raise UnsupportedError(message)
+
+
 def shape_of(atom: Any) -> tuple[int, ...]:
     """Shape of a variable of a program."""
     return tuple(atom.aval.shape)

@@ -16,7 +16,7 @@ from attractor.origin import Origin, stamped
 from attractor.program import Program, Rule, interpret, is_exact
 
 from .flat_step import FlatStep, flat_step
-from .movement import MOVES, Contraction, dtype_of, known_array, move, run_start
+from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start
 
 _ELEMENTWISE = {
     "add": "{0} + {1}",
@@ -71,7 +71,6 @@ _ELEMENTWISE = {
     "is_finite": "np.isfinite({0})",
     "clamp": "np.minimum(np.maximum({1}, {0}), {2})",
     "copy": "{0}",
-    "reduce_precision": "{0}",
 }
 _REDUCTIONS = {
     "reduce_sum": "np.sum",
@@ -98,7 +97,8 @@ def to_numpy(
 ) -> Path:
     """Write one Python file with `step(u, x) -> x'`, `INITIAL_STATE` and, with an output, `read(x) -> y`.
 
-    The file imports NumPy only; weights stand in it as decimal numbers that give the same float64 again.
+    The file imports NumPy only; weights stand in it as decimal numbers that give the same float64 again. What
+    is no vector of the right size is refused, for NumPy would stretch it to a wrong answer.
 
     Args:
         source: a cell, a `StepFunction`, or a network with a cell and an output.
@@ -122,7 +122,7 @@ def numpy_source(flat: FlatStep) -> str:
     """The text of the file that `to_numpy` writes."""
     listing = _Listing()
     with jax.enable_x64(True):
-        functions = [_function("step", flat.step, ["u", "x"], listing)]
+        functions = [_VECTOR, _function("step", flat.step, ["u", "x"], listing)]
         if flat.output is not None:
             functions.append(_function("read", flat.output, ["x"], listing))
     title = (
@@ -133,8 +133,18 @@ def numpy_source(flat: FlatStep) -> str:
     return "\n".join([*head, *listing.constants, initial, "", "", "\n\n\n".join(functions), ""])
 
 
+_VECTOR = """\
+def _vector(name, values, size):
+    array = np.asarray(values)
+    if array.shape != (size,) or array.dtype.kind not in "biuf":
+        found = f"{name} has shape {array.shape} and type {array.dtype}"
+        raise ValueError(f"{found}, expected {size} real numbers of shape ({size},); give rows one by one")
+    return array.astype(np.float64)"""
+
+
 def _function(name: str, program: Program, arguments: Sequence[str], listing: "_Listing") -> str:
-    listing.lines = [f"{argument} = np.asarray({argument}, dtype=np.float64)" for argument in arguments]
+    sizes = zip(arguments, program.input_shapes, strict=True)
+    listing.lines = [f'{argument} = _vector("{argument}", {argument}, {size})' for argument, (size,) in sizes]
     result = interpret(program, _rules(listing), arguments, "NumPy")[0]
     listing.lines.append(f"return {listing.array(result)}")
     return "\n    ".join([f"def {name}({', '.join(arguments)}):", *listing.lines])
@@ -219,7 +229,12 @@ def _rules_with_parameters(listing: _Listing) -> dict[str, Rule]:
         return listing.assign(f"{operand} ** {equation.params['y']}")
 
     def convert(equation: JaxprEqn, operand: str) -> str:
+        check_rounding(equation, "NumPy", ("float64", "float32", "float16"))
         return listing.assign(f"{operand}.astype(np.{np.dtype(equation.params['new_dtype']).name})")
+
+    def reduce(equation: JaxprEqn, operand: str) -> str:
+        check_rounding(equation, "NumPy")
+        return operand
 
     def choose(equation: JaxprEqn, which: Any, *cases: Any) -> str:
         if len(cases) == 2:
@@ -233,7 +248,13 @@ def _rules_with_parameters(listing: _Listing) -> dict[str, Rule]:
             return listing.assign(f"np.round({operand})")
         return listing.assign(f"np.copysign(np.floor(np.abs({operand}) + 0.5), {operand})")
 
-    return {"integer_pow": power, "convert_element_type": convert, "select_n": choose, "round": rounded}
+    return {
+        "integer_pow": power,
+        "convert_element_type": convert,
+        "reduce_precision": reduce,
+        "select_n": choose,
+        "round": rounded,
+    }
 
 
 def _moved(listing: _Listing, equation: JaxprEqn, *operands: Any) -> list[str]:

@@ -10,7 +10,7 @@ from jax.extend.core import JaxprEqn
 
 from attractor.program import Program, Rule, interpret, is_exact
 
-from .movement import MOVES, Contraction, dtype_of, known_array, move, run_start, shape_of
+from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start, shape_of
 
 _NODES = {
     "add": "Add",
@@ -88,7 +88,7 @@ class Graph:
 
     def constant(self, array: np.ndarray) -> str:
         """The name of a constant without a batch axis."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")  # ascontiguousarray would give a scalar an axis
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._names:
             self._names[key] = f"c{len(self._names)}"
@@ -300,6 +300,11 @@ def _cumulative(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return Tensor(name, operand.shape)
 
 
+def _reduced_precision(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
+    check_rounding(equation, "ONNX")
+    return operand
+
+
 def _same(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return operand
 
@@ -323,5 +328,5 @@ _COMPOSED: dict[str, Any] = {
     "reduce_or": partial(_all_or_any, "ReduceMax"),
     "cumsum": _cumulative,
     "copy": _same,
-    "reduce_precision": _same,
+    "reduce_precision": _reduced_precision,
 }

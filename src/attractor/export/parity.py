@@ -1,12 +1,9 @@
 """Whether an export computes what the cell computes, found by running it."""
 
-import ctypes
-import importlib.util
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +11,15 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.cells import initial_state
-from attractor.errors import ConfigError, UnsupportedError
+from attractor.errors import ConfigError
 from attractor.program import flat_map, in_double_precision, layout_of
 
-from .c.compiler import compile_c, load_c
 from .c.step import to_c
-from .casadi_function import to_casadi
+from .casadi_function import write_casadi
 from .flat_step import deviation, flat_step, parts_of
 from .numpy_step import to_numpy
 from .onnx_model import to_onnx_step
+from .written import run_written
 
 Steps = Float[np.ndarray, "samples _"]
 
@@ -46,25 +43,76 @@ def check_parity(
         seed: draws them.
 
     Returns:
-        For each target the largest |export - cell| / (1 + |cell|) of any number in any new state.
+        For each target the largest |export - cell| / (1 + |cell|) of any number in any new state, or in what
+        a network shows of it.
 
     Raises:
         ConfigError: an unknown target.
         UnsupportedError: a primitive without a rule, or a missing package or compiler.
     """
-    unknown = sorted(set(targets) - set(_RUNS))
+    unknown = sorted(set(targets) - set(_WRITERS))
     if unknown:
-        message = f"unknown targets {', '.join(unknown)}; known: {', '.join(_RUNS)}"
+        message = f"unknown targets {', '.join(unknown)}; known: {', '.join(_WRITERS)}"
         raise ConfigError(message)
     flat_step(source)  # says what is wrong with a source that is no cell
-    cell, _ = parts_of(source, None)
-    given, states = _places(cell, samples, seed)
-    wanted = _steps(cell, given, states)
     found = {}
     with TemporaryDirectory() as folder:
         for target in targets:
-            found[target] = deviation(_RUNS[target](source, Path(folder), given, states), wanted)
-    return found
+            name, write = _WRITERS[target]
+            write(source, Path(folder) / name)
+            found[target] = Path(folder) / name
+        probe = _probe(source, samples, seed)
+        return {target: _deviation(target, path, probe) for target, path in found.items()}
+
+
+def written_deviation(source: Any, target: str, path: Path, *, samples: int = 1000, seed: int = 0) -> float:
+    """The same for a file that is there already: it is read back and run.
+
+    Args:
+        source: what was exported.
+        target: "numpy", "c", "casadi" or "onnx" (a step in float32).
+        path: the file.
+        samples: number of inputs and states.
+        seed: draws them.
+
+    Raises:
+        AttractorError: the file cannot be read or run.
+        UnsupportedError: what runs it is missing.
+    """
+    return _deviation(target, path, _probe(source, samples, seed))
+
+
+class _Probe(NamedTuple):
+    """Where a cell is compared with what was written, and what it gives there."""
+
+    given: Steps
+    states: Steps
+    after: Steps
+    seen: Steps
+
+
+def _probe(source: Any, samples: int, seed: int) -> _Probe:
+    cell, read = parts_of(source, None)
+    given, states = _places(cell, samples, seed)
+    after = _steps(cell, given, states)
+    return _Probe(given, states, after, after[:, :0] if read is None else _outputs(source, after))
+
+
+def _deviation(target: str, path: Path, probe: _Probe) -> float:
+    after, seen = run_written(target, path, probe.given, probe.states, probe.seen.shape[1])
+    return max(deviation(after, probe.after), deviation(seen, probe.seen))
+
+
+def _outputs(source: Any, states: Steps) -> Steps:
+    """What a network reads off states, in float64."""
+    with jax.enable_x64(True):
+        cell, read = parts_of(in_double_precision(source), None)
+        layout = layout_of(initial_state(cell), type(cell).__name__, jnp.float64)
+
+        def seen(state: Any) -> Any:
+            return jnp.ravel(read(layout.restore(state))) if read is not None else state[:0]
+
+        return np.asarray(jax.jit(jax.vmap(seen))(jnp.asarray(states)))
 
 
 def _places(cell: Any, samples: int, seed: int) -> tuple[Steps, Steps]:
@@ -95,48 +143,9 @@ def _called(cell: Any, given: Steps, states: Steps, dtype: Any) -> Steps:
     return np.asarray(jax.jit(jax.vmap(step))(jnp.asarray(given, dtype), jnp.asarray(states, dtype)), float)
 
 
-def _by_numpy(source: Any, folder: Path, given: Steps, states: Steps) -> Steps:
-    path = to_numpy(source, folder / "exported_step.py")
-    specification = importlib.util.spec_from_file_location("exported_step", path)
-    if specification is None or specification.loader is None:
-        message = f"{path} cannot be imported"
-        raise UnsupportedError(message)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return np.stack([module.step(u, x) for u, x in zip(given, states, strict=True)])
-
-
-def _by_c(source: Any, folder: Path, given: Steps, states: Steps) -> Steps:
-    library = load_c(compile_c(to_c(source, folder / "exported_step.c")))
-    after = np.empty_like(states)
-    for u, x, result in zip(given, states, after, strict=True):
-        library.model_step(*(array.ctypes.data_as(_NUMBERS) for array in (u, x, result)))
-    return after
-
-
-_NUMBERS = ctypes.POINTER(ctypes.c_double)
-
-
-def _by_casadi(source: Any, folder: Path, given: Steps, states: Steps) -> Steps:
-    after = to_casadi(source).map(len(given))(given.T, states.T)
-    return np.array(after[0] if isinstance(after, tuple) else after).T
-
-
-def _by_onnx(source: Any, folder: Path, given: Steps, states: Steps) -> Steps:
-    try:
-        onnxruntime = import_module("onnxruntime")
-    except ImportError as problem:
-        message = "to run an ONNX model needs onnxruntime: pip install attractor[onnx]"
-        raise UnsupportedError(message) from problem
-    export = to_onnx_step(source, folder / "exported_step.onnx")
-    session = onnxruntime.InferenceSession(str(export.path), providers=["CPUExecutionProvider"])
-    narrow = {"u": given.astype(np.float32), "x": states.astype(np.float32)}
-    return np.asarray(session.run(["x_next"], narrow)[0], float)
-
-
-_RUNS: dict[str, Callable[[Any, Path, Steps, Steps], Steps]] = {
-    "numpy": _by_numpy,
-    "c": _by_c,
-    "casadi": _by_casadi,
-    "onnx": _by_onnx,
+_WRITERS: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {
+    "numpy": ("step.py", to_numpy),
+    "c": ("step.c", to_c),
+    "casadi": ("step.casadi", write_casadi),
+    "onnx": ("step.onnx", to_onnx_step),
 }

@@ -1,29 +1,44 @@
 """An identified model in the formats of other tools, each file checked against the model."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from attractor.control.embedded import controller_difference, export_controller
 from attractor.control.model import control_model
 from attractor.control.study import ControlSetup
-from attractor.errors import ConfigError
-from attractor.export import check_parity, to_c, to_casadi, to_numpy, to_onnx_sequence, to_onnx_step
+from attractor.errors import AttractorError, ConfigError
+from attractor.export import (
+    to_c,
+    to_numpy,
+    to_onnx_sequence,
+    to_onnx_step,
+    write_casadi,
+    written_deviation,
+)
 from attractor.export.c import c_compiler
-from attractor.files import make_folder, write_atomically
-from attractor.origin import stamped
+from attractor.files import make_folder
 
 from .estimator import PlantModel
-from .network import PlantNetwork
 
-TARGETS = ("numpy", "c", "casadi", "onnx", "controller")
+_FILES = {
+    "numpy": ("step.py",),
+    "c": ("step.c",),
+    "casadi": ("step.casadi",),
+    "onnx": ("step.onnx", "sequence.onnx"),
+    "controller": ("controller.c",),
+}
+TARGETS = tuple(_FILES)
+_MOST = 1e-3
+"""A step that deviates by more is another one; what rounding explains is far smaller."""
 
 
 def export_model(
     model: PlantModel, target: str, folder: Path, setup: ControlSetup | None = None
 ) -> list[tuple[Path, float | None]]:
     """Write the chosen network of a model: its step on scaled signals, and its read-out.
+
+    What was written is read back and run before it counts.
 
     Args:
         model: a fitted model.
@@ -39,45 +54,60 @@ def export_model(
     Raises:
         ConfigError: unknown target.
         UnsupportedError: the cell uses a primitive that the target cannot express; or a package is missing.
+        AttractorError: a file does not compute what the model computes; no file of this target is left.
         StorageError: a file cannot be written.
     """
-    network = model.network()
-    make_folder(folder)
-    if target == "onnx":
-        exports = [
-            to_onnx_step(network, folder / "step.onnx", origin=model.origin),
-            to_onnx_sequence(network, folder / "sequence.onnx", origin=model.origin),
-        ]
-        return [(one.path, _finite(one.difference)) for one in exports]
     if target not in TARGETS:
         message = f"unknown target {target!r}; expected one of {', '.join(TARGETS)}"
         raise ConfigError(message)
+    make_folder(folder)
+    written: list[tuple[Path, float | None]] = []
+    try:
+        for name in _FILES[target]:
+            written.append(_write(model, target, folder / name, setup or ControlSetup()))
+    except AttractorError:
+        _remove(*(path for path, _ in written))  # half an export is none
+        raise
+    return written
+
+
+def _write(model: PlantModel, target: str, path: Path, setup: ControlSetup) -> tuple[Path, float | None]:
+    """Write one file, and take it away again where it does not do what the model does."""
+    network, origin = model.network(), model.origin
+    if target == "onnx":  # compared before it is written
+        write = to_onnx_step if path.name == "step.onnx" else to_onnx_sequence
+        return path, _finite(write(network, path, origin=origin).difference)
     if target == "controller":
-        return [_write_controller(model, folder, setup or ControlSetup())]
-    if target == "numpy":
-        path = to_numpy(network, folder / "step.py", origin=model.origin)
-    elif target == "c":
-        path = to_c(network, folder / "step.c", origin=model.origin)
+        inner, card = control_model(model)
+        export_controller(inner, card, setup, path, origin=origin)
     else:
-        path = folder / "step.casadi"
-        write_atomically(path, _casadi_file(network) + stamped(model.origin, "\n{}\n").encode())
-    if target == "c" and c_compiler() is None:
-        return [(path, None)]
-    return [(path, check_parity(network, targets=(target,))[target])]
+        {"numpy": to_numpy, "c": to_c, "casadi": write_casadi}[target](network, path, origin=origin)
+    try:
+        return path, _checked(model, target, path, setup)
+    except AttractorError:
+        _remove(path)
+        raise
 
 
-def _write_controller(model: PlantModel, folder: Path, setup: ControlSetup) -> tuple[Path, float | None]:
-    inner, card = control_model(model)
-    path = export_controller(inner, card, setup, folder / "controller.c", origin=model.origin)
-    return path, controller_difference(inner, card, setup)
+def _checked(model: PlantModel, target: str, path: Path, setup: ControlSetup) -> float | None:
+    """The largest difference from the model, found by running the file; None where nothing can run it."""
+    if target in ("c", "controller") and c_compiler() is None:
+        return None
+    if target == "controller":
+        return controller_difference(*control_model(model), setup)
+    difference = written_deviation(model.network(), target, path)
+    if not difference <= _MOST:
+        message = (
+            f"{path} deviates from the model by {difference:.1e} of the values and was taken away again. "
+            "Please report this cell"
+        )
+        raise AttractorError(message)
+    return difference
 
 
-def _casadi_file(network: PlantNetwork) -> bytes:
-    """What CasADi saves; it reads no further than the end of its function, so that a line may follow."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "step.casadi"
-        to_casadi(network).save(str(path))
-        return path.read_bytes()
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _finite(value: float | None) -> float | None:

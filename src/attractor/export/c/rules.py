@@ -12,7 +12,7 @@ from attractor.errors import UnsupportedError
 from attractor.program import Program, Rule, is_exact
 from attractor.program.trace import place
 
-from ..movement import MOVES, Contraction, Move, dtype_of, known_array, move, shape_of
+from ..movement import MOVES, Contraction, Move, check_rounding, dtype_of, known_array, move, shape_of
 from .products import product
 from .values import Apply, Known, Read, Value, kind_of, numbered, stretched, take
 from .writer import Writer
@@ -55,7 +55,6 @@ _PATTERNS = {
     "clamp": "attractor_min(attractor_max({1}, {0}), {2})",
     "is_finite": "(isfinite({0}) != 0)",
     "copy": "{0}",
-    "reduce_precision": "{0}",
 }
 _FUNCTIONS = {
     "abs": "fabs({0})",
@@ -111,6 +110,7 @@ class Rules:
             "dot_general": self._product,
             "integer_pow": self._power,
             "convert_element_type": self._converted,
+            "reduce_precision": self._reduced_precision,
             "select_n": self._chosen,
             "not": self._inverted,
             "round": self._rounded,
@@ -142,7 +142,12 @@ class Rules:
         pattern = "attractor_square({0})" if exponent == 2 else f"attractor_power({{0}}, {exponent})"
         return self._elementwise(pattern, equation, operand)
 
+    def _reduced_precision(self, equation: JaxprEqn, operand: Value) -> Value:
+        check_rounding(equation, "C")
+        return operand
+
     def _converted(self, equation: JaxprEqn, operand: Value) -> Value:
+        check_rounding(equation, "C")
         new = np.dtype(equation.params["new_dtype"])
         if new.kind == "b":
             pattern = "({0} != 0)"
