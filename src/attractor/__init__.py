@@ -32,6 +32,7 @@ _ROOMS = (
     "audit",
     "cells",
     "certify",
+    "claims",
     "classification",
     "control",
     "data",

@@ -5,11 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dynamics_cases import KEY, Listener, linear
+from dynamics_cases import KEY, Listener, Map, linear
 
-from attractor.cells import Cell, Elman
+from attractor.cells import LSTM, Cell, Elman
 from attractor.dynamics import DynamicsPlan, Regime, dynamics_study
+from attractor.dynamics.equilibria.premise import comes_back
+from attractor.dynamics.position import PlacedNetwork
+from attractor.dynamics.regimes import regime_of
 from attractor.errors import ConfigError, InputDataError
+from attractor.report.dynamics_page import _position, verdict
 
 PLAN = DynamicsPlan(steps=300, starts=16, points=3)
 INPUTS = np.random.default_rng(0).normal(size=(300, 1))
@@ -41,6 +45,57 @@ def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small():
     assert study.to_dict()["regime"] == "stable"
 
 
+def test_a_path_that_stands_on_an_unstable_point_tells_nothing_about_others():
+    """x' = tanh(2 x) from its own start, zero: the exponent there is log 2, and nobody else's."""
+    study = dynamics_study(Switch(), 0 * INPUTS, PLAN)
+    assert study.driven.collapsed.all()
+    assert study.driven.per_step[0] == pytest.approx(np.log(2))
+    assert study.regime is Regime.COLLAPSED
+    assert study.to_dict()["regime"] == "collapsed"
+    told = verdict(study)
+    assert "haotic" not in told
+    assert "start elsewhere" in told
+    assert "2 attracting" in told
+    assert not study.remarks  # three points whose indices sum to 1
+
+
+LOGISTIC = Map(lambda x: 3.9 * x * (1 - x), 1, 1)
+HENON = Map(lambda x: jnp.stack([1 - 1.4 * x[0] ** 2 + x[1], 0.3 * x[0]]), 2, 1)
+
+
+def test_points_are_missing_only_where_trajectories_come_back_from_afar():
+    """Both roots of the logistic map are found, and their indices sum to 0: from outside it runs away."""
+    study = dynamics_study(LOGISTIC, 0 * INPUTS, PLAN, state=jnp.array([0.3]))
+    assert study.points.index_sums[0] == 0
+    np.testing.assert_allclose(np.sort(study.points.states[:, 0]), [0, 1 - 1 / 3.9], atol=1e-9)
+    assert not [text for text in study.remarks if "not found" in text]
+    assert study.regime is Regime.CHAOTIC
+
+
+@pytest.mark.parametrize(
+    ("cell", "known", "back"),
+    [
+        (HENON, [[0.63, 0.19]], False),
+        (LOGISTIC, [[0.0]], False),
+        (Map(lambda x: 1.01 * x, 1, 1), [[0.0]], False),
+        (Map(lambda x: x, 1, 1), [[0.0]], False),
+        (Map(lambda x: 0.999 * x, 1, 1), [[0.0]], True),
+        (Switch(), [[0.96], [0.0]], True),
+    ],
+)
+def test_the_premise_of_the_sum_of_indices_is_looked_at(cell, known, back):
+    assert comes_back(cell, np.zeros(1), np.array(known)) is back
+
+
+def test_theory_and_measurement_are_said_apart():
+    """The default LSTM lies beyond the edge without input, and is stable along inputs."""
+    place = PlacedNetwork(regime_of(LSTM(1, 16, key=KEY)), None)
+    lead = _position(place, Regime.STABLE).lead
+    assert "left without input: beyond the edge (zero is unstable" in lead
+    assert f"Measured: {Regime.STABLE}" in lead
+    assert "chaotic" not in lead
+
+
 @pytest.mark.slow
 def test_a_turning_plane_is_at_the_edge_and_its_plane_is_found():
     angle, axes = 0.3, np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
@@ -64,7 +119,7 @@ def test_a_network_with_large_weights_is_chaotic():
     cell = eqx.tree_at(lambda cell: cell.state_weight, cell, 8 * cell.state_weight)
     study = dynamics_study(cell, 0 * INPUTS, PLAN, state=jax.random.normal(KEY, (40,)))
     assert study.regime is Regime.CHAOTIC
-    assert study.driven.kaplan_yorke > 1
+    assert study.driven.kaplan_yorke.value > 1
     assert study.participation > 1.2
     assert "chaotic" in str(study)
 

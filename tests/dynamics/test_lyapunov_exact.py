@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from dynamics_cases import KEY, Map, linear
 from scipy.special import digamma
+from test_low_frequency import autoregressive
 
 from attractor.cells import GRU, LSTM, Cell, Elman, Flow, ResetAfterGRU, discretise
 from attractor.dynamics import Ending, LyapunovSettings, lyapunov_exponents
-from attractor.errors import DivergedError
+from attractor.errors import ConfigError, DivergedError
 
 ALL = LyapunovSettings(count="all", burn_in=200)
 LONG = LyapunovSettings(count="all", burn_in=3_000, alignment=3_000)
@@ -58,8 +59,8 @@ def test_henon():
     found = lyapunov_exponents(HENON, 20_200, jnp.array([0.1, 0.1]), settings=ALL)
     within(found, [0.4192, -1.6232], 0.005)
     assert found.per_step.sum() == pytest.approx(np.log(0.3), rel=1e-10)
-    assert found.kaplan_yorke == pytest.approx(1.258, abs=0.003)
-    assert found.entropy_rate == found.per_step[0]
+    assert found.kaplan_yorke.value == pytest.approx(1.258, abs=0.003)
+    assert found.entropy_rate.value == found.per_step[0]
     assert found.ending is Ending.ALL_STEPS
     low, high = found.interval(0.99)
     assert low[0] < 0.4192 < high[0]
@@ -98,7 +99,90 @@ def test_lorenz():
         np.abs(found.per_time - [0.9056, 0.0, -14.5723]), 3 * found.standard_error / 0.01 + 2e-3
     )
     assert found.per_time.sum() == pytest.approx(-41 / 3, abs=1e-3)  # of the flow; the map is RK4 of it
-    assert found.kaplan_yorke == pytest.approx(2.062, abs=0.005)
+    assert found.kaplan_yorke.value == pytest.approx(2.062, abs=0.005)
+
+
+def test_lorenz_in_small_steps_is_chaotic_from_every_start():
+    """60 units of time: blocks of the path would say "edge", for their sums show the ends of the blocks."""
+    settings = LyapunovSettings(count=2, burn_in=2_000)
+    starts = jnp.asarray(np.random.default_rng(1).normal((1, 1, 20), size=(12, 3)))
+    found = lyapunov_exponents(discretise(Lorenz(), 0.005), 14_000, starts, settings=settings)
+    alone = [found.alone(run).interval()[:, 0] / 0.005 for run in range(12)]
+    assert sum(low > 0 for low, _ in alone) >= 11
+    assert sum(low <= 0.9056 <= high for low, high in alone) >= 10
+
+
+class Grows(Cell):
+    """state' = exp(u) state."""
+
+    hidden_size: int = eqx.field(static=True, default=1)
+    input_size: int = eqx.field(static=True, default=1)
+
+    def __call__(self, input, state, *, key=None):
+        return jnp.exp(input) * state
+
+
+class VanDerPol(Flow):
+    input_size: int = eqx.field(static=True, default=0)
+    hidden_size: int = eqx.field(static=True, default=2)
+
+    def vector_field(self, input, state):
+        return jnp.stack([state[1], (1 - state[0] ** 2) * state[1] - state[0]])
+
+
+def test_the_dimension_of_a_cycle_is_one_from_every_start_and_its_interval_says_what_is_known():
+    settings = LyapunovSettings(count="all", burn_in=2_000)
+    starts = jnp.array([[1.0, 1.0], [0.1, 2.0], [2.0, -1.0], [-0.5, 0.3]])
+    every = lyapunov_exponents(discretise(VanDerPol(), 0.02), 6_000, starts, settings=settings)
+    for run in range(4):
+        found = every.alone(run)
+        low, high = found.interval()[:, 0]
+        assert low <= 0 <= high
+        dimension = found.kaplan_yorke
+        assert dimension.value == 1.0
+        assert dimension.may_be(1.0)
+        assert dimension.high < 1.02
+        assert found.entropy_rate.value == 0.0
+
+
+def test_a_slow_driven_growth_has_an_interval_that_holds():
+    """Memory 200 of 2000 steps: state' = exp(u) state with u an autoregression, so that the exponent is 0."""
+    growth = autoregressive(np.random.default_rng(5), 200.0)[:40, :, None]
+    found = lyapunov_exponents(Grows(), 0.1 * growth, jnp.ones(1), settings=LyapunovSettings(1, burn_in=0))
+    ends = np.stack([found.alone(run).interval()[:, 0] for run in range(40)])
+    assert np.sum((ends[:, 0] <= 0) & (ends[:, 1] >= 0)) >= 34
+
+
+def test_runs_on_different_attractors_are_not_one():
+    wells = Map(lambda x: x + 0.1 * (x - x**3 + 0.2), 1)
+    found = lyapunov_exponents(wells, 400, jnp.array([[1.0], [-1.0]]), settings=ALL)
+    assert not found.one_attractor
+    assert "do not share one attractor" in found.remarks[0]
+    assert "alone" in str(found)
+    roots = [1.08803, -0.878885]  # of x - x^3 + 0.2
+    for run, root in enumerate(roots):
+        assert found.alone(run).per_step[0] == pytest.approx(np.log(1.1 - 0.3 * root**2), abs=1e-5)
+        assert found.alone(run).one_attractor
+    assert lyapunov_exponents(wells, 400, jnp.array([[1.0], [1.1]]), settings=ALL).one_attractor
+    with pytest.raises(ConfigError, match="expected 0 to 1"):
+        found.alone(2)
+
+
+def test_a_start_that_runs_away_is_left_out_and_named():
+    starts = jnp.array([[0.1, 0.1], [5.0, 5.0], [-0.3, 0.1]])
+    found = lyapunov_exponents(HENON, 3_200, starts, settings=ALL)
+    assert found.runs.shape == (2, 2)
+    assert found.remarks == ("run 1 is left out: it is not finite at step 8",)
+    within(found, [0.4192, -1.6232], 0.02)
+    assert found.one_attractor
+    with pytest.raises(DivergedError, match="steps 8 to 8 of all runs"):
+        lyapunov_exponents(HENON, 3_200, jnp.array([[5.0, 5.0], [5.0, 5.0]]), settings=ALL)
+
+
+def test_a_steep_map_does_not_overflow_between_decompositions():
+    """Slopes of 1e7 in 64 steps are more than float64 holds: intervals get shorter, the orbit is sound."""
+    found = lyapunov_exponents(Map(lambda x: jnp.sin(1e7 * x), 1), 6_000, jnp.array([0.3]))
+    assert found.per_step[0] == pytest.approx(np.log(1e7) - np.log(2), abs=0.1)
 
 
 def test_products_of_ginibre_matrices():

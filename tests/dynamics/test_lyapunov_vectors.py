@@ -106,6 +106,54 @@ def test_exponents_in_a_loss_are_those_that_are_measured_and_have_their_derivati
     )
 
 
+def _slopes(weight, count):
+    cell = eqx.tree_at(lambda cell: cell.state_weight, Elman(1, 4, key=KEY), weight)
+    inputs = jnp.asarray(INPUTS[:30], jnp.float32)
+    found, slope = _penalised(cell, inputs, count)
+    return found, max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slope))
+
+
+@eqx.filter_jit
+def _penalised(cell, inputs, count):
+    def penalty(cell):
+        found = leading_exponents(cell, inputs, count=count)
+        return jnp.sum(found**2), found
+
+    (_, found), slope = eqx.filter_value_and_grad(penalty, has_aux=True)(cell)
+    return found, slope
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_directions_that_a_step_forgets_have_no_slope_in_a_loss(rank):
+    """Weights of low rank: exponents beyond it are -inf, and their slopes were NaN or rounding over zero."""
+    left, right = np.random.default_rng(rank).normal(size=(2, 4, 4))
+    # 1 on the diagonal of the product keeps the directions that count away from those that are forgotten
+    weight = left[:, :rank] @ (left[:, :rank].T + 0.1 * right[:rank])
+    found, largest = _slopes(jnp.asarray(weight, jnp.float32), 4)
+    forgotten = np.log(np.finfo(np.float32).eps)
+    np.testing.assert_allclose(found[rank:], forgotten, rtol=1e-6)
+    assert np.all(found[:rank] > forgotten / 2)
+    assert largest < 2e3
+    if rank == 0:
+        assert largest == 0
+
+
+def test_the_slope_of_what_is_not_forgotten_is_exact_beside_what_is():
+    with jax.enable_x64(True):
+        cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), Elman(1, 4, key=KEY))
+        left = np.random.default_rng(1).normal(size=(4, 2))
+        low = eqx.tree_at(lambda cell: cell.state_weight, cell, jnp.asarray(left @ left.T))
+
+        @eqx.filter_jit
+        def second(scale):
+            scaled = eqx.tree_at(lambda cell: cell.input_weight, low, scale * low.input_weight)
+            return leading_exponents(scaled, jnp.asarray(INPUTS[:30]), count=3)[1]
+
+        slope = jax.grad(second)(1.0)
+        difference = (second(1 + 1e-6) - second(1 - 1e-6)) / 2e-6
+        np.testing.assert_allclose(slope, difference, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_term_in_the_loss_brings_exponents_to_zero():
     cell, inputs = GRU(1, 8, timescales=(2.0, 3.0), key=KEY), jnp.asarray(INPUTS[:40], jnp.float32)

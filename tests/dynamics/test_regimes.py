@@ -305,7 +305,7 @@ def test_where_the_cells_of_the_library_start():
     assert gru.bias_distance == np.inf  # even an open gate leaves a_h below 1
     assert gru.reset_distance == pytest.approx(8**0.5 - 0.3 * 3**-0.5, rel=0.05)
     # the forget gates hold for 2 to 20 steps and the input gates rest half open: beyond the edge 4 / rms(tau)
-    assert lstm.regime == "chaotic"
+    assert lstm.regime == "beyond the edge"
     assert lstm.criticality == pytest.approx(1.34, rel=0.05)
     assert lstm.gain_distance < 0
     assert lstm.reset_distance is None

@@ -16,6 +16,7 @@ from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.progress import Reporter, SilentReporter
 
 from .equilibria import FixedPoints, fixed_points
+from .equilibria.premise import comes_back
 from .equilibria.starts import root_mean_square
 from .lyapunov import LyapunovSettings, LyapunovSpectrum, lyapunov_exponents, participation_ratio
 from .portrait import Portrait, portrait
@@ -34,6 +35,12 @@ _HELD = 500
 _BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
 """Sizes of the noise around the path and of random starts, relative to that of the path."""
 
+_MARGINAL = "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
+_MISSING = (
+    "the indices of the fixed points sum to {:g}; trajectories from far outside all came back, and where "
+    "they do the indices sum to 1, so that at least one fixed point was not found"
+)
+
 _NOTHING = 1e-6
 """An exponent a step below which nothing grows or falls within any path that is measured."""
 
@@ -44,6 +51,10 @@ class Regime(Enum):
     STABLE = "stable along these inputs: nearby states approach each other"
     CHAOTIC = "chaotic along these inputs: nearby states part"
     EDGE = "at the edge: nearby states neither approach nor part, as far as this path tells"
+    COLLAPSED = (
+        "not told: the path stands still on a point from which nearby states flee, so that any other start "
+        "leaves it; start elsewhere"
+    )
 
     def __str__(self) -> str:
         """The text shown to users."""
@@ -108,7 +119,9 @@ class DynamicsStudy:
 
     @property
     def regime(self) -> Regime:
-        """By the 95 % interval of the largest exponent."""
+        """By the 95 % interval of the largest exponent, where the path tells anything about others."""
+        if self.driven.collapsed.any():
+            return Regime.COLLAPSED
         low, high = self.driven.interval()[:, 0]
         if high < -_NOTHING:
             return Regime.STABLE
@@ -194,9 +207,8 @@ def dynamics_study(
     driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
     mean, remarks = rows.mean(axis=0), []
     held = np.tile(mean, (max(len(rows), _HELD), 1))
-    points = _fixed_points(cell, path, mean, plan, reporter)
-    if points.index_sums[0] != 1:  # also where it is not a number
-        remarks.append(_indices(points.index_sums[0]))
+    points, doubt = _fixed_points(cell, path, mean, plan, reporter)
+    remarks += doubt
     resting = _or_remark(
         lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter),
         remarks,
@@ -248,14 +260,21 @@ def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
 
 def _fixed_points(
     cell: Any, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
-) -> FixedPoints:
-    """Once more with four times the starts where the sum of indices says that a point is missing."""
+) -> tuple[FixedPoints, list[str]]:
+    """Once more with four times the starts where the sum of indices says that a point is missing.
+
+    Returns:
+        The points, and what speaks against their being all.
+    """
     for count in (plan.starts, 4 * plan.starts):
         starts = _starts(path, count, np.random.default_rng(plan.seed))
         found = fixed_points(cell, mean, starts=starts, reporter=reporter)
-        if found.index_sums[0] == 1 or np.isnan(found.index_sums[0]):
+        total = found.index_sums[0]
+        if total == 1 or np.isnan(total) or not comes_back(cell, mean, found.states):
             break
-    return found
+    else:
+        return found, [_MISSING.format(total)]
+    return found, [_MARGINAL] if np.isnan(total) else []
 
 
 def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.ndarray:
@@ -265,15 +284,6 @@ def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.nda
     near = source.choice(path, half) + _BESIDE * size * drawn[:half]
     far = size * np.resize(_FAR, count - half)[:, None] * drawn[half:]
     return np.concatenate([near, far])
-
-
-def _indices(total: float) -> str:
-    if np.isnan(total):
-        return "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
-    return (
-        f"the indices of the fixed points sum to {total:g}; where trajectories stay bounded they sum to "
-        "1, so that at least one fixed point was not found"
-    )
 
 
 def _complex(value: complex) -> list[float]:

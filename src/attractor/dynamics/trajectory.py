@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, initial_state
-from attractor.errors import DivergedError, InputDataError, ShapeError
+from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, flat_map, in_double_precision, unrounded
 
 
 def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
     """The inputs in float64, or an error that says what is wrong with them."""
     values = np.asarray(inputs, np.float64)
-    size = getattr(cell, "input_size", values.shape[1])
-    if values.shape[1] != size:
+    size = getattr(cell, "input_size", values.shape[-1] if values.ndim else 0)
+    if values.ndim != 2 or values.shape[1] != size:
         message = f"inputs of shape {values.shape} given to {type(cell).__name__}, expected (time, {size})"
         raise ShapeError(message)
     for step, channel in np.argwhere(~np.isfinite(values))[:1]:
@@ -26,11 +26,34 @@ def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.n
     return values
 
 
+def is_flow(cell: Any) -> bool:
+    """Whether a module gives changes per unit of time (`vector_field`) and no step of its own."""
+    return hasattr(cell, "vector_field") and not callable(cell)
+
+
+def check_has_steps(cell: Any) -> None:
+    """Refuse a flow where the map of a step is read.
+
+    Raises:
+        ConfigError: it is a flow.
+    """
+    if is_flow(cell):
+        message = (
+            f"{type(cell).__name__} is a flow and has no step: give attractor.cells.discretise(flow, step), "
+            "the map of one step of it"
+        )
+        raise ConfigError(message)
+
+
 def analysed(cell: Any, state: State | None = None) -> FlatMap:
     """The map of a cell that is analysed: in float64, a cast of the state to float32 left out.
 
     Call it inside `jax.enable_x64(True)`.
+
+    Raises:
+        ConfigError: a flow, which has no step.
     """
+    check_has_steps(cell)
     return flat_map(unrounded(in_double_precision(cell)), state)
 
 

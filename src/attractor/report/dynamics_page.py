@@ -10,6 +10,7 @@ import numpy as np
 from attractor.certify import StabilityResult, bound_in_words
 from attractor.dynamics import DynamicsStudy, Regime, SpectralCurve
 from attractor.dynamics.position import PlacedNetwork
+from attractor.dynamics.regimes.position import REGIMES
 from attractor.origin import Origin
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
@@ -37,6 +38,7 @@ _TONES: dict[Regime, Literal["good", "fair", "poor"]] = {
     Regime.STABLE: "good",
     Regime.EDGE: "fair",
     Regime.CHAOTIC: "poor",
+    Regime.COLLAPSED: "fair",
 }
 
 
@@ -78,10 +80,10 @@ def dynamics_contents(study: DynamicsStudy, facts: DynamicsFacts) -> AnalysisCon
     """What the page shows."""
     sections = [_exponents(study, facts), _points(study), _eigenvalues(study)]
     if study.place is not None:
-        sections.append(_position(study.place))
+        sections.append(_position(study.place, study.regime))
     if study.remarks:
         rows = tuple((f"{place + 1}", text) for place, text in enumerate(study.remarks))
-        lead = "These parts of the analysis could not be made."
+        lead = "What to keep in mind, and what could not be had."
         sections.append(Section("remarks", "Remarks", lead, sheets=(Sheet("Remarks", ("", "what"), rows),)))
     return AnalysisContents(
         kind="Dynamics",
@@ -113,20 +115,26 @@ def _points_in_words(study: DynamicsStudy) -> str:
 
 def _tiles(study: DynamicsStudy, facts: DynamicsFacts) -> tuple[Tile, ...]:
     driven = study.driven
-    width = float(driven.interval()[1, 0] - driven.per_step[0])
+    largest = driven.largest
     proved = "—" if facts.bound is None else f"{facts.bound:.4f}"
     said = "nothing is proved"
     if facts.proved is not None and facts.proved.certificate is not None:
         said = f"largest exponent, for inputs within {bound_in_words(facts.proved.certificate.input_bound)}"
     dimension = driven.kaplan_yorke
+    ends = "" if dimension.high is None else f"{_end(dimension.low)} to {_end(dimension.high)} (95 %). "
     return (
-        Tile("Largest exponent", f"{driven.per_step[0]:.4f}", "a step", f"± {significant(width, 2)} (95 %)"),
+        Tile(
+            "Largest exponent",
+            f"{driven.per_step[0]:.4f}",
+            "per step",
+            f"{_end(largest.low)} to {_end(largest.high)} (95 %)",
+        ),
         Tile("Proved below", proved, "a step" if facts.bound is not None else "", said),
         Tile(
             "Dimension",
-            "—" if dimension is None else significant(dimension, 3),
+            "—" if dimension.value is None else significant(dimension.value, 3),
             "",
-            "Kaplan-Yorke; 0 for a path that the inputs alone decide",
+            f"{ends}Kaplan-Yorke; 0 for a path that the inputs alone decide",
         ),
         Tile(
             "Directions",
@@ -137,6 +145,10 @@ def _tiles(study: DynamicsStudy, facts: DynamicsFacts) -> tuple[Tile, ...]:
         Tile("Fixed points", str(len(study.points)), "", f"from {study.points.counts.starts} starts"),
         Tile("Analysis", significant(study.seconds, 2), "s", "wall time with compilation"),
     )
+
+
+def _end(number: float | None) -> str:
+    return "—" if number is None else significant(number, 3)
 
 
 def _states(study: DynamicsStudy) -> int:
@@ -150,8 +162,9 @@ def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
         title="Lyapunov exponents",
         caption=(
             "Each exponent is the mean growth, a step, of a difference between two states under the same "
-            "inputs, in its own direction; below zero it is forgotten. The band is a 95 % interval over "
-            "parts of the path. The grey line is the network left alone with the mean input."
+            "inputs, in its own direction; below zero it is forgotten. The band is a 95 % interval that "
+            "counts how slowly the growth varies. The grey line is the network left alone with the mean "
+            "input."
             + (
                 ""
                 if bound is None
@@ -165,7 +178,7 @@ def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
         ("steps that count", str(driven.steps)),
         (
             "sum of positive exponents (bound on the entropy rate)",
-            f"{significant(driven.entropy_rate)} nats a step",
+            str(driven.entropy_rate).splitlines()[0],
         ),
         ("exponents of minus infinity (forgotten in one step)", str(driven.infinite)),
         ("second half minus first half, largest exponent", significant(float(driven.drift[0]), 2)),
@@ -175,6 +188,7 @@ def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
         rows.insert(1, ("largest exponent per unit of time", significant(float(driven.per_time[0]))))
     if study.resting is not None:
         rows.append(("largest exponent with the mean input held", f"{study.resting.per_step[0]:.4f} a step"))
+        rows += [("remark, with the mean input held", text) for text in study.resting.remarks]
     rows += [("remark", text) for text in driven.remarks]
     sheet = Sheet("In numbers", ("fact", "value"), tuple(rows))
     lead = "Do two states under the same inputs meet again, and how fast?"
@@ -263,7 +277,7 @@ def _cloud(curve: SpectralCurve) -> Picture:
     )
 
 
-def _position(place: PlacedNetwork) -> Section:
+def _position(place: PlacedNetwork, measured: Regime) -> Section:
     position = place.position
     caption = (
         "The star is the network by the size of its matrices and the mean of its biases, as if they were "
@@ -271,7 +285,11 @@ def _position(place: PlacedNetwork) -> Section:
     )
     picture = Picture("position", "Among the phases", caption, lambda size: position_figure(place, size))
     rows = tuple((name.replace("_", " "), f"{value:.4g}") for name, value in position.to_dict().items())
-    lead = f"By theory of random networks: {position.regime}. Nearest line: {position.nearest_line}."
+    lead = (
+        f"Theory of random networks of this size, left without input: {position.regime} "
+        f"({REGIMES[position.regime]}). Nearest line: {position.nearest_line}. It does not see the inputs "
+        f"nor what training made of the matrices. Measured: {measured.value}."
+    )
     return Section(
         "position", "Where it sits", lead, (picture,), (Sheet("Effective parameters", ("", "value"), rows),)
     )

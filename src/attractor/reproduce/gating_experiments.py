@@ -191,7 +191,7 @@ def _dimension(form: GatedForm, seed: int, size: Size) -> tuple[float, float, fl
         settings = LyapunovSettings(size.units // 2, burn_in, alignment=burn_in)
         found = lyapunov_exponents(cell, burn_in + steps, start, settings=settings)
     largest = found.per_step[0] / STEP
-    whole = found.kaplan_yorke
+    whole = found.kaplan_yorke.value
     share = np.nan if whole is None else whole / size.units
     return share, participation_ratio(np.asarray(states)[burn_in:]) / size.units, largest
 

@@ -66,7 +66,8 @@ class FixedPointCount:
         states: the flat states that were found.
         unstable: how many directions grow at each.
         multiplicities: how many starts ended at each.
-        index_sum: 1 where no point is missing; any other value proves that some are; see `index_sum`.
+        index_sum: for a bounded cell 1 where no point is missing, and any other value proves that some are;
+            see `index_sum`.
         history: (starts, distinct points) after every round.
         stable: whether the last doublings left the count as it was.
         seconds: wall time, compilation included.

@@ -112,7 +112,10 @@ class FixedPoints:
 
     @property
     def index_sums(self) -> Float[np.ndarray, " conditions"]:
-        """For every constant input the sum that is 1 where no point is missing; see `index_sum`."""
+        """For every constant input the sum that is 1 where no point of a bounded cell is missing.
+
+        See `index_sum`; it says nothing about a cell whose states run away from far outside.
+        """
         every = range(len(self.inputs))
         return np.array([index_sum(self.eigenvalues[self.conditions == one]) for one in every])
 

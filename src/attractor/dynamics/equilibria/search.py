@@ -84,7 +84,7 @@ def fixed_points(
 
     Many starts go downhill in |step(x) - x|^2 by Levenberg-Marquardt with exact Jacobians, in float64, to the
     rounding of the step; further ones start halfway between the points that were found. No search can promise
-    that nothing is missing, but `index_sums` of the result may prove that something is, and
+    that nothing is missing, but `index_sums` of the result may prove of a bounded cell that something is, and
     `count_fixed_points` estimates how much. A trial solves with the Jacobian of the whole state, so that time
     grows with the third power of its size: 3 microseconds a trial at 16 states and 36 at 64 on one core, and
     some ten trials a start. A cell with a state of several parts, an LSTM, pays for all.

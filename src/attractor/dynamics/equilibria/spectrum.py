@@ -92,8 +92,10 @@ def kind_of(values: Complex[np.ndarray, " states"]) -> PointKind:
 def index_sum(values: Complex[np.ndarray, "points states"]) -> float:
     r"""The sum of $\mathrm{sign} \det(I - J)$ over points: 1 if a bounded cell has no others.
 
-    A continuous map of a ball into itself has degree one (Brouwer; Lefschetz), and the states of all common
-    cells stay in a ball. Any other sum proves that points are missing; 1 does not prove that none are.
+    A continuous map of a ball into itself has degree one (Brouwer; Lefschetz), and the states of cells with
+    saturating units stay in a ball. There any other sum proves that points are missing; 1 does not prove that
+    none are. Where states run away, as those of a Henon map do from outside, the sum proves nothing:
+    `comes_back` looks for that.
 
     Returns:
         The sum, NaN where an eigenvalue is 1 within rounding, so that its point has no sign.

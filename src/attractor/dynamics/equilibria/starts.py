@@ -13,6 +13,9 @@ from attractor.program import FlatMap
 
 from ..trajectory import checked, prepared, visited
 
+_RESTS = 1e-6
+"""Root mean square of states below which a network counts as resting at zero."""
+
 
 def sampled_starts(
     cell: Any,
@@ -30,7 +33,8 @@ def sampled_starts(
         cell: any cell; it starts from its own initial state.
         inputs: one sequence (time, inputs), or several of the same length (sequences, time, inputs).
         count: states to draw, with repetition.
-        noise: standard deviation of the noise, as a share of the root mean square of the states.
+        noise: standard deviation of the noise, as a share of the root mean square of the states; of 1 where
+            they rest at zero.
         seed: of the choice and the noise.
 
     Raises:
@@ -57,7 +61,9 @@ def sampled_starts(
         message = "the trajectories leave the finite numbers; give shorter or smaller inputs"
         raise InputDataError(message)
     source = np.random.default_rng(seed)
+    # A network that rests at zero gives no size to its noise: 1 is that of its units.
     size = root_mean_square(states)
+    size = size if size > _RESTS else 1.0
     return source.choice(states, count) + noise * size * source.normal(size=(count, states.shape[1]))
 
 

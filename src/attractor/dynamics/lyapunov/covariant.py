@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import State
 from attractor.dynamics.trajectory import check_finite, prepared_batch
-from attractor.errors import ConfigError, InputDataError
+from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap
 
 from .follow import only_rounding
@@ -78,12 +78,19 @@ def covariant_vectors(
 
     Raises:
         ConfigError: more vectors than there are finite exponents.
+        ShapeError: a batch of starts or sequences.
         InputDataError: fewer steps than burn-in and settling take.
         DivergedError: the state or a Jacobian left the finite numbers; the step is named.
     """
     with jax.enable_x64(True):
         flat, states, (rows, _) = prepared_batch(cell, inputs, state, None)
         count = settings.columns(flat.real_size)
+        if len(states) > 1:
+            message = (
+                f"covariant vectors belong to one trajectory, and a batch of {len(states)} was given; call "
+                "once for each start or sequence"
+            )
+            raise ShapeError(message)
         if rows.shape[1] < settings.burn_in + settling + 2:
             message = (
                 f"{rows.shape[1]} steps with burn_in={settings.burn_in} and settling={settling}: give more"

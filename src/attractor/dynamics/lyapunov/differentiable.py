@@ -4,10 +4,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import State, weight_dtype
+from attractor.dynamics.trajectory import check_has_steps
 from attractor.program import flat_map
+
+from .follow import only_rounding
+
+_ROUNDINGS = 8.0
+"""Rounding errors of a product, in units of the last place, that may turn a direction."""
 
 
 def leading_exponents(
@@ -27,6 +33,9 @@ def leading_exponents(
     spans (gradient flossing, Engelken 2023, arXiv 2312.17306). For a measurement with errors use
     `lyapunov_exponents`.
 
+    A direction that a step forgets has the exponent -inf, which no loss can bear: it counts as the logarithm
+    of the rounding error in that step, and has no derivative there.
+
     Args:
         cell: any cell; its state is taken as one flat vector of real numbers; counters and
             keys are carried along.
@@ -44,6 +53,7 @@ def leading_exponents(
         >>> jax.grad(penalty)(cell).state_weight.shape
         (4, 4)
     """
+    check_has_steps(cell)
     flat = flat_map(cell, state, dtype=weight_dtype(cell))
     keys = None if key is None else jax.random.split(key, len(inputs))
 
@@ -53,9 +63,57 @@ def leading_exponents(
     ) -> tuple[tuple[Array, Array], Array]:
         state, basis = carry
         new, push = flat.linearize(state, *driven)
-        turned, triangle = jnp.linalg.qr(jax.vmap(push, 1, 1)(basis))
-        return (new, turned), jnp.log(jnp.abs(jnp.diagonal(triangle)))
+        turned, growth = _orthonormal(jax.vmap(push, 1, 1)(basis))
+        return (new, turned), growth
 
     basis = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (flat.real_size, count), flat.layout.dtype))[0]
     _, growth = jax.lax.scan(body, (flat.start, basis), (inputs, keys))
     return jnp.mean(growth[burn_in:], axis=0)
+
+
+@jax.custom_jvp
+def _orthonormal(
+    pushed: Float[Array, "states count"],
+) -> tuple[Float[Array, "states count"], Float[Array, " count"]]:
+    """Q and log |diag R| of pushed vectors; see `_derivative` for vectors without a part of their own."""
+    turned, triangle = jnp.linalg.qr(pushed)
+    return turned, _growth(triangle, _forgotten(triangle, len(pushed)))
+
+
+def _growth(triangle: Array, empty: Array) -> Array:
+    own = jnp.abs(jnp.diagonal(triangle))
+    return jnp.log(jnp.where(empty, jnp.finfo(own.dtype).eps, own))
+
+
+def _forgotten(triangle: Float[Array, "count count"], states: int) -> Bool[Array, " count"]:
+    """Directions that are only rounding, also that which turns a shorter direction before them."""
+    own, lengths = jnp.abs(jnp.diagonal(triangle)), jnp.sum(jnp.abs(triangle), axis=0)
+    empty, longest = only_rounding(triangle, states), jnp.max(lengths)
+    shortest = jax.lax.cummin(jnp.where(empty, longest, own))
+    before = jnp.concatenate([longest[None], shortest[:-1]])
+    turned = _ROUNDINGS * jnp.finfo(own.dtype).eps * lengths * longest
+    return empty | (own * before <= turned)
+
+
+@_orthonormal.defjvp
+def _derivative(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    r"""The derivative of A = Q R, every column without a part of its own held still as its column of Q.
+
+    With $B = dA R^{-1}$ and L the part of $Q^T B$ below the diagonal, $\Omega = L - L^T$ gives
+    $dQ = Q (\Omega - Q^T B) + B$ and $dR = (Q^T B - \Omega) R$. A column of R that is only rounding would
+    make B as large as rounding lets it: it is replaced by its unit vector, for which A = Q R still holds with
+    the column of Q in place of the forgotten one.
+    """
+    (pushed,), (moved,) = primals, tangents
+    turned, triangle = jnp.linalg.qr(pushed)
+    empty = _forgotten(triangle, len(pushed))
+    whole = jnp.where(empty, jnp.eye(len(empty), dtype=triangle.dtype), triangle)
+    kept = jnp.where(empty, 0.0, moved)
+    change = jax.scipy.linalg.solve_triangular(whole, kept.T, trans=1).T
+    inside = turned.T @ change
+    lower = jnp.tril(inside, -1)
+    turn = lower - lower.T
+    grown = jnp.diagonal((inside - turn) @ whole) / jnp.diagonal(whole)
+    return (turned, _growth(triangle, empty)), (turned @ (turn - inside) + change, grown)

@@ -6,10 +6,10 @@ exponents.
 """
 
 import time
-from itertools import pairwise
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -20,10 +20,14 @@ from attractor.program import FlatMap
 from attractor.progress import Reporter, SilentReporter
 
 from .follow import Driven, Riding, advance, place, settle, start
+from .low_frequency import BINS
 from .settings import LyapunovSettings
 from .spectrum import Ending, LyapunovSpectrum
 
 _USUAL = LyapunovSettings()
+
+_FEWEST_INTERVALS = 64
+"""Intervals between decompositions at least: within one the growth counts as even, and a short path shows."""
 
 Inputs = Float[Array | np.ndarray, "time inputs"] | Float[Array | np.ndarray, "batch time inputs"] | int
 
@@ -43,6 +47,10 @@ def lyapunov_exponents(
     discretised flow are of the map of its steps. With a key the trajectory is noisy and the Jacobians contain
     the derivative of the noise term: the exponents are those of two runs under the same noise, too.
 
+    Runs of a batch are taken as samples of one attractor. Where they differ by more than chance, a remark
+    says so and the interval is that of their scatter; a run that leaves the finite numbers is left out, and
+    named.
+
     Args:
         cell: any cell; its state is taken as one flat vector.
         inputs: a sequence, a batch of them, or a number of steps without input (zeros).
@@ -52,11 +60,11 @@ def lyapunov_exponents(
         reporter: hears about every block.
 
     Raises:
-        ConfigError: more exponents than the state has entries.
+        ConfigError: more exponents than the state has entries, or a flow, which has no steps.
         ShapeError: inputs or starts that do not fit the cell.
         InputDataError: inputs with fewer than two steps beyond the burn-in, or not finite.
-        DivergedError: the state or a Jacobian left the finite numbers; the step is named, and `partial` of
-            the error is the spectrum until then, or None.
+        DivergedError: the state or a Jacobian left the finite numbers in every run; the step is named, and
+            `partial` of the error is the spectrum until then, or None.
 
     Example:
         >>> import jax
@@ -70,99 +78,107 @@ def lyapunov_exponents(
     with jax.enable_x64(True):
         flat, states, driven = prepared_batch(cell, inputs, state, key)
         count = settings.columns(flat.real_size)
-        ends = _ends(driven[0].shape[1], settings)
-        riding = start(flat, states, count, settings.seed, settings.longest)
-        align = max(settings.burn_in - settings.alignment, 0)
-        riding = settle(flat, riding, driven, place(0), place(align))
-        riding, _, _ = advance(flat, riding, driven, place(align), place(settings.burn_in))
+        blocks = _blocks(driven[0].shape[1], settings)
+        longest = min(settings.longest, max((driven[0].shape[1] - settings.burn_in) // _FEWEST_INTERVALS, 1))
+        riding = start(flat, states, count, settings.seed, longest)
+        riding = settle(flat, riding, driven, place(0), place(settings.settling))
+        arrived = np.full_like(blocks[0], settings.burn_in)  # one shape, one compilation
+        riding, _, _ = advance(flat, riding, driven, place(settings.settling), jnp.asarray(arrived))
         path = _Path(settings, time_step(cell) if settings.time_step is None else float(settings.time_step))
         _check(riding, path, begun)
         reporter = reporter or SilentReporter()
         try:
-            ending = _measured(flat, riding, driven, ends, path, reporter)
+            ending = _measured(flat, riding, driven, blocks, path, reporter)
         finally:
             reporter.close()
     return path.spectrum(ending, time.perf_counter() - begun)
 
 
-def _ends(steps: int, settings: LyapunovSettings) -> np.ndarray:
-    """Where blocks begin and end, as even as steps allow."""
+def _blocks(steps: int, settings: LyapunovSettings) -> np.ndarray:
+    """The steps before which growth is told, a row for every block; the last rows may repeat their end."""
     counted = steps - settings.burn_in
     if counted < 2:
         message = f"{steps} steps with burn_in={settings.burn_in}: give more inputs, or a shorter burn-in"
         raise InputDataError(message)
-    blocks = min(settings.blocks, counted)
-    return settings.burn_in + np.round(np.linspace(0, counted, blocks + 1)).astype(int)
+    bins = min(BINS, counted)
+    marks = settings.burn_in + np.round(np.linspace(0, counted, bins + 1)).astype(int)[1:]
+    parts = np.array_split(marks, min(settings.blocks, bins))
+    return np.stack([np.pad(part, (0, len(parts[0]) - len(part)), mode="edge") for part in parts])
 
 
 class _Path:
-    """The blocks that are done."""
+    """The growth that is known."""
 
     def __init__(self, settings: LyapunovSettings, step: float | None) -> None:
         self.settings, self._step = settings, step
-        self._growth: list[np.ndarray] = []
-        self._lengths: list[int] = []
+        self._sums: list[np.ndarray] = []
+        self._marks: list[np.ndarray] = []
         self._decompositions = 0
         self._last: Any = None
 
-    def add(self, riding: Riding, growth: Array, length: int, decompositions: Array) -> None:
-        """One more block."""
-        self._growth.append(np.asarray(growth) / length)
-        self._lengths.append(length)
+    def add(self, riding: Riding, told: Array, marks: np.ndarray, decompositions: Array) -> None:
+        """One more block: growth of every run until each mark, the marks may repeat the last one."""
+        kept = np.unique(marks, return_index=True)[1]
+        before = self._sums[-1][:, -1:] if self._sums else 0.0
+        self._sums.append(before + np.swapaxes(np.asarray(told)[kept], 0, 1))
+        self._marks.append(marks[kept] - self.settings.burn_in)
         self._decompositions += int(decompositions)
         self._last = riding
 
     def good_enough(self) -> bool:
         """Whether all standard errors are below the tolerance."""
         tolerance, enough = self.settings.tolerance, max(self.settings.blocks // 2, 2)
-        if tolerance is None or len(self._lengths) < enough:
+        if tolerance is None or len(self._sums) < enough:
             return False
         return bool(np.all(self.spectrum(Ending.TOLERANCE, 0.0).standard_error < tolerance))
 
     def partial(self, seconds: float) -> LyapunovSpectrum | None:
         """What is known where the path breaks off."""
-        return self.spectrum(Ending.DIVERGED, seconds) if self._lengths else None
+        return self.spectrum(Ending.DIVERGED, seconds) if self._sums else None
 
     def spectrum(self, ending: Ending, seconds: float) -> LyapunovSpectrum:
-        """What the blocks say; there is at least one."""
-        blocks, lengths = np.stack(self._growth, axis=1), np.asarray(self._lengths, float)
-        grows = np.average(blocks, axis=1, weights=lengths).max(axis=1) > 0
+        """What the runs say that are still under way; there is at least one, and one block."""
+        broken = np.asarray(self._last.broken)
+        alive = broken < 0
+        sums, marks = np.concatenate(self._sums, axis=1)[alive], np.concatenate(self._marks)
         return LyapunovSpectrum(
-            blocks=blocks,
-            block_steps=lengths,
+            sums=sums,
+            marks=marks.astype(float),
             time_step=self._step,
             ending=ending,
-            collapsed=np.asarray(self._last.still) & grows,
+            collapsed=np.asarray(self._last.still)[alive] & (sums[:, -1].max(axis=1) > 0),
+            broken=broken,
             decompositions=self._decompositions,
-            last_state=np.asarray(self._last.states),
-            last_basis=np.asarray(self._last.basis),
+            last_state=np.asarray(self._last.states)[alive],
+            last_basis=np.asarray(self._last.basis)[alive],
             seconds=seconds,
         )
 
 
 def _measured(
-    flat: FlatMap, riding: Riding, driven: Driven, ends: np.ndarray, path: _Path, reporter: Reporter
+    flat: FlatMap, riding: Riding, driven: Driven, blocks: np.ndarray, path: _Path, reporter: Reporter
 ) -> Ending:
-    begun = time.perf_counter()
-    for done, (first, last) in enumerate(pairwise(ends.tolist())):
-        riding, growth, count = advance(flat, riding, driven, place(first), place(last))
+    begun, first = time.perf_counter(), path.settings.burn_in
+    for done, marks in enumerate(blocks):
+        riding, told, count = advance(flat, riding, driven, place(first), jnp.asarray(marks))
         _check(riding, path, begun)
-        path.add(riding, growth, last - first, count)
-        reporter.update(done + 1, len(ends) - 1)
+        path.add(riding, told, marks, count)
+        reporter.update(done + 1, len(blocks))
         if path.good_enough():
             return Ending.TOLERANCE
+        first = int(marks[-1])
     return Ending.ALL_STEPS
 
 
 def _check(riding: Riding, path: _Path, begun: float) -> None:
-    broken = int(riding.broken)
-    if broken < 0:
+    """Whether a run is left."""
+    broken = np.asarray(riding.broken)
+    if broken.min() < 0:
         return
     partial = path.partial(time.perf_counter() - begun)
     until = (
         "" if partial is None else f"; the largest exponent until then was {partial.per_step[0]:.4g} a step"
     )
-    message = (
-        f"the state or its Jacobian is not finite at step {broken}{until}. Start elsewhere, or scale down"
-    )
+    where = f"step {broken[0]}" if len(broken) == 1 else f"steps {broken.min()} to {broken.max()} of all runs"
+    message = f"the state or its Jacobian is not finite at {where}{until}. Start elsewhere, or scale down"
     raise DivergedError(message, partial)

@@ -17,8 +17,8 @@ class LyapunovSettings:
         count: how many of the largest; "all", or "leading" for all but at most ten.
         burn_in: steps at the start that do not count, while the state comes to the attractor.
         alignment: the last steps of the burn-in in which the basis rides along, to turn to the fast
-            directions before it counts; at most the burn-in.
-        blocks: parts of the path whose means give the standard errors.
+            directions before it counts; at most the burn-in, and all of it when None.
+        blocks: parts of the path after which the reporter hears and the tolerance is looked at.
         longest: steps between two QR decompositions at most; as many as rounding allows are taken, 1 makes
             one in every step.
         tolerance: stop when every finite exponent has a standard error below this (per step), after
@@ -32,7 +32,7 @@ class LyapunovSettings:
 
     count: int | str = "leading"
     burn_in: int = 100
-    alignment: int = 100
+    alignment: int | None = None
     blocks: int = 20
     longest: int = 64
     tolerance: float | None = None
@@ -44,7 +44,7 @@ class LyapunovSettings:
         good = {
             "count": count in COUNTS if isinstance(count, str) else count >= 1,
             "burn_in": self.burn_in >= 0,
-            "alignment": self.alignment >= 0,
+            "alignment": self.alignment is None or self.alignment >= 0,
             "blocks": self.blocks >= 2,
             "longest": self.longest >= 1,
             "tolerance": self.tolerance is None or 0 < self.tolerance < inf,
@@ -53,6 +53,11 @@ class LyapunovSettings:
         for name in (name for name, fine in good.items() if not fine):
             message = f"{name}={getattr(self, name)}: expected {_EXPECTED[name]}"
             raise ConfigError(message)
+
+    @property
+    def settling(self) -> int:
+        """Steps at the start in which the state moves alone."""
+        return 0 if self.alignment is None else max(self.burn_in - self.alignment, 0)
 
     def columns(self, states: int) -> int:
         """Number of exponents for a state with so many entries.

@@ -1,14 +1,26 @@
 """Lyapunov exponents with what is known about their errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import t as student
+from jaxtyping import Float, Int
 
+from attractor.claims import Estimate
+from attractor.errors import ConfigError
+
+from .low_frequency import MeanError, error_of_mean
 from .summaries import entropy_rate_bound, kaplan_yorke_dimension
+
+_ROUNDING = 1e-9
+"""Error of an exponent per step that rounding between two decompositions may leave."""
+
+_SHOWN = 3
+"""Exponents that are shown in words."""
+
+_ASSUMED = ("the path, after the burn-in, is typical of the attractor",)
 
 
 class Ending(Enum):
@@ -19,55 +31,51 @@ class Ending(Enum):
     DIVERGED = "ended early: the state or its Jacobian is not finite"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LyapunovSpectrum:
     """The largest Lyapunov exponents of a map along trajectories.
 
     Args:
-        blocks: growth of logarithms in one step, mean of every block of the path, in the order of the
-            basis; -inf where a Jacobian had no such direction.
-        block_steps: steps of every block.
+        sums: growth of logarithms from the first step that counts to every mark, for the runs that stayed
+            finite, in the order of the basis; -inf where a Jacobian had no such direction.
+        marks: steps from the first that counts; the last mark is all of them.
         time_step: time of one step; None for a cell without one.
         ending: why the measurement ended.
         collapsed: for every run, whether it stood still at the end, bit by bit, at a point from which nearby
             states flee: it began there, or rounding drove a chaotic orbit there (as x -> 2x mod 1). The
             exponents are those of that point.
+        broken: the step at which each run that was asked for left the finite numbers; -1 where it did not.
         decompositions: QR decompositions that were made; fewer than steps where growth is even.
         last_state: the flat states at the end, to go on from.
         last_basis: the basis at the end, vectors in rows.
         seconds: wall time with compilation.
     """
 
-    blocks: Float[np.ndarray, "batch blocks count"]
-    block_steps: Float[np.ndarray, " blocks"]
+    sums: Float[np.ndarray, "runs marks count"]
+    marks: Float[np.ndarray, " marks"]
     time_step: float | None
     ending: Ending
     collapsed: np.ndarray
+    broken: Int[np.ndarray, " asked"]
     decompositions: int
-    last_state: Float[np.ndarray, "batch states"]
-    last_basis: Float[np.ndarray, "batch count real"]
+    last_state: Float[np.ndarray, "runs states"]
+    last_basis: Float[np.ndarray, "runs count real"]
     seconds: float
 
     @property
-    def runs(self) -> Float[np.ndarray, "batch count"]:
-        """Exponents a step of every run of the batch, each from the largest down."""
-        return -np.sort(-np.average(self.blocks, axis=1, weights=self.block_steps), axis=1)
+    def runs(self) -> Float[np.ndarray, "runs count"]:
+        """Exponents per step of every run that stayed finite, each from the largest down."""
+        return -np.sort(-self._each, axis=1)
 
     @property
     def per_step(self) -> Float[np.ndarray, " count"]:
-        """Growth of logarithms in one step, mean over the batch, from the largest down."""
-        means = self._means
-        return means[self._order]
+        """Growth of logarithms in one step, mean over the runs, from the largest down."""
+        return self._means[self._order]
 
     @property
     def standard_error(self) -> Float[np.ndarray, " count"]:
-        """Of `per_step`, by batch means: blocks are taken as independent. 0 beside -inf."""
-        runs, blocks, _ = self.blocks.shape
-        weights = self.block_steps / self.block_steps.mean()
-        with np.errstate(invalid="ignore"):
-            deviations = (self.blocks - self._means) * weights[:, None]
-            errors = np.sqrt(np.sum(deviations**2, axis=(0, 1)) / (runs * blocks * (runs * blocks - 1)))
-        return np.where(np.isfinite(self._means), errors, 0.0)[self._order]
+        """Of `per_step`: the truth lies within it with a probability of 68 %; 0 beside -inf."""
+        return np.where(np.isfinite(self._means), self._error.deviation, 0.0)[self._order]
 
     @property
     def per_time(self) -> Float[np.ndarray, " count"] | None:
@@ -77,7 +85,7 @@ class LyapunovSpectrum:
     @property
     def steps(self) -> int:
         """Steps of a run that counted."""
-        return int(self.block_steps.sum())
+        return int(self.marks[-1])
 
     @property
     def infinite(self) -> int:
@@ -86,29 +94,64 @@ class LyapunovSpectrum:
 
     @property
     def drift(self) -> Float[np.ndarray, " count"]:
-        """Second half minus first half of the path, a step; large beside the error: it still settles."""
-        half = self.blocks.shape[1] // 2
-        first, second = (
-            np.average(self.blocks[:, part], axis=1, weights=self.block_steps[part]).mean(axis=0)
-            for part in (slice(0, half), slice(half, None))
-        )
+        """Second half minus first half of the path, per step."""
+        half = int(np.searchsorted(self.marks, self.marks[-1] / 2))
+        if half == len(self.marks) - 1:
+            return np.zeros(self.sums.shape[2])
         with np.errstate(invalid="ignore"):
-            return np.where(np.isfinite(self._means), second - first, 0.0)[self._order]
+            first = self.sums[:, half] / self.marks[half]
+            second = (self.sums[:, -1] - self.sums[:, half]) / (self.marks[-1] - self.marks[half])
+            difference = np.mean(second - first, axis=0)
+        return np.where(np.isfinite(self._means), difference, 0.0)[self._order]
 
     @property
-    def kaplan_yorke(self) -> float | None:
-        """Kaplan-Yorke dimension; None if more exponents are needed."""
-        return kaplan_yorke_dimension(self.per_step, self.last_state.shape[1])
+    def one_attractor(self) -> bool:
+        """Whether the runs have one largest exponent, as far as chance allows to tell."""
+        return bool(self._error.agree[self._order[0]])
 
     @property
-    def entropy_rate(self) -> float:
-        """Upper bound on the entropy rate, nats a step."""
-        return entropy_rate_bound(self.per_step)
+    def largest(self) -> Estimate:
+        """The largest exponent, per step."""
+        return self.estimates()[0]
+
+    @property
+    def kaplan_yorke(self) -> Estimate:
+        """Kaplan-Yorke dimension.
+
+        An exponent whose interval holds zero counts as zero in the value. The ends of the interval are the
+        dimensions of the lower and of the upper ends of all exponents, for it rises with each of them; below
+        and above zero the dimension of a cycle is 0 and above 1, so that its interval is wide.
+        """
+        states = self.last_basis.shape[2]
+        low, high = (kaplan_yorke_dimension(-np.sort(-end), states) for end in self.interval())
+        value = kaplan_yorke_dimension(self._without_noise, states)
+        missing = "" if value is not None and high is not None else 'more exponents decide it: count="all"'
+        if value is not None and high is not None:
+            value = min(max(value, low or 0.0), high)
+        return self._estimate(value, (low, high), "", "formula of Kaplan and Yorke 1979", missing)
+
+    @property
+    def entropy_rate(self) -> Estimate:
+        """Upper bound on the entropy rate, the sum of positive exponents; zero if it may be zero."""
+        low, high = (entropy_rate_bound(end) for end in self.interval())
+        value = min(max(entropy_rate_bound(self._without_noise), low), high)
+        return self._estimate(value, (low, high), "nats per step", "inequality of Ruelle 1978")
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the numbers must know."""
         said = [self.ending.value] if self.ending is not Ending.ALL_STEPS else []
+        said += [
+            f"run {place} is left out: it is not finite at step {self.broken[place]}"
+            for place in np.flatnonzero(self.broken >= 0)
+            if self.ending is not Ending.DIVERGED
+        ]
+        if not self.one_attractor:
+            low, high = self.runs[:, 0].min(), self.runs[:, 0].max()
+            said.append(
+                f"the runs do not share one attractor: their largest exponents reach from {low:.4g} to "
+                f"{high:.4g}, which chance does not explain; read them one by one (`alone`)"
+            )
         if self.infinite:
             said.append(f"{self.infinite} exponents are -inf: a step forgets these directions at once")
         if self.collapsed.any():
@@ -116,9 +159,28 @@ class LyapunovSpectrum:
                 "the state stands still, bit by bit, at a point from which nearby states flee; these are the "
                 "exponents of that point: start elsewhere, or rounding has ended a chaotic orbit"
             )
-        if abs(self.drift[0]) > 4 * self.standard_error[0] + 1e-9:
-            said.append("the largest exponent still changes along the path: more steps, or a longer burn-in")
+        if self._error.slow[self._order[0]] and self.standard_error[0] > _ROUNDING:
+            said.append(
+                "the path is short for the memory of its growth, so that the interval of the largest "
+                "exponent is wide: more steps, or a longer burn-in"
+            )
         return tuple(said)
+
+    def __str__(self) -> str:
+        """The first exponents, the dimension, and the remarks."""
+        low, high = self.interval()
+        runs = "" if len(self.sums) == 1 else f", {len(self.sums)} runs"
+        lines = [f"{len(low)} Lyapunov exponents per step, {self.steps} steps{runs}"]
+        lines += [
+            f"{place + 1}: {value:.5g}, 95 % interval {low[place]:.5g} to {high[place]:.5g}"
+            for place, value in enumerate(self.per_step[:_SHOWN])
+        ]
+        dimension = self.kaplan_yorke
+        if dimension.value is not None:
+            lines.append(f"Kaplan-Yorke dimension {str(dimension).splitlines()[0]}")
+        return "\n".join([*lines, *self.remarks])
+
+    __repr__ = __str__
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for a JSON file; -inf is written as null."""
@@ -129,31 +191,111 @@ class LyapunovSpectrum:
             "interval": [_plain(low), _plain(high)],
             "time_step": self.time_step,
             "steps": self.steps,
-            "runs": len(self.blocks),
-            "kaplan_yorke": self.kaplan_yorke,
-            "entropy_rate": self.entropy_rate,
+            "runs": len(self.sums),
+            "kaplan_yorke": self.kaplan_yorke.to_dict(),
+            "entropy_rate": self.entropy_rate.to_dict(),
             "infinite": self.infinite,
+            "one_attractor": self.one_attractor,
             "remarks": list(self.remarks),
             "seconds": self.seconds,
         }
 
     def interval(self, level: float = 0.95) -> Float[np.ndarray, "2 count"]:
-        """Confidence interval of `per_step`, by Student's t over the blocks of all runs.
+        """Confidence interval of `per_step`; `low_frequency` says how it is found.
+
+        It holds for correlated growth, is narrow where the growth of a flow telescopes, and is wide where
+        the path is too short for its own correlation. It need not be symmetric.
+
+        Args:
+            level: probability, between 0 and 1.
+
+        Raises:
+            ConfigError: a level outside (0, 1).
+        """
+        if not 0 < level < 1:
+            message = f"level={level}: expected a probability between 0 and 1"
+            raise ConfigError(message)
+        ends = []
+        for share, sign in (((1 - level) / 2, -1), ((1 + level) / 2, 1)):
+            moved = self._means + self._error.quantile(share)
+            # the interval holds the value itself, at the accuracy of the measurement
+            widened = self._means + sign * np.maximum(sign * (moved - self._means), 0.0) + sign * _ROUNDING
+            ends.append(np.where(np.isfinite(self._means), widened, self._means)[self._order])
+        return np.stack(ends)
+
+    def estimates(self, level: float = 0.95) -> tuple[Estimate, ...]:
+        """Every exponent per step with its interval, from the largest down.
 
         Args:
             level: probability, between 0 and 1.
         """
-        freedom = self.blocks.shape[0] * self.blocks.shape[1] - 1
-        width = student.ppf(0.5 + level / 2, freedom) * self.standard_error
-        return np.stack([self.per_step - width, self.per_step + width])
+        low, high = self.interval(level)
+        ends = zip(low.tolist(), high.tolist(), strict=True)
+        by = "QR method of Benettin et al. 1980, error from the slowest variations of the growth"
+        return tuple(
+            self._estimate(value, pair, "per step", by, level=level)
+            for value, pair in zip(self.per_step.tolist(), ends, strict=True)
+        )
+
+    def alone(self, run: int) -> "LyapunovSpectrum":
+        """The exponents of one run by itself.
+
+        Args:
+            run: its number among those that stayed finite.
+
+        Raises:
+            ConfigError: no such run.
+        """
+        if not 0 <= run < len(self.sums):
+            message = f"run={run}: expected 0 to {len(self.sums) - 1}"
+            raise ConfigError(message)
+        one = slice(run, run + 1)
+        return replace(
+            self,
+            sums=self.sums[one],
+            collapsed=self.collapsed[one],
+            broken=np.full(1, -1),
+            last_state=self.last_state[one],
+            last_basis=self.last_basis[one],
+        )
+
+    def _estimate(
+        self,
+        value: float | None,
+        ends: tuple[float | None, float | None],
+        unit: str,
+        estimator: str,
+        reason: str = "",
+        *,
+        level: float = 0.95,
+    ) -> Estimate:
+        samples = self.steps * len(self.sums)
+        return Estimate(value, *ends, level, unit, estimator, samples, _ASSUMED, reason)
 
     @property
+    def _each(self) -> Float[np.ndarray, "runs count"]:
+        return self.sums[:, -1] / self.marks[-1]
+
+    @cached_property
     def _means(self) -> Float[np.ndarray, " count"]:
-        return np.average(self.blocks, axis=1, weights=self.block_steps).mean(axis=0)
+        return self._each.mean(axis=0)
 
     @property
     def _order(self) -> np.ndarray:
         return np.argsort(-self._means, kind="stable")
+
+    @cached_property
+    def _error(self) -> MeanError:
+        finite = np.isfinite(self._means)
+        return error_of_mean(
+            np.where(finite, np.where(np.isfinite(self.sums), self.sums, 0.0), 0.0), self.marks
+        )
+
+    @property
+    def _without_noise(self) -> Float[np.ndarray, " count"]:
+        """Exponents per step, those that may be zero as zero."""
+        low, high = self.interval()
+        return -np.sort(-np.where((low <= 0) & (high >= 0), 0.0, self.per_step))
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -230,8 +230,10 @@ def _leading_agrees(predicted: Predicted, measured: Measured) -> bool:
     modes = predicted.modes
     if predicted.leading is None:
         return True
+    # What grows is the real part of a rate, and the modulus of a factor.
     if modes is None:
-        return abs(abs(measured.leading) - predicted.leading) < _SCALED_WELL
+        size = measured.leading.real if measured.continuous else abs(measured.leading)
+        return abs(size - predicted.leading) < _SCALED_WELL
     value = modes.own(measured.eigenvalues)[0]
     size = value.real if modes.continuous else abs(value)
     return bool(abs(size - predicted.leading) < modes.tolerance)

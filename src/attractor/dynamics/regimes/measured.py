@@ -13,6 +13,7 @@ from attractor.cells import discretise
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.spectra import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.trajectory import analysed, time_step
+from attractor.errors import DivergedError
 from attractor.program import FlatMap, flat_map
 
 from .parameters import flow_of
@@ -131,8 +132,11 @@ def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, f
     start = flat.restore(flat.start.at[: flat.real_size].add(_SPREAD * drawn))
     settings = LyapunovSettings(count=1, burn_in=steps)
     found = lyapunov_exponents(cell, np.stack([0 * driven, driven]), start, settings=settings)
-    growth = found.blocks[:, :, 0] / (time_step(cell) or 1.0)
-    means = np.average(growth, axis=1, weights=found.block_steps)
-    with np.errstate(invalid="ignore"):  # -inf - -inf in a direction that a step forgets
-        errors = np.where(np.isfinite(means), growth.std(axis=1, ddof=1) / growth.shape[1] ** 0.5, 0.0)
-    return (float(means[0]), float(means[1])), (float(errors[0]), float(errors[1]))
+    for run, step in enumerate(found.broken):
+        if step >= 0:
+            message = f"{('without', 'with')[run]} input the state is not finite at step {step}"
+            raise DivergedError(message, found)
+    unit = time_step(cell) or 1.0
+    still, moved = (found.alone(run) for run in (0, 1))
+    errors = float(still.standard_error[0]) / unit, float(moved.standard_error[0]) / unit
+    return (float(still.per_step[0]) / unit, float(moved.per_step[0]) / unit), errors

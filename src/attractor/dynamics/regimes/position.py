@@ -19,6 +19,15 @@ _FARTHEST = 50.0
 _LEAST_GAIN, _LARGEST_EXCESS = 1e-300, 1e3
 """A gain of zero, and a line at infinity, as numbers that a root finder can compare."""
 
+REGIMES = {
+    "contracting": "every start is forgotten",
+    "edge": "changes of the state live long beside a stable zero",
+    "integrator": "the gates of some units hold for long, and zero is stable",
+    "beyond the edge": "zero is unstable; fixed points, cycles or chaos follow, and the theory of the "
+    "resting state does not say which",
+}
+"""What each regime means for a network left without input."""
+
 LINES = ("zero loses stability", "fold of the reset gain")
 
 
@@ -65,12 +74,14 @@ class Position:
 
     @property
     def regime(self) -> str:
-        """As for `initialise`, or "chaotic" where zero has lost stability.
+        """As for `initialise`, or "beyond the edge" where zero has lost stability without input.
 
-        In an integrator a tenth of the units remembers for more than 20 steps, and zero is stable.
+        In an integrator a tenth of the units remembers for more than 20 steps, and zero is stable. Beyond the
+        edge a network goes to other fixed points, to cycles or to chaos; which of them the theory of the
+        resting state does not say, and inputs may calm it again: `lyapunov_exponents` measures that.
         """
         if self.criticality > 1 + self.chance:
-            return "chaotic"
+            return "beyond the edge"
         if self.unit_times[-1] > SHORT_LAG:
             return "integrator"
         return "edge" if self.criticality > 1 - self.chance else "contracting"

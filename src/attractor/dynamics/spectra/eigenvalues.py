@@ -11,7 +11,7 @@ from jaxtyping import Array, Complex, Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from attractor.cells import State
-from attractor.dynamics.trajectory import check_finite, checked, prepared, visited
+from attractor.dynamics.trajectory import check_finite, check_has_steps, checked, prepared, visited
 from attractor.errors import ConfigError, DivergedError, InputDataError
 
 from .point import Point, jacobian, point, push
@@ -113,11 +113,7 @@ def spectra_along(
         InputDataError: no step, or inputs that are not finite.
         DivergedError: a state or a Jacobian that is not finite.
     """
-    if not callable(cell):
-        message = (
-            f"{type(cell).__name__} has no step: give discretise(flow, step), or a state to jacobian_spectrum"
-        )
-        raise ConfigError(message)
+    check_has_steps(cell)
     if points < 1:
         message = f"points={points}: expected at least 1"
         raise ConfigError(message)

@@ -11,14 +11,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
-from attractor.dynamics.trajectory import analysed, time_step
+from attractor.dynamics.trajectory import analysed, is_flow, time_step
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import FlatMap, in_double_precision, plain
-
-
-def is_flow(cell: Any) -> bool:
-    """Whether a module gives changes per unit of time (`vector_field`) and no step of its own."""
-    return hasattr(cell, "vector_field") and not callable(cell)
 
 
 class _Rates(eqx.Module):
