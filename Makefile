@@ -42,6 +42,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.fixed_points
 	$(BIN)/python -m benchmarks.mutations --count 20000
+	$(BIN)/python -m benchmarks.kills
 
 lint: $(READY)
 	$(BIN)/ruff check .

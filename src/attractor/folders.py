@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from attractor.errors import RunFolderError, StorageError
+from attractor.errors import WRONG_FACTS, RunFolderError, StorageError
 from attractor.files import hold, make_folder, remove_strays, storage_error, write_together
 
 SEAL = "SHA256SUMS"
@@ -130,6 +130,22 @@ def read_file(path: Path) -> bytes:
         message = (
             f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is larger than the memory'}"
         )
+        raise RunFolderError(message) from problem
+
+
+@contextlib.contextmanager
+def facts_of(path: Path) -> Iterator[None]:
+    """Use the facts of a file inside: where one is missing or of another kind, the error names the file.
+
+    Raises:
+        RunFolderError: in place of what Python says about the fact.
+    """
+    try:
+        yield
+    except (RunFolderError, StorageError):
+        raise
+    except WRONG_FACTS as problem:
+        message = f"{path} lacks a fact or holds a wrong one ({type(problem).__name__}: {problem})"
         raise RunFolderError(message) from problem
 
 

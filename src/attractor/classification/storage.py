@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.data import Scaling, channel_blocks
-from attractor.errors import WRONG_FACTS, RunFolderError
+from attractor.errors import RunFolderError
+from attractor.folders import facts_of
 from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import LOSSES, Reweighting
@@ -79,16 +80,11 @@ def load_classifier(
     if run.card.get("kind") != KIND:
         message = f"{folder} holds {run.card.get('kind')!r}, not a {KIND}"
         raise RunFolderError(message)
-    try:
+    with facts_of(folder / "card.json"):
         check_sizes({**run.card["options"], **run.card}, run.weights)
         model = _from_run(kind, run, cell)
         model.members_ = restored(model.plan_, run.card["members"], run.weights, folder)
         check_equation(folder, run.card, classifier_equation(model))
-    except RunFolderError:
-        raise
-    except WRONG_FACTS as problem:
-        message = f"{folder / 'card.json'} lacks a fact or holds a wrong one: {problem}"
-        raise RunFolderError(message) from problem
     model.origin_ = run.origin
     return model
 

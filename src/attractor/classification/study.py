@@ -13,6 +13,7 @@ import numpy as np
 from attractor.data import Sequences, stratified_hold_out
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
+from attractor.folders import facts_of
 from attractor.origin import Origin, stamped
 from attractor.progress import Reporter
 from attractor.runs import check_origin, load_run
@@ -202,8 +203,10 @@ def stored_cases(model: SequenceClassifier, folder: Path) -> Sequences:
 
 def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Smallest and largest value of every variable in training, from a run folder; None if it has none."""
-    facts = load_run(folder).card.get("data", {})
-    return (np.array(facts["low"]), np.array(facts["high"])) if "low" in facts else None
+    with facts_of(folder / "card.json"):
+        facts = load_run(folder).card.get("data", {})
+        limits = [np.array(facts[name], float) for name in ("low", "high")] if "low" in facts else None
+    return (limits[0], limits[1]) if limits else None
 
 
 def save_robustness(folder: Path, study: RobustnessStudy, origin: Origin | None, **facts: str) -> Path:

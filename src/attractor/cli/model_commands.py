@@ -79,6 +79,7 @@ class RepairCommand:
         from attractor.control import PlantModel
         from attractor.control.identification.repair import repair
         from attractor.data import from_archive
+        from attractor.folders import facts_of
         from attractor.progress import reporter_for
         from attractor.runs import check_free, load_run
 
@@ -88,7 +89,8 @@ class RepairCommand:
         if not run.evaluation or "data" not in run.card:
             message = f"{self.folder} was saved without its data; repair needs the data it was trained on"
             raise ConfigError(message)
-        roles = from_archive(run.card["data"], run.evaluation)
+        with facts_of(self.folder / "card.json"):
+            roles = from_archive(run.card["data"], run.evaluation)
         validation = roles.validation if roles.validation.experiments else None
         reporter = reporter_for("repair")
         repaired = repair(

@@ -33,16 +33,33 @@ def to_archive(roles: Roles) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def from_archive(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Roles:
-    """The data set back."""
+    """The data set back.
+
+    Raises:
+        KeyError: a fact or an array is missing.
+        TypeError: one is of another kind.
+        ValueError: arrays do not fit the signals.
+    """
     inputs = tuple(Signal(**one) for one in facts["inputs"])
     outputs = tuple(Signal(**one) for one in facts["outputs"])
 
     def part(name: str) -> Record:
         experiments = [
-            Experiment(title, arrays[f"{name}.{index}.inputs"], arrays[f"{name}.{index}.outputs"])
+            _experiment(title, [arrays[f"{name}.{index}.{side}"] for side in ("inputs", "outputs")], signals)
             for index, title in enumerate(facts["experiments"][name])
         ]
-        return Record(inputs, outputs, tuple(experiments), facts["sampling_time"])
+        return Record(inputs, outputs, tuple(experiments), float(facts["sampling_time"]))
+
+    signals = len(inputs), len(outputs)
 
     training, validation, test = (part(name) for name in _PARTS)
-    return Roles(training, validation, test, facts["explanation"])
+    return Roles(training, validation, test, str(facts["explanation"]))
+
+
+def _experiment(title: str, values: list[np.ndarray], signals: tuple[int, int]) -> Experiment:
+    """A recording, once its arrays have a column for every signal and the same rows."""
+    shapes = [array.shape for array in values]
+    if shapes != [(len(values[0]), signals[0]), (len(values[0]), signals[1])]:
+        message = f"experiment {title!r} has arrays of shapes {shapes} for {signals} inputs and outputs"
+        raise ValueError(message)
+    return Experiment(str(title), values[0].astype(float), values[1].astype(float))

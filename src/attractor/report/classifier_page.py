@@ -9,6 +9,7 @@ import numpy as np
 
 from attractor.classification import SequenceClassifier
 from attractor.errors import RunFolderError
+from attractor.folders import facts_of
 from attractor.runs import REPORT, Run, check_judged, load_run
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
@@ -45,7 +46,8 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
             "overwrite=True), with run_contents of attractor.classification.study"
         )
         raise RunFolderError(message)
-    contents = replace(classifier_contents(folder.name, model, run), origin=run.origin)
+    with facts_of(folder / "card.json"):
+        contents = replace(classifier_contents(folder.name, model, run), origin=run.origin)
     return write_analysis(contents, folder / REPORT)
 
 

@@ -14,6 +14,7 @@ from attractor.control.identification.assessment import mean_figures
 from attractor.control.identification.steady_map import steady_maps
 from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
 from attractor.errors import RunFolderError
+from attractor.folders import facts_of
 from attractor.runs import REPORT, check_judged, load_run
 
 from .contents import (
@@ -53,8 +54,9 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
     model = PlantModel.load(folder, cell=cell)
     if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
         raise RunFolderError(_no_data(folder))
-    roles = from_archive(run.card["data"], run.evaluation)
-    contents = replace(collect(folder.name, model, roles, run.card), origin=run.origin)
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
+        contents = replace(collect(folder.name, model, roles, run.card), origin=run.origin)
     return write_report(contents, folder / REPORT)
 
 

@@ -12,6 +12,7 @@ from attractor.certify.evidence import simulated_contraction
 from attractor.control import PlantModel
 from attractor.control.identification.stability import claim, visited_states
 from attractor.data import from_archive
+from attractor.folders import facts_of
 from attractor.runs import check_origin, load_run
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
@@ -74,7 +75,8 @@ def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
     run = load_run(folder)
     if not run.evaluation or "data" not in run.card:
         return None
-    roles = from_archive(run.card["data"], run.evaluation)
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
     experiments = roles.training.experiments or roles.test.experiments
     return visited_states(model, experiments[0].inputs, experiments[0].outputs)
 

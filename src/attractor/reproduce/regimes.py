@@ -57,6 +57,7 @@ from rich.table import Table
 from attractor.cells import cell_class, exposed
 from attractor.cells.initial import uniform_weight
 from attractor.dynamics.regimes import in_regime, recommended_regime
+from attractor.files import append_line
 from attractor.scan import unroll
 
 ALPHABET = 8
@@ -360,8 +361,7 @@ def main() -> None:
     for row in reproduce(StudySettings(**asked), tasks, cells):
         rows.append(row)
         if out is not None:
-            with out.open("a") as file:
-                file.write(json.dumps(asdict(row)) + "\n")
+            append_line(out, json.dumps(asdict(row)))
     console = Console()
     console.width = max(console.width, 110)  # also where the output is a file
     console.print(table_of(rows))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from attractor.data import ColumnOptions, Record, from_archive, read_csv, read_table
 from attractor.errors import ConfigError
+from attractor.folders import facts_of
 from attractor.runs import load_run
 
 from .estimator import PlantModel
@@ -41,5 +42,6 @@ def driving_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time i
     if not run.evaluation or "data" not in run.card:
         message = f"{folder} was saved without its data; give a file with the inputs"
         raise ConfigError(message)
-    roles = from_archive(run.card["data"], run.evaluation)
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
     return driving_inputs(model, roles.test if roles.test.experiments else roles.training)

@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 
 from attractor.cells import initial_state
 from attractor.data import Scaling, Signal
-from attractor.errors import WRONG_FACTS, RunFolderError
+from attractor.errors import RunFolderError
+from attractor.folders import facts_of
 from attractor.program import single_precision
 from attractor.runs import Run, load_run
 from attractor.training import TrainingSettings
@@ -75,16 +76,11 @@ def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | 
     if card.get("kind") != KIND:
         message = f"{folder} holds {card.get('kind')!r}, not a {KIND}"
         raise RunFolderError(message)
-    try:
+    with facts_of(folder / "card.json"):
         check_sizes({**card["options"], **card}, run.weights)
         model = _from_card(kind, card, cell)
         model.members_ = restored(model.plan_, card["members"], run.weights, folder)
         check_equation(folder, card, plant_equation(model))
-    except RunFolderError:
-        raise
-    except WRONG_FACTS as problem:
-        message = f"{folder / 'card.json'} lacks a fact or holds a wrong one: {problem}"
-        raise RunFolderError(message) from problem
     model.origin_ = run.origin
     return model
 

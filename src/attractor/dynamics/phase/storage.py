@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from attractor.cells import GatedForm
-from attractor.errors import WRONG_FACTS, RunFolderError, UnsupportedError
-from attractor.folders import is_sealed, locked, read_sealed, write_sealed
+from attractor.errors import RunFolderError, UnsupportedError
+from attractor.folders import facts_of, is_sealed, locked, read_sealed, write_sealed
 
 from .diagram import STARTS, PhaseDiagram
 from .networks import plan_facts, plan_hash
@@ -103,17 +103,12 @@ def load_diagram(folder: str | Path) -> PhaseDiagram:
         )
         raise RunFolderError(message)
     content = read_sealed(folder, (CSV_FILE, JSON_FILE))[JSON_FILE]
-    try:
+    with facts_of(path):
         facts = json.loads(content)
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             message = f"{path} is no phase diagram of format {FORMAT}; compute it again with this version"
             raise RunFolderError(message)
         return _diagram(facts)
-    except RunFolderError:
-        raise
-    except WRONG_FACTS as problem:
-        message = f"{path} lacks a fact or holds a wrong one ({type(problem).__name__}: {problem})"
-        raise RunFolderError(message) from problem
 
 
 def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
