@@ -18,7 +18,7 @@ from attractor.control.study import ControlSetup, make_controller
 from attractor.data import Roles, to_archive
 from attractor.errors import ConfigError
 from attractor.export.c import c_compiler
-from attractor.origin import derived_files, origin_of
+from attractor.origin import Origin, derived_files, origin_of
 from attractor.runs import load_run
 from attractor.training import TrainingSettings
 
@@ -324,6 +324,22 @@ def test_what_is_exported_and_shown_carries_the_weights_and_the_equation(bench, 
     assert set(derived_files(tmp_path).values()) == {origin}
     assert call("report", stable, "--cell", bench.name) == 0
     assert origin_of(stable / "report.html") == origin
+
+
+def test_a_report_names_files_that_belong_to_other_weights(bench, stable, capsys):
+    other = stable / "certificate_of_yesterday.html"
+    other.write_text(Origin("9" * 64, "e" * 64).stamp)
+    assert call("report", stable, "--cell", bench.name) == 0
+    other.unlink()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "certificate_of_yesterday.html belongs to other weights (999999999999, these are" in shown
+
+
+def test_a_model_is_not_exported_into_the_folder_of_another_run(bench, stable, tmp_path, capsys):
+    other = bench.save(tmp_path / "run", BISTABLE)
+    assert call("export", stable, "--to", "numpy", "--out", other, "--cell", bench.name) == 2
+    assert "holds another run than the one that was read" in said(capsys)
+    assert not (other / "step.py").exists()
 
 
 def test_a_certificate_does_not_outlive_its_weights(bench, tmp_path, capsys):

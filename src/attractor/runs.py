@@ -274,4 +274,6 @@ def _why_unfinished(folder: Path) -> str:
         return f"there is no run folder {folder}"
     if (folder / "checkpoint.safetensors").exists():
         return f"{folder} holds an unfinished training; run the same command again to resume it"
+    if any((folder / name).exists() for name in _HASHED):
+        return f"{folder} was not written to its end: {SEAL} is missing; train or save the model again"
     return f"{folder} is not a run folder of Attractor: {SEAL} is missing"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -112,16 +113,44 @@ def test_the_digest_does_not_hang_on_the_weights_or_the_precision_of_the_process
     assert cell_digest(cell) == cell_digest(other) == wide
 
 
+@jax.custom_vjp
+def halved(x):
+    return 0.5 * x
+
+
+halved.defvjp(lambda x: (halved(x), None), lambda _, slope: (0.5 * slope,))
+
+
+def unusual(u, x):
+    """Derivatives of one's own, callbacks, gathers, random numbers, loops, solvers, products."""
+    asked = jax.pure_callback(np.tanh, jax.ShapeDtypeStruct((3,), jnp.float32), u)
+    kept = jax.lax.while_loop(lambda s: s.sum() < 1, lambda s: jax.nn.relu(s) + 0.5, x)
+    drawn = jax.random.normal(jax.random.key(0), (3,))
+    solved = jnp.linalg.solve(jnp.eye(3) + u[:, None] * x, asked)
+    return halved(kept) @ jnp.outer(u, x) + x[jnp.argsort(drawn)] + solved
+
+
 IN_ANOTHER_PROCESS = """
+import sys
 import jax
+sys.path[:0] = [{folder!r}]
+{settings}
 from attractor.cells import GRU
 from attractor.program.digest import cell_digest
-print(cell_digest(GRU(2, 4, key=jax.random.key(7))))
+from test_digest import X, digest, unusual
+print(cell_digest(GRU(2, 4, key=jax.random.key(7))), digest(unusual))
+"""
+SETTINGS = """
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_default_matmul_precision", "highest")
+jax.config.update("jax_disable_jit", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 """
 
 
-def test_another_process_finds_the_same_digest():
-    done = subprocess.run(
-        [sys.executable, "-c", IN_ANOTHER_PROCESS], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == cell_digest(GRU(2, 4, key=jax.random.key(0)))
+@pytest.mark.parametrize("settings", ["", SETTINGS], ids=["as it comes", "with settings of the user's"])
+def test_another_process_finds_the_same_digests(settings):
+    words = IN_ANOTHER_PROCESS.format(folder=str(Path(__file__).parent), settings=settings)
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
+    here = cell_digest(GRU(2, 4, key=jax.random.key(0))), digest(unusual)
+    assert done.stdout.split() == list(here), done.stderr

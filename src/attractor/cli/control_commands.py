@@ -137,8 +137,8 @@ class ControlCommand:
         if self.compare and setup.offset_gain:
             plain = replace(setup, offset_gain=0.0)
             other = control_study(model, plant, scenario, plain, reporter_for("without offset-free"))
-        save_loop(self.folder / "closed_loop.csv", plant, study.loop)
         report = _report_on(self, model, study, other)
+        save_loop(self.folder / "closed_loop.csv", plant, study.loop)
         _show_loop(study, model.signals_.outputs)
         console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
 

@@ -45,6 +45,7 @@ class DynamicsCommand:
         from attractor.files import make_folder, write_atomically
         from attractor.progress import reporter_for
         from attractor.report import DynamicsFacts, write_dynamics_report
+        from attractor.runs import check_origin
 
         wanted = Wanted(self.subject, self.data, self.cell, self.steps)
         subject = find_subject(wanted, self.fresh, self.columns)
@@ -58,6 +59,7 @@ class DynamicsCommand:
         proved = _certificate(subject, self.certificate_budget)
         command = shlex.join(["attractor", *sys.argv[1:]])
         facts = DynamicsFacts(subject.title, subject.source, proved, command, subject.origin)
+        check_origin(folder, subject.origin) if folder == subject.folder else None
         made_from = {"origin": stamped(subject.origin, "{}"), "source": subject.source}
         content = {**made_from, **study.to_dict(), "proved_exponent": facts.bound}
         write_atomically(folder / "dynamics.json", (json.dumps(content, indent=1) + "\n").encode())

@@ -139,10 +139,14 @@ class ReportCommand:
     """file.py:Class, for a run with a cell of your own."""
 
     def run(self) -> None:
-        """Render."""
+        """Render; say what else in the folder belongs to another run."""
+        from attractor.origin import strangers
         from attractor.report import write_any_report
+        from attractor.runs import load_run
 
         path = write_any_report(self.folder, cell=cell_of(self.folder, self.cell))
+        for other, objection in strangers(self.folder, load_run(self.folder).origin).items():
+            console.print(f"[yellow]{escaped(other.name)} {escaped(objection)}[/]", soft_wrap=True)
         console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
 
 

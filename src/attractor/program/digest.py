@@ -24,7 +24,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from attractor.cells import exposed, initial_state
 
-from .arithmetic import single_precision
+from .arithmetic import single_precision, to_single_precision
 from .trace import CALLS, DROPPED
 
 _UNESSENTIAL = frozenset({
@@ -59,8 +59,9 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
         result = function(*jax.tree.unflatten(structure, filled))
         return [leaf for leaf in jax.tree.leaves(result) if eqx.is_array_like(leaf)]
 
-    with single_precision():
-        closed = jax.make_jaxpr(of_arrays)(*(leaves[place] for place in varied))
+    # What the process has set of JAX must not show: neither the precision of products, nor loops without jit.
+    with single_precision(), jax.default_matmul_precision(None), jax.disable_jit(False):
+        closed = jax.make_jaxpr(of_arrays)(*(to_single_precision(leaves[place]) for place in varied))
     return _hash("program", *_results(closed.jaxpr, closed.consts))
 
 
@@ -118,10 +119,13 @@ def _described(value: Any) -> str:
         inner, constants = (value.jaxpr, value.consts) if isinstance(value, ClosedJaxpr) else (value, ())
         return _hash("jaxpr", *_results(inner, constants))
     if isinstance(value, Mapping):
-        parts = (f"{key}={_described(value[key])}" for key in sorted(value) if key not in _UNESSENTIAL)
+        kept = sorted(set(value) - _UNESSENTIAL, key=str)
+        parts = (f"{key}={_described(value[key])}" for key in kept)
         return f"{{{','.join(parts)}}}"
     if isinstance(value, tuple | list):
         return f"({','.join(map(_described, value))})"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(map(_described, value)))}}}"
     if isinstance(value, np.ndarray | jax.Array):
         return _constant(value)
     # np.int64(4) and 4 are the same number.

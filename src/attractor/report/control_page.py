@@ -10,6 +10,7 @@ from jaxtyping import Float
 from attractor.control.identification.recordings import Signals
 from attractor.control.predictive import ClosedLoop, LoopFigures
 from attractor.origin import Origin
+from attractor.runs import check_origin
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.closed_loop import input_figure, output_figure, solve_time_figure
@@ -55,8 +56,10 @@ def write_control_report(contents: ControlContents, folder: Path) -> Path:
     """Write `control.html` into a run folder.
 
     Raises:
+        RunFolderError: the folder holds another run than the one that was used.
         StorageError: the file cannot be written.
     """
+    check_origin(folder, contents.origin)
     page = AnalysisContents(
         kind="Closed loop",
         title=f"{contents.title} on {contents.plant}",

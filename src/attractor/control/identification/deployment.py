@@ -18,6 +18,7 @@ from attractor.export import (
 )
 from attractor.export.c import c_compiler
 from attractor.files import make_folder
+from attractor.runs import check_origin
 
 from .estimator import PlantModel
 
@@ -53,6 +54,7 @@ def export_model(
 
     Raises:
         ConfigError: unknown target.
+        RunFolderError: the folder holds the run of another model.
         UnsupportedError: the cell uses a primitive that the target cannot express; or a package is missing.
         AttractorError: a file does not compute what the model computes; no file of this target is left.
         StorageError: a file cannot be written.
@@ -61,6 +63,7 @@ def export_model(
         message = f"unknown target {target!r}; expected one of {', '.join(TARGETS)}"
         raise ConfigError(message)
     make_folder(folder)
+    check_origin(folder, model.origin)
     written: list[tuple[Path, float | None]] = []
     try:
         for name in _FILES[target]:
