@@ -1,9 +1,7 @@
 """The life of a run folder, killed at each of its file events in turn; prints one line an event.
 
-A child process is forked for every event; an audit hook counts what Python does to files below the folder
-and ends the child there without any clean-up. The line says how the child ended, what a reader finds then,
-and what stands in the folder after the same command was given again. Run by `test_run_killed.py`:
-`python run_killed.py FOLDER fresh|overwriting`.
+The line says how the process ended, what a reader finds then, and what stands in the folder after the same
+command was given again. Run by `test_run_killed.py`: `python run_killed.py FOLDER fresh|overwriting`.
 """
 
 import hashlib
@@ -13,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from kills import forked
 
 from attractor.errors import RunFolderError
 from attractor.files import write_atomically
@@ -21,11 +20,10 @@ from attractor.origin import strangers
 from attractor.runs import REPORT, UNJUDGED, Run, append_log, load_run, write_log
 from attractor.training.checkpoint import save_checkpoint, save_finished
 
-KILLED = 77
+KILLED = -9
 CHECKPOINT = "checkpoint.safetensors"
 EQUATION = {"sha256": "e" * 64}
 OLD, NEW = ({"weight": np.full(3, value, np.float32)} for value in (1.0, 2.0))
-_EVENTS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.truncate", "fcntl.flock"})
 
 
 def run_of(weights, **card):
@@ -54,33 +52,6 @@ def begun(folder, how):
         (folder / "notes.txt").write_text("of the user")
 
 
-def killed_at(event, folder):
-    """How a child ended that was killed at its event of that number."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    _die_at(event, str(folder))
-    try:
-        command(folder)
-        os._exit(0)
-    finally:
-        os._exit(1)
-
-
-def _die_at(event, folder):
-    seen = 0
-
-    def hook(name, arguments):
-        nonlocal seen
-        ours = name == "fcntl.flock" or str(arguments[0] if arguments else "").startswith(folder)
-        if name in _EVENTS and ours:
-            seen += 1
-            if seen > event:
-                os._exit(KILLED)
-
-    sys.addaudithook(hook)
-
-
 def found(folder):
     """What a reader says: whose weights these are, and what of other weights is beside them; or why not."""
     try:
@@ -101,11 +72,11 @@ def content(folder):
 def main(place, how):
     """One line for each event, until the child comes to its end."""
     os.fsync = lambda _: None  # the system lives on, and waiting for the disk is nearly all of the time
-    event, status = 0, KILLED
+    event, status = 1, KILLED
     while status == KILLED:
-        folder = Path(place) / str(event)
+        folder = Path(place) / f"run {event}"
         begun(folder, how)
-        status = killed_at(event, folder)
+        status = forked(lambda folder=folder: command(folder), folder, Path(place) / "said", event)
         then = found(folder)
         command(folder)
         again = content(folder)
