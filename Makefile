@@ -41,6 +41,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.regulariser
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.fixed_points
+	$(BIN)/python -m benchmarks.coverage --jobs 2
 	$(BIN)/python -m benchmarks.mutations --count 20000
 	$(BIN)/python -m benchmarks.kills
 

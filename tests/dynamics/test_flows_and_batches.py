@@ -25,7 +25,7 @@ from attractor.dynamics import (
     sampled_starts,
     spectra_along,
 )
-from attractor.dynamics.regimes import Agreement, initialise
+from attractor.dynamics.regimes import Agreement, EdgeStatus, initialise
 from attractor.errors import ConfigError, ShapeError
 
 INPUTS = np.random.default_rng(0).normal(size=(60, 1))
@@ -71,7 +71,9 @@ def test_a_flow_is_refused_by_name_with_the_remedy(reading, flow):
 def test_a_flow_with_a_complex_pair_comes_to_the_edge_by_its_real_part():
     """Both eigenvalues are i omega there: the modulus is omega, and not 0."""
     made = initialise(TURNING, "edge", key=KEY)
-    assert made.edge.factor == pytest.approx(2.0, abs=1e-3)
+    assert made.edge.value == pytest.approx(2.0, abs=1e-3)
+    assert made.edge.residual < 1e-4
+    assert str(made.edge).startswith(str(EdgeStatus.FOUND))
     values = jacobian_spectrum(made.cell, jnp.zeros(2)).values[0]
     np.testing.assert_allclose(values.real, 0.0, atol=1e-3)
     np.testing.assert_allclose(np.abs(values.imag), 1.6, atol=1e-3)

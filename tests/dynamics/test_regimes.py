@@ -215,7 +215,7 @@ def test_a_cell_of_the_users_own_is_scaled_to_its_edge(leaky):
     assert state_matrices(leaky) == (True, False, False)  # the input matrix is as large, and left alone
     one = initialise(leaky, "edge", key=KEY)
     top = np.linalg.eigvalsh(np.asarray(leaky.coupling, float)).max()
-    assert one.edge.factor == pytest.approx(1 / top, rel=1e-5)
+    assert one.edge.value == pytest.approx(1 / top, rel=1e-5)
     assert one.measured.leading == pytest.approx(1, abs=1e-5)
     assert one.status is Agreement.MET, one.warnings
     assert one.parameters is None

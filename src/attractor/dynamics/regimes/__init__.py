@@ -7,12 +7,12 @@ from .parameters import Coupling, EffectiveParameters, effective_parameters
 from .position import Position, regime_of
 from .recommending import Recommendation, recommended_regime
 from .resting import RestingModes, resting_modes
-from .scaling import Edge
+from .scaling import EdgeStatus
 
 __all__ = [
     "Agreement",
     "Coupling",
-    "Edge",
+    "EdgeStatus",
     "EffectiveParameters",
     "Initialised",
     "Measured",

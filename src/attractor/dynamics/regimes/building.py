@@ -9,12 +9,13 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from attractor.cells import cell_class
+from attractor.claims import Solution
 from attractor.errors import UnsupportedError
 
 from .goals import Timescales, goal_of
 from .initialising import drawn
 from .parameters import has_theory
-from .scaling import Edge, edge_of, scaled, state_matrices
+from .scaling import edge_of, scaled, state_matrices
 
 
 def builder(
@@ -81,7 +82,7 @@ def in_regime(
         build = _with_timescales(build, timescales)
         made = build(input_size, hidden_size, key=own_key)
     matrices, edge = _edge_of_sample(build, input_size, hidden_size)
-    return scaled(made, matrices, goal.criticality * edge.factor)
+    return scaled(made, matrices, goal.criticality * edge.value)
 
 
 def _with_timescales(build: Callable[..., Any], timescales: Timescales) -> Callable[..., Any]:
@@ -96,7 +97,7 @@ def _with_timescales(build: Callable[..., Any], timescales: Timescales) -> Calla
 
 def _edge_of_sample(
     build: Callable[..., Any], input_size: int, hidden_size: int
-) -> tuple[tuple[bool, ...], Edge]:
+) -> tuple[tuple[bool, ...], Solution[float]]:
     with jax.ensure_compile_time_eval():  # networks are built inside a trace; the sample must have numbers
         sample = build(input_size, hidden_size, key=jax.random.key(0))
         matrices = state_matrices(sample)

@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from attractor.cells import Stack
+from attractor.claims import Solution
 from attractor.errors import UnsupportedError
 
 from .goals import SHORT_LAG, Timescales, couplings_for, goal_of
 from .measured import SETTLING, Measured, measure
 from .parameters import EffectiveParameters, effective_parameters, has_theory, with_parameters
 from .resting import QUANTILES, RestingModes, resting_modes, time_quantiles
-from .scaling import Edge, edge_of, scaled, state_matrices
+from .scaling import edge_of, scaled, state_matrices
 
 _TIMES_DIFFER = 4.0
 """Measured time scales and those of units agree within a factor 1 + 4 / sqrt(units); in 150 random networks
@@ -77,7 +78,7 @@ class Initialised:
     predicted: Predicted
     measured: Measured
     parameters: EffectiveParameters | None
-    edge: Edge | None
+    edge: Solution[float] | None
     warnings: tuple[str, ...]
     seconds: float
 
@@ -169,11 +170,13 @@ def _by_theory(
     return with_parameters(cell, couplings, key), predicted, None
 
 
-def _by_measurement(cell: Any, regime: str, timescales: Timescales | None) -> tuple[Any, Predicted, Edge]:
+def _by_measurement(
+    cell: Any, regime: str, timescales: Timescales | None
+) -> tuple[Any, Predicted, Solution[float]]:
     check_scalable(cell, timescales)
     matrices = state_matrices(cell)
     edge = edge_of(cell, matrices)
-    made = scaled(cell, matrices, edge.factor * goal_of(regime, timescales).criticality)
+    made = scaled(cell, matrices, edge.value * goal_of(regime, timescales).criticality)
     leading = (1.0 if callable(cell) else 0.0) if regime == "edge" else None
     return made, Predicted(leading, None if leading is None else np.inf, None, None), edge
 

@@ -1,6 +1,7 @@
 """Any cell in a regime: one factor on all matrices that multiply its state, found from what is measured."""
 
-from dataclasses import dataclass
+import time
+from enum import Enum
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jax.extend.core import Literal
 from scipy.optimize import brentq
 
 from attractor.cells import initial_state
+from attractor.claims import Solution
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.errors import UnsupportedError
 from attractor.program import trace
@@ -24,20 +26,14 @@ _TOLERANCE = 1e-4
 _AT_REST = 1e-6
 
 
-@dataclass(frozen=True)
-class Edge:
-    """The factor at which a cell comes to the edge of stability.
+class EdgeStatus(Enum):
+    """How the search for the edge ended; the value is the text that users see."""
 
-    Args:
-        factor: on all matrices that multiply the state.
-        growth: measured there: logarithm of the leading eigenvalue at rest (of a flow its real part), or the
-            largest exponent where the cell does not come to rest.
-        evaluations: cells that were measured.
-    """
+    FOUND = "found: with its state matrices times this factor the cell neither forgets nor grows"
 
-    factor: float
-    growth: float
-    evaluations: int
+    def __str__(self) -> str:
+        """The text shown to users."""
+        return self.value
 
 
 def state_matrices(cell: Any) -> tuple[bool, ...]:
@@ -101,8 +97,11 @@ def scaled(cell: Any, matrices: tuple[bool, ...], factor: float) -> Any:
     return jax.tree.unflatten(structure, new)
 
 
-def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Edge:
+def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Solution[float]:
     """The least factor on the matrices at which the cell neither forgets nor grows.
+
+    The residual is the growth that is measured there: the logarithm of the modulus of the leading eigenvalue
+    at rest (of a flow its real part), or the largest exponent where the cell does not come to rest.
 
     Args:
         cell: any cell, or flow.
@@ -111,7 +110,7 @@ def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Edge:
     Raises:
         UnsupportedError: the cell does not forget without them, or forgets with ever so large ones.
     """
-    measured: dict[float, float] = {}
+    begun, measured = time.perf_counter(), dict[float, float]()
 
     def growth(factor: float) -> float:
         if factor not in measured:
@@ -127,7 +126,8 @@ def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Edge:
             "one resting state"
         )
         raise UnsupportedError(message)
-    return Edge(found, growth(found), len(measured))
+    counts, seconds = {"evaluations": len(measured)}, time.perf_counter() - begun
+    return Solution(found, EdgeStatus.FOUND, abs(growth(found)), counts, seconds)
 
 
 def _bracket(growth: Any, name: str) -> tuple[float, float]:
@@ -148,7 +148,7 @@ def _bracket(growth: Any, name: str) -> tuple[float, float]:
 
 
 def growth_at_rest(cell: Any) -> float:
-    """Growth of a small change, in logarithms a step (for a flow a unit of time); see `Edge`."""
+    """Growth of a small change, in logarithms a step (for a flow a unit of time); see `edge_of`."""
     spectrum, residual = spectrum_at_rest(cell)
     if residual > _AT_REST and callable(cell):
         settings = LyapunovSettings(count=1, burn_in=SETTLING)
