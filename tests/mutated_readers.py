@@ -10,6 +10,8 @@ from mutations import Reader
 from attractor import PlantModel, SequenceClassifier
 from attractor.arrays import read_arrays
 from attractor.cells import LSTM, LipschitzForm
+from attractor.certify import Attempt, Certificate, StabilityResult, Verdict
+from attractor.control.identification.stability import Use, save_stability, stored_statement
 from attractor.data import (
     ColumnOptions,
     read_arff,
@@ -32,6 +34,7 @@ from attractor.dynamics.phase import (
 from attractor.dynamics.phase.diagram import tile_tasks
 from attractor.dynamics.phase.tasks import TaskStore
 from attractor.export import from_lipschitz_state, from_mgrn_state, load_torch, save_torch
+from attractor.origin import Origin
 from attractor.runs import load_run
 from attractor.training import Diary, TrainingSettings, train
 from attractor.training.checkpoint import check_own
@@ -196,6 +199,24 @@ def read_part(folder):
         assert {name: array.shape for name, array in found.items()} == task.shapes
 
 
+ORIGIN = Origin("1" * 64, "e" * 64)
+
+
+def sample_stability(folder):
+    wide, metric = np.array([np.inf, 1.0]), np.eye(2)
+    box = (-wide, wide, -wide, wide)
+    certificate = Certificate(4, 0.875, np.ones(2), 0.5, *box, 0, np.array([1.0]), metric)
+    attempts = (Attempt(0, "none", float("nan"), 0.5), Attempt(4, "yes", 0.875, 1.0))
+    result = StabilityResult(Verdict.PROVED, certificate, None, attempts, 1.5)
+    save_stability(folder, result, 1.0, ORIGIN)
+
+
+def read_stability(folder):
+    said = stored_statement(folder, Use(ORIGIN, np.array([0.5]), np.zeros((3, 2))))
+    assert said
+    assert len(said) < 2500
+
+
 READERS = {
     "csv": (sample_csv, Reader(read_log, ("log.csv",))),
     "long csv": (sample_long, Reader(read_cases, ("cases.csv", "groups.csv"))),
@@ -214,6 +235,7 @@ READERS = {
         sample_published,
         Reader(read_published, ("mgrn.safetensors", "lipschitz.safetensors")),
     ),
+    "stability.json": (sample_stability, Reader(read_stability, ("stability.json",))),
     "diagram": (
         sample_diagram,
         Reader(load_diagram, ("diagram.json", "diagram.csv", "SHA256SUMS"), ("diagram.csv", "diagram.json")),
