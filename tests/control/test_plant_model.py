@@ -382,10 +382,32 @@ class Hidden(Drawn):
     gain: float = eqx.field(static=True)
 
 
-def test_a_number_that_cannot_be_kept_is_never_read_as_another_one(tmp_path):
-    one_step(Hidden).save(tmp_path / "run")
+def test_a_number_that_cannot_be_kept_is_told_before_it_is_trained_and_before_it_is_saved(tmp_path):
+    model = tiny(cell=Hidden, training=ONE_STEP, initial_state="washout")
+    message = "Hidden draws something while it is built that a run folder does not keep"
+    with pytest.raises(ConfigError, match=message):
+        model.fit(*plant(120), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError, match=message):
+        model.fit(*plant(120)).save(tmp_path / "run")
+
+
+class Global(Leaky):
+    """A number that another module, or another day, may set."""
+
+    def __call__(self, input, state, *, key=None):
+        return FACTOR["value"] * super().__call__(input, state)
+
+
+FACTOR = {"value": 0.5}
+
+
+def test_a_run_is_not_read_when_a_number_outside_of_its_cell_has_changed(tmp_path, monkeypatch):
+    one_step(Global).save(tmp_path / "run")
+    PlantModel.load(tmp_path / "run", cell=Global)
+    monkeypatch.setitem(FACTOR, "value", 0.4)
     with pytest.raises(RunFolderError, match="what it imports, or draws while it is built, is not the same"):
-        PlantModel.load(tmp_path / "run", cell=Hidden)
+        PlantModel.load(tmp_path / "run", cell=Global)
 
 
 def test_a_model_that_predicts_otherwise_than_when_it_was_saved_is_refused(tmp_path):

@@ -158,6 +158,10 @@ class SequenceClassifier:
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.plan_ = self.make_plan()
+        if folder is not None:
+            from .storage import check_kept
+
+            check_kept(self)
         task = self._task(training, checking, weight_groups, chosen)
         self.fingerprint_ = fingerprint_of(self, task, training, checking)
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
@@ -232,6 +236,10 @@ class SequenceClassifier:
     def origin(self) -> Origin | None:
         """Weights and equation of the run folder that holds this model; None before it is in one."""
         return getattr(self, "origin_", None)
+
+    @origin.setter
+    def origin(self, origin: Origin) -> None:
+        self.origin_ = origin
 
     def network(self, member: int | None = None) -> SequenceNetwork:
         """The trained network of one member, the chosen one by default; it works on prepared channels."""

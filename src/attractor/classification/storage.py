@@ -18,7 +18,7 @@ from attractor.runs import Run, load_run
 from attractor.training import LOSSES, Reweighting
 from attractor.training.checkpoint import save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
-from attractor.training.identity import check_equation, describe_equation, probe_rows
+from attractor.training.identity import check_equation, check_rebuilds, describe_equation, probe_rows
 from attractor.training.restoring import check_scaling, check_sizes, fact, restored, texts
 
 from .estimator import SequenceClassifier
@@ -42,11 +42,13 @@ def save_classifier(
     """Write a fitted classifier; `card` and `evaluation` add what a report needs.
 
     Raises:
+        ConfigError: the cell draws something while it is built that a folder does not keep.
         RunFolderError: the folder holds a finished run and `overwrite` is off, or another training has its
             checkpoint there.
         StorageError: another process works in the folder, or it cannot be written.
     """
     model.network()
+    check_kept(model)
     content = {
         "kind": KIND,
         "options": _options(model),
@@ -64,7 +66,7 @@ def save_classifier(
     diary = {_DIARY + name: value for name, value in vars(model.diary_).items()}
     diary[_DIARY + "scores"] = diary[_DIARY + "scores"].astype(np.float16)
     run = Run(content, to_arrays(model.members_), {**diary, **(evaluation or {})})
-    model.origin_ = save_finished(folder, run, (CHECKPOINT,), model.fingerprint_, overwrite=overwrite)
+    model.origin = save_finished(folder, run, (CHECKPOINT,), model.fingerprint_, overwrite=overwrite)
 
 
 @single_precision()
@@ -85,14 +87,28 @@ def load_classifier(
         model = _from_run(kind, run, cell)
         model.members_ = restored(model.plan_, run.card["members"], run.weights, folder)
         check_equation(folder, run.card, classifier_equation(model))
-    model.origin_ = run.origin
+    model.origin = run.origin
     return model
 
 
 def classifier_equation(model: SequenceClassifier) -> dict[str, Any]:
     """What a card keeps of the equation of a fitted classifier, see `describe_equation`."""
+    return describe_equation(_once, model.network(), _probe_data(model), model.cell)
+
+
+def check_kept(model: SequenceClassifier) -> None:
+    """Refuse a cell that a run folder could not give back, see `check_rebuilds`.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    check_rebuilds(_once, model.plan_, lambda _: _probe_data(model), model.cell)
+
+
+def _probe_data(model: SequenceClassifier) -> tuple[Array]:
+    """One sample, as the network takes it."""
     channels = channel_blocks(model.missing) * len(model.names_)
-    return describe_equation(_once, model.network(), (probe_rows(1, channels)[0],), model.cell)
+    return (probe_rows(1, channels)[0],)
 
 
 def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> Any:

@@ -24,7 +24,7 @@ def to_arrays(tree: Any) -> dict[str, np.ndarray]:
     Python's own numbers and NumPy arrays are among them: a cell may have drawn one while it was built, and
     would draw another one when it is built again.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, _holds_numbers))
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, holds_numbers))
     return {jax.tree_util.keystr(path, simple=True, separator="."): _plain(leaf) for path, leaf in leaves}
 
 
@@ -34,7 +34,7 @@ def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tre
     Raises:
         RunFolderError: names, shapes or types differ from those of `like`.
     """
-    template = eqx.filter(like, _holds_numbers)
+    template = eqx.filter(like, holds_numbers)
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
     if set(names) != set(arrays):
@@ -149,7 +149,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _holds_numbers(leaf: Any) -> bool:
+def holds_numbers(leaf: Any) -> bool:
     """Whether a leaf is an array, a number, a flag or a random key."""
     return eqx.is_array(leaf) or (eqx.is_array_like(leaf) and np.asarray(leaf).dtype.kind in "biufcV")
 

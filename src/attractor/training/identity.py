@@ -16,13 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import CELLS
-from attractor.errors import RunFolderError
+from attractor.errors import ConfigError, RunFolderError
 from attractor.program import quickly_compiled, single_precision
 from attractor.program.digest import equation_digest
 from attractor.runs import environment
+
+from .checkpoint import holds_numbers
 
 _TOLERANCE = 1e-3
 """Two processors round one step differently by far less; another equation differs by more."""
@@ -47,6 +49,49 @@ def describe_equation(
         "probe": _probe(once, network, data).tolist(),
         "cell_file": _file_of(build),
     }
+
+
+@single_precision()
+def check_rebuilds(
+    once: Callable[..., Any],
+    plan: Callable[[PRNGKeyArray], Any],
+    data_of: Callable[[Any], tuple[Array, ...]],
+    build: Any,
+) -> None:
+    """Refuse a cell that is another one each time it is built, beyond the numbers that a run folder keeps.
+
+    Args:
+        once: `once(network, *data)`, see `describe_equation`.
+        plan: builds a network from a key.
+        data_of: gives the fixed inputs for a network.
+        build: what built the cell.
+
+    Raises:
+        ConfigError: two builds have different equations.
+    """
+    facts = _file_of(build)
+    if facts is None:
+        return
+    first, second = (plan(jax.random.key(seed)) for seed in (0, 1))
+    data = data_of(first)
+    if equation_digest(once, first, *data) == equation_digest(once, _with_numbers(second, first), *data):
+        return
+    message = (
+        f"{facts['name']} draws something while it is built that a run folder does not keep (in a static "
+        "field, a closure or a global), so that a trained model could not be read back: draw it from the key "
+        "into an array, or keep it in an ordinary field of the cell"
+    )
+    raise ConfigError(message)
+
+
+def _with_numbers(built: Any, numbers: Any) -> Any:
+    """A module with the arrays and numbers of another build of it, as a run folder gives them back."""
+    leaves, structure = jax.tree.flatten(built)
+    kept = jax.tree.leaves(numbers)
+    if len(kept) != len(leaves):
+        return built
+    pairs = zip(leaves, kept, strict=True)
+    return jax.tree.unflatten(structure, [other if holds_numbers(own) else own for own, other in pairs])
 
 
 def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -131,6 +131,10 @@ class PlantModel:
         self.input_scaling_, self.output_scaling_ = _scalings(training)
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()
+        if folder is not None:
+            from .storage import check_kept
+
+            check_kept(self)
         task = self._task(training, checking, start)
         self.fingerprint_ = self._fingerprint(task, training, checking)
         diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
@@ -205,6 +209,10 @@ class PlantModel:
     def origin(self) -> Origin | None:
         """Weights and equation of the run folder that holds this model; None before it is in one."""
         return getattr(self, "origin_", None)
+
+    @origin.setter
+    def origin(self, origin: Origin) -> None:
+        self.origin_ = origin
 
     @property
     def settled(self) -> int:

@@ -20,7 +20,7 @@ from attractor.runs import Run, load_run
 from attractor.training import TrainingSettings
 from attractor.training.checkpoint import save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
-from attractor.training.identity import check_equation, describe_equation, probe_rows
+from attractor.training.identity import check_equation, check_rebuilds, describe_equation, probe_rows
 from attractor.training.restoring import check_scaling, check_sizes, fact, restored
 
 from .estimator import PlantModel
@@ -42,11 +42,13 @@ def save_model(
     """Write a fitted model; `card` and `evaluation` add what a report needs.
 
     Raises:
+        ConfigError: the cell draws something while it is built that a folder does not keep.
         RunFolderError: the folder holds a finished run and `overwrite` is off, or another training has its
             checkpoint there.
         StorageError: another process works in the folder, or it cannot be written.
     """
     model.network()
+    check_kept(model)
     content = {
         "kind": KIND,
         "options": {name: describe_option(value) for name, value in model.get_params(deep=False).items()},
@@ -61,7 +63,7 @@ def save_model(
         "equation": plant_equation(model),
     }
     run = Run(content, to_arrays(model.members_), dict(evaluation or {}))
-    model.origin_ = save_finished(folder, run, CHECKPOINTS, model.fingerprint_, overwrite=overwrite)
+    model.origin = save_finished(folder, run, CHECKPOINTS, model.fingerprint_, overwrite=overwrite)
 
 
 @single_precision()
@@ -81,17 +83,31 @@ def load_model(kind: type[PlantModel], folder: Path, cell: Callable[..., Any] | 
         model = _from_card(kind, card, cell)
         model.members_ = restored(model.plan_, card["members"], run.weights, folder)
         check_equation(folder, card, plant_equation(model))
-    model.origin_ = run.origin
+    model.origin = run.origin
     return model
 
 
 def plant_equation(model: PlantModel) -> dict[str, Any]:
     """What a card keeps of the equation of a fitted model, see `describe_equation`."""
     network = model.network()
+    return describe_equation(_once, network, _probe_data(model, network), model.cell)
+
+
+def check_kept(model: PlantModel) -> None:
+    """Refuse a cell that a run folder could not give back, see `check_rebuilds`.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    check_rebuilds(_once, model.plan_, lambda network: _probe_data(model, network), model.cell)
+
+
+def _probe_data(model: PlantModel, network: PlantNetwork) -> tuple[Array, Array]:
+    """Inputs and measured outputs of a few samples, as many as the network reads its state from and one."""
     rows = 1 + (model.settled if network.reads_state else 0)
     inputs, outputs = len(model.signals_.inputs), len(model.signals_.outputs)
     seen = probe_rows(rows, inputs + outputs)
-    return describe_equation(_once, network, (seen[:, :inputs], seen[:, inputs:]), model.cell)
+    return seen[:, :inputs], seen[:, inputs:]
 
 
 def _once(
