@@ -20,6 +20,8 @@ def describe_option(value: Any) -> Any:
     if isinstance(value, partial):
         options = {name: describe_option(option) for name, option in value.keywords.items()}
         return {"cell": describe_option(value.func), "options": options}
+    if isinstance(value, eqx.Module) and callable(value):  # a cell as it stands; what it computes is traced
+        return cell_name(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {name: describe_option(setting) for name, setting in asdict(value).items()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):

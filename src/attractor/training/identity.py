@@ -8,11 +8,14 @@ and the path of the user's file; all three are compared when the run is read.
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -202,20 +205,36 @@ def _is_own(option: Any) -> bool:
 
 
 def _file_of(build: Any) -> dict[str, Any] | None:
-    """Path, class and digest of the file that a cell of the user's own was written in.
+    """Path, name and digest of the file that a cell of the user's own was written in.
 
-    A cell of the house with a function of the user's own among its options is one, too.
+    A cell of the house with a function of the user's own among its options or fields is one, too.
     """
-    while isinstance(build, partial):
-        own = [option for option in build.keywords.values() if _is_own(option)]
-        build = own[0] if own else build.func
-    if not _is_own(build):
+    code = _code_of(build)
+    if not _is_own(code):
         return None
-    name = getattr(build, "__qualname__", type(build).__qualname__)
-    written = build if inspect.isroutine(build) or isinstance(build, type) else type(build)
+    written = code if inspect.isroutine(code) or isinstance(code, type) else type(code)
+    name = _name_in(sys.modules.get(written.__module__), build) or written.__qualname__
     try:
         path = Path(inspect.getfile(written))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, TypeError):
         return {"path": "no file", "name": name, "sha256": ""}
     return {"path": str(path.resolve()), "name": name, "sha256": digest}
+
+
+def _code_of(build: Any) -> Any:
+    """The class or function of the user's own behind what builds a cell, or the last thing that was found."""
+    while not _is_own(build) or isinstance(build, partial):
+        if isinstance(build, partial):
+            parts, rest = build.keywords.values(), build.func
+        elif isinstance(build, eqx.Module):
+            parts, rest = vars(build).values(), None
+        else:
+            break
+        build = next((part for part in parts if _is_own(part)), rest)
+    return build
+
+
+def _name_in(module: ModuleType | None, thing: Any) -> str | None:
+    """What a file calls a thing that it holds."""
+    return next((name for name, value in vars(module).items() if value is thing), None) if module else None
