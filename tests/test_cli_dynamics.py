@@ -54,7 +54,7 @@ def test_a_page_about_a_map_of_ones_own(henon, tmp_path, capsys):
     assert call("dynamics", henon, "--start", 0.1, 0.1, *where) == 0
     assert "chaotic along these inputs" in said(capsys)
     html = (tmp_path / "page" / "dynamics.html").read_text()
-    parts = ["exponents", "points", "eigenvalues", "remarks", "reproduce"]
+    parts = ["exponents", "points", "eigenvalues", "reproduce"]
     assert re.findall(r'<section id="([^"]+)"', html) == parts
     assert "fixed point was not found" not in html  # the map lets some states run away: nothing follows
     assert "<script" not in html

@@ -115,9 +115,10 @@ def test_a_turning_plane_is_at_the_edge_and_its_plane_is_found():
 
 @pytest.mark.slow
 def test_a_network_with_large_weights_is_chaotic():
-    cell = Elman(1, 40, key=KEY)
+    key = jax.random.key(1)  # with key 0 the chaos of the first 300 steps is a transient: -0.013 in 3000
+    cell = Elman(1, 40, key=key)
     cell = eqx.tree_at(lambda cell: cell.state_weight, cell, 8 * cell.state_weight)
-    study = dynamics_study(cell, 0 * INPUTS, PLAN, state=jax.random.normal(KEY, (40,)))
+    study = dynamics_study(cell, 0 * INPUTS, PLAN, state=jax.random.normal(key, (40,)))
     assert study.regime is Regime.CHAOTIC
     assert study.driven.kaplan_yorke.value > 1
     assert study.participation > 1.2

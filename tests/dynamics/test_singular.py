@@ -52,7 +52,12 @@ def test_a_zero_of_any_lapack_is_a_zero(left):
 def test_covariant_vectors_of_a_step_that_forgets_are_refused_without_a_warning(cell, said):
     with pytest.raises(ConfigError, match=said):
         covariant_vectors(cell, STEPS, settings=ALL, settling=10)
-    assert np.all(lyapunov_exponents(cell, STEPS, settings=ALL).per_step[1:] == -np.inf)
+    found = lyapunov_exponents(cell, STEPS, settings=ALL)
+    assert np.all(found.per_step[1:] == -np.inf)
+    assert np.all(found.interval()[:, 1:] == -np.inf)
+    assert found.to_dict()["per_step"][1] is None
+    assert "are -inf" in str(found)
+    assert found.kaplan_yorke.value == found.entropy_rate.value == 0.0
 
 
 @pytest.mark.parametrize(

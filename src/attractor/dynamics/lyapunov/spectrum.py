@@ -217,10 +217,9 @@ class LyapunovSpectrum:
             raise ConfigError(message)
         ends = []
         for share, sign in (((1 - level) / 2, -1), ((1 + level) / 2, 1)):
-            moved = self._means + self._error.quantile(share)
             # the interval holds the value itself, at the accuracy of the measurement
-            widened = self._means + sign * np.maximum(sign * (moved - self._means), 0.0) + sign * _ROUNDING
-            ends.append(np.where(np.isfinite(self._means), widened, self._means)[self._order])
+            reach = np.maximum(sign * self._error.quantile(share), 0.0) + _ROUNDING
+            ends.append((self._means + sign * reach)[self._order])
         return np.stack(ends)
 
     def estimates(self, level: float = 0.95) -> tuple[Estimate, ...]:
