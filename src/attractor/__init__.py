@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attractor.cells import Cell, Flow
+    from attractor.cells import Cell, Flow, cell, constant
     from attractor.classification import SequenceClassifier
     from attractor.control import PlantModel
     from attractor.data import read_csv
     from attractor.errors import AttractorError
+    from attractor.readings import check_cell
     from attractor.scan import explain, unroll
 
 __version__ = "0.1.0"
@@ -20,6 +21,9 @@ __version__ = "0.1.0"
 _HOME = {
     "Cell": "attractor.cells",
     "Flow": "attractor.cells",
+    "cell": "attractor.cells",
+    "constant": "attractor.cells",
+    "check_cell": "attractor.readings",
     "unroll": "attractor.scan",
     "explain": "attractor.scan",
     "PlantModel": "attractor.control",
@@ -52,6 +56,9 @@ __all__ = [
     "Flow",
     "PlantModel",
     "SequenceClassifier",
+    "cell",
+    "check_cell",
+    "constant",
     "explain",
     "read_csv",
     "unroll",

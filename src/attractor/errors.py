@@ -80,6 +80,10 @@ class ConfigError(AttractorError, ValueError):
     """An option has a value that makes no sense, or two options contradict each other."""
 
 
+class CellError(ConfigError):
+    """The update equation of a cell fails, or its parts do not fit together; the message names the line."""
+
+
 class UnsupportedError(AttractorError, NotImplementedError):
     """The request is meaningful but not (yet) possible."""
 

@@ -9,8 +9,9 @@ import pytest
 from scipy.optimize import lsq_linear, nnls
 
 from attractor.cells import GRU
+from attractor.cells import cell as own_cell
 from attractor.errors import ConfigError, ShapeError
-from attractor.export import CompiledController, ControllerCode, ControllerStatus, StepFunction, to_casadi
+from attractor.export import CompiledController, ControllerCode, ControllerStatus, to_casadi
 from attractor.export.c import c_compiler, controller_source
 
 pytestmark = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")
@@ -145,7 +146,7 @@ def test_a_gru_gives_the_solution_of_ipopt(rate, seed, tmp_path):
 
     code, cell, sensor = gru_code(seed, rate=rate)
     controller = CompiledController(code, tmp_path)
-    function = to_casadi(StepFunction(lambda u, x: cell(2 * u, x), 1, np.zeros(8)))
+    function = to_casadi(own_cell(lambda u, x: cell(2 * u, x), 1, np.zeros(8)))
     unknown, start, aim = casadi.SX.sym("U", 20), casadi.SX.sym("x", 8), casadi.SX.sym("aim")
     before = casadi.SX.sym("before")
     cost, state, last = 0, start, before

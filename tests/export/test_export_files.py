@@ -12,11 +12,11 @@ import pytest
 from export_cells import build
 
 from attractor.cells import GRU, EchoState
+from attractor.cells import cell as own_cell
 from attractor.control.identification import PlantNetwork
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.export import (
     OnnxCheck,
-    StepFunction,
     check_parity,
     onnx_model,
     to_c,
@@ -167,14 +167,14 @@ GRADIENTS = {
 
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_a_step_down_a_gradient_becomes_an_onnx_model(tmp_path, name):
-    source = StepFunction(lambda u, x: x - 0.1 * jax.grad(GRADIENTS[name])(x) + u[0], 1, np.zeros(3))
+    source = own_cell(lambda u, x: x - 0.1 * jax.grad(GRADIENTS[name])(x) + u[0], 1, np.zeros(3))
     assert to_onnx_step(source, tmp_path / "model.onnx").difference < 1e-6
 
 
 def test_scalars_in_onnx_have_no_axis(tmp_path):
     import onnx
 
-    source = StepFunction(lambda u, x: x**2.5 + jnp.maximum(x.sum(), 0.3) * u[0], 1, np.ones(3))
+    source = own_cell(lambda u, x: x**2.5 + jnp.maximum(x.sum(), 0.3) * u[0], 1, np.ones(3))
     graph = onnx.load(str(to_onnx_step(source, tmp_path / "model.onnx").path)).graph
     shapes = {tuple(array.dims) for array in graph.initializer if array.data_type == onnx.TensorProto.FLOAT}
     assert () in shapes
@@ -192,7 +192,7 @@ NARROW = {
 @pytest.mark.parametrize("target", ["numpy", "casadi", "c"])
 def test_rounding_that_a_target_cannot_write_is_refused(name, target):
     """CasADi left a cast to bfloat16 out, C one to float16; NumPy wrote a file that does not run."""
-    source = StepFunction(lambda u, x: jnp.tanh(NARROW[name](x)) + u[0], 1, np.zeros(3))
+    source = own_cell(lambda u, x: jnp.tanh(NARROW[name](x)) + u[0], 1, np.zeros(3))
     if (name, target) == ("float16", "numpy"):
         assert check_parity(source, targets=[target], samples=50)[target] < 1e-3
         return
@@ -211,7 +211,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize("target", ["numpy", "casadi", "c", "onnx"])
 def test_a_primitive_without_a_rule_is_named(name, target):
-    source = StepFunction(lambda u, x: UNKNOWN[name](x) + u[0], 1, np.zeros(3))
+    source = own_cell(lambda u, x: UNKNOWN[name](x) + u[0], 1, np.zeros(3))
     with pytest.raises(UnsupportedError, match=f"'{name}'.*test_export_files"):
         check_parity(source, targets=[target], samples=5)
 
@@ -224,7 +224,7 @@ def test_the_read_out_of_a_network_is_compared_too(network, tmp_path):
 
 
 def test_an_operator_that_the_runtime_lacks_in_float64_is_named(tmp_path):
-    source = StepFunction(lambda u, x: jax.scipy.special.erf(x) + u[0], 1, np.zeros(2))
+    source = own_cell(lambda u, x: jax.scipy.special.erf(x) + u[0], 1, np.zeros(2))
     with pytest.raises(UnsupportedError, match=r"float64: .*Erf"):
         to_onnx_step(source, tmp_path / "model.onnx", double_precision=True)
 

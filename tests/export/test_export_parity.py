@@ -10,9 +10,10 @@ import pytest
 from export_cells import BUILDS, build
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from attractor.cells import cell as own_cell
 from attractor.control.identification import PlantNetwork
 from attractor.errors import ConfigError, UnsupportedError
-from attractor.export import StepFunction, check_parity, flat_step
+from attractor.export import check_parity, flat_step
 from attractor.export.c import c_compiler
 from attractor.program import trace
 
@@ -38,7 +39,7 @@ def test_the_check_can_fail():
     def changing(given, state):  # the export sees other weights
         return next(calls)(given, state)
 
-    source = StepFunction(changing, 2, jnp.zeros(4))
+    source = own_cell(changing, 2, jnp.zeros(4))
     assert 1e-8 < check_parity(source, targets=["numpy"], samples=10)["numpy"] < 1e-6
 
 
@@ -132,7 +133,7 @@ def test_what_is_no_cell_is_refused():
 
 
 def test_an_index_that_depends_on_values_is_refused_with_its_place():
-    source = StepFunction(lambda u, x: x[jnp.argmin(jnp.array([1.0, 0.0])) + (u[0] > 0)] * x, 1, jnp.zeros(3))
+    source = own_cell(lambda u, x: x[jnp.argmin(jnp.array([1.0, 0.0])) + (u[0] > 0)] * x, 1, jnp.zeros(3))
     with pytest.raises(
         UnsupportedError, match=r"index that depends on values.*test_export_parity|test_export_parity.*index"
     ):
@@ -140,7 +141,7 @@ def test_an_index_that_depends_on_values_is_refused_with_its_place():
 
 
 def test_a_primitive_without_a_rule_is_named_with_its_place():
-    source = StepFunction(lambda u, x: jnp.fft.fft(x).real + u[0], 1, jnp.zeros(4))
+    source = own_cell(lambda u, x: jnp.fft.fft(x).real + u[0], 1, jnp.zeros(4))
     for target in ("numpy", "casadi", "onnx", "c"):
         with pytest.raises(UnsupportedError, match=r"('fft'|complex).*test_export_parity\.py"):
             check_parity(source, targets=[target], samples=2)
@@ -219,7 +220,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations(name):
-    found = check_parity(StepFunction(OPERATIONS[name], 2, jnp.zeros(4)), targets=TARGETS, samples=100)
+    found = check_parity(own_cell(OPERATIONS[name], 2, jnp.zeros(4)), targets=TARGETS, samples=100)
     assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found
 
 

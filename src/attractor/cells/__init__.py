@@ -1,6 +1,9 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
+from .building import build_cell, trained_cell
+from .calling import calling, take_step
 from .channelwise import ChannelMemory, ChannelwiseLSTM
+from .constant import Constant, check_trained_arrays, constant
 from .contract import (
     Cell,
     State,
@@ -14,6 +17,7 @@ from .contract import (
 from .elman import Elman
 from .esn import EchoState
 from .flow import METHODS, Discretised, Flow, discretise
+from .function import FunctionCell, cell
 from .gated_flow import Gate, GatedFlow, GatedForm, GatedState, gated_rate
 from .gated_lipschitz import GatedLipschitz
 from .groups import channelled_groups, parse_groups
@@ -37,11 +41,13 @@ __all__ = [
     "Cell",
     "ChannelMemory",
     "ChannelwiseLSTM",
+    "Constant",
     "Discretised",
     "EchoState",
     "Elman",
     "EquilibriumMatrices",
     "Flow",
+    "FunctionCell",
     "Gate",
     "GatedFlow",
     "GatedForm",
@@ -60,8 +66,13 @@ __all__ = [
     "State",
     "StateNoise",
     "antisymmetric",
+    "build_cell",
+    "calling",
+    "cell",
     "cell_class",
     "channelled_groups",
+    "check_trained_arrays",
+    "constant",
     "discretise",
     "exposed",
     "exposed_size",
@@ -70,6 +81,8 @@ __all__ = [
     "official_step",
     "parse_groups",
     "step_options",
+    "take_step",
     "takes_key",
+    "trained_cell",
     "weight_dtype",
 ]

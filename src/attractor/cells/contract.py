@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.errors import UnsupportedError
+from attractor.errors import ShapeError, UnsupportedError
 
 State = Any
 """Any pytree of arrays."""
@@ -77,6 +77,9 @@ def step_options(cell: Any, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]
 
 def takes_key(cell: Any) -> bool:
     """Whether the step of a cell has an argument `key`, and so may have noise."""
+    own = getattr(cell, "takes_noise", None)
+    if own is not None:
+        return own
     return _has_key(cell if not isinstance(cell, eqx.Module) else type(cell).__call__)
 
 
@@ -109,15 +112,24 @@ def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
 
     Raises:
         UnsupportedError: the state has several arrays and the cell does not say which of them to show.
+        ShapeError: what it shows is no vector.
     """
-    if hasattr(cell, "exposed"):
-        return cell.exposed(state)
     if isinstance(cell, eqx.nn.LSTMCell):
         return state[0]
-    if isinstance(state, jax.Array):
-        return state
-    message = f"the state of {type(cell).__name__} has several arrays; write `exposed(state)` to choose one"
-    raise UnsupportedError(message)
+    seen = cell.exposed(state) if hasattr(cell, "exposed") else state
+    if not hasattr(seen, "ndim"):
+        message = (
+            f"the state of {type(cell).__name__} has several arrays; write `exposed(state)`, which gives the "
+            "vector that a read-out may see"
+        )
+        raise UnsupportedError(message)
+    if seen.ndim != 1:
+        message = (
+            f"{type(cell).__name__} exposes an array of shape {seen.shape}; a read-out sees a vector: write "
+            "`exposed(state)`, for instance `return state.ravel()`"
+        )
+        raise ShapeError(message)
+    return seen
 
 
 def exposed_size(cell: Any) -> int:

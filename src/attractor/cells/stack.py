@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ShapeError
 
+from .calling import take_step
 from .contract import Cell, State, exposed, exposed_size, initial_state
 
 
@@ -47,7 +48,7 @@ class Stack(Cell):
         keys = [None] * len(self.cells) if key is None else jax.random.split(key, len(self.cells))
         states = []
         for cell, old, noise in zip(self.cells, state, keys, strict=True):
-            states.append(cell(input, old, key=noise))
+            states.append(take_step(cell, input, old, noise))
             input = exposed(cell, states[-1])
         return tuple(states)
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from attractor.training import Given, Lost, cross_entropy
 from attractor.training.noise import annealed, with_noise_factor
 from attractor.training.regulariser import NoiseProblem, estimate
+from attractor.training.starting import structure_of
 
 from .network import SequenceNetwork
 
@@ -87,7 +88,7 @@ class SequenceExamples(eqx.Module):
 
     def start_notes(self) -> Any:
         """What the loss keeps about the cases."""
-        classes = eqx.filter_eval_shape(self.build, jax.random.key(0)).readout.out_features
+        classes = structure_of(self.build).readout.out_features
         return self.loss.start(self.size, classes)
 
     def losses_of(self, model: SequenceNetwork, ids: Int[Array, " batch"], given: Given) -> Lost:

@@ -11,7 +11,16 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import Stack, State, StateNoise, exposed, exposed_size, initial_state
+from attractor.cells import (
+    Stack,
+    State,
+    StateNoise,
+    exposed,
+    exposed_size,
+    initial_state,
+    take_step,
+    trained_cell,
+)
 from attractor.errors import ConfigError
 from attractor.scan import unroll
 from attractor.training.noise import NoisyState
@@ -45,12 +54,13 @@ class SequenceNetwork(eqx.Module):
     ) -> Float[Array, " classes"]:
         """Logits of one sequence; `key` switches noise and dropout on."""
         cell_key, input_key, output_key = (None,) * 3 if key is None else jax.random.split(key, 3)
+        cell = held(self.cell)
         inputs = _dropped(inputs, self.input_dropout, input_key, (1, inputs.shape[1]))
-        states, last = unroll(self.cell, inputs, length=length, key=cell_key)
+        states, last = unroll(cell, inputs, length=length, key=cell_key)
         if self.pooling == "last":
-            pooled = exposed(self.cell, last)
+            pooled = exposed(cell, last)
         else:
-            shown = jax.vmap(lambda state: exposed(self.cell, state))(states)
+            shown = jax.vmap(lambda state: exposed(cell, state))(states)
             count = len(inputs) if length is None else length
             valid = jnp.arange(len(inputs))[:, None] < count
             pooled = jnp.where(valid, shown, 0.0).sum(axis=0) / count
@@ -66,10 +76,17 @@ class SequenceNetwork(eqx.Module):
     ) -> tuple[Float[Array, " classes"], tuple[State, Array, Array]]:
         """Logits after one more sample of a stream; after the last they equal those of the whole sequence."""
         state, total, steps = stream
-        state = self.cell(input, state)
+        state = take_step(self.cell, input, state)
         shown = exposed(self.cell, state)
         total, steps = total + shown, steps + 1
         return self.readout(shown if self.pooling == "last" else total / steps), (state, total, steps)
+
+
+def held(cell: Any) -> Any:
+    """The cell itself, or one that no gradient reaches where it says that it is `fixed`."""
+    if not getattr(cell, "fixed", False):
+        return cell
+    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, cell)
 
 
 def _dropped(values: Array, share: float, key: PRNGKeyArray | None, shape: tuple[int, ...]) -> Array:
@@ -124,10 +141,10 @@ class NetworkPlan:
 
     def _one(self, inputs: int, key: PRNGKeyArray, level: int) -> Any:
         if self.groups is None or level:
-            return self.cell(inputs, self.hidden_size, key=key)
+            return trained_cell(self.cell, inputs, self.hidden_size, key=key)
         if "groups" not in signature(self.cell).parameters:
             message = (
                 f"groups were given, but {getattr(self.cell, '__name__', self.cell)} takes none; use mgrn"
             )
             raise ConfigError(message)
-        return self.cell(inputs, self.hidden_size, groups=self.groups, key=key)
+        return trained_cell(self.cell, inputs, self.hidden_size, groups=self.groups, key=key)

@@ -1,7 +1,6 @@
 """What a command about dynamics speaks of: a run, or a cell by its name or file, and what drives it."""
 
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -140,22 +139,10 @@ def _built(name: str, fresh: Fresh) -> Any:
     """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
     import jax
 
+    from attractor.cells import build_cell
+
     build = given_cell(name) or _named(name)
-    try:
-        parameters = signature(build).parameters
-    except ValueError:
-        parameters = {}
-    needed = [
-        one for one in parameters.values() if one.default is one.empty and one.kind < one.VAR_POSITIONAL
-    ]
-    given = (fresh.inputs, fresh.hidden)[: len(needed)] if needed else ()
-    options = {"key": jax.random.key(fresh.seed)} if "key" in parameters else {}
-    try:
-        made = build(*given, **options)
-    except TypeError as problem:
-        message = f"{name} could not be built with inputs, hidden and key: {problem}"
-        raise ConfigError(message) from problem
-    return _stepping(made, name)
+    return build_cell(build, fresh.inputs, fresh.hidden, key=jax.random.key(fresh.seed))
 
 
 def _named(name: str) -> Any:
@@ -166,16 +153,6 @@ def _named(name: str) -> Any:
     except ConfigError as problem:
         message = f"there is no run folder {name}, and no such cell: {problem}"
         raise ConfigError(message) from problem
-
-
-def _stepping(made: Any, name: str) -> Any:
-    if callable(made):
-        return made
-    if hasattr(made, "vector_field"):
-        message = f"{name} is a flow; write a function or class that returns discretise(flow, step)"
-        raise ConfigError(message)
-    message = f"{name} is no cell: it has no step `cell(input, state)`"
-    raise ConfigError(message)
 
 
 def _start(cell: Any, values: tuple[float, ...]) -> Any:

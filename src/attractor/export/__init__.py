@@ -13,7 +13,7 @@ from .c import (
     to_c_function,
 )
 from .casadi_function import casadi_expressions, to_casadi, write_casadi
-from .flat_step import FlatStep, StepFunction, flat_step
+from .flat_step import FlatStep, flat_step
 from .numpy_step import to_numpy
 from .onnx_model import OnnxCheck, OnnxExport, to_onnx_sequence, to_onnx_step
 from .parity import check_parity, written_deviation
@@ -29,7 +29,6 @@ __all__ = [
     "OnnxCheck",
     "OnnxExport",
     "PublishedNetwork",
-    "StepFunction",
     "casadi_expressions",
     "check_parity",
     "flat_step",

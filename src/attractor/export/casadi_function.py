@@ -67,7 +67,7 @@ def to_casadi(source: Any, *, read: Callable[[Any], Array] | None = None, name: 
     """A `casadi.Function` of scalar expressions (SX): (u, x) -> x', or (u, x) -> (x', y) with y = g(x').
 
     Args:
-        source: a cell, a `StepFunction`, or a network with a cell and an output.
+        source: a cell, or a network with a cell and an output.
         read: an output of the state of a cell.
         name: name of the function.
 

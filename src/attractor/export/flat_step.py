@@ -10,30 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.errors import ConfigError, UnsupportedError
-from attractor.program import Program, flat_map, in_precision, trace, without_complex
-
-
-@dataclass(frozen=True)
-class StepFunction:
-    """A bare update equation `function(input, state) -> state'`, for exports that take a cell.
-
-    Args:
-        function: one step; what it closes over is exported as constants.
-        input_size: length of the input vector.
-        initial: the state a sequence starts from, any pytree of arrays.
-    """
-
-    function: Callable[[Array, Any], Any]
-    input_size: int
-    initial: Any
-
-    def __call__(self, input: Array, state: Any) -> Any:
-        """One step."""
-        return self.function(input, state)
-
-    def initial_state(self) -> Any:
-        """The state a sequence starts from."""
-        return self.initial
+from attractor.program import FlatMap, LeafKind, Program, flat_map, in_precision, trace, without_complex
 
 
 @dataclass(frozen=True)
@@ -73,7 +50,7 @@ def flat_step(
     """The flat step of a cell or of a plant network.
 
     Args:
-        source: any cell, a `StepFunction`, or a network with a `cell` and a `read` (its output is exported).
+        source: any cell, or a network with a `cell` and a `read` (its output is exported).
         read: an output of the state of a cell.
         single_precision: trace in float32 instead of float64; then interpret outside of
             `jax.enable_x64(True)`.
@@ -87,12 +64,20 @@ def flat_step(
     with jax.enable_x64(not single_precision):
         cell, read = parts_of(in_precision(source, dtype), read)
         flat = flat_map(cell, dtype=dtype)
+        _check_leaves(flat)
         given = jnp.zeros(cell.input_size, dtype)
         program = _real_program(lambda given, state: flat.step(state, given), given, flat.start)
         output = None
         if read is not None:
             output = _real_program(lambda state: _real_output(read(flat.restore(state)), dtype), flat.start)
         return FlatStep(program, output, np.asarray(flat.start), cell.input_size)
+
+
+def _check_leaves(flat: FlatMap) -> None:
+    for leaf in flat.layout.leaves:
+        if leaf.kind is LeafKind.KEY:
+            message = f"the state of {flat.layout.owner} holds {leaf}; random numbers are not exported"
+            raise UnsupportedError(message)
 
 
 def _real_program(function: Callable[..., Array], *arguments: Array) -> Program:
@@ -114,7 +99,7 @@ def parts_of(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Cal
         return source.cell, read or source.read
     message = (
         f"cannot export {type(source).__name__}: expected a cell (with `input_size`), a network with `cell` "
-        "and `read`, or a StepFunction around an update equation"
+        "and `read`, or attractor.cell(step, input_size, initial) around an update equation"
     )
     raise ConfigError(message)
 

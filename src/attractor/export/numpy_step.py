@@ -101,7 +101,7 @@ def to_numpy(
     is no vector of the right size is refused, for NumPy would stretch it to a wrong answer.
 
     Args:
-        source: a cell, a `StepFunction`, or a network with a cell and an output.
+        source: a cell, or a network with a cell and an output.
         path: the file to write.
         read: an output of the state of a cell.
         origin: what the step is made from, for a comment in the file.

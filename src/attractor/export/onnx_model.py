@@ -180,6 +180,17 @@ def _longest_sum(program: Program) -> int:
     return longest
 
 
+def check_onnx(cell: Any) -> None:
+    """Build the graph of one step of a cell and write nothing.
+
+    Raises:
+        UnsupportedError: a primitive without a rule; it is named with its place.
+    """
+    import onnx
+
+    _step(onnx, flat_step(cell, read=_exposed(cell), single_precision=True))
+
+
 def _exposed(cell: Any) -> Callable[[Any], Array]:
     return lambda state: exposed(cell, state)
 

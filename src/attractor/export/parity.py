@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import initial_state
+from attractor.cells import initial_state, take_step
 from attractor.errors import ConfigError
 from attractor.program import flat_map, in_double_precision, layout_of
 
@@ -138,7 +138,7 @@ def _called(cell: Any, given: Steps, states: Steps, dtype: Any) -> Steps:
     layout = layout_of(initial_state(cell), type(cell).__name__, dtype)
 
     def step(given: Any, state: Any) -> Any:
-        return layout.flatten(cell(given, layout.restore(state)))
+        return layout.flatten(take_step(cell, given, layout.restore(state)))
 
     return np.asarray(jax.jit(jax.vmap(step))(jnp.asarray(given, dtype), jnp.asarray(states, dtype)), float)
 

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.extend.core import Var
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, step_options
+from attractor.cells import State, exposed, initial_state, take_step
 from attractor.errors import ShapeError, UnsupportedError
 
 from .precision import in_precision, plain
@@ -213,7 +213,7 @@ class FlatMap(eqx.Module):
         Raises:
             ShapeError: the step returns something else than a state.
         """
-        return self.flatten(self.cell(input, self.restore(state), **step_options(self.cell, key)))
+        return self.flatten(take_step(self.cell, input, self.restore(state), key))
 
     def linearize(
         self, state: Float[Array, " numbers"], input: Float[Array, " inputs"], key: PRNGKeyArray | None = None
@@ -396,7 +396,7 @@ def _discrete_roles(flat: FlatMap) -> tuple[set[Leaf], list[Leaf]]:
     Read off the program: a leaf that is handed on as it came never changes, and what no operation of the real
     part has among its operands has no influence on it.
     """
-    program = trace(lambda given, state: flat.cell(given, state), *_example(flat))
+    program = trace(lambda given, state: take_step(flat.cell, given, state), *_example(flat))
     leaves = flat.layout.leaves
     incoming = program.jaxpr.invars[-len(leaves) :]
     outgoing = program.jaxpr.outvars

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, step_options
+from attractor.cells import State, exposed, initial_state, take_step
 from attractor.errors import PrecisionWarning, UnsupportedError
 
 from .trace import Program, place, read, trace
@@ -73,10 +73,9 @@ class Unrounded(eqx.Module):
 
     def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:
         """One step."""
-        options = step_options(self.cell, key)
 
         def step(input: Array, state: State) -> State:
-            return self.cell(input, state, **options)
+            return take_step(self.cell, input, state, key)
 
         casts = _casts_of_state(step, input, state)
         if not casts:

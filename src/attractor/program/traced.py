@@ -17,7 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import State
+from attractor.cells import State, take_step
 
 from .complex_parts import without_complex
 from .flat import flat_map
@@ -80,7 +80,9 @@ def real_cell(cell: Any, reading: str) -> TracedCell:
     example = jnp.zeros(flat.input_size), initial
 
     def step(given: Array, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        return flat.layout.real_arrays(flat.cell(given, flat.layout.with_real_arrays(begin, arrays)))
+        return flat.layout.real_arrays(
+            take_step(flat.cell, given, flat.layout.with_real_arrays(begin, arrays))
+        )
 
     program = without_complex(trace(step, *example), jax.tree.leaves(example))
     return TracedCell(program.constants, initial, flat.input_size, _shared(program), program.outputs)

@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, initial_state, take_step
 from attractor.errors import ShapeError
 
 from .memory import Store, Strategy, strategy
@@ -146,8 +146,8 @@ def trace(
 
     def step(weights: list[Array], inputs: list[Array], state: list[Array]) -> list[Array]:
         whole = eqx.combine(jax.tree.unflatten(structure, weights), static)
-        noise = {} if key is None else {"key": inputs[1]}
-        new = whole(inputs[0], jax.tree.unflatten(state_structure, state), **noise)
+        own_key = None if key is None else inputs[1]
+        new = take_step(whole, inputs[0], jax.tree.unflatten(state_structure, state), own_key)
         _check_state(cell, state_structure, state, new)
         return jax.tree.leaves(new)
 

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import CELLS, cell_class, initial_state
+from attractor.cells import CELLS, cell_class, initial_state, take_step
 from attractor.errors import RunFolderError
+
+from .starting import needs_values
 
 
 def describe_option(value: Any) -> Any:
@@ -44,11 +46,20 @@ def describe_program(plan: Callable[[PRNGKeyArray], Any], inputs: int) -> str:
     arrays, static = eqx.partition(network.cell, eqx.is_array)
 
     def step(arrays: Any, given: Array, state: Any) -> Any:
-        return eqx.combine(arrays, static)(given, state)
+        return take_step(eqx.combine(arrays, static), given, state)
 
     given = jnp.zeros(inputs)
-    start = jax.jit(lambda key: eqx.filter(plan(key), eqx.is_array)).lower(jax.random.key(0))
-    return start.as_text() + jax.jit(step).lower(arrays, given, initial_state(network.cell)).as_text()
+    return _start(plan, arrays) + jax.jit(step).lower(arrays, given, initial_state(network.cell)).as_text()
+
+
+def _start(plan: Callable[[PRNGKeyArray], Any], drawn: Any) -> str:
+    """How a network is drawn; what it draws, where the constructor is plain Python that asks for values."""
+    try:
+        return jax.jit(lambda key: eqx.filter(plan(key), eqx.is_array)).lower(jax.random.key(0)).as_text()
+    except Exception as problem:
+        if not needs_values(problem):
+            raise
+        return " ".join(np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(drawn))
 
 
 def cell_name(build: Callable[..., Any]) -> str:

@@ -15,7 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, StateNoise, exposed, initial_state, step_options, weight_dtype
+from attractor.cells import State, StateNoise, exposed, initial_state, take_step, weight_dtype
 from attractor.errors import ConfigError
 
 _PASSED = ("input_size", "hidden_size", "output_size", "measured_state", "fixed")
@@ -93,9 +93,9 @@ class NoisyState(eqx.Module):
     ) -> State:
         """One step."""
         if key is None:
-            return self.cell(input, state)
+            return take_step(self.cell, input, state)
         inner, own = jax.random.split(key)
-        new = self.cell(input, state, **step_options(self.cell, inner))
+        new = take_step(self.cell, input, state, inner)
         deviation = self.deviation(state, new)
         return disturbed(new, deviation, normal(own, deviation, common=self.noise.kind == "common"))
 

@@ -1,6 +1,11 @@
 """The optimiser: Adam or momentum with warm-up, cosine decay and clipped gradients, all from Optax."""
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from .settings import TrainingSettings
 
@@ -8,9 +13,25 @@ from .settings import TrainingSettings
 def make_optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
     """Adam (arXiv 1412.6980) or momentum, as the settings say, with decoupled weight decay if asked for."""
     rule = optax.scale_by_adam() if settings.momentum is None else optax.trace(settings.momentum)
-    decay = [optax.add_decayed_weights(settings.weight_decay)] if settings.weight_decay else []
+    decay = [_decay_of_moving(settings.weight_decay)] if settings.weight_decay else []
     rate = optax.scale_by_learning_rate(make_schedule(settings))
     return optax.chain(optax.clip_by_global_norm(settings.clip_norm), rule, *decay, rate)
+
+
+def _decay_of_moving(rate: float | int) -> optax.GradientTransformation:
+    """Decoupled weight decay of the arrays that the loss moves: what is held constant does not shrink."""
+
+    def decayed(update: Array, weight: Array) -> Array:
+        return jnp.where(jnp.any(update != 0), update + rate * weight, update)
+
+    def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> Any:
+        return jax.tree.map(decayed, updates, params), state
+
+    def init(params: optax.Params) -> optax.OptState:
+        del params
+        return optax.EmptyState()
+
+    return optax.GradientTransformation(init, update)
 
 
 def make_schedule(settings: TrainingSettings) -> optax.Schedule:

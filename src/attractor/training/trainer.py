@@ -22,6 +22,7 @@ from .checkpoint import check_own, from_arrays, load_training, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import LARGEST_WHOLE, TrainingSettings
+from .starting import start_all
 from .task import (
     Memory,
     Model,
@@ -185,31 +186,37 @@ def entry_seconds(history: list[dict[str, Any]]) -> float:
     return history[-1]["seconds"] if history else 0.0
 
 
-@quickly_compiled
 def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
-    optimiser = make_optimiser(settings)
+    keys = jax.random.split(jax.random.key(seed), settings.seeds)
+    return start_all(
+        lambda keys: _all_fresh(task, settings, keys), lambda key: _one_fresh(task, settings, key), keys
+    )
 
-    def start(key: PRNGKeyArray) -> Member:
-        model_key, batch_key = jax.random.split(key)
-        model = task.initial(model_key)
-        zero = jnp.zeros((), jnp.int32)
-        infinite = jnp.array(jnp.inf, jnp.float32)
-        return Member(
-            model=model,
-            optimiser=optimiser.init(eqx.filter(model, eqx.is_inexact_array)),
-            key=batch_key,
-            step=zero,
-            loss=infinite,
-            score=infinite,
-            best=model,
-            best_score=infinite,
-            best_step=zero,
-            failed=jnp.array(NEVER, jnp.int32),
-            stopped=jnp.zeros((), bool),
-            memory=start_memory(task, batch_key),
-        )
 
-    return eqx.filter_vmap(start)(jax.random.split(jax.random.key(seed), settings.seeds))
+@quickly_compiled
+def _all_fresh(task: Any, settings: TrainingSettings, keys: PRNGKeyArray) -> Member:
+    return eqx.filter_vmap(lambda key: _one_fresh(task, settings, key))(keys)
+
+
+def _one_fresh(task: Any, settings: TrainingSettings, key: PRNGKeyArray) -> Member:
+    model_key, batch_key = jax.random.split(key)
+    model = task.initial(model_key)
+    zero = jnp.zeros((), jnp.int32)
+    infinite = jnp.array(jnp.inf, jnp.float32)
+    return Member(
+        model=model,
+        optimiser=make_optimiser(settings).init(eqx.filter(model, eqx.is_inexact_array)),
+        key=batch_key,
+        step=zero,
+        loss=infinite,
+        score=infinite,
+        best=model,
+        best_score=infinite,
+        best_step=zero,
+        failed=jnp.array(NEVER, jnp.int32),
+        stopped=jnp.zeros((), bool),
+        memory=start_memory(task, batch_key),
+    )
 
 
 @eqx.filter_jit(donate="all-except-first")
@@ -249,6 +256,8 @@ def _step(
         return jnp.mean(losses), memory
 
     (loss, memory), gradient = mean_loss(member.model)
+    # Of a complex weight JAX gives the conjugate of the direction in which the loss rises.
+    gradient = jax.tree.map(jnp.conj, gradient)
     trained = eqx.filter(member.model, eqx.is_inexact_array)
     updates, state = optimiser.update(gradient, member.optimiser, trained)
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -26,6 +25,7 @@ from attractor.training import Diary, Trained, TrainingSettings, Windows, refine
 from attractor.training.checkpoint import check_own
 from attractor.training.describing import describe_option, describe_program
 from attractor.training.fingerprint import fingerprint
+from attractor.training.starting import structure_of
 
 from .feedthrough import has_feedthrough
 from .network import NetworkPlan, PlantNetwork
@@ -323,7 +323,7 @@ class PlantModel:
         )
 
     def _train(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
-        fixed = getattr(eqx.filter_eval_shape(task.initial, jax.random.key(0)).cell, "fixed", False)
+        fixed = getattr(structure_of(task.initial).cell, "fixed", False)
         with locked(diary.folder) if diary.folder else contextlib.nullcontext():
             if fixed:
                 return self._fit_readout(task, training, diary)

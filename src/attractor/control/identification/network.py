@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from attractor.cells import Stack, State, exposed, exposed_size, initial_state
+from attractor.cells import Stack, State, exposed, exposed_size, initial_state, take_step, trained_cell
 from attractor.program import layout_of
 from attractor.scan import unroll
 
@@ -115,7 +114,7 @@ class PlantNetwork(eqx.Module):
         if self.feedthrough:
             return self.cell.measured_state(inputs, outputs)
         before = jnp.concatenate([inputs[:1], inputs[:-1]])
-        return self.cell(inputs[-1], self.cell.measured_state(before, outputs))
+        return take_step(self.cell, inputs[-1], self.cell.measured_state(before, outputs))
 
 
 @dataclass(frozen=True)
@@ -163,5 +162,4 @@ class NetworkPlan:
         return Stack(tuple(cells))
 
     def _one(self, inputs: int, key: PRNGKeyArray) -> Any:
-        sized = {"output_size": self.outputs} if "output_size" in signature(self.cell).parameters else {}
-        return self.cell(inputs, self.hidden_size, key=key, **sized)
+        return trained_cell(self.cell, inputs, self.hidden_size, key=key, output_size=self.outputs)

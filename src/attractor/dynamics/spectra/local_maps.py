@@ -93,6 +93,23 @@ def local_maps(place: Point) -> LocalMaps:
     Raises:
         UnsupportedError: the step is not elementwise between products with matrices.
     """
+    program, cut, kinds = cut_step(place)
+    blocks = tuple(_blocks(cut, kinds))
+    if len(blocks) > _MOST_BLOCKS:
+        message = (
+            f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
+        )
+        raise UnsupportedError(message)
+    units = _differentiated(_CutStep(program, cut), place, kinds)
+    return LocalMaps(units, blocks)
+
+
+def cut_step(place: Point) -> tuple[Program, Cut, list[_Kind]]:
+    """The step as a program, cut at its products, and the kinds of units between them.
+
+    Raises:
+        UnsupportedError: the step is not elementwise between products with matrices.
+    """
     for leaf in place.flat.layout.leaves:
         if leaf.kind is not LeafKind.REAL:
             message = f"the state holds {leaf}; units are read off a state of real numbers"
@@ -104,15 +121,7 @@ def local_maps(place: Point) -> LocalMaps:
         message = "the step returns a state of another structure"
         raise UnsupportedError(message)
     cut = cut_at_products(program, place.input, [leaf.shape for leaf in leaves])
-    kinds = _kinds(cut, [leaf.size for leaf in leaves])
-    blocks = tuple(_blocks(cut, kinds))
-    if len(blocks) > _MOST_BLOCKS:
-        message = (
-            f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
-        )
-        raise UnsupportedError(message)
-    units = _differentiated(_CutStep(program, cut), place, kinds)
-    return LocalMaps(units, blocks)
+    return program, cut, _kinds(cut, [leaf.size for leaf in leaves])
 
 
 def _kinds(cut: Cut, sizes: Sequence[int]) -> list[_Kind]:

@@ -32,7 +32,7 @@ def to_c(
     else, and takes no memory from the heap. `next` must not be `x`.
 
     Args:
-        source: a cell, a `StepFunction`, or a network with a cell and an output.
+        source: a cell, or a network with a cell and an output.
         path: the file to write.
         name: begins all names in the file.
         read: an output of the state of a cell.

@@ -1,0 +1,117 @@
+"""How a cell is made of what a user hands in: a class, a function that builds one, or a cell as it stands."""
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import PRNGKeyArray
+
+from attractor.errors import ConfigError
+
+from .calling import calling
+from .constant import check_trained_arrays
+
+
+def build_cell(
+    build: Callable[..., Any], input_size: int, hidden_size: int, *, key: PRNGKeyArray, **more: Any
+) -> Any:
+    """A cell from what builds it, called with what it asks for.
+
+    Args:
+        build: a class or function that takes sizes, first inputs and then units, and a `key`, or less: only
+            the inputs, no key. Or a cell that is built already, for that number of inputs.
+        input_size: number of inputs.
+        hidden_size: number of units.
+        key: draws the weights.
+        more: further arguments, handed over where the signature names them.
+
+    Raises:
+        ConfigError: it asks for something else, makes no cell, or is one for another number of inputs.
+        CellError: it fails.
+    """
+    if isinstance(build, eqx.Module):
+        return _as_it_stands(build, input_size)
+    arguments, options = _arguments(build, (input_size, hidden_size), {"key": key, **more})
+    with calling(build, "constructor"):
+        made = build(*arguments, **options)
+    if callable(made) and (hasattr(made, "initial_state") or hasattr(made, "hidden_size")):
+        return made
+    if hasattr(made, "vector_field"):
+        message = f"{_named(build)} makes a flow; write one that returns discretise(flow, step), its map"
+        raise ConfigError(message)
+    message = (
+        f"{_named(build)} made {type(made).__name__}, which is no cell. A cell is a module with "
+        "`__call__(input, state)` and `initial_state()` (or `hidden_size`); if this is the update equation "
+        "itself, write attractor.cell(step, input_size, initial)"
+    )
+    raise ConfigError(message)
+
+
+def trained_cell(
+    build: Callable[..., Any], input_size: int, hidden_size: int, *, key: PRNGKeyArray, **more: Any
+) -> Any:
+    """As `build_cell`, for a cell that is to be trained.
+
+    Raises:
+        ConfigError: also where the cell holds NumPy arrays of which nobody can tell whether they are weights.
+        CellError: the constructor fails.
+    """
+    cell = build_cell(build, input_size, hidden_size, key=key, **more)
+    check_trained_arrays(cell)
+    return cell
+
+
+def _as_it_stands(cell: Any, input_size: int) -> Any:
+    own = getattr(cell, "input_size", input_size)
+    if own != input_size:
+        message = f"{_named(cell)} has {own} inputs, {input_size} are needed"
+        raise ConfigError(message)
+    return cell
+
+
+def _arguments(
+    build: Callable[..., Any], sizes: tuple[int, int], options: dict[str, Any]
+) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """What to call it with, or an error that says what it asks for beyond that."""
+    try:
+        parameters = list(signature(build).parameters.values())
+    except (TypeError, ValueError):  # no signature to read: it is told what the contract says
+        return sizes, options
+    if [one.name for one in parameters[:2]] in (["input", "state"], ["u", "x"], ["inputs", "state"]):
+        message = (
+            f"{_named(build)} looks like an update equation `step(input, state)`, not like something that "
+            "builds a cell: write attractor.cell(step, input_size, initial)"
+        )
+        raise ConfigError(message)
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    own = [one for one in positional if one.name not in options]
+    needed = [one for one in own if one.default is Parameter.empty]
+    every = any(one.kind is Parameter.VAR_POSITIONAL for one in parameters)
+    given = sizes if every else sizes[: max(len(needed), min(len(own), 2) if _names_sizes(own) else 0)]
+    missing = [one.name for one in needed[2:]] + [
+        one.name
+        for one in parameters
+        if one.kind is Parameter.KEYWORD_ONLY and one.default is Parameter.empty and one.name not in options
+    ]
+    if missing:
+        message = (
+            f"{_named(build)} needs {', '.join(missing)}; a cell is built with the number of inputs, the "
+            "number of units and a key. Give the rest with functools.partial, or defaults"
+        )
+        raise ConfigError(message)
+    open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
+    names = {one.name for one in parameters}
+    return given, {name: value for name, value in options.items() if name in names or open_ended}
+
+
+def _names_sizes(own: list[Parameter]) -> bool:
+    """Whether the first arguments with defaults are sizes, by the names that sizes have."""
+    return bool(own) and own[0].name in ("input_size", "inputs", "input_dim", "in_size", "n_in")
+
+
+def _named(thing: Any) -> str:
+    return getattr(thing, "__name__", None) or type(thing).__name__
+
+
+__all__ = ["build_cell", "trained_cell"]

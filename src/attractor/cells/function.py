@@ -1,0 +1,95 @@
+"""A plain function as a cell."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.errors import ConfigError
+
+from .contract import State, takes_key
+
+
+class FunctionCell(eqx.Module):
+    """state' = step(input, state), or step(weights, input, state); made by `cell`.
+
+    Args:
+        initial: the state a sequence starts from.
+        weights: what is trained; None if the function has none.
+        step: the function.
+        input_size: length of the input vector.
+        show: what a read-out may see of a state; None shows a state of one vector whole.
+    """
+
+    initial: State
+    weights: Any
+    step: Callable[..., State] = eqx.field(static=True)
+    input_size: int = eqx.field(static=True)
+    show: Callable[[State], Array] | None = eqx.field(static=True, default=None)
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return getattr(self.step, "__name__", type(self.step).__name__)
+
+    @property
+    def takes_noise(self) -> bool:
+        """Whether the function has an argument `key`."""
+        return takes_key(self.step)
+
+    def initial_state(self) -> State:
+        """The state a sequence starts from; it is not trained."""
+        return jax.tree.map(jax.lax.stop_gradient, self.initial)
+
+    def exposed(self, state: State) -> Float[Array, " exposed"]:
+        """What a read-out may see."""
+        return state if self.show is None else self.show(state)
+
+    def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:
+        """One step."""
+        noise = {"key": key} if key is not None and self.takes_noise else {}
+        arguments = (input, state) if self.weights is None else (self.weights, input, state)
+        return self.step(*arguments, **noise)
+
+
+def cell(
+    step: Callable[..., State],
+    input_size: int,
+    initial: State | ArrayLike,
+    *,
+    weights: Any = None,
+    exposed: Callable[[State], Array] | None = None,
+) -> FunctionCell:
+    """A cell made of a function, for every reading.
+
+    Args:
+        step: `step(input, state) -> state`, or `step(weights, input, state) -> state` with `weights`. It may
+            take a `key` for noise. What it closes over is constant.
+        input_size: length of the input vector.
+        initial: the state a sequence starts from: an array, or a pytree of arrays.
+        weights: a pytree of arrays to be trained.
+        exposed: `exposed(state) -> vector`, what a read-out may see; needed for states of several arrays.
+
+    Raises:
+        ConfigError: the step is no function, or the number of inputs no whole number of at least 0.
+
+    Example:
+        >>> import attractor, jax.numpy as jnp
+        >>> leaky = attractor.cell(lambda input, state: 0.9 * state + 0.1 * jnp.tanh(input), 2, jnp.zeros(2))
+        >>> attractor.unroll(leaky, jnp.ones((5, 2))).states.shape
+        (5, 2)
+    """
+    if not callable(step):
+        message = f"step={step!r}: expected a function step(input, state) -> state"
+        raise ConfigError(message)
+    if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
+        message = f"input_size={input_size!r}: expected a whole number of at least 0"
+        raise ConfigError(message)
+    return FunctionCell(jax.tree.map(jnp.asarray, initial), weights, step, input_size, exposed)
+
+
+__all__ = ["FunctionCell", "cell"]

@@ -1,0 +1,315 @@
+"""Which readings a cell gets, and why not the others: `check_cell`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attractor.cells import (
+    build_cell,
+    check_trained_arrays,
+    exposed_size,
+    initial_state,
+    take_step,
+    takes_key,
+)
+from attractor.certify.bounds import step_bounds, unit_box
+from attractor.dynamics.spectra.local_maps import cut_step
+from attractor.dynamics.spectra.point import point
+from attractor.errors import AttractorError, CellError, ConfigError, UnsupportedError
+from attractor.export import flat_step
+from attractor.export.c.step import c_source
+from attractor.export.numpy_step import numpy_source
+from attractor.program import FlatMap, Leaf, LeafKind, flat_map, plain, real_cell, unrounded
+from attractor.training.noise import floating
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing that can be done with a cell.
+
+    Args:
+        name: of the reading.
+        available: whether this cell gets it.
+        reason: why not, or what to know about it; empty where nothing is.
+    """
+
+    name: str
+    available: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """What a cell is, and what can be done with it. Print it.
+
+    Args:
+        name: of its class or function.
+        input_size: length of its input.
+        leaves: the arrays of its state, sorted by what they are made of.
+        exposed_size: length of the vector that a read-out sees; None if it shows none.
+        noisy: whether its step takes a key.
+        readings: what it gets, and why not the rest.
+    """
+
+    name: str
+    input_size: int
+    leaves: tuple[Leaf, ...]
+    exposed_size: int | None
+    noisy: bool
+    readings: tuple[Reading, ...]
+
+    def __getitem__(self, name: str) -> Reading:
+        """One reading by its name."""
+        for reading in self.readings:
+            if reading.name == name:
+                return reading
+        message = f"no reading {name!r}; there are {', '.join(one.name for one in self.readings)}"
+        raise KeyError(message)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it gets every reading."""
+        return all(one.available for one in self.readings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        leaves = [{"name": leaf.name, "kind": leaf.kind.value, "shape": leaf.shape} for leaf in self.leaves]
+        readings = {one.name: {"available": one.available, "reason": one.reason} for one in self.readings}
+        return {
+            "name": self.name,
+            "input_size": self.input_size,
+            "state": leaves,
+            "exposed_size": self.exposed_size,
+            "noisy": self.noisy,
+            "readings": readings,
+        }
+
+    def __str__(self) -> str:
+        """A table."""
+        state = ", ".join(f"{leaf.name or 'state'} {leaf.kind.value} {leaf.shape}" for leaf in self.leaves)
+        shown = "nothing" if self.exposed_size is None else f"{self.exposed_size} numbers"
+        noise = "takes a key for noise" if self.noisy else "takes no key: without noise of its own"
+        lines = [f"{self.name}: {self.input_size} inputs; state: {state}; a read-out sees {shown}; {noise}"]
+        width = max(len(one.name) for one in self.readings)
+        for one in self.readings:
+            mark = "yes" if one.available else "no "
+            lines.append(f"  {mark} {one.name:<{width}}  {one.reason}".rstrip())
+        return "\n".join(lines)
+
+
+def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellReport:
+    """Check the parts of a cell, and tell which readings it gets.
+
+    One step is traced, nothing is compiled or run. What makes a cell unusable for everything is an error;
+    what shuts it out of one reading stands in the table.
+
+    Args:
+        cell: a cell, or a class or function that builds one from sizes and a key.
+        input_size: number of inputs, for what is not built yet.
+        hidden_size: number of units, for what is not built yet.
+
+    Raises:
+        CellError: the step or the initial state fails; the message names the line.
+        ConfigError: it is no cell; or it has no `input_size`.
+        ShapeError: the step returns something else than a state like the initial one.
+        UnsupportedError: the state holds something that is no array of numbers.
+
+    Example:
+        >>> import attractor, jax
+        >>> report = attractor.check_cell(attractor.cells.GRU)
+        >>> report["certificates"].available
+        True
+    """
+    cell = _built(cell, input_size, hidden_size)
+    name = getattr(plain(cell), "name", None) or type(cell).__name__
+    flat, own = _structure(cell)
+    readings = tuple(_asked(title, ask, cell) for title, ask in _READINGS.items())
+    return CellReport(name, own, flat.layout.leaves, _shown(cell), takes_key(cell), readings)
+
+
+def _built(cell: Any, inputs: int, hidden: int) -> Any:
+    if isinstance(cell, eqx.Module):
+        return cell
+    if not callable(cell):
+        message = f"{cell!r} is no cell; expected an Equinox module, or a class that builds one"
+        raise ConfigError(message)
+    return build_cell(cell, inputs, hidden, key=jax.random.key(0))
+
+
+def _structure(cell: Any) -> tuple[FlatMap, int]:
+    """The cell as a map, after one abstract step in each type."""
+    if not callable(cell):
+        message = f"{type(cell).__name__} has no step; of a flow give attractor.cells.discretise(flow, step)"
+        raise ConfigError(message)
+    size = getattr(cell, "input_size", None)
+    if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 0:
+        message = (
+            f"{type(cell).__name__}.input_size is {size!r}; write `input_size`, the length of the input "
+            "vector, a whole number of at least 0"
+        )
+        raise ConfigError(message)
+    with jax.enable_x64(True):
+        flat = flat_map(cell)
+        jax.eval_shape(flat.step, flat.start, jnp.zeros(int(size)))
+    return flat, int(size)
+
+
+def _shown(cell: Any) -> int | None:
+    try:
+        return exposed_size(cell)
+    except AttractorError:
+        return None
+
+
+def _asked(title: str, ask: Callable[[Any], str], cell: Any) -> Reading:
+    try:
+        return Reading(title, True, ask(cell))
+    except AttractorError as problem:
+        return Reading(title, False, _short(problem))
+
+
+def _short(problem: Exception) -> str:
+    """The first line of a message, without the list of what is known."""
+    return str(problem).split("\n")[0].split(". Known:")[0].split("; known:")[0]
+
+
+def _runs(cell: Any) -> str:
+    """In its own types, as `unroll` runs it: also the types must come back as they went in."""
+    state = jax.tree.map(jnp.asarray, initial_state(cell))
+    dtype = next((leaf.dtype for leaf in jax.tree.leaves(cell) if eqx.is_inexact_array(leaf)), jnp.float32)
+    given = jnp.zeros(cell.input_size, jnp.finfo(dtype).dtype)
+    after = eqx.filter_eval_shape(lambda state: take_step(cell, given, state), state)
+    kinds = [[(one.shape, str(one.dtype)) for one in jax.tree.leaves(tree)] for tree in (state, after)]
+    if kinds[0] != kinds[1]:
+        message = f"the step turns leaves {kinds[0]} into {kinds[1]}; they must keep shapes and types"
+        raise CellError(message)
+    return ""
+
+
+def _trains(cell: Any) -> str:
+    check_trained_arrays(cell)
+    exposed_size(cell)
+    if getattr(cell, "fixed", False):
+        return "the cell is fixed; only a read-out is trained"
+    if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(cell)):
+        return "the cell has no weights; only a read-out is trained"
+    return ""
+
+
+def _takes_noise(cell: Any) -> str:
+    if not jax.tree.leaves(floating(jax.tree.map(jnp.asarray, initial_state(cell)))):
+        message = "the state holds no real or complex numbers to be disturbed"
+        raise UnsupportedError(message)
+    return ""
+
+
+def _regularised(cell: Any) -> str:
+    for leaf in _analysed(cell).layout.leaves:
+        if leaf.kind is LeafKind.COMPLEX:
+            message = f"the state holds {leaf}; the regulariser is for real states"
+            raise UnsupportedError(message)
+    return _takes_noise(cell)
+
+
+def _analysed(cell: Any) -> FlatMap:
+    """The map that analyses take; a cast that they refuse is an error here."""
+    with jax.enable_x64(True):
+        flat = flat_map(unrounded(cell))
+        jax.eval_shape(flat.step, flat.start, jnp.zeros(flat.input_size))
+        return flat
+
+
+def _has_exponents(cell: Any) -> str:
+    flat = _analysed(cell)
+    if not flat.real_size:
+        message = "the state holds no real or complex numbers"
+        raise UnsupportedError(message)
+    held = ", ".join(map(str, flat.layout.discrete))
+    return f"{held} carried along, not differentiated" if held else ""
+
+
+def _rests(cell: Any) -> str:
+    with jax.enable_x64(True):
+        flat = _analysed(cell).still("fixed points")
+    held = ", ".join(map(str, flat.layout.discrete))
+    return f"{held} held at the start" if held else ""
+
+
+def _has_a_curve(cell: Any) -> str:
+    with jax.enable_x64(True):
+        place = point(cell, initial_state(cell))
+        try:
+            cut_step(place)
+        except UnsupportedError as problem:
+            return f"of a cruder model: {_short(problem)}"
+    return ""
+
+
+def _certifiable(cell: Any) -> str:
+    with jax.enable_x64(True):
+        step = real_cell(cell, "certificates")
+        eqx.filter_eval_shape(step_bounds, step, unit_box(step))
+    return "tried; a proof is not promised"
+
+
+def _controls(cell: Any) -> str:
+    with jax.enable_x64(True):
+        flat_map(cell).still("observers and controllers")
+    exposed_size(cell)
+    return ""
+
+
+def _to_numpy(cell: Any) -> str:
+    numpy_source(flat_step(cell))
+    return ""
+
+
+def _to_c(cell: Any) -> str:
+    c_source(flat_step(cell))
+    return ""
+
+
+def _to_casadi(cell: Any) -> str:
+    _needs("casadi", "control")
+    from attractor.export import to_casadi
+
+    to_casadi(cell)
+    return ""
+
+
+def _to_onnx(cell: Any) -> str:
+    _needs("onnx", "onnx")
+    from attractor.export.onnx_model import check_onnx
+
+    check_onnx(cell)
+    return "in float32"
+
+
+def _needs(package: str, extra: str) -> None:
+    if find_spec(package) is None:
+        message = f"needs {package}: pip install attractor[{extra}]"
+        raise UnsupportedError(message)
+
+
+_READINGS: dict[str, Callable[[Any], str]] = {
+    "run": _runs,
+    "training": _trains,
+    "noise": _takes_noise,
+    "regulariser": _regularised,
+    "Lyapunov exponents": _has_exponents,
+    "fixed points": _rests,
+    "spectral curve": _has_a_curve,
+    "certificates": _certifiable,
+    "control": _controls,
+    "NumPy": _to_numpy,
+    "C": _to_c,
+    "CasADi": _to_casadi,
+    "ONNX": _to_onnx,
+}
+"""The readings in the order of the table: each a check that gives a remark, or raises why it is not there."""
