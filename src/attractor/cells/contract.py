@@ -56,8 +56,8 @@ class Cell(eqx.Module):
         """The state a sequence starts from: zeros, shape (hidden_size,)."""
         return jnp.zeros(self.hidden_size, weight_dtype(self))
 
-    def exposed(self, state: State) -> Float[Array, " exposed"]:
-        """What a read-out may see of the state: all of it."""
+    def exposed(self, state: State) -> Any:
+        """What a read-out may see of the state, a vector: all of it."""
         return state
 
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
@@ -45,8 +45,8 @@ class FunctionCell(eqx.Module):
         """The state a sequence starts from; it is not trained."""
         return jax.tree.map(jax.lax.stop_gradient, self.initial)
 
-    def exposed(self, state: State) -> Float[Array, " exposed"]:
-        """What a read-out may see."""
+    def exposed(self, state: State) -> Any:
+        """What a read-out may see: all of it where nothing else was said."""
         return state if self.show is None else self.show(state)
 
     def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:

@@ -10,7 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from attractor.errors import CellError, ConfigError
 
@@ -41,7 +41,7 @@ def structure_of(initial: Callable[[PRNGKeyArray], Any]) -> Any:
 
 
 def start_all(
-    compiled: Callable[[Array], Any], one: Callable[[PRNGKeyArray], Any], keys: PRNGKeyArray
+    compiled: Callable[[Array], Any], one: Callable[[PRNGKeyArray], Any], keys: Key[Array, " seeds"]
 ) -> Any:
     """Starts for all keys, on a leading axis of their arrays.
 

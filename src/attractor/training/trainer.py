@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from attractor.errors import DivergedError
 from attractor.program import quickly_compiled, single_precision, to_single_precision
@@ -194,7 +194,7 @@ def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Membe
 
 
 @quickly_compiled
-def _all_fresh(task: Any, settings: TrainingSettings, keys: PRNGKeyArray) -> Member:
+def _all_fresh(task: Any, settings: TrainingSettings, keys: Key[Array, " seeds"]) -> Member:
     return eqx.filter_vmap(lambda key: _one_fresh(task, settings, key))(keys)
 
 
