@@ -95,7 +95,7 @@ def write_casadi(
     CasADi's own `save` says nothing of a full disk and writes through symbolic links.
 
     Args:
-        source: a cell, a `StepFunction`, or a network with a cell and an output.
+        source: a cell, or a network with a cell and an output.
         path: the file to write.
         read: an output of the state of a cell.
         origin: what was exported; it stands behind the function, where CasADi reads no further.
