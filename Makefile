@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv/.peers
 
-.PHONY: demo test test-all bench lint types layers clean
+.PHONY: demo test test-other-processor test-x64 test-all bench lint types layers clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -21,14 +21,31 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py demo
 
 # Whole files go to one process, so that what a file prepares and compiles is made once. One thread each for
-# LAPACK: with two processes on two cores its threads would only wait for each other.
-ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+# LAPACK, unless the environment asks for more: with two processes on two cores its threads would only wait
+# for each other. OPENBLAS_CORETYPE, JAX_ENABLE_X64 and the like reach the tests from the environment.
+PROCESSES ?= 2
+OPENBLAS_NUM_THREADS ?= 1
+OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS OMP_NUM_THREADS
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -q
+FAST := -m "not slow and not peer"
 
 test: $(READY)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not peer"
+	$(PYTEST) $(FAST)
+
+# What hangs on the LAPACK at hand, as it is on a processor of another kind.
+NUMERICAL := tests/dynamics tests/certify tests/control/predictive tests/audit
+OTHER_PROCESSOR ?= Prescott
+
+test-other-processor: $(READY)
+	OPENBLAS_CORETYPE=$(OTHER_PROCESSOR) $(PYTEST) $(FAST) $(NUMERICAL)
+
+# In a process whose user has switched 64 bits on.
+test-x64: $(READY)
+	JAX_ENABLE_X64=1 $(PYTEST) $(FAST)
 
 test-all: $(PEERS)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile -q --timeout=1800
+	$(PYTEST) --timeout=1800
 
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.cells

@@ -10,7 +10,7 @@ from scipy.optimize import lsq_linear, nnls
 
 from attractor.cells import GRU
 from attractor.cells import cell as own_cell
-from attractor.errors import ConfigError, ShapeError
+from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.export import CompiledController, ControllerCode, ControllerStatus, to_casadi
 from attractor.export.c import c_compiler, controller_source
 
@@ -204,6 +204,36 @@ def test_a_number_that_is_not_finite_holds_the_previous_input(hard, field, bad):
     # a previous input that is itself no number leaves the target of the input, zero; a huge one the limit
     held = 0.25 if field != "previous" else 0.0 if np.isnan(bad) else 1.0
     np.testing.assert_array_equal(answer.now, [held])
+
+
+@pytest.mark.parametrize("option", ["-ffast-math", "-ffinite-math-only"])
+def test_compilers_that_know_no_nan_are_refused(option, tmp_path):
+    with pytest.raises(UnsupportedError, match="this code looks for numbers that are not finite"):
+        CompiledController(LINEAR, tmp_path, options=("-O2", option))
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory):
+    """As above, by a compiler that takes every number for a finite one and does not say so."""
+    options = ("-O3", "-ffast-math", "-U__FAST_MATH__", "-U__FINITE_MATH_ONLY__")
+    return CompiledController(
+        gru_code(rate=np.array([0.1]), iterations=2)[0], tmp_path_factory.mktemp("hasty"), options=options
+    )
+
+
+@pytest.mark.parametrize("field", ["state", "target", "previous"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300, -1e300])
+def test_what_is_not_finite_or_huge_is_held_without_a_comparison_of_nan(hasty, hard, field, bad):
+    """A NaN state gave status 0 and the input at its upper limit, a reference of 1e300 a crash."""
+    given = {"state": np.zeros(8), "target": np.zeros(1), "previous": np.full(1, 0.25)}
+    given[field] = np.where(np.arange(len(given[field])) == 0, bad, given[field])
+    for controller in (hasty, hard):
+        answer = controller(given["state"], given["target"], previous=given["previous"])
+        if field == "target" or not np.isfinite(bad):
+            assert answer.status is ControllerStatus.NOT_FINITE
+            held = 0.25 if field != "previous" else 0.0 if np.isnan(bad) else 1.0
+            np.testing.assert_array_equal(answer.now, [held])
+        assert np.all(np.abs(answer.plan) <= 1)
 
 
 def test_a_plan_that_is_not_finite_is_replaced(hard):

@@ -4,7 +4,7 @@ typedef struct { double next[STATES], by_x[STATES * STATES], by_u[INPUTS * STATE
 /* The next state from x under u; how far it is from x, infinite where it is no number. */
 static void @name@_try(const double *x, const double *u, @name@_look *look) {
   @name@_model(x, u, look->next, look->by_x, look->by_u);
-  look->defect = @name@_finite(look->next, STATES) ? 0 : INFINITY;
+  look->defect = @name@_finite(look->next, STATES) && @name@_finite(x, STATES) ? 0 : INFINITY;
   for (int i = 0; i < STATES; ++i) look->defect = fmax(look->defect, fabs(look->next[i] - x[i]));
 }
 
@@ -39,7 +39,7 @@ static int @name@_settle(const double *u, double *x, double *by) {
   @name@_look look, other;
   double a[STATES][STATES + INPUTS + 1], trial[STATES];
   @name@_try(x, u, &look);
-  for (int round = 0; round < @longest@ && isfinite(look.defect); ++round) {
+  for (int round = 0; round < @longest@ && @name@_is_finite(look.defect); ++round) {
     double size = 1;
     for (int i = 0; i < STATES; ++i) size = fmax(size, fabs(x[i]));
     @name@_divide(&look, x, a);
@@ -145,9 +145,9 @@ static double @name@_miss(const double *x, const double *y_ref, double *farthest
 int @name@_target(const double *y_ref, double *u_ref, double *x_ref) {
   double u[INPUTS], x[STATES], by[INPUTS * STATES] = {0}, d[INPUTS], farthest;
   for (int c = 0; c < INPUTS; ++c) {
-    u[c] = @name@_clip(isfinite(u_ref[c]) ? u_ref[c] : 0.0, @name@_low[c], @name@_high[c]);
+    u[c] = @name@_clip(@name@_is_finite(u_ref[c]) ? u_ref[c] : 0.0, @name@_low[c], @name@_high[c]);
   }
-  for (int i = 0; i < STATES; ++i) x[i] = isfinite(x_ref[i]) ? x_ref[i] : 0.0;
+  for (int i = 0; i < STATES; ++i) x[i] = @name@_is_finite(x_ref[i]) ? x_ref[i] : 0.0;
   if (!@name@_finite(y_ref, OUTPUTS) || !@name@_settle(u, x, by)) return 2;
   double cost = @name@_miss(x, y_ref, &farthest);
   for (int round = 0, better = 1; round < 50 && better; ++round) {
@@ -160,7 +160,7 @@ int @name@_target(const double *y_ref, double *u_ref, double *x_ref) {
       for (int c = 0; c < INPUTS; ++c) trial[c] = @name@_clip(u[c] + share * d[c], @name@_low[c], @name@_high[c]);
       if (!@name@_settle(trial, at, along)) continue;
       const double next = @name@_miss(at, y_ref, &away);
-      if (!(next < cost)) continue;
+      if (!@name@_is_finite(next) || next >= cost) continue;
       better = 1;
       cost = next;
       farthest = away;

@@ -1,3 +1,15 @@
+/* Whether a number is finite, from its bits: no comparison that a compiler may take to be always true. */
+
+static int @name@_is_special(double value, int nan_only) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return (bits >> 52 & 0x7ff) == 0x7ff && (!nan_only || (bits & 0xfffffffffffff) != 0);
+}
+
+static int @name@_is_finite(double value) { return !@name@_is_special(value, 0); }
+
+static int @name@_is_nan(double value) { return @name@_is_special(value, 1); }
+
 /* The quadratic subproblem: min 1/2 d'Hd + g'd subject to rows sign * (d[first] - d[second]) >= bound.
    Dual active set method of Goldfarb and Idnani (1983), with L^-T kept as rows of `basis`. */
 
@@ -25,7 +37,7 @@ static int @name@_factorise(double (*h)[VARIABLES], @name@_qp *qp) {
     }
     double pivot = h[i][i];
     for (int k = 0; k < i; ++k) pivot -= h[i][k] * h[i][k];
-    if (!(pivot > 0)) return 0;
+    if (!@name@_is_finite(pivot) || pivot <= 0) return 0;
     h[i][i] = sqrt(pivot);
   }
   for (int i = 0; i < VARIABLES; ++i) {
@@ -121,7 +133,7 @@ static int @name@_satisfy(@name@_qp *qp, const @name@_row *rows, int p, double *
     const int moves = curvature > 1e-14 * whole;
     const double until_met = moves ? -@name@_slack(&rows[p], d) / curvature : INFINITY;
     const double length = until_met < until_blocked ? until_met : until_blocked;
-    if (!isfinite(length)) return 0;
+    if (!@name@_is_finite(length)) return 0;
     if (moves) for (int k = 0; k < VARIABLES; ++k) d[k] += length * direction[k];
     for (int i = 0; i < q; ++i) qp->multipliers[i] -= length * dual[i];
     multiplier += length;
@@ -130,6 +142,7 @@ static int @name@_satisfy(@name@_qp *qp, const @name@_row *rows, int p, double *
       @name@_add(qp, in_basis, p, multiplier);
       return 1;
     }
+    if (blocking < 0) return 0;
     @name@_drop(qp, blocking);
   }
   return 0;
@@ -352,7 +365,7 @@ static void @name@_rows(@name@_row *rows, const double *u, const double *previou
 }
 
 static int @name@_finite(const double *values, int n) {
-  for (int i = 0; i < n; ++i) if (!isfinite(values[i])) return 0;
+  for (int i = 0; i < n; ++i) if (!@name@_is_finite(values[i])) return 0;
   return 1;
 }
 
@@ -367,10 +380,10 @@ static int @name@_start(@name@_path *path, double *plan, const @name@_targets *t
   if (!@name@_finite(plan, VARIABLES)) @name@_hold(plan, to->previous);
   for (int k = 0; k < HORIZON; ++k) @name@_limit(plan + k * INPUTS, k ? plan + (k - 1) * INPUTS : to->previous);
   @name@_predict(path, plan, to);
-  if (isfinite(path->cost)) return 1;
+  if (@name@_is_finite(path->cost)) return 1;
   @name@_hold(plan, to->previous);
   @name@_predict(path, plan, to);
-  return isfinite(path->cost);
+  return @name@_is_finite(path->cost);
 }
 
 /* Halve the step until the true cost falls by a part of what the gradient promises, up to rounding. */
@@ -381,7 +394,7 @@ static int @name@_search(
   for (int halvings = 0; halvings < 20; ++halvings, scale *= 0.5) {
     for (int v = 0; v < VARIABLES; ++v) trial[v] = plan[v] + scale * d[v];
     @name@_predict(path, trial, to);
-    if (path->cost <= old + 1e-4 * scale * slope) { /* false for NaN */
+    if (@name@_is_finite(path->cost) && path->cost <= old + 1e-4 * scale * slope) {
       memcpy(plan, trial, sizeof trial);
       return 1;
     }
@@ -471,12 +484,13 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
     const int solved = @name@_subproblem(path, plan, to, g, d, rest, &stage, &stats->changes);
     if (!@name@_finite(g, VARIABLES)) return 2;
     if (!solved) return 1;
+    if (!@name@_finite(d, VARIABLES)) return 2;
     double slope = 0, step = 0;
     for (int v = 0; v < VARIABLES; ++v) {
       slope += g[v] * d[v];
       step = fabs(d[v]) > step ? fabs(d[v]) : step;
     }
-    if (!isfinite(step)) return 2;
+    if (!@name@_is_finite(step)) return 2;
     stats->step = step;
     if (stats->iterations > 1 && step > 0.3 * before) stage = WANTED;
     before = step;
@@ -497,8 +511,8 @@ int @name@_control(const double *x0, const double *y_ref, const double *u_ref, c
   double previous[INPUTS];
   *stats = (struct @name@_stats){0, 0, NAN, NAN};
   for (int i = 0; i < INPUTS; ++i) {
-    previous[i] = isnan(u_previous[i]) ? u_ref[i] : u_previous[i];
-    if (isnan(previous[i])) previous[i] = 0.5 * (@name@_low[i] + @name@_high[i]);
+    previous[i] = @name@_is_nan(u_previous[i]) ? u_ref[i] : u_previous[i];
+    if (@name@_is_nan(previous[i])) previous[i] = 0.5 * (@name@_low[i] + @name@_high[i]);
     previous[i] = @name@_clip(previous[i], @name@_low[i], @name@_high[i]);
   }
   const @name@_targets to = {y_ref, u_ref, x_ref, previous};
@@ -509,6 +523,7 @@ int @name@_control(const double *x0, const double *y_ref, const double *u_ref, c
   if (finite && @name@_start(&path, u_plan, &to)) {
     status = @name@_optimise(&path, u_plan, &to, stats);
   }
+  if (!@name@_finite(u_plan, VARIABLES)) status = 2;
   if (status == 2) @name@_hold(u_plan, previous);
   for (int k = 0; k < HORIZON; ++k) @name@_limit(u_plan + k * INPUTS, k ? u_plan + (k - 1) * INPUTS : previous);
   memcpy(u_now, u_plan, sizeof previous);

@@ -15,7 +15,7 @@ from attractor.errors import ConfigError, ShapeError
 from attractor.files import write_atomically
 from attractor.program import Program, trace
 
-from .functions import CFunction, c_array, c_prelude, to_c_function
+from .functions import NO_FAST_MATH, CFunction, c_array, c_prelude, to_c_function
 from .step import check_c_name
 from .writer import LARGEST_ON_STACK
 
@@ -153,8 +153,9 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
     }
     parts = [
         _filled(_HEADER, name, memory),
+        NO_FAST_MATH,
+        "#include <stdint.h>\n#include <string.h>",
         c_prelude(),
-        "#include <string.h>\n",
         f"enum {{ {', '.join(f'{key} = {value}' for key, value in constants.items())} }};",
         f"static const double TOLERANCE = {code.tolerance!r};",
         *(c_array(f"{name}_{key}", value) for key, value in _arrays(code).items()),
@@ -177,6 +178,8 @@ _HEADER = """\
    stats       iterations, changes of the active set, half the cost before the last step, last step
 
    Returns 0: converged, 1: iteration limit, 2: not finite, the previous input is held.
+   Numbers that are not finite are told from others, so the file refuses compilers that may take every number
+   for a finite one (-ffast-math, -ffinite-math-only, /fp:fast).
    Memory is on the stack, but for arrays of more than @largest@ numbers: with such arrays, which are static,
    only one call may run at a time. */
 """

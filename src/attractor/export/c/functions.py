@@ -15,6 +15,13 @@ from .rules import PRELUDE, Rules
 from .values import Apply, Read, Value, kind_of, numbered
 from .writer import Writer
 
+NO_FAST_MATH = """\
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || \\
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0)
+#error "this code looks for numbers that are not finite: no -ffast-math, -ffinite-math-only or /fp:fast"
+#endif
+"""
+"""For files that are wrong, not only less exact, where a compiler takes every number for a finite one."""
 _OWN = frozenset("ijklmnpqbsw")
 """Names of indices and sums in the code."""
 

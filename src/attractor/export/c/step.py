@@ -13,7 +13,10 @@ from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
 
 from ..flat_step import FlatStep, flat_step
-from .functions import c_array, c_prelude, to_c_function
+from .functions import NO_FAST_MATH, c_array, c_prelude, to_c_function
+
+_NOT_FINITE = ("isfinite(", "NAN", " != ")
+"""Signs of a step that asks whether a number is one."""
 
 
 def to_c(
@@ -64,8 +67,10 @@ def c_source(flat: FlatStep, *, name: str = "model", dtype: str = "double") -> s
         functions.append(
             to_c_function(flat.output, f"{name}_output", arguments=["x"], results=["y"], dtype=dtype)
         )
+    code = "".join(function.code for function in functions)
     parts = [
         f"/* next = {name}_step(u, x): {flat.input_size} inputs, {flat.state_size} numbers in the state. */",
+        *([NO_FAST_MATH] if any(sign in code for sign in _NOT_FINITE) else []),
         c_prelude(dtype),
         f"enum {{ {enumeration} }};",
         *(f"{function.signature};" for function in functions),
