@@ -33,4 +33,5 @@ print(f"right in {100 * model.score(unseen, answers):.1f} % of unseen cases")
 
 suspects = model.suspects()
 worst = [int(name.split()[1]) for name in suspects.ids[:40]]
-print(f"{100 * suspects.share:.0f} % of the labels look wrong; of the 40 worst, {wrong[worst].sum()} are")
+print(suspects.scope)
+print(f"of the first 40, {wrong[worst].sum()} have wrong labels")

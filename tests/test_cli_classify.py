@@ -142,10 +142,15 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
     with (tmp_path / "suspects.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 32
-    assert list(rows[0]) == ["id", "given", "proposed", "confidence", "probability_wrong", "weight", "origin"]
+    assert list(rows[0]) == ["id", "given", "proposed", "mean_loss", "stands_apart", "weight", "origin"]
     assert origin_of(tmp_path / "suspects.csv") == load_run(chain / "run").origin
     assert rows[0]["id"] in told
     assert rows[2]["id"] not in told.split()
+    assert "P(wrong)" not in told
+    assert "32 training cases are ranked by their losses; those held out for validation and test" in told
+    page = (chain / "run" / "report.html").read_text()
+    assert "probability of being wrong" not in page
+    assert "which is a reason to look and no probability" in page
 
 
 @pytest.mark.slow

@@ -12,7 +12,14 @@ import attractor
 from attractor.cells import GRU, Cell
 from attractor.classification import SequenceClassifier
 from attractor.data import Sequences
-from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError, ShapeError
+from attractor.errors import (
+    ConfigError,
+    DivergedError,
+    InputDataError,
+    NotFittedError,
+    RunFolderError,
+    ShapeError,
+)
 from attractor.training import Reweighting
 
 OPTIONS = {"hidden_size": 6, "epochs": 12, "batch_size": 12, "learning_rate": 0.03}
@@ -70,6 +77,36 @@ def test_what_the_process_has_set_of_jax_changes_no_bit(tmp_path):
             np.testing.assert_array_equal(again.predict_proba(data), usual[0])
             np.testing.assert_array_equal(again.predict_step(data.one(0)[0], again.start())[0], usual[1])
         np.testing.assert_array_equal(again.suspects().weights, suspects.weights)
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, np.inf])
+def test_a_value_outside_float32_is_an_error_of_the_input_and_poisons_no_stream(value):
+    """It was checked in float64 and computed in float32: NaN for ever, after twenty good samples too."""
+    data, model = ramps(cases=24), classifier().fit(ramps(cases=24))
+    row, bad = data.one(0)[0], np.array([value, 0.0, 0.0])
+    _, stream = model.predict_step(row, model.start())
+    with pytest.raises(InputDataError, match=r"'up_x' of this sample, -?(1e\+39|inf), is outside"):
+        model.predict_step(bad, stream)
+    assert np.isfinite(model.predict_step(row, stream)[0]).all()
+    if np.isfinite(value):
+        with pytest.raises(InputDataError, match=r"case 1, step 0, variable 'up_x': -?1e\+39 is out"):
+            model.predict_proba(Sequences(np.array([[row], [bad]]), np.ones(2, int), data.names))
+
+
+def test_a_stream_that_holds_no_numbers_says_so_and_can_be_begun_anew():
+    data, model = ramps(cases=24), classifier().fit(ramps(cases=24))
+    row = data.one(0)[0]
+    (state, shown, steps), gaps = model.start()
+    poisoned = (state * np.nan, shown, steps), gaps
+    with pytest.raises(DivergedError, match="since an earlier sample; begin anew with `start`"):
+        model.predict_step(row, poisoned)
+    model.members_ = jax.tree.map(
+        lambda leaf: leaf * np.inf if hasattr(leaf, "shape") else leaf, model.members_
+    )
+    with pytest.raises(DivergedError, match="as good as before: leave the sample out"):
+        model.predict_step(row, model.start())
+    with pytest.raises(DivergedError, match="case 0: the network left the finite numbers"):
+        model.predict(data)
 
 
 def test_whole_numbers_come_back_as_they_were(data):

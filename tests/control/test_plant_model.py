@@ -75,6 +75,17 @@ def test_what_the_process_has_set_of_jax_changes_no_bit(cell, tmp_path):
     np.testing.assert_array_equal(PlantModel.load(tmp_path).predict(*data), usual)
 
 
+def test_values_outside_float32_are_errors_of_the_input():
+    inputs, outputs = plant(60)
+    model = tiny(**QUICK).fit(inputs, outputs)
+    wrong = np.where(np.arange(60)[:, None] == 7, 1e39, inputs)
+    with pytest.raises(InputDataError, match=r"'u0' in row 7 of the inputs, 1e\+39, is outside the numbers"):
+        model.predict(wrong)
+    validation = (inputs, np.where(np.arange(60)[:, None] == 9, -1e39, outputs))
+    with pytest.raises(InputDataError, match=r"in row 9 of recording .*, -1e\+39, is outside the numbers"):
+        tiny(**QUICK).fit(inputs, outputs, validation=validation)
+
+
 def test_rows_that_set_the_state_are_not_predicted(fitted):
     inputs, outputs = plant(60, seed=3)
     predicted = fitted.predict(inputs, outputs)

@@ -9,8 +9,9 @@ import pytest
 from export_cells import build
 
 from attractor.cells import GRU
+from attractor.cells import cell as own_cell
 from attractor.errors import ConfigError, UnsupportedError
-from attractor.export import StepFunction, flat_step, to_c
+from attractor.export import flat_step, to_c
 from attractor.export.c import (
     c_compiler,
     c_prelude,
@@ -122,7 +123,7 @@ def test_a_large_cell_stays_loops(tmp_path):
 
 
 def test_a_step_that_asks_for_nan_refuses_compilers_that_know_none(tmp_path):
-    asking = StepFunction(lambda u, x: jnp.where(jnp.isnan(x), 0.0, x) + u[0], 1, np.zeros(2))
+    asking = own_cell(lambda u, x: jnp.where(jnp.isnan(x), 0.0, x) + u[0], 1, np.zeros(2))
     with pytest.raises(UnsupportedError, match="looks for numbers that are not finite"):
         compile_c(to_c(asking, tmp_path / "asking.c"), options=("-ffast-math",))
     compile_c(to_c(asking, tmp_path / "asking.c"))

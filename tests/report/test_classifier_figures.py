@@ -181,8 +181,8 @@ def test_weights_and_losses_are_drawn_for_both_screens():
     assert "ESS / N" in drawing.wide
     assert "strength" in drawing.narrow
     with house_style(WIDE, "t"):
-        figure = totals_figure(np.arange(10.0), np.zeros(10), WIDE)
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["fits its label"]
+        figure = totals_figure(np.arange(10.0), np.zeros(10, bool), WIDE)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["like most"]
 
 
 def test_a_value_between_two_gaps_is_a_dot():

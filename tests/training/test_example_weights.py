@@ -13,12 +13,12 @@ from attractor.training.reweighting import (
     balanced,
     capped,
     class_medians,
+    degree_of_suspicion,
     effective_size,
     fit_mixture,
     log_weights,
     shared_by_groups,
     strength_for,
-    wrong_probabilities,
 )
 
 EXAMPLES = 200
@@ -184,14 +184,14 @@ def test_counts_whose_square_leaves_int32_split_like_small_ones(count):
 
 def test_wrong_labels_are_the_upper_of_two_humps_and_still_unlikely():
     totals, latest = losses_of_a_training()
-    found = np.asarray(wrong_probabilities(totals, latest, jnp.asarray(2.0)))
+    found = np.asarray(degree_of_suspicion(totals, latest, jnp.asarray(2.0)))
     assert found[700:].mean() > 0.98
     assert found[:700].mean() < 0.02
-    learned = wrong_probabilities(totals, latest / 100, jnp.asarray(2.0))
+    learned = degree_of_suspicion(totals, latest / 100, jnp.asarray(2.0))
     assert float(learned.max()) == 0
-    one_hump = wrong_probabilities(totals[:700], jnp.full(700, 5.0), jnp.asarray(2.0))
+    one_hump = degree_of_suspicion(totals[:700], jnp.full(700, 5.0), jnp.asarray(2.0))
     assert float(one_hump.max()) == 0
-    assert float(wrong_probabilities(jnp.zeros(10), jnp.zeros(10), jnp.asarray(2.0)).max()) == 0
+    assert float(degree_of_suspicion(jnp.zeros(10), jnp.zeros(10), jnp.asarray(2.0)).max()) == 0
 
 
 @pytest.mark.slow
@@ -201,8 +201,8 @@ def test_a_class_that_is_hard_as_a_whole_is_not_a_class_of_wrong_labels():
     totals = jnp.asarray(rng.lognormal(1.5, 0.3, 600) * np.where(labels == 2, 20, 1), jnp.float32)
     latest, chance = jnp.full(600, 3.0), jnp.asarray(2.0)
     classes = Classes(jnp.asarray(labels), 3)
-    assert float(wrong_probabilities(totals, latest, chance).mean()) > 0.3
-    assert float(wrong_probabilities(totals, latest, chance, classes).max()) == 0
+    assert float(degree_of_suspicion(totals, latest, chance).mean()) > 0.3
+    assert float(degree_of_suspicion(totals, latest, chance, classes).max()) == 0
     medians = np.asarray(class_medians(totals, classes))
     np.testing.assert_allclose(medians, [np.median(np.asarray(totals)[labels == k]) for k in range(3)])
 

@@ -4,6 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from attractor.data import (
     FillState,
     Sequences,
     channel_blocks,
+    check_representable,
     fill,
     no_scaling,
     sequence_scaling,
@@ -42,6 +44,7 @@ from attractor.training.coteaching import CoTeaching
 
 from .calibration import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples
+from .finite import check_logits, check_stream, described_value
 from .network import NetworkPlan, SequenceNetwork
 from .options import check_options, fingerprint_of
 from .suspects import Suspects, diary_of, rank_suspects
@@ -187,8 +190,10 @@ class SequenceClassifier:
             NotFittedError: there is no model yet.
             InputDataError: cases that do not fit the model.
         """
-        network = self.network(member)
-        return np.asarray(_all_logits(network, self.prepare(self.as_sequences(X))), float)
+        network, data = self.network(member), self.as_sequences(X)
+        logits = np.asarray(_all_logits(network, self.prepare(data)), float)
+        check_logits(logits, data.ids)
+        return logits
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the cases whose most likely class is the true one."""
@@ -213,6 +218,12 @@ class SequenceClassifier:
 
         Returns:
             The probabilities of the classes, and the stream to hand to the next step.
+
+        Raises:
+            ShapeError: another number of values.
+            InputDataError: a value that float32 does not hold, or a missing one that the policy refuses; the
+                stream that was given is as good as before.
+            DivergedError: the state is not a number any more; `start` begins a new stream.
         """
         values = np.asarray(row, float)
         if values.shape != (len(self.names_),):
@@ -221,8 +232,13 @@ class SequenceClassifier:
             )
             raise ShapeError(message)
         state, gaps = stream
-        channels, gaps = gaps.step(self.scaling_.to_unit(values), self.missing)
+        scaled = self.scaling_.to_unit(values)
+        check_representable(
+            scaled, lambda place: f"{self.names_[place]!r} of this sample, {values[place]:g},"
+        )
+        channels, gaps = gaps.step(scaled, self.missing)
         logits, state = _one_step(self.network(), jnp.asarray(channels, jnp.float32), state)
+        check_stream(np.asarray(logits), stream[0])
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
 
     @single_precision()
@@ -250,8 +266,14 @@ class SequenceClassifier:
 
     @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
-        """Cases as the network sees them: scaled, gaps filled, in float32; labels where there are any."""
-        filled = fill(self.scaling_.to_unit(data.values), data.lengths, self.missing)
+        """Cases as the network sees them: scaled, gaps filled, in float32; labels where there are any.
+
+        Raises:
+            InputDataError: a value that float32 does not hold, or a missing one that the policy refuses.
+        """
+        scaled = np.where(data.valid[:, :, None], self.scaling_.to_unit(data.values), 0.0)
+        check_representable(scaled, partial(described_value, data))
+        filled = fill(scaled, data.lengths, self.missing)
         whole = bool((data.lengths == filled.shape[1]).all())
         labels = np.zeros(len(data), int) if data.labels is None else data.labels
         return Labelled(

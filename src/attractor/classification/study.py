@@ -239,11 +239,12 @@ def write_suspects(
     """
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
-    rows.writerow(("id", "given", "proposed", "confidence", "probability_wrong", "weight", "origin"))
+    rows.writerow(("id", "given", "proposed", "mean_loss", "stands_apart", "weight", "origin"))
     for place, name in enumerate(suspects.ids):
         stamp = stamped(None if place else origin, "{}")
-        numbers = (suspects.confidence[place], suspects.probabilities[place], suspects.weights[place])
         given, proposed = classes[suspects.labels[place]], classes[suspects.proposed[place]]
-        rows.writerow((name, given, proposed, *(f"{number:.6g}" for number in numbers), stamp))
+        loss, weight = (f"{part[place]:.6g}" for part in (suspects.mean_losses, suspects.weights))
+        apart = "yes" if suspects.apart[place] else "no"
+        rows.writerow((name, given, proposed, loss, apart, weight, stamp))
     make_folder(path.parent)
     write_atomically(path, buffer.getvalue().encode(errors="backslashreplace"))

@@ -5,37 +5,59 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from attractor.program import single_precision
-from attractor.training.reweighting import Classes, class_medians, log_weights, wrong_probabilities
+from attractor.training.reweighting import Classes, class_medians, degree_of_suspicion, log_weights
+
+_APART = 0.5
 
 
 @dataclass(frozen=True)
 class Suspects:
     """Training cases in the order of suspicion, the most suspicious first.
 
+    The order is what counts: it is by loss, and no probability. A network that has learned a wrong label by
+    heart, or has not learned the task yet, says nothing of it by its losses.
+
     Args:
         places: of the cases among the training cases.
         ids: how the user calls them.
         totals: their losses added over all epochs; the higher, the more suspicious.
-        probabilities: that the label is wrong; see `attractor.training.reweighting.wrong_probabilities`.
+        apart: whether a case stands apart: the losses form two humps, it is in the upper one, and its label
+            was never learned; see `attractor.training.reweighting.degree_of_suspicion`.
         weights: at the end of the training, relative to equal weights.
         labels: as given, places in the classes.
         proposed: the class that the final network finds most likely.
         confidence: its calibrated probability.
-        share: of the labels that look wrong, the mean of the probabilities.
+        epochs: over which the losses were added.
     """
 
     places: Int[np.ndarray, " cases"]
     ids: tuple[str, ...]
     totals: Float[np.ndarray, " cases"]
-    probabilities: Float[np.ndarray, " cases"]
+    apart: Bool[np.ndarray, " cases"]
     weights: Float[np.ndarray, " cases"]
     labels: Int[np.ndarray, " cases"]
     proposed: Int[np.ndarray, " cases"]
     confidence: Float[np.ndarray, " cases"]
-    share: float
+    epochs: int
+
+    @property
+    def scope(self) -> str:
+        """Which cases were ranked, and what was found, in two sentences."""
+        found = int(self.apart.sum())
+        stand = "none stands" if not found else "1 stands" if found == 1 else f"{found} stand"
+        return (
+            f"{len(self)} training cases are ranked by their losses; those held out for validation and test "
+            f"are not. {stand[0].upper()}{stand[1:]} apart from the others with losses like those of wrong "
+            "labels, which is a reason to look and no probability."
+        )
+
+    @property
+    def mean_losses(self) -> Float[np.ndarray, " cases"]:
+        """The mean loss of each case over the epochs."""
+        return self.totals / self.epochs
 
     def __len__(self) -> int:
         return len(self.places)
@@ -92,8 +114,8 @@ def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.
         probabilities: calibrated, of the classes, for every training case.
     """
     totals = diary.scores.sum(axis=0)
-    wrong = np.asarray(
-        wrong_probabilities(
+    degrees = np.asarray(
+        degree_of_suspicion(
             jnp.asarray(totals),
             jnp.asarray(diary.scores[-1]),
             jnp.asarray(diary.scores[0].mean()),
@@ -105,12 +127,12 @@ def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.
         places=order,
         ids=tuple(ids[place] for place in order),
         totals=totals[order].astype(float),
-        probabilities=wrong[order].astype(float),
+        apart=degrees[order] > _APART,
         weights=diary.weights[order],
         labels=diary.labels[order],
         proposed=probabilities.argmax(axis=1)[order],
         confidence=probabilities.max(axis=1)[order],
-        share=float(wrong.mean()),
+        epochs=len(diary.scores),
     )
 
 

@@ -48,13 +48,11 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Run one command; a user's mistake ends in a message and a status, never in a traceback."""
-    try:
-        words = gathered(sys.argv[1:], COMMANDS)
-    except AttractorError as problem:
-        errors.print(f"[bold red]error:[/] {escaped(str(problem))}", soft_wrap=True)
-        sys.exit(problem.exit_code)
     command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="attractor", description="Recurrent networks you can depend on.", args=words
+        COMMANDS,
+        prog="attractor",
+        description="Recurrent networks you can depend on.",
+        args=gathered(sys.argv[1:], COMMANDS),
     )
     _listen_to_interrupts()
     with warnings.catch_warnings():

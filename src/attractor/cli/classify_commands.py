@@ -309,15 +309,16 @@ def _show_curves(study: Any) -> None:
 
 
 def _show_suspects(suspects: Any, classes: list[str], top: int) -> None:
-    grid = Grid("case", "given label", "proposed", "confidence", "P(wrong)", "weight")
+    grid = Grid("rank", "case", "given label", "proposed", "mean loss", "stands apart", "weight")
     for place in range(min(top, len(suspects))):
         grid.add_row(
+            str(place + 1),
             escaped(suspects.ids[place]),
             escaped(classes[suspects.labels[place]]),
             escaped(classes[suspects.proposed[place]]),
-            f"{suspects.confidence[place]:.3f}",
-            f"{suspects.probabilities[place]:.3f}",
-            f"{suspects.weights[place]:.3f}",
+            f"{suspects.mean_losses[place]:.2g}",
+            "yes" if suspects.apart[place] else "",
+            f"{suspects.weights[place]:.2g}",
         )
     console.print(grid)
-    console.print(f"{100 * suspects.share:.1f} % of {len(suspects)} labels look wrong by their losses")
+    console.print(suspects.scope)

@@ -1,42 +1,33 @@
-"""Options that are given twice: lists grow, and nothing else may be said in two ways.
+"""Options that are given twice: a list grows; of single values the last one counts, as shells are used to.
 
-The parser takes the last of them without a word, so that `--to numpy --to c` wrote one file of two.
+The parser takes the last of both, so that `--to numpy --to c` wrote one file of two.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, get_origin, get_type_hints
 
-from attractor.errors import ConfigError
-
 
 def gathered(words: Sequence[str], commands: dict[str, Callable[..., Any]]) -> list[str]:
-    """The words of a command line in which every option stands once.
+    """The words of a command line in which every list stands once, with all of its values.
 
     Args:
         words: what follows the name of the program: a command and its words.
         commands: by name.
-
-    Raises:
-        ConfigError: an option that takes one value has two.
     """
     if not words or words[0] not in commands:
         return list(words)
     head, groups = _grouped(words)
     lists = set(_lists(commands[words[0]]))
-    kept: dict[str, list[str]] = {}
+    kept: list[tuple[str, list[str]]] = []
+    first: dict[str, list[str]] = {}
     for option, values in groups:
-        if option not in kept:
-            kept[option] = values
-        elif option in lists:
-            kept[option] = kept[option] + values
-        elif values != kept[option]:
-            message = (
-                f"{option} was given twice, as {' '.join(kept[option]) or 'such'} and as "
-                f"{' '.join(values) or 'such'}; give it once"
-            )
-            raise ConfigError(message)
-    return [*head, *(word for option, values in kept.items() for word in (option, *values))]
+        if option in lists and option in first:
+            first[option].extend(values)
+        else:
+            first.setdefault(option, values)
+            kept.append((option, values))
+    return [*head, *(word for option, values in kept for word in (option, *values))]
 
 
 def _grouped(words: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:

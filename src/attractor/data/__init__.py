@@ -12,6 +12,7 @@ from .npz import read_npz
 from .record import Experiment, Record, Signal
 from .record_checks import compare_ranges
 from .record_file import guess_columns, write_record
+from .representable import check_representable
 from .roles import Roles, assign_roles
 from .rows import RowBlock, apply_row_blocks, check_apart, parse_row_block
 from .scaling import Scaling
@@ -47,6 +48,7 @@ __all__ = [
     "assign_roles",
     "channel_blocks",
     "check_apart",
+    "check_representable",
     "compare_ranges",
     "compare_sequences",
     "corrupt",

@@ -22,7 +22,7 @@ _COLOURS = "blue, orange, green, red and dark grey in this order, the others lig
 def suspects_section(model: SequenceClassifier, run: Run) -> Section:
     """Training cases whose labels look wrong: how many there are, the first ones, and their series."""
     suspects, classes = model.suspects(), [str(name) for name in model.classes_]
-    found = int((suspects.probabilities > 0.5).sum())
+    found = int(suspects.apart.sum())
     totals = Picture(
         name="totals",
         title="Losses of the training cases",
@@ -31,8 +31,8 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
             "label, a broken record, or is rare and hard. Two humps call for a look at the upper one; in a "
             "single hump nothing is coloured."
         ),
-        plot=lambda size: totals_figure(suspects.totals, suspects.probabilities, size),
-        facts=((count(found), f"of {count(len(suspects))} labels look wrong by their losses"),),
+        plot=lambda size: totals_figure(suspects.totals, suspects.apart, size),
+        facts=((count(found), f"of {count(len(suspects))} training cases stand apart by their losses"),),
     )
     titles = [_title(suspects, place, classes) for place in range(min(_DRAWN, len(suspects)))]
     drawn = Picture(
@@ -44,8 +44,11 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
         ),
         plot=lambda size: cases_figure(_series(model, run, "suspects", titles), size),
     )
-    lead = "A ranking for people to look at, not a verdict: a list of good labels has a first one, too."
-    if suspects.share > _MOST:
+    lead = (
+        "A ranking for people to look at, not a verdict: a list of good labels has a first one, too. "
+        f"{suspects.scope}"
+    )
+    if suspects.apart.mean() > _MOST:
         lead += (
             " More than half of the labels look wrong here. That is more likely a network that has not "
             "learned the task yet than a file of wrong labels: train longer, or without reweighting."
@@ -95,13 +98,13 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> Sheet:
             suspects.ids[place],
             classes[int(suspects.labels[place])],
             classes[int(suspects.proposed[place])],
-            f"{suspects.confidence[place]:.3f}",
-            f"{suspects.probabilities[place]:.3f}",
-            f"{suspects.weights[place]:.3f}",
+            f"{suspects.mean_losses[place]:.2g}",
+            "yes" if suspects.apart[place] else "no",
+            f"{suspects.weights[place]:.2g}",
         )
         for place in range(len(run.card["suspects"]))
     )
-    header = ("case", "given label", "proposed", "confidence", "probability of being wrong", "weight")
+    header = ("case", "given label", "proposed", "mean loss", "stands apart", "weight")
     caption = "The command attractor suspects lists all of them. A weight of 1 is that of equal weights."
     return Sheet("The first suspects in numbers", header, rows, caption)
 

@@ -35,6 +35,7 @@ from .recordings import (
     as_experiments,
     as_record,
     check_finite,
+    check_held,
     check_judges,
     check_recordings,
     split_validation,
@@ -304,10 +305,12 @@ class PlantModel:
         return NetworkPlan(build, self.hidden_size, self.layers, *sizes, past, self.feedthrough_)
 
     def _scaled(self, record: Record) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        return (
-            [self.input_scaling_.to_unit(one.inputs) for one in record.experiments],
-            [self.output_scaling_.to_unit(one.outputs) for one in record.experiments],
-        )
+        inputs = [self.input_scaling_.to_unit(one.inputs) for one in record.experiments]
+        outputs = [self.output_scaling_.to_unit(one.outputs) for one in record.experiments]
+        for one, given, seen in zip(record.experiments, inputs, outputs, strict=True):
+            check_held(f"recording {one.name!r}", self.signals_.inputs, one.inputs, given)
+            check_held(f"recording {one.name!r}", self.signals_.outputs, one.outputs, seen)
+        return inputs, outputs
 
     def _task(self, training: Record, checking: Record, start: PlantNetwork | None) -> IdentificationTask:
         longest = max(len(one) for one in training.experiments)
@@ -343,13 +346,18 @@ class PlantModel:
     ) -> Float[np.ndarray, "time outputs"]:
         washout = self._state_rows(network, measured, len(inputs))
         self._check_inputs(inputs)
-        scaled = jnp.asarray(self.input_scaling_.to_unit(inputs), jnp.float32)
+        scaled = self.input_scaling_.to_unit(inputs)
+        check_held("the inputs", self.signals_.inputs, inputs, scaled)
         shape = (len(inputs), len(self.signals_.outputs))
         seen = np.zeros(shape)
         if washout:
-            seen[:washout] = self.output_scaling_.to_unit(self._past(measured, shape)[:washout])
+            past = self._past(measured, shape)[:washout]
+            seen[:washout] = self.output_scaling_.to_unit(past)
+            check_held("the measured outputs", self.signals_.outputs, past, seen[:washout])
         result = np.full(shape, np.nan)
-        simulated = _free_run(network, scaled, jnp.asarray(seen, jnp.float32), washout)
+        simulated = _free_run(
+            network, jnp.asarray(scaled, jnp.float32), jnp.asarray(seen, jnp.float32), washout
+        )
         result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
         return result
 

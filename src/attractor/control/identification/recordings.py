@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import Experiment, Record, Signal, hold_out
+from attractor.data import Experiment, Record, Signal, check_representable, hold_out
 from attractor.errors import InputDataError, ShapeError
 
 
@@ -190,6 +190,19 @@ def check_finite(name: str, signals: Sequence[Signal], values: np.ndarray) -> No
         row, column = np.argwhere(~np.isfinite(values))[0]
         message = f"{signals[column].name!r} is {values[row, column]} in row {row} of {name}"
         raise InputDataError(message)
+
+
+def check_held(name: str, signals: Sequence[Signal], values: np.ndarray, scaled: np.ndarray) -> None:
+    """Refuse values that are infinite in the arithmetic of the model.
+
+    Raises:
+        InputDataError: names signal, row and recording.
+    """
+
+    def describe(row: int, column: int) -> str:
+        return f"{signals[column].name!r} in row {row} of {name}, {values[row, column]:g},"
+
+    check_representable(scaled, describe)
 
 
 def _check_moving(record: Record) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -76,14 +76,13 @@ def weights_figure(
 
 
 def totals_figure(
-    totals: Float[np.ndarray, " cases"], probabilities: Float[np.ndarray, " cases"], size: Size
+    totals: Float[np.ndarray, " cases"], apart: Bool[np.ndarray, " cases"], size: Size
 ) -> Figure:
     """How the losses of the cases are distributed; those in the upper hump are coloured."""
     figure, (axes,) = panels(size, [170])
     roots = np.sqrt(totals)
     edges = np.linspace(0, roots.max(initial=1e-9) * 1.001, _BINS + 1)
-    wrong = probabilities > 0.5
-    kinds = [(~wrong, MEASURED, "fits its label"), (wrong, ALERT, "looks wrong")]
+    kinds = [(~apart, MEASURED, "like most"), (apart, ALERT, "stands apart")]
     present = [kind for kind in kinds if kind[0].any()]
     axes.hist(
         [roots[chosen] for chosen, _, _ in present],

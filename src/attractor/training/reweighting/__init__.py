@@ -1,7 +1,7 @@
 """Weights of examples: multiplicative reweighting against wrong labels."""
 
 from .settings import Reweighting
-from .suspicion import Mixture, fit_mixture, wrong_probabilities
+from .suspicion import Mixture, degree_of_suspicion, fit_mixture
 from .units import Units, example_units, token_units
 from .update import Weighing, no_weighing, updated
 from .weights import (
@@ -24,6 +24,7 @@ __all__ = [
     "balanced",
     "capped",
     "class_medians",
+    "degree_of_suspicion",
     "effective_size",
     "example_units",
     "fit_mixture",
@@ -33,5 +34,4 @@ __all__ = [
     "strength_for",
     "token_units",
     "updated",
-    "wrong_probabilities",
 ]

@@ -78,13 +78,15 @@ def _threshold(values: Float[Array, " values"]) -> Float[Array, ""]:
     return (ordered[best] + ordered[best + 1]) / 2
 
 
-def wrong_probabilities(
+def degree_of_suspicion(
     totals: Float[Array, " examples"],
     latest: Float[Array, " examples"],
     chance: Float[Array, ""],
     classes: Classes | None = None,
 ) -> Float[Array, " examples"]:
-    """For every example the probability that its label is wrong, as far as its losses tell.
+    """For every example a degree from 0 to 1 to which its losses speak against its label.
+
+    It is no calibrated probability: 0 says that the losses tell nothing, not that the label is right.
 
     Three things must come together. The logarithms of the totals, from which the median of the class is taken
     away (a class may be hard as a whole), show two humps; the example belongs to the upper one; and the model

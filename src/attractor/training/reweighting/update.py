@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .settings import Reweighting
-from .suspicion import wrong_probabilities
+from .suspicion import degree_of_suspicion
 from .weights import Classes, balanced, capped, class_medians, log_weights, shared_by_groups, strength_for
 
 _QUARTER, _LEARNED = 0.25, 0.5
@@ -104,7 +104,7 @@ def _strength(
     if not isinstance(settings.strength, str):
         return jnp.minimum(settings.strength, floor)
     classes = None if task.labels is None else _classes(task)
-    wrong = wrong_probabilities(weighing.totals, scores, weighing.chance, classes).mean()
+    wrong = degree_of_suspicion(weighing.totals, scores, weighing.chance, classes).mean()
     return jnp.minimum(strength_for(shared, 1 - weighing.grown * wrong), floor)
 
 
