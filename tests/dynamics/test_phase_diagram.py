@@ -165,6 +165,27 @@ def test_a_diagram_is_not_replaced_by_that_of_another_plan(gated, tmp_path):
     assert not (tmp_path / "diagram.html").exists()
 
 
+@pytest.mark.parametrize("left", ["killed", "older", "torn"])
+def test_a_diagram_without_digests_is_replaced_by_its_own_plan_only(gated, tmp_path, left):
+    """One that a killed command left is written again; one of a version that wrote no digests is kept."""
+    _, whole = gated
+    save_diagram(whole, tmp_path)
+    (tmp_path / "SHA256SUMS").unlink()
+    path = tmp_path / "diagram.json"
+    if left == "older":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 1}))
+    if left == "torn":
+        path.write_text("{")
+    other = replace(whole, plan=replace(GATED, tile=GATED.tile + 1))
+    with pytest.raises(RunFolderError, match=r"another plan|diagram\.json lacks a fact"):
+        save_diagram(other, tmp_path)
+    if left == "killed":
+        save_diagram(whole, tmp_path)
+        assert load_diagram(tmp_path).plan == GATED
+    save_diagram(other, tmp_path, overwrite=True)
+    assert load_diagram(tmp_path).plan == other.plan
+
+
 def test_a_run_folder_does_not_become_that_of_a_diagram(gated, tmp_path):
     write_sealed(tmp_path, {"card.json": b"{}"})
     with pytest.raises(RunFolderError, match="holds something else"):

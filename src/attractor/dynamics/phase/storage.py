@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from attractor.cells import GatedForm
 from attractor.errors import RunFolderError, UnsupportedError
-from attractor.folders import facts_of, is_sealed, locked, read_sealed, write_sealed
+from attractor.folders import facts_of, is_sealed, locked, read_file, read_sealed, write_sealed
 
 from .diagram import STARTS, PhaseDiagram
 from .networks import plan_facts, plan_hash
@@ -71,18 +71,28 @@ def save_diagram(diagram: PhaseDiagram, folder: str | Path, *, overwrite: bool =
 
 
 def check_diagram_free(folder: Path, plan: PhasePlan) -> None:
-    """Refuse to replace the finished diagram of another plan by accident.
+    """Refuse to replace the diagram of another plan by accident, finished or not.
 
     Raises:
-        RunFolderError: there is one, or it cannot be read.
+        RunFolderError: there is one, or it is of an older format, or it cannot be read.
     """
-    if not is_sealed(folder):
-        return
-    held = load_diagram(folder)
-    changed = plan.build is not None and held.hash != plan_hash(plan)
-    if changed or plan_facts(held.plan) != plan_facts(plan):
+    path = folder / JSON_FILE
+    if is_sealed(folder):
+        held = load_diagram(folder)
+        changed = plan.build is not None and held.hash != plan_hash(plan)
+        free = not changed and plan_facts(held.plan) == plan_facts(plan)
+    else:
+        # Without its digests it was left by a command that was killed, or by a version that wrote none.
+        free = not path.exists() or _unfinished_plan(path) == json.loads(json.dumps(plan_facts(plan)))
+    if not free:
         message = f"{folder} holds the diagram of another plan; choose another folder or overwrite it"
         raise RunFolderError(message)
+
+
+def _unfinished_plan(path: Path) -> Any:
+    with facts_of(path):
+        facts = json.loads(read_file(path))
+        return facts["plan"] if facts["format"] == FORMAT else None
 
 
 def load_diagram(folder: str | Path) -> PhaseDiagram:
