@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dynamics_cases import KEY, Map
 
-from attractor.cells import Elman, Flow, GatedFlow, initial_state
+from attractor.cells import Cell, Elman, Flow, GatedFlow, initial_state
 from attractor.dynamics import (
     DynamicsPlan,
     LyapunovSettings,
@@ -26,7 +26,7 @@ from attractor.dynamics import (
     spectra_along,
 )
 from attractor.dynamics.regimes import Agreement, EdgeStatus, initialise
-from attractor.errors import ConfigError, ShapeError
+from attractor.errors import ConfigError, InputDataError, ShapeError
 
 INPUTS = np.random.default_rng(0).normal(size=(60, 1))
 
@@ -88,6 +88,22 @@ def test_a_network_that_rests_at_zero_still_gives_different_starts():
     decayed = Map(lambda x: 1e-3 * x + 1e-12, 2, 1)
     assert sampled_starts(decayed, INPUTS, count=64).std() > 0.05
     assert len(np.unique(sampled_starts(cell, 0 * INPUTS, count=9, noise=0.0), axis=0)) == 1  # as asked
+
+
+def test_a_sequence_whose_trajectory_runs_away_is_named():
+    inputs = np.stack([np.zeros((8, 1)), np.full((8, 1), 200.0)])
+    with pytest.raises(InputDataError, match="sequence 1 leaves the finite numbers at step 3"):
+        sampled_starts(Scaled(), inputs)
+
+
+class Scaled(Cell):
+    """x' = exp(u) (x + 1), which passes 1e308 in its fourth step with u = 200."""
+
+    input_size: int = eqx.field(static=True, default=1)
+    hidden_size: int = eqx.field(static=True, default=1)
+
+    def __call__(self, input, state, *, key=None):
+        return jnp.exp(input) * (state + 1)
 
 
 @pytest.mark.parametrize("starts", [2, 3])

@@ -56,10 +56,14 @@ def sampled_starts(
     with jax.enable_x64(True):
         flat, start, _ = prepared(cell, None, 0, None)
         states = np.asarray(jax.vmap(lambda rows: visited(flat, start, rows))(jnp.asarray(values)))
-        states = states.reshape(-1, len(start))[:, : flat.real_size]
-    if not np.isfinite(states).all():
-        message = "the trajectories leave the finite numbers; give shorter or smaller inputs"
+        states = states[..., : flat.real_size]
+    for sequence, step in np.argwhere(~np.isfinite(states).all(axis=2))[:1]:
+        message = (
+            f"the trajectory of sequence {sequence} leaves the finite numbers at step {step}; leave it out, "
+            "or give shorter or smaller inputs"
+        )
         raise InputDataError(message)
+    states = states.reshape(-1, flat.real_size)
     source = np.random.default_rng(seed)
     # A network that rests at zero gives no size to its noise: 1 is that of its units.
     size = root_mean_square(states)

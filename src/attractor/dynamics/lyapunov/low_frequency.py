@@ -49,6 +49,9 @@ _PRIOR = (4.0, 1.0, 2.0)
 """Weights of white noise, memory and differences before anything is seen; chosen so that intervals of
 `benchmarks/coverage.py` hold as often as they say."""
 
+_HALVINGS = 30
+"""Of a bracket around a quantile, which leave a billionth of it."""
+
 _ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)
 """Normal probabilities of one standard deviation below and above the mean."""
 
@@ -83,7 +86,7 @@ class MeanError:
         while np.any(short := (self._below(high) < share) | (self._below(-high) > share)):
             high = np.where(short, 2 * high, high)
         low = -high
-        for _ in range(45):
+        for _ in range(_HALVINGS):
             middle = (low + high) / 2
             under = self._below(middle) < share
             low, high = np.where(under, middle, low), np.where(under, high, middle)

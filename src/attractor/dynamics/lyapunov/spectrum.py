@@ -17,6 +17,9 @@ from .summaries import entropy_rate_bound, kaplan_yorke_dimension
 _ROUNDING = 1e-9
 """Error of an exponent per step that rounding between two decompositions may leave."""
 
+_LEVEL = 0.95
+"""Of the intervals that are asked for again and again."""
+
 _SHOWN = 3
 """Exponents that are shown in words."""
 
@@ -215,6 +218,13 @@ class LyapunovSpectrum:
         if not 0 < level < 1:
             message = f"level={level}: expected a probability between 0 and 1"
             raise ConfigError(message)
+        return self._usual.copy() if level == _LEVEL else self._interval(level)
+
+    @cached_property
+    def _usual(self) -> Float[np.ndarray, "2 count"]:
+        return self._interval(_LEVEL)
+
+    def _interval(self, level: float) -> Float[np.ndarray, "2 count"]:
         ends = []
         for share, sign in (((1 - level) / 2, -1), ((1 + level) / 2, 1)):
             # the interval holds the value itself, at the accuracy of the measurement

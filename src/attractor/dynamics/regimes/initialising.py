@@ -214,13 +214,13 @@ def _differences(made: Any, regime: str, predicted: Predicted, measured: Measure
             f"than chance for {made.hidden_size} units; draw again, or take more units"
         )
     yield from _wrong_times(predicted, measured)
-    margin = 3 * measured.standard_errors[1]
+    still, margin = (3 * error for error in measured.standard_errors)
     if measured.driven_exponent > margin:
         yield (
             f"white input of variance 1 makes it chaotic (exponent {measured.driven_exponent:.3g}): scale "
             "the input weights, or take the contracting regime"
         )
-    if regime == "contracting" and measured.autonomous_exponent > 0:
+    if regime == "contracting" and measured.autonomous_exponent > still:
         yield f"without input its exponent is {measured.autonomous_exponent:.3g}, which is not contracting"
     if regime == "contracting" and predicted.modes is None and measured.slowest_time > SHORT_LAG:
         yield (
