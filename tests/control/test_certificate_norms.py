@@ -1,4 +1,4 @@
-"""A certificate in another norm is not taken for one in the weighted maximum norm."""
+"""A certificate in another norm, or of another cell, is not taken for what it is not."""
 
 import jax
 import numpy as np
@@ -32,3 +32,10 @@ def test_its_rate_is_stated_without_an_amplification(cell):
     assert statement.rate == certificate.rate
     assert statement.amplification is None
     assert statement.settling_steps(0.01) is None
+
+
+def test_a_certificate_of_other_weights_says_nothing_of_an_observer(cell):
+    other = EchoState(1, 6, key=jax.random.key(1))
+    certificate = certify(other).require()
+    with pytest.raises(ConfigError, match="speaks of another cell, or of other weights"):
+        open_loop_observer(from_network(cell, np.ones((1, 7)), [0.0]), certificate)

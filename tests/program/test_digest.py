@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from attractor.cells import CELLS, GRU, Cell
-from attractor.program.digest import cell_digest, equation_digest
+from attractor.program import in_double_precision
+from attractor.program.digest import cell_digest, cell_identity, equation_digest
 
 X = jnp.zeros(3)
 
@@ -111,6 +112,14 @@ def test_the_digest_does_not_hang_on_the_weights_or_the_precision_of_the_process
     with jax.enable_x64(True):
         wide = cell_digest(cell)
     assert cell_digest(cell) == cell_digest(other) == wide
+
+
+def test_a_cell_is_itself_in_any_precision_and_another_with_other_numbers():
+    cell, other = (GRU(2, 4, key=jax.random.key(seed)) for seed in (0, 1))
+    with jax.enable_x64(True):
+        wide = cell_identity(in_double_precision(cell))
+    assert cell_identity(cell) == wide != cell_identity(other)
+    assert len({cell_identity(one) for one in (mixed(), mixed(weight=3.0), mixed(gain=0.6))}) == 3
 
 
 @jax.custom_vjp

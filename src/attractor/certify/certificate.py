@@ -70,6 +70,8 @@ class Certificate:
         input_bound: inputs lie within +- this, shape (inputs,).
         metric: P of the norm sqrt(x' P x), for level 4.
         remarks: what else a reader must know (published formula, norm, arithmetic).
+        about: digest of the cell that it speaks of, see `attractor.program.digest.cell_identity`; empty for
+            one that was put together by hand.
     """
 
     level: int
@@ -84,6 +86,7 @@ class Certificate:
     input_bound: Float[np.ndarray, " inputs"]
     metric: Float[np.ndarray, "states states"] | None = None
     remarks: str = "outward-rounded float64 bounds of the cell in exact arithmetic"
+    about: str = ""
 
     def settling_steps(self, tolerance: float = 0.01) -> int:
         """Steps from the start box until a difference has shrunk to `tolerance` of what the box holds."""

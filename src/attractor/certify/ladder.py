@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import flat_map, in_double_precision, quickly_compiled, real_cell
+from attractor.program.digest import cell_identity
 from attractor.progress import Reporter, SilentReporter
 
 from .bounds import Box, StepBounds, step_bounds, unit_box
@@ -137,9 +138,16 @@ def certify(
         if reason := not_finite(cell):
             return _result(climb, Verdict.UNKNOWN, None, f"{type(cell).__name__}: {reason}.")
         try:
-            return _climb(climb)
+            return _signed(_climb(climb), cell)
         finally:
             reporter.close()
+
+
+def _signed(result: StabilityResult, cell: Any) -> StabilityResult:
+    """The result whose certificate says which cell it speaks of."""
+    if result.certificate is None:
+        return result
+    return replace(result, certificate=replace(result.certificate, about=cell_identity(cell)))
 
 
 class _Unread(eqx.Module):

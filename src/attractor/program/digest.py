@@ -23,6 +23,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from attractor.cells import exposed, initial_state
+from attractor.errors import ShapeError, UnsupportedError
 
 from .arithmetic import single_precision, to_single_precision
 from .trace import CALLS, DROPPED
@@ -75,9 +76,35 @@ def cell_digest(cell: Any) -> str:
     def once(cell: Any, given: Any) -> Any:
         state = initial_state(cell)
         after = cell(given, state)
-        return state, after, exposed(cell, after)
+        return state, after, _shown(cell, after)
 
     return equation_digest(once, cell, jnp.zeros(cell.input_size, jnp.float32))
+
+
+def _shown(cell: Any, state: Any) -> Any:
+    """What a read-out may see; nothing of a cell that does not say what."""
+    try:
+        return exposed(cell, state)
+    except (UnsupportedError, ShapeError):
+        return ()
+
+
+def cell_identity(cell: Any) -> str:
+    """The SHA-256 of a cell: of its equation and of every number in it, whatever their precision."""
+    total = hashlib.sha256(cell_digest(cell).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
+        if eqx.is_array(leaf) or (eqx.is_array_like(leaf) and np.asarray(leaf).dtype.kind in "biufc"):
+            total.update(f"{jax.tree_util.keystr(path)} {np.shape(leaf)}".encode())
+            total.update(_widest(leaf).tobytes())
+    return total.hexdigest()
+
+
+def _widest(leaf: Any) -> np.ndarray:
+    """Numbers in the type that holds them exactly, so that a widened cell is the same cell."""
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    values = np.asarray(leaf)
+    return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
 
 
 def _results(jaxpr: Jaxpr, constants: Sequence[Any]) -> list[str]:
@@ -91,7 +118,10 @@ def _walk(jaxpr: Jaxpr, constants: Sequence[str], arguments: Sequence[str]) -> l
     known |= dict(zip(jaxpr.invars, arguments, strict=True))
 
     def name(atom: Any) -> str:
-        return _constant(np.asarray(atom.val, atom.aval.dtype)) if isinstance(atom, Literal) else known[atom]
+        if not isinstance(atom, Literal):
+            return known[atom]
+        kind: Any = atom.aval
+        return _constant(np.asarray(atom.val, kind.dtype))
 
     for equation in jaxpr.eqns:
         results = _named(equation, [name(atom) for atom in equation.invars])
@@ -133,7 +163,7 @@ def _described(value: Any) -> str:
 
 
 def _constant(value: Any) -> str:
-    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     array = np.asarray(value)
     return _hash("constant", array.dtype, array.shape, hashlib.sha256(array.tobytes()).hexdigest())

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from attractor.control.certified import check_certificate
 from attractor.control.model import ControlModel
 
 from .protocol import Convergence
@@ -33,7 +34,11 @@ def open_loop_observer(
         certificate: what proves that the model contracts: an object with `rate` and, if its norm is
             max |x_i| / w_i over the flat state, `weights` w.
         state: the first estimate; rest by default.
+
+    Raises:
+        ConfigError: the certificate speaks of another cell.
     """
+    check_certificate(certificate, model.network.cell)
     return RunningObserver(OpenLoopMap(model), _statement(certificate), state)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.certify import bound_in_words
+from attractor.control.certified import check_certificate
 from attractor.control.model import ControlModel, ModelCard
 from attractor.control.observers import Observer, open_loop_observer
 from attractor.errors import ConfigError, InputDataError, ShapeError
@@ -118,6 +119,7 @@ class PredictiveController:
         self.observer = open_loop_observer(model) if observer is None else observer
         self._offset = OutputDisturbance(self.options.offset_gain, self._outputs)
         self._terminal = terminal_rule(self.options.terminal)
+        check_certificate(self.options.terminal, model.network.cell)
         _check_inputs(self.options.terminal, scaled, self._inputs)
         self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
         self._read = jax.jit(lambda state: model.output(state))
