@@ -90,7 +90,7 @@ def test_a_complex_weight_is_exported_whole():
 
 
 class Oscillators(eqx.Module):
-    """A complex state, a nonlinear step of it."""
+    """A complex state, a nonlinear step of it, and a complex matrix times a real input."""
 
     factors: jax.Array
     input_size: int = eqx.field(static=True, default=2)
@@ -102,7 +102,7 @@ class Oscillators(eqx.Module):
         return jnp.abs(state["z"])
 
     def __call__(self, input, state, *, key=None):
-        z = self.factors * state["z"] + input
+        z = self.factors * state["z"] + input[1] + self.factors[:, None] @ input[:1]
         return {"z": z / (1 + jnp.abs(z) ** 2) + 0.1 * jnp.conj(z) ** 2 * jnp.exp(0.1j * input[0])}
 
 

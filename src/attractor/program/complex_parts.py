@@ -116,9 +116,18 @@ def _product(one: Parts, other: Parts, by: Callable[[Any, Any], Any] = jnp.multi
     )
 
 
-def _contraction(equation: JaxprEqn, one: Parts, other: Parts) -> Parts:
+def _contraction(equation: JaxprEqn, one: Any, other: Any) -> Parts:
+    """A product of matrices; JAX lets one of the two be real, and the other parts then stay apart."""
     parameters = _real_parameters(equation)
-    return _product(one, other, lambda a, b: equation.primitive.bind(a, b, **parameters))
+
+    def by(left: Any, right: Any) -> Any:
+        return equation.primitive.bind(left, right, **parameters)
+
+    if not isinstance(one, Parts):
+        return Parts(by(one, other.real), by(one, other.imaginary))
+    if not isinstance(other, Parts):
+        return Parts(by(one.real, other), by(one.imaginary, other))
+    return _product(one, other, by)
 
 
 def _quotient(_: JaxprEqn, one: Parts, other: Parts) -> Parts:
@@ -151,7 +160,7 @@ def _modulus(_: JaxprEqn, one: Parts) -> Array:
 _COMPONENTWISE = frozenset({
     "add", "sub", "neg", "add_any", "reduce_sum", "cumsum", "select_n", "reshape", "broadcast_in_dim",
     "squeeze", "expand_dims", "transpose", "slice", "rev", "concatenate", "stack", "split", "pad",
-    "dynamic_slice", "copy", "copy_p",
+    "dynamic_slice", "gather", "copy", "copy_p",
 })  # fmt: skip
 """Operations under which real and imaginary parts stay apart."""
 
