@@ -32,6 +32,7 @@ def test_what_is_unknown_is_said_with_its_reason():
     assert str(found).splitlines() == ["unknown, 95 % interval 0 to unknown", "more exponents are needed"]
     assert found.to_dict()["value"] is None
     assert found.may_be(1e9)
+    assert str(Estimate(None, None, None, reason="no attractor")) == "unknown\nno attractor"
     assert not found.may_be(-1.0)
     assert Estimate(float("-inf"), float("-inf"), 0.0).to_dict()["low"] is None
 

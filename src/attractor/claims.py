@@ -66,7 +66,8 @@ class Estimate:
         unit = f" {self.unit}" if self.unit else ""
         low, high = (_number(end) if end is not None else "unknown" for end in (self.low, self.high))
         value = "unknown" if self.value is None else f"{_number(self.value)}{unit}"
-        lines = [f"{value}, {100 * self.level:g} % interval {low} to {high}"]
+        known = (self.low, self.high) != (None, None)
+        lines = [f"{value}, {100 * self.level:g} % interval {low} to {high}" if known else value]
         if self.estimator or self.samples:
             by = [f"by {self.estimator}"] if self.estimator else []
             lines.append(", ".join([*by, *([f"from {self.samples} samples"] if self.samples else [])]))

@@ -56,6 +56,8 @@ def test_a_path_that_stands_on_an_unstable_point_tells_nothing_about_others():
     assert "haotic" not in told
     assert "start elsewhere" in told
     assert "2 attracting" in told
+    assert study.driven.kaplan_yorke.value is None  # no dimension either, and no entropy
+    assert "unstable point" in study.driven.entropy_rate.reason
     assert not study.remarks  # three points whose indices sum to 1
 
 

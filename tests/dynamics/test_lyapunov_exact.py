@@ -158,6 +158,7 @@ def test_runs_on_different_attractors_are_not_one():
     found = lyapunov_exponents(wells, 400, jnp.array([[1.0], [-1.0]]), settings=ALL)
     assert not found.one_attractor
     assert "do not share one attractor" in found.remarks[0]
+    assert found.kaplan_yorke.value is None
     assert "alone" in str(found)
     roots = [1.08803, -0.878885]  # of x - x^3 + 0.2
     for run, root in enumerate(roots):

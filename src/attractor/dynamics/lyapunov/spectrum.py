@@ -125,20 +125,33 @@ class LyapunovSpectrum:
         dimensions of the lower and of the upper ends of all exponents, for it rises with each of them; below
         and above zero the dimension of a cycle is 0 and above 1, so that its interval is wide.
         """
+        by = "formula of Kaplan and Yorke 1979"
+        if self._no_attractor:
+            return self._estimate(None, (None, None), "", by, self._no_attractor)
         states = self.last_basis.shape[2]
         low, high = (kaplan_yorke_dimension(-np.sort(-end), states) for end in self.interval())
         value = kaplan_yorke_dimension(self._without_noise, states)
         missing = "" if value is not None and high is not None else 'more exponents decide it: count="all"'
         if value is not None and high is not None:
             value = min(max(value, low or 0.0), high)
-        return self._estimate(value, (low, high), "", "formula of Kaplan and Yorke 1979", missing)
+        return self._estimate(value, (low, high), "", by, missing)
 
     @property
     def entropy_rate(self) -> Estimate:
         """Upper bound on the entropy rate, the sum of positive exponents; zero if it may be zero."""
+        unit, by = "nats per step", "inequality of Ruelle 1978"
+        if self._no_attractor:
+            return self._estimate(None, (None, None), unit, by, self._no_attractor)
         low, high = (entropy_rate_bound(end) for end in self.interval())
         value = min(max(entropy_rate_bound(self._without_noise), low), high)
-        return self._estimate(value, (low, high), "nats per step", "inequality of Ruelle 1978")
+        return self._estimate(value, (low, high), unit, by)
+
+    @property
+    def _no_attractor(self) -> str:
+        """Why there is no one attractor that these exponents describe; empty where there is."""
+        if self.collapsed.any():
+            return "the exponents are those of an unstable point, not of an attractor"
+        return "" if self.one_attractor else "the runs do not share one attractor"
 
     @property
     def remarks(self) -> tuple[str, ...]:
