@@ -1,15 +1,18 @@
 """Certificates of cells as users write them: complex numbers, counters, globals."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
 
+import attractor
 from attractor import unroll
+from attractor.cells import GRU, Elman
 from attractor.certify import CertifySettings, certify
 from attractor.certify.certificate import Verdict
-from attractor.errors import UnsupportedError
+from attractor.errors import ShapeError, UnsupportedError
 
 QUICK = CertifySettings(levels=(1, 2), time_budget=120)
 
@@ -111,3 +114,38 @@ def test_a_step_that_reads_a_changed_object_is_proved_anew(monkeypatch):
     assert certify(cell).verdict is Verdict.REFUTED
     monkeypatch.setattr(surroundings, "factor", 0.7)
     assert certify(cell).certificate.rate == pytest.approx(0.7, abs=1e-6)
+
+
+def test_a_proof_holds_from_the_starts_it_is_asked_for():
+    cell = Elman(1, 2, key=jax.random.key(0))
+    cell = eqx.tree_at(lambda one: one.state_weight, cell, 0.4 * jnp.eye(2))
+    proof = certify(cell, starts=(np.array([-3.0, -2.0]), np.array([5.0, 1.5])), settings=QUICK).require()
+    assert (proof.start_low <= [-3, -2]).all()
+    assert (proof.start_high >= [5, 1.5]).all()
+    state, inputs = np.array([5.0, -2.0]), np.random.default_rng(0).uniform(-1, 1, (proof.transient + 3, 1))
+    states = np.asarray(
+        unroll(cell, jnp.asarray(inputs, jnp.float32), jnp.asarray(state, jnp.float32)).states
+    )
+    inside = (proof.low <= states) & (states <= proof.high)
+    assert inside[max(proof.transient - 1, 0) :].all()
+
+
+def test_a_published_set_is_not_claimed_for_starts_outside_of_it():
+    cell = GRU(1, 2, key=jax.random.key(0))
+    cell = jax.tree.map(lambda leaf: 0.01 * leaf if eqx.is_array(leaf) else leaf, cell)
+    quick = CertifySettings(levels=(0,), refute=False)
+    assert certify(cell, settings=quick).verdict is Verdict.PROVED
+    found = certify(cell, starts=(-1.5, 1.5), settings=quick)
+    assert found.verdict is Verdict.UNKNOWN
+    assert "starts reach 1.5" in found.reason
+
+
+def test_the_own_start_of_a_cell_is_always_covered():
+    cell = attractor.cell(lambda u, x: 0.5 * jnp.tanh(x) + 0.1 * u, 1, jnp.array([7.0]))
+    assert certify(cell, settings=QUICK).require().contains(np.array([7.0]))
+
+
+@pytest.mark.parametrize("starts", [(np.zeros(1), np.ones(1)), (np.nan, 1.0), (np.zeros((2, 2)), 1.0)])
+def test_starts_of_another_shape_are_refused(starts):
+    with pytest.raises(ShapeError, match="starts of shape"):
+        certify(GRU(1, 2, key=jax.random.key(0)), starts=starts, settings=QUICK)

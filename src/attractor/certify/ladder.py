@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state
@@ -17,7 +18,8 @@ from attractor.program import flat_map, in_double_precision, quickly_compiled, r
 from attractor.program.digest import cell_identity
 from attractor.progress import Reporter, SilentReporter
 
-from .bounds import Box, StepBounds, step_bounds, unit_box
+from .bounds import Box, Interval, StepBounds, step_bounds, unit_box
+from .bounds.arithmetic import hull
 from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
 from .invariant import InvariantBox, settle, shrink
@@ -69,6 +71,7 @@ class _Climb:
     input_bound: np.ndarray
     reporter: Reporter
     began: float
+    starts: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
     boxes: tuple[InvariantBox, InvariantBox] | None = None
     attempts: tuple[Attempt, ...] = ()
     best: Certificate | None = None
@@ -92,6 +95,12 @@ class _Climb:
         return self.began + share * self.settings.time_budget
 
     @property
+    def wants_refinement(self) -> bool:
+        """Whether a proof for wide starts would be a better one where they soon end up, at little cost."""
+        wide = any(float(np.max(np.abs(end), initial=0.0)) > 1 for end in self.starts)
+        return wide and self.best is not None and self.best.level == 1 and time.monotonic() < self.deadline
+
+    @property
     def finished(self) -> bool:
         return time.monotonic() > self.deadline or (self.best is not None and not self.settings.tighten)
 
@@ -100,6 +109,7 @@ def certify(
     cell: Any,
     *,
     input_bound: float | int | Float[np.ndarray, " inputs"] = 1.0,
+    starts: tuple[ArrayLike, ArrayLike] | None = None,
     settings: CertifySettings | None = None,
     reporter: Reporter | None = None,
 ) -> StabilityResult:
@@ -114,6 +124,9 @@ def certify(
     Args:
         cell: any cell; it is analysed in float64.
         input_bound: inputs lie within +- this (scaled units): one number, or one for each input.
+        starts: lowest and highest flat state that trajectories start from, each of shape (states,) or one
+            number. What is proved holds for all starts in this box, for the cell's own initial state, and at
+            least for states within +- 1.
         settings: how hard to try.
         reporter: hears about progress.
 
@@ -135,6 +148,7 @@ def certify(
     bound = _checked_bound(input_bound, cell.input_size)
     with jax.enable_x64(True):
         climb = _Climb(in_double_precision(cell), _step(cell), settings, bound, reporter, began)
+        climb.starts = _checked_starts(climb.step, starts)
         if reason := not_finite(cell):
             return _result(climb, Verdict.UNKNOWN, None, f"{type(cell).__name__}: {reason}.")
         try:
@@ -193,6 +207,27 @@ def _checked_bound(input_bound: Any, inputs: int) -> np.ndarray:
     return np.broadcast_to(bound, (inputs,)).copy()
 
 
+def _checked_starts(step: Any, starts: tuple[ArrayLike, ArrayLike] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of a box with all starts in it, the cell's own among them."""
+    own = np.asarray(flat_map(step).start)
+    if starts is None:
+        return own, own
+    ends = [np.asarray(end, float) for end in starts]
+    for end in ends:
+        if end.shape not in ((), own.shape) or not np.isfinite(end).all():
+            message = (
+                f"starts of shape {end.shape}: expected two finite ends of shape {own.shape}, or numbers"
+            )
+            raise ShapeError(message)
+    return np.minimum(ends[0], own), np.maximum(ends[1], own)
+
+
+def _first_box(climb: _Climb) -> Box:
+    """States within +- 1 and all starts, inputs within their bound."""
+    box = unit_box(climb.step, jnp.asarray(climb.input_bound))
+    return box.with_state(hull(box.state, Interval(*map(jnp.asarray, climb.starts))))
+
+
 def _climb(climb: _Climb) -> StabilityResult:
     rungs: dict[int, Callable[[_Climb], None]] = {
         0: _published,
@@ -204,7 +239,7 @@ def _climb(climb: _Climb) -> StabilityResult:
     reason = ""
     try:
         for level in _order(climb):
-            if level in rungs and not climb.finished:
+            if level in rungs and (not climb.finished or (level == 2 and climb.wants_refinement)):
                 rungs[level](climb)
     except UnsupportedError as problem:
         reason = str(problem)
@@ -248,6 +283,11 @@ def _published(climb: _Climb) -> None:
         climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, not below 0")
         return
     high = published_set(climb.cell, condition)
+    beyond = max(float(np.max(np.abs(end), initial=0.0)) for end in climb.starts)
+    if high is not None and beyond > float(np.min(high)):
+        outcome = f"holds for states within {np.min(high):g} only, starts reach {beyond:.4g}"
+        climb.note(0, began, condition.rate, outcome)
+        return
     if high is not None:
         remarks = f"{condition.family}, {condition.source}; norm: {condition.norm}; {condition.note}"
         climb.proved(_at_once(climb, 0, condition.rate, condition.input_gain, high, remarks))
@@ -272,7 +312,7 @@ def _boxes(climb: _Climb) -> tuple[InvariantBox, InvariantBox]:
     """The first box that holds its image and the one left of it, for every rung the same."""
     if climb.boxes is not None:
         return climb.boxes
-    box = unit_box(climb.step, jnp.asarray(climb.input_bound))
+    box = _first_box(climb)
     boxes = _settled(climb.step, box, centred=False)
     if not boxes[0].found:
         boxes = _settled(climb.step, box, centred=True)
@@ -399,9 +439,7 @@ def _certificate(
 def _search(climb: _Climb) -> Witness | None:
     began = time.monotonic()
     box = climb.boxes[0].box if climb.boxes is not None and bool(climb.boxes[0].found) else None
-    witness = find_witness(
-        climb.step, box or unit_box(climb.step, jnp.asarray(climb.input_bound)), climb.settings.seed
-    )
+    witness = find_witness(climb.step, box or _first_box(climb), climb.settings.seed)
     outcome = "trajectories that do not meet" if witness else "no counterexample"
     climb.attempts += (Attempt(-1, outcome, float("nan"), time.monotonic() - began),)
     return witness

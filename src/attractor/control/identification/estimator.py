@@ -204,7 +204,8 @@ class PlantModel:
             member: which seed; the chosen one by default.
             settings: how hard to try; see `attractor.certify.certify`.
         """
-        return certify(self.network(member).cell, settings=settings)
+        network = self.network(member)
+        return certify(network.cell, starts=network.starts, settings=settings)
 
     @property
     def origin(self) -> Origin | None:

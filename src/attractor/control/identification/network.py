@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import Stack, State, exposed, exposed_size, initial_state, take_step, trained_cell
@@ -35,6 +36,14 @@ class Encoder(eqx.Module):
     ) -> None:
         self.network = eqx.nn.MLP(past * signals, state_size, width, 1, jnp.tanh, key=key)
         self.past = past
+
+    @property
+    def reach(self) -> tuple[Float[np.ndarray, " real"], Float[np.ndarray, " real"]]:
+        """Lowest and highest states that it can give, whatever the samples are: its units stay within 1."""
+        last = self.network.layers[-1]
+        weight, bias = (np.asarray(part, float) for part in (last.weight, last.bias))
+        width = (1 + 1e-5) * np.abs(weight).sum(axis=1) + 1e-5 * np.abs(bias)  # for the rounding of float32
+        return bias - width, bias + width
 
     def __call__(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> Array:
         """The flat state."""
@@ -75,6 +84,11 @@ class PlantNetwork(eqx.Module):
     def reads_state(self) -> bool:
         """Whether `start` looks at measured outputs."""
         return self.encoder is not None or hasattr(self.cell, "measured_state")
+
+    @property
+    def starts(self) -> tuple[Float[np.ndarray, " real"], Float[np.ndarray, " real"]] | None:
+        """The box of states from which a simulation may start; None where the cell's own state is that."""
+        return None if self.encoder is None else self.encoder.reach
 
     def read(self, state: State) -> Float[Array, " outputs"]:
         """The output that a state shows."""

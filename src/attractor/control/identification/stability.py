@@ -32,7 +32,7 @@ def certify_model(
     settings: CertifySettings | None = None,
     reporter: Reporter | None = None,
 ) -> StabilityResult:
-    """`certify` for the cell of an identified model.
+    """`certify` for the cell of an identified model, from every state that its encoder can give.
 
     Args:
         model: a fitted model.
@@ -40,8 +40,11 @@ def certify_model(
         settings: how hard to try.
         reporter: hears about progress.
     """
-    cell = model.network().cell
-    return certify(cell, input_bound=float(input_bound), settings=settings, reporter=reporter)
+    network = model.network()
+    bound = float(input_bound)
+    return certify(
+        network.cell, input_bound=bound, starts=network.starts, settings=settings, reporter=reporter
+    )
 
 
 def visited_states(
