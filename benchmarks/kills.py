@@ -107,7 +107,7 @@ def trial(task, room, event, expected):
     return "" if found == expected else f"differs in {[n for n in expected if found.get(n) != expected[n]]}"
 
 
-def scenario(name, room, every):
+def scenario(name, room, first, every):
     """Trials of one command, as counts and faults."""
     from kills import forked
 
@@ -117,7 +117,7 @@ def scenario(name, room, every):
     if status:
         sys.exit((room / "said").read_text())
     expected = bits(whole)
-    killed, faults, event, begin = 0, [], 1, time.monotonic()
+    killed, faults, event, begin = 0, [], first, time.monotonic()
     while (wrong := trial(task, room, event, expected)) is not None:
         killed += 1
         faults += [[event, wrong]] if wrong else []
@@ -140,6 +140,7 @@ def main():
     """Print what every kill led to; the status is 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--scenarios", nargs="*", default=list(SCENARIOS))
+    parser.add_argument("--first", type=int, default=1, help="event to begin with")
     parser.add_argument("--every", type=int, default=1, help="kill at every so-manieth event")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/kills.json"))
     asked = parser.parse_args()
@@ -152,7 +153,7 @@ def main():
         import attractor.report  # noqa: F401
 
         prepare(room)
-        results = {one: scenario(one, room, asked.every) for one in asked.scenarios}
+        results = {one: scenario(one, room, asked.first, asked.every) for one in asked.scenarios}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(results, indent=1) + "\n")
     print({one: (found["kills"], len(found["faults"])) for one, found in results.items()})
