@@ -11,8 +11,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+import attractor
 from attractor import Cell, PlantModel
-from attractor.cells import GRU
+from attractor.cells import GRU, Constant, constant
 from attractor.errors import ConfigError, InputDataError, NotFittedError, RunFolderError, ShapeError
 from attractor.runs import Run, load_run, save_run
 from attractor.training import TrainingSettings
@@ -385,6 +386,47 @@ def test_a_number_drawn_while_a_cell_is_built_is_kept(tmp_path):
     assert again.network().cell.gain == model.network().cell.gain
     inputs = plant(40, seed=5)[0]
     np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+
+
+class Asks(Drawn):
+    """The same, drawn from the key, whose value is asked for; and a mask that is never trained."""
+
+    mask: Constant
+
+    def __init__(self, input_size, hidden_size, *, key):
+        super().__init__(input_size, hidden_size, key=key)
+        self.gain = float(jax.random.uniform(key))
+        self.mask = constant(np.random.default_rng().uniform(size=hidden_size).astype(np.float32))
+
+    def __call__(self, input, state, *, key=None):
+        return self.mask * super().__call__(input, state)
+
+
+def test_a_cell_that_asks_for_values_while_it_is_built_comes_back(tmp_path):
+    model = one_step(Asks)
+    model.save(tmp_path / "run")
+    inputs = plant(40, seed=5)[0]
+    again = PlantModel.load(tmp_path / "run", cell=Asks)
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+
+
+def halving(weights, input, state):
+    return 0.5 * state + jnp.tanh(weights * input)
+
+
+def sines(weights, input, state):
+    return 0.5 * state + jnp.sin(weights * input)
+
+
+def test_a_cell_made_of_a_function_knows_its_equation(tmp_path):
+    cell, other = (attractor.cell(step, 1, jnp.zeros(3), weights=jnp.ones(3)) for step in (halving, sines))
+    model = one_step(cell)
+    model.save(tmp_path / "run")
+    inputs = plant(40, seed=5)[0]
+    again = PlantModel.load(tmp_path / "run", cell=cell)
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+    with pytest.raises(RunFolderError, match=f"that of halving in {__file__}: it is read with sines in"):
+        PlantModel.load(tmp_path / "run", cell=other)
 
 
 class Hidden(Drawn):

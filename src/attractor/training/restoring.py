@@ -17,6 +17,7 @@ import numpy as np
 from attractor.data import Scaling
 
 from .checkpoint import from_arrays
+from .starting import needs_values, start_all
 
 Kind = TypeVar("Kind", bool, int, float, str)
 
@@ -108,15 +109,21 @@ def restored(plan: Callable[..., Any], members: int, arrays: Mapping[str, np.nda
         RunFolderError: names, shapes or types of the weights are not those of the plan.
         ValueError: the plan asks for much more than was stored.
     """
+    keys = jax.random.split(jax.random.key(0), members)
+    build = eqx.filter_vmap(plan)
+    try:
+        _check_bytes(eqx.filter_eval_shape(build, keys), arrays)
+    except Exception as problem:
+        if not needs_values(problem):  # a constructor that does is code of the user's own, no claim of a card
+            raise
+    return from_arrays(start_all(build, plan, keys), arrays, str(folder))
 
-    def build() -> Any:
-        return eqx.filter_vmap(plan)(jax.random.split(jax.random.key(0), members))
 
-    blank = eqx.filter_eval_shape(build)
+def _check_bytes(blank: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse a structure that asks for much more memory than was stored."""
     shapes = [one for one in jax.tree.leaves(blank) if isinstance(one, jax.ShapeDtypeStruct)]
     asked = sum(math.prod(one.shape) * one.dtype.itemsize for one in shapes)
     stored = sum(array.nbytes for array in arrays.values())
     if asked > 2 * stored + _SLACK:
         message = f"the options ask for weights of {asked} bytes, and {stored} are stored"
         raise ValueError(message)
-    return from_arrays(build(), arrays, str(folder))
