@@ -138,3 +138,7 @@ def test_noise_reaches_both_parts_of_a_complex_state():
     for part in (jnp.real(loud["z"]), jnp.imag(loud["z"])):
         np.testing.assert_allclose(part.std(), 0.3, rtol=0.05)
     assert abs(np.corrcoef(jnp.real(loud["z"]), jnp.imag(loud["z"]))[0, 1]) < 0.05
+
+
+def test_a_number_is_additive_noise():
+    assert NoisyState(GRU(2, 3, key=KEY), 0.1).noise == StateNoise(additive=0.1)

@@ -26,7 +26,8 @@ class Cell(eqx.Module):
     """Base class that completes a user's update equation.
 
     A subclass gives `input_size`, `hidden_size` and `__call__`; the state is then a vector of `hidden_size`
-    zeros at the start, and all of it may be seen by a read-out. Override `initial_state` and `exposed` for
+    zeros at the start, and all of it may be seen by a read-out. A step with noise of its own takes a `key`
+    beside input and state. Override `initial_state` and `exposed` for
     any other state. Three facts are optional: `output_size` for a cell that exposes the outputs themselves,
     `measured_state(inputs, outputs)` for a state that can be read off past samples, and `fixed = True` for a
     reservoir that is never trained.
@@ -38,7 +39,11 @@ class Cell(eqx.Module):
             hidden_size: int
             weight: Array
 
-            def __call__(self, input, state, *, key=None):
+            def __init__(self, input_size, hidden_size, *, key):
+                self.input_size, self.hidden_size = input_size, hidden_size
+                self.weight = 0.1 * jax.random.normal(key, (hidden_size, input_size + hidden_size))
+
+            def __call__(self, input, state):
                 return 0.9 * state + 0.1 * jnp.tanh(self.weight @ jnp.concatenate([input, state]))
         ```
     """

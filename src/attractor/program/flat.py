@@ -149,6 +149,14 @@ class Layout:
                 leaves.append(next(left) if leaf.kind is LeafKind.REAL else old)
         return jax.tree.unflatten(self.structure, leaves)
 
+    def with_real(self, state: State, vector: Float[Array, " real"]) -> State:
+        """A state whose real and complex leaves are those of a vector; the others stay exactly as they are."""
+        rest = jnp.zeros(self.size - self.real_size, vector.dtype)
+        made = self.restore(jnp.concatenate([vector, rest]))
+        leaves = zip(self.leaves, jax.tree.leaves(made), jax.tree.leaves(state), strict=True)
+        chosen = [new if leaf.kind.differentiable else old for leaf, new, old in leaves]
+        return jax.tree.unflatten(self.structure, chosen)
+
     def checked(self, state: State) -> list[Array]:
         """The leaves of a state that is like the initial one, as arrays.
 

@@ -39,7 +39,7 @@ class NoisyState(eqx.Module):
 
     Args:
         cell: any cell.
-        noise: s_a, s_m and the kind.
+        noise: s_a, s_m and the kind; a number is s_a alone.
         factor: multiplies both levels; never trained, see `with_noise_factor`.
         learned: whether shares of the units are learned; they start equal.
 
@@ -60,8 +60,9 @@ class NoisyState(eqx.Module):
     noise: StateNoise = eqx.field(static=True)
 
     def __init__(
-        self, cell: Any, noise: StateNoise, *, factor: float | int = 1.0, learned: bool = False
+        self, cell: Any, noise: StateNoise | float | int, *, factor: float | int = 1.0, learned: bool = False
     ) -> None:
+        noise = noise if isinstance(noise, StateNoise) else StateNoise(additive=noise)
         if noise.kind not in _KINDS:
             message = f"kind={noise.kind!r}: expected one of {', '.join(_KINDS)}; only `Lipschitz` knows it"
             raise ConfigError(message)

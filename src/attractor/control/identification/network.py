@@ -116,8 +116,7 @@ class PlantNetwork(eqx.Module):
         layout = layout_of(rest, type(self.cell).__name__, vector.dtype)
         if not layout.discrete:
             return layout.restore(vector)
-        run = layout.flatten(unroll(self.cell, inputs, rest).last)
-        return layout.restore(jnp.concatenate([vector, run[layout.real_size :]]))
+        return layout.with_real(unroll(self.cell, inputs, rest).last, vector)
 
     def _read_off(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> State:
         """The state after measured samples of a cell whose state they are.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, PRNGKeyArray
 
-from attractor.cells import discretise
+from attractor.cells import discretise, initial_state
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.spectra import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.trajectory import analysed, time_step
@@ -129,7 +129,8 @@ def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, f
     driven = np.asarray(jax.random.normal(noise_key, (2 * steps, cell.input_size)))
     flat = flat_map(cell, dtype=jnp.float32)
     drawn = jax.random.normal(start_key, (flat.real_size,), jnp.float32)
-    start = flat.restore(flat.start.at[: flat.real_size].add(_SPREAD * drawn))
+    moved = flat.start[: flat.real_size] + _SPREAD * drawn
+    start = flat.layout.with_real(initial_state(flat.cell), moved)
     settings = LyapunovSettings(count=1, burn_in=steps)
     found = lyapunov_exponents(cell, np.stack([0 * driven, driven]), start, settings=settings)
     for run, step in enumerate(found.broken):
