@@ -150,7 +150,7 @@ class Layout:
         return jax.tree.unflatten(self.structure, leaves)
 
     def with_real(self, state: State, vector: Float[Array, " real"]) -> State:
-        """A state whose real and complex leaves are those of a vector; the others stay exactly as they are."""
+        """A state whose real and complex leaves are those of a vector; the others stay as they are."""
         rest = jnp.zeros(self.size - self.real_size, vector.dtype)
         made = self.restore(jnp.concatenate([vector, rest]))
         leaves = zip(self.leaves, jax.tree.leaves(made), jax.tree.leaves(state), strict=True)
