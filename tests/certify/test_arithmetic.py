@@ -10,8 +10,10 @@ import pytest
 
 from attractor.certify.bounds.arithmetic import TINY, TRANSCENDENTAL, UNIT, Interval, add, contract, multiply
 from attractor.certify.bounds.coefficient import added, coefficient, multiplied, reciprocal
-from attractor.certify.bounds.form import enclose, plus, scaled, shifted, symbol_form
+from attractor.certify.bounds.extremes import enclose
+from attractor.certify.bounds.form import plus, scaled, shifted
 from attractor.certify.bounds.scalar import SCALAR, integer_power, real_power
+from attractor.certify.bounds.symbols import symbol_form
 
 mpmath.mp.prec = 150
 

@@ -118,7 +118,7 @@ class Witness:
         second: the other one.
         inputs: one row of inputs that is repeated for ever, or a whole period, shape (period, inputs).
         distance: largest difference of the states over the last period.
-        steps: how long the trajectories were followed.
+        steps: how long the trajectories were followed, until one left every bound if one does.
     """
 
     first: Float[np.ndarray, " states"]

@@ -85,6 +85,9 @@ class _Climb:
         self.reporter.update(len(self.attempts), len(self.settings.levels) + 1, outcome)
 
     def proved(self, certificate: Certificate) -> None:
+        if not 0 <= certificate.rate < 1:
+            message = f"a certificate at the rate {certificate.rate}, which proves no contraction"
+            raise AssertionError(message)
         if self.best is None or certificate.settling_steps() < self.best.settling_steps():
             self.best = certificate
 
@@ -355,6 +358,9 @@ def _quadratic(climb: _Climb) -> None:
     if found is None:
         climb.note(4, began, float("nan"), "no quadratic metric contracts")
         return
+    if found.rate >= 1:
+        climb.note(4, began, found.rate, "a metric in which nothing grows, but nothing is seen to shrink")
+        return
     size = flat_map(climb.step).size
     everywhere = np.full(size, np.inf)
     remarks = "norm sqrt(x' P x), Euclidean norm of inputs; holds for all states and inputs"
@@ -439,7 +445,7 @@ def _certificate(
 def _search(climb: _Climb) -> Witness | None:
     began = time.monotonic()
     box = climb.boxes[0].box if climb.boxes is not None and bool(climb.boxes[0].found) else None
-    witness = find_witness(climb.step, box or _first_box(climb), climb.settings.seed)
+    witness = find_witness(climb.step, box or _first_box(climb), climb.settings.seed, climb.deadline)
     outcome = "trajectories that do not meet" if witness else "no counterexample"
     climb.attempts += (Attempt(-1, outcome, float("nan"), time.monotonic() - began),)
     return witness

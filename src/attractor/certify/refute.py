@@ -1,5 +1,6 @@
-"""Search for two trajectories under the same inputs that do not meet."""
+"""Search for two trajectories under the same inputs that do not meet: they stay apart, or escape."""
 
+import time
 from typing import Any
 
 import equinox as eqx
@@ -25,19 +26,27 @@ _APART = 1e-3
 """A difference, relative to the size of the states, that no slow convergence leaves after the replay."""
 _STEADY = 1 - 1e-7
 """Over the second half of the replay the difference must not fall further: a slow contraction still falls."""
+_ESCAPED = 1e100
+"""A run ends before a state of this size: what grows for ever is told from what is only large."""
+_GROWN = 1e6
+"""A difference of two escaping runs has grown at least so much, which no transient of a proof does."""
+_PROBE = 8
+"""Steps of a run that only shows how long one takes."""
 
 
-def find_witness(cell: Any, box: Box, seed: int = 0) -> Witness | None:
+def find_witness(cell: Any, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:
     """Two trajectories that stay apart, or None if the search found none.
 
     Starts are drawn from the box, inputs are constant (extreme, zero and random), and periodic with levels
     drawn from the extremes. What is still apart after 1000 steps is replayed for 20 000; only a difference
-    that no longer falls is a witness. Call inside `jax.enable_x64(True)` with a cell in float64.
+    that no longer falls is a witness, and so is one that grows until a state leaves every bound. Call inside
+    `jax.enable_x64(True)` with a cell in float64.
 
     Args:
         cell: any cell.
         box: states to start from and inputs to apply.
         seed: starts and inputs follow from it.
+        deadline: `time.monotonic()` by which to end; a run that would last longer is not begun.
     """
     generator = np.random.default_rng(seed)
     low, high = np.asarray(box.low), np.asarray(box.high)
@@ -46,11 +55,25 @@ def find_witness(cell: Any, box: Box, seed: int = 0) -> Witness | None:
         starts[::4] > (low + high)[: box.states] / 2, high[: box.states], low[: box.states]
     )
     for signals in _inputs(low[box.states :], high[box.states :], generator):
-        found = _apart(cell, jnp.asarray(starts), jnp.asarray(signals))
-        witness = _best(cell, starts, signals, *map(np.asarray, found))
+        probed = _seconds_of_probe(cell, starts, signals)
+        if time.monotonic() + probed * STEPS / _PROBE > deadline:
+            return None
+        found = _apart(cell, jnp.asarray(starts), jnp.asarray(signals), STEPS)
+        left = deadline - time.monotonic() - probed * REPLAY / _PROBE * 2 / (PAIRS * len(signals))
+        witness = _best(cell, starts, signals, *map(np.asarray, found)) if left > 0 else None
         if witness is not None:
             return witness
     return None
+
+
+def _seconds_of_probe(cell: Any, starts: np.ndarray, signals: np.ndarray) -> float:
+    """How long a few steps of all runs take, compilation aside."""
+    seconds = 0.0
+    for _ in range(2):  # the first one compiles
+        began = time.monotonic()
+        jax.block_until_ready(_apart(cell, jnp.asarray(starts), jnp.asarray(signals), _PROBE))
+        seconds = time.monotonic() - began
+    return seconds
 
 
 def _inputs(low: np.ndarray, high: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
@@ -74,21 +97,23 @@ def _best(
     signal = int(np.argmax(np.where(np.isfinite(distances), distances, -1.0)))
     if not distances[signal] > _APART:
         return None
-    first, second = starts[places[signal, 0]], starts[places[signal, 1]]
-    middle, end, size = map(
-        float, _replay(cell, jnp.asarray(first), jnp.asarray(second), jnp.asarray(signals[signal]))
-    )
-    if not (np.isfinite(end) and end > _APART * max(size, 1e-3) and end >= _STEADY * middle):
+    pair = starts[places[signal]]
+    middle, end, size, taken = map(float, _replay(cell, jnp.asarray(pair), jnp.asarray(signals[signal])))
+    lasting = end >= _STEADY * middle
+    escaped = taken < REPLAY
+    if escaped:
+        lasting = end > _GROWN * np.abs(pair[0] - pair[1]).max()
+    if not (np.isfinite(end) and end > _APART * max(size, 1e-3) and lasting):
         return None
-    return Witness(first, second, signals[signal], end, REPLAY)
+    return Witness(pair[0], pair[1], signals[signal], end, int(taken))
 
 
 @eqx.filter_jit
-def _apart(cell: Any, starts: Array, signals: Array) -> tuple[Array, Array]:
+def _apart(cell: Any, starts: Array, signals: Array, steps: Any) -> tuple[Array, Array]:
     """For every signal the largest distance between any two final states, and whose they are."""
 
     def one(signal: Array) -> tuple[Array, Array]:
-        finals = jax.vmap(lambda start: _run(cell, start, signal, STEPS)[0])(starts)
+        finals = jax.vmap(lambda start: _run(cell, start[None], signal, 0, steps)[0][0])(starts)
         distances = jnp.max(jnp.abs(finals[:, None] - finals[None]), axis=-1)
         place = jnp.argmax(distances)
         return distances.ravel()[place], jnp.stack(jnp.unravel_index(place, distances.shape))
@@ -97,36 +122,41 @@ def _apart(cell: Any, starts: Array, signals: Array) -> tuple[Array, Array]:
 
 
 @eqx.filter_jit
-def _replay(cell: Any, first: Array, second: Array, signal: Array) -> tuple[Array, Array, Array]:
-    """Largest distance over a period in the middle and at the end, and the size of the states there."""
-
-    def over_a_period(one: Array, other: Array) -> tuple[Array, Array]:
-        both = [_trace(cell, state, signal, len(signal)) for state in (one, other)]
-        return jnp.max(jnp.abs(both[0] - both[1])), jnp.max(jnp.abs(both[0]))
-
-    half = REPLAY // 2
-    halfway = [_run(cell, state, signal, half) for state in (first, second)]
-    ends = [_run(cell, state, jnp.roll(signal, -half, axis=0), half)[0] for state, _ in halfway]
-    middle, _ = over_a_period(*(state for state, _ in halfway))
-    end, size = over_a_period(*ends)
-    return middle, end, size
+def _replay(cell: Any, pair: Array, signal: Array) -> tuple[Array, Array, Array, Array]:
+    """Largest distances over a period in the middle and at the end, the size there, and the steps taken."""
+    half, period = REPLAY // 2, len(signal)
+    halfway, first = _run(cell, pair, signal, 0, half - period)
+    middle, _, halfway, more = _over_a_period(cell, halfway, signal, half - period)
+    late, second = _run(cell, halfway, signal, half, half - period)
+    end, size, _, last = _over_a_period(cell, late, signal, REPLAY - period)
+    return middle, end, size, first + more + second + last
 
 
-def _run(cell: Any, start: Array, signal: Array, steps: int) -> tuple[Array, None]:
-    """The state after some steps of a periodic input."""
-    step, period = flat_map(cell).step, len(signal)
+def _over_a_period(cell: Any, pair: Array, signal: Array, begin: int) -> tuple[Array, Array, Array, Array]:
+    """Largest distance and size over a period, the states after it, and the steps that were taken."""
 
-    def body(state: Array, index: Array) -> tuple[Array, None]:
-        return step(state, signal[index % period]), None
+    def advance(index: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        distance, size, states, taken = carry
+        states, more = _run(cell, states, signal, begin + index, 1)
+        distance = jnp.maximum(distance, jnp.max(jnp.abs(states[0] - states[1])))
+        return distance, jnp.maximum(size, jnp.max(jnp.abs(states))), states, taken + more
 
-    return jax.lax.scan(body, start, jnp.arange(steps))
+    nothing = jnp.zeros((), pair.dtype)
+    return jax.lax.fori_loop(0, len(signal), advance, (nothing, nothing, pair, jnp.zeros((), int)))
 
 
-def _trace(cell: Any, start: Array, signal: Array, steps: int) -> Array:
-    step = flat_map(cell).step
+def _run(cell: Any, starts: Array, signal: Array, begin: Any, steps: Any) -> tuple[Array, Array]:
+    """The states after some steps of a periodic input, or before one of them escapes, and the steps taken.
 
-    def body(state: Array, index: Array) -> tuple[Array, Array]:
-        new = step(state, signal[index % len(signal)])
-        return new, new
+    Runs that start together end together, so that their difference is one at the same time.
+    """
+    step, period = jax.vmap(flat_map(cell).step, in_axes=(0, None)), len(signal)
 
-    return jax.lax.scan(body, start, jnp.arange(steps))[1]
+    def body(index: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        states, taken, going = carry
+        new = step(states, signal[(begin + index) % period])
+        going = going & (jnp.abs(new) < _ESCAPED).all()
+        return jnp.where(going, new, states), taken + going, going
+
+    start = (starts, jnp.zeros((), int), jnp.ones((), bool))
+    return jax.lax.fori_loop(0, steps, body, start)[:2]

@@ -13,8 +13,9 @@ from attractor.program import Rule, is_exact, place
 
 from .arithmetic import Interval, exactly, hull
 from .continuity import is_multiple, zero_where
-from .form import Form, Zeros, enclose, symbol_form
+from .extremes import enclose
 from .operands import difference, enclosure_of, shaped, spread_enclosure
+from .symbols import Form, Zeros, branched_form, symbol_form
 
 _SIDES = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
 
@@ -81,12 +82,14 @@ def _undecided(which: Undecided, no: Any, yes: Any) -> Form:
     closed_no, closed_yes = (spread_enclosure(case, shape, which.gap.directions) for case in (no, yes))
     either = hull(_on_side(no, closed_no.value, which, -1), _on_side(yes, closed_yes.value, which, 1))
     both_zero = shape == which.gap.shape and all(zero_where(case, which.gap) for case in (no, yes))
-    slopes = _unbounded(closed_no.jacobian)
-    if both_zero or _meet(which, no, yes):
-        slopes = _where_gap_is_continuous(which.gap, hull(closed_no.jacobian, closed_yes.jacobian), slopes)
     value = _pick(which.surely, which.never, closed_no.value, closed_yes.value, either)
+    never, always = closed_no.jacobian, closed_yes.jacobian
+    jumps = _unbounded(closed_no.jacobian)
+    branches = [jumps]
+    if both_zero or _meet(which, no, yes):
+        branches = [_where_gap_is_continuous(which.gap, case, jumps) for case in (never, always)]
     decided = which.surely[..., None], which.never[..., None]
-    result = symbol_form(value, _pick(*decided, closed_no.jacobian, closed_yes.jacobian, slopes))
+    result = branched_form(value, [_pick(*decided, never, always, branch) for branch in branches])
     return replace(result, zeros=Zeros(which.gap, both=False)) if both_zero else result
 
 
@@ -95,7 +98,7 @@ def _where_gap_is_continuous(gap: Form, met: Interval, jumps: Interval) -> Inter
 
     Between two points where the comparison differs, a continuous gap has a zero, at which the cases are
     equal: the difference of the result is a sum of differences of one case before it and of the other case
-    after it, and its slopes lie in the hull of both. A gap that jumps changes sign without a zero; then the
+    after it, and its derivative is a mean of theirs. A gap that jumps changes sign without a zero; then the
     cases need not be equal anywhere, and their difference is a jump.
     """
     slopes = enclose(gap).jacobian

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
-from .form import Form, Monomial
+from .symbols import Form, Monomial
 
 
 def is_nothing(constant: Any) -> bool:

@@ -9,7 +9,9 @@ from attractor.program import is_exact
 from .arithmetic import exactly
 from .coefficient import Coefficient
 from .continuity import is_nothing
-from .form import Enclosure, Form, enclose, plus, scaled, shifted
+from .extremes import enclose
+from .form import plus, scaled, shifted
+from .symbols import Enclosure, Form
 
 
 def enclosure_of(operand: Any, like: Form) -> Enclosure:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import jax
@@ -15,25 +16,15 @@ from jaxtyping import Array
 from attractor.errors import UnsupportedError
 from attractor.program import Rule, is_exact, place
 
-from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract, hull
+from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract
 from .choices import Undecided, compare, select, truth_form
 from .coefficient import Coefficient, coefficient, reciprocal
-from .form import (
-    Enclosure,
-    Form,
-    Zeros,
-    closed,
-    enclose,
-    mapped,
-    plus,
-    scaled,
-    shifted,
-    symbol_form,
-    times,
-    unshared,
-)
+from .curve import Origin, curve_of, through
+from .extremes import enclose
+from .form import closed, mapped, plus, scaled, shifted, times
 from .operands import difference, enclosure_of, shaped, spread_enclosure
 from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_power
+from .symbols import Enclosure, Form, Zeros, branched_form, symbol_form, unshared
 
 KEEP_ZEROS = ("tanh", "erf", "expm1", "log1p", "sin", "abs", "square", "sqrt")
 """Scalar functions with f(0) = 0."""
@@ -42,10 +33,21 @@ ONLY_AT_ZERO = ("tanh", "erf", "expm1", "log1p", "abs", "square", "sqrt")
 """Those that are zero nowhere else: the first four increase strictly, and |p|, p^2, sqrt(p) > 0 elsewhere."""
 
 
+_MOST_BRANCHES = 16
+"""Elements of which the largest may be one, so that the bound of a row looks at each of them."""
+
+
 def apply_scalar(form: Form, function: ScalarFunction) -> Form:
     """f(form): a new symbol, whose slope and argument are kept apart."""
-    inside = enclose(form)
-    return symbol_form(function.value(inside.value), inside.jacobian, function.slope(inside.value))
+    inside, curve = enclose(form), curve_of(form)
+
+    def narrowed(p: Interval) -> tuple[Interval, Interval]:
+        argument = curve.ranges(p).value
+        return function.value(argument), function.slope(argument)
+
+    value, slope = function.value(inside.value), function.slope(inside.value)
+    result = symbol_form(value, inside.jacobian, slope, Origin(curve.base, narrowed))
+    return replace(result, curve=through(curve, function.value, function.slope))
 
 
 def as_form(enclosure: Enclosure) -> Form:
@@ -166,16 +168,33 @@ def _power(_: JaxprEqn, one: Any, other: Any) -> Form:
     return apply_scalar(exponent, SCALAR["exp"])
 
 
-def _extreme(choose: Callable[[Array, Array], Array], rectifier: Callable[[Array], ScalarFunction]) -> Rule:
+def _extreme(sign: int, rectifier: Callable[[Array], ScalarFunction]) -> Rule:
+    """The larger of two numbers (sign 1), or the smaller.
+
+    Its difference between two points lies between the differences of the operand that is larger at the one
+    and of the operand that is larger at the other, so that its derivative is a mean of theirs. An operand
+    that is larger on the whole box is the result.
+    """
+
     def rule(_: JaxprEqn, one: Any, other: Any) -> Form:
         if is_exact(one) or is_exact(other):
             threshold, form = (one, other) if is_exact(one) else (other, one)
             return apply_scalar(form, rectifier(jnp.asarray(threshold)))
         left, right = enclose(one), enclose(other)
-        value = Interval(choose(left.value.low, right.value.low), choose(left.value.high, right.value.high))
-        return symbol_form(value, hull(left.jacobian, right.jacobian))
+        choose = jnp.maximum if sign > 0 else jnp.minimum
+        value = Interval(*(choose(*ends) for ends in zip(left.value, right.value, strict=True)))
+        gap = enclose(difference(one, other)).value
+        first, second = (gap.low >= 0, gap.high <= 0)[::sign]
+        own, theirs = left.jacobian, right.jacobian
+        return branched_form(value, [_unless(second, own, theirs), _unless(first, theirs, own)])
 
     return rule
+
+
+def _unless(other_wins: Array, own: Interval, other: Interval) -> Interval:
+    """The derivative of one operand, or of the other one where that is the extreme on the whole box."""
+    ends = zip(own, other, strict=True)
+    return Interval(*(jnp.where(other_wins[..., None], theirs, ours) for ours, theirs in ends))
 
 
 def _clamp(equation: JaxprEqn, least: Any, one: Any, most: Any) -> Form:
@@ -194,9 +213,14 @@ def _move(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
         raise UnsupportedError(message)
 
     def operation(array: Array) -> Array:
-        return equation.primitive.bind(array, *exact, **equation.params)
+        return _done(equation, equation.params, array, *exact)
 
     return mapped(one, operation, _name_of(equation, exact))
+
+
+def _done(equation: JaxprEqn, parameters: dict[str, Any], *arrays: Any) -> Array:
+    """What the primitive of an equation makes of arrays."""
+    return equation.primitive.bind(*arrays, **parameters)
 
 
 def _name_of(equation: JaxprEqn, exact: Sequence[Any]) -> Any:
@@ -216,8 +240,8 @@ def _gather(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
         return _move(equation, one, *exact)
     inside = enclose(one)
     still = {**equation.params, "fill_value": 0.0}
-    value = (equation.primitive.bind(end, *exact, **equation.params) for end in inside.value)
-    along = jax.vmap(lambda end: equation.primitive.bind(end, *exact, **still), in_axes=-1, out_axes=-1)
+    value = (_done(equation, equation.params, end, *exact) for end in inside.value)
+    along = jax.vmap(lambda end: _done(equation, still, end, *exact), in_axes=-1, out_axes=-1)
     return symbol_form(Interval(*value), Interval(*map(along, inside.jacobian)))
 
 
@@ -248,16 +272,38 @@ def _joined(join: Callable[[JaxprEqn, Sequence[Array]], Array]) -> Rule:
 
 
 def _largest(sign: float) -> Rule:
-    """The largest element along some axes (sign 1), or the smallest: the slope is that of one of them."""
+    """The largest element along some axes (sign 1), or the smallest.
+
+    Its difference between two points lies between the differences of the elements that are largest at the
+    one and at the other, so that its derivative is a mean of theirs. An element that is below another one on
+    the whole box is never largest: that other one stands for it.
+    """
 
     def rule(equation: JaxprEqn, one: Form) -> Form:
         axes, inside = tuple(equation.params["axes"]), enclose(one)
-        value = Interval(*(sign * jnp.max(sign * end, axis=axes) for end in inside.value))
-        return symbol_form(
-            value, Interval(inside.jacobian.low.min(axis=axes), inside.jacobian.high.max(axis=axes))
+        count = prod(one.shape[axis] for axis in axes)
+        ends = [_with_last(sign * end, axes, count, 0) for end in inside.value]
+        low, high = ends if sign > 0 else ends[::-1]
+        value = Interval(
+            *(sign * jnp.max(_with_last(sign * end, axes, count, 0), -1) for end in inside.value)
         )
+        never = high < jnp.max(low, axis=-1, keepdims=True)
+        best = jnp.argmax(low, axis=-1)[..., None, None]
+        slopes = [_with_last(end, axes, count, 1) for end in inside.jacobian]
+        slopes = [jnp.where(never[..., None], jnp.take_along_axis(end, best, axis=-2), end) for end in slopes]
+        if count > _MOST_BRANCHES:
+            return symbol_form(value, Interval(slopes[0].min(axis=-2), slopes[1].max(axis=-2)))
+        return branched_form(value, [Interval(*(end[..., k, :] for end in slopes)) for k in range(count)])
 
     return rule
+
+
+def _with_last(array: Array, axes: tuple[int, ...], count: int, trailing: int) -> Array:
+    """Axes joined to one behind all others, before the last `trailing` ones."""
+    kept = [axis for axis in range(array.ndim - trailing) if axis not in axes]
+    last = list(range(array.ndim - trailing, array.ndim))
+    moved = array.transpose([*kept, *axes, *last])
+    return moved.reshape(*(array.shape[axis] for axis in kept), count, *(array.shape[axis] for axis in last))
 
 
 def _pad(equation: JaxprEqn, one: Any, filler: Any) -> Form:
@@ -330,8 +376,8 @@ RULES: dict[str, Rule] = {
     "reduce_sum": _sum_over,
     "integer_pow": _integer_power,
     "pow": _power,
-    "max": _extreme(jnp.maximum, above),
-    "min": _extreme(jnp.minimum, below),
+    "max": _extreme(1, above),
+    "min": _extreme(-1, below),
     "clamp": _clamp,
     "lt": compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
     "le": compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
@@ -346,7 +392,7 @@ RULES: dict[str, Rule] = {
     "select_n": select,
     "split": _split,
     "concatenate": _joined(lambda equation, parts: jnp.concatenate(parts, equation.params["dimension"])),
-    "stack": _joined(lambda equation, parts: equation.primitive.bind(*parts, **equation.params)),
+    "stack": _joined(lambda equation, parts: _done(equation, equation.params, *parts)),
     "reduce_max": _largest(1.0),
     "reduce_min": _largest(-1.0),
     "pad": _pad,

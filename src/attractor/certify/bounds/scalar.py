@@ -193,20 +193,23 @@ def _root(p: Interval) -> Interval:
 
 
 SCALAR: dict[str, ScalarFunction] = {
-    "tanh": ScalarFunction(_increasing(jnp.tanh, -1.0, 1.0), _bell(lambda p: 1 - jnp.tanh(p) ** 2, 1.0)),
+    "tanh": ScalarFunction(
+        _increasing(lambda p: jnp.tanh(p), -1.0, 1.0), _bell(lambda p: 1 - jnp.tanh(p) ** 2, 1.0)
+    ),
     "logistic": ScalarFunction(
-        _increasing(jax.nn.sigmoid, 0.0, 1.0),
+        _increasing(lambda p: jax.nn.sigmoid(p), 0.0, 1.0),
         _bell(lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p), 0.25),
     ),
-    "erf": ScalarFunction(_increasing(jax.lax.erf, -1.0, 1.0), _bell(_bell_of_erf, 1.2)),
+    "erf": ScalarFunction(_increasing(lambda p: jax.lax.erf(p), -1.0, 1.0), _bell(_bell_of_erf, 1.2)),
     "erfc": ScalarFunction(_decreasing_erf, _fall_of_erf),
     "exp": ScalarFunction(_exponential, _exponential),
-    "expm1": ScalarFunction(_increasing(jnp.expm1, -1.0, jnp.inf), _exponential),
+    "expm1": ScalarFunction(_increasing(lambda p: jnp.expm1(p), -1.0, jnp.inf), _exponential),
     "log": ScalarFunction(
-        _positive_only(jnp.log), _positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf)
+        _positive_only(lambda p: jnp.log(p)),
+        _positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf),
     ),
     "log1p": ScalarFunction(
-        _shifted(_positive_only(jnp.log)),
+        _shifted(_positive_only(lambda p: jnp.log(p))),
         _shifted(_positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf)),
     ),
     "sqrt": ScalarFunction(

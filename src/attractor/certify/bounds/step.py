@@ -14,10 +14,11 @@ from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
 
 from .arithmetic import TINY, UNIT, Interval, exactly, intersection, widened
-from .form import Form, enclose, row_corners, symbol_form
+from .extremes import enclose, row_corners
 from .guard import guarded
 from .rules import RULES
 from .scalar import SCALAR
+from .symbols import Form, symbol_form
 
 
 class Box(eqx.Module):
@@ -57,7 +58,7 @@ class StepBounds(eqx.Module):
         image: box of the new states.
         jacobian: entrywise range of the derivative of the new states, shape (states, states + inputs).
         corners: for every leaf of the state the absolute derivatives at the corners of its form, shape
-            (corners, leaf, states + inputs); see `attractor.certify.bounds.form.row_corners`.
+            (corners, leaf, states + inputs); see `attractor.certify.bounds.extremes.row_corners`.
         curvature: for every state and input, how much the slopes of scalar functions may vary along it,
             summed over all of them: where a box is worth splitting.
     """
@@ -197,14 +198,18 @@ def _watched(seen: list[Array]) -> dict[str, Rule]:
         def watching(equation: Any, *operands: Any) -> Any:
             result = rule(equation, *operands)
             for symbol in result.symbols.values() if isinstance(result, Form) else ():
+                varied = None
                 if symbol.slope is not None:
                     varied = symbol.slope.width[..., None] * symbol.jacobian.magnitude
+                elif symbol.branches:
+                    varied = jnp.nan_to_num(symbol.jacobian.width, posinf=0.0)  # no piece mends a jump
+                if varied is not None:
                     seen.append(varied.reshape(-1, varied.shape[-1]).sum(axis=0))
             return result
 
         return watching
 
-    names = [*SCALAR, "max", "min", "integer_pow", "pow"]
+    names = [*SCALAR, "max", "min", "integer_pow", "pow", "reduce_max", "reduce_min", "select_n"]
     return {name: watch(rule) if name in names else rule for name, rule in RULES.items()}
 
 

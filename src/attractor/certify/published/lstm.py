@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot, isfinite, sqrt
 
 import equinox as eqx
 import numpy as np
@@ -89,10 +90,11 @@ def _in_norm(weights: LSTMWeights, input_bound: float, order: float) -> Publishe
         return on_memory * SLACK, shown * norms[3] / 4
 
     alpha, direct = through(weights.state_weights)
-    rate = _spectral_radius(keep[0], alpha, show[0], direct)
-    weight = (rate - alpha * show[0] - direct) / (show[0] * keep[0])  # of c against h: the Perron vector
+    lower = alpha * show[0] + direct
+    weight = _perron_weight(keep[0], alpha, show[0], lower)
+    rate = max(keep[0] + quotient(alpha, weight), show[0] * keep[0] * weight + lower)
     on_memory, on_hidden = through(weights.input_weights)
-    gain = max(quotient(on_memory, max(weight, 0.0)), show[0] * on_memory + on_hidden)
+    gain = max(quotient(on_memory, weight), show[0] * on_memory + on_hidden) * SLACK
     name = norm_name(order)
     return PublishedCondition(
         family="LSTM",
@@ -121,7 +123,14 @@ def _candidate(weights: LSTMWeights, input_bound: float) -> float:
     return float(np.tanh(largest))
 
 
-def _spectral_radius(keep: float, alpha: float, show: float, direct: float) -> float:
-    """Spectral radius of A_d in a form without cancellation."""
-    lower = alpha * show + direct
-    return float(keep + lower + np.sqrt((keep - lower) ** 2 + 4 * alpha * show * keep)) / 2
+def _perron_weight(keep: float, alpha: float, show: float, lower: float) -> float:
+    """How much of dc counts as much as dh in the Perron vector of A_d: any positive number gives a norm.
+
+    With the difference d = keep - lower and b = 4 alpha s_o keep, the spectral radius is (keep + lower +
+    sqrt(d^2 + b)) / 2 and the weight (d + sqrt(d^2 + b)) / (2 s_o keep). For negative d that is
+    2 alpha / (sqrt(d^2 + b) - d), without the difference of numbers that are nearly equal.
+    """
+    apart = keep - lower
+    root = hypot(apart, 2 * sqrt(alpha) * sqrt(show * keep)) if isfinite(alpha) else INFINITY
+    weight = quotient(apart + root, 2 * show * keep) if apart > 0 else quotient(2 * alpha, root - apart)
+    return weight if isfinite(weight) and weight > 0 else 1.0
