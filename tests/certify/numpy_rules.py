@@ -1,4 +1,4 @@
-"""The rules of the bounds, and programs, evaluated by NumPy: nothing is compiled, and a call costs microseconds.
+"""The rules of the bounds, and programs, evaluated by NumPy: nothing is compiled.
 
 The rules are the library's own functions; only the arrays they are called with, and the names `jnp` and `jax`
 in their modules, are NumPy's for a while. Both libraries round within what the rules allow for.
@@ -17,7 +17,8 @@ from attractor.certify.bounds.guard import guarded
 
 _ROOM = "attractor.certify.bounds"
 _MODULES = (
-    "arithmetic choices coefficient continuity curve extremes form operands rules scalar step symbols".split()
+    "arithmetic choices coefficient continuity curve extremes form operands rules scalar step symbols "
+    "vectors".split()
 )
 
 
@@ -178,7 +179,7 @@ _BY_NUMPY = {name: _plain(function) for name, function in _DIRECT.items()} | {
 
 
 def evaluated(program, *arguments):
-    """The results of a program for NumPy arrays; what is not in the table is done by JAX, operation by operation."""
+    """The results of a program for NumPy arrays; JAX does what is not in the table."""
     jaxpr = program.jaxpr
     known = dict(zip(jaxpr.constvars, map(np.asarray, program.constants), strict=True))
     known |= dict(zip(jaxpr.invars, arguments, strict=True))

@@ -1,4 +1,4 @@
-"""Fifteen plain contracting steps of one or two states, each proved; and what is refuted, or bounded tightly."""
+"""Fifteen plain contracting steps of one or two states; what is bounded tightly, and what is refuted."""
 
 import jax
 import jax.numpy as jnp

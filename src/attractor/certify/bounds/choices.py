@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
@@ -62,6 +64,9 @@ def select(equation: JaxprEqn, which: Any, *cases: Any) -> Form:
     if not is_exact(which):
         message = f"interval bounds: a choice by a number that depends on the state{place(equation)}"
         raise UnsupportedError(message)
+    same = None if isinstance(which, Tracer) else np.unique(np.asarray(which))
+    if same is not None and len(same) == 1 and isinstance(cases[int(same[0])], Form):
+        return cases[int(same[0])]
     like = next(case for case in cases if isinstance(case, Form))
     enclosures = [enclosure_of(case, like) for case in cases]
     index = jnp.asarray(which).astype(jnp.int32)

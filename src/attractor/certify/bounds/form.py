@@ -3,16 +3,19 @@
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from itertools import product
+from math import inf, prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .arithmetic import Interval, add, exactly
 from .coefficient import Coefficient, added, coefficient, multiplied
 from .curve import Origin, curve_of, product_of, sum_of, through
 from .extremes import enclose, scaled_by
+from .facts import Facts
 from .symbols import Form, Monomial, Symbol, Zeros, symbol_form
 
 MOST_SYMBOLS = 6
@@ -31,7 +34,20 @@ def scaled(form: Form, factor: Coefficient) -> Form:
         return scaled_by(factor, p, 0)
 
     curve = through(curve_of(form), times_factor, lambda p: times_factor(exactly(jnp.ones_like(p.low))))
-    return Form(terms, form.symbols, form.shape, form.directions, Zeros(form, factor.never_zero), curve)
+    zeros, facts = Zeros(form, factor.never_zero), _facts_of_multiple(form, factor)
+    return Form(terms, form.symbols, form.shape, form.directions, zeros, curve, facts)
+
+
+def _facts_of_multiple(form: Form, factor: Coefficient) -> Facts:
+    """A multiple of a uniform form is uniform; a positive multiple of a square of a norm is one."""
+    facts, number = form.facts, factor.value
+    if not isinstance(number, float):
+        return Facts()
+    norm = facts.norm
+    if norm is not None and number != 1.0:
+        usable = norm.power == 1 and 0 < number < inf
+        norm = norm._replace(factor=number * norm.factor, rest=number * norm.rest) if usable else None
+    return Facts(uniform=facts.uniform, norm=norm)
 
 
 def shifted(form: Form, constant: Any) -> Form:
@@ -44,7 +60,21 @@ def shifted(form: Form, constant: Any) -> Form:
         return add(p, exactly(jnp.asarray(constant, p.low.dtype)))
 
     curve = through(curve_of(form), moved, lambda p: exactly(jnp.ones_like(p.low)))
-    return Form(terms, form.symbols, form.shape, form.directions, curve=curve)
+    facts = _facts_of_shift(form, constant)
+    return Form(terms, form.symbols, form.shape, form.directions, curve=curve, facts=facts)
+
+
+def _facts_of_shift(form: Form, constant: Any) -> Facts:
+    """What a number that is the same for all entries leaves: their differences, and norms plus a rest."""
+    if not isinstance(constant, float | int | np.ndarray | np.generic) or np.ndim(constant):
+        return Facts()
+    norm, number = form.facts.norm, float(constant)
+    usable = norm is not None and norm.power == 1 and 0 <= number < inf
+    return Facts(
+        uniform=form.facts.uniform,
+        shift_of=form.facts.shift_of or form,
+        norm=norm._replace(rest=norm.rest + number) if usable and norm is not None else None,
+    )
 
 
 def plus(one: Form, other: Form) -> Form:
@@ -54,7 +84,15 @@ def plus(one: Form, other: Form) -> Form:
     for key, more in other.terms.items():
         terms[key] = added(terms[key], more) if key in terms else more
     curve = sum_of(curve_of(one), curve_of(other))
-    return Form(terms, {**one.symbols, **other.symbols}, one.shape, one.directions, curve=curve)
+    facts = _facts_of_sum(one, other)
+    return Form(terms, {**one.symbols, **other.symbols}, one.shape, one.directions, curve=curve, facts=facts)
+
+
+def _facts_of_sum(one: Form, other: Form) -> Facts:
+    """A sum with a uniform form is a shift of the other one."""
+    moved = one if other.facts.uniform else other if one.facts.uniform else None
+    shift = None if moved is None else moved.facts.shift_of or moved
+    return Facts(uniform=one.facts.uniform and other.facts.uniform, shift_of=shift)
 
 
 def times(one: Form, other: Form) -> Form:
@@ -115,7 +153,10 @@ def mapped(form: Form, operation: Callable[[Array], Array], name: Hashable) -> F
         for monomial, found in form.terms.items()
     }
     shape = next(iter(symbols.values())).value.low.shape
-    return Form(terms, {symbol.key: symbol for symbol in symbols.values()}, shape, form.directions)
+    facts = form.facts.spread if form.facts.uniform or prod(form.shape) == 1 else Facts()
+    return Form(
+        terms, {symbol.key: symbol for symbol in symbols.values()}, shape, form.directions, facts=facts
+    )
 
 
 def _alike(one: Form, other: Form) -> tuple[Form, Form]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import jax
@@ -21,10 +21,12 @@ from .choices import Undecided, compare, select, truth_form
 from .coefficient import Coefficient, coefficient, reciprocal
 from .curve import Origin, curve_of, through
 from .extremes import enclose
+from .facts import Facts, Norm
 from .form import closed, mapped, plus, scaled, shifted, times
 from .operands import difference, enclosure_of, shaped, spread_enclosure
 from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_power
 from .symbols import Enclosure, Form, Zeros, branched_form, symbol_form, unshared
+from .vectors import is_short, norm_form, normalised_form, softmax_form
 
 KEEP_ZEROS = ("tanh", "erf", "expm1", "log1p", "sin", "abs", "square", "sqrt")
 """Scalar functions with f(0) = 0."""
@@ -74,17 +76,46 @@ def _multiply(_: JaxprEqn, one: Any, other: Any) -> Form:
         return scaled(other, coefficient(one))
     if is_exact(other):
         return scaled(one, coefficient(other))
-    return apply_scalar(one, SCALAR["square"]) if one is other else times(one, other)
+    if one is other:
+        return _with_facts(apply_scalar(one, SCALAR["square"]), square_of=one)
+    return _normalised(one, other, -0.5) or _normalised(other, one, -0.5) or times(one, other)
+
+
+def _with_facts(form: Form, **facts: Any) -> Form:
+    return replace(form, facts=form.facts._replace(**facts))
+
+
+def _normalised(one: Form, other: Form, power: float) -> Form | None:
+    """A vector times a power of its own norm, as what it is; None for anything else."""
+    norm = other.facts.norm
+    fits = norm is not None and norm.power == power and norm.of is one and is_short(one)
+    return normalised_form(norm) if fits and norm is not None else None
 
 
 def _divide(equation: JaxprEqn, one: Any, other: Any) -> Form:
     if is_exact(other):
         return scaled(one, reciprocal(other))
-    return _multiply(equation, one, apply_scalar(other, SCALAR["reciprocal"]))
+    if not is_exact(one):
+        if (found := _normalised(one, other, 0.5)) is not None:
+            return found
+        exponent = one.facts.exponential_of
+        if exponent is not None and other.facts.total_of is one and is_short(one):
+            return softmax_form(exponent.facts.shift_of or exponent)
+    return _multiply(equation, one, _inverse(other))
+
+
+def _inverse(other: Form) -> Form:
+    result, norm = apply_scalar(other, SCALAR["reciprocal"]), other.facts.norm
+    facts = Facts(uniform=other.facts.uniform)
+    if norm is not None and norm.power == 0.5:
+        facts = facts._replace(norm=norm._replace(power=-0.5))
+    return replace(result, facts=facts)
 
 
 def _product_of_arrays(equation: JaxprEqn, one: Any, other: Any) -> Form:
     (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
+    if one is other and len(one.shape) == 1 and left:
+        return _summed(_multiply(equation, one, one), (0,))
     if left_batch or right_batch or not (is_exact(one) or is_exact(other)):
         return _general_product(equation, one, other)
     weight, form, own, theirs = (one, other, left, right) if is_exact(one) else (other, one, right, left)
@@ -140,22 +171,45 @@ def _summed(form: Form, axes: tuple[int, ...]) -> Form:
     inside = enclose(form)
     ones = jnp.ones([form.shape[axis] for axis in axes], _kind(form))
     dimensions = tuple(range(len(axes))), axes
-    return symbol_form(contract(ones, inside.value, dimensions), contract(ones, inside.jacobian, dimensions))
+    value, jacobian = (contract(ones, part, dimensions) for part in (inside.value, inside.jacobian))
+    positive = (inside.value.low >= 0).all(axis=axes)  # rounding must not take this from a sum
+    value = Interval(jnp.where(positive, jnp.maximum(value.low, 0.0), value.low), value.high)
+    result = symbol_form(value, jacobian)
+    if len(axes) < len(form.shape):
+        return result
+    square = form.facts.square_of
+    norm = None if square is None else Norm(square, 1.0, 0.0, 1.0)
+    return _with_facts(result, uniform=True, total_of=form, norm=norm)
 
 
 def _sum_over(equation: JaxprEqn, one: Form) -> Form:
     return _summed(one, tuple(equation.params["axes"]))
 
 
+_KEPT = {"square": "square_of", "exp": "exponential_of"}
+"""Scalar functions that vectors are made of, and the fact that remembers them."""
+
+
 def _scalar(equation: JaxprEqn, one: Form) -> Form:
-    name = equation.primitive.name
+    name, norm = equation.primitive.name, one.facts.norm
     result = apply_scalar(one, SCALAR[name])
+    if norm is not None and norm.power == 1 and name in ("sqrt", "rsqrt") and is_short(norm.of):
+        if name == "rsqrt":
+            return _with_facts(result, uniform=True, norm=norm._replace(power=-0.5))
+        root = mapped(norm_form(norm), lambda number: jnp.broadcast_to(number, one.shape), unshared())
+        return _with_facts(root, uniform=True, norm=norm._replace(power=0.5))
+    facts = Facts(uniform=one.facts.uniform)
+    facts = facts._replace(**{_KEPT[name]: one}) if name in _KEPT else facts
+    result = replace(result, facts=facts)
     return replace(result, zeros=Zeros(one, name in ONLY_AT_ZERO)) if name in KEEP_ZEROS else result
 
 
 def _integer_power(equation: JaxprEqn, one: Form) -> Form:
     exponent = equation.params["y"]
-    return one if exponent == 1 else apply_scalar(one, integer_power(exponent))
+    if exponent == 1:
+        return one
+    result = apply_scalar(one, integer_power(exponent))
+    return _with_facts(result, square_of=one) if exponent == 2 else result
 
 
 def _power(_: JaxprEqn, one: Any, other: Any) -> Form:
@@ -179,6 +233,8 @@ def _extreme(sign: int, rectifier: Callable[[Array], ScalarFunction]) -> Rule:
     def rule(_: JaxprEqn, one: Any, other: Any) -> Form:
         if is_exact(one) or is_exact(other):
             threshold, form = (one, other) if is_exact(one) else (other, one)
+            if sign > 0 and _never_above(threshold, form):
+                return form
             return apply_scalar(form, rectifier(jnp.asarray(threshold)))
         left, right = enclose(one), enclose(other)
         choose = jnp.maximum if sign > 0 else jnp.minimum
@@ -189,6 +245,15 @@ def _extreme(sign: int, rectifier: Callable[[Array], ScalarFunction]) -> Rule:
         return branched_form(value, [_unless(second, own, theirs), _unless(first, theirs, own)])
 
     return rule
+
+
+def _never_above(threshold: Any, form: Form) -> bool:
+    """Whether a threshold is known not to exceed a form: minus infinity, or zero and less for a square."""
+    known = not isinstance(threshold, Tracer) and np.ndim(threshold) == 0
+    if not known:
+        return False
+    square = form.facts.norm is not None and form.facts.norm.power == 1
+    return float(threshold) == -inf or (square and float(threshold) <= 0)
 
 
 def _unless(other_wins: Array, own: Interval, other: Interval) -> Interval:

@@ -1,6 +1,7 @@
 """Bounds of one step of a cell over a box of states and inputs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from attractor.cells import initial_state
 from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
+from attractor.scan.equations import without_repeats
 
 from .arithmetic import TINY, UNIT, Interval, exactly, intersection, widened
 from .extremes import enclose, row_corners
@@ -175,6 +177,7 @@ def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) ->
     for place in places:
         rows = place.astype(jnp.int32)
         arguments.append(symbol_form(Interval(box.low[rows], box.high[rows]), exactly(directions[rows])))
+    program = replace(program, jaxpr=without_repeats(program.jaxpr))  # what is computed twice is one quantity
     results = interpret(program, guarded(rules), arguments, "interval bounds")
     return [_as_form(result, box.low.dtype, directions.shape[1]) for result in results]
 

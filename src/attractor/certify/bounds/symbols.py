@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from .arithmetic import Interval, hull, multiply
 from .coefficient import ONE, Coefficient
 from .curve import Curve, Origin
+from .facts import NOTHING, Facts
 
 Monomial = frozenset[Hashable]
 
@@ -70,6 +71,7 @@ class Form:
         directions: number of directions in which derivatives are followed.
         zeros: what its zeros have to do with those of the form that it was made from, if that is known.
         curve: how it follows from another form as a function of one number, if that is known.
+        facts: what else it is.
     """
 
     terms: Mapping[Monomial, Coefficient]
@@ -78,6 +80,7 @@ class Form:
     directions: int
     zeros: "Zeros | None" = None
     curve: Curve | None = None
+    facts: Facts = NOTHING
 
 
 class Zeros(NamedTuple):
