@@ -52,6 +52,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.identification
 	$(BIN)/python -m benchmarks.control
 	$(BIN)/python -m benchmarks.certificates
+	$(BIN)/python -m benchmarks.attack
 	$(BIN)/python -m benchmarks.intervals
 	$(BIN)/python -m benchmarks.export
 	$(BIN)/python -m benchmarks.groups

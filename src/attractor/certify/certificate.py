@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike, Float, Int
 
 from attractor.errors import AttractorError
 
@@ -49,9 +49,10 @@ class Certificate:
 
     For two trajectories in the box under inputs u^a, u^b within the input bound, one step gives
 
-    $$\|x^a_{k+1} - x^b_{k+1}\| \le \lambda \|x^a_k - x^b_k\| + g \|u^a_k - u^b_k\|_\infty$$
+    $$\|x^a_{k+1} - x^b_{k+1}\| \le \lambda \|x^a_k - x^b_k\| + g \|u^a_k - u^b_k\|$$
 
-    in the weighted maximum norm ||x|| = max_i |x_i| / w_i (other norms are named in the remarks); summed over
+    in the norm that `distance` computes for states and `input_distance` for inputs. For levels 1 to 3 it is
+    the weighted maximum norm ||x|| = max_i |x_i| / w_i, and the largest component of an input; summed over
     time, a difference of inputs that stays below s moves states by at most g s / (1 - lambda). The box is
     forward invariant, and every trajectory that starts in the larger start box is in it after `transient`
     steps. Incremental stability implies input-to-state stability and one equilibrium for every constant
@@ -60,7 +61,7 @@ class Certificate:
     Args:
         level: rung of the ladder, see `LEVELS`.
         rate: lambda, below 1.
-        weights: w, shape (states,), largest 1; all ones where the norm is another one.
+        weights: w, shape (states,), by which differences are divided; largest 1 for levels 1 to 3.
         input_gain: g.
         low: lower end of the box, shape (states,), in the order in which the state is flattened.
         high: upper end of it.
@@ -68,10 +69,13 @@ class Certificate:
         start_high: upper end of it.
         transient: steps from the start box into the box.
         input_bound: inputs lie within +- this, shape (inputs,).
-        metric: P of the norm sqrt(x' P x), for level 4.
+        metric: P of the norm sqrt(x' P x) of the first entries of the state, for level 4.
         remarks: what else a reader must know (published formula, norm, arithmetic).
         about: digest of the cell that it speaks of, see `attractor.program.digest.cell_identity`; empty for
             one that was put together by hand.
+        groups: the norm is the largest Euclidean length of a group of entries, and this is the group of each,
+            shape (states,); None puts every entry in a group of its own.
+        input_order: 2 measures inputs by their Euclidean length, infinity by their largest component.
     """
 
     level: int
@@ -84,15 +88,37 @@ class Certificate:
     start_high: Float[np.ndarray, " states"]
     transient: int
     input_bound: Float[np.ndarray, " inputs"]
-    metric: Float[np.ndarray, "states states"] | None = None
+    metric: Float[np.ndarray, "measured measured"] | None = None
     remarks: str = "outward-rounded float64 bounds of the cell in exact arithmetic"
     about: str = ""
+    groups: Int[np.ndarray, " states"] | None = None
+    input_order: float = math.inf
 
     def settling_steps(self, tolerance: float = 0.01) -> int:
-        """Steps from the start box until a difference has shrunk to `tolerance` of what the box holds."""
+        """Steps from the start box until a difference has shrunk to `tolerance` of what the box holds.
+
+        Where the box is all of space, to `tolerance` of itself at the start.
+        """
         if self.rate <= 0:
             return self.transient + 1
-        return self.transient + math.ceil(math.log(tolerance) / math.log(self.rate))
+        steps = max(math.ceil(math.log(tolerance) / math.log(self.rate)), 0)
+        exact = steps if self.rate**steps <= tolerance else steps + 1  # the logarithms are rounded
+        return self.transient + exact
+
+    def distance(self, difference: Float[np.ndarray, "*batch states"]) -> Float[np.ndarray, "*batch"]:
+        """How long differences of states are in the norm that rate and gain are stated in."""
+        difference = np.asarray(difference, float)
+        if self.metric is not None:
+            root = np.linalg.cholesky(self.metric)
+            return np.asarray(np.linalg.norm(difference[..., : len(root)] @ root, axis=-1))
+        squares = np.square(difference / self.weights)
+        if self.groups is not None:
+            squares = squares @ (self.groups[:, None] == np.unique(self.groups)).astype(float)
+        return np.asarray(np.sqrt(squares.max(axis=-1)))
+
+    def input_distance(self, difference: Float[np.ndarray, "*batch inputs"]) -> Float[np.ndarray, "*batch"]:
+        """How long differences of inputs are in the norm that the gain is stated in."""
+        return np.asarray(np.linalg.norm(np.asarray(difference, float), self.input_order, axis=-1))
 
     @property
     def in_maximum_norm(self) -> bool:

@@ -26,7 +26,7 @@ from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
 from .perron import best_weights
 from .premises import not_finite
-from .published import published_condition, published_set
+from .published import published_condition, published_norm, published_set
 from .refute import find_witness
 from .sampled import sample_jacobians, sampled_weights
 
@@ -293,7 +293,10 @@ def _published(climb: _Climb) -> None:
         return
     if high is not None:
         remarks = f"{condition.family}, {condition.source}; norm: {condition.norm}; {condition.note}"
-        climb.proved(_at_once(climb, 0, condition.rate, condition.input_gain, high, remarks))
+        proof = _at_once(climb, 0, condition.rate, condition.input_gain, high, remarks)
+        weights, groups = published_norm(climb.cell, condition)
+        norm = {"weights": weights, "groups": groups, "input_order": condition.order}
+        climb.proved(replace(proof, **norm))
     climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, rate {condition.rate:.4f}")
 
 
@@ -367,7 +370,7 @@ def _quadratic(climb: _Climb) -> None:
     if type(climb.cell) is EchoState:
         remarks += "; of the reservoir, whose other state is the last input"
     proof = _at_once(climb, 4, found.rate, found.input_gain, everywhere, remarks)
-    climb.proved(replace(proof, metric=found.metric))
+    climb.proved(replace(proof, metric=found.metric, input_order=2.0))
     climb.note(4, began, found.rate, f"rate {found.rate:.4f}")
 
 

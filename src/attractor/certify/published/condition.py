@@ -22,6 +22,8 @@ class PublishedCondition:
         source: paper, or where the formula was derived.
         note: what a reader must know besides.
         memory_bound: largest memory of an LSTM for which it holds, its invariant set; infinite for others.
+        order: of the norm, 2 for the Euclidean one, infinity for the largest component.
+        memory_weight: what a difference of the memory of an LSTM is divided by in the norm.
     """
 
     family: str
@@ -33,6 +35,8 @@ class PublishedCondition:
     source: str
     note: str
     memory_bound: float = float("inf")
+    order: float = float("inf")
+    memory_weight: float = 1.0
 
     @property
     def satisfied(self) -> bool:

@@ -76,3 +76,23 @@ def published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None
         return np.concatenate([np.ones(cell.hidden_size), np.full(cell.hidden_size, condition.memory_bound)])
     gated = isinstance(cell, GRU | ResetAfterGRU | eqx.nn.GRUCell)
     return np.full(layout_of(initial_state(cell), type(cell).__name__).real_size, 1.0 if gated else np.inf)
+
+
+def published_norm(cell: Any, condition: PublishedCondition) -> tuple[np.ndarray, np.ndarray | None]:
+    """The norm of a condition: what entries of the flat state are divided by, and their Euclidean groups.
+
+    Args:
+        cell: any but a stack.
+        condition: of the cell.
+
+    Returns:
+        Weights, shape (states,), and group numbers, shape (states,); None for the largest component.
+    """
+    size = layout_of(initial_state(cell), type(cell).__name__).real_size
+    weights, groups = np.ones(size), np.zeros(size, int)
+    if isinstance(cell, LSTM | eqx.nn.LSTMCell):  # the hidden vector comes first, then the memory
+        weights[cell.hidden_size :] = condition.memory_weight
+        groups[cell.hidden_size :] = 1
+    if isinstance(cell, NNARX):
+        weights = np.repeat(1 / np.sqrt(np.arange(1, cell.order + 1)), size // cell.order)
+    return weights, groups if condition.order == 2 else None

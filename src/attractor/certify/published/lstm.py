@@ -109,6 +109,8 @@ def _in_norm(weights: LSTMWeights, input_bound: float, order: float) -> Publishe
             "rate and gain are derived here"
         ),
         memory_bound=float(memory),
+        order=order,
+        memory_weight=weight,
     )
 
 

@@ -46,6 +46,7 @@ def nnarx_condition(cell: NNARX) -> PublishedCondition | None:
         norm="Euclidean, block i of the regressor weighted by sqrt(i), oldest first",
         source="arXiv 2111.13557; 2012.03741",
         note="holds for any input and any state; rate and gain are derived here",
+        order=2.0,
     )
 
 
