@@ -6,6 +6,8 @@ samples: values, differences along every axis, across every switch that bisectio
 pairs. Nothing is compiled beyond single operations, which all programs share.
 """
 
+import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,13 +18,12 @@ from jax.scipy.special import erfc
 from numpy_rules import by_numpy, evaluated
 from written import Written
 
-from attractor.certify.bounds import Box, step_bounds
+from attractor.certify.bounds import Box, guard, rules, scalar, step_bounds
 from attractor.errors import UnsupportedError
-from attractor.program import trace
 
 STATES = 3
 """Length of every vector; one more axis is the input."""
-_POINTS, _LINES, _HALVINGS = 24, 8, 20
+_POINTS, _LINES, _HALVINGS = 24, 8, 14
 _BATCH = 480
 """Points that are evaluated at once."""
 _MATRICES = np.random.default_rng(0).uniform(-1, 1, (4, STATES, STATES)).round(2)
@@ -282,7 +283,7 @@ class _Samples:
     def __init__(self, update):
         values = getattr(update, "values", lambda u, x: [update(u, x)])
         step = jax.vmap(lambda point: values(point[STATES:], point[:STATES]))
-        self.program = trace(step, jnp.zeros((_BATCH, STATES + 1)))
+        self.program = jax.make_jaxpr(step)(jnp.zeros((_BATCH, STATES + 1)))
 
     def __call__(self, points):
         flat = points.reshape(-1, STATES + 1)
@@ -292,7 +293,7 @@ class _Samples:
 
     def _evaluated(self, points):
         padded = np.concatenate([points, np.repeat(points[:1], _BATCH - len(points), axis=0)])
-        found = evaluated(self.program, padded)
+        found = evaluated(self.program.jaxpr, self.program.consts, padded)
         size = np.max([np.abs(np.nan_to_num(one)).max(axis=1) for one in found], axis=0)
         return found[-1][: len(points)], size[: len(points)]
 
@@ -413,3 +414,32 @@ def attack_seed(seed: int) -> Outcome:
     outcome = attack(program, *random_box(seed), seed)
     named = tuple(f"seed {seed} ({'; '.join(program.names)}): {one}" for one in outcome.violations)
     return Outcome(outcome.claimed, named)
+
+
+def main() -> None:
+    """Attack the programs of some seeds, `attack.py FIRST COUNT`, and print what was found as JSON.
+
+    A third argument breaks a rule first, to show that the attack would find it.
+    """
+    first, count = map(int, sys.argv[1:3])
+    for fault in sys.argv[3:]:
+        FAULTS[fault]()
+    outcomes = [attack_seed(seed) for seed in range(first, first + count)]
+    claimed = [sum(one.claimed[k] for one in outcomes) for k in (0, 1)]
+    violations = [text for one in outcomes for text in one.violations]
+    sys.stdout.write(json.dumps({"claimed": claimed, "violations": violations}))
+
+
+def _flat_steps():
+    scalar.SCALAR["floor"] = scalar.SCALAR["floor"]._replace(slope=lambda p: type(p)(0 * p.low, 0 * p.low))
+
+
+FAULTS = {
+    "sine is zero only at zero": lambda: setattr(rules, "ONLY_AT_ZERO", (*rules.ONLY_AT_ZERO, "sin")),
+    "casts are nothing": lambda: setattr(guard, "_refuse_narrow", lambda equation, operands: None),
+    "steps are flat": _flat_steps,
+}
+"""Faults that were once there, or might be."""
+
+if __name__ == "__main__":
+    main()

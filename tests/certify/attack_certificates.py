@@ -31,7 +31,7 @@ class Stepper:
         missing = PAIRS - len(states)
         padded = [np.concatenate([part, np.repeat(part[:1], missing, axis=0)]) for part in (states, inputs)]
         with jax.enable_x64(True), np.errstate(all="ignore"):
-            return evaluated(self.program, *padded)[0][: len(states)]
+            return evaluated(self.program.jaxpr, self.program.constants, *padded)[0][: len(states)]
 
 
 def attack_certificate(cell, certificate, seed=0):

@@ -154,7 +154,8 @@ _DIRECT = {
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "sin": np.sin,
     "cos": np.cos, "square": np.square, "pow": np.power, "lt": np.less, "le": np.less_equal,
     "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "and": np.bitwise_and,
-    "or": np.bitwise_or, "not": np.logical_not, "is_finite": np.isfinite,
+    "or": np.bitwise_or, "not": np.logical_not, "stop_gradient": lambda a: a, "copy": np.array,
+    "is_finite": np.isfinite,
     "rsqrt": lambda a: 1 / np.sqrt(a), "clamp": lambda low, a, high: np.minimum(np.maximum(a, low), high),
 }  # fmt: skip
 _BY_NUMPY = {name: _plain(function) for name, function in _DIRECT.items()} | {
@@ -178,22 +179,26 @@ _BY_NUMPY = {name: _plain(function) for name, function in _DIRECT.items()} | {
 }
 
 
-def evaluated(program, *arguments):
-    """The results of a program for NumPy arrays; JAX does what is not in the table."""
-    jaxpr = program.jaxpr
-    known = dict(zip(jaxpr.constvars, map(np.asarray, program.constants), strict=True))
+_CALLS = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+
+
+def evaluated(jaxpr, constants, *arguments):
+    """The results of a jaxpr for NumPy arrays; JAX does what is not in the table."""
+    known = dict(zip(jaxpr.constvars, map(np.asarray, constants), strict=True))
     known |= dict(zip(jaxpr.invars, arguments, strict=True))
 
     def read(atom):
         return np.asarray(atom.val, atom.aval.dtype) if hasattr(atom, "val") else known[atom]
 
     for equation in jaxpr.eqns:
-        operands = [read(atom) for atom in equation.invars]
-        rule = _BY_NUMPY.get(equation.primitive.name)
-        if rule is not None:
-            known[equation.outvars[0]] = rule(equation.params, *operands)
-            continue
-        results = equation.primitive.bind(*map(jnp.asarray, operands), **equation.params)
-        results = results if equation.primitive.multiple_results else [results]
-        known.update(zip(equation.outvars, map(np.asarray, results), strict=True))
+        operands, name = [read(atom) for atom in equation.invars], equation.primitive.name
+        if name in _CALLS:
+            inner = equation.params[_CALLS[name]]
+            results = evaluated(inner.jaxpr, inner.consts, *operands)
+        elif name in _BY_NUMPY:
+            results = [_BY_NUMPY[name](equation.params, *operands)]
+        else:
+            results = equation.primitive.bind(*map(jnp.asarray, operands), **equation.params)
+            results = map(np.asarray, results if equation.primitive.multiple_results else [results])
+        known.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]

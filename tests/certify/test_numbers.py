@@ -67,7 +67,7 @@ def test_a_reservoir_states_the_gain_of_its_last_input_too():
 
 WRONG = {
     "rate": lambda proof: replace(proof, rate=0.8 * proof.rate),
-    "gain": lambda proof: replace(proof, input_gain=0.7 * proof.input_gain),
+    "gain": lambda proof: replace(proof, input_gain=0.3 * proof.input_gain),
     "norm": lambda proof: replace(proof, weights=np.array([1.0, 30.0, 1.0])),
     "box": lambda proof: replace(proof, low=0.5 * proof.low, high=0.5 * proof.high),
     "start": lambda proof: replace(proof, start_high=0.5 * proof.start_high, transient=0),
@@ -77,7 +77,7 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def refined():
-    cell = scaled(GRU(1, 3, key=jax.random.key(3)), 1.0)
+    cell = scaled(GRU(1, 3, key=jax.random.key(3)), 0.8)
     return cell, certify(cell, settings=CertifySettings(levels=(2,), refute=False)).require()
 
 
