@@ -9,7 +9,7 @@ pairs. Nothing is compiled beyond single operations, which all programs share.
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,9 @@ from jax.scipy.special import erfc
 from numpy_rules import by_numpy, evaluated
 from written import Written
 
-from attractor.certify.bounds import Box, guard, rules, scalar, step_bounds
+from attractor.certify.bounds import Box, guard, scalar, step_bounds
 from attractor.errors import UnsupportedError
+from attractor.program import PRIMITIVES, ZeroRule
 
 STATES = 3
 """Length of every vector; one more axis is the input."""
@@ -435,7 +436,9 @@ def _flat_steps():
 
 
 FAULTS = {
-    "sine is zero only at zero": lambda: setattr(rules, "ONLY_AT_ZERO", (*rules.ONLY_AT_ZERO, "sin")),
+    "sine is zero only at zero": lambda: PRIMITIVES.update(
+        sin=replace(PRIMITIVES["sin"], zeros=ZeroRule.BOTH)
+    ),
     "casts are nothing": lambda: setattr(guard, "_refuse_narrow", lambda equation, operands: None),
     "steps are flat": _flat_steps,
 }

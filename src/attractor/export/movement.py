@@ -10,19 +10,13 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
-from attractor.program import is_exact
+from attractor.program import PRIMITIVES, Kind, is_exact, of_kind
 from attractor.program.trace import place
 
 Parameters = Mapping[str, Any]
 """Parameters of an equation."""
 
-_MOVING = {
-    **dict.fromkeys(["reshape", "squeeze", "expand_dims", "transpose", "slice", "broadcast_in_dim"], (0,)),
-    **dict.fromkeys(["rev", "split", "tile", "gather", "dynamic_slice"], (0,)),
-    **dict.fromkeys(["dynamic_update_slice", "pad"], (0, 1)),
-    "scatter": (0, 2),
-    **dict.fromkeys(["concatenate", "stack"]),
-}
+_MOVING = {name: PRIMITIVES[name].moved for name in of_kind(Kind.MOVING)}
 """Which operands are moved (None: all); the others say where to, and have to be known."""
 
 MOVES = frozenset(_MOVING)

@@ -6,18 +6,23 @@ from .complex_parts import without_complex
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
+from .primitives import PRIMITIVES, Kind, Primitive, ZeroRule, of_kind, zeros_of
 from .trace import Program, place, step_program, trace
 from .traced import TracedCell, real_cell
 
 __all__ = [
+    "PRIMITIVES",
     "FlatMap",
     "HeldMap",
+    "Kind",
     "Layout",
     "Leaf",
     "LeafKind",
+    "Primitive",
     "Program",
     "Rule",
     "TracedCell",
+    "ZeroRule",
     "double_precision",
     "flat_map",
     "in_double_precision",
@@ -25,6 +30,7 @@ __all__ = [
     "interpret",
     "is_exact",
     "layout_of",
+    "of_kind",
     "place",
     "plain",
     "quickly_compiled",
@@ -36,4 +42,5 @@ __all__ = [
     "unrounded",
     "usual_promotion",
     "without_complex",
+    "zeros_of",
 ]

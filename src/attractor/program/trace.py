@@ -12,6 +12,8 @@ from jaxtyping import Array
 from attractor.cells import initial_state
 from attractor.errors import UnsupportedError
 
+from .primitives import Kind, of_kind
+
 CALLS = {
     "jit": "jaxpr",
     "closed_call": "call_jaxpr",
@@ -22,7 +24,7 @@ CALLS = {
 }
 """Primitives that only call another jaxpr, and the parameter that holds it."""
 
-DROPPED = frozenset({"stop_gradient", "name", "copy", "copy_p", "optimization_barrier"})
+DROPPED = of_kind(Kind.PASSING)
 """Primitives of one operand that compute nothing."""
 
 _LONGEST_LOOP = 256

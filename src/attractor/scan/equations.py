@@ -11,17 +11,13 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
+from attractor.program import PRIMITIVES
 from attractor.program.trace import apply, read
 
 Values = list[Array]
 Apply = Callable[[Jaxpr, JaxprEqn, dict[Any, Array]], Values]
 
-CHEAP = frozenset(
-    "abs add add_any and broadcast_in_dim ceil clamp concatenate convert_element_type copy cos div "
-    "dynamic_slice eq erf exp exp2 expand_dims expm1 floor ge gt integer_pow is_finite le log log1p "
-    "logistic lt max min mul name ne neg not or pad pow reduce_sum rem reshape rev round rsqrt select_n "
-    "sign sin slice split sqrt square squeeze stop_gradient sub tan tanh transpose xor".split()
-)
+CHEAP = frozenset(name for name, one in PRIMITIVES.items() if one.cheap)
 """Primitives that a processor does about as fast as it reads their result from memory."""
 
 

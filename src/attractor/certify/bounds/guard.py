@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
-from attractor.program import Rule, is_exact, place
+from attractor.program import Kind, Rule, is_exact, of_kind, place
 
 from .choices import Undecided
 
-_TAKE_TRUTH = frozenset({"select_n", "convert_element_type"})
+_TAKE_TRUTH = of_kind(Kind.CHOOSING) | {"convert_element_type"}
 """Primitives whose first operand may be a truth value that is not decided."""
 
 

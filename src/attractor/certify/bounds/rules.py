@@ -14,7 +14,7 @@ from jax.lax import GatherScatterMode
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
-from attractor.program import Rule, is_exact, place
+from attractor.program import PRIMITIVES, Kind, Rule, is_exact, of_kind, place, zeros_of
 
 from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract
 from .choices import Undecided, compare, select, truth_form
@@ -27,13 +27,6 @@ from .operands import difference, enclosure_of, shaped, spread_enclosure
 from .scalar import SCALAR, ScalarFunction, above, below, integer_power, real_power
 from .symbols import Enclosure, Form, Zeros, branched_form, symbol_form, unshared
 from .vectors import is_short, norm_form, normalised_form, softmax_form
-
-KEEP_ZEROS = ("tanh", "erf", "expm1", "log1p", "sin", "abs", "square", "sqrt")
-"""Scalar functions with f(0) = 0."""
-
-ONLY_AT_ZERO = ("tanh", "erf", "expm1", "log1p", "abs", "square", "sqrt")
-"""Those that are zero nowhere else: the first four increase strictly, and |p|, p^2, sqrt(p) > 0 elsewhere."""
-
 
 _MOST_BRANCHES = 16
 """Elements of which the largest may be one, so that the bound of a row looks at each of them."""
@@ -201,7 +194,13 @@ def _scalar(equation: JaxprEqn, one: Form) -> Form:
     facts = Facts(uniform=one.facts.uniform)
     facts = facts._replace(**{_KEPT[name]: one}) if name in _KEPT else facts
     result = replace(result, facts=facts)
-    return replace(result, zeros=Zeros(one, name in ONLY_AT_ZERO)) if name in KEEP_ZEROS else result
+    return replace(result, zeros=_zeros(one, name))
+
+
+def _zeros(form: Form, name: str) -> Zeros | None:
+    """What the table of primitives says of the zeros of f(form)."""
+    rule = zeros_of(name)
+    return Zeros(form, rule.backward) if rule.forward else None
 
 
 def _integer_power(equation: JaxprEqn, one: Form) -> Form:
@@ -419,16 +418,7 @@ def enclose_dtype(form: Form) -> Any:
     return jnp.result_type(*(symbol.value.low for symbol in form.symbols.values()))
 
 
-_MOVES = (
-    "reshape",
-    "broadcast_in_dim",
-    "squeeze",
-    "expand_dims",
-    "transpose",
-    "slice",
-    "rev",
-    "dynamic_slice",
-)
+_MOVES = [name for name in of_kind(Kind.MOVING) if PRIMITIVES[name].whole_moves]
 
 RULES: dict[str, Rule] = {
     "add": _add,

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from attractor.program import PRIMITIVES
+
 from .arithmetic import TINY, TRANSCENDENTAL, UNIT, Interval, outward, widened
 
 Ranges = Callable[[Interval], Interval]
@@ -38,7 +40,9 @@ def _absolutely(low: Array, high: Array, size: float, floor: float, ceiling: flo
     return _inside(widened(Interval(low, high), TRANSCENDENTAL, jnp.full_like(low, size)), floor, ceiling)
 
 
-def _increasing(function: Callable[[Array], Array], floor: float, ceiling: float) -> Ranges:
+def _increasing(name: str, function: Callable[[Array], Array]) -> Ranges:
+    """An increasing function, whose range the table of primitives knows."""
+    floor, ceiling = map(float, PRIMITIVES[name].range)
     return lambda p: _rounded(function(p.low), function(p.high), floor, ceiling)
 
 
@@ -194,16 +198,16 @@ def _root(p: Interval) -> Interval:
 
 SCALAR: dict[str, ScalarFunction] = {
     "tanh": ScalarFunction(
-        _increasing(lambda p: jnp.tanh(p), -1.0, 1.0), _bell(lambda p: 1 - jnp.tanh(p) ** 2, 1.0)
+        _increasing("tanh", lambda p: jnp.tanh(p)), _bell(lambda p: 1 - jnp.tanh(p) ** 2, 1.0)
     ),
     "logistic": ScalarFunction(
-        _increasing(lambda p: jax.nn.sigmoid(p), 0.0, 1.0),
+        _increasing("logistic", lambda p: jax.nn.sigmoid(p)),
         _bell(lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p), 0.25),
     ),
-    "erf": ScalarFunction(_increasing(lambda p: jax.lax.erf(p), -1.0, 1.0), _bell(_bell_of_erf, 1.2)),
+    "erf": ScalarFunction(_increasing("erf", lambda p: jax.lax.erf(p)), _bell(_bell_of_erf, 1.2)),
     "erfc": ScalarFunction(_decreasing_erf, _fall_of_erf),
     "exp": ScalarFunction(_exponential, _exponential),
-    "expm1": ScalarFunction(_increasing(lambda p: jnp.expm1(p), -1.0, jnp.inf), _exponential),
+    "expm1": ScalarFunction(_increasing("expm1", lambda p: jnp.expm1(p)), _exponential),
     "log": ScalarFunction(
         _positive_only(lambda p: jnp.log(p)),
         _positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf),

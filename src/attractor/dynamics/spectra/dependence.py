@@ -16,20 +16,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from attractor.errors import UnsupportedError
-from attractor.program import Program, interpret, is_exact
+from attractor.program import Kind, Program, interpret, is_exact, of_kind
 from attractor.program.trace import place
 
-ELEMENTWISE = frozenset(
-    "abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type cos "
-    "cosh div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p "
-    "logistic lt max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt square "
-    "sub tan tanh xor".split()
-)
-MOVING = frozenset(
-    "broadcast_in_dim concatenate dynamic_slice dynamic_update_slice expand_dims gather pad reshape rev "
-    "slice split squeeze tile transpose".split()
-)
-REDUCING = frozenset("reduce_max reduce_min reduce_prod reduce_sum".split())
+ELEMENTWISE = of_kind(Kind.ELEMENTWISE, Kind.CHOOSING)
+MOVING = of_kind(Kind.MOVING)
+REDUCING = of_kind(Kind.REDUCING)
 FREE = -1
 """Number of an entry that does not depend on the state."""
 
