@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
@@ -32,11 +35,17 @@ def guarded(rules: Mapping[str, Rule]) -> dict[str, Rule]:
         def checked(equation: JaxprEqn, *operands: Any) -> Any:
             _refuse_truth(equation, operands)
             _refuse_narrow(equation, operands)
-            return rule(equation, *operands)
+            return rule(equation, *map(_number, operands))
 
         return checked
 
     return {name: guard(rule) for name, rule in rules.items()}
+
+
+def _number(operand: Any) -> Any:
+    """A single number that is known while tracing stays known: in JAX's own array it would be traced."""
+    known = isinstance(operand, jax.Array) and not isinstance(operand, Tracer)
+    return np.asarray(operand) if known and operand.ndim == 0 else operand
 
 
 def _refuse_truth(equation: JaxprEqn, operands: tuple[Any, ...]) -> None:
