@@ -25,7 +25,7 @@ from attractor.errors import AttractorError, CellError, ConfigError, Unsupported
 from attractor.export import flat_step
 from attractor.export.c.step import c_source
 from attractor.export.numpy_step import numpy_source
-from attractor.program import FlatMap, Leaf, LeafKind, flat_map, plain, real_cell, unrounded
+from attractor.program import FlatMap, Leaf, LeafKind, double_precision, flat_map, plain, real_cell, unrounded
 from attractor.training.noise import floating
 
 
@@ -154,7 +154,7 @@ def _structure(cell: Any) -> tuple[FlatMap, int]:
             "vector, a whole number of at least 0"
         )
         raise ConfigError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         flat = flat_map(cell)
         jax.eval_shape(flat.step, flat.start, jnp.zeros(int(size)))
     return flat, int(size)
@@ -219,7 +219,7 @@ def _regularised(cell: Any) -> str:
 
 def _analysed(cell: Any) -> FlatMap:
     """The map that analyses take; a cast that they refuse is an error here."""
-    with jax.enable_x64(True):
+    with double_precision():
         flat = flat_map(unrounded(cell))
         jax.eval_shape(flat.step, flat.start, jnp.zeros(flat.input_size))
         return flat
@@ -235,14 +235,14 @@ def _has_exponents(cell: Any) -> str:
 
 
 def _rests(cell: Any) -> str:
-    with jax.enable_x64(True):
+    with double_precision():
         flat = _analysed(cell).still("fixed points")
     held = ", ".join(map(str, flat.layout.discrete))
     return f"{held} held at the start" if held else ""
 
 
 def _has_a_curve(cell: Any) -> str:
-    with jax.enable_x64(True):
+    with double_precision():
         place = point(cell, initial_state(cell))
         try:
             cut_step(place)
@@ -252,14 +252,14 @@ def _has_a_curve(cell: Any) -> str:
 
 
 def _certifiable(cell: Any) -> str:
-    with jax.enable_x64(True):
+    with double_precision():
         step = real_cell(cell, "certificates")
         eqx.filter_eval_shape(step_bounds, step, unit_box(step))
     return "tried; a proof is not promised"
 
 
 def _controls(cell: Any) -> str:
-    with jax.enable_x64(True):
+    with double_precision():
         flat_map(cell).still("observers and controllers")
     exposed_size(cell)
     return ""

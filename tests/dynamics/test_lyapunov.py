@@ -13,6 +13,7 @@ from attractor.dynamics import LyapunovSettings, flow_norms, jacobian_norms, lya
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.scan import unroll
 
+USUAL = jnp.ones(1).dtype
 INPUTS = np.random.default_rng(0).normal(size=(300, 1))
 SHORT = LyapunovSettings(burn_in=100)
 
@@ -161,4 +162,4 @@ def test_a_singular_step_forgets_a_direction_at_once():
 def test_mistakes_are_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
-    assert jnp.ones(1).dtype == jnp.float32  # double precision is off again
+    assert jnp.ones(1).dtype == USUAL  # double precision is off again

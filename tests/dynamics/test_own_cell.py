@@ -64,7 +64,7 @@ class OwnFlow(attractor.Flow):
         return jnp.tanh(self.weight @ state + input[0]) - state
 
 
-WEIGHT = 1.2 * jax.random.normal(jax.random.key(0), (UNITS, UNITS)) / UNITS**0.5
+WEIGHT = 1.2 * jax.random.normal(jax.random.key(0), (UNITS, UNITS), jnp.float32) / UNITS**0.5
 CELLS = {
     "cell": Own(WEIGHT, jnp.linspace(-1.0, 2.0, UNITS)),
     "flow": discretise(OwnFlow(WEIGHT), 0.2, "heun"),

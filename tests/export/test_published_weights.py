@@ -9,6 +9,7 @@ import pytest
 from attractor.cells import LipschitzForm, MemoryGated, StateNoise, official_step
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.export import from_lipschitz_state, from_mgrn_state
+from attractor.program import single_precision
 from attractor.scan import unroll
 
 SIZES, HIDDEN, JOINT, CLASSES = (2, 1, 3), 4, 6, 3
@@ -275,6 +276,7 @@ FIXED = LipschitzForm(learned_step="fixed")
         (lambda: lipschitz(dtype=None), ConfigError, "JAX computes in float32"),
     ],
 )
+@single_precision()
 def test_entries_that_do_not_fit_are_named(make, error, said):
     with pytest.raises(error, match=said):
         make()

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from attractor.cells import GRU, LSTM, NNARX, Elman, ResetAfterGRU, Stack, exposed
 from attractor.errors import ConfigError, InputDataError, StorageError, UnsupportedError
 from attractor.export import from_torch_state, load_torch, save_torch, to_torch_state
+from attractor.program import single_precision
 from attractor.scan import unroll
 
 GOLDEN = load_file(pathlib.Path(__file__).with_name("golden_torch.safetensors"))
@@ -116,6 +117,7 @@ def test_loaded_cell_equals_the_one_from_the_state_dict(tmp_path):
     assert eqx.tree_equal(load_torch(tmp_path / "gru.safetensors"), from_torch_state(gru_state()))
 
 
+@single_precision()
 def test_float64_weights_are_not_rounded_in_silence():
     state = state_of("gru-1-bias-float64")
     with pytest.raises(ConfigError, match=r"weight_hh_l0|bias_hh_l0|weight_ih_l0|bias_ih_l0.*enable_x64"):

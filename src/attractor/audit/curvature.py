@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.errors import ConfigError, InputDataError
-from attractor.program import flat_map, in_double_precision
+from attractor.program import double_precision, flat_map, in_double_precision, with_precision
 from attractor.scan import unroll
 
 from .lanczos import ritz_values, trace_samples
@@ -120,7 +120,7 @@ def state_curvature(
         InputDataError: a curvature that is not finite; the case is named.
         ConfigError: a batch below 1, or one that needs more than 4 GB.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         wide_cell, wide_readout = in_double_precision((cell, readout))
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
         _check_memory(wide_cell, exact, batch)
@@ -252,7 +252,7 @@ def weight_curvature(
         InputDataError: a Hessian that is not finite.
     """
     wider = settings.double_precision or jnp.result_type(float) == jnp.float64
-    with jax.enable_x64(wider):
+    with with_precision(double=wider):
         wide = in_double_precision(model) if settings.double_precision else model
         weights, static = eqx.partition(wide, eqx.is_inexact_array)
         size = ravel_pytree(weights)[0].size

@@ -9,13 +9,12 @@ better, than the published $\alpha \lambda_{max}(A_{sym}) + \sigma_{max}(W)$.
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from attractor.cells import Lipschitz
 from attractor.errors import InputDataError, UnsupportedError
-from attractor.program import in_double_precision
+from attractor.program import double_precision, in_double_precision
 
 SLACK = 1 + 1e-12
 """Covers the rounding of a sum or of a singular value many times over."""
@@ -59,7 +58,7 @@ def drift_bounds(cell: Any) -> DriftBounds:
     if not isinstance(cell, Lipschitz):
         message = f"{type(cell).__name__} is no Lipschitz cell, the only one whose structure is known here"
         raise UnsupportedError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         wide = in_double_precision(cell)
         linear, coupling, steps, inputs = map(np.asarray, (*wide.matrices, wide.step, wide.input_weight))
     if not all(np.isfinite(part).all() for part in (linear, coupling, steps, inputs)):

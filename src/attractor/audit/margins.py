@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from attractor.cells import exposed
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import in_double_precision
+from attractor.program import double_precision, in_double_precision
 from attractor.scan import unroll
 
 from .lipschitz_bounds import SLACK, drift_bounds
@@ -239,7 +239,7 @@ def certified_margins(cell: Any, readout: Any, data: LabelledSequences, batch: i
             "the Lipschitz constants of its score differences to `certified_radii`"
         )
         raise UnsupportedError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         wide = in_double_precision((cell, readout))
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
         logits = LastStateLogits(*wide)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.program import FlatMap, flat_map
+from attractor.program import FlatMap, double_precision, flat_map
 
 from .certificate import Certificate
 
@@ -44,7 +44,7 @@ def simulated_contraction(cell: Any, certificate: Certificate, steps: int, seed:
     bound = certificate.input_bound
     levels = generator.uniform(-bound, bound, (PAIRS, steps // 10 + 1, len(bound)))
     inputs = levels.repeat(10, axis=1)[:, :steps]
-    with jax.enable_x64(True):
+    with double_precision():
         flat = flat_map(cell).still("certificates", constants=False)
         first, second = jnp.asarray(starts)
         differences = _differences(flat, first, second, jnp.asarray(inputs))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -14,7 +13,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import flat_map, in_double_precision, quickly_compiled, real_cell
+from attractor.program import double_precision, flat_map, in_double_precision, quickly_compiled, real_cell
 from attractor.program.digest import cell_identity
 from attractor.progress import Reporter, SilentReporter
 
@@ -149,7 +148,7 @@ def certify(
     reporter = reporter or SilentReporter()
     began = time.monotonic()
     bound = _checked_bound(input_bound, cell.input_size)
-    with jax.enable_x64(True):
+    with double_precision():
         climb = _Climb(in_double_precision(cell), _step(cell), settings, bound, reporter, began)
         climb.starts = _checked_starts(climb.step, starts)
         if reason := not_finite(cell):

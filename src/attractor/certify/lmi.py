@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import in_double_precision
+from attractor.program import double_precision, in_double_precision
 
 from .premises import not_finite
 
@@ -223,7 +223,7 @@ def slope_system(cell: Any, slopes: tuple[Any, Any] = (0.0, 1.0)) -> SlopeSystem
     Raises:
         UnsupportedError: another kind of cell.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         wide: Any = in_double_precision(cell)
         if type(cell) is Elman:
             return _layer(np.asarray(wide.state_weight), 1.0, slopes, np.asarray(wide.input_weight))
@@ -413,7 +413,7 @@ def _cvxpy() -> Any:
 def _by_construction(cell: RecurrentEquilibrium) -> QuadraticSolution:
     """The cell's own metric; with it and its multipliers kept, the smallest rate that they prove."""
     begin = time.perf_counter()
-    with jax.enable_x64(True):
+    with double_precision():
         made = jax.tree.map(np.asarray, in_double_precision(cell).matrices())
     system = slope_system(cell)
     # Twice, because the proof in the paper adds the condition with Lambda to its own transpose.

@@ -6,6 +6,7 @@ from typing import Any
 
 from attractor.errors import ConfigError
 from attractor.origin import Origin
+from attractor.program import double_precision
 
 from .options import Columns, column_options
 from .saved_cell import cell_of, given_cell
@@ -156,12 +157,11 @@ def _named(name: str) -> Any:
 
 
 def _start(cell: Any, values: tuple[float, ...]) -> Any:
-    import jax
     import jax.numpy as jnp
 
     from attractor.program import flat_map
 
-    with jax.enable_x64(True):
+    with double_precision():
         flat = flat_map(cell)
         if flat.real_size != len(values):
             message = f"--start has {len(values)} numbers, the state has {flat.real_size} real ones"

@@ -5,7 +5,6 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,7 +15,7 @@ from attractor.export.c import c_compiler, controller_source
 from attractor.export.c.functions import CFunction, c_array
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import trace
+from attractor.program import double_precision, trace
 
 from .model import ControlModel, ModelCard
 from .predictive import (
@@ -201,7 +200,7 @@ def _described(kind: str, signals: tuple[Signal, ...]) -> str:
 
 
 def _caller_functions(model: ControlModel, name: str) -> tuple[CFunction, CFunction]:
-    with jax.enable_x64(True):
+    with double_precision():
         state, given = jnp.zeros(model.state_size), jnp.zeros(model.input_size)
         step = trace(lambda given, state: model.step(state, given), given, state)
         output = trace(model.output, state)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.data import Scaling
 from attractor.errors import UnsupportedError
-from attractor.program import FlatMap, flat_map, in_double_precision
+from attractor.program import FlatMap, double_precision, flat_map, in_double_precision
 
 from .identification import PlantModel, PlantNetwork
 from .identification.recordings import Signals
@@ -65,13 +65,13 @@ class ControlModel(eqx.Module):
     @property
     def state_size(self) -> int:
         """Numbers in the state."""
-        with jax.enable_x64(True):
+        with double_precision():
             return self.flat.size
 
     @property
     def output_size(self) -> int:
         """Number of outputs."""
-        with jax.enable_x64(True):
+        with double_precision():
             state = jax.ShapeDtypeStruct((self.state_size,), jnp.float64)
             return jax.eval_shape(self.output, state).shape[0]
 
@@ -114,7 +114,7 @@ def control_model(model: PlantModel, member: int | None = None) -> tuple[Control
             "measure before it acts: identify again with feedthrough=False"
         )
         raise UnsupportedError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         wide = in_double_precision(network)
     return ControlModel(wide), ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
 
@@ -128,7 +128,7 @@ def from_network(cell: Any, weight: Any, bias: Any) -> ControlModel:
         bias: c, shape (outputs,).
     """
     weight, bias = np.asarray(weight, float), np.asarray(bias, float)
-    with jax.enable_x64(True):
+    with double_precision():
         readout = eqx.nn.Linear(weight.shape[1], weight.shape[0], key=jax.random.key(0))
         pair = jnp.asarray(weight), jnp.asarray(bias)
         readout = eqx.tree_at(lambda linear: (linear.weight, linear.bias), readout, pair)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State
 from attractor.errors import InputDataError
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 
 from .trajectory import check_finite, checked, prepared
 
@@ -117,11 +117,11 @@ def _along(
     if len(values) == 0:
         message = "inputs without a step have no Jacobian"
         raise InputDataError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         flat, start, keys = prepared(cell, state, len(values), key)
     for first in range(0, len(values), _CHUNK):
         some = None if keys is None else keys[first : first + _CHUNK]
-        with jax.enable_x64(True):  # left before the caller goes on, who may raise
+        with double_precision():  # left before the caller goes on, who may raise
             driven = jnp.asarray(values[first : first + _CHUNK]), some
             start, jacobians, sizes = _jacobians(flat, start, driven)
         yield np.asarray(jacobians), np.asarray(sizes), first

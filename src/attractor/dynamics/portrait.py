@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 
 from .trajectory import analysed
 
@@ -68,7 +68,7 @@ def portrait(
     shares = sizes**2 / max(float(np.sum(sizes**2)), np.finfo(float).tiny)
     shown = np.concatenate([path, beside]) - centre
     grid = _grid(shown @ axes.T)
-    with jax.enable_x64(True):
+    with double_precision():
         moved = np.asarray(
             _steps(analysed(cell).still("portrait"), jnp.asarray(centre + grid @ axes), jnp.asarray(input))
         )

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import State
 from attractor.errors import AttractorError, ConfigError, InputDataError
+from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from .equilibria import FixedPoints, fixed_points
@@ -299,12 +299,12 @@ def _or_remark(measure: Any, remarks: list[str]) -> Any:
 
 
 def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
-    with jax.enable_x64(True):
+    with double_precision():
         flat, start, _ = prepared(cell, state, 0, None)
         return np.asarray(visited(flat, start, jnp.asarray(rows)))[:, : flat.real_size]
 
 
 def _state(cell: Any, flat: np.ndarray) -> Any:
     """A flat state in the form that the cell gives it."""
-    with jax.enable_x64(True):
+    with double_precision():
         return analysed(cell).still("the study").restore(jnp.asarray(flat))

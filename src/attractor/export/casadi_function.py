@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import jax
 import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
@@ -17,7 +16,7 @@ from jaxtyping import Array
 from attractor.errors import StorageError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, interpret, is_exact
+from attractor.program import Program, Rule, double_precision, interpret, is_exact
 from attractor.program.trace import place
 
 from .flat_step import flat_step
@@ -136,7 +135,7 @@ def casadi_expressions(program: Program, arguments: Sequence[Any]) -> list[Any]:
         _filled([column[index] for index in range(column.numel())], shape)
         for column, shape in zip(arguments, program.input_shapes, strict=True)
     ]
-    with jax.enable_x64(True):
+    with double_precision():
         results = interpret(program, _rules(casadi), symbols, "CasADi")
     return [casadi.vertcat(*_entries(result).flat) for result in results]
 

@@ -4,13 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.errors import ConfigError, UnsupportedError
-from attractor.program import FlatMap, LeafKind, Program, flat_map, in_precision, trace, without_complex
+from attractor.program import (
+    FlatMap,
+    LeafKind,
+    Program,
+    flat_map,
+    in_precision,
+    trace,
+    with_precision,
+    without_complex,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def flat_step(
         UnsupportedError: a state that is not made of numbers, or an output that is complex.
     """
     dtype = jnp.float32 if single_precision else jnp.float64
-    with jax.enable_x64(not single_precision):
+    with with_precision(double=not single_precision):
         cell, read = parts_of(in_precision(source, dtype), read)
         flat = flat_map(cell, dtype=dtype)
         _check_leaves(flat)

@@ -6,14 +6,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, interpret, is_exact
+from attractor.program import Program, Rule, double_precision, interpret, is_exact
 
 from .flat_step import FlatStep, flat_step
 from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start
@@ -121,7 +120,7 @@ def to_numpy(
 def numpy_source(flat: FlatStep) -> str:
     """The text of the file that `to_numpy` writes."""
     listing = _Listing()
-    with jax.enable_x64(True):
+    with double_precision():
         functions = [_VECTOR, _function("step", flat.step, ["u", "x"], listing)]
         if flat.output is not None:
             functions.append(_function("read", flat.output, ["x"], listing))

@@ -18,7 +18,7 @@ from attractor.cells import exposed
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, interpret
+from attractor.program import Program, interpret, with_precision
 
 from .flat_step import FlatStep, deviation, flat_step
 from .movement import Contraction, shape_of
@@ -118,7 +118,7 @@ def _export(
     if read is None and hasattr(source, "input_size"):
         read = _exposed(source)
     flat = flat_step(source, read=read, single_precision=not double_precision)
-    with jax.enable_x64(double_precision):
+    with with_precision(double=double_precision):
         graph = _sequence(onnx, flat) if sequence else _step(onnx, flat)
         opset = onnx.helper.make_opsetid("", _OPSET)
         model = onnx.helper.make_model(
@@ -161,7 +161,7 @@ def _allowed(source: Any, read: Any, flat: FlatStep, double_precision: bool) -> 
         return min(least, _MOST)
     start, given = _samples(flat)
     narrow = run_batch(flat, given, start)
-    with jax.enable_x64(True):
+    with with_precision(double=True):
         exact = run_batch(flat_step(source, read=read), given.astype(float), start.astype(float))
     lost = max(deviation(one, other) for one, other in zip(narrow, exact, strict=True))
     return min(max(least, _ROUNDINGS * lost), _MOST)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from attractor.cells import initial_state, take_step
 from attractor.errors import ConfigError
-from attractor.program import flat_map, in_double_precision, layout_of
+from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
 
 from .c.step import to_c
 from .casadi_function import write_casadi
@@ -55,14 +55,14 @@ def check_parity(
         message = f"unknown targets {', '.join(unknown)}; known: {', '.join(_WRITERS)}"
         raise ConfigError(message)
     flat_step(source)  # says what is wrong with a source that is no cell
+    probe = _probe(source, samples, seed)
     found = {}
     with TemporaryDirectory() as folder:
         for target in targets:
             name, write = _WRITERS[target]
             write(source, Path(folder) / name)
-            found[target] = Path(folder) / name
-        probe = _probe(source, samples, seed)
-        return {target: _deviation(target, path, probe) for target, path in found.items()}
+            found[target] = _deviation(target, Path(folder) / name, probe)
+    return found
 
 
 def written_deviation(source: Any, target: str, path: Path, *, samples: int = 1000, seed: int = 0) -> float:
@@ -105,7 +105,7 @@ def _deviation(target: str, path: Path, probe: _Probe) -> float:
 
 def _outputs(source: Any, states: Steps) -> Steps:
     """What a network reads off states, in float64."""
-    with jax.enable_x64(True):
+    with double_precision():
         cell, read = parts_of(in_double_precision(source), None)
         layout = layout_of(initial_state(cell), type(cell).__name__, jnp.float64)
 
@@ -127,9 +127,10 @@ def _places(cell: Any, samples: int, seed: int) -> tuple[Steps, Steps]:
 
 def _steps(cell: Any, given: Steps, states: Steps) -> Steps:
     """The steps of the cell itself, in float64, unless that copy is another map than the cell."""
-    with jax.enable_x64(True):
+    with double_precision():
         wide = _called(in_double_precision(cell), given, states, jnp.float64)
-    own = _called(cell, given, states, jnp.float32)
+    with usual_promotion():  # the cell as it is, whatever the process forbids
+        own = _called(cell, given, states, jnp.float32)
     return own if deviation(own, wide) > _ROUNDING else wide
 
 
@@ -140,7 +141,9 @@ def _called(cell: Any, given: Steps, states: Steps, dtype: Any) -> Steps:
     def step(given: Any, state: Any) -> Any:
         return layout.flatten(take_step(cell, given, layout.restore(state)))
 
-    return np.asarray(jax.jit(jax.vmap(step))(jnp.asarray(given, dtype), jnp.asarray(states, dtype)), float)
+    # One after the other, as every step can be run; `vmap` knows no rule for a callback.
+    rows = jnp.asarray(given, dtype), jnp.asarray(states, dtype)
+    return np.asarray(jax.jit(lambda rows: jax.lax.map(lambda row: step(*row), rows))(rows), float)
 
 
 _WRITERS: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {

@@ -1,6 +1,12 @@
 """A step as a flat list of primitive operations, and the one walk by which every reading interprets it."""
 
-from .arithmetic import double_precision, single_precision, to_single_precision, usual_promotion
+from .arithmetic import (
+    double_precision,
+    single_precision,
+    to_single_precision,
+    usual_promotion,
+    with_precision,
+)
 from .compiling import quickly_compiled
 from .complex_parts import without_complex
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
@@ -41,6 +47,7 @@ __all__ = [
     "trace",
     "unrounded",
     "usual_promotion",
+    "with_precision",
     "without_complex",
     "zeros_of",
 ]

@@ -25,6 +25,13 @@ def usual_promotion() -> Iterator[None]:
 
 
 @contextmanager
+def with_precision(*, double: bool) -> Iterator[None]:
+    """`double_precision` or `single_precision`."""
+    with jax.enable_x64(double), usual_promotion():
+        yield
+
+
+@contextmanager
 def single_precision() -> Iterator[None]:
     """Real numbers in float32, whole ones in int32.
 
@@ -34,14 +41,14 @@ def single_precision() -> Iterator[None]:
         ...     print(jnp.zeros(2).dtype)
         float32
     """
-    with jax.enable_x64(False), usual_promotion():
+    with with_precision(double=False):
         yield
 
 
 @contextmanager
 def double_precision() -> Iterator[None]:
     """Real numbers in float64, whole ones in int64."""
-    with jax.enable_x64(True), usual_promotion():
+    with with_precision(double=True):
         yield
 
 

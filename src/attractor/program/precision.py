@@ -29,7 +29,7 @@ def in_precision(module: Any, dtype: Any) -> Any:
         module: any pytree.
         dtype: `jnp.float64` (inside `jax.enable_x64(True)`) or `jnp.float32`.
     """
-    complex_type = jnp.result_type(dtype, jnp.complex64)
+    complex_type = jnp.complex128 if jnp.dtype(dtype) == jnp.float64 else jnp.complex64
 
     def converted(leaf: Any) -> Any:
         if not eqx.is_inexact_array(leaf):

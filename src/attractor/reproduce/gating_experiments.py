@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import GatedFlow, GatedForm, GatedState, discretise
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents, participation_ratio
+from attractor.program import double_precision
 from attractor.scan import unroll
 
 STEP = 0.1
@@ -103,7 +104,7 @@ def memory(update_gain: float, size: Size = INTEGRATOR, gain: float = 2.0, opene
 def _remembered(
     flow: GatedFlow, seed: int, size: Size, opened: float
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    with jax.enable_x64(True):
+    with double_precision():
         wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), flow)
         direction = jax.random.normal(jax.random.key(2000 + seed), (size.units,), jnp.float64)
         wide = eqx.tree_at(lambda flow: flow.input_weight, wide, direction[:, None])
@@ -182,7 +183,7 @@ def dimension(reset_gains: Sequence[float], size: Size = DIMENSION, gain: float 
 
 
 def _dimension(form: GatedForm, seed: int, size: Size) -> tuple[float, float, float]:
-    with jax.enable_x64(True):
+    with double_precision():
         flow = network(form, size.units, seed, inputs=0)
         cell, start = discretise(flow, STEP, "heun"), started(flow, seed)
         burn_in, steps = size.steps
@@ -218,7 +219,7 @@ def simulated_exponent(
 def _exponent(form: GatedForm, seed: int, size: Size, numbers: tuple[float, float]) -> tuple[float, float]:
     sigma, large = numbers
     burn_in, steps = size.steps
-    with jax.enable_x64(True):
+    with double_precision():
         flow = network(form, size.units, seed)
         cell, rows = discretise(flow, STEP, "heun"), np.full((burn_in + steps, 1), sigma)
         settings = LyapunovSettings(1, burn_in, alignment=burn_in)

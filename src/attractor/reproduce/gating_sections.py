@@ -26,7 +26,7 @@ from attractor.dynamics.phase import (
     phase_diagram,
 )
 from attractor.dynamics.spectra import SpectralCurve, spectral_curve
-from attractor.program import in_double_precision
+from attractor.program import double_precision, in_double_precision
 from attractor.report.analysis import Picture, Section, Sheet, Tile
 from attractor.report.figures.gating import (
     curves_figure,
@@ -175,7 +175,7 @@ def spectra_section(units: int) -> Part:
 def _spectra_networks(units: int) -> dict[str, tuple[Any, Any, int]]:
     """Network, map that takes it to its attractor, and steps of that."""
     keys = jax.random.split(jax.random.key(7), 4)
-    with jax.enable_x64(True):
+    with double_precision():
         flow = network(GatedForm(3.0, 2.0, 2.0), units, 0, inputs=0)
         cells = {
             "GRU": _scaled(GRU(1, units, timescales=(1.5, 4.0), key=keys[0]), 4.0, keys[1]),
@@ -206,7 +206,7 @@ def _scaled(cell: Any, gain: float, key: Any) -> Any:
 
 def _curve(network: Any, step: Any, steps: int) -> SpectralCurve:
     """The spectrum of a network on its attractor, without input."""
-    with jax.enable_x64(True):
+    with double_precision():
         rest = initial_state(step)
         start = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(3), leaf.shape, leaf.dtype), rest)
         last = unroll(step, jnp.zeros((steps, step.input_size)), start).last

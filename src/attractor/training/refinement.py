@@ -17,6 +17,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from attractor.program import double_precision
+
 from .checkpoint import from_arrays, load_training, save_checkpoint
 from .task import Model, Task, score_of
 from .trainer import Diary, Trained
@@ -167,7 +169,7 @@ def refine(task: LeastSquares, trained: Trained, steps: int, diary: Diary) -> Tr
     if count > MOST_PARAMETERS:
         note = f"not refined: {count} weights, the limit is {MOST_PARAMETERS}"
         return replace(trained, warnings=(*trained.warnings, note))
-    with jax.enable_x64(True):
+    with double_precision():
         members, history = _rounds(task, trained, steps, diary)
         return _merge(trained, members, history)
 

@@ -12,6 +12,7 @@ from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard, from_network
 from attractor.control.predictive import ControlProblem, Limits, Situation, TargetFinder
 from attractor.data import Scaling, Signal
+from attractor.program import single_precision
 
 
 class LinearCell(Cell):
@@ -47,6 +48,7 @@ def linear_model():
 
 
 @cache
+@single_precision()  # draws the same weights whatever the process has set
 def gru_model(hidden=4, inputs=1, outputs=1):
     cell = GRU(inputs, hidden, timescales=(2.0, 8.0), key=jax.random.key(5))
     reading = np.random.default_rng(6).standard_normal((outputs, hidden))

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -10,6 +9,7 @@ from jaxtyping import ArrayLike, Float
 from attractor.cells import EchoState
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError, UnsupportedError
+from attractor.program import double_precision
 
 from .comparison import SLACK
 from .injection import InjectionMap
@@ -52,7 +52,7 @@ def esn_observer(
     seen = np.asarray(readout.weight)[:, : cell.hidden_size]
     gain = _gain(reservoir, seen, largest_gain)
     outputs = len(seen)
-    with jax.enable_x64(True):
+    with double_precision():
         bound = jnp.concatenate([jnp.ones(cell.hidden_size), jnp.full(cell.input_size, jnp.inf)])
         unlimited = jnp.full(outputs, jnp.inf)
         update_map = InjectionMap(model, jnp.asarray(gain), bound, -unlimited, unlimited)

@@ -13,6 +13,7 @@ from scipy.special import expit
 from attractor.cells import GRU, ResetAfterGRU
 from attractor.control.model import ControlModel
 from attractor.errors import UnsupportedError
+from attractor.program import double_precision
 
 from .comparison import SLACK, best_weights, slope_bound
 from .gains import row_gains
@@ -65,7 +66,7 @@ def gru_observer(
     if not unit.resets_first:
         order = [gains[1], gains[0], order[2]]
     reach = np.abs(unit.readout).sum(axis=1)
-    with jax.enable_x64(True):
+    with double_precision():
         update_map = InjectionMap(
             model,
             jnp.asarray(np.concatenate(order)),
@@ -103,7 +104,7 @@ def _own_layout(model: ControlModel) -> ControlModel:
     if type(cell) is not eqx.nn.GRUCell:
         return model
     twin = ResetAfterGRU(cell.input_size, cell.hidden_size, key=jax.random.key(0))
-    with jax.enable_x64(True):
+    with double_precision():
         zeros = jnp.zeros(3 * cell.hidden_size)
         bias = zeros if cell.bias is None else cell.bias
         inner = zeros[: cell.hidden_size] if cell.bias_n is None else cell.bias_n

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 from attractor.cells import GRU, LSTM, Cell, EchoState, ResetAfterGRU
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
+from attractor.program import double_precision
 
 from .comparison import SLACK
 from .kalman import KalmanMap, NoiseLevels, covariances
@@ -113,7 +114,7 @@ def guarded_kalman_observer(
     if not contraction.rate < kept < 1:
         message = f"rate={kept}: expected between {contraction.rate:.6g}, that of the contraction, and 1"
         raise ConfigError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         update_map = GuardedKalmanMap(
             model,
             **covariances(model, noise),

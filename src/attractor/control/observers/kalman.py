@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError
+from attractor.program import double_precision
 
 from .protocol import Convergence
 from .running import ObserverMap, RunningObserver
@@ -123,7 +124,7 @@ def covariances(model: ControlModel, noise: NoiseLevels | None) -> dict[str, Arr
         "measurement": measurement,
         "initial": _covariance("initial", noise.initial, model.state_size),
     }
-    with jax.enable_x64(True):
+    with double_precision():
         return {name: jnp.asarray(matrix) for name, matrix in matrices.items()}
 
 

@@ -13,6 +13,7 @@ from scipy.special import expit
 from attractor.cells import LSTM
 from attractor.control.model import ControlModel
 from attractor.errors import UnsupportedError
+from attractor.program import double_precision
 
 from .comparison import SLACK, best_weights, slope_bound
 from .gains import row_gains
@@ -60,7 +61,7 @@ def lstm_observer(
     rate, weights, gains = _design(unit, largest_gain)
     size, reach = len(unit.memory), np.abs(unit.readout).sum(axis=1)
     gain = np.concatenate([gains[0], gains[1], np.zeros_like(gains[0]), gains[2]])
-    with jax.enable_x64(True):
+    with double_precision():
         update_map = InjectionMap(
             model,
             jnp.asarray(gain),
@@ -90,7 +91,7 @@ def _with_bias(model: ControlModel) -> ControlModel:
     if type(cell) is not eqx.nn.LSTMCell:
         return model
     twin = LSTM(cell.input_size, cell.hidden_size, key=jax.random.key(0))
-    with jax.enable_x64(True):
+    with double_precision():
         bias = jnp.zeros(4 * cell.hidden_size) if cell.bias is None else cell.bias
         arrays = cell.weight_ih, cell.weight_hh, bias
         twin = eqx.tree_at(lambda one: (one.input_weight, one.state_weight, one.bias), twin, arrays)

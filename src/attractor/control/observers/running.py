@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from attractor.control.model import ControlModel
 from attractor.errors import InputDataError, ShapeError
+from attractor.program import double_precision
 
 from .protocol import Convergence
 
@@ -55,7 +56,7 @@ class RunningObserver:
         model = update_map.model
         self._inputs, self._outputs, self._states = model.input_size, model.output_size, model.state_size
         if state is None:
-            with jax.enable_x64(True):
+            with double_precision():
                 state = model.start(jnp.zeros((0, self._inputs)), jnp.zeros((0, self._outputs)))
         self.start(np.asarray(state))
 
@@ -67,7 +68,7 @@ class RunningObserver:
             InputDataError: a state that is not finite.
         """
         values = _checked("state", state, self._states)
-        with jax.enable_x64(True):
+        with double_precision():
             memory = self.update_map.begin(jnp.asarray(values))
             self._memory, self._estimate = jax.device_get((memory, self.update_map.estimate(memory)))
 
@@ -82,7 +83,7 @@ class RunningObserver:
         """
         given = _checked("input", given, self._inputs)
         measured = _checked("measured output", measured, self._outputs, finite=False)
-        with jax.enable_x64(True):
+        with double_precision():
             pair = jnp.asarray(given), jnp.asarray(measured)
             self._memory, self._estimate = jax.device_get(_step(self.update_map, self._memory, *pair))
         return self.estimate
@@ -112,7 +113,7 @@ def estimates(
         inputs: scaled inputs.
         outputs: scaled measured outputs.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         memory = update_map.begin(jnp.asarray(state, jnp.float64))
         return np.asarray(_scan(update_map, memory, jnp.asarray(inputs), jnp.asarray(outputs)))
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from attractor.data.record import Signal
 from attractor.errors import InputDataError, ShapeError
+from attractor.program import double_precision
 
 _RELATIVE_TOLERANCE = 1e-9
 _MAX_STEPS = 4096
@@ -96,7 +97,7 @@ def steady_state(
         InputDataError: if the plant has no such state.
         ShapeError: if the number of values is not the number of signals.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         applied = _row("inputs", inputs, plant.nominal_inputs)
         disturbing = _row("disturbances", disturbances, plant.nominal_disturbances)
         state, outputs, possible = _rest(plant, jnp.asarray(np.concatenate([applied, disturbing])))
@@ -144,7 +145,7 @@ def simulate(
     forcing = _forcing(plant, inputs, disturbances)
     if state is None:
         state, _ = steady_state(plant, disturbances=tuple(forcing[0, len(plant.inputs) :]))
-    with jax.enable_x64(True):
+    with double_precision():
         start = jnp.asarray(_start(plant, state))
         states, outputs, possible = _run(plant, start, jnp.asarray(forcing), jnp.asarray(float(interval)))
         states, outputs, possible = np.asarray(states), np.asarray(outputs), np.asarray(possible)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.control.plants.plant import Plant, advance, steady_state
 from attractor.errors import InputDataError, ShapeError
+from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from .controller import ControlSolution, PredictiveController
@@ -119,12 +119,12 @@ class _Simulated:
         self._interval = np.asarray(interval, float)
 
     def measure(self) -> Float[np.ndarray, " outputs"]:
-        with jax.enable_x64(True):
+        with double_precision():
             return np.asarray(_measure(self._plant, self._state))
 
     def advance(self, given: Float[np.ndarray, " inputs"], disturbing: Float[np.ndarray, "_"]) -> None:
         forcing = np.concatenate([given, disturbing])
-        with jax.enable_x64(True):
+        with double_precision():
             after, possible = _sample(self._plant, self._state, forcing, self._interval)
             after, possible = np.asarray(after), bool(possible)
         if not possible or not np.isfinite(after).all():

@@ -14,6 +14,7 @@ from attractor.control.certified import check_certificate
 from attractor.control.model import ControlModel, ModelCard
 from attractor.control.observers import Observer, open_loop_observer
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.program import double_precision
 
 from .offset_free import OutputDisturbance
 from .problem import ControlObjective, ControlProblem, Limits, PerChannel
@@ -158,7 +159,7 @@ class PredictiveController:
             outputs: measured outputs.
         """
         self.start(inputs[-1])
-        with jax.enable_x64(True):
+        with double_precision():
             state = self.model.start(
                 jnp.asarray(self.card.inputs.to_unit(inputs)), jnp.asarray(self.card.outputs.to_unit(outputs))
             )
@@ -192,7 +193,7 @@ class PredictiveController:
         if applied is not None:
             self._last = self._scaled_input(applied)
         state = self._estimate()
-        with jax.enable_x64(True):
+        with double_precision():
             modelled = np.asarray(self._read(state))
         if not np.isfinite(scaled).all():
             self._pending = modelled
@@ -214,13 +215,13 @@ class PredictiveController:
         self._pending: np.ndarray | None = None
         self._offset.reset()
         self.solver.reset()
-        with jax.enable_x64(True):
+        with double_precision():
             self.observer.start(self._state)
 
     def _estimate(self) -> Float[np.ndarray, " states"]:
         """The observer's estimate for now, from what was applied and measured a sample ago."""
         if self._pending is not None:
-            with jax.enable_x64(True):
+            with double_precision():
                 updated = self.observer.update(self._last, self._pending)
             self._state = np.array(updated)
         return self._state

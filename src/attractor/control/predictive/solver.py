@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass, replace
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError, ShapeError
+from attractor.program import double_precision
 
 from .curvature import Curvature
 from .problem import ControlProblem
@@ -102,7 +102,7 @@ class PlanSolver:
         self, model: ControlModel, problem: ControlProblem, settings: SolverSettings | None = None
     ) -> None:
         self.problem, self.settings = problem, settings or SolverSettings()
-        with jax.enable_x64(True):
+        with double_precision():
             self._evaluate, self._curvature = Evaluation(model, problem), Curvature(model, problem)
         self._shape = problem.horizon, self._evaluate.inputs
         self._low, self._high, self._rate = problem.limits.input_box(self._evaluate.inputs)
@@ -124,7 +124,7 @@ class PlanSolver:
         self._check(situation)
         packed = situation.packed()
         # Numbers out of all proportion overflow on their way; results are checked instead of warned about.
-        with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore"):
+        with double_precision(), np.errstate(over="ignore", invalid="ignore"):
             if not np.isfinite(packed).all():
                 return self.hold(situation.last_input, SolveStatus.STATE_NOT_FINITE, begin)
             search = self._begin(situation, packed)
@@ -144,7 +144,7 @@ class PlanSolver:
         self.solve(situation)
         if self.settings.iterations > 1:
             size = self._evaluate.numbers
-            with jax.enable_x64(True):
+            with double_precision():
                 self._curvature(situation.packed(), np.zeros(self._shape), np.zeros((size, size)))
         self.reset()
 

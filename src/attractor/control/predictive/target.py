@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.control.model import ControlModel
+from attractor.program import double_precision
 
 from .problem import ControlProblem
 
@@ -102,7 +103,7 @@ class TargetFinder:
     ) -> Rest:
         """The model at rest under a constant input, sought from `start` (zeros by default)."""
         begin = self._zero if start is None or not np.isfinite(start).all() else start
-        with jax.enable_x64(True):
+        with double_precision():
             flat = np.array(self._call(begin, given))
         parts = [
             part.reshape(shape) for part, shape in zip(np.split(flat, self._ends), self._shapes, strict=True)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, initial_state, step_options
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from ..trajectory import analysed
@@ -108,7 +108,7 @@ def follow_fixed_point(
     if first == last or not np.isfinite([first, last]).all():
         message = f"interval={interval}: expected two different finite values of the parameter"
         raise ConfigError(message)
-    with jax.enable_x64(True):
+    with double_precision():
         cell = build(jnp.asarray(first, jnp.float64))
         row = constant_inputs(cell, input)[0]
         curve = Curve(build, row, (first, last))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from attractor.cells import State
-from attractor.program import HeldMap
+from attractor.program import HeldMap, double_precision
 
 from .spectrum import PointKind, Spectrum, index_sum, kind_of, spectrum, time_constants, unstable_directions
 
@@ -135,7 +135,7 @@ class FixedPoints:
 
     def state(self, place: int) -> State:
         """A fixed point in the form of the cell's state, with NumPy arrays for leaves."""
-        with jax.enable_x64(True):
+        with double_precision():
             return jax.tree.map(np.asarray, self.flat.restore(jnp.asarray(self.states[place])))
 
     def __str__(self) -> str:

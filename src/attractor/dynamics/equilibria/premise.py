@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 
 from ..trajectory import analysed
 
@@ -38,7 +38,7 @@ def comes_back(
     drawn = np.random.default_rng(0).normal(size=(_STARTS, known.shape[1]))
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     starts = np.concatenate([distance * size * drawn for distance in _FAR])
-    with jax.enable_x64(True):
+    with double_precision():
         ends = np.asarray(
             _ends(analysed(cell).still("fixed points"), jnp.asarray(starts), jnp.asarray(input))
         )

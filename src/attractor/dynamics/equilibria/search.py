@@ -4,13 +4,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import State
 from attractor.errors import ConfigError
-from attractor.program import HeldMap
+from attractor.program import HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from ..trajectory import analysed, time_step
@@ -108,7 +107,7 @@ def fixed_points(
     """
     began = time.perf_counter()
     rows = constant_inputs(cell, input)
-    with jax.enable_x64(True):
+    with double_precision():
         flat = analysed(cell).still("fixed points")
         begin = _starts(flat, starts, settings)
         ended, conditions, kept = _searched(flat, begin, rows, settings, reporter or SilentReporter())

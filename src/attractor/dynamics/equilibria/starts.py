@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import State
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 
 from ..trajectory import checked, prepared, visited
 
@@ -53,7 +53,7 @@ def sampled_starts(
         message = f"inputs of shape {np.shape(inputs)}, expected (time, inputs) or (sequences, time, inputs)"
         raise ShapeError(message)
     values = np.stack([checked(cell, sequence) for sequence in sequences])
-    with jax.enable_x64(True):
+    with double_precision():
         flat, start, _ = prepared(cell, None, 0, None)
         states = np.asarray(jax.vmap(lambda rows: visited(flat, start, rows))(jnp.asarray(values)))
         states = states[..., : flat.real_size]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from attractor.cells import State
 from attractor.dynamics.trajectory import check_finite, prepared_batch
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 
 from .follow import only_rounding
 from .settings import LyapunovSettings
@@ -82,7 +82,7 @@ def covariant_vectors(
         InputDataError: fewer steps than burn-in and settling take.
         DivergedError: the state or a Jacobian left the finite numbers; the step is named.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         flat, states, (rows, _) = prepared_batch(cell, inputs, state, None)
         count = settings.columns(flat.real_size)
         if len(states) > 1:

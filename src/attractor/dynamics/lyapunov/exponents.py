@@ -8,7 +8,6 @@ exponents.
 import time
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.cells import State
 from attractor.dynamics.trajectory import prepared_batch, time_step
 from attractor.errors import DivergedError, InputDataError
-from attractor.program import FlatMap
+from attractor.program import FlatMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from .follow import Driven, Riding, advance, place, settle, start
@@ -75,7 +74,7 @@ def lyapunov_exponents(
         True
     """
     begun = time.perf_counter()
-    with jax.enable_x64(True):
+    with double_precision():
         flat, states, driven = prepared_batch(cell, inputs, state, key)
         count = settings.columns(flat.real_size)
         blocks = _blocks(driven[0].shape[1], settings)

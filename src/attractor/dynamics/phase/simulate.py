@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, discretise, initial_state
+from attractor.program import with_precision
 
 from .networks import Family, family, networks_at
 from .plan import PhasePlan, PhaseSimulation
@@ -96,7 +97,7 @@ def follow(
         Growth of the tangent vector per unit of time in every block, mean square of the activity over the
         last block, and the last states; leading axes as the pairing has them.
     """
-    with jax.enable_x64(simulation.precision == "float64"):
+    with with_precision(double=simulation.precision == "float64"):
         kind = jnp.dtype(simulation.precision)
         leaves, begun = jax.tree.map(partial(_cast, kind=kind), (networks.leaves, starts))
         how = _How(

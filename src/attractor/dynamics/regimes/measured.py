@@ -14,7 +14,7 @@ from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.spectra import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import DivergedError
-from attractor.program import FlatMap, flat_map
+from attractor.program import FlatMap, double_precision, flat_map
 
 from .parameters import flow_of
 
@@ -99,7 +99,7 @@ def spectrum_at_rest(cell: Any) -> tuple[JacobianSpectrum, float]:
     For a gated flow and its fixed-step map they are rates of the flow.
     """
     moving: Any = cell if callable(cell) else discretise(cell, _FLOW_STEP)
-    with jax.enable_x64(True):
+    with double_precision():
         flat = analysed(moving).still("the resting state")
         vector, residual = _at_rest(flat, jnp.zeros(moving.input_size))
         state = flat.restore(vector)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -13,6 +12,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from attractor.cells import State
 from attractor.dynamics.trajectory import check_finite, check_has_steps, checked, prepared, visited
 from attractor.errors import ConfigError, DivergedError, InputDataError
+from attractor.program import double_precision
 
 from .point import Point, jacobian, point, push
 
@@ -84,7 +84,7 @@ def jacobian_spectrum(
         ConfigError: a count that is not below the number of states less one.
         DivergedError: a Jacobian that is not finite, or an iteration that did not converge.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         place = point(cell, state, input)
         values = _all(place) if count is None else _slowest(place, count)
     return JacobianSpectrum(values[None], place.continuous, place.time_step)
@@ -122,7 +122,7 @@ def spectra_along(
         message = "inputs without a step have no Jacobian"
         raise InputDataError(message)
     steps = np.unique(np.linspace(0, len(rows) - 1, points).round().astype(int))
-    with jax.enable_x64(True):
+    with double_precision():
         flat, start, _ = prepared(cell, state, 0, None)
         after = np.asarray(visited(flat, start, jnp.asarray(rows)))
         check_finite(np.abs(after).max(axis=1), np.zeros((len(rows), 1)))

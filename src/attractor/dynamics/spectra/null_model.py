@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import jax
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
@@ -13,6 +12,7 @@ from scipy.linalg import lu_factor, lu_solve
 
 from attractor.cells import State
 from attractor.errors import UnsupportedError
+from attractor.program import double_precision
 
 from .boundary import Boundary, boundary
 from .eigenvalues import JacobianSpectrum, eigenvalues_of, finite_jacobian, time_scale
@@ -159,7 +159,7 @@ def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> S
         0
     """
     start = time.perf_counter()
-    with jax.enable_x64(True):
+    with double_precision():
         place = point(cell, state, input)
         matrix = finite_jacobian(place)
         maps, null, reason = _null_model(place, matrix)

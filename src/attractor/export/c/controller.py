@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from attractor.errors import ConfigError, ShapeError
 from attractor.files import write_atomically
-from attractor.program import Program, trace
+from attractor.program import Program, double_precision, trace
 
 from .functions import NO_FAST_MATH, CFunction, c_array, c_prelude, to_c_function
 from .step import check_c_name
@@ -211,7 +211,7 @@ def step_with_jacobians(
 def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction, CFunction]:
     """The model, its output, their derivatives and their second derivatives."""
     sizes = code.sizes
-    with jax.enable_x64(True):
+    with double_precision():
         state, given = jnp.zeros(sizes["STATES"]), jnp.zeros(sizes["INPUTS"])
 
         def reading(state: Array) -> tuple[Array, Array]:

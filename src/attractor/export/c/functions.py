@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from attractor.errors import ConfigError
-from attractor.program import Program, interpret
+from attractor.program import Program, double_precision, interpret
 
 from ..movement import dtype_of
 from .rules import PRELUDE, Rules
@@ -94,7 +93,7 @@ def to_c_function(
         )
     ]
     rules = Rules(writer, program)
-    with jax.enable_x64(True):
+    with double_precision():
         values = interpret(program, rules.table(), given, "C")
         for result, shape, value in zip(results, program.output_shapes, values, strict=True):
             writer.store(Read(result, numbered(shape), "real"), rules.value(value))
