@@ -92,6 +92,11 @@ def save_run(folder: Path, run: Run, *, overwrite: bool = False) -> Origin:
     return origin
 
 
+def weights_digest(weights: Arrays) -> str:
+    """The SHA-256 that `weights.safetensors` with these arrays has."""
+    return digest(safetensors.numpy.save(weights))
+
+
 def load_run(folder: Path) -> Run:
     """Read a finished run back.
 

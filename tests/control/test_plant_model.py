@@ -359,6 +359,17 @@ def test_a_class_of_another_name_and_the_same_equation_is_read(leaky_run):
     PlantModel.load(leaky_run, cell=renamed)
 
 
+def test_a_model_knows_what_it_is_before_it_is_in_a_folder(fitted, tmp_path):
+    before = fitted.origin
+    fitted.save(tmp_path / "run")
+    assert (
+        before
+        == fitted.origin
+        == PlantModel.load(tmp_path / "run").origin
+        == load_run(tmp_path / "run").origin
+    )
+
+
 def test_the_card_names_the_file_of_the_cell(leaky_run):
     facts = json.loads((leaky_run / "card.json").read_text())["equation"]["cell_file"]
     assert facts["path"] == __file__

@@ -249,9 +249,11 @@ class SequenceClassifier:
         return rank_suspects(self.diary_, self.training_ids_, probabilities)
 
     @property
-    def origin(self) -> Origin | None:
-        """Weights and equation of the run folder that holds this model; None before it is in one."""
-        return getattr(self, "origin_", None)
+    def origin(self) -> Origin:
+        """Weights and equation of this model, which everything that is made from it carries."""
+        from .storage import classifier_origin
+
+        return getattr(self, "origin_", None) or classifier_origin(self)
 
     @origin.setter
     def origin(self, origin: Origin) -> None:

@@ -13,8 +13,10 @@ from jaxtyping import Array, Float
 from attractor.data import Scaling, channel_blocks
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
+from attractor.origin import Origin
 from attractor.program import single_precision
-from attractor.runs import Run, load_run
+from attractor.program.digest import equation_digest
+from attractor.runs import Run, load_run, weights_digest
 from attractor.training import LOSSES, Reweighting
 from attractor.training.checkpoint import save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
@@ -94,6 +96,12 @@ def load_classifier(
 def classifier_equation(model: SequenceClassifier) -> dict[str, Any]:
     """What a card keeps of the equation of a fitted classifier, see `describe_equation`."""
     return describe_equation(_once, model.network(), _probe_data(model), model.cell)
+
+
+def classifier_origin(model: SequenceClassifier) -> Origin:
+    """Weights and equation of a fitted classifier, as its run folder has them or would have them."""
+    equation = equation_digest(_once, model.network(), *_probe_data(model))
+    return Origin(weights_digest(to_arrays(model.members_)), equation)
 
 
 def check_kept(model: SequenceClassifier) -> None:

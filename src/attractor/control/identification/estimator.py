@@ -208,9 +208,11 @@ class PlantModel:
         return certify(network.cell, starts=network.starts, settings=settings)
 
     @property
-    def origin(self) -> Origin | None:
-        """Weights and equation of the run folder that holds this model; None before it is in one."""
-        return getattr(self, "origin_", None)
+    def origin(self) -> Origin:
+        """Weights and equation of this model, which everything that is made from it carries."""
+        from .storage import plant_origin
+
+        return getattr(self, "origin_", None) or plant_origin(self)
 
     @origin.setter
     def origin(self, origin: Origin) -> None:

@@ -15,8 +15,10 @@ from attractor.cells import initial_state
 from attractor.data import Scaling, Signal
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
+from attractor.origin import Origin
 from attractor.program import single_precision
-from attractor.runs import Run, load_run
+from attractor.program.digest import equation_digest
+from attractor.runs import Run, load_run, weights_digest
 from attractor.training import TrainingSettings
 from attractor.training.checkpoint import save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
@@ -91,6 +93,13 @@ def plant_equation(model: PlantModel) -> dict[str, Any]:
     """What a card keeps of the equation of a fitted model, see `describe_equation`."""
     network = model.network()
     return describe_equation(_once, network, _probe_data(model, network), model.cell)
+
+
+def plant_origin(model: PlantModel) -> Origin:
+    """Weights and equation of a fitted model, as its run folder has them or would have them."""
+    network = model.network()
+    equation = equation_digest(_once, network, *_probe_data(model, network))
+    return Origin(weights_digest(to_arrays(model.members_)), equation)
 
 
 def check_kept(model: PlantModel) -> None:
