@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from linear_task import linear_task
 
 from attractor import files
+from attractor.arrays import pack
 from attractor.errors import RunFolderError, StorageError
 from attractor.progress import SilentReporter
 from attractor.training import Diary, TrainingSettings, train
@@ -230,3 +231,21 @@ def test_arrays_that_do_not_fit_are_named():
         from_arrays(like, {**arrays, "flag": np.zeros(3, bool)}, "there")
     with pytest.raises(RunFolderError, match=r"flag is int8\[2\], expected bool\[2\]"):
         from_arrays(like, {**arrays, "flag": np.zeros(2, np.int8)}, "there")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [[{"step": 20}], [{}], [3], {"step": 1}, None, "text", [10**400], [True]],
+    ids=lambda one: str(one)[:20],
+)
+def test_a_checkpoint_that_was_sealed_anew_with_a_wrong_history_is_refused(interrupted, tmp_path, history):
+    arrays, facts = load_checkpoint(interrupted / "checkpoint.safetensors")
+    path = tmp_path / "checkpoint.safetensors"
+    if history == [10**400]:
+        history = [entry | {"seconds": 10**400} for entry in facts["history"]]
+    path.write_bytes(pack(arrays, facts | {"history": history}))
+    with pytest.raises(RunFolderError, match="no history of a training"):
+        run(tmp_path)
+    path.write_bytes(pack(arrays, {"history": facts["history"]}))
+    with pytest.raises(RunFolderError, match="no history of a training"):
+        run(tmp_path)

@@ -17,6 +17,8 @@ from attractor.runs import Run, is_unjudged, save_run
 
 Tree = TypeVar("Tree")
 
+_MOST = 2**63
+
 
 def to_arrays(tree: Any) -> dict[str, np.ndarray]:
     """The leaves of a pytree that hold numbers, by their path.
@@ -146,7 +148,9 @@ def _are_numbers(values: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether this is a number that a float can hold; JSON knows larger ones."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST
+    return whole or isinstance(value, float)
 
 
 def holds_numbers(leaf: Any) -> bool:
