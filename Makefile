@@ -62,6 +62,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.coverage --jobs 2
 	$(BIN)/python -m benchmarks.mutations --count 20000
 	$(BIN)/python -m benchmarks.kills
+	$(BIN)/python -m benchmarks.own_cells
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -29,7 +29,8 @@ def test_write_your_own_cell(capsys):
     assert re.search(r"yes Lyapunov exponents +\['count'\] .* carried along, not differentiated", printed[2])
     assert "no  certificates" in printed[2]
     assert "bfloat16" in printed[5]
-    mistakes = printed[6].splitlines()
+    assert "1.1" in printed[6]
+    mistakes = printed[7].splitlines()
     assert len(mistakes) == 4
     said = ("with `if`", "into a NumPy array", "returns the new state alone", "a state like initial_state()")
     for line, words in zip(mistakes, said, strict=True):

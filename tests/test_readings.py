@@ -9,9 +9,10 @@ from jaxtyping import Array
 
 import attractor
 from attractor.cells import GRU, Elman, build_cell
-from attractor.dynamics import fixed_points, lyapunov_exponents
+from attractor.dynamics import fixed_points, jacobian_spectrum, lyapunov_exponents
 from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedError
 from attractor.export import check_parity
+from attractor.program.digest import cell_digest
 from attractor.training import TrainingSettings, train
 
 KEY = jax.random.key(0)
@@ -112,6 +113,29 @@ MISTAKES = [
 def test_a_mistake_in_a_step_is_told_by_every_reading(step, kind, words, reading):
     with pytest.raises(kind, match=words):
         reading(vector(step))
+
+
+class Sizeless(eqx.Module):
+    def initial_state(self):
+        return jnp.zeros(2)
+
+    def __call__(self, input, state):
+        return 0.5 * state
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        attractor.check_cell,
+        attractor.certify.certify,
+        fixed_points,
+        lambda cell: jacobian_spectrum(cell, jnp.zeros(2)),
+        lambda cell: cell_digest(cell),
+    ],
+)
+def test_a_cell_that_does_not_say_how_many_inputs_it_has_is_told_to(reading):
+    with pytest.raises(ConfigError, match=r"Sizeless.* `input_size`"):
+        reading(Sizeless())
 
 
 @pytest.mark.parametrize(

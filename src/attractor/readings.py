@@ -8,13 +8,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from attractor.cells import (
     build_cell,
     check_trained_arrays,
     exposed_size,
     initial_state,
+    input_size,
     take_step,
     takes_key,
 )
@@ -147,17 +147,11 @@ def _structure(cell: Any) -> tuple[FlatMap, int]:
     if not callable(cell):
         message = f"{type(cell).__name__} has no step; of a flow give attractor.cells.discretise(flow, step)"
         raise ConfigError(message)
-    size = getattr(cell, "input_size", None)
-    if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 0:
-        message = (
-            f"{type(cell).__name__}.input_size is {size!r}; write `input_size`, the length of the input "
-            "vector, a whole number of at least 0"
-        )
-        raise ConfigError(message)
+    size = input_size(cell)
     with double_precision():
         flat = flat_map(cell)
-        jax.eval_shape(flat.step, flat.start, jnp.zeros(int(size)))
-    return flat, int(size)
+        jax.eval_shape(flat.step, flat.start, jnp.zeros(size))
+    return flat, size
 
 
 def _shown(cell: Any) -> int | None:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import attractor
 from attractor.cells import LSTM, Cell, EchoState, Elman, Stack, exposed_size
 from attractor.errors import ShapeError
 
@@ -82,3 +83,10 @@ def test_a_stack_of_one_cell_is_that_cell():
     u = jnp.linspace(-1, 1, 4)
     assert eqx.tree_equal(alone(u, (jnp.ones(3),)), (HIGH(u, jnp.ones(3)),))
     assert (alone.input_size, alone.hidden_size, exposed_size(alone)) == (4, 3, 3)
+
+
+def test_a_plain_function_may_stand_on_top_of_a_stack():
+    top = attractor.cell(lambda input, state: 0.5 * state + input, 4, jnp.zeros(4))
+    stack = Stack((Elman(2, 4, key=KEY), top))
+    assert (stack.input_size, stack.hidden_size) == (2, 4)
+    assert attractor.unroll(stack, jnp.ones((3, 2))).last[1].shape == (4,)

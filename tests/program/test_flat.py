@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+import attractor
 from attractor.cells import GRU, LSTM
 from attractor.dynamics import LyapunovSettings, fixed_points, jacobian_spectrum, lyapunov_exponents
 from attractor.errors import PrecisionWarning, ShapeError, UnsupportedError
@@ -254,3 +255,34 @@ def test_a_state_without_arrays_is_refused():
 
     with pytest.raises(UnsupportedError, match="holds str at"):
         flat_map(Empty(), dtype=jnp.float32)
+
+
+@jax.custom_vjp
+def straight_through(x):
+    return jnp.sign(x) * x**2
+
+
+straight_through.defvjp(lambda x: (straight_through(x), None), lambda _, change: (change,))
+
+
+@jax.custom_jvp
+def told_flat(x):
+    return 2 * x
+
+
+told_flat.defjvp(lambda values, changes: (2 * values[0], 0 * changes[0]))
+
+
+@pytest.mark.parametrize(
+    ("step", "slope"),
+    [
+        (lambda u, x: 0.5 * x + jax.lax.stop_gradient(0.6 * x), 1.1),
+        (lambda u, x: jax.jit(lambda x: x + jax.lax.stop_gradient(jnp.round(x) - x))(x) + 0.25 * x, 0.25),
+        (lambda u, x: straight_through(x), 0.5),
+        (lambda u, x: told_flat(x), 2.0),
+        (lambda u, x: 1.5 * jax.nn.relu(x), 1.5),
+    ],
+)
+def test_an_analysis_differentiates_what_a_step_does_and_not_what_it_tells_training(step, slope):
+    found = jacobian_spectrum(attractor.cell(step, 0, jnp.zeros(1)), jnp.asarray([0.25]))
+    np.testing.assert_allclose(found.values, [[slope]], rtol=1e-12)

@@ -14,9 +14,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.errors import ShapeError, UnsupportedError
+from attractor.errors import ConfigError, ShapeError, UnsupportedError
 
 State = Any
 """Any pytree of arrays."""
@@ -95,6 +96,22 @@ def _has_key(step: Any) -> bool:
     except (TypeError, ValueError):  # a callable without a signature: it is told what the contract says
         return True
     return "key" in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+
+
+def input_size(cell: Any) -> int:
+    """Length of the input vector of a cell.
+
+    Raises:
+        ConfigError: the cell does not say.
+    """
+    size = getattr(cell, "input_size", None)
+    if isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0:
+        return int(size)
+    message = (
+        f"{type(cell).__name__}.input_size is {size!r}; write `input_size`, the length of the input "
+        "vector, a whole number of at least 0"
+    )
+    raise ConfigError(message)
 
 
 def initial_state(cell: Any) -> State:

@@ -39,7 +39,9 @@ class Stack(Cell):
                 )
                 raise ShapeError(message)
         self.cells = tuple(cells)
-        self.input_size, self.hidden_size = cells[0].input_size, cells[-1].hidden_size
+        self.input_size = cells[0].input_size
+        own = getattr(cells[-1], "hidden_size", None)
+        self.hidden_size = exposed_size(cells[-1]) if own is None else own
 
     def __call__(
         self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state
+from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state, input_size
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision, flat_map, in_double_precision, quickly_compiled, real_cell
 from attractor.program.digest import cell_identity
@@ -139,7 +139,7 @@ def certify(
         rounds to a narrower type on purpose, and weights that are not finite, are unknown at once.
 
     Raises:
-        ConfigError: an `input_bound` that is negative or not finite.
+        ConfigError: an `input_bound` that is negative or not finite, or a cell without `input_size`.
         ShapeError: neither one `input_bound` nor one for each input.
         UnsupportedError: a whole number, a flag or a key of the state decides about its real part. (A step
             with an operation that bounds do not know is no error: it is unknown, and the reason names it.)
@@ -147,7 +147,7 @@ def certify(
     settings = settings or CertifySettings()
     reporter = reporter or SilentReporter()
     began = time.monotonic()
-    bound = _checked_bound(input_bound, cell.input_size)
+    bound = _checked_bound(input_bound, input_size(cell))
     with double_precision():
         climb = _Climb(in_double_precision(cell), _step(cell), settings, bound, reporter, began)
         climb.starts = _checked_starts(climb.step, starts)
@@ -174,7 +174,7 @@ class _Unread(eqx.Module):
 
     @property
     def input_size(self) -> int:
-        return self.cell.input_size
+        return input_size(self.cell)
 
     def initial_state(self) -> Any:
         return initial_state(self.cell)

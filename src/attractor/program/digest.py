@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from attractor.cells import exposed, initial_state
+from attractor.cells import exposed, initial_state, input_size
 from attractor.errors import ShapeError, UnsupportedError
 
 from .arithmetic import single_precision, to_single_precision
@@ -78,7 +78,7 @@ def cell_digest(cell: Any) -> str:
         after = cell(given, state)
         return state, after, _shown(cell, after)
 
-    return equation_digest(once, cell, jnp.zeros(cell.input_size, jnp.float32))
+    return equation_digest(once, cell, jnp.zeros(input_size(cell), jnp.float32))
 
 
 def _shown(cell: Any, state: Any) -> Any:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.extend.core import Var
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, take_step
+from attractor.cells import State, exposed, initial_state, input_size, take_step
 from attractor.errors import ShapeError, UnsupportedError
 
 from .precision import in_precision, plain
@@ -211,7 +211,7 @@ class FlatMap(eqx.Module):
     @property
     def input_size(self) -> int:
         """Length of u."""
-        return self.cell.input_size
+        return input_size(self.cell)
 
     def step(
         self, state: Float[Array, " numbers"], input: Float[Array, " inputs"], key: PRNGKeyArray | None = None
@@ -421,7 +421,7 @@ def _discrete_roles(flat: FlatMap) -> tuple[set[Leaf], list[Leaf]]:
 
 
 def _example(flat: FlatMap) -> tuple[Array, State]:
-    return jnp.zeros(flat.cell.input_size, flat.layout.dtype), flat.layout.restore(flat.start)
+    return jnp.zeros(flat.input_size, flat.layout.dtype), flat.layout.restore(flat.start)
 
 
 def _sources(equations: Sequence[Any], results: Sequence[Any]) -> set[Var]:

@@ -1,7 +1,7 @@
 """Which arithmetic a step is analysed in: weights made wider, and casts inside the step found."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, take_step
+from attractor.cells import State, exposed, initial_state, input_size, take_step
 from attractor.errors import PrecisionWarning, UnsupportedError
 
 from .trace import Program, place, read, trace
 
 _CASTS = ("convert_element_type", "reduce_precision")
+_OWN_RULES = ("custom_jvp_call", "custom_vjp_call")
 _COARSE = 1e-4
 """Rounding, relative, from which a map is a staircase to be reckoned with and no smooth map with noise."""
 
@@ -52,6 +53,9 @@ class Unrounded(eqx.Module):
     says so, by a `PrecisionWarning`; a step that rounds more coarsely than that is refused, because there
     the rounding decides what the network does.
 
+    Likewise what the code says of derivatives for the sake of training, `stop_gradient` and rules of its own
+    (`jax.custom_jvp`, straight-through rounding), is left out: an analysis differentiates what the step does.
+
     Args:
         cell: a cell in float64.
     """
@@ -61,7 +65,7 @@ class Unrounded(eqx.Module):
     @property
     def input_size(self) -> int:
         """That of the cell."""
-        return self.cell.input_size
+        return input_size(self.cell)
 
     def initial_state(self) -> State:
         """That of the cell."""
@@ -77,10 +81,11 @@ class Unrounded(eqx.Module):
         def step(input: Array, state: State) -> State:
             return take_step(self.cell, input, state, key)
 
-        casts = _casts_of_state(step, input, state)
-        if not casts:
+        casts = _equations_of_state(step, input, state, _is_narrowing)
+        if casts:
+            _speak_of(type(self.cell).__name__, casts)
+        if not casts and not _equations_of_state(step, input, state, _hides_derivative):
             return step(input, state)
-        _speak_of(type(self.cell).__name__, casts)
         return _without_casts(trace(step, input, state), jax.tree.leaves((input, state)))
 
 
@@ -111,30 +116,33 @@ def _speak_of(name: str, casts: Sequence[JaxprEqn]) -> None:
     warnings.warn(message, PrecisionWarning, stacklevel=2)
 
 
-def _casts_of_state(step: Any, input: Array, state: State) -> list[JaxprEqn]:
-    """Casts of numbers that depend on the state from float64 to a narrower floating type."""
+def _equations_of_state(
+    step: Any, input: Array, state: State, wanted: Callable[[JaxprEqn, Jaxpr], bool]
+) -> list[JaxprEqn]:
+    """Those of the wanted kind whose numbers depend on the state."""
     leaves, structure = jax.tree.flatten(state)
     closed = jax.make_jaxpr(lambda given, *parts: step(given, jax.tree.unflatten(structure, parts)))(
         input, *leaves
     )
     dependent = set(closed.jaxpr.invars[-len(leaves) :]) if leaves else set()
-    return list(_casts(closed.jaxpr, dependent))
+    return list(_dependent_equations(closed.jaxpr, dependent, wanted))
 
 
-def _casts(jaxpr: Jaxpr, dependent: set[Var]) -> Iterator[JaxprEqn]:
+def _dependent_equations(
+    jaxpr: Jaxpr, dependent: set[Var], wanted: Callable[[JaxprEqn, Jaxpr], bool]
+) -> Iterator[JaxprEqn]:
     known = set(dependent)
     for equation in jaxpr.eqns:
         touched = [isinstance(atom, Var) and atom in known for atom in equation.invars]
         if not any(touched):
             continue
         known.update(equation.outvars)
-        if _is_narrowing(equation):
+        if wanted(equation, jaxpr):
             yield equation
         for inner in _inner(equation):
             matching = len(inner.invars) == len(touched)
-            yield from _casts(
-                inner, {one for place, one in enumerate(inner.invars) if not matching or touched[place]}
-            )
+            reached = {one for place, one in enumerate(inner.invars) if not matching or touched[place]}
+            yield from _dependent_equations(inner, reached, wanted)
 
 
 def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
@@ -146,7 +154,37 @@ def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
                 yield one
 
 
-def _is_narrowing(equation: JaxprEqn) -> bool:
+def _hides_derivative(equation: JaxprEqn, around: Jaxpr) -> bool:
+    """Whether the code tells another derivative than that of what it computes.
+
+    Installed packages do so for the sake of accuracy and are believed; so is a rule about a loop or a call
+    to the outside, which have no derivative but the one that is told.
+    """
+    name = equation.primitive.name
+    if name == "stop_gradient":
+        return not _is_installed(around)
+    if name not in _OWN_RULES:
+        return False
+    body = next(_inner(equation))
+    return not _is_installed(body) and not any(map(_has_none, _all_equations(body)))
+
+
+def _is_installed(jaxpr: Jaxpr) -> bool:
+    return "site-packages" in (jaxpr.debug_info.func_filename or "")
+
+
+def _has_none(equation: JaxprEqn) -> bool:
+    return equation.primitive.name == "while" or "callback" in equation.primitive.name
+
+
+def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in _inner(equation):
+            yield from _all_equations(inner)
+
+
+def _is_narrowing(equation: JaxprEqn, _: Jaxpr | None = None) -> bool:
     if equation.primitive.name not in _CASTS:
         return False
     before: Any = equation.invars[0].aval

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, StateNoise, exposed, initial_state, take_step, weight_dtype
 from attractor.errors import ConfigError
+from attractor.program import layout_of
 
 _PASSED = ("input_size", "hidden_size", "output_size", "measured_state", "fixed")
 """Facts of the contract that a cell may give or not; the wrapper gives those that its cell gives."""
@@ -97,6 +98,7 @@ class NoisyState(eqx.Module):
             return take_step(self.cell, input, state)
         inner, own = jax.random.split(key)
         new = take_step(self.cell, input, state, inner)
+        layout_of(state, type(self.cell).__name__).checked(new)
         deviation = self.deviation(state, new)
         return disturbed(new, deviation, normal(own, deviation, common=self.noise.kind == "common"))
 

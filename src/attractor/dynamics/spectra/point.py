@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, initial_state, input_size
 from attractor.dynamics.trajectory import analysed, is_flow, time_step
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import FlatMap, in_double_precision, plain
@@ -70,14 +70,14 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     Raises:
         ShapeError: a state or an input that does not fit the cell.
         InputDataError: a state or an input that is not finite.
+        ConfigError: a cell without `input_size`.
     """
     _check_like(cell, state)
     flat = analysed(_Rates(cell) if is_flow(cell) else cell)
-    given = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
-    if given.shape != (cell.input_size,):
-        message = (
-            f"input of shape {given.shape} given to {type(cell).__name__}, expected ({cell.input_size},)"
-        )
+    size = input_size(cell)
+    given = np.zeros(size) if input is None else np.asarray(input, np.float64)
+    if given.shape != (size,):
+        message = f"input of shape {given.shape} given to {type(cell).__name__}, expected ({size},)"
         raise ShapeError(message)
     vector = flat.flatten(jax.tree.map(jnp.asarray, state))
     for name, numbers in (("input", given), ("state", np.asarray(vector))):
