@@ -236,6 +236,21 @@ def test_what_is_not_finite_or_huge_is_held_without_a_comparison_of_nan(hasty, h
         assert np.all(np.abs(answer.plan) <= 1)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("state", np.zeros(7)),
+        ("output_target", np.zeros(2)),
+        ("previous", np.zeros(0)),
+        ("plan", np.zeros((19, 1))),
+    ],
+)
+def test_arrays_of_another_size_never_reach_c(hard, field, value):
+    given = {"state": np.zeros(8), "output_target": np.zeros(1), "previous": np.zeros(1), field: value}
+    with pytest.raises(ShapeError, match=f"{field} has shape"):
+        hard(**given)
+
+
 def test_a_plan_that_is_not_finite_is_replaced(hard):
     answer = hard(np.zeros(8), np.ones(1), previous=np.zeros(1), plan=np.full((20, 1), np.nan))
     fresh = hard(np.zeros(8), np.ones(1), previous=np.zeros(1))

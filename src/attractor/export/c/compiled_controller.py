@@ -1,6 +1,7 @@
 """An exported controller, compiled on this machine and called from Python."""
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -8,6 +9,8 @@ from time import perf_counter
 
 import numpy as np
 from jaxtyping import Float
+
+from attractor.errors import ShapeError
 
 from .compiler import compile_c, load_c
 from .controller import ControllerCode, to_c_controller
@@ -96,6 +99,9 @@ class CompiledController:
             plan: the plan of the last call; zeros at first.
             input_target: u_r; zeros by default.
             state_target: x_r; zeros by default.
+
+        Raises:
+            ShapeError: an array of another size, beyond whose end C would read.
         """
         sizes = self.code.sizes
         inputs = np.zeros(sizes["INPUTS"]) if input_target is None else input_target
@@ -106,6 +112,7 @@ class CompiledController:
         given = [
             np.ascontiguousarray(array, float) for array in (state, output_target, inputs, last, previous)
         ]
+        self._check_shapes((*given, new_plan))
         pointers = [array.ctypes.data_as(_NUMBERS) for array in (*given, new_plan, now)]
         start = perf_counter()
         status = self._control(*pointers, ctypes.byref(stats))
@@ -120,3 +127,13 @@ class CompiledController:
             stats.step,
             seconds,
         )
+
+    def _check_shapes(self, arrays: Sequence[np.ndarray]) -> None:
+        sizes = self.code.sizes
+        states, inputs, outputs = (sizes[name] for name in ("STATES", "INPUTS", "OUTPUTS"))
+        names = ("state", "output_target", "input_target", "state_target", "previous", "plan")
+        shapes = ((states,), (outputs,), (inputs,), (states,), (inputs,), (self.code.horizon, inputs))
+        for name, array, shape in zip(names, arrays, shapes, strict=True):
+            if array.shape != shape:
+                message = f"{name} has shape {array.shape}, expected {shape}"
+                raise ShapeError(message)
