@@ -142,6 +142,8 @@ GAPS = {
     "product": lambda p: p * p[::-1],
     "choice": lambda p: jnp.where(p > 0, p, 0.0),
     "reversed": lambda p: p[::-1],
+    "root": jnp.sqrt,
+    "logarithm": jnp.log,
 }
 CASES = {
     "itself": lambda p: p,

@@ -85,6 +85,21 @@ def test_what_rounds_counts_or_picks_by_the_state_is_unknown_with_a_reason(name)
     assert len(result.reason) > 20
 
 
+UNDEFINED = {
+    "a test for NaN": lambda u, x: jnp.where(jnp.log(x) == jnp.log(x), 0.5 * x, 0.9 * x + 0.3),
+    "isnan": lambda u, x: jnp.where(jnp.isnan(jnp.sqrt(x)), 0.9 * x + 0.3, 0.5 * x),
+    "nan_to_num": lambda u, x: 0.5 * x + 0.1 * jnp.nan_to_num(jnp.sqrt(x), nan=1.0),
+    "nothing divided by nothing": lambda u, x: 0.5 * x + (x - x) / jnp.zeros(1),
+    "nothing times infinity": lambda u, x: 0.5 * x + (x - x) * jnp.array([jnp.inf]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNDEFINED)
+def test_what_is_no_number_somewhere_is_not_taken_for_one(name):
+    """`y == y` was taken for true, also where y is NaN; and nothing times infinity for nothing."""
+    assert certify(Written(UNDEFINED[name], 1), settings=BOUNDS).verdict is Verdict.UNKNOWN
+
+
 def broken(cell, where, value):
     return eqx.tree_at(where, cell, jnp.full_like(where(cell), value))
 

@@ -29,9 +29,13 @@ def compare(
 
     def rule(equation: JaxprEqn, one: Any, other: Any) -> Any:
         like = other if is_exact(one) else one
-        if one is other:  # x != x asks for NaN, which a bounded quantity is not
-            return jnp.full(like.shape, equation.primitive.name in ("eq", "le", "ge"))
         left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
+        if one is other:  # x != x asks for NaN, which a quantity is not where it has bounds
+            number = jnp.isfinite(left.low) & jnp.isfinite(left.high)
+            nowhere = jnp.zeros(like.shape, bool)
+            equal = equation.primitive.name in ("eq", "le", "ge")
+            truth = (number, nowhere) if equal else (nowhere, number)
+            return Undecided(*truth, (one, other), difference(one, other), 0)
         side = _SIDES.get(equation.primitive.name, 0)
         return Undecided(holds(left, right), fails(left, right), (one, other), difference(one, other), side)
 

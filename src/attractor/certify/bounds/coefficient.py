@@ -78,13 +78,22 @@ def multiplied(one: Coefficient, other: Coefficient) -> Coefficient:
 
 
 def reciprocal(value: Any) -> Coefficient:
-    """One over an exact array or number; infinite for zero."""
+    """One over an exact array or number; not a number for zero, for 0 / 0 is none."""
     array = np.asarray(value, float) if isinstance(value, np.ndarray | np.generic | float | int) else value
     if isinstance(array, np.ndarray) and array.ndim == 0 and array != 0:
         number = float(array)
         power_of_two = abs(frexp(number)[0]) == 0.5
         return coefficient(1.0 / number, 0.0 if power_of_two else 2 * UNIT)
-    return coefficient(1.0 / jnp.asarray(array), 2 * UNIT)
+    divisor = jnp.asarray(array)
+    return coefficient(1.0 / jnp.where(divisor == 0, jnp.nan, divisor), 2 * UNIT)
+
+
+def finite_coefficient(value: Any) -> Coefficient:
+    """The coefficient of an exact array or number; not a number where it is infinite, for 0 inf is none."""
+    if isinstance(value, float | int | np.ndarray | np.generic) and np.isfinite(value).all():
+        return coefficient(value)
+    array = jnp.asarray(value)
+    return coefficient(jnp.where(jnp.isfinite(array), array, jnp.nan))
 
 
 def _signed(one: Coefficient, sign: Any) -> Coefficient:

@@ -18,7 +18,7 @@ from attractor.program import PRIMITIVES, Kind, Rule, is_exact, of_kind, place, 
 
 from .arithmetic import TRANSCENDENTAL, UNIT, Interval, contract
 from .choices import Undecided, compare, select, truth_form
-from .coefficient import Coefficient, coefficient, reciprocal
+from .coefficient import Coefficient, coefficient, finite_coefficient, reciprocal
 from .curve import Origin, curve_of, through
 from .extremes import enclose
 from .facts import Facts, Norm
@@ -66,9 +66,9 @@ def _subtract(_: JaxprEqn, one: Any, other: Any) -> Form:
 
 def _multiply(_: JaxprEqn, one: Any, other: Any) -> Form:
     if is_exact(one):
-        return scaled(other, coefficient(one))
+        return scaled(other, finite_coefficient(one))
     if is_exact(other):
-        return scaled(one, coefficient(other))
+        return scaled(one, finite_coefficient(other))
     if one is other:
         return _with_facts(apply_scalar(one, SCALAR["square"]), square_of=one)
     return _normalised(one, other, -0.5) or _normalised(other, one, -0.5) or times(one, other)
