@@ -172,7 +172,9 @@ def _diary(run: Run, cases: int) -> TrainingDiary:
         name.removeprefix(_DIARY): value for name, value in run.evaluation.items() if name.startswith(_DIARY)
     }
     diary = TrainingDiary(**{**parts, "scores": parts["scores"].astype(np.float32)})
-    if len(diary.logits) != cases or len(diary.labels) != cases:
-        message = f"notes about {len(diary.labels)} cases, and {cases} names of cases"
+    classes = len(run.card["classes"])
+    found = diary.scores.shape[1:], diary.weights.shape, diary.labels.shape, diary.logits.shape
+    if found != ((cases,), (cases,), (cases,), (cases, classes)) or diary.labels.dtype.kind not in "iu":
+        message = f"notes about cases of shapes {found}, expected {cases} cases and {classes} classes"
         raise ValueError(message)
     return diary
