@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.data import Scaling
 from attractor.errors import UnsupportedError
-from attractor.program import FlatMap, double_precision, flat_map, in_double_precision
+from attractor.program import FlatMap, double_precision, flat_map, in_double_precision, unrounded
 
 from .identification import PlantModel, PlantNetwork
 from .identification.recordings import Signals
@@ -50,12 +50,12 @@ class ControlModel(eqx.Module):
 
     @property
     def flat(self) -> FlatMap:
-        """The cell as a map of vectors.
+        """The cell as a map of vectors, whose derivatives are those of what it does.
 
         Raises:
             UnsupportedError: a counter, flag or key of the state decides what the rest of it does.
         """
-        return flat_map(self.network.cell).still("observers and controllers")
+        return flat_map(unrounded(self.network.cell)).still("observers and controllers")
 
     @property
     def input_size(self) -> int:
