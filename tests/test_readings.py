@@ -274,3 +274,25 @@ def test_a_classifier_leaves_a_fixed_cell_alone_and_needs_no_key():
     one, two = model.trained_.last, other.trained_.last
     np.testing.assert_array_equal(one.cell.state_weight, two.cell.state_weight)
     assert np.abs(np.asarray(one.readout.weight) - np.asarray(two.readout.weight)).max() > 0
+
+
+def test_a_complex_read_out_is_refused_before_training():
+    cell = attractor.cell(
+        lambda w, u, s: w * s + u, 1, jnp.zeros(2, jnp.complex64), weights=jnp.full(2, 0.5 + 0.1j)
+    )
+    assert "complex" in attractor.check_cell(cell)["training"].reason
+    model = attractor.PlantModel(cell=cell, training=TrainingSettings(steps=2))
+    with pytest.raises(UnsupportedError, match=r"exposes complex numbers; a read-out is real"):
+        model.fit(*small_log())
+
+
+def test_a_start_that_is_no_array_is_named():
+    with pytest.raises(ConfigError, match="initial='a'"):
+        attractor.cell(lambda u, x: x, 1, "a")
+
+
+def test_a_complex_operation_that_is_not_written_out_is_unknown():
+    cell = attractor.cell(lambda u, s: 0.9 * jnp.sqrt(s), 1, jnp.ones(1, jnp.complex64))
+    found = attractor.certify.certify(cell)
+    assert found.certificate is None
+    assert found.reason.startswith("'sqrt' of complex numbers")

@@ -133,7 +133,8 @@ def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
     """What a read-out may see of `state`: the hidden vector of an LSTM, everything for a vector state.
 
     Raises:
-        UnsupportedError: the state has several arrays and the cell does not say which of them to show.
+        UnsupportedError: the state has several arrays and the cell does not say which of them to show; or
+            what it shows is complex.
         ShapeError: what it shows is no vector.
     """
     if isinstance(cell, eqx.nn.LSTMCell):
@@ -142,7 +143,7 @@ def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
     if not hasattr(seen, "ndim"):
         message = (
             f"the state of {type(cell).__name__} has several arrays; write `exposed(state)`, which gives the "
-            "vector that a read-out may see"
+            "vector that a read-out may see (of a plain function: attractor.cell(..., exposed=))"
         )
         raise UnsupportedError(message)
     if seen.ndim != 1:
@@ -151,6 +152,12 @@ def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
             "`exposed(state)`, for instance `return state.ravel()`"
         )
         raise ShapeError(message)
+    if jnp.iscomplexobj(seen):
+        message = (
+            f"{type(cell).__name__} exposes complex numbers; a read-out is real: write `exposed(state)`, for "
+            "instance `return jnp.concatenate([state.real, state.imag])`"
+        )
+        raise UnsupportedError(message)
     return seen
 
 

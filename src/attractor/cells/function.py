@@ -6,12 +6,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
 from .contract import State, takes_key
+
+_NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
 
 
 class FunctionCell(eqx.Module):
@@ -75,7 +78,8 @@ def cell(
         exposed: `exposed(state) -> vector`, what a read-out may see; needed for states of several arrays.
 
     Raises:
-        ConfigError: the step is no function, or the number of inputs no whole number of at least 0.
+        ConfigError: the step is no function, the number of inputs no whole number of at least 0, or the start
+            no tree of arrays.
 
     Example:
         >>> import attractor, jax.numpy as jnp
@@ -88,6 +92,9 @@ def cell(
         raise ConfigError(message)
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
         message = f"input_size={input_size!r}: expected a whole number of at least 0"
+        raise ConfigError(message)
+    if not all(isinstance(leaf, _NUMBERS) for leaf in jax.tree.leaves(initial)):
+        message = f"initial={initial!r}: expected an array, or a tree of arrays"
         raise ConfigError(message)
     return FunctionCell(jax.tree.map(jnp.asarray, initial), weights, step, input_size, exposed)
 

@@ -13,7 +13,14 @@ from jaxtyping import Array, Float
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state, input_size
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import double_precision, flat_map, in_double_precision, quickly_compiled, real_cell
+from attractor.program import (
+    LeafKind,
+    double_precision,
+    flat_map,
+    in_double_precision,
+    quickly_compiled,
+    real_cell,
+)
 from attractor.program.digest import cell_identity
 from attractor.progress import Reporter, SilentReporter
 
@@ -153,6 +160,8 @@ def certify(
         climb.starts = _checked_starts(climb.step, starts)
         if reason := not_finite(cell):
             return _result(climb, Verdict.UNKNOWN, None, f"{type(cell).__name__}: {reason}.")
+        if isinstance(climb.step, _Unread) and _has_complex_leaves(cell):
+            return _result(climb, Verdict.UNKNOWN, None, climb.step.why)
         try:
             return _signed(_climb(climb), cell)
         finally:
@@ -166,11 +175,16 @@ def _signed(result: StabilityResult, cell: Any) -> StabilityResult:
     return replace(result, certificate=replace(result.certificate, about=cell_identity(cell)))
 
 
+def _has_complex_leaves(cell: Any) -> bool:
+    return any(leaf.kind is LeafKind.COMPLEX for leaf in flat_map(cell).layout.leaves)
+
+
 class _Unread(eqx.Module):
-    """A cell whose step is no straight-line code, compiled anew for every claim about it."""
+    """A cell whose step is no straight-line code of real numbers, compiled anew for every claim about it."""
 
     cell: Any
     claim: object = eqx.field(static=True)
+    why: str = eqx.field(static=True)
 
     @property
     def input_size(self) -> int:
@@ -192,10 +206,10 @@ def _step(cell: Any) -> Any:
     """
     try:
         return real_cell(cell, "certificates")
-    except UnsupportedError:
-        if flat_map(cell).layout.size > flat_map(cell).real_size:
+    except UnsupportedError as problem:
+        if flat_map(cell).layout.discrete:
             raise
-        return _Unread(in_double_precision(cell), object())
+        return _Unread(in_double_precision(cell), object(), str(problem))
 
 
 def _checked_bound(input_bound: Any, inputs: int) -> np.ndarray:

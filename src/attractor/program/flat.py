@@ -244,9 +244,8 @@ class FlatMap(eqx.Module):
         return jax.vmap(push, in_axes=1, out_axes=1)(jnp.eye(self.real_size, dtype=self.layout.dtype))
 
     def output(self, state: Float[Array, " numbers"]) -> Float[Array, " exposed"]:
-        """g: what a read-out may see of a state; of complex numbers real parts, then imaginary parts."""
-        seen = exposed(self.cell, self.restore(state))
-        return jnp.concatenate([jnp.real(seen), jnp.imag(seen)]) if jnp.iscomplexobj(seen) else seen
+        """g: what a read-out may see of a state."""
+        return exposed(self.cell, self.restore(state))
 
     def flatten(self, state: State) -> Float[Array, " numbers"]:
         """The vector of a state of the cell.

@@ -8,12 +8,24 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import State, weight_dtype
 from attractor.dynamics.trajectory import check_has_steps
-from attractor.program import flat_map
+from attractor.errors import UnsupportedError
+from attractor.program import FlatMap, LeafKind, flat_map
 
 from .follow import only_rounding
 
 _ROUNDINGS = 8.0
 """Rounding errors of a product, in units of the last place, that may turn a direction."""
+
+
+def _check_whole(flat: FlatMap) -> None:
+    """Refuse whole numbers that float32 does not hold."""
+    for leaf in flat.layout.discrete if flat.layout.dtype == jnp.float32 else ():
+        if leaf.kind is LeafKind.KEY or leaf.dtype == jnp.uint32:
+            message = (
+                f"the state of {flat.layout.owner} holds {leaf}, whose bits a path in float32 would lose; "
+                "give weights in float64, inside `jax.enable_x64(True)`, or ask `lyapunov_exponents`"
+            )
+            raise UnsupportedError(message)
 
 
 def leading_exponents(
@@ -55,6 +67,7 @@ def leading_exponents(
     """
     check_has_steps(cell)
     flat = flat_map(cell, state, dtype=weight_dtype(cell))
+    _check_whole(flat)
     keys = None if key is None else jax.random.split(key, len(inputs))
 
     @jax.checkpoint
