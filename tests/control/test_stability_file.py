@@ -127,6 +127,8 @@ def test_states_outside_the_certified_set_are_not_covered(tmp_path):
 
 DAMAGES = {
     "half a file": lambda text: text[: len(text) // 2],
+    "another digit": lambda text: text.replace("0.875", "0.375"),
+    "no digest": lambda text: text.replace('"digest"', '"summary"'),
     "no rate": lambda text: text.replace('"rate"', '"gait"'),
     "a rate of text": lambda text: text.replace('"rate": 0.875', '"rate": "fast"'),
     "a list": lambda text: f"[{text}]",

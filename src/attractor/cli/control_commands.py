@@ -199,6 +199,8 @@ def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> P
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
     use = Use(model.origin, inputs, study.loop.estimates)
     setup = {name.replace("_", " "): str(value) for name, value in vars(command.controller).items()}
+    certificate = stored_statement(command.folder, use)
+    console.print(escaped(certificate), soft_wrap=True)
     contents = ControlContents(
         title=command.folder.name,
         plant=command.plant,
@@ -209,7 +211,7 @@ def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> P
         figures=study.figures,
         other=other.loop if other else None,
         other_figures=other.figures if other else None,
-        certificate=stored_statement(command.folder, use),
+        certificate=certificate,
         setup=setup,
         command=shlex.join(["attractor", *sys.argv[1:]]),
         origin=model.origin,

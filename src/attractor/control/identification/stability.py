@@ -1,5 +1,6 @@
 """Is an identified model stable for every input it may see? Asked, and kept in the run folder."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -110,8 +111,28 @@ def save_stability(
         "witness": _plain(result.witness),
         "attempts": [asdict(attempt) for attempt in result.attempts],
     }
-    write_atomically(path, json.dumps(_finite(content), indent=1).encode())
+    plain = _finite(content)
+    write_atomically(path, json.dumps({"digest": _digest(plain), **plain}, indent=1).encode())
     return path
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Of all other entries, so that an accident to one digit is seen; it does not protect against people."""
+    return hashlib.sha256(json.dumps(content, indent=1).encode()).hexdigest()
+
+
+def _whole(data: bytes) -> Any:
+    """The content of a file that is as it was written.
+
+    Raises:
+        RunFolderError: it is not.
+    """
+    content = json.loads(data)
+    stated = content.pop("digest")
+    if stated != _digest(content):
+        message = f"{FILE} is not as it was written"
+        raise RunFolderError(message)
+    return content
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +165,9 @@ def stored_statement(folder: Path, use: Use) -> str:
         return _NOTHING
     try:
         data = read_file(path)
+        content = _whole(data)
         objection = use.origin.objection(find_origin(data)) if use.origin else "belongs to a saved model"
-        return f"{FILE} {objection}. {_NOTHING}" if objection else _statement(json.loads(data), use)
+        return f"{FILE} {objection}. {_NOTHING}" if objection else _statement(content, use)
     except (RunFolderError, RecursionError, *WRONG_FACTS) as problem:
         return f"{FILE} is damaged ({type(problem).__name__}). {_NOTHING}"
 
