@@ -99,7 +99,7 @@ def test_a_page_about_a_run_with_the_cases_that_it_keeps(trained, capsys):
         (("nothing",), "unknown cell 'nothing'"),
         (("gru", "data.csv"), "gru is no run folder"),
         (("{own}:Flow",), "discretise(flow, step)"),
-        (("{own}:Henon", "--start", 0.1), "--start has 1 numbers, the state has 2"),
+        (("{own}:Henon", "--start", 0.1), "--start has 1 numbers, the state has 2 real ones"),
         (("{own}:Henon", "--count", "many"), "count=many"),
         (("gru", "--steps", "100"), "burn_in=200"),
     ],

@@ -203,7 +203,7 @@ def test_a_tanh_cell_takes_the_better_norm():
     largest = with_arrays(elman(2), state_weight=[[0.9, 0.0], [0.9, 0.0]])
     assert published_condition(euclidean).rate == pytest.approx(np.hypot(0.7, 0.4), rel=1e-9)
     assert published_condition(largest).rate == pytest.approx(0.9, rel=1e-9)
-    assert published_condition(largest).norm == "largest component"
+    assert published_condition(largest).norm.startswith("largest component")
 
 
 # --- invariance ------------------------------------------------------------------------------------------

@@ -14,7 +14,13 @@ from .constant import check_trained_arrays
 
 
 def build_cell(
-    build: Callable[..., Any], input_size: int, hidden_size: int, *, key: PRNGKeyArray, **more: Any
+    build: Callable[..., Any],
+    input_size: int,
+    hidden_size: int,
+    *,
+    key: PRNGKeyArray,
+    fill: bool = False,
+    **more: Any,
 ) -> Any:
     """A cell from what builds it, called with what it asks for.
 
@@ -24,6 +30,7 @@ def build_cell(
         input_size: number of inputs.
         hidden_size: number of units.
         key: draws the weights.
+        fill: give sizes also where the signature has defaults for them.
         more: further arguments, handed over where the signature names them.
 
     Raises:
@@ -32,7 +39,7 @@ def build_cell(
     """
     if isinstance(build, eqx.Module):
         return _as_it_stands(build, input_size)
-    arguments, options = _arguments(build, (input_size, hidden_size), {"key": key, **more})
+    arguments, options = _arguments(build, (input_size, hidden_size), {"key": key, **more}, fill)
     with calling(build, "constructor"):
         made = build(*arguments, **options)
     if callable(made) and (hasattr(made, "initial_state") or hasattr(made, "hidden_size")):
@@ -57,7 +64,7 @@ def trained_cell(
         ConfigError: also where the cell holds NumPy arrays of which nobody can tell whether they are weights.
         CellError: the constructor fails.
     """
-    cell = build_cell(build, input_size, hidden_size, key=key, **more)
+    cell = build_cell(build, input_size, hidden_size, key=key, fill=True, **more)
     check_trained_arrays(cell)
     return cell
 
@@ -71,7 +78,7 @@ def _as_it_stands(cell: Any, input_size: int) -> Any:
 
 
 def _arguments(
-    build: Callable[..., Any], sizes: tuple[int, int], options: dict[str, Any]
+    build: Callable[..., Any], sizes: tuple[int, int], options: dict[str, Any], fill: bool
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
     """What to call it with, or an error that says what it asks for beyond that."""
     try:
@@ -88,7 +95,7 @@ def _arguments(
     own = [one for one in positional if one.name not in options]
     needed = [one for one in own if one.default is Parameter.empty]
     every = any(one.kind is Parameter.VAR_POSITIONAL for one in parameters)
-    given = sizes if every else sizes[: max(len(needed), min(len(own), 2) if _names_sizes(own) else 0)]
+    given = sizes if every else sizes[: max(len(needed), _sizes_with_defaults(own) if fill else 0)]
     missing = [one.name for one in needed[2:]] + [
         one.name
         for one in parameters
@@ -105,9 +112,17 @@ def _arguments(
     return given, {name: value for name, value in options.items() if name in names or open_ended}
 
 
-def _names_sizes(own: list[Parameter]) -> bool:
-    """Whether the first arguments with defaults are sizes, by the names that sizes have."""
-    return bool(own) and own[0].name in ("input_size", "inputs", "input_dim", "in_size", "n_in")
+def _sizes_with_defaults(own: list[Parameter]) -> int:
+    """How many of the first two arguments are sizes: they must be given, or have the names of sizes."""
+    count = 0
+    for one in own[:2]:
+        if one.default is not Parameter.empty and not any(word in one.name for word in _SIZES):
+            break
+        count += 1
+    return count
+
+
+_SIZES = ("size", "input", "hidden", "unit", "dim", "width", "feature", "channel", "n_")
 
 
 def _named(thing: Any) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from attractor.errors import ConfigError
 from attractor.origin import Origin
-from attractor.program import double_precision
 
 from .options import Columns, column_options
 from .saved_cell import cell_of, given_cell
@@ -159,7 +158,7 @@ def _named(name: str) -> Any:
 def _start(cell: Any, values: tuple[float, ...]) -> Any:
     import jax.numpy as jnp
 
-    from attractor.program import flat_map
+    from attractor.program import double_precision, flat_map
 
     with double_precision():
         flat = flat_map(cell)

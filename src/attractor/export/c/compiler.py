@@ -33,24 +33,23 @@ def compile_c(source: Path, *, options: Sequence[str] = ("-O2",), shared: bool =
         message = "no C compiler (cc, gcc or clang) on the path; install one to check exported C code here"
         raise UnsupportedError(message)
     target = source.with_suffix(".so" if shared else ".out")
-    kind = ["-shared", "-fPIC"] if shared else []
-    command = [
-        compiler,
-        "-std=c99",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        *kind,
-        *options,
-        str(source),
-        "-o",
-        str(target),
-    ]
-    done = subprocess.run([*command, "-lm"], capture_output=True, text=True, check=False)
+    middle = source.with_suffix(".o")
+    checked = ["-std=c99", "-Wall", "-Wextra", "-Werror", *(["-fPIC"] if shared else [])]
+    _run(compiler, source, [*checked, *options, "-c", str(source), "-o", str(middle)])
+    # Linked apart: with -ffast-math a linker adds code that lets the whole process that loads the library
+    # take small numbers for zero.
+    linked = [option for option in options if "math" not in option and option != "-Ofast"]
+    kind = ["-shared"] if shared else []
+    _run(compiler, source, [*kind, *linked, str(middle), "-o", str(target), "-lm"])
+    middle.unlink()
+    return target
+
+
+def _run(compiler: str, source: Path, arguments: Sequence[str]) -> None:
+    done = subprocess.run([compiler, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         message = f"{compiler} refuses {source}: {done.stderr}"
         raise UnsupportedError(message)
-    return target
 
 
 def load_c(library: Path) -> ctypes.CDLL:
