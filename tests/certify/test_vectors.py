@@ -80,9 +80,11 @@ def test_what_has_no_rule_is_unknown_with_a_reason_and_in_time(name):
     """A call back to Python was a NotImplementedError, and a root took a minute for a budget of 10 s."""
     update, named = WITHOUT_RULE[name]
     began = time.monotonic()
-    result = certify(Written(update, 2), settings=CertifySettings(time_budget=2))
-    assert result.verdict is not Verdict.PROVED
-    assert result.verdict is Verdict.REFUTED or named in result.reason
+    # Two starts of the step with argmax really do not meet; a quick search finds them within the budget.
+    settings = CertifySettings(time_budget=2, refute=named != "argmax")
+    result = certify(Written(update, 2), settings=settings)
+    assert result.verdict is Verdict.UNKNOWN
+    assert named in result.reason
     assert (
         time.monotonic() - began < 30
     )  # most of it compilation, on a machine that does other things as well
