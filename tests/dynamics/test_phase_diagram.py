@@ -54,7 +54,7 @@ def gated(tmp_path_factory):
 
 
 def same(one, other):
-    fields = ("exponent", "error", "variance")
+    fields = ("exponent", "low", "high", "variance")
     lines = zip(one.theory.lines, other.theory.lines, strict=True)
     return (
         one.hash == other.hash
@@ -125,7 +125,7 @@ def test_files_that_are_no_diagrams_are_refused(tmp_path):
     with pytest.raises(RunFolderError, match="no finished phase diagram"):
         load_diagram(tmp_path)
     write_sealed(tmp_path, {"diagram.csv": b"", "diagram.json": b'{"format": 99}'})
-    with pytest.raises(RunFolderError, match="no phase diagram of format 2"):
+    with pytest.raises(RunFolderError, match="no phase diagram of format 3"):
         load_diagram(tmp_path)
 
 
@@ -237,7 +237,7 @@ WRONG = {
     "plan.tile": [0, "64", None, 1.5],
     "plan.size": [0, "10", None],
     "exponent": [None, [], [[1]], "text", [[["1"]]], [[[10**400]]]],
-    "error": [[[[1, 2], [3]]], {}],
+    "low": [[[[1, 2], [3]]], {}],
     "theory": [None, [], {}],
     "theory.lines": [None, [{}], [{"name": "zero", "x": [1], "y": ["a"], "residual": [0]}], [{"name": []}]],
     "theory.remarks": [None, [1]],
@@ -413,7 +413,8 @@ def by_hand(form, x, y, exponents, lines):
     """A diagram with these exponents from both starts, on a grid of 4 by 2 points."""
     plan = PhasePlan(x, y, form=form, simulation=SHORT)
     found = Theory(lines, (), np.empty(0), np.empty(0), np.empty((0, 0)))
-    fields = np.array(exponents, float), np.full((2, 2, 4), 1e-3), np.ones((2, 2, 4))
+    middle = np.array(exponents, float)
+    fields = middle, middle - 3e-3, middle + 3e-3, np.ones((2, 2, 4))
     return PhaseDiagram(plan, "", *fields, found, 1.0, {})
 
 

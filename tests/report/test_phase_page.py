@@ -42,7 +42,8 @@ DIAGRAM = PhaseDiagram(
     PLAN,
     "ab" * 32,
     np.array([LARGE, SMALL]) * 0.25,
-    np.full((2, 3, 4), 0.01),
+    np.array([LARGE, SMALL]) * 0.25 - 0.03,
+    np.array([LARGE, SMALL]) * 0.25 + 0.03,
     np.full((2, 3, 4), 0.3),
     THEORY,
     95.0,
@@ -108,7 +109,9 @@ def test_outcomes_differ_in_shape_and_colour():
 
 def test_a_diagram_without_theory_has_no_lines(tmp_path):
     empty = Theory((), (), np.empty(0), np.empty(0), np.empty((0, 0)))
-    settled = replace(DIAGRAM, theory=empty, exponent=np.full((2, 3, 4), -0.5))
+    figures = {"exponent": -0.5, "low": -0.6, "high": -0.4}
+    grids = {name: np.full((2, 3, 4), value) for name, value in figures.items()}
+    settled = replace(DIAGRAM, theory=empty, **grids)
     contents = phase_contents(settled, "attractor phase")
     assert [section.name for section in contents.sections] == ["outcomes", "exponents", "facts"]
     assert "nowhere does the start decide" in contents.verdict

@@ -156,7 +156,7 @@ def _exponents(diagram: PhaseDiagram) -> Section:
 def _ranges(diagram: PhaseDiagram) -> tuple[tuple[str, ...], ...]:
     fields = (
         ("exponent, per unit of time", diagram.exponent),
-        ("its standard error", diagram.error),
+        ("half the width of its interval", (diagram.high - diagram.low) / 2),
         ("mean square of the activity", diagram.variance),
         ("relaxation time, where it settles", diagram.relaxation_time),
     )
@@ -189,7 +189,7 @@ def _facts(diagram: PhaseDiagram) -> Section:
         ("time", f"{simulation.time:g} measured after {simulation.transient:g}"),
         ("integration", f"{simulation.method}, step {simulation.step:g}, {simulation.precision}"),
         ("random networks", ", ".join(f"seed {seed}" for seed in simulation.seeds)),
-        ("errors", f"from {simulation.blocks} blocks of time, or half of the drift between halves"),
+        ("intervals", f"{100 * simulation.confidence:g} %, from {simulation.blocks} blocks of time and the drift between halves"),
         ("hash of the plan", diagram.hash[:16]),
         ("made with", ", ".join(f"{name} {version}" for name, version in diagram.versions.items())),
     ]

@@ -14,7 +14,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import environment
 
 from .networks import plan_hash
-from .outcomes import Outcome, mean_and_error, outcome_of, signs
+from .outcomes import Outcome, mean_and_interval, outcome_of, signs
 from .plan import PhasePlan
 from .simulate import simulate_points
 from .tasks import Arrays, Task, TaskStore, done
@@ -32,7 +32,8 @@ class PhaseDiagram:
         hash: of the plan and its networks.
         exponent: largest Lyapunov exponent per unit of time from the large and from the small start; NaN
             where the state left the finite numbers.
-        error: standard error of every exponent.
+        low: lower end of the interval of every exponent, at the confidence of the simulation.
+        high: its upper end.
         variance: mean square of the activity at the end.
         theory: lines and map.
         seconds: wall time; that of the parts that were missing, where others were there.
@@ -42,7 +43,8 @@ class PhaseDiagram:
     plan: PhasePlan
     hash: str
     exponent: Float[np.ndarray, "starts rows columns"]
-    error: Float[np.ndarray, "starts rows columns"]
+    low: Float[np.ndarray, "starts rows columns"]
+    high: Float[np.ndarray, "starts rows columns"]
     variance: Float[np.ndarray, "starts rows columns"]
     theory: Theory
     seconds: float
@@ -51,9 +53,7 @@ class PhaseDiagram:
     @property
     def signs(self) -> Float[np.ndarray, "starts rows columns"]:
         """1 chaotic, -1 settling, 0 undecided, NaN diverged."""
-        simulation = self.plan.simulation
-        blocks = simulation.blocks * len(simulation.seeds)
-        return signs(self.exponent, self.error, simulation.confidence, blocks)
+        return signs(self.low, self.high)
 
     @property
     def outcomes(self) -> np.ndarray:
@@ -106,11 +106,11 @@ def phase_diagram(
         store = store_for(where, name)
         growth, variance = _simulated(plan, store, reporter)
         theory = theory_of(plan, store, reporter)
-    exponent, error = mean_and_error(growth)
+    figures = *mean_and_interval(growth, plan.simulation.confidence), variance.mean(axis=0)
     shape = (plan.y.points, plan.x.points, len(STARTS))
-    grids = [np.moveaxis(one.reshape(shape), -1, 0) for one in (exponent, error, variance.mean(axis=0))]
+    grids = [np.moveaxis(one.reshape(shape), -1, 0) for one in figures]
     seconds = perf_counter() - begun
-    return PhaseDiagram(plan, name, grids[0], grids[1], grids[2], theory, seconds, environment())
+    return PhaseDiagram(plan, name, *grids, theory, seconds, environment())
 
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:

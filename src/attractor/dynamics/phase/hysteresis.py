@@ -11,7 +11,7 @@ from attractor.cells import GatedForm
 from attractor.progress import Reporter, SilentReporter
 
 from .networks import family, networks_at
-from .outcomes import mean_and_error, signs
+from .outcomes import mean_and_interval, signs
 from .plan import USUAL_FORM, Build, Networks, PhaseAxis, PhaseSimulation, check_axis, check_step
 from .simulate import follow, one_start_each, starts_of
 
@@ -25,7 +25,8 @@ class HysteresisScan:
     Args:
         axis: the parameter.
         exponent: per unit of time; first axis: upwards from the small start, downwards from the large one.
-        error: standard error of every exponent.
+        low: lower end of the interval of every exponent, at the confidence of the simulation.
+        high: its upper end.
         variance: mean square of the activity in the last block.
         simulation: how it was measured.
         seconds: wall time.
@@ -33,7 +34,8 @@ class HysteresisScan:
 
     axis: PhaseAxis
     exponent: Float[np.ndarray, "directions seeds points"]
-    error: Float[np.ndarray, "directions seeds points"]
+    low: Float[np.ndarray, "directions seeds points"]
+    high: Float[np.ndarray, "directions seeds points"]
     variance: Float[np.ndarray, "directions seeds points"]
     simulation: PhaseSimulation
     seconds: float
@@ -41,7 +43,7 @@ class HysteresisScan:
     @property
     def signs(self) -> Float[np.ndarray, "directions seeds points"]:
         """1 chaotic, -1 settling, 0 undecided, NaN diverged."""
-        return signs(self.exponent, self.error, self.simulation.confidence, self.simulation.blocks)
+        return signs(self.low, self.high)
 
     @property
     def share(self) -> Float[np.ndarray, " points"]:
@@ -88,8 +90,8 @@ def hysteresis_scan(
     finally:
         reporter.close()
     growth, variance = (np.stack(both, axis=1) for both in zip(*measured, strict=True))
-    exponent, error = mean_and_error(growth[None])
-    return HysteresisScan(axis, exponent, error, variance, simulation, perf_counter() - begun)
+    figures = mean_and_interval(growth[None], simulation.confidence)
+    return HysteresisScan(axis, *figures, variance, simulation, perf_counter() - begun)
 
 
 def _carried(

@@ -4,7 +4,8 @@ from enum import Enum
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t as student
+
+from attractor.dynamics.lyapunov.low_frequency import error_of_mean
 
 
 class Outcome(Enum):
@@ -21,36 +22,52 @@ class Outcome(Enum):
         return self.value
 
 
-def mean_and_error(
-    growth: Float[np.ndarray, "seeds *points blocks"],
-) -> tuple[Float[np.ndarray, "*points"], Float[np.ndarray, "*points"]]:
-    """Exponent and its standard error, from blocks that are taken as independent.
+def mean_and_interval(
+    growth: Float[np.ndarray, "seeds *points blocks"], confidence: float
+) -> tuple[Float[np.ndarray, "*points"], Float[np.ndarray, "*points"], Float[np.ndarray, "*points"]]:
+    """Exponents and the ends of their intervals, from growth rates that may remember each other.
 
-    A path that still changes has halves that differ; the error is at least half of that difference, so that
-    the sign of a slow transient is not taken for that of what comes after it.
+    A path that still changes has halves that differ; the interval reaches at least that far on both sides, so
+    that the sign of a slow transient is not taken for that of what comes after it.
+
+    Args:
+        growth: mean growth rate in every block of time; not finite where the state left the finite numbers.
+        confidence: probability with which an interval holds the exponent.
+
+    Returns:
+        Exponents, lower and upper ends; NaN where there is no exponent.
     """
-    blocks = np.moveaxis(growth, 0, -1).reshape(*growth.shape[1:-1], -1)
-    mean = blocks.mean(axis=-1)
-    scatter = blocks.std(axis=-1, ddof=1) / np.sqrt(blocks.shape[-1])
-    half = growth.shape[-1] // 2
-    drift = growth[..., half:].mean(axis=(0, -1)) - growth[..., :half].mean(axis=(0, -1))
-    return mean, np.maximum(scatter, np.abs(drift) / 2)
+    seeds, *points, blocks = growth.shape
+    mean = np.full(int(np.prod(points)), np.nan)
+    low, high = mean.copy(), mean.copy()
+    paths = np.moveaxis(growth.reshape(seeds, len(mean), blocks), 1, -1)
+    known = np.isfinite(paths).all(axis=(0, 1))
+    if known.any():
+        mean[known], low[known], high[known] = _known(paths[..., known], confidence)
+    return mean.reshape(points), low.reshape(points), high.reshape(points)
+
+
+def _known(paths: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of finite growth rates, shape (seeds, blocks, points)."""
+    blocks = paths.shape[1]
+    mean, half = paths.mean(axis=(0, 1)), blocks // 2
+    drift = np.abs(paths[:, half:].mean(axis=(0, 1)) - paths[:, :half].mean(axis=(0, 1)))
+    error = error_of_mean(np.cumsum(paths, axis=1), np.arange(1.0, blocks + 1))
+    below, above = (error.quantile(share) for share in ((1 - confidence) / 2, (1 + confidence) / 2))
+    return mean, mean + np.minimum(below, -drift), mean + np.maximum(above, drift)
 
 
 def signs(
-    mean: Float[np.ndarray, "*points"], error: Float[np.ndarray, "*points"], confidence: float, blocks: int
+    low: Float[np.ndarray, "*points"], high: Float[np.ndarray, "*points"]
 ) -> Float[np.ndarray, "*points"]:
     """1 where the exponent is surely positive, -1 where it is surely negative, 0 between, NaN without one.
 
     Args:
-        mean: exponents.
-        error: their standard errors.
-        confidence: two-sided probability.
-        blocks: behind every error.
+        low: lower ends of the intervals of exponents.
+        high: upper ends.
     """
-    width = student.ppf(0.5 + confidence / 2, blocks - 1) * error
-    decided = np.where(np.abs(mean) > width, np.sign(mean), 0.0)
-    return np.where(np.isfinite(mean), decided, np.nan)
+    sign = np.sign(low) * (low > 0) + np.sign(high) * (high < 0)
+    return np.where(np.isfinite(low) & np.isfinite(high), sign, np.nan)
 
 
 def outcome_of(large: float, small: float) -> Outcome:

@@ -106,7 +106,7 @@ class PhaseSimulation:
         transient: before that.
         step: of the integrator.
         method: "euler", "heun" or "rk4".
-        blocks: parts of the time whose means give the standard error.
+        blocks: parts of the time whose means tell how sure an exponent is; many, where growth is slow.
         large: standard deviation of the entries of the large start.
         small: that of the small start, near zero.
         confidence: probability with which a sign must be sure.
@@ -121,7 +121,7 @@ class PhaseSimulation:
     transient: float | int = 200
     step: float | int = 0.2
     method: str = "heun"
-    blocks: int = 10
+    blocks: int = 40
     large: float | int = 1.0
     small: float | int = 1e-3
     confidence: float = 0.99

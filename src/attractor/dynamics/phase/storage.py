@@ -19,7 +19,7 @@ from .networks import plan_facts, plan_hash
 from .plan import USUAL_FORM, USUAL_SIMULATION, PhaseAxis, PhasePlan, PhaseSimulation
 from .theory import LABELS, Theory, TheoryLine
 
-FORMAT = 2
+FORMAT = 3
 JSON_FILE, CSV_FILE = "diagram.json", "diagram.csv"
 PAGE_FILE, SVG_FILE = "diagram.html", "diagram.svg"
 
@@ -124,7 +124,7 @@ def load_diagram(folder: str | Path) -> PhaseDiagram:
 def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
     plan = _plan(facts["plan"])
     shape = len(STARTS), plan.y.points, plan.x.points
-    fields = {name: _array(facts[name], shape) for name in ("exponent", "error", "variance")}
+    fields = {name: _array(facts[name], shape) for name in ("exponent", "low", "high", "variance")}
     seconds, versions = _number(facts["seconds"]), dict(facts["versions"])
     name = _text(facts["hash"])
     return PhaseDiagram(
@@ -135,7 +135,7 @@ def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
 def _table(diagram: PhaseDiagram) -> str:
     plan, outcomes = diagram.plan, diagram.outcomes
     signs, times = diagram.signs, diagram.relaxation_time
-    figures = ("exponent", "error", "sign", "variance", "relaxation_time")
+    figures = ("exponent", "low", "high", "sign", "variance", "relaxation_time")
     header = [plan.x.name, plan.y.name, "outcome"]
     header += [f"{figure}_{start}" for start in STARTS for figure in figures]
     lines = [",".join(header)]
@@ -143,7 +143,7 @@ def _table(diagram: PhaseDiagram) -> str:
         at = divmod(place, plan.x.points)
         cells = [_cell(point[0]), _cell(point[1]), outcomes[at].name.lower()]
         for start in range(len(STARTS)):
-            one = (diagram.exponent, diagram.error, signs, diagram.variance, times)
+            one = (diagram.exponent, diagram.low, diagram.high, signs, diagram.variance, times)
             cells += [_cell(field[start][at]) for field in one]
         lines.append(",".join(cells))
     return "\n".join(lines) + "\n"
@@ -160,7 +160,7 @@ def _facts(diagram: PhaseDiagram) -> dict[str, Any]:
         "plan": plan_facts(diagram.plan),
         "hash": diagram.hash,
         "starts": STARTS,
-        **{name: _numbers(getattr(diagram, name)) for name in ("exponent", "error", "variance")},
+        **{name: _numbers(getattr(diagram, name)) for name in ("exponent", "low", "high", "variance")},
         "outcomes": [[one.name.lower() for one in row] for row in diagram.outcomes],
         "theory": {
             "lines": [{name: _plain(value) for name, value in vars(line).items()} for line in theory.lines],
