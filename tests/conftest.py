@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import jax
 import pytest
@@ -11,6 +12,9 @@ _QUICK = "jax_disable_most_optimizations"
 _CACHE = "jax_compilation_cache_dir"
 _PLAIN_FUSION = "--xla_cpu_use_fusion_emitters=false"
 """The older code generator of XLA compiles in two thirds of the time."""
+
+_MOST_AREAS = 40_000
+"""One file of tests takes less than 10 000."""
 
 
 def pytest_configure(config):
@@ -33,6 +37,18 @@ def pytest_unconfigure(config):
     jax.config.update(_CACHE, None)
     for made in (folder, os.environ.pop("XDG_STATE_HOME")):
         shutil.rmtree(made, ignore_errors=True)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Forget what is compiled before the system has no room for more, at the end of a file of tests.
+
+    Every compiled program takes some of the memory areas that Linux gives to a process, 65530 if nobody asked
+    for more; XLA crashes where there is none left.
+    """
+    if nextitem is None or nextitem.path != item.path:
+        areas = Path("/proc/self/maps")
+        if areas.exists() and areas.read_bytes().count(b"\n") > _MOST_AREAS:
+            jax.clear_caches()
 
 
 @pytest.fixture

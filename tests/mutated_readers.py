@@ -176,7 +176,9 @@ def sample_diagram(folder):
     theory = Theory(
         (line,), ("a remark",), np.linspace(0, 1, 3), np.linspace(0, 1, 2), DRAW.normal(size=(2, 3))
     )
-    diagram = PhaseDiagram(PLAN, "ab" * 32, exponent, exponent - 1, exponent + 1, exponent**2, theory, 1.5, {"jax": "0"})
+    diagram = PhaseDiagram(
+        PLAN, "ab" * 32, exponent, exponent - 1, exponent + 1, exponent**2, theory, 1.5, {"jax": "0"}
+    )
     save_diagram(diagram, folder)
     (folder / "lock").unlink()
 

@@ -296,3 +296,49 @@ def test_a_complex_operation_that_is_not_written_out_is_unknown():
     found = attractor.certify.certify(cell)
     assert found.certificate is None
     assert found.reason.startswith("'sqrt' of complex numbers")
+
+
+def calling_python(u, x):
+    kind = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return jax.pure_callback(np.tanh, kind, 0.5 * x + u, vmap_method="expand_dims")
+
+
+def looping(weight, u, x):
+    return jax.lax.while_loop(lambda s: jnp.abs(s).sum() > 1, lambda s: 0.5 * s, weight * x + u)
+
+
+def test_the_table_promises_no_derivative_that_is_not_there():
+    report = attractor.check_cell(vector(calling_python))
+    missing = {one.name for one in report.readings if not one.available}
+    assert {"Lyapunov exponents", "fixed points", "spectral curve", "control"} <= missing
+    assert "do not support JVP" in report["fixed points"].reason
+    assert report["run"].available
+    report = attractor.check_cell(vector(looping, weights=jnp.ones(2)))
+    assert "Reverse-mode" in report["training"].reason
+    assert not report["regulariser"].available
+    assert report["Lyapunov exponents"].available, "forwards, a loop has a derivative"
+
+
+class NeedsKey(attractor.Cell):
+    """A step that cannot be had without noise."""
+
+    input_size: int = 1
+    hidden_size: int = 2
+
+    def __call__(self, input, state, *, key):
+        return jnp.tanh(state + jax.random.normal(key, state.shape))
+
+
+def test_a_key_without_a_default_is_told_with_the_remedy():
+    with pytest.raises(CellError, match="step of NeedsKey has a `key` without a default; write `key=None`"):
+        attractor.unroll(NeedsKey(), jnp.ones((3, 1)))
+    with pytest.raises(CellError, match="write `key=None`"):
+        vector(lambda u, x, key: x + u)
+
+
+def test_messages_call_a_function_by_its_name():
+    def growing(input, state):
+        return jnp.concatenate([state, input])
+
+    with pytest.raises(ShapeError, match="growing turned the state"):
+        attractor.check_cell(vector(growing))

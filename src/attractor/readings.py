@@ -11,10 +11,13 @@ import jax.numpy as jnp
 
 from attractor.cells import (
     build_cell,
+    calling,
     check_trained_arrays,
+    exposed,
     exposed_size,
     initial_state,
     input_size,
+    name_of,
     take_step,
     takes_key,
 )
@@ -25,7 +28,7 @@ from attractor.errors import AttractorError, CellError, ConfigError, Unsupported
 from attractor.export import flat_step
 from attractor.export.c.step import c_source
 from attractor.export.numpy_step import numpy_source
-from attractor.program import FlatMap, Leaf, LeafKind, double_precision, flat_map, plain, real_cell, unrounded
+from attractor.program import FlatMap, Leaf, LeafKind, double_precision, flat_map, real_cell, unrounded
 from attractor.training.noise import floating
 
 
@@ -127,7 +130,7 @@ def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellRepo
         True
     """
     cell = _built(cell, input_size, hidden_size)
-    name = getattr(plain(cell), "name", None) or type(cell).__name__
+    name = name_of(cell)
     flat, own = _structure(cell)
     readings = tuple(_asked(title, ask, cell) for title, ask in _READINGS.items())
     return CellReport(name, own, flat.layout.leaves, _shown(cell), takes_key(cell), readings)
@@ -145,7 +148,7 @@ def _built(cell: Any, inputs: int, hidden: int) -> Any:
 def _structure(cell: Any) -> tuple[FlatMap, int]:
     """The cell as a map, after one abstract step in each type."""
     if not callable(cell):
-        message = f"{type(cell).__name__} has no step; of a flow give attractor.cells.discretise(flow, step)"
+        message = f"{name_of(cell)} has no step; of a flow give attractor.cells.discretise(flow, step)"
         raise ConfigError(message)
     size = input_size(cell)
     with double_precision():
@@ -193,7 +196,22 @@ def _trains(cell: Any) -> str:
         return "the cell is fixed; only a read-out is trained"
     if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(cell)):
         return "the cell has no weights; only a read-out is trained"
+    _goes_backwards(cell)
     return ""
+
+
+def _goes_backwards(cell: Any) -> None:
+    """Refuse a step without a derivative by weights and state for a batch, as training takes it."""
+
+    def shown(parts: tuple[Any, Any]) -> jax.Array:
+        module, state = parts
+        batch = jnp.zeros((2, module.input_size))
+        outputs = jax.vmap(lambda given: exposed(module, take_step(module, given, state)))(batch)
+        return jnp.sum(jnp.real(outputs))
+
+    with calling(cell, "derivative of the step"):
+        state = jax.tree.map(jnp.asarray, initial_state(cell))
+        eqx.filter_eval_shape(eqx.filter_grad(shown), (cell, state))
 
 
 def _takes_noise(cell: Any) -> str:
@@ -204,10 +222,12 @@ def _takes_noise(cell: Any) -> str:
 
 
 def _regularised(cell: Any) -> str:
-    for leaf in _analysed(cell).layout.leaves:
+    flat = _analysed(cell)
+    for leaf in flat.layout.leaves:
         if leaf.kind is LeafKind.COMPLEX:
             message = f"the state holds {leaf}; the regulariser is for real states"
             raise UnsupportedError(message)
+    _goes_backwards(cell)
     return _takes_noise(cell)
 
 
@@ -219,8 +239,16 @@ def _analysed(cell: Any) -> FlatMap:
         return flat
 
 
+def _differentiated(flat: FlatMap) -> None:
+    """Refuse a map without a Jacobian."""
+    with double_precision(), calling(flat.cell, "derivative of the step"):
+        given = jnp.zeros(flat.input_size)
+        jax.eval_shape(jax.jacfwd(lambda vector: flat.step(vector, given)), flat.start)
+
+
 def _has_exponents(cell: Any) -> str:
     flat = _analysed(cell)
+    _differentiated(flat)
     if not flat.real_size:
         message = "the state holds no real or complex numbers"
         raise UnsupportedError(message)
@@ -231,11 +259,13 @@ def _has_exponents(cell: Any) -> str:
 def _rests(cell: Any) -> str:
     with double_precision():
         flat = _analysed(cell).still("fixed points")
+    _differentiated(flat)
     held = ", ".join(map(str, flat.layout.discrete))
     return f"{held} held at the start" if held else ""
 
 
 def _has_a_curve(cell: Any) -> str:
+    _differentiated(_analysed(cell))
     with double_precision():
         place = point(cell, initial_state(cell))
         try:
@@ -254,7 +284,8 @@ def _certifiable(cell: Any) -> str:
 
 def _controls(cell: Any) -> str:
     with double_precision():
-        flat_map(cell).still("observers and controllers")
+        flat = flat_map(cell).still("observers and controllers")
+    _differentiated(flat)
     exposed_size(cell)
     return ""
 

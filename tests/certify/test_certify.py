@@ -320,7 +320,7 @@ def test_states_that_are_not_real_numbers_are_refused():
 
 def test_the_input_bound_is_checked_and_used():
     cell = gru(0.3)
-    for wrong in (-1.0, np.nan, np.inf):
+    for wrong in (-1.0, np.nan, np.inf, "1", True, None, 1j, np.array(["a"])):
         with pytest.raises(ConfigError, match="input_bound"):
             certify(cell, input_bound=wrong)
     with pytest.raises(ShapeError, match="input_bound"):

@@ -108,7 +108,7 @@ def test_signs_are_sure_or_not_given():
 
 @pytest.mark.parametrize("memory", [0, 0.1, 0.4])
 def test_intervals_hold_where_growth_remembers(memory):
-    """Paths with a memory of up to 0.4 of their length: the interval of 95 % holds 91 % of the time and more."""
+    """Paths with a memory of up to 0.4 of their length: 95 % intervals hold in more than 91 % of cases."""
     rng, steps, paths = np.random.default_rng(1), 400, 300
     decay = np.exp(-1 / (memory * steps)) if memory else 0.0
     path = rng.normal(size=(paths, 1)) / (1 - decay**2) ** 0.5

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import Lipschitz
+from attractor.cells import Lipschitz, name_of
 from attractor.errors import InputDataError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
 
@@ -56,7 +56,7 @@ def drift_bounds(cell: Any) -> DriftBounds:
         InputDataError: weights that are not finite.
     """
     if not isinstance(cell, Lipschitz):
-        message = f"{type(cell).__name__} is no Lipschitz cell, the only one whose structure is known here"
+        message = f"{name_of(cell)} is no Lipschitz cell, the only one whose structure is known here"
         raise UnsupportedError(message)
     with double_precision():
         wide = in_double_precision(cell)

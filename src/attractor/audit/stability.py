@@ -15,7 +15,7 @@ from enum import Enum
 from math import inf, isinf
 from typing import Any
 
-from attractor.cells import Lipschitz
+from attractor.cells import Lipschitz, name_of
 from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
 from attractor.errors import ConfigError
 from attractor.progress import Reporter
@@ -208,7 +208,7 @@ def _certified(
     scope = f"for inputs within {bound_in_words(input_bound)}"
     reason = f"certificate without noise, {scope}: {found.verdict.value} {found.reason}".strip()
     if not quiet:  # it pushes states out of the box for which a certificate speaks
-        reason += f"; with noise only Lipschitz cells are understood, not {type(cell).__name__}"
+        reason += f"; with noise only Lipschitz cells are understood, not {name_of(cell)}"
     return StabilityBounds(
         verdict=StabilityVerdict.CONTRACTING if proved else StabilityVerdict.UNKNOWN,
         reason=reason,

@@ -11,7 +11,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import AttractorError, CellError
 
-from .contract import State, step_options
+from .contract import State, name_of, step_options
 
 _TO_NUMPY = jax.errors.TracerArrayConversionError
 _ON_VALUES = jax.errors.ConcretizationTypeError
@@ -44,11 +44,7 @@ def calling(cell: Any, part: str = "step") -> Iterator[None]:
     except AttractorError:
         raise
     except Exception as problem:
-        raise CellError(_message(_name(cell), part, problem)) from problem
-
-
-def _name(cell: Any) -> str:
-    return getattr(cell, "name", None) or getattr(cell, "__name__", None) or type(cell).__name__
+        raise CellError(_message(name_of(cell), part, problem)) from problem
 
 
 def _message(name: str, part: str, problem: Exception) -> str:

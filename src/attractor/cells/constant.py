@@ -13,6 +13,8 @@ from jaxtyping import Array
 
 from attractor.errors import ConfigError
 
+from .contract import name_of
+
 
 def _binary(operation: Callable[[Any, Any], Any]) -> Any:
     return lambda self, other: operation(self.__jax_array__(), other)
@@ -90,7 +92,7 @@ def check_trained_arrays(cell: Any) -> None:
     """
     for path, leaf in jax.tree_util.tree_flatten_with_path(cell)[0]:
         if isinstance(leaf, np.ndarray) and np.issubdtype(leaf.dtype, np.inexact):
-            name = f"{type(cell).__name__}{jax.tree_util.keystr(path)}"
+            name = f"{name_of(cell)}{jax.tree_util.keystr(path)}"
             message = (
                 f"{name} is a NumPy array; write attractor.constant(array) if it is fixed (a mask), "
                 "jnp.asarray(array) if it is a weight to be trained"

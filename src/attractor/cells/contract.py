@@ -7,6 +7,7 @@ stand.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.errors import ConfigError, ShapeError, UnsupportedError
+from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedError
 
 State = Any
 """Any pytree of arrays."""
@@ -77,8 +78,14 @@ def step_options(cell: Any, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]
     """What a step is called with beside input and state: the key of its noise, if the cell takes one.
 
     A step without noise need not have a `key` among its arguments.
+
+    Raises:
+        CellError: the step cannot be called without a key.
     """
-    return {} if key is None or not takes_key(cell) else {"key": key}
+    if key is None:
+        check_key(cell if not isinstance(cell, eqx.Module) else type(cell).__call__, name_of(cell))
+        return {}
+    return {"key": key} if takes_key(cell) else {}
 
 
 def takes_key(cell: Any) -> bool:
@@ -89,13 +96,44 @@ def takes_key(cell: Any) -> bool:
     return _has_key(cell if not isinstance(cell, eqx.Module) else type(cell).__call__)
 
 
-@cache
+def check_key(step: Any, name: str) -> None:
+    """Refuse a step that has an argument `key` without a default.
+
+    Args:
+        step: the function.
+        name: of the cell, for the message.
+
+    Raises:
+        CellError: it is one.
+    """
+    key = _parameters(step).get("key")
+    if key is not None and key.default is Parameter.empty:
+        message = (
+            f"the step of {name} has a `key` without a default; write `key=None`, and leave the noise out "
+            "where it is None: all but training with noise runs a cell without it"
+        )
+        raise CellError(message)
+
+
 def _has_key(step: Any) -> bool:
-    try:
-        parameters = signature(step).parameters
-    except (TypeError, ValueError):  # a callable without a signature: it is told what the contract says
-        return True
+    parameters = _parameters(step)
     return "key" in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+
+
+@cache
+def _parameters(step: Any) -> Mapping[str, Parameter]:
+    try:
+        return signature(step).parameters
+    except (TypeError, ValueError):  # without a signature: it is told what the contract says
+        return {"key": Parameter("key", Parameter.KEYWORD_ONLY, default=None)}
+
+
+def name_of(cell: Any) -> str:
+    """What messages call a cell: its `name`, where that is a text, else the name of its class or function."""
+    own = getattr(cell, "name", None)
+    if isinstance(own, str) and own:
+        return own
+    return getattr(cell, "__name__", None) or type(cell).__name__
 
 
 def input_size(cell: Any) -> int:
@@ -108,7 +146,7 @@ def input_size(cell: Any) -> int:
     if isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0:
         return int(size)
     message = (
-        f"{type(cell).__name__}.input_size is {size!r}; write `input_size`, the length of the input "
+        f"{name_of(cell)}.input_size is {size!r}; write `input_size`, the length of the input "
         "vector, a whole number of at least 0"
     )
     raise ConfigError(message)
@@ -123,7 +161,7 @@ def initial_state(cell: Any) -> State:
     if hasattr(cell, "initial_state"):
         return cell.initial_state()
     if not hasattr(cell, "hidden_size"):
-        message = f"{type(cell).__name__} has neither `initial_state()` nor `hidden_size`; write one of them"
+        message = f"{name_of(cell)} has neither `initial_state()` nor `hidden_size`; write one of them"
         raise UnsupportedError(message)
     zeros = jnp.zeros(cell.hidden_size, weight_dtype(cell))
     return (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros
@@ -142,19 +180,19 @@ def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
     seen = cell.exposed(state) if hasattr(cell, "exposed") else state
     if not hasattr(seen, "ndim"):
         message = (
-            f"the state of {type(cell).__name__} has several arrays; write `exposed(state)`, which gives the "
+            f"the state of {name_of(cell)} has several arrays; write `exposed(state)`, which gives the "
             "vector that a read-out may see (of a plain function: attractor.cell(..., exposed=))"
         )
         raise UnsupportedError(message)
     if seen.ndim != 1:
         message = (
-            f"{type(cell).__name__} exposes an array of shape {seen.shape}; a read-out sees a vector: write "
+            f"{name_of(cell)} exposes an array of shape {seen.shape}; a read-out sees a vector: write "
             "`exposed(state)`, for instance `return state.ravel()`"
         )
         raise ShapeError(message)
     if jnp.iscomplexobj(seen):
         message = (
-            f"{type(cell).__name__} exposes complex numbers; a read-out is real: write `exposed(state)`, for "
+            f"{name_of(cell)} exposes complex numbers; a read-out is real: write `exposed(state)`, for "
             "instance `return jnp.concatenate([state.real, state.imag])`"
         )
         raise UnsupportedError(message)

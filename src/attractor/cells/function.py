@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
-from .contract import State, takes_key
+from .contract import State, check_key, takes_key
 
 _NUMBERS = (jax.Array, np.ndarray, np.generic, bool, int, float, complex)
 
@@ -78,6 +78,7 @@ def cell(
         exposed: `exposed(state) -> vector`, what a read-out may see; needed for states of several arrays.
 
     Raises:
+        CellError: the step asks for a key, without a default.
         ConfigError: the step is no function, the number of inputs no whole number of at least 0, or the start
             no tree of arrays.
 
@@ -90,6 +91,7 @@ def cell(
     if not callable(step):
         message = f"step={step!r}: expected a function step(input, state) -> state"
         raise ConfigError(message)
+    check_key(step, getattr(step, "__name__", type(step).__name__))
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
         message = f"input_size={input_size!r}: expected a whole number of at least 0"
         raise ConfigError(message)

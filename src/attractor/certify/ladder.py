@@ -11,8 +11,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state, input_size
-from attractor.errors import ConfigError, ShapeError, UnsupportedError
+from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state, input_size, name_of
+from attractor.errors import UnsupportedError
 from attractor.program import (
     LeafKind,
     double_precision,
@@ -28,6 +28,7 @@ from .bounds import Box, Interval, StepBounds, step_bounds, unit_box
 from .bounds.arithmetic import hull
 from .branch import Budget, absolute_jacobian, branch_and_bound
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
+from .given import checked_bound, checked_starts
 from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
 from .perron import best_weights
@@ -146,7 +147,7 @@ def certify(
         rounds to a narrower type on purpose, and weights that are not finite, are unknown at once.
 
     Raises:
-        ConfigError: an `input_bound` that is negative or not finite, or a cell without `input_size`.
+        ConfigError: `input_bound` is no number, negative or not finite, or the cell has no `input_size`.
         ShapeError: neither one `input_bound` nor one for each input.
         UnsupportedError: a whole number, a flag or a key of the state decides about its real part. (A step
             with an operation that bounds do not know is no error: it is unknown, and the reason names it.)
@@ -154,12 +155,12 @@ def certify(
     settings = settings or CertifySettings()
     reporter = reporter or SilentReporter()
     began = time.monotonic()
-    bound = _checked_bound(input_bound, input_size(cell))
+    bound = checked_bound(input_bound, input_size(cell))
     with double_precision():
         climb = _Climb(in_double_precision(cell), _step(cell), settings, bound, reporter, began)
-        climb.starts = _checked_starts(climb.step, starts)
+        climb.starts = checked_starts(np.asarray(flat_map(climb.step).start), starts)
         if reason := not_finite(cell):
-            return _result(climb, Verdict.UNKNOWN, None, f"{type(cell).__name__}: {reason}.")
+            return _result(climb, Verdict.UNKNOWN, None, f"{name_of(cell)}: {reason}.")
         if isinstance(climb.step, _Unread) and _has_complex_leaves(cell):
             return _result(climb, Verdict.UNKNOWN, None, climb.step.why)
         try:
@@ -210,32 +211,6 @@ def _step(cell: Any) -> Any:
         if flat_map(cell).layout.discrete:
             raise
         return _Unread(in_double_precision(cell), object(), str(problem))
-
-
-def _checked_bound(input_bound: Any, inputs: int) -> np.ndarray:
-    bound = np.asarray(input_bound, float)
-    if bound.shape not in ((), (inputs,)):
-        message = f"input_bound has shape {bound.shape}; expected one number or shape ({inputs},)"
-        raise ShapeError(message)
-    if not (np.isfinite(bound) & (bound >= 0)).all():
-        message = f"input_bound={input_bound}: expected finite numbers of at least 0, in scaled units"
-        raise ConfigError(message)
-    return np.broadcast_to(bound, (inputs,)).copy()
-
-
-def _checked_starts(step: Any, starts: tuple[ArrayLike, ArrayLike] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of a box with all starts in it, the cell's own among them."""
-    own = np.asarray(flat_map(step).start)
-    if starts is None:
-        return own, own
-    ends = [np.asarray(end, float) for end in starts]
-    for end in ends:
-        if end.shape not in ((), own.shape) or not np.isfinite(end).all():
-            message = (
-                f"starts of shape {end.shape}: expected two finite ends of shape {own.shape}, or numbers"
-            )
-            raise ShapeError(message)
-    return np.minimum(ends[0], own), np.maximum(ends[1], own)
 
 
 def _first_box(climb: _Climb) -> Box:

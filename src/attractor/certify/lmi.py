@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import EchoState, Elman, RecurrentEquilibrium
+from attractor.cells import EchoState, Elman, RecurrentEquilibrium, name_of
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
 
@@ -232,7 +232,7 @@ def slope_system(cell: Any, slopes: tuple[Any, Any] = (0.0, 1.0)) -> SlopeSystem
         if type(cell) is RecurrentEquilibrium:
             return _equilibrium(wide, slopes)
     message = (
-        f"{type(cell).__name__} is no linear loop around one layer of activations; a quadratic certificate "
+        f"{name_of(cell)} is no linear loop around one layer of activations; a quadratic certificate "
         "is there for Elman, EchoState and RecurrentEquilibrium"
     )
     raise UnsupportedError(message)

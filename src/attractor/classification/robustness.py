@@ -23,7 +23,7 @@ from attractor.audit import (
     stability,
     state_curvature,
 )
-from attractor.cells import initial_state
+from attractor.cells import initial_state, name_of
 from attractor.certify import CertifySettings
 from attractor.data import Sequences
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
@@ -217,7 +217,7 @@ def _fragility(
     _check_last(model, "fragility over time")
     network = model.network()
     cell = bare_cell(network)
-    states = layout_of(initial_state(cell), type(cell).__name__).real_size
+    states = layout_of(initial_state(cell), name_of(cell)).real_size
     if not plan.fragility_cases or states > plan.most_states:
         message = (
             f"the curvature of {states} states over time was not computed: it was asked for "

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, initial_state, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, flat_map, in_double_precision, unrounded
 
@@ -18,7 +18,7 @@ def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.n
     values = np.asarray(inputs, np.float64)
     size = getattr(cell, "input_size", values.shape[-1] if values.ndim else 0)
     if values.ndim != 2 or values.shape[1] != size:
-        message = f"inputs of shape {values.shape} given to {type(cell).__name__}, expected (time, {size})"
+        message = f"inputs of shape {values.shape} given to {name_of(cell)}, expected (time, {size})"
         raise ShapeError(message)
     for step, channel in np.argwhere(~np.isfinite(values))[:1]:
         message = f"the input at step {step}, channel {channel} is not finite"
@@ -39,7 +39,7 @@ def check_has_steps(cell: Any) -> None:
     """
     if is_flow(cell):
         message = (
-            f"{type(cell).__name__} is a flow and has no step: give attractor.cells.discretise(flow, step), "
+            f"{name_of(cell)} is a flow and has no step: give attractor.cells.discretise(flow, step), "
             "the map of one step of it"
         )
         raise ConfigError(message)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import initial_state, take_step
+from attractor.cells import initial_state, name_of, take_step
 from attractor.errors import ConfigError
 from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
 
@@ -107,7 +107,7 @@ def _outputs(source: Any, states: Steps) -> Steps:
     """What a network reads off states, in float64."""
     with double_precision():
         cell, read = parts_of(in_double_precision(source), None)
-        layout = layout_of(initial_state(cell), type(cell).__name__, jnp.float64)
+        layout = layout_of(initial_state(cell), name_of(cell), jnp.float64)
 
         def seen(state: Any) -> Any:
             return jnp.ravel(read(layout.restore(state))) if read is not None else state[:0]
@@ -136,7 +136,7 @@ def _steps(cell: Any, given: Steps, states: Steps) -> Steps:
 
 def _called(cell: Any, given: Steps, states: Steps, dtype: Any) -> Steps:
     """Steps of a cell whose types are left alone."""
-    layout = layout_of(initial_state(cell), type(cell).__name__, dtype)
+    layout = layout_of(initial_state(cell), name_of(cell), dtype)
 
     def step(given: Any, state: Any) -> Any:
         return layout.flatten(take_step(cell, given, layout.restore(state)))

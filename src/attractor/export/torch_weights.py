@@ -22,7 +22,7 @@ import numpy as np
 import safetensors.numpy
 
 from ..arrays import read_arrays
-from ..cells import GRU, LSTM, Elman, ResetAfterGRU, Stack
+from ..cells import GRU, LSTM, Elman, ResetAfterGRU, Stack, name_of
 from ..errors import InputDataError, RunFolderError, UnsupportedError
 from ..files import write_atomically
 from ..folders import read_file
@@ -188,7 +188,7 @@ def _parts(cell: Any) -> State:
     if isinstance(cell, eqx.nn.GRUCell | eqx.nn.LSTMCell):
         return _entries(cell.weight_ih, cell.weight_hh, cell.bias, getattr(cell, "bias_n", None))
     message = (
-        f"torch has no module for {type(cell).__name__}; expected Elman, ResetAfterGRU, LSTM, "
+        f"torch has no module for {name_of(cell)}; expected Elman, ResetAfterGRU, LSTM, "
         "equinox.nn.GRUCell, equinox.nn.LSTMCell or a Stack of them"
     )
     raise UnsupportedError(message)

@@ -26,10 +26,10 @@ import jax.numpy as jnp
 from jax.extend.core import Var
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, input_size, take_step
+from attractor.cells import State, exposed, initial_state, input_size, name_of, take_step
 from attractor.errors import ShapeError, UnsupportedError
 
-from .precision import in_precision, plain
+from .precision import in_precision
 from .trace import trace
 
 
@@ -321,7 +321,7 @@ def flat_map(cell: Any, state: State | None = None, *, dtype: Any = jnp.float64)
     """
     converted = in_precision(cell, dtype)
     own = initial_state(converted)
-    layout = layout_of(own, type(plain(cell)).__name__, dtype)
+    layout = layout_of(own, name_of(cell), dtype)
     return FlatMap(converted, layout.flatten(own if state is None else state), layout)
 
 

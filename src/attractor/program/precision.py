@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, input_size, take_step
+from attractor.cells import State, exposed, initial_state, input_size, name_of, take_step
 from attractor.errors import PrecisionWarning, UnsupportedError
 
 from .trace import Program, place, read, trace
@@ -67,6 +67,11 @@ class Unrounded(eqx.Module):
         """That of the cell."""
         return input_size(self.cell)
 
+    @property
+    def name(self) -> str:
+        """That of the cell."""
+        return name_of(self.cell)
+
     def initial_state(self) -> State:
         """That of the cell."""
         return initial_state(self.cell)
@@ -83,7 +88,7 @@ class Unrounded(eqx.Module):
 
         casts = _equations_of_state(step, input, state, _is_narrowing)
         if casts:
-            _speak_of(type(self.cell).__name__, casts)
+            _speak_of(name_of(self.cell), casts)
         if not casts and not _equations_of_state(step, input, state, _hides_derivative):
             return step(input, state)
         return _without_casts(trace(step, input, state), jax.tree.leaves((input, state)))

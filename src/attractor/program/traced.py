@@ -17,7 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import State, take_step
+from attractor.cells import State, name_of, take_step
 
 from .complex_parts import without_complex
 from .flat import flat_map
@@ -39,6 +39,7 @@ class TracedCell(eqx.Module):
         input_size: length of the input.
         jaxpr: the equations; equal programs share one.
         outputs: structure of the new state.
+        name: of the cell, for messages.
     """
 
     constants: tuple[Array, ...]
@@ -46,6 +47,7 @@ class TracedCell(eqx.Module):
     input_size: int = eqx.field(static=True)
     jaxpr: Jaxpr = eqx.field(static=True)
     outputs: Any = eqx.field(static=True)
+    name: str = eqx.field(static=True)
 
     def initial_state(self) -> State:
         """That of the cell."""
@@ -85,7 +87,8 @@ def real_cell(cell: Any, reading: str) -> TracedCell:
         )
 
     program = without_complex(trace(step, *example), jax.tree.leaves(example))
-    return TracedCell(program.constants, initial, flat.input_size, _shared(program), program.outputs)
+    shared, name = _shared(program), name_of(cell)
+    return TracedCell(program.constants, initial, flat.input_size, shared, program.outputs, name)
 
 
 def _shared(program: Program) -> Jaxpr:

@@ -189,7 +189,7 @@ def _facts(diagram: PhaseDiagram) -> Section:
         ("time", f"{simulation.time:g} measured after {simulation.transient:g}"),
         ("integration", f"{simulation.method}, step {simulation.step:g}, {simulation.precision}"),
         ("random networks", ", ".join(f"seed {seed}" for seed in simulation.seeds)),
-        ("intervals", f"{100 * simulation.confidence:g} %, from {simulation.blocks} blocks of time and the drift between halves"),
+        ("intervals", f"{100 * simulation.confidence:g} %, from {simulation.blocks} blocks of time"),
         ("hash of the plan", diagram.hash[:16]),
         ("made with", ", ".join(f"{name} {version}" for name, version in diagram.versions.items())),
     ]

@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
-from attractor.cells import State, initial_state, take_step
+from attractor.cells import State, initial_state, name_of, take_step
 from attractor.errors import ShapeError
 
 from .memory import Store, Strategy, strategy
@@ -160,7 +160,7 @@ def _check_inputs(cell: Any, inputs: Array) -> None:
     size = getattr(cell, "input_size", None)
     if inputs.ndim != 2 or (size is not None and inputs.shape[1] != size):
         message = (
-            f"inputs of shape {inputs.shape} given to {type(cell).__name__}, expected "
+            f"inputs of shape {inputs.shape} given to {name_of(cell)}, expected "
             f"(time, {'inputs' if size is None else size}); map over a batch with jax.vmap"
         )
         raise ShapeError(message)
@@ -187,7 +187,7 @@ def _check_start(cell: Any, state: State | None) -> None:
         or jax.tree.map(jnp.shape, expected) != given
     ):
         message = (
-            f"state of shape {given} given to {type(cell).__name__}, expected "
+            f"state of shape {given} given to {name_of(cell)}, expected "
             f"{jax.tree.map(jnp.shape, expected)}; map over a batch with jax.vmap"
         )
         raise ShapeError(message)
@@ -198,7 +198,7 @@ def _check_state(cell: Any, structure: Any, old: list[Array], new: State) -> Non
     before, after = ([(jnp.shape(leaf), str(jnp.result_type(leaf))) for leaf in one] for one in (old, leaves))
     if found != structure or before != after:
         message = (
-            f"{type(cell).__name__} turned a state {structure} of {before} into {found} of {after}; a step "
+            f"{name_of(cell)} turned a state {structure} of {before} into {found} of {after}; a step "
             "must return a state of the same structure, shapes and types"
         )
         raise ShapeError(message)

@@ -15,7 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, StateNoise, exposed, initial_state, take_step, weight_dtype
+from attractor.cells import State, StateNoise, exposed, initial_state, name_of, take_step, weight_dtype
 from attractor.errors import ConfigError
 from attractor.program import layout_of
 
@@ -98,7 +98,7 @@ class NoisyState(eqx.Module):
             return take_step(self.cell, input, state)
         inner, own = jax.random.split(key)
         new = take_step(self.cell, input, state, inner)
-        layout_of(state, type(self.cell).__name__).checked(new)
+        layout_of(state, name_of(self.cell)).checked(new)
         deviation = self.deviation(state, new)
         return disturbed(new, deviation, normal(own, deviation, common=self.noise.kind == "common"))
 

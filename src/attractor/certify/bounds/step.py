@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attractor.cells import initial_state
+from attractor.cells import initial_state, name_of
 from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
 from attractor.scan.equations import without_repeats
@@ -108,7 +108,7 @@ def floating_state(cell: Any) -> Any:
     others = [str(leaf.dtype) for leaf in leaves if not jnp.issubdtype(leaf.dtype, jnp.floating)]
     if others or not sum(leaf.size for leaf in leaves):
         message = (
-            f"interval bounds: the state of {type(cell).__name__} holds {', '.join(others) or 'nothing'}; "
+            f"interval bounds: the state of {name_of(cell)} holds {', '.join(others) or 'nothing'}; "
             "expected real numbers only: keep counters and flags outside the state"
         )
         raise UnsupportedError(message)
@@ -171,7 +171,7 @@ def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) ->
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
     program = trace(lambda given, state: cell(given, state), jnp.zeros(cell.input_size, box.low.dtype), start)
     _check_structure(cell, program, start)
-    layout = layout_of(start, type(cell).__name__, box.low.dtype)
+    layout = layout_of(start, name_of(cell), box.low.dtype)
     places = jax.tree.leaves(layout.restore(jnp.arange(box.states, dtype=box.low.dtype)))
     arguments = [symbol_form(box.input, exactly(directions[box.states :]))]
     for place in places:
@@ -187,7 +187,7 @@ def _check_structure(cell: Any, program: Program, start: Any) -> None:
     shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(start))
     if program.outputs != jax.tree.structure(start) or program.output_shapes != shapes:
         message = (
-            f"the step of {type(cell).__name__} returns {program.outputs} with leaves of shapes "
+            f"the step of {name_of(cell)} returns {program.outputs} with leaves of shapes "
             f"{program.output_shapes}; expected what initial_state() gives: {jax.tree.structure(start)} with "
             f"{shapes}. Return the new state, with every leaf of it"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack, initial_state
+from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, ResetAfterGRU, Stack, initial_state, name_of
 from attractor.errors import ConfigError
 from attractor.program import layout_of
 
@@ -62,7 +62,7 @@ def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedC
     if formula is None:
         return None
     reason = not_finite(cell)
-    return nothing_shown(type(cell).__name__, reason) if reason else formula(cell, float(input_bound))
+    return nothing_shown(name_of(cell), reason) if reason else formula(cell, float(input_bound))
 
 
 def published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None:
@@ -75,7 +75,7 @@ def published_set(cell: Any, condition: PublishedCondition) -> np.ndarray | None
     if isinstance(cell, LSTM | eqx.nn.LSTMCell):
         return np.concatenate([np.ones(cell.hidden_size), np.full(cell.hidden_size, condition.memory_bound)])
     gated = isinstance(cell, GRU | ResetAfterGRU | eqx.nn.GRUCell)
-    return np.full(layout_of(initial_state(cell), type(cell).__name__).real_size, 1.0 if gated else np.inf)
+    return np.full(layout_of(initial_state(cell), name_of(cell)).real_size, 1.0 if gated else np.inf)
 
 
 def published_norm(cell: Any, condition: PublishedCondition) -> tuple[np.ndarray, np.ndarray | None]:
@@ -88,7 +88,7 @@ def published_norm(cell: Any, condition: PublishedCondition) -> tuple[np.ndarray
     Returns:
         Weights, shape (states,), and group numbers, shape (states,); None for the largest component.
     """
-    size = layout_of(initial_state(cell), type(cell).__name__).real_size
+    size = layout_of(initial_state(cell), name_of(cell)).real_size
     weights, groups = np.ones(size), np.zeros(size, int)
     if isinstance(cell, LSTM | eqx.nn.LSTMCell):  # the hidden vector comes first, then the memory
         weights[cell.hidden_size :] = condition.memory_weight

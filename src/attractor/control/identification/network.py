@@ -10,7 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from attractor.cells import Stack, State, exposed, exposed_size, initial_state, take_step, trained_cell
+from attractor.cells import (
+    Stack,
+    State,
+    exposed,
+    exposed_size,
+    initial_state,
+    name_of,
+    take_step,
+    trained_cell,
+)
 from attractor.program import layout_of
 from attractor.scan import unroll
 
@@ -113,7 +122,7 @@ class PlantNetwork(eqx.Module):
     def _encoded(self, inputs: Float[Array, "past inputs"], vector: Float[Array, " real"]) -> State:
         """A state with given numbers in its real part, its counters, flags and keys as after the samples."""
         rest = initial_state(self.cell)
-        layout = layout_of(rest, type(self.cell).__name__, vector.dtype)
+        layout = layout_of(rest, name_of(self.cell), vector.dtype)
         if not layout.discrete:
             return layout.restore(vector)
         return layout.with_real(unroll(self.cell, inputs, rest).last, vector)
@@ -162,7 +171,7 @@ class NetworkPlan:
         encoder = None
         # A fixed cell has its read-out fitted in one go: nothing would train its encoder.
         if self.past and not hasattr(cell, "measured_state") and not getattr(cell, "fixed", False):
-            size = layout_of(initial_state(cell), type(cell).__name__).real_size
+            size = layout_of(initial_state(cell), name_of(cell)).real_size
             encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
         return PlantNetwork(cell, readout, encoder, self.feedthrough)
 

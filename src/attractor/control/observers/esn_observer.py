@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from attractor.cells import EchoState
+from attractor.cells import EchoState, name_of
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program import double_precision
@@ -41,7 +41,7 @@ def esn_observer(
     cell, readout = model.network.cell, model.network.readout
     if type(cell) is not EchoState or readout is None:
         message = (
-            f"a reservoir observer for a model with the cell {type(cell).__name__}: expected an EchoState "
+            f"a reservoir observer for a model with the cell {name_of(cell)}: expected an EchoState "
             "with a read-out"
         )
         raise UnsupportedError(message)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from scipy.special import expit
 
-from attractor.cells import GRU, ResetAfterGRU
+from attractor.cells import GRU, ResetAfterGRU, name_of
 from attractor.control.model import ControlModel
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
@@ -119,7 +119,7 @@ def _own_layout(model: ControlModel) -> ControlModel:
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
     cell, readout = model.network.cell, model.network.readout
     if type(cell) not in (GRU, ResetAfterGRU) or readout is None:
-        message = f"a GRU observer for the cell {type(cell).__name__}: expected a GRU with a read-out"
+        message = f"a GRU observer for the cell {name_of(cell)}: expected a GRU with a read-out"
         raise UnsupportedError(message)
     first = type(cell) is GRU
     given, biases = np.split(np.asarray(cell.input_weight), 3), np.split(np.asarray(cell.bias), 3)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from attractor.cells import GRU, LSTM, Cell, EchoState, ResetAfterGRU
+from attractor.cells import GRU, LSTM, Cell, EchoState, ResetAfterGRU, name_of
 from attractor.control.model import ControlModel
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision
@@ -142,7 +142,7 @@ def _check(model: ControlModel, contraction: Contraction) -> None:
     cell = model.network.cell
     shows_all = getattr(type(cell), "exposed", None) is Cell.exposed
     if type(cell) not in _SHOWS_PART_OF_ITS_STATE and not shows_all:
-        message = f"{type(cell).__name__} may show a nonlinear function of its state: nothing can be proved"
+        message = f"{name_of(cell)} may show a nonlinear function of its state: nothing can be proved"
         raise UnsupportedError(message)
     shapes = {np.shape(part) for part in (contraction.weights, contraction.low, contraction.high)}
     if shapes != {(model.state_size,)}:

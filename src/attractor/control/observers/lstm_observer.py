@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from scipy.special import expit
 
-from attractor.cells import LSTM
+from attractor.cells import LSTM, name_of
 from attractor.control.model import ControlModel
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
@@ -101,7 +101,7 @@ def _with_bias(model: ControlModel) -> ControlModel:
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
     cell, readout = model.network.cell, model.network.readout
     if type(cell) is not LSTM or readout is None:
-        message = f"an LSTM observer for the cell {type(cell).__name__}: expected an LSTM with a read-out"
+        message = f"an LSTM observer for the cell {name_of(cell)}: expected an LSTM with a read-out"
         raise UnsupportedError(message)
     given, state, bias = (
         np.split(np.asarray(array), 4) for array in (cell.input_weight, cell.state_weight, cell.bias)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from attractor.cells import NNARX
+from attractor.cells import NNARX, name_of
 from attractor.certify.published import published_condition
 from attractor.control.model import ControlModel
 from attractor.errors import UnsupportedError
@@ -45,7 +45,7 @@ def measured_observer(model: ControlModel, state: ArrayLike | None = None) -> Ru
     """
     cell = model.network.cell
     if type(cell) is not NNARX:
-        message = f"the state of {type(cell).__name__} cannot be read off; that of a NNARX can"
+        message = f"the state of {name_of(cell)} cannot be read off; that of a NNARX can"
         raise UnsupportedError(message)
     # One more than the order: the input before the first sample was not seen, and it is in the regressor.
     samples = cell.order + 1

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State
+from attractor.cells import State, name_of
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, double_precision
 
@@ -129,7 +129,7 @@ def constant_inputs(
         InputDataError: an input that is not finite.
     """
     if input is None and not hasattr(cell, "input_size"):
-        message = f"{type(cell).__name__} has no `input_size`: give `input`, a vector"
+        message = f"{name_of(cell)} has no `input_size`: give `input`, a vector"
         raise ConfigError(message)
     rows = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
     if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):

@@ -108,9 +108,9 @@ def phase_diagram(
         theory = theory_of(plan, store, reporter)
     figures = *mean_and_interval(growth, plan.simulation.confidence), variance.mean(axis=0)
     shape = (plan.y.points, plan.x.points, len(STARTS))
-    grids = [np.moveaxis(one.reshape(shape), -1, 0) for one in figures]
+    exponent, low, high, squares = (np.moveaxis(one.reshape(shape), -1, 0) for one in figures)
     seconds = perf_counter() - begun
-    return PhaseDiagram(plan, name, *grids, theory, seconds, environment())
+    return PhaseDiagram(plan, name, exponent, low, high, squares, theory, seconds, environment())
 
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from attractor.cells import Stack
+from attractor.cells import Stack, name_of
 from attractor.claims import Solution
 from attractor.errors import UnsupportedError
 
@@ -189,7 +189,7 @@ def check_scalable(cell: Any, timescales: Timescales | None) -> None:
     """
     if timescales is not None:
         message = (
-            f"timescales={timescales}: the gates of {type(cell).__name__} are not known here, so only "
+            f"timescales={timescales}: the gates of {name_of(cell)} are not known here, so only "
             "contracting and edge without time scales are possible. If its constructor takes `timescales`, "
             "give the class to `builder`"
         )

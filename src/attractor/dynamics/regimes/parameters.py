@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfterGRU
+from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfterGRU, name_of
 from attractor.errors import UnsupportedError
 
 CANDIDATE = "candidate"
@@ -139,7 +139,7 @@ def effective_parameters(cell: Any) -> EffectiveParameters:
     """
     if not has_theory(cell):
         message = (
-            f"{type(cell).__name__} has no gates that the theory knows; it reads GRU, ResetAfterGRU, LSTM, "
+            f"{name_of(cell)} has no gates that the theory knows; it reads GRU, ResetAfterGRU, LSTM, "
             "Elman, GatedFlow and gated_rate, and equinox.nn.GRUCell and LSTMCell with biases"
         )
         raise UnsupportedError(message)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.extend.core import Literal
 from scipy.optimize import brentq
 
-from attractor.cells import initial_state
+from attractor.cells import initial_state, name_of
 from attractor.claims import Solution
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.errors import UnsupportedError
@@ -64,7 +64,7 @@ def state_matrices(cell: Any) -> tuple[bool, ...]:
     found = {numbers[place] for place in _multiplying(program.jaxpr, len(numbers))}
     found = {place for place in found if jnp.ndim(leaves[place]) >= 2}
     if not found:
-        message = f"{type(cell).__name__} has no matrix that multiplies its state, so no coupling to scale"
+        message = f"{name_of(cell)} has no matrix that multiplies its state, so no coupling to scale"
         raise UnsupportedError(message)
     return tuple(place in found for place in range(len(leaves)))
 
@@ -117,11 +117,11 @@ def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Solution[float]:
             measured[factor] = growth_at_rest(scaled(cell, matrices, factor))
         return measured[factor]
 
-    low, high = _bracket(growth, type(cell).__name__)
+    low, high = _bracket(growth, name_of(cell))
     found: float = brentq(growth, low, high, xtol=1e-6 * high, rtol=1e-6)  # type: ignore[assignment]
     if abs(growth(found)) > _TOLERANCE:
         message = (
-            f"{type(cell).__name__} jumps over its edge: with its state matrices times {found:.6g} a change "
+            f"{name_of(cell)} jumps over its edge: with its state matrices times {found:.6g} a change "
             f"grows by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has "
             "one resting state"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state, input_size
+from attractor.cells import State, initial_state, input_size, name_of
 from attractor.dynamics.trajectory import analysed, is_flow, time_step
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import FlatMap, in_double_precision, plain
@@ -77,7 +77,7 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     size = input_size(cell)
     given = np.zeros(size) if input is None else np.asarray(input, np.float64)
     if given.shape != (size,):
-        message = f"input of shape {given.shape} given to {type(cell).__name__}, expected ({size},)"
+        message = f"input of shape {given.shape} given to {name_of(cell)}, expected ({size},)"
         raise ShapeError(message)
     vector = flat.flatten(jax.tree.map(jnp.asarray, state))
     for name, numbers in (("input", given), ("state", np.asarray(vector))):
@@ -95,7 +95,7 @@ def _check_like(cell: Any, state: State) -> None:
     expected = shapes(initial_state(cell))
     if shapes(state) != expected:
         message = (
-            f"a state of shapes {shapes(state)[0]} given to {type(cell).__name__}, expected {expected[0]}; "
+            f"a state of shapes {shapes(state)[0]} given to {name_of(cell)}, expected {expected[0]}; "
             "give one state, like that of `initial_state()`"
         )
         raise ShapeError(message)

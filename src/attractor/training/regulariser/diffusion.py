@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from attractor.cells import Lipschitz, State, StateNoise
+from attractor.cells import Lipschitz, State, StateNoise, name_of
 from attractor.errors import ConfigError
 from attractor.training.noise import NoisyState, floating
 
@@ -145,9 +145,7 @@ def _own(cell: Any) -> Diffusion:
         return _OfWrapper(cell.noise)
     if isinstance(cell, Lipschitz):
         return _OfOfficial(cell.noise) if cell.noise.kind == "official" else _OfLipschitz(cell.noise)
-    message = (
-        f"noise=None and {type(cell).__name__} has no noise of its own: give noise=StateNoise(additive=...)"
-    )
+    message = f"noise=None and {name_of(cell)} has no noise of its own: give noise=StateNoise(additive=...)"
     raise ConfigError(message)
 
 

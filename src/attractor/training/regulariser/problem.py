@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from attractor.cells import State, StateNoise, exposed, initial_state
+from attractor.cells import State, StateNoise, exposed, initial_state, name_of
 from attractor.errors import UnsupportedError
 from attractor.scan import unroll
 from attractor.training.noise import disturbed, floating, with_floating
@@ -178,5 +178,5 @@ def check_real(problem: NoiseProblem) -> None:
     """Refuse complex states, whose noise nobody has defined."""
     state = initial_state(problem.cell) if problem.state is None else problem.state
     if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(state)):
-        message = f"{type(problem.cell).__name__} has a complex state; the regulariser is for real states"
+        message = f"{name_of(problem.cell)} has a complex state; the regulariser is for real states"
         raise UnsupportedError(message)

@@ -8,7 +8,7 @@ import jax
 from jax.extend.core import Jaxpr, Var
 from jaxtyping import Array
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, initial_state, name_of
 from attractor.errors import ConfigError
 from attractor.training.noise import floating, with_floating
 
@@ -29,7 +29,7 @@ def require_second_derivatives(problem: NoiseProblem) -> None:
     bent, slope_depends_on_state = _second_derivative(problem, state)
     if not bent and slope_depends_on_state:
         message = (
-            f"{type(problem.cell).__name__} is made of straight pieces (relu, abs, clip): its second "
+            f"{name_of(problem.cell)} is made of straight pieces (relu, abs, clip): its second "
             "derivative is zero wherever it exists and Q says nothing; use curvature=False for P alone"
         )
         raise ConfigError(message)
