@@ -404,6 +404,7 @@ def main():
                     file.write(json.dumps(entry) + "\n")
             if kind not in {"right", "refused"}:
                 print(f"{kind}: {name} x {reading}: {why}", flush=True)
+        jax.clear_caches()  # every compiled program takes memory areas of the process
     counts = collections.Counter(entry["outcome"] for entry in entries.values())
     print(f"{len(entries)} entries:", ", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
 

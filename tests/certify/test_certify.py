@@ -11,6 +11,7 @@ from written import Written, step_of
 from attractor.cells import GRU, LSTM, Cell, EchoState, Lipschitz, ResetAfterGRU
 from attractor.certify import CertificateError, CertifySettings, Verdict, certify, step_bounds, unit_box
 from attractor.certify.bounds import Box, centred_image, step_image
+from attractor.certify.given import checked_bound
 from attractor.certify.invariant import find_invariant, shrink
 from attractor.certify.published import published_condition
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
@@ -320,7 +321,7 @@ def test_states_that_are_not_real_numbers_are_refused():
 
 def test_the_input_bound_is_checked_and_used():
     cell = gru(0.3)
-    for wrong in (-1.0, np.nan, np.inf, "1", True, None, 1j, np.array(["a"])):
+    for wrong in (-1.0, np.nan, np.inf):
         with pytest.raises(ConfigError, match="input_bound"):
             certify(cell, input_bound=wrong)
     with pytest.raises(ShapeError, match="input_bound"):
@@ -330,6 +331,12 @@ def test_the_input_bound_is_checked_and_used():
         for bound in (1.0, np.array([0.0]))
     )
     assert narrow < wide
+
+
+@pytest.mark.parametrize("wrong", ["1", True, None, 1j, np.array(["a"])])
+def test_a_bound_that_is_no_number_is_refused(wrong):
+    with pytest.raises(ConfigError, match="expected numbers"):
+        checked_bound(wrong, 1)
 
 
 def test_stopped_gradients_are_part_of_the_map():
