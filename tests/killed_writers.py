@@ -69,7 +69,7 @@ def trial(room, kind, event):
         between = read(folder)
     except AttractorError as problem:
         between = str(problem)
-    said_why = ("not a run folder", "was not written to its end", "cannot be read")
+    said_why = ("not a run folder", "did not come far enough", "was not written to its end", "cannot be read")
     assert between in (1, 2) or any(words in between for words in said_why), between
     write(folder, 2)
     assert read(folder) == 2

@@ -15,6 +15,7 @@ SENTENCES = (
     r"there is no run folder FOLDER",
     r"FOLDER holds an unfinished training; run the same command again to resume it",
     r"FOLDER was not written to its end: SHA256SUMS is missing; train or save the model again",
+    r"FOLDER holds a command that did not come far enough to leave anything; give it again",
     r"FOLDER is not a run folder of Attractor: SHA256SUMS is missing",
 )
 FEWEST = 60

@@ -202,6 +202,13 @@ def test_a_foreign_folder(tmp_path):
         load_run(tmp_path)
 
 
+def test_a_command_that_was_killed_early_says_to_give_it_again(tmp_path):
+    with locked(tmp_path):
+        pass
+    with pytest.raises(RunFolderError, match="did not come far enough to leave anything; give it again"):
+        load_run(tmp_path)
+
+
 def test_an_unfinished_training_says_how_to_go_on(tmp_path):
     (tmp_path / "checkpoint.safetensors").touch()
     with pytest.raises(RunFolderError, match=r"unfinished training; run the same .* again"):

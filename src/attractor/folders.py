@@ -20,6 +20,7 @@ from attractor.errors import WRONG_FACTS, RunFolderError, StorageError
 from attractor.files import hold, make_folder, remove_strays, storage_error, write_together
 
 SEAL = "SHA256SUMS"
+LOCK = "lock"
 _HELD: dict[tuple[int, int], int] = {}
 """The thread that holds a lock file of this process, by its device and number."""
 
@@ -34,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
         StorageError: another process or thread holds it, or the folder cannot be written.
     """
     make_folder(folder)
-    path = folder / "lock"
+    path = folder / LOCK
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as problem:

@@ -30,7 +30,7 @@ import safetensors.numpy
 from attractor.arrays import Arrays, read_arrays
 from attractor.errors import InputDataError, RunFolderError
 from attractor.files import append_line, make_folder, write_atomically
-from attractor.folders import SEAL, digest, is_sealed, read_sealed, write_sealed
+from attractor.folders import LOCK, SEAL, digest, is_sealed, read_sealed, write_sealed
 from attractor.origin import Origin, origin_of, strangers
 
 FORMAT = 2
@@ -281,4 +281,6 @@ def _why_unfinished(folder: Path) -> str:
         return f"{folder} holds an unfinished training; run the same command again to resume it"
     if any((folder / name).exists() for name in _HASHED):
         return f"{folder} was not written to its end: {SEAL} is missing; train or save the model again"
+    if (folder / LOCK).exists():
+        return f"{folder} holds a command that did not come far enough to leave anything; give it again"
     return f"{folder} is not a run folder of Attractor: {SEAL} is missing"

@@ -8,7 +8,7 @@ import pytest
 from own_cells import Counting
 
 from attractor.cells import GRU, LSTM, Lipschitz, Stack, StateNoise, exposed_size, initial_state
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, ShapeError
 from attractor.scan import unroll
 from attractor.training import NoisyState, annealed, with_noise_factor
 
@@ -142,3 +142,20 @@ def test_noise_reaches_both_parts_of_a_complex_state():
 
 def test_a_number_is_additive_noise():
     assert NoisyState(GRU(2, 3, key=KEY), 0.1).noise == StateNoise(additive=0.1)
+
+
+class Growing(eqx.Module):
+    """A step that returns one number more than it was given."""
+
+    input_size: int = 2
+
+    def initial_state(self):
+        return jnp.zeros(2)
+
+    def __call__(self, input, state):
+        return jnp.concatenate([state, input[:1]])
+
+
+def test_a_step_that_returns_another_shape_is_told_instead_of_disturbed():
+    with pytest.raises(ShapeError, match="Growing turned the state"):
+        NoisyState(Growing(), StateNoise(0.1))(INPUTS[0], jnp.zeros(2), key=KEY)
