@@ -9,7 +9,7 @@ import attractor
 from attractor.program import real_cell
 
 PLACES = jnp.array([2, 0, 1])
-FACTOR = jnp.array([0.3 - 0.2j, 1j, -1.0])
+FACTOR = np.array([0.3 - 0.2j, 1j, -1.0])
 OPERATIONS = {
     "gather": lambda z: z[PLACES] * 0.5,
     "slices": lambda z: jnp.concatenate([z[1:], z[:1]])[::-1],
