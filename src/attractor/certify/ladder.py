@@ -52,7 +52,8 @@ class CertifySettings:
     """How hard `certify` tries.
 
     Args:
-        time_budget: seconds for the whole ladder; compilation counts.
+        time_budget: seconds for the whole ladder; compilation counts, and is not broken off: a budget of less
+            than a few seconds may be exceeded by one program.
         levels: rungs to climb, in order; see `attractor.certify.LEVELS`.
         pieces: pieces of the box that branch and bound may look at.
         tighten: go on after a proof, as far as the budget reaches, for a shorter certified settling time.
