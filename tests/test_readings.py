@@ -319,6 +319,20 @@ def test_the_table_promises_no_derivative_that_is_not_there():
     assert report["Lyapunov exponents"].available, "forwards, a loop has a derivative"
 
 
+SWING = np.sin(np.arange(200.0))
+RECORDINGS = {
+    attractor.PlantModel: (SWING[:, None], np.cumsum(SWING)),
+    attractor.SequenceClassifier: (SWING.reshape(20, 10, 1), np.arange(20) % 2),
+}
+
+
+@pytest.mark.parametrize("model", RECORDINGS)
+def test_a_step_that_cannot_be_trained_is_told_before_training(model):
+    looped = attractor.cell(looping, 1, jnp.zeros(2), weights=jnp.ones(2))
+    with pytest.raises(CellError, match=r"derivative of the step of looping failed: .*Reverse-mode"):
+        model(cell=looped).fit(*RECORDINGS[model])
+
+
 class NeedsKey(attractor.Cell):
     """A step that cannot be had without noise."""
 

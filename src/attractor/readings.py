@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from attractor.cells import (
     build_cell,
     calling,
+    check_derivative,
     check_trained_arrays,
-    exposed,
     exposed_size,
     initial_state,
     input_size,
@@ -194,24 +194,10 @@ def _trains(cell: Any) -> str:
     exposed_size(cell)
     if getattr(cell, "fixed", False):
         return "the cell is fixed; only a read-out is trained"
+    check_derivative(cell)
     if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(cell)):
         return "the cell has no weights; only a read-out is trained"
-    _goes_backwards(cell)
     return ""
-
-
-def _goes_backwards(cell: Any) -> None:
-    """Refuse a step without a derivative by weights and state for a batch, as training takes it."""
-
-    def shown(parts: tuple[Any, Any]) -> jax.Array:
-        module, state = parts
-        batch = jnp.zeros((2, module.input_size))
-        outputs = jax.vmap(lambda given: exposed(module, take_step(module, given, state)))(batch)
-        return jnp.sum(jnp.real(outputs))
-
-    with calling(cell, "derivative of the step"):
-        state = jax.tree.map(jnp.asarray, initial_state(cell))
-        eqx.filter_eval_shape(eqx.filter_grad(shown), (cell, state))
 
 
 def _takes_noise(cell: Any) -> str:
@@ -227,7 +213,7 @@ def _regularised(cell: Any) -> str:
         if leaf.kind is LeafKind.COMPLEX:
             message = f"the state holds {leaf}; the regulariser is for real states"
             raise UnsupportedError(message)
-    _goes_backwards(cell)
+    check_derivative(cell)
     return _takes_noise(cell)
 
 

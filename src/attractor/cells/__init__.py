@@ -16,6 +16,7 @@ from .contract import (
     takes_key,
     weight_dtype,
 )
+from .derivative import check_derivative
 from .elman import Elman
 from .esn import EchoState
 from .flow import METHODS, Discretised, Flow, discretise
@@ -73,6 +74,7 @@ __all__ = [
     "cell",
     "cell_class",
     "channelled_groups",
+    "check_derivative",
     "check_trained_arrays",
     "constant",
     "discretise",

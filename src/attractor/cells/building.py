@@ -11,6 +11,7 @@ from attractor.errors import ConfigError
 
 from .calling import calling
 from .constant import check_trained_arrays
+from .derivative import check_derivative
 
 
 def build_cell(
@@ -62,10 +63,12 @@ def trained_cell(
 
     Raises:
         ConfigError: also where the cell holds NumPy arrays of which nobody can tell whether they are weights.
-        CellError: the constructor fails.
+        CellError: the constructor fails, or the step has no derivative.
     """
     cell = build_cell(build, input_size, hidden_size, key=key, fill=True, **more)
     check_trained_arrays(cell)
+    if not getattr(cell, "fixed", False):
+        check_derivative(cell)
     return cell
 
 

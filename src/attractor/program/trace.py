@@ -166,7 +166,7 @@ def apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Ar
 def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     """A scan of known length, round by round."""
     parameters = equation.params
-    fixed, carried = parameters["num_consts"], parameters["num_carry"]
+    fixed, carried = _scan_counts(parameters)
     length, inner = parameters["length"], parameters["jaxpr"]
     if length > _LONGEST_LOOP:
         message = (
@@ -183,6 +183,14 @@ def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
         carry, collected[index] = results[:carried], results[carried:]
     stacked = [jnp.stack(column) for column in zip(*(collected[i] for i in range(length)), strict=True)]
     return [*carry, *stacked]
+
+
+def _scan_counts(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many are carried; JAX 0.11 words it anew."""
+    if "num_consts" in parameters:
+        return parameters["num_consts"], parameters["num_carry"]
+    constants, carried, _ = parameters["ft_in"].unpack()
+    return len(constants), len(carried)
 
 
 def place(equation: JaxprEqn) -> str:
