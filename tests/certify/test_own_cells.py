@@ -123,9 +123,8 @@ def test_a_proof_holds_from_the_starts_it_is_asked_for():
     assert (proof.start_low <= [-3, -2]).all()
     assert (proof.start_high >= [5, 1.5]).all()
     state, inputs = np.array([5.0, -2.0]), np.random.default_rng(0).uniform(-1, 1, (proof.transient + 3, 1))
-    states = np.asarray(
-        unroll(cell, jnp.asarray(inputs, jnp.float32), jnp.asarray(state, jnp.float32)).states
-    )
+    given, begin = (jnp.asarray(values, cell.bias.dtype) for values in (inputs, state))
+    states = np.asarray(unroll(cell, given, begin).states)
     inside = (proof.low <= states) & (states <= proof.high)
     assert inside[max(proof.transient - 1, 0) :].all()
 

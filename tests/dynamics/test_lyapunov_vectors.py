@@ -19,6 +19,7 @@ from attractor.dynamics import (
     participation_ratio,
 )
 from attractor.errors import ConfigError, InputDataError
+from attractor.program import single_precision
 
 INPUTS = np.random.default_rng(0).normal(size=(500, 1))
 ALL = LyapunovSettings(count="all", burn_in=100)
@@ -107,9 +108,9 @@ def test_exponents_in_a_loss_are_those_that_are_measured_and_have_their_derivati
 
 
 def _slopes(weight, count):
-    cell = eqx.tree_at(lambda cell: cell.state_weight, Elman(1, 4, key=KEY), weight)
-    inputs = jnp.asarray(INPUTS[:30], jnp.float32)
-    found, slope = _penalised(cell, inputs, count)
+    with single_precision():
+        cell = eqx.tree_at(lambda cell: cell.state_weight, Elman(1, 4, key=KEY), jnp.asarray(weight))
+        found, slope = _penalised(cell, jnp.asarray(INPUTS[:30]), count)
     return found, max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slope))
 
 
@@ -129,7 +130,7 @@ def test_directions_that_a_step_forgets_have_no_slope_in_a_loss(rank):
     left, right = np.random.default_rng(rank).normal(size=(2, 4, 4))
     # 1 on the diagonal of the product keeps the directions that count away from those that are forgotten
     weight = left[:, :rank] @ (left[:, :rank].T + 0.1 * right[:rank])
-    found, largest = _slopes(jnp.asarray(weight, jnp.float32), 4)
+    found, largest = _slopes(weight, 4)
     forgotten = np.log(np.finfo(np.float32).eps)
     np.testing.assert_allclose(found[rank:], forgotten, rtol=1e-6)
     assert np.all(found[:rank] > forgotten / 2)

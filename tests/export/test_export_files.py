@@ -152,7 +152,7 @@ def test_a_wrong_onnx_model_is_not_written(network, tmp_path, monkeypatch):
 def test_long_sums_may_lose_what_float32_loses_in_them(tmp_path):
     """An echo state network of 60 units with a trained read-out was refused for 1.2e-05."""
     cell = EchoState(1, 60, key=jax.random.key(0))
-    weight = 1e3 * jax.random.normal(jax.random.key(1), (200, 61))
+    weight = 1e3 * jax.random.normal(jax.random.key(1), (200, 61), jnp.float32)
     export = to_onnx_step(cell, tmp_path / "model.onnx", read=lambda state: weight @ cell.exposed(state))
     assert 1e-5 < export.difference < 1e-2
     assert export.check is OnnxCheck.AGREES

@@ -5,12 +5,15 @@ from inspect import Parameter, signature
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from attractor.errors import ConfigError
 
 from .calling import calling
 from .constant import check_trained_arrays
+from .contract import name_of
 from .derivative import check_derivative
 
 
@@ -65,17 +68,28 @@ def trained_cell(
         ConfigError: also where the cell holds NumPy arrays of which nobody can tell whether they are weights.
         CellError: the constructor fails, or the step has no derivative.
     """
-    cell = build_cell(build, input_size, hidden_size, key=key, fill=True, **more)
+    cell = _in_types_of_today(build_cell(build, input_size, hidden_size, key=key, fill=True, **more))
     check_trained_arrays(cell)
     if not getattr(cell, "fixed", False):
         check_derivative(cell)
     return cell
 
 
+def _in_types_of_today(cell: Any) -> Any:
+    """Arrays of 64 bits as 32, where JAX computes in these: the cell may have been made where it does not."""
+
+    def narrow(leaf: Any) -> Any:
+        if not eqx.is_array(leaf) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))
+
+    return jax.tree.map(narrow, cell)
+
+
 def _as_it_stands(cell: Any, input_size: int) -> Any:
     own = getattr(cell, "input_size", input_size)
     if own != input_size:
-        message = f"{_named(cell)} has {own} inputs, {input_size} are needed"
+        message = f"{name_of(cell)} has {own} inputs, {input_size} are needed"
         raise ConfigError(message)
     return cell
 
