@@ -91,7 +91,8 @@ GROUPS = {
 }
 
 
-LONG = ("activations", "products")
+LONG = ("activations", "products", "smooth", "kinks")
+"""Groups whose rules `test_attack.py` attacks one by one in the fast suite."""
 
 
 @cache
