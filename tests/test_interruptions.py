@@ -20,7 +20,7 @@ OPTIONS = ("--hidden", "3", "--steps", "6000", "--window", "20", "--washout", "5
 
 def command(log, run):
     words = ("identify", log, "--inputs", "q3", "--outputs", "pH", *OPTIONS, "--out", run)
-    return [sys.executable, "-m", "attractor.cli", *map(str, words)]
+    return [sys.executable, "-m", "attractor", *map(str, words)]
 
 
 def ended(words):
@@ -54,7 +54,7 @@ def stopped(log, run):
 def log(tmp_path_factory):
     path = tmp_path_factory.mktemp("log") / "ph.csv"
     words = ("plant", "ph", "--samples", 600, "--out", path)
-    assert ended([sys.executable, "-m", "attractor.cli", *map(str, words)])[0] == 0
+    assert ended([sys.executable, "-m", "attractor", *map(str, words)])[0] == 0
     return path
 
 
