@@ -350,6 +350,14 @@ def test_a_key_without_a_default_is_told_with_the_remedy():
         vector(lambda u, x, key: x + u)
 
 
+def test_a_module_is_handed_over_as_weights():
+    linear = eqx.nn.Linear(2, 2, key=KEY)
+    with pytest.raises(ConfigError, match="weights=module"):
+        vector(linear)
+    cell = vector(lambda module, u, x: jnp.tanh(module(x) + u), weights=linear)
+    assert attractor.check_cell(cell)["training"].reason == ""
+
+
 def test_messages_call_a_function_by_its_name():
     def growing(input, state):
         return jnp.concatenate([state, input])

@@ -8,7 +8,6 @@ stand.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
@@ -83,7 +82,7 @@ def step_options(cell: Any, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]
         CellError: the step cannot be called without a key.
     """
     if key is None:
-        check_key(cell if not isinstance(cell, eqx.Module) else type(cell).__call__, name_of(cell))
+        check_key(cell, name_of(cell))
         return {}
     return {"key": key} if takes_key(cell) else {}
 
@@ -93,14 +92,15 @@ def takes_key(cell: Any) -> bool:
     own = getattr(cell, "takes_noise", None)
     if own is not None:
         return own
-    return _has_key(cell if not isinstance(cell, eqx.Module) else type(cell).__call__)
+    parameters = _parameters(cell)
+    return "key" in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
 
 
 def check_key(step: Any, name: str) -> None:
     """Refuse a step that has an argument `key` without a default.
 
     Args:
-        step: the function.
+        step: a cell, or a function.
         name: of the cell, for the message.
 
     Raises:
@@ -115,15 +115,9 @@ def check_key(step: Any, name: str) -> None:
         raise CellError(message)
 
 
-def _has_key(step: Any) -> bool:
-    parameters = _parameters(step)
-    return "key" in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
-
-
-@cache
 def _parameters(step: Any) -> Mapping[str, Parameter]:
     try:
-        return signature(step).parameters
+        return signature(type(step).__call__ if isinstance(step, eqx.Module) else step).parameters
     except (TypeError, ValueError):  # without a signature: it is told what the contract says
         return {"key": Parameter("key", Parameter.KEYWORD_ONLY, default=None)}
 

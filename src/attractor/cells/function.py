@@ -79,8 +79,8 @@ def cell(
 
     Raises:
         CellError: the step asks for a key, without a default.
-        ConfigError: the step is no function, the number of inputs no whole number of at least 0, or the start
-            no tree of arrays.
+        ConfigError: the step is no function or a module with arrays, the number of inputs no whole number of
+            at least 0, or the start no tree of arrays.
 
     Example:
         >>> import attractor, jax.numpy as jnp
@@ -90,6 +90,12 @@ def cell(
     """
     if not callable(step):
         message = f"step={step!r}: expected a function step(input, state) -> state"
+        raise ConfigError(message)
+    if any(eqx.is_array(leaf) for leaf in jax.tree.leaves(step)):
+        message = (
+            f"step={type(step).__name__}, a module with arrays; write attractor.cell(lambda module, input, "
+            "state: module(input, state), ..., weights=module)"
+        )
         raise ConfigError(message)
     check_key(step, getattr(step, "__name__", type(step).__name__))
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
