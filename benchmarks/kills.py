@@ -95,6 +95,8 @@ def trial(task, room, event, expected):
     again = forked(act, folder, said)
     if again:
         told = " ".join(said.read_text().split())
+        if "already holds a finished run" in told and bits(folder) == expected:
+            return ""  # it was killed after all was done
         if "attractor report" not in told:
             return f"given again: status {again}: {told[-300:]}"
         again = forked(command(f"report {folder}"), folder, said)
@@ -104,7 +106,8 @@ def trial(task, room, event, expected):
     if left:
         return f"stray {left}"
     found = bits(folder)
-    return "" if found == expected else f"differs in {[n for n in expected if found.get(n) != expected[n]]}"
+    names = [name for name in sorted({*expected, *found}) if found.get(name) != expected.get(name)]
+    return f"differs in {names}" if names else ""
 
 
 def scenario(name, room, first, every):

@@ -333,6 +333,76 @@ def test_a_step_that_cannot_be_trained_is_told_before_training(model):
         model(cell=looped).fit(*RECORDINGS[model])
 
 
+def counted():
+    calls = [0]
+
+    def aging(u, x):
+        calls[0] += 1
+        return 0.1 * calls[0] * x + u
+
+    return vector(aging)
+
+
+class Hoarder:
+    """A plain object that keeps a value of every call."""
+
+    input_size, hidden_size, kept = 2, 2, 0.0
+
+    def __call__(self, input, state):
+        self.kept = self.kept + input
+        return 0.5 * state + self.kept
+
+
+UNSTEADY = {
+    "check": attractor.check_cell,
+    "run": lambda cell: attractor.unroll(cell, jnp.ones((4, 2))),
+    "certify": attractor.certify.certify,
+    "exponents": lambda cell: lyapunov_exponents(cell, jnp.ones((200, 2))),
+    "export": lambda cell: check_parity(cell, targets=["c"], samples=2),
+}
+
+
+@pytest.mark.parametrize("reading", UNSTEADY)
+@pytest.mark.parametrize("make", [counted, Hoarder])
+def test_a_step_that_is_another_one_at_each_call_has_no_reading(make, reading):
+    """A proof of rate 0.6 was given for a step whose factor grew with every call."""
+    with pytest.raises(CellError, match="another one each time it is called|keeps a value of another call"):
+        UNSTEADY[reading](make())
+
+
+def test_a_plain_object_is_read_but_not_trained():
+    class Plain:
+        input_size, hidden_size = 2, 2
+
+        def __call__(self, input, state):
+            return 0.5 * state + input
+
+    report = attractor.check_cell(Plain())
+    assert report["certificates"].available
+    assert "inherit from" in report["training"].reason
+    with pytest.raises(ConfigError, match="Plain is a plain object"):
+        attractor.PlantModel(cell=Plain()).fit(np.stack([SWING, SWING**2], axis=1), np.cumsum(SWING))
+
+
+def test_a_state_without_a_number_and_a_step_without_an_array_are_told():
+    with pytest.raises(UnsupportedError, match="state of <lambda> is empty"):
+        attractor.check_cell(attractor.cell(lambda u, x: x, 1, jnp.zeros(0)))
+    with pytest.raises(ConfigError, match="initial="):
+        attractor.cell(lambda u, x: x, 1, np.array([None]))
+    with pytest.raises(ShapeError, match="in place of an array"):
+        attractor.check_cell(vector(lambda u, x: (yield x)))
+    with pytest.raises(ConfigError, match="needs `weights=`"):
+        vector(lambda w, u, x: x)
+    with pytest.raises(ConfigError, match=r"cannot be called as step\(weights, input, state\)"):
+        vector(lambda u, x: x, weights=jnp.ones(2))
+
+
+def test_fixed_points_of_a_loop_are_found_without_a_derivative_backwards():
+    halved = attractor.cell(lambda u, x: looping(0.5, u, x) + 0.1, 1, jnp.zeros(1))
+    found = fixed_points(halved)
+    np.testing.assert_allclose(found.states, [[0.2]], atol=1e-9)
+
+
 class NeedsKey(attractor.Cell):
     """A step that cannot be had without noise."""
 

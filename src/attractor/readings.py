@@ -13,10 +13,12 @@ from attractor.cells import (
     build_cell,
     calling,
     check_derivative,
+    check_module,
     check_trained_arrays,
     exposed_size,
     initial_state,
     input_size,
+    is_built,
     name_of,
     take_step,
     takes_key,
@@ -28,7 +30,16 @@ from attractor.errors import AttractorError, CellError, ConfigError, Unsupported
 from attractor.export import flat_step
 from attractor.export.c.step import c_source
 from attractor.export.numpy_step import numpy_source
-from attractor.program import FlatMap, Leaf, LeafKind, double_precision, flat_map, real_cell, unrounded
+from attractor.program import (
+    FlatMap,
+    Leaf,
+    LeafKind,
+    check_steady,
+    double_precision,
+    flat_map,
+    real_cell,
+    unrounded,
+)
 from attractor.training.noise import floating
 
 
@@ -137,7 +148,7 @@ def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellRepo
 
 
 def _built(cell: Any, inputs: int, hidden: int) -> Any:
-    if isinstance(cell, eqx.Module):
+    if is_built(cell):
         return cell
     if not callable(cell):
         message = f"{cell!r} is no cell; expected an Equinox module, or a class that builds one"
@@ -154,6 +165,7 @@ def _structure(cell: Any) -> tuple[FlatMap, int]:
     with double_precision():
         flat = flat_map(cell)
         jax.eval_shape(flat.step, flat.start, jnp.zeros(size))
+        check_steady(flat.cell, jnp.zeros(size), flat.restore(flat.start))
     return flat, size
 
 
@@ -190,6 +202,7 @@ def _runs(cell: Any) -> str:
 
 
 def _trains(cell: Any) -> str:
+    check_module(cell)
     check_trained_arrays(cell)
     exposed_size(cell)
     if getattr(cell, "fixed", False):

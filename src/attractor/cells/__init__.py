@@ -1,6 +1,6 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
-from .building import build_cell, trained_cell
+from .building import build_cell, check_module, is_built, trained_cell
 from .calling import calling, take_step
 from .channelwise import ChannelMemory, ChannelwiseLSTM
 from .constant import Constant, check_trained_arrays, constant
@@ -75,6 +75,7 @@ __all__ = [
     "cell_class",
     "channelled_groups",
     "check_derivative",
+    "check_module",
     "check_trained_arrays",
     "constant",
     "discretise",
@@ -83,6 +84,7 @@ __all__ = [
     "gated_rate",
     "initial_state",
     "input_size",
+    "is_built",
     "name_of",
     "official_step",
     "parse_groups",

@@ -1,7 +1,7 @@
 """How a cell is made of what a user hands in: a class, a function that builds one, or a cell as it stands."""
 
 from collections.abc import Callable
-from inspect import Parameter, signature
+from inspect import Parameter, isclass, signature
 from typing import Any
 
 import equinox as eqx
@@ -41,12 +41,12 @@ def build_cell(
         ConfigError: it asks for something else, makes no cell, or is one for another number of inputs.
         CellError: it fails.
     """
-    if isinstance(build, eqx.Module):
+    if is_built(build):
         return _as_it_stands(build, input_size)
     arguments, options = _arguments(build, (input_size, hidden_size), {"key": key, **more}, fill)
     with calling(build, "constructor"):
         made = build(*arguments, **options)
-    if callable(made) and (hasattr(made, "initial_state") or hasattr(made, "hidden_size")):
+    if callable(made) and _has_state(made):
         return made
     if hasattr(made, "vector_field"):
         message = f"{_named(build)} makes a flow; write one that returns discretise(flow, step), its map"
@@ -59,6 +59,17 @@ def build_cell(
     raise ConfigError(message)
 
 
+def is_built(thing: Any) -> bool:
+    """Whether something is a cell that stands, and not a class or a function that builds one."""
+    if isinstance(thing, eqx.Module):
+        return True
+    return callable(thing) and not isclass(thing) and _has_state(thing)
+
+
+def _has_state(thing: Any) -> bool:
+    return hasattr(thing, "initial_state") or hasattr(thing, "hidden_size")
+
+
 def trained_cell(
     build: Callable[..., Any], input_size: int, hidden_size: int, *, key: PRNGKeyArray, **more: Any
 ) -> Any:
@@ -69,10 +80,25 @@ def trained_cell(
         CellError: the constructor fails, or the step has no derivative.
     """
     cell = _in_types_of_today(build_cell(build, input_size, hidden_size, key=key, fill=True, **more))
+    check_module(cell)
     check_trained_arrays(cell)
     if not getattr(cell, "fixed", False):
         check_derivative(cell)
     return cell
+
+
+def check_module(cell: Any) -> None:
+    """Refuse an object that JAX does not look into: its weights would silently stay as they are.
+
+    Raises:
+        ConfigError: it is no Equinox module.
+    """
+    if not isinstance(cell, eqx.Module):
+        message = (
+            f"{name_of(cell)} is a plain object, whose numbers cannot be trained or saved; inherit from "
+            "attractor.Cell or equinox.Module, or write attractor.cell(step, input_size, initial)"
+        )
+        raise ConfigError(message)
 
 
 def _in_types_of_today(cell: Any) -> Any:

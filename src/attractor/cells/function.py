@@ -1,6 +1,7 @@
 """A plain function as a cell."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import equinox as eqx
@@ -98,13 +99,34 @@ def cell(
         )
         raise ConfigError(message)
     check_key(step, getattr(step, "__name__", type(step).__name__))
+    _check_arguments(step, weights)
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
         message = f"input_size={input_size!r}: expected a whole number of at least 0"
         raise ConfigError(message)
-    if not all(isinstance(leaf, _NUMBERS) for leaf in jax.tree.leaves(initial)):
+    if not all(_is_numbers(leaf) for leaf in jax.tree.leaves(initial)):
         message = f"initial={initial!r}: expected an array, or a tree of arrays"
         raise ConfigError(message)
     return FunctionCell(jax.tree.map(jnp.asarray, initial), weights, step, input_size, exposed)
+
+
+def _is_numbers(leaf: Any) -> bool:
+    return isinstance(leaf, _NUMBERS) and getattr(leaf, "dtype", np.dtype(float)) != np.dtype(object)
+
+
+def _check_arguments(step: Callable[..., State], weights: Any) -> None:
+    """Refuse a step that cannot be called with what it will be called with."""
+    given = 2 if weights is None else 3
+    try:
+        signature(step).bind(*[None] * given)
+    except ValueError:  # without a signature: the call will tell
+        return
+    except TypeError as problem:
+        called = "step(input, state)" if weights is None else "step(weights, input, state)"
+        message = (
+            f"the step cannot be called as {called}: {problem}; a step of three arguments needs `weights=`, "
+            "one of two must do without"
+        )
+        raise ConfigError(message) from problem
 
 
 __all__ = ["FunctionCell", "cell"]

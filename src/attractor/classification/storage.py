@@ -18,7 +18,7 @@ from attractor.program import single_precision
 from attractor.program.digest import equation_digest
 from attractor.runs import Run, load_run, weights_digest
 from attractor.training import LOSSES, Reweighting
-from attractor.training.checkpoint import save_finished, to_arrays
+from attractor.training.checkpoint import CHECKPOINT, save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
 from attractor.training.identity import check_equation, check_rebuilds, describe_equation, probe_rows
 from attractor.training.restoring import check_scaling, check_sizes, fact, restored, texts
@@ -29,7 +29,6 @@ from .options import check_options
 from .suspects import TrainingDiary
 
 KIND = "SequenceClassifier"
-CHECKPOINT = "checkpoint.safetensors"
 _DIARY = "diary."
 
 

@@ -143,10 +143,12 @@ class ReportCommand:
         from attractor.origin import strangers
         from attractor.report import write_any_report
         from attractor.runs import load_run
+        from attractor.training.checkpoint import remove_leftovers
 
         path = write_any_report(self.folder, cell=cell_of(self.folder, self.cell))
         for other, objection in strangers(self.folder, load_run(self.folder).origin).items():
             console.print(f"[yellow]{escaped(other.name)} {escaped(objection)}[/]", soft_wrap=True)
+        remove_leftovers(self.folder)
         console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
 
 

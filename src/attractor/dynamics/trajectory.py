@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, initial_state, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
-from attractor.program import FlatMap, flat_map, in_double_precision, unrounded
+from attractor.program import FlatMap, check_steady, flat_map, in_double_precision, may_change, unrounded
 
 
 def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
@@ -52,9 +52,14 @@ def analysed(cell: Any, state: State | None = None) -> FlatMap:
 
     Raises:
         ConfigError: a flow, which has no step.
+        CellError: a step that is another one each time it is called.
     """
     check_has_steps(cell)
-    return flat_map(unrounded(in_double_precision(cell)), state)
+    wide = in_double_precision(cell)
+    flat = flat_map(unrounded(wide), state)
+    if may_change(cell):
+        check_steady(wide, jnp.zeros(flat.input_size), flat.restore(flat.start))
+    return flat
 
 
 def prepared(

@@ -13,6 +13,7 @@ from attractor.program import (
     FlatMap,
     LeafKind,
     Program,
+    check_steady,
     flat_map,
     in_precision,
     trace,
@@ -74,6 +75,7 @@ def flat_step(
         flat = flat_map(cell, dtype=dtype)
         _check_leaves(flat)
         given = jnp.zeros(cell.input_size, dtype)
+        check_steady(cell, given, flat.restore(flat.start))
         program = _real_program(lambda given, state: flat.step(state, given), given, flat.start)
         output = None
         if read is not None:

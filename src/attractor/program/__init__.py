@@ -13,6 +13,7 @@ from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
 from .primitives import PRIMITIVES, Kind, Primitive, ZeroRule, of_kind, zeros_of
+from .steady import check_steady, may_change, same_each_time
 from .trace import Program, place, step_program, trace
 from .traced import TracedCell, real_cell
 
@@ -29,6 +30,7 @@ __all__ = [
     "Rule",
     "TracedCell",
     "ZeroRule",
+    "check_steady",
     "double_precision",
     "flat_map",
     "in_double_precision",
@@ -36,11 +38,13 @@ __all__ = [
     "interpret",
     "is_exact",
     "layout_of",
+    "may_change",
     "of_kind",
     "place",
     "plain",
     "quickly_compiled",
     "real_cell",
+    "same_each_time",
     "single_precision",
     "step_program",
     "to_single_precision",

@@ -63,6 +63,11 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
     # What the process has set of JAX must not show: neither the precision of products, nor loops without jit.
     with single_precision(), jax.default_matmul_precision(None), jax.disable_jit(False):
         closed = jax.make_jaxpr(of_arrays)(*(to_single_precision(leaves[place]) for place in varied))
+    return program_digest(closed)
+
+
+def program_digest(closed: ClosedJaxpr) -> str:
+    """The SHA-256 of a traced program; values of its constants count, those of its arguments do not."""
     return _hash("program", *_results(closed.jaxpr, closed.consts))
 
 

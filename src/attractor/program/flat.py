@@ -171,7 +171,7 @@ class Layout:
                 "state beside an output)"
             )
             raise ShapeError(message)
-        arrays = [_as_array(leaf) for leaf in jax.tree.leaves(state)]
+        arrays = [self._array_of(leaf) for leaf in jax.tree.leaves(state)]
         for leaf, array in zip(self.leaves, arrays, strict=True):
             if array.shape != leaf.shape or _kind(array) is not leaf.kind:
                 message = (
@@ -181,6 +181,13 @@ class Layout:
                 )
                 raise ShapeError(message)
         return arrays
+
+    def _array_of(self, value: Any) -> Array:
+        try:
+            return _as_array(value)
+        except TypeError as problem:
+            message = f"{self.owner} returned {type(value).__name__} in place of an array of numbers"
+            raise ShapeError(message) from problem
 
 
 class FlatMap(eqx.Module):
@@ -334,13 +341,16 @@ def layout_of(state: State, owner: str, dtype: Any = jnp.float64) -> Layout:
         dtype: floating type of the vector.
 
     Raises:
-        UnsupportedError: a leaf that is no array of numbers, or no leaf at all.
+        UnsupportedError: a leaf that is no array of numbers, no leaf at all, or no number in them.
     """
     named, structure = jax.tree_util.tree_flatten_with_path(state)
     if not named:
         message = f"the initial state of {owner} holds no array; expected a pytree of arrays"
         raise UnsupportedError(message)
     leaves = tuple(_leaf(jax.tree_util.keystr(path), value, owner) for path, value in named)
+    if not sum(leaf.numbers for leaf in leaves):
+        message = f"the state of {owner} is empty (size 0); expected at least one number"
+        raise UnsupportedError(message)
     return Layout(owner, structure, leaves, jnp.dtype(dtype))
 
 

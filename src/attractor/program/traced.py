@@ -22,6 +22,7 @@ from attractor.cells import State, name_of, take_step
 from .complex_parts import without_complex
 from .flat import flat_map
 from .precision import in_double_precision
+from .steady import check_steady
 from .trace import Program, trace
 
 _KEPT = 256
@@ -72,11 +73,13 @@ def real_cell(cell: Any, reading: str) -> TracedCell:
         reading: what needs it, for messages: "interval bounds".
 
     Raises:
+        CellError: a step that is another one each time it is called.
         UnsupportedError: a step that cannot be read as straight-line code of real numbers, or a whole leaf of
             the state on which the real ones depend.
         ShapeError: a step that returns something else than a state.
     """
     flat = flat_map(in_double_precision(cell)).still(reading, constants=False)
+    check_steady(flat.cell, jnp.zeros(flat.input_size), flat.restore(flat.start))
     begin = flat.restore(flat.start)
     initial = flat.layout.real_arrays(begin)
     example = jnp.zeros(flat.input_size), initial

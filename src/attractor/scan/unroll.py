@@ -11,6 +11,7 @@ from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from attractor.cells import State, initial_state, name_of, take_step
 from attractor.errors import ShapeError
+from attractor.program import may_change, same_each_time
 
 from .memory import Store, Strategy, strategy
 from .split import COSTLY, SplitStep, split_step
@@ -60,6 +61,7 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         The states s_1 ... s_T (each leaf with a leading time axis) and the last of them.
 
     Raises:
+        CellError: a step that fails, or is another one each time it is called.
         ShapeError: inputs that are not (time, cell.input_size), a state unlike the cell's initial state, a
             step that changes shapes or types, or a length that is no number of steps.
         UnsupportedError: a step that writes to a mutable reference.
@@ -153,6 +155,8 @@ def trace(
 
     first = [jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)]
     first += [] if key is None else [jax.ShapeDtypeStruct(key.shape, key.dtype)]
+    if may_change(cell):
+        same_each_time(step, (weights, first, leaves), name_of(cell))
     return split_step(step, weights, first, leaves, hoist=hoist), weights
 
 

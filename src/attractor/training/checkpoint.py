@@ -1,5 +1,6 @@
 """Checkpoints: a pytree and a few facts in one safetensors file, whole or not there at all."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +14,12 @@ from attractor.errors import InputDataError, RunFolderError
 from attractor.files import write_atomically
 from attractor.folders import locked, read_file
 from attractor.origin import Origin
-from attractor.runs import Run, is_unjudged, save_run
+from attractor.runs import Run, is_unjudged, load_run, save_run
 
 Tree = TypeVar("Tree")
+
+CHECKPOINT, REFINEMENT = CHECKPOINTS = ("checkpoint.safetensors", "refinement.safetensors")
+"""Files that a training leaves until it is finished."""
 
 _MOST = 2**63
 
@@ -114,6 +118,22 @@ def save_finished(
         for name in () if is_unjudged(folder) else checkpoints:
             (folder / name).unlink(missing_ok=True)
     return origin
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove checkpoints of a training whose run is finished: the command ended before it could.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        RunFolderError: the folder holds no finished run.
+    """
+    fingerprint = load_run(folder).card.get("fingerprint", "")
+    for path in (folder / name for name in CHECKPOINTS if not is_unjudged(folder)):
+        with contextlib.suppress(RunFolderError):  # of another training, or damaged: not ours to remove
+            check_own(path, fingerprint)
+            path.unlink(missing_ok=True)
 
 
 def check_own(path: Path, fingerprint: str) -> None:

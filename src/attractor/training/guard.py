@@ -33,9 +33,18 @@ def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> Diverged
     message = (
         f"step {int(moment.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for "
         f"example {example} of the batch ({describe_at(task, moment, example)}), whose loss "
-        f"is {losses[example]:.3g}. Look at the data there; if they are fine, lower the learning rate"
+        f"is {losses[example]:.3g}. {_remedy(int(moment.step))}"
     )
     return DivergedError(message)
+
+
+def _remedy(step: int) -> str:
+    if step == 0:
+        return (
+            "No weight has moved yet: look at the data there, and whether the step of the cell is finite for "
+            "them (roots, logarithms, divisions)"
+        )
+    return "Look at the data there; if they are fine, lower the learning rate"
 
 
 def _named(tree: Model) -> list[tuple[str, jax.Array]]:

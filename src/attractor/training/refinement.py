@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from attractor.program import double_precision
 
-from .checkpoint import from_arrays, load_training, save_checkpoint
+from .checkpoint import REFINEMENT, from_arrays, load_training, save_checkpoint
 from .task import Model, Task, score_of
 from .trainer import Diary, Trained
 
@@ -180,7 +180,7 @@ def _rounds(
     task = _cast(task, jnp.float64)
     members = [start(task, trained.model(index)) for index in range(len(trained.scores))]
     groups = task.groups()
-    path = diary.folder / "refinement.safetensors" if diary.folder else None
+    path = diary.folder / REFINEMENT if diary.folder else None
     history: list[dict[str, Any]] = []
     if path is not None and path.exists():
         arrays, facts = load_training(path)

@@ -18,7 +18,7 @@ from attractor.program import quickly_compiled, single_precision, to_single_prec
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
-from .checkpoint import check_own, from_arrays, load_training, save_checkpoint
+from .checkpoint import CHECKPOINT, check_own, from_arrays, load_training, save_checkpoint
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import LARGEST_WHOLE, TrainingSettings
@@ -116,7 +116,7 @@ class Diary:
     @property
     def checkpoint(self) -> Path | None:
         """The checkpoint file."""
-        return self.folder / "checkpoint.safetensors" if self.folder else None
+        return self.folder / CHECKPOINT if self.folder else None
 
     @property
     def log(self) -> Path | None:

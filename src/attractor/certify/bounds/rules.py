@@ -398,7 +398,8 @@ def _pad_unknown(equation: JaxprEqn, one: Any, filler: Form) -> Form:
 def _convert(equation: JaxprEqn, one: Any) -> Any:
     """A change of type: between floating types only rounding changes, which is not followed."""
     if not jnp.issubdtype(equation.params["new_dtype"], jnp.floating):
-        message = f"interval bounds: a whole number or truth value made of the state{place(equation)}"
+        where = place(equation)
+        message = f"interval bounds: a whole, truth or complex value made of state or input{where}"
         raise UnsupportedError(message)
     if isinstance(one, Undecided):
         return truth_form(one)

@@ -20,7 +20,7 @@ from attractor.program import single_precision
 from attractor.program.digest import equation_digest
 from attractor.runs import Run, load_run, weights_digest
 from attractor.training import TrainingSettings
-from attractor.training.checkpoint import save_finished, to_arrays
+from attractor.training.checkpoint import CHECKPOINTS, save_finished, to_arrays
 from attractor.training.describing import describe_option, find_cell
 from attractor.training.identity import check_equation, check_rebuilds, describe_equation, probe_rows
 from attractor.training.restoring import check_scaling, check_sizes, fact, restored
@@ -30,7 +30,6 @@ from .network import PlantNetwork
 from .recordings import Signals
 
 KIND = "PlantModel"
-CHECKPOINTS = ("checkpoint.safetensors", "refinement.safetensors")
 
 
 def save_model(

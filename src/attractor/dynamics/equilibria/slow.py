@@ -66,11 +66,15 @@ def _settled(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array, Array
     return jax.vmap(one)(states, rows)
 
 
+def _gradient(field: Any, state: Array) -> Array:
+    """That of |F|^2 / 2, forwards: a loop whose length depends on values has no derivative backwards."""
+    return jax.jacfwd(field)(state).T @ field(state)
+
+
 def _newton(field: Any, state: Array) -> tuple[Array, Array]:
     """The step -H^+ g with the moduli of the eigenvalues of H, and whether none of them is negative."""
     value, jacobian = field(state), jax.jacfwd(field)(state)
-    gradient = jax.grad(lambda state: 0.5 * jnp.sum(field(state) ** 2))
-    values, vectors = jnp.linalg.eigh(jax.jacfwd(gradient)(state))
+    values, vectors = jnp.linalg.eigh(jax.jacfwd(lambda state: _gradient(field, state))(state))
     parts = vectors.T @ (jacobian.T @ value)
     noise = _NOISE * jnp.linalg.norm(value) * jnp.linalg.norm(jacobian)
     scaled = jnp.where(jnp.abs(parts) > noise, parts / jnp.abs(values), 0.0)
