@@ -92,7 +92,7 @@ MISTAKES = [
     (numpy_inside, CellError, r"numpy_inside .*NumPy array \(test_readings.py:\d+\); use jax.numpy"),
     (branching, CellError, r"branching .*`if`.*\(test_readings.py:\d+\).*jnp.where"),
     (misshapen, CellError, r"misshapen failed \(test_readings.py:\d+\): TypeError"),
-    (one_argument, CellError, r"one_argument failed: TypeError: .*takes 1 positional"),
+    (one_argument, CellError, r"one_argument cannot be called as step\(input, state\): too many"),
     (lambda u, x: (x, x), ShapeError, r"same structure|new state alone"),
     (lambda u, x: x[:1], ShapeError, r"same (structure, )?shapes"),
 ]
@@ -366,7 +366,7 @@ UNSTEADY = {
 @pytest.mark.parametrize("make", [counted, Hoarder])
 def test_a_step_that_is_another_one_at_each_call_has_no_reading(make, reading):
     """A proof of rate 0.6 was given for a step whose factor grew with every call."""
-    with pytest.raises(CellError, match="another one each time it is called|keeps a value of another call"):
+    with pytest.raises(CellError, match=r"another one each time it is called|keeps a value of another call"):
         UNSTEADY[reading](make())
 
 
@@ -389,8 +389,8 @@ def test_a_state_without_a_number_and_a_step_without_an_array_are_told():
         attractor.check_cell(attractor.cell(lambda u, x: x, 1, jnp.zeros(0)))
     with pytest.raises(ConfigError, match="initial="):
         attractor.cell(lambda u, x: x, 1, np.array([None]))
-    with pytest.raises(ShapeError, match="in place of an array"):
-        attractor.check_cell(vector(lambda u, x: (yield x)))
+    with pytest.raises(ShapeError, match="returned object in place of an array"):
+        attractor.check_cell(vector(lambda u, x: object()))
     with pytest.raises(ConfigError, match="needs `weights=`"):
         vector(lambda w, u, x: x)
     with pytest.raises(ConfigError, match=r"cannot be called as step\(weights, input, state\)"):

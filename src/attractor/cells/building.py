@@ -105,7 +105,7 @@ def _in_types_of_today(cell: Any) -> Any:
     """Arrays of 64 bits as 32, where JAX computes in these: the cell may have been made where it does not."""
 
     def narrow(leaf: Any) -> Any:
-        if not eqx.is_array(leaf) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return leaf
         return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))
 

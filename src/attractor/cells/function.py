@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.errors import ConfigError
+from attractor.errors import CellError, ConfigError
 
 from .contract import State, check_key, takes_key
 
@@ -38,7 +38,7 @@ class FunctionCell(eqx.Module):
     @property
     def name(self) -> str:
         """Name of the function."""
-        return getattr(self.step, "__name__", type(self.step).__name__)
+        return _name(self.step)
 
     @property
     def takes_noise(self) -> bool:
@@ -79,7 +79,7 @@ def cell(
         exposed: `exposed(state) -> vector`, what a read-out may see; needed for states of several arrays.
 
     Raises:
-        CellError: the step asks for a key, without a default.
+        CellError: the step asks for a key without a default, or for other arguments.
         ConfigError: the step is no function or a module with arrays, the number of inputs no whole number of
             at least 0, or the start no tree of arrays.
 
@@ -98,7 +98,7 @@ def cell(
             "state: module(input, state), ..., weights=module)"
         )
         raise ConfigError(message)
-    check_key(step, getattr(step, "__name__", type(step).__name__))
+    check_key(step, _name(step))
     _check_arguments(step, weights)
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
         message = f"input_size={input_size!r}: expected a whole number of at least 0"
@@ -107,6 +107,10 @@ def cell(
         message = f"initial={initial!r}: expected an array, or a tree of arrays"
         raise ConfigError(message)
     return FunctionCell(jax.tree.map(jnp.asarray, initial), weights, step, input_size, exposed)
+
+
+def _name(step: Any) -> str:
+    return getattr(step, "__name__", type(step).__name__)
 
 
 def _is_numbers(leaf: Any) -> bool:
@@ -123,10 +127,10 @@ def _check_arguments(step: Callable[..., State], weights: Any) -> None:
     except TypeError as problem:
         called = "step(input, state)" if weights is None else "step(weights, input, state)"
         message = (
-            f"the step cannot be called as {called}: {problem}; a step of three arguments needs `weights=`, "
-            "one of two must do without"
+            f"the step of {_name(step)} cannot be called as {called}: {problem}; a step of three arguments "
+            "needs `weights=`, one of two must do without"
         )
-        raise ConfigError(message) from problem
+        raise CellError(message) from problem
 
 
 __all__ = ["FunctionCell", "cell"]
