@@ -42,3 +42,29 @@ FAULTS = {"sine is zero only at zero": 110, "casts are nothing": 50, "steps are 
 @pytest.mark.parametrize(("fault", "first"), FAULTS.items())
 def test_the_attack_finds_a_false_rule(fault, first):
     assert attacked(first, 24, fault)["violations"]
+
+
+TANGLED = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30,) * 2)
+from attack import STATES, random_program
+from attractor.certify import CertifySettings, certify
+from written import Written
+program = random_program(1_001_456)
+cell = Written(lambda u, x: 0.5 * program(u, x), STATES)
+print(certify(cell, settings=CertifySettings(levels=(1, 2), refute=False)).verdict.name)
+"""
+
+
+@pytest.mark.slow
+def test_choices_inside_choices_are_compiled_in_a_bounded_space():
+    """Four of them, one inside another, took more than 20 GB to compile."""
+    source = HERE.parents[1] / "src"
+    done = subprocess.run(
+        [sys.executable, "-c", TANGLED],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(HERE)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["UNKNOWN"], done.stderr[-500:]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -39,6 +40,8 @@ from .sampled import sample_jacobians, sampled_weights
 
 CUTS = 8
 """Halvings of the box while it is refined for branch and bound."""
+_MANY_CHOICES = 3
+"""From here on a step is compiled by a code generator that writes no value out twice."""
 _ROUNDS = 8
 """Times that branch and bound starts again with better weights."""
 _NO_BOX = "no invariant box was found"
@@ -453,7 +456,11 @@ class Bounded(eqx.Module):
     input_sums: Array
 
 
-@quickly_compiled
+def _tangled(cell: Any, *_: Any, **__: Any) -> bool:
+    return getattr(cell, "choices", 0) >= _MANY_CHOICES
+
+
+@partial(quickly_compiled, tangled=_tangled)
 def _settled(cell: Any, box: Box, *, centred: bool) -> tuple[InvariantBox, InvariantBox]:
     return settle(cell, box, tolerance=1e-4, centred=centred)
 
@@ -472,4 +479,4 @@ def rate_on(cell: Any, invariant: InvariantBox) -> Bounded:
     return Bounded(invariant, rate, weights, jnp.max(sums / weights), sums)
 
 
-_bounded = quickly_compiled(rate_on)
+_bounded = quickly_compiled(rate_on, tangled=_tangled)

@@ -50,6 +50,11 @@ class TracedCell(eqx.Module):
     outputs: Any = eqx.field(static=True)
     name: str = eqx.field(static=True)
 
+    @property
+    def choices(self) -> int:
+        """How many values are chosen among others."""
+        return sum(equation.primitive.name == "select_n" for equation in self.jaxpr.eqns)
+
     def initial_state(self) -> State:
         """That of the cell."""
         return self.initial
