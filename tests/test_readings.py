@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optimistix
 import pytest
 from jaxtyping import Array
 
@@ -401,6 +402,18 @@ def test_fixed_points_of_a_loop_are_found_without_a_derivative_backwards():
     halved = attractor.cell(lambda u, x: looping(0.5, u, x) + 0.1, 1, jnp.zeros(1))
     found = fixed_points(halved)
     np.testing.assert_allclose(found.states, [[0.2]], atol=1e-9)
+
+
+def test_a_step_that_solves_an_equation_has_a_digest():
+    """Its loops hold programs whose constants stand elsewhere, over which the digest stumbled."""
+
+    def solving(u, x):
+        solver = optimistix.Newton(rtol=1e-6, atol=1e-6)
+        return optimistix.root_find(lambda y, _: y - 0.5 * x, solver, x, throw=False).value + u
+
+    cell = vector(solving)
+    assert cell_digest(cell) == cell_digest(cell)
+    assert attractor.check_cell(cell)["run"].available
 
 
 class NeedsKey(attractor.Cell):

@@ -68,7 +68,7 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
 
 def program_digest(closed: ClosedJaxpr) -> str:
     """The SHA-256 of a traced program; values of its constants count, those of its arguments do not."""
-    return _hash("program", *_results(closed.jaxpr, closed.consts))
+    return _hash("program", *_results(*_parts(closed)))
 
 
 def cell_digest(cell: Any) -> str:
@@ -112,10 +112,17 @@ def _widest(leaf: Any) -> np.ndarray:
     return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
 
 
-def _results(jaxpr: Jaxpr, constants: Sequence[Any]) -> list[str]:
+def _results(jaxpr: Jaxpr, constants: Sequence[str]) -> list[str]:
     """Names of the results of a jaxpr whose arguments are named by their place."""
     arguments = [_hash("argument", place, _type(one)) for place, one in enumerate(jaxpr.invars)]
-    return _walk(jaxpr, [_constant(one) for one in constants], arguments)
+    return _walk(jaxpr, constants, arguments)
+
+
+def _parts(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, list[str]]:
+    """A jaxpr, and names of its constants: by their values, or by their place where those stand elsewhere."""
+    if isinstance(program, ClosedJaxpr):
+        return program.jaxpr, [_constant(one) for one in program.consts]
+    return program, [_hash("constant", place, _type(one)) for place, one in enumerate(program.constvars)]
 
 
 def _walk(jaxpr: Jaxpr, constants: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -141,9 +148,7 @@ def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
         return operands
     if primitive in CALLS:
         inner = equation.params[CALLS[primitive]]
-        if isinstance(inner, ClosedJaxpr):
-            return _walk(inner.jaxpr, [_constant(one) for one in inner.consts], operands)
-        return _walk(inner, (), operands)
+        return _walk(*_parts(inner), operands)
     whole = _hash(primitive, _described(equation.params), *operands)
     return [_hash(whole, place, _type(one)) for place, one in enumerate(equation.outvars)]
 
@@ -151,8 +156,7 @@ def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
 def _described(value: Any) -> str:
     """A parameter as text that is the same in every process."""
     if isinstance(value, ClosedJaxpr | Jaxpr):
-        inner, constants = (value.jaxpr, value.consts) if isinstance(value, ClosedJaxpr) else (value, ())
-        return _hash("jaxpr", *_results(inner, constants))
+        return _hash("jaxpr", *_results(*_parts(value)))
     if isinstance(value, Mapping):
         kept = sorted(set(value) - _UNESSENTIAL, key=str)
         parts = (f"{key}={_described(value[key])}" for key in kept)

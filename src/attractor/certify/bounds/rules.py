@@ -399,7 +399,7 @@ def _convert(equation: JaxprEqn, one: Any) -> Any:
     """A change of type: between floating types only rounding changes, which is not followed."""
     if not jnp.issubdtype(equation.params["new_dtype"], jnp.floating):
         where = place(equation)
-        message = f"interval bounds: a whole, truth or complex value made of state or input{where}"
+        message = f"interval bounds: a whole number, truth value or complex number of state or input{where}"
         raise UnsupportedError(message)
     if isinstance(one, Undecided):
         return truth_form(one)
