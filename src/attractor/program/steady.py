@@ -17,7 +17,7 @@ def check_steady(cell: Any, input: Any, state: Any) -> None:
     """Refuse a step that is another one when it is called again.
 
     Compiled once, it would stay for ever what it was at that call; every reading would speak of another map.
-    The step is traced twice and the two programs are compared.
+    The step is traced twice and the two programs are compared; a change that comes later is not seen.
 
     Args:
         cell: any cell.

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from attractor.arrays import pack, unpack
-from attractor.errors import InputDataError, RunFolderError
+from attractor.errors import InputDataError, RunFolderError, StorageError
 from attractor.files import write_atomically
 from attractor.folders import locked, read_file
 from attractor.origin import Origin
@@ -130,10 +130,11 @@ def remove_leftovers(folder: Path) -> None:
         RunFolderError: the folder holds no finished run.
     """
     fingerprint = load_run(folder).card.get("fingerprint", "")
-    for path in (folder / name for name in CHECKPOINTS if not is_unjudged(folder)):
-        with contextlib.suppress(RunFolderError):  # of another training, or damaged: not ours to remove
-            check_own(path, fingerprint)
-            path.unlink(missing_ok=True)
+    with contextlib.suppress(StorageError), locked(folder):  # who trains here now needs them
+        for path in (folder / name for name in CHECKPOINTS if not is_unjudged(folder)):
+            with contextlib.suppress(RunFolderError):  # of another training, or damaged: not ours to remove
+                check_own(path, fingerprint)
+                path.unlink(missing_ok=True)
 
 
 def check_own(path: Path, fingerprint: str) -> None:
