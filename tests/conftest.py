@@ -3,9 +3,12 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
+from types import FunctionType
 
 import jax
+import jaxtyping
 import pytest
 
 _QUICK = "jax_disable_most_optimizations"
@@ -15,6 +18,31 @@ _PLAIN_FUSION = "--xla_cpu_use_fusion_emitters=false"
 
 _MOST_AREAS = 40_000
 """One file of tests takes less than 10 000."""
+
+_OFTEN = 3
+_check_types = jaxtyping.jaxtyped
+_made = Counter()
+
+
+def _check_types_of_the_first(*, typechecker):
+    """The decorator of the import hook, without what it costs to write a checker for every closure.
+
+    A function inside another is made anew at each call of that other one; its types are checked the first few
+    times. Functions of modules and classes are made once and always checked.
+    """
+    check = _check_types(typechecker=typechecker)
+
+    def decorated(made):
+        if isinstance(made, FunctionType) and "<locals>" in made.__qualname__:
+            _made[made.__code__] += 1
+            if _made[made.__code__] > _OFTEN:
+                return made
+        return check(made)
+
+    return decorated
+
+
+jaxtyping.jaxtyped = _check_types_of_the_first
 
 
 def pytest_configure(config):

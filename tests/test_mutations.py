@@ -14,7 +14,7 @@ from attractor import PlantModel, SequenceClassifier
 from attractor.errors import InputDataError, RunFolderError
 from attractor.export import from_mgrn_state, from_torch_state
 
-COUNT = {"plant model": 25, "classifier": 12, "checkpoint": 60, "published weights": 60}
+COUNT = {"plant model": 15, "classifier": 6, "run": 60, "checkpoint": 60, "published weights": 60}
 """Those that build a network take longer than the 150 of the others would be worth here."""
 TOLD = ("phase part", "stability.json")
 """A damaged part counts as missing, and a damaged statement is told to be so; neither is an error."""

@@ -27,7 +27,12 @@ PLAIN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PLAIN)
+OFTEN = ("linear", "softsign", "gate", "chain", "quotient", "larger of two")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in PLAIN]
+)
 def test_a_plain_contracting_step_is_proved(name):
     states, update = PLAIN[name]
     proof = certify(Written(update, states), settings=CertifySettings(time_budget=20, refute=False)).require()

@@ -80,8 +80,8 @@ def test_what_has_no_rule_is_unknown_with_a_reason_and_in_time(name):
     """A call back to Python was a NotImplementedError, and a root took a minute for a budget of 10 s."""
     update, named = WITHOUT_RULE[name]
     began = time.monotonic()
-    # Two starts of the step with argmax really do not meet; a quick search finds them within the budget. A busy
-    # machine needs more than two seconds for the first reason.
+    # Two starts of the step with argmax really do not meet; a quick search finds them within the budget.
+    # A busy machine needs more than two seconds for the first reason.
     settings = CertifySettings(time_budget=5, refute=named not in ("argmax", "pure_callback"))
     result = certify(Written(update, 2), settings=settings)
     assert result.verdict is Verdict.UNKNOWN

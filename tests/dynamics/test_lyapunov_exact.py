@@ -90,6 +90,7 @@ def test_cat_map():
     np.testing.assert_allclose(found.per_step, [golden, -golden], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_lorenz():
     settings = LyapunovSettings(count="all", burn_in=2_000)
     starts = jnp.asarray(np.random.default_rng(0).normal((1, 1, 20), size=(64, 3)))

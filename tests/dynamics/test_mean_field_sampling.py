@@ -98,6 +98,7 @@ def test_an_exponent_that_is_out_of_sight_is_none():
     assert sample_exponent(moved, ONE_PERIOD) is None
 
 
+@pytest.mark.slow
 def test_a_gate_that_decides_nothing_still_decays_at_its_own_rate():
     driven = GatedParameters(
         0.8, open_update=True, reset_time=50, input_covariance=lambda lags: np.exp(-lags)

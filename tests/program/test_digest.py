@@ -157,7 +157,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 """
 
 
-@pytest.mark.parametrize("settings", ["", SETTINGS], ids=["as it comes", "with settings of the user's"])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param("", marks=pytest.mark.slow), SETTINGS],
+    ids=["as it comes", "with settings of the user's"],
+)
 def test_another_process_finds_the_same_digests(settings):
     words = IN_ANOTHER_PROCESS.format(folder=str(Path(__file__).parent), settings=settings)
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
