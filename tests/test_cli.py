@@ -84,6 +84,16 @@ def test_killed_between_the_run_and_its_report_it_says_which_command_writes_it(
     assert "attractor report" not in said(capsys)
 
 
+def test_an_interrupt_before_the_first_checkpoint_promises_none(chain, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("attractor.control.PlantModel.fit", interrupted)
+    words = ("--inputs", "q3", "--outputs", "pH", *TINY, "--out", tmp_path / "run")
+    assert call("identify", chain / "ph.csv", *words) == cli.INTERRUPTED
+    assert said(capsys).endswith("interrupted; give the same command again")
+
+
 def said(capsys):
     return " ".join(capsys.readouterr().err.split())
 

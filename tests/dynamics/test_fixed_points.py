@@ -9,7 +9,7 @@ import pytest
 from dynamics_cases import Listener
 from fixed_point_cases import Map, lorenz, wells
 
-from attractor.cells import GRU, Elman
+from attractor.cells import GRU, Elman, cell
 from attractor.dynamics import (
     CountSettings,
     FixedPointSettings,
@@ -18,7 +18,7 @@ from attractor.dynamics import (
     fixed_points,
     sampled_starts,
 )
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.scan import unroll
 
 FEW = FixedPointSettings(starts=64, midpoint_waves=0)
@@ -110,6 +110,11 @@ def test_where_the_drift_fades_at_infinity_no_point_is_invented():
     found = fixed_points(Map(lambda x, u: x + jnp.exp(-x), 1), settings=FEW)
     assert len(found) == len(found.slow) == 0
     assert found.counts.unfinished == 64
+
+
+def test_a_step_without_a_number_is_not_one_without_a_fixed_point():
+    with pytest.raises(DivergedError, match=r"not finite at any of the 256 states"):
+        fixed_points(cell(lambda _, state: jnp.nan * state, 1, jnp.zeros(1)))
 
 
 def test_starts_where_the_step_is_not_finite_are_retired():

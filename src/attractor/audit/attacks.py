@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError, InputDataError
+from attractor.program import compiled
 
 from .margins import class_margin
 from .perturbations import ChannelRange, check_levels, check_limits
@@ -192,7 +192,7 @@ How = tuple[Array, ChannelRange | None, PRNGKeyArray]
 """Epsilon, the range of the channels, and the key of a whole batch."""
 
 
-@eqx.filter_jit
+@compiled
 def attack_piece(logits: Logits, attack: Attack, piece: Piece, how: How) -> tuple[Array, ...]:
     """Worst inputs, their margins, clean margins, and whether all gradients were finite, for one piece."""
     epsilon, limits, key = how

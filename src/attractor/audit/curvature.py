@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.errors import ConfigError, InputDataError
-from attractor.program import double_precision, flat_map, in_double_precision, with_precision
+from attractor.program import compiled, double_precision, flat_map, in_double_precision, with_precision
 from attractor.scan import unroll
 
 from .lanczos import ritz_values, trace_samples
@@ -155,7 +155,7 @@ def _measures(hessians: np.ndarray, data: LabelledSequences, first: int) -> tupl
     return trace, largest
 
 
-@eqx.filter_jit
+@compiled
 def _hessians(cell: Any, readout: Any, piece: Piece) -> Array:
     def one(inputs: Array, length: Array, label: Array) -> Array:
         return state_hessians(cell, lambda seen: -jax.nn.log_softmax(readout(seen))[label], inputs, length)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from attractor.errors import ConfigError
+from attractor.program import compiled
 
 Product = Callable[[Array], Array]
 """Multiplies a vector of shape (size,) by a symmetric matrix."""
@@ -59,7 +59,7 @@ def ritz_values(product: Product, start: Float[Array, " size"], steps: int) -> R
     return RitzValues(values[::-1], np.abs(beside[used - 1] * vectors[-1, ::-1]))
 
 
-@eqx.filter_jit
+@compiled
 def _tridiagonal(product: Product, start: Float[Array, " size"], steps: int) -> tuple[Array, Array]:
     """Diagonal of the Lanczos matrix and what stands beside it, both of shape (steps,).
 
@@ -81,7 +81,7 @@ def _tridiagonal(product: Product, start: Float[Array, " size"], steps: int) -> 
     return found
 
 
-@eqx.filter_jit
+@compiled
 def trace_samples(
     product: Product, like: Float[Array, " size"], keys: Key[Array, " samples"]
 ) -> Float[Array, " samples"]:

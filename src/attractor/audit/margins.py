@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from attractor.cells import exposed
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import double_precision, in_double_precision
+from attractor.program import compiled, double_precision, in_double_precision
 from attractor.scan import unroll
 
 from .lipschitz_bounds import SLACK, drift_bounds
@@ -53,7 +53,7 @@ def class_margins(logits: Logits, data: LabelledSequences, batch: int = 256) -> 
     return margins
 
 
-@eqx.filter_jit
+@compiled
 def piece_margins(logits: Logits, piece: Piece) -> Float[Array, " size"]:
     """The margins of one piece."""
     scores = jax.vmap(logits)(piece.inputs, piece.lengths)
@@ -96,7 +96,7 @@ def estimated_radii(logits: Logits, data: LabelledSequences, batch: int = 64) ->
     return EstimatedRadii(margins, radii)
 
 
-@eqx.filter_jit
+@compiled
 def _estimate(logits: Logits, piece: Piece) -> tuple[Array, Array]:
     def one(inputs: Array, length: Array, label: Array) -> tuple[Array, Array]:
         scores = logits(inputs, length)
@@ -267,7 +267,7 @@ class LastStateLogits(eqx.Module):
         return self.readout(exposed(self.cell, unroll(self.cell, inputs, length=length).last))
 
 
-@eqx.filter_jit
+@compiled
 def _scores(logits: Logits, piece: Piece) -> Array:
     return jax.vmap(logits)(piece.inputs, piece.lengths)
 

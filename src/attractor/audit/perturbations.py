@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.program import compiled
 
 from .sequences import check_padded, padded_inputs, valid_steps, whole_numbers
 
@@ -317,7 +317,7 @@ def check_limits(limits: ChannelRange | None, channels: int) -> None:
         raise InputDataError(message)
 
 
-@eqx.filter_jit
+@compiled
 def _perturb_all(
     function: Function, cases: tuple[Array, ...], how: tuple[Array, ChannelRange | None, Array]
 ) -> Array:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError
+from attractor.program import compiled
 from attractor.progress import Reporter, SilentReporter
 
 from .attacks import Attack, attack_piece, check_channels, check_finite_gradients
@@ -297,7 +297,7 @@ def _margins(logits: Logits, trial: Trial, piece: Piece, how: How) -> Array:
     return margins
 
 
-@eqx.filter_jit
+@compiled
 def _perturbed_margins(logits: Logits, function: PerturbationFunction, piece: Piece, how: How) -> Array:
     level, limits, key = how
 

@@ -28,7 +28,7 @@ from attractor.data import (
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.folders import locked
 from attractor.origin import Origin
-from attractor.program import single_precision
+from attractor.program import compiled, single_precision, unchanged
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import (
     Diary,
@@ -237,7 +237,8 @@ class SequenceClassifier:
             scaled, lambda place: f"{self.names_[place]!r} of this sample, {values[place]:g},"
         )
         channels, gaps = gaps.step(scaled, self.missing)
-        logits, state = _one_step(self.network(), jnp.asarray(channels, jnp.float32), state)
+        network = select_member(self.members_, self.member_)  # not asked at each sample what its program is
+        logits, state = _one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
         check_stream(np.asarray(logits), stream[0])
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
 
@@ -264,7 +265,9 @@ class SequenceClassifier:
         if not hasattr(self, "members_"):
             message = "this SequenceClassifier is not fitted yet; call `fit`, or `SequenceClassifier.load`"
             raise NotFittedError(message)
-        return select_member(self.members_, self.member_ if member is None else member)
+        network = select_member(self.members_, self.member_ if member is None else member)
+        self.programs_ = unchanged(network, getattr(self, "programs_", None))
+        return network
 
     @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
@@ -455,13 +458,13 @@ class SequenceClassifier:
         return data
 
 
-@eqx.filter_jit
+@compiled
 def _all_logits(network: SequenceNetwork, data: Labelled) -> Array:
     return data.all_logits(network, min(_AT_ONCE, len(data.labels)))
 
 
 @eqx.filter_jit
-def _one_step(network: SequenceNetwork, channels: Array, state: Any) -> Any:
+def _one_step(network: SequenceNetwork, _programs: tuple[str, ...], channels: Array, state: Any) -> Any:
     return network.step(channels, state)
 
 

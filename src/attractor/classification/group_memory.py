@@ -10,7 +10,6 @@ true class when the groups in S are as measured and all variables of the others 
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +19,7 @@ from attractor.audit import LabelledSequences
 from attractor.cells import MemoryGated, Stack
 from attractor.data import Sequences, channel_blocks
 from attractor.errors import UnsupportedError
-from attractor.program import single_precision
+from attractor.program import compiled, single_precision
 from attractor.scan import unroll
 
 from .estimator import SequenceClassifier
@@ -178,7 +177,7 @@ class _Game:
         return self.known[key]
 
 
-@eqx.filter_jit
+@compiled
 def _worth(logits: ValueLogits, cases: tuple[Array, Array, Array], kept: Bool[Array, " variables"]) -> Array:
     def one(inputs: Array, length: Array, label: Array) -> tuple[Array, Array]:
         # A missing value stays missing: what is taken away is what it measured, not that it measured.
@@ -202,7 +201,7 @@ def _time_scales(
     return {**scales, JOINT: _quantiles(joint[valid])}
 
 
-@eqx.filter_jit
+@compiled
 def _gates(cell: MemoryGated, inputs: Array, lengths: Array) -> tuple[Array, Array]:
     """The gates z (cases, time, groups, hidden) and g (cases, time, joint) along the cases."""
 

@@ -3,6 +3,7 @@
 JAX is imported inside the commands, so that `--help` answers at once.
 """
 
+import os
 import signal
 import sys
 import traceback
@@ -61,6 +62,22 @@ def main() -> None:
     sys.exit(status)
 
 
+def program() -> None:
+    """The command as a process of its own.
+
+    An interrupted one ends at once: JAX may still compute in threads, and Python, taking everything down
+    around them, would crash after all was said.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+
 def _listen_to_interrupts() -> None:
     """Ctrl-C, where the shell did not switch it off (background jobs), and SIGTERM end a command alike."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -97,11 +114,13 @@ def _after_interrupt(command: Any) -> str:
     from pathlib import Path
 
     from attractor.runs import REPORT, is_finished, is_unjudged
+    from attractor.training.checkpoint import CHECKPOINTS
 
     out = getattr(command, "out", None)
     if isinstance(out, Path) and is_finished(out) and not (is_unjudged(out) or (out / REPORT).exists()):
         return f"the run is finished, its report is not: `attractor report {out}` writes it"
-    return "give the same command again to go on from the last checkpoint"
+    resumes = isinstance(out, Path) and any((out / name).exists() for name in CHECKPOINTS)
+    return f"give the same command again{' to go on from the last checkpoint' if resumes else ''}"
 
 
 def _heard(task: Callable[[], None]) -> None:

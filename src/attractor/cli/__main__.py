@@ -1,5 +1,5 @@
 """`python -m attractor.cli`."""
 
-from attractor.cli import main
+from attractor.cli import program
 
-main()
+program()

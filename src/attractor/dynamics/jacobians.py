@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State
 from attractor.errors import InputDataError
-from attractor.program import FlatMap, double_precision
+from attractor.program import FlatMap, compiled, double_precision
 
 from .trajectory import check_finite, checked, prepared
 
@@ -137,7 +136,7 @@ def _spectral_norms(jacobians: np.ndarray, sizes: np.ndarray, first: int) -> np.
     return scale * np.sqrt(squares)
 
 
-@eqx.filter_jit
+@compiled
 def _jacobians(flat: FlatMap, start: Array, driven: tuple[Array, Array | None]) -> tuple[Array, Array, Array]:
     """Last state, Jacobians (time, states, states), and the size of the state after every step."""
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.program import FlatMap, double_precision
+from attractor.program import FlatMap, compiled, double_precision
 
 from .trajectory import analysed
 
@@ -83,6 +82,6 @@ def _grid(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "grid 2"]:
     return np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
 
 
-@eqx.filter_jit
+@compiled
 def _steps(flat: FlatMap, states: Array, input: Array) -> Array:
     return jax.vmap(lambda state: flat.step(state, input))(states)

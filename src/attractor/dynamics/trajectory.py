@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +9,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, initial_state, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
-from attractor.program import FlatMap, check_steady, flat_map, in_double_precision, may_change, unrounded
+from attractor.program import (
+    FlatMap,
+    check_steady,
+    compiled,
+    flat_map,
+    in_double_precision,
+    may_change,
+    unrounded,
+)
 
 
 def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
@@ -70,7 +77,7 @@ def prepared(
     return flat, flat.start, None if key is None else jax.random.split(key, steps)
 
 
-@eqx.filter_jit
+@compiled
 def visited(
     flat: FlatMap, start: Float[Array, " states"], rows: Float[Array, "time inputs"]
 ) -> Float[Array, "time states"]:

@@ -7,15 +7,19 @@ from .arithmetic import (
     usual_promotion,
     with_precision,
 )
-from .compiling import quickly_compiled
+from .compiling import compiled, quickly_compiled
 from .complex_parts import without_complex
+from .constants import read_anew
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
+from .present import programs_of, unchanged
 from .primitives import PRIMITIVES, Kind, Primitive, ZeroRule, of_kind, zeros_of
 from .steady import check_steady, may_change, same_each_time
 from .trace import Program, place, step_program, trace
 from .traced import TracedCell, real_cell
+
+read_anew()
 
 __all__ = [
     "PRIMITIVES",
@@ -31,6 +35,7 @@ __all__ = [
     "TracedCell",
     "ZeroRule",
     "check_steady",
+    "compiled",
     "double_precision",
     "flat_map",
     "in_double_precision",
@@ -42,6 +47,7 @@ __all__ = [
     "of_kind",
     "place",
     "plain",
+    "programs_of",
     "quickly_compiled",
     "real_cell",
     "same_each_time",
@@ -49,6 +55,7 @@ __all__ = [
     "step_program",
     "to_single_precision",
     "trace",
+    "unchanged",
     "unrounded",
     "usual_promotion",
     "with_precision",

@@ -58,9 +58,14 @@ def to_single_precision(tree: Tree) -> Tree:
     def narrow(leaf: Any) -> Any:
         if not eqx.is_array(leaf) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return leaf
-        return jnp.asarray(leaf, _NARROW.get(leaf.dtype.name, leaf.dtype))
+        return jnp.asarray(leaf, narrow_type(leaf.dtype))
 
     return jax.tree.map(narrow, tree)
+
+
+def narrow_type(dtype: Any) -> Any:
+    """What a type of 64 bits becomes in `single_precision`; any other as it is."""
+    return _NARROW.get(dtype.name, dtype)
 
 
 _NARROW = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}

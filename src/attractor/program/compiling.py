@@ -1,11 +1,13 @@
 """Compilation in a hurry, for programs that run a few times: building them is nearly all of their cost."""
 
 from collections.abc import Callable
-from functools import cache, update_wrapper
+from functools import cache, partial, update_wrapper
 from typing import Any
 
 import equinox as eqx
 import jax
+
+from .present import programs_of
 
 _QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """A third of the time on a CPU, for code about three times as slow."""
@@ -29,10 +31,36 @@ def _accepted(*, careful: bool = False) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if known(name, value)}
 
 
+def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """As `equinox.filter_jit`, and anew for a cell whose step has become another program (see `programs_of`).
+
+    Args:
+        function: of any arguments; without it, a decorator is returned.
+        options: handed on to `jax.jit`.
+    """
+    if function is None:
+        return partial(compiled, **options)
+    jitted: Any = eqx.filter_jit  # hands further options on to `jax.jit`, which its type does not show
+    of_programs = jitted(_ignoring_programs(function), **options)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return of_programs(programs_of(arguments, named), *arguments, **named)
+
+    return update_wrapper(call, function)
+
+
+def _ignoring_programs(function: Callable[..., Any]) -> Callable[..., Any]:
+    def of_programs(_programs: tuple[str, ...], /, *arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named)
+
+    of_programs.__name__ = getattr(function, "__name__", type(function).__name__)  # what profilers show
+    return of_programs
+
+
 def quickly_compiled(
     function: Callable[..., Any], *, tangled: Callable[..., bool] = lambda *_, **__: False
 ) -> Callable[..., Any]:
-    """As `equinox.filter_jit`, with a compiler that is told to be quick rather than clever.
+    """As `compiled`, with a compiler that is told to be quick rather than clever.
 
     Args:
         function: of any arguments.
@@ -40,14 +68,13 @@ def quickly_compiled(
     """
 
     @cache
-    def compiled(*, careful: bool) -> Callable[..., Any]:
-        jitted: Any = eqx.filter_jit  # hands further options on to `jax.jit`, which its type does not show
-        return jitted(function, compiler_options=_accepted(careful=careful))
+    def by(*, careful: bool) -> Callable[..., Any]:
+        return compiled(function, compiler_options=_accepted(careful=careful))
 
     def call(*arguments: Any, **options: Any) -> Any:
-        return compiled(careful=tangled(*arguments, **options))(*arguments, **options)
+        return by(careful=tangled(*arguments, **options))(*arguments, **options)
 
     return update_wrapper(call, function)
 
 
-__all__ = ["quickly_compiled"]
+__all__ = ["compiled", "quickly_compiled"]

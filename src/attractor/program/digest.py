@@ -25,7 +25,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from attractor.cells import exposed, initial_state, input_size
 from attractor.errors import ShapeError, UnsupportedError
 
-from .arithmetic import single_precision, to_single_precision
+from .arithmetic import narrow_type, single_precision
 from .trace import CALLS, DROPPED
 
 _UNESSENTIAL = frozenset({
@@ -62,8 +62,13 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
 
     # What the process has set of JAX must not show: neither the precision of products, nor loops without jit.
     with single_precision(), jax.default_matmul_precision(None), jax.disable_jit(False):
-        closed = jax.make_jaxpr(of_arrays)(*(to_single_precision(leaves[place]) for place in varied))
+        closed = jax.make_jaxpr(of_arrays)(*(_narrow(leaves[place]) for place in varied))
     return program_digest(closed)
+
+
+def _narrow(array: jax.Array) -> jax.ShapeDtypeStruct:
+    """Shape and type of an array in single precision."""
+    return jax.ShapeDtypeStruct(array.shape, narrow_type(array.dtype))
 
 
 def program_digest(closed: ClosedJaxpr) -> str:

@@ -12,6 +12,9 @@ from attractor.errors import CellError
 
 from .digest import program_digest
 
+_OWN = ("attractor.cells.", "attractor.training.", "attractor.program.", "equinox.")
+"""Modules whose code is the same at each call."""
+
 
 def check_steady(cell: Any, input: Any, state: Any) -> None:
     """Refuse a step that is another one when it is called again.
@@ -32,7 +35,7 @@ def check_steady(cell: Any, input: Any, state: Any) -> None:
 
 def may_change(cell: Any) -> bool:
     """Whether a step holds code that is not of this library or of Equinox, and so may be unsteady."""
-    own = type(cell).__module__.startswith(("attractor.cells.", "attractor.training.", "equinox."))
+    own = type(cell).__module__.startswith(_OWN)
     if not own or hasattr(cell, "step") or not isinstance(cell, eqx.Module):
         return True
     fields = vars(cell).values()

@@ -60,9 +60,10 @@ class TracedCell(eqx.Module):
         return self.initial
 
     def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:
-        """One step."""
-        leaves = jax.tree.leaves((input, state))
-        results = jaxpr_as_fun(ClosedJaxpr(self.jaxpr, self.constants))(*leaves)
+        """One step; constants that the step holds in a narrower type keep it, whoever made weights wider."""
+        pairs = zip(self.constants, self.jaxpr.constvars, strict=True)
+        constants = [constant.astype(_dtype(variable)) for constant, variable in pairs]
+        results = jaxpr_as_fun(ClosedJaxpr(self.jaxpr, constants))(*jax.tree.leaves((input, state)))
         return jax.tree.unflatten(self.outputs, results)
 
 
@@ -130,6 +131,10 @@ def _key(jaxpr: Jaxpr) -> Hashable:
         for equation in jaxpr.eqns
     )
     return head, body, tuple(map(name, jaxpr.outvars)), len(jaxpr.constvars)
+
+
+def _dtype(atom: Any) -> Any:
+    return atom.aval.dtype
 
 
 def _type(atom: Any) -> Hashable:

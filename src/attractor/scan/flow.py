@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
 from attractor.errors import ConfigError, DivergedError, ShapeError
+from attractor.program import compiled
 
 from .unroll import Unrolled
 
@@ -101,7 +101,7 @@ def _check(flow: Any, times: Any, inputs: Any) -> None:
         raise ShapeError(message)
 
 
-@eqx.filter_jit
+@compiled
 def _solved(flow: Any, times: Array, rows: Array, start: State, how: tuple) -> tuple[State, ArrayLike]:
     method, relative, absolute, most_steps = how
     path = diffrax.LinearInterpolation(times, rows)

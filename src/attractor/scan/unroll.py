@@ -11,7 +11,7 @@ from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from attractor.cells import State, initial_state, name_of, take_step
 from attractor.errors import ShapeError
-from attractor.program import may_change, same_each_time
+from attractor.program import compiled, may_change, same_each_time
 
 from .memory import Store, Strategy, strategy
 from .split import COSTLY, SplitStep, split_step
@@ -80,7 +80,7 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
     return _run(cell, inputs, state, steps, key, (strategy(memory), hoist))
 
 
-@eqx.filter_jit  # a second eager call with the same shapes compiles nothing; inside another jit it is free
+@compiled  # a second eager call with the same shapes compiles nothing; inside another jit it is free
 def _run(
     cell: Any,
     inputs: Array,

@@ -17,7 +17,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from attractor.program import double_precision
+from attractor.program import compiled, double_precision
 
 from .checkpoint import REFINEMENT, from_arrays, load_training, save_checkpoint
 from .task import Model, Task, score_of
@@ -91,7 +91,7 @@ def parameter_count(task: LeastSquares, model: Model) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, task.refinable(model))))
 
 
-@eqx.filter_jit
+@compiled
 def start(task: LeastSquares, model: Model) -> Refinement:
     """A refinement at its first step; call inside `jax.enable_x64(True)`."""
     exact = to_double(model)
@@ -109,7 +109,7 @@ def start(task: LeastSquares, model: Model) -> Refinement:
     )
 
 
-@eqx.filter_jit
+@compiled
 def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
     """One accepted step, or the end.
 

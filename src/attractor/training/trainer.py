@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from attractor.errors import DivergedError
-from attractor.program import quickly_compiled, single_precision, to_single_precision
+from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
@@ -22,7 +22,7 @@ from .checkpoint import CHECKPOINT, check_own, from_arrays, load_training, save_
 from .guard import diagnose
 from .optimiser import make_optimiser
 from .settings import LARGEST_WHOLE, TrainingSettings
-from .starting import start_all
+from .starting import start_all, structure_of
 from .task import (
     Memory,
     Model,
@@ -162,10 +162,11 @@ def train(
     """
     diary, task = diary or Diary(), to_single_precision(task)
     members, history, spent = _resume(_fresh(task, settings, jnp.asarray(seed)), diary)
+    programs = programs_of(select_member(members.model, 0))
     start = time.monotonic() - spent
     try:
         while not bool(members.stopped.all()):
-            members = _advance(task, settings, members)
+            members = _advance((task, programs), settings, members)
             entry = _entry(members, time.monotonic() - start)
             history.append(entry)
             diary.note(entry)
@@ -188,13 +189,17 @@ def entry_seconds(history: list[dict[str, Any]]) -> float:
 
 def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
     keys = jax.random.split(jax.random.key(seed), settings.seeds)
+    # What draws a cell of the user's own may read what has changed since; it is compiled for this training.
+    drawing = object() if programs_of(structure_of(task.initial)) else None
     return start_all(
-        lambda keys: _all_fresh(task, settings, keys), lambda key: _one_fresh(task, settings, key), keys
+        lambda keys: _all_fresh(task, settings, keys, drawing),
+        lambda key: _one_fresh(task, settings, key),
+        keys,
     )
 
 
 @quickly_compiled
-def _all_fresh(task: Any, settings: TrainingSettings, keys: Key[Array, " seeds"]) -> Member:
+def _all_fresh(task: Any, settings: TrainingSettings, keys: Key[Array, " seeds"], _drawing: Any) -> Member:
     return eqx.filter_vmap(lambda key: _one_fresh(task, settings, key))(keys)
 
 
@@ -220,8 +225,9 @@ def _one_fresh(task: Any, settings: TrainingSettings, key: PRNGKeyArray) -> Memb
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(task: Any, settings: TrainingSettings, members: Member) -> Member:
-    """All members up to the next validation."""
+def _advance(learned: tuple[Any, tuple[str, ...]], settings: TrainingSettings, members: Member) -> Member:
+    """All members up to the next validation; the task, and which programs it trains."""
+    task, _ = learned
     optimiser = make_optimiser(settings)
 
     def one(member: Member) -> Member:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -19,7 +18,7 @@ from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.folders import locked
 from attractor.origin import Origin
-from attractor.program import single_precision
+from attractor.program import compiled, single_precision, unchanged
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
 from attractor.training.checkpoint import check_own
@@ -142,6 +141,7 @@ class PlantModel:
         self.trained_ = self._train(task, training, diary)
         self.members_ = self.trained_.models
         self.member_ = self.trained_.chosen
+        self.network()  # takes down which program was trained
         return self
 
     @single_precision()
@@ -191,11 +191,18 @@ class PlantModel:
         return self._simulate(self.network(member), experiment.inputs, experiment.outputs)
 
     def network(self, member: int | None = None) -> PlantNetwork:
-        """The trained network of one member, the chosen one by default; it works on scaled signals."""
+        """The trained network of one member, the chosen one by default; it works on scaled signals.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            CellError: the step of its cell has become another one since it was trained or read.
+        """
         if not hasattr(self, "members_"):
             message = "this PlantModel is not fitted yet; call `fit`, or `PlantModel.load`"
             raise NotFittedError(message)
-        return select_member(self.members_, self.member_ if member is None else member)
+        network = select_member(self.members_, self.member_ if member is None else member)
+        self.programs_ = unchanged(network, getattr(self, "programs_", None))
+        return network
 
     def certify(self, member: int | None = None, settings: CertifySettings | None = None) -> StabilityResult:
         """Whether the cell forgets its past under every input in the range of the training data.
@@ -402,7 +409,7 @@ class PlantModel:
         )
 
 
-@eqx.filter_jit
+@compiled
 def _free_run(network: PlantNetwork, inputs: Array, measured: Array, washout: int) -> Array:
     return free_run(network, inputs, measured, washout)
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.errors import DivergedError
-from attractor.program import single_precision
+from attractor.program import compiled, single_precision
 from attractor.scan import unroll
 from attractor.training import Trained, score_of
 
@@ -38,7 +38,7 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
         DivergedError: no read-out of any reservoir has a finite free run on the validation data.
     """
     start = time.monotonic()
-    validate = eqx.filter_jit(partial(score_of, task))
+    validate = compiled(partial(score_of, task))
     results = []
     for key in jax.random.split(jax.random.key(seed), seeds):
         network = task.initial(key)

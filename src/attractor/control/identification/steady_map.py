@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import initial_state
 from attractor.data import Signal
-from attractor.program import single_precision
+from attractor.program import compiled, single_precision
 
 from .estimator import PlantModel
 from .network import PlantNetwork
@@ -55,7 +54,7 @@ def steady_maps(model: PlantModel) -> list[SteadyMap]:
     return maps
 
 
-@eqx.filter_jit
+@compiled
 def _hold(
     network: PlantNetwork, levels: Float[Array, "levels inputs"]
 ) -> Float[Array, "levels late outputs"]:

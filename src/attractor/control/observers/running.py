@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from attractor.control.model import ControlModel
 from attractor.errors import InputDataError, ShapeError
-from attractor.program import double_precision
+from attractor.program import compiled, double_precision, programs_of
 
 from .protocol import Convergence
 
@@ -52,6 +52,7 @@ class RunningObserver:
         self, update_map: ObserverMap, statement: Convergence, state: ArrayLike | None = None
     ) -> None:
         self.update_map = update_map
+        self._programs = programs_of(update_map)
         self._statement = statement
         model = update_map.model
         self._inputs, self._outputs, self._states = model.input_size, model.output_size, model.state_size
@@ -85,7 +86,8 @@ class RunningObserver:
         measured = _checked("measured output", measured, self._outputs, finite=False)
         with double_precision():
             pair = jnp.asarray(given), jnp.asarray(measured)
-            self._memory, self._estimate = jax.device_get(_step(self.update_map, self._memory, *pair))
+            step = _step(self.update_map, self._programs, self._memory, *pair)
+            self._memory, self._estimate = jax.device_get(step)
         return self.estimate
 
     @property
@@ -124,12 +126,14 @@ def filled(measured: Float[Array, " outputs"], predicted: Float[Array, " outputs
 
 
 @eqx.filter_jit
-def _step(update_map: ObserverMap, memory: Any, given: Array, measured: Array) -> tuple[Any, Array]:
+def _step(
+    update_map: ObserverMap, _programs: tuple[str, ...], memory: Any, given: Array, measured: Array
+) -> tuple[Any, Array]:
     memory = update_map(memory, given, measured)
     return memory, update_map.estimate(memory)
 
 
-@eqx.filter_jit
+@compiled
 def _scan(update_map: ObserverMap, memory: Any, inputs: Array, outputs: Array) -> Array:
     def one(memory: Any, sample: tuple[Array, Array]) -> tuple[Any, Array]:
         return update_map(memory, *sample), update_map.estimate(memory)

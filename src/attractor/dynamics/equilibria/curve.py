@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
+
+from attractor.program import compiled
 
 from ..trajectory import analysed
 from .descent import drift
@@ -125,7 +126,7 @@ def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.linalg.lstsq(matrix, right)[0]
 
 
-@eqx.filter_jit
+@compiled
 def _extended(build: Any, state: Array, row: Array, parameter: Array) -> tuple[Array, Array, Array]:
     """F, its Jacobian in the state and its derivative in the parameter."""
 

@@ -17,13 +17,12 @@ so that no time is spent on finished ones and no shape is compiled twice.
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attractor.program import HeldMap
+from attractor.program import HeldMap, compiled
 from attractor.progress import Reporter
 
 _MEMORY = 2**28
@@ -139,7 +138,7 @@ def _filled(part: np.ndarray, places: int) -> np.ndarray:
     return np.concatenate([part, np.repeat(part[:1], places - len(part), axis=0)])
 
 
-@eqx.filter_jit
+@compiled
 def _advanced(flat: HeldMap, walkers: Walkers, places: int, limits: tuple[Any, ...]) -> Walkers:
     """Some trials further, or until fewer than the fewest allowed still run."""
     tolerance, most, fewest = limits

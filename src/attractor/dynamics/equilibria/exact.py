@@ -10,12 +10,11 @@ with $\sigma_i = 0$, pass as well.
 from dataclasses import dataclass, fields
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from attractor.program import HeldMap
+from attractor.program import HeldMap, compiled
 
 from .descent import drift, places_for
 
@@ -118,7 +117,7 @@ def linearised(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.
     return np.concatenate(values), np.concatenate(jacobians)
 
 
-@eqx.filter_jit
+@compiled
 def _linearised(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array]:
     field = drift(flat)
     return jax.vmap(field)(states, rows), jax.vmap(jax.jacfwd(field))(states, rows)

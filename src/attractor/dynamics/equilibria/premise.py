@@ -7,13 +7,12 @@ indices says nothing about points that a search may have missed.
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.program import FlatMap, double_precision
+from attractor.program import FlatMap, compiled, double_precision
 
 from ..trajectory import analysed
 
@@ -46,7 +45,7 @@ def comes_back(
         return bool(np.all(np.linalg.norm(ends, axis=1) < np.linalg.norm(starts, axis=1)))
 
 
-@eqx.filter_jit
+@compiled
 def _ends(flat: FlatMap, starts: Array, input: Array) -> Array:
     step = jax.vmap(lambda state: flat.step(state, input))
     return jax.lax.fori_loop(0, _STEPS, lambda _, states: step(states), starts)

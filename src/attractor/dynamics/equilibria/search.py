@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State
-from attractor.errors import ConfigError
+from attractor.cells import State, name_of
+from attractor.errors import ConfigError, DivergedError
 from attractor.program import HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
@@ -100,6 +100,7 @@ def fixed_points(
         ConfigError: no input for a cell without `input_size`.
         ShapeError: an input or starts that do not fit the cell.
         InputDataError: an input that is not finite.
+        DivergedError: the step gives no finite state wherever it starts.
 
     Source:
         Sussillo and Barak 2013, *Opening the black box*, doi 10.1162/NECO_a_00409; Golub and Sussillo 2018,
@@ -111,6 +112,7 @@ def fixed_points(
         flat = analysed(cell).still("fixed points")
         begin = _starts(flat, starts, settings)
         ended, conditions, kept = _searched(flat, begin, rows, settings, reporter or SilentReporter())
+        _check_any_finite(ended, cell)
         slow = slow_points(ended, conditions)
     return FixedPoints(
         **_with_spectra(kept),
@@ -169,6 +171,17 @@ def _ends(
     ended.states[doubtful] = np.where(minima[:, None], states, ended.states[doubtful])
     ended.speeds[doubtful] = np.where(minima, speeds, ended.speeds[doubtful])
     return ended
+
+
+def _check_any_finite(ended: Walkers, cell: Any) -> None:
+    """Tell a step without a number from one without a fixed point."""
+    if len(ended.outcomes) and (ended.outcomes == Outcome.NOT_FINITE).all():
+        message = (
+            f"the step of {name_of(cell)} is not finite at any of the {len(ended.outcomes)} states that the "
+            "search starts from; look for weights that are no numbers, roots and logarithms of negative "
+            "numbers, divisions by zero"
+        )
+        raise DivergedError(message)
 
 
 def _with_spectra(kept: DistinctPoints) -> dict[str, np.ndarray]:

@@ -7,13 +7,12 @@ positive. What still moves after the last step is on its way to nowhere and is n
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attractor.program import HeldMap
+from attractor.program import HeldMap, compiled
 
 from .descent import drift, places_for
 
@@ -46,7 +45,7 @@ def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.nda
     return ends, speeds, minima
 
 
-@eqx.filter_jit
+@compiled
 def _settled(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array, Array]:
     field = drift(flat)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float
 from attractor.cells import State
 from attractor.dynamics.trajectory import check_finite, prepared_batch
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.program import FlatMap, double_precision
+from attractor.program import FlatMap, compiled, double_precision
 
 from .follow import only_rounding
 from .settings import LyapunovSettings
@@ -123,7 +122,7 @@ def _shrinkage(triangles: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.linalg.solve(triangles, coefficients), axis=1)
 
 
-@eqx.filter_jit
+@compiled
 def _forwards(flat: FlatMap, start: tuple[Array, Array], rows: Array) -> tuple[Array, Array, Array]:
     def body(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Any]:
         state, basis = carry

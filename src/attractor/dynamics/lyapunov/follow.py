@@ -8,13 +8,12 @@ seen, and an interval that turns out too long is done again in half of it.
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from attractor.program import FlatMap
+from attractor.program import FlatMap, compiled
 
 MOST_SPREAD = 1e7
 """Ratio of growths within an interval: rounding then disturbs an exponent by about 1e-9 an interval."""
@@ -64,7 +63,7 @@ def _row(driven: Driven, step: Any) -> tuple[Array, Array | None]:
     return inputs[:, step], None if keys is None else keys[:, step]
 
 
-@eqx.filter_jit
+@compiled
 def settle(
     flat: FlatMap, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
 ) -> Riding:
@@ -80,7 +79,7 @@ def settle(
     return riding._replace(states=states, broken=broken)
 
 
-@eqx.filter_jit
+@compiled
 def advance(
     flat: FlatMap, riding: Riding, driven: Driven, first: Int[Array, ""], marks: Int[Array, " marks"]
 ) -> tuple[Riding, Float[Array, "marks batch count"], Int[Array, ""]]:

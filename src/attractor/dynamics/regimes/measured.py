@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +13,7 @@ from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.spectra import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import DivergedError
-from attractor.program import FlatMap, double_precision, flat_map
+from attractor.program import FlatMap, compiled, double_precision, flat_map
 
 from .parameters import flow_of
 
@@ -106,7 +105,7 @@ def spectrum_at_rest(cell: Any) -> tuple[JacobianSpectrum, float]:
     return jacobian_spectrum(flow_of(cell) or cell, state), float(residual)
 
 
-@eqx.filter_jit
+@compiled
 def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
     """Many steps, then Newton's method: near the edge a state would take for ever to settle."""
 

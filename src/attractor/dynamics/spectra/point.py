@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from attractor.cells import State, initial_state, input_size, name_of
 from attractor.dynamics.trajectory import analysed, is_flow, time_step
 from attractor.errors import InputDataError, ShapeError
-from attractor.program import FlatMap, in_double_precision, plain
+from attractor.program import FlatMap, compiled, in_double_precision, plain
 
 
 class _Rates(eqx.Module):
@@ -106,12 +106,12 @@ def jacobian(place: Point) -> Float[np.ndarray, "states states"]:
     return np.asarray(_jacobian(place.flat, place.vector, place.input))
 
 
-@eqx.filter_jit
+@compiled
 def _jacobian(flat: FlatMap, vector: Array, input: Array) -> Array:
     return flat.jacobian(vector, input)
 
 
-@eqx.filter_jit
+@compiled
 def push(flat: FlatMap, vector: Array, input: Array, tangent: Array) -> Array:
     """The Jacobian times a flat vector."""
     return flat.linearize(vector, input)[1](tangent)

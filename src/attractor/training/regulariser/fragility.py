@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from attractor.program import compiled
 
 from .path import affordable, follow
 from .problem import NoiseProblem
@@ -55,7 +56,7 @@ def fragility(problem: NoiseProblem, *, curvature: bool = True) -> Fragility:
     return _backward(affordable(problem, lambda steps, units: 4 * steps * units + 24 * units**2), curvature)
 
 
-@eqx.filter_jit
+@compiled
 def _backward(problem: NoiseProblem, curvature: bool) -> Fragility:
     path = follow(problem)
 

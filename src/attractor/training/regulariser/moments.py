@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attractor.cells import exposed
+from attractor.program import compiled
 
 from .path import Path, affordable, flat, follow, restored
 from .problem import NoiseProblem, NoiseTerms
@@ -59,7 +59,7 @@ def forward_moments(problem: NoiseProblem, *, curvature: bool = True) -> Forecas
     return _forward(problem, curvature)
 
 
-@eqx.filter_jit
+@compiled
 def _forward(problem: NoiseProblem, curvature: bool) -> ForecastTube:
     path = follow(problem)
     units = len(path.last)

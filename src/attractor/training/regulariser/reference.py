@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from attractor.program import compiled
 
 from .path import Path, affordable, follow
 from .problem import NoiseProblem, NoiseTerms
@@ -35,7 +36,7 @@ def direct_sum(problem: NoiseProblem) -> NoiseTerms:
     return _direct(affordable(problem, lambda steps, units: 2 * steps * units**3 + steps**2 * units**2))
 
 
-@eqx.filter_jit
+@compiled
 def _direct(problem: NoiseProblem) -> NoiseTerms:
     path = follow(problem)
     steps = len(path.starts)
@@ -77,7 +78,7 @@ def perturbation_trace(problem: NoiseProblem) -> Float[Array, ""]:
     return _trace(affordable(problem, lambda steps, units: 8 * steps * units**2))
 
 
-@eqx.filter_jit
+@compiled
 def _trace(problem: NoiseProblem) -> Float[Array, ""]:
     path = follow(problem)
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, initial_state
 from attractor.errors import ConfigError
+from attractor.program import compiled
 from attractor.scan import unroll
 from attractor.training.noise import disturbed, normal
 
@@ -88,7 +89,7 @@ def _message(strength: float, simulated: float, error: float, expected: float) -
     )
 
 
-@eqx.filter_jit
+@compiled
 def _gains(problem: NoiseProblem, strength: Array, keys: Array) -> Float[Array, " pairs"]:
     """Mean loss of each opposite pair of runs over the loss without noise."""
     still = problem.loss_of(derivatives_at_the_end(problem, 0, None)[0])

@@ -1,0 +1,77 @@
+"""What the steps of a user's cells compute now.
+
+JAX compiles a function once for each structure of its arguments, and two cells have the same structure when
+their code is the same. What that code reads of globals, closures and objects is not looked at again. So every
+function here that is compiled for a cell takes the digests of `programs_of` as one more argument: a step that
+has become another program is compiled anew.
+"""
+
+from itertools import count
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from attractor.errors import AttractorError, CellError
+
+from .digest import cell_digest
+from .precision import plain
+from .steady import may_change
+
+_unknown = count()
+
+
+def programs_of(*trees: Any) -> tuple[str, ...]:
+    """A digest for every cell in some pytrees whose step may read what stands outside of it.
+
+    Cells of this library and of Equinox have none. It takes some milliseconds a cell.
+
+    Args:
+        trees: arrays, modules, containers of them.
+    """
+    nodes = jax.tree.leaves(trees, is_leaf=_may_be_another)
+    return tuple(text for node in nodes if _may_be_another(node) for text in _digests(plain(node)))
+
+
+def _may_be_another(node: Any) -> bool:
+    if isinstance(node, type) or not (callable(node) or _has(node, "vector_field")):
+        return False
+    return (_has(node, "initial_state") or _has(node, "hidden_size")) and may_change(node)
+
+
+def _has(node: Any, name: str) -> bool:
+    """Whether a thing or its class has an attribute of its own; nothing is computed to find out."""
+    return hasattr(type(node), name) or name in getattr(node, "__dict__", ())
+
+
+def unchanged(tree: Any, known: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What `programs_of` says of a model, which is what it said before.
+
+    Args:
+        tree: the model.
+        known: what was said when the model was trained or read; None says it for the first time.
+
+    Raises:
+        CellError: a step has become another program since.
+    """
+    found = programs_of(tree)
+    if known is not None and found != known:
+        message = (
+            "the step of the cell is not the one that this model was trained with: something that it reads, "
+            "a global, a list or an object, has changed since. Put it back, or train again"
+        )
+        raise CellError(message)
+    return found
+
+
+def _digests(cell: Any) -> tuple[str, ...]:
+    """Of the cell, or of those inside of it; of one that cannot be traced something new at each call."""
+    try:
+        return (cell_digest(cell),)
+    except Exception as problem:  # noqa: BLE001 (what is wrong with the cell is told where it runs)
+        parts = list(vars(cell).values()) if isinstance(cell, eqx.Module) else []
+        inner = programs_of(parts) if isinstance(problem, AttractorError) else ()
+        return inner or (f"unknown {next(_unknown)}",)
+
+
+__all__ = ["programs_of", "unchanged"]

@@ -1,0 +1,196 @@
+"""What a step reads of globals, closures and objects is read when a reading begins, by every reading."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attractor
+from attractor.certify import CertifySettings, Verdict, certify
+from attractor.dynamics import fixed_points, jacobian_norms, jacobian_spectrum, lyapunov_exponents
+from attractor.errors import CellError
+from attractor.export import check_parity
+from attractor.program import compiled, programs_of
+from attractor.training import TrainingSettings
+
+QUICK = TrainingSettings(steps=4, validate_every=2)
+
+
+class Box:
+    """An object that a step reads."""
+
+    gain = 0.5
+
+
+def of_global(_, state):
+    return GAIN * jnp.tanh(state)
+
+
+def set_global(gain):
+    global GAIN
+    GAIN = gain
+
+
+def of_object(box):
+    return lambda _, state: box.gain * jnp.tanh(state)
+
+
+def of_list(box):
+    return lambda _, state: box.list[0] * jnp.tanh(state)
+
+
+def of_array(box):
+    return lambda _, state: box.array * jnp.tanh(state)
+
+
+def set_box(box, gain):
+    box.gain, box.list[0], box.array[...] = gain, gain, gain
+
+
+def boxed(make):
+    """A step and what changes its gain."""
+    box = Box()
+    box.list, box.array = [0.0], np.zeros(1, np.float32)
+    return make(box), lambda gain: set_box(box, gain)
+
+
+SOURCES = {
+    "a global": lambda: (of_global, set_global),
+    "an object": lambda: boxed(of_object),
+    "a list": lambda: boxed(of_list),
+    "an array changed in place": lambda: boxed(of_array),
+}
+READINGS = {
+    "run": lambda cell: attractor.unroll(cell, jnp.zeros((1, 1)), jnp.ones(1)).last[0] / np.tanh(1.0),
+    "batch": lambda cell: jax.vmap(lambda u: attractor.unroll(cell, u, jnp.ones(1)).last)(
+        jnp.zeros((2, 1, 1))
+    )[0, 0] / np.tanh(1.0),
+    "gradient": lambda cell: jax.grad(
+        lambda x: attractor.unroll(cell, jnp.zeros((1, 1)), x).last.sum()
+    )(jnp.zeros(1))[0],
+    "exponents": lambda cell: np.exp(lyapunov_exponents(cell, 160).per_step[0]),
+    "eigenvalues": lambda cell: jacobian_spectrum(cell, jnp.zeros(1)).values.real.max(),
+    "norms": lambda cell: jacobian_norms(cell, np.zeros((2, 1))).largest,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_reading_sees_what_the_step_is_now(source):
+    step, change = SOURCES[source]()
+    change(0.5)
+    kept = attractor.cell(step, 1, jnp.zeros(1))
+    for gain in (0.5, 0.25, 0.5):
+        change(gain)
+        for cell in (kept, attractor.cell(step, 1, jnp.zeros(1))):
+            for name, read in READINGS.items():
+                np.testing.assert_allclose(read(cell), gain, rtol=1e-5, err_msg=name)
+
+
+def test_what_is_proved_is_what_runs():
+    set_global(3.0)
+    cell = attractor.cell(of_global, 1, jnp.zeros(1))
+    runs = jnp.array([[-1.0], [1.0]])
+
+    def apart():
+        return float(np.ptp([attractor.unroll(cell, jnp.zeros((50, 1)), one).last[0] for one in runs]))
+
+    assert apart() > 5
+    assert len(fixed_points(cell)) == 3
+    set_global(0.3)
+    assert certify(cell, settings=CertifySettings(levels=(1,))).verdict is Verdict.PROVED
+    assert apart() < 1e-6
+    assert len(fixed_points(cell)) == 1
+
+
+def trained(cell):
+    inputs = np.random.default_rng(0).uniform(-1, 1, (120, 1))
+    model = attractor.PlantModel(cell=cell, window=20, washout=5, training=QUICK)
+    return model.fit(inputs, np.cumsum(inputs, axis=0)), inputs
+
+
+def driven(weights, input, state):
+    return GAIN * jnp.tanh(weights * state + input)
+
+
+def test_a_model_whose_step_has_changed_is_neither_used_nor_saved(tmp_path):
+    set_global(0.9)
+    cell = attractor.cell(driven, 1, jnp.zeros(1), weights=jnp.ones(1))
+    model, inputs = trained(cell)
+    before = model.predict(inputs)
+    set_global(0.0)
+    for use in (lambda: model.predict(inputs), model.certify, lambda: model.save(tmp_path / "run")):
+        with pytest.raises(CellError, match=r"not the one that this model was trained with"):
+            use()
+    assert not (tmp_path / "run").exists()
+    again, _ = trained(cell)
+    assert np.ptp(again.predict(inputs)) < 1e-9, "trained with the step as it is now: the state stays zero"
+    set_global(0.9)
+    np.testing.assert_array_equal(model.predict(inputs), before)
+
+
+class Scaled(attractor.Cell):
+    """Its constructor reads a global."""
+
+    weight: jax.Array
+    input_size: int
+    hidden_size: int
+
+    def __init__(self, input_size, hidden_size, *, key):
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.weight = GAIN * jnp.ones((hidden_size, input_size))
+
+    def __call__(self, input, state):
+        return jnp.tanh(self.weight @ input)
+
+
+def test_a_constructor_is_read_at_every_training():
+    weights = []
+    for gain in (0.5, 0.25):
+        set_global(gain)
+        model = attractor.PlantModel(
+            cell=Scaled,
+            hidden_size=2,
+            window=20,
+            washout=5,
+            training=TrainingSettings(steps=1, learning_rate=1e-9),
+        )
+        inputs = np.random.default_rng(0).uniform(-1, 1, (60, 1))
+        weights.append(float(model.fit(inputs, inputs).network().cell.weight[0, 0]))
+    np.testing.assert_allclose(weights, [0.5, 0.25], rtol=1e-4)
+
+
+def test_nothing_is_compiled_twice_where_nothing_has_changed():
+    traces = []
+
+    @compiled
+    def start(cell):
+        traces.append(cell)
+        return cell.initial_state()
+
+    set_global(0.5)
+    for cell in (
+        attractor.cell(of_global, 1, jnp.zeros(1)),
+        attractor.cells.GRU(1, 2, key=jax.random.key(0)),
+    ):
+        traces.clear()
+        for _ in range(3):
+            start(cell)
+        assert len(traces) == 1
+    assert not programs_of(cell), "a cell of the house needs no tracing"
+
+
+def test_constants_of_numpy_belong_to_the_precision_of_the_reading():
+    """JAX took the float32 copy of a training for an analysis in float64, and failed."""
+    halves = np.array([0.5, 0.25])
+    cell = attractor.cell(lambda u, x: halves * jnp.tanh(x) + u, 1, jnp.zeros(2))
+    for _ in range(2):
+        attractor.unroll(cell, jnp.zeros((2, 1)))
+        np.testing.assert_allclose(np.exp(lyapunov_exponents(cell, 160).per_step), halves, rtol=1e-12)
+        assert max(check_parity(cell, targets=("numpy",), samples=4).values()) < 1e-15
+    assert certify(cell, settings=CertifySettings(levels=(1,))).verdict is Verdict.PROVED
+
+
+def test_arithmetic_with_an_array_of_float32_is_no_mistake_of_the_step():
+    matrix = jnp.ones((2, 1))
+    cell = attractor.cell(lambda u, x: 1.1 * jnp.tanh(x) + 0.1 * matrix @ u, 1, jnp.zeros(2))
+    assert certify(cell, settings=CertifySettings(levels=(1, 2))).verdict is Verdict.REFUTED
