@@ -1,5 +1,6 @@
 """What a step reads of globals, closures and objects is read when a reading begins, by every reading."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 
 import attractor
 from attractor.certify import CertifySettings, Verdict, certify
+from attractor.control.plants import Plant, simulate, steady_state
+from attractor.data.record import Signal
 from attractor.dynamics import fixed_points, jacobian_norms, jacobian_spectrum, lyapunov_exponents
 from attractor.errors import CellError
 from attractor.export import check_parity
 from attractor.program import compiled, programs_of
-from attractor.training import TrainingSettings
+from attractor.training import TrainingSettings, train
 
 QUICK = TrainingSettings(steps=4, validate_every=2)
 
@@ -194,3 +197,59 @@ def test_arithmetic_with_an_array_of_float32_is_no_mistake_of_the_step():
     matrix = jnp.ones((2, 1))
     cell = attractor.cell(lambda u, x: 1.1 * jnp.tanh(x) + 0.1 * matrix @ u, 1, jnp.zeros(2))
     assert certify(cell, settings=CertifySettings(levels=(1, 2))).verdict is Verdict.REFUTED
+
+
+class Draining(Plant):
+    """dx/dt = u - GAIN x; its equations read a global."""
+
+    inputs: tuple = (Signal("u"),)
+    outputs: tuple = (Signal("y"),)
+    disturbances: tuple = ()
+    input_low: tuple = (0.0,)
+    input_high: tuple = (1.0,)
+    nominal_inputs: tuple = (1.0,)
+    nominal_disturbances: tuple = ()
+    sampling_time: float = 1.0
+    settling_time: float = 10.0
+    state_scale: tuple = (1.0,)
+    measurement_noise: tuple = (0.0,)
+
+    def vector_field(self, time, state, forcing):
+        return forcing - GAIN * state
+
+    def measure(self, state):
+        return state
+
+    def equilibrium(self, forcing):
+        return forcing / GAIN
+
+
+def test_a_plant_is_read_anew():
+    for gain in (0.5, 0.25):
+        set_global(gain)
+        np.testing.assert_allclose(steady_state(Draining())[1], 1 / gain)
+        _, outputs = simulate(Draining(), np.zeros((3, 1)), state=np.ones(1))
+        np.testing.assert_allclose(outputs[:, 0], np.exp(-gain * np.arange(3)), rtol=1e-6)
+
+
+class Centre(eqx.Module):
+    """A task whose loss reads a global."""
+
+    def initial(self, key):
+        return jnp.zeros(1)
+
+    def losses(self, model, key):
+        return ((model - GAIN) ** 2)[None].sum(axis=1)
+
+    def validation(self, model):
+        return ((model - GAIN) ** 2).sum()
+
+    def describe(self, key, example):
+        return "the only one"
+
+
+def test_a_task_is_read_anew():
+    for gain in (0.5, -0.5):
+        set_global(gain)
+        found = train(Centre(), TrainingSettings(steps=200, validate_every=50, learning_rate=0.05))
+        np.testing.assert_allclose(found.model(), gain, atol=0.05)

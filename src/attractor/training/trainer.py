@@ -162,7 +162,7 @@ def train(
     """
     diary, task = diary or Diary(), to_single_precision(task)
     members, history, spent = _resume(_fresh(task, settings, jnp.asarray(seed)), diary)
-    programs = programs_of(select_member(members.model, 0))
+    programs = _programs(task, select_member(members.model, 0))
     start = time.monotonic() - spent
     try:
         while not bool(members.stopped.all()):
@@ -187,10 +187,15 @@ def entry_seconds(history: list[dict[str, Any]]) -> float:
     return history[-1]["seconds"] if history else 0.0
 
 
+def _programs(task: Any, model: Model) -> Any:
+    """What compiled training is kept by beside its structure; nothing for code of this library alone."""
+    return programs_of(model) if type(task).__module__.startswith("attractor.") else object()
+
+
 def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
     keys = jax.random.split(jax.random.key(seed), settings.seeds)
     # What draws a cell of the user's own may read what has changed since; it is compiled for this training.
-    drawing = object() if programs_of(structure_of(task.initial)) else None
+    drawing = object() if _programs(task, structure_of(task.initial)) else None
     return start_all(
         lambda keys: _all_fresh(task, settings, keys, drawing),
         lambda key: _one_fresh(task, settings, key),
@@ -225,7 +230,7 @@ def _one_fresh(task: Any, settings: TrainingSettings, key: PRNGKeyArray) -> Memb
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(learned: tuple[Any, tuple[str, ...]], settings: TrainingSettings, members: Member) -> Member:
+def _advance(learned: tuple[Any, Any], settings: TrainingSettings, members: Member) -> Member:
     """All members up to the next validation; the task, and which programs it trains."""
     task, _ = learned
     optimiser = make_optimiser(settings)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -14,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from attractor.data.record import Signal
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import double_precision
+from attractor.program.digest import equation_digest
 
 _RELATIVE_TOLERANCE = 1e-9
 _MAX_STEPS = 4096
@@ -78,6 +80,27 @@ class Plant(eqx.Module):
         return jnp.array(True)
 
 
+def equations_of(plant: Plant) -> str:
+    """What a compiled run of a plant is kept by beside its structure: its equations as they are now.
+
+    A plant of this library has none that could change.
+    """
+    if type(plant).__module__.startswith("attractor."):
+        return ""
+    state, forcing = jnp.asarray(plant.state_scale), jnp.concatenate([
+        jnp.asarray(plant.nominal_inputs), jnp.asarray(plant.nominal_disturbances)
+    ])  # fmt: skip
+
+    def equations(plant: Plant, state: Array, forcing: Array) -> Any:
+        flow = plant.vector_field(0.0, state, forcing)
+        return flow, plant.measure(state), plant.equilibrium(forcing), plant.possible(state, forcing)
+
+    try:
+        return equation_digest(equations, plant, state, forcing)
+    except Exception:  # noqa: BLE001 (what is wrong with the plant is told where it runs)
+        return ""
+
+
 def steady_state(
     plant: Plant,
     inputs: Sequence[float | int] | None = None,
@@ -100,7 +123,9 @@ def steady_state(
     with double_precision():
         applied = _row("inputs", inputs, plant.nominal_inputs)
         disturbing = _row("disturbances", disturbances, plant.nominal_disturbances)
-        state, outputs, possible = _rest(plant, jnp.asarray(np.concatenate([applied, disturbing])))
+        state, outputs, possible = _rest(
+            (plant, equations_of(plant)), jnp.asarray(np.concatenate([applied, disturbing]))
+        )
         if not possible:
             message = f"the plant has no state of rest under the inputs {applied}, disturbances {disturbing}"
             raise InputDataError(message)
@@ -147,7 +172,9 @@ def simulate(
         state, _ = steady_state(plant, disturbances=tuple(forcing[0, len(plant.inputs) :]))
     with double_precision():
         start = jnp.asarray(_start(plant, state))
-        states, outputs, possible = _run(plant, start, jnp.asarray(forcing), jnp.asarray(float(interval)))
+        states, outputs, possible = _run(
+            (plant, equations_of(plant)), start, jnp.asarray(forcing), jnp.asarray(float(interval))
+        )
         states, outputs, possible = np.asarray(states), np.asarray(outputs), np.asarray(possible)
     if not possible.all():
         row = int(np.argmin(possible))
@@ -179,7 +206,8 @@ def advance(
         The new state; NaN where the solver needed more than 4096 steps.
     """
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(plant.vector_field),
+        # A function of this trace: Diffrax keeps what it compiled for a method, whatever that reads now.
+        diffrax.ODETerm(lambda time, state, forcing: plant.vector_field(time, state, forcing)),
         diffrax.Tsit5(),
         t0=0.0,
         t1=interval,
@@ -197,7 +225,8 @@ def advance(
 
 
 @eqx.filter_jit
-def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array, Array]:
+def _rest(own: tuple[Plant, str], forcing: Float[Array, " forcing"]) -> tuple[Array, Array, Array]:
+    plant, _ = own
     state = plant.equilibrium(forcing)
     outputs = plant.measure(state)
     return state, outputs, plant.possible(state, forcing) & jnp.isfinite(state).all()
@@ -205,8 +234,13 @@ def _rest(plant: Plant, forcing: Float[Array, " forcing"]) -> tuple[Array, Array
 
 @eqx.filter_jit
 def _run(
-    plant: Plant, start: Float[Array, " states"], forcing: Float[Array, "time forcing"], interval: Array
+    own: tuple[Plant, str],
+    start: Float[Array, " states"],
+    forcing: Float[Array, "time forcing"],
+    interval: Array,
 ) -> tuple[Float[Array, "time states"], Float[Array, "time outputs"], Bool[Array, " time"]]:
+    plant, _ = own
+
     def sample(state: Array, row: Array) -> tuple[Array, Array]:
         return advance(plant, state, row, interval), state
 

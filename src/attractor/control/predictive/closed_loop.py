@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.control.plants.plant import Plant, advance, steady_state
+from attractor.control.plants.plant import Plant, advance, equations_of, steady_state
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
@@ -115,17 +115,17 @@ class _Simulated:
     """A plant that runs one sample at a time."""
 
     def __init__(self, plant: Plant, state: Float[np.ndarray, " states"], interval: float) -> None:
-        self._plant, self._state = plant, np.asarray(state)
+        self._own, self._state = (plant, equations_of(plant)), np.asarray(state)
         self._interval = np.asarray(interval, float)
 
     def measure(self) -> Float[np.ndarray, " outputs"]:
         with double_precision():
-            return np.asarray(_measure(self._plant, self._state))
+            return np.asarray(_measure(self._own, self._state))
 
     def advance(self, given: Float[np.ndarray, " inputs"], disturbing: Float[np.ndarray, "_"]) -> None:
         forcing = np.concatenate([given, disturbing])
         with double_precision():
-            after, possible = _sample(self._plant, self._state, forcing, self._interval)
+            after, possible = _sample(self._own, self._state, forcing, self._interval)
             after, possible = np.asarray(after), bool(possible)
         if not possible or not np.isfinite(after).all():
             message = (
@@ -138,12 +138,13 @@ class _Simulated:
 
 # Compiled once for all loops on a kind of plant.
 @eqx.filter_jit
-def _measure(plant: Plant, state: Any) -> Array:
-    return plant.measure(state)
+def _measure(own: tuple[Plant, str], state: Any) -> Array:
+    return own[0].measure(state)
 
 
 @eqx.filter_jit
-def _sample(plant: Plant, state: Any, forcing: Any, interval: Any) -> tuple[Array, Array]:
+def _sample(own: tuple[Plant, str], state: Any, forcing: Any, interval: Any) -> tuple[Array, Array]:
+    plant, _ = own
     return advance(plant, state, forcing, interval), plant.possible(state, forcing)
 
 
