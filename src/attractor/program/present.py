@@ -16,7 +16,7 @@ from attractor.errors import AttractorError, CellError
 
 from .digest import cell_digest
 from .precision import plain
-from .steady import may_change
+from .steady import has_own, may_change
 
 _unknown = count()
 
@@ -34,14 +34,9 @@ def programs_of(*trees: Any) -> tuple[str, ...]:
 
 
 def _may_be_another(node: Any) -> bool:
-    if isinstance(node, type) or not (callable(node) or _has(node, "vector_field")):
+    if isinstance(node, type) or not (callable(node) or has_own(node, "vector_field")):
         return False
-    return (_has(node, "initial_state") or _has(node, "hidden_size")) and may_change(node)
-
-
-def _has(node: Any, name: str) -> bool:
-    """Whether a thing or its class has an attribute of its own; nothing is computed to find out."""
-    return hasattr(type(node), name) or name in getattr(node, "__dict__", ())
+    return (has_own(node, "initial_state") or has_own(node, "hidden_size")) and may_change(node)
 
 
 def unchanged(tree: Any, known: tuple[str, ...] | None) -> tuple[str, ...]:

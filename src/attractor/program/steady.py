@@ -36,11 +36,16 @@ def check_steady(cell: Any, input: Any, state: Any) -> None:
 def may_change(cell: Any) -> bool:
     """Whether a step holds code that is not of this library or of Equinox, and so may be unsteady."""
     own = type(cell).__module__.startswith(_OWN)
-    if not own or hasattr(cell, "step") or not isinstance(cell, eqx.Module):
+    if not own or has_own(cell, "step") or not isinstance(cell, eqx.Module):
         return True
     fields = vars(cell).values()
     parts = [part for value in fields for part in (value if isinstance(value, tuple) else (value,))]
     return any(may_change(part) for part in parts if isinstance(part, eqx.Module))
+
+
+def has_own(thing: Any, name: str) -> bool:
+    """Whether a thing or its class has an attribute; nothing is computed to find out."""
+    return hasattr(type(thing), name) or name in getattr(thing, "__dict__", ())
 
 
 def same_each_time(step: Callable[..., Any], arguments: Any, name: str) -> None:
@@ -66,4 +71,4 @@ def same_each_time(step: Callable[..., Any], arguments: Any, name: str) -> None:
         raise CellError(message)
 
 
-__all__ = ["check_steady", "may_change", "same_each_time"]
+__all__ = ["check_steady", "has_own", "may_change", "same_each_time"]
