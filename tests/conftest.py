@@ -16,7 +16,7 @@ _CACHE = "jax_compilation_cache_dir"
 _PLAIN_FUSION = "--xla_cpu_use_fusion_emitters=false"
 """The older code generator of XLA compiles in two thirds of the time."""
 
-_MOST_AREAS = 40_000
+_MOST_AREAS = 50_000
 """One file of tests takes less than 10 000."""
 
 _OFTEN = 3

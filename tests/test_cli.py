@@ -40,7 +40,8 @@ def test_the_chain_leaves_a_run_with_report_and_log(chain):
     assert "checkpoint.safetensors" not in names
 
 
-@pytest.mark.parametrize("cell", ["gru", "esn"])  # the second is fitted at once and leaves no checkpoint
+# The second is fitted at once and leaves no checkpoint.
+@pytest.mark.parametrize("cell", [pytest.param("gru", marks=pytest.mark.slow), "esn"])
 def test_an_identification_that_dies_while_judging_keeps_its_model_and_goes_on(
     chain, tmp_path, monkeypatch, cell
 ):

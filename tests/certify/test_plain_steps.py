@@ -59,8 +59,13 @@ def test_the_larger_of_two_states_moves_as_one_of_them_does(name):
 
 @pytest.mark.parametrize(
     "update",
-    [lambda u, x: 1.5 * x, lambda u, x: x + x**3 + u, lambda u, x: -1.001 * x + u, lambda u, x: x + 0.1 * u],
-)  # fmt: skip
+    [
+        lambda u, x: 1.5 * x,
+        pytest.param(lambda u, x: x + x**3 + u, marks=pytest.mark.slow),
+        pytest.param(lambda u, x: -1.001 * x + u, marks=pytest.mark.slow),
+        lambda u, x: x + 0.1 * u,
+    ],
+)
 def test_what_grows_without_bound_is_refuted_and_replays(update):
     """x' = 1.5 x was unknown: no box holds its image."""
     cell = Written(update, 1)

@@ -152,7 +152,7 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
             {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
             marks=pytest.mark.slow,
         ),
-        {"cell": Leaky, "layers": 2, "reweighting": "auto"},
+        pytest.param({"cell": Leaky, "layers": 2, "reweighting": "auto"}, marks=pytest.mark.slow),
         pytest.param(
             {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"}, marks=pytest.mark.slow
         ),

@@ -187,6 +187,7 @@ def test_a_steep_map_does_not_overflow_between_decompositions():
     assert found.per_step[0] == pytest.approx(np.log(1e7) - np.log(2), abs=0.1)
 
 
+@pytest.mark.slow
 def test_products_of_ginibre_matrices():
     """Newman 1986: lambda_i = (log(2 / N) + psi((N - i + 1) / 2)) / 2."""
     size, steps = 20, 2_000

@@ -66,7 +66,7 @@ def test_a_strong_input_holds_a_sampled_network_at_its_fixed_point():
     "parameters",
     [
         UNGATED,
-        GatedParameters(gain=3.0, reset_gain=2, open_update=True),
+        pytest.param(GatedParameters(gain=3.0, reset_gain=2, open_update=True), marks=pytest.mark.slow),
         pytest.param(
             GatedParameters(2.45, reset_gain=10, reset_bias=-1, open_update=True), marks=pytest.mark.slow
         ),

@@ -77,7 +77,10 @@ READINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one in ("a list", "an object"))) for one in SOURCES],
+)
 def test_every_reading_sees_what_the_step_is_now(source):
     step, change = SOURCES[source]()
     change(0.5)
@@ -160,6 +163,31 @@ def test_a_constructor_is_read_at_every_training():
         inputs = np.random.default_rng(0).uniform(-1, 1, (60, 1))
         weights.append(float(model.fit(inputs, inputs).network().cell.weight[0, 0]))
     np.testing.assert_allclose(weights, [0.5, 0.25], rtol=1e-4)
+
+
+def test_the_last_digit_of_a_global_counts():
+    cell = attractor.cell(of_global, 1, jnp.zeros(1))
+    growths = []
+    for gain in (0.5, 0.5 + 1e-12):
+        set_global(gain)
+        growths.append(float(jacobian_spectrum(cell, jnp.zeros(1)).values.real.max()))
+    np.testing.assert_allclose(growths[1] - growths[0], 1e-12, rtol=1e-3)
+
+
+class WithoutInputSize(eqx.Module):
+    """A step that only `unroll` takes."""
+
+    hidden_size: int = 1
+
+    def __call__(self, input, state):
+        return GAIN * state
+
+
+def test_a_step_that_cannot_be_traced_alone_is_read_anew():
+    for gain in (0.5, 0.25):
+        set_global(gain)
+        last = attractor.unroll(WithoutInputSize(), jnp.zeros((1, 1)), jnp.ones(1)).last[0]
+        np.testing.assert_allclose(last, gain)
 
 
 def test_nothing_is_compiled_twice_where_nothing_has_changed():

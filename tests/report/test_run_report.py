@@ -140,7 +140,7 @@ def test_only_trained_numbers_are_counted(tmp_path, options, trained):
         ({"initial_state": "encoder"}, 5),
         pytest.param({"cell": "nnarx", "initial_state": "washout"}, 5, marks=pytest.mark.slow),
         pytest.param({"initial_state": "washout"}, 0, marks=pytest.mark.slow),
-        ({"cell": "esn"}, 0),
+        pytest.param({"cell": "esn"}, 0, marks=pytest.mark.slow),
         ({"cell": "nnarx", "initial_state": "zero"}, 0),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",

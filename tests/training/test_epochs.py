@@ -53,7 +53,14 @@ def test_no_strength_trains_like_no_reweighting(plain):
     np.testing.assert_allclose(np.asarray(plain.last), np.asarray(same.last), rtol=1e-5)
 
 
-@pytest.mark.parametrize("batch", ["batch", "importance", "sample"])
+@pytest.mark.parametrize(
+    "batch",
+    [
+        pytest.param("batch", marks=pytest.mark.slow),
+        pytest.param("importance", marks=pytest.mark.slow),
+        "sample",
+    ],
+)
 def test_wrong_labels_fade_in_all_batch_modes(batch):
     memory = memory_of(trained(make(Reweighting(strength=1.0, batch=batch, floor=0.0))))
     weights = np.exp(memory.weighing.log_weights)
@@ -124,6 +131,7 @@ def test_importance_and_sampling_are_unbiased():
         np.testing.assert_array_less(np.abs(draws.mean(axis=0) - expected), 4 * error)
 
 
+@pytest.mark.slow
 def test_a_batch_is_weighted_by_the_shares_of_its_members():
     """Weights that are ratios of whole numbers equal a data set with copies."""
     task = make(Reweighting())

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from regulariser_cases import KEY, MIXED, PROBLEMS, STEPS, Linear, often, problem, signal
+from regulariser_cases import KEY, MIXED, PROBLEMS, STEPS, Linear, problem, signal
 
 from attractor.cells import GRU, StateNoise
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
@@ -21,7 +21,8 @@ from attractor.training.regulariser import (
 )
 
 
-@pytest.mark.parametrize("name", [often(name) for name in PROBLEMS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_the_forms_agree(name):
     with jax.enable_x64(True):
         one = PROBLEMS[name]()

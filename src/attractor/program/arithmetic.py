@@ -68,4 +68,10 @@ def narrow_type(dtype: Any) -> Any:
     return _NARROW.get(dtype.name, dtype)
 
 
+def wide_type(dtype: Any) -> Any:
+    """What a floating type of 32 bits becomes in `double_precision`; any other as it is."""
+    return _WIDE.get(dtype.name, dtype)
+
+
+_WIDE = {"float32": "float64", "complex64": "complex128"}
 _NARROW = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}

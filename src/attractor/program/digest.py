@@ -25,7 +25,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from attractor.cells import exposed, initial_state, input_size
 from attractor.errors import ShapeError, UnsupportedError
 
-from .arithmetic import narrow_type, single_precision
+from .arithmetic import narrow_type, wide_type, with_precision
 from .trace import CALLS, DROPPED
 
 _UNESSENTIAL = frozenset({
@@ -37,15 +37,17 @@ _UNESSENTIAL = frozenset({
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
+def equation_digest(function: Callable[..., Any], *arguments: Any, double: bool = False) -> str:
     """The SHA-256 of what a function of pytrees computes, whatever the values of the JAX arrays in them are.
 
-    It is traced in single precision as it stands, so that it does not depend on the settings of the process.
+    It is traced in one precision, so that it does not depend on the settings of the process.
 
     Args:
         function: what to trace; arrays that it closes over are constants, whose values count.
         arguments: pytrees; JAX arrays in them are variables, all else (numbers, NumPy arrays, functions) is
             fixed and counts.
+        double: trace it in double precision, where every digit of a number in the code counts, and not in
+            the single precision of training.
 
     Returns:
         64 hexadecimal digits.
@@ -61,14 +63,14 @@ def equation_digest(function: Callable[..., Any], *arguments: Any) -> str:
         return [leaf for leaf in jax.tree.leaves(result) if eqx.is_array_like(leaf)]
 
     # What the process has set of JAX must not show: neither the precision of products, nor loops without jit.
-    with single_precision(), jax.default_matmul_precision(None), jax.disable_jit(False):
-        closed = jax.make_jaxpr(of_arrays)(*(_narrow(leaves[place]) for place in varied))
+    with with_precision(double=double), jax.default_matmul_precision(None), jax.disable_jit(False):
+        closed = jax.make_jaxpr(of_arrays)(*(_shaped(leaves[place], double=double) for place in varied))
     return program_digest(closed)
 
 
-def _narrow(array: jax.Array) -> jax.ShapeDtypeStruct:
-    """Shape and type of an array in single precision."""
-    return jax.ShapeDtypeStruct(array.shape, narrow_type(array.dtype))
+def _shaped(array: jax.Array, *, double: bool) -> jax.ShapeDtypeStruct:
+    """Shape and type of an array in one of the two precisions."""
+    return jax.ShapeDtypeStruct(array.shape, (wide_type if double else narrow_type)(array.dtype))
 
 
 def program_digest(closed: ClosedJaxpr) -> str:
@@ -76,11 +78,12 @@ def program_digest(closed: ClosedJaxpr) -> str:
     return _hash("program", *_results(*_parts(closed)))
 
 
-def cell_digest(cell: Any) -> str:
+def cell_digest(cell: Any, *, double: bool = False) -> str:
     """The SHA-256 of the equation of a cell: where it starts, its step, and what a read-out may see.
 
     Args:
         cell: any cell; its weights may have any values.
+        double: see `equation_digest`.
     """
 
     def once(cell: Any, given: Any) -> Any:
@@ -88,7 +91,7 @@ def cell_digest(cell: Any) -> str:
         after = cell(given, state)
         return state, after, _shown(cell, after)
 
-    return equation_digest(once, cell, jnp.zeros(input_size(cell), jnp.float32))
+    return equation_digest(once, cell, jnp.zeros(input_size(cell), jnp.float32), double=double)
 
 
 def _shown(cell: Any, state: Any) -> Any:
