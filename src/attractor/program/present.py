@@ -11,6 +11,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from attractor.errors import CellError
 
@@ -22,16 +23,19 @@ _UNKNOWN = "unknown "
 _count = count()
 
 
-def programs_of(*trees: Any) -> tuple[str, ...]:
+def programs_of(*trees: Any, double: bool | None = None) -> tuple[str, ...]:
     """A digest for every cell in some pytrees whose step may read what stands outside of it.
 
     Cells of this library and of Equinox have none. It takes some milliseconds a cell.
 
     Args:
         trees: arrays, modules, containers of them.
+        double: the precision to trace in; None is that of the context, in which the step will run.
     """
+    precise = jnp.result_type(float) == jnp.float64 if double is None else double
     nodes = jax.tree.leaves(trees, is_leaf=_may_be_another)
-    return tuple(text for node in nodes if _may_be_another(node) for text in _digests(plain(node)))
+    found = (_digests(plain(node), double=precise) for node in nodes if _may_be_another(node))
+    return tuple(text for texts in found for text in texts)
 
 
 def _may_be_another(node: Any) -> bool:
@@ -50,7 +54,7 @@ def unchanged(tree: Any, known: tuple[str, ...] | None) -> tuple[str, ...]:
     Raises:
         CellError: a step has become another program since.
     """
-    found = programs_of(tree)
+    found = programs_of(tree, double=False)  # as it was trained
     if known is not None and list(filter(_is_known, known)) != list(filter(_is_known, found)):
         message = (
             "the step of the cell is not the one that this model was trained with: something that it reads, "
@@ -64,15 +68,13 @@ def _is_known(digest: str) -> bool:
     return not digest.startswith(_UNKNOWN)
 
 
-def _digests(cell: Any) -> tuple[str, ...]:
+def _digests(cell: Any, *, double: bool) -> tuple[str, ...]:
     """Of the cell, or of those inside of it; of one that cannot be traced something new at each call."""
-    for double in (True, False):  # some steps can be traced in the types of training alone
-        try:
-            return (cell_digest(cell, double=double),)
-        except Exception:  # noqa: BLE001, S112 (what is wrong with the cell is told where it runs)
-            continue
-    parts = list(vars(cell).values()) if isinstance(cell, eqx.Module) else []
-    return programs_of(parts) or (f"{_UNKNOWN}{next(_count)}",)
+    try:
+        return (cell_digest(cell, double=double),)
+    except Exception:  # noqa: BLE001 (what is wrong with the cell is told where it runs)
+        parts = list(vars(cell).values()) if isinstance(cell, eqx.Module) else []
+        return programs_of(parts, double=double) or (f"{_UNKNOWN}{next(_count)}",)
 
 
 __all__ = ["programs_of", "unchanged"]

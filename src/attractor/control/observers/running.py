@@ -52,7 +52,7 @@ class RunningObserver:
         self, update_map: ObserverMap, statement: Convergence, state: ArrayLike | None = None
     ) -> None:
         self.update_map = update_map
-        self._programs = programs_of(update_map)
+        self._programs = programs_of(update_map, double=True)
         self._statement = statement
         model = update_map.model
         self._inputs, self._outputs, self._states = model.input_size, model.output_size, model.state_size
