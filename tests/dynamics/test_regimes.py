@@ -38,6 +38,7 @@ from attractor.dynamics.regimes.parameters import CANDIDATE, with_parameters
 from attractor.dynamics.regimes.resting import time_quantiles
 from attractor.dynamics.regimes.scaling import state_matrices
 from attractor.errors import ConfigError, RunFolderError, UnsupportedError
+from attractor.program import in_double_precision
 from attractor.training.describing import describe_option, find_cell
 
 KEY = jax.random.key(0)
@@ -95,11 +96,12 @@ class Diagonal(eqx.Module):
 
 def eigenvalues(cell):
     """Of the Jacobian at zero; of a flow and its map the rates of the flow."""
-    flow = getattr(cell, "flow", cell)
-    flat, restore = ravel_pytree(initial_state(flow))
-    moved = flow if callable(flow) else flow.vector_field
-    silence = jnp.zeros(cell.input_size)
-    jacobian = jax.jacfwd(lambda flat: ravel_pytree(moved(silence, restore(flat)))[0])(flat)
+    with jax.enable_x64(True):  # an accelerator's products in float32 differ in the fifth digit
+        flow = in_double_precision(getattr(cell, "flow", cell))
+        flat, restore = ravel_pytree(initial_state(flow))
+        moved = flow if callable(flow) else flow.vector_field
+        silence = jnp.zeros(cell.input_size)
+        jacobian = jax.jacfwd(lambda flat: ravel_pytree(moved(silence, restore(flat)))[0])(flat)
     return np.linalg.eigvals(np.asarray(jacobian, float))
 
 
