@@ -95,7 +95,7 @@ def test_a_curve_of_fixed_points_is_marginal_everywhere():
     assert set(found.kinds) == {PointKind.MARGINAL}
     assert np.isnan(found.index_sums).all()
     np.testing.assert_allclose(found.states[:, 1], 0.2 * found.states[:, 0] ** 2, atol=1e-12)
-    assert np.isinf(found.time_constants[:, 0]).all()
+    assert (np.abs(found.time_constants[:, 0]) > 1e12).all()  # infinite, but for the last bits of LAPACK
 
 
 def test_the_ghost_of_a_fold_is_a_slow_point():
