@@ -1,5 +1,7 @@
 """What a step reads of globals, closures and objects is read when a reading begins, by every reading."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -183,10 +185,17 @@ class WithoutInputSize(eqx.Module):
         return GAIN * state
 
 
-def test_a_step_that_cannot_be_traced_alone_is_read_anew():
+class Around(WithoutInputSize):
+    """Likewise, around a cell that can be traced and reads nothing."""
+
+    inner: Any = None
+
+
+@pytest.mark.parametrize("inner", [None, attractor.cell(lambda u, x: 0.5 * x, 1, jnp.zeros(1))])
+def test_a_step_that_cannot_be_traced_alone_is_read_anew(inner):
     for gain in (0.5, 0.25):
         set_global(gain)
-        last = attractor.unroll(WithoutInputSize(), jnp.zeros((1, 1)), jnp.ones(1)).last[0]
+        last = attractor.unroll(Around(inner=inner), jnp.zeros((1, 1)), jnp.ones(1)).last[0]
         np.testing.assert_allclose(last, gain)
 
 
@@ -258,6 +267,20 @@ def test_a_plant_is_read_anew():
         np.testing.assert_allclose(steady_state(Draining())[1], 1 / gain)
         _, outputs = simulate(Draining(), np.zeros((3, 1)), state=np.ones(1))
         np.testing.assert_allclose(outputs[:, 0], np.exp(-gain * np.arange(3)), rtol=1e-6)
+
+
+class NeverAtRest(Draining):
+    """One that has no state of rest to give."""
+
+    def equilibrium(self, forcing):
+        raise NotImplementedError
+
+
+def test_a_plant_of_which_not_all_can_be_traced_is_read_anew():
+    for gain in (0.5, 0.25):
+        set_global(gain)
+        _, outputs = simulate(NeverAtRest(), np.zeros((2, 1)), state=np.ones(1))
+        np.testing.assert_allclose(outputs[1, 0], np.exp(-gain), rtol=1e-6)
 
 
 class Centre(eqx.Module):

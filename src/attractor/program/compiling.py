@@ -1,7 +1,7 @@
-"""Compilation in a hurry, for programs that run a few times: building them is nearly all of their cost."""
+"""How readings are compiled: anew for a step that has changed, in a hurry for one that runs a few times."""
 
 from collections.abc import Callable
-from functools import cache, partial, update_wrapper
+from functools import cache, update_wrapper
 from typing import Any
 
 import equinox as eqx
@@ -31,15 +31,13 @@ def _accepted(*, careful: bool = False) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if known(name, value)}
 
 
-def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """As `equinox.filter_jit`, and anew for a cell whose step has become another program (see `programs_of`).
 
     Args:
-        function: of any arguments; without it, a decorator is returned.
+        function: of any arguments.
         options: handed on to `jax.jit`.
     """
-    if function is None:
-        return partial(compiled, **options)
     jitted: Any = eqx.filter_jit  # hands further options on to `jax.jit`, which its type does not show
     of_programs = jitted(_ignoring_programs(function), **options)
 

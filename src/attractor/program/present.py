@@ -6,6 +6,7 @@ function here that is compiled for a cell takes the digests of `programs_of` as 
 has become another program is compiled anew.
 """
 
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -69,12 +70,22 @@ def _is_known(digest: str) -> bool:
 
 
 def _digests(cell: Any, *, double: bool) -> tuple[str, ...]:
-    """Of the cell, or of those inside of it; of one that cannot be traced something new at each call."""
+    """Of the cell; of one that cannot be traced alone those inside of it, and something new at each call."""
+    own = digest_or_new(lambda: cell_digest(cell, double=double))
+    parts = list(vars(cell).values()) if isinstance(cell, eqx.Module) and not _is_known(own) else []
+    return (own, *programs_of(parts, double=double))
+
+
+def digest_or_new(digest: Callable[[], str]) -> str:
+    """A digest, or where it cannot be made a text that is new each time: better compiled again than stale.
+
+    Args:
+        digest: makes it; what goes wrong in it is told where the code itself runs.
+    """
     try:
-        return (cell_digest(cell, double=double),)
-    except Exception:  # noqa: BLE001 (what is wrong with the cell is told where it runs)
-        parts = list(vars(cell).values()) if isinstance(cell, eqx.Module) else []
-        return programs_of(parts, double=double) or (f"{_UNKNOWN}{next(_count)}",)
+        return digest()
+    except Exception:  # noqa: BLE001 (a user's code may raise anything)
+        return f"{_UNKNOWN}{next(_count)}"
 
 
-__all__ = ["programs_of", "unchanged"]
+__all__ = ["digest_or_new", "programs_of", "unchanged"]

@@ -16,6 +16,7 @@ from attractor.data.record import Signal
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import double_precision
 from attractor.program.digest import equation_digest
+from attractor.program.present import digest_or_new
 
 _RELATIVE_TOLERANCE = 1e-9
 _MAX_STEPS = 4096
@@ -95,10 +96,7 @@ def equations_of(plant: Plant) -> str:
         flow = plant.vector_field(0.0, state, forcing)
         return flow, plant.measure(state), plant.equilibrium(forcing), plant.possible(state, forcing)
 
-    try:
-        return equation_digest(equations, plant, state, forcing)
-    except Exception:  # noqa: BLE001 (what is wrong with the plant is told where it runs)
-        return ""
+    return digest_or_new(lambda: equation_digest(equations, plant, state, forcing, double=True))
 
 
 def steady_state(
