@@ -4,16 +4,18 @@ Bounds, exports and other readings know real numbers. A step that computes with 
 same map of real numbers, written out: $(a + ib)(c + id) = (ac - bd) + i(ad + bc)$, and so on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn, Literal
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
 
-from .trace import Program, apply, place, read, trace
+from .trace import Program, place, trace
+from .walk import apply, array_of, bound, forward, results
 
 
 class Parts(NamedTuple):
@@ -50,18 +52,15 @@ def _is_complex(atom: Any) -> bool:
 
 
 def _evaluated(program: Program, arguments: Sequence[Any]) -> list[Any]:
-    known: dict[Any, Any] = dict(zip(program.jaxpr.constvars, map(_split, program.constants), strict=True))
-    known |= dict(zip(program.jaxpr.invars, arguments, strict=True))
-    for equation in program.jaxpr.eqns:
-        known.update(zip(equation.outvars, _results(program, equation, known), strict=True))
-    return [_operand(atom, known) for atom in program.jaxpr.outvars]
+    jaxpr, constants = program.jaxpr, map(_split, program.constants)
+    written = forward(jaxpr, bound(jaxpr, constants, arguments), partial(_results, jaxpr), literal=_literal)
+    return results(jaxpr, written, _literal)
 
 
-def _results(program: Program, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Any]:
+def _results(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     if not any(map(_is_complex, (*equation.invars, *equation.outvars))):
-        return apply(program.jaxpr, equation, known)
+        return apply(jaxpr, equation, operands)
     name = equation.primitive.name
-    operands = [_operand(atom, known) for atom in equation.invars]
     if name in _COMPONENTWISE:
         return _componentwise(equation, operands)
     if name not in _RULES:
@@ -73,8 +72,8 @@ def _results(program: Program, equation: JaxprEqn, known: Mapping[Any, Any]) -> 
     return [_RULES[name](equation, *operands)]
 
 
-def _operand(atom: Any, known: Mapping[Any, Any]) -> Any:
-    return _split(read(atom, known)) if isinstance(atom, Literal) else known[atom]
+def _literal(literal: Literal) -> Any:
+    return _split(array_of(literal))
 
 
 def _split(value: Any) -> Any:
@@ -86,8 +85,8 @@ def _componentwise(equation: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
 
     def on(part: int) -> list[Any]:
         given = [operand[part] if isinstance(operand, Parts) else operand for operand in operands]
-        results = equation.primitive.bind(*given, **_real_parameters(equation))
-        return list(results) if equation.primitive.multiple_results else [results]
+        made = equation.primitive.bind(*given, **_real_parameters(equation))
+        return list(made) if equation.primitive.multiple_results else [made]
 
     return [Parts(*both) for both in zip(on(0), on(1), strict=True)]
 

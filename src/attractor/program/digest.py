@@ -27,6 +27,7 @@ from attractor.errors import ShapeError, UnsupportedError
 
 from .arithmetic import narrow_type, wide_type, with_precision
 from .trace import CALLS, DROPPED
+from .walk import bound, forward, results
 
 _UNESSENTIAL = frozenset({
     "name", "donated_invars", "inline", "keep_unused", "in_shardings", "out_shardings", "in_layouts",
@@ -134,19 +135,13 @@ def _parts(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, list[str]]:
 
 
 def _walk(jaxpr: Jaxpr, constants: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    known: dict[Any, str] = dict(zip(jaxpr.constvars, constants, strict=True))
-    known |= dict(zip(jaxpr.invars, arguments, strict=True))
+    names = forward(jaxpr, bound(jaxpr, constants, arguments), _named, literal=_literal)
+    return results(jaxpr, names, _literal)
 
-    def name(atom: Any) -> str:
-        if not isinstance(atom, Literal):
-            return known[atom]
-        kind: Any = atom.aval
-        return _constant(np.asarray(atom.val, kind.dtype))
 
-    for equation in jaxpr.eqns:
-        results = _named(equation, [name(atom) for atom in equation.invars])
-        known.update(zip(equation.outvars, results, strict=True))
-    return [name(atom) for atom in jaxpr.outvars]
+def _literal(literal: Literal) -> str:
+    kind: Any = literal.aval
+    return _constant(np.asarray(literal.val, kind.dtype))
 
 
 def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:

@@ -23,7 +23,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Var
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import State, exposed, initial_state, input_size, name_of, take_step
@@ -31,6 +30,7 @@ from attractor.errors import ShapeError, UnsupportedError
 
 from .precision import in_precision
 from .trace import trace
+from .walk import needed
 
 
 class LeafKind(Enum):
@@ -418,7 +418,7 @@ def _discrete_roles(flat: FlatMap) -> tuple[set[Leaf], list[Leaf]]:
     incoming = program.jaxpr.invars[-len(leaves) :]
     outgoing = program.jaxpr.outvars
     moving = {leaf for leaf, old, new in zip(leaves, incoming, outgoing, strict=True) if old is not new}
-    sources = {place: _sources(program.jaxpr.eqns, [outgoing[place]]) for place in range(len(leaves))}
+    sources = {place: needed(program.jaxpr, [outgoing[place]]) for place in range(len(leaves))}
     reached = {place for place, leaf in enumerate(leaves) if leaf.kind.differentiable}
     while True:
         more = {other for place in reached for other, old in enumerate(incoming) if old in sources[place]}
@@ -431,15 +431,6 @@ def _discrete_roles(flat: FlatMap) -> tuple[set[Leaf], list[Leaf]]:
 
 def _example(flat: FlatMap) -> tuple[Array, State]:
     return jnp.zeros(flat.input_size, flat.layout.dtype), flat.layout.restore(flat.start)
-
-
-def _sources(equations: Sequence[Any], results: Sequence[Any]) -> set[Var]:
-    """All variables on which results depend, themselves among them."""
-    needed = {atom for atom in results if isinstance(atom, Var)}
-    for equation in reversed(equations):
-        if not needed.isdisjoint(equation.outvars):
-            needed |= {atom for atom in equation.invars if isinstance(atom, Var)}
-    return needed
 
 
 __all__ = ["FlatMap", "HeldMap", "Layout", "Leaf", "LeafKind", "flat_map", "layout_of"]

@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import JaxprEqn, Literal
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
 
-from .trace import Program, apply, place, read
+from .trace import Program, place
+from .walk import apply, bound, forward, results
 
 Rule = Callable[..., Any]
 """`rule(equation, *operands) -> value`, or a list of values for a primitive with several results."""
@@ -33,35 +34,29 @@ def interpret(
     Raises:
         UnsupportedError: a primitive without a rule; the message names it and its place in the user's file.
     """
-    known: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.constants, strict=True))
-    known |= dict(zip(program.jaxpr.invars, arguments, strict=True))
+    jaxpr = program.jaxpr
 
-    for equation in program.jaxpr.eqns:
-        operands = [_operand(atom, known) for atom in equation.invars]
+    def rule(equation: JaxprEqn, operands: list[Any]) -> Sequence[Any]:
         if all(map(is_exact, operands)):
-            results = _evaluated(program, equation, operands, known)
-        else:
-            results = _by_rule(equation, operands, rules, reading)
-        known.update(zip(equation.outvars, results, strict=True))
-    return [read(atom, known) for atom in program.jaxpr.outvars]
+            return _evaluated(jaxpr, equation, operands)
+        return _by_rule(equation, operands, rules, reading)
+
+    values = forward(jaxpr, bound(jaxpr, program.constants, arguments), rule, literal=_number)
+    return results(jaxpr, values)
 
 
-def _evaluated(
-    program: Program, equation: JaxprEqn, operands: list[Any], known: Mapping[Any, Any]
-) -> list[Any]:
+def _evaluated(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     """An equation of plain arrays; of numbers that are known while JAX traces the walk, a known number."""
     if any(isinstance(operand, Tracer) for operand in operands):
-        return apply(program.jaxpr, equation, known)
+        return apply(jaxpr, equation, operands)
     with jax.ensure_compile_time_eval():
-        return apply(program.jaxpr, equation, known)
+        return apply(jaxpr, equation, operands)
 
 
-def _operand(atom: Any, known: Mapping[Any, Any]) -> Any:
-    """An operand of a rule; a number written in the step stays a number, also while JAX traces the walk."""
-    if not isinstance(atom, Literal):
-        return known[atom]
-    kind: Any = atom.aval
-    return np.asarray(atom.val, kind.dtype)
+def _number(literal: Literal) -> np.ndarray:
+    """A number written in the step stays a number, also while JAX traces the walk."""
+    kind: Any = literal.aval
+    return np.asarray(literal.val, kind.dtype)
 
 
 def is_exact(value: Any) -> bool:
@@ -77,5 +72,5 @@ def _by_rule(equation: JaxprEqn, operands: list[Any], rules: Mapping[str, Rule],
             f"Known: {', '.join(sorted(rules))}"
         )
         raise UnsupportedError(message)
-    results = rules[name](equation, *operands)
-    return list(results) if isinstance(results, list | tuple) else [results]
+    found = rules[name](equation, *operands)
+    return list(found) if isinstance(found, list | tuple) else [found]

@@ -1,19 +1,20 @@
 """Which arithmetic a step is analysed in: weights made wider, and casts inside the step found."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxtyping import Array, PRNGKeyArray
 
 from attractor.cells import State, exposed, initial_state, input_size, name_of, take_step
 from attractor.errors import PrecisionWarning, UnsupportedError
 
-from .trace import Program, place, read, trace
+from .trace import Program, place, trace
+from .walk import bound, forward, results
 
 _CASTS = ("convert_element_type", "reduce_precision")
 _OWN_RULES = ("custom_jvp_call", "custom_vjp_call")
@@ -129,25 +130,28 @@ def _equations_of_state(
     closed = jax.make_jaxpr(lambda given, *parts: step(given, jax.tree.unflatten(structure, parts)))(
         input, *leaves
     )
-    dependent = set(closed.jaxpr.invars[-len(leaves) :]) if leaves else set()
-    return list(_dependent_equations(closed.jaxpr, dependent, wanted))
+    given = len(closed.jaxpr.invars) - len(leaves)
+    return _dependent_equations(closed.jaxpr, [False] * given + [True] * len(leaves), wanted)
 
 
 def _dependent_equations(
-    jaxpr: Jaxpr, dependent: set[Var], wanted: Callable[[JaxprEqn, Jaxpr], bool]
-) -> Iterator[JaxprEqn]:
-    known = set(dependent)
-    for equation in jaxpr.eqns:
-        touched = [isinstance(atom, Var) and atom in known for atom in equation.invars]
-        if not any(touched):
-            continue
-        known.update(equation.outvars)
-        if wanted(equation, jaxpr):
-            yield equation
-        for inner in _inner(equation):
-            matching = len(inner.invars) == len(touched)
-            reached = {one for place, one in enumerate(inner.invars) if not matching or touched[place]}
-            yield from _dependent_equations(inner, reached, wanted)
+    jaxpr: Jaxpr, dependent: Sequence[bool], wanted: Callable[[JaxprEqn, Jaxpr], bool]
+) -> list[JaxprEqn]:
+    """Those of the wanted kind among what depends on some of the arguments, and inside of calls."""
+    found: list[JaxprEqn] = []
+
+    def rule(equation: JaxprEqn, touched: list[bool]) -> list[bool]:
+        if any(touched):
+            found.extend([equation] if wanted(equation, jaxpr) else [])
+            for inner in _inner(equation):
+                count = len(inner.invars)
+                reached = touched if count == len(touched) else [True] * count
+                found.extend(_dependent_equations(inner, reached, wanted))
+        return [any(touched)] * len(equation.outvars)
+
+    known = bound(jaxpr, [False] * len(jaxpr.constvars), dependent)
+    forward(jaxpr, known, rule, literal=lambda _: False)
+    return found
 
 
 def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
@@ -213,23 +217,18 @@ def _narrow_type(equation: JaxprEqn) -> str:
 
 def _without_casts(program: Program, arguments: Sequence[Any]) -> Any:
     """The result of a program with every floating number in float64."""
-    known: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.constants, strict=True))
-    known |= dict(zip(program.jaxpr.invars, arguments, strict=True))
-    for equation in program.jaxpr.eqns:
-        known.update(zip(equation.outvars, _widely(equation, known), strict=True))
-    results = [_wide(read(atom, known)) for atom in program.jaxpr.outvars]
-    return jax.tree.unflatten(program.outputs, results)
+    jaxpr = program.jaxpr
+    values = forward(jaxpr, bound(jaxpr, program.constants, arguments), _widely)
+    return jax.tree.unflatten(program.outputs, map(_wide, results(jaxpr, values)))
 
 
-def _widely(equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Any]:
-    operands = [
-        _wide(read(atom, known) if isinstance(atom, Literal) else known[atom]) for atom in equation.invars
-    ]
+def _widely(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
+    operands = [_wide(operand) for operand in operands]
     if _is_narrowing(equation):
         return operands
     parameters = {name: _wide_type(value) for name, value in equation.params.items()}
-    results = equation.primitive.bind(*operands, **parameters)
-    return list(results) if equation.primitive.multiple_results else [results]
+    made = equation.primitive.bind(*operands, **parameters)
+    return list(made) if equation.primitive.multiple_results else [made]
 
 
 def _wide(value: Any) -> Any:

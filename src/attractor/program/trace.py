@@ -6,13 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxtyping import Array
 
 from attractor.cells import initial_state, input_size
 from attractor.errors import UnsupportedError
 
 from .primitives import Kind, of_kind
+from .walk import apply, bound, forward, needed, results
 
 CALLS = {
     "jit": "jaxpr",
@@ -119,24 +120,16 @@ def _evaluate(
 
     What stands inside a function of JAX has no line of the user's; it takes that of the `call`.
     """
-    known: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
-    known |= dict(zip(jaxpr.invars, arguments, strict=True))
 
-    for own in jaxpr.eqns:
+    def rule(own: JaxprEqn, operands: list[Any]) -> Sequence[Any]:
         equation = own if call is None or place(own) else own.replace(source_info=call.source_info)
-        results = _apply(jaxpr, equation, known)
-        known.update(zip(own.outvars, results, strict=True))
-    return [read(atom, known) for atom in jaxpr.outvars]
+        return _applied(jaxpr, equation, operands)
+
+    return results(jaxpr, forward(jaxpr, bound(jaxpr, constants, arguments), rule))
 
 
-def read(atom: Any, known: Mapping[Any, Any]) -> Any:
-    """The value of a variable or literal of a jaxpr."""
-    return jnp.asarray(atom.val, _aval(atom).dtype) if isinstance(atom, Literal) else known[atom]
-
-
-def _apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Any]:
+def _applied(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     name = equation.primitive.name
-    operands = [read(atom, known) for atom in equation.invars]
     if name in DROPPED:
         return operands
     if name in CALLS:
@@ -152,15 +145,7 @@ def _apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[A
             "use jnp.where for a choice, and a loop of fixed length"
         )
         raise UnsupportedError(message)
-    return apply(jaxpr, equation, known)
-
-
-def apply(jaxpr: Jaxpr, equation: JaxprEqn, known: Mapping[Any, Any]) -> list[Array]:
-    """The results of one equation of a jaxpr, for arrays that are known or traced."""
-    variables = list(dict.fromkeys(atom for atom in equation.invars if isinstance(atom, Var)))
-    # A jaxpr of one equation, because evaluating it keeps what its primitive needs and the user's line.
-    alone = jaxpr.replace(constvars=(), invars=variables, outvars=equation.outvars, eqns=[equation])
-    return jaxpr_as_fun(ClosedJaxpr(alone, ()))(*(known[variable] for variable in variables))
+    return apply(jaxpr, equation, operands)
 
 
 def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
@@ -179,8 +164,8 @@ def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     collected: dict[int, list[Any]] = {}
     for index in rounds:
         slices = [sequence[index] for sequence in sequences]
-        results = _evaluate(inner.jaxpr, inner.consts, [*constants, *carry, *slices], equation)
-        carry, collected[index] = results[:carried], results[carried:]
+        after = _evaluate(inner.jaxpr, inner.consts, [*constants, *carry, *slices], equation)
+        carry, collected[index] = after[:carried], after[carried:]
     stacked = [jnp.stack(column) for column in zip(*(collected[i] for i in range(length)), strict=True)]
     return [*carry, *stacked]
 
@@ -205,14 +190,9 @@ def place(equation: JaxprEqn) -> str:
 
 
 def _without_dead_code(jaxpr: Jaxpr) -> Jaxpr:
-    needed = {atom for atom in jaxpr.outvars if isinstance(atom, Var)}
-    kept: list[JaxprEqn] = []
-    for equation in reversed(jaxpr.eqns):
-        if needed.isdisjoint(equation.outvars) and not equation.effects:
-            continue
-        kept.append(equation)
-        needed |= {atom for atom in equation.invars if isinstance(atom, Var)}
-    return jaxpr.replace(eqns=kept[::-1])
+    used = needed(jaxpr, jaxpr.outvars)
+    kept = [one for one in jaxpr.eqns if one.effects or not used.isdisjoint(one.outvars)]
+    return jaxpr.replace(eqns=kept)
 
 
 def _aval(atom: Any) -> Any:

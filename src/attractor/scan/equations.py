@@ -1,6 +1,6 @@
-"""What a single equation of a jaxpr costs, and how a list of them is evaluated."""
+"""What a single equation of a step costs, and a step rewritten so that it costs less."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from math import prod
 from typing import Any
@@ -12,27 +12,12 @@ from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
 from attractor.program import PRIMITIVES
-from attractor.program.trace import apply, read
+from attractor.program.walk import apply, bound, forward, results
 
 Values = list[Array]
-Apply = Callable[[Jaxpr, JaxprEqn, dict[Any, Array]], Values]
 
 CHEAP = frozenset(name for name, one in PRIMITIVES.items() if one.cheap)
 """Primitives that a processor does about as fast as it reads their result from memory."""
-
-
-def evaluate(
-    jaxpr: Jaxpr,
-    equations: Iterable[JaxprEqn],
-    known: Mapping[Any, Array],
-    wanted: Sequence[Any],
-    apply: Apply = apply,
-) -> Values:
-    """The values of the atoms `wanted` after some equations of a jaxpr, each done by `apply`."""
-    values = dict(known)
-    for equation in equations:
-        values.update(zip(equation.outvars, apply(jaxpr, equation, values), strict=True))
-    return [read(atom, values) for atom in wanted]
 
 
 def flat(step: Callable[..., Any]) -> Callable[..., Values]:
@@ -68,8 +53,8 @@ def without_repeats(jaxpr: Jaxpr) -> Jaxpr:
             continue
         first |= {} if key is None else {key: own.outvars}
         kept.append(equation)
-    results = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in jaxpr.outvars]
-    return jaxpr.replace(eqns=kept, outvars=results)
+    outvars = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in jaxpr.outvars]
+    return jaxpr.replace(eqns=kept, outvars=outvars)
 
 
 def _identity(equation: JaxprEqn) -> Any:
@@ -80,9 +65,9 @@ def _identity(equation: JaxprEqn) -> Any:
         atom if isinstance(atom, Var) else (str(_aval(atom)), np.asarray(atom.val).tobytes())
         for atom in equation.invars
     ]
-    results = tuple(str(_aval(atom)) for atom in equation.outvars)  # 1 and True are equal as parameters
+    made = tuple(str(_aval(atom)) for atom in equation.outvars)  # 1 and True are equal as parameters
     parameters = tuple(sorted(equation.params.items(), key=lambda item: item[0]))
-    key = (equation.primitive, tuple(atoms), parameters, results)
+    key = (equation.primitive, tuple(atoms), parameters, made)
     try:
         hash(key)
     except TypeError:
@@ -125,25 +110,27 @@ def _refuse_references(jaxpr: Jaxpr) -> None:
 
 
 def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array]) -> Values:
-    known = dict(zip(closed.jaxpr.invars, arguments, strict=True))
-    known |= dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    return evaluate(closed.jaxpr, closed.jaxpr.eqns, known, closed.jaxpr.outvars, _apply_written_out)
+    jaxpr = closed.jaxpr
+
+    def rule(equation: JaxprEqn, operands: Values) -> Values:
+        if equation.primitive.name == "jit":
+            return _written_out(equation.params["jaxpr"], operands)
+        if equation.primitive.name == "dot_general" and (turned := _vector_first(equation)) is not None:
+            return apply(jaxpr, turned, operands[::-1])
+        return apply(jaxpr, equation, operands)
+
+    return results(jaxpr, forward(jaxpr, bound(jaxpr, closed.consts, arguments), rule))
 
 
-def _apply_written_out(jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Any, Array]) -> Values:
-    if equation.primitive.name == "jit":
-        return _written_out(equation.params["jaxpr"], [read(atom, known) for atom in equation.invars])
-    if equation.primitive.name == "dot_general":
-        return apply(jaxpr, _vector_first(equation), known)
-    return apply(jaxpr, equation, known)
+def _vector_first(equation: JaxprEqn) -> JaxprEqn | None:
+    """Matrix . vector as vector . matrix: the vector has no free axis, so the result keeps its shape.
 
-
-def _vector_first(equation: JaxprEqn) -> JaxprEqn:
-    """Matrix . vector as vector . matrix: the vector has no free axis, so the result keeps its shape."""
+    None for a product of anything else.
+    """
     (left, right), (left_batch, _) = equation.params["dimension_numbers"]
     precision = equation.params["precision"]
     if left_batch or len(_shape(equation.invars[1])) != len(right) or isinstance(precision, tuple):
-        return equation
+        return None
     parameters = equation.params | {"dimension_numbers": ((right, left), ((), ()))}
     return equation.replace(invars=equation.invars[::-1], params=parameters)
 

@@ -7,6 +7,7 @@ step, so it works for every cell without a word from its author.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,7 +17,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import Jaxpr, JaxprEqn, Var
 from jaxtyping import Array
 
-from .equations import Values, apply, evaluate, flat, is_cheap, product_cost, stays_in_place, without_repeats
+from attractor.program.walk import apply, forward, value_of
+
+from .equations import Values, flat, is_cheap, product_cost, stays_in_place, without_repeats
 
 ONCE, AHEAD, STEP = 0, 1, 2
 """An equation runs once a sequence, for all steps ahead of the loop, or inside the loop."""
@@ -50,18 +53,18 @@ class SplitStep:
     def prepare(self, weights: Sequence[Array]) -> Values:
         """What does not change over time: weights, constants and all that follows from them alone."""
         known = dict(zip(self._weights, weights, strict=True)) | dict(self._constants)
-        return evaluate(self._jaxpr, self._equations(ONCE), known, self._shared)
+        return self._done(ONCE, known, self._shared)
 
     def drive(self, shared: Values, inputs: Sequence[Array]) -> Values:
         """What one input contributes to the step, whatever the state."""
         known = dict(zip(self._shared, shared, strict=True)) | dict(zip(self._inputs, inputs, strict=True))
-        return evaluate(self._jaxpr, self._equations(AHEAD), known, self._driven)
+        return self._done(AHEAD, known, self._driven)
 
     def advance(self, shared: Values, driven: Values, state: Sequence[Array]) -> Values:
         """The next state; what is costly in it carries the name `COSTLY`."""
         known = dict(zip(self._shared, shared, strict=True)) | dict(zip(self._driven, driven, strict=True))
         known |= dict(zip(self._state, state, strict=True))
-        return evaluate(self._jaxpr, self._equations(STEP), known, self._jaxpr.outvars, self._apply_named)
+        return self._done(STEP, known, self._jaxpr.outvars)
 
     def count(self, level: int) -> int:
         """Number of equations at a level."""
@@ -72,8 +75,14 @@ class SplitStep:
         """Whether a step does more than compute (prints, callbacks), so that it must not be repeated."""
         return bool(self._jaxpr.effects)
 
-    def _apply_named(self, jaxpr: Jaxpr, equation: JaxprEqn, known: dict[Var, Array]) -> Values:
-        values = apply(jaxpr, equation, known)
+    def _done(self, level: int, known: dict[Var, Array], wanted: Sequence[Any]) -> Values:
+        """The values that are wanted after the equations of a level."""
+        rule = self._apply_named if level == STEP else partial(apply, self._jaxpr)
+        values = forward(self._jaxpr, known, rule, equations=self._equations(level))
+        return [value_of(atom, values) for atom in wanted]
+
+    def _apply_named(self, equation: JaxprEqn, operands: Values) -> Values:
+        values = apply(self._jaxpr, equation, operands)
         costly = not self._costly.isdisjoint(equation.outvars)
         return [_named(value) for value in values] if costly else values
 
@@ -138,13 +147,15 @@ def _named(value: Array) -> Array:
 
 def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
     """For every equation, the highest level among what it depends on."""
-    level, result = dict(given), []
-    for equation in jaxpr.eqns:
-        inputs = [level.get(atom, ONCE) for atom in equation.invars if isinstance(atom, Var)]
-        own = STEP if equation.effects or stays_in_place(equation) else max(inputs, default=ONCE)
-        level.update(dict.fromkeys(equation.outvars, own))
-        result.append(own)
-    return result
+    found: list[int] = []
+
+    def rule(equation: JaxprEqn, operands: list[int]) -> list[int]:
+        found.append(STEP if equation.effects or stays_in_place(equation) else max(operands, default=ONCE))
+        return [found[-1]] * len(equation.outvars)
+
+    known = dict.fromkeys((*jaxpr.constvars, *jaxpr.invars), ONCE) | given
+    forward(jaxpr, known, rule, literal=lambda _: ONCE)
+    return found
 
 
 def _costly(jaxpr: Jaxpr, levels: Sequence[int]) -> list[Var]:

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal
+from jax.extend.core import JaxprEqn
 from scipy.optimize import brentq
 
 from attractor.cells import initial_state, name_of
@@ -16,6 +16,7 @@ from attractor.claims import Solution
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.errors import UnsupportedError
 from attractor.program import trace
+from attractor.program.walk import bound, forward
 
 from .measured import SETTLING, spectrum_at_rest
 
@@ -71,19 +72,19 @@ def state_matrices(cell: Any) -> tuple[bool, ...]:
 
 def _multiplying(jaxpr: Any, weights: int) -> set[int]:
     """Places of arguments among the first `weights` that multiply something of the state."""
-    known = {variable: {place} for place, variable in enumerate(jaxpr.invars)}
     state = set(range(weights + 1, len(jaxpr.invars)))
     found: set[int] = set()
-    for equation in jaxpr.eqns:
-        operands = [
-            set() if isinstance(atom, Literal) else known.get(atom, set()) for atom in equation.invars
-        ]
+
+    def rule(equation: JaxprEqn, operands: list[set[int]]) -> list[set[int]]:
         if equation.primitive.name == "dot_general":
             for one, other in (operands, operands[::-1]):
                 if other & state and not one & state:
-                    found |= {place for place in one if place < weights}
-        for result in equation.outvars:
-            known[result] = set().union(*operands)
+                    found.update(place for place in one if place < weights)
+        return [set[int]().union(*operands)] * len(equation.outvars)
+
+    nothing = [set[int]() for _ in jaxpr.constvars]
+    own = [{place} for place in range(len(jaxpr.invars))]
+    forward(jaxpr, bound(jaxpr, nothing, own), rule, literal=lambda _: set())
     return found
 
 

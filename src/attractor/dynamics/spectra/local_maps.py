@@ -17,11 +17,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import JaxprEqn
 from jaxtyping import Array, Float
 
 from attractor.errors import UnsupportedError
 from attractor.program import LeafKind, Program, quickly_compiled, trace
-from attractor.program.trace import apply, read
+from attractor.program.walk import apply, bound, forward, value_of
 
 from .dependence import FREE, Cut, cut_at_products
 from .point import Point
@@ -196,17 +197,16 @@ class _CutStep:
     ) -> tuple[Array, list[Array], list[Array]]:
         """Flat next state, vectors and results of all products; with given results, or with its own."""
         jaxpr = self.program.jaxpr
-        known: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
-        known |= dict(zip(jaxpr.invars, arguments, strict=True))
         given = (
             {} if results is None else dict(zip((p.result for p in self.cut.products), results, strict=True))
         )
-        for equation in jaxpr.eqns:
-            if equation.outvars[0] in given:
-                known[equation.outvars[0]] = given[equation.outvars[0]]
-            else:
-                known.update(zip(equation.outvars, apply(jaxpr, equation, known), strict=True))
-        after = jnp.concatenate([read(atom, known).reshape(-1) for atom in jaxpr.outvars])
+
+        def rule(equation: JaxprEqn, operands: list[Array]) -> list[Array]:
+            made = equation.outvars[0]
+            return [given[made]] if made in given else apply(jaxpr, equation, operands)
+
+        known = forward(jaxpr, bound(jaxpr, constants, arguments), rule)
+        after = jnp.concatenate([value_of(atom, known).reshape(-1) for atom in jaxpr.outvars])
         return (
             after,
             [known[p.vector] for p in self.cut.products],

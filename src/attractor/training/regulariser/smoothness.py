@@ -5,11 +5,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jax.extend.core import Jaxpr, Var
 from jaxtyping import Array
 
 from attractor.cells import State, initial_state, name_of
 from attractor.errors import ConfigError
+from attractor.program.walk import needed
 from attractor.training.noise import floating, with_floating
 
 from .problem import NoiseProblem
@@ -55,11 +55,4 @@ def _second_derivative(problem: NoiseProblem, state: State) -> tuple[bool, bool]
 def _depends(function: Callable[..., Any], first: Any, *others: Any) -> bool:
     """Whether the result depends on the first argument, as far as the program shows."""
     jaxpr = jax.make_jaxpr(function)(first, *others).jaxpr
-    return _reaches(jaxpr, set(jaxpr.invars[: len(jax.tree.leaves(first))]))
-
-
-def _reaches(jaxpr: Jaxpr, touched: set[Var]) -> bool:
-    for equation in jaxpr.eqns:
-        if any(isinstance(atom, Var) and atom in touched for atom in equation.invars):
-            touched.update(equation.outvars)
-    return any(isinstance(atom, Var) and atom in touched for atom in jaxpr.outvars)
+    return not needed(jaxpr, jaxpr.outvars).isdisjoint(jaxpr.invars[: len(jax.tree.leaves(first))])
