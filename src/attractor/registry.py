@@ -1,0 +1,122 @@
+"""Tables to which every file adds its own line: exporters, published conditions, kinds of run, cell families.
+
+A table knows the package whose files register themselves in it, and an entry-point group by which other
+installed packages add theirs. Nothing is imported before the table is read. A new entry is therefore a new
+file and changes none:
+
+    # in attractor/export/fortran.py, or in a package of your own
+    EXPORTERS.register("fortran", Exporter(...))
+
+Another package names the module that registers in its `pyproject.toml`:
+
+    [project.entry-points."attractor.exporters"]
+    fortran = "my_package.fortran"
+"""
+
+import importlib
+import pkgutil
+import threading
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from attractor.errors import ConfigError
+
+Key = TypeVar("Key", bound=Hashable)
+Entry = TypeVar("Entry")
+
+
+class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
+    """Entries by key; complete as soon as it is read.
+
+    Args:
+        what: one entry in words, for messages: "exporter".
+        group: the entry points of other packages, "attractor.exporters".
+        package: the dotted name of the package whose modules register themselves; None if the table is
+            filled by whoever imports it.
+    """
+
+    def __init__(self, what: str, group: str, package: str | None = None) -> None:
+        self.what, self.group, self.package = what, group, package
+        self._entries: dict[Key, Entry] = {}
+        self._sources: dict[Key, str] = {}
+        self._complete = False
+        self._lock = threading.RLock()
+
+    def register(self, key: Key, entry: Entry, *, source: str = "") -> Entry:
+        """Add an entry and return it.
+
+        Args:
+            key: by which it is found.
+            entry: what is found.
+            source: the module that adds it, for the message of a second one.
+
+        Raises:
+            ConfigError: the key is taken by another entry.
+        """
+        source = source or str(getattr(entry, "__module__", "?"))
+        if key in self._entries and (self._sources[key] != source):
+            message = (
+                f"{self.what} {key!r} of {source} is registered already by {self._sources[key]}; "
+                "choose another name or remove one of the two packages"
+            )
+            raise ConfigError(message)
+        self._entries[key], self._sources[key] = entry, source
+        return entry
+
+    def find(self, key: Key) -> Entry:
+        """The entry of a key.
+
+        Raises:
+            ConfigError: nothing is registered under it; the nearest key is suggested.
+        """
+        if key in self:
+            return self._entries[key]
+        known = [str(one) for one in self]
+        near = get_close_matches(str(key), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        message = f"unknown {self.what} {key!r}{hint} Known: {', '.join(known)}"
+        raise ConfigError(message)
+
+    def __getitem__(self, key: Key) -> Entry:
+        self._load()
+        return self._entries[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        self._load()
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._entries)
+
+    def _load(self) -> None:
+        """Import whatever registers here, once; other threads wait for it."""
+        with self._lock:
+            if self._complete:
+                return
+            self._complete = True  # first, because a module that is imported below may read the table
+            if self.package is not None:
+                package = importlib.import_module(self.package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{self.package}.{module.name}")
+            for point in entry_points(group=self.group):
+                _load_foreign(point, self.what)
+
+
+def _load_foreign(point: EntryPoint, what: str) -> None:
+    """Import the module of another package; one that fails is reported and left out."""
+    try:
+        point.load()
+    except Exception as error:  # noqa: BLE001 (whatever a stranger's module raises must not stop this one)
+        package = point.dist.name if point.dist else "another package"
+        message = (
+            f"the {what} {point.name!r} of {package} ({point.value}) could not be loaded: "
+            f"{type(error).__name__}: {error}. It is left out"
+        )
+        warnings.warn(message, stacklevel=4)
+
+
+__all__ = ["Registry"]
