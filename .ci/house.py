@@ -4,12 +4,11 @@
     python .ci/house.py --check    exit 1 where a limit is passed
 
 Rules of counting. Code lines are lines of `src` that hold a token other than a comment or a docstring.
-Experiments (`experiments/`, and `src/attractor/reproduce` where it still stands) are counted apart. Files are
-the .py files of `src`. A file name is used twice where two files of `src` share it (`__init__.py` and
-`__main__.py` left out). Annotations are those of parameters and returns in which the name `Any` occurs. Lines
-of tests are raw lines. A circle is a set of files that import one another, in any function and under any
-condition; a name that is imported from a package counts as an import of the file that defines it. A base
-dependency is unused where no file of `src` imports it.
+Experiments are counted apart. Files are the .py files of `src`. A file name is used twice where two files
+of `src` share it (`__init__.py` and `__main__.py` left out). Annotations are those of parameters and
+returns in which the name `Any` occurs. Lines of tests are raw lines. A circle is a set of files that
+import one another, in any function and under any condition; a name that is imported from a package counts
+as an import of the file that defines it. A base dependency is unused where no file of `src` imports it.
 """
 
 import argparse
@@ -148,8 +147,7 @@ def unused_dependencies(files: dict[str, pathlib.Path]) -> list[str]:
 def measure() -> dict[str, object]:
     """All numbers, by name."""
     paths = sorted(SOURCE.rglob("*.py"))
-    experiments = sorted((ROOT / "experiments").rglob("*.py")) + [p for p in paths if "reproduce" in p.parts]
-    inside = [path for path in paths if path not in experiments]
+    experiments = sorted((ROOT / "experiments").rglob("*.py"))
     files = {module_name(path): path for path in paths}
     names = collections.Counter(path.name for path in paths)
     raw_source = sum(path.read_text().count("\n") for path in paths)
@@ -158,7 +156,7 @@ def measure() -> dict[str, object]:
         name for name, count in names.items() if count > 1 and name not in {"__init__.py", "__main__.py"}
     )
     return {
-        "code lines": sum(code_lines(path.read_text()) for path in inside),
+        "code lines": sum(code_lines(path.read_text()) for path in paths),
         "code lines of experiments": sum(code_lines(path.read_text()) for path in experiments),
         "files": len(paths),
         "file names used twice": twice,

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from experiments.noisy import VALIDATION, pixels
 from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import Lipschitz
 from attractor.classification import SequenceClassifier
-from attractor.reproduce.noisy import VALIDATION, pixels
 
 HIDDEN, BATCH = 128, 64
 OURS = {

@@ -32,7 +32,7 @@ def recommended_regime(longest_lag: float | int, shortest_lag: float | int = 2) 
     lags in between are not known (Tallec and Ollivier 2018, arXiv 1804.11188). The coupling stays at half of
     its edge: at the edge (an integrator) training took up to twice the steps.
 
-    `python -m attractor.reproduce.regimes` measures what the rule is worth: much for an LSTM, little for a
+    `python -m experiments.regimes` measures what the rule is worth: much for an LSTM, little for a
     GRU, which the start of this library already serves.
 
     Args:

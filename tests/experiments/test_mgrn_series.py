@@ -1,8 +1,7 @@
 """How the study of labelled series reads stays in intensive care."""
 
 import numpy as np
-
-from attractor.reproduce.mgrn_series import _stays
+from experiments.mgrn_series import _stays
 
 
 def test_stays_get_what_is_known_of_the_patient(tmp_path):

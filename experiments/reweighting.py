@@ -6,7 +6,7 @@ purpose. The tables of the paper could not be read, so none is quoted. Everythin
 is found from the training losses alone, the weights are those after the last epoch, and test cases are scored
 once.
 
-    python -m attractor.reproduce.reweighting --seeds 5 [--data FOLDER]
+    python -m experiments.reweighting --seeds 5 [--data FOLDER]
 
 The folder holds NAME_train.npz and NAME_test.npz for the series.
 """

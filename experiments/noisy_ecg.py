@@ -5,7 +5,7 @@ noisy network on clean beats (an index of results lists it); here all five class
 fifth of the training beats chooses the epoch and, over all seeds, the level of noise; test beats are scored
 once, under every perturbation at every level, and the worst inputs are looked for on some of them.
 
-    python -m attractor.reproduce.noisy_ecg FOLDER --seeds 3 --out ecg.html
+    python -m experiments.noisy_ecg FOLDER --seeds 3 --out ecg.html
 
 The folder holds ECG5000_train.npz and ECG5000_test.npz; class 0 is the normal beat.
 """
@@ -219,7 +219,7 @@ def main() -> None:
     found = {name: study(asked.folder, name, range(asked.seeds), asked.workers) for name in asked.tasks}
     for name, curves in found.items():
         console.print(render(name, curves))
-    command = " ".join(["python -m attractor.reproduce.noisy_ecg", *sys.argv[1:]])
+    command = " ".join(["python -m experiments.noisy_ecg", *sys.argv[1:]])
     console.print(f"page: {write_analysis(compared_contents('ECG5000', found, command), asked.out)}")
 
 

@@ -4,9 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from attractor.dynamics.regimes import effective_parameters
-from attractor.reproduce.regimes import (
+from experiments.regimes import (
     ALPHABET,
     STARTS,
     Row,
@@ -18,6 +16,8 @@ from attractor.reproduce.regimes import (
     started,
     table_of,
 )
+
+from attractor.dynamics.regimes import effective_parameters
 
 KEY = jax.random.key(0)
 

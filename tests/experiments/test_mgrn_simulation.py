@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from experiments import mgrn_simulation as simulation
+from experiments.mgrn import NETWORKS, StudySettings, closed, reproduce, split_rows
 
 from attractor.errors import ConfigError
-from attractor.reproduce import mgrn_simulation as simulation
-from attractor.reproduce.mgrn import NETWORKS, StudySettings, closed, reproduce, split_rows
 from attractor.training import TrainingSettings
 
 DRAWS = 200_000

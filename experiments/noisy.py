@@ -6,9 +6,9 @@ could not be read). Here 5000 images, 14 x 14 pixels, 196 steps. Every level of 
 trained from the same seeds; the level is chosen on validation images, and the 10 000 test images are scored
 at the end.
 
-    python -m attractor.reproduce.noisy FOLDER --seeds 3 --out noisy.jsonl
-    python -m attractor.reproduce.noisy FOLDER --noisy fixed-step --cells --epochs 10
-    python -m attractor.reproduce.noisy FOLDER --pool 1 --seeds 1 --levels 0.03 --cells
+    python -m experiments.noisy FOLDER --seeds 3 --out noisy.jsonl
+    python -m experiments.noisy FOLDER --noisy fixed-step --cells --epochs 10
+    python -m experiments.noisy FOLDER --pool 1 --seeds 1 --levels 0.03 --cells
 
 The second line trains the cell with a fixed step and stops while the loss on the training images is about the
 same at all levels of noise: the curvature of a cross-entropy fades with the loss, which ends lowest without

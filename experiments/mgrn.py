@@ -17,7 +17,7 @@ channel-wise LSTM is bidirectional; ours is not.
 Ours (one pair, 20 000 rows, three seeds, one width): with so little data the distance of the GRU is 1.72
 where a constant has 2.03; mGRN with a group for each variable, 0.68, closes 60 % of it, with two groups 24 %.
 
-    python -m attractor.reproduce.mgrn --steps 2000 --seeds 3
+    python -m experiments.mgrn --steps 2000 --seeds 3
 """
 
 import argparse

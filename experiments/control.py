@@ -5,7 +5,7 @@ stability, and predictive control with them. Here all families learn the simulat
 once with a certificate, and each then controls the true plant. The survey's own table could not be read, so
 none is quoted.
 
-    python -m attractor.reproduce.control --steps 4000 --seeds 3
+    python -m experiments.control --steps 4000 --seeds 3
 """
 
 import argparse

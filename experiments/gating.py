@@ -5,8 +5,8 @@ Krishnamurthy, Can and Schwab 2022, *Theory of gating in recurrent neural networ
 spectra with their boundary, a discontinuous transition with hysteresis, chaos that an input starts, memory
 by an update gate, its reset, and the dimension that an output gate sets.
 
-    python -m attractor.reproduce.gating --out gating.html
-    python -m attractor.reproduce.gating --quick --out gating.html    # small networks, a minute or two
+    python -m experiments.gating --out gating.html
+    python -m experiments.gating --quick --out gating.html    # small networks, a minute or two
 
 The ranges of the published figures are not known to us; values here are those of the phenomena that the
 abstract states.
@@ -133,7 +133,7 @@ def main() -> None:
         console.print(part.sentence)
     figures = {part.section.name: part.figures for part in found}
     write_atomically(asked.out.with_suffix(".json"), (json.dumps(figures, indent=1) + "\n").encode())
-    command = " ".join(["python -m attractor.reproduce.gating", *sys.argv[1:]])
+    command = " ".join(["python -m experiments.gating", *sys.argv[1:]])
     console.print(f"page: {write_analysis(contents(found, command), asked.out)}")
 
 

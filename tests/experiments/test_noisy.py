@@ -6,9 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from rich.console import Console
-
-from attractor.reproduce.noisy import (
+from experiments.noisy import (
     Result,
     Trial,
     accuracy_table,
@@ -18,7 +16,8 @@ from attractor.reproduce.noisy import (
     read_results,
     theory_table,
 )
-from attractor.reproduce.noisy_theory import Theory
+from experiments.noisy_theory import Theory
+from rich.console import Console
 
 
 def result(noise, seed, clean, disturbed, cell="lipschitz"):

@@ -34,7 +34,7 @@ because its input gates stay half open; the rule closes them as the forget gates
 All of it with a learning rate of 0.01, the better one of 0.003 and 0.01 wherever anything was learned; where
 copying failed with a GRU it failed with 0.003, too.
 
-    python -m attractor.reproduce.regimes --seeds 5 --rates 0.01
+    python -m experiments.regimes --seeds 5 --rates 0.01
 """
 
 import argparse

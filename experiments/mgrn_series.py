@@ -5,7 +5,7 @@ epochs and three runs *on the test set*. Here options, the number of epochs amon
 networks of a data set and were settled on a fifth of the training cases; the networks are then trained on all
 cases, their last weights are kept, and the test cases are scored once.
 
-    python -m attractor.reproduce.mgrn_series FOLDER --seeds 3
+    python -m experiments.mgrn_series FOLDER --seeds 3
 
 The folder holds NAME_train.npz and NAME_test.npz. The stays in intensive care have age, sex, height and kind
 of unit besides: every network gets them as variables that stand still, and extreme values, which are mostly
