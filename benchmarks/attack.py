@@ -21,6 +21,7 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import numpy as np
+from benchmarks.recording import record
 from joblib import Parallel, delayed
 
 from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, RecurrentEquilibrium, ResetAfterGRU
@@ -132,7 +133,7 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=20_000)
     parser.add_argument("--certified", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=max((os.cpu_count() or 2) // 2, 1))
-    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "attack")
+    parser.add_argument("--folder", type=Path, default=Path(".cache/attack"))
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     jobs = [("rules", first, RULES) for first in range(0, chosen.programs, RULES)]
@@ -143,8 +144,7 @@ def main() -> None:
         kind: joined([part for job, part in zip(jobs, parts, strict=True) if job[0] == kind])
         for kind in ("rules", "certificates")
     }
-    (ROOT / "results").mkdir(exist_ok=True)
-    write_atomically(ROOT / "results" / "attack.json", json.dumps(kinds, indent=1).encode())
+    record("attack", [{"kind": kind, **found} for kind, found in kinds.items()])
     print(json.dumps(kinds, indent=1))
     if any(kind.get("violations") for kind in kinds.values()):
         raise SystemExit(1)

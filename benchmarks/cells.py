@@ -9,9 +9,7 @@ median of wall time. `--keep-freed-memory` spares both sides the page faults of 
 """
 
 import argparse
-import json
 import os
-import pathlib
 import statistics
 import sys
 import time
@@ -23,6 +21,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -213,13 +212,9 @@ def main():
         keep_freed_memory()
     console, before = Console(width=130), os.getloadavg()
     rows = [row for name in options.sizes for row in compare(torch, name, options.repeats)]
-    load = {"load_before": before, "load_after": os.getloadavg()}
     console.print(table_of(rows))
-    console.print(f"load average before {before}, after {load['load_after']}; {os.cpu_count()} cores")
-    folder = pathlib.Path(__file__).with_name("results")
-    folder.mkdir(exist_ok=True)
-    versions = {"jax": jax.__version__, "torch": torch.__version__}
-    (folder / "cells.json").write_text(json.dumps({"rows": rows, "versions": versions} | load, indent=1))
+    console.print(f"load average before {before}, after {os.getloadavg()}; {os.cpu_count()} cores")
+    record("cells", table_of(rows), rows)
 
 
 if __name__ == "__main__":

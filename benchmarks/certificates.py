@@ -9,15 +9,14 @@
 """
 
 import argparse
-import json
 import time
 from functools import partial
-from pathlib import Path
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from jax.flatten_util import ravel_pytree
 from rich.console import Console
 from rich.table import Table
@@ -41,7 +40,6 @@ from attractor.certify.ladder import rate_on
 from attractor.certify.published import published_condition, published_set
 
 KEY = jax.random.key(0)
-RESULTS = Path(__file__).parent / "results"
 CHUNK = 64
 """Cells that one compiled attack takes."""
 
@@ -450,6 +448,11 @@ def summary(rows):
     return lines
 
 
+def rows_of(part):
+    """Rows of a part of the results, which is a list of them or one of them."""
+    return part if isinstance(part, list) else [part]
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -463,11 +466,10 @@ def main():
     parser.add_argument("--pieces", type=int, default=20_000)
     parser.add_argument("--only", nargs="*", default=("soundness", "branched", "strength", "steps", "time"))
     options = parser.parse_args()
-    console, found = Console(), {"arguments": vars(options) | {"only": list(options.only)}}
-    RESULTS.mkdir(exist_ok=True)
+    console, found = Console(), {}
 
     def save():
-        (RESULTS / "certificates.json").write_text(json.dumps(found, indent=1))
+        record("certificates", *({"title": name, "rows": rows_of(part)} for name, part in found.items()))
 
     with jax.enable_x64(True):
         if {"soundness", "steps"} & set(options.only):

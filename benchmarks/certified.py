@@ -7,12 +7,12 @@ it in float64 after training (levels 0 to 3), whatever it was trained for.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 from benchmarks.identification import ph_record, tanks
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +22,6 @@ from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank, recor
 from attractor.data import assign_roles
 from attractor.training import TrainingSettings
 
-RESULTS = Path(__file__).parent / "results" / "certified.json"
 CELLS = {"gru": "gru", "lstm": "lstm", "own": own_cell("examples/own_cell.py:Leaky")}
 
 
@@ -93,12 +92,11 @@ def main():
     parser.add_argument("--cells", nargs="*", default=["gru", "lstm"])
     asked = parser.parse_args()
     grid = Table("data", "cell", "trained for it", "test FIT %", "RMSE", "proved", "rates", "s")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    results = []
     for name in asked.only:
         for cell in asked.cells:
             results += compare(grid, name, cell, CASES[name](asked.data))
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1))
+            record("certified", grid, results)
     Console().print(grid)
 
 

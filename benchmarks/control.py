@@ -19,7 +19,6 @@ MUMPS, printing off. do-mpc: default settings with a discrete model, printing of
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -31,6 +30,7 @@ import casadi
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -67,7 +67,6 @@ SAMPLES, NOISE, ROUNDS = 30, 1e-3, 9
 OBJECTIVE = ControlObjective(output_weight=1.0, input_weight=0.05, move_weight=0.1)
 LIMITS = Limits(-0.9, 0.9)
 TOLERANCE = 1e-8
-RESULTS = Path(__file__).parent / "results" / "control.json"
 
 
 def calmed(cell, factor):
@@ -475,8 +474,7 @@ def main():
             one["load"], one["one_core"] = os.getloadavg()[0], not asked.free
             results.append(one)
             grid.add_row(*row_of(one))
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=2))
+            record("control", grid, results)
     Console(width=190).print(grid)
 
 

@@ -8,9 +8,6 @@ each is compiled once and runs its seeds side by side, every seed judged by itse
 """
 
 import argparse
-import json
-import pathlib
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from joblib import Parallel, delayed
 from scipy.special import digamma
 
@@ -301,7 +299,6 @@ def main():
     parser.add_argument("--only", nargs="*", default=None, help="names of systems")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=pathlib.Path, default=None)
     asked = parser.parse_args()
     names = asked.only or list(systems())
     from benchmarks.coverage import covered  # by its module, so that workers import it
@@ -318,17 +315,9 @@ def main():
     leading = sum(row["held"][0] for row in rows) / sum(row["seeds"] for row in rows)
     worst = min(min(row["held"]) for row in rows)
     print(f"pooled {held / all_of:.4f}, largest exponents alone {leading:.4f}, fewest of a system {worst}")
-    content = {
-        "pooled": held / all_of,
-        "leading": leading,
-        "fewest": worst,
-        "expected": {"pooled": LEVELS, "fewest": LEAST},
-        "machine": platform.processor() or platform.machine(),
-        "rows": rows,
-    }
-    if asked.out is not None:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps(content, indent=1) + "\n")
+    summary = {"pooled": held / all_of, "leading": leading, "fewest": worst}
+    expected = {"expected pooled": LEVELS, "expected fewest": LEAST}
+    record("coverage", [summary | expected], rows, seeds=range(asked.seeds))
 
 
 if __name__ == "__main__":

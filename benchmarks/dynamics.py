@@ -13,9 +13,6 @@ All take turns in one process; the table gives the fastest of each for one step,
 """
 
 import argparse
-import json
-import os
-import pathlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 import equinox as eqx
 import jax
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 from scipy.linalg import blas, lapack
@@ -153,7 +151,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--out", type=pathlib.Path)
     asked = parser.parse_args()
     grid = Table(
         "network", "steps", "QR", "ours [s]", "ours / floor", "row by row / ours", title="all exponents"
@@ -174,9 +171,7 @@ def main():
         )
         rows += [{key: value for key, value in asdict(one).items() if key != "call"} for one in timed]
     Console().print(grid)
-    if asked.out:
-        content = {"cores": os.cpu_count(), "rows": rows}
-        asked.out.write_text(json.dumps(content, indent=1) + "\n")
+    record("dynamics", grid, rows)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from benchmarks.recording import record
 
 from attractor.cells import Elman, ResetAfterGRU
 from attractor.dynamics import count_fixed_points, fixed_points, sampled_starts
@@ -178,9 +179,12 @@ def main():
     if arguments.peer is None or not (arguments.peer / "FixedPointFinderTorch.py").is_file():
         print("no checkout of fixed-point-finder given by --peer: only this library is measured")
         arguments.peer = None
+    rows = []
     for name in arguments.cells:
         kind, hidden = name.split(":")
-        print(json.dumps(measured(kind, int(hidden), arguments), indent=2), flush=True)
+        rows.append(measured(kind, int(hidden), arguments))
+        print(json.dumps(rows[-1], indent=2), flush=True)
+    record("fixed_points", rows)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ wall time, and compilation apart.
 """
 
 import argparse
-import json
 import os
-import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -167,7 +166,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--output", type=pathlib.Path)
     asked = parser.parse_args()
     if "torch" not in sys.modules and os.environ.get("OMP_NUM_THREADS") is None:
         os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
@@ -184,8 +182,7 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 100)
     console.print(table)
-    if asked.output:
-        asked.output.write_text(json.dumps(rows, indent=2))
+    record("groups", table, rows)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -126,6 +127,7 @@ def main():
         else:
             Console().print(f"{names[key]}: left out, there is no folder {asked.data}")
     Console().print(grid)
+    record("identification", grid)
 
 
 if __name__ == "__main__":

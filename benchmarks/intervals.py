@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from benchmarks.certificates import random_cells
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -155,6 +156,7 @@ def main():
             for width in (0.01, 0.1, 1.0):
                 grid.add_row(*compare(inclusion, name, width, asked.cells, asked.size))
     Console(width=140).print(grid)
+    record("intervals", grid)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ file may stay.
 """
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -19,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.recording import record
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 PLANT = "plant ph --samples 300 --out {room}/ph.csv"
@@ -145,7 +146,6 @@ def main():
     parser.add_argument("--scenarios", nargs="*", default=list(SCENARIOS))
     parser.add_argument("--first", type=int, default=1, help="event to begin with")
     parser.add_argument("--every", type=int, default=1, help="kill at every so-manieth event")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/kills.json"))
     asked = parser.parse_args()
     sys.path[:0] = [str(TESTS)]
     with tempfile.TemporaryDirectory() as name:
@@ -157,8 +157,7 @@ def main():
 
         prepare(room)
         results = {one: scenario(one, room, asked.first, asked.every) for one in asked.scenarios}
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(results, indent=1) + "\n")
+    record("kills", *({"title": one, "rows": [found]} for one, found in results.items()))
     print({one: (found["kills"], len(found["faults"])) for one, found in results.items()})
     sys.exit(any(found["faults"] for found in results.values()))
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.recording import record
 from joblib import Parallel, delayed
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -56,7 +57,7 @@ def main():
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--readers", nargs="*")
     parser.add_argument("--jobs", type=int, default=-1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/mutations"))
+    parser.add_argument("--out", type=Path, default=Path(".cache/mutations"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     total, faults = {}, 0
@@ -70,6 +71,7 @@ def main():
         if sum(counts.values()) >= asked.count:
             print(f"{name}: {dict(counts)}", flush=True)
             faults += counts["fault"]
+    record("mutations", [{"reader": name, **counts} for name, counts in total.items()])
     sys.exit(bool(faults))
 
 

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -119,7 +120,7 @@ def main():
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--samples", type=int, default=1200)
     options = parser.parse_args()
-    console = Console()
+    console, tables = Console(), []
     draws = np.random.default_rng(1)
     cases = {
         "noise 0.01": (False, 0.01),
@@ -138,6 +139,8 @@ def main():
             rate = observer.statement.rate
             table.add_row(name, "-" if rate is None else f"{rate:.4f}", *row)
         console.print(table)
+        tables.append(table)
+    record("observers", *tables)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 
 import attractor
 from attractor.cells import StateNoise, build_cell, initial_state, takes_key
@@ -406,6 +407,7 @@ def main():
                 print(f"{kind}: {name} x {reading}: {why}", flush=True)
         jax.clear_caches()  # every compiled program takes memory areas of the process
     counts = collections.Counter(entry["outcome"] for entry in entries.values())
+    record("own_cells", [dict(counts)], list(entries.values()))
     print(f"{len(entries)} entries:", ", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.recording import record
 from experiments.noisy import VALIDATION, pixels
 from rich.console import Console
 from rich.table import Table
@@ -93,6 +94,7 @@ def main():
         ratio = f"{peer.min() / own.min():.2f}"
         table.add_row(name, f"{own.min():.2f} s", f"{np.median(own):.2f} s", ratio)
     Console(width=100).print(table)
+    record("pixel_epochs", table)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ there to compare with.
 """
 
 import argparse
-import json
 import os
-import pathlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -136,10 +135,7 @@ def main():
     console.print(f"batch {BATCH}, {STEPS} steps, {INPUTS} input, {HIDDEN} hidden")
     console.print(table_of(rows))
     console.print(f"load average before {before}, after {os.getloadavg()}; {os.cpu_count()} cores")
-    folder = pathlib.Path(__file__).with_name("results")
-    folder.mkdir(exist_ok=True)
-    result = {"rows": rows, "jax": jax.__version__, "load_before": before, "load_after": os.getloadavg()}
-    (folder / "regulariser.json").write_text(json.dumps(result, indent=1))
+    record("regulariser", table_of(rows), rows)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -160,6 +161,7 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 110)  # also where the output is a file
     console.print(grid)
+    record("learning_based_control", grid, seeds=range(asked.seeds))
 
 
 if __name__ == "__main__":

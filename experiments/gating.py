@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.recording import record
 from rich.console import Console
 
 from attractor.files import write_atomically
@@ -131,6 +132,7 @@ def main() -> None:
     console = Console()
     for part in found:
         console.print(part.sentence)
+    record("gating", [{"section": part.section.name, "finding": part.sentence} for part in found])
     figures = {part.section.name: part.figures for part in found}
     write_atomically(asked.out.with_suffix(".json"), (json.dumps(figures, indent=1) + "\n").encode())
     command = " ".join(["python -m experiments.gating", *sys.argv[1:]])

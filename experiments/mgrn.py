@@ -30,6 +30,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.recording import record
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from rich.console import Console
 from rich.table import Table
@@ -287,6 +288,7 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 110)  # also where the output is a file
     console.print(_table(rows))
+    record("memory_gated_simulation", _table(rows), seeds=range(asked.seeds))
 
 
 def _table(rows: list[Row]) -> Table:

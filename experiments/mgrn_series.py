@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.recording import record
 from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
@@ -164,8 +165,11 @@ def main() -> None:
     asked = parser.parse_args()
     console = Console()
     console.width = max(console.width, 110)  # also where the output is a file
+    tables = []
     for name in asked.data:
-        console.print(render(reproduce(asked.folder, [name], asked.networks, range(asked.seeds))))
+        tables.append(render(reproduce(asked.folder, [name], asked.networks, range(asked.seeds))))
+        console.print(tables[-1])
+    record("memory_gated_series", *tables, seeds=range(asked.seeds))
 
 
 if __name__ == "__main__":

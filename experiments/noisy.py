@@ -30,6 +30,7 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
+from benchmarks.recording import record
 from jaxtyping import Array
 from rich.console import Console
 from rich.table import Table
@@ -334,11 +335,14 @@ def main() -> None:
     results = study(trials, asked.folder, asked.workers, asked.out)
     console = Console()
     console.width = max(console.width, 150)  # also where the output is a file
-    for table in (accuracy_table(results, "validation"), accuracy_table(results, "test")):
+    tables = [accuracy_table(results, "validation"), accuracy_table(results, "test")]
+    for table in tables:
         console.print(table)
     console.print(f"chosen on validation: noise {chosen_level(results, asked.noisy):g}")
-    console.print(theory_table(results, asked.noisy))
-    console.print(attack_table(results))
+    tables += [theory_table(results, asked.noisy), attack_table(results)]
+    for table in tables[2:]:
+        console.print(table)
+    record("noisy_pixels", *tables, seeds=range(asked.seeds))
     console.print(f"whole study: {(time.monotonic() - begin) / 60:.1f} min")
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -217,8 +218,10 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 150)  # also where the output is a file
     found = {name: study(asked.folder, name, range(asked.seeds), asked.workers) for name in asked.tasks}
-    for name, curves in found.items():
-        console.print(render(name, curves))
+    tables = [render(name, curves) for name, curves in found.items()]
+    for table in tables:
+        console.print(table)
+    record("noisy_ecg", *tables, seeds=range(asked.seeds))
     command = " ".join(["python -m experiments.noisy_ecg", *sys.argv[1:]])
     console.print(f"page: {write_analysis(compared_contents('ECG5000', found, command), asked.out)}")
 

@@ -50,6 +50,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from benchmarks.recording import record
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from rich.console import Console
 from rich.table import Table
@@ -365,6 +366,11 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 110)  # also where the output is a file
     console.print(table_of(rows))
+    record(
+        "starts_by_regime",
+        table_of(rows),
+        seeds=range(asked["first_seed"], asked["first_seed"] + asked["seeds"]),
+    )
 
 
 def table_of(rows: list[Row]) -> Table:

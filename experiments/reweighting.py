@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.recording import record
 from jaxtyping import Bool, Float, Int
 from rich.console import Console
 from rich.table import Table
@@ -246,14 +247,17 @@ def main() -> None:
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     console = Console()
     console.width = max(console.width, 120)  # also where the output is a file
-    console.print(render(reproduce_digits(asked.shares, seeds)))
+    tables: list[Table | list[dict[str, Any]]] = [render(reproduce_digits(asked.shares, seeds))]
+    console.print(tables[0])
     if asked.cleanlab:
-        for share in asked.shares:
-            if share:
-                areas = cleanlab_detection(share, seeds)
-                console.print(f"cleanlab, digits, {share:.0%}: detection {areas.mean():.4f}")
+        means = {share: float(cleanlab_detection(share, seeds).mean()) for share in asked.shares if share}
+        for share, mean in means.items():
+            console.print(f"cleanlab, digits, {share:.0%}: detection {mean:.4f}")
+        tables.append([{"share": share, "cleanlab, detection": mean} for share, mean in means.items()])
     if asked.data is not None:
-        console.print(render(reproduce_series(asked.data, asked.series, (0.0, 0.4), seeds)))
+        tables.append(render(reproduce_series(asked.data, asked.series, (0.0, 0.4), seeds)))
+        console.print(tables[-1])
+    record("wrong_labels", *tables, seeds=seeds)
 
 
 if __name__ == "__main__":
