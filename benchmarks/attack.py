@@ -21,12 +21,12 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import numpy as np
-from benchmarks.recording import record
 from joblib import Parallel, delayed
 
 from attractor.cells import GRU, LSTM, NNARX, EchoState, Elman, RecurrentEquilibrium, ResetAfterGRU
 from attractor.certify import CertifySettings, certify
 from attractor.files import write_atomically
+from benchmarks.recording import record
 
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT.parent / "tests" / "certify"))

@@ -21,12 +21,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import LSTM, Lipschitz, ResetAfterGRU, exposed
 from attractor.scan import keep_freed_memory, sharded_gradient, unroll
+from benchmarks.recording import record
 
 SIZES = {
     "tiny": (1, 100, 2, 8),

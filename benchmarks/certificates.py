@@ -16,7 +16,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from jax.flatten_util import ravel_pytree
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +37,7 @@ from attractor.certify import CertifySettings, certify, unit_box
 from attractor.certify.invariant import settle
 from attractor.certify.ladder import rate_on
 from attractor.certify.published import published_condition, published_set
+from benchmarks.recording import record
 
 KEY = jax.random.key(0)
 CHUNK = 64

@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from benchmarks.identification import ph_record, tanks
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +19,8 @@ from attractor.cli.options import own_cell
 from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank, record_experiments
 from attractor.data import assign_roles
 from attractor.training import TrainingSettings
+from benchmarks.identification import ph_record, tanks
+from benchmarks.recording import record
 
 CELLS = {"gru": "gru", "lstm": "lstm", "own": own_cell("examples/own_cell.py:Leaky")}
 

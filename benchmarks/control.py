@@ -30,7 +30,6 @@ import casadi
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -56,6 +55,7 @@ from attractor.export import (
     to_casadi,
 )
 from attractor.training import TrainingSettings
+from benchmarks.recording import record
 
 from .export import microseconds
 

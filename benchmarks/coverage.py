@@ -17,12 +17,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from joblib import Parallel, delayed
 from scipy.special import digamma
 
 from attractor.cells import GRU, LSTM, Cell, Elman, Flow, discretise
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
+from benchmarks.recording import record
 
 SEEDS, LEAST, LEVELS = 40, 34, (0.93, 0.97)
 LONGER, TRUTHS = 10, 10

@@ -20,13 +20,13 @@ from dataclasses import asdict, dataclass, field
 import equinox as eqx
 import jax
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 from scipy.linalg import blas, lapack
 
 from attractor.cells import GRU, Elman
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
+from benchmarks.recording import record
 
 CASES = {
     "GRU 128": (GRU, 128, 2000),

@@ -24,13 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from benchmarks.recording import record
 
 from attractor.cells import Elman, ResetAfterGRU
 from attractor.dynamics import count_fixed_points, fixed_points, sampled_starts
 from attractor.export.torch_weights import to_torch_state
 from attractor.program import in_double_precision
 from attractor.scan import unroll
+from benchmarks.recording import record
 
 BITS, STEPS, BATCH = 3, 40, 64
 CELLS = {"tanh": Elman, "gru": ResetAfterGRU}

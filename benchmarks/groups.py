@@ -19,12 +19,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import Cell, MemoryGated
 from attractor.scan import unroll
+from benchmarks.recording import record
 
 SIZES = {
     "2 groups of 8": (2, 8, 16, 2, 62, 32),

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
 from attractor.control import PHNeutralisation, PlantModel, record_experiments
 from attractor.data import ColumnOptions, Experiment, Record, Signal, assign_roles, parse_row_block, read_csv
 from attractor.training import TrainingSettings
+from benchmarks.recording import record
 
 PUBLISHED = {
     "cascaded tanks": "best linear 757, Volterra 540, PNLSS 450, NLSS2 343 mV (Hindawi MPE 2021, 6613425)",

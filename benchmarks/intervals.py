@@ -20,14 +20,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.certificates import random_cells
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import GRU, Elman
 from attractor.certify.bounds import Box, step_bounds
 from attractor.certify.perron import best_weights
+from benchmarks.certificates import random_cells
+from benchmarks.recording import record
 
 
 def immrax_inclusion():

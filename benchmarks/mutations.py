@@ -13,8 +13,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.recording import record
 from joblib import Parallel, delayed
+
+from benchmarks.recording import record
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 SHARD = 500

@@ -13,7 +13,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +32,7 @@ from attractor.control.observers import (
 )
 from attractor.errors import UnsupportedError
 from attractor.training import TrainingSettings
+from benchmarks.recording import record
 
 HORIZON = 30
 SETTLED = 60

@@ -22,7 +22,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 
 import attractor
 from attractor.cells import StateNoise, build_cell, initial_state, takes_key
@@ -31,6 +30,7 @@ from attractor.dynamics import FixedPointSettings, fixed_points, jacobian_spectr
 from attractor.errors import AttractorError
 from attractor.export import check_parity, to_numpy
 from attractor.training import NoisyState, TrainingSettings
+from benchmarks.recording import record
 
 from .cells_of_users import CELLS
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.recording import record
-from experiments.noisy import VALIDATION, pixels
 from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import Lipschitz
 from attractor.classification import SequenceClassifier
+from benchmarks.recording import record
+from experiments.noisy import VALIDATION, pixels
 
 HIDDEN, BATCH = 128, 64
 OURS = {

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from attractor.cells import GRU, LSTM, Lipschitz, StateNoise, exposed
 from attractor.scan import unroll
 from attractor.training import NoisyState
 from attractor.training.regulariser import NoiseProblem, regularised_loss
+from benchmarks.recording import record
 
 CELLS = {"Lipschitz": Lipschitz, "GRU": GRU, "LSTM": LSTM}
 BATCH, STEPS, INPUTS, HIDDEN, CLASSES = 64, 100, 1, 128, 10

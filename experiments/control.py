@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from attractor.control.study import ControlSetup, control_study
 from attractor.data import assign_roles
 from attractor.errors import AttractorError
 from attractor.training import TrainingSettings
+from benchmarks.recording import record
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "NNARX": {"cell": "nnarx", "hidden_size": 16},

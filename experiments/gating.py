@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.recording import record
 from rich.console import Console
 
 from attractor.files import write_atomically
 from attractor.progress import reporter_for
 from attractor.report.analysis import AnalysisContents, Section, Tile, write_analysis
+from benchmarks.recording import record
 
 from .gating_experiments import DIMENSION, DRIVEN, EXPONENT, INTEGRATOR, Size
 from .gating_sections import (

@@ -30,7 +30,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.recording import record
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +38,7 @@ from attractor.cells import LSTM, ChannelwiseLSTM, MemoryGated, ResetAfterGRU, e
 from attractor.errors import ConfigError
 from attractor.scan import unroll
 from attractor.training import TrainingSettings, train
+from benchmarks.recording import record
 
 from .mgrn_simulation import WINDOW, Simulation, simulate_pair
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.recording import record
 from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +27,7 @@ from rich.table import Table
 from attractor.classification import SequenceClassifier
 from attractor.classification.assessment import parameter_count
 from attractor.data import Sequences, read_sequences
+from benchmarks.recording import record
 
 from .reweighting import area_under_curve
 

@@ -30,7 +30,6 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from benchmarks.recording import record
 from jaxtyping import Array
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +48,7 @@ from attractor.classification import SequenceClassifier
 from attractor.data import Sequences, stratified_hold_out
 from attractor.progress import reporter_for
 from attractor.runs import append_log
+from benchmarks.recording import record
 
 from .noisy_theory import Theory, measure_theory
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.recording import record
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +40,7 @@ from attractor.data import Sequences, read_sequences, stratified_hold_out
 from attractor.progress import reporter_for
 from attractor.report.analysis import write_analysis
 from attractor.report.compared_curves import compared_contents
+from benchmarks.recording import record
 
 NETWORKS: dict[str, tuple[Any, float]] = {
     "lipschitz": (partial(Lipschitz, step=0.1, form=LipschitzForm(learned_step="each")), 1e-2),

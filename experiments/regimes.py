@@ -50,7 +50,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from benchmarks.recording import record
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from rich.console import Console
 from rich.table import Table
@@ -60,6 +59,7 @@ from attractor.cells.initial import uniform_weight
 from attractor.dynamics.regimes import in_regime, recommended_regime
 from attractor.files import append_line
 from attractor.scan import unroll
+from benchmarks.recording import record
 
 ALPHABET = 8
 STARTS = ("library", "library, long", "torch", "contracting", "contracting, long", "edge", "integrator")

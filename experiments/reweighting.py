@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.recording import record
 from jaxtyping import Bool, Float, Int
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +26,7 @@ from scipy.stats import rankdata
 
 from attractor.classification import SequenceClassifier
 from attractor.data import Sequences, corrupt, read_sequences, stratified_hold_out
+from benchmarks.recording import record
 
 from .reweighting_digits import ATTACK, Fitted, digits, fit_digits, out_of_sample
 

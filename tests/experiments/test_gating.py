@@ -4,13 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from experiments.gating import Effort, contents, parts, reproduce
-from experiments.gating_experiments import Size, memory, pulses, simulated_exponent
-from experiments.gating_sections import JUMP, _branches
 
 from attractor.cells import GatedForm
 from attractor.dynamics.mean_field import GatedParameters, solve_mean_field
 from attractor.report.analysis import render_analysis
+from experiments.gating import Effort, contents, parts, reproduce
+from experiments.gating_experiments import Size, memory, pulses, simulated_exponent
+from experiments.gating_sections import JUMP, _branches
 
 TINY = Size(24, range(2), 5.0, 10.0)
 EFFORT = Effort(TINY, TINY, TINY, (24, 3), 3, 40, TINY)

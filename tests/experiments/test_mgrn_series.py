@@ -1,6 +1,7 @@
 """How the study of labelled series reads stays in intensive care."""
 
 import numpy as np
+
 from experiments.mgrn_series import _stays
 
 

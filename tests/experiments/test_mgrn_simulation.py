@@ -4,11 +4,11 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
-from experiments import mgrn_simulation as simulation
-from experiments.mgrn import NETWORKS, StudySettings, closed, reproduce, split_rows
 
 from attractor.errors import ConfigError
 from attractor.training import TrainingSettings
+from experiments import mgrn_simulation as simulation
+from experiments.mgrn import NETWORKS, StudySettings, closed, reproduce, split_rows
 
 DRAWS = 200_000
 

@@ -6,6 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from rich.console import Console
+
 from experiments.noisy import (
     Result,
     Trial,
@@ -17,7 +19,6 @@ from experiments.noisy import (
     theory_table,
 )
 from experiments.noisy_theory import Theory
-from rich.console import Console
 
 
 def result(noise, seed, clean, disturbed, cell="lipschitz"):

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from experiments.noisy_ecg import Trial, _followed, beats, chosen_level, merged, render
 
 from attractor.audit import InputScale, RobustnessCurve, RobustnessCurves
 from attractor.report.analysis import render_analysis
 from attractor.report.compared_curves import compared_contents
+from experiments.noisy_ecg import Trial, _followed, beats, chosen_level, merged, render
 
 
 def curves(clean, seed):

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from attractor.dynamics.regimes import effective_parameters
 from experiments.regimes import (
     ALPHABET,
     STARTS,
@@ -16,8 +18,6 @@ from experiments.regimes import (
     started,
     table_of,
 )
-
-from attractor.dynamics.regimes import effective_parameters
 
 KEY = jax.random.key(0)
 

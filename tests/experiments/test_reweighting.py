@@ -4,10 +4,11 @@ import io
 
 import numpy as np
 import pytest
-from experiments.reweighting import Line, Outcome, area_under_curve, render
-from experiments.reweighting_digits import digits, fit_digits, out_of_sample
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
+
+from experiments.reweighting import Line, Outcome, area_under_curve, render
+from experiments.reweighting_digits import digits, fit_digits, out_of_sample
 
 
 def test_area_under_the_curve_is_that_of_scikit_learn():
