@@ -30,8 +30,9 @@ export OPENBLAS_NUM_THREADS OMP_NUM_THREADS
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -q
 FAST := -m "not slow and not peer"
 
+# The examples in docstrings are tests, too.
 test: $(READY)
-	$(PYTEST) $(FAST)
+	$(PYTEST) $(FAST) --doctest-modules tests src
 
 # What calls LAPACK, as it is on a processor of another kind; the files left out call none (seen by counting the
 # calls). `test` has checked the types.
@@ -73,6 +74,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python .ci/check_sizes.py
+	$(BIN)/python -m benchmarks.tables --check
 
 types: $(READY)
 	$(BIN)/pyright

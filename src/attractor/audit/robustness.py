@@ -194,6 +194,7 @@ def robustness_curves(
 
     Example:
         >>> import numpy as np
+        >>> from attractor.audit import labelled_sequences
         >>> data = labelled_sequences(np.ones((2, 5, 1)), np.array([0, 0]))
         >>> suite = [PERTURBATIONS["white"].at(0.0, 0.1)]
         >>> mean_sign = lambda inputs, length: jnp.array([1.0, -1.0]) * jnp.mean(inputs)
