@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from benchmarks import golden
-from benchmarks.golden_cases import SECTIONS
 
 from attractor.certify import Verdict
+from benchmarks import golden
+from benchmarks.golden_cases import SECTIONS
 
 TOLERANCE = 1e-6
 STATED = golden.TOLERANCES
