@@ -69,7 +69,7 @@ class Fitted(NamedTuple):
 
 
 class DigitExamples(eqx.Module):
-    """The digits as a learning problem; see `attractor.training.epochs.Examples`."""
+    """The digits as a learning problem; see `attractor.training.epoch_task.Examples`."""
 
     inputs: Float[Array, "cases 64"]
     labels: Int[Array, " cases"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from attractor.cells import EchoState
+from attractor.control.identification.identification_task import IdentificationTask, pad
 from attractor.control.identification.network import NetworkPlan
 from attractor.control.identification.ridge import fit_readout
-from attractor.control.identification.task import IdentificationTask, pad
 from attractor.training import Windows
 
 

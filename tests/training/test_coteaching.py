@@ -9,7 +9,7 @@ from labelled_points import POINTS, WRONG, epoch_settings, points
 from attractor.errors import ConfigError
 from attractor.training import EpochTask, train
 from attractor.training.coteaching import CoTeaching
-from attractor.training.epochs import Given
+from attractor.training.epoch_task import Given
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ class Labelled(eqx.Module):
 
 
 class SequenceExamples(eqx.Module):
-    """Classify sequences; see `attractor.training.epochs.Examples`.
+    """Classify sequences; see `attractor.training.epoch_task.Examples`.
 
     Args:
         build: makes a fresh network from a key.

@@ -1,6 +1,6 @@
 """Training: one loop, losses, noise, weights of examples, checkpoints, guard against values not finite."""
 
-from .epochs import EpochMemory, EpochTask, Given, Lost
+from .epoch_task import EpochMemory, EpochTask, Given, Lost
 from .losses import LOSSES, cross_entropy, label_loss
 from .noise import NoisyState, annealed, with_noise_factor
 from .refinement import refine

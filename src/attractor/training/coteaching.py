@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
-from .epochs import Given, Lost
+from .epoch_task import Given, Lost
 
 
 class CoTeaching(eqx.Module):
@@ -20,7 +20,7 @@ class CoTeaching(eqx.Module):
     guessed. It costs a second model; the first one is delivered.
 
     Args:
-        examples: the learning problem, see `attractor.training.epochs.Examples`.
+        examples: the learning problem, see `attractor.training.epoch_task.Examples`.
         wrong: share of wrong labels, in [0, 1).
         ramp: share of the training over which the share left out grows; where it grows before anything is
             learned, the two confirm each other in what they happen to believe.

@@ -19,7 +19,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
 from .checkpoint import CHECKPOINT, check_own, from_arrays, load_training, save_checkpoint
-from .guard import diagnose
+from .divergence import diagnose
 from .optimiser import make_optimiser
 from .settings import LARGEST_WHOLE, TrainingSettings
 from .starting import start_all, structure_of

@@ -27,6 +27,7 @@ from attractor.training.fingerprint import fingerprint
 from attractor.training.starting import structure_of
 
 from .feedthrough import has_feedthrough
+from .identification_task import IdentificationTask, free_run, pad
 from .network import NetworkPlan, PlantNetwork
 from .recordings import (
     Signals,
@@ -40,7 +41,6 @@ from .recordings import (
     split_validation,
 )
 from .ridge import fit_readout
-from .task import IdentificationTask, free_run, pad
 
 STARTS = ("encoder", "washout", "zero")
 

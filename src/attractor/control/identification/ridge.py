@@ -15,8 +15,8 @@ from attractor.program import compiled, single_precision
 from attractor.scan import unroll
 from attractor.training import Trained, score_of
 
+from .identification_task import IdentificationTask, Padded
 from .network import PlantNetwork
-from .task import IdentificationTask, Padded
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
 

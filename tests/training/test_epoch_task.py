@@ -10,7 +10,7 @@ from labelled_points import POINTS, WRONG, epoch_settings, points
 
 from attractor.errors import ConfigError, DivergedError
 from attractor.training import Diary, EpochTask, Moment, Reweighting, train
-from attractor.training.epochs import Given
+from attractor.training.epoch_task import Given
 
 BATCH, EPOCHS = 16, 10
 
