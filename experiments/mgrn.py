@@ -37,7 +37,7 @@ from rich.table import Table
 from attractor.cells import LSTM, ChannelwiseLSTM, MemoryGated, ResetAfterGRU, exposed, exposed_size
 from attractor.errors import ConfigError
 from attractor.scan import unroll
-from attractor.training import TrainingSettings, train
+from attractor.training import StepContext, Task, TrainingSettings, train
 from benchmarks.recording import record
 
 from .mgrn_simulation import WINDOW, Simulation, simulate_pair
@@ -128,7 +128,7 @@ class Regressor(eqx.Module):
         return self.readout(exposed(self.cell, last))[0]
 
 
-class WindowRegression(eqx.Module):
+class WindowRegression(Task):
     """The task of the trainer: predict one number from a window, mean squared error.
 
     Args:
@@ -158,21 +158,25 @@ class WindowRegression(eqx.Module):
         rows = ends[:, None] + jnp.arange(1 - WINDOW, 1)
         return jax.vmap(model)(self.inputs[rows])
 
-    def losses(self, model: Regressor, key: PRNGKeyArray) -> Float[Array, " batch"]:
-        """Squared errors of a random batch."""
-        ends = self._drawn(key)
-        return (self.predict(model, ends) - self.target[ends]) ** 2
+    def draw(self, context: StepContext) -> Int[Array, " batch"]:
+        """The last rows of random windows."""
+        return jax.random.choice(context.key, self.training, (self.batch_size,))
+
+    def losses(
+        self, model: Regressor, batch: Int[Array, " batch"], context: StepContext
+    ) -> Float[Array, " batch"]:
+        """Squared errors of a batch."""
+        del context
+        return (self.predict(model, batch) - self.target[batch]) ** 2
 
     def validation(self, model: Regressor) -> Float[Array, ""]:
         """The mean squared error of the validation windows."""
         return jnp.mean((self.predict(model, self.validating) - self.target[self.validating]) ** 2)
 
-    def describe(self, key: PRNGKeyArray, example: int) -> str:
+    def describe(self, batch: Int[Array, " batch"], context: StepContext, example: int) -> str:
         """The last row of a window."""
-        return f"the window that ends in row {int(self._drawn(key)[example])}"
-
-    def _drawn(self, key: PRNGKeyArray) -> Int[Array, " batch"]:
-        return jax.random.choice(key, self.training, (self.batch_size,))
+        del context
+        return f"the window that ends in row {int(batch[example])}"
 
 
 @dataclass(frozen=True)

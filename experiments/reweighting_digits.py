@@ -14,17 +14,18 @@ from attractor.data import corrupt
 from attractor.errors import UnsupportedError
 from attractor.training import (
     EpochTask,
-    Given,
-    Lost,
+    ExampleContext,
+    ExampleLosses,
+    Examples,
     Reweighting,
     TrainingSettings,
     cross_entropy,
     label_loss,
-    select_member,
+    select_replica,
     train,
 )
 from attractor.training.coteaching import CoTeaching
-from attractor.training.reweighting import Weighing
+from attractor.training.reweighting import ExampleWeights
 
 TRAINING, WIDTH, CLASSES, BATCH = 1000, 128, 10, 100
 RATE, MOMENTUM = 0.1, 0.9
@@ -68,8 +69,8 @@ class Fitted(NamedTuple):
     attacked: tuple[float, ...] = (float("nan"),) * len(ATTACK.levels)
 
 
-class DigitExamples(eqx.Module):
-    """The digits as a learning problem; see `attractor.training.epoch_task.Examples`."""
+class DigitExamples(Examples):
+    """The digits as a learning problem; see `attractor.training.Examples`."""
 
     inputs: Float[Array, "cases 64"]
     labels: Int[Array, " cases"]
@@ -84,17 +85,17 @@ class DigitExamples(eqx.Module):
         """One hidden layer."""
         return eqx.nn.MLP(64, CLASSES, WIDTH, 1, key=key)
 
-    def start_notes(self) -> Any:
+    def start_memory(self) -> Any:
         """What the loss keeps."""
         return self.loss.start(self.size, CLASSES)
 
-    def losses_of(self, model: eqx.nn.MLP, ids: Int[Array, " batch"], given: Given) -> Lost:
+    def losses_of(
+        self, model: eqx.nn.MLP, ids: Int[Array, " batch"], context: ExampleContext
+    ) -> ExampleLosses:
         """Losses of some digits."""
         logits, labels = jax.vmap(model)(self.inputs[ids]), self.labels[ids]
-        rows = None if given.notes is None else given.notes[ids]
-        losses, rows = self.loss(logits, labels, rows)
-        notes = None if given.notes is None else given.notes.at[ids].set(rows)
-        return Lost(losses, cross_entropy(logits, labels), notes)
+        losses, rows = self.loss(logits, labels, context.memory)
+        return ExampleLosses(losses, cross_entropy(logits, labels), rows)
 
     def scores_of(self, model: eqx.nn.MLP, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
         """Their cross-entropies."""
@@ -136,11 +137,11 @@ def fit_digits(data: Digits, options: dict[str, Any], seed: int, epochs: int) ->
         seed: of the weights and the order.
         epochs: passes over the digits.
     """
-    network, weighing = _train(data, options, seed, epochs)
+    network, weights = _train(data, options, seed, epochs)
     return Fitted(
         accuracy=float(np.mean(_logits(network, data.test_inputs).argmax(axis=1) == data.test_labels)),
-        weights=np.exp(np.asarray(weighing.log_weights[0], float)),
-        totals=np.asarray(weighing.totals[0], float),
+        weights=np.exp(np.asarray(weights.log_weights[0], float)),
+        totals=np.asarray(weights.totals[0], float),
         predicted=_logits(network, data.inputs).argmax(axis=1),
         attacked=attacked_accuracy(network, data),
     )
@@ -176,7 +177,9 @@ def out_of_sample(data: Digits, seed: int, epochs: int, folds: int = 5) -> Float
     return probabilities
 
 
-def _train(data: Digits, options: dict[str, Any], seed: int, epochs: int) -> tuple[eqx.nn.MLP, Weighing]:
+def _train(
+    data: Digits, options: dict[str, Any], seed: int, epochs: int
+) -> tuple[eqx.nn.MLP, ExampleWeights]:
     """The network after the last epoch, and the weights of the examples, stacked."""
     examples = DigitExamples(
         jnp.asarray(data.inputs, jnp.float32),
@@ -200,8 +203,8 @@ def _train(data: Digits, options: dict[str, Any], seed: int, epochs: int) -> tup
         validate_every=steps,
     )
     trained = train(task, settings, seed)
-    model = select_member(trained.last, 0)
-    return model[0] if share else model, trained.memory.weighing
+    model = select_replica(trained.last, 0)
+    return model[0] if share else model, trained.memory.weights
 
 
 def _logits(network: eqx.nn.MLP, inputs: Float[np.ndarray, "cases 64"]) -> Float[np.ndarray, "cases 10"]:

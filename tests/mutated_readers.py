@@ -36,7 +36,7 @@ from attractor.dynamics.phase.tasks import TaskStore
 from attractor.export import from_lipschitz_state, from_mgrn_state, load_torch, save_torch
 from attractor.origin import Origin
 from attractor.runs import load_run
-from attractor.training import Diary, TrainingSettings, train
+from attractor.training import RunLog, TrainingSettings, train
 from attractor.training.checkpoint import check_own
 
 DRAW = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def sample_checkpoint(folder):
 def _train(folder, steps):
     from linear_task import linear_task
 
-    return train(linear_task(), _settings(steps), 1, Diary(folder, "same"))
+    return train(linear_task(), _settings(steps), 1, RunLog(folder, "same"))
 
 
 @cache

@@ -14,7 +14,7 @@ from attractor.dynamics import fixed_points, jacobian_spectrum, lyapunov_exponen
 from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedError
 from attractor.export import check_parity
 from attractor.program.digest import cell_digest
-from attractor.training import TrainingSettings, train
+from attractor.training import Task, TrainingSettings, train
 
 KEY = jax.random.key(0)
 
@@ -189,7 +189,7 @@ def test_a_state_of_several_arrays_needs_to_say_what_it_shows():
     assert attractor.check_cell(shown).exposed_size == 3
 
 
-class Fitted(eqx.Module):
+class Fitted(Task):
     """Weights next to things that are none, and a loss that pulls all of them to two."""
 
     def initial(self, key):
@@ -200,16 +200,13 @@ class Fitted(eqx.Module):
             "stopped": jnp.ones(2),
         }
 
-    def losses(self, model, key):
+    def losses(self, model, batch, context):
         away = jnp.abs(model["complex"] - 2) ** 2 + (model["real"] - 2) ** 2
         masked = jnp.sum((model["mask"] - 2) ** 2 + (jax.lax.stop_gradient(model["stopped"]) - 2) ** 2)
         return (away + masked)[None]
 
     def validation(self, model):
-        return jnp.sum(self.losses(model, None))
-
-    def describe(self, key, example):
-        return "the example"
+        return jnp.sum(self.losses(model, None, None))
 
 
 def test_complex_weights_go_downhill_and_constants_stay_where_they_are():

@@ -16,7 +16,7 @@ from attractor.certify.penalty import (
     contraction_penalty,
 )
 from attractor.control import PlantModel
-from attractor.training import TrainingSettings, train
+from attractor.training import Task, TrainingSettings, train
 
 TARGET = ContractionTarget(growing=60, shrinking=200, iterations=200)
 
@@ -111,20 +111,17 @@ def test_a_model_that_is_trained_to_be_certified_is_proved():
     assert certified.score(*slow_plant(200, 1)) > 60
 
 
-class Noted(eqx.Module):
+class Noted(Task):
     """A task whose weight runs away, with or without a bound on what is delivered."""
 
     def initial(self, key):
         return jnp.asarray(0.0)
 
-    def losses(self, model, key):
+    def losses(self, model, batch, context):
         return jnp.full(2, (model - 5.0) ** 2)
 
     def validation(self, model):
         return (model - 5.0) ** 2
-
-    def describe(self, key, example):
-        return "nothing"
 
 
 class Settling(Noted):

@@ -16,7 +16,7 @@ from attractor.dynamics import fixed_points, jacobian_norms, jacobian_spectrum, 
 from attractor.errors import CellError
 from attractor.export import check_parity
 from attractor.program import compiled, programs_of
-from attractor.training import TrainingSettings, train
+from attractor.training import Task, TrainingSettings, train
 
 QUICK = TrainingSettings(steps=4, validate_every=2)
 
@@ -283,20 +283,17 @@ def test_a_plant_of_which_not_all_can_be_traced_is_read_anew():
         np.testing.assert_allclose(outputs[1, 0], np.exp(-gain), rtol=1e-6)
 
 
-class Centre(eqx.Module):
+class Centre(Task):
     """A task whose loss reads a global."""
 
     def initial(self, key):
         return jnp.zeros(1)
 
-    def losses(self, model, key):
+    def losses(self, model, batch, context):
         return ((model - GAIN) ** 2)[None].sum(axis=1)
 
     def validation(self, model):
         return ((model - GAIN) ** 2).sum()
-
-    def describe(self, key, example):
-        return "the only one"
 
 
 def test_a_task_is_read_anew():

@@ -1,17 +1,16 @@
 """A small learning problem with wrong labels: which side of a line a point is on."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attractor.training import Lost, TrainingSettings
+from attractor.training import ExampleLosses, Examples, TrainingSettings
 
 POINTS = 60
 WRONG = 15
 
 
-class Points(eqx.Module):
+class Points(Examples):
     """Logistic regression; the examples 0 to WRONG - 1 have wrong labels."""
 
     inputs: jax.Array
@@ -24,15 +23,15 @@ class Points(eqx.Module):
     def initial(self, key):
         return jax.random.normal(key, (3,))
 
-    def start_notes(self):
+    def start_memory(self):
         return jnp.zeros(self.size, jnp.int32)
 
     def _losses(self, model, ids):
         return jax.nn.softplus(-self.signs[ids] * (self.inputs[ids] @ model))
 
-    def losses_of(self, model, ids, given):
+    def losses_of(self, model, ids, context):
         losses = self._losses(model, ids)
-        return Lost(losses, losses, given.notes.at[ids].add(1))
+        return ExampleLosses(losses, losses, context.memory + 1)
 
     def scores_of(self, model, ids):
         return self._losses(model, ids)

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attractor.training import Task
+
 ROWS = 64
 BATCH = 8
 TRUTH = np.array([1.5, -2.0], np.float32)
@@ -16,7 +18,7 @@ class Line(eqx.Module):
     weight: jax.Array
 
 
-class LinearTask(eqx.Module):
+class LinearTask(Task):
     """Examples are rows; `validation` is the error against `target`, which a test may move elsewhere."""
 
     inputs: jax.Array
@@ -29,15 +31,17 @@ class LinearTask(eqx.Module):
     def rows(self, key):
         return jax.random.randint(key, (BATCH,), 0, len(self.inputs))
 
-    def losses(self, model, key):
-        rows = self.rows(key)
+    def draw(self, context):
+        return self.rows(context.key)
+
+    def losses(self, model, rows, context):
         return (self.inputs[rows] @ model.weight - self.answers[rows]) ** 2
 
     def validation(self, model):
         return jnp.sqrt(jnp.sum((model.weight - self.target) ** 2))
 
-    def describe(self, key, example):
-        return f"row {int(self.rows(key)[example])}"
+    def describe(self, rows, context, example):
+        return f"row {int(rows[example])}"
 
 
 def linear_task(target=TRUTH):

@@ -17,7 +17,7 @@ from attractor import files
 from attractor.arrays import pack
 from attractor.errors import RunFolderError, StorageError
 from attractor.progress import SilentReporter
-from attractor.training import Diary, TrainingSettings, train
+from attractor.training import RunLog, TrainingSettings, train
 from attractor.training.checkpoint import from_arrays, load_checkpoint, save_checkpoint, to_arrays
 
 SETTINGS = TrainingSettings(steps=200, learning_rate=0.1, validate_every=20, clip_norm=10.0, seeds=3)
@@ -36,7 +36,7 @@ class StopAfter(SilentReporter):
 
 
 def run(folder, reporter=None, fingerprint="same"):
-    return train(linear_task(), SETTINGS, 1, Diary(folder, fingerprint, reporter or SilentReporter()))
+    return train(linear_task(), SETTINGS, 1, RunLog(folder, fingerprint, reporter or SilentReporter()))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused_with_a_remedy(interru
         run(tmp_path, fingerprint="other")
     settings = TrainingSettings(steps=200, validate_every=20, seeds=2)
     with pytest.raises(RunFolderError, match="other data, model or settings"):
-        train(linear_task(), settings, 1, Diary(tmp_path, "other size"))
+        train(linear_task(), settings, 1, RunLog(tmp_path, "other size"))
     assert (tmp_path / "checkpoint.safetensors").exists(), "a refusal must not cost the other training"
 
 

@@ -9,7 +9,13 @@ from labelled_points import POINTS, WRONG, epoch_settings, points
 from attractor.errors import ConfigError
 from attractor.training import EpochTask, train
 from attractor.training.coteaching import CoTeaching
-from attractor.training.epoch_task import Given
+from attractor.training.epoch_task import ExampleContext
+
+
+def losses_at(pair, model, ids, progress):
+    """Of all examples, whose rows are the whole memory."""
+    context = ExampleContext(pair.start_memory(), jax.random.key(1), jnp.asarray(0), progress=progress)
+    return pair.combine(pair.losses_of(model, ids, context), jnp.asarray(progress)).losses
 
 
 @pytest.mark.slow
@@ -17,8 +23,7 @@ def test_a_model_learns_from_what_is_easy_for_the_other():
     pair = CoTeaching(points(), wrong=0.25, ramp=0.5)
     model = pair.initial(jax.random.key(0))
     ids = jnp.arange(POINTS)
-    given = Given(jax.random.key(1), jnp.asarray(1.0), pair.start_notes())
-    gradient = jax.grad(lambda model: pair.losses_of(model, ids, given).losses.mean())(model)
+    gradient = jax.grad(lambda model: losses_at(pair, model, ids, 1.0).mean())(model)
     second = np.asarray(pair.examples.scores_of(model[1], ids))
     easy = jnp.asarray(np.argsort(second)[: round(0.75 * POINTS)])
     expected = jax.grad(lambda one: pair.examples.scores_of(one, easy).mean())(model[0])
@@ -29,9 +34,9 @@ def test_at_the_start_nothing_is_left_out():
     pair = CoTeaching(points(), wrong=0.25)
     model = pair.initial(jax.random.key(0))
     ids = jnp.arange(POINTS)
-    lost = pair.losses_of(model, ids, Given(jax.random.key(1), jnp.asarray(0.0), pair.start_notes()))
+    losses = losses_at(pair, model, ids, 0.0)
     both = sum(np.asarray(pair.examples.scores_of(one, ids)) for one in model)
-    np.testing.assert_allclose(np.asarray(lost.losses), both, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(losses), both, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import pytest
 from labelled_points import POINTS, WRONG, epoch_settings, points
 
 from attractor.errors import ConfigError, DivergedError
-from attractor.training import Diary, EpochTask, Moment, Reweighting, train
-from attractor.training.epoch_task import Given
+from attractor.training import EpochTask, Reweighting, RunLog, StepContext, train
+from attractor.training.epoch_task import ExampleContext
+from attractor.training.spreading import batch_losses
 
 BATCH, EPOCHS = 16, 10
 
@@ -23,6 +24,10 @@ def trained(task, **options):
     return train(task, epoch_settings(task, **options))
 
 
+def losses_at(task, model, context):
+    return batch_losses(task, model, task.draw(context), context)[0]
+
+
 def memory_of(result):
     return jax.tree.map(lambda leaf: np.asarray(leaf[0]), result.memory)
 
@@ -33,7 +38,7 @@ def plain():
 
 
 def test_every_example_is_met_once_an_epoch_and_the_last_batch_is_filled_up(plain):
-    visits = memory_of(plain).notes
+    visits = memory_of(plain).examples
     filled = -POINTS % BATCH
     assert visits.sum() == EPOCHS * (POINTS + filled)
     assert visits.min() >= EPOCHS
@@ -42,7 +47,9 @@ def test_every_example_is_met_once_an_epoch_and_the_last_batch_is_filled_up(plai
 def test_the_order_changes_from_epoch_to_epoch():
     task = make()
     memory = task.start_memory(jax.random.key(0))
-    later = task.review(jnp.zeros(3), Moment(memory, jax.random.key(1), jnp.asarray(task.steps_per_epoch)))
+    later = task.review(
+        jnp.zeros(3), StepContext(memory, jax.random.key(1), jnp.asarray(task.steps_per_epoch))
+    )
     assert not np.array_equal(memory.order, later.order)
     assert sorted(np.asarray(later.order)[:POINTS]) == list(range(POINTS))
 
@@ -63,7 +70,7 @@ def test_no_strength_trains_like_no_reweighting(plain):
 )
 def test_wrong_labels_fade_in_all_batch_modes(batch):
     memory = memory_of(trained(make(Reweighting(strength=1.0, batch=batch, floor=0.0))))
-    weights = np.exp(memory.weighing.log_weights)
+    weights = np.exp(memory.weights.log_weights)
     assert weights.sum() == pytest.approx(1, abs=1e-5)
     assert weights[:WRONG].sum() < 0.5 * WRONG / POINTS
     assert memory.strengths[0] == 0  # the warm-up
@@ -73,33 +80,33 @@ def test_wrong_labels_fade_in_all_batch_modes(batch):
 @pytest.mark.slow
 def test_totals_are_the_sum_of_the_scores_of_all_epochs():
     memory = memory_of(trained(make(Reweighting(strength=0.1))))
-    np.testing.assert_allclose(memory.weighing.totals, memory.scores.astype(float).sum(axis=0), rtol=2e-3)
+    np.testing.assert_allclose(memory.weights.totals, memory.scores.astype(float).sum(axis=0), rtol=2e-3)
 
 
 def test_scores_too_large_for_half_precision_stay_finite():
     task = make()
     memory = replace(task.start_memory(jax.random.key(0)), latest=jnp.full(POINTS, 1e6))
-    moment = Moment(memory, jax.random.key(1), jnp.asarray(task.steps_per_epoch))
-    assert np.isfinite(np.asarray(task.review(jnp.zeros(3), moment).scores)).all()
+    context = StepContext(memory, jax.random.key(1), jnp.asarray(task.steps_per_epoch))
+    assert np.isfinite(np.asarray(task.review(jnp.zeros(3), context).scores)).all()
 
 
 def test_the_floor_holds_the_strength_back():
     memory = memory_of(trained(make(Reweighting(strength=1e4, floor=0.5))))
-    weights = np.exp(memory.weighing.log_weights.astype(float))
+    weights = np.exp(memory.weights.log_weights.astype(float))
     assert 1 / (weights**2).sum() == pytest.approx(0.5 * POINTS, rel=0.02)
 
 
 @pytest.mark.slow
 def test_weights_of_groups_classes_and_caps():
     groups = np.arange(POINTS) // 2
-    weights = np.exp(memory_of(trained(make(Reweighting(strength=1.0), groups=groups))).weighing.log_weights)
+    weights = np.exp(memory_of(trained(make(Reweighting(strength=1.0), groups=groups))).weights.log_weights)
     np.testing.assert_array_equal(weights[::2], weights[1::2])
     labels = (np.asarray(points().signs) > 0).astype(int)
     balanced = Reweighting(strength=1.0, balance="class")
-    weights = np.exp(memory_of(trained(make(balanced, labels=labels))).weighing.log_weights)
+    weights = np.exp(memory_of(trained(make(balanced, labels=labels))).weights.log_weights)
     assert weights[labels == 1].sum() == pytest.approx(labels.mean(), rel=1e-4)
     capped = Reweighting(strength=1.0, cap=0.8, floor=0.0)
-    weights = np.exp(memory_of(trained(make(capped))).weighing.log_weights)
+    weights = np.exp(memory_of(trained(make(capped))).weights.log_weights)
     assert weights.max() <= 1 / (0.8 * POINTS) * (1 + 1e-5)
 
 
@@ -118,13 +125,15 @@ def test_importance_and_sampling_are_unbiased():
     for mode in ("importance", "sample"):
         task = make(Reweighting(batch=mode))
         memory = task.start_memory(jax.random.key(0))
-        weighing = replace(memory.weighing, log_weights=logs)
+        weights = replace(memory.weights, log_weights=logs)
 
-        def gradient(key, task=task, memory=memory, weighing=weighing):
-            order = task._order(key, weighing)
-            now = type(memory)(order, memory.latest, weighing, memory.scores, memory.strengths, memory.notes)
-            moment = Moment(now, key, jnp.asarray(0))
-            return jax.grad(lambda model: task.losses_at(model, moment)[0].mean())(model)
+        def gradient(key, task=task, memory=memory, weights=weights):
+            order = task._order(key, weights)
+            now = type(memory)(
+                order, memory.latest, weights, memory.scores, memory.strengths, memory.examples
+            )
+            context = StepContext(now, key, jnp.asarray(0))
+            return jax.grad(lambda model: losses_at(task, model, context).mean())(model)
 
         draws = np.asarray(jax.jit(jax.vmap(gradient))(jax.random.split(jax.random.key(1), 2000)))
         error = draws.std(axis=0) / np.sqrt(2000)
@@ -138,13 +147,13 @@ def test_a_batch_is_weighted_by_the_shares_of_its_members():
     memory = task.start_memory(jax.random.key(0))
     copies = np.random.default_rng(0).integers(1, 4, POINTS)
     logs = jnp.log(jnp.asarray(copies / copies.sum(), jnp.float32))
-    now = replace(memory, weighing=replace(memory.weighing, log_weights=logs))
+    now = replace(memory, weights=replace(memory.weights, log_weights=logs))
     model = jnp.asarray([0.3, -0.2, 0.1])
-    losses, _ = task.losses_at(model, Moment(now, jax.random.key(0), jnp.asarray(0)))
+    losses = losses_at(task, model, StepContext(now, jax.random.key(0), jnp.asarray(0)))
     ids = np.asarray(memory.order)[:BATCH]
     repeated = np.repeat(ids, copies[ids])
-    given = Given(jax.random.key(0), jnp.zeros(()), memory.notes)
-    expected = task.examples.losses_of(model, jnp.asarray(repeated), given).losses.mean()
+    context = ExampleContext(memory.examples[repeated], jax.random.key(0), jnp.asarray(0))
+    expected = task.examples.losses_of(model, jnp.asarray(repeated), context).losses.mean()
     assert float(losses.mean()) == pytest.approx(float(expected), rel=1e-6)
 
 
@@ -167,8 +176,8 @@ def test_a_killed_training_resumes_to_the_same_bits(tmp_path):
     task = make(Reweighting(strength=0.5))
     whole = trained(task)
     with pytest.raises(Killed):
-        train(task, epoch_settings(task), 0, Diary(tmp_path, "same", Killer(4)))
-    again = train(task, epoch_settings(task), 0, Diary(tmp_path, "same"))
+        train(task, epoch_settings(task), 0, RunLog(tmp_path, "same", Killer(4)))
+    again = train(task, epoch_settings(task), 0, RunLog(tmp_path, "same"))
     for one, other in zip(
         jax.tree.leaves((whole.last, whole.memory)), jax.tree.leaves((again.last, again.memory)), strict=True
     ):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from attractor.training import Diary, Trained, refine
-from attractor.training.refinement import MOST_PARAMETERS
+from attractor.training import RunLog, Trained, refine
+from attractor.training.refinement import MOST_PARAMETERS, LeastSquares
 
 
 class Line(eqx.Module):
@@ -19,7 +19,7 @@ class Line(eqx.Module):
     frozen: Array
 
 
-class LeastSquaresTask(eqx.Module):
+class LeastSquaresTask(LeastSquares):
     """Fit y = X w; one group a row of `features`; the frozen weight takes no part."""
 
     features: Array
@@ -28,15 +28,12 @@ class LeastSquaresTask(eqx.Module):
     def initial(self, key):
         return Line(jax.random.normal(key, (self.features.shape[-1],)), jnp.ones(3))
 
-    def losses(self, model, key):
+    def losses(self, model, batch, context):
         return self.residuals(model, self.groups()[0]) ** 2
 
     def validation(self, model):
         errors = self.features @ model.weight - self.targets
         return jnp.sqrt(jnp.mean(errors**2))
-
-    def describe(self, key, example):
-        return f"row {example}"
 
     def groups(self):
         return self.features, self.targets
@@ -67,7 +64,7 @@ def test_linear_least_squares_is_solved_to_single_precision():
     task, trained = problem()
     features = np.asarray(task.features, float).reshape(40, 3)
     exact, *_ = np.linalg.lstsq(features, np.asarray(task.targets, float).ravel(), rcond=None)
-    refined = refine(task, trained, 15, Diary())
+    refined = refine(task, trained, 15, RunLog())
     for member in range(2):
         np.testing.assert_allclose(refined.model(member).weight, exact, rtol=2e-6)
         np.testing.assert_array_equal(refined.model(member).frozen, 1.0)
@@ -78,12 +75,12 @@ def test_linear_least_squares_is_solved_to_single_precision():
 
 def test_no_step_changes_nothing():
     task, trained = problem()
-    assert refine(task, trained, 0, Diary()) is trained
+    assert refine(task, trained, 0, RunLog()) is trained
 
 
 def test_a_network_that_is_too_large_is_left_alone_and_says_so():
     task, trained = problem(size=MOST_PARAMETERS + 1, members=1)
-    result = refine(task, trained, 3, Diary())
+    result = refine(task, trained, 3, RunLog())
     assert "not refined" in result.warnings[0]
     np.testing.assert_array_equal(result.model(0).weight, trained.model(0).weight)
 
@@ -104,7 +101,7 @@ def test_a_member_whose_validation_is_not_finite_is_never_chosen(sick):
     weight = jnp.ones((2, 3)).at[sick, 0].set(-1.0)
     trained = replace(trained, models=eqx.tree_at(lambda m: m.weight, trained.models, weight))
     heard = Heard()
-    refined = refine(HalfBlind(task.features, task.targets), trained, 3, Diary(reporter=heard))
+    refined = refine(HalfBlind(task.features, task.targets), trained, 3, RunLog(reporter=heard))
     assert refined.chosen == 1 - sick
     assert refined.scores[sick] == np.inf
     assert "nan" not in heard.messages[-1]
@@ -124,7 +121,7 @@ class Heard:
 
 def test_the_reporter_hears_every_round_and_the_end():
     heard = Heard()
-    refine(*problem(), 2, Diary(reporter=heard))
+    refine(*problem(), 2, RunLog(reporter=heard))
     assert heard.calls == [(1, 2), (2, 2), "closed"]
 
 
@@ -144,11 +141,11 @@ class Stop:
 
 def test_an_interrupted_refinement_ends_in_the_same_bits(tmp_path):
     task, trained = problem()
-    whole = refine(task, trained, 4, Diary())
-    diary = Diary(tmp_path, "mark", Stop(2))
+    whole = refine(task, trained, 4, RunLog())
+    log = RunLog(tmp_path, "mark", Stop(2))
     with pytest.raises(KeyboardInterrupt):
-        refine(task, trained, 4, diary)
-    resumed = refine(task, trained, 4, replace(diary, reporter=Diary().reporter))
+        refine(task, trained, 4, log)
+    resumed = refine(task, trained, 4, replace(log, reporter=RunLog().reporter))
     for one, other in zip(jax.tree.leaves(whole.models), jax.tree.leaves(resumed.models), strict=True):
         np.testing.assert_array_equal(one, other)
     assert [entry["validation"] for entry in whole.history] == [
@@ -163,11 +160,11 @@ def logged(folder):
 @pytest.mark.parametrize("lost", [False, True], ids=["log kept", "log lost"])
 def test_every_round_is_logged_when_it_is_made_and_a_lost_log_is_written_again(tmp_path, lost):
     task, trained = problem()
-    diary = Diary(tmp_path, "mark", Stop(2))
+    log = RunLog(tmp_path, "mark", Stop(2))
     with pytest.raises(KeyboardInterrupt):
-        refine(task, trained, 4, diary)
+        refine(task, trained, 4, log)
     assert [entry["step"] for entry in logged(tmp_path)] == [5, 6, 7]
     if lost:
         (tmp_path / "log.jsonl").unlink()
-    resumed = refine(task, trained, 4, replace(diary, reporter=Diary().reporter))
+    resumed = refine(task, trained, 4, replace(log, reporter=RunLog().reporter))
     assert logged(tmp_path) == resumed.history

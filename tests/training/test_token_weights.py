@@ -1,13 +1,13 @@
 """Weights of tokens: every step of a sequence has a label of its own, some of them wrong."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from labelled_points import epoch_settings
 
-from attractor.training import EpochTask, Lost, Moment, Reweighting, train
+from attractor.training import EpochTask, ExampleLosses, Examples, Reweighting, StepContext, train
+from attractor.training.spreading import batch_losses
 
 EXAMPLES, TOKENS = 40, 5
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ WRONG = VALID & (RNG.random((EXAMPLES, TOKENS)) < 0.25)
 LABELS = np.where(VALID, np.where(WRONG, 1 - TRUE, TRUE), -1)
 
 
-class Tagging(eqx.Module):
+class Tagging(Examples):
     """Logistic regression for every token; the losses behind the end of an example are huge."""
 
     inputs: jax.Array
@@ -31,17 +31,14 @@ class Tagging(eqx.Module):
     def initial(self, key):
         return jax.random.normal(key, (3,))
 
-    def start_notes(self):
-        return None
-
     def scores_of(self, model, ids):
         labels = self.labels[ids]
         losses = jax.nn.softplus(-(2 * labels - 1) * (self.inputs[ids] @ model))
         return jnp.where(labels >= 0, losses, 1e9 * model[0])
 
-    def losses_of(self, model, ids, given):
+    def losses_of(self, model, ids, context):
         losses = self.scores_of(model, ids)
-        return Lost(losses, losses, given.notes)
+        return ExampleLosses(losses, losses, context.memory)
 
     def validation(self, model):
         return jnp.sum(model**2)
@@ -60,7 +57,7 @@ def weights_of(task):
     """Weights in the table of the labels, 0 where there is no token."""
     memory = jax.tree.map(lambda leaf: np.asarray(leaf[0]), train(task, epoch_settings(task)).memory)
     table = np.zeros(LABELS.shape)
-    table[VALID] = np.exp(memory.weighing.log_weights.astype(float))
+    table[VALID] = np.exp(memory.weights.log_weights.astype(float))
     assert memory.scores.shape == (task.epochs, VALID.sum())
     return table
 
@@ -71,7 +68,8 @@ def test_equal_weights_minimise_the_mean_over_the_tokens_of_the_batch(batch):
     for reweighting in (None, Reweighting(strength=0.0, batch=batch)):
         task, model = make(reweighting), jnp.asarray([0.3, -0.2, 0.1])
         memory = task.start_memory(jax.random.key(0))
-        losses, _ = task.losses_at(model, Moment(memory, jax.random.key(1), jnp.asarray(0)))
+        context = StepContext(memory, jax.random.key(1), jnp.asarray(0))
+        losses, _ = batch_losses(task, model, task.draw(context), context)
         ids = np.asarray(memory.order)[:8]
         expected = np.asarray(task.examples.scores_of(model, ids))[VALID[ids]].mean()
         np.testing.assert_allclose(losses.mean(), expected, rtol=1e-5)

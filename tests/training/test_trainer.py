@@ -9,7 +9,7 @@ from linear_task import BATCH, TRUTH, LinearTask, linear_task
 from attractor.errors import DivergedError
 from attractor.program import single_precision
 from attractor.progress import SilentReporter
-from attractor.training import Diary, TrainingSettings, train
+from attractor.training import RunLog, TrainingSettings, train
 
 SETTINGS = TrainingSettings(steps=200, learning_rate=0.1, validate_every=20, clip_norm=10.0, seeds=3)
 
@@ -44,10 +44,10 @@ def test_the_best_weights_are_those_of_the_lowest_validation(trained):
     validations = np.array([entry["validation"] for entry in trained.history])
     np.testing.assert_array_equal(np.float32(trained.scores), np.float32(validations.min(axis=0)))
     np.testing.assert_array_equal(trained.steps, 20 * (validations.argmin(axis=0) + 1))
-    for member in range(3):
-        score = linear_task().validation(trained.model(member))
+    for replica in range(3):
+        score = linear_task().validation(trained.model(replica))
         # The same sum in another compiled program: a few units in the last place of numbers near 1.
-        np.testing.assert_allclose(score, trained.scores[member], atol=1e-6)
+        np.testing.assert_allclose(score, trained.scores[replica], atol=1e-6)
     assert trained.chosen == int(np.argmin(trained.scores))
 
 
@@ -61,15 +61,15 @@ def test_weights_are_kept_from_the_middle_where_validation_was_best_there():
 
 
 @single_precision()  # in which `train` draws
-def test_members_do_not_look_at_one_another(trained):
-    """A member of three is what the same key alone would have become."""
+def test_replicas_do_not_look_at_one_another(trained):
+    """A replica of three is what the same key alone would have become."""
     keys = jax.random.split(jax.random.key(1), 3)
     task = linear_task()
-    for member, key in enumerate(keys):
+    for replica, key in enumerate(keys):
         model_key, batch_key = jax.random.split(key)
         weight = np.asarray(reference(task, task.initial(model_key).weight, batch_key))
         # 200 steps in another order of additions, float32, at a contracting task.
-        np.testing.assert_allclose(trained.models.weight[member], weight, atol=2e-4)
+        np.testing.assert_allclose(trained.models.weight[replica], weight, atol=2e-4)
 
 
 def reference(task, weight, batch_key):
@@ -110,20 +110,20 @@ def test_steps_that_validations_do_not_divide_are_all_made():
     assert [entry["step"] for entry in result.history] == [20, 40, 50]
 
 
-def test_patience_stops_a_member_and_not_the_others():
-    """A target far behind the start of one member and before that of another."""
+def test_patience_stops_a_replica_and_not_the_others():
+    """A target far behind the start of one replica and before that of another."""
     task = linear_task(TRUTH / 2)
     settings = TrainingSettings(
         steps=200, learning_rate=0.1, validate_every=20, clip_norm=10.0, seeds=3, patience=2
     )
     result = train(task, settings, seed=1)
     losses = np.array([entry["loss"] for entry in result.history])
-    for member in range(3):
-        stop = result.steps[member] + 2 * 20
+    for replica in range(3):
+        stop = result.steps[replica] + 2 * 20
         late = [index for index, entry in enumerate(result.history) if entry["step"] > stop]
-        assert (losses[late, member] == losses[int(stop) // 20 - 1, member]).all(), "it went on"
+        assert (losses[late, replica] == losses[int(stop) // 20 - 1, replica]).all(), "it went on"
     assert result.history[-1]["step"] == min(max(result.steps) + 40, 200)
-    assert len(result.history) < 10, "no member stopped early: this test shows nothing"
+    assert len(result.history) < 10, "no replica stopped early: this test shows nothing"
 
 
 class Listener(SilentReporter):
@@ -139,7 +139,7 @@ class Listener(SilentReporter):
 
 def test_the_reporter_hears_of_every_validation_and_of_the_end():
     listener = Listener()
-    train(linear_task(), SETTINGS, seed=1, diary=Diary(reporter=listener))
+    train(linear_task(), SETTINGS, seed=1, log=RunLog(reporter=listener))
     assert [(done, total) for done, total, _ in listener.heard] == [(n, 200) for n in range(20, 201, 20)]
     assert "validation" in listener.heard[0][2]
     assert listener.closed == 1
@@ -152,7 +152,7 @@ def test_the_reporter_is_closed_after_an_interrupt():
 
     listener = Stop()
     with pytest.raises(KeyboardInterrupt):
-        train(linear_task(), SETTINGS, seed=1, diary=Diary(reporter=listener))
+        train(linear_task(), SETTINGS, seed=1, log=RunLog(reporter=listener))
     assert listener.closed == 1
 
 
@@ -160,9 +160,9 @@ ALONE = TrainingSettings(steps=200, learning_rate=0.1, validate_every=20, clip_n
 
 
 @single_precision()
-def first_draw(row, seed=0, member=0, members=1):
+def first_draw(row, seed=0, replica=0, replicas=1):
     """Step and place in the batch at which a row is drawn first."""
-    _, key = jax.random.split(jax.random.split(jax.random.key(seed), members)[member])
+    _, key = jax.random.split(jax.random.split(jax.random.key(seed), replicas)[replica])
     for step in range(200):
         rows = np.asarray(linear_task().rows(jax.random.fold_in(key, step)))
         if row in rows:
@@ -194,26 +194,26 @@ def test_nan_in_a_weight_is_caught_at_the_first_step():
 
 
 @pytest.mark.slow
-def test_a_member_that_diverges_leaves_a_warning_and_the_others_usable():
-    """The poisoned row is drawn late by one of two members and never before by the other one's last step."""
+def test_a_replica_that_diverges_leaves_a_warning_and_the_others_usable():
+    """The poisoned row is drawn late by one of two replicas and never before by the other one's last step."""
     settings = TrainingSettings(steps=10, learning_rate=0.1, validate_every=5, clip_norm=10.0, seeds=2)
     meets = {
-        row: [first_draw_or_never(row, member, settings.steps) for member in range(2)] for row in range(64)
+        row: [first_draw_or_never(row, replica, settings.steps) for replica in range(2)] for row in range(64)
     }
     row = next(row for row, steps in meets.items() if (steps[0] is None) != (steps[1] is None))
     sick = 0 if meets[row][0] is not None else 1
     result = train(poisoned(row), settings, seed=0)
     assert len(result.warnings) == 1
-    assert f"member {sick}: step {meets[row][sick]}: " in result.warnings[0]
+    assert f"replica {sick}: step {meets[row][sick]}: " in result.warnings[0]
     assert result.chosen == 1 - sick or np.isfinite(result.scores).all()
     healthy = train(linear_task(), settings, seed=0)
     np.testing.assert_array_equal(result.models.weight[1 - sick], healthy.models.weight[1 - sick])
     assert np.isfinite(result.models.weight).all()
 
 
-def first_draw_or_never(row, member, steps):
+def first_draw_or_never(row, replica, steps):
     try:
-        step, _ = first_draw(row, 0, member, 2)
+        step, _ = first_draw(row, 0, replica, 2)
     except AssertionError:
         return None
     return step if step < steps else None
@@ -221,12 +221,12 @@ def first_draw_or_never(row, member, steps):
 
 def test_a_training_that_diverged_can_be_repeated_with_other_settings_in_its_folder(tmp_path):
     with pytest.raises(DivergedError):
-        train(poisoned(17), ALONE, diary=Diary(tmp_path, "first"))
-    assert train(linear_task(), ALONE, diary=Diary(tmp_path, "second")).scores[0] < 1e-2
+        train(poisoned(17), ALONE, log=RunLog(tmp_path, "first"))
+    assert train(linear_task(), ALONE, log=RunLog(tmp_path, "second")).scores[0] < 1e-2
 
 
-def test_a_validation_figure_that_is_never_finite_says_so():
-    with pytest.raises(DivergedError, match=r"validation figure was never finite.*validation data"):
+def test_a_validation_that_is_never_finite_says_so():
+    with pytest.raises(DivergedError, match=r"validation was never finite.*validation data"):
         train(linear_task(np.array([np.nan, 0.0], np.float32)), ALONE, seed=0)
 
 

@@ -1,6 +1,5 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
-import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -26,18 +25,17 @@ from attractor.data import (
     stratified_hold_out,
 )
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
-from attractor.folders import locked
 from attractor.origin import Origin
 from attractor.program import compiled, single_precision, unchanged
 from attractor.progress import Reporter, SilentReporter
 from attractor.training import (
-    Diary,
     EpochTask,
     Reweighting,
+    RunLog,
     Trained,
     TrainingSettings,
     label_loss,
-    select_member,
+    select_replica,
     train,
 )
 from attractor.training.coteaching import CoTeaching
@@ -167,9 +165,9 @@ class SequenceClassifier:
             check_kept(self)
         task = self._task(training, checking, weight_groups, chosen)
         self.fingerprint_ = fingerprint_of(self, task, training, checking)
-        diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
-        with locked(folder) if folder else contextlib.nullcontext():
-            self.trained_ = train(task, self._settings(task), self.seed, diary)
+        log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
+        with log.locked():
+            self.trained_ = train(task, self._settings(task), self.seed, log)
         self._deliver(self.trained_, self._examples(training, checking))
         return self
 
@@ -237,7 +235,7 @@ class SequenceClassifier:
             scaled, lambda place: f"{self.names_[place]!r} of this sample, {values[place]:g},"
         )
         channels, gaps = gaps.step(scaled, self.missing)
-        network = select_member(self.members_, self.member_)  # not asked at each sample what its program is
+        network = select_replica(self.members_, self.member_)  # not asked at each sample what its program is
         logits, state = _one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
         check_stream(np.asarray(logits), stream[0])
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
@@ -265,7 +263,7 @@ class SequenceClassifier:
         if not hasattr(self, "members_"):
             message = "this SequenceClassifier is not fitted yet; call `fit`, or `SequenceClassifier.load`"
             raise NotFittedError(message)
-        network = select_member(self.members_, self.member_ if member is None else member)
+        network = select_replica(self.members_, self.member_ if member is None else member)
         self.programs_ = unchanged(network, getattr(self, "programs_", None))
         return network
 

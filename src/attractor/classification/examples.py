@@ -1,14 +1,14 @@
 """Labelled sequences as a learning problem for the trainer."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from attractor.training import Given, Lost, cross_entropy
+from attractor.training import ExampleContext, ExampleLosses, Examples, cross_entropy
+from attractor.training.losses import LabelLoss
 from attractor.training.noise import annealed, with_noise_factor
 from attractor.training.regulariser import NoiseProblem, estimate
 from attractor.training.starting import structure_of
@@ -33,12 +33,11 @@ class Labelled(eqx.Module):
     labels: Int[Array, " cases"]
 
     def logits(
-        self, network: SequenceNetwork, ids: Int[Array, " batch"], key: PRNGKeyArray | None = None
+        self, network: SequenceNetwork, ids: Int[Array, " batch"], keys: Key[Array, " batch"] | None = None
     ) -> Float[Array, "batch classes"]:
-        """Logits of some cases, each with its own noise."""
+        """Logits of some cases, each with its own noise if there are keys."""
         inputs = self.inputs[ids]
         lengths = None if self.lengths is None else self.lengths[ids]
-        keys = None if key is None else jax.random.split(key, len(ids))
 
         def one(inputs: Array, length: Array | None, key: PRNGKeyArray | None) -> Array:
             return network(inputs, length, key=key)
@@ -54,8 +53,8 @@ class Labelled(eqx.Module):
         return logits.reshape(len(ids), -1)[:count]
 
 
-class SequenceExamples(eqx.Module):
-    """Classify sequences; see `attractor.training.epoch_task.Examples`.
+class SequenceExamples(Examples):
+    """Classify sequences; see `attractor.training.Examples`.
 
     Args:
         build: makes a fresh network from a key.
@@ -71,7 +70,7 @@ class SequenceExamples(eqx.Module):
     build: Callable[[PRNGKeyArray], SequenceNetwork] = eqx.field(static=True)
     training: Labelled
     checking: Labelled | None
-    loss: Any = eqx.field(static=True)
+    loss: LabelLoss = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     annealing: float | int = eqx.field(static=True, default=1.0)
     noise_form: str = eqx.field(static=True, default="injection")
@@ -86,40 +85,42 @@ class SequenceExamples(eqx.Module):
         """A fresh network."""
         return self.build(key)
 
-    def start_notes(self) -> Any:
+    def start_memory(self) -> Array | None:
         """What the loss keeps about the cases."""
         classes = structure_of(self.build).readout.out_features
         return self.loss.start(self.size, classes)
 
-    def losses_of(self, model: SequenceNetwork, ids: Int[Array, " batch"], given: Given) -> Lost:
+    def losses_of(
+        self, model: SequenceNetwork, ids: Int[Array, " batch"], context: ExampleContext
+    ) -> ExampleLosses:
         """The losses of some cases with noise and dropout on; the scores are their cross-entropies."""
-        noisy = with_noise_factor(model, annealed(given.progress, 1.0, self.annealing))
+        noisy = with_noise_factor(model, annealed(context.progress, 1.0, self.annealing))
         if self.noise_form != "injection":
-            return self._expected(noisy, ids, given)
-        logits = self.training.logits(noisy, ids, given.key)
+            return self._expected(noisy, ids, context)
+        logits = self.training.logits(noisy, ids, context.keys(len(ids)))
         labels = self.training.labels[ids]
-        rows = None if given.notes is None else given.notes[ids]
-        losses, rows = self.loss(logits, labels, rows)
-        notes = None if given.notes is None else given.notes.at[ids].set(rows)
-        return Lost(losses, cross_entropy(logits, labels), notes)
+        losses, rows = self.loss(logits, labels, context.memory)
+        return ExampleLosses(losses, cross_entropy(logits, labels), rows)
 
-    def _expected(self, model: SequenceNetwork, ids: Int[Array, " batch"], given: Given) -> Lost:
+    def _expected(
+        self, model: SequenceNetwork, ids: Int[Array, " batch"], context: ExampleContext
+    ) -> ExampleLosses:
         """Losses with half of P, or of P + Q, in place of noise; the scores are without."""
         data, curved = self.training, self.noise_form == "flatness+curvature"
 
-        def one(place: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-            label = data.labels[place][None]
+        def one(index: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+            label = data.labels[index][None]
 
             def loss(shown: Array) -> Array:
                 return self.loss(model.readout(shown)[None], label, None)[0][0]
 
-            length = None if data.lengths is None else data.lengths[place]
-            problem = NoiseProblem(model.cell, data.inputs[place], loss, length=length)
+            length = None if data.lengths is None else data.lengths[index]
+            problem = NoiseProblem(model.cell, data.inputs[index], loss, length=length)
             terms = estimate(problem, key, curvature=curved)
             return terms.expected(), terms.loss
 
-        losses, scores = jax.vmap(one)(ids, jax.random.split(given.key, len(ids)))
-        return Lost(losses, scores, given.notes)
+        losses, scores = jax.vmap(one)(ids, context.keys(len(ids)))
+        return ExampleLosses(losses, scores, context.memory)
 
     def scores_of(self, model: SequenceNetwork, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
         """Cross-entropies of some cases."""

@@ -145,7 +145,7 @@ def diary_of(memory: Any, member: int, labels: np.ndarray, logits: np.ndarray) -
         labels: of the training cases.
         logits: of the training cases.
     """
-    weights = np.exp(np.asarray(memory.weighing.log_weights[member], float))
+    weights = np.exp(np.asarray(memory.weights.log_weights[member], float))
     return TrainingDiary(
         scores=np.asarray(memory.scores[member], np.float32),
         strengths=np.asarray(memory.strengths[member], float),

@@ -1,27 +1,29 @@
 """Training: one loop, losses, noise, weights of examples, checkpoints, guard against values not finite."""
 
-from .epoch_task import EpochMemory, EpochTask, Given, Lost
+from .epoch_task import EpochMemory, EpochTask, ExampleContext, ExampleLosses, Examples
 from .losses import LOSSES, cross_entropy, label_loss
 from .noise import NoisyState, annealed, with_noise_factor
 from .refinement import refine
 from .reweighting import Reweighting
+from .run_log import RunLog
 from .settings import TrainingSettings
-from .task import Moment, Remembering, Task, score_of, select_member
-from .trainer import Diary, Trained, train
+from .task import BatchIterator, StepContext, Task, select_replica
+from .trainer import Trained, train
 from .windows import Batch, Windows
 
 __all__ = [
     "LOSSES",
     "Batch",
-    "Diary",
+    "BatchIterator",
     "EpochMemory",
     "EpochTask",
-    "Given",
-    "Lost",
-    "Moment",
+    "ExampleContext",
+    "ExampleLosses",
+    "Examples",
     "NoisyState",
-    "Remembering",
     "Reweighting",
+    "RunLog",
+    "StepContext",
     "Task",
     "Trained",
     "TrainingSettings",
@@ -30,8 +32,7 @@ __all__ = [
     "cross_entropy",
     "label_loss",
     "refine",
-    "score_of",
-    "select_member",
+    "select_replica",
     "train",
     "with_noise_factor",
 ]

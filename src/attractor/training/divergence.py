@@ -7,20 +7,23 @@ import numpy as np
 
 from attractor.errors import DivergedError
 
-from .task import Model, Moment, Remembering, Task, describe_at, losses_at
+from .spreading import batch_losses
+from .task import Batch, Model, StepContext, Task
 
 
-def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> DivergedError:
+def diagnose(task: Task, model: Model, context: StepContext, batch: Batch = None) -> DivergedError:
     """The error that names step, tensor and example of a step whose loss or gradient is not finite.
 
     Args:
         task: the task.
         model: the weights before the step.
-        moment: the step: its number, its key, what the task carried.
+        context: the step: its number, its key, what the task carried.
+        batch: what came from the host; None where the task draws it.
     """
+    batch = eqx.filter_jit(lambda: task.draw(context))() if batch is None else batch
 
     def lost(model: Model) -> jax.Array:
-        return losses_at(task, model, moment)[0]
+        return batch_losses(task, model, batch, context)[0]
 
     losses = np.asarray(eqx.filter_jit(lost)(model))
     gradients = eqx.filter_jit(eqx.filter_jacrev(lost))(model)
@@ -31,9 +34,9 @@ def diagnose(task: Task | Remembering, model: Model, moment: Moment) -> Diverged
     tensors = [name for name, rows in broken.items() if rows.any()] or ["the loss"]
     example = int(np.argmax(suspects)) if suspects.any() else 0
     message = (
-        f"step {int(moment.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for "
-        f"example {example} of the batch ({describe_at(task, moment, example)}), whose loss "
-        f"is {losses[example]:.3g}. {_remedy(int(moment.step))}"
+        f"step {int(context.step)}: the gradient of {', '.join(tensors[:3])} is not finite, first for "
+        f"example {example} of the batch ({task.describe(batch, context, example)}), whose loss "
+        f"is {losses[example]:.3g}. {_remedy(int(context.step))}"
     )
     return DivergedError(message)
 

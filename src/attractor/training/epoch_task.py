@@ -1,84 +1,86 @@
 """Training in epochs over a fixed set of examples, with a weight for every one of them."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from abc import abstractmethod
+from dataclasses import replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from attractor.errors import ConfigError
 
 from .reweighting.settings import Reweighting
 from .reweighting.units import Units, example_units, token_units
-from .reweighting.update import Weighing, no_weighing, updated
-from .task import Model, Moment
-
-Notes = Any
-"""What a learning problem keeps about its examples, such as running targets; None for most."""
+from .reweighting.update import ExampleWeights, equal_weights, updated
+from .task import Memory, Model, StepContext, Task
 
 
-class Given(NamedTuple):
-    """What a learning problem is told about one step.
+class ExampleContext(StepContext):
+    """What a learning problem is told about one step; its `memory` has a row for each example at hand.
 
     Args:
-        key: noise and dropout of this step.
         progress: share of the training that lies behind, 0 to 1.
-        notes: what it keeps about its examples.
     """
 
-    key: PRNGKeyArray
-    progress: Float[Array, ""]
-    notes: Notes
+    progress: Float[Array, ""] | float = 0.0
 
 
-class Lost(NamedTuple):
+class ExampleLosses(NamedTuple):
     """The losses of some examples, or of the tokens of some examples.
 
     Args:
         losses: what is minimised, shape (batch,) or (batch, tokens).
         scores: by which the examples or tokens are weighted and ranked, at least 0, same shape.
-        notes: what is kept about the examples, renewed.
+        memory: what is kept about these examples from now on, a row for each.
     """
 
     losses: Float[Array, "batch ..."]
     scores: Float[Array, "batch ..."]
-    notes: Notes
+    memory: Memory
 
 
-@runtime_checkable
-class Examples(Protocol):
-    """A learning problem with a fixed set of examples. An Equinox module whose arrays are the data."""
+class Examples(eqx.Module):
+    """A learning problem with a fixed set of examples; its arrays are the data."""
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """How many examples there are."""
-        ...
 
+    @abstractmethod
     def initial(self, key: PRNGKeyArray) -> Model:
         """A fresh model."""
-        ...
 
-    def start_notes(self) -> Notes:
-        """What it keeps about its examples at first."""
-        ...
+    @abstractmethod
+    def losses_of(self, model: Model, ids: Int[Array, " batch"], context: ExampleContext) -> PyTree[Array]:
+        """The losses of some examples in training, each judged alone: see `Task.losses`.
 
-    def losses_of(self, model: Model, ids: Int[Array, " batch"], given: Given) -> Lost:
-        """The losses of some examples in training."""
-        ...
+        Returns:
+            `ExampleLosses`, or what `combine` makes them from.
+        """
 
+    @abstractmethod
     def scores_of(self, model: Model, ids: Int[Array, " batch"]) -> Float[Array, "batch ..."]:
         """Their scores in evaluation: without noise and dropout."""
-        ...
 
+    @abstractmethod
     def validation(self, model: Model) -> Float[Array, ""]:
-        """The figure by which the best weights are chosen: lower is better."""
-        ...
+        """The number by which the best weights are chosen: lower is better."""
+
+    def start_memory(self) -> Memory:
+        """What it keeps about its examples at first, arrays with a row for each, such as running targets."""
+
+    def combine(self, losses: PyTree[Array], progress: Float[Array, ""]) -> ExampleLosses:
+        """What the whole batch makes of its losses."""
+        del progress
+        return losses
 
     def describe_example(self, example: int) -> str:
         """How the user calls an example."""
-        ...
+        return f"example {example}"
 
 
 class EpochMemory(eqx.Module):
@@ -87,22 +89,22 @@ class EpochMemory(eqx.Module):
     Args:
         order: the examples of this epoch one batch after the other.
         latest: the last known score of every example, or of every token (examples, tokens).
-        weighing: weights and totals of the units: of all examples, or of all tokens that have a label, one
+        weights: weights and totals of the units: of all examples, or of all tokens that have a label, one
             example after the other.
         scores: the scores of the units after every epoch, half precision, shape (epochs, units).
         strengths: the strength after every epoch.
-        notes: of the learning problem.
+        examples: what the learning problem keeps about its examples.
     """
 
     order: Int[Array, " rows"]
     latest: Float[Array, "examples ..."]
-    weighing: Weighing
+    weights: ExampleWeights
     scores: Float[Array, "epochs units"]
     strengths: Float[Array, " epochs"]
-    notes: Notes
+    examples: Memory
 
 
-class EpochTask(eqx.Module):
+class EpochTask(Task):
     """Every example once an epoch in a new order, weighted by what its losses have been.
 
     The trainer must validate once an epoch: `validate_every = task.steps_per_epoch`.
@@ -124,7 +126,7 @@ class EpochTask(eqx.Module):
             `batch="sample"`, which draws whole examples.
     """
 
-    examples: Any
+    examples: Examples
     groups: Int[Array, " units"] | None
     labels: Int[Array, " units"] | None
     units: Units
@@ -135,7 +137,7 @@ class EpochTask(eqx.Module):
 
     def __init__(
         self,
-        examples: Any,
+        examples: Examples,
         *,
         batch_size: int,
         epochs: int,
@@ -176,52 +178,62 @@ class EpochTask(eqx.Module):
         return self.examples.initial(key)
 
     def validation(self, model: Model) -> Float[Array, ""]:
-        """The figure of the learning problem."""
+        """The validation of the learning problem."""
         return self.examples.validation(model)
 
     def start_memory(self, key: PRNGKeyArray) -> EpochMemory:
         """Equal weights, nothing known."""
-        weighing = no_weighing(self.units.count)
+        weights = equal_weights(self.units.count)
         return EpochMemory(
-            order=self._order(key, weighing),
+            order=self._order(key, weights),
             latest=jnp.zeros(self.units.shape),
-            weighing=weighing,
+            weights=weights,
             scores=jnp.zeros((self.epochs, self.units.count), jnp.float16),
             strengths=jnp.zeros(self.epochs),
-            notes=self.examples.start_notes(),
+            examples=self.examples.start_memory(),
         )
 
-    def losses_at(self, model: Model, moment: Moment) -> tuple[Float[Array, " batch"], EpochMemory]:
-        """Weighted losses of this step's batch, one for every example; their mean is what is minimised."""
-        memory: EpochMemory = moment.memory
-        ids = self._ids(moment)
-        progress = moment.step / (self.epochs * self.steps_per_epoch)
-        lost = self.examples.losses_of(model, ids, Given(moment.key, progress, memory.notes))
-        scores = jax.lax.stop_gradient(lost.scores)
-        memory = eqx.tree_at(
-            lambda m: (m.latest, m.notes),
-            memory,
-            (memory.latest.at[ids].set(scores), jax.lax.stop_gradient(lost.notes)),
-            is_leaf=lambda leaf: leaf is None,
-        )
-        return self._weighted(lost.losses, self.units.log_weights(memory.weighing.log_weights, ids)), memory
+    def draw(self, context: StepContext) -> Int[Array, " batch"]:
+        """The next examples in the order of this epoch."""
+        first = context.step % self.steps_per_epoch * self.batch_size
+        return jax.lax.dynamic_slice_in_dim(context.memory.order, first, self.batch_size)
 
-    def review(self, model: Model, moment: Moment) -> EpochMemory:
+    def losses(self, model: Model, batch: Int[Array, " batch"], context: StepContext) -> PyTree[Array]:
+        """Losses and scores of the examples at hand."""
+        rows = jax.tree.map(lambda table: table[batch], context.memory.examples)
+        known = vars(replace(context, memory=rows))
+        progress = context.step / (self.epochs * self.steps_per_epoch)
+        return self.examples.losses_of(model, batch, ExampleContext(**known, progress=progress))
+
+    def combine(
+        self, losses: PyTree[Array], batch: Int[Array, " batch"], context: StepContext
+    ) -> tuple[Float[Array, " batch"], EpochMemory]:
+        """Weighted losses of this batch, one for every example; their mean is what is minimised."""
+        memory: EpochMemory = context.memory
+        progress = context.step / (self.epochs * self.steps_per_epoch)
+        found = self.examples.combine(losses, progress)
+        weights = self.units.log_weights(memory.weights.log_weights, batch)
+        known = jax.lax.stop_gradient((memory.latest, memory.examples))
+        new = jax.lax.stop_gradient((found.scores, found.memory))
+        latest, examples = jax.tree.map(lambda table, rows: table.at[batch].set(rows), known, new)
+        return self._weighted(found.losses, weights), replace(memory, latest=latest, examples=examples)
+
+    def review(self, model: Model, context: StepContext) -> EpochMemory:
         """New weights from the scores of this epoch, and the order of the next."""
-        memory: EpochMemory = moment.memory
-        epoch = moment.step // self.steps_per_epoch
+        memory: EpochMemory = context.memory
+        epoch = context.step // self.steps_per_epoch
         latest = memory.latest
         if self.reweighting is not None and self.reweighting.score == "evaluate":
             latest = self.all_scores(model)
-        weighing, strength = updated(self, memory.weighing, self.units.flat(latest), epoch / self.epochs)
+        weights, strength = updated(self, memory.weights, self.units.flat(latest), epoch / self.epochs)
         row = epoch - 1
         return EpochMemory(
-            order=self._order(moment.key, weighing),
+            order=self._order(context.key, weights),
             latest=latest,
-            weighing=weighing,
+            weights=weights,
             scores=memory.scores.at[row].set(_halved(self.units.flat(latest))),
             strengths=memory.strengths.at[row].set(strength),
-            notes=memory.notes,
+            examples=memory.examples,
         )
 
     def all_scores(self, model: Model) -> Float[Array, "examples ..."]:
@@ -232,19 +244,16 @@ class EpochTask(eqx.Module):
         scores = jax.lax.map(lambda some: self.examples.scores_of(model, some), batches)
         return scores.reshape(-1, *self.units.shape[1:])[:size]
 
-    def describe_at(self, moment: Moment, example: int) -> str:
+    def describe(self, batch: Int[Array, " batch"], context: StepContext, example: int) -> str:
         """How the user calls an example of a batch."""
-        return self.examples.describe_example(int(self._ids(moment)[example]))
+        del context
+        return self.examples.describe_example(int(batch[example]))
 
-    def _ids(self, moment: Moment) -> Int[Array, " batch"]:
-        first = moment.step % self.steps_per_epoch * self.batch_size
-        return jax.lax.dynamic_slice_in_dim(moment.memory.order, first, self.batch_size)
-
-    def _order(self, key: PRNGKeyArray, weighing: Weighing) -> Int[Array, " rows"]:
+    def _order(self, key: PRNGKeyArray, weights: ExampleWeights) -> Int[Array, " rows"]:
         """A permutation, or draws by weight; filled up to whole batches."""
         rows = self.steps_per_epoch * self.batch_size
         if self.reweighting is not None and self.reweighting.batch == "sample":
-            return jax.random.categorical(key, weighing.log_weights, shape=(rows,)).astype(jnp.int32)
+            return jax.random.categorical(key, weights.log_weights, shape=(rows,)).astype(jnp.int32)
         size = self.examples.size
         order = jax.random.permutation(key, jnp.arange(size, dtype=jnp.int32))
         return order[jnp.arange(rows) % size]
@@ -282,7 +291,9 @@ def _units(examples: int, labels: Int[np.ndarray, "examples *tokens"] | None) ->
     return token_units(labels)
 
 
-def _check_codes(name: str, codes: Any, examples: int, least: int = 0) -> None:
+def _check_codes(
+    name: str, codes: Int[np.ndarray, "examples ..."] | None, examples: int, least: int = 0
+) -> None:
     if codes is not None and (len(codes) != examples or codes.min() < least):
         message = f"{name} for {len(codes)} examples, expected one of at least {least} for all {examples}"
         raise ConfigError(message)

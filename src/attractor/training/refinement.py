@@ -3,25 +3,27 @@
 First-order training brings a plant model near a good fit and then crawls; least squares on all residuals at
 once finishes the work. Every step solves (J'J + mu diag(J'J)) d = -J'r in float64, with J by forward mode
 (Levenberg 1944; Marquardt 1963; Nocedal and Wright 2006, section 10.3). The best weights by validation are
-kept, so that refinement never makes the chosen figure worse.
+kept, so that refinement never makes the chosen validation worse.
 """
 
 import time
+from abc import abstractmethod
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, DTypeLike, Float, Int, PyTree
 
 from attractor.program import compiled, double_precision
 
 from .checkpoint import REFINEMENT, from_arrays, load_training, save_checkpoint
-from .task import Model, Task, score_of
-from .trainer import Diary, Trained
+from .run_log import Entry, RunLog
+from .task import Model, Task
+from .trainer import Trained
 
 MOST_PARAMETERS = 2000
 """J'J of more parameters costs more than it gains on a CPU."""
@@ -31,25 +33,24 @@ _MORE, _LESS = 5.0, 0.25
 _SMALLEST_GAIN = 1e-7
 
 
-@runtime_checkable
-class LeastSquares(Task, Protocol):
+class LeastSquares(Task):
     """A task whose loss is a sum of squares."""
 
-    def groups(self) -> Any:
+    @abstractmethod
+    def groups(self) -> PyTree[Array]:
         """All training data as a pytree whose leaves have the groups on their leading axis."""
-        ...
 
-    def residuals(self, model: Model, group: Any) -> Float[Array, " residuals"]:
+    @abstractmethod
+    def residuals(self, model: Model, group: PyTree[Array]) -> Float[Array, " residuals"]:
         """Residuals of one group of training data; padding gives residuals of exactly 0."""
-        ...
 
-    def residual_count(self, groups: Any) -> Int[Array, ""]:
+    @abstractmethod
+    def residual_count(self, groups: PyTree[Array]) -> Int[Array, ""]:
         """How many residuals of all groups are data and not padding."""
-        ...
 
-    def refinable(self, model: Model) -> Any:
-        """A pytree of booleans: which leaves of the model take part."""
-        ...
+    @abstractmethod
+    def refinable(self, model: Model) -> PyTree[bool]:
+        """Which leaves of the model take part."""
 
 
 class Refinement(eqx.Module):
@@ -59,9 +60,9 @@ class Refinement(eqx.Module):
         model: the weights.
         loss: mean squared residual, padding not counted.
         damping: mu.
-        score: the validation figure of `model`.
-        best: the weights of the lowest validation figure so far.
-        best_score: that figure.
+        score: the validation of `model`.
+        best: the weights of the lowest validation so far.
+        best_score: that validation.
         step: number of the step.
         best_step: the step of `best`.
         stopped: nothing is left to gain.
@@ -95,7 +96,7 @@ def parameter_count(task: LeastSquares, model: Model) -> int:
 def start(task: LeastSquares, model: Model) -> Refinement:
     """A refinement at its first step; call inside `jax.enable_x64(True)`."""
     exact = to_double(model)
-    score = score_of(task, exact).astype(float)
+    score = task.score(exact).astype(float)
     return Refinement(
         model=exact,
         loss=jnp.array(jnp.inf, float),
@@ -110,7 +111,7 @@ def start(task: LeastSquares, model: Model) -> Refinement:
 
 
 @compiled
-def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
+def advance(task: LeastSquares, groups: PyTree[Array], state: Refinement) -> Refinement:
     """One accepted step, or the end.
 
     The damping grows until the squares fall; it shrinks after a success. The refinement stops when no
@@ -134,7 +135,7 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
     damping, new, squares = jax.lax.while_loop(worse, attempt, (low, flat, jnp.array(jnp.inf, float)))
     success = squares < system.squares
     model = _with(state.model, restore(jnp.where(success, new, flat)))
-    score = jnp.where(success, score_of(task, model).astype(float), state.score)
+    score = jnp.where(success, task.score(model).astype(float), state.score)
     better = score < state.best_score
     gain = 1 - squares / system.squares
     return Refinement(
@@ -150,18 +151,18 @@ def advance(task: LeastSquares, groups: Any, state: Refinement) -> Refinement:
     )
 
 
-def refine(task: LeastSquares, trained: Trained, steps: int, diary: Diary) -> Trained:
-    """Refine every member of a finished training for up to `steps` steps, in float64.
+def refine(task: LeastSquares, trained: Trained, steps: int, log: RunLog) -> Trained:
+    """Refine every replica of a finished training for up to `steps` steps, in float64.
 
-    Members advance side by side and stop one by one. For the reporter this is a stretch of work of its own,
-    closed at its end, also when it is interrupted. With a folder in the diary, every round is logged and
+    Replicas advance side by side and stop one by one. For the reporter this is a stretch of work of its own,
+    closed at its end, also when it is interrupted. With a folder in the log, every round is logged and
     checkpointed as it is made; a killed refinement that is called again ends in the same bits.
 
     Args:
         task: what was learned.
         trained: its training.
-        steps: most steps a member; 0 changes nothing.
-        diary: where to write and report.
+        steps: most steps a replica; 0 changes nothing.
+        log: where to write and report.
     """
     if steps == 0:
         return trained
@@ -170,68 +171,68 @@ def refine(task: LeastSquares, trained: Trained, steps: int, diary: Diary) -> Tr
         note = f"not refined: {count} weights, the limit is {MOST_PARAMETERS}"
         return replace(trained, warnings=(*trained.warnings, note))
     with double_precision():
-        members, history = _rounds(task, trained, steps, diary)
-        return _merge(trained, members, history)
+        replicas, history = _rounds(task, trained, steps, log)
+        return _merge(trained, replicas, history)
 
 
 def _rounds(
-    task: LeastSquares, trained: Trained, steps: int, diary: Diary
-) -> tuple[list[Refinement], list[dict[str, Any]]]:
+    task: LeastSquares, trained: Trained, steps: int, log: RunLog
+) -> tuple[list[Refinement], list[Entry]]:
     task = _cast(task, jnp.float64)
-    members = [start(task, trained.model(index)) for index in range(len(trained.scores))]
+    replicas = [start(task, trained.model(index)) for index in range(len(trained.scores))]
     groups = task.groups()
-    path = diary.folder / REFINEMENT if diary.folder else None
-    history: list[dict[str, Any]] = []
+    path = log.folder / REFINEMENT if log.folder else None
+    history: list[Entry] = []
     if path is not None and path.exists():
         arrays, facts = load_training(path)
-        if facts["fingerprint"] == diary.fingerprint:
-            members, history = from_arrays(members, arrays, str(path)), facts["history"]
-    diary.restart_log([*trained.history, *history])
+        if facts["fingerprint"] == log.fingerprint:
+            replicas, history = from_arrays(replicas, arrays, str(path)), facts["history"]
+    log.restart([*trained.history, *history])
     begin = time.monotonic() - (history[-1]["seconds"] - trained.seconds if history else 0.0)
     first = trained.history[-1]["step"] if trained.history else 0
     try:
-        while len(history) < steps and not all(bool(member.stopped) for member in members):
-            members = [
-                member if bool(member.stopped) else advance(task, groups, member) for member in members
+        while len(history) < steps and not all(bool(replica.stopped) for replica in replicas):
+            replicas = [
+                replica if bool(replica.stopped) else advance(task, groups, replica) for replica in replicas
             ]
-            history.append(_entry(members, first, trained.seconds + time.monotonic() - begin))
-            diary.note(history[-1])
-            if path is not None:
-                save_checkpoint(path, members, {"fingerprint": diary.fingerprint, "history": history})
-            diary.reporter.update(len(history), steps, _message(members))
+            history.append(_entry(replicas, first, trained.seconds + time.monotonic() - begin))
+            log.add(history[-1])
+            if path is not None and log.log:
+                save_checkpoint(path, replicas, {"fingerprint": log.fingerprint, "history": history})
+            log.report(len(history), steps, _message(replicas))
     finally:
-        diary.reporter.close()
-    return members, history
+        log.reporter.close()
+    return replicas, history
 
 
-def _merge(trained: Trained, members: list[Refinement], history: list[dict[str, Any]]) -> Trained:
-    arrays = [eqx.filter(to_single(member.best), eqx.is_array) for member in members]
+def _merge(trained: Trained, replicas: list[Refinement], history: list[Entry]) -> Trained:
+    arrays = [eqx.filter(to_single(replica.best), eqx.is_array) for replica in replicas]
     models = eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), trained.models)
-    refined = np.array([int(member.best_step) for member in members])
+    refined = np.array([int(replica.best_step) for replica in replicas])
     last = trained.history[-1]["step"] if trained.history else 0
     return replace(
         trained,
         models=models,
-        scores=np.array([float(member.best_score) for member in members]),
+        scores=np.array([float(replica.best_score) for replica in replicas]),
         steps=np.where(refined > 0, last + refined, trained.steps),
         history=[*trained.history, *history],
         seconds=history[-1]["seconds"] if history else trained.seconds,
     )
 
 
-def _entry(members: list[Refinement], first: int, seconds: float) -> dict[str, Any]:
+def _entry(replicas: list[Refinement], first: int, seconds: float) -> Entry:
     return {
-        "step": first + max(int(member.step) for member in members),
+        "step": first + max(int(replica.step) for replica in replicas),
         "seconds": round(seconds, 3),
-        "loss": [float(member.loss) for member in members],
-        "validation": [float(member.score) for member in members],
+        "loss": [float(replica.loss) for replica in replicas],
+        "validation": [float(replica.score) for replica in replicas],
         "method": "Gauss-Newton",
     }
 
 
-def _message(members: list[Refinement]) -> str:
-    best = min(float(member.best_score) for member in members)
-    loss = np.fmin.reduce([float(member.loss) for member in members])  # fmin leaves NaN out
+def _message(replicas: list[Refinement]) -> str:
+    best = min(float(replica.best_score) for replica in replicas)
+    loss = np.fmin.reduce([float(replica.loss) for replica in replicas])  # fmin leaves NaN out
     return f"refining, loss {loss:.2e}, validation {best:.4f}"
 
 
@@ -245,7 +246,7 @@ def to_single(model: Model) -> Model:
     return _cast(model, jnp.float32)
 
 
-def _cast(model: Model, dtype: Any) -> Model:
+def _cast(model: Model, dtype: DTypeLike) -> Model:
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, model)
 
 
@@ -254,13 +255,13 @@ def _with(model: Model, chosen: Model) -> Model:
 
 
 def _normal_equations(
-    task: LeastSquares, groups: Any, model: Model, flat: Float[Array, " parameters"]
+    task: LeastSquares, groups: PyTree[Array], model: Model, flat: Float[Array, " parameters"]
 ) -> NormalEquations:
     """Sums over the groups, one Jacobian at a time."""
     _, restore = ravel_pytree(eqx.filter(model, task.refinable(model)))
     size = len(flat)
 
-    def add(total: NormalEquations, group: Any) -> tuple[NormalEquations, None]:
+    def add(total: NormalEquations, group: PyTree[Array]) -> tuple[NormalEquations, None]:
         def residuals(flat: Float[Array, " parameters"]) -> Float[Array, " residuals"]:
             return task.residuals(_with(model, restore(flat)), group)
 
@@ -272,8 +273,8 @@ def _normal_equations(
     return jax.lax.scan(add, zero, groups)[0]
 
 
-def _squares(task: LeastSquares, groups: Any, model: Model) -> Float[Array, ""]:
-    def one(group: Any) -> Float[Array, ""]:
+def _squares(task: LeastSquares, groups: PyTree[Array], model: Model) -> Float[Array, ""]:
+    def one(group: PyTree[Array]) -> Float[Array, ""]:
         return jnp.sum(task.residuals(model, group) ** 2)
 
     return jnp.sum(jax.lax.map(one, groups))

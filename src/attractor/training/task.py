@@ -1,120 +1,171 @@
-"""What the trainer needs to know about a task."""
+"""What the trainer needs to know about a learning problem."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree
 
-Model = Any
-"""An Equinox module: arrays are trained, the rest is structure."""
+Tree = TypeVar("Tree")
+
+Model = PyTree
+"""An Equinox module: floating-point arrays are trained, the rest is structure."""
+Batch = PyTree
+"""What the losses of one step are computed from; its arrays have the examples on their first axis."""
+Memory = PyTree
+"""What a task carries from step to step beside the weights, a pytree of arrays; None for most tasks."""
+IteratorState = bytes | Mapping[str, Any]
+"""Where an iterator of batches stands: bytes, or a dictionary that JSON can hold."""
 
 
 @runtime_checkable
-class Task(Protocol):
-    """A learning problem. An Equinox module whose arrays are the data, so that they are never compiled in."""
+class BatchIterator(Protocol):
+    """Batches that are made on the host: the protocol of the iterators of Grain.
 
-    def initial(self, key: PRNGKeyArray) -> Model:
-        """A fresh model."""
+    `set_state` with what `get_state` returned must lead to the same batches in the same order.
+    """
+
+    def __next__(self) -> Batch:
+        """The next batch, of NumPy arrays."""
         ...
 
-    def losses(self, model: Model, key: PRNGKeyArray) -> Float[Array, " batch"]:
-        """The loss of every example of the batch that `key` draws."""
+    def get_state(self) -> IteratorState:
+        """Where the iterator stands."""
         ...
 
-    def validation(self, model: Model) -> Float[Array, ""]:
-        """The figure by which the best weights are chosen: lower is better."""
-        ...
-
-    def describe(self, key: PRNGKeyArray, example: int) -> str:
-        """Where an example of the batch of `key` comes from, in the user's terms."""
+    def set_state(self, state: Any, /) -> None:
+        """Go on from there."""
         ...
 
 
-Memory = Any
-"""What a task carries from step to step beside the weights, a pytree of arrays; None for most tasks."""
-
-
-class Moment(NamedTuple):
-    """Where a training stands.
+class StepContext(eqx.Module):
+    """What is known at one step of a training.
 
     Args:
         memory: what the task carries; None if it carries nothing.
         key: the randomness of this step.
         step: updates so far.
+        first: index in the batch of the first example at hand, where the batch is spread over devices.
+        batch_size: examples in the whole batch; None where all of them are at hand.
     """
 
     memory: Memory
     key: PRNGKeyArray
     step: Int[Array, ""]
+    first: Int[Array, ""] | None = None
+    batch_size: int | None = eqx.field(static=True, default=None)
+
+    def keys(self, count: int, key: PRNGKeyArray | None = None) -> Key[Array, " count"]:
+        """A key for each of the `count` examples at hand: the same on one device and on many.
+
+        Args:
+            count: examples at hand.
+            key: what they are split from; the key of this step by default.
+        """
+        key = self.key if key is None else key
+        if self.first is None or self.batch_size is None:
+            return jax.random.split(key, count)
+        return jax.lax.dynamic_slice_in_dim(jax.random.split(key, self.batch_size), self.first, count)
 
 
-@runtime_checkable
-class Remembering(Protocol):
-    """A task that carries more than weights: weights of examples, running targets, the order of an epoch.
+class Task(eqx.Module):
+    """A learning problem: how a model begins, what it is trained on, and by what it is judged.
 
-    Besides `initial` and `validation` of a `Task` it has these four in place of `losses` and `describe`. Its
-    memory is part of every checkpoint, so that a resumed training ends in the same bits.
+    A task is an Equinox module. Its arrays are the data, so that they are never compiled into a program.
+    `initial`, `losses` and `validation` must be written; every other method has a default.
+
+    Batches come from one of two places. `draw` takes them from arrays of the task, inside the compiled step.
+    `batches` returns an iterator on the host, whose batches may have several shapes (one compiled step each);
+    its state is part of every checkpoint.
+
+    A *stateful* task carries a memory beside the weights: weights of examples, running targets, the order of
+    an epoch. It writes `start_memory`, `combine` and `review`. The memory is part of every checkpoint.
     """
+
+    validation_on_host: ClassVar[bool] = False
+    """Whether `validation` is plain Python that returns a float, such as BLEU, and is not compiled."""
+
+    @abstractmethod
+    def initial(self, key: PRNGKeyArray) -> Model:
+        """A fresh model."""
+
+    @abstractmethod
+    def losses(self, model: Model, batch: Batch, context: StepContext) -> PyTree[Array]:
+        """The loss of every example of a batch, shape (batch,).
+
+        Each example is judged alone: where there are several devices, each of them gets a part of the batch.
+        What the examples of a batch have to do with one another goes into `combine`; a task that writes it
+        may return any pytree here whose arrays have the examples on their first axis. For random numbers take
+        `context.keys`, which gives each example the same key on any number of devices.
+        """
+
+    @abstractmethod
+    def validation(self, model: Model) -> Float[Array, ""] | float:
+        """The number by which the best weights are chosen: lower is better."""
+
+    def draw(self, context: StepContext) -> Batch:
+        """The batch of a step, from arrays of the task; None where the losses need none."""
+        del context
+
+    def batches(self, seed: int) -> BatchIterator | None:
+        """An iterator of batches on the host; None takes them from `draw`.
+
+        All replicas of a training see the same batches. Under `jax.distributed` the iterators of all
+        processes must give the same whole batches; the trainer takes the part of each device.
+
+        Args:
+            seed: of the training.
+        """
+        del seed
+
+    def combine(
+        self, losses: PyTree[Array], batch: Batch, context: StepContext
+    ) -> tuple[Float[Array, " batch"], Memory]:
+        """What the whole batch makes of its losses: those whose mean is minimised, and the new memory."""
+        del batch
+        return losses, context.memory
 
     def start_memory(self, key: PRNGKeyArray) -> Memory:
         """The memory before the first step."""
-        ...
+        del key
 
-    def losses_at(self, model: Model, moment: Moment) -> tuple[Float[Array, " batch"], Memory]:
-        """The loss of every example of the batch of this moment, and the memory after the step."""
-        ...
-
-    def review(self, model: Model, moment: Moment) -> Memory:
+    def review(self, model: Model, context: StepContext) -> Memory:
         """The memory after a validation."""
-        ...
+        del model
+        return context.memory
 
-    def describe_at(self, moment: Moment, example: int) -> str:
-        """Where an example of the batch of this moment comes from, in the user's terms."""
-        ...
+    def settle(self, model: Model) -> Model:
+        """The model as it would be delivered, and is validated: moved to where a constraint holds, if any.
 
+        Training itself goes on from where it was.
+        """
+        return model
 
-def start_memory(task: Task | Remembering, key: PRNGKeyArray) -> Memory:
-    """The first memory of a task that has one, else None."""
-    return task.start_memory(key) if isinstance(task, Remembering) else None
+    def observe(self, model: Model, gradient: Model, step: Int[Array, ""]) -> Mapping[str, Array]:
+        """Scalars or small arrays by name that are recorded at every step, in the history and in the log.
 
+        Args:
+            model: before the update.
+            gradient: of the mean loss of the batch, not clipped.
+            step: updates so far.
+        """
+        del model, gradient, step
+        return {}
 
-def losses_at(
-    task: Task | Remembering, model: Model, moment: Moment
-) -> tuple[Float[Array, " batch"], Memory]:
-    """The losses of one step and the memory after it."""
-    if isinstance(task, Remembering):
-        return task.losses_at(model, moment)
-    return task.losses(model, moment.key), moment.memory
+    def describe(self, batch: Batch, context: StepContext, example: int) -> str:
+        """Where an example of a batch comes from, in the user's terms."""
+        del batch, context
+        return f"number {example}"
 
-
-def review(task: Task | Remembering, model: Model, moment: Moment) -> Memory:
-    """The memory after a validation."""
-    return task.review(model, moment) if isinstance(task, Remembering) else moment.memory
-
-
-def describe_at(task: Task | Remembering, moment: Moment, example: int) -> str:
-    """Where an example of the batch of a moment comes from."""
-    if isinstance(task, Remembering):
-        return task.describe_at(moment, example)
-    return task.describe(moment.key, example)
-
-
-def settled(task: Any, model: Model) -> Model:
-    """The model as it would be delivered: what the task's own `settle(model)` makes of it, if it has one.
-
-    A task with a constraint moves the weights into it there; training itself goes on from where it was.
-    """
-    return task.settle(model) if hasattr(task, "settle") else model
+    def score(self, model: Model) -> Float[Array, ""]:
+        """The validation, infinite where it is not finite, so that a comparison never prefers a NaN."""
+        score = jnp.asarray(self.validation(model))
+        return jnp.where(jnp.isfinite(score), score, jnp.inf)
 
 
-def select_member(members: Any, index: int) -> Any:
-    """One out of a stack of models, or of anything else whose arrays have the members on their first axis."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, members)
-
-
-def score_of(task: Any, model: Model) -> Float[Array, ""]:
-    """The validation figure, infinite where it is not finite, so that a comparison never prefers a NaN."""
-    score = task.validation(model)
-    return jnp.where(jnp.isfinite(score), score, jnp.inf)
+def select_replica(replicas: Tree, index: int) -> Tree:
+    """One of a stack of models, or of anything else whose arrays have the replicas on their first axis."""
+    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, replicas)

@@ -1,9 +1,9 @@
-"""The trainer: one loop for every task, with members side by side and checkpoints that resume bit for bit."""
+"""The trainer: one loop for every task, replicas side by side, checkpoints that resume bit for bit."""
 
-import dataclasses
+import math
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -11,55 +11,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jax.experimental.multihost_utils import broadcast_one_to_all
+from jaxtyping import Array, Key
 
-from attractor.errors import DivergedError
+from attractor.errors import DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
-from attractor.progress import Reporter, SilentReporter
-from attractor.runs import append_log, write_log
 
-from .checkpoint import CHECKPOINT, check_own, from_arrays, load_training, save_checkpoint
 from .divergence import diagnose
-from .optimiser import make_optimiser
-from .settings import LARGEST_WHOLE, TrainingSettings
+from .fingerprint import fingerprint
+from .run_log import Entry, RunLog
+from .settings import TrainingSettings
+from .spreading import Device, choose_mesh, everywhere, on_one_device
 from .starting import start_all, structure_of
-from .task import (
-    Memory,
-    Model,
-    Moment,
-    Remembering,
-    Task,
-    losses_at,
-    review,
-    score_of,
-    select_member,
-    settled,
-    start_memory,
-)
-
-NEVER = -1
-
-
-class Member(eqx.Module):
-    """All that one training carries from step to step."""
-
-    model: Model
-    optimiser: optax.OptState
-    key: PRNGKeyArray
-    step: Int[Array, ""]
-    loss: Float[Array, ""]
-    score: Float[Array, ""]
-    best: Model
-    best_score: Float[Array, ""]
-    best_step: Int[Array, ""]
-    failed: Int[Array, ""]
-    stopped: Bool[Array, ""]
-    memory: Memory = None
-
-    @property
-    def moment(self) -> Moment:
-        """Where this training stands; its key is that of the next step."""
-        return Moment(self.memory, jax.random.fold_in(self.key, self.step), self.step)
+from .task import Batch, BatchIterator, Memory, Model, Task, select_replica
+from .update import NEVER, Observed, Replica, Update
 
 
 @dataclass(frozen=True)
@@ -67,312 +32,310 @@ class Trained:
     """What training leaves.
 
     Args:
-        models: the best weights of every member, stacked on a leading axis.
-        scores: their validation figures, shape (members,); inf for a member that diverged at once.
-        steps: the step each was found at, shape (members,).
-        history: one entry a validation: step, seconds, loss and validation of each member.
+        models: the best weights of every replica, stacked on a leading axis.
+        scores: their validations, shape (replicas,); inf for a replica that diverged at once.
+        steps: the step each was found at, shape (replicas,).
+        history: one entry a validation: step, seconds, and by replica loss, validation and, with one list of
+            the values of every step since the entry before, what the task observed.
         seconds: time spent, interruptions not counted.
-        warnings: members that diverged, and how.
-        last: the weights of every member after its last step, whatever their validation figure.
+        warnings: replicas that diverged, and how.
+        last: the weights of every replica after its last step, whatever their validation.
+        initial: the weights of every replica before its first step.
         memory: what the task carried at the end, stacked like the models; None for most tasks.
+        devices: over how many devices each batch was spread.
     """
 
     models: Model
     scores: np.ndarray
     steps: np.ndarray
-    history: list[dict[str, Any]]
+    history: list[Entry]
     seconds: float
     warnings: tuple[str, ...] = ()
     last: Model = None
+    initial: Model = None
     memory: Memory = None
+    devices: int = 1
 
     @property
     def chosen(self) -> int:
-        """The member with the lowest validation figure."""
+        """The replica with the lowest validation."""
         return int(np.argmin(self.scores))
 
-    def model(self, member: int | None = None) -> Model:
-        """The weights of one member, the chosen one by default."""
-        return select_member(self.models, self.chosen if member is None else member)
-
-
-@dataclass(frozen=True)
-class Diary:
-    """Where a training writes: a folder with a log and a checkpoint, or nowhere.
-
-    The checkpoint holds the history of the training; the log only shows it. A log that was lost, torn or
-    ran ahead of the checkpoint is written anew when the training goes on.
-
-    Args:
-        folder: the run folder; None keeps everything in memory.
-        fingerprint: identifies data, model and settings; a checkpoint of another one is refused.
-        reporter: hears about progress.
-    """
-
-    folder: Path | None = None
-    fingerprint: str = ""
-    reporter: Reporter = field(default_factory=SilentReporter)
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """The checkpoint file."""
-        return self.folder / CHECKPOINT if self.folder else None
-
-    @property
-    def log(self) -> Path | None:
-        """The log file."""
-        return self.folder / "log.jsonl" if self.folder else None
-
-    def restart_log(self, history: list[dict[str, Any]]) -> None:
-        """Make the log show this history and nothing else; no log where there is no history."""
-        if self.log is None:
-            return
-        if history:
-            write_log(self.log, history)
-        else:
-            self.log.unlink(missing_ok=True)
-
-    def note(self, entry: dict[str, Any]) -> None:
-        """Add an entry to the log."""
-        if self.log is not None:
-            append_log(self.log, entry)
+    def model(self, replica: int | None = None) -> Model:
+        """The weights of one replica, the chosen one by default."""
+        return select_replica(self.models, self.chosen if replica is None else replica)
 
 
 @single_precision()
 def train(
-    task: Task | Remembering, settings: TrainingSettings, seed: int = 0, diary: Diary | None = None
+    task: Task,
+    settings: TrainingSettings,
+    seed: int = 0,
+    log: RunLog | None = None,
+    *,
+    optimiser: optax.GradientTransformation | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> Trained:
-    """Train `settings.seeds` members of a task and keep the best weights of each by validation.
+    """Train `settings.seeds` replicas of a task and keep the best weights of each by validation.
 
-    Members differ in their keys only, run under one `vmap`, and never look at one another. Every
+    Replicas differ in their keys only, run under one `vmap`, and never look at one another. Every
     `validate_every` steps they are validated, a line is logged and a checkpoint written; a killed training
     that is called again with the same arguments goes on from there and ends in the same bits. It computes in
     float32, and casts the arrays of the task to it.
 
+    Each batch is spread over devices where its size pays for that, and over those of all processes under
+    `jax.distributed`; every process then makes the same call and gets the same result.
+
     Args:
         task: what is learned.
         settings: how long and how fast.
-        seed: the keys of all members follow from it.
-        diary: where to write and report.
+        seed: the keys of all replicas follow from it.
+        log: where to write and report.
+        optimiser: any Optax transformation, with its own learning rate; None takes Adam or momentum with the
+            schedule, clipping and decay of the settings. Only the optimiser that wrote a checkpoint resumes
+            it: its functions, with all that they enclose, are part of the fingerprint.
+        devices: spread each batch over these; None decides by the size of the work.
 
     Raises:
-        DivergedError: all members met a value that is not finite; the message names step, tensor and example.
+        DivergedError: all replicas met a value that is not finite; the message names where.
+        InputDataError: the task's iterator of batches ended too early.
         RunFolderError: the folder holds a checkpoint of another training.
+        ShapeError: a batch that the devices cannot share evenly.
         StorageError: a checkpoint cannot be written; the previous one stays.
     """
-    diary, task = diary or Diary(), to_single_precision(task)
-    members, history, spent = _resume(_fresh(task, settings, jnp.asarray(seed)), diary)
-    programs = _programs(task, select_member(members.model, 0))
-    start = time.monotonic() - spent
+    log, task = log or RunLog(), to_single_precision(task)
+    mark = log.fingerprint if optimiser is None else fingerprint(of=log.fingerprint, optimiser=optimiser)
+    update, batches = Update(task, settings, optimiser), task.batches(seed)
+    replicas = _fresh(update, jnp.asarray(seed))
+    one = select_replica(replicas, 0)
+    mesh = choose_mesh(task, one.model, one.context, _peek(batches), devices)
+    replicas, history = log.load(replicas, mark, batches)
+    if mesh is not None:
+        task, replicas = everywhere((task, replicas), mesh)
+    update = replace(update, task=task, mesh=mesh, programs=_programs(task, one.model))
+    running = _Running(update, replicas, history, batches)
+    start = time.monotonic() - entry_seconds(history)
     try:
-        while not bool(members.stopped.all()):
-            members = _advance((task, programs), settings, members)
-            entry = _entry(members, time.monotonic() - start)
-            history.append(entry)
-            diary.note(entry)
-            _save(diary, members, history)
-            diary.reporter.update(entry["step"], settings.steps, _message(members))
+        while not running.finished:
+            running.advance(start)
+            log.add(history[-1])
+            if log.checkpoint:
+                log.save(on_one_device(running.replicas, mesh), mark, history, batches)
+            log.report(history[-1]["step"], settings.steps, running.message())
     finally:
-        diary.reporter.close()
+        log.reporter.close()
     try:
-        return _result(task, members, history, entry_seconds(history))
+        return running.result()
     except DivergedError:
-        if diary.checkpoint:  # nothing worth going on from; the remedy is other settings in the same folder
-            diary.checkpoint.unlink(missing_ok=True)
+        log.discard()  # the remedy is other settings in the same folder
         raise
 
 
-def entry_seconds(history: list[dict[str, Any]]) -> float:
+def entry_seconds(history: list[Entry]) -> float:
     """Training time so far."""
     return history[-1]["seconds"] if history else 0.0
 
 
-def _programs(task: Any, model: Model) -> Any:
+def _programs(task: Task, model: Model) -> object:
     """What compiled training is kept by beside its structure; nothing for code of this library alone."""
     return programs_of(model) if type(task).__module__.startswith("attractor.") else object()
 
 
-def _fresh(task: Any, settings: TrainingSettings, seed: Int[Array, ""]) -> Member:
-    keys = jax.random.split(jax.random.key(seed), settings.seeds)
+def _fresh(update: Update, seed: Array) -> Replica:
+    keys = jax.random.split(jax.random.key(seed), update.settings.seeds)
     # What draws a cell of the user's own may read what has changed since; it is compiled for this training.
-    drawing = object() if _programs(task, structure_of(task.initial)) else None
-    return start_all(
-        lambda keys: _all_fresh(task, settings, keys, drawing),
-        lambda key: _one_fresh(task, settings, key),
-        keys,
-    )
+    drawing = object() if _programs(update.task, structure_of(update.task.initial)) else None
+    return start_all(lambda keys: _all_fresh(update, keys, drawing), update.start, keys)
 
 
 @quickly_compiled
-def _all_fresh(task: Any, settings: TrainingSettings, keys: Key[Array, " seeds"], _drawing: Any) -> Member:
-    return eqx.filter_vmap(lambda key: _one_fresh(task, settings, key))(keys)
+def _all_fresh(update: Update, keys: Key[Array, " seeds"], _drawing: object) -> Replica:
+    return eqx.filter_vmap(update.start)(keys)
 
 
-def _one_fresh(task: Any, settings: TrainingSettings, key: PRNGKeyArray) -> Member:
-    model_key, batch_key = jax.random.split(key)
-    model = task.initial(model_key)
-    zero = jnp.zeros((), jnp.int32)
-    infinite = jnp.array(jnp.inf, jnp.float32)
-    return Member(
-        model=model,
-        optimiser=make_optimiser(settings).init(eqx.filter(model, eqx.is_inexact_array)),
-        key=batch_key,
-        step=zero,
-        loss=infinite,
-        score=infinite,
-        best=model,
-        best_score=infinite,
-        best_step=zero,
-        failed=jnp.array(NEVER, jnp.int32),
-        stopped=jnp.zeros((), bool),
-        memory=start_memory(task, batch_key),
-    )
+def _peek(batches: BatchIterator | None) -> Batch:
+    """The first batch of an iterator, which stays where it stands; only several devices need to know it."""
+    if batches is None or (jax.process_count() == 1 and jax.local_device_count() == 1):
+        return None
+    state = batches.get_state()
+    batch = _next(batches, 0)
+    batches.set_state(state)
+    return batch
+
+
+def _next(batches: BatchIterator, step: int) -> Batch:
+    try:
+        return next(batches)
+    except StopIteration:
+        message = (
+            f"the iterator of batches ended before step {step}, the last one asked for; let it begin anew "
+            "(`.repeat()` in Grain), or train for fewer steps"
+        )
+        raise InputDataError(message) from None
+
+
+class _Running:
+    """A training under way: `history` and `batches` are those of the caller."""
+
+    def __init__(
+        self, update: Update, replicas: Replica, history: list[Entry], batches: BatchIterator | None
+    ) -> None:
+        self.update, self.replicas, self.history, self.batches = update, replicas, history, batches
+        self.task = on_one_device(update.task, update.mesh)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every replica has stopped."""
+        return bool(np.asarray(self.replicas.stopped).all())
+
+    def advance(self, start: float) -> None:
+        """Up to the next validation, with an entry in the history; `start` is on the monotonic clock."""
+        before = np.array(self.replicas.step)  # a copy: the array is about to be donated
+        failures: dict[str, str] = {}
+        if self.batches is None:
+            self.replicas, observed = _advance(self.update, self.replicas)
+        else:
+            observed = self._advance_with(self.batches, failures)
+        if self.update.task.validation_on_host:
+            self._validate_on_host()
+        elif self.batches is not None:
+            self.replicas = _validate(self.update, self.replicas)
+        self._note(np.array(self.replicas.step) - before, observed, failures, time.monotonic() - start)
+
+    def _advance_with(self, batches: BatchIterator, failures: dict[str, str]) -> Observed:
+        every, steps = self.update.settings.validate_every, self.update.settings.steps
+        begun, values = len(self.history) * every, []
+        for step in range(begun, min(begun + every, steps)):
+            batch = jax.tree.map(_as_array, _next(batches, step))
+            known = np.array(self.replicas.failed)
+            self.replicas, observed = _step_with((self.update, batch), self.replicas)
+            values.append(observed)
+            for index in np.flatnonzero(np.asarray(self.replicas.failed) != known):
+                failures[str(index)] = str(self._failure(int(index), batch))
+        return jax.tree.map(lambda *steps: np.stack([np.asarray(one) for one in steps], axis=1), *values)
+
+    def _validate_on_host(self) -> None:
+        candidates = _settled(self.update, self.replicas)
+        models, task = on_one_device(candidates, self.update.mesh), self.task
+        scores = [
+            math.inf if stopped else _finite(task.validation(select_replica(models, index)))
+            for index, stopped in enumerate(np.asarray(self.replicas.stopped))
+        ]
+        told = np.asarray(scores, np.float32)
+        # One process tells all, so that none stops on its own where a validation differs in its last digit.
+        told = broadcast_one_to_all(told) if jax.process_count() > 1 else told
+        self.replicas = _judge((self.update, candidates, told), self.replicas)
+
+    def _note(self, made: np.ndarray, observed: Observed, failures: dict[str, str], seconds: float) -> None:
+        entry: Entry = {
+            "step": int(np.max(self.replicas.step)),
+            "seconds": round(seconds, 3),
+            "loss": np.asarray(self.replicas.loss, float).tolist(),
+            "validation": np.asarray(self.replicas.score, float).tolist(),
+        }
+        if observed:
+            entry["observed"] = {
+                name: [own[:count].tolist() for own, count in zip(np.asarray(all_of), made, strict=True)]
+                for name, all_of in observed.items()
+            }
+        if failures:
+            entry["failed"] = failures
+        if self._devices > 1:
+            entry["devices"] = self._devices
+        self.history.append(entry)
+
+    @property
+    def _devices(self) -> int:
+        return 1 if self.update.mesh is None else self.update.mesh.size
+
+    def message(self) -> str:
+        """What people read while they wait."""
+        loss, score = np.nanmin(self.replicas.loss), np.min(self.replicas.best_score)
+        spread = f", batch spread over {self._devices} devices" if self._devices > 1 else ""
+        return f"loss {loss:.2e}, validation {score:.4f}{spread}"
+
+    def result(self) -> Trained:
+        """What the training leaves.
+
+        Raises:
+            DivergedError: no replica was ever validated to something finite.
+        """
+        replicas = on_one_device(self.replicas, self.update.mesh)
+        scores = np.asarray(replicas.best_score, float)
+        failed = [index for index, step in enumerate(np.asarray(replicas.failed)) if step != NEVER]
+        problems = [self._known(index) or self._failure(index) for index in failed]
+        if not np.isfinite(scores).any():
+            raise problems[0] if problems else _never_finite(replicas)
+        return Trained(
+            models=replicas.best,
+            scores=scores,
+            steps=np.asarray(replicas.best_step),
+            history=self.history,
+            seconds=entry_seconds(self.history),
+            warnings=tuple(f"replica {one}: {text}" for one, text in zip(failed, problems, strict=True)),
+            last=replicas.model,
+            initial=replicas.initial,
+            memory=replicas.memory,
+            devices=self._devices,
+        )
+
+    def _known(self, index: int) -> DivergedError | None:
+        """What was said of a failure when it happened: its batch came from the host and is gone."""
+        texts = (entry.get("failed", {}).get(str(index)) for entry in self.history)
+        return next((DivergedError(text) for text in texts if text), None)
+
+    def _failure(self, index: int, batch: Batch = None) -> DivergedError:
+        replica = select_replica(on_one_device(self.replicas, self.update.mesh), index)
+        return diagnose(self.task, replica.model, replica.context, batch)
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _advance(learned: tuple[Any, Any], settings: TrainingSettings, members: Member) -> Member:
-    """All members up to the next validation; the task, and which programs it trains."""
-    task, _ = learned
-    optimiser = make_optimiser(settings)
+def _advance(update: Update, replicas: Replica) -> tuple[Replica, Observed]:
+    """All replicas up to the next validation, and through it where it is compiled."""
 
-    def one(member: Member) -> Member:
-        arrays, static = eqx.partition(member, eqx.is_array)
+    def one(replica: Replica) -> tuple[Replica, Observed]:
+        replica, observed = update.steps(replica)
+        return replica if update.task.validation_on_host else update.validated(replica), observed
 
-        def body(arrays: Member, _: None) -> tuple[Member, None]:
-            stepped = _step(task, optimiser, eqx.combine(arrays, static), settings)
-            return eqx.filter(stepped, eqx.is_array), None
-
-        arrays, _ = jax.lax.scan(body, arrays, None, length=settings.validate_every)
-        return _validate(task, eqx.combine(arrays, static), settings)
-
-    if settings.seeds > 1:
-        return eqx.filter_vmap(one)(members)
-    # A mapped axis of length one is not free: a fifth of the time of a Lipschitz network on 196 steps.
-    return _lead(one(select_member(members, 0)))
+    return update.each(one, replicas)
 
 
-def _lead(member: Member) -> Member:
-    """A member alone on a leading axis."""
-    return jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, member)
+@eqx.filter_jit(donate="all-except-first")
+def _step_with(given: tuple[Update, Batch], replicas: Replica) -> tuple[Replica, Observed]:
+    """All replicas by one step, with a batch that was made on the host: one program a shape."""
+    update, batch = given
+    return update.each(lambda replica: update.step(replica, batch), replicas)
 
 
-def _step(
-    task: Any, optimiser: optax.GradientTransformation, member: Member, settings: TrainingSettings
-) -> Member:
-    """One update, unless the member has stopped or the update would not be finite."""
-
-    @eqx.filter_value_and_grad(has_aux=True)
-    def mean_loss(model: Model) -> tuple[Float[Array, ""], Memory]:
-        losses, memory = losses_at(task, model, member.moment)
-        return jnp.mean(losses), memory
-
-    (loss, memory), gradient = mean_loss(member.model)
-    # Of a complex weight JAX gives the conjugate of the direction in which the loss rises.
-    gradient = jax.tree.map(jnp.conj, gradient)
-    trained = eqx.filter(member.model, eqx.is_inexact_array)
-    updates, state = optimiser.update(gradient, member.optimiser, trained)
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
-    active = ~member.stopped & (member.step < settings.steps)
-    go = active & finite
-    return Member(
-        model=_choose(go, eqx.apply_updates(member.model, updates), member.model),
-        optimiser=_choose(go, state, member.optimiser),
-        key=member.key,
-        step=member.step + go,
-        loss=jnp.where(go, loss, member.loss),
-        score=member.score,
-        best=member.best,
-        best_score=member.best_score,
-        best_step=member.best_step,
-        failed=jnp.where(active & ~finite, member.step, member.failed),
-        stopped=member.stopped | (active & ~finite),
-        memory=_choose(go, memory, member.memory),
-    )
+@eqx.filter_jit(donate="all-except-first")
+def _validate(update: Update, replicas: Replica) -> Replica:
+    return update.each(update.validated, replicas)
 
 
-def _validate(task: Any, member: Member, settings: TrainingSettings) -> Member:
-    candidate = settled(task, member.model)
-    score = jnp.where(member.stopped, jnp.inf, score_of(task, candidate))
-    better = score < member.best_score
-    best_step = jnp.where(better, member.step, member.best_step)
-    stopped = member.stopped | (member.step >= settings.steps)
-    if settings.patience is not None:
-        stopped |= member.step - best_step >= min(settings.patience * settings.validate_every, LARGEST_WHOLE)
-    memory = review(task, candidate, member.moment)
-    return dataclasses.replace(
-        member,
-        score=jnp.where(member.stopped, member.score, score),
-        best=_choose(better, candidate, member.best),
-        best_score=jnp.where(better, score, member.best_score),
-        best_step=best_step,
-        stopped=stopped,
-        memory=_choose(~member.stopped, memory, member.memory),
-    )
+@eqx.filter_jit
+def _settled(update: Update, replicas: Replica) -> Model:
+    return update.each(lambda replica: update.task.settle(replica.model), replicas)
 
 
-def _choose(condition: Bool[Array, ""], yes: Any, no: Any) -> Any:
-    def pick(one: Any, two: Any) -> Any:
-        return jnp.where(condition, one, two) if eqx.is_array(one) else one
-
-    return jax.tree.map(pick, yes, no)
-
-
-def _entry(members: Member, seconds: float) -> dict[str, Any]:
-    return {
-        "step": int(members.step.max()),
-        "seconds": round(seconds, 3),
-        "loss": [float(value) for value in members.loss],
-        "validation": [float(value) for value in members.score],
-    }
+@eqx.filter_jit(donate="all-except-first")
+def _judge(given: tuple[Update, Model, np.ndarray], replicas: Replica) -> Replica:
+    update, candidates, scores = given
+    return update.each(update.judged, replicas, candidates, jnp.asarray(scores))
 
 
-def _message(members: Member) -> str:
-    return f"loss {float(jnp.nanmin(members.loss)):.2e}, validation {float(members.best_score.min()):.4f}"
+def _as_array(leaf: Any) -> Any:
+    """Numbers of a batch as arrays, which a compiled step takes without being compiled anew."""
+    return np.asarray(leaf) if isinstance(leaf, bool | int | float) else leaf
 
 
-def _resume(members: Member, diary: Diary) -> tuple[Member, list[dict[str, Any]], float]:
-    if diary.checkpoint is None or not diary.checkpoint.exists():
-        diary.restart_log([])
-        return members, [], 0.0
-    check_own(diary.checkpoint, diary.fingerprint)
-    arrays, facts = load_training(diary.checkpoint)
-    members, history = from_arrays(members, arrays, str(diary.checkpoint)), facts["history"]
-    diary.restart_log(history)
-    return members, history, entry_seconds(history)
+def _finite(score: float | Array) -> float:
+    score = float(score)
+    return score if math.isfinite(score) else math.inf
 
 
-def _save(diary: Diary, members: Member, history: list[dict[str, Any]]) -> None:
-    if diary.checkpoint is not None:
-        save_checkpoint(diary.checkpoint, members, {"fingerprint": diary.fingerprint, "history": history})
-
-
-def _result(task: Any, members: Member, history: list[dict[str, Any]], seconds: float) -> Trained:
-    scores = np.asarray(members.best_score, float)
-    failed = [index for index, step in enumerate(np.asarray(members.failed)) if step != NEVER]
-    problems = [_failure(task, members, index) for index in failed]
-    if not np.isfinite(scores).any():
-        raise problems[0] if problems else _never_finite(members)
-    warnings = tuple(f"member {index}: {problem}" for index, problem in zip(failed, problems, strict=True))
-    return Trained(
-        models=members.best,
-        scores=scores,
-        steps=np.asarray(members.best_step),
-        history=history,
-        seconds=seconds,
-        warnings=warnings,
-        last=members.model,
-        memory=members.memory,
-    )
-
-
-def _failure(task: Any, members: Member, index: int) -> DivergedError:
-    member = select_member(members, index)
-    return diagnose(task, member.model, member.moment)
-
-
-def _never_finite(members: Member) -> DivergedError:
+def _never_finite(replicas: Replica) -> DivergedError:
     message = (
-        f"after {int(members.step.max())} steps the validation figure was never finite, although every loss "
-        "was; look for NaN or very large values in the validation data"
+        f"after {int(replicas.step.max())} steps the validation was never finite, although every loss was; "
+        "look for NaN or very large values in the validation data"
     )
     return DivergedError(message)

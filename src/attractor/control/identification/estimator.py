@@ -1,6 +1,5 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,11 +15,10 @@ from attractor.certify.penalty import ContractionTarget
 from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
-from attractor.folders import locked
 from attractor.origin import Origin
 from attractor.program import compiled, single_precision, unchanged
 from attractor.progress import Reporter, SilentReporter
-from attractor.training import Diary, Trained, TrainingSettings, Windows, refine, select_member, train
+from attractor.training import RunLog, Trained, TrainingSettings, Windows, refine, select_replica, train
 from attractor.training.checkpoint import check_own
 from attractor.training.describing import describe_option, describe_program
 from attractor.training.fingerprint import fingerprint
@@ -137,8 +135,8 @@ class PlantModel:
             check_kept(self)
         task = self._task(training, checking, start)
         self.fingerprint_ = self._fingerprint(task, training, checking)
-        diary = Diary(folder, self.fingerprint_, reporter or SilentReporter())
-        self.trained_ = self._train(task, training, diary)
+        log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
+        self.trained_ = self._train(task, training, log)
         self.members_ = self.trained_.models
         self.member_ = self.trained_.chosen
         self.network()  # takes down which program was trained
@@ -200,7 +198,7 @@ class PlantModel:
         if not hasattr(self, "members_"):
             message = "this PlantModel is not fitted yet; call `fit`, or `PlantModel.load`"
             raise NotFittedError(message)
-        network = select_member(self.members_, self.member_ if member is None else member)
+        network = select_replica(self.members_, self.member_ if member is None else member)
         self.programs_ = unchanged(network, getattr(self, "programs_", None))
         return network
 
@@ -335,19 +333,19 @@ class PlantModel:
             contraction=ContractionTarget() if self.certified else None,
         )
 
-    def _train(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
+    def _train(self, task: IdentificationTask, training: Record, log: RunLog) -> Trained:
         fixed = getattr(structure_of(task.initial).cell, "fixed", False)
-        with locked(diary.folder) if diary.folder else contextlib.nullcontext():
+        with log.locked():
             if fixed:
-                return self._fit_readout(task, training, diary)
-            trained = train(task, self.training, self.seed, diary)
-            return refine(task, trained, self.training.refine, diary)
+                return self._fit_readout(task, training, log)
+            trained = train(task, self.training, self.seed, log)
+            return refine(task, trained, self.training.refine, log)
 
-    def _fit_readout(self, task: IdentificationTask, training: Record, diary: Diary) -> Trained:
+    def _fit_readout(self, task: IdentificationTask, training: Record, log: RunLog) -> Trained:
         """All the training of a cell whose own weights stay as they were drawn; it needs no checkpoint."""
-        if diary.checkpoint is not None:
-            check_own(diary.checkpoint, diary.fingerprint)
-        diary.restart_log([])
+        if log.checkpoint is not None:
+            check_own(log.checkpoint, log.fingerprint)
+        log.restart([])
         return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
 
     @single_precision()

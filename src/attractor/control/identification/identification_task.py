@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from attractor.certify.penalty import ContractionTarget, contract_weights, contraction_penalty
-from attractor.training import Batch, Windows
+from attractor.training import Batch, StepContext, Windows
+from attractor.training.refinement import LeastSquares
 
 from .network import PlantNetwork
 
@@ -52,7 +52,7 @@ def free_run(
     return network(inputs[washout:], state)[0]
 
 
-class IdentificationTask(eqx.Module):
+class IdentificationTask(LeastSquares):
     """Fit a network so that its free run follows the plant.
 
     Args:
@@ -85,12 +85,16 @@ class IdentificationTask(eqx.Module):
             return model
         return eqx.tree_at(lambda n: n.cell, model, contract_weights(model.cell, self.contraction))
 
-    def losses(self, model: PlantNetwork, key: PRNGKeyArray) -> Float[Array, " batch"]:
+    def draw(self, context: StepContext) -> Batch:
+        """Windows of the training recordings."""
+        return self.windows.draw(context.key, self.batch_size)
+
+    def losses(self, model: PlantNetwork, batch: Batch, context: StepContext) -> Float[Array, " batch"]:
         """Mean squared simulation error of every window after its washout, scaled outputs.
 
         With a rate to keep, its penalty is added to every one.
         """
-        batch = self.windows.draw(key, self.batch_size)
+        del context
         error = partial(_error, model, self.washout)
         losses = jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
         return (
@@ -131,15 +135,16 @@ class IdentificationTask(eqx.Module):
         """Residuals of valid rows; `residuals` gives zeros for all others, which a mean must not count."""
         return groups.valid[..., self.washout :].sum() * groups.outputs.shape[-1]
 
-    def refinable(self, model: PlantNetwork) -> Any:
+    def refinable(self, model: PlantNetwork) -> PyTree[bool]:
         """Everything but the encoder, whose work the refinement of the rest does not disturb much."""
         chosen = jax.tree.map(eqx.is_inexact_array, model)
         none = jax.tree.map(lambda _: False, model.encoder)
         return eqx.tree_at(lambda n: n.encoder, chosen, none, is_leaf=lambda leaf: leaf is None)
 
-    def describe(self, key: PRNGKeyArray, example: int) -> str:
+    def describe(self, batch: Batch, context: StepContext, example: int) -> str:
         """The rows of the joined training recordings that a window covers."""
-        first = self.windows.first_row(key, self.batch_size, example)
+        del batch
+        first = self.windows.first_row(context.key, self.batch_size, example)
         return f"training rows {first} to {first + self.windows.length - 1}"
 
 

@@ -1,7 +1,6 @@
 """Fit a read-out by ridge regression: all the training that an echo state network needs."""
 
 import time
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -13,7 +12,7 @@ from attractor.cells import exposed
 from attractor.errors import DivergedError
 from attractor.program import compiled, single_precision
 from attractor.scan import unroll
-from attractor.training import Trained, score_of
+from attractor.training import Trained
 
 from .identification_task import IdentificationTask, Padded
 from .network import PlantNetwork
@@ -38,7 +37,7 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
         DivergedError: no read-out of any reservoir has a finite free run on the validation data.
     """
     start = time.monotonic()
-    validate = compiled(partial(score_of, task))
+    validate = compiled(lambda network: task.score(network))
     results = []
     for key in jax.random.split(jax.random.key(seed), seeds):
         network = task.initial(key)

@@ -3,7 +3,7 @@
 from .settings import Reweighting
 from .suspicion import Mixture, degree_of_suspicion, fit_mixture
 from .units import Units, example_units, token_units
-from .update import Weighing, no_weighing, updated
+from .update import ExampleWeights, equal_weights, updated
 from .weights import (
     Classes,
     balanced,
@@ -17,19 +17,19 @@ from .weights import (
 
 __all__ = [
     "Classes",
+    "ExampleWeights",
     "Mixture",
     "Reweighting",
     "Units",
-    "Weighing",
     "balanced",
     "capped",
     "class_medians",
     "degree_of_suspicion",
     "effective_size",
+    "equal_weights",
     "example_units",
     "fit_mixture",
     "log_weights",
-    "no_weighing",
     "shared_by_groups",
     "strength_for",
     "token_units",

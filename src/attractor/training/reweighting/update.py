@@ -13,7 +13,7 @@ from .weights import Classes, balanced, capped, class_medians, log_weights, shar
 _QUARTER, _LEARNED = 0.25, 0.5
 
 
-class Weighing(eqx.Module):
+class ExampleWeights(eqx.Module):
     """Where the weights stand.
 
     Args:
@@ -29,9 +29,9 @@ class Weighing(eqx.Module):
     grown: Float[Array, ""]
 
 
-def no_weighing(examples: int) -> Weighing:
+def equal_weights(examples: int) -> ExampleWeights:
     """Equal weights, before anything is known."""
-    return Weighing(
+    return ExampleWeights(
         log_weights=jnp.zeros(examples) - jnp.log(examples),
         totals=jnp.zeros(examples),
         chance=jnp.zeros(()),
@@ -40,24 +40,24 @@ def no_weighing(examples: int) -> Weighing:
 
 
 def updated(
-    task: Any, weighing: Weighing, scores: Float[Array, " examples"], progress: Float[Array, ""]
-) -> tuple[Weighing, Float[Array, ""]]:
+    task: Any, weights: ExampleWeights, scores: Float[Array, " examples"], progress: Float[Array, ""]
+) -> tuple[ExampleWeights, Float[Array, ""]]:
     """The weights after an epoch, and the strength behind them.
 
     Args:
         task: an `EpochTask`: its settings, groups, labels and epochs count.
-        weighing: before.
+        weights: before.
         scores: of this epoch.
         progress: share of the training that lies behind.
     """
     settings = task.reweighting
-    chance = jnp.where(weighing.chance == 0, scores.mean(), weighing.chance)
+    chance = jnp.where(weights.chance == 0, scores.mean(), weights.chance)
     if settings is None:
-        added = Weighing(weighing.log_weights, weighing.totals + scores, chance, weighing.grown)
+        added = ExampleWeights(weights.log_weights, weights.totals + scores, chance, weights.grown)
         return added, jnp.zeros(())
-    totals = settings.memory * weighing.totals + scores
-    grown = _grown(settings, weighing.grown, scores, (chance, progress, task.epochs))
-    now = Weighing(weighing.log_weights, totals, chance, grown)
+    totals = settings.memory * weights.totals + scores
+    grown = _grown(settings, weights.grown, scores, (chance, progress, task.epochs))
+    now = ExampleWeights(weights.log_weights, totals, chance, grown)
     shared = _shared(task, totals)
     strength = jnp.where(progress <= settings.warmup, 0.0, _strength(task, now, shared, scores))
     new = log_weights(shared, strength)
@@ -65,7 +65,7 @@ def updated(
         new = balanced(new, _classes(task))
     if settings.cap:
         new = capped(new, 1 / (settings.cap * len(new)))
-    return Weighing(new, totals, chance, grown), strength
+    return ExampleWeights(new, totals, chance, grown), strength
 
 
 def _grown(
@@ -92,7 +92,7 @@ def _shared(task: Any, totals: Float[Array, " examples"]) -> Float[Array, " exam
 
 
 def _strength(
-    task: Any, weighing: Weighing, shared: Float[Array, " examples"], scores: Float[Array, " examples"]
+    task: Any, weights: ExampleWeights, shared: Float[Array, " examples"], scores: Float[Array, " examples"]
 ) -> Float[Array, ""]:
     """The strength asked for, held back where it would leave fewer examples than the floor.
 
@@ -104,8 +104,8 @@ def _strength(
     if not isinstance(settings.strength, str):
         return jnp.minimum(settings.strength, floor)
     classes = None if task.labels is None else _classes(task)
-    wrong = degree_of_suspicion(weighing.totals, scores, weighing.chance, classes).mean()
-    return jnp.minimum(strength_for(shared, 1 - weighing.grown * wrong), floor)
+    wrong = degree_of_suspicion(weights.totals, scores, weights.chance, classes).mean()
+    return jnp.minimum(strength_for(shared, 1 - weights.grown * wrong), floor)
 
 
 def _classes(task: Any) -> Classes:

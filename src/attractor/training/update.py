@@ -1,0 +1,200 @@
+"""One training from step to step: what it carries, one update of its weights, one validation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from .optimiser import make_optimiser
+from .settings import LARGEST_WHOLE, TrainingSettings
+from .spreading import batch_losses, held_everywhere
+from .task import Batch, Memory, Model, StepContext, Task, select_replica
+
+Tree = TypeVar("Tree")
+Observed = Mapping[str, Array]
+
+NEVER = -1
+
+
+class Replica(eqx.Module):
+    """All that the training of one seed carries from step to step.
+
+    Args:
+        model: the weights.
+        optimiser: the state of the optimiser.
+        key: from which the key of each step follows.
+        step: updates so far.
+        loss: mean loss of the last batch.
+        score: the last validation.
+        initial: the weights before the first step.
+        best: the weights of the lowest validation so far, and when that was.
+        failed: the step whose loss or gradient was not finite, or `NEVER`.
+        stopped: nothing is left to do.
+        memory: what the task carries.
+    """
+
+    model: Model
+    optimiser: optax.OptState
+    key: PRNGKeyArray
+    step: Int[Array, ""]
+    loss: Float[Array, ""]
+    score: Float[Array, ""]
+    initial: Model
+    best: Model
+    best_score: Float[Array, ""]
+    best_step: Int[Array, ""]
+    failed: Int[Array, ""]
+    stopped: Bool[Array, ""]
+    memory: Memory = None
+
+    @property
+    def context(self) -> StepContext:
+        """What the next step is told."""
+        return StepContext(self.memory, jax.random.fold_in(self.key, self.step), self.step)
+
+
+class Update(eqx.Module):
+    """How replicas are trained; whatever is compiled is compiled for one of these.
+
+    Args:
+        task: what is learned.
+        settings: how long and how fast.
+        optimiser: any Optax transformation; None takes that of the settings.
+        mesh: the devices over which batches are spread; None for one device.
+        programs: what compiled training is kept by beside its structure.
+    """
+
+    task: Task
+    settings: TrainingSettings = eqx.field(static=True)
+    optimiser: optax.GradientTransformation | None = eqx.field(static=True, default=None)
+    mesh: Mesh | None = eqx.field(static=True, default=None)
+    programs: object = eqx.field(static=True, default=())
+
+    @property
+    def rule(self) -> optax.GradientTransformationExtraArgs:
+        """The optimiser, which may ask for the loss (`value`, `grad`, `value_fn`), as line searches do."""
+        return optax.with_extra_args_support(self.optimiser or make_optimiser(self.settings))
+
+    def start(self, key: PRNGKeyArray) -> Replica:
+        """A training before its first step."""
+        model_key, batch_key = jax.random.split(key)
+        model = self.task.initial(model_key)
+        zero = jnp.zeros((), jnp.int32)
+        infinite = jnp.array(jnp.inf, jnp.float32)
+        return Replica(
+            model=model,
+            optimiser=self.rule.init(eqx.filter(model, eqx.is_inexact_array)),
+            key=batch_key,
+            step=zero,
+            loss=infinite,
+            score=infinite,
+            initial=model,
+            best=model,
+            best_score=infinite,
+            best_step=zero,
+            failed=jnp.array(NEVER, jnp.int32),
+            stopped=jnp.zeros((), bool),
+            memory=self.task.start_memory(batch_key),
+        )
+
+    def each(self, function: Callable[..., Tree], *stacked: Any) -> Tree:
+        """A function of one replica, for all of them."""
+        if self.settings.seeds > 1:
+            result = eqx.filter_vmap(function)(*stacked)
+        else:
+            # A mapped axis of length one is not free: it takes a Lipschitz network a fifth more on 196 steps.
+            alone = function(*(select_replica(one, 0) for one in stacked))
+            result = jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, alone)
+        return held_everywhere(result, self.mesh)
+
+    def steps(self, replica: Replica) -> tuple[Replica, Observed]:
+        """All steps up to the next validation, with batches that the task draws."""
+        arrays, static = eqx.partition(replica, eqx.is_array)
+
+        def body(arrays: Replica, _: None) -> tuple[Replica, Observed]:
+            replica = eqx.combine(arrays, static)
+            stepped, observed = self.step(replica, self.task.draw(replica.context))
+            return eqx.filter(stepped, eqx.is_array), observed
+
+        arrays, observed = jax.lax.scan(body, arrays, None, length=self.settings.validate_every)
+        return eqx.combine(arrays, static), observed
+
+    def step(self, replica: Replica, batch: Batch) -> tuple[Replica, Observed]:
+        """One update, unless the replica has stopped or the update would not be finite."""
+        context = replica.context
+
+        def mean_loss(model: Model) -> tuple[Float[Array, ""], Memory]:
+            losses, memory = batch_losses(self.task, model, batch, context, self.mesh)
+            return jnp.mean(losses), memory
+
+        (loss, memory), gradient = eqx.filter_value_and_grad(mean_loss, has_aux=True)(replica.model)
+        # Of a complex weight JAX gives the conjugate of the direction in which the loss rises.
+        gradient = jax.tree.map(jnp.conj, gradient)
+        trained, rest = eqx.partition(replica.model, eqx.is_inexact_array)
+        updates, state = self.rule.update(
+            gradient,
+            replica.optimiser,
+            trained,
+            value=loss,
+            grad=gradient,
+            value_fn=lambda trained: mean_loss(eqx.combine(trained, rest))[0],
+        )
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
+        active = ~replica.stopped & (replica.step < self.settings.steps)
+        go = active & finite
+        stepped = replace(
+            replica,
+            model=_choose(go, eqx.apply_updates(replica.model, updates), replica.model),
+            optimiser=_choose(go, state, replica.optimiser),
+            step=replica.step + go,
+            loss=jnp.where(go, loss, replica.loss),
+            failed=jnp.where(active & ~finite, replica.step, replica.failed),
+            stopped=replica.stopped | (active & ~finite),
+            memory=_choose(go, memory, replica.memory),
+        )
+        return stepped, self.task.observe(replica.model, gradient, replica.step)
+
+    def validated(self, replica: Replica) -> Replica:
+        """The replica after a validation that is compiled."""
+        candidate = self.task.settle(replica.model)
+        return self.judged(replica, candidate, self.task.score(candidate))
+
+    def judged(self, replica: Replica, candidate: Model, score: Float[Array, ""]) -> Replica:
+        """The replica after a validation.
+
+        Args:
+            replica: before.
+            candidate: its weights as they would be delivered.
+            score: their validation, infinite where it is not finite.
+        """
+        settings = self.settings
+        score = jnp.where(replica.stopped, jnp.inf, score)
+        better = score < replica.best_score
+        best_step = jnp.where(better, replica.step, replica.best_step)
+        stopped = replica.stopped | (replica.step >= settings.steps)
+        if settings.patience is not None:
+            most = min(settings.patience * settings.validate_every, LARGEST_WHOLE)
+            stopped |= replica.step - best_step >= most
+        memory = self.task.review(candidate, replica.context)
+        return replace(
+            replica,
+            score=jnp.where(replica.stopped, replica.score, score),
+            best=_choose(better, candidate, replica.best),
+            best_score=jnp.where(better, score, replica.best_score),
+            best_step=best_step,
+            stopped=stopped,
+            memory=_choose(~replica.stopped, memory, replica.memory),
+        )
+
+
+def _choose(condition: Bool[Array, ""], yes: Tree, no: Tree) -> Tree:
+    def pick(one: Any, two: Any) -> Any:
+        return jnp.where(condition, one, two) if eqx.is_array(one) else one
+
+    return jax.tree.map(pick, yes, no)
