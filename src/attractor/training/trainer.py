@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental.multihost_utils import broadcast_one_to_all
+from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
 from attractor.errors import DivergedError, InputDataError
@@ -19,7 +20,7 @@ from attractor.program import programs_of, quickly_compiled, single_precision, t
 
 from .divergence import diagnose
 from .fingerprint import fingerprint
-from .run_log import Entry, RunLog
+from .run_log import Entry, RunLog, is_first_process
 from .settings import TrainingSettings
 from .spreading import Device, choose_mesh, everywhere, on_one_device
 from .starting import start_all, structure_of
@@ -84,7 +85,7 @@ def train(
     float32, and casts the arrays of the task to it.
 
     Each batch is spread over devices where its size pays for that, and over those of all processes under
-    `jax.distributed`; every process then makes the same call and gets the same result.
+    `jax.distributed`; every process then makes the same call and gets the same result, but for its seconds.
 
     Args:
         task: what is learned.
@@ -218,11 +219,13 @@ class _Running:
         candidates = _settled(self.update, self.replicas)
         models, task = on_one_device(candidates, self.update.mesh), self.task
         scores = [
-            math.inf if stopped else _finite(task.validation(select_replica(models, index)))
+            math.inf
+            if stopped or not is_first_process()
+            else _finite(task.validation(select_replica(models, index)))
             for index, stopped in enumerate(np.asarray(self.replicas.stopped))
         ]
         told = np.asarray(scores, np.float32)
-        # One process tells all, so that none stops on its own where a validation differs in its last digit.
+        # The first process tells the others, so that all of them stop at the same step.
         told = broadcast_one_to_all(told) if jax.process_count() > 1 else told
         self.replicas = _judge((self.update, candidates, told), self.replicas)
 
@@ -318,7 +321,7 @@ def _settled(update: Update, replicas: Replica) -> Model:
 
 
 @eqx.filter_jit(donate="all-except-first")
-def _judge(given: tuple[Update, Model, np.ndarray], replicas: Replica) -> Replica:
+def _judge(given: tuple[Update, Model, ArrayLike], replicas: Replica) -> Replica:
     update, candidates, scores = given
     return update.each(update.judged, replicas, candidates, jnp.asarray(scores))
 
