@@ -21,11 +21,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import LSTM, Lipschitz, ResetAfterGRU, exposed
-from attractor.scan import keep_freed_memory, sharded_gradient, unroll
+from attractor.scan import keep_freed_memory, unroll
+from attractor.training.spreading import AXIS, in_parts
 from benchmarks.recording import record
 
 SIZES = {
@@ -69,7 +71,7 @@ def pull(cell, inputs, cotangent):
 
 
 def our_runners(kind, size, inputs, cotangent):
-    # Plain, sliced over the devices, and what `sharded_gradient` does (it differentiates parameters alone).
+    # Plain, sliced over the devices by hand, and as the trainer does it (it differentiates parameters alone).
     batch, _, features, hidden = size
     cell = CELLS[kind](features, hidden, key=jax.random.key(0))
     inputs, cotangent = jnp.asarray(inputs), jnp.asarray(cotangent)
@@ -88,15 +90,25 @@ def our_runners(kind, size, inputs, cotangent):
         return
     sliced = over_devices(cell, inputs, cotangent)
     yield Runner(f"{kind} on {len(jax.devices())} devices", PEER[kind], warmed(sliced))
-    library = sharded_gradient(lambda cell, pair: mean_loss(cell, *pair))
+    library = spread_gradient(Mesh(np.array(jax.devices()), (AXIS,)))
     whole = lambda: jax.block_until_ready(library(cell, (inputs, cotangent)))  # noqa: E731
-    yield Runner(f"{kind} sharded_gradient, parameters only", PEER[kind], warmed(whole))
+    yield Runner(f"{kind} as the trainer spreads it, parameters only", PEER[kind], warmed(whole))
 
 
-def mean_loss(cell, inputs, cotangent):
+def spread_gradient(mesh):
+    """The gradient of the mean loss, as the trainer spreads a batch over devices."""
+
+    def loss(cell, pair):
+        return jnp.mean(in_parts(losses, cell, pair, mesh))
+
+    return eqx.filter_jit(eqx.filter_value_and_grad(loss))
+
+
+def losses(cell, pair):
+    inputs, cotangent = pair
     states = jax.vmap(lambda u: unroll(cell, u).states)(inputs)
     seen = jax.vmap(jax.vmap(lambda state: exposed(cell, state)))(states)
-    return jnp.sum(seen * cotangent) / len(inputs)
+    return jnp.sum(seen * cotangent, axis=tuple(range(1, seen.ndim)))
 
 
 def over_devices(cell, inputs, cotangent):

@@ -51,6 +51,7 @@ def pytest_configure(config):
     Every process has a cache of its own, so that none reads what another is just writing.
     """
     jax.config.update(_QUICK, True)
+    jax.config.update("jax_num_cpu_devices", 1)
     os.environ[_QUICK.upper()] = "1"
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_PLAIN_FUSION}".strip()

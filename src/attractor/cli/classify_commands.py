@@ -119,8 +119,10 @@ class ClassifyCommand:
         from attractor.report.classifier_page import write_classifier_report
         from attractor.runs import UNJUDGED, check_free
         from attractor.scan import keep_freed_memory
+        from attractor.training.spreading import use_all_cores
 
         keep_freed_memory()
+        use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
         model = _classifier(self.model, self.learning)
         data = _read(self.data, self.columns)

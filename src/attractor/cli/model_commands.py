@@ -46,8 +46,10 @@ class IdentifyCommand:
         from attractor.progress import reporter_for
         from attractor.runs import check_free
         from attractor.scan import keep_freed_memory
+        from attractor.training.spreading import use_all_cores
 
         keep_freed_memory()
+        use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
         roles = _read_roles(self)
         console.print(escaped(roles.explanation))

@@ -1,7 +1,6 @@
 """How a cell runs over time: unrolling, memory, batches over devices."""
 
 from .allocation import keep_freed_memory
-from .devices import sharded_gradient
 from .explain import Explanation, explain
 from .flow import FlowSolver, solve_flow
 from .memory import Recompute, Store
@@ -15,7 +14,6 @@ __all__ = [
     "Unrolled",
     "explain",
     "keep_freed_memory",
-    "sharded_gradient",
     "solve_flow",
     "unroll",
 ]

@@ -76,9 +76,9 @@ def _identity(equation: JaxprEqn) -> Any:
 
 
 def product_cost(equation: JaxprEqn) -> int:
-    """Multiplications of the matrix products in an equation and in the jaxprs it calls."""
+    """Multiplications of the matrix products in an equation and what it calls, in every turn of a scan."""
     if equation.primitive.name != "dot_general":
-        return sum(product_cost(inner) for inner in called(equation))
+        return equation.params.get("length", 1) * sum(product_cost(inner) for inner in _called(equation))
     (contracted, _), _ = equation.params["dimension_numbers"]
     return prod(_shape(equation.outvars[0])) * prod(_shape(equation.invars[0])[axis] for axis in contracted)
 
@@ -86,7 +86,7 @@ def product_cost(equation: JaxprEqn) -> int:
 def is_cheap(equation: JaxprEqn) -> bool:
     """Whether repeating an equation costs about as little as keeping its results."""
     if equation.primitive.name in ("custom_jvp_call", "jit"):
-        return all(is_cheap(inner) for inner in called(equation))
+        return all(is_cheap(inner) for inner in _called(equation))
     return equation.primitive.name in CHEAP
 
 
@@ -99,7 +99,7 @@ def stays_in_place(equation: JaxprEqn) -> bool:
         return True
     kinds = {str(_aval(atom).dtype) for atom in equation.invars if hasattr(_aval(atom), "dtype")}
     other_keys = any(kind.startswith("key<") and kind != "key<fry>" for kind in kinds)
-    return other_keys or any(stays_in_place(inner) for inner in called(equation))
+    return other_keys or any(stays_in_place(inner) for inner in _called(equation))
 
 
 def _refuse_references(jaxpr: Jaxpr) -> None:
@@ -143,7 +143,7 @@ def _aval(atom: Any) -> Any:
     return atom.aval
 
 
-def called(equation: JaxprEqn) -> list[JaxprEqn]:
+def _called(equation: JaxprEqn) -> list[JaxprEqn]:
     """The equations of the jaxprs among the parameters of an equation."""
     parameters = equation.params.values()
     parts = chain.from_iterable(part if isinstance(part, tuple | list) else (part,) for part in parameters)

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
 
-from .devices import needs_collectives
 from .memory import Strategy, strategy
 from .split import AHEAD, ONCE, STEP, WORTH_HOISTING
 from .unroll import trace, unroll
@@ -26,8 +25,7 @@ class Explanation:
         stepped: equations inside the loop.
         memory: what the backward pass keeps.
         gradient_bytes: temporary memory of forward and backward for this input, from XLA's own analysis.
-        devices: the devices that a sharded batch would use.
-        sharding: how `sharded_gradient` would spread it over them.
+        devices: the devices over which `attractor.training.train` can spread a batch.
     """
 
     once: int
@@ -36,7 +34,6 @@ class Explanation:
     memory: str
     gradient_bytes: int
     devices: tuple[str, ...]
-    sharding: str
 
     def __str__(self) -> str:
         reason = (
@@ -49,8 +46,7 @@ class Explanation:
             reason,
             self.memory,
             f"{self.gradient_bytes / 2**20:.2f} MiB of temporary memory for forward and backward",
-            f"a batch can be spread over {len(self.devices)} device(s), {self.sharding}: "
-            + ", ".join(self.devices),
+            f"a batch can be spread over {len(self.devices)} device(s): " + ", ".join(self.devices),
         ])
 
 
@@ -80,7 +76,6 @@ def explain(
         memory=str(strategy(memory)),
         gradient_bytes=_gradient_bytes(cell, inputs, start, memory, hoist),
         devices=tuple(str(device) for device in jax.devices()),
-        sharding="sharded by JAX" if needs_collectives(jax.devices()) else "in independent slices",
     )
 
 

@@ -7,6 +7,8 @@ units on 64 sequences of 784 steps took 370 ms on one device, 165 ms in parts on
 and 440 ms with constraints.
 """
 
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -15,29 +17,41 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
 from attractor.errors import ShapeError
-from attractor.scan.equations import called, product_cost
+from attractor.runs import allowed_threads
+from attractor.scan.equations import product_cost
 
 from .task import Batch, Memory, Model, StepContext, Task
 
 Tree = TypeVar("Tree")
+Shared = TypeVar("Shared")
 Device = Any
 """A `jax.Device`, which is no type to a static checker."""
 
 WORTH_A_DEVICE = 500_000_000
 """Multiplications in the losses of a batch, forward, for which a device more pays."""
-_AXIS = "batch"
+AXIS = "batch"
+"""The name of the axis of a mesh."""
+_MOST_CORES = 8
+_UNSET = -1
+_FLAG = "xla_force_host_platform_device_count"
 
 
 def use_all_cores() -> None:
-    """Make every core of the processor a device of JAX, if nothing has been computed in this process yet.
+    """Make the cores of the processor devices of JAX, so that `train` can spread a batch over them.
 
-    Whether a training uses more than one of them is decided by its size.
+    Without it a processor is one device. It does nothing once something has been computed in this process, or
+    where the user has set the number of devices (`JAX_NUM_CPU_DEVICES`, `XLA_FLAGS`). Work that stays on one
+    device is as fast, and equal in bits, as without it.
     """
+    known: Any = jax.config
+    asked = known.jax_num_cpu_devices != _UNSET or _FLAG in os.environ.get("XLA_FLAGS", "")
+    if not asked:
+        with contextlib.suppress(RuntimeError):  # too late: JAX has begun
+            jax.config.update("jax_num_cpu_devices", min(allowed_threads(), _MOST_CORES))
 
 
 def batch_losses(
@@ -55,29 +69,38 @@ def batch_losses(
     """
     examples = batch_size(batch)
     if mesh is None or not examples or examples % mesh.size:
-        losses = task.losses(model, batch, context)
-    else:
-        losses = _spread(task, (model, batch, context), examples, mesh)
+        return task.combine(task.losses(model, batch, context), batch, context)
+
+    def losses_of_part(shared: tuple[Task, Model, StepContext], part: Batch) -> PyTree[Array]:
+        task, model, context = shared
+        first = jax.lax.axis_index(AXIS) * (examples // mesh.size)
+        return task.losses(model, part, replace(context, first=first, batch_size=examples))
+
+    losses = in_parts(losses_of_part, (task, model, context), batch, mesh)
     return task.combine(losses, batch, context)
 
 
-def _spread(task: Task, arguments: tuple[Model, Batch, StepContext], examples: int, mesh: Mesh) -> PyTree:
-    model, batch, context = arguments
-    shared, static = eqx.partition((task, model, context), eqx.is_array)
-    split, rest = eqx.partition(batch, eqx.is_array_like)
+def in_parts(
+    function: Callable[[Shared, Batch], PyTree[Array]], shared: Shared, batch: Batch, mesh: Mesh
+) -> PyTree[Array]:
+    """What a function makes of a batch, with a part of it on each device; gradients flow through.
 
-    def losses_of_part(shared: Any, part: Any) -> PyTree:
-        task, model, context = eqx.combine(shared, static)
-        first = jax.lax.axis_index(_AXIS) * (examples // mesh.size)
-        here = replace(context, first=first, batch_size=examples)
-        return task.losses(model, eqx.combine(part, rest), here)
+    Args:
+        function: of what all devices share and of a part of the batch; its results have the examples first.
+        shared: a pytree.
+        batch: a pytree whose arrays have the examples first; the devices must share them evenly.
+        mesh: the devices.
+    """
+    arrays, static = eqx.partition(shared, eqx.is_array)
+    split, rest = eqx.partition(batch, eqx.is_array)
 
-    whole, parts = PartitionSpec(), PartitionSpec(_AXIS)
+    def on_device(arrays: Shared, part: Batch) -> PyTree[Array]:
+        return function(eqx.combine(arrays, static), eqx.combine(part, rest))
+
+    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
     # Unchecked: a loop of a user's cell may begin with a constant state, which the check would refuse.
-    spread = jax.shard_map(
-        losses_of_part, mesh=mesh, in_specs=(whole, parts), out_specs=parts, check_vma=False
-    )
-    return spread(shared, split)
+    spread = jax.shard_map(on_device, mesh=mesh, in_specs=(whole, parts), out_specs=parts, check_vma=False)
+    return spread(arrays, split)
 
 
 def batch_size(batch: Batch) -> int | None:
@@ -106,7 +129,7 @@ def choose_mesh(
         ShapeError: devices that must be used cannot share the batch evenly.
     """
     found = list(jax.devices() if devices is None else devices)
-    if len(found) == 1:
+    if devices is None and len(found) == 1:
         return None
     drawn = eqx.filter_eval_shape(task.draw, context) if batch is None else batch
     examples = batch_size(drawn) or 1
@@ -120,20 +143,13 @@ def choose_mesh(
             f"multiple of {len(found)} as batch size"
         )
         raise ShapeError(message)
-    return Mesh(np.array(found), (_AXIS,)) if len(found) > 1 else None
+    return None if devices is None and len(found) == 1 else Mesh(np.array(found), (AXIS,))
 
 
 def multiplications(task: Task, model: Model, batch: Batch, context: StepContext) -> int:
     """Multiplications of the matrix products in the losses of a batch, in every turn of their loops."""
     traced = eqx.filter_make_jaxpr(lambda task, *given: task.losses(*given))(task, model, batch, context)
-    return _products(traced[0].eqns)
-
-
-def _products(equations: Sequence[JaxprEqn]) -> int:
-    return sum(
-        equation.params.get("length", 1) * _products(called(equation)) or product_cost(equation)
-        for equation in equations
-    )
+    return sum(product_cost(equation) for equation in traced[0].eqns)
 
 
 def everywhere(tree: Tree, mesh: Mesh) -> Tree:

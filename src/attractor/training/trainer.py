@@ -159,18 +159,18 @@ def _peek(batches: BatchIterator | None) -> Batch:
     if batches is None or (jax.process_count() == 1 and jax.local_device_count() == 1):
         return None
     state = batches.get_state()
-    batch = _next(batches, 0)
+    batch = _next(batches, 0, 1)
     batches.set_state(state)
     return batch
 
 
-def _next(batches: BatchIterator, step: int) -> Batch:
+def _next(batches: BatchIterator, step: int, steps: int) -> Batch:
     try:
         return next(batches)
     except StopIteration:
         message = (
-            f"the iterator of batches ended before step {step}, the last one asked for; let it begin anew "
-            "(`.repeat()` in Grain), or train for fewer steps"
+            f"the iterator of batches ended after {step} of {steps} steps; let it begin anew (`.repeat()` in "
+            "Grain), or train for fewer steps"
         )
         raise InputDataError(message) from None
 
@@ -207,7 +207,7 @@ class _Running:
         every, steps = self.update.settings.validate_every, self.update.settings.steps
         begun, values = len(self.history) * every, []
         for step in range(begun, min(begun + every, steps)):
-            batch = jax.tree.map(_as_array, _next(batches, step))
+            batch = jax.tree.map(_as_array, _next(batches, step, steps))
             known = np.array(self.replicas.failed)
             self.replicas, observed = _step_with((self.update, batch), self.replicas)
             values.append(observed)
