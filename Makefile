@@ -32,7 +32,8 @@ FAST := -m "not slow and not peer"
 
 # The examples in docstrings are tests, too.
 test: $(READY)
-	$(PYTEST) $(FAST) --doctest-modules tests src
+	$(PYTEST) $(FAST)
+	$(PYTEST) -p tests.conftest --doctest-modules src
 
 # What calls LAPACK, as it is on a processor of another kind; the files left out call none (seen by counting the
 # calls). `test` has checked the types.
