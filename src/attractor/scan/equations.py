@@ -109,10 +109,10 @@ def _refuse_references(jaxpr: Jaxpr) -> None:
         raise UnsupportedError(message)
 
 
-def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array]) -> Values:
+def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array | np.ndarray]) -> Values:
     jaxpr = closed.jaxpr
 
-    def rule(equation: JaxprEqn, operands: Values) -> Values:
+    def rule(equation: JaxprEqn, operands: list[Array | np.ndarray]) -> Values:
         if equation.primitive.name == "jit":
             return _written_out(equation.params["jaxpr"], operands)
         if equation.primitive.name == "dot_general" and (turned := _vector_first(equation)) is not None:
