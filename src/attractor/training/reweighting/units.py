@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int
 
 
 class Units(eqx.Module):
-    """The units in one row, as the weights sees them, and their places, as a learning problem sees them.
+    """The units in one row, as the weights count them, and their positions, as a learning problem sees them.
 
     Args:
         places: flat place of every unit in a table (examples, tokens); None where examples are the units.
