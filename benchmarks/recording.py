@@ -37,13 +37,16 @@ def record(
     Returns:
         The file.
     """
+    if not name or Path(name).name != name:
+        message = f"{name!r} is no name of a file in {folder.name}"
+        raise ValueError(message)
     content = {
         "command": command(),
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
-        "seeds": list(seeds),
-        "tables": [one if isinstance(one, dict) else as_table(one) for one in tables],
+        "seeds": [int(seed) for seed in seeds],
+        "tables": [as_table(one) for one in tables],
     }
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
@@ -51,10 +54,18 @@ def record(
     return path
 
 
-def as_table(table: Table | Sequence[dict]) -> dict:
-    """Title and rows of a table."""
+def as_table(table: Table | Sequence[dict] | dict) -> dict:
+    """Title and rows of a table.
+
+    Raises:
+        ValueError: a dictionary that is none, or rows of different structure.
+    """
+    if isinstance(table, dict) and set(table) != {"title", "rows"}:
+        message = f"a table with {sorted(table)}: expected title and rows"
+        raise ValueError(message)
     if not isinstance(table, Table):
-        return {"title": "", "rows": list(table)}
+        title, rows = (table["title"], table["rows"]) if isinstance(table, dict) else ("", table)
+        return {"title": title, "rows": list(rows)}
     headers = [str(column.header) for column in table.columns]
     columns = [[str(cell) for cell in column.cells] for column in table.columns]
     rows = [dict(zip(headers, row, strict=True)) for row in zip(*columns, strict=True)]

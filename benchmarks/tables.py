@@ -22,8 +22,17 @@ kept as files: their rows name the commit that wrote them down.
 
 def page(folder: Path = RESULTS) -> str:
     """The whole page."""
-    parts = [section(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    parts = [of_file(path) for path in sorted(folder.glob("*.json"))]
     return "\n".join([HEAD, *parts])
+
+
+def of_file(path: Path) -> str:
+    """The section of one file; one that is not as `record` writes it is named."""
+    try:
+        return section(path.stem, json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as problem:
+        message = f"{path.name} is no file of results ({type(problem).__name__}: {problem}); write it again"
+        raise SystemExit(message) from problem
 
 
 def section(name: str, content: dict) -> str:
@@ -39,11 +48,11 @@ def section(name: str, content: dict) -> str:
 
 
 def markdown(table: dict) -> str:
-    """One table; its columns are the names in its first row."""
+    """One table; its columns are the names in its rows, in their order."""
     rows = table["rows"]
     if not rows:
         return ""
-    names = list(rows[0])
+    names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, ["---"] * len(names), *([shown(row.get(name, "")) for name in names] for row in rows)]
     title = [f"**{table['title']}**", ""] if table["title"] else []
     return "\n".join([*title, *("| " + " | ".join(line) + " |" for line in lines), ""])

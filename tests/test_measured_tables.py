@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from rich.table import Table
 
 from benchmarks.recording import record
@@ -40,6 +41,22 @@ def test_a_section_names_its_command_and_shows_its_rows(tmp_path):
 
 def test_rows_that_lack_a_column_leave_it_empty():
     assert "| 1 |  |" in markdown({"title": "", "rows": [{"a": 1, "b": 2}, {"a": 1}]})
+
+
+def test_a_column_that_begins_later_is_shown():
+    assert "| x | y |" in markdown({"title": "", "rows": [{"x": 1}, {"y": 2}]})
+
+
+@pytest.mark.parametrize(("name", "rows"), [("", []), ("../outside", []), ("times", {"x": 1})])
+def test_what_is_no_result_is_refused(tmp_path, name, rows):
+    with pytest.raises(ValueError, match=r"is no name|expected title and rows"):
+        record(name, rows, folder=tmp_path)
+
+
+def test_a_torn_file_is_named(tmp_path):
+    (tmp_path / "torn.json").write_text('{"tables": [')
+    with pytest.raises(SystemExit, match=r"torn\.json is no file of results"):
+        page(tmp_path)
 
 
 def test_the_page_of_the_documentation_is_what_the_files_say():

@@ -61,6 +61,27 @@ def test_a_name_belongs_to_one_module():
     assert table.register("red", 2, source="one") == 2, "a module that is imported anew replaces its own"
     with pytest.raises(ConfigError, match="colour 'red' of two is registered already by one"):
         table.register("red", 3, source="two")
+    with pytest.raises(ConfigError, match="colour 'red' is registered already by one; choose another name"):
+        table.register("red", 3)
+    table.register("blue", 1)
+    with pytest.raises(ConfigError, match="colour 'blue' is registered already; choose"):
+        table.register("blue", 2)
+    assert dict(table) == {"red": 2, "blue": 1}
+
+
+def test_a_module_of_the_house_that_fails_leaves_no_table_with_holes(tmp_path, monkeypatch):
+    folder = tmp_path / "house_with_a_hole"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "__main__.py").write_text("raise SystemExit('a program, no module')\n")
+    (folder / "torn.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    table = Registry[str, int]("colour", "attractor.test_none", "house_with_a_hole")
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+            list(table)
+    (folder / "torn.py").write_text("")
+    assert list(table) == []
 
 
 def test_keys_may_be_classes():

@@ -51,16 +51,16 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         Args:
             key: by which it is found.
             entry: what is found.
-            source: the module that adds it, for the message of a second one.
+            source: the module that adds it, which may do so again when it is imported anew.
 
         Raises:
-            ConfigError: the key is taken by another entry.
+            ConfigError: the key is taken.
         """
-        source = source or str(getattr(entry, "__module__", "?"))
-        if key in self._entries and (self._sources[key] != source):
+        if key in self._entries and (not source or self._sources[key] != source):
+            new, old = source and f" of {source}", self._sources[key] and f" by {self._sources[key]}"
             message = (
-                f"{self.what} {key!r} of {source} is registered already by {self._sources[key]}; "
-                "choose another name or remove one of the two packages"
+                f"{self.what} {key!r}{new} is registered already{old}; choose another name, or remove one of "
+                "the two"
             )
             raise ConfigError(message)
         self._entries[key], self._sources[key] = entry, source
@@ -98,12 +98,21 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
             if self._complete:
                 return
             self._complete = True  # first, because a module that is imported below may read the table
-            if self.package is not None:
-                package = importlib.import_module(self.package)
-                for module in pkgutil.iter_modules(package.__path__):
-                    importlib.import_module(f"{self.package}.{module.name}")
+            try:
+                self._import_package()
+            except BaseException:
+                self._complete = False  # the next reader gets the same error, not a table with holes
+                raise
             for point in entry_points(group=self.group):
                 _load_foreign(point, self.what)
+
+    def _import_package(self) -> None:
+        """The modules of the package itself; its sub-packages say themselves what they import."""
+        if self.package is not None:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                if module.name != "__main__":
+                    importlib.import_module(f"{self.package}.{module.name}")
 
 
 def _load_foreign(point: EntryPoint, what: str) -> None:

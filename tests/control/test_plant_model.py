@@ -195,7 +195,9 @@ def interrupted(model, folder):
 @pytest.mark.slow
 def test_a_training_is_not_resumed_with_another_equation(tmp_path):
     interrupted(tiny(cell=leaky(0.8)), tmp_path)
-    with pytest.raises(RunFolderError, match="belongs to a training with other data, model or settings"):
+    with pytest.raises(
+        RunFolderError, match="belongs to a training with other data, model, settings, seed or optimiser"
+    ):
         tiny(cell=leaky(0.2)).fit(*plant(120), folder=tmp_path)
     tiny(cell=leaky(0.8)).fit(*plant(120), folder=tmp_path)
 

@@ -143,10 +143,12 @@ def test_a_log_without_a_checkpoint_starts_afresh(whole, tmp_path):
 
 def test_a_checkpoint_of_other_data_or_settings_is_refused_with_a_remedy(interrupted, tmp_path):
     copy(interrupted, tmp_path)
-    with pytest.raises(RunFolderError, match=r"other data, model or settings.*choose another folder"):
+    with pytest.raises(
+        RunFolderError, match=r"other data, model, settings, seed or optimiser.*choose another folder"
+    ):
         run(tmp_path, fingerprint="other")
     settings = TrainingSettings(steps=200, validate_every=20, seeds=2)
-    with pytest.raises(RunFolderError, match="other data, model or settings"):
+    with pytest.raises(RunFolderError, match="other data, model, settings, seed or optimiser"):
         train(linear_task(), settings, 1, RunLog(tmp_path, "other size"))
     assert (tmp_path / "checkpoint.safetensors").exists(), "a refusal must not cost the other training"
 

@@ -56,7 +56,7 @@ def test_a_line_search_may_ask_for_the_loss():
 def test_another_optimiser_does_not_resume_a_training(tmp_path):
     stopped(of(Whole), tmp_path, optimiser=optax.sgd(0.05))
     for other in (optax.sgd(0.06), optax.sgd(0.05, momentum=0.5), None):
-        with pytest.raises(RunFolderError, match="other data, model or settings"):
+        with pytest.raises(RunFolderError, match="other data, model, settings, seed or optimiser"):
             train(of(Whole), SETTINGS, 0, RunLog(tmp_path, "same"), optimiser=other)
     resumed = train(of(Whole), SETTINGS, 0, RunLog(tmp_path, "same"), optimiser=optax.sgd(0.05))
     whole = train(of(Whole), SETTINGS, 0, optimiser=optax.sgd(0.05))
@@ -70,7 +70,7 @@ def test_the_initial_weights_are_kept_and_come_back(tmp_path):
     expected = np.stack([linear_task().initial(key).weight for key in keys])
     np.testing.assert_array_equal(whole.initial.weight, expected)
     with pytest.raises(KeyboardInterrupt):
-        train(linear_task(), settings, 4, RunLog(tmp_path, "", StopAfterOne()))
+        train(linear_task(), settings, 4, RunLog(tmp_path, reporter=StopAfterOne()))
     arrays, facts = load_checkpoint(tmp_path / CHECKPOINT)
     np.testing.assert_array_equal(arrays["initial.weight"], expected)
     arrays["initial.weight"] = arrays["initial.weight"] + 1
@@ -143,7 +143,7 @@ def test_an_iterator_goes_on_where_the_checkpoint_was_written(tmp_path, kind):
     whole = train(of(Streamed), SETTINGS, kind)
     assert whole.scores[0] < whole.history[0]["validation"][0]
     with pytest.raises(KeyboardInterrupt):
-        train(of(Streamed), SETTINGS, kind, RunLog(tmp_path, "", StopAfterOne()))
+        train(of(Streamed), SETTINGS, kind, RunLog(tmp_path, reporter=StopAfterOne()))
     resumed = train(of(Streamed), SETTINGS, kind, RunLog(tmp_path))
     np.testing.assert_array_equal(resumed.last.weight, whole.last.weight)
 
@@ -164,13 +164,13 @@ def test_nan_in_a_batch_of_the_host_is_named(tmp_path):
 
 
 def test_a_state_that_no_checkpoint_can_hold_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"get_state.*bytes or what JSON can hold"):
+    with pytest.raises(ConfigError, match=r"get_state.*bytes or lists, texts"):
         train(of(Streamed), SETTINGS, UNSAVED, RunLog(tmp_path))
 
 
 def test_a_checkpoint_without_the_state_of_the_iterator_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(of(Streamed), SETTINGS, WHOLE, RunLog(tmp_path, "", StopAfterOne()))
+        train(of(Streamed), SETTINGS, WHOLE, RunLog(tmp_path, reporter=StopAfterOne()))
     arrays, facts = load_checkpoint(tmp_path / CHECKPOINT)
     for lost in ({}, {"base64": "!"}, {"base64": 3}, 3):
         save_checkpoint(tmp_path / CHECKPOINT, Nested(arrays), facts | {"batches": lost})

@@ -148,8 +148,8 @@ def check_own(path: Path, fingerprint: str) -> None:
     _, facts = load_training(path)
     if facts["fingerprint"] != fingerprint:
         message = (
-            f"{path} belongs to a training with other data, model or settings, or to another version of "
-            "Attractor; run that one again, delete the file, or choose another folder"
+            f"{path} belongs to a training with other data, model, settings, seed or optimiser, or to "
+            "another version of Attractor; run that one again, delete the file, or choose another folder"
         )
         raise RunFolderError(message)
 

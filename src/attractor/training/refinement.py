@@ -21,6 +21,7 @@ from jaxtyping import Array, DTypeLike, Float, Int, PyTree
 from attractor.program import compiled, double_precision
 
 from .checkpoint import REFINEMENT, from_arrays, load_training, save_checkpoint
+from .fingerprint import fingerprint
 from .run_log import Entry, RunLog
 from .task import Model, Task
 from .trainer import Trained
@@ -182,10 +183,13 @@ def _rounds(
     replicas = [start(task, trained.model(index)) for index in range(len(trained.scores))]
     groups = task.groups()
     path = log.folder / REFINEMENT if log.folder else None
+    mark = log.fingerprint
+    if path is not None and mark is None:
+        mark = fingerprint(task=task, models=trained.models)
     history: list[Entry] = []
     if path is not None and path.exists():
         arrays, facts = load_training(path)
-        if facts["fingerprint"] == log.fingerprint:
+        if facts["fingerprint"] == mark:
             replicas, history = from_arrays(replicas, arrays, str(path)), facts["history"]
     log.restart([*trained.history, *history])
     begin = time.monotonic() - (history[-1]["seconds"] - trained.seconds if history else 0.0)
@@ -198,7 +202,7 @@ def _rounds(
             history.append(_entry(replicas, first, trained.seconds + time.monotonic() - begin))
             log.add(history[-1])
             if path is not None and log.log:
-                save_checkpoint(path, replicas, {"fingerprint": log.fingerprint, "history": history})
+                save_checkpoint(path, replicas, {"fingerprint": mark, "history": history})
             log.report(len(history), steps, _message(replicas))
     finally:
         log.reporter.close()

@@ -34,12 +34,14 @@ class RunLog:
 
     Args:
         folder: the run folder; None keeps everything in memory.
-        fingerprint: identifies data, model and settings; a checkpoint of another one is refused.
+        fingerprint: identifies data, model and settings; a checkpoint of another one is refused. None takes
+            the digest of the task with all its arrays, the settings, the seed, the optimiser, and the kind
+            and first state of an iterator of batches.
         reporter: hears about progress.
     """
 
     folder: Path | None = None
-    fingerprint: str = ""
+    fingerprint: str | None = None
     reporter: Reporter = field(default_factory=SilentReporter)
 
     @property
@@ -66,6 +68,7 @@ class RunLog:
         """Make the log show this history and nothing else; no log where there is no history."""
         if self.log is None:
             return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         if history:
             write_log(self.log, history)
         else:
@@ -113,7 +116,7 @@ class RunLog:
             StorageError: it cannot be written; the previous one stays.
         """
         if self.checkpoint is not None and is_first_process():
-            state = {} if batches is None else {"batches": _plain_state(batches)}
+            state = {} if batches is None else {"batches": plain_state(batches)}
             facts = {"fingerprint": fingerprint, "history": history, **state}
             save_checkpoint(self.checkpoint, tree, facts)
 
@@ -128,18 +131,27 @@ def is_first_process() -> bool:
     return jax.process_index() == 0
 
 
-def _plain_state(batches: BatchIterator) -> Any:
-    """The state of an iterator as JSON holds it."""
+def plain_state(batches: BatchIterator) -> Any:
+    """The state of an iterator as JSON holds it.
+
+    Raises:
+        ConfigError: it is not what JSON gives back as it was.
+    """
     state = batches.get_state()
+    if isinstance(state, bytes):
+        return {"base64": base64.b64encode(state).decode()}
     try:
-        json.dumps(state if not isinstance(state, bytes) else "")
-    except TypeError as problem:
+        same = json.loads(json.dumps(state)) == state
+    except (TypeError, ValueError):
+        same = False
+    if not same:
         message = (
-            f"the iterator of batches has a state of {type(state).__name__} ({problem}); `get_state` must "
-            "return bytes or what JSON can hold, so that it can be part of a checkpoint"
+            f"the iterator of batches has the state {state!r}, which JSON does not give back as it was; "
+            "`get_state` must return bytes or lists, texts, numbers and dictionaries with texts as keys, so "
+            "that it can be part of a checkpoint"
         )
-        raise ConfigError(message) from problem
-    return {"base64": base64.b64encode(state).decode()} if isinstance(state, bytes) else {"state": state}
+        raise ConfigError(message)
+    return {"state": state}
 
 
 def _iterator_state(saved: Any, path: Path) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
-from attractor.errors import ShapeError
+from attractor.errors import ConfigError, ShapeError
 from attractor.runs import allowed_threads
 from attractor.scan.equations import product_cost
 
@@ -69,15 +69,45 @@ def batch_losses(
     """
     examples = batch_size(batch)
     if mesh is None or not examples or examples % mesh.size:
-        return task.combine(task.losses(model, batch, context), batch, context)
+        return _combined(task, _losses(task, model, batch, context), batch, context)
 
     def losses_of_part(shared: tuple[Task, Model, StepContext], part: Batch) -> PyTree[Array]:
         task, model, context = shared
         first = jax.lax.axis_index(AXIS) * (examples // mesh.size)
-        return task.losses(model, part, replace(context, first=first, batch_size=examples))
+        return _losses(task, model, part, replace(context, first=first, batch_size=examples))
 
     losses = in_parts(losses_of_part, (task, model, context), batch, mesh)
-    return task.combine(losses, batch, context)
+    return _combined(task, losses, batch, context)
+
+
+def _losses(task: Task, model: Model, batch: Batch, context: StepContext) -> PyTree[Array]:
+    """What a task says of examples, each judged alone."""
+    found, examples = task.losses(model, batch, context), batch_size(batch)
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(found)]
+    if examples is not None and any(shape[:1] != (examples,) for shape in shapes):
+        message = (
+            f"`losses` of {type(task).__name__} returned arrays of shape {', '.join(map(str, shapes))} for a "
+            f"batch of {examples} examples; expected one loss for each of them, shape ({examples},)"
+        )
+        raise ShapeError(message)
+    return found
+
+
+def _combined(
+    task: Task, losses: PyTree[Array], batch: Batch, context: StepContext
+) -> tuple[Float[Array, " batch"], Memory]:
+    """What the whole batch makes of its losses: one real number for each example."""
+    combined, memory = task.combine(losses, batch, context)
+    examples, shape = batch_size(batch), jnp.shape(combined)
+    single = len(shape) == 1 and (examples is None or shape == (examples,))
+    if not single or not jnp.issubdtype(jnp.result_type(combined), jnp.floating) or not shape[0]:
+        message = (
+            f"the losses of {type(task).__name__} have shape {shape} and type {jnp.result_type(combined)}; "
+            f"expected a floating-point loss for each of the {examples or ''} examples of a batch, of which "
+            "there is at least one (a difference of (batch,) and (batch, 1) is a table of both)"
+        )
+        raise ShapeError(message)
+    return combined, memory
 
 
 def in_parts(
@@ -128,11 +158,19 @@ def choose_mesh(
     Raises:
         ShapeError: devices that must be used cannot share the batch evenly.
     """
-    found = list(jax.devices() if devices is None else devices)
+    found = _known(devices)
     if devices is None and len(found) == 1:
         return None
     drawn = eqx.filter_eval_shape(task.draw, context) if batch is None else batch
-    examples = batch_size(drawn) or 1
+    examples = batch_size(drawn)
+    if examples is None:
+        if devices is None and jax.process_count() == 1:
+            return None
+        message = (
+            f"{len(found)} devices cannot share a batch of {type(task).__name__}: its arrays must all have "
+            f"the examples on their first axis, but are {jax.tree.map(jnp.shape, drawn)}"
+        )
+        raise ShapeError(message)
     if devices is None and jax.process_count() == 1:
         most = multiplications(task, model, drawn, context) // WORTH_A_DEVICE
         most = max(1, min(most, len(found), examples))
@@ -144,6 +182,24 @@ def choose_mesh(
         )
         raise ShapeError(message)
     return None if devices is None and len(found) == 1 else Mesh(np.array(found), (AXIS,))
+
+
+def _known(devices: Sequence[Device] | None) -> list[Device]:
+    """The devices of a training.
+
+    Raises:
+        ConfigError: something else than different devices of JAX was given.
+    """
+    if devices is None:
+        return list(jax.devices())
+    known = jax.devices()
+    if not isinstance(devices, Sequence) or not devices or any(one not in known for one in devices):
+        message = f"devices={devices!r}: expected a list of some of jax.devices(), which are {known}"
+        raise ConfigError(message)
+    if len(set(devices)) != len(devices):
+        message = f"devices={devices!r}: each device once"
+        raise ConfigError(message)
+    return list(devices)
 
 
 def multiplications(task: Task, model: Model, batch: Batch, context: StepContext) -> int:

@@ -7,7 +7,10 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, PyTree
+
+from attractor.errors import ShapeError
 
 Tree = TypeVar("Tree")
 
@@ -104,7 +107,11 @@ class Task(eqx.Module):
 
     @abstractmethod
     def validation(self, model: Model) -> Float[Array, ""] | float:
-        """The number by which the best weights are chosen: lower is better."""
+        """The number by which the best weights are chosen: lower is better.
+
+        It is compiled. One that needs plain Python or NumPy, such as BLEU, stands in a task that says
+        `validation_on_host = True`; it then gets the weights of one replica and returns a float.
+        """
 
     def draw(self, context: StepContext) -> Batch:
         """The batch of a step, from arrays of the task; None where the losses need none."""
@@ -145,7 +152,7 @@ class Task(eqx.Module):
         return model
 
     def observe(self, model: Model, gradient: Model, step: Int[Array, ""]) -> Mapping[str, Array]:
-        """Scalars or small arrays by name that are recorded at every step, in the history and in the log.
+        """Real scalars or small arrays by name, recorded at every step in the history and in the log.
 
         Args:
             model: before the update.
@@ -162,8 +169,28 @@ class Task(eqx.Module):
 
     def score(self, model: Model) -> Float[Array, ""]:
         """The validation, infinite where it is not finite, so that a comparison never prefers a NaN."""
-        score = jnp.asarray(self.validation(model))
+        found = self.validation(model)
+        check_number(f"`validation` of {type(self).__name__}", found)
+        score = jnp.asarray(found)
         return jnp.where(jnp.isfinite(score), score, jnp.inf)
+
+
+def is_real(value: Any) -> bool:
+    """Whether something is a number or an array of real numbers."""
+    kind = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    number = jnp.issubdtype(kind, jnp.number) or jnp.issubdtype(kind, jnp.bool_)
+    return number and not jnp.issubdtype(kind, jnp.complexfloating)
+
+
+def check_number(what: str, value: Any) -> None:
+    """Refuse what is not one real number.
+
+    Raises:
+        ShapeError: it has another shape, or is complex, a text or nothing.
+    """
+    if np.shape(value) != () or not is_real(value):
+        message = f"{what} returned {value!r}: expected one real number"
+        raise ShapeError(message)
 
 
 def select_replica(replicas: Tree, index: int) -> Tree:

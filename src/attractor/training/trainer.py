@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import equinox as eqx
@@ -15,16 +16,16 @@ from jax.experimental.multihost_utils import broadcast_one_to_all
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from attractor.errors import DivergedError, InputDataError
+from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
 
 from .divergence import diagnose
 from .fingerprint import fingerprint
-from .run_log import Entry, RunLog, is_first_process
-from .settings import TrainingSettings
+from .run_log import Entry, RunLog, is_first_process, plain_state
+from .settings import LARGEST_WHOLE, TrainingSettings
 from .spreading import Device, choose_mesh, everywhere, on_one_device
 from .starting import start_all, structure_of
-from .task import Batch, BatchIterator, Memory, Model, Task, select_replica
+from .task import Batch, BatchIterator, Memory, Model, Task, check_number, select_replica
 from .update import NEVER, Observed, Replica, Update
 
 
@@ -98,15 +99,18 @@ def train(
         devices: spread each batch over these; None decides by the size of the work.
 
     Raises:
+        ConfigError: a task, seed, optimiser, devices, state of an iterator or observation that is none.
         DivergedError: all replicas met a value that is not finite; the message names where.
         InputDataError: the task's iterator of batches ended too early.
         RunFolderError: the folder holds a checkpoint of another training.
-        ShapeError: a batch that the devices cannot share evenly.
+        ShapeError: losses that are not one for each example, a validation that is not one number, or devices
+            that cannot share the first batch evenly.
         StorageError: a checkpoint cannot be written; the previous one stays.
     """
+    _check(task, seed, optimiser)
     log, task = log or RunLog(), to_single_precision(task)
-    mark = log.fingerprint if optimiser is None else fingerprint(of=log.fingerprint, optimiser=optimiser)
     update, batches = Update(task, settings, optimiser), task.batches(seed)
+    mark = _mark(log, update, seed, batches)
     replicas = _fresh(update, jnp.asarray(seed))
     one = select_replica(replicas, 0)
     mesh = choose_mesh(task, one.model, one.context, _peek(batches), devices)
@@ -130,6 +134,31 @@ def train(
     except DivergedError:
         log.discard()  # the remedy is other settings in the same folder
         raise
+
+
+def _check(task: Task, seed: int, optimiser: optax.GradientTransformation | None) -> None:
+    if not isinstance(task, Task):
+        message = f"task={task!r}: expected an instance of a class derived from attractor.training.Task"
+        raise ConfigError(message)
+    if not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_WHOLE:
+        message = f"seed={seed!r}: expected a whole number from 0 to {LARGEST_WHOLE}"
+        raise ConfigError(message)
+    if optimiser is not None and not isinstance(optimiser, optax.GradientTransformation):
+        message = f"optimiser={optimiser!r}: expected an Optax transformation, such as optax.adam(1e-3)"
+        raise ConfigError(message)
+
+
+def _mark(log: RunLog, update: Update, seed: int, batches: BatchIterator | None) -> str:
+    """What identifies a training in its checkpoint; nothing where none is written."""
+    if log.folder is None:
+        return ""
+    start = None if batches is None else (type(batches).__qualname__, plain_state(batches))
+    if log.fingerprint is None:
+        seen = {"task": update.task, "settings": update.settings, "optimiser": update.optimiser}
+        return fingerprint(**seen, seed=seed, batches=start)
+    if update.optimiser is None:
+        return log.fingerprint
+    return fingerprint(of=log.fingerprint, optimiser=update.optimiser)
 
 
 def entry_seconds(history: list[Entry]) -> float:
@@ -219,9 +248,7 @@ class _Running:
         candidates = _settled(self.update, self.replicas)
         models, task = on_one_device(candidates, self.update.mesh), self.task
         scores = [
-            math.inf
-            if stopped or not is_first_process()
-            else _finite(task.validation(select_replica(models, index)))
+            math.inf if stopped or not is_first_process() else _finite(task, select_replica(models, index))
             for index, stopped in enumerate(np.asarray(self.replicas.stopped))
         ]
         told = np.asarray(scores, np.float32)
@@ -331,8 +358,11 @@ def _as_array(leaf: Any) -> Any:
     return np.asarray(leaf) if isinstance(leaf, bool | int | float) else leaf
 
 
-def _finite(score: float | Array) -> float:
-    score = float(score)
+def _finite(task: Task, model: Model) -> float:
+    """The validation on the host, infinite where it is not finite."""
+    found = task.validation(model)
+    check_number(f"`validation` of {type(task).__name__}", found)
+    score = float(found)
     return score if math.isfinite(score) else math.inf
 
 

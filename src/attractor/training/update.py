@@ -7,14 +7,17 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from attractor.errors import ConfigError
+
 from .optimiser import make_optimiser
 from .settings import LARGEST_WHOLE, TrainingSettings
 from .spreading import batch_losses, held_everywhere
-from .task import Batch, Memory, Model, StepContext, Task, select_replica
+from .task import Batch, Memory, Model, StepContext, Task, is_real, select_replica
 
 Tree = TypeVar("Tree")
 Observed = Mapping[str, Array]
@@ -100,7 +103,7 @@ class Update(eqx.Module):
             best_step=zero,
             failed=jnp.array(NEVER, jnp.int32),
             stopped=jnp.zeros((), bool),
-            memory=self.task.start_memory(batch_key),
+            memory=jax.tree.map(_as_array, self.task.start_memory(batch_key)),
         )
 
     def each(self, function: Callable[..., Tree], *stacked: Any) -> Tree:
@@ -158,7 +161,8 @@ class Update(eqx.Module):
             stopped=replica.stopped | (active & ~finite),
             memory=_choose(go, memory, replica.memory),
         )
-        return stepped, self.task.observe(replica.model, gradient, replica.step)
+        observed = self.task.observe(replica.model, gradient, replica.step)
+        return stepped, _observed(type(self.task).__name__, observed)
 
     def validated(self, replica: Replica) -> Replica:
         """The replica after a validation that is compiled."""
@@ -191,6 +195,27 @@ class Update(eqx.Module):
             stopped=stopped,
             memory=_choose(~replica.stopped, memory, replica.memory),
         )
+
+
+def _as_array(leaf: Any) -> Any:
+    """Numbers of a memory as arrays: nothing else is carried from step to step."""
+    return jnp.asarray(leaf) if isinstance(leaf, bool | int | float | np.ndarray | np.generic) else leaf
+
+
+def _observed(task: str, found: Mapping[str, Array]) -> Observed:
+    """What a task observes, as arrays by name.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    named = isinstance(found, Mapping) and all(isinstance(name, str) for name in found)
+    if not named or not all(is_real(value) for value in found.values()):
+        message = (
+            f"`observe` of {task} returned {found!r}: expected a dictionary of real scalars or arrays with "
+            "texts as names"
+        )
+        raise ConfigError(message)
+    return {name: jnp.asarray(value) for name, value in found.items()}
 
 
 def _choose(condition: Bool[Array, ""], yes: Tree, no: Tree) -> Tree:

@@ -344,7 +344,7 @@ class PlantModel:
     def _fit_readout(self, task: IdentificationTask, training: Record, log: RunLog) -> Trained:
         """All the training of a cell whose own weights stay as they were drawn; it needs no checkpoint."""
         if log.checkpoint is not None:
-            check_own(log.checkpoint, log.fingerprint)
+            check_own(log.checkpoint, self.fingerprint_)
         log.restart([])
         return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
 
