@@ -28,7 +28,7 @@ from attractor.dynamics.spectra.local_maps import cut_step
 from attractor.dynamics.spectra.point import point
 from attractor.errors import AttractorError, CellError, ConfigError, UnsupportedError
 from attractor.export import flat_step
-from attractor.export.c.step import c_source
+from attractor.export.c.c_step import c_source
 from attractor.export.numpy_step import numpy_source
 from attractor.program import (
     FlatMap,

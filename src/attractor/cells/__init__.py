@@ -1,8 +1,7 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
 from .building import build_cell, check_module, is_built, trained_cell
-from .calling import calling, take_step
-from .channelwise import ChannelMemory, ChannelwiseLSTM
+from .calling import calling, check_derivative, take_step
 from .constant import Constant, check_trained_arrays, constant
 from .contract import (
     Cell,
@@ -16,22 +15,19 @@ from .contract import (
     takes_key,
     weight_dtype,
 )
-from .derivative import check_derivative
 from .elman import Elman
 from .esn import EchoState
+from .families import CELLS, cell_class
 from .flow import METHODS, Discretised, Flow, discretise
 from .function import FunctionCell, cell
 from .gated_flow import Gate, GatedFlow, GatedForm, GatedState, gated_rate
-from .gated_lipschitz import GatedLipschitz
-from .groups import channelled_groups, parse_groups
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz, LipschitzForm, StateNoise, antisymmetric, official_step
+from .lipschitz import GatedLipschitz, Lipschitz, LipschitzForm, StateNoise, antisymmetric, official_step
 from .lstm import LSTM
-from .mgrn import GroupMemory, MemoryGated, MemoryGates
+from .mgrn import ChannelMemory, ChannelwiseLSTM, GroupMemory, MemoryGated, MemoryGates
 from .nnarx import NNARX
-from .partition import Partition
+from .partition import Partition, channelled_groups, parse_groups
 from .recurrent_equilibrium import EquilibriumMatrices, RecurrentEquilibrium
-from .registry import CELLS, cell_class
 from .stack import Stack
 from .state_space import NeuralStateSpace
 

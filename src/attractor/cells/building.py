@@ -11,10 +11,9 @@ from jaxtyping import PRNGKeyArray
 
 from attractor.errors import ConfigError
 
-from .calling import calling
+from .calling import calling, check_derivative
 from .constant import check_trained_arrays
 from .contract import name_of
-from .derivative import check_derivative
 
 
 def build_cell(

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import AttractorError, CellError
 
-from .contract import State, name_of, step_options
+from .contract import State, initial_state, input_size, name_of, step_options
 
 _TO_NUMPY = jax.errors.TracerArrayConversionError
 _ON_VALUES = jax.errors.ConcretizationTypeError
@@ -76,4 +78,40 @@ def _place(problem: Exception) -> str:
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
-__all__ = ["calling", "take_step"]
+def check_derivative(cell: Any) -> None:
+    """Refuse a step without a derivative by weights and state for a batch, as training takes it.
+
+    Nothing is computed: the derivative is traced only. Loops whose length depends on values have none, nor do
+    calls of Python that say nothing of theirs.
+
+    Args:
+        cell: any cell.
+
+    Raises:
+        CellError: there is none; the message says why.
+    """
+
+    def total(parts: tuple[Any, Any]) -> Array:
+        module, states = parts
+        new = jax.vmap(lambda given, state: take_step(module, given, state))(inputs, states)
+        return sum((jnp.sum(jnp.real(leaf)) for leaf in jax.tree.leaves(new) if _moves(leaf)), jnp.zeros(()))
+
+    inputs = jnp.zeros((_BATCH, input_size(cell)))
+    with calling(cell, "derivative of the step"):
+        states = jax.tree.map(_repeated, initial_state(cell))
+        eqx.filter_eval_shape(eqx.filter_grad(total), (cell, states))
+
+
+_BATCH = 2
+
+
+def _repeated(leaf: Any) -> Array:
+    array = jnp.asarray(leaf)
+    return jnp.broadcast_to(array, (_BATCH, *array.shape))
+
+
+def _moves(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+__all__ = ["calling", "check_derivative", "take_step"]

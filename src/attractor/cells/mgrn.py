@@ -1,6 +1,8 @@
 """Memory-gated recurrent network: a small GRU for every group of variables and one joint memory.
 
 Zhang, Wu, Peng, Dai, Zhang and Wang 2021, *Memory-gated recurrent networks*, AAAI, arXiv 2012.13121.
+Beside it stands its usual rival, the channel-wise LSTM: Harutyunyan, Khachatrian, Kale, Ver Steeg and Galstyan 2019,
+*Multitask learning and benchmarking with clinical time series data*, arXiv 1703.07771.
 """
 
 from collections.abc import Sequence
@@ -9,12 +11,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from attractor.errors import ConfigError
 
 from .contract import Cell, weight_dtype
-from .mgrn_initial import STARTS, start_weights
+from .initial import timescale_bias
+from .lstm import LSTM, LSTMState
 from .partition import Partition
 
 _FEEDS = ("candidate", "state")
@@ -194,3 +198,173 @@ def _blend(
     keep: Float[Array, "*size"], old: Float[Array, "*size"], candidate: Float[Array, "*size"]
 ) -> Float[Array, "*size"]:
     return candidate + keep * (old - candidate)
+
+
+STARTS = ("chrono", "keras", "torch")
+
+
+class StartWeights(NamedTuple):
+    """Weights by the unit they belong to: of the input, of the state, bias.
+
+    Args:
+        marginal: W^k, U^k and b^k of all groups, gates in the order r, z, n.
+        candidate: U_c and b_c.
+        gate: W_g, U_g and b_g.
+    """
+
+    marginal: tuple[Float[Array, "..."], ...]
+    candidate: tuple[Float[Array, "..."], ...]
+    gate: tuple[Float[Array, "..."], ...]
+
+
+def start_weights(
+    partition: Partition,
+    widths: tuple[int, int],
+    initial: str,
+    timescales: tuple[float | int, float | int],
+    key: PRNGKeyArray,
+) -> StartWeights:
+    """Weights of one of the `STARTS`; places without a variable are zero.
+
+    Args:
+        partition: the groups.
+        widths: H and J.
+        initial: one of the `STARTS`.
+        timescales: shortest and longest memory of the keep gates of "chrono", in steps.
+        key: draws the weights.
+    """
+    drawn = (_uniform if initial == "torch" else _orthogonal)(partition, widths, key)
+    input_weight, *others = drawn.marginal
+    filled = jnp.asarray(partition.filled[:, None])
+    drawn = drawn._replace(marginal=(jnp.where(filled, input_weight, 0), *others))
+    return _remembering(drawn, widths, timescales) if initial == "chrono" else drawn
+
+
+def _uniform(partition: Partition, widths: tuple[int, int], key: PRNGKeyArray) -> StartWeights:
+    """Everything in +-1/sqrt(H), biases and the joint memory included: the start of `torch.nn.GRU`."""
+    hidden, joint = widths
+    groups, bound = len(partition.groups), hidden**-0.5
+    shapes = (
+        ((groups, 3 * hidden, partition.widest), (groups, 3 * hidden, hidden), (groups, 3 * hidden)),
+        ((joint, groups * hidden), (joint,)),
+        ((joint, partition.size), (joint, joint), (joint,)),
+    )
+    return StartWeights(
+        *(
+            tuple(
+                jax.random.uniform(jax.random.fold_in(unit_key, index), shape, minval=-bound, maxval=bound)
+                for index, shape in enumerate(unit)
+            )
+            for unit_key, unit in zip(jax.random.split(key, 3), shapes, strict=True)
+        )
+    )
+
+
+def _orthogonal(partition: Partition, widths: tuple[int, int], key: PRNGKeyArray) -> StartWeights:
+    """Glorot uniform for the input, orthogonal columns for the state, zero biases: the start of Keras."""
+    hidden, joint = widths
+    groups, orthogonal = len(partition.groups), jax.nn.initializers.orthogonal()
+    keys = jax.random.split(key, 5)
+    bounds = np.sqrt(6 / (3 * hidden + np.asarray(partition.sizes)))[:, None, None]
+    shape = (groups, 3 * hidden, partition.widest)
+    input_weight = jnp.asarray(bounds, float) * jax.random.uniform(keys[0], shape, minval=-1, maxval=1)
+    state_weight = jax.vmap(lambda own: orthogonal(own, (3 * hidden, hidden)))(
+        jax.random.split(keys[1], groups)
+    )
+    gate_bound = (6 / (joint + partition.size)) ** 0.5
+    gate_input = gate_bound * jax.random.uniform(keys[3], (joint, partition.size), minval=-1, maxval=1)
+    return StartWeights(
+        marginal=(input_weight, state_weight, jnp.zeros((groups, 3 * hidden))),
+        candidate=(orthogonal(keys[2], (joint, groups * hidden)), jnp.zeros(joint)),
+        gate=(gate_input, orthogonal(keys[4], (joint, joint)), jnp.zeros(joint)),
+    )
+
+
+def _remembering(
+    weights: StartWeights, widths: tuple[int, int], timescales: tuple[float | int, float | int]
+) -> StartWeights:
+    """The same weights with biases of the keep gates that spread the memories over the time scales."""
+    hidden, joint = widths
+    shortest, longest = timescales
+    keep = timescale_bias(hidden, (float(shortest), float(longest)))
+    bias = weights.marginal[2].at[:, hidden : 2 * hidden].set(keep)
+    gate_bias = timescale_bias(joint, (float(shortest), float(longest)))
+    return StartWeights((*weights.marginal[:2], bias), weights.candidate, (*weights.gate[:2], gate_bias))
+
+
+class ChannelMemory(NamedTuple):
+    """The state: (h, c) of every group with the groups in the rows, and (h, c) of the joint LSTM."""
+
+    marginal: tuple[Float[Array, "groups hidden"], Float[Array, "groups hidden"]]
+    joint: LSTMState
+
+
+class ChannelwiseLSTM(Cell):
+    """An LSTM of width H for each group of variables, and an LSTM of width int(s H) on all their outputs.
+
+    It runs forward in time only. The first layer of the benchmark it comes from is bidirectional, and reads
+    each window to its end before the joint layer starts; that one can neither stream nor predict, and has
+    twice the marginal weights. Missing values are treated as in `MemoryGated`: NaN counts as zero, a group
+    without any value keeps its memory, and a step without any value leaves the whole state untouched.
+
+    Args:
+        input_size: length of the input.
+        hidden_size: H, the width of the LSTM of every group.
+        groups: positions of the variables of each group (see `parse_groups`); one group a variable if None.
+        joint_factor: s.
+        key: draws the weights.
+
+    Raises:
+        ConfigError: groups that are no partition, or a width below one.
+
+    Example:
+        >>> import jax
+        >>> cell = ChannelwiseLSTM(3, 4, groups=((0, 2), (1,)), key=jax.random.key(0))
+        >>> cell.exposed(cell(jnp.ones(3), cell.initial_state())).shape
+        (8,)
+    """
+
+    marginal: LSTM
+    joint: LSTM
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    partition: Partition = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        groups: Sequence[Sequence[int]] | None = None,
+        joint_factor: float | int = 2,
+        key: PRNGKeyArray,
+    ) -> None:
+        joint_size = joint_width(hidden_size, joint_factor)
+        self.partition = partition = Partition.of(groups, input_size)
+        marginal_key, joint_key = jax.random.split(key)
+        keys = jax.random.split(marginal_key, len(partition.groups))
+        marginal = eqx.filter_vmap(lambda own: LSTM(partition.widest, hidden_size, key=own))(keys)
+        weight = jnp.where(partition.filled[:, None], marginal.input_weight, 0)
+        self.marginal = eqx.tree_at(lambda lstm: lstm.input_weight, marginal, weight)
+        self.joint = LSTM(len(partition.groups) * hidden_size, joint_size, key=joint_key)
+        self.input_size, self.hidden_size = input_size, hidden_size
+
+    def __call__(
+        self, input: Shaped[Array, " inputs"], state: ChannelMemory, *, key: PRNGKeyArray | None = None
+    ) -> ChannelMemory:
+        """One step."""
+        _, grouped, observed = self.partition.observe(input)
+        new = eqx.filter_vmap(lambda lstm, own, old: lstm(own, old))(self.marginal, grouped, state.marginal)
+        marginal = jax.tree.map(lambda one, old: jnp.where(observed[:, None], one, old), new, state.marginal)
+        joint = self.joint(marginal[0].reshape(-1), state.joint)
+        joint = jax.tree.map(lambda one, old: jnp.where(observed.any(), one, old), joint, state.joint)
+        return ChannelMemory(marginal, joint)
+
+    def initial_state(self) -> ChannelMemory:
+        """Zeros for all memories."""
+        zeros = jnp.zeros((len(self.partition.groups), self.hidden_size), weight_dtype(self))
+        return ChannelMemory((zeros, zeros), self.joint.initial_state())
+
+    def exposed(self, state: ChannelMemory) -> Float[Array, " joint"]:
+        """The hidden vector of the joint LSTM."""
+        return state.joint[0]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import StateNoise, cell_class
-from attractor.cells.groups import channelled_groups, parse_groups
+from attractor.cells.partition import channelled_groups, parse_groups
 from attractor.data import (
     FillState,
     Sequences,

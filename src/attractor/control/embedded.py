@@ -12,7 +12,7 @@ from attractor.data import Signal
 from attractor.errors import ConfigError
 from attractor.export import CompiledController, ControllerCode, to_c_function
 from attractor.export.c import c_compiler, controller_source
-from attractor.export.c.functions import CFunction, c_array
+from attractor.export.c.c_step import CFunction, c_array
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import double_precision, trace

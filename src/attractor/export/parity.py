@@ -14,7 +14,7 @@ from attractor.cells import initial_state, name_of, take_step
 from attractor.errors import ConfigError
 from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
 
-from .c.step import to_c
+from .c.c_step import to_c
 from .casadi_function import write_casadi
 from .flat_step import deviation, flat_step, parts_of
 from .numpy_step import to_numpy

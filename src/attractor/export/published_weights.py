@@ -21,7 +21,7 @@ import numpy as np
 from attractor.cells import Lipschitz, LipschitzForm, MemoryGated, Partition, StateNoise
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 
-from .weight_types import as_arrays, check_floating, check_names
+from .torch_weights import as_arrays, check_floating, check_names
 
 _MARGINAL = re.compile(r"marginal_(0|[1-9][0-9]{0,3})\.cell\.(w_ih|w_hh|b_ih)")
 _JOINT = ("u_c", "b_c", "w_z", "u_z", "b_z")

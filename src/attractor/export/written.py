@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from attractor.errors import AttractorError, UnsupportedError
 
-from .c.compiler import compile_c, load_c
+from .c.c_step import compile_c, load_c
 
 Rows = Float[np.ndarray, "samples _"]
 

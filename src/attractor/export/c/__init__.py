@@ -1,10 +1,15 @@
 """C99 files without dependencies: a step, any program, a predictive controller."""
 
-from .compiled_controller import CompiledController, ControllerAnswer, ControllerStatus
-from .compiler import c_compiler, compile_c, load_c
-from .controller import ControllerCode, controller_source, step_with_jacobians, to_c_controller
-from .functions import CFunction, c_prelude, to_c_function
-from .step import c_source, to_c
+from .c_controller import (
+    CompiledController,
+    ControllerAnswer,
+    ControllerCode,
+    ControllerStatus,
+    controller_source,
+    step_with_jacobians,
+    to_c_controller,
+)
+from .c_step import CFunction, c_compiler, c_prelude, c_source, compile_c, load_c, to_c, to_c_function
 
 __all__ = [
     "CFunction",

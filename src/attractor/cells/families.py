@@ -6,15 +6,13 @@ from typing import Any
 
 from attractor.errors import ConfigError
 
-from .channelwise import ChannelwiseLSTM
 from .elman import Elman
 from .esn import EchoState
 from .gated_flow import gated_rate
-from .gated_lipschitz import GatedLipschitz
 from .gru import GRU, ResetAfterGRU
-from .lipschitz import Lipschitz, antisymmetric
+from .lipschitz import GatedLipschitz, Lipschitz, antisymmetric
 from .lstm import LSTM
-from .mgrn import MemoryGated
+from .mgrn import ChannelwiseLSTM, MemoryGated
 from .nnarx import NNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
 from .state_space import NeuralStateSpace

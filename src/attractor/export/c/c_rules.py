@@ -13,9 +13,7 @@ from attractor.program import Program, Rule, is_exact
 from attractor.program.trace import place
 
 from ..movement import MOVES, Contraction, Move, check_rounding, dtype_of, known_array, move, shape_of
-from .products import product
-from .values import Apply, Known, Read, Value, kind_of, numbered, stretched, take
-from .writer import Writer
+from .c_writer import Apply, Known, Read, Value, Writer, kind_of, numbered, product, stretched, take
 
 PRELUDE = """\
 static inline REAL attractor_max(REAL a, REAL b) { return a > b || a != a ? a : b; }
