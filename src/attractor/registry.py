@@ -29,7 +29,7 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
-    """Entries by key; complete as soon as it is read.
+    """Entries by key, in alphabetical order whoever came first; complete as soon as it is read.
 
     Args:
         what: one entry in words, for messages: "exporter".
@@ -86,7 +86,7 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
 
     def __iter__(self) -> Iterator[Key]:
         self._load()
-        return iter(self._entries)
+        return iter(sorted(self._entries, key=str))
 
     def __len__(self) -> int:
         self._load()

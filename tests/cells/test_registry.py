@@ -3,11 +3,11 @@ import inspect
 import jax
 import pytest
 
-from attractor.cells import CELLS, Cell, cell_class, exposed_size
+from attractor.cells import FAMILIES, Cell, cell_class, exposed_size
 from attractor.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_name_builds_a_cell_in_the_same_order(name):
     parameters = inspect.signature(cell_class(name)).parameters
     assert list(parameters)[:2] == ["input_size", "hidden_size"]
@@ -28,4 +28,4 @@ def test_an_unknown_name_gets_the_nearest_one_and_all_of_them(name, near):
     assert said.startswith(f"unknown cell {name!r}")
     assert ("did you mean" in said) == (near is not None)
     assert near is None or f"did you mean {near!r}? Known" in said
-    assert all(known in said for known in CELLS)
+    assert all(known in said for known in FAMILIES)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 import attractor
-from attractor.cells import CELLS, GRU, LSTM, Stack
+from attractor.cells import FAMILIES, GRU, LSTM, Stack
 
 
 class Leaky(attractor.Cell):
@@ -58,7 +58,7 @@ class Unusual(attractor.Cell):
         }
 
 
-BUILDS = dict(CELLS) | {
+BUILDS = dict(FAMILIES) | {
     "equinox-gru": eqx.nn.GRUCell,
     "equinox-lstm": eqx.nn.LSTMCell,
     "leaky": Leaky,

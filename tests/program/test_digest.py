@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attractor.cells import CELLS, GRU, Cell
+from attractor.cells import FAMILIES, GRU, Cell
 from attractor.program import in_double_precision
 from attractor.program.digest import cell_digest, cell_identity, equation_digest
 
@@ -108,7 +108,7 @@ def test_where_a_cell_starts_and_what_it_shows_counts():
 
 @pytest.mark.parametrize("name", ["gru", "lstm", "nnarx", "mgrn"])
 def test_the_digest_does_not_hang_on_the_weights_or_the_precision_of_the_process(name):
-    cell, other = (CELLS[name](2, 4, key=jax.random.key(seed)) for seed in (0, 1))
+    cell, other = (FAMILIES[name](2, 4, key=jax.random.key(seed)) for seed in (0, 1))
     with jax.enable_x64(True):
         wide = cell_digest(cell)
     assert cell_digest(cell) == cell_digest(other) == wide

@@ -17,7 +17,7 @@ from .contract import (
 )
 from .elman import Elman
 from .esn import EchoState
-from .families import CELLS, cell_class
+from .families import FAMILIES, cell_class
 from .flow import METHODS, Discretised, Flow, discretise
 from .function import FunctionCell, cell
 from .gated_flow import Gate, GatedFlow, GatedForm, GatedState, gated_rate
@@ -32,7 +32,7 @@ from .stack import Stack
 from .state_space import NeuralStateSpace
 
 __all__ = [
-    "CELLS",
+    "FAMILIES",
     "GRU",
     "LSTM",
     "METHODS",

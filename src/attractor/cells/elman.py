@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .contract import Cell
+from .families import FAMILIES
 from .initial import uniform_weight
 
 
@@ -40,3 +41,6 @@ class Elman(Cell):
     ) -> Float[Array, " hidden"]:
         """One step."""
         return jnp.tanh(self.input_weight @ input + self.state_weight @ state + self.bias)
+
+
+FAMILIES.register("tanh", Elman)

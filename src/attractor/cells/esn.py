@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 
 from .contract import Cell, weight_dtype
+from .families import FAMILIES
 
 EchoStateState = tuple[Float[Array, " hidden"], Float[Array, " inputs"]]
 """(reservoir x, last input u)."""
@@ -84,3 +85,6 @@ class EchoState(Cell):
     def exposed(self, state: EchoStateState) -> Float[Array, " hidden+inputs"]:
         """Reservoir and last input."""
         return jnp.concatenate(state)
+
+
+FAMILIES.register("esn", EchoState)

@@ -1,50 +1,26 @@
-"""Cells by name, for the command line and for run folders."""
+"""Families of cells by name, for the command line, estimators and run folders."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 from attractor.errors import ConfigError
+from attractor.registry import Registry
 
-from .elman import Elman
-from .esn import EchoState
-from .gated_flow import gated_rate
-from .gru import GRU, ResetAfterGRU
-from .lipschitz import GatedLipschitz, Lipschitz, antisymmetric
-from .lstm import LSTM
-from .mgrn import ChannelwiseLSTM, MemoryGated
-from .nnarx import NNARX
-from .recurrent_equilibrium import RecurrentEquilibrium
-from .state_space import NeuralStateSpace
+CellBuilder = Callable[..., Any]
+"""`build(input_size, hidden_size, *, key) -> cell`: a class or a function."""
 
-CELLS: dict[str, Callable[..., Any]] = {
-    "tanh": Elman,
-    "gru": GRU,
-    "gru-reset-after": ResetAfterGRU,
-    "lstm": LSTM,
-    "esn": EchoState,
-    "nnarx": NNARX,
-    "state-space": NeuralStateSpace,
-    "lipschitz": Lipschitz,
-    "mgrn": MemoryGated,
-    "channelwise-lstm": ChannelwiseLSTM,
-    "lipschitz-gated": GatedLipschitz,
-    "antisymmetric": antisymmetric,
-    "gated-rate": gated_rate,
-    "ren": RecurrentEquilibrium,
-}
-"""Every name builds a cell by `build(input_size, hidden_size, *, key)`."""
+FAMILIES = Registry[str, CellBuilder]("cell", "attractor.cells", "attractor.cells")
+"""Every file of this package registers what it defines; another package does so by an entry point."""
 
 
-def cell_class(name: str) -> Callable[..., Any]:
+def cell_class(name: str) -> CellBuilder:
     """The class behind a name.
 
     Raises:
         ConfigError: unknown name; the nearest one is suggested.
     """
-    if name in CELLS:
-        return CELLS[name]
-    near = get_close_matches(name, CELLS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    message = f"unknown cell {name!r}{hint} Known: {', '.join(CELLS)}, or give a class of your own"
-    raise ConfigError(message)
+    try:
+        return FAMILIES.find(name)
+    except ConfigError as problem:
+        message = f"{problem}, or give a class of your own"
+        raise ConfigError(message) from problem

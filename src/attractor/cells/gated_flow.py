@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 
 from .contract import weight_dtype
+from .families import FAMILIES
 from .flow import Discretised, Flow, discretise
 
 INPUT_MODES = ("gated", "additive")
@@ -244,3 +245,6 @@ def gated_rate(
         key: draws the weights.
     """
     return discretise(GatedFlow(input_size, hidden_size, form=form, key=key), step, method)
+
+
+FAMILIES.register("gated-rate", gated_rate)

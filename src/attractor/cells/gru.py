@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .contract import Cell
+from .families import FAMILIES
 from .initial import timescale_bias, uniform_weight
 
 _CALM = 0.3
@@ -117,3 +118,7 @@ class ResetAfterGRU(Cell):
         reset, keep = (jax.nn.sigmoid(driven[gate] + recurrent[gate]) for gate in (0, 1))
         candidate = jnp.tanh(driven[2] + reset * (recurrent[2] + self.candidate_bias))
         return keep * state + (1 - keep) * candidate
+
+
+FAMILIES.register("gru", GRU)
+FAMILIES.register("gru-reset-after", ResetAfterGRU)

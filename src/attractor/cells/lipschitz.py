@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 
 from .contract import Cell
+from .families import FAMILIES
 from .initial import uniform_weight
 
 _NOISES = ("independent", "common", "official")
@@ -329,5 +330,9 @@ class GatedLipschitz(Lipschitz):
         gate = jax.nn.sigmoid(coupled + self.gate_weight @ input + self.gate_bias)
         return self.ungated_drift(linear, coupled, input, state) * gate
 
+
+FAMILIES.register("lipschitz", Lipschitz)
+FAMILIES.register("lipschitz-gated", GatedLipschitz)
+FAMILIES.register("antisymmetric", antisymmetric)
 
 __all__ = ["Lipschitz", "LipschitzForm", "StateNoise", "antisymmetric", "official_step", "structured"]

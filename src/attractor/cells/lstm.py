@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .contract import Cell, weight_dtype
+from .families import FAMILIES
 from .initial import timescale_bias, uniform_weight
 
 LSTMState = tuple[Float[Array, " hidden"], Float[Array, " hidden"]]
@@ -63,3 +64,6 @@ class LSTM(Cell):
     def exposed(self, state: LSTMState) -> Float[Array, " hidden"]:
         """The hidden vector h."""
         return state[0]
+
+
+FAMILIES.register("lstm", LSTM)

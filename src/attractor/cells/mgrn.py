@@ -1,8 +1,8 @@
 """Memory-gated recurrent network: a small GRU for every group of variables and one joint memory.
 
 Zhang, Wu, Peng, Dai, Zhang and Wang 2021, *Memory-gated recurrent networks*, AAAI, arXiv 2012.13121.
-Beside it stands its usual rival, the channel-wise LSTM: Harutyunyan, Khachatrian, Kale, Ver Steeg and Galstyan 2019,
-*Multitask learning and benchmarking with clinical time series data*, arXiv 1703.07771.
+Beside it stands its usual rival, the channel-wise LSTM: Harutyunyan, Khachatrian, Kale, Ver Steeg and
+Galstyan 2019, *Multitask learning and benchmarking with clinical time series data*, arXiv 1703.07771.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from attractor.errors import ConfigError
 
 from .contract import Cell, weight_dtype
+from .families import FAMILIES
 from .initial import timescale_bias
 from .lstm import LSTM, LSTMState
 from .partition import Partition
@@ -368,3 +369,7 @@ class ChannelwiseLSTM(Cell):
     def exposed(self, state: ChannelMemory) -> Float[Array, " joint"]:
         """The hidden vector of the joint LSTM."""
         return state.joint[0]
+
+
+FAMILIES.register("mgrn", MemoryGated)
+FAMILIES.register("channelwise-lstm", ChannelwiseLSTM)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError, ShapeError
 
 from .contract import Cell, weight_dtype
+from .families import FAMILIES
 
 
 class NNARX(Cell):
@@ -82,3 +83,6 @@ class NNARX(Cell):
             message = f"{len(inputs)} past samples for a regressor of order {self.order}"
             raise ShapeError(message)
         return jnp.concatenate([outputs[-self.order :], inputs[-self.order :]], axis=1)
+
+
+FAMILIES.register("nnarx", NNARX)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 
 from .contract import Cell
+from .families import FAMILIES
 from .initial import uniform_weight
 
 _REGULAR = 1e-4
@@ -195,3 +196,6 @@ def _substitute(
         found.append(jnp.tanh(driven[index : index + 1]))
         driven = driven + feedback[:, index] * found[-1]
     return jnp.concatenate(found)
+
+
+FAMILIES.register("ren", RecurrentEquilibrium)

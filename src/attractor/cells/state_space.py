@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .contract import Cell
+from .families import FAMILIES
 from .initial import uniform_weight
 
 
@@ -60,3 +61,6 @@ class NeuralStateSpace(Cell):
         """One step."""
         inner = jnp.tanh(self.inner_weight @ jnp.concatenate([state, input]) + self.inner_bias)
         return self.transition @ state + self.input_weight @ input + self.outer_weight @ inner
+
+
+FAMILIES.register("state-space", NeuralStateSpace)

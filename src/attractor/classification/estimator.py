@@ -59,7 +59,7 @@ class SequenceClassifier:
     before it is scored.
 
     Args:
-        cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.CELLS`), or any callable
+        cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.FAMILIES`), or any callable
             `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
         hidden_size: units a layer; for mgrn those of every group.
         layers: cells in the stack.

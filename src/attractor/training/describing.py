@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import CELLS, cell_class, initial_state, take_step
+from attractor.cells import FAMILIES, cell_class, initial_state, take_step
 from attractor.errors import RunFolderError
 
 from .starting import needs_values
@@ -64,11 +64,11 @@ def _start(plan: Callable[[PRNGKeyArray], Any], drawn: Any) -> str:
 
 def cell_name(build: Callable[..., Any]) -> str:
     """The registered name of a cell, or what a cell of the user's own calls itself, not that."""
-    for name, known in CELLS.items():
+    for name, known in FAMILIES.items():
         if build is known:
             return name
     own = getattr(build, "__qualname__", type(build).__qualname__)
-    return f"own {own}" if own in CELLS else own
+    return f"own {own}" if own in FAMILIES else own
 
 
 def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
@@ -96,7 +96,7 @@ def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
         inner = find_cell(saved["cell"], own, kind)
         options = {name: _fixed(option) for name, option in saved["options"].items()}
         return partial(cell_class(inner) if isinstance(inner, str) else inner, **options)
-    if saved in CELLS:
+    if saved in FAMILIES:
         return own or saved
     if own is not None:
         return own

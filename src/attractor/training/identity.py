@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import CELLS
+from attractor.cells import FAMILIES
 from attractor.errors import ConfigError, RunFolderError
 from attractor.program import quickly_compiled, single_precision
 from attractor.program.digest import equation_digest
@@ -198,7 +198,7 @@ def probe_rows(rows: int, channels: int) -> Float[Array, "rows channels"]:
 
 def _is_own(option: Any) -> bool:
     """Whether this is code, and not of the house or of JAX."""
-    if isinstance(option, str) or not callable(option) or option in CELLS.values():
+    if isinstance(option, str) or not callable(option) or option in FAMILIES.values():
         return False
     module = getattr(option, "__module__", None) or type(option).__module__
     return module.partition(".")[0] not in ("attractor", "jax", "jaxlib")
