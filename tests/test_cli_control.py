@@ -196,13 +196,13 @@ def test_an_option_without_effect_on_an_export_is_refused(bench, stable, tmp_pat
 
 
 def test_a_target_that_fails_leaves_no_file_and_stops_no_other(bench, stable, tmp_path, capsys, monkeypatch):
-    from attractor.control.identification import deployment
     from attractor.errors import AttractorError
+    from attractor.export import onnx_model
 
     def fails(*_, **__):
         raise AttractorError("deviates")
 
-    monkeypatch.setattr(deployment, "to_onnx_sequence", fails)  # after step.onnx has been written
+    monkeypatch.setattr(onnx_model, "to_onnx_sequence", fails)  # after step.onnx has been written
     assert call("export", stable, "--to", "onnx", "numpy", "--out", tmp_path, "--cell", bench.name) == 2
     assert "deviates" in said(capsys)
     assert {path.name for path in tmp_path.iterdir()} == {"step.py"}

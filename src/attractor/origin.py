@@ -17,8 +17,8 @@ from attractor.errors import AttractorError
 _STAMP = re.compile(rb"attractor-origin: weights=([0-9a-f]{64}) equation=([0-9a-f]{64})")
 _LONGEST = 1 << 26
 """Larger files are none of ours."""
-_ENDINGS = (".html", ".json", ".csv", ".py", ".c", ".casadi", ".onnx")
-"""What files end with that are made from a run."""
+_UNSTAMPED = (".safetensors", ".jsonl")
+"""What the files of a run end with that carry no stamp; whatever else is there may have been made from it."""
 
 
 class ForeignOriginError(AttractorError, ValueError):
@@ -87,7 +87,7 @@ def origin_of(path: Path) -> Origin | None:
 
 def derived_files(folder: Path) -> dict[Path, Origin]:
     """The files of a folder that carry a stamp, by path."""
-    ours = (path for path in sorted(folder.iterdir()) if path.suffix in _ENDINGS and path.is_file())
+    ours = (path for path in sorted(folder.iterdir()) if path.suffix not in _UNSTAMPED and path.is_file())
     found = {path: origin_of(path) for path in ours}
     return {path: origin for path, origin in found.items() if origin is not None}
 

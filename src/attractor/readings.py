@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import equinox as eqx
@@ -27,9 +26,7 @@ from attractor.certify.bounds import step_bounds, unit_box
 from attractor.dynamics.spectra.local_maps import cut_step
 from attractor.dynamics.spectra.point import point
 from attractor.errors import AttractorError, CellError, ConfigError, UnsupportedError
-from attractor.export import flat_step
-from attractor.export.c.c_step import c_source
-from attractor.export.numpy_step import numpy_source
+from attractor.export import EXPORTERS
 from attractor.program import (
     FlatMap,
     Leaf,
@@ -143,7 +140,8 @@ def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellRepo
     cell = _built(cell, input_size, hidden_size)
     name = name_of(cell)
     flat, own = _structure(cell)
-    readings = tuple(_asked(title, ask, cell) for title, ask in _READINGS.items())
+    checks = _READINGS | {exporter.title: exporter.check for exporter in EXPORTERS.values()}
+    readings = tuple(_asked(title, ask, cell) for title, ask in checks.items())
     return CellReport(name, own, flat.layout.leaves, _shown(cell), takes_key(cell), readings)
 
 
@@ -289,38 +287,6 @@ def _controls(cell: Any) -> str:
     return ""
 
 
-def _to_numpy(cell: Any) -> str:
-    numpy_source(flat_step(cell))
-    return ""
-
-
-def _to_c(cell: Any) -> str:
-    c_source(flat_step(cell))
-    return ""
-
-
-def _to_casadi(cell: Any) -> str:
-    _needs("casadi", "control")
-    from attractor.export import to_casadi
-
-    to_casadi(cell)
-    return ""
-
-
-def _to_onnx(cell: Any) -> str:
-    _needs("onnx", "onnx")
-    from attractor.export.onnx_model import check_onnx
-
-    check_onnx(cell)
-    return "in float32"
-
-
-def _needs(package: str, extra: str) -> None:
-    if find_spec(package) is None:
-        message = f"needs {package}: pip install attractor[{extra}]"
-        raise UnsupportedError(message)
-
-
 _READINGS: dict[str, Callable[[Any], str]] = {
     "run": _runs,
     "training": _trains,
@@ -331,9 +297,8 @@ _READINGS: dict[str, Callable[[Any], str]] = {
     "spectral curve": _has_a_curve,
     "certificates": _certifiable,
     "control": _controls,
-    "NumPy": _to_numpy,
-    "C": _to_c,
-    "CasADi": _to_casadi,
-    "ONNX": _to_onnx,
 }
-"""The readings in the order of the table: each a check that gives a remark, or raises why it is not there."""
+"""The readings in the order of the table: each a check that gives a remark, or raises why it is not there.
+
+The targets of exports follow, in alphabetical order.
+"""

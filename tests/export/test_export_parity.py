@@ -39,7 +39,7 @@ def test_the_check_can_fail(tmp_path):
 
 
 def test_unknown_targets_are_refused():
-    with pytest.raises(ConfigError, match="fortran; known: numpy"):
+    with pytest.raises(ConfigError, match=r"unknown export target 'fortran'\. Known: c, casadi, numpy, onnx"):
         check_parity(build("gru"), targets=["fortran"])
 
 
@@ -117,7 +117,7 @@ def test_parity_with_a_copy_that_is_no_longer_the_cell_is_seen(monkeypatch):
         )
 
     monkeypatch.setattr(import_module("attractor.export.flat_step"), "in_precision", real_only)
-    parity = import_module("attractor.export.parity")
+    parity = import_module("attractor.export.exporters")
     monkeypatch.setattr(parity, "in_double_precision", lambda one: real_only(one, float))
     assert check_parity(Turning(2 * jnp.exp(1.5j)), targets=["numpy"], samples=20)["numpy"] > 0.1
 

@@ -13,24 +13,27 @@ from .c import (
     to_c_function,
 )
 from .casadi_function import casadi_expressions, to_casadi, write_casadi
+from .exporters import EXPORTERS, Exporter, check_parity, export, written_deviation
 from .flat_step import FlatStep, flat_step
 from .numpy_step import to_numpy
 from .onnx_model import OnnxCheck, OnnxExport, to_onnx_sequence, to_onnx_step
-from .parity import check_parity, written_deviation
 from .published_weights import PublishedNetwork, from_lipschitz_state, from_mgrn_state
 from .torch_weights import from_torch_state, load_torch, save_torch, to_torch_state
 
 __all__ = [
+    "EXPORTERS",
     "CompiledController",
     "ControllerAnswer",
     "ControllerCode",
     "ControllerStatus",
+    "Exporter",
     "FlatStep",
     "OnnxCheck",
     "OnnxExport",
     "PublishedNetwork",
     "casadi_expressions",
     "check_parity",
+    "export",
     "flat_step",
     "from_lipschitz_state",
     "from_mgrn_state",

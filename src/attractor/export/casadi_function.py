@@ -16,9 +16,10 @@ from jaxtyping import Array
 from attractor.errors import StorageError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, double_precision, interpret, is_exact
+from attractor.program import Program, Rule, added_rules, double_precision, interpret, is_exact
 from attractor.program.trace import place
 
+from .exporters import EXPORTERS, Exporter, Rows
 from .flat_step import flat_step
 from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, shape_of
 
@@ -193,7 +194,10 @@ def _rules(casadi: Any) -> dict[str, Rule]:
     rules |= {name: partial(_reduced, function) for name, function in _reductions(casadi).items()}
     rules |= {name: partial(_accumulated, function) for name, function in _cumulative(casadi).items()}
     rules |= dict.fromkeys(MOVES, _moved)
-    return rules | {"dot_general": _product}
+    rules["dot_general"] = _product
+    # Of a file of one's own: `rule(*scalars) -> scalar`, for each entry of the result.
+    added = {name: rule for name, rule in added_rules("CasADi").items() if callable(rule)}
+    return rules | {name: partial(elementwise, rule) for name, rule in added.items()}
 
 
 def _whole_quotient(casadi: Any, a: Any, b: Any) -> Any:
@@ -297,3 +301,21 @@ def _product(equation: JaxprEqn, left: Any, right: Any) -> _Symbols:
 
 def _zero(entry: Any) -> bool:
     return isinstance(entry, float | int) and entry == 0
+
+
+def _write(source: object, path: Path, origin: Origin | None) -> None:
+    write_casadi(source, path, origin=origin)
+
+
+def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+    found = _casadi().Function.load(str(path)).map(len(given))(given.T, states.T)
+    after, *seen = (np.array(part).T for part in (found if isinstance(found, tuple) else (found,)))
+    return after, seen[0] if outputs else after[:, :0]
+
+
+def _check(cell: object) -> str:
+    to_casadi(cell)
+    return ""
+
+
+EXPORTERS.register("casadi", Exporter("CasADi", {"step.casadi": _write}, _run, _check))

@@ -1,5 +1,6 @@
 """A step as a Python file that needs NumPy and nothing else."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
@@ -10,10 +11,12 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
+from attractor.errors import UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, double_precision, interpret, is_exact
+from attractor.program import Program, Rule, added_rules, double_precision, interpret, is_exact
 
+from .exporters import EXPORTERS, Exporter, Rows
 from .flat_step import FlatStep, flat_step
 from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start
 
@@ -132,6 +135,28 @@ def numpy_source(flat: FlatStep) -> str:
     return "\n".join([*head, *listing.constants, initial, "", "", "\n\n\n".join(functions), ""])
 
 
+def _write(source: object, path: Path, origin: Origin | None) -> None:
+    to_numpy(source, path, origin=origin)
+
+
+def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+    specification = importlib.util.spec_from_file_location("exported_step", path)
+    if specification is None or specification.loader is None:
+        message = f"{path} cannot be imported"
+        raise UnsupportedError(message)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    after = np.stack([module.step(u, x) for u, x in zip(given, states, strict=True)])
+    return after, np.stack([module.read(x) for x in after]) if outputs else after[:, :0]
+
+
+def _check(cell: object) -> str:
+    numpy_source(flat_step(cell))
+    return ""
+
+
+EXPORTERS.register("numpy", Exporter("NumPy", {"step.py": _write}, _run, _check))
+
 _VECTOR = """\
 def _vector(name, values, size):
     array = np.asarray(values)
@@ -220,7 +245,11 @@ def _rules(listing: _Listing) -> dict[str, Rule]:
     rules |= {name: partial(reduction, function) for name, function in _REDUCTIONS.items()}
     rules |= {name: partial(cumulative, function) for name, function in _CUMULATIVE.items()}
     rules |= dict.fromkeys(MOVES, moved)
-    return rules | {"dot_general": product} | _rules_with_parameters(listing)
+    rules |= {"dot_general": product} | _rules_with_parameters(listing)
+    # Of a file of one's own: a pattern like those above, or `rule(equation, *operands) -> code`.
+    for name, added in added_rules("NumPy").items():
+        rules[name] = partial(elementwise, added) if isinstance(added, str) else added
+    return rules
 
 
 def _rules_with_parameters(listing: _Listing) -> dict[str, Rule]:

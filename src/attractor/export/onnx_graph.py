@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from attractor.program import Program, Rule, interpret, is_exact
+from attractor.program import Program, Rule, added_rules, interpret, is_exact
 
 from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start, shape_of
 
@@ -162,7 +162,11 @@ def _rules(graph: Graph) -> dict[str, Rule]:
     rules |= {name: partial(reduced, kind) for name, kind in _REDUCTIONS.items()}
     rules |= {name: partial(logic, kind) for name, kind in _LOGIC.items()}
     rules |= {name: partial(rule, graph) for name, rule in _COMPOSED.items()}
-    return rules | dict.fromkeys(MOVES, partial(_moved, graph))
+    rules |= dict.fromkeys(MOVES, partial(_moved, graph))
+    # Of a file of one's own: the name of one node, or `rule(graph, equation, *operands) -> Tensor`.
+    for name, added in added_rules("ONNX").items():
+        rules[name] = partial(elementwise, added) if isinstance(added, str) else partial(added, graph)
+    return rules
 
 
 def _moved(graph: Graph, equation: JaxprEqn, *operands: Any) -> list[Tensor]:

@@ -7,6 +7,7 @@ from importlib import import_module
 from math import prod
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import Program, interpret, with_precision
 
+from .exporters import EXPORTERS, Exporter, Rows
 from .flat_step import FlatStep, deviation, flat_step
 from .movement import Contraction, shape_of
 from .onnx_graph import Graph, add_program
@@ -110,11 +112,7 @@ def _export(
     sequence: bool,
     origin: Origin | None,
 ) -> OnnxExport:
-    try:
-        import onnx
-    except ImportError as problem:
-        message = "an export to ONNX needs the package onnx: pip install attractor[onnx]"
-        raise UnsupportedError(message) from problem
+    onnx = _onnx()
     if read is None and hasattr(source, "input_size"):
         read = _exposed(source)
     flat = flat_step(source, read=read, single_precision=not double_precision)
@@ -180,15 +178,12 @@ def _longest_sum(program: Program) -> int:
     return longest
 
 
-def check_onnx(cell: Any) -> None:
-    """Build the graph of one step of a cell and write nothing.
-
-    Raises:
-        UnsupportedError: a primitive without a rule; it is named with its place.
-    """
-    import onnx
-
-    _step(onnx, flat_step(cell, read=_exposed(cell), single_precision=True))
+def _onnx() -> ModuleType:
+    try:
+        return import_module("onnx")
+    except ImportError as problem:
+        message = "an export to ONNX needs the package onnx: pip install attractor[onnx]"
+        raise UnsupportedError(message) from problem
 
 
 def _exposed(cell: Any) -> Callable[[Any], Array]:
@@ -255,11 +250,10 @@ def _info(onnx: Any, flat: FlatStep, name: str, *shape: str | int) -> Any:
 
 def _difference(content: bytes, flat: FlatStep, sequence: bool) -> float | None:
     """The largest deviation from the cell at two lengths and sizes of a batch; None without a runtime."""
-    try:
-        onnxruntime = import_module("onnxruntime")
-        problems = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    except ImportError:
+    if not _runs_here():
         return None
+    onnxruntime = import_module("onnxruntime")
+    problems = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     except problems.NotImplemented as problem:
@@ -310,3 +304,44 @@ def run_batch(flat: FlatStep, inputs: np.ndarray, states: np.ndarray) -> tuple[n
         state = run[-1][1]
     outputs, visited = (np.stack(part, axis=1) for part in zip(*run, strict=True))
     return outputs, visited
+
+
+def _write_step(source: object, path: Path, origin: Origin | None) -> float | None:
+    return _finite(to_onnx_step(source, path, origin=origin).difference)
+
+
+def _write_sequence(source: object, path: Path, origin: Origin | None) -> float | None:
+    return _finite(to_onnx_sequence(source, path, origin=origin).difference)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _runs_here() -> bool:
+    try:
+        import_module("onnxruntime")
+    except ImportError:
+        return False
+    return True
+
+
+def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+    if not _runs_here():
+        message = "to run an ONNX model needs onnxruntime: pip install attractor[onnx]"
+        raise UnsupportedError(message)
+    session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    narrow = {"u": given.astype(np.float32), "x": states.astype(np.float32)}
+    after, seen = (np.asarray(part, float) for part in session.run(["x_next", "y"], narrow))
+    return after, seen if outputs else after[:, :0]
+
+
+def _check(cell: object) -> str:
+    _step(_onnx(), flat_step(cell, read=_exposed(cell), single_precision=True))
+    return "in float32"
+
+
+EXPORTERS.register(
+    "onnx",
+    Exporter("ONNX", {"step.onnx": _write_step, "sequence.onnx": _write_sequence}, _run, _check, _runs_here),
+)

@@ -14,7 +14,7 @@ from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
 from .present import programs_of, unchanged
-from .primitives import PRIMITIVES, Kind, Primitive, ZeroRule, of_kind, zeros_of
+from .primitives import PRIMITIVES, RULES, Kind, Primitive, ZeroRule, added_rules, of_kind, zeros_of
 from .steady import check_steady, may_change, same_each_time
 from .trace import Program, place, step_program, trace
 from .traced import TracedCell, real_cell
@@ -23,6 +23,7 @@ read_anew()
 
 __all__ = [
     "PRIMITIVES",
+    "RULES",
     "FlatMap",
     "HeldMap",
     "Kind",
@@ -34,6 +35,7 @@ __all__ = [
     "Rule",
     "TracedCell",
     "ZeroRule",
+    "added_rules",
     "check_steady",
     "compiled",
     "double_precision",

@@ -6,12 +6,20 @@ its values and slopes can be; whether it jumps; and what its zeros have to do wi
 fact is in the table only with the argument for it (`because`). Where a fact is used in both directions, both
 are argued: that sin 0 = 0 says nothing of where a sine is zero. What is not in the table is unknown, and so
 is a field that is left out.
+
+A primitive of one's own needs no change here. Its file, named by the entry points `attractor.primitives` of
+its package, registers how a reading writes or bounds it:
+
+    RULES.register(("NumPy", "softstep"), "np.tanh(3.0 * {0})")
+    RULES.register(("CasADi", "softstep"), lambda a: (3 * a).tanh())
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
+
+from attractor.registry import Registry
 
 Between = tuple[float | int, float | int]
 """A least and a largest number."""
@@ -187,6 +195,17 @@ PRIMITIVES = _table((
 """What is known of every primitive that some reading knows, by name."""
 
 
+AddedRule = str | Callable[..., object]
+
+RULES = Registry[tuple[str, str], AddedRule]("rule of a primitive", "attractor.primitives")
+"""Rules beside those of the house, by reading and primitive; each reading says what its rules look like."""
+
+
+def added_rules(reading: str) -> dict[str, AddedRule]:
+    """The rules that other files and packages have registered for a reading, by primitive."""
+    return {name: rule for (of, name), rule in RULES.items() if of == reading}
+
+
 def of_kind(*kinds: Kind) -> frozenset[str]:
     """Names of the primitives of some kinds."""
     return frozenset(name for name, one in PRIMITIVES.items() if one.kind in kinds)
@@ -198,4 +217,4 @@ def zeros_of(name: str) -> ZeroRule:
     return ZeroRule.UNKNOWN if known is None else known.zeros
 
 
-__all__ = ["PRIMITIVES", "Kind", "Primitive", "ZeroRule", "of_kind", "zeros_of"]
+__all__ = ["PRIMITIVES", "RULES", "Kind", "Primitive", "ZeroRule", "added_rules", "of_kind", "zeros_of"]

@@ -26,6 +26,7 @@ from .c_step import (
     check_c_name,
     compile_c,
     load_c,
+    pointer,
     to_c_function,
 )
 from .c_writer import LARGEST_ON_STACK
@@ -328,9 +329,6 @@ class _Stats(ctypes.Structure):
     )
 
 
-_NUMBERS = ctypes.POINTER(ctypes.c_double)
-
-
 class CompiledController:
     """An exported controller as a function of Python.
 
@@ -383,7 +381,7 @@ class CompiledController:
             np.ascontiguousarray(array, float) for array in (state, output_target, inputs, last, previous)
         ]
         self._check_shapes((*given, new_plan))
-        pointers = [array.ctypes.data_as(_NUMBERS) for array in (*given, new_plan, now)]
+        pointers = [pointer(array) for array in (*given, new_plan, now)]
         start = perf_counter()
         status = self._control(*pointers, ctypes.byref(stats))
         seconds = perf_counter() - start

@@ -9,7 +9,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
-from attractor.program import Program, Rule, is_exact
+from attractor.program import Program, Rule, added_rules, is_exact
 from attractor.program.trace import place
 
 from ..movement import MOVES, Contraction, Move, check_rounding, dtype_of, known_array, move, shape_of
@@ -104,6 +104,9 @@ class Rules:
             for name in ("sum", "prod", "max", "min")
         }
         rules |= dict.fromkeys(MOVES, self._moved)
+        # Of a file of one's own: a pattern like those above.
+        added = {name: code for name, code in added_rules("C").items() if isinstance(code, str)}
+        rules |= {name: partial(self._elementwise, code) for name, code in added.items()}
         return rules | {
             "dot_general": self._product,
             "integer_pow": self._power,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import Program, double_precision, interpret
 
+from ..exporters import EXPORTERS, Exporter, Rows
 from ..flat_step import FlatStep, flat_step
 from ..movement import dtype_of
 from .c_rules import PRELUDE, Rules
@@ -256,3 +258,36 @@ def _run(compiler: str, source: Path, arguments: Sequence[str]) -> None:
 def load_c(library: Path) -> ctypes.CDLL:
     """The functions of a compiled library."""
     return ctypes.CDLL(str(library))
+
+
+_NUMBERS = ctypes.POINTER(ctypes.c_double)
+
+
+def pointer(array: np.ndarray) -> "ctypes._Pointer[ctypes.c_double]":
+    """The numbers of an array as C takes them."""
+    return array.ctypes.data_as(_NUMBERS)
+
+
+def _write(source: object, path: Path, origin: Origin | None) -> None:
+    to_c(source, path, origin=origin)
+
+
+def _run_step(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+    with TemporaryDirectory() as folder:  # what the compiler makes is nobody's export
+        library = load_c(compile_c(Path(shutil.copy(path, folder))))
+    after, seen = np.empty_like(states), np.empty((len(states), outputs))
+    for u, x, result in zip(given, states, after, strict=True):
+        library.model_step(*map(pointer, (u, x, result)))
+    for x, result in zip(after, seen, strict=True) if outputs else ():
+        library.model_output(*map(pointer, (x, result)))
+    return after, seen
+
+
+def _check(cell: object) -> str:
+    c_source(flat_step(cell))
+    return ""
+
+
+EXPORTERS.register(
+    "c", Exporter("C", {"step.c": _write}, _run_step, _check, lambda: c_compiler() is not None)
+)

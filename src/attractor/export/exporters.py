@@ -1,0 +1,238 @@
+"""What an export target is, where it is registered, and whether an export computes what the cell computes.
+
+A target is one file of this package, or of another one, that registers an `Exporter` here. The command line,
+`check_parity` and `check_cell` read the table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from attractor.cells import initial_state, name_of, take_step
+from attractor.errors import AttractorError
+from attractor.files import make_folder
+from attractor.origin import Origin
+from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
+from attractor.registry import Registry
+from attractor.runs import check_origin
+
+from .flat_step import deviation, flat_step, parts_of
+
+Rows = Float[np.ndarray, "samples _"]
+
+_ROUNDING = 1e-3
+"""What float32 may lose in one step of a large cell."""
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """How a cell, or a network with a cell and an output, is written for another tool.
+
+    Args:
+        title: what a table calls it: "NumPy".
+        files: for each file that is written its name and `write(source, path, origin)`, which gives the
+            largest difference from the source where it has compared, else None. The first file is one step;
+            others, such as a whole sequence, have to compare themselves.
+        run: `run(path, inputs, states, outputs) -> new states, outputs`: the first file read back and run,
+            one row a sample; `outputs` is the length of the output, and 0 does not ask for it.
+        check: looks whether a cell can be written, and writes nothing; a remark for `check_cell`, or the
+            error that says why not.
+        runs_here: whether this machine has what `run` needs, a compiler for instance.
+        tolerance: a step that differs by more, relative to 1 + |value|, is another step. What rounding
+            explains is far smaller.
+    """
+
+    title: str
+    files: Mapping[str, "Write"]
+    run: "Run"
+    check: Callable[[object], str]
+    runs_here: Callable[[], bool] = lambda: True
+    tolerance: float = 1e-3
+
+
+Write = Callable[[object, Path, Origin | None], float | None]
+Run = Callable[[Path, Rows, Rows, int], tuple[Rows, Rows]]
+
+EXPORTERS = Registry[str, Exporter]("export target", "attractor.exporters", "attractor.export")
+
+
+def export(
+    source: object, target: str, folder: Path, *, origin: Origin | None = None
+) -> list[tuple[Path, float | None]]:
+    """Write all files of a target; a step is read back and run before it counts.
+
+    Args:
+        source: a cell, or a network with a cell and an output.
+        target: a name of `EXPORTERS`: "numpy", "c", "casadi", "onnx".
+        folder: to write into.
+        origin: what the source is made from.
+
+    Returns:
+        The files, each with the largest difference from the source on random states and inputs (relative to
+        1 + |value|); None where nothing could be compared, as in C without a compiler.
+
+    Raises:
+        ConfigError: unknown target.
+        RunFolderError: the folder holds a run of another origin.
+        UnsupportedError: the cell uses a primitive that the target cannot express; or a package is missing.
+        AttractorError: a file does not compute what the source computes; no file of this target is left.
+        StorageError: a file cannot be written.
+    """
+    exporter = EXPORTERS.find(target)
+    make_folder(folder)
+    if origin is not None:
+        check_origin(folder, origin)
+    found: dict[Path, float | None] = {}
+    try:
+        for number, (name, write) in enumerate(exporter.files.items()):
+            path = folder / name
+            found[path] = write(source, path, origin)
+            if number == 0 and found[path] is None and exporter.runs_here():
+                found[path] = _checked(source, target, path)
+    except AttractorError:
+        for path in found:  # half an export is none
+            path.unlink(missing_ok=True)
+        raise
+    return list(found.items())
+
+
+def _checked(source: object, target: str, path: Path) -> float:
+    difference = written_deviation(source, target, path)
+    if not difference <= EXPORTERS[target].tolerance:
+        message = (
+            f"{path} deviates from the model by {difference:.1e} of the values and was taken away again. "
+            "Please report this cell"
+        )
+        raise AttractorError(message)
+    return difference
+
+
+def check_parity(
+    source: object, *, targets: Sequence[str] = ("numpy", "c"), samples: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """Export a cell to each target, run one step at random inputs and states, and compare with the cell.
+
+    Inputs are uniform in [-1, 1], states in [-1, 1] about the initial state; whole numbers of the state stay.
+    The step that counts is the cell's own call, with its weights made wider, and with them as they are: where
+    these two differ by more than rounding in the type of the cell, the second decides.
+
+    Args:
+        source: any cell, or a network with a cell and an output.
+        targets: names of `EXPORTERS`: "numpy", "c" (needs a compiler), "casadi", "onnx" (float32).
+        samples: number of inputs and states.
+        seed: draws them.
+
+    Returns:
+        For each target the largest |export - cell| / (1 + |cell|) of any number in any new state, or in what
+        a network shows of it.
+
+    Raises:
+        ConfigError: an unknown target.
+        UnsupportedError: a primitive without a rule, or a missing package or compiler.
+    """
+    exporters = {target: EXPORTERS.find(target) for target in targets}
+    flat_step(source)  # says what is wrong with a source that is no cell
+    probe = _probe(source, samples, seed)
+    found = {}
+    with TemporaryDirectory() as folder:
+        for target, exporter in exporters.items():
+            name, write = next(iter(exporter.files.items()))
+            write(source, Path(folder) / name, None)
+            found[target] = _deviation(target, Path(folder) / name, probe)
+    return found
+
+
+def written_deviation(
+    source: object, target: str, path: Path, *, samples: int = 1000, seed: int = 0
+) -> float:
+    """The same for a file that is there already: it is read back and run.
+
+    Args:
+        source: what was exported.
+        target: "numpy", "c", "casadi" or "onnx" (a step in float32).
+        path: the file.
+        samples: number of inputs and states.
+        seed: draws them.
+
+    Raises:
+        AttractorError: the file cannot be read or run: it was cut or changed on its way to the disk.
+        UnsupportedError: what runs it is missing.
+    """
+    return _deviation(target, path, _probe(source, samples, seed))
+
+
+class _Probe(NamedTuple):
+    """Where a cell is compared with what was written, and what it gives there."""
+
+    given: Rows
+    states: Rows
+    after: Rows
+    seen: Rows
+
+
+def _probe(source: object, samples: int, seed: int) -> _Probe:
+    cell, read = parts_of(source, None)
+    given, states = _places(cell, samples, seed)
+    after = _steps(cell, given, states)
+    return _Probe(given, states, after, after[:, :0] if read is None else _outputs(source, after))
+
+
+def _deviation(target: str, path: Path, probe: _Probe) -> float:
+    try:
+        after, seen = EXPORTERS.find(target).run(path, probe.given, probe.states, probe.seen.shape[1])
+    except (AttractorError, ImportError):
+        raise
+    except Exception as problem:
+        message = f"{path} does not run, so that it was not written as it should be: {problem}"
+        raise AttractorError(message) from problem
+    return max(deviation(after, probe.after), deviation(seen, probe.seen))
+
+
+def _outputs(source: object, states: Rows) -> Rows:
+    """What a network reads off states, in float64."""
+    with double_precision():
+        cell, read = parts_of(in_double_precision(source), None)
+        layout = layout_of(initial_state(cell), name_of(cell), jnp.float64)
+
+        def seen(state: Any) -> Any:
+            return jnp.ravel(read(layout.restore(state))) if read is not None else state[:0]
+
+        return np.asarray(jax.jit(jax.vmap(seen))(jnp.asarray(states)))
+
+
+def _places(cell: Any, samples: int, seed: int) -> tuple[Rows, Rows]:
+    """Random inputs and states, which float32 holds exactly, so that a cell sees them in any type."""
+    numbers = np.random.default_rng(seed)
+    flat = flat_map(cell, dtype=jnp.float32)
+    given = numbers.uniform(-1, 1, (samples, flat.input_size)).astype(np.float32)
+    states = np.tile(np.asarray(flat.start), (samples, 1))
+    states[:, : flat.real_size] += numbers.uniform(-1, 1, (samples, flat.real_size)).astype(np.float32)
+    return given.astype(float), states.astype(float)
+
+
+def _steps(cell: Any, given: Rows, states: Rows) -> Rows:
+    """The steps of the cell itself, in float64, unless that copy is another map than the cell."""
+    with double_precision():
+        wide = _called(in_double_precision(cell), given, states, jnp.float64)
+    with usual_promotion():  # the cell as it is, whatever the process forbids
+        own = _called(cell, given, states, jnp.float32)
+    return own if deviation(own, wide) > _ROUNDING else wide
+
+
+def _called(cell: Any, given: Rows, states: Rows, dtype: Any) -> Rows:
+    """Steps of a cell whose types are left alone."""
+    layout = layout_of(initial_state(cell), name_of(cell), dtype)
+
+    def step(given: Any, state: Any) -> Any:
+        return layout.flatten(take_step(cell, given, layout.restore(state)))
+
+    # One after the other, as every step can be run; `vmap` knows no rule for a callback.
+    rows = jnp.asarray(given, dtype), jnp.asarray(states, dtype)
+    return np.asarray(jax.jit(lambda rows: jax.lax.map(lambda row: step(*row), rows))(rows), float)
