@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from attractor.errors import AttractorError, ConfigError
 from .console import console, escaped
 from .saved_cell import cell_of
 
+Files = list[tuple[Path, float | None]]
 NOT_PROVED = 5
 
 
@@ -35,25 +37,22 @@ class CertifyCommand:
     def run(self) -> None:
         """Certify, save, report; the status is 0 for a proof and 5 for none."""
         from attractor.certify import CertifySettings
-        from attractor.control import PlantModel
-        from attractor.control.identification.stability import certify_model, claim, save_stability
-        from attractor.progress import reporter_for
-        from attractor.report import StabilityFacts, write_stability_report
+        from attractor.run_kinds import Proof, kind_of
 
-        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
+        kind = kind_of(self.folder)
+        certify = kind.able("certify", self.folder)
+        model = kind.load(self.folder, cell_of(self.folder, self.cell))
         settings = CertifySettings(time_budget=self.time_budget, tighten=self.tighten)
-        result = certify_model(model, self.input_bound, settings, reporter_for("bounds"))
-        save_stability(self.folder, result, self.input_bound, model.origin)
+        command = shlex.join(["attractor", *sys.argv[1:]])
+        proof: Proof = certify(model, self.folder, self.input_bound, settings, command)
+        result = proof.result
         for attempt in result.attempts:
             name = f"level {attempt.level}" if attempt.level >= 0 else "search"
             console.print(f"{name}: {escaped(attempt.outcome)} ({attempt.seconds:.1f} s)")
-        command = shlex.join(["attractor", *sys.argv[1:]])
-        facts = StabilityFacts(self.folder.name, self.input_bound, model.signals_.sampling_time, command)
-        report = write_stability_report(self.folder, model, result, facts)
-        console.print(f"[bold]{escaped(claim(result, self.input_bound))}[/]", soft_wrap=True)
+        console.print(f"[bold]{escaped(proof.claim)}[/]", soft_wrap=True)
         if result.certificate is not None:
-            _show_certificate(result.certificate, model.signals_.sampling_time)
-        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+            _show_certificate(result.certificate, proof.sampling_time)
+        console.print(f"report: [bold]{escaped(proof.page)}[/]", soft_wrap=True)
         if result.certificate is None:
             raise NotProvedError(result.reason or "a counterexample was found; the report shows it")
 
@@ -149,9 +148,10 @@ class ExportCommand:
 
     folder: Positional[Path]
     """The run folder."""
-    to: tuple[Literal["numpy", "c", "casadi", "onnx", "controller"], ...]
-    """Formats to write, one or several; all work on scaled signals, controller (one C file) converts them and
-    leaves the estimate of the state and of the offset to its caller."""
+    to: tuple[str, ...]
+    """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
+    packages add. All work on scaled signals; controller (one C file) converts them and leaves the estimate of
+    the state and of the offset to its caller."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
     cell: str | None = None
@@ -160,34 +160,39 @@ class ExportCommand:
 
     def run(self) -> None:
         """Load, write, tell; every file is checked against the model, and one that fails stops no other."""
-        from attractor.control import PlantModel
         from attractor.control.study import ControlSetup
+        from attractor.run_kinds import kind_of
 
         if self.controller != Planner() and "controller" not in self.to:
             message = (
                 "horizon, weights, rate limit and real time are the controller's: add controller to --to"
             )
             raise ConfigError(message)
-        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
+        kind = kind_of(self.folder)
+        export = kind.able("export", self.folder)
+        model = kind.load(self.folder, cell_of(self.folder, self.cell))
         setup = ControlSetup(**vars(self.controller))
-        failed = [error for target in dict.fromkeys(self.to) if (error := self._export(model, target, setup))]
+
+        def write(target: str) -> Files:
+            return export(model, target, self.out or self.folder, setup)
+
+        failed = [error for target in dict.fromkeys(self.to) if (error := _exported(write, target))]
         for other in failed[1:]:
             console.print(f"not written: {escaped(str(other))}", soft_wrap=True)
         if failed:
             raise failed[0]
 
-    def _export(self, model: Any, target: str, setup: Any) -> AttractorError | None:
-        """Write one format; the error that kept it from being written."""
-        from attractor.control.identification.deployment import export_model
 
-        try:
-            files = export_model(model, target, self.out or self.folder, setup)
-        except AttractorError as problem:
-            return problem
-        for path, difference in files:
-            checked = "" if difference is None else f" (differs from the model by at most {difference:.1e})"
-            console.print(f"wrote [bold]{escaped(path)}[/]{checked}", soft_wrap=True)
-        return None
+def _exported(write: Callable[[str], Files], target: str) -> AttractorError | None:
+    """Write one format and tell; the error that kept it from being written."""
+    try:
+        files = write(target)
+    except AttractorError as problem:
+        return problem
+    for path, difference in files:
+        checked = "" if difference is None else f" (differs from the model by at most {difference:.1e})"
+        console.print(f"wrote [bold]{escaped(path)}[/]{checked}", soft_wrap=True)
+    return None
 
 
 def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> Path:

@@ -122,11 +122,12 @@ class PredictCommand:
 
     def run(self) -> None:
         """Load, simulate, write."""
-        from attractor.control import PlantModel
-        from attractor.control.identification.prediction import predict_file
+        from attractor.run_kinds import kind_of
 
-        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
-        summary = predict_file(model, self.data, self.out, column_options(self.columns))
+        kind = kind_of(self.folder)
+        predict = kind.able("predict", self.folder)
+        model = kind.load(self.folder, cell_of(self.folder, self.cell))
+        summary = predict(model, self.data, self.out, column_options(self.columns))
         console.print(summary)
         console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
 
@@ -143,15 +144,16 @@ class ReportCommand:
     def run(self) -> None:
         """Render; say what else in the folder belongs to another run."""
         from attractor.origin import strangers
-        from attractor.report import write_any_report
+        from attractor.run_kinds import kind_of
         from attractor.runs import load_run
         from attractor.training.checkpoint import remove_leftovers
 
-        path = write_any_report(self.folder, cell=cell_of(self.folder, self.cell))
+        kind = kind_of(self.folder)
+        path = kind.report(self.folder, cell_of(self.folder, self.cell))
         for other, objection in strangers(self.folder, load_run(self.folder).origin).items():
             console.print(f"[yellow]{escaped(other.name)} {escaped(objection)}[/]", soft_wrap=True)
         remove_leftovers(self.folder)
-        console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
+        console.print(f"report of the {escaped(kind.title)}: [bold]{escaped(path)}[/]", soft_wrap=True)
 
 
 def _conclude(model: Any, roles: "Roles", out: Path, *, overwrite: bool) -> None:

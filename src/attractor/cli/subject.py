@@ -84,44 +84,16 @@ def find_subject(wanted: Wanted, fresh: Fresh, columns: Columns) -> Subject:
 
 
 def _of_run(wanted: Wanted, columns: Columns) -> Subject:
-    from attractor.classification.storage import KIND
-    from attractor.runs import load_run
+    from attractor.run_kinds import Driving, kind_of
 
     folder = Path(wanted.name)
-    is_classifier = load_run(folder).card.get("kind") == KIND
-    model, cell, inputs = (_of_classifier if is_classifier else _of_plant)(wanted, folder, columns)
+    kind = kind_of(folder)
+    driven = kind.able("dynamics", folder)
+    model = kind.load(folder, cell_of(folder, wanted.cell))
+    asked = None if columns == Columns() else column_options(columns)
+    cell, inputs = driven(model, Driving(folder, wanted.data, wanted.steps, asked))
     source = "data of the run" if wanted.data is None else wanted.data.name
     return Subject(folder.name, cell, inputs[: wanted.steps], source, folder=folder, origin=model.origin)
-
-
-def _of_plant(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any, Any]:
-    from attractor.control import PlantModel
-    from attractor.control.identification.driving import driving_file, driving_of_run
-
-    model = PlantModel.load(folder, cell=cell_of(folder, wanted.cell))
-    if wanted.data is None:
-        return model, model.network().cell, driving_of_run(model, folder)
-    return model, model.network().cell, driving_file(model, wanted.data, column_options(columns))
-
-
-def _of_classifier(wanted: Wanted, folder: Path, columns: Columns) -> tuple[Any, Any, Any]:
-    import numpy as np
-
-    from attractor.classification import SequenceClassifier
-    from attractor.classification.reading import bare_cell, driving_inputs
-    from attractor.classification.study import known_cases, stored_cases
-    from attractor.data import read_sequences
-
-    if columns != Columns():
-        message = "options about columns are for the log of a plant; this run classifies series"
-        raise ConfigError(message)
-    model = SequenceClassifier.load(folder, cell_of(folder, wanted.cell))
-    given = wanted.data
-    cases = stored_cases(model, folder) if given is None else read_sequences(given, like=known_cases(model))
-    inputs = driving_inputs(model, cases, wanted.steps)
-    if given is None:  # a run keeps a few cases only: they come again until there are steps enough
-        inputs = np.resize(inputs, (wanted.steps, inputs.shape[1]))
-    return model, bare_cell(model.network()), inputs
 
 
 def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:

@@ -1,6 +1,5 @@
 """The HTML report: one self-contained page with inline figures, no scripts and no network."""
 
-from .any_report import write_any_report
 from .classifier_page import write_classifier_report
 from .contents import (
     DataPage,
@@ -35,7 +34,6 @@ __all__ = [
     "TrainingPage",
     "TrainingRun",
     "render_identification_report",
-    "write_any_report",
     "write_classifier_report",
     "write_dynamics_report",
     "write_phase_report",

@@ -1,0 +1,119 @@
+"""What can be done with a saved run, by the kind that its card names.
+
+Each file here registers one kind; another package does so by an entry point `attractor.run_kinds`. The
+command line reads the table: `report`, `predict`, `export`, `certify`, `dynamics` and `lyapunov` work on
+every kind that has what they need. The functions of a kind import what they need when they are called.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attractor.errors import ConfigError, RunFolderError
+from attractor.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from attractor.cells.families import CellBuilder
+    from attractor.certify import CertifySettings, StabilityResult
+    from attractor.control.study import ControlSetup
+    from attractor.data import ColumnOptions
+
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True)
+class Driving:
+    """What drives the cell of a run.
+
+    Args:
+        folder: of the run.
+        data: a file; None takes what the run was saved with.
+        steps: at most so many.
+        columns: how a log is read; None where nothing was said.
+    """
+
+    folder: Path
+    data: Path | None
+    steps: int
+    columns: "ColumnOptions | None"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `certify` found of a run, and its page.
+
+    Args:
+        result: of the ladder of bounds.
+        claim: what was found, in a sentence.
+        page: the report.
+        sampling_time: seconds of a step.
+    """
+
+    result: "StabilityResult"
+    claim: str
+    page: Path
+    sampling_time: float
+
+
+@dataclass(frozen=True)
+class RunKind(Generic[Model]):
+    """What can be done with a run of one kind; None for what it cannot do.
+
+    Args:
+        title: what people call it: "plant model".
+        load: `load(folder, cell) -> model`; `cell` is the class of a user's own cell. A model has an
+            `origin`.
+        report: `report(folder, cell) -> page`.
+        dynamics: `dynamics(model, driving) -> cell, inputs`, what is studied; inputs (time, inputs) are those
+            that the cell sees.
+        predict: `predict(model, data, out, columns) -> what was done`, in a sentence; writes `out`.
+        export: `export(model, target, folder, setup) -> files`, each with its difference from the model;
+            `attractor.export.export` does it for a cell, or a network with a cell and an output.
+        certify: `certify(model, folder, input_bound, settings, command) -> proof`; writes its page.
+    """
+
+    title: str
+    load: "Callable[[Path, CellBuilder | None], Model]"
+    report: "Callable[[Path, CellBuilder | None], Path]"
+    dynamics: "Callable[[Model, Driving], tuple[Any, np.ndarray]] | None" = None
+    predict: "Callable[[Model, Path, Path, ColumnOptions], str] | None" = None
+    export: "Callable[[Model, str, Path, ControlSetup], list[tuple[Path, float | None]]] | None" = None
+    certify: "Callable[[Model, Path, float, CertifySettings, str], Proof] | None" = None
+
+    def able(self, task: str, folder: Path) -> Callable[..., Any]:
+        """The function for a task: "predict".
+
+        Raises:
+            ConfigError: there is none; the message names the kinds that have one.
+        """
+        found = getattr(self, task)
+        if found is None:
+            others = ", ".join(kind.title for kind in RUN_KINDS.values() if getattr(kind, task) is not None)
+            message = f"{folder} holds a {self.title}; `attractor {task}` is for runs of: {others}"
+            raise ConfigError(message)
+        return found
+
+
+RUN_KINDS = Registry[str, RunKind[Any]]("kind of run", "attractor.run_kinds", "attractor.run_kinds")
+"""By the `kind` on the card."""
+
+
+def kind_of(folder: Path) -> RunKind[Any]:
+    """The kind of a finished run.
+
+    Raises:
+        RunFolderError: the folder is missing, damaged or foreign, or its kind is not known here.
+    """
+    from attractor.runs import load_run
+
+    name = load_run(folder).card.get("kind")
+    if not isinstance(name, str) or name not in RUN_KINDS:
+        message = (
+            f"{folder} holds {name!r}; this installation knows {', '.join(RUN_KINDS)}: install the package "
+            "that made the run"
+        )
+        raise RunFolderError(message)
+    return RUN_KINDS[name]

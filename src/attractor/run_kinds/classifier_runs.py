@@ -1,0 +1,47 @@
+"""Runs of `SequenceClassifier`: trained on labelled series."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attractor.errors import ConfigError
+
+from . import RUN_KINDS, Driving, RunKind
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from attractor.cells.families import CellBuilder
+    from attractor.classification import SequenceClassifier
+
+
+def _load(folder: Path, cell: "CellBuilder | None") -> "SequenceClassifier":
+    from attractor.classification import SequenceClassifier
+
+    return SequenceClassifier.load(folder, cell)
+
+
+def _report(folder: Path, cell: "CellBuilder | None") -> Path:
+    from attractor.report import write_classifier_report
+
+    return write_classifier_report(folder, cell)
+
+
+def _drive(model: "SequenceClassifier", asked: Driving) -> "tuple[Any, np.ndarray]":
+    import numpy as np
+
+    from attractor.classification.reading import bare_cell, driving_inputs
+    from attractor.classification.study import known_cases, stored_cases
+    from attractor.data import read_sequences
+
+    if asked.columns is not None:
+        message = "options about columns are for the log of a plant; this run classifies series"
+        raise ConfigError(message)
+    if asked.data is not None:
+        cases = read_sequences(asked.data, like=known_cases(model))
+        return bare_cell(model.network()), driving_inputs(model, cases, asked.steps)
+    inputs = driving_inputs(model, stored_cases(model, asked.folder), asked.steps)
+    # A run keeps a few cases only: they come again until there are steps enough.
+    return bare_cell(model.network()), np.resize(inputs, (asked.steps, inputs.shape[1]))
+
+
+RUN_KINDS.register("SequenceClassifier", RunKind("classifier", _load, _report, _drive), source=__name__)
