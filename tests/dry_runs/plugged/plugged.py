@@ -1,0 +1,78 @@
+"""A package of somebody else: a cell with a primitive of its own, an exporter and a kind of run."""
+
+import runpy
+from types import SimpleNamespace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+import attractor
+from attractor.cells import FAMILIES, Elman
+from attractor.export import EXPORTERS, Exporter, export, flat_step
+from attractor.export.numpy_step import numpy_source
+from attractor.program import RULES
+from attractor.run_kinds import RUN_KINDS, RunKind
+from attractor.runs import Run, load_run, save_run
+
+softstep = Primitive("softstep")  # tanh(3 a)
+softstep.def_impl(lambda a: jnp.tanh(3 * a))
+softstep.def_abstract_eval(lambda a: a)
+mlir.register_lowering(softstep, mlir.lower_fun(lambda a: jnp.tanh(3 * a), multiple_results=False))
+ad.defjvp(softstep, lambda tangent, a: tangent * 3 * (1 - jnp.tanh(3 * a) ** 2))
+batching.defvectorized(softstep)
+RULES.register(("NumPy", "softstep"), "np.tanh(3 * {0})", source=__name__)
+RULES.register(("C", "softstep"), "tanh(3 * {0})", source=__name__)
+RULES.register(("CasADi", "softstep"), lambda a: (3 * a).tanh())
+
+
+class SoftStep(Elman):
+    def __call__(self, input, state, *, key=None):
+        return softstep.bind(self.input_weight @ input + self.state_weight @ state + self.bias)
+
+
+FAMILIES.register("soft-step", SoftStep)
+
+
+def write(source, path, origin):
+    path.write_text(numpy_source(flat_step(source)) + (f"# {origin.stamp}\n" if origin else ""))
+
+
+def run(path, inputs, states, outputs):
+    step = runpy.run_path(str(path))["step"]
+    return np.stack([step(*row) for row in zip(inputs, states, strict=True)]), np.empty((len(states), 0))
+
+
+EXPORTERS.register("plain", Exporter("plain text", {"step.txt": write}, run, lambda cell: "for people"))
+
+
+def save(folder):
+    card = {"kind": "Toy", "equation": {"sha256": "0" * 64}}
+    save_run(folder, Run(card, {"bias": np.full(2, 0.25, np.float32)}, {}))
+
+
+def load(folder, cell):
+    saved = load_run(folder)
+    toy = SoftStep(1, 2, key=jax.random.key(0))
+    toy = eqx.tree_at(lambda one: one.bias, toy, jnp.asarray(saved.weights["bias"]))
+    return SimpleNamespace(cell=toy, origin=saved.origin)
+
+
+def report(folder, cell):
+    (folder / "report.html").write_text(f"a toy, by attractor {attractor.__name__}")
+    return folder / "report.html"
+
+
+RUN_KINDS.register(
+    "Toy",
+    RunKind(
+        "toy network",
+        load,
+        report,
+        export=lambda model, target, folder, setup: export(model.cell, target, folder, origin=model.origin),
+    ),
+    source=__name__,
+)
