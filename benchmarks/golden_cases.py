@@ -36,8 +36,7 @@ from attractor.dynamics.mean_field import (
     SamplingSettings,
     solve_mean_field,
 )
-from attractor.export import flat_step, to_c, to_numpy, to_onnx_step, write_casadi
-from attractor.export.written import run_written
+from attractor.export import EXPORTERS, flat_step, to_c, to_numpy, to_onnx_step, write_casadi
 from attractor.training import TrainingSettings
 
 from .golden_cells import FAMILIES, OTHERS, bistable, built, chaotic_flow, henon, lorenz, sorting
@@ -367,7 +366,7 @@ def exported(cell: Any, whole: int) -> Entries:
         for target, (name, write, code) in WRITERS.items():
             path = Path(folder) / name
             write(cell, path)
-            entries[f"{target} gives"] = run_written(target, path, given, states, 0)[0]
+            entries[f"{target} gives"] = EXPORTERS[target].run(path, given, states, 0)[0]
             entries |= {} if code is None else {f"{target} code": code(path)}
     return entries
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import attractor
-from attractor.cells import CELLS, GatedForm, Stack, discretise, gated_rate
+from attractor.cells import GatedForm, Stack, cell_class, discretise, gated_rate
 
 # What is measured, whatever other families there are.
 FAMILIES = (
@@ -82,7 +82,7 @@ class Lorenz(attractor.Flow):
 
 def stacked(inputs: int, size: int, *, key: jax.Array) -> Stack:
     """A GRU below an LSTM."""
-    return Stack((CELLS["gru"](inputs, size, key=key), CELLS["lstm"](size, 3, key=key)))
+    return Stack((cell_class("gru")(inputs, size, key=key), cell_class("lstm")(size, 3, key=key)))
 
 
 OTHERS: dict[str, Callable[..., Any]] = {
@@ -96,7 +96,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
 
 def built(name: str, inputs: int = 1, size: int = 3, *, seed: int = 0, scale: float = 1.0) -> Any:
     """A cell, its weights drawn by a seed and multiplied."""
-    cell = (OTHERS.get(name) or CELLS[name])(inputs, size, key=jax.random.key(seed))
+    cell = (OTHERS.get(name) or cell_class(name))(inputs, size, key=jax.random.key(seed))
     return jax.tree.map(lambda leaf: scale * leaf if eqx.is_inexact_array(leaf) else leaf, cell)
 
 
