@@ -9,7 +9,7 @@ from scan_cases import CELLS, signal
 
 from attractor.cells import Cell
 from attractor.scan import unroll
-from attractor.scan.equations import flat, is_cheap, product_cost
+from attractor.scan.split import flat, is_cheap, product_cost
 
 MATRIX, VECTOR = jnp.arange(12.0).reshape(3, 4), jnp.arange(4.0) - 1.5
 

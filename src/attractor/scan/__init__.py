@@ -1,10 +1,9 @@
-"""How a cell runs over time: unrolling, memory, batches over devices."""
+"""How a cell runs over time: unrolling and its memory."""
 
 from .allocation import keep_freed_memory
-from .explain import Explanation, explain
-from .flow import FlowSolver, solve_flow
-from .memory import Recompute, Store
-from .unroll import Unrolled, unroll
+from .flow_solver import FlowSolver, solve_flow
+from .strategies import Recompute, Store
+from .unroll import Explanation, Unrolled, explain, unroll
 
 __all__ = [
     "Explanation",

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PyTree
 
 from attractor.errors import ConfigError, ShapeError
 from attractor.runs import allowed_threads
-from attractor.scan.equations import product_cost
+from attractor.scan.split import product_cost
 
 from .task import Batch, Memory, Model, StepContext, Task
 

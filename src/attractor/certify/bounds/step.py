@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from attractor.cells import initial_state, name_of
 from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
-from attractor.scan.equations import without_repeats
+from attractor.scan.split import without_repeats
 
 from .arithmetic import TINY, UNIT, Interval, exactly, intersection, widened
 from .extremes import enclose, row_corners

@@ -7,7 +7,7 @@ from scan_cases import CELLS, signal
 
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.scan import Recompute, Store, unroll
-from attractor.scan.memory import Strategy, strategy
+from attractor.scan.strategies import Strategy, strategy
 
 
 def body(carry, part):
