@@ -116,6 +116,10 @@ def _remembered(
     return overlap, float(reset), (np.asarray(pulsed) - np.asarray(after)) @ unit
 
 
+def _activity(state: GatedState) -> Array:
+    return state.activity
+
+
 @eqx.filter_jit
 def _three_runs(
     flow: GatedFlow, start: GatedState, steps: tuple[int, int]
@@ -123,8 +127,8 @@ def _three_runs(
     cell = discretise(flow, STEP, "heun")
     nothing = jnp.zeros((steps[1], 1))
     noted = unroll(cell, jnp.zeros((steps[0], 1)), start).last
-    after = unroll(cell, nothing, noted).states.activity
-    pulsed = unroll(cell, jnp.asarray(pulses(steps[1]))[:, None], noted).states.activity
+    after = unroll(cell, nothing, noted, read=_activity).states
+    pulsed = unroll(cell, jnp.asarray(pulses(steps[1]))[:, None], noted, read=_activity).states
     return noted, after, pulsed
 
 
@@ -199,7 +203,7 @@ def _dimension(form: GatedForm, seed: int, size: Size) -> tuple[float, float, fl
 
 @eqx.filter_jit
 def _activities(cell: Any, start: GatedState, steps: int) -> Array:
-    return unroll(cell, jnp.zeros((steps, 0)), start).states.activity
+    return unroll(cell, jnp.zeros((steps, 0)), start, read=_activity).states
 
 
 def simulated_exponent(

@@ -149,8 +149,7 @@ class Network(eqx.Module):
 
     def __call__(self, inputs: Float[Array, "time inputs"]) -> Float[Array, "last outputs"]:
         """What it says in each of the last steps."""
-        states = unroll(self.cell, inputs).states
-        seen = jax.vmap(lambda state: exposed(self.cell, state))(states)
+        seen = unroll(self.cell, inputs, read=lambda state: exposed(self.cell, state)).states
         return jax.vmap(self.readout)(seen[-self.last :])
 
 

@@ -14,8 +14,10 @@ from attractor.cells import (
     check_derivative,
     check_module,
     check_trained_arrays,
+    check_vector_input,
     exposed_size,
     initial_state,
+    input_shape,
     input_size,
     is_built,
     name_of,
@@ -61,7 +63,7 @@ class CellReport:
 
     Args:
         name: of its class or function.
-        input_size: length of its input.
+        input_size: how many numbers its input holds.
         leaves: the arrays of its state, sorted by what they are made of.
         exposed_size: length of the vector that a read-out sees; None if it shows none.
         noisy: whether its step takes a key.
@@ -163,7 +165,7 @@ def _structure(cell: Any) -> tuple[FlatMap, int]:
     with double_precision():
         flat = flat_map(cell)
         jax.eval_shape(flat.step, flat.start, jnp.zeros(size))
-        check_steady(flat.cell, jnp.zeros(size), flat.restore(flat.start))
+        check_steady(flat.cell, jnp.zeros(input_shape(flat.cell)), flat.restore(flat.start))
     return flat, size
 
 
@@ -190,7 +192,7 @@ def _runs(cell: Any) -> str:
     """In its own types, as `unroll` runs it: also the types must come back as they went in."""
     state = jax.tree.map(jnp.asarray, initial_state(cell))
     dtype = next((leaf.dtype for leaf in jax.tree.leaves(cell) if eqx.is_inexact_array(leaf)), jnp.float32)
-    given = jnp.zeros(cell.input_size, jnp.finfo(dtype).dtype)
+    given = jnp.zeros(input_shape(cell), jnp.finfo(dtype).dtype)
     after = eqx.filter_eval_shape(lambda state: take_step(cell, given, state), state)
     kinds = [[(one.shape, str(one.dtype)) for one in jax.tree.leaves(tree)] for tree in (state, after)]
     if kinds[0] != kinds[1]:
@@ -208,6 +210,8 @@ def _trains(cell: Any) -> str:
     check_derivative(cell)
     if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(cell)):
         return "the cell has no weights; only a read-out is trained"
+    if len(input_shape(cell)) != 1:
+        return "by a task of your own; PlantModel and SequenceClassifier have vectors as inputs"
     return ""
 
 
@@ -280,6 +284,7 @@ def _certifiable(cell: Any) -> str:
 
 
 def _controls(cell: Any) -> str:
+    check_vector_input(cell)
     with double_precision():
         flat = flat_map(cell).still("observers and controllers")
     _differentiated(flat)

@@ -10,8 +10,8 @@ from attractor.scan import Recompute, Store, unroll
 from attractor.scan.strategies import Strategy, strategy
 
 
-def body(carry, part):
-    return carry * 0.5 + part, carry
+def halved(u, s, *, key=None):
+    return s * 0.5 + jnp.sum(u)
 
 
 @pytest.mark.parametrize(
@@ -22,17 +22,17 @@ def test_a_strategy_is_a_scan(run, steps):
     sequence = np.arange(steps, dtype="f4")
     carry, results = np.float32(1), []
     for part in sequence:
-        results.append(carry)
         carry = carry * np.float32(0.5) + part
-    got = run(body, jnp.float32(1), jnp.asarray(sequence))
-    assert got[0] == carry
-    np.testing.assert_array_equal(got[1], np.array(results, "f4"))
+        results.append(carry)
+    got = unroll(halved, jnp.asarray(sequence)[:, None], jnp.float32(1), memory=run)
+    assert got.last == carry
+    np.testing.assert_array_equal(got.states, np.array(results, "f4"))
 
 
 def test_empty_features_are_no_trouble_for_chunks():
-    carry, results = Recompute(2)(lambda c, x: (c + 1, c), jnp.array(0), jnp.zeros((5, 0)))
-    assert carry == 5
-    np.testing.assert_array_equal(results, range(5))
+    got = unroll(lambda u, s, *, key=None: s + 1, jnp.zeros((5, 0)), jnp.array(0), memory=Recompute(2))
+    assert got.last == 5
+    np.testing.assert_array_equal(got.states, range(1, 6))
 
 
 def test_names_and_objects_give_strategies():
@@ -75,8 +75,8 @@ def test_recompute_needs_a_small_part_of_the_memory_of_store_at_784_steps():
 class TwoByTwo:
     """A strategy of a user: two steps at a time, no derivative tricks."""
 
-    def __call__(self, body, carry, sequence):
-        return jax.lax.scan(body, carry, sequence, unroll=2)
+    def run(self, loop):
+        return jax.lax.scan(*loop.scan(), unroll=2)
 
 
 def test_a_users_strategy_is_taken_as_it_is():

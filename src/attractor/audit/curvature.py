@@ -54,8 +54,8 @@ def state_hessians(
     flat = flat_map(cell, dtype=jnp.result_type(inputs))
     real = flat.real_size
     steps = jnp.asarray(len(inputs) if length is None else length)
-    run = unroll(cell, inputs, length=steps)
-    states = jnp.concatenate([flat.start[None], jax.vmap(flat.flatten)(run.states)])
+    states = unroll(cell, inputs, length=steps, read=flat.flatten).states
+    states = jnp.concatenate([flat.start[None], states])
 
     def final(state: Array, rest: Array) -> Array:
         return loss(exposed(cell, flat.restore(jnp.concatenate([state, rest]))))

@@ -13,7 +13,7 @@ from attractor.errors import ConfigError
 
 from .calling import calling, check_derivative
 from .constant import check_trained_arrays
-from .contract import name_of
+from .contract import CellLike, name_of
 
 
 def build_cell(
@@ -75,11 +75,13 @@ def trained_cell(
     """As `build_cell`, for a cell that is to be trained.
 
     Raises:
-        ConfigError: also where the cell holds NumPy arrays of which nobody can tell whether they are weights.
+        ConfigError: also where the input is not a vector, or where nobody can tell whether NumPy arrays in
+            the cell are weights.
         CellError: the constructor fails, or the step has no derivative.
     """
     cell = _in_types_of_today(build_cell(build, input_size, hidden_size, key=key, fill=True, **more))
     check_module(cell)
+    check_vector_input(cell)
     check_trained_arrays(cell)
     if not getattr(cell, "fixed", False):
         check_derivative(cell)
@@ -96,6 +98,21 @@ def check_module(cell: Any) -> None:
         message = (
             f"{name_of(cell)} is a plain object, whose numbers cannot be trained or saved; inherit from "
             "attractor.Cell or equinox.Module, or write attractor.cell(step, input_size, initial)"
+        )
+        raise ConfigError(message)
+
+
+def check_vector_input(cell: CellLike) -> None:
+    """Refuse a cell whose input is not a vector, where inputs are the columns of a table.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    shape = getattr(cell, "input_shape", None)
+    if shape is not None and len(shape) != 1:
+        message = (
+            f"{name_of(cell)} takes inputs of shape {shape}; here the inputs are the columns of a table, a "
+            "vector: write `input_size` alone, and reshape the input inside the step"
         )
         raise ConfigError(message)
 
@@ -171,4 +188,4 @@ def _named(thing: Any) -> str:
     return getattr(thing, "__name__", None) or type(thing).__name__
 
 
-__all__ = ["build_cell", "trained_cell"]
+__all__ = ["build_cell", "check_vector_input", "trained_cell"]

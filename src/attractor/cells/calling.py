@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import AttractorError, CellError
 
-from .contract import State, initial_state, input_size, name_of, step_options
+from .contract import State, initial_state, input_shape, name_of, step_options
 
 _TO_NUMPY = jax.errors.TracerArrayConversionError
 _ON_VALUES = jax.errors.ConcretizationTypeError
@@ -96,7 +96,7 @@ def check_derivative(cell: Any) -> None:
         new = jax.vmap(lambda given, state: take_step(module, given, state))(inputs, states)
         return sum((jnp.sum(jnp.real(leaf)) for leaf in jax.tree.leaves(new) if _moves(leaf)), jnp.zeros(()))
 
-    inputs = jnp.zeros((_BATCH, input_size(cell)))
+    inputs = jnp.zeros((_BATCH, *input_shape(cell)))
     with calling(cell, "derivative of the step"):
         states = jax.tree.map(_repeated, initial_state(cell))
         eqx.filter_eval_shape(eqx.filter_grad(total), (cell, states))

@@ -7,9 +7,10 @@ stand.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple, TypeGuard
 
 import equinox as eqx
 import jax
@@ -21,6 +22,21 @@ from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedErro
 
 State = Any
 """Any pytree of arrays."""
+CellLike = Any
+"""A `Cell`, a cell of Equinox, or any other module or function `(input, state) -> state`."""
+
+
+class HalfStep(NamedTuple):
+    """One update of a step that can be undone: part' = keep * part + increment, elementwise.
+
+    Args:
+        part: which array of the state changes: its position in `jax.tree.leaves(state)`.
+        terms: `terms(input, state) -> (keep, increment)`, both of the shape of that part. In the state that
+            it is given the part itself is None, so that before and after the update it gives the same.
+    """
+
+    part: int
+    terms: Callable[[Array, State], tuple[Array, Array]]
 
 
 class Cell(eqx.Module):
@@ -28,10 +44,18 @@ class Cell(eqx.Module):
 
     A subclass gives `input_size`, `hidden_size` and `__call__`; the state is then a vector of `hidden_size`
     zeros at the start, and all of it may be seen by a read-out. A step with noise of its own takes a `key`
-    beside input and state. Override `initial_state` and `exposed` for
-    any other state. Three facts are optional: `output_size` for a cell that exposes the outputs themselves,
-    `measured_state(inputs, outputs)` for a state that can be read off past samples, and `fixed = True` for a
-    reservoir that is never trained.
+    beside input and state. Override `initial_state` and `exposed` for any other state.
+
+    These members are optional:
+
+    * `input_shape`, for an input that is not a vector: (5, 2) for two numbers at each of five nodes.
+      `input_size` is their product, 10. Readings that take vectors (control, exports, exponents) give and
+      take the input row by row.
+    * `output_size`, for a cell that exposes the outputs themselves.
+    * `measured_state(inputs, outputs)`, for a state that can be read off past samples.
+    * `fixed = True`, for a reservoir that is never trained.
+    * `half_step`, for a step that can be undone: a tuple of `HalfStep` that, one after the other, make the
+      step. A scan strategy may then compute the states backwards and store none of them.
 
     Example:
         ```python
@@ -67,13 +91,13 @@ class Cell(eqx.Module):
         return state
 
 
-def weight_dtype(cell: Any) -> jnp.dtype:
+def weight_dtype(cell: CellLike) -> jnp.dtype:
     """The floating type of a cell's weights; the default type of JAX for a cell without weights."""
     leaves = [leaf for leaf in jax.tree.leaves(cell) if eqx.is_inexact_array(leaf)]
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
 
 
-def step_options(cell: Any, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]:
+def step_options(cell: CellLike, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]:
     """What a step is called with beside input and state: the key of its noise, if the cell takes one.
 
     A step without noise need not have a `key` among its arguments.
@@ -87,7 +111,7 @@ def step_options(cell: Any, key: PRNGKeyArray | None) -> dict[str, PRNGKeyArray]
     return {"key": key} if takes_key(cell) else {}
 
 
-def takes_key(cell: Any) -> bool:
+def takes_key(cell: CellLike) -> bool:
     """Whether the step of a cell has an argument `key`, and so may have noise."""
     own = getattr(cell, "takes_noise", None)
     if own is not None:
@@ -122,7 +146,7 @@ def _parameters(step: Any) -> Mapping[str, Parameter]:
         return {"key": Parameter("key", Parameter.KEYWORD_ONLY, default=None)}
 
 
-def name_of(cell: Any) -> str:
+def name_of(cell: CellLike) -> str:
     """What messages call a cell: its `name`, where that is a text, else the name of its class or function."""
     own = getattr(cell, "name", None)
     if isinstance(own, str) and own:
@@ -130,23 +154,54 @@ def name_of(cell: Any) -> str:
     return getattr(cell, "__name__", None) or type(cell).__name__
 
 
-def input_size(cell: Any) -> int:
-    """Length of the input vector of a cell.
+def input_shape(cell: CellLike) -> tuple[int, ...]:
+    """Shape of one input of a cell: its `input_shape`, or else `(input_size,)`.
 
     Raises:
-        ConfigError: the cell does not say.
+        ConfigError: the cell says neither, or the two do not fit each other.
     """
-    size = getattr(cell, "input_size", None)
-    if isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 0:
-        return int(size)
+    size, shape = getattr(cell, "input_size", None), getattr(cell, "input_shape", None)
+    if shape is None and _is_count(size):
+        return (int(size),)
+    if isinstance(shape, tuple) and all(map(_is_count, shape)) and size in (None, prod(shape)):
+        return tuple(map(int, shape))
+    if shape is not None:
+        message = (
+            f"{name_of(cell)}.input_shape is {shape!r}, its input_size {size!r}; expected a tuple of whole "
+            "numbers of at least 0, and their product as `input_size`"
+        )
+        raise ConfigError(message)
     message = (
         f"{name_of(cell)}.input_size is {size!r}; write `input_size`, the length of the input "
-        "vector, a whole number of at least 0"
+        "vector, a whole number of at least 0 (of an input that is not a vector: `input_shape`)"
     )
     raise ConfigError(message)
 
 
-def initial_state(cell: Any) -> State:
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
+
+
+def knows_input(cell: CellLike) -> bool:
+    """Whether a cell says what its input looks like."""
+    return hasattr(cell, "input_size") or hasattr(cell, "input_shape")
+
+
+def input_size(cell: CellLike) -> int:
+    """How many numbers one input of a cell holds: its length, where it is a vector.
+
+    Raises:
+        ConfigError: the cell does not say.
+    """
+    return prod(input_shape(cell))
+
+
+def shaped_input(cell: CellLike, input: Float[Array, "..."]) -> Float[Array, "..."]:
+    """An input in the shape that the cell takes, from a vector of its numbers row by row."""
+    return input if getattr(cell, "input_shape", None) is None else jnp.reshape(input, input_shape(cell))
+
+
+def initial_state(cell: CellLike) -> State:
     """The state a sequence starts from.
 
     Raises:
@@ -161,7 +216,7 @@ def initial_state(cell: Any) -> State:
     return (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros
 
 
-def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
+def exposed(cell: CellLike, state: State) -> Float[Array, " exposed"]:
     """What a read-out may see of `state`: the hidden vector of an LSTM, everything for a vector state.
 
     Raises:
@@ -193,6 +248,6 @@ def exposed(cell: Any, state: State) -> Float[Array, " exposed"]:
     return seen
 
 
-def exposed_size(cell: Any) -> int:
+def exposed_size(cell: CellLike) -> int:
     """Length of the vector a read-out sees."""
     return eqx.filter_eval_shape(lambda cell: exposed(cell, initial_state(cell)), cell).shape[0]

@@ -105,6 +105,11 @@ class Discretised(Cell):
         self.flow, self.step, self.method = flow, float(step), method
         self.input_size, self.hidden_size = flow.input_size, flow.hidden_size
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """That of the flow, where its input is not a vector."""
+        return getattr(self.flow, "input_shape", None)
+
     def __call__(
         self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
     ) -> State:

@@ -12,7 +12,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import EchoState, Elman, RecurrentEquilibrium, initial_state, input_size, name_of
+from attractor.cells import (
+    EchoState,
+    Elman,
+    RecurrentEquilibrium,
+    initial_state,
+    input_size,
+    name_of,
+    shaped_input,
+)
 from attractor.errors import UnsupportedError
 from attractor.program import (
     LeafKind,
@@ -199,7 +207,7 @@ class _Unread(eqx.Module):
         return initial_state(self.cell)
 
     def __call__(self, input: Array, state: Any) -> Any:
-        return self.cell(input, state)
+        return self.cell(shaped_input(self.cell, input), state)
 
 
 def _step(cell: Any) -> Any:

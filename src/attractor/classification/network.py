@@ -56,11 +56,11 @@ class SequenceNetwork(eqx.Module):
         cell_key, input_key, output_key = (None,) * 3 if key is None else jax.random.split(key, 3)
         cell = held(self.cell)
         inputs = _dropped(inputs, self.input_dropout, input_key, (1, inputs.shape[1]))
-        states, last = unroll(cell, inputs, length=length, key=cell_key)
+        shown = None if self.pooling == "last" else lambda state: exposed(cell, state)
+        shown, last = unroll(cell, inputs, length=length, key=cell_key, read=shown)
         if self.pooling == "last":
             pooled = exposed(cell, last)
         else:
-            shown = jax.vmap(lambda state: exposed(cell, state))(states)
             count = len(inputs) if length is None else length
             valid = jnp.arange(len(inputs))[:, None] < count
             pooled = jnp.where(valid, shown, 0.0).sum(axis=0) / count

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state, name_of
+from attractor.cells import CellLike, State, initial_state, input_shape, input_size, knows_input, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import (
     FlatMap,
@@ -22,15 +22,25 @@ from attractor.program import (
 
 def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
     """The inputs in float64, or an error that says what is wrong with them."""
-    values = np.asarray(inputs, np.float64)
-    size = getattr(cell, "input_size", values.shape[-1] if values.ndim else 0)
+    values = flat_inputs(cell, np.asarray(inputs, np.float64))
+    size = input_size(cell) if knows_input(cell) else values.shape[-1] if values.ndim else 0
     if values.ndim != 2 or values.shape[1] != size:
-        message = f"inputs of shape {values.shape} given to {name_of(cell)}, expected (time, {size})"
+        shape = input_shape(cell) if knows_input(cell) else (size,)
+        expected = ", ".join(map(str, ("time", *shape)))
+        message = f"inputs of shape {values.shape} given to {name_of(cell)}, expected ({expected})"
         raise ShapeError(message)
     for step, channel in np.argwhere(~np.isfinite(values))[:1]:
         message = f"the input at step {step}, channel {channel} is not finite"
         raise InputDataError(message)
     return values
+
+
+def flat_inputs(cell: CellLike, values: np.ndarray) -> np.ndarray:
+    """Inputs row by row: the axes of a cell's `input_shape`, where they are several, become one."""
+    shape = getattr(cell, "input_shape", None) or ()
+    if len(shape) < 2 or values.shape[-len(shape) :] != tuple(shape):
+        return values
+    return values.reshape(*values.shape[: -len(shape)], input_size(cell))
 
 
 def is_flow(cell: Any) -> bool:
@@ -65,7 +75,7 @@ def analysed(cell: Any, state: State | None = None) -> FlatMap:
     wide = in_double_precision(cell)
     flat = flat_map(unrounded(wide), state)
     if may_change(cell):
-        check_steady(wide, jnp.zeros(flat.input_size), flat.restore(flat.start))
+        check_steady(wide, jnp.zeros(input_shape(wide)), flat.restore(flat.start))
     return flat
 
 
@@ -127,13 +137,13 @@ def prepared_batch(
 
 def _rows(cell: Any, inputs: Any) -> np.ndarray:
     if isinstance(inputs, int | np.integer):
-        if not hasattr(cell, "input_size") or inputs < 0:
+        if not knows_input(cell) or inputs < 0:
             message = (
                 f"{inputs} steps without input need a cell with `input_size`, and a number of at least 0"
             )
             raise ShapeError(message)
-        return np.zeros((1, int(inputs), cell.input_size))
-    values = np.asarray(inputs, np.float64)
+        return np.zeros((1, int(inputs), input_size(cell)))
+    values = flat_inputs(cell, np.asarray(inputs, np.float64))
     if values.ndim == 2:
         return checked(cell, values)[None]
     return np.stack([checked(cell, one) for one in values])

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import initial_state, name_of, take_step
+from attractor.cells import initial_state, name_of, shaped_input, take_step
 from attractor.errors import AttractorError
 from attractor.files import make_folder
 from attractor.origin import Origin
@@ -231,7 +231,7 @@ def _called(cell: Any, given: Rows, states: Rows, dtype: Any) -> Rows:
     layout = layout_of(initial_state(cell), name_of(cell), dtype)
 
     def step(given: Any, state: Any) -> Any:
-        return layout.flatten(take_step(cell, given, layout.restore(state)))
+        return layout.flatten(take_step(cell, shaped_input(cell, given), layout.restore(state)))
 
     # One after the other, as every step can be run; `vmap` knows no rule for a callback.
     rows = jnp.asarray(given, dtype), jnp.asarray(states, dtype)

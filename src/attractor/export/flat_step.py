@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from attractor.cells import knows_input, shaped_input
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program import (
     FlatMap,
@@ -34,7 +35,7 @@ class FlatStep:
         step: program of f, with the arguments (u, x).
         output: program of g, with the argument x; None without an output.
         initial: the state a sequence starts from.
-        input_size: length of u.
+        input_size: length of u, an input of the cell row by row.
     """
 
     step: Program
@@ -74,13 +75,13 @@ def flat_step(
         cell, read = parts_of(in_precision(source, dtype), read)
         flat = flat_map(cell, dtype=dtype)
         _check_leaves(flat)
-        given = jnp.zeros(cell.input_size, dtype)
-        check_steady(cell, given, flat.restore(flat.start))
+        given = jnp.zeros(flat.input_size, dtype)
+        check_steady(cell, shaped_input(cell, given), flat.restore(flat.start))
         program = _real_program(lambda given, state: flat.step(state, given), given, flat.start)
         output = None
         if read is not None:
             output = _real_program(lambda state: _real_output(read(flat.restore(state)), dtype), flat.start)
-        return FlatStep(program, output, np.asarray(flat.start), cell.input_size)
+        return FlatStep(program, output, np.asarray(flat.start), flat.input_size)
 
 
 def _check_leaves(flat: FlatMap) -> None:
@@ -103,7 +104,7 @@ def _real_output(output: Array, dtype: Any) -> Array:
 
 def parts_of(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Callable[[Any], Array] | None]:
     """The cell and the output."""
-    if hasattr(source, "input_size"):
+    if knows_input(source):
         return source, read
     if hasattr(source, "cell") and hasattr(source, "read"):
         return source.cell, read or source.read

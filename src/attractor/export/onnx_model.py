@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from attractor.cells import exposed
+from attractor.cells import exposed, knows_input
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
@@ -113,7 +113,7 @@ def _export(
     origin: Origin | None,
 ) -> OnnxExport:
     onnx = _onnx()
-    if read is None and hasattr(source, "input_size"):
+    if read is None and knows_input(source):
         read = _exposed(source)
     flat = flat_step(source, read=read, single_precision=not double_precision)
     with with_precision(double=double_precision):

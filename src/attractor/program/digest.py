@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from attractor.cells import exposed, initial_state, input_size
+from attractor.cells import exposed, initial_state, input_shape
 from attractor.errors import ShapeError, UnsupportedError
 
 from .arithmetic import narrow_type, wide_type, with_precision
@@ -92,7 +92,7 @@ def cell_digest(cell: Any, *, double: bool = False) -> str:
         after = cell(given, state)
         return state, after, _shown(cell, after)
 
-    return equation_digest(once, cell, jnp.zeros(input_size(cell), jnp.float32), double=double)
+    return equation_digest(once, cell, jnp.zeros(input_shape(cell), jnp.float32), double=double)
 
 
 def _shown(cell: Any, state: Any) -> Any:

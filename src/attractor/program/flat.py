@@ -25,7 +25,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, exposed, initial_state, input_size, name_of, take_step
+from attractor.cells import (
+    State,
+    exposed,
+    initial_state,
+    input_shape,
+    input_size,
+    name_of,
+    shaped_input,
+    take_step,
+)
 from attractor.errors import ShapeError, UnsupportedError
 
 from .precision import in_precision
@@ -217,7 +226,7 @@ class FlatMap(eqx.Module):
 
     @property
     def input_size(self) -> int:
-        """Length of u."""
+        """Length of u, an input of the cell row by row."""
         return input_size(self.cell)
 
     def step(
@@ -228,7 +237,8 @@ class FlatMap(eqx.Module):
         Raises:
             ShapeError: the step returns something else than a state.
         """
-        return self.flatten(take_step(self.cell, input, self.restore(state), key))
+        given = shaped_input(self.cell, input)
+        return self.flatten(take_step(self.cell, given, self.restore(state), key))
 
     def linearize(
         self, state: Float[Array, " numbers"], input: Float[Array, " inputs"], key: PRNGKeyArray | None = None
@@ -430,7 +440,7 @@ def _discrete_roles(flat: FlatMap) -> tuple[set[Leaf], list[Leaf]]:
 
 
 def _example(flat: FlatMap) -> tuple[Array, State]:
-    return jnp.zeros(flat.input_size, flat.layout.dtype), flat.layout.restore(flat.start)
+    return jnp.zeros(input_shape(flat.cell), flat.layout.dtype), flat.layout.restore(flat.start)
 
 
 __all__ = ["FlatMap", "HeldMap", "Layout", "Leaf", "LeafKind", "flat_map", "layout_of"]

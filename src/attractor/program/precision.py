@@ -69,6 +69,11 @@ class Unrounded(eqx.Module):
         return input_size(self.cell)
 
     @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """That of the cell, where its input is no vector."""
+        return getattr(self.cell, "input_shape", None)
+
+    @property
     def name(self) -> str:
         """That of the cell."""
         return name_of(self.cell)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxtyping import Array
 
-from attractor.cells import initial_state, input_size
+from attractor.cells import initial_state, input_shape
 from attractor.errors import UnsupportedError
 
 from .primitives import Kind, of_kind
@@ -104,7 +104,7 @@ def step_program(cell: Any, *, read: Callable[[Any], Array] | None = None) -> Pr
         read: an output to compute beside the new state.
     """
     state = initial_state(cell)
-    given = jnp.zeros(input_size(cell), jax.tree.leaves(state)[0].dtype)
+    given = jnp.zeros(input_shape(cell), jax.tree.leaves(state)[0].dtype)
 
     def step(given: Array, state: Any) -> Any:
         after = cell(given, state)

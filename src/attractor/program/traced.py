@@ -17,7 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.cells import State, name_of, take_step
+from attractor.cells import State, input_shape, name_of, shaped_input, take_step
 
 from .complex_parts import without_complex
 from .flat import flat_map
@@ -37,7 +37,7 @@ class TracedCell(eqx.Module):
     Args:
         constants: arrays that the program holds: weights, and what the step read of its surroundings.
         initial: the state that a sequence starts from.
-        input_size: length of the input.
+        input_size: length of the input, a vector whatever the shape of the cell's own.
         jaxpr: the equations; equal programs share one.
         outputs: structure of the new state.
         name: of the cell, for messages.
@@ -85,15 +85,14 @@ def real_cell(cell: Any, reading: str) -> TracedCell:
         ShapeError: a step that returns something else than a state.
     """
     flat = flat_map(in_double_precision(cell)).still(reading, constants=False)
-    check_steady(flat.cell, jnp.zeros(flat.input_size), flat.restore(flat.start))
+    check_steady(flat.cell, jnp.zeros(input_shape(flat.cell)), flat.restore(flat.start))
     begin = flat.restore(flat.start)
     initial = flat.layout.real_arrays(begin)
     example = jnp.zeros(flat.input_size), initial
 
     def step(given: Array, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        return flat.layout.real_arrays(
-            take_step(flat.cell, given, flat.layout.with_real_arrays(begin, arrays))
-        )
+        state = flat.layout.with_real_arrays(begin, arrays)
+        return flat.layout.real_arrays(take_step(flat.cell, shaped_input(flat.cell, given), state))
 
     program = without_complex(trace(step, *example), jax.tree.leaves(example))
     shared, name = _shared(program), name_of(cell)

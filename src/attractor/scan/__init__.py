@@ -2,14 +2,16 @@
 
 from .allocation import keep_freed_memory
 from .flow_solver import FlowSolver, solve_flow
-from .strategies import Recompute, Store
+from .strategies import Loop, Recompute, Store, Strategy
 from .unroll import Explanation, Unrolled, explain, unroll
 
 __all__ = [
     "Explanation",
     "FlowSolver",
+    "Loop",
     "Recompute",
     "Store",
+    "Strategy",
     "Unrolled",
     "explain",
     "keep_freed_memory",

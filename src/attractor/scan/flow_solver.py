@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, initial_state, input_shape
 from attractor.errors import ConfigError, DivergedError, ShapeError
 from attractor.program import compiled
 
@@ -49,7 +49,7 @@ _USUAL = FlowSolver()
 def solve_flow(
     flow: Any,
     times: Float[Array | np.ndarray, " time"],
-    inputs: Float[Array | np.ndarray, "rows inputs"] | None = None,
+    inputs: Float[Array | np.ndarray, "rows ..."] | None = None,
     state: State | None = None,
     *,
     solver: FlowSolver = _USUAL,
@@ -74,7 +74,7 @@ def solve_flow(
         DivergedError: the solver needed more than `most_steps` steps or met numbers that are not finite.
     """
     _check(flow, times, inputs)
-    rows = jnp.zeros((len(times), flow.input_size)) if inputs is None else jnp.asarray(inputs)
+    rows = jnp.zeros((len(times), *input_shape(flow))) if inputs is None else jnp.asarray(inputs)
     start = initial_state(flow) if state is None else state
     method = diffrax.Tsit5() if solver.method is None else solver.method
     numbers = (solver.relative, solver.absolute, solver.most_steps)
@@ -95,7 +95,7 @@ def _check(flow: Any, times: Any, inputs: Any) -> None:
     if not np.all(np.diff(np.asarray(times, np.float64)) > 0):
         message = "times must increase strictly"
         raise ConfigError(message)
-    expected = (len(times), flow.input_size)
+    expected = (len(times), *input_shape(flow))
     if inputs is not None and inputs.shape != expected:
         message = f"inputs of shape {inputs.shape}, expected {expected}"
         raise ShapeError(message)

@@ -6,12 +6,12 @@ step, so it works for every cell without a word from its author.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from math import prod
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,24 +43,27 @@ CHEAP = frozenset(name for name, one in PRIMITIVES.items() if one.cheap)
 """Primitives that a processor does about as fast as it reads their result from memory."""
 
 
-@dataclass(frozen=True)
-class SplitStep:
+class SplitStep(eqx.Module):
     """One step of a cell, in the three pieces `prepare`, `drive` and `advance`.
 
     `advance(shared, drive(shared, input), state)` with `shared = prepare(weights)` equals the step.
+
+    Args:
+        constants: arrays that the step closes over, the leaves of this pytree.
     """
 
-    _jaxpr: Jaxpr
-    _levels: tuple[int, ...]
-    _weights: tuple[Var, ...]
-    _inputs: tuple[Var, ...]
-    _state: tuple[Var, ...]
-    _constants: tuple[tuple[Var, Array], ...]
-    _costly: frozenset[Var]
+    constants: tuple[Array, ...]
+    _jaxpr: Jaxpr = eqx.field(static=True)
+    _levels: tuple[int, ...] = eqx.field(static=True)
+    _weights: tuple[Var, ...] = eqx.field(static=True)
+    _inputs: tuple[Var, ...] = eqx.field(static=True)
+    _state: tuple[Var, ...] = eqx.field(static=True)
+    _costly: frozenset[Var] = eqx.field(static=True)
 
     def prepare(self, weights: Sequence[Array]) -> Values:
         """What does not change over time: weights, constants and all that follows from them alone."""
-        known = dict(zip(self._weights, weights, strict=True)) | dict(self._constants)
+        own = (*self._weights, *self._jaxpr.constvars)
+        known = dict(zip(own, (*weights, *self.constants), strict=True))
         return self._done(ONCE, known, self._shared)
 
     def drive(self, shared: Values, inputs: Sequence[Array]) -> Values:
@@ -100,7 +103,7 @@ class SplitStep:
 
     @property
     def _shared(self) -> list[Var]:
-        made = [*self._weights, *(variable for variable, _ in self._constants), *_made(self._equations(ONCE))]
+        made = [*self._weights, *self._jaxpr.constvars, *_made(self._equations(ONCE))]
         return _intersection(made, [*self._used(AHEAD), *self._used(STEP)])
 
     @property
@@ -142,8 +145,8 @@ def split_step(
         hoist = sum(product_cost(equation) for equation, level in pairs if level == AHEAD) >= WORTH_HOISTING
     if not hoist:
         levels = [STEP if level == AHEAD else level for level in levels]
-    constants = tuple(zip(jaxpr.constvars, map(jnp.asarray, closed.consts), strict=True))
-    return SplitStep(jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), constants, costly)
+    constants = tuple(map(jnp.asarray, closed.consts))
+    return SplitStep(constants, jaxpr, tuple(levels), tuple(own), tuple(driving), tuple(carried), costly)
 
 
 def _named(value: Array) -> Array:

@@ -1,42 +1,119 @@
 """What a scan keeps for the backward pass.
 
-A strategy runs `body(carry, slice) -> (carry, result)` over the leading axis of `sequence`, like
-`jax.lax.scan`; strategies agree in values and gradients and differ in memory and time. The reversible
-strategy (keep nothing, undo the steps) will stand here beside the others.
+A strategy runs a `Loop`: the split step of a cell over one sequence, with every array in the open. Strategies
+agree in values and gradients and differ in memory and time.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree, Shaped
 
+from attractor.cells import CellLike, State
 from attractor.errors import ConfigError, UnsupportedError
 
-Body = Callable[[Any, Any], tuple[Any, Any]]
+from .split import COSTLY, SplitStep, Values
+
+_KEEP_COSTLY = jax.checkpoint_policies.save_only_these_names(COSTLY)
+
+Part = tuple[Values, Array]
+"""What one step gets of the sequences: driven values, and whether the step is valid."""
+Body = Callable[[State, Part], tuple[State, PyTree]]
+
+
+class Loop(eqx.Module):
+    """A cell, one sequence, and what is read of every state: all that a strategy needs.
+
+    It is a pytree. A strategy with a derivative of its own differentiates with respect to the loop itself
+    (`equinox.filter_custom_vjp`), and so with respect to weights, inputs and start.
+
+    Args:
+        cell: with its weights.
+        read: what is kept of every state; what it closes over is an array of it.
+        inputs: u, shape (time, ...); padding holds harmless values.
+        keys: one key for each step; None without noise.
+        state: where the sequence starts.
+        valid: which steps count; None where all do. Any other step leaves the state untouched.
+        step: the step of the cell, split by what its equations depend on.
+    """
+
+    cell: CellLike
+    read: Callable[[State], PyTree]
+    inputs: Shaped[Array, "time ..."]
+    keys: Shaped[Array, "time ..."] | None
+    state: State
+    valid: Bool[Array, " time"] | None
+    step: SplitStep
+
+    def driven(self) -> tuple[Values, Values]:
+        """What does not change over time, and what inputs and keys contribute to each step (leading axis)."""
+        shared = self.step.prepare(jax.tree.leaves(eqx.filter(self.cell, eqx.is_array)))
+        keys = [] if self.keys is None else [self.keys]
+        return shared, jax.vmap(lambda *one: self.step.drive(shared, one))(self.inputs, *keys)
+
+    def scan(self) -> tuple[Body, State, Part]:
+        """`body, carry, sequence` of a `jax.lax.scan`: masked, and checkpointed step by step.
+
+        Of a step the costly products are kept for the backward pass. Elementwise work is done a second time
+        there, which is faster than reading its results.
+        """
+        shared, driven = self.driven()
+        leaves, structure = jax.tree.flatten(self.state)
+
+        def advance(carry: Values, part: Part) -> Values:
+            values, here = part
+            if self.valid is None:
+                return self.step.advance(shared, values, carry)
+            # A masked step repeats the first: its Jacobian is finite, and no 0 * inf poisons a gradient.
+            safe = _choose(here, carry, jax.lax.stop_gradient(leaves))
+            return _choose(here, self.step.advance(shared, values, safe), carry)
+
+        if not self.step.has_effects:
+            advance = jax.checkpoint(advance, policy=_KEEP_COSTLY, prevent_cse=False)
+
+        def body(state: State, part: Part) -> tuple[State, PyTree]:
+            new = jax.tree.unflatten(structure, advance(jax.tree.leaves(state), part))
+            return new, self.read(new)
+
+        counted = jnp.arange(len(self.inputs)) if self.valid is None else self.valid
+        return body, self.state, (driven, counted)
+
+
+def _choose(here: Array, one: Values, other: Values) -> Values:
+    return [jnp.where(here, left, right) for left, right in zip(one, other, strict=True)]
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way to run a loop."""
+    """A way to run a loop.
 
-    def __call__(self, body: Body, carry: Any, sequence: Any) -> tuple[Any, Any]:
-        """Final carry and stacked results."""
+    `jax.lax.scan(*loop.scan())` is the plain way; `Loop` masks and checkpoints for all strategies.
+
+    The strategy `Reversible`, which keeps the last state alone and undoes the steps, has its place here. It
+    finds all it needs in the loop: `loop.cell` with its weights, whose `half_step` it runs forwards and
+    backwards (see `attractor.cells.HalfStep`), raw `loop.inputs` and `loop.keys`, which it drives in chunks
+    of one shape both ways so that the gates agree in bits, `loop.valid`, and `loop.read` with the cotangent
+    of what was read. The bits that forgetting destroys are a residual of its custom derivative. A step with
+    effects never reaches it: such a loop is always stored.
+    """
+
+    def run(self, loop: Loop) -> tuple[State, PyTree]:
+        """The state after the last valid step, and what was read of all states (leading axis time)."""
         ...
 
 
 @dataclass(frozen=True)
 class Store:
-    """Keep the products of every step and its state: fastest, memory proportional to time x gates.
+    """Keep the products of every step and its state: fastest, memory proportional to time x gates."""
 
-    Elementwise work is done a second time in the backward pass, which is faster than reading its results.
-    """
-
-    def __call__(self, body: Body, carry: Any, sequence: Any) -> tuple[Any, Any]:
+    def run(self, loop: Loop) -> tuple[State, PyTree]:
         """Run the loop."""
-        return jax.lax.scan(body, carry, sequence)
+        return jax.lax.scan(*loop.scan())
 
     def __str__(self) -> str:
         return "store: products and states of all steps are kept for the backward pass"
@@ -63,14 +140,15 @@ class Recompute:
             message = f"every={self.every}: expected at least one step between kept states"
             raise ConfigError(message)
 
-    def __call__(self, body: Body, carry: Any, sequence: Any) -> tuple[Any, Any]:
+    def run(self, loop: Loop) -> tuple[State, PyTree]:
         """Run the loop in chunks, then what is left over."""
-        steps = jax.tree.leaves(sequence)[0].shape[0]
+        body, carry, sequence = loop.scan()
+        steps = len(loop.inputs)
         every = self.every or max(isqrt(steps), 1)
         count = steps // every
         whole = count * every
 
-        def chunk(carry: Any, part: Any) -> tuple[Any, Any]:
+        def chunk(carry: State, part: Part) -> tuple[State, PyTree]:
             return jax.lax.scan(body, carry, part)
 
         chunk = jax.checkpoint(chunk, prevent_cse=False)

@@ -1,5 +1,6 @@
 """Run a cell over time, and tell how it is run and why."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,34 +9,40 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
-from attractor.cells import State, initial_state, name_of, take_step
+from attractor.cells import CellLike, State, initial_state, input_shape, knows_input, name_of, take_step
 from attractor.errors import ShapeError
 from attractor.program import compiled, may_change, same_each_time
+from attractor.program.digest import program_digest
+from attractor.program.present import digest_or_new
 
-from .split import AHEAD, COSTLY, ONCE, STEP, WORTH_HOISTING, SplitStep, split_step
-from .strategies import Store, Strategy, strategy
-
-_KEEP_COSTLY = jax.checkpoint_policies.save_only_these_names(COSTLY)
+from .split import AHEAD, ONCE, STEP, WORTH_HOISTING, SplitStep, split_step
+from .strategies import Loop, Store, Strategy, strategy
 
 
 class Unrolled(NamedTuple):
-    """States of all steps (leading axis time) and the state after the last valid step."""
+    """States of all steps (leading axis time) and the state after the last valid step.
 
-    states: State
+    Args:
+        states: what was read of the state after each step; the whole state without `read`.
+        last: the whole state after the last valid step.
+    """
+
+    states: PyTree
     last: State
 
 
 def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs any cell)
-    cell: Any,
-    inputs: Shaped[Array, "time inputs"],
+    cell: CellLike,
+    inputs: Shaped[Array, "time ..."],
     state: State | None = None,
     *,
     length: ArrayLike | None = None,
     key: PRNGKeyArray | None = None,
     memory: str | Strategy = "store",
     hoist: bool | None = None,
+    read: Callable[[State], PyTree] | None = None,
 ) -> Unrolled:
     """States of `cell` along one sequence: s_{t+1} = cell(u_t, s_t).
 
@@ -45,7 +52,7 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
 
     Args:
         cell: any callable Equinox module `cell(input, state, *, key=None) -> state`.
-        inputs: u, shape (time, inputs); time may be 0.
+        inputs: u, shape (time, inputs), or (time, *cell.input_shape); time may be 0.
         state: s_0; the cell's own initial state when None. Feeding `last` of one call into the next
             streams a sequence: the pieces equal the whole (to rounding where work leaves the loop,
             because a product over more steps may add in another order, and for pieces of one step, which
@@ -57,13 +64,15 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
         memory: "store", "recompute", or a strategy such as `Recompute(every=20)`. A step that prints or calls
             back is stored whatever is asked, because it must not run a second time.
         hoist: force (True) or forbid (False) that work on inputs leaves the loop; None decides by size.
+        read: what to keep of each state, a pytree of arrays: `lambda state: exposed(cell, state)`. States are
+            then not stacked over time. It sees every s_t, those of masked steps too.
 
     Returns:
-        The states s_1 ... s_T (each leaf with a leading time axis) and the last of them.
+        The states s_1 ... s_T, or what `read` gave of them (each leaf with a leading time axis), and s_T.
 
     Raises:
         CellError: a step that fails, or is another one each time it is called.
-        ShapeError: inputs that are not (time, cell.input_size), a state unlike the cell's initial state, a
+        ShapeError: inputs that are not (time, *cell.input_shape), a state unlike the cell's initial state, a
             step that changes shapes or types, or a length that is no number of steps.
         UnsupportedError: a step that writes to a mutable reference.
 
@@ -78,65 +87,68 @@ def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs 
     _check_length(length, len(inputs))
     _check_start(cell, state)
     steps = None if length is None else jnp.asarray(length)
-    return _run(cell, inputs, state, steps, key, (strategy(memory), hoist))
+    plan = strategy(memory), hoist, _program_of(read, cell, state)
+    return _run(cell, inputs, state, (steps, key), read, plan)
 
 
 @compiled  # a second eager call with the same shapes compiles nothing; inside another jit it is free
 def _run(
-    cell: Any,
+    cell: CellLike,
     inputs: Array,
     state: State | None,
-    length: Array | None,
-    key: Array | None,
-    plan: tuple[Strategy, bool | None],
+    optional: tuple[Array | None, PRNGKeyArray | None],
+    read: Callable[[State], PyTree] | None,
+    plan: tuple[Strategy, bool | None, str],
 ) -> Unrolled:
-    run, hoist = plan
-    state = initial_state(cell) if state is None else state
-    leaves, structure = jax.tree.flatten(state)
-    split, weights = trace(cell, inputs, state, key=key, hoist=hoist)
-    shared = split.prepare(weights)
-    index = jnp.arange(len(inputs))
-    keys = [] if key is None else [jax.random.split(key, len(inputs))]
-    valid = None if length is None else index < length
+    (length, key), (run, hoist, _) = optional, plan
+    state = jax.tree.map(jnp.asarray, initial_state(cell) if state is None else state)
+    split, _ = trace(cell, inputs, state, key=key, hoist=hoist)
+    keys = None if key is None else jax.random.split(key, len(inputs))
+    valid = None if length is None else jnp.arange(len(inputs)) < length
     if valid is not None:
         inputs = _without_padding(inputs, valid)
-    driven = jax.vmap(lambda *one: split.drive(shared, one))(inputs, *keys)
-
-    def body(carry: list[Array], slice_: tuple[list[Array], Array]) -> tuple[list[Array], list[Array]]:
-        driven, here = slice_
-        if valid is None:
-            new = split.advance(shared, driven, carry)
-        else:
-            # A masked step repeats the first: its Jacobian is finite, and no 0 * inf poisons a gradient.
-            safe = _choose(here, carry, jax.lax.stop_gradient(leaves))
-            new = _choose(here, split.advance(shared, driven, safe), carry)
-        return new, new
-
-    if split.has_effects:
-        run = Store()
-    else:
-        body = jax.checkpoint(body, policy=_KEEP_COSTLY, prevent_cse=False)
-    last, states = run(body, leaves, (driven, index if valid is None else valid))
-    return Unrolled(jax.tree.unflatten(structure, states), jax.tree.unflatten(structure, last))
+    loop = Loop(cell, _explicit(read, state), inputs, keys, state, valid, split)
+    # A step that prints or calls back must not run a second time.
+    last, states = (Store() if split.has_effects else run).run(loop)
+    return Unrolled(states, last)
 
 
-def _choose(here: Array, one: list[Array], other: list[Array]) -> list[Array]:
-    return [jnp.where(here, left, right) for left, right in zip(one, other, strict=True)]
+def _program_of(read: Callable[[State], PyTree] | None, cell: CellLike, state: State | None) -> str:
+    """A text that changes with what `read` computes, so that a compiled copy of it is never stale."""
+    if read is None or not may_change(read):
+        return ""
+    start = eqx.filter_eval_shape(initial_state, cell) if state is None else state
+    return digest_or_new(lambda: program_digest(jax.make_jaxpr(_anew(read))(start)))
 
 
-def _without_padding(inputs: Shaped[Array, "time inputs"], valid: Array) -> Shaped[Array, "time inputs"]:
+def _explicit(read: Callable[[State], PyTree] | None, state: State) -> Callable[[State], PyTree]:
+    """The function with the arrays that it closes over as leaves of a pytree."""
+    return _whole if read is None else eqx.filter_closure_convert(_anew(read), state)
+
+
+def _anew(read: Callable[[State], PyTree]) -> Callable[[State], PyTree]:
+    """The same function as another object: JAX finds the trace of a function again by its identity."""
+    return lambda state: read(state)
+
+
+def _whole(state: State) -> State:
+    return state
+
+
+def _without_padding(inputs: Shaped[Array, "time ..."], valid: Array) -> Shaped[Array, "time ..."]:
     """Inputs whose padding, which may hold anything, repeats the first one (or is ones if none is valid).
 
     Ones, because roots, norms and logarithms have no finite slope at zero: even a step whose result is thrown
     away must have a finite Jacobian.
     """
-    first = jnp.where(valid[:1, None], inputs[:1], jnp.ones_like(inputs[:1]))
-    return jnp.where(valid[:, None], inputs, jax.lax.stop_gradient(first))
+    valid = valid.reshape(-1, *[1] * (inputs.ndim - 1))
+    first = jnp.where(valid[:1], inputs[:1], jnp.ones_like(inputs[:1]))
+    return jnp.where(valid, inputs, jax.lax.stop_gradient(first))
 
 
 def trace(
-    cell: Any,
-    inputs: Shaped[Array, "time inputs"],
+    cell: CellLike,
+    inputs: Shaped[Array, "time ..."],
     state: State,
     *,
     key: PRNGKeyArray | None = None,
@@ -161,12 +173,13 @@ def trace(
     return split_step(step, weights, first, leaves, hoist=hoist), weights
 
 
-def _check_inputs(cell: Any, inputs: Array) -> None:
-    size = getattr(cell, "input_size", None)
-    if inputs.ndim != 2 or (size is not None and inputs.shape[1] != size):
+def _check_inputs(cell: CellLike, inputs: Array) -> None:
+    known = knows_input(cell)
+    expected = input_shape(cell) if known else ("inputs",)
+    if inputs.ndim == 0 or (inputs.shape[1:] != expected if known else inputs.ndim != 2):
         message = (
             f"inputs of shape {inputs.shape} given to {name_of(cell)}, expected "
-            f"(time, {'inputs' if size is None else size}); map over a batch with jax.vmap"
+            f"(time, {', '.join(map(str, expected))}); map over a batch with jax.vmap"
         )
         raise ShapeError(message)
 
@@ -182,7 +195,7 @@ def _check_length(length: Any, steps: int) -> None:
         raise ShapeError(message)
 
 
-def _check_start(cell: Any, state: State | None) -> None:
+def _check_start(cell: CellLike, state: State | None) -> None:
     """A state given by the caller looks like the initial state, where the cell knows one."""
     if state is None or not (hasattr(cell, "initial_state") or hasattr(cell, "hidden_size")):
         return
@@ -198,7 +211,7 @@ def _check_start(cell: Any, state: State | None) -> None:
         raise ShapeError(message)
 
 
-def _check_state(cell: Any, structure: Any, old: list[Array], new: State) -> None:
+def _check_state(cell: CellLike, structure: object, old: list[Array], new: State) -> None:
     leaves, found = jax.tree.flatten(new)
     before, after = ([(jnp.shape(leaf), str(jnp.result_type(leaf))) for leaf in one] for one in (old, leaves))
     if found != structure or before != after:
@@ -245,8 +258,8 @@ class Explanation:
 
 
 def explain(
-    cell: Any,
-    inputs: Float[Array, "time inputs"],
+    cell: CellLike,
+    inputs: Float[Array, "time ..."],
     state: State | None = None,
     *,
     memory: str | Strategy = "store",
@@ -256,7 +269,7 @@ def explain(
 
     Args:
         cell: the cell.
-        inputs: one sequence, shape (time, inputs); only its shape and type matter.
+        inputs: one sequence, as in `unroll`; only its shape and type matter.
         state: the state it would start from.
         memory: as in `unroll`.
         hoist: as in `unroll`.
@@ -274,10 +287,10 @@ def explain(
 
 
 def _gradient_bytes(
-    cell: Any, inputs: Array, state: State, memory: str | Strategy, hoist: bool | None
+    cell: CellLike, inputs: Array, state: State, memory: str | Strategy, hoist: bool | None
 ) -> int:
     @eqx.filter_grad
-    def gradient(cell: Any, inputs: Array, state: State) -> Array:
+    def gradient(cell: CellLike, inputs: Array, state: State) -> Array:
         last = unroll(cell, inputs, state, memory=memory, hoist=hoist).last
         return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(last)), start=jnp.zeros(()))
 

@@ -19,7 +19,7 @@ from attractor.cells import State, StateNoise, exposed, initial_state, name_of, 
 from attractor.errors import ConfigError
 from attractor.program import layout_of
 
-_PASSED = ("input_size", "hidden_size", "output_size", "measured_state", "fixed")
+_PASSED = ("input_size", "input_shape", "hidden_size", "output_size", "measured_state", "fixed")
 """Facts of the contract that a cell may give or not; the wrapper gives those that its cell gives."""
 
 _KINDS = ("independent", "common")

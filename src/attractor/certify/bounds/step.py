@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from attractor.cells import initial_state, name_of
+from attractor.cells import initial_state, input_size, name_of, shaped_input
 from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
 from attractor.scan.split import without_repeats
@@ -92,7 +92,7 @@ def unit_box(cell: Any, input_bound: Any = 1.0) -> Box:
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(floating_state(cell))]
     states = sum(leaf.size for leaf in leaves)
     dtype = jnp.result_type(*leaves, input_bound)  # a bound in float64 is not rounded to the state's type
-    bound = jnp.broadcast_to(jnp.asarray(input_bound, dtype), (cell.input_size,))
+    bound = jnp.broadcast_to(jnp.asarray(input_bound, dtype), (input_size(cell),))
     high = jnp.concatenate([jnp.ones(states, dtype), bound])
     return Box(-high, high, states)
 
@@ -169,7 +169,8 @@ def centred_image(cell: Any, box: Box) -> Interval:
 def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) -> list[Form]:
     """A form for every leaf of the new state; row k of `directions` is the derivative of state or input k."""
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
-    program = trace(lambda given, state: cell(given, state), jnp.zeros(cell.input_size, box.low.dtype), start)
+    nothing = jnp.zeros(input_size(cell), box.low.dtype)
+    program = trace(lambda given, state: cell(shaped_input(cell, given), state), nothing, start)
     _check_structure(cell, program, start)
     layout = layout_of(start, name_of(cell), box.low.dtype)
     places = jax.tree.leaves(layout.restore(jnp.arange(box.states, dtype=box.low.dtype)))

@@ -82,12 +82,10 @@ class PlantNetwork(eqx.Module):
     ) -> tuple[Float[Array, "time outputs"], State]:
         """Outputs in free run and the last state; rows after the valid ones leave the state untouched."""
         length = None if valid is None else valid.sum()
-        states, last = unroll(self.cell, inputs, state, length=length)
+        shown, last = unroll(self.cell, inputs, state, length=length, read=self._shown)
         if not self.feedthrough:
-            states = jax.tree.map(
-                lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states
-            )
-        return jax.vmap(self.read)(states), last
+            shown = jnp.concatenate([self._shown(state)[None], shown[:-1]])
+        return (shown if self.readout is None else jax.vmap(self.readout)(shown)), last
 
     @property
     def reads_state(self) -> bool:
@@ -101,8 +99,11 @@ class PlantNetwork(eqx.Module):
 
     def read(self, state: State) -> Float[Array, " outputs"]:
         """The output that a state shows."""
-        seen = exposed(self.cell, state)
-        return seen if self.readout is None else self.readout(seen)
+        shown = self._shown(state)
+        return shown if self.readout is None else self.readout(shown)
+
+    def _shown(self, state: State) -> Float[Array, " exposed"]:
+        return exposed(self.cell, state)
 
     def start(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> State:
         """The state after measured samples, as the model estimates it.

@@ -75,8 +75,7 @@ def _regression(network: PlantNetwork, data: Padded, washout: int) -> tuple[np.n
     @jax.jit
     @jax.vmap
     def run(inputs: Float[Array, "time inputs"]) -> Float[Array, "time exposed"]:
-        states = unroll(network.cell, inputs).states
-        return jax.vmap(lambda state: exposed(network.cell, state))(states)
+        return unroll(network.cell, inputs, read=lambda state: exposed(network.cell, state)).states
 
     states = np.asarray(run(data.inputs), np.float64)
     if not network.feedthrough:

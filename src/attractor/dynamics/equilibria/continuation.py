@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state, step_options
+from attractor.cells import State, initial_state, shaped_input, step_options
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, double_precision
 from attractor.progress import Reporter, SilentReporter
@@ -225,7 +225,8 @@ class _Driven(eqx.Module):
     input_size: int = eqx.field(static=True, default=0)
 
     def __call__(self, input: Array, state: State, *, key: PRNGKeyArray | None = None) -> State:
-        return self.cell(self.scale * self.row, state, **step_options(self.cell, key))
+        given = shaped_input(self.cell, self.scale * self.row)
+        return self.cell(given, state, **step_options(self.cell, key))
 
     def initial_state(self) -> State:
         return initial_state(self.cell)

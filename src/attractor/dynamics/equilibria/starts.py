@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State, name_of
+from attractor.cells import State, input_size, knows_input, name_of
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, double_precision
 
-from ..trajectory import checked, prepared, visited
+from ..trajectory import checked, flat_inputs, prepared, visited
 
 _RESTS = 1e-6
 """Root mean square of states below which a network counts as resting at zero."""
@@ -128,10 +128,10 @@ def constant_inputs(
         ShapeError: an input that does not fit the cell.
         InputDataError: an input that is not finite.
     """
-    if input is None and not hasattr(cell, "input_size"):
+    if input is None and not knows_input(cell):
         message = f"{name_of(cell)} has no `input_size`: give `input`, a vector"
         raise ConfigError(message)
-    rows = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
+    rows = np.zeros(input_size(cell)) if input is None else flat_inputs(cell, np.asarray(input, np.float64))
     if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):
         message = f"input of shape {rows.shape}, expected (inputs,) or (conditions, inputs)"
         raise ShapeError(message)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, PRNGKeyArray
 
-from attractor.cells import discretise, initial_state
+from attractor.cells import discretise, initial_state, input_size
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.spectra import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.trajectory import analysed, time_step
@@ -100,7 +100,7 @@ def spectrum_at_rest(cell: Any) -> tuple[JacobianSpectrum, float]:
     moving: Any = cell if callable(cell) else discretise(cell, _FLOW_STEP)
     with double_precision():
         flat = analysed(moving).still("the resting state")
-        vector, residual = _at_rest(flat, jnp.zeros(moving.input_size))
+        vector, residual = _at_rest(flat, jnp.zeros(flat.input_size))
         state = flat.restore(vector)
     return jacobian_spectrum(flow_of(cell) or cell, state), float(residual)
 
@@ -125,7 +125,7 @@ def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
 def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, float], tuple[float, float]]:
     """The largest exponents without and with input, and their standard errors, in one run of two rows."""
     noise_key, start_key = jax.random.split(key)
-    driven = np.asarray(jax.random.normal(noise_key, (2 * steps, cell.input_size)))
+    driven = np.asarray(jax.random.normal(noise_key, (2 * steps, input_size(cell))))
     flat = flat_map(cell, dtype=jnp.float32)
     drawn = jax.random.normal(start_key, (flat.real_size,), jnp.float32)
     moved = flat.start[: flat.real_size] + _SPREAD * drawn

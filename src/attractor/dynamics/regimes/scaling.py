@@ -11,7 +11,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from scipy.optimize import brentq
 
-from attractor.cells import initial_state, name_of
+from attractor.cells import initial_state, input_shape, name_of
 from attractor.claims import Solution
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.errors import UnsupportedError
@@ -60,7 +60,7 @@ def state_matrices(cell: Any) -> tuple[bool, ...]:
         return made(input, state) if callable(made) else made.vector_field(input, state)
 
     program = trace(
-        step, [leaves[place] for place in numbers], jnp.zeros(cell.input_size), initial_state(cell)
+        step, [leaves[place] for place in numbers], jnp.zeros(input_shape(cell)), initial_state(cell)
     )
     found = {numbers[place] for place in _multiplying(program.jaxpr, len(numbers))}
     found = {place for place in found if jnp.ndim(leaves[place]) >= 2}

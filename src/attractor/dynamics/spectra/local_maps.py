@@ -20,6 +20,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array, Float
 
+from attractor.cells import shaped_input
 from attractor.errors import UnsupportedError
 from attractor.program import LeafKind, Program, quickly_compiled, trace
 from attractor.program.walk import apply, bound, forward, value_of
@@ -115,7 +116,8 @@ def cut_step(place: Point) -> tuple[Program, Cut, list[_Kind]]:
         if leaf.kind is not LeafKind.REAL:
             message = f"the state holds {leaf}; units are read off a state of real numbers"
             raise UnsupportedError(message)
-    program = trace(lambda input, state: place.flat.cell(input, state), place.input, place.state)
+    cell = place.flat.cell
+    program = trace(lambda input, state: cell(shaped_input(cell, input), state), place.input, place.state)
     leaves = jax.tree.leaves(place.state)
     structure = program.outputs
     if structure != jax.tree.structure(place.state):

@@ -10,8 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state, input_size, name_of
-from attractor.dynamics.trajectory import analysed, is_flow, time_step
+from attractor.cells import State, initial_state, input_shape, input_size, name_of
+from attractor.dynamics.trajectory import analysed, flat_inputs, is_flow, time_step
 from attractor.errors import InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, in_double_precision, plain
 
@@ -24,6 +24,10 @@ class _Rates(eqx.Module):
     @property
     def input_size(self) -> int:
         return self.flow.input_size
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return getattr(self.flow, "input_shape", None)
 
     def initial_state(self) -> State:
         return initial_state(self.flow)
@@ -75,9 +79,9 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     _check_like(cell, state)
     flat = analysed(_Rates(cell) if is_flow(cell) else cell)
     size = input_size(cell)
-    given = np.zeros(size) if input is None else np.asarray(input, np.float64)
+    given = np.zeros(size) if input is None else flat_inputs(cell, np.asarray(input, np.float64))
     if given.shape != (size,):
-        message = f"input of shape {given.shape} given to {name_of(cell)}, expected ({size},)"
+        message = f"input of shape {given.shape} given to {name_of(cell)}, expected {input_shape(cell)}"
         raise ShapeError(message)
     vector = flat.flatten(jax.tree.map(jnp.asarray, state))
     for name, numbers in (("input", given), ("state", np.asarray(vector))):

@@ -99,6 +99,11 @@ class Derivatives(eqx.Module):
         """That of the cell."""
         return getattr(self.cell, "input_size", None)
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """That of the cell."""
+        return getattr(self.cell, "input_shape", None)
+
     def initial_state(self) -> State:
         """The cell's, which noise does not move."""
         return self.at_rest(initial_state(self.cell))

@@ -116,6 +116,10 @@ class _Simulated(eqx.Module):
     def input_size(self) -> int | None:
         return getattr(self.cell, "input_size", None)
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return getattr(self.cell, "input_shape", None)
+
     def initial_state(self) -> State:
         """That of the cell."""
         return initial_state(self.cell)
