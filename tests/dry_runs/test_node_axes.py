@@ -81,4 +81,4 @@ def test_its_readings_are_told_and_its_exports_agree():
     assert report.input_size == NODES * FEATURES
     assert {one.name for one in report.readings if not one.available} <= {"control", "CasADi", "ONNX"}
     assert "inputs of shape (5, 2)" in report["control"].reason
-    assert max(check_parity(made(), ("numpy", "c"), samples=20).values()) < 1e-12
+    assert max(check_parity(made(), targets=("numpy", "c"), samples=20).values()) < 1e-12

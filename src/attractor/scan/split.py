@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
@@ -277,10 +278,10 @@ def _refuse_references(jaxpr: Jaxpr) -> None:
         raise UnsupportedError(message)
 
 
-def _written_out(closed: ClosedJaxpr, arguments: Sequence[Array | np.ndarray]) -> Values:
+def _written_out(closed: ClosedJaxpr, arguments: Sequence[ArrayLike]) -> Values:
     jaxpr = closed.jaxpr
 
-    def rule(equation: JaxprEqn, operands: list[Array | np.ndarray]) -> Values:
+    def rule(equation: JaxprEqn, operands: list[ArrayLike]) -> Values:
         if equation.primitive.name == "jit":
             return _written_out(equation.params["jaxpr"], operands)
         if equation.primitive.name == "dot_general" and (turned := _vector_first(equation)) is not None:
