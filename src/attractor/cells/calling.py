@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,14 +12,14 @@ from jaxtyping import Array, PRNGKeyArray
 
 from attractor.errors import AttractorError, CellError
 
-from .contract import State, initial_state, input_shape, name_of, step_options
+from .contract import CellLike, State, initial_state, input_shape, name_of, step_options
 
 _TO_NUMPY = jax.errors.TracerArrayConversionError
 _ON_VALUES = jax.errors.ConcretizationTypeError
 _LEAKED = jax.errors.UnexpectedTracerError
 
 
-def take_step(cell: Any, input: Array, state: State, key: PRNGKeyArray | None = None) -> State:
+def take_step(cell: CellLike, input: Array, state: State, key: PRNGKeyArray | None = None) -> State:
     """The state after one step; without a key, or of a cell that takes none, without noise.
 
     Raises:
@@ -31,7 +30,7 @@ def take_step(cell: Any, input: Array, state: State, key: PRNGKeyArray | None = 
 
 
 @contextmanager
-def calling(cell: Any, part: str = "step") -> Iterator[None]:
+def calling(cell: CellLike, part: str = "step") -> Iterator[None]:
     """Tell errors raised inside as mistakes in a cell; those of this library say themselves what is wrong.
 
     Args:
@@ -78,7 +77,7 @@ def _place(problem: Exception) -> str:
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
-def check_derivative(cell: Any) -> None:
+def check_derivative(cell: CellLike) -> None:
     """Refuse a step without a derivative by weights and state for a batch, as training takes it.
 
     Nothing is computed: the derivative is traced only. Loops whose length depends on values have none, nor do
@@ -91,7 +90,7 @@ def check_derivative(cell: Any) -> None:
         CellError: there is none; the message says why.
     """
 
-    def total(parts: tuple[Any, Any]) -> Array:
+    def total(parts: tuple[CellLike, State]) -> Array:
         module, states = parts
         new = jax.vmap(lambda given, state: take_step(module, given, state))(inputs, states)
         return sum((jnp.sum(jnp.real(leaf)) for leaf in jax.tree.leaves(new) if _moves(leaf)), jnp.zeros(()))
@@ -105,7 +104,7 @@ def check_derivative(cell: Any) -> None:
 _BATCH = 2
 
 
-def _repeated(leaf: Any) -> Array:
+def _repeated(leaf: Array) -> Array:
     array = jnp.asarray(leaf)
     return jnp.broadcast_to(array, (_BATCH, *array.shape))
 

@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedError
 
@@ -86,7 +86,7 @@ class Cell(eqx.Module):
         """The state a sequence starts from: zeros, shape (hidden_size,)."""
         return jnp.zeros(self.hidden_size, weight_dtype(self))
 
-    def exposed(self, state: State) -> Any:
+    def exposed(self, state: State) -> PyTree:
         """What a read-out may see of the state, a vector: all of it."""
         return state
 
@@ -120,7 +120,7 @@ def takes_key(cell: CellLike) -> bool:
     return "key" in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
 
 
-def check_key(step: Any, name: str) -> None:
+def check_key(step: CellLike, name: str) -> None:
     """Refuse a step that has an argument `key` without a default.
 
     Args:
@@ -139,7 +139,7 @@ def check_key(step: Any, name: str) -> None:
         raise CellError(message)
 
 
-def _parameters(step: Any) -> Mapping[str, Parameter]:
+def _parameters(step: CellLike) -> Mapping[str, Parameter]:
     try:
         return signature(type(step).__call__ if isinstance(step, eqx.Module) else step).parameters
     except (TypeError, ValueError):  # without a signature: it is told what the contract says

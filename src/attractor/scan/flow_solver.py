@@ -34,7 +34,7 @@ class FlowSolver:
     relative: float | int = 1e-6
     absolute: float | int = 1e-8
     most_steps: int = 100_000
-    method: Any = None
+    method: diffrax.AbstractSolver | None = None
 
     def __post_init__(self) -> None:
         for name in ("relative", "absolute", "most_steps"):
@@ -88,7 +88,7 @@ def solve_flow(
     return Unrolled(states, jax.tree.map(lambda leaf: leaf[-1], states))
 
 
-def _check(flow: Any, times: Any, inputs: Any) -> None:
+def _check(flow: Any, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
     if len(times) < 2:
         message = f"{len(times)} times: a flow needs at least the first and the last one"
         raise ShapeError(message)

@@ -5,7 +5,7 @@ state (the input projection), and only the rest must wait for the state. The spl
 step, so it works for every cell without a word from its author.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from itertools import chain
 from math import prod
@@ -16,15 +16,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.typing import ArrayLike
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from attractor.errors import UnsupportedError
 from attractor.program import PRIMITIVES
 from attractor.program.walk import apply, bound, forward, results, value_of
 
 Values = list[Array]
+Atom = Var | Literal
+Example = ArrayLike | jax.ShapeDtypeStruct
+"""Of an array, only shape and type matter."""
 
 ONCE, AHEAD, STEP = 0, 1, 2
 """An equation runs once a sequence, for all steps ahead of the loop, or inside the loop."""
@@ -87,7 +90,7 @@ class SplitStep(eqx.Module):
         """Whether a step does more than compute (prints, callbacks), so that it must not be repeated."""
         return bool(self._jaxpr.effects)
 
-    def _done(self, level: int, known: dict[Var, Array], wanted: Sequence[Any]) -> Values:
+    def _done(self, level: int, known: dict[Var, Array], wanted: Sequence[Atom]) -> Values:
         """The values that are wanted after the equations of a level."""
         rule = self._apply_named if level == STEP else partial(apply, self._jaxpr)
         values = forward(self._jaxpr, known, rule, equations=self._equations(level))
@@ -120,9 +123,9 @@ class SplitStep(eqx.Module):
 
 def split_step(
     step: Callable[[Values, Values, Values], Values],
-    weights: Sequence[Any],
-    inputs: Sequence[Any],
-    state: Sequence[Any],
+    weights: Sequence[Example],
+    inputs: Sequence[Example],
+    state: Sequence[Example],
     *,
     hoist: bool | None = None,
 ) -> SplitStep:
@@ -189,14 +192,14 @@ def _intersection(made: Sequence[Var], used: Sequence[Var]) -> list[Var]:
     return [variable for variable in dict.fromkeys(made) if variable in wanted]
 
 
-def flat(step: Callable[..., Any]) -> Callable[..., Values]:
+def flat(step: Callable[..., PyTree]) -> Callable[..., Values]:
     """The same step with jitted parts written out, and products with a vector turned to `vector @ matrix^T`.
 
     A batch is the leading axis of the vector, so the turned product leaves it leading: no transposition
     between the product and the elementwise equations around it.
     """
 
-    def written_out(*arguments: Any) -> Values:
+    def written_out(*arguments: PyTree) -> Values:
         closed = jax.make_jaxpr(step)(*arguments)
         _refuse_references(closed.jaxpr)
         return _written_out(closed, jax.tree.leaves(arguments))
@@ -210,7 +213,7 @@ def without_repeats(jaxpr: Jaxpr) -> Jaxpr:
     XLA would find the second one as well, but only after differentiation, when the two have different
     cotangents: a step with its first and second derivative would cost four products backward, not three.
     """
-    first: dict[Any, list[Var]] = {}
+    first: dict[Hashable, list[Var]] = {}
     same: dict[Var, Var] = {}
     kept = []
     for own in jaxpr.eqns:
@@ -226,7 +229,7 @@ def without_repeats(jaxpr: Jaxpr) -> Jaxpr:
     return jaxpr.replace(eqns=kept, outvars=outvars)
 
 
-def _identity(equation: JaxprEqn) -> Any:
+def _identity(equation: JaxprEqn) -> Hashable:
     """Equal for two equations that compute the same; None for one that must not be compared."""
     if equation.effects:
         return None
@@ -304,11 +307,11 @@ def _vector_first(equation: JaxprEqn) -> JaxprEqn | None:
     return equation.replace(invars=equation.invars[::-1], params=parameters)
 
 
-def _shape(atom: Any) -> tuple[int, ...]:
+def _shape(atom: Atom) -> tuple[int, ...]:
     return _aval(atom).shape
 
 
-def _aval(atom: Any) -> Any:
+def _aval(atom: Atom) -> Any:
     return atom.aval
 
 
