@@ -37,7 +37,8 @@ test: $(READY)
 
 # What calls LAPACK, as it is on a processor of another kind; the files left out call none (seen by counting the
 # calls). `test` has checked the types.
-PURE := $(addprefix certify/test_,attack rules arithmetic false_proofs plain_steps own_cells penalty) \
+PURE := $(addprefix certify/domains/test_,attack rules arithmetic) \
+  $(addprefix certify/stability/test_,false_proofs plain_steps own_cells penalty) \
   $(addprefix audit/test_,attacks perturbations robustness theory) \
   $(addprefix dynamics/test_,mean_field_gaussian phase_simulation)
 NUMERICAL := tests/dynamics tests/certify tests/control/predictive tests/audit \

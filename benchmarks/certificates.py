@@ -34,9 +34,9 @@ from attractor.cells import (
     initial_state,
 )
 from attractor.certify import CertifySettings, certify, unit_box
-from attractor.certify.invariant import settle
-from attractor.certify.ladder import rate_on
-from attractor.certify.published import published_condition, published_set
+from attractor.certify.stability.invariant import settle
+from attractor.certify.stability.ladder import rate_on
+from attractor.certify.stability.published import published_condition, published_set
 from benchmarks.recording import record
 
 KEY = jax.random.key(0)

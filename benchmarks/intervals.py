@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import GRU, Elman
-from attractor.certify.bounds import Box, step_bounds
-from attractor.certify.perron import best_weights
+from attractor.certify.domains import Box, step_bounds
+from attractor.certify.stability.weighted_norms import best_weights
 from benchmarks.certificates import random_cells
 from benchmarks.recording import record
 

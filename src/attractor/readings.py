@@ -24,7 +24,7 @@ from attractor.cells import (
     take_step,
     takes_key,
 )
-from attractor.certify.bounds import step_bounds, unit_box
+from attractor.certify.domains import step_bounds, unit_box
 from attractor.dynamics.spectra.local_maps import cut_step
 from attractor.dynamics.spectra.point import point
 from attractor.errors import AttractorError, CellError, ConfigError, UnsupportedError

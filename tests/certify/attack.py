@@ -18,7 +18,7 @@ from jax.scipy.special import erfc
 from numpy_rules import by_numpy, evaluated
 from written import Written
 
-from attractor.certify.bounds import Box, guard, scalar, step_bounds
+from attractor.certify.domains import Box, elementary, guard, step_bounds
 from attractor.errors import UnsupportedError
 from attractor.program import PRIMITIVES, ZeroRule
 
@@ -434,7 +434,9 @@ def main() -> None:
 
 
 def _flat_steps():
-    scalar.SCALAR["floor"] = scalar.SCALAR["floor"]._replace(slope=lambda p: type(p)(0 * p.low, 0 * p.low))
+    elementary.SCALAR["floor"] = elementary.SCALAR["floor"]._replace(
+        slope=lambda p: type(p)(0 * p.low, 0 * p.low)
+    )
 
 
 FAULTS = {

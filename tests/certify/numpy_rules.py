@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from attractor.certify.bounds.guard import guarded
+from attractor.certify.domains.guard import guarded
 
-_ROOM = "attractor.certify.bounds"
+_ROOM = "attractor.certify.domains"
 _MODULES = (
-    "arithmetic choices coefficient continuity curve extremes form operands rules scalar step symbols "
-    "vectors".split()
+    "interval choices coefficient continuity curve extremes form operands polynomial_rules elementary "
+    "step_bounds polynomial vectors".split()
 )
 
 

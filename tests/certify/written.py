@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from attractor.cells import Cell
-from attractor.certify.bounds import Box, step_bounds
+from attractor.certify.domains import Box, step_bounds
 
 
 class Written(Cell):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from attractor.certify.bounds import RULES
+from attractor.certify.domains import RULES
 from attractor.program import PRIMITIVES, Kind, ZeroRule, of_kind, zeros_of
 
 FUNCTIONS = {

@@ -1,7 +1,7 @@
 """Certificates: bounds over a cell's own equations, and what they prove of its trajectories."""
 
-from .bounds import Box, Interval, StepBounds, step_bounds, step_image, unit_box
-from .certificate import (
+from .domains import Box, Interval, StepBounds, step_bounds, step_image, unit_box
+from .stability.certificate import (
     LEVELS,
     Attempt,
     Certificate,
@@ -11,7 +11,7 @@ from .certificate import (
     Witness,
     bound_in_words,
 )
-from .ladder import CertifySettings, certify
+from .stability.ladder import CertifySettings, certify
 
 __all__ = [
     "LEVELS",

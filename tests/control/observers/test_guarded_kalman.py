@@ -5,7 +5,7 @@ import pytest
 from observer_cases import random_model, simulate
 
 from attractor.cells import GRU, Cell
-from attractor.certify.published import published_condition
+from attractor.certify.stability.published import published_condition
 from attractor.control.model import from_network
 from attractor.control.observers import (
     Contraction,

@@ -10,7 +10,7 @@ import pytest
 from observer_cases import random_model, simulate
 
 from attractor.cells import GRU, NNARX, EchoState, NeuralStateSpace, Stack
-from attractor.certify.published import published_condition
+from attractor.certify.stability.published import published_condition
 from attractor.control.identification.network import Encoder, PlantNetwork
 from attractor.control.model import ControlModel, from_network
 from attractor.control.observers import (

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import cell_class
 from attractor.certify import CertifySettings, StabilityResult, certify
-from attractor.certify.penalty import ContractionTarget
+from attractor.certify.stability.penalty import ContractionTarget
 from attractor.control.metrics import evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from attractor.certify.penalty import ContractionTarget, contract_weights, contraction_penalty
+from attractor.certify.stability.penalty import ContractionTarget, contract_weights, contraction_penalty
 from attractor.training import Batch, StepContext, Windows
 from attractor.training.refinement import LeastSquares
 

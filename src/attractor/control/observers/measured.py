@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from attractor.cells import NNARX, name_of
-from attractor.certify.published import published_condition
+from attractor.certify.stability.published import published_condition
 from attractor.control.model import ControlModel
 from attractor.errors import UnsupportedError
 

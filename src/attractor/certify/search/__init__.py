@@ -1,0 +1,1 @@
+"""Searches over boxes: branch and bound, counterexamples, attacks."""
