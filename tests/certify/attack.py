@@ -18,7 +18,7 @@ from jax.scipy.special import erfc
 from numpy_rules import by_numpy, evaluated
 from written import Written
 
-from attractor.certify.domains import Box, elementary, guard, step_bounds
+from attractor.certify.domains import Box, cell_bounds, interval, step_bounds
 from attractor.errors import UnsupportedError
 from attractor.program import PRIMITIVES, ZeroRule
 
@@ -434,16 +434,15 @@ def main() -> None:
 
 
 def _flat_steps():
-    elementary.SCALAR["floor"] = elementary.SCALAR["floor"]._replace(
-        slope=lambda p: type(p)(0 * p.low, 0 * p.low)
-    )
+    functions = interval.SCALAR
+    functions["floor"] = functions["floor"]._replace(slope=lambda p: type(p)(0 * p.low, 0 * p.low))
 
 
 FAULTS = {
     "sine is zero only at zero": lambda: PRIMITIVES.update(
         sin=replace(PRIMITIVES["sin"], zeros=ZeroRule.BOTH)
     ),
-    "casts are nothing": lambda: setattr(guard, "_refuse_narrow", lambda equation, operands: None),
+    "casts are nothing": lambda: setattr(cell_bounds, "_refuse_narrow", lambda equation, operands: None),
     "steps are flat": _flat_steps,
 }
 """Faults that were once there, or might be."""

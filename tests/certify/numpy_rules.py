@@ -13,13 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from attractor.certify.domains.guard import guarded
+from attractor.certify.domains.cell_bounds import guarded
 
 _ROOM = "attractor.certify.domains"
-_MODULES = (
-    "interval choices coefficient continuity curve extremes form operands polynomial_rules elementary "
-    "step_bounds polynomial vectors".split()
-)
+_MODULES = "interval polynomial algebra choices vectors polynomial_rules cell_bounds".split()
 
 
 class _Numbers(SimpleNamespace):
@@ -29,7 +26,7 @@ class _Numbers(SimpleNamespace):
         return getattr(np, name)
 
 
-_NUMPY = _Numbers(issubdtype=jnp.issubdtype)
+_NUMPY = _Numbers(issubdtype=jnp.issubdtype, finfo=jnp.finfo)
 _JAX = SimpleNamespace(
     vmap=lambda operation, in_axes=-1, out_axes=-1: (
         lambda *arrays: (

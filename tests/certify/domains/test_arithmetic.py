@@ -8,12 +8,20 @@ import mpmath
 import numpy as np
 import pytest
 
-from attractor.certify.domains.coefficient import added, coefficient, multiplied, reciprocal
-from attractor.certify.domains.elementary import SCALAR, integer_power, real_power
-from attractor.certify.domains.extremes import enclose
-from attractor.certify.domains.form import plus, scaled, shifted
-from attractor.certify.domains.interval import TINY, TRANSCENDENTAL, UNIT, Interval, add, contract, multiply
-from attractor.certify.domains.polynomial import symbol_form
+from attractor.certify.domains.algebra import enclose, plus, scaled, shifted
+from attractor.certify.domains.interval import (
+    SCALAR,
+    TINY,
+    TRANSCENDENTAL,
+    UNIT,
+    Interval,
+    add,
+    contract,
+    integer_power,
+    multiply,
+    real_power,
+)
+from attractor.certify.domains.polynomial import added, coefficient, multiplied, reciprocal, symbol_form
 
 mpmath.mp.prec = 150
 

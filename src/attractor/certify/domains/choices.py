@@ -1,8 +1,21 @@
-"""Comparisons and choices: decided on the whole box, or continuous, or with slopes that have no bound."""
+"""Comparisons and choices: decided on the whole box, or continuous, or with slopes that have no bound.
+
+Leaky rectifiers and exponential units are written as a choice between p and what is zero where p is: two
+cases that are equal wherever the comparison changes its answer. That is where its gap g is zero, so that a
+case c must be zero *wherever g is*. What is known of zeros are steps "c is zero where s is", and two of them
+must not be confused:
+
+- from the case downward, c = f(s) with f(0) = 0: s = 0 gives c = 0;
+- from the gap downward, g = h(s): here g = 0 must give s = 0. That h(0) = 0 says nothing of it: sin(80 s) is
+  zero at s = 0 and at 25 other places between 0 and 1.
+
+What is told while tracing is told for every value; what cannot be told counts as a jump.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from fractions import Fraction
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,13 +24,21 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
-from attractor.program import Rule, is_exact, place
+from attractor.program import Rule, place
 
-from .continuity import is_multiple, zero_where
-from .extremes import enclose
+from .algebra import enclose, plus, scaled, shifted
 from .interval import Interval, exactly, hull
-from .operands import difference, enclosure_of, shaped, spread_enclosure
-from .polynomial import Form, Zeros, branched_form, symbol_form
+from .polynomial import (
+    Coefficient,
+    Enclosure,
+    Exact,
+    Form,
+    Monomial,
+    Operand,
+    Zeros,
+    branched_form,
+    symbol_form,
+)
 
 _SIDES = {"gt": 1, "ge": 1, "lt": -1, "le": -1}
 
@@ -27,8 +48,8 @@ def compare(
 ) -> Rule:
     """A comparison: 1 where it holds on the whole box, 0 where it fails on it, else undecided."""
 
-    def rule(equation: JaxprEqn, one: Any, other: Any) -> Any:
-        like = other if is_exact(one) else one
+    def rule(equation: JaxprEqn, one: Operand, other: Operand) -> Undecided:
+        like = next(side for side in (one, other) if isinstance(side, Form))
         left, right = enclosure_of(one, like).value, enclosure_of(other, like).value
         if one is other:  # x != x asks for NaN, which a quantity is not where it has bounds
             number = jnp.isfinite(left.low) & jnp.isfinite(left.high)
@@ -56,21 +77,35 @@ class Undecided:
 
     surely: Array
     never: Array
-    compared: tuple[Any, Any]
+    compared: tuple[Operand, Operand]
     gap: Form
     side: int
 
 
-def select(equation: JaxprEqn, which: Any, *cases: Any) -> Form:
+COMPARISONS: dict[str, Rule] = {
+    "lt": compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
+    "le": compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
+    "gt": compare(lambda a, b: a.low > b.high, lambda a, b: a.high <= b.low),
+    "ge": compare(lambda a, b: a.low >= b.high, lambda a, b: a.high < b.low),
+    "eq": compare(
+        lambda a, b: jnp.zeros(a.low.shape, bool), lambda a, b: (a.high < b.low) | (a.low > b.high)
+    ),
+    "ne": compare(
+        lambda a, b: (a.high < b.low) | (a.low > b.high), lambda a, b: jnp.zeros(a.low.shape, bool)
+    ),
+}
+
+
+def select(equation: JaxprEqn, which: "Undecided | Operand", *cases: Operand) -> Form:
     """A choice; where the box does not decide it, the result may jump, and then its slope has no bound."""
     if isinstance(which, Undecided):
         return _undecided(which, *cases)
-    if not is_exact(which):
+    if isinstance(which, Form):
         message = f"interval bounds: a choice by a number that depends on the state{place(equation)}"
         raise UnsupportedError(message)
     same = None if isinstance(which, Tracer) else np.unique(np.asarray(which))
-    if same is not None and len(same) == 1 and isinstance(cases[int(same[0])], Form):
-        return cases[int(same[0])]
+    if same is not None and len(same) == 1 and isinstance(case := cases[int(same[0])], Form):
+        return case
     like = next(case for case in cases if isinstance(case, Form))
     enclosures = [enclosure_of(case, like) for case in cases]
     index = jnp.asarray(which).astype(jnp.int32)
@@ -86,8 +121,8 @@ def select(equation: JaxprEqn, which: Any, *cases: Any) -> Form:
     return symbol_form(value, jacobian)
 
 
-def _undecided(which: Undecided, no: Any, yes: Any) -> Form:
-    shape = jnp.broadcast_shapes(which.surely.shape, jnp.shape(shaped(no)), jnp.shape(shaped(yes)))
+def _undecided(which: Undecided, no: Operand, yes: Operand) -> Form:
+    shape = jnp.broadcast_shapes(which.surely.shape, shape_of(no), shape_of(yes))
     closed_no, closed_yes = (spread_enclosure(case, shape, which.gap.directions) for case in (no, yes))
     either = hull(_on_side(no, closed_no.value, which, -1), _on_side(yes, closed_yes.value, which, 1))
     both_zero = shape == which.gap.shape and all(zero_where(case, which.gap) for case in (no, yes))
@@ -115,7 +150,7 @@ def _where_gap_is_continuous(gap: Form, met: Interval, jumps: Interval) -> Inter
     return Interval(*(jnp.where(continuous, end, steep) for end, steep in zip(met, jumps, strict=True)))
 
 
-def _on_side(case: Any, value: Interval, which: Undecided, answer: int) -> Interval:
+def _on_side(case: Operand, value: Interval, which: Undecided, answer: int) -> Interval:
     """The range of a case where the comparison gave that answer: of the gap itself, one half."""
     if case is not which.gap or which.side == 0:
         return value
@@ -124,12 +159,12 @@ def _on_side(case: Any, value: Interval, which: Undecided, answer: int) -> Inter
     return Interval(*(jnp.minimum(end, 0.0) for end in value))
 
 
-def _meet(which: Undecided, no: Any, yes: Any) -> bool:
+def _meet(which: Undecided, no: Operand, yes: Operand) -> bool:
     """Whether the two cases differ by a multiple of the gap, so that they are equal where it is zero."""
     left, right = which.compared
     if (no is left and yes is right) or (no is right and yes is left):
         return True
-    if is_exact(no) and is_exact(yes):
+    if not (isinstance(no, Form) or isinstance(yes, Form)):
         return False
     between = difference(yes, no)
     return between.shape == which.gap.shape and is_multiple(between, which.gap)
@@ -159,4 +194,90 @@ def _unbounded(like: Interval) -> Interval:
     return Interval(jnp.full_like(like.low, -jnp.inf), jnp.full_like(like.high, jnp.inf))
 
 
-__all__ = ["Undecided", "compare", "select", "truth_form"]
+def is_nothing(constant: Exact) -> bool:
+    """Whether an exact operand is known to be zero; a traced one is not."""
+    return not isinstance(constant, Tracer) and not np.any(np.asarray(constant))
+
+
+def zero_where(case: Operand, gap: Form) -> bool:
+    """Whether a case of a choice, a form or an exact array, is zero wherever the gap is.
+
+    If g = 0 gives s = 0, and s = 0 gives c = 0, then g = 0 gives c = 0; s may be any form that both reach.
+    """
+    if not isinstance(case, Form):
+        return is_nothing(case)
+    certain = {id(form) for form in _zero_with_gap(gap)}
+    return any(id(form) in certain for form in _making_zero(case))
+
+
+def _making_zero(case: Form) -> list[Form]:
+    """Forms at whose zeros the case is zero: itself, and what it was made from by functions with f(0) = 0."""
+    found = [case]
+    while (zeros := found[-1].zeros) is not None:
+        found.append(zeros.source)
+    return found
+
+
+def _zero_with_gap(gap: Form) -> list[Form]:
+    """Forms that are zero at all zeros of the gap: itself, and down to the first step without a converse."""
+    found = [gap]
+    while (zeros := found[-1].zeros) is not None and zeros.both:
+        found.append(zeros.source)
+    return found
+
+
+def is_multiple(difference: Form, gap: Form) -> bool:
+    """Whether one form is a number times another, as 2 x - 2 and x - 1; all coefficients must be known.
+
+    Then it is zero wherever the other is. (The converse, which holds unless the number is zero, is not used.)
+    """
+    ours, theirs = _known(difference), _known(gap)
+    if not ours:
+        return ours is not None
+    if not theirs or ours.keys() != theirs.keys():
+        return False
+    key = next(iter(ours))
+    return all(ours[other] * theirs[key] == ours[key] * theirs[other] for other in ours)
+
+
+def _known(form: Form) -> dict[Monomial, Fraction] | None:
+    """The terms that are not zero; None if a coefficient is not known while tracing."""
+    known: dict[Monomial, Fraction] = {}
+    for key, factor in form.terms.items():
+        if not (factor.exact and isinstance(factor.value, float) and np.isfinite(factor.value)):
+            return None
+        if factor.value != 0:
+            known[key] = Fraction(factor.value)
+    return known
+
+
+def enclosure_of(operand: Operand, like: Form) -> Enclosure:
+    """The ranges of an operand, which may be an exact array."""
+    return spread_enclosure(operand, like.shape, like.directions)
+
+
+def difference(one: Operand, other: Operand) -> Form:
+    """One minus the other, of which at most one is exact."""
+    if not isinstance(one, Form):
+        return shifted(_negative(cast(Form, other)), one)
+    if isinstance(other, Form):
+        return plus(one, _negative(other))
+    same = is_nothing(other) and jnp.shape(other) in ((), one.shape)
+    return one if same else shifted(one, -other)
+
+
+def _negative(form: Form) -> Form:
+    return scaled(form, Coefficient(-1.0))
+
+
+def shape_of(operand: Operand) -> tuple[int, ...]:
+    """The shape of an operand."""
+    return operand.shape if isinstance(operand, Form) else jnp.shape(operand)
+
+
+def spread_enclosure(case: Operand, shape: tuple[int, ...], directions: int) -> Enclosure:
+    """The ranges of an operand; an exact array is spread over a shape and depends on nothing."""
+    if isinstance(case, Form):
+        return enclose(case)
+    value = jnp.broadcast_to(jnp.asarray(case), shape)
+    return Enclosure(exactly(value), exactly(jnp.zeros((*shape, directions), value.dtype)))

@@ -1,17 +1,21 @@
-"""Outward arithmetic: a computed interval holds every value that exact arithmetic would give.
+"""Intervals and what they do under arithmetic and elementary functions, rounded outward.
 
-Every result in float64 is widened by a bound of its rounding error, computed from the magnitudes that went
-into it: `UNIT` a rounded operation, `TRANSCENDENTAL` units a call of tanh, exp and the like (a test measures
-how wrong XLA's are), and `TINY` for what underflows. What is not defined on an interval is NaN, which every
-later step keeps and no comparison accepts; what has no bound is infinite. In float32 nothing is widened: such
-bounds steer a training, they certify nothing.
+A computed interval holds every value that exact arithmetic would give. Every result in float64 is widened by
+a bound of its rounding error, computed from the magnitudes that went into it: `UNIT` for a rounded operation,
+`TRANSCENDENTAL` units for a call of tanh, exp and the like (a test measures how wrong XLA's are), and `TINY`
+for what underflows. What is not defined on an interval is NaN, which every later step keeps and no comparison
+accepts; what has no bound is infinite. In float32 nothing is widened: such bounds steer a training, they
+certify nothing.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
+
+from attractor.program import PRIMITIVES
 
 UNIT = 2.0**-52
 """Bound of the relative error of one rounded operation in float64, twice the exact one."""
@@ -38,6 +42,9 @@ class Interval(NamedTuple):
     def width(self) -> Array:
         """Length of every element."""
         return self.high - self.low
+
+
+IntervalMap = Callable[[Interval], Interval]
 
 
 def exactly(value: Array) -> Interval:
@@ -119,3 +126,272 @@ def _product(left: Array, right: Array) -> Array:
     result = left * right
     shut_off = ((left == 0) & jnp.isinf(right)) | (jnp.isinf(left) & (right == 0))
     return jnp.where(shut_off, 0.0, result)
+
+
+class ScalarFunction(NamedTuple):
+    """A function of one number, known by what it does to intervals.
+
+    Args:
+        value: its range over an interval.
+        slope: the range of its derivative; where it has a kink, of all slopes between the two sides.
+    """
+
+    value: IntervalMap
+    slope: IntervalMap
+
+
+def _rounded(low: Array, high: Array, floor: float = -jnp.inf, ceiling: float = jnp.inf) -> Interval:
+    """Outward by the error of a transcendental function, inside what the function can reach at all."""
+    return _inside(outward(Interval(low, high), TRANSCENDENTAL), floor, ceiling)
+
+
+def _inside(interval: Interval, floor: float, ceiling: float) -> Interval:
+    return Interval(jnp.maximum(interval.low, floor), jnp.minimum(interval.high, ceiling))
+
+
+def _absolutely(low: Array, high: Array, size: float, floor: float, ceiling: float) -> Interval:
+    """Outward by the error of a formula whose terms are of a given size."""
+    return _inside(widened(Interval(low, high), TRANSCENDENTAL, jnp.full_like(low, size)), floor, ceiling)
+
+
+def _increasing(name: str, function: Callable[[Array], Array]) -> IntervalMap:
+    """An increasing function, whose range the table of primitives knows."""
+    floor, ceiling = map(float, PRIMITIVES[name].range)
+    return lambda p: _rounded(function(p.low), function(p.high), floor, ceiling)
+
+
+def _bell(slope: Callable[[Array], Array], top: float) -> IntervalMap:
+    """Slopes that are largest at zero and fall on both sides."""
+
+    def ranges(p: Interval) -> Interval:
+        nearest = jnp.clip(jnp.zeros_like(p.low), p.low, p.high)
+        least = jnp.minimum(slope(p.low), slope(p.high))
+        return _absolutely(least, slope(nearest), top, 0.0, top)
+
+    return ranges
+
+
+def _power(exponent: int) -> ScalarFunction:
+    if exponent < 1:
+        return _reciprocal_power(-exponent)
+
+    def raise_to(power: int) -> IntervalMap:
+        def ranges(p: Interval) -> Interval:
+            low, high = p.low**power, p.high**power
+            if power % 2 == 0:
+                nearest = jnp.clip(jnp.zeros_like(p.low), p.low, p.high)
+                low, high = nearest**power, jnp.maximum(low, high)
+            units = TRANSCENDENTAL + power  # a power is a chain of products
+            return _inside(outward(Interval(low, high), units), 0.0 if power % 2 == 0 else -jnp.inf, jnp.inf)
+
+        return ranges
+
+    def slope(p: Interval) -> Interval:
+        below = raise_to(exponent - 1)(p)
+        return outward(Interval(exponent * below.low, exponent * below.high), 1)
+
+    return ScalarFunction(raise_to(exponent), slope if exponent > 1 else _constant(1.0))
+
+
+def _reciprocal_power(exponent: int) -> ScalarFunction:
+    """p^-k by the interval of p^k, undefined where that holds zero."""
+    if exponent == 0:
+        return ScalarFunction(_constant(1.0), _constant(0.0))
+
+    def value(p: Interval, power: int = exponent) -> Interval:
+        below = _power(power).value(p)
+        return _inverse(below)
+
+    def slope(p: Interval) -> Interval:
+        steep = value(p, exponent + 1)
+        return outward(Interval(-exponent * steep.high, -exponent * steep.low), 1)
+
+    return ScalarFunction(value, slope)
+
+
+def _inverse(p: Interval) -> Interval:
+    holds_zero = (p.low <= 0) & (p.high >= 0)
+    safe = Interval(jnp.where(holds_zero, 1.0, p.low), jnp.where(holds_zero, 1.0, p.high))
+    inside = _rounded(1 / safe.high, 1 / safe.low)
+    return Interval(jnp.where(holds_zero, jnp.nan, inside.low), jnp.where(holds_zero, jnp.nan, inside.high))
+
+
+def _constant(value: float) -> IntervalMap:
+    return lambda p: Interval(jnp.full_like(p.low, value), jnp.full_like(p.low, value))
+
+
+def _positive_only(
+    function: Callable[[Array], Array], *, increasing: bool = True, elsewhere: float = jnp.nan
+) -> IntervalMap:
+    """A monotone function of positive numbers: not defined on an interval that holds others.
+
+    A slope is without bound there (`elsewhere` infinite), for a root has a value at zero and no slope.
+    """
+
+    def ranges(p: Interval) -> Interval:
+        inside = p.low > TINY
+        low, high = jnp.where(inside, p.low, 1.0), jnp.where(inside, p.high, 1.0)
+        ends = (function(low), function(high)) if increasing else (function(high), function(low))
+        found = _rounded(*ends)
+        return Interval(jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere))
+
+    return ranges
+
+
+def _shifted(function: IntervalMap) -> IntervalMap:
+    """f(1 + p)."""
+    return lambda p: function(
+        Interval(1 + p.low - UNIT * (1 + jnp.abs(p.low)), 1 + p.high + UNIT * (1 + jnp.abs(p.high)))
+    )
+
+
+def _sine(phase: float) -> ScalarFunction:
+    def wave(shift: float) -> IntervalMap:
+        def ranges(p: Interval) -> Interval:
+            low, high = p.low + shift, p.high + shift
+            turns = 2 * jnp.pi
+            # An extremum this close counts as inside; far out the argument itself is known less well.
+            slack = 1e-9 + 1e-14 * jnp.maximum(jnp.abs(low), jnp.abs(high))
+            peak = jnp.floor((high + slack - jnp.pi / 2) / turns) >= jnp.ceil(
+                (low - slack - jnp.pi / 2) / turns
+            )
+            dip = jnp.floor((high + slack + jnp.pi / 2) / turns) >= jnp.ceil(
+                (low - slack + jnp.pi / 2) / turns
+            )
+            ends = jnp.sin(low), jnp.sin(high)
+            size = 1.0 + jnp.maximum(jnp.abs(low), jnp.abs(high))  # the argument is rounded as well
+            found = widened(Interval(jnp.minimum(*ends), jnp.maximum(*ends)), TRANSCENDENTAL, size)
+            return Interval(
+                jnp.where(dip, -1.0, jnp.maximum(found.low, -1.0)),
+                jnp.where(peak, 1.0, jnp.minimum(found.high, 1.0)),
+            )
+
+        return ranges
+
+    return ScalarFunction(wave(phase), wave(phase + jnp.pi / 2))
+
+
+def _absolute(p: Interval) -> Interval:
+    nearest = jnp.clip(jnp.zeros_like(p.low), p.low, p.high)
+    return Interval(jnp.abs(nearest), p.magnitude)
+
+
+def _sign_range(p: Interval) -> Interval:
+    return Interval(jnp.sign(p.low), jnp.sign(p.high))
+
+
+def _jump(p: Interval) -> Interval:
+    """The slope of a step function: none away from zero, unbounded across it."""
+    jumps = (p.low <= 0) & (p.high >= 0)
+    return Interval(jnp.zeros_like(p.low), jnp.where(jumps, jnp.inf, 0.0))
+
+
+def _bell_of_erf(p: Array) -> Array:
+    return 2 / jnp.sqrt(jnp.pi) * jnp.exp(-(p**2))
+
+
+def _decreasing_erf(p: Interval) -> Interval:
+    """Of 1 - erf: next to zero the far tail is only known to be small."""
+    return _absolutely(jax.lax.erfc(p.high), jax.lax.erfc(p.low), 2.0, 0.0, 2.0)
+
+
+def _fall_of_erf(p: Interval) -> Interval:
+    rise = _bell(_bell_of_erf, 1.2)(p)
+    return Interval(-rise.high, -rise.low)
+
+
+def _exponential(p: Interval) -> Interval:
+    return _rounded(jnp.exp(p.low), jnp.exp(p.high), 0.0)
+
+
+def _root(p: Interval) -> Interval:
+    inside = p.low >= 0
+    found = _rounded(jnp.sqrt(jnp.maximum(p.low, 0.0)), jnp.sqrt(jnp.maximum(p.high, 0.0)), 0.0)
+    return Interval(jnp.where(inside, found.low, jnp.nan), jnp.where(inside, found.high, jnp.nan))
+
+
+SCALAR: dict[str, ScalarFunction] = {
+    "tanh": ScalarFunction(
+        _increasing("tanh", lambda p: jnp.tanh(p)), _bell(lambda p: 1 - jnp.tanh(p) ** 2, 1.0)
+    ),
+    "logistic": ScalarFunction(
+        _increasing("logistic", lambda p: jax.nn.sigmoid(p)),
+        _bell(lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p), 0.25),
+    ),
+    "erf": ScalarFunction(_increasing("erf", lambda p: jax.lax.erf(p)), _bell(_bell_of_erf, 1.2)),
+    "erfc": ScalarFunction(_decreasing_erf, _fall_of_erf),
+    "exp": ScalarFunction(_exponential, _exponential),
+    "expm1": ScalarFunction(_increasing("expm1", lambda p: jnp.expm1(p)), _exponential),
+    "log": ScalarFunction(
+        _positive_only(lambda p: jnp.log(p)),
+        _positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf),
+    ),
+    "log1p": ScalarFunction(
+        _shifted(_positive_only(lambda p: jnp.log(p))),
+        _shifted(_positive_only(lambda p: 1 / p, increasing=False, elsewhere=jnp.inf)),
+    ),
+    "sqrt": ScalarFunction(
+        _root, _positive_only(lambda p: 0.5 / jnp.sqrt(p), increasing=False, elsewhere=jnp.inf)
+    ),
+    "rsqrt": ScalarFunction(
+        _positive_only(lambda p: 1 / jnp.sqrt(p), increasing=False),
+        _positive_only(lambda p: -0.5 / (p * jnp.sqrt(p)), elsewhere=jnp.inf),
+    ),
+    "sin": _sine(0.0),
+    "cos": _sine(float(jnp.pi / 2)),
+    "abs": ScalarFunction(_absolute, _sign_range),
+    "sign": ScalarFunction(_sign_range, _jump),
+    "floor": ScalarFunction(
+        lambda p: Interval(jnp.floor(p.low), jnp.floor(p.high)),
+        lambda p: Interval(
+            jnp.zeros_like(p.low), jnp.where(jnp.floor(p.low) < jnp.floor(p.high), jnp.inf, 0.0)
+        ),
+    ),
+    "square": _power(2),
+    "reciprocal": _reciprocal_power(1),
+}
+"""Every scalar function that bounds know, by the name of its primitive."""
+
+
+def integer_power(exponent: int) -> ScalarFunction:
+    """p^k for a whole number k."""
+    return _power(exponent)
+
+
+def real_power(exponent: Array) -> ScalarFunction:
+    """p^k for an array of real exponents, where p is positive: exp(k log p)."""
+
+    def raised(power: Array, factor: Array | float, elsewhere: float) -> IntervalMap:
+        def ranges(p: Interval) -> Interval:
+            inside = p.low > TINY
+            ends = [factor * jnp.where(inside, end, 1.0) ** power for end in p]
+            low, high = jnp.minimum(*ends), jnp.maximum(*ends)
+            # Relative error: of exp by its argument k log p, whose size is at most 745 |k|, and of k itself.
+            found = widened(
+                Interval(low, high),
+                TRANSCENDENTAL,
+                jnp.maximum(jnp.abs(low), jnp.abs(high)) * (1 + 100 * (1 + jnp.abs(power))),
+            )
+            return Interval(
+                jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere)
+            )
+
+        return ranges
+
+    return ScalarFunction(raised(exponent, 1.0, jnp.nan), raised(exponent - 1, exponent, jnp.inf))
+
+
+def above(threshold: Array) -> ScalarFunction:
+    """max(p, c), the rectifier for c = 0."""
+    return ScalarFunction(
+        lambda p: Interval(jnp.maximum(p.low, threshold), jnp.maximum(p.high, threshold)),
+        lambda p: Interval(jnp.where(p.low >= threshold, 1.0, 0.0), jnp.where(p.high <= threshold, 0.0, 1.0)),
+    )
+
+
+def below(threshold: Array) -> ScalarFunction:
+    """min(p, c)."""
+    return ScalarFunction(
+        lambda p: Interval(jnp.minimum(p.low, threshold), jnp.minimum(p.high, threshold)),
+        lambda p: Interval(jnp.where(p.high <= threshold, 1.0, 0.0), jnp.where(p.low >= threshold, 0.0, 1.0)),
+    )

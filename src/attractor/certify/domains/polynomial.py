@@ -10,20 +10,299 @@ that are followed (states and inputs). A `Form` is a polynomial in symbols in wh
 Such a polynomial takes its extremes at corners of the box of its symbols, and so do its derivatives and every
 weighted sum of their absolute values, which is convex in each symbol: keep gate and forget share one z, and
 the bound knows it. Plain interval arithmetic would forget that and lose a factor of two and more.
+
+Coefficients are numbers or arrays that know how far rounding may have moved them. One that is a Python number
+is known while tracing: one and minus one cost nothing and lose nothing.
+
+A form may also be a function of one number (x / (1 + |x|), x sigmoid(x)), of which a product of f(p) and g(p)
+forgets that both have the same argument: x / (1 + |x|) looks as steep as 1 + |x| where it is at most 1. A
+`Curve` remembers how to bound a form over any interval of the form that it was made from, so that the product
+can be bounded on many short pieces of that interval, one by one. And it may be more than its polynomial says:
+a quotient of a vector and its own norm is bounded by one, a softmax lies between zero and one. `Facts` are
+kept with a form, and a product or quotient that completes one of these functions is bounded as what it is.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import count
-from typing import Any, NamedTuple
+from math import frexp, isfinite
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
-from .coefficient import ONE, Coefficient
-from .curve import Curve, Origin
-from .facts import NOTHING, Facts
-from .interval import Interval, hull, multiply
+from .interval import UNIT, Interval, add, exactly, hull, multiply
+
+Exact: TypeAlias = Array | np.ndarray | np.number | float | int
+"""What is known exactly: a plain array or number. Weights that are traced count as known."""
+
+_WHOLE = 2.0**53
+
+
+class Coefficient(NamedTuple):
+    """A factor in front of a product of symbols.
+
+    Args:
+        value: the factor as it was computed.
+        error: bound of its distance from the exact one; the number 0.0 if there is none.
+    """
+
+    value: Array | float
+    error: Array | float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is known while tracing to have no error."""
+        return isinstance(self.error, float) and self.error == 0.0
+
+    @property
+    def never_zero(self) -> bool:
+        """Whether it is known while tracing to be finite and not zero."""
+        return self.exact and isinstance(self.value, float) and isfinite(self.value) and self.value != 0
+
+    @property
+    def interval(self) -> Interval:
+        """The factor as an interval."""
+        value = jnp.asarray(self.value)
+        return Interval(value, value) if self.exact else Interval(value - self.error, value + self.error)
+
+
+ONE = Coefficient(1.0)
+
+
+def coefficient(value: Exact, relative: float = 0.0) -> Coefficient:
+    """The coefficient of an array or number that is wrong by at most a share `relative` of itself."""
+    if not isinstance(value, float | int | np.ndarray | np.generic) or np.ndim(value) > 0:
+        array = jnp.asarray(value)
+        return Coefficient(array, relative * jnp.abs(array) if relative and _double(array) else 0.0)
+    number = float(value)
+    return Coefficient(number, relative * abs(number))
+
+
+def added(one: Coefficient, other: Coefficient) -> Coefficient:
+    """The sum; a rounded sum is wrong by at most half a unit of itself, so what cancels is exact."""
+    value = one.value + other.value
+    return Coefficient(value, _total(one.error, other.error, _rounding(value, one, other)))
+
+
+def multiplied(one: Coefficient, other: Coefficient) -> Coefficient:
+    """The product; times one, minus one or a power of two is exact."""
+    if one.exact and _is_unit(one.value):
+        return _signed(other, one.value)
+    if other.exact and _is_unit(other.value):
+        return _signed(one, other.value)
+    value = one.value * other.value
+    errors = [_rounding(value, one, other)]
+    if not one.exact:
+        errors.append(one.error * abs(other.value))
+    if not other.exact:
+        errors.append(other.error * (abs(one.value) + one.error))
+    return Coefficient(value, _total(*errors))
+
+
+def reciprocal(value: Exact) -> Coefficient:
+    """One over an exact array or number; not a number for zero, for 0 / 0 is none."""
+    array = np.asarray(value, float) if isinstance(value, np.ndarray | np.generic | float | int) else value
+    if isinstance(array, np.ndarray) and array.ndim == 0 and array != 0:
+        number = float(array)
+        power_of_two = abs(frexp(number)[0]) == 0.5
+        return coefficient(1.0 / number, 0.0 if power_of_two else 2 * UNIT)
+    divisor = jnp.asarray(array)
+    return coefficient(1.0 / jnp.where(divisor == 0, jnp.nan, divisor), 2 * UNIT)
+
+
+def finite_coefficient(value: Exact) -> Coefficient:
+    """The coefficient of an exact array or number; not a number where it is infinite, for 0 inf is none."""
+    if isinstance(value, float | int | np.ndarray | np.generic) and np.isfinite(value).all():
+        return coefficient(value)
+    array = jnp.asarray(value)
+    return coefficient(jnp.where(jnp.isfinite(array), array, jnp.nan))
+
+
+def _signed(one: Coefficient, sign: Array | float) -> Coefficient:
+    return one if sign == 1 else Coefficient(-one.value, one.error)
+
+
+def _is_unit(value: Array | float) -> bool:
+    return isinstance(value, float) and abs(value) == 1.0
+
+
+def _rounding(value: Array | float, one: Coefficient, other: Coefficient) -> Array | float:
+    """Bound of the rounding error of one sum or product."""
+    if isinstance(value, float | int):
+        numbers = (one.value, other.value, value)
+        whole = all(isinstance(n, float) and n.is_integer() and abs(n) < _WHOLE for n in numbers)
+        return 0.0 if whole else UNIT * abs(value)
+    return UNIT * jnp.abs(value) if _double(value) else 0.0
+
+
+def _total(*errors: Array | float) -> Array | float:
+    total = 0.0
+    for error in errors:
+        total = error if _nothing(total) else total if _nothing(error) else total + error
+    return total if _nothing(total) else 2 * total  # twice, for the rounding of the error itself
+
+
+def _nothing(error: Array | float) -> bool:
+    return isinstance(error, float) and error == 0.0
+
+
+def _double(array: Array) -> bool:
+    return array.dtype == jnp.float64
+
+
+class Ranges(NamedTuple):
+    """What a function of one number does on an interval.
+
+    Args:
+        value: its range.
+        slope: the range of its slope, kinks included; unbounded across a jump.
+    """
+
+    value: Interval
+    slope: Interval
+
+
+class Curve(NamedTuple):
+    """A form as a function of another one of its shape, elementwise.
+
+    Args:
+        base: the form that it is a function of.
+        ranges: from an interval of the base, of its shape behind any leading axes, to values and slopes.
+    """
+
+    base: "Form"
+    ranges: Callable[[Interval], Ranges]
+
+
+Narrowed = Callable[[Interval], tuple[Interval, Interval | None]]
+
+
+class Origin(NamedTuple):
+    """Where a symbol f(g(p)) comes from.
+
+    Args:
+        base: the form p.
+        narrowed: from an interval of p to the values of f(g(p)) and the slopes of f there; None for no f.
+    """
+
+    base: "Form"
+    narrowed: Narrowed
+
+
+def curve_of(form: "Form") -> Curve:
+    """The curve of a form; a form that was made from no other is the identity of itself."""
+    return form.curve or Curve(form, lambda p: Ranges(p, exactly(jnp.ones_like(p.low))))
+
+
+def through(
+    curve: Curve, value: Callable[[Interval], Interval], slope: Callable[[Interval], Interval]
+) -> Curve:
+    """F of a curve, by the chain rule: f'(g(p)) g'(p)."""
+
+    def ranges(p: Interval) -> Ranges:
+        inside = curve.ranges(p)
+        return Ranges(value(inside.value), multiply(slope(inside.value), inside.slope))
+
+    return Curve(curve.base, ranges)
+
+
+def sum_of(one: Curve, other: Curve) -> Curve | None:
+    """The sum of two curves with the same base; None for others."""
+    if one.base is not other.base:
+        return None
+
+    def ranges(p: Interval) -> Ranges:
+        left, right = one.ranges(p), other.ranges(p)
+        return Ranges(add(left.value, right.value), add(left.slope, right.slope))
+
+    return Curve(one.base, ranges)
+
+
+def product_of(one: Curve, other: Curve) -> Curve | None:
+    """The product of two curves with the same base; None for others.
+
+    f(b) g(b) - f(a) g(a) = f(b) (g(b) - g(a)) + g(a) (f(b) - f(a)), so that its slope lies in the intervals
+    of f g' + f' g, whether the slopes exist everywhere or not.
+    """
+    if one.base is not other.base:
+        return None
+
+    def ranges(p: Interval) -> Ranges:
+        left, right = one.ranges(p), other.ranges(p)
+        slope = add(multiply(left.value, right.slope), multiply(left.slope, right.value))
+        return Ranges(multiply(left.value, right.value), slope)
+
+    return Curve(one.base, ranges)
+
+
+def pieces(whole: Interval, count: int, cut: Array) -> Interval:
+    """An interval as closed pieces that share their ends, a leading axis of `count`, where it may be cut.
+
+    What holds for the slopes between two points of the same piece, for every piece, holds between any two
+    points in the hull of these slopes, if the quantity that is cut is continuous along the segment between
+    them. For at every point of the segment its neighbours are in a piece with it, because pieces are closed;
+    so all slopes at it lie in the hull, and by the mean value theorem of Dini so do those over the segment.
+    If the quantity jumps, it may skip pieces and the argument fails: then every piece is the whole interval.
+
+    Args:
+        whole: what is cut.
+        count: how many pieces.
+        cut: whether the quantity is continuous, elementwise.
+    """
+    shares = jnp.linspace(0.0, 1.0, count + 1, dtype=whole.low.dtype).reshape(-1, *(1,) * whole.low.ndim)
+    inner = whole.low + shares[1:-1] * (whole.high - whole.low)
+    inner = jnp.minimum(jnp.maximum(inner, whole.low), whole.high)
+    ends = jnp.concatenate([whole.low[None], inner, whole.high[None]])
+    return Interval(jnp.where(cut, ends[:-1], whole.low), jnp.where(cut, ends[1:], whole.high))
+
+
+class Norm(NamedTuple):
+    """A number (factor |p|^2 + rest)^power of all entries of a form p.
+
+    Args:
+        of: p, a form.
+        factor: positive.
+        rest: not negative.
+        power: 1, 0.5 or -0.5.
+    """
+
+    of: "Form"
+    factor: float
+    rest: float
+    power: float
+
+
+class Facts(NamedTuple):
+    """What is known of a form besides.
+
+    Args:
+        uniform: all entries are the same number, as of a number that was broadcast.
+        shift_of: the form that it is up to a uniform number, if there is one.
+        square_of: the form whose square it is, elementwise.
+        exponential_of: the form whose exponential it is.
+        total_of: the form the sum of all entries of which it is, in every entry.
+        norm: of which form it is a norm, in every entry.
+    """
+
+    uniform: bool = False
+    shift_of: "Form | None" = None
+    square_of: "Form | None" = None
+    exponential_of: "Form | None" = None
+    total_of: "Form | None" = None
+    norm: Norm | None = None
+
+    @property
+    def spread(self) -> "Facts":
+        """What stays true of a single number when it is broadcast or reshaped."""
+        return Facts(uniform=True, total_of=self.total_of, norm=self.norm)
+
+
+NOTHING = Facts()
+"""No fact at all."""
+
 
 Monomial = frozenset[Hashable]
 
@@ -124,6 +403,10 @@ def unshared() -> Hashable:
     return next(_fresh)
 
 
-def dtype_of(form: Form) -> Any:
+def dtype_of(form: Form) -> np.dtype:
     """The floating type of a form."""
     return jnp.result_type(*(symbol.value.low for symbol in form.symbols.values()))
+
+
+Operand: TypeAlias = Form | Exact
+"""What a rule is called with."""

@@ -1,9 +1,17 @@
-"""How every primitive acts on forms: the rule table of the interval reading."""
+"""The rules of the polynomial domain: how every primitive acts on forms.
 
-from collections.abc import Callable, Sequence
+A rule for a new primitive is registered where it is written, in a file of its own or in another package:
+
+    register_function("atan", ScalarFunction(value, slope))
+    RULES.register("cumsum", rule)
+
+A package names its module in the entry-point group `attractor.polynomial_rules`.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from math import inf, prod
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +22,50 @@ from jax.lax import GatherScatterMode
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
-from attractor.program import PRIMITIVES, Kind, Rule, is_exact, of_kind, place, zeros_of
+from attractor.program import PRIMITIVES, Kind, Rule, of_kind, place, zeros_of
+from attractor.registry import Registry
 
-from .choices import Undecided, compare, select, truth_form
-from .coefficient import Coefficient, coefficient, finite_coefficient, reciprocal
-from .curve import Origin, curve_of, through
-from .elementary import SCALAR, ScalarFunction, above, below, integer_power, real_power
-from .extremes import enclose
-from .facts import Facts, Norm
-from .form import closed, mapped, plus, scaled, shifted, times
-from .interval import TRANSCENDENTAL, UNIT, Interval, contract
-from .operands import difference, enclosure_of, shaped, spread_enclosure
-from .polynomial import Enclosure, Form, Zeros, branched_form, symbol_form, unshared
+from .algebra import enclose, mapped, plus, scaled, shifted, times
+from .choices import (
+    COMPARISONS,
+    Undecided,
+    difference,
+    select,
+    shape_of,
+    spread_enclosure,
+    truth_form,
+)
+from .interval import (
+    SCALAR,
+    TRANSCENDENTAL,
+    UNIT,
+    Interval,
+    ScalarFunction,
+    above,
+    below,
+    contract,
+    integer_power,
+    real_power,
+)
+from .polynomial import (
+    Coefficient,
+    Exact,
+    Facts,
+    Form,
+    Norm,
+    Operand,
+    Origin,
+    Zeros,
+    branched_form,
+    coefficient,
+    curve_of,
+    dtype_of,
+    finite_coefficient,
+    reciprocal,
+    symbol_form,
+    through,
+    unshared,
+)
 from .vectors import is_short, norm_form, normalised_form, softmax_form
 
 _MOST_BRANCHES = 16
@@ -45,30 +85,22 @@ def apply_scalar(form: Form, function: ScalarFunction) -> Form:
     return replace(result, curve=through(curve, function.value, function.slope))
 
 
-def as_form(enclosure: Enclosure) -> Form:
-    """A form that is one new symbol with these ranges."""
-    return symbol_form(enclosure.value, enclosure.jacobian)
+def _add(_: JaxprEqn, one: Operand, other: Operand) -> Form:
+    if isinstance(one, Form) and isinstance(other, Form):
+        return plus(one, other)
+    exact, form = _exact_first(one, other)
+    return shifted(form, exact)
 
 
-def _add(_: JaxprEqn, one: Any, other: Any) -> Form:
-    if is_exact(one):
-        return shifted(other, one)
-    return shifted(one, other) if is_exact(other) else plus(one, other)
+def _exact_first(one: Operand, other: Operand) -> tuple[Exact, Form]:
+    """Two operands, of which one is exact."""
+    return (cast(Exact, other), one) if isinstance(one, Form) else (one, cast(Form, other))
 
 
-def _negate(_: JaxprEqn, one: Form) -> Form:
-    return scaled(one, Coefficient(-1.0))
-
-
-def _subtract(_: JaxprEqn, one: Any, other: Any) -> Form:
-    return difference(one, other)
-
-
-def _multiply(_: JaxprEqn, one: Any, other: Any) -> Form:
-    if is_exact(one):
-        return scaled(other, finite_coefficient(one))
-    if is_exact(other):
-        return scaled(one, finite_coefficient(other))
+def _multiply(_: JaxprEqn, one: Operand, other: Operand) -> Form:
+    if not (isinstance(one, Form) and isinstance(other, Form)):
+        exact, form = _exact_first(one, other)
+        return scaled(form, finite_coefficient(exact))
     if one is other:
         return _with_facts(apply_scalar(one, SCALAR["square"]), square_of=one)
     return _normalised(one, other, -0.5) or _normalised(other, one, -0.5) or times(one, other)
@@ -85,10 +117,10 @@ def _normalised(one: Form, other: Form, power: float) -> Form | None:
     return normalised_form(norm) if fits and norm is not None else None
 
 
-def _divide(equation: JaxprEqn, one: Any, other: Any) -> Form:
-    if is_exact(other):
-        return scaled(one, reciprocal(other))
-    if not is_exact(one):
+def _divide(equation: JaxprEqn, one: Operand, other: Operand) -> Form:
+    if not isinstance(other, Form):
+        return scaled(cast(Form, one), reciprocal(other))
+    if isinstance(one, Form):
         if (found := _normalised(one, other, 0.5)) is not None:
             return found
         exponent = one.facts.exponential_of
@@ -105,17 +137,18 @@ def _inverse(other: Form) -> Form:
     return replace(result, facts=facts)
 
 
-def _product_of_arrays(equation: JaxprEqn, one: Any, other: Any) -> Form:
+def _product_of_arrays(equation: JaxprEqn, one: Operand, other: Operand) -> Form:
     (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
-    if one is other and len(one.shape) == 1 and left:
+    if one is other and len(shape_of(one)) == 1 and left:
         return _summed(_multiply(equation, one, one), (0,))
-    if left_batch or right_batch or not (is_exact(one) or is_exact(other)):
+    if left_batch or right_batch or (isinstance(one, Form) and isinstance(other, Form)):
         return _general_product(equation, one, other)
-    weight, form, own, theirs = (one, other, left, right) if is_exact(one) else (other, one, right, left)
-    inside = enclose(form)
+    exact, form = _exact_first(one, other)
+    own, theirs = (right, left) if isinstance(one, Form) else (left, right)
+    weight, inside = jnp.asarray(exact), enclose(form)
     value = contract(weight, inside.value, (tuple(own), tuple(theirs)))
     jacobian = contract(weight, inside.jacobian, (tuple(own), tuple(theirs)))
-    if not is_exact(one):  # the free axes of the form come first
+    if isinstance(one, Form):  # the free axes of the form come first
         free = weight.ndim - len(own)
         value = Interval(*(_rotated(array, free, 0) for array in value))
         jacobian = Interval(*(_rotated(array, free, 1) for array in jacobian))
@@ -132,37 +165,35 @@ def _rotated(array: Array, leading: int, trailing: int) -> Array:
     return array.transpose(order)
 
 
-def _general_product(equation: JaxprEqn, one: Any, other: Any) -> Form:
+def _general_product(equation: JaxprEqn, one: Operand, other: Operand) -> Form:
     """A product of two unknown arrays: all products first, then sums; batches and matrices alike."""
     (left, right), (left_batch, right_batch) = equation.params["dimension_numbers"]
-    rank = jnp.ndim(one) if is_exact(one) else len(one.shape)
-    other_rank = jnp.ndim(other) if is_exact(other) else len(other.shape)
-    free = [axis for axis in range(rank) if axis not in (*left, *left_batch)]
-    other_free = [axis for axis in range(other_rank) if axis not in (*right, *right_batch)]
+    free = [axis for axis in range(len(shape_of(one))) if axis not in (*left, *left_batch)]
+    other_free = [axis for axis in range(len(shape_of(other))) if axis not in (*right, *right_batch)]
     batch, total = len(left_batch), len(left_batch) + len(free) + len(other_free) + len(left)
     first = [*range(batch + len(free)), *range(total - len(left), total)]
     second = [*range(batch), *range(batch + len(free), total)]
-    wide_one = _spread(one, [*left_batch, *free, *left], first, total)
-    wide_other = _spread(other, [*right_batch, *other_free, *right], second, total)
-    products = _multiply(equation, wide_one, wide_other)
+    spread_one = _spread(one, [*left_batch, *free, *left], first, total)
+    spread_other = _spread(other, [*right_batch, *other_free, *right], second, total)
+    products = _multiply(equation, spread_one, spread_other)
     axes = tuple(range(total - len(left), total))
     return _summed(products, axes)
 
 
-def _spread(operand: Any, order: Sequence[int], places: Sequence[int], total: int) -> Any:
+def _spread(operand: Operand, order: Sequence[int], positions: Sequence[int], total: int) -> Operand:
     def operation(array: Array) -> Array:
         moved = array.transpose(order)
-        new = [axis for axis in range(total) if axis not in places]
+        new = [axis for axis in range(total) if axis not in positions]
         return jnp.expand_dims(moved, new)
 
-    if is_exact(operand):
-        return operation(operand)
-    return mapped(operand, operation, ("spread", tuple(order), tuple(places), total))
+    if isinstance(operand, Form):
+        return mapped(operand, operation, ("spread", tuple(order), tuple(positions), total))
+    return operation(jnp.asarray(operand))
 
 
 def _summed(form: Form, axes: tuple[int, ...]) -> Form:
     inside = enclose(form)
-    ones = jnp.ones([form.shape[axis] for axis in axes], _kind(form))
+    ones = jnp.ones([form.shape[axis] for axis in axes], dtype_of(form))
     dimensions = tuple(range(len(axes))), axes
     value, jacobian = (contract(ones, part, dimensions) for part in (inside.value, inside.jacobian))
     positive = (inside.value.low >= 0).all(axis=axes)  # rounding must not take this from a sum
@@ -173,10 +204,6 @@ def _summed(form: Form, axes: tuple[int, ...]) -> Form:
     square = form.facts.square_of
     norm = None if square is None else Norm(square, 1.0, 0.0, 1.0)
     return _with_facts(result, uniform=True, total_of=form, norm=norm)
-
-
-def _sum_over(equation: JaxprEqn, one: Form) -> Form:
-    return _summed(one, tuple(equation.params["axes"]))
 
 
 _KEPT = {"square": "square_of", "exp": "exponential_of"}
@@ -211,13 +238,13 @@ def _integer_power(equation: JaxprEqn, one: Form) -> Form:
     return _with_facts(result, square_of=one) if exponent == 2 else result
 
 
-def _power(_: JaxprEqn, one: Any, other: Any) -> Form:
-    if is_exact(other):
-        return apply_scalar(one, real_power(jnp.asarray(other)))
-    if is_exact(one):
-        exponent = scaled(other, coefficient(jnp.log(one), 4 * TRANSCENDENTAL * UNIT))
-    else:
+def _power(_: JaxprEqn, one: Operand, other: Operand) -> Form:
+    if not isinstance(other, Form):
+        return apply_scalar(cast(Form, one), real_power(jnp.asarray(other)))
+    if isinstance(one, Form):
         exponent = times(other, apply_scalar(one, SCALAR["log"]))
+    else:
+        exponent = scaled(other, coefficient(jnp.log(one), 4 * TRANSCENDENTAL * UNIT))
     return apply_scalar(exponent, SCALAR["exp"])
 
 
@@ -229,9 +256,9 @@ def _extreme(sign: int, rectifier: Callable[[Array], ScalarFunction]) -> Rule:
     that is larger on the whole box is the result.
     """
 
-    def rule(_: JaxprEqn, one: Any, other: Any) -> Form:
-        if is_exact(one) or is_exact(other):
-            threshold, form = (one, other) if is_exact(one) else (other, one)
+    def rule(_: JaxprEqn, one: Operand, other: Operand) -> Form:
+        if not (isinstance(one, Form) and isinstance(other, Form)):
+            threshold, form = _exact_first(one, other)
             if sign > 0 and _never_above(threshold, form):
                 return form
             return apply_scalar(form, rectifier(jnp.asarray(threshold)))
@@ -246,13 +273,12 @@ def _extreme(sign: int, rectifier: Callable[[Array], ScalarFunction]) -> Rule:
     return rule
 
 
-def _never_above(threshold: Any, form: Form) -> bool:
+def _never_above(threshold: Exact, form: Form) -> bool:
     """Whether a threshold is known not to exceed a form: minus infinity, or zero and less for a square."""
-    known = not isinstance(threshold, Tracer) and np.ndim(threshold) == 0
-    if not known:
+    if isinstance(threshold, Tracer) or np.ndim(threshold) != 0:
         return False
     square = form.facts.norm is not None and form.facts.norm.power == 1
-    return float(threshold) == -inf or (square and float(threshold) <= 0)
+    return float(cast(float, threshold)) == -inf or (square and float(cast(float, threshold)) <= 0)
 
 
 def _unless(other_wins: Array, own: Interval, other: Interval) -> Interval:
@@ -261,33 +287,35 @@ def _unless(other_wins: Array, own: Interval, other: Interval) -> Interval:
     return Interval(*(jnp.where(other_wins[..., None], theirs, ours) for ours, theirs in ends))
 
 
-def _clamp(equation: JaxprEqn, least: Any, one: Any, most: Any) -> Form:
-    exact = is_exact(one) and is_exact(least)
-    raised = jnp.maximum(one, least) if exact else RULES["max"](equation, one, least)
+def _clamp(equation: JaxprEqn, least: Operand, one: Operand, most: Operand) -> Form:
+    if isinstance(one, Form) or isinstance(least, Form):
+        raised = RULES["max"](equation, one, least)
+    else:
+        raised = jnp.maximum(one, least)
     return RULES["min"](equation, raised, most)
 
 
-def _move(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
+def _move(equation: JaxprEqn, one: Operand, *exact: Operand) -> Form:
     """An operation that only moves elements: the same for values, slopes and every direction."""
-    if not (isinstance(one, Form) and all(map(is_exact, exact))):
+    if not isinstance(one, Form) or any(isinstance(operand, Form) for operand in exact):
         message = (
-            f"interval bounds: '{equation.primitive.name}' of a truth value, or at a place that depends on "
-            f"the state{place(equation)}"
+            f"interval bounds: '{equation.primitive.name}' of a truth value, or at a position that depends "
+            f"on the state{place(equation)}"
         )
         raise UnsupportedError(message)
 
     def operation(array: Array) -> Array:
-        return _done(equation, equation.params, array, *exact)
+        return _done(equation, equation.params, array, *cast(tuple[Exact, ...], exact))
 
-    return mapped(one, operation, _name_of(equation, exact))
+    return mapped(one, operation, _name_of(equation, cast(tuple[Exact, ...], exact)))
 
 
-def _done(equation: JaxprEqn, parameters: dict[str, Any], *arrays: Any) -> Array:
+def _done(equation: JaxprEqn, parameters: dict[str, Any], *arrays: Exact) -> Array:
     """What the primitive of an equation makes of arrays."""
     return equation.primitive.bind(*arrays, **parameters)
 
 
-def _name_of(equation: JaxprEqn, exact: Sequence[Any]) -> Any:
+def _name_of(equation: JaxprEqn, exact: Sequence[Exact]) -> Hashable:
     """What a move is called: two moves of one name are the same move.
 
     An index that is traced has no value now, so that two of them cannot be told apart: each is its own.
@@ -298,14 +326,15 @@ def _name_of(equation: JaxprEqn, exact: Sequence[Any]) -> Any:
     return equation.primitive.name, str(equation.params), indices
 
 
-def _gather(equation: JaxprEqn, one: Any, *exact: Any) -> Any:
-    """As a move; places outside the array, where that is allowed, hold the filler and depend on nothing."""
+def _gather(equation: JaxprEqn, one: Operand, *exact: Operand) -> Form:
+    """As a move; what lies outside the array, where that is allowed, is the filler and depends on nothing."""
     if equation.params["mode"] != GatherScatterMode.FILL_OR_DROP or not isinstance(one, Form):
         return _move(equation, one, *exact)
     inside = enclose(one)
     still = {**equation.params, "fill_value": 0.0}
-    value = (_done(equation, equation.params, end, *exact) for end in inside.value)
-    along = jax.vmap(lambda end: _done(equation, still, end, *exact), in_axes=-1, out_axes=-1)
+    index = cast(tuple[Exact, ...], exact)
+    value = (_done(equation, equation.params, end, *index) for end in inside.value)
+    along = jax.vmap(lambda end: _done(equation, still, end, *index), in_axes=-1, out_axes=-1)
     return symbol_form(Interval(*value), Interval(*map(along, inside.jacobian)))
 
 
@@ -322,9 +351,9 @@ def _split(equation: JaxprEqn, one: Form) -> list[Form]:
 def _joined(join: Callable[[JaxprEqn, Sequence[Array]], Array]) -> Rule:
     """Parts put side by side, by `join` for values and for every direction; each keeps its own bounds."""
 
-    def rule(equation: JaxprEqn, *parts: Any) -> Form:
+    def rule(equation: JaxprEqn, *parts: Operand) -> Form:
         directions = next(part for part in parts if isinstance(part, Form)).directions
-        found = [spread_enclosure(part, jnp.shape(shaped(part)), directions) for part in parts]
+        found = [spread_enclosure(part, shape_of(part), directions) for part in parts]
         values = [Interval(*map(jnp.asarray, one.value)) for one in found]
         along = jax.vmap(lambda *ends: join(equation, ends), in_axes=-1, out_axes=-1)
         value = Interval(*(join(equation, ends) for ends in zip(*values, strict=True)))
@@ -370,12 +399,12 @@ def _with_last(array: Array, axes: tuple[int, ...], count: int, trailing: int) -
     return moved.reshape(*(array.shape[axis] for axis in kept), count, *(array.shape[axis] for axis in last))
 
 
-def _pad(equation: JaxprEqn, one: Any, filler: Any) -> Form:
-    if not is_exact(filler):
+def _pad(equation: JaxprEqn, one: Operand, filler: Operand) -> Form:
+    if isinstance(filler, Form):
         return _pad_unknown(equation, one, filler)
-    inside = enclose(one)
+    inside = enclose(cast(Form, one))
 
-    def padded(array: Array, with_: Any) -> Array:
+    def padded(array: Array, with_: Exact) -> Array:
         return jax.lax.pad(array, jnp.asarray(with_, array.dtype), equation.params["padding_config"])
 
     value = Interval(*(padded(end, filler) for end in inside.value))
@@ -383,68 +412,44 @@ def _pad(equation: JaxprEqn, one: Any, filler: Any) -> Form:
     return symbol_form(value, Interval(*map(along, inside.jacobian)))
 
 
-def _pad_unknown(equation: JaxprEqn, one: Any, filler: Form) -> Form:
-    mask_of = jnp.zeros(one.shape if isinstance(one, Form) else jnp.shape(one), _kind(filler))
+def _pad_unknown(equation: JaxprEqn, one: Operand, filler: Form) -> Form:
+    mask_of = jnp.zeros(shape_of(one), dtype_of(filler))
     one_dtype = jnp.asarray(1.0, mask_of.dtype)
     outside = jax.lax.pad(mask_of, one_dtype, equation.params["padding_config"])
     inner = _pad(equation, one, jnp.zeros((), mask_of.dtype)) if isinstance(one, Form) else None
     spread = scaled(filler, coefficient(outside))
-    if inner is None:
-        around = jax.lax.pad(jnp.asarray(one), 0 * one_dtype, equation.params["padding_config"])
-        return shifted(spread, around)
-    return plus(inner, spread)
+    if isinstance(one, Form) and inner is not None:
+        return plus(inner, spread)
+    around = jax.lax.pad(jnp.asarray(one), 0 * one_dtype, equation.params["padding_config"])
+    return shifted(spread, around)
 
 
-def _convert(equation: JaxprEqn, one: Any) -> Any:
+def _convert(equation: JaxprEqn, one: Form | Undecided) -> Form:
     """A change of type: between floating types only rounding changes, which is not followed."""
     if not jnp.issubdtype(equation.params["new_dtype"], jnp.floating):
         where = place(equation)
         message = f"interval bounds: a whole number, truth value or complex number of state or input{where}"
         raise UnsupportedError(message)
-    if isinstance(one, Undecided):
-        return truth_form(one)
-    return one
-
-
-def _nothing(_: JaxprEqn, one: Any) -> Any:
-    return one
-
-
-def _kind(form: Form) -> Any:
-    return enclose_dtype(form)
-
-
-def enclose_dtype(form: Form) -> Any:
-    """The floating type of a form."""
-    return jnp.result_type(*(symbol.value.low for symbol in form.symbols.values()))
+    return truth_form(one) if isinstance(one, Undecided) else one
 
 
 _MOVES = [name for name in of_kind(Kind.MOVING) if PRIMITIVES[name].whole_moves]
 
-RULES: dict[str, Rule] = {
+_OWN: dict[str, Rule] = {
     "add": _add,
     "add_any": _add,
-    "sub": _subtract,
-    "neg": _negate,
+    "sub": lambda _, one, other: difference(one, other),
+    "neg": lambda _, one: scaled(one, Coefficient(-1.0)),
     "mul": _multiply,
     "div": _divide,
     "dot_general": _product_of_arrays,
-    "reduce_sum": _sum_over,
+    "reduce_sum": lambda equation, one: _summed(one, tuple(equation.params["axes"])),
     "integer_pow": _integer_power,
     "pow": _power,
     "max": _extreme(1, above),
     "min": _extreme(-1, below),
     "clamp": _clamp,
-    "lt": compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
-    "le": compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
-    "gt": compare(lambda a, b: a.low > b.high, lambda a, b: a.high <= b.low),
-    "ge": compare(lambda a, b: a.low >= b.high, lambda a, b: a.high < b.low),
-    "eq": compare(
-        lambda a, b: jnp.zeros(a.low.shape, bool), lambda a, b: (a.high < b.low) | (a.low > b.high)
-    ),
-    "ne": compare(
-        lambda a, b: (a.high < b.low) | (a.low > b.high), lambda a, b: jnp.zeros(a.low.shape, bool)
-    ),
+    **COMPARISONS,
     "select_n": select,
     "split": _split,
     "concatenate": _joined(lambda equation, parts: jnp.concatenate(parts, equation.params["dimension"])),
@@ -454,10 +459,30 @@ RULES: dict[str, Rule] = {
     "pad": _pad,
     "gather": _gather,
     "convert_element_type": _convert,
-    "real": _nothing,
+    "real": lambda _, one: one,
     **dict.fromkeys([name for name in SCALAR if name != "reciprocal"], _scalar),
     **dict.fromkeys(_MOVES, _move),
 }
-"""One rule for each primitive that bounds know."""
 
-__all__ = ["RULES", "Undecided", "apply_scalar", "as_form", "closed", "enclosure_of"]
+RULES: Registry[str, Rule] = Registry("rule of the polynomial domain", "attractor.polynomial_rules")
+"""One rule for each primitive that bounds know; other packages add theirs by `register`."""
+
+for _primitive, _rule in _OWN.items():
+    RULES.register(_primitive, _rule, source=__name__)
+
+
+def register_function(primitive: str, function: ScalarFunction) -> None:
+    """Add the rule of a primitive that is a function of one number, from what it does to intervals.
+
+    Args:
+        primitive: its name in a jaxpr.
+        function: its range, and the range of its slope.
+
+    Raises:
+        ConfigError: the primitive has a rule already.
+    """
+    RULES.register(primitive, _scalar, source=function.value.__module__)
+    SCALAR[primitive] = function
+
+
+__all__ = ["RULES", "apply_scalar", "register_function"]

@@ -10,11 +10,9 @@ from math import prod
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .elementary import SCALAR
-from .extremes import enclose
-from .facts import Norm
-from .interval import TINY, TRANSCENDENTAL, Interval, add, exactly, multiply, outward
-from .polynomial import Form, symbol_form
+from .algebra import enclose
+from .interval import SCALAR, TINY, TRANSCENDENTAL, Interval, add, exactly, multiply, outward
+from .polynomial import Form, Norm, symbol_form
 
 _MOST = 64
 """Entries of a vector whose Jacobian is written out; longer ones are bounded piece by piece."""

@@ -1,26 +1,38 @@
-"""Bounds of one step of a cell over a box of states and inputs."""
+"""Bounds of one step of a cell over a box of states and inputs.
 
-from collections.abc import Mapping
+A proof is about the map in exact arithmetic. A step that rounds to a narrower type on purpose is another map:
+its rounding is a step function with thousands of jumps, and between two of them it may hold what the map in
+float64 would let go. So it is refused by name, wherever it is written: as a cast, in a product, or as its
+precision. So is arithmetic on truth values that depend on the state.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import prod
-from typing import Any
+from math import inf, prod
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend.core import JaxprEqn, Literal, Var
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from attractor.cells import initial_state, input_size, name_of, shaped_input
+from attractor.cells import State, initial_state, input_size, name_of, shaped_input
 from attractor.errors import ShapeError, UnsupportedError
-from attractor.program import Program, Rule, interpret, is_exact, layout_of, trace
+from attractor.program import Kind, Program, Rule, interpret, layout_of, of_kind, place, trace
 from attractor.scan.split import without_repeats
 
-from .elementary import SCALAR
-from .extremes import enclose, row_corners
-from .guard import guarded
-from .interval import TINY, UNIT, Interval, exactly, intersection, widened
-from .polynomial import Form, symbol_form
+from .algebra import enclose, row_corners
+from .choices import Undecided
+from .interval import SCALAR, TINY, UNIT, Interval, exactly, intersection, widened
+from .polynomial import Form, Operand, dtype_of, symbol_form
 from .polynomial_rules import RULES
+
+Value: TypeAlias = Operand | Undecided
+"""What stands at a variable of a program: a form, what is known exactly, or a truth value."""
 
 
 class Box(eqx.Module):
@@ -87,7 +99,7 @@ class StepBounds(eqx.Module):
         return jnp.isfinite(self.image.low).all() & jnp.isfinite(self.image.high).all()
 
 
-def unit_box(cell: Any, input_bound: Any = 1.0) -> Box:
+def unit_box(cell: eqx.Module, input_bound: ArrayLike = 1.0) -> Box:
     """States and inputs between -1 and 1 (inputs: between -input_bound and input_bound)."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(floating_state(cell))]
     states = sum(leaf.size for leaf in leaves)
@@ -97,7 +109,7 @@ def unit_box(cell: Any, input_bound: Any = 1.0) -> Box:
     return Box(-high, high, states)
 
 
-def floating_state(cell: Any) -> Any:
+def floating_state(cell: eqx.Module) -> State:
     """The initial state of a cell, all of which is made of real numbers.
 
     Raises:
@@ -115,7 +127,7 @@ def floating_state(cell: Any) -> Any:
     return start
 
 
-def step_bounds(cell: Any, box: Box) -> StepBounds:
+def step_bounds(cell: eqx.Module, box: Box) -> StepBounds:
     """Interpret one step of any cell with forms over a box.
 
     In float64 (inside `jax.enable_x64(True)`, with a cell in float64) every result is an outward bound: it
@@ -141,13 +153,13 @@ def step_bounds(cell: Any, box: Box) -> StepBounds:
     )
 
 
-def step_image(cell: Any, box: Box) -> Interval:
+def step_image(cell: eqx.Module, box: Box) -> Interval:
     """The box of the new states only: no derivative is followed."""
     nothing = jnp.zeros((len(box.low), 0), box.low.dtype)
     return _joined([enclose(form).value for form in _forms(cell, box, nothing, RULES)], 0)
 
 
-def centred_image(cell: Any, box: Box) -> Interval:
+def centred_image(cell: eqx.Module, box: Box) -> Interval:
     """The box of the new states, by the mean value theorem where that is tighter.
 
     f(x) lies in f(c) + J (x - c) with c the middle of the box and J the range of the derivative on it. A
@@ -170,20 +182,37 @@ def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) ->
     """A form for every leaf of the new state; row k of `directions` is the derivative of state or input k."""
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
     nothing = jnp.zeros(input_size(cell), box.low.dtype)
-    program = trace(lambda given, state: cell(shaped_input(cell, given), state), nothing, start)
+    program = trace(lambda input, state: cell(shaped_input(cell, input), state), nothing, start)
     _check_structure(cell, program, start)
     layout = layout_of(start, name_of(cell), box.low.dtype)
-    places = jax.tree.leaves(layout.restore(jnp.arange(box.states, dtype=box.low.dtype)))
+    numbered = jax.tree.leaves(layout.restore(jnp.arange(box.states, dtype=box.low.dtype)))
     arguments = [symbol_form(box.input, exactly(directions[box.states :]))]
-    for place in places:
-        rows = place.astype(jnp.int32)
+    for leaf in numbered:
+        rows = leaf.astype(jnp.int32)
         arguments.append(symbol_form(Interval(box.low[rows], box.high[rows]), exactly(directions[rows])))
+    return program_forms(program, arguments, rules)
+
+
+def program_forms(
+    program: Program, arguments: Sequence[Form], rules: Mapping[str, Rule] = RULES
+) -> list[Form]:
+    """A form for every result of a program.
+
+    Args:
+        program: any straight-line program.
+        arguments: a form for each of its flattened arguments, see `symbol_form`; all follow the same
+            directions.
+        rules: of the primitives.
+
+    Raises:
+        UnsupportedError: a primitive without a rule, or a result that is a truth value.
+    """
     program = replace(program, jaxpr=without_repeats(program.jaxpr))  # what is computed twice is one quantity
     results = interpret(program, guarded(rules), arguments, "interval bounds")
-    return [_as_form(result, box.low.dtype, directions.shape[1]) for result in results]
+    return [_as_form(result, dtype_of(arguments[0]), arguments[0].directions) for result in results]
 
 
-def _check_structure(cell: Any, program: Program, start: Any) -> None:
+def _check_structure(cell: eqx.Module, program: Program, start: State) -> None:
     """That a step gives back what it takes: the same leaves of the same shapes."""
     shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(start))
     if program.outputs != jax.tree.structure(start) or program.output_shapes != shapes:
@@ -199,7 +228,7 @@ def _watched(seen: list[Array]) -> dict[str, Rule]:
     """The rules, and beside them a note of how far the slope of every scalar function varies."""
 
     def watch(rule: Rule) -> Rule:
-        def watching(equation: Any, *operands: Any) -> Any:
+        def watching(equation: JaxprEqn, *operands: Value) -> Value | list[Form]:
             result = rule(equation, *operands)
             for symbol in result.symbols.values() if isinstance(result, Form) else ():
                 varied = None
@@ -213,15 +242,16 @@ def _watched(seen: list[Array]) -> dict[str, Rule]:
 
         return watching
 
+    rules = dict(RULES)  # read before SCALAR, to which what another package registers is added
     names = [*SCALAR, "max", "min", "integer_pow", "pow", "reduce_max", "reduce_min", "select_n"]
-    return {name: watch(rule) if name in names else rule for name, rule in RULES.items()}
+    return {name: watch(rule) if name in names else rule for name, rule in rules.items()}
 
 
-def _as_form(result: Any, dtype: Any, directions: int) -> Form:
+def _as_form(result: Value, dtype: np.dtype, directions: int) -> Form:
     """A state that is the same whatever comes in has a form too."""
     if isinstance(result, Form):
         return result
-    if not is_exact(result):
+    if isinstance(result, Undecided):
         message = "interval bounds: a truth value as a part of the new state"
         raise UnsupportedError(message)
     value = jnp.asarray(result, dtype)
@@ -246,4 +276,73 @@ def _joined(intervals: list[Interval], trailing: int) -> Interval:
     return Interval(*(jnp.concatenate([flat(end) for end in ends]) for ends in zip(*intervals, strict=True)))
 
 
-__all__ = ["Box", "StepBounds", "centred_image", "floating_state", "step_bounds", "step_image", "unit_box"]
+_TAKE_TRUTH = of_kind(Kind.CHOOSING) | {"convert_element_type"}
+"""Primitives whose first operand may be a truth value that is not decided."""
+
+
+def guarded(rules: Mapping[str, Rule]) -> dict[str, Rule]:
+    """The same rules, each asked only for what it was derived for.
+
+    Args:
+        rules: one rule for each primitive, by name.
+    """
+
+    def guard(rule: Rule) -> Rule:
+        def checked(equation: JaxprEqn, *operands: Value) -> Value | list[Form]:
+            _refuse_truth(equation, operands)
+            _refuse_narrow(equation, operands)
+            return rule(equation, *map(_number, operands))
+
+        return checked
+
+    return {name: guard(rule) for name, rule in rules.items()}
+
+
+def _number(operand: Value) -> Value:
+    """A single number that is known while tracing stays known: in JAX's own array it would be traced."""
+    if isinstance(operand, jax.Array) and not isinstance(operand, Tracer) and operand.ndim == 0:
+        return np.asarray(operand)
+    return operand
+
+
+def _refuse_truth(equation: JaxprEqn, operands: Sequence[Value]) -> None:
+    free = 1 if equation.primitive.name in _TAKE_TRUTH else 0
+    if any(isinstance(operand, Undecided) for operand in operands[free:]):
+        message = (
+            f"interval bounds: '{equation.primitive.name}' of a truth value that depends on the state"
+            f"{place(equation)}"
+        )
+        raise UnsupportedError(message)
+
+
+def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
+    pairs = zip(equation.invars, operands, strict=True)
+    unknown = [_digits(atom) for atom, operand in pairs if isinstance(operand, Form | Undecided)]
+    kept = [_digits(atom) for atom in equation.outvars if _is_floating(atom)]
+    if max(unknown) > min(kept, default=inf) or _low_precision(equation):
+        message = (
+            f"interval bounds: '{equation.primitive.name}' rounds what depends on the state to "
+            f"{_dtype(equation.outvars[0])}{place(equation)}: a step function, whose jumps no contraction "
+            "survives. Compute the step in the type of its state"
+        )
+        raise UnsupportedError(message)
+
+
+def _digits(atom: Var | Literal) -> int:
+    """Bits of the fraction of a floating type; other types are judged by the rules."""
+    return jnp.finfo(_dtype(atom)).nmant if _is_floating(atom) else 0
+
+
+def _is_floating(atom: Var | Literal) -> bool:
+    return jnp.issubdtype(_dtype(atom), jnp.floating)
+
+
+def _dtype(atom: Var | Literal) -> np.dtype:
+    return atom.aval.dtype  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _low_precision(equation: JaxprEqn) -> bool:
+    """Whether a product asks for an algorithm with operands or sums of fewer digits."""
+    asked = equation.params.get("precision")
+    parts = asked if isinstance(asked, tuple) else (asked,)
+    return any(type(part).__name__.startswith("DotAlgorithm") for part in parts)
