@@ -36,7 +36,7 @@ from attractor.cells import (
 from attractor.certify import CertifySettings, certify, unit_box
 from attractor.certify.stability.invariant import settle
 from attractor.certify.stability.ladder import rate_on
-from attractor.certify.stability.published import published_condition, published_set
+from attractor.certify.stability.published import published_condition
 from benchmarks.recording import record
 
 KEY = jax.random.key(0)
@@ -301,10 +301,8 @@ def published_claims(arrays, static, count, states):
     rates, sets = np.full(count, np.inf), np.full((count, states), np.inf)
     for index in range(count):
         if (condition := published_of(arrays, static, index)) is not None:
-            cell = eqx.combine(jax.tree.map(lambda leaf, i=index: leaf[i], arrays), static)
             rates[index] = condition.rate
-            high = published_set(cell, condition)
-            sets[index] = high if high is not None else np.inf
+            sets[index] = np.inf if condition.largest_state is None else condition.largest_state
     starts = np.minimum(sets, 1.0 if isinstance(static, Stack) else OUTSIDE)
     claims = {"rate": rates, "weights": np.ones((count, states)), "gain": np.zeros(count)}
     claims |= {"low": -sets, "high": sets, "start_low": -starts, "start_high": starts}

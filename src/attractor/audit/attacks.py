@@ -1,18 +1,18 @@
 """Adversarial inputs: the fast gradient sign method and projected gradient descent over whole sequences.
 
-Goodfellow, Shlens and Szegedy 2015, arXiv 1412.6572; Madry et al. 2018, arXiv 1706.06083. An attack is a
-lower bound on how fragile a network is: a stronger one may find more.
+The engine is `attractor.certify.search.lowest_in_ball`. An attack is a lower bound on how fragile a network
+is: a stronger one may find more.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from attractor.certify.search import Ball, Descent, lowest_in_ball
 from attractor.errors import ConfigError, InputDataError
 from attractor.program import compiled
 
@@ -76,6 +76,11 @@ class Attack:
     def meaning(self) -> str:
         """What epsilon stands for."""
         return _NORMS[self.norm]
+
+    @property
+    def descent(self) -> Descent:
+        """The search of one case."""
+        return Descent(self.steps, self.restarts, self.relative_step, self.random_start)
 
     @property
     def unit(self) -> str:
@@ -175,7 +180,7 @@ def check_channels(attack: Attack, channels: int) -> None:
 
 
 def check_finite_gradients(finite: np.ndarray, first: int = 0) -> None:
-    """Refuse gradients that are no numbers: an attack that follows them finds nothing and says so of no one.
+    """Refuse gradients that are no numbers: an attack that fails would look like a strong model.
 
     Raises:
         InputDataError: the first such case is named.
@@ -198,68 +203,19 @@ def attack_piece(logits: Logits, attack: Attack, piece: Piece, how: How) -> tupl
     epsilon, limits, key = how
 
     def one(inputs: Array, length: Array, label: Array, number: Array) -> tuple[Array, ...]:
-        target = _Target(lambda values: logits(values, length), label, attack.loss)
+        def loss_and_margin(values: Array) -> tuple[Array, Array]:
+            scores = logits(values, length)
+            margin = class_margin(scores, label)
+            return (margin if attack.loss == "margin" else jax.nn.log_softmax(scores)[label]), margin
+
         ball = _ball(attack, inputs, length, (epsilon.astype(inputs.dtype), limits))
-        return _attack_one(target, attack, ball, jax.random.fold_in(key, number))
+        worst, clean = lowest_in_ball(loss_and_margin, ball, attack.descent, jax.random.fold_in(key, number))
+        return worst.inputs, worst.value, clean, worst.finite
 
     return jax.vmap(one)(*piece)
 
 
-class _Target(NamedTuple):
-    """What is attacked: the scores of one sequence, its label, and the loss that steps follow."""
-
-    scores: Callable[[Array], Array]
-    label: Array
-    loss: str
-
-    def loss_and_margin(self, inputs: Array) -> tuple[Array, Array]:
-        """What is to be lowered, and the margin."""
-        scores = self.scores(inputs)
-        margin = class_margin(scores, self.label)
-        return (margin if self.loss == "margin" else jax.nn.log_softmax(scores)[self.label]), margin
-
-
-class _Ball(NamedTuple):
-    """Where changes of one sequence may lie: `free` samples, between `low` and `high`, within `epsilon`."""
-
-    inputs: Float[Array, "time channels"]
-    free: Bool[Array, "time channels"]
-    low: Float[Array, "time channels"]
-    high: Float[Array, "time channels"]
-    epsilon: Float[Array, ""]
-    norm: str
-
-    def project(self, change: Array) -> Array:
-        """The change inside the ball and the range; shrinking to the range never leaves the ball."""
-        change = jnp.where(self.free, change, 0.0)
-        if self.norm == "linf":
-            change = jnp.clip(change, -self.epsilon, self.epsilon)
-        else:
-            change = change * jnp.minimum(1.0, self.epsilon * _inverse_norm(change))
-        return jnp.clip(change, self.low, self.high)
-
-    def direction(self, gradient: Array) -> Array:
-        """The steepest way up, of size one in the norm of the ball."""
-        gradient = jnp.where(self.free, gradient, 0.0)
-        return jnp.sign(gradient) if self.norm == "linf" else gradient * _inverse_norm(gradient)
-
-    def random(self, key: PRNGKeyArray) -> Array:
-        """A point drawn uniformly from the ball."""
-        shape, dtype = self.inputs.shape, self.inputs.dtype
-        if self.norm == "linf":
-            return self.epsilon * jax.random.uniform(key, shape, dtype, -1.0, 1.0)
-        first, second = jax.random.split(key)
-        direction = self.direction(jax.random.normal(first, shape, dtype))
-        dimension = jnp.maximum(jnp.sum(self.free), 1)
-        return self.epsilon * jax.random.uniform(second, (), dtype) ** (1.0 / dimension) * direction
-
-
-def _inverse_norm(values: Array) -> Array:
-    size = jnp.linalg.norm(values)
-    return jnp.where(size > 0, 1.0 / jnp.where(size > 0, size, 1.0), 0.0)
-
-
-def _ball(attack: Attack, inputs: Array, length: Array, how: tuple[Array, ChannelRange | None]) -> _Ball:
+def _ball(attack: Attack, inputs: Array, length: Array, how: tuple[Array, ChannelRange | None]) -> Ball:
     epsilon, limits = how
     free = (jnp.arange(len(inputs)) < length)[:, None] & ~jnp.isnan(inputs)
     if attack.channels is not None:
@@ -268,42 +224,4 @@ def _ball(attack: Attack, inputs: Array, length: Array, how: tuple[Array, Channe
     if limits is not None and limits.clip:
         low = jnp.where(free, jnp.minimum(jnp.asarray(limits.low) - inputs, 0.0), 0.0).astype(inputs.dtype)
         high = jnp.where(free, jnp.maximum(jnp.asarray(limits.high) - inputs, 0.0), 0.0).astype(inputs.dtype)
-    return _Ball(inputs, free, low, high, epsilon, attack.norm)
-
-
-class _Best(NamedTuple):
-    """The lowest margin so far, where it is, and whether all gradients so far were finite."""
-
-    inputs: Array
-    margin: Array
-    finite: Array
-
-    def or_better(self, inputs: Array, margin: Array) -> "_Best":
-        better = margin < self.margin
-        return _Best(
-            jnp.where(better, inputs, self.inputs), jnp.where(better, margin, self.margin), self.finite
-        )
-
-
-def _attack_one(target: _Target, attack: Attack, ball: _Ball, key: PRNGKeyArray) -> tuple[Array, ...]:
-    slope = jax.value_and_grad(target.loss_and_margin, has_aux=True)
-    size = attack.relative_step * ball.epsilon / attack.steps
-
-    def step(carry: tuple[Array, _Best], _: None) -> tuple[tuple[Array, _Best], None]:
-        change, best = carry
-        inputs = ball.inputs + change
-        (_, margin), gradient = slope(inputs)
-        finite = jnp.all(jnp.isfinite(jnp.where(ball.free, gradient, 0.0)))
-        best = best.or_better(inputs, margin)._replace(finite=best.finite & finite)
-        return (ball.project(change - size * ball.direction(gradient)), best), None
-
-    def restart(best: _Best, key: Array) -> tuple[_Best, None]:
-        start = ball.project(ball.random(key)) if attack.random_start else jnp.zeros_like(ball.inputs)
-        (change, best), _ = jax.lax.scan(step, (start, best), None, attack.steps)
-        inputs = ball.inputs + change
-        return best.or_better(inputs, target.loss_and_margin(inputs)[1]), None
-
-    clean = target.loss_and_margin(ball.inputs)[1]
-    start = _Best(ball.inputs, clean, jnp.array(True))
-    best, _ = jax.lax.scan(restart, start, jax.random.split(key, attack.restarts))
-    return best.inputs, best.margin, clean, best.finite
+    return Ball(inputs, free, low, high, epsilon, attack.norm)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, bound_in_words
-from attractor.certify.stability.evidence import simulated_contraction
+from attractor.certify.stability.certificate import simulated_contraction
 from attractor.control import PlantModel
 from attractor.control.identification.stability import claim, visited_states
 from attractor.data import from_archive

@@ -11,8 +11,8 @@ from written import Written, step_of
 from attractor.cells import GRU, LSTM, Cell, EchoState, Lipschitz, ResetAfterGRU
 from attractor.certify import CertificateError, CertifySettings, Verdict, certify, step_bounds, unit_box
 from attractor.certify.domains import Box, centred_image, step_image
-from attractor.certify.stability.given import checked_bound
 from attractor.certify.stability.invariant import find_invariant, shrink
+from attractor.certify.stability.premises import checked_bound
 from attractor.certify.stability.published import published_condition
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import in_double_precision
@@ -359,5 +359,5 @@ def test_boxes_of_a_memory_cell_hold_and_shrink():
         assert bool(found.found)
         assert (smaller.box.high <= found.box.high).all()
         assert float(smaller.box.state.width.sum()) < float(found.box.state.width.sum())
-    keep = published_condition(cell).memory_bound
+    keep = published_condition(cell).largest_state.max()
     assert float(np.asarray(found.box.high)[2:4].max()) < 2 * max(keep, 1.0)

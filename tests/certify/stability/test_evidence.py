@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attractor.certify import Certificate
-from attractor.certify.stability.evidence import simulated_contraction
+from attractor.certify.stability.certificate import simulated_contraction
 
 STEPS = 12
 

@@ -1,29 +1,45 @@
-"""Branch and bound over a box of states and inputs: the largest weighted row sum of the Jacobian, enclosed.
+"""Branch and bound: the largest value of an objective on a box, enclosed, with the bounds of any domain.
 
-Every piece of the box is bounded by `step_bounds`; the worst pieces are halved, many at once, until the
-largest bound is below a target or the budget is spent. The bound is valid whenever it is asked for.
+Every piece of the box is bounded by a callable; the worst pieces are halved, many at once, until the largest
+bound is below a target or the budget is spent. The bound is valid whenever it is asked for.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jaxtyping import Array, Float
-
-from attractor.program import flat_map, trace
-
-from ..domains import Box, StepBounds, floating_state, step_bounds
+from jaxtyping import Array, Float, Int
 
 CHUNK = 256
 """Pieces that are bounded in one compiled call; memory grows with it."""
 
-_AT_LEAST = 0.05
-"""Share of its width that counts for every axis, so that none is never split."""
+
+class Bound(NamedTuple):
+    """What is known of an objective on one box.
+
+    Args:
+        upper: no value on the box is larger; NaN where nothing is known.
+        lower: the value at `point`, which the largest one cannot be below.
+        point: in the box.
+        axis: along which to halve the box next.
+    """
+
+    upper: Float[Array, ""]
+    lower: Float[Array, ""]
+    point: Float[Array, " axes"]
+    axis: Int[Array, ""]
+
+
+Bounder = Callable[[Float[Array, " axes"], Float[Array, " axes"]], Bound]
+"""`bounder(low, high) -> Bound` for the box between two corners.
+
+It is compiled for many boxes at once: an Equinox module, or a function that is the same for all calls.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,100 +60,88 @@ class Budget:
 
 
 @dataclass(frozen=True, eq=False)
-class Branched:
-    """What branch and bound found for one set of weights.
+class Maximum:
+    """The largest value of an objective on a box, enclosed.
 
     Args:
-        rate: no Jacobian on the box has a larger weighted norm.
-        witnessed: the largest norm met at a point; `rate` cannot fall below it with these weights.
-        worst: that point, shape (states + inputs,).
+        upper: no value on the box is larger.
+        lower: the largest value met at a point; `upper` cannot fall below it.
+        point: where it was met, shape (axes,).
         pieces: pieces bounded.
     """
 
-    rate: float
-    witnessed: float
-    worst: Float[np.ndarray, " axes"]
+    upper: float
+    lower: float
+    point: Float[np.ndarray, " axes"]
     pieces: int
 
 
 def branch_and_bound(
-    cell: Any, box: Box, weights: Float[np.ndarray, " states"], target: float, budget: Budget
-) -> Branched:
-    """Enclose the largest ||J(x, u)||_w over a box, where ||J||_w = max_i sum_j |J_ij| w_j / w_i.
+    bounder: Bounder,
+    low: Float[np.ndarray, " axes"],
+    high: Float[np.ndarray, " axes"],
+    target: float,
+    budget: Budget,
+) -> Maximum:
+    """Enclose the largest value of an objective on a box.
 
     Args:
-        cell: any cell in float64; call inside `jax.enable_x64(True)`.
-        box: of states and inputs.
-        weights: w, positive.
-        target: stop once the bound is below it, or once a point is above it.
+        bounder: bounds the objective on one box; call inside `jax.enable_x64(True)` for a claim that holds in
+            exact arithmetic.
+        low: lower corner.
+        high: upper corner.
+        target: stop once the bound is below it, or once a value is above it.
         budget: when to stop in any case.
     """
-    scale = jnp.asarray(weights)
-    lows, highs = np.asarray(box.low)[None], np.asarray(box.high)[None]
-    bounds, axes, points = _bound_all(cell, box.states, scale, lows, highs)
-    witnessed, worst, pieces = float(points[0]), (lows[0] + highs[0]) / 2, 1
-    while bounds.max() > max(target, witnessed) and witnessed < target and not budget.spent(pieces):
-        order = np.argsort(-bounds)[: CHUNK // 2]
-        chosen = order[bounds[order] > target]
+    lows, highs = np.asarray(low)[None], np.asarray(high)[None]
+    found = _bound_all(bounder, lows, highs)
+    uppers, axes = found.upper, found.axis
+    lower, point, pieces = float(found.lower[0]), found.point[0], 1
+    while uppers.max() > max(target, lower) and lower < target and not budget.spent(pieces):
+        order = np.argsort(-uppers)[: CHUNK // 2]
+        chosen = order[uppers[order] > target]
         new_lows, new_highs = _halves(lows[chosen], highs[chosen], axes[chosen])
-        new_bounds, new_axes, new_points = _bound_all(cell, box.states, scale, new_lows, new_highs)
-        new_bounds = np.minimum(new_bounds, np.tile(bounds[chosen], 2))
-        pieces += len(new_bounds)
-        if new_points.max() > witnessed:
-            place = int(new_points.argmax())
-            witnessed, worst = float(new_points[place]), (new_lows[place] + new_highs[place]) / 2
-        rest = np.ones(len(bounds), bool)
+        found = _bound_all(bounder, new_lows, new_highs)
+        pieces += len(new_lows)
+        best = int(found.lower.argmax())
+        if found.lower[best] > lower:
+            lower, point = float(found.lower[best]), found.point[best]
+        rest = np.ones(len(uppers), bool)
         rest[chosen] = False
         lows, highs = np.concatenate([lows[rest], new_lows]), np.concatenate([highs[rest], new_highs])
-        bounds, axes = np.concatenate([bounds[rest], new_bounds]), np.concatenate([axes[rest], new_axes])
-    return Branched(float(bounds.max()), witnessed, worst, pieces)
+        new_uppers = np.minimum(found.upper, np.tile(uppers[chosen], 2))  # a half is bounded by its whole
+        uppers, axes = np.concatenate([uppers[rest], new_uppers]), np.concatenate([axes[rest], found.axis])
+    return Maximum(float(uppers.max()), lower, point, pieces)
 
 
-def _bound_all(
-    cell: Any, states: int, weights: Array, lows: np.ndarray, highs: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bounds, axes to split and norms at the middle of many pieces, in chunks of one compiled size."""
+class _Bounds(NamedTuple):
+    """The bounds of many pieces, one a row."""
+
+    upper: np.ndarray
+    lower: np.ndarray
+    point: np.ndarray
+    axis: np.ndarray
+
+
+def _bound_all(bounder: Bounder, lows: np.ndarray, highs: np.ndarray) -> _Bounds:
+    """The bounds of many pieces, in chunks of one compiled size; what is no number bounds nothing."""
     results = []
     for start in range(0, len(lows), CHUNK):
         low, high = lows[start : start + CHUNK], highs[start : start + CHUNK]
         missing = CHUNK - len(low)
         padded = [np.concatenate([part, np.repeat(part[:1], missing, axis=0)]) for part in (low, high)]
-        found = _bound_chunk(cell, states, weights, *map(jnp.asarray, padded))
-        results.append([np.asarray(one)[: len(low)] for one in found])
-    bounds, axes, points = (np.concatenate(column) for column in zip(*results, strict=True))
-    return np.where(np.isnan(bounds), np.inf, bounds), axes, np.where(np.isnan(points), -np.inf, points)
+        results.append([
+            np.asarray(one)[: len(low)] for one in _bound_chunk(bounder, *map(jnp.asarray, padded))
+        ])
+    upper, lower, point, axis = (np.concatenate(column) for column in zip(*results, strict=True))
+    return _Bounds(
+        np.where(np.isnan(upper), np.inf, upper), np.where(np.isnan(lower), -np.inf, lower), point, axis
+    )
 
 
 @eqx.filter_jit
-def _bound_chunk(
-    cell: Any, states: int, weights: Array, lows: Array, highs: Array
-) -> tuple[Array, Array, Array]:
-    def one(low: Array, high: Array) -> tuple[Array, Array, Array]:
-        bounds = step_bounds(cell, Box(low, high, states))
-        middle = absolute_jacobian(cell, (low + high) / 2)[:, :states]
-        at_middle = jnp.max(middle @ weights / weights)
-        return jnp.max(bounds.row_sums(weights) / weights), _axis(bounds, high - low), at_middle
-
-    return jax.vmap(one)(lows, highs)
-
-
-def absolute_jacobian(cell: Any, point: Float[Array, " axes"]) -> Float[Array, "states axes"]:
-    """|d x' / d (x, u)| at a point (x, u), by forward differentiation of the map itself.
-
-    The written-out program is differentiated, not the cell: what a cell stops or replaces for training
-    (`stop_gradient`, custom derivatives) is part of the map all the same.
-    """
-    flat = flat_map(cell, floating_state(cell), dtype=point.dtype)
-    size = flat.size
-    program = trace(flat.step, point[:size], point[size:])
-    step = jaxpr_as_fun(ClosedJaxpr(program.jaxpr, program.constants))
-    return jnp.abs(jax.jacfwd(lambda point: step(point[:size], point[size:])[0])(point))
-
-
-def _axis(bounds: StepBounds, width: Array) -> Array:
-    """The axis along which the slopes vary most."""
-    total = jnp.where(jnp.isfinite(bounds.curvature), bounds.curvature, 0.0)
-    return jnp.argmax(width * (total + _AT_LEAST * jnp.mean(total)) + 1e-12 * width)
+def _bound_chunk(bounder: Bounder, lows: Array, highs: Array) -> Bound:
+    return jax.vmap(bounder)(lows, highs)
 
 
 def _halves(lows: np.ndarray, highs: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,18 +1,17 @@
 """Search for two trajectories under the same inputs that do not meet: they stay apart, or escape."""
 
 import time
-from typing import Any
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from attractor.program import flat_map
 
 from ..domains import Box
-from ..stability.certificate import Witness
 
 PAIRS = 64
 """Starts that are followed under every input."""
@@ -34,7 +33,26 @@ _PROBE = 8
 """Steps of a run that only shows how long one takes."""
 
 
-def find_witness(cell: Any, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """Two trajectories under the same inputs that do not meet; replayed in float64.
+
+    Args:
+        first: one start, shape (states,).
+        second: the other one.
+        inputs: one row of inputs that is repeated for ever, or a whole period, shape (period, inputs).
+        distance: largest difference of the states over the last period.
+        steps: how long the trajectories were followed, until one left every bound if one does.
+    """
+
+    first: Float[np.ndarray, " states"]
+    second: Float[np.ndarray, " states"]
+    inputs: Float[np.ndarray, "period inputs"]
+    distance: float
+    steps: int
+
+
+def find_witness(cell: eqx.Module, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:
     """Two trajectories that stay apart, or None if the search found none.
 
     Starts are drawn from the box, inputs are constant (extreme, zero and random), and periodic with levels
@@ -66,7 +84,7 @@ def find_witness(cell: Any, box: Box, seed: int = 0, deadline: float = float("in
     return None
 
 
-def _seconds_of_probe(cell: Any, starts: np.ndarray, signals: np.ndarray) -> float:
+def _seconds_of_probe(cell: eqx.Module, starts: np.ndarray, signals: np.ndarray) -> float:
     """How long a few steps of all runs take, compilation aside."""
     seconds = 0.0
     for _ in range(2):  # the first one compiles
@@ -91,13 +109,13 @@ def _inputs(low: np.ndarray, high: np.ndarray, generator: np.random.Generator) -
 
 
 def _best(
-    cell: Any, starts: np.ndarray, signals: np.ndarray, distances: np.ndarray, places: np.ndarray
+    cell: eqx.Module, starts: np.ndarray, signals: np.ndarray, distances: np.ndarray, pairs: np.ndarray
 ) -> Witness | None:
     """Replay the pair that is furthest apart."""
     signal = int(np.argmax(np.where(np.isfinite(distances), distances, -1.0)))
     if not distances[signal] > _APART:
         return None
-    pair = starts[places[signal]]
+    pair = starts[pairs[signal]]
     middle, end, size, taken = map(float, _replay(cell, jnp.asarray(pair), jnp.asarray(signals[signal])))
     lasting = end >= _STEADY * middle
     escaped = taken < REPLAY
@@ -109,20 +127,20 @@ def _best(
 
 
 @eqx.filter_jit
-def _apart(cell: Any, starts: Array, signals: Array, steps: Any) -> tuple[Array, Array]:
+def _apart(cell: eqx.Module, starts: Array, signals: Array, steps: Array | int) -> tuple[Array, Array]:
     """For every signal the largest distance between any two final states, and whose they are."""
 
     def one(signal: Array) -> tuple[Array, Array]:
         finals = jax.vmap(lambda start: _run(cell, start[None], signal, 0, steps)[0][0])(starts)
         distances = jnp.max(jnp.abs(finals[:, None] - finals[None]), axis=-1)
-        place = jnp.argmax(distances)
-        return distances.ravel()[place], jnp.stack(jnp.unravel_index(place, distances.shape))
+        furthest = jnp.argmax(distances)
+        return distances.ravel()[furthest], jnp.stack(jnp.unravel_index(furthest, distances.shape))
 
     return jax.vmap(one)(signals)
 
 
 @eqx.filter_jit
-def _replay(cell: Any, pair: Array, signal: Array) -> tuple[Array, Array, Array, Array]:
+def _replay(cell: eqx.Module, pair: Array, signal: Array) -> tuple[Array, Array, Array, Array]:
     """Largest distances over a period in the middle and at the end, the size there, and the steps taken."""
     half, period = REPLAY // 2, len(signal)
     halfway, first = _run(cell, pair, signal, 0, half - period)
@@ -132,7 +150,9 @@ def _replay(cell: Any, pair: Array, signal: Array) -> tuple[Array, Array, Array,
     return middle, end, size, first + more + second + last
 
 
-def _over_a_period(cell: Any, pair: Array, signal: Array, begin: int) -> tuple[Array, Array, Array, Array]:
+def _over_a_period(
+    cell: eqx.Module, pair: Array, signal: Array, begin: int
+) -> tuple[Array, Array, Array, Array]:
     """Largest distance and size over a period, the states after it, and the steps that were taken."""
 
     def advance(index: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
@@ -145,7 +165,9 @@ def _over_a_period(cell: Any, pair: Array, signal: Array, begin: int) -> tuple[A
     return jax.lax.fori_loop(0, len(signal), advance, (nothing, nothing, pair, jnp.zeros((), int)))
 
 
-def _run(cell: Any, starts: Array, signal: Array, begin: Any, steps: Any) -> tuple[Array, Array]:
+def _run(
+    cell: eqx.Module, starts: Array, signal: Array, begin: Array | int, steps: Array | int
+) -> tuple[Array, Array]:
     """The states after some steps of a periodic input, or before one of them escapes, and the steps taken.
 
     Runs that start together end together, so that their difference is one at the same time.

@@ -35,16 +35,19 @@ from attractor.progress import Reporter, SilentReporter
 
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
 from ..domains.interval import hull
-from ..search.branch_and_bound import Budget, absolute_jacobian, branch_and_bound
-from ..search.counterexamples import find_witness
-from .certificate import Attempt, Certificate, StabilityResult, Verdict, Witness
-from .given import checked_bound, checked_starts
+from ..search import Budget, Witness, branch_and_bound, find_witness
+from .certificate import Attempt, Certificate, StabilityResult, Verdict
 from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
-from .premises import not_finite
-from .published import published_condition, published_norm, published_set
-from .sampled import sample_jacobians, sampled_weights
-from .weighted_norms import best_weights
+from .premises import checked_bound, checked_starts, not_finite
+from .published import published_condition
+from .weighted_norms import (
+    JacobianNorm,
+    absolute_jacobian,
+    best_weights,
+    sample_jacobians,
+    sampled_weights,
+)
 
 CUTS = 8
 """Halvings of the box while it is refined for branch and bound."""
@@ -118,9 +121,9 @@ class _Climb:
 
     @property
     def wants_refinement(self) -> bool:
-        """Whether a proof for wide starts would be a better one where they soon end up, at little cost."""
-        wide = any(float(np.max(np.abs(end), initial=0.0)) > 1 for end in self.starts)
-        return wide and self.best is not None and self.best.level == 1 and time.monotonic() < self.deadline
+        """Whether a proof for starts beyond +- 1 gains from the box where they soon end up, cheaply."""
+        beyond = any(float(np.max(np.abs(end), initial=0.0)) > 1 for end in self.starts)
+        return beyond and self.best is not None and self.best.level == 1 and time.monotonic() < self.deadline
 
     @property
     def finished(self) -> bool:
@@ -285,7 +288,7 @@ def _published(climb: _Climb) -> None:
     if not (condition.satisfied and condition.rate < 1):
         climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, not below 0")
         return
-    high = published_set(climb.cell, condition)
+    high = condition.largest_state
     beyond = max(float(np.max(np.abs(end), initial=0.0)) for end in climb.starts)
     if high is not None and beyond > float(np.min(high)):
         outcome = f"holds for states within {np.min(high):g} only, starts reach {beyond:.4g}"
@@ -294,9 +297,8 @@ def _published(climb: _Climb) -> None:
     if high is not None:
         remarks = f"{condition.family}, {condition.source}; norm: {condition.norm}; {condition.note}"
         proof = _at_once(climb, 0, condition.rate, condition.input_gain, high, remarks)
-        weights, groups = published_norm(climb.cell, condition)
-        norm = {"weights": weights, "groups": groups, "input_order": condition.order}
-        climb.proved(replace(proof, **norm))
+        weights = proof.weights if condition.weights is None else condition.weights
+        climb.proved(replace(proof, weights=weights, groups=condition.groups, input_order=condition.order))
     climb.note(0, began, condition.rate, f"residual {condition.residual:.3g}, rate {condition.rate:.4f}")
 
 
@@ -398,18 +400,20 @@ def _search_weights(climb: _Climb, box: Box, weights: np.ndarray) -> tuple[float
     jacobians = sample_jacobians(climb.step, box, climb.settings.seed)
     spent, rate = 0, float("inf")
     for _ in range(_ROUNDS):
-        least, weights = sampled_weights(jacobians, np.maximum(weights, 1e-3))
+        found = sampled_weights(jnp.asarray(jacobians), jnp.asarray(np.maximum(weights, 1e-3)))
+        least, weights = float(found[0]), np.asarray(found[1])
         if least >= _BELOW_ONE:
             return least, weights, spent, f"no weighted maximum norm contracts: at least {least:.4f}"
         budget = Budget(climb.settings.pieces - spent, climb.search_deadline)
         target = min(_BELOW_ONE, least + 0.5 * (1 - least))  # what is proved stays away from what is seen
-        found = branch_and_bound(climb.step, box, weights, target, budget)
-        spent, rate = spent + found.pieces, min(rate, found.rate)
-        if found.rate < 1:
-            return found.rate, weights, spent, f"rate {found.rate:.4f}"
-        if found.witnessed < _BELOW_ONE:
-            return found.rate, weights, spent, f"bound {found.rate:.4f} when the budget ended"
-        worst = np.asarray(absolute_jacobian(climb.step, jnp.asarray(found.worst)))[None, :, : box.states]
+        norm = JacobianNorm(climb.step, jnp.asarray(weights))
+        largest = branch_and_bound(norm, np.asarray(box.low), np.asarray(box.high), target, budget)
+        spent, rate = spent + largest.pieces, min(rate, largest.upper)
+        if largest.upper < 1:
+            return largest.upper, weights, spent, f"rate {largest.upper:.4f}"
+        if largest.lower < _BELOW_ONE:
+            return largest.upper, weights, spent, f"bound {largest.upper:.4f} when the budget ended"
+        worst = np.asarray(absolute_jacobian(climb.step, jnp.asarray(largest.point)))[None, :, : box.states]
         jacobians = np.concatenate([worst, jacobians[:-1]])
     return rate, weights, spent, f"bound {rate:.4f} after {_ROUNDS} choices of weights"
 

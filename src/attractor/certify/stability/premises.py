@@ -1,4 +1,4 @@
-"""What must hold before anything is proved of a cell: its weights are numbers.
+"""What must hold before anything is proved of a cell: its weights, bounds of inputs and starts are numbers.
 
 A formula looks at some of the weights only: |U| < 1 says nothing of a bias that is NaN, and every state is
 NaN after one step with it. So all of them are looked at first, whichever entry is used.
@@ -8,6 +8,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float
+
+from attractor.errors import ConfigError, ShapeError
 
 
 def not_finite(weights: Any) -> str:
@@ -22,10 +26,11 @@ def not_finite(weights: Any) -> str:
     """
     for path, leaf in jax.tree.leaves_with_path(weights):
         kind = getattr(leaf, "dtype", np.asarray(leaf).dtype if isinstance(leaf, float | complex) else None)
-        if kind is None or not _has_fractions(kind):
+        if kind is None or not jax.numpy.issubdtype(kind, jax.numpy.inexact):
             continue
         values = np.asarray(leaf)
-        wrong = int(values.size - np.isfinite(values.astype(_wide(kind))).sum())
+        double = np.complex128 if jax.numpy.issubdtype(kind, jax.numpy.complexfloating) else np.float64
+        wrong = int(values.size - np.isfinite(values.astype(double)).sum())
         if wrong:
             name = jax.tree_util.keystr(path) or "it"
             return (
@@ -35,12 +40,48 @@ def not_finite(weights: Any) -> str:
     return ""
 
 
-def _has_fractions(kind: Any) -> bool:
-    return jax.numpy.issubdtype(kind, jax.numpy.inexact)
+def checked_bound(input_bound: ArrayLike, inputs: int) -> Float[np.ndarray, " inputs"]:
+    """A bound for every input.
+
+    Raises:
+        ConfigError: something else than finite numbers of at least 0.
+        ShapeError: neither one number nor one for each input.
+    """
+    bound = _numbers(input_bound, "input_bound")
+    if bound.shape not in ((), (inputs,)):
+        message = f"input_bound has shape {bound.shape}; expected one number or shape ({inputs},)"
+        raise ShapeError(message)
+    if not (np.isfinite(bound) & (bound >= 0)).all():
+        message = f"input_bound={input_bound}: expected finite numbers of at least 0, in scaled units"
+        raise ConfigError(message)
+    return np.broadcast_to(bound, (inputs,)).copy()
 
 
-def _wide(kind: Any) -> type:
-    return np.complex128 if jax.numpy.issubdtype(kind, jax.numpy.complexfloating) else np.float64
+def checked_starts(
+    own: Float[np.ndarray, " states"], starts: tuple[ArrayLike, ArrayLike] | None
+) -> tuple[Float[np.ndarray, " states"], Float[np.ndarray, " states"]]:
+    """Ends of a box with all starts in it, the cell's own among them.
+
+    Raises:
+        ConfigError: ends that are no numbers.
+        ShapeError: no two finite ends of the shape of the state.
+    """
+    if starts is None:
+        return own, own
+    ends = [_numbers(end, "starts") for end in starts]
+    for end in ends:
+        if end.shape not in ((), own.shape) or not np.isfinite(end).all():
+            message = (
+                f"starts of shape {end.shape}: expected two finite ends of shape {own.shape}, or numbers"
+            )
+            raise ShapeError(message)
+    return np.minimum(ends[0], own), np.maximum(ends[1], own)
 
 
-__all__ = ["not_finite"]
+def _numbers(values: ArrayLike, name: str) -> np.ndarray:
+    """An array of float64 of what is made of numbers; a text or a flag is none."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        message = f"{name}={values!r}: expected numbers, in scaled units"
+        raise ConfigError(message)
+    return array.astype(float)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from attractor.certify import Certificate
-from attractor.certify.stability.evidence import Contraction
+from attractor.certify.stability.certificate import Contraction
 from attractor.report.layout import panels
 from attractor.report.style import BAND, MEASURED, MODEL, TEST, Size, legend_above, powers_of_ten
 

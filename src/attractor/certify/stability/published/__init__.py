@@ -1,6 +1,5 @@
-"""Level 0 of the certificates: the conditions that were published, one family a file."""
+"""Level 0 of the certificates: published conditions, which the files of this package register."""
 
-from .condition import PublishedCondition
-from .dispatch import published_condition, published_norm, published_set
+from .condition import PUBLISHED, Formula, PublishedCondition, published_condition
 
-__all__ = ["PublishedCondition", "published_condition", "published_norm", "published_set"]
+__all__ = ["PUBLISHED", "Formula", "PublishedCondition", "published_condition"]

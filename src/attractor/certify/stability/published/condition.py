@@ -1,29 +1,42 @@
-"""What a published stability condition says about one network."""
+"""What a published stability condition says about one network, and the table of those that are known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from attractor.cells import name_of
+from attractor.errors import ConfigError
+from attractor.registry import Registry
+
+from ..premises import not_finite
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PublishedCondition:
     """Incremental input-to-state stability by a closed formula on the weights.
 
     With equal inputs two states of the cell approach each other, |dx(k+1)| <= rate |dx(k)|, if the residual
     is negative; with inputs that differ, |dx(k+1)| <= rate |dx(k)| + input_gain |du(k)|. All of it holds for
-    inputs within the bound that the condition was asked for, and for gated cells from states within
-    [-1, 1] (and the memory of an LSTM within its invariant set).
+    inputs within the bound that the condition was asked for, and from states within `largest_state`.
 
     Args:
         family: the cells that the formula is for.
         residual: left side minus right side of the condition; negative is satisfied.
-        rate: contraction a step in `norm`; at least 1 proves nothing, NaN where the formula gives none.
+        rate: contraction per step in `norm`; at least 1 proves nothing, NaN where the formula gives none.
         iss_residual: the same as `residual` for input-to-state stability, which is weaker.
         input_gain: effect of a difference of inputs on the state, in `norm`; NaN where none is stated.
         norm: the norm of state and input differences.
         source: paper, or where the formula was derived.
         note: what a reader must know besides.
-        memory_bound: largest memory of an LSTM for which it holds, its invariant set; infinite for others.
         order: of the norm, 2 for the Euclidean one, infinity for the largest component.
-        memory_weight: what a difference of the memory of an LSTM is divided by in the norm.
+        largest_state: it speaks for flat states within +- this, shape (states,); None if it states no set.
+        weights: what entries of the flat state are divided by in the norm, shape (states,); None for 1.
+        groups: the norm is the largest Euclidean length of a group of entries, and this is the group of each,
+            shape (states,); None puts every entry in a group of its own.
     """
 
     family: str
@@ -34,9 +47,10 @@ class PublishedCondition:
     norm: str
     source: str
     note: str
-    memory_bound: float = float("inf")
     order: float = float("inf")
-    memory_weight: float = 1.0
+    largest_state: Float[np.ndarray, " states"] | None = None
+    weights: Float[np.ndarray, " states"] | None = None
+    groups: Int[np.ndarray, " states"] | None = None
 
     @property
     def satisfied(self) -> bool:
@@ -51,7 +65,65 @@ class PublishedCondition:
         return self.input_gain / (1 - self.rate)
 
 
-def nothing_shown(family: str, reason: str) -> PublishedCondition:
-    """A condition that is not satisfied, for weights about which nothing can be shown."""
-    nan = float("nan")
-    return PublishedCondition(family, nan, nan, nan, nan, "none", "none", reason)
+def _unbounded(cell: Any, input_bound: float) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What was published for one class of cells.
+
+    Args:
+        condition: `condition(cell, input_bound)`, with the largest component of a scaled input; None for a
+            cell to which it does not apply after all.
+        exposes: `exposes(cell, input_bound)`, the largest component of what the cell exposes from states
+            within [-1, 1], for the next cell of a stack; None if nothing bounds it.
+    """
+
+    condition: Callable[[Any, float], PublishedCondition | None]
+    exposes: Callable[[Any, float], float | None] = _unbounded
+
+
+PUBLISHED: Registry[type, Formula] = Registry(
+    "published condition", "attractor.published_conditions", __package__
+)
+"""The formula of each class of cells.
+
+A file of this package, or a module that another package names in the entry-point group
+`attractor.published_conditions`, registers what it knows: `PUBLISHED.register(MyCell, Formula(...))`.
+"""
+
+
+def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedCondition | None:
+    """The published stability condition of a cell, evaluated on its weights in float64.
+
+    A formula is used for exactly the class that it was derived for: a subclass may have overridden the step,
+    and the two layouts of a gated unit have two formulas, of which one is unsound for the other.
+
+    Args:
+        cell: any cell.
+        input_bound: largest component of a scaled input that the condition shall hold for.
+
+    Returns:
+        The condition; None if no formula was published for this cell. It is not satisfied, and its numbers
+        are NaN, if a weight is not finite.
+
+    Raises:
+        ConfigError: `input_bound` is negative or not finite.
+
+    Example:
+        >>> import jax
+        >>> from attractor.cells import Elman
+        >>> published_condition(Elman(1, 4, key=jax.random.key(0))).family
+        'tanh (Elman)'
+    """
+    if not (isfinite(input_bound) and input_bound >= 0):
+        message = f"input_bound={input_bound}: expected a finite number of at least 0, in scaled units"
+        raise ConfigError(message)
+    formula = PUBLISHED.get(type(cell))
+    if formula is None:
+        return None
+    if reason := not_finite(cell):
+        nan = float("nan")
+        return PublishedCondition(name_of(cell), nan, nan, nan, nan, "none", "none", reason)
+    return formula.condition(cell, float(input_bound))

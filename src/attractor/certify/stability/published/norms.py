@@ -1,8 +1,7 @@
 """Norms and gate bounds of weights in float64, rounded outward."""
 
-from typing import Any
-
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 from scipy.special import expit
 
@@ -12,7 +11,7 @@ SLACK = 1 + 1e-12
 INFINITY = float("inf")
 
 
-def as_weights(array: Any) -> Float[np.ndarray, "..."]:
+def as_weights(array: ArrayLike) -> Float[np.ndarray, "..."]:
     """An array of a network in float64 NumPy."""
     return np.asarray(array, np.float64)
 

@@ -1,20 +1,13 @@
 """The condition for stacks: every cell for itself, for a cascade of stable systems is stable."""
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 
-from attractor.cells import GRU, LSTM, EchoState, Elman, ResetAfterGRU, Stack
+from attractor.cells import Stack
 
-from .condition import PublishedCondition
-
-_WITHIN_ONE = GRU, ResetAfterGRU, eqx.nn.GRUCell, LSTM, eqx.nn.LSTMCell, Elman
+from .condition import PUBLISHED, Formula, PublishedCondition, published_condition
 
 
-def stack_condition(
-    cell: Stack, input_bound: float, condition_of: Callable[[Any, float], PublishedCondition | None]
-) -> PublishedCondition | None:
+def stack_condition(cell: Stack, input_bound: float) -> PublishedCondition | None:
     r"""The largest residual of the cells; the rate is the largest rate, approached in the long run.
 
     Cell l sees what cell l - 1 exposes, so differences obey a lower triangular comparison matrix with the
@@ -23,7 +16,6 @@ def stack_condition(
     Args:
         cell: exactly a `Stack`.
         input_bound: largest component of a scaled input.
-        condition_of: the condition of one cell for an input bound.
 
     Returns:
         The condition; None if one cell has none, or if nothing bounds what a lower cell exposes.
@@ -31,7 +23,7 @@ def stack_condition(
     found: list[PublishedCondition] = []
     bound: float | None = input_bound
     for part in cell.cells:
-        if bound is None or (condition := condition_of(part, bound)) is None:
+        if bound is None or (condition := published_condition(part, bound)) is None:
             return None
         found.append(condition)
         bound = exposed_bound(part, bound)
@@ -47,15 +39,17 @@ def stack_condition(
     )
 
 
-def exposed_bound(cell: Any, input_bound: float) -> float | None:
+def exposed_bound(cell: eqx.Module, input_bound: float) -> float | None:
     """Largest component of what a cell exposes, from states within [-1, 1]; None if nothing bounds it."""
-    if type(cell) in _WITHIN_ONE:
-        return 1.0
-    if type(cell) is EchoState:  # exposes its input as well
-        return max(1.0, input_bound)
-    if type(cell) is not Stack:
-        return None
+    formula = PUBLISHED.get(type(cell))
+    return None if formula is None else formula.exposes(cell, input_bound)
+
+
+def _exposed_by_stack(cell: Stack, input_bound: float) -> float | None:
     bound: float | None = input_bound
     for part in cell.cells:
         bound = None if bound is None else exposed_bound(part, bound)
     return bound
+
+
+PUBLISHED.register(Stack, Formula(stack_condition, _exposed_by_stack), source=__name__)
