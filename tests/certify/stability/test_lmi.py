@@ -8,8 +8,8 @@ import pytest
 
 from attractor.cells import GRU, EchoState, Elman, RecurrentEquilibrium
 from attractor.certify.stability.lmi import (
+    QuadraticSettings,
     QuadraticStatus,
-    SearchOptions,
     cell_certificate,
     quadratic_certificate,
     search_metric,
@@ -32,10 +32,10 @@ def gaussian(size, seed):
 def accepted_scale(weight, diagonal):
     """Largest multiple of a matrix with a certificate, to 1 %."""
     low, high = 0.5, 1.02 / np.max(np.abs(np.linalg.eigvals(weight)))
-    options = SearchOptions(diagonal=diagonal, **FEASIBLE)
+    settings = QuadraticSettings(diagonal=diagonal, **FEASIBLE)
     while high - low > 0.01:
         middle = 0.5 * (low + high)
-        held = quadratic_certificate(middle * weight, options=options).certificate is not None
+        held = quadratic_certificate(middle * weight, settings=settings).certificate is not None
         low, high = (middle, high) if held else (low, middle)
     return low
 
@@ -113,7 +113,7 @@ def test_random_matrices_are_accepted_up_to_the_known_scale(size):
 def test_what_is_unstable_is_never_accepted(seed):
     weight = gaussian(5, seed)
     weight *= 1.0001 / np.max(np.abs(np.linalg.eigvals(weight)))
-    solution = quadratic_certificate(weight, options=SearchOptions(**FEASIBLE))
+    solution = quadratic_certificate(weight, settings=QuadraticSettings(**FEASIBLE))
     assert solution.certificate is None
     assert solution.status in {QuadraticStatus.NOT_FOUND, QuadraticStatus.NOT_VERIFIED}
 
@@ -128,7 +128,7 @@ def test_narrower_slopes_never_certify_less():
 
 def test_the_margin_is_below_the_smallest_eigenvalue_in_more_digits():
     system = slope_system(Elman(2, 4, key=KEY))
-    found = search_metric(system, SearchOptions(tolerance=0.05)).certificate
+    found = search_metric(system, QuadraticSettings(tolerance=0.05)).certificate
     long = np.longdouble
     metric, multipliers = found.metric.astype(long), np.diag(found.multipliers.astype(long))
     weight = system.sensing.astype(long)
@@ -140,7 +140,7 @@ def test_the_margin_is_below_the_smallest_eigenvalue_in_more_digits():
 
 def test_a_proposal_that_does_not_hold_is_refused():
     system = slope_system(Elman(2, 4, key=KEY))
-    found = search_metric(system, SearchOptions()).certificate
+    found = search_metric(system, QuadraticSettings()).certificate
     metric, multipliers = found.metric, found.multipliers
     assert verified(system, metric, multipliers, found.rate) is not None
     assert verified(system, metric, multipliers, found.rate - 0.01) is None
@@ -194,7 +194,7 @@ def test_a_recurrent_equilibrium_network_brings_its_certificate(rate, monkeypatc
 
 def test_a_search_finds_no_slower_rate_than_the_networks_own():
     cell = RecurrentEquilibrium(2, 3, key=KEY)
-    searched = search_metric(slope_system(cell), SearchOptions()).certificate
+    searched = search_metric(slope_system(cell), QuadraticSettings()).certificate
     assert searched.rate <= cell_certificate(cell).certificate.rate + 1e-3
 
 
@@ -216,4 +216,4 @@ def test_what_makes_no_sense_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         quadratic_certificate(*arguments)
     with pytest.raises(ConfigError, match="tolerance=0"):
-        SearchOptions(tolerance=0.0)
+        QuadraticSettings(tolerance=0.0)

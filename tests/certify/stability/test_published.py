@@ -342,13 +342,17 @@ def test_the_formula_of_the_other_layout_would_accept_a_bistable_cell():
     np.testing.assert_allclose(ends, [1, -1], atol=1e-6)
 
 
+def assert_same(one, other):
+    np.testing.assert_equal(vars(one), vars(other))
+
+
 def test_equinox_cells_have_the_formula_of_their_layout_with_and_without_biases():
     own = reset_after()
     cell = eqx.nn.GRUCell(2, SIZE, key=KEY)
     twin = with_arrays(
         cell, weight_ih=own.input_weight, weight_hh=own.state_weight, bias=own.bias, bias_n=own.candidate_bias
     )
-    assert published_condition(twin) == published_condition(own)
+    assert_same(published_condition(twin), published_condition(own))
     bare = eqx.nn.GRUCell(2, SIZE, use_bias=False, key=KEY)
     zeros = with_arrays(
         own,
@@ -357,7 +361,7 @@ def test_equinox_cells_have_the_formula_of_their_layout_with_and_without_biases(
         bias=np.zeros(3 * SIZE),
         candidate_bias=np.zeros(SIZE),
     )
-    assert published_condition(bare) == published_condition(zeros)
+    assert_same(published_condition(bare), published_condition(zeros))
     memory = lstm()
     copy = with_arrays(
         eqx.nn.LSTMCell(2, SIZE, key=KEY),
@@ -365,7 +369,7 @@ def test_equinox_cells_have_the_formula_of_their_layout_with_and_without_biases(
         weight_hh=memory.state_weight,
         bias=memory.bias,
     )
-    assert published_condition(copy) == published_condition(memory)
+    assert_same(published_condition(copy), published_condition(memory))
     assert published_condition(eqx.nn.LSTMCell(2, SIZE, use_bias=False, key=KEY)).rate > 0
 
 

@@ -139,7 +139,7 @@ def step_bounds(cell: eqx.Module, box: Box) -> StepBounds:
         box: of states and inputs.
 
     Raises:
-        UnsupportedError: the step uses a primitive that bounds have no rule for; it is named with its place.
+        UnsupportedError: the step uses a primitive that bounds have no rule for; it is named with its line.
     """
     directions = jnp.eye(len(box.low), dtype=box.low.dtype)
     seen: list[Array] = []

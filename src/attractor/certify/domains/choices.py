@@ -7,7 +7,7 @@ must not be confused:
 
 - from the case downward, c = f(s) with f(0) = 0: s = 0 gives c = 0;
 - from the gap downward, g = h(s): here g = 0 must give s = 0. That h(0) = 0 says nothing of it: sin(80 s) is
-  zero at s = 0 and at 25 other places between 0 and 1.
+  zero at s = 0 and at 25 other points between 0 and 1.
 
 What is told while tracing is told for every value; what cannot be told counts as a jump.
 """

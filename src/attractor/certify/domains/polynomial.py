@@ -368,7 +368,7 @@ class Zeros(NamedTuple):
     Args:
         source: where it is zero, the form that holds this is zero.
         both: whether the converse holds as well: nowhere else is the form zero. sin p is zero with p, and at
-            other places; 2 p only with p.
+            other points; 2 p only with p.
     """
 
     source: Form

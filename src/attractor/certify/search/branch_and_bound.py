@@ -80,7 +80,7 @@ def branch_and_bound(
     bounder: Bounder,
     low: Float[np.ndarray, " axes"],
     high: Float[np.ndarray, " axes"],
-    target: float,
+    target: float | None,
     budget: Budget,
 ) -> Maximum:
     """Enclose the largest value of an objective on a box.
@@ -90,16 +90,17 @@ def branch_and_bound(
             exact arithmetic.
         low: lower corner.
         high: upper corner.
-        target: stop once the bound is below it, or once a value is above it.
+        target: stop once the bound is below it, or once a value is above it; None encloses the largest value
+            as closely as the budget allows.
         budget: when to stop in any case.
     """
     lows, highs = np.asarray(low)[None], np.asarray(high)[None]
     found = _bound_all(bounder, lows, highs)
     uppers, axes = found.upper, found.axis
     lower, point, pieces = float(found.lower[0]), found.point[0], 1
-    while uppers.max() > max(target, lower) and lower < target and not budget.spent(pieces):
+    while uppers.max() > lower and not (_decided(target, uppers.max(), lower) or budget.spent(pieces)):
         order = np.argsort(-uppers)[: CHUNK // 2]
-        chosen = order[uppers[order] > target]
+        chosen = order[uppers[order] > (lower if target is None else target)]
         new_lows, new_highs = _halves(lows[chosen], highs[chosen], axes[chosen])
         found = _bound_all(bounder, new_lows, new_highs)
         pieces += len(new_lows)
@@ -112,6 +113,11 @@ def branch_and_bound(
         new_uppers = np.minimum(found.upper, np.tile(uppers[chosen], 2))  # a half is bounded by its whole
         uppers, axes = np.concatenate([uppers[rest], new_uppers]), np.concatenate([axes[rest], found.axis])
     return Maximum(float(uppers.max()), lower, point, pieces)
+
+
+def _decided(target: float | None, upper: float, lower: float) -> bool:
+    """Whether the largest value is known to be below the target, or not to be."""
+    return target is not None and (upper <= target or lower >= target)
 
 
 class _Bounds(NamedTuple):

@@ -1,7 +1,8 @@
 """Boxes that no trajectory leaves: found for any cell, then shrunk to where trajectories end up."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
@@ -31,7 +32,7 @@ class InvariantBox(NamedTuple):
     steps: Int[Array, ""]
 
 
-def find_invariant(cell: Any, box: Box, rounds: int = 60) -> InvariantBox:
+def find_invariant(cell: eqx.Module, box: Box, rounds: int = 60) -> InvariantBox:
     """Grow a box until it holds its own image.
 
     Every round takes the hull of the box and its image and runs ahead of a geometric series: a memory cell
@@ -46,7 +47,7 @@ def find_invariant(cell: Any, box: Box, rounds: int = 60) -> InvariantBox:
 
 
 def shrink(
-    cell: Any, invariant: InvariantBox, *, cuts: int = 0, rounds: int = 200, tolerance: float = 1e-6
+    cell: eqx.Module, invariant: InvariantBox, *, cuts: int = 0, rounds: int = 200, tolerance: float = 1e-6
 ) -> InvariantBox:
     """Replace an invariant box by its image, again and again, while that takes something off.
 
@@ -66,7 +67,7 @@ def shrink(
 
 
 def settle(
-    cell: Any,
+    cell: eqx.Module,
     box: Box,
     *,
     growing: int = 60,
@@ -138,7 +139,7 @@ class _Limits(NamedTuple):
     centred: bool = False
 
 
-def _settled(cell: Any, box: Box, begun: _Progress, limits: _Limits) -> _Progress:
+def _settled(cell: eqx.Module, box: Box, begun: _Progress, limits: _Limits) -> _Progress:
     def unfinished(now: _Progress) -> Array:
         return jnp.where(now.found, now.going & (now.steps < limits.images), now.grown < limits.growing)
 
@@ -164,7 +165,7 @@ def _settled(cell: Any, box: Box, begun: _Progress, limits: _Limits) -> _Progres
     return jax.lax.while_loop(unfinished, advance, begun)
 
 
-def _image(cell: Any, box: Box, cuts: int) -> Interval:
+def _image(cell: eqx.Module, box: Box, cuts: int) -> Interval:
     """The image of a box, by pieces: each cut halves all of them along the axis whose slopes vary most."""
     if cuts == 0:
         return step_image(cell, box)

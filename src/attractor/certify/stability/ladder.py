@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from attractor.cells import (
     EchoState,
     Elman,
     RecurrentEquilibrium,
+    State,
     initial_state,
     input_size,
     name_of,
@@ -87,8 +87,8 @@ class CertifySettings:
 class _Climb:
     """What is known so far, on the way up: about a cell, and about its step as it is now, of real arrays."""
 
-    cell: Any
-    step: Any
+    cell: eqx.Module
+    step: eqx.Module
     settings: CertifySettings
     input_bound: np.ndarray
     reporter: Reporter
@@ -131,7 +131,7 @@ class _Climb:
 
 
 def certify(
-    cell: Any,
+    cell: eqx.Module,
     *,
     input_bound: float | int | Float[np.ndarray, " inputs"] = 1.0,
     starts: tuple[ArrayLike, ArrayLike] | None = None,
@@ -184,21 +184,21 @@ def certify(
             reporter.close()
 
 
-def _signed(result: StabilityResult, cell: Any) -> StabilityResult:
+def _signed(result: StabilityResult, cell: eqx.Module) -> StabilityResult:
     """The result whose certificate says which cell it speaks of."""
     if result.certificate is None:
         return result
     return replace(result, certificate=replace(result.certificate, about=cell_identity(cell)))
 
 
-def _has_complex_leaves(cell: Any) -> bool:
+def _has_complex_leaves(cell: eqx.Module) -> bool:
     return any(leaf.kind is LeafKind.COMPLEX for leaf in flat_map(cell).layout.leaves)
 
 
 class _Unread(eqx.Module):
     """A cell whose step is no straight-line code of real numbers, compiled anew for every claim about it."""
 
-    cell: Any
+    cell: Callable[[Array, State], State]
     claim: object = eqx.field(static=True)
     why: str = eqx.field(static=True)
 
@@ -206,14 +206,14 @@ class _Unread(eqx.Module):
     def input_size(self) -> int:
         return input_size(self.cell)
 
-    def initial_state(self) -> Any:
+    def initial_state(self) -> State:
         return initial_state(self.cell)
 
-    def __call__(self, input: Array, state: Any) -> Any:
+    def __call__(self, input: Array, state: State) -> State:
         return self.cell(shaped_input(self.cell, input), state)
 
 
-def _step(cell: Any) -> Any:
+def _step(cell: eqx.Module) -> eqx.Module:
     """The step as it is now, of real arrays: what it reads of globals or objects counts with today's values.
 
     Raises:
@@ -468,21 +468,21 @@ class Bounded(eqx.Module):
     input_sums: Array
 
 
-def _tangled(cell: Any, *_: Any, **__: Any) -> bool:
+def _tangled(cell: eqx.Module, *_: object, **__: object) -> bool:
     return getattr(cell, "choices", 0) >= _MANY_CHOICES
 
 
 @partial(quickly_compiled, tangled=_tangled)
-def _settled(cell: Any, box: Box, *, centred: bool) -> tuple[InvariantBox, InvariantBox]:
+def _settled(cell: eqx.Module, box: Box, *, centred: bool) -> tuple[InvariantBox, InvariantBox]:
     return settle(cell, box, tolerance=1e-4, centred=centred)
 
 
 @eqx.filter_jit
-def _by_pieces(cell: Any, invariant: InvariantBox) -> InvariantBox:
+def _by_pieces(cell: eqx.Module, invariant: InvariantBox) -> InvariantBox:
     return shrink(cell, invariant, cuts=CUTS, rounds=40, tolerance=1e-3)
 
 
-def rate_on(cell: Any, invariant: InvariantBox) -> Bounded:
+def rate_on(cell: eqx.Module, invariant: InvariantBox) -> Bounded:
     """The smallest rate that the bound of one step proves on a box, with the weights that give it."""
     bounds: StepBounds = step_bounds(cell, invariant.box)
     rate, weights = best_weights(bounds.row_sums, jnp.ones(invariant.box.states))

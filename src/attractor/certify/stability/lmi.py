@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, name_of
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
@@ -29,7 +31,7 @@ _STRICT = 1e-9
 
 
 _RATE_STEP = 1e-6
-"""The rate of a metric that is given is found up to this; a step is one small factorisation."""
+"""The rate of a known metric is found up to this; a step is one small factorisation."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ _NOTHING = QuadraticSolution(QuadraticStatus.NOT_FINITE, None, float("inf"), 0, 
 
 
 @dataclass(frozen=True)
-class SearchOptions:
+class QuadraticSettings:
     """How far to search.
 
     Args:
@@ -138,7 +140,7 @@ class SearchOptions:
         largest_rate: the search succeeds at this rate or below; 1 asks for contraction.
 
     Raises:
-        ConfigError: an option outside its range.
+        ConfigError: a setting outside its range.
     """
 
     diagonal: bool = False
@@ -155,12 +157,12 @@ class SearchOptions:
 
 
 def quadratic_certificate(
-    weight: Any,
+    weight: ArrayLike,
     leak: float | int = 1.0,
-    slopes: tuple[Any, Any] = (0.0, 1.0),
+    slopes: tuple[ArrayLike, ArrayLike] = (0.0, 1.0),
     *,
-    input_weight: Any = None,
-    options: SearchOptions | None = None,
+    input_weight: ArrayLike | None = None,
+    settings: QuadraticSettings | None = None,
 ) -> QuadraticSolution:
     """Contraction of x' = (1 - a) x + a s(W x + W_u u + b), for scalar activations s with bounded slopes.
 
@@ -173,7 +175,7 @@ def quadratic_certificate(
         slopes: smallest and largest slope of the activations, numbers or one value a unit; (0, 1) holds for
             tanh everywhere, and a box of reachable pre-activations gives a narrower pair.
         input_weight: W_u, shape (hidden, inputs); None leaves the input gain at zero.
-        options: diagonal or full metric, and how far to search.
+        settings: diagonal or full metric, and how far to search.
 
     Raises:
         UnsupportedError: CVXPY or Clarabel is missing.
@@ -189,10 +191,10 @@ def quadratic_certificate(
     if not 0 < leak <= 1:
         message = f"leak={leak}: expected a value in (0, 1]"
         raise ConfigError(message)
-    return search_metric(_layer(weight, float(leak), slopes, inputs), options or SearchOptions())
+    return search_metric(_layer(weight, float(leak), slopes, inputs), settings or QuadraticSettings())
 
 
-def cell_certificate(cell: Any, options: SearchOptions | None = None) -> QuadraticSolution:
+def cell_certificate(cell: eqx.Module, settings: QuadraticSettings | None = None) -> QuadraticSolution:
     """Contraction of a cell, for all inputs and states.
 
     A recurrent equilibrium network brings its metric with it, so nothing is searched and no solver is needed;
@@ -201,7 +203,7 @@ def cell_certificate(cell: Any, options: SearchOptions | None = None) -> Quadrat
     Args:
         cell: exactly an `Elman`, `EchoState` (its reservoir) or `RecurrentEquilibrium` cell: a subclass may
             have another step.
-        options: for the search.
+        settings: for the search.
 
     Raises:
         UnsupportedError: another kind of cell, or no solver.
@@ -210,10 +212,10 @@ def cell_certificate(cell: Any, options: SearchOptions | None = None) -> Quadrat
         return _NOTHING
     if type(cell) is RecurrentEquilibrium:
         return _by_construction(cell)
-    return search_metric(slope_system(cell), options or SearchOptions())
+    return search_metric(slope_system(cell), settings or QuadraticSettings())
 
 
-def slope_system(cell: Any, slopes: tuple[Any, Any] = (0.0, 1.0)) -> SlopeSystem:
+def slope_system(cell: eqx.Module, slopes: tuple[ArrayLike, ArrayLike] = (0.0, 1.0)) -> SlopeSystem:
     """Differences of two runs of a cell, in float64.
 
     Args:
@@ -224,13 +226,13 @@ def slope_system(cell: Any, slopes: tuple[Any, Any] = (0.0, 1.0)) -> SlopeSystem
         UnsupportedError: another kind of cell.
     """
     with double_precision():
-        wide: Any = in_double_precision(cell)
+        cell = in_double_precision(cell)
         if type(cell) is Elman:
-            return _layer(np.asarray(wide.state_weight), 1.0, slopes, np.asarray(wide.input_weight))
+            return _layer(np.asarray(cell.state_weight), 1.0, slopes, np.asarray(cell.input_weight))
         if type(cell) is EchoState:
-            return _layer(np.asarray(wide.reservoir), cell.leak, slopes, np.asarray(wide.input_weight))
+            return _layer(np.asarray(cell.reservoir), cell.leak, slopes, np.asarray(cell.input_weight))
         if type(cell) is RecurrentEquilibrium:
-            return _equilibrium(wide, slopes)
+            return _equilibrium(cell, slopes)
     message = (
         f"{name_of(cell)} is no linear loop around one layer of activations; a quadratic certificate "
         "is there for Elman, EchoState and RecurrentEquilibrium"
@@ -238,25 +240,25 @@ def slope_system(cell: Any, slopes: tuple[Any, Any] = (0.0, 1.0)) -> SlopeSystem
     raise UnsupportedError(message)
 
 
-def search_metric(system: SlopeSystem, options: SearchOptions) -> QuadraticSolution:
+def search_metric(system: SlopeSystem, settings: QuadraticSettings) -> QuadraticSolution:
     """The smallest verified rate, by bisection over convex problems.
 
     Args:
         system: differences of two runs.
-        options: how far to search.
+        settings: how far to search.
     """
     if not_finite(vars(system)):
         return _NOTHING
     begin = time.perf_counter()
-    propose = _Proposer(system, options.diagonal)
+    propose = _Proposer(system, settings.diagonal)
     found: QuadraticCertificate | None = None
-    failed, candidate, refused = 0.0, float(options.largest_rate), False
+    failed, candidate, refused = 0.0, float(settings.largest_rate), False
     while True:
         metric, multipliers, promising = propose(candidate)
         tried = verified(system, metric, multipliers, candidate) if promising else None
         refused = refused or (promising and tried is None)
         found, failed = (found, candidate) if tried is None else (tried, failed)
-        if found is None or found.rate - failed <= options.tolerance:
+        if found is None or found.rate - failed <= settings.tolerance:
             break
         candidate = 0.5 * (found.rate + failed)
     found = None if found is None else _strictly(system, found)
@@ -428,20 +430,22 @@ def _by_construction(cell: RecurrentEquilibrium) -> QuadraticSolution:
     return QuadraticSolution(status, found, residual, 0, time.perf_counter() - begin)
 
 
-def _equilibrium(wide: RecurrentEquilibrium, slopes: tuple[Any, Any]) -> SlopeSystem:
-    made = jax.tree.map(np.asarray, wide.matrices())
+def _equilibrium(cell: RecurrentEquilibrium, slopes: tuple[ArrayLike, ArrayLike]) -> SlopeSystem:
+    made = jax.tree.map(np.asarray, cell.matrices())
     return SlopeSystem(
         made.transition,
         made.neuron_weight,
         made.sensing,
         made.feedback,
-        *_slopes(slopes, wide.neurons),
-        input_weight=np.asarray(wide.input_weight),
-        neuron_input_weight=np.asarray(wide.neuron_input_weight),
+        *_slopes(slopes, cell.neurons),
+        input_weight=np.asarray(cell.input_weight),
+        neuron_input_weight=np.asarray(cell.neuron_input_weight),
     )
 
 
-def _layer(weight: np.ndarray, leak: float, slopes: tuple[Any, Any], input_weight: np.ndarray) -> SlopeSystem:
+def _layer(
+    weight: np.ndarray, leak: float, slopes: tuple[ArrayLike, ArrayLike], input_weight: np.ndarray
+) -> SlopeSystem:
     """Differences of x' = (1 - a) x + a s(W x + W_u u + b)."""
     identity, nothing = np.eye(len(weight)), np.zeros(weight.shape)
     lower, upper = _slopes(slopes, len(weight))
@@ -451,7 +455,7 @@ def _layer(weight: np.ndarray, leak: float, slopes: tuple[Any, Any], input_weigh
     )
 
 
-def _slopes(slopes: tuple[Any, Any], size: int) -> tuple[np.ndarray, np.ndarray]:
+def _slopes(slopes: tuple[ArrayLike, ArrayLike], size: int) -> tuple[np.ndarray, np.ndarray]:
     lower, upper = (np.broadcast_to(np.asarray(bound, np.float64), (size,)) for bound in slopes)
     if not np.all(lower <= upper) or not np.all(np.isfinite([lower, upper])):
         message = "slopes: expected finite numbers with smallest <= largest for every unit"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -13,6 +13,8 @@ from ..domains import Box, Interval, step_bounds, step_image, unit_box
 from ..domains.interval import intersection
 from .invariant import InvariantBox, find_invariant
 from .weighted_norms import best_weights
+
+Module = TypeVar("Module", bound=eqx.Module)
 
 _SHARPNESS = 200.0
 """How abruptly the penalty sets in at its target."""
@@ -42,7 +44,7 @@ class ContractionTarget:
 
 
 def contraction_bound(
-    cell: Any, target: ContractionTarget, input_bound: float | int = 1.0
+    cell: eqx.Module, target: ContractionTarget, input_bound: float | int = 1.0
 ) -> tuple[Float[Array, ""], InvariantBox]:
     """The rate at which a cell contracts on its refined invariant box, in the type of the weights.
 
@@ -107,14 +109,14 @@ def row_shares(
     return jax.lax.stop_gradient(shares / jnp.sum(shares))
 
 
-def contraction_penalty(cell: Any, target: ContractionTarget) -> Float[Array, ""]:
+def contraction_penalty(cell: eqx.Module, target: ContractionTarget) -> Float[Array, ""]:
     """softplus(k (R - target)) / k, R the contraction bound: R - target above the target, 0 below."""
     rate, _ = contraction_bound(cell, target)
     excess = jnp.where(jnp.isfinite(rate), rate, 0.0) - target.rate
     return jax.nn.softplus(_SHARPNESS * excess) / _SHARPNESS
 
 
-def _refined(cell: Any, held: InvariantBox, rounds: int) -> InvariantBox:
+def _refined(cell: eqx.Module, held: InvariantBox, rounds: int) -> InvariantBox:
     def replace(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         whole = Interval(*state)
         image = intersection(step_image(cell, held.box.with_state(whole)), whole)
@@ -124,7 +126,7 @@ def _refined(cell: Any, held: InvariantBox, rounds: int) -> InvariantBox:
     return InvariantBox(held.box.with_state(Interval(*state)), held.found, held.steps + rounds)
 
 
-def contract_weights(cell: Any, target: ContractionTarget, steps: int = 200) -> Any:
+def contract_weights(cell: Module, target: ContractionTarget, steps: int = 200) -> Module:
     """The cell with its weights moved, as little as a few linear projections need, until the bound is met.
 
     Each step solves min ||d|| subject to R + grad R . d <= target (a Polyak step) and stops where the bound
@@ -141,11 +143,11 @@ def contract_weights(cell: Any, target: ContractionTarget, steps: int = 200) -> 
 
     bound = jax.value_and_grad(lambda moving: contraction_bound(eqx.combine(moving, fixed), target)[0])
 
-    def going(carry: tuple[Any, Any, Array, Array]) -> Array:
+    def going(carry: tuple[Module, Module, Array, Array]) -> Array:
         _, _, rate, step = carry
         return (step <= steps) & (rate > goal)
 
-    def project(carry: tuple[Any, Any, Array, Array]) -> tuple[Any, Any, Array, Array]:
+    def project(carry: tuple[Module, Module, Array, Array]) -> tuple[Module, Module, Array, Array]:
         moving, gradient, rate, step = carry
         size = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)) + 1e-12
         whole = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(moving))

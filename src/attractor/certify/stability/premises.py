@@ -4,17 +4,15 @@ A formula looks at some of the weights only: |U| < 1 says nothing of a bias that
 NaN after one step with it. So all of them are looked at first, whichever entry is used.
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 
 from attractor.errors import ConfigError, ShapeError
 
 
-def not_finite(weights: Any) -> str:
+def not_finite(weights: PyTree) -> str:
     """Why weights can prove nothing: a sentence that names the array, or "" if all numbers are finite.
 
     Args:
@@ -40,7 +38,7 @@ def not_finite(weights: Any) -> str:
     return ""
 
 
-def checked_bound(input_bound: ArrayLike, inputs: int) -> Float[np.ndarray, " inputs"]:
+def checked_bound(input_bound: object, inputs: int) -> Float[np.ndarray, " inputs"]:
     """A bound for every input.
 
     Raises:
@@ -78,7 +76,7 @@ def checked_starts(
     return np.minimum(ends[0], own), np.maximum(ends[1], own)
 
 
-def _numbers(values: ArrayLike, name: str) -> np.ndarray:
+def _numbers(values: object, name: str) -> np.ndarray:
     """An array of float64 of what is made of numbers; a text or a flag is none."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -65,7 +66,7 @@ class PublishedCondition:
         return self.input_gain / (1 - self.rate)
 
 
-def _unbounded(cell: Any, input_bound: float) -> None:
+def _unbounded(cell: eqx.Module, input_bound: float) -> None:
     return None
 
 
@@ -94,7 +95,7 @@ A file of this package, or a module that another package names in the entry-poin
 """
 
 
-def published_condition(cell: Any, input_bound: float | int = 1.0) -> PublishedCondition | None:
+def published_condition(cell: eqx.Module, input_bound: float | int = 1.0) -> PublishedCondition | None:
     """The published stability condition of a cell, evaluated on its weights in float64.
 
     A formula is used for exactly the class that it was derived for: a subclass may have overridden the step,
