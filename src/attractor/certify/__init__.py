@@ -14,20 +14,7 @@ from .stability.certificate import (
 from .stability.ladder import CertifySettings, certify
 
 __all__ = [
-    "LEVELS",
-    "Attempt",
-    "Box",
-    "Certificate",
-    "CertificateError",
-    "CertifySettings",
-    "Interval",
-    "StabilityResult",
-    "StepBounds",
-    "Verdict",
-    "Witness",
-    "bound_in_words",
-    "certify",
-    "step_bounds",
-    "step_image",
-    "unit_box",
-]
+    "LEVELS", "Attempt", "Box", "Certificate", "CertificateError", "CertifySettings", "Interval",
+    "StabilityResult", "StepBounds", "Verdict", "Witness", "bound_in_words", "certify", "step_bounds",
+    "step_image", "unit_box",
+]  # fmt: skip

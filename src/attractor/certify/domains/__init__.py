@@ -21,19 +21,7 @@ from .polynomial import Form, symbol_form
 from .polynomial_rules import RULES, register_function
 
 __all__ = [
-    "RULES",
-    "Box",
-    "Form",
-    "Interval",
-    "ScalarFunction",
-    "StepBounds",
-    "centred_image",
-    "enclose",
-    "floating_state",
-    "program_forms",
-    "register_function",
-    "step_bounds",
-    "step_image",
-    "symbol_form",
+    "RULES", "Box", "Form", "Interval", "ScalarFunction", "StepBounds", "centred_image", "enclose",
+    "floating_state", "program_forms", "register_function", "step_bounds", "step_image", "symbol_form",
     "unit_box",
-]
+]  # fmt: skip

@@ -5,14 +5,6 @@ from .counterexamples import Witness, find_witness
 from .projected_gradient import Ball, Descent, lowest_in_ball
 
 __all__ = [
-    "Ball",
-    "Bound",
-    "Bounder",
-    "Budget",
-    "Descent",
-    "Maximum",
-    "Witness",
-    "branch_and_bound",
-    "find_witness",
-    "lowest_in_ball",
-]
+    "Ball", "Bound", "Bounder", "Budget", "Descent", "Maximum", "Witness", "branch_and_bound",
+    "find_witness", "lowest_in_ball",
+]  # fmt: skip

@@ -98,7 +98,7 @@ def branch_and_bound(
     found = _bound_all(bounder, lows, highs)
     uppers, axes = found.upper, found.axis
     lower, point, pieces = float(found.lower[0]), found.point[0], 1
-    while uppers.max() > lower and not (_decided(target, uppers.max(), lower) or budget.spent(pieces)):
+    while uppers.max() > lower and not (_decided(target, float(uppers.max()), lower) or budget.spent(pieces)):
         order = np.argsort(-uppers)[: CHUNK // 2]
         chosen = order[uppers[order] > (lower if target is None else target)]
         new_lows, new_highs = _halves(lows[chosen], highs[chosen], axes[chosen])
