@@ -7,6 +7,7 @@ inputs (with slopes that hold in a region only: while both runs stay in that reg
 
 import importlib.util
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,14 +15,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float
 
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, name_of
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
 
 from .premises import not_finite
+
+Matrix = ArrayLike | Sequence[Sequence[float | int]]
+Slopes = tuple[ArrayLike | Sequence[float | int], ArrayLike | Sequence[float | int]]
+"""Smallest and largest slope of the activations, numbers or one value a unit."""
 
 _UNIT = np.finfo(np.float64).eps / 2
 """Largest relative error of one rounding."""
@@ -157,11 +161,11 @@ class QuadraticSettings:
 
 
 def quadratic_certificate(
-    weight: ArrayLike,
+    weight: Matrix,
     leak: float | int = 1.0,
-    slopes: tuple[ArrayLike, ArrayLike] = (0.0, 1.0),
+    slopes: Slopes = (0.0, 1.0),
     *,
-    input_weight: ArrayLike | None = None,
+    input_weight: Matrix | None = None,
     settings: QuadraticSettings | None = None,
 ) -> QuadraticSolution:
     """Contraction of x' = (1 - a) x + a s(W x + W_u u + b), for scalar activations s with bounded slopes.
@@ -215,7 +219,7 @@ def cell_certificate(cell: eqx.Module, settings: QuadraticSettings | None = None
     return search_metric(slope_system(cell), settings or QuadraticSettings())
 
 
-def slope_system(cell: eqx.Module, slopes: tuple[ArrayLike, ArrayLike] = (0.0, 1.0)) -> SlopeSystem:
+def slope_system(cell: eqx.Module, slopes: Slopes = (0.0, 1.0)) -> SlopeSystem:
     """Differences of two runs of a cell, in float64.
 
     Args:
@@ -430,7 +434,7 @@ def _by_construction(cell: RecurrentEquilibrium) -> QuadraticSolution:
     return QuadraticSolution(status, found, residual, 0, time.perf_counter() - begin)
 
 
-def _equilibrium(cell: RecurrentEquilibrium, slopes: tuple[ArrayLike, ArrayLike]) -> SlopeSystem:
+def _equilibrium(cell: RecurrentEquilibrium, slopes: Slopes) -> SlopeSystem:
     made = jax.tree.map(np.asarray, cell.matrices())
     return SlopeSystem(
         made.transition,
@@ -443,9 +447,7 @@ def _equilibrium(cell: RecurrentEquilibrium, slopes: tuple[ArrayLike, ArrayLike]
     )
 
 
-def _layer(
-    weight: np.ndarray, leak: float, slopes: tuple[ArrayLike, ArrayLike], input_weight: np.ndarray
-) -> SlopeSystem:
+def _layer(weight: np.ndarray, leak: float, slopes: Slopes, input_weight: np.ndarray) -> SlopeSystem:
     """Differences of x' = (1 - a) x + a s(W x + W_u u + b)."""
     identity, nothing = np.eye(len(weight)), np.zeros(weight.shape)
     lower, upper = _slopes(slopes, len(weight))
@@ -455,7 +457,7 @@ def _layer(
     )
 
 
-def _slopes(slopes: tuple[ArrayLike, ArrayLike], size: int) -> tuple[np.ndarray, np.ndarray]:
+def _slopes(slopes: Slopes, size: int) -> tuple[np.ndarray, np.ndarray]:
     lower, upper = (np.broadcast_to(np.asarray(bound, np.float64), (size,)) for bound in slopes)
     if not np.all(lower <= upper) or not np.all(np.isfinite([lower, upper])):
         message = "slopes: expected finite numbers with smallest <= largest for every unit"
