@@ -40,8 +40,8 @@ test: $(READY)
 PURE := $(addprefix certify/domains/test_,attack rules arithmetic) \
   $(addprefix certify/stability/test_,false_proofs plain_steps own_cells penalty) \
   $(addprefix audit/test_,attacks perturbations robustness theory) \
-  $(addprefix dynamics/test_,mean_field_gaussian phase_simulation)
-NUMERICAL := tests/dynamics tests/certify tests/control/predictive tests/audit \
+  $(addprefix theory/test_,mean_field_gaussian phase_simulation)
+NUMERICAL := tests/dynamics tests/theory tests/certify tests/control/predictive tests/audit \
   $(addsuffix .py,$(addprefix --ignore=tests/,$(PURE)))
 OTHER_PROCESSOR ?= Prescott
 

@@ -30,13 +30,13 @@ import attractor
 from attractor import PlantModel, SequenceClassifier
 from attractor.certify import CertifySettings, certify
 from attractor.dynamics import LyapunovSettings, kaplan_yorke_dimension, lyapunov_exponents
-from attractor.dynamics.mean_field import (
+from attractor.export import EXPORTERS, flat_step, to_c, to_numpy, to_onnx_step, write_casadi
+from attractor.theory.mean_field import (
     GatedParameters,
     SampledCovariance,
     SamplingSettings,
     solve_mean_field,
 )
-from attractor.export import EXPORTERS, flat_step, to_c, to_numpy, to_onnx_step, write_casadi
 from attractor.training import TrainingSettings
 
 from .golden_cells import FAMILIES, OTHERS, bistable, built, chaotic_flow, henon, lorenz, sorting

@@ -8,7 +8,7 @@ import numpy as np
 import attractor
 from attractor.cells import LSTM
 from attractor.dynamics import LyapunovSettings, fixed_points, lyapunov_exponents
-from attractor.dynamics.regimes import initialise
+from attractor.theory.regimes import initialise
 
 
 class Pair(attractor.Cell):

@@ -12,20 +12,6 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from attractor.cells import GRU, LSTM, GatedForm, ResetAfterGRU, discretise, initial_state
-from attractor.dynamics.mean_field import (
-    ExponentSolution,
-    GatedParameters,
-    chaotic_branch,
-    solve_mean_field,
-)
-from attractor.dynamics.phase import (
-    Outcome,
-    PhaseAxis,
-    PhasePlan,
-    hysteresis_scan,
-    phase_diagram,
-)
-from attractor.dynamics.spectra import SpectralCurve, spectral_curve
 from attractor.program import double_precision, in_double_precision
 from attractor.report.analysis import Picture, Section, Sheet, Tile
 from attractor.report.figures.gating import (
@@ -36,6 +22,9 @@ from attractor.report.figures.gating import (
 )
 from attractor.report.figures.phase import phase_figure
 from attractor.scan import unroll
+from attractor.theory.mean_field import ExponentSolution, GatedParameters, chaotic_branch, solve_mean_field
+from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, hysteresis_scan, phase_diagram
+from attractor.theory.random_matrices import SpectralCurve, spectral_curve
 
 from .gating_experiments import Size, dimension, memory, network, simulated_exponent
 

@@ -8,7 +8,7 @@ squared error below 0.015 (0.167 without memory).
 
 Starts of the same cells: "library", this library's own (memories of 2 to 20 steps), and "library, long", the
 same with memories of 2 steps to the lag; "torch", uniform weights, and biases of zero instead of small random
-ones; the regimes of `attractor.dynamics.regimes`, and "contracting, long", which is what `recommended_regime`
+ones; the regimes of `attractor.theory.regimes`, and "contracting, long", which is what `recommended_regime`
 asks for. Of several learning rates every start takes the one that did best on a seed of its own. The
 literature copies 10 symbols with 128 units and trains for tens of thousands of steps; here they are few and
 the networks small (32 units, 3 symbols, lag 200), so that a core finishes in half an hour.
@@ -56,9 +56,9 @@ from rich.table import Table
 
 from attractor.cells import cell_class, exposed
 from attractor.cells.initial import uniform_weight
-from attractor.dynamics.regimes import in_regime, recommended_regime
 from attractor.files import append_line
 from attractor.scan import unroll
+from attractor.theory.regimes import in_regime, recommended_regime
 from benchmarks.recording import record
 
 ALPHABET = 8

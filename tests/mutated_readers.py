@@ -22,7 +22,11 @@ from attractor.data import (
     read_table,
     read_ts,
 )
-from attractor.dynamics.phase import (
+from attractor.export import from_lipschitz_state, from_mgrn_state, load_torch, save_torch
+from attractor.origin import Origin
+from attractor.runs import load_run
+from attractor.sweeps import TaskStore
+from attractor.theory.phase import (
     PhaseAxis,
     PhaseDiagram,
     PhasePlan,
@@ -31,11 +35,7 @@ from attractor.dynamics.phase import (
     load_diagram,
     save_diagram,
 )
-from attractor.dynamics.phase.diagram import tile_tasks
-from attractor.dynamics.phase.tasks import TaskStore
-from attractor.export import from_lipschitz_state, from_mgrn_state, load_torch, save_torch
-from attractor.origin import Origin
-from attractor.runs import load_run
+from attractor.theory.phase.diagram import tile_tasks
 from attractor.training import RunLog, TrainingSettings, train
 from attractor.training.checkpoint import check_own
 

@@ -3,7 +3,7 @@
 import pytest
 from test_cli_classify import call
 
-from attractor.dynamics.phase import load_diagram
+from attractor.theory.phase import load_diagram
 
 AXES = ("--x", "g_h", "0.5:2:3", "--y", "b_r", "-1:1:2")
 QUICK = ("--size", "10", "--time", "8", "--transient", "4", "--workers", "1")

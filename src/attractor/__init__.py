@@ -47,6 +47,7 @@ _ROOMS = (
     "report",
     "runs",
     "scan",
+    "theory",
     "training",
 )
 

@@ -25,8 +25,6 @@ from attractor.cells import (
     takes_key,
 )
 from attractor.certify.domains import step_bounds, unit_box
-from attractor.dynamics.spectra.local_maps import cut_step
-from attractor.dynamics.spectra.point import point
 from attractor.errors import AttractorError, CellError, ConfigError, UnsupportedError
 from attractor.export import EXPORTERS
 from attractor.program import (
@@ -40,6 +38,9 @@ from attractor.program import (
     unrounded,
 )
 from attractor.training.noise import floating
+
+from .dynamics.point import point
+from .theory.random_matrices.local_maps import cut_step
 
 
 @dataclass(frozen=True)

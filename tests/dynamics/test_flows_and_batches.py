@@ -9,11 +9,9 @@ from dynamics_cases import KEY, Map
 
 from attractor.cells import Cell, Elman, Flow, GatedFlow, initial_state
 from attractor.dynamics import (
-    DynamicsPlan,
     LyapunovSettings,
     count_fixed_points,
     covariant_vectors,
-    dynamics_study,
     fixed_points,
     flow_norms,
     follow_fixed_point,
@@ -25,8 +23,9 @@ from attractor.dynamics import (
     sampled_starts,
     spectra_along,
 )
-from attractor.dynamics.regimes import Agreement, EdgeStatus, initialise
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.theory import DynamicsPlan, dynamics_study
+from attractor.theory.regimes import Agreement, EdgeStatus, initialise
 
 INPUTS = np.random.default_rng(0).normal(size=(60, 1))
 

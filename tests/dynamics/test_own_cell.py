@@ -11,12 +11,10 @@ from attractor.cells import discretise
 from attractor.dynamics import (
     BifurcationKind,
     CountSettings,
-    DynamicsPlan,
     FixedPointSettings,
     LyapunovSettings,
     count_fixed_points,
     covariant_vectors,
-    dynamics_study,
     fixed_points,
     flow_norms,
     follow_fixed_point,
@@ -27,8 +25,8 @@ from attractor.dynamics import (
     sampled_starts,
     scaled_input,
     spectra_along,
-    spectral_curve,
 )
+from attractor.theory import DynamicsPlan, dynamics_study, spectral_curve
 
 INPUTS = np.random.default_rng(0).normal(size=(120, 1))
 UNITS = 6

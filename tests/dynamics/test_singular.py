@@ -26,8 +26,8 @@ from attractor.dynamics import (
 )
 from attractor.dynamics.equilibria.starts import root_mean_square
 from attractor.dynamics.lyapunov.follow import only_rounding
-from attractor.dynamics.regimes import regime_of
 from attractor.errors import ConfigError, DivergedError
+from attractor.theory.regimes import regime_of
 
 STEPS = np.zeros((60, 1))
 ALL = LyapunovSettings(count="all", burn_in=10)

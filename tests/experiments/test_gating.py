@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
-from attractor.dynamics.mean_field import GatedParameters, solve_mean_field
 from attractor.report.analysis import render_analysis
+from attractor.theory.mean_field import GatedParameters, solve_mean_field
 from experiments.gating import Effort, contents, parts, reproduce
 from experiments.gating_experiments import Size, memory, pulses, simulated_exponent
 from experiments.gating_sections import JUMP, _branches

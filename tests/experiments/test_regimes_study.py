@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attractor.dynamics.regimes import effective_parameters
+from attractor.theory.regimes import effective_parameters
 from experiments.regimes import (
     ALPHABET,
     STARTS,

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
-from attractor.dynamics.phase import (
+from attractor.report.analysis import render_analysis
+from attractor.report.phase_page import phase_contents, write_phase_report
+from attractor.report.style import NARROW, WIDE, house_style
+from attractor.theory.phase import (
     PhaseAxis,
     PhaseDiagram,
     PhasePlan,
@@ -16,9 +19,6 @@ from attractor.dynamics.phase import (
     TheoryLine,
     place_on,
 )
-from attractor.report.analysis import render_analysis
-from attractor.report.phase_page import phase_contents, write_phase_report
-from attractor.report.style import NARROW, WIDE, house_style
 
 PLAN = PhasePlan(
     PhaseAxis("g_h", 1.0, 4.0, 4),

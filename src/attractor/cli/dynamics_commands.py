@@ -41,11 +41,11 @@ class DynamicsCommand:
 
     def run(self) -> None:
         """Load, measure, save, report."""
-        from attractor.dynamics import DynamicsPlan, dynamics_study
         from attractor.files import make_folder, write_atomically
         from attractor.progress import reporter_for
         from attractor.report import DynamicsFacts, write_dynamics_report
         from attractor.runs import check_origin
+        from attractor.theory import DynamicsPlan, dynamics_study
 
         wanted = Wanted(self.subject, self.data, self.cell, self.steps)
         subject = find_subject(wanted, self.fresh, self.columns)

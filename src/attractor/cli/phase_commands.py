@@ -15,7 +15,7 @@ from .console import console, escaped
 
 if TYPE_CHECKING:
     from attractor.cells import GatedForm
-    from attractor.dynamics.phase import PhaseAxis, PhaseDiagram, Placement
+    from attractor.theory.phase import PhaseAxis, PhaseDiagram, Placement
 
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -71,11 +71,11 @@ class PhaseCommand:
         """Simulate, solve, write."""
         import joblib
 
-        from attractor.dynamics.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
-        from attractor.dynamics.phase.storage import check_diagram_free
         from attractor.folders import locked
         from attractor.progress import reporter_for
         from attractor.report import write_phase_report
+        from attractor.theory.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
+        from attractor.theory.phase.diagram_files import check_diagram_free
 
         axes = phase_axis("--x", *self.x), phase_axis("--y", *self.y)
         form = _form(self.fixed, {axis.name for axis in axes})
@@ -107,7 +107,7 @@ def phase_axis(option: str, name: str, text: str) -> "PhaseAxis":
     Raises:
         ConfigError: the text is no range.
     """
-    from attractor.dynamics.phase import PhaseAxis
+    from attractor.theory.phase import PhaseAxis
 
     parts = text.split(":")
     try:
@@ -143,7 +143,7 @@ def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    from attractor.dynamics.phase.parameter_names import parameter_name
+    from attractor.theory.phase.parameter_names import parameter_name
 
     pairs = {}
     for text in texts:
@@ -179,7 +179,7 @@ def _check_mark(marked: Mapping[str, float], axes: set[str]) -> None:
 
 
 def _show(diagram: "PhaseDiagram", marks: "tuple[Placement, ...]") -> None:
-    from attractor.dynamics.phase import Outcome
+    from attractor.theory.phase import Outcome
 
     for outcome in Outcome:
         if diagram.share(outcome):

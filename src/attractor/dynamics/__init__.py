@@ -1,5 +1,6 @@
-"""What a recurrent network does: exponents, fixed points, spectra, and what theory predicts of them."""
+"""What a recurrent network does, measured: exponents, fixed points, eigenvalues, Jacobians."""
 
+from .eigenvalues import JacobianSpectrum, jacobian_spectrum, spectra_along, time_scale
 from .equilibria import (
     Bifurcation,
     BifurcationKind,
@@ -33,31 +34,15 @@ from .lyapunov import (
     participation_ratio,
 )
 from .portrait import Portrait, portrait
-from .spectra import (
-    Boundary,
-    JacobianSpectrum,
-    NullKind,
-    Outlier,
-    SpectralCurve,
-    Support,
-    jacobian_spectrum,
-    spectra_along,
-    spectral_curve,
-    time_scale,
-)
-from .study import DynamicsPlan, DynamicsStudy, Regime, dynamics_study
 
 __all__ = [
     "Bifurcation",
     "BifurcationKind",
-    "Boundary",
     "Branch",
     "BranchStatus",
     "ContinuationSettings",
     "CountSettings",
     "CovariantVectors",
-    "DynamicsPlan",
-    "DynamicsStudy",
     "Ending",
     "FixedPointCount",
     "FixedPointSettings",
@@ -66,18 +51,12 @@ __all__ = [
     "JacobianSpectrum",
     "LyapunovSettings",
     "LyapunovSpectrum",
-    "NullKind",
-    "Outlier",
     "PointKind",
     "Portrait",
-    "Regime",
     "SearchCounts",
     "SlowPoints",
-    "SpectralCurve",
-    "Support",
     "count_fixed_points",
     "covariant_vectors",
-    "dynamics_study",
     "entropy_rate_bound",
     "fixed_points",
     "flow_norms",
@@ -92,6 +71,5 @@ __all__ = [
     "sampled_starts",
     "scaled_input",
     "spectra_along",
-    "spectral_curve",
     "time_scale",
 ]

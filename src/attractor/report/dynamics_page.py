@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 
 from attractor.certify import StabilityResult, bound_in_words
-from attractor.dynamics import DynamicsStudy, Regime, SpectralCurve
-from attractor.dynamics.position import PlacedNetwork
-from attractor.dynamics.regimes.position import REGIMES
 from attractor.origin import Origin
+from attractor.theory import DynamicsStudy, Regime, SpectralCurve
+from attractor.theory.gain_plane import PlacedNetwork
+from attractor.theory.regimes.regime_position import REGIMES
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.dynamics import (

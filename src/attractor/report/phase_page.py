@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from attractor.dynamics.phase import Outcome, PhaseDiagram, Placement, agreement
-from attractor.dynamics.phase.parameter_names import SYMBOLS
-from attractor.dynamics.phase.storage import PAGE_FILE, SVG_FILE
+from attractor.theory.phase import Outcome, PhaseDiagram, Placement, agreement
+from attractor.theory.phase.diagram_files import PAGE_FILE, SVG_FILE
+from attractor.theory.phase.parameter_names import SYMBOLS
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.phase import exponent_figure, phase_figure, relaxation_figure

@@ -3,9 +3,9 @@
 from .branch import Bifurcation, BifurcationKind, Branch, BranchStatus
 from .continuation import ContinuationSettings, follow_fixed_point, scaled_input
 from .counting import CountSettings, FixedPointCount, count_fixed_points
+from .modes import PointKind, Spectrum
 from .points import FixedPoints, SearchCounts, SlowPoints
 from .search import FixedPointSettings, fixed_points
-from .spectrum import PointKind, Spectrum
 from .starts import sampled_starts
 
 __all__ = [

@@ -8,7 +8,7 @@ import scipy.optimize
 
 from .branch import Bifurcation, BifurcationKind
 from .curve import Curve, CurvePoint
-from .spectrum import unstable_directions
+from .modes import unstable_directions
 
 _EXACT = 1e-12
 """Length along the curve to which a bifurcation is located."""

@@ -6,7 +6,7 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from .spectrum import PointKind, kind_of, unstable_directions
+from .modes import PointKind, kind_of, unstable_directions
 
 
 class BifurcationKind(Enum):

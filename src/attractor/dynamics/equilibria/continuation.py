@@ -20,7 +20,7 @@ from ..trajectory import analysed
 from .bifurcations import between
 from .branch import Bifurcation, Branch, BranchStatus
 from .curve import Curve, CurvePoint
-from .spectrum import unstable_directions
+from .modes import unstable_directions
 from .starts import constant_inputs
 
 _STRAIGHT = 0.94

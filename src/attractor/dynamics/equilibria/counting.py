@@ -19,9 +19,9 @@ from attractor.progress import Reporter
 
 from .clusters import clustered, in_order
 from .exact import sizes
+from .modes import index_sum, unstable_directions
 from .points import FixedPoints
 from .search import FixedPointSettings, fixed_points
-from .spectrum import index_sum, unstable_directions
 
 _SAME = 1e-6
 """Points of two rounds nearer than this share of max(1, |x|) are one."""

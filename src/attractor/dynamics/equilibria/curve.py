@@ -20,7 +20,7 @@ from attractor.program import compiled
 
 from ..trajectory import analysed
 from .descent import drift
-from .spectrum import descending
+from .modes import descending
 
 _CORRECTIONS = 8
 _TOLERANCE = 1e-12

@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float, Int
 from attractor.cells import State
 from attractor.program import HeldMap, double_precision
 
-from .spectrum import PointKind, Spectrum, index_sum, kind_of, spectrum, time_constants, unstable_directions
+from .modes import PointKind, Spectrum, index_sum, kind_of, spectrum, time_constants, unstable_directions
 
 _LINES = 20
 """Points that are shown in words."""

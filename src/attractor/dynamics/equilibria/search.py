@@ -17,9 +17,9 @@ from .clusters import in_order
 from .descent import Outcome, Walkers, descend
 from .distinct import DistinctPoints, distinct_points, joined, midpoints, slow_points
 from .exact import sizes
+from .modes import eigenvalues, unstable_directions
 from .points import FixedPoints, SearchCounts
 from .slow import settled
-from .spectrum import eigenvalues, unstable_directions
 from .starts import constant_inputs, flat_starts, random_starts
 
 _AWAY = 10.0

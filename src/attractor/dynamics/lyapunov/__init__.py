@@ -3,8 +3,8 @@
 from .covariant import CovariantVectors, covariant_vectors
 from .differentiable import leading_exponents
 from .exponents import lyapunov_exponents
-from .settings import LyapunovSettings
-from .spectrum import Ending, LyapunovSpectrum
+from .lyapunov_settings import LyapunovSettings
+from .lyapunov_spectrum import Ending, LyapunovSpectrum
 from .summaries import entropy_rate_bound, kaplan_yorke_dimension, participation_ratio
 
 __all__ = [

@@ -14,7 +14,7 @@ from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision
 
 from .follow import only_rounding
-from .settings import LyapunovSettings
+from .lyapunov_settings import LyapunovSettings
 
 _USUAL = LyapunovSettings()
 

@@ -20,8 +20,8 @@ from attractor.progress import Reporter, SilentReporter
 
 from .follow import Driven, Riding, advance, place, settle, start
 from .low_frequency import BINS
-from .settings import LyapunovSettings
-from .spectrum import Ending, LyapunovSpectrum
+from .lyapunov_settings import LyapunovSettings
+from .lyapunov_spectrum import Ending, LyapunovSpectrum
 
 _USUAL = LyapunovSettings()
 

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind, SpectralCurve
+from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind
 from attractor.dynamics.portrait import Portrait
-from attractor.dynamics.position import PlacedNetwork
 from attractor.report.layout import panels
 from attractor.report.style import (
     ALERT,
@@ -25,6 +24,8 @@ from attractor.report.style import (
     legend_above,
     powers_of_ten,
 )
+from attractor.theory import SpectralCurve
+from attractor.theory.gain_plane import PlacedNetwork
 
 _LOOKS: dict[PointKind, tuple[str, str, str]] = {
     PointKind.ATTRACTING: ("o", MODEL, "attracting"),

@@ -11,9 +11,9 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
-from attractor.dynamics.phase import Outcome, PhaseDiagram, Placement
 from attractor.report.layout import grid_of, panels
 from attractor.report.style import ALERT, INK, MODEL, MUTED, TEST, VALIDATION, Size, power_label
+from attractor.theory.phase import Outcome, PhaseDiagram, Placement
 
 _LEGEND_ROW = 1.5
 """Of the font size."""

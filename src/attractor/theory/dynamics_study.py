@@ -1,0 +1,316 @@
+"""All that is asked about the dynamics of one network: exponents, fixed points, spectra, its plane."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor.cells import State
+from attractor.dynamics.eigenvalues import JacobianSpectrum, spectra_along
+from attractor.dynamics.equilibria import FixedPoints, fixed_points
+from attractor.dynamics.equilibria.premise import comes_back
+from attractor.dynamics.equilibria.starts import root_mean_square
+from attractor.dynamics.lyapunov import (
+    LyapunovSettings,
+    LyapunovSpectrum,
+    lyapunov_exponents,
+    participation_ratio,
+)
+from attractor.dynamics.portrait import Portrait, portrait
+from attractor.dynamics.trajectory import analysed, checked, prepared, visited
+from attractor.errors import AttractorError, ConfigError, InputDataError
+from attractor.program import double_precision
+from attractor.progress import Reporter, SilentReporter
+
+from .gain_plane import PlacedNetwork, placed
+from .random_matrices import SpectralCurve, spectral_curve
+
+_MANY = 64
+"""States up to which all exponents are measured, beyond it the leading ones."""
+
+_LEADING = 20
+
+_HELD = 500
+"""Steps at least of the run without changing inputs; as many as the data have costs no further program."""
+
+_BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
+"""Sizes of the noise around the path and of random starts, relative to that of the path."""
+
+_MARGINAL = "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
+_MISSING = (
+    "the indices of the fixed points sum to {:g}; trajectories from far outside all came back, and where "
+    "they do the indices sum to 1, so that at least one fixed point was not found"
+)
+
+_NOTHING = 1e-6
+"""An exponent a step below which nothing grows or falls within any path that is measured."""
+
+
+class Regime(Enum):
+    """What the largest exponent says; the value is the text that users see."""
+
+    STABLE = "stable along these inputs: nearby states approach each other"
+    CHAOTIC = "chaotic along these inputs: nearby states part"
+    EDGE = "at the edge: nearby states neither approach nor part, as far as this path tells"
+    COLLAPSED = (
+        "not told: the path stands still on a point from which nearby states flee, so that any other start "
+        "leaves it; start elsewhere"
+    )
+
+    def __str__(self) -> str:
+        """The text shown to users."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class DynamicsPlan:
+    """How much is looked at.
+
+    Args:
+        steps: of the inputs at most.
+        starts: of the search for fixed points, half from the path and half random.
+        points: states of the path whose Jacobians are taken apart.
+        seed: of starts.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    steps: int = 2000
+    starts: int = 256
+    points: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 40), ("starts", 2), ("points", 1)):
+            if getattr(self, name) < least:
+                message = f"{name}={getattr(self, name)}: expected at least {least}"
+                raise ConfigError(message)
+
+
+@dataclass(frozen=True, eq=False)
+class DynamicsStudy:
+    """What a network does along inputs, and when they stand still.
+
+    Args:
+        driven: exponents along the inputs.
+        resting: exponents under the mean input, held for ever; None where that run leaves the finite numbers.
+        points: fixed points at the mean input.
+        spectrum: eigenvalues of step Jacobians along the path.
+        curve: the spectrum in the middle of the path beside that of a random network; None if not possible.
+        plane: the principal plane.
+        place: where the network sits among the phases of theory; None for a cell that theory does not know.
+        participation: number of directions in which the path varies.
+        input: the mean input.
+        remarks: what could not be had, and why.
+        seconds: wall time.
+    """
+
+    driven: LyapunovSpectrum
+    resting: LyapunovSpectrum | None
+    points: FixedPoints
+    spectrum: JacobianSpectrum
+    curve: SpectralCurve | None
+    plane: Portrait
+    place: PlacedNetwork | None
+    participation: float
+    input: Float[np.ndarray, " inputs"]
+    remarks: tuple[str, ...]
+    seconds: float
+
+    @property
+    def regime(self) -> Regime:
+        """By the 95 % interval of the largest exponent, where the path tells anything about others."""
+        if self.driven.collapsed.any():
+            return Regime.COLLAPSED
+        low, high = self.driven.interval()[:, 0]
+        if high < -_NOTHING:
+            return Regime.STABLE
+        return Regime.CHAOTIC if low > _NOTHING else Regime.EDGE
+
+    @property
+    def forgetting(self) -> float:
+        """Steps after which a small difference has fallen by a factor e; infinite where it does not fall."""
+        largest = self.driven.per_step[0]
+        return float(-1 / largest) if largest < 0 else np.inf
+
+    def __str__(self) -> str:
+        """The regime, the largest exponent, and the fixed points."""
+        low, high = self.driven.interval()[:, 0]
+        lines = [
+            str(self.regime),
+            f"largest exponent {self.driven.per_step[0]:.5f} a step, 95 % interval {low:.5f} to {high:.5f}",
+            f"the path varies in {self.participation:.1f} directions",
+            str(self.points),
+            *self.driven.remarks,
+            *self.remarks,
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for a JSON file."""
+        points = self.points
+        return {
+            "regime": self.regime.name.lower(),
+            "driven": self.driven.to_dict(),
+            "resting": None if self.resting is None else self.resting.to_dict(),
+            "participation_ratio": self.participation,
+            "mean_input": self.input.tolist(),
+            "fixed_points": [
+                {
+                    "state": points.states[place].tolist(),
+                    "kind": kind.name.lower(),
+                    "unstable": int(points.unstable[place]),
+                    "residual": float(points.residuals[place]),
+                    "largest_modulus": float(abs(points.eigenvalues[place, 0])),
+                }
+                for place, kind in enumerate(points.kinds)
+            ],
+            "position": None if self.place is None else self.place.position.to_dict(),
+            "outliers": [] if self.curve is None else [_complex(one.value) for one in self.curve.outliers],
+            "remarks": list(self.remarks),
+            "seconds": self.seconds,
+        }
+
+
+_USUAL = DynamicsPlan()
+
+
+def dynamics_study(
+    cell: Any,
+    inputs: Float[Array | np.ndarray, "time inputs"],
+    plan: DynamicsPlan = _USUAL,
+    reporter: Reporter | None = None,
+    state: State | None = None,
+) -> DynamicsStudy:
+    """Measure what a cell does, in float64.
+
+    Args:
+        cell: any cell.
+        inputs: one sequence as the cell sees it (scaled); the first fifth is left to the state to arrive.
+        plan: how much is looked at.
+        reporter: hears about progress.
+        state: where to start; the cell's own initial state when None.
+
+    Raises:
+        ShapeError: inputs that do not fit the cell.
+        InputDataError: fewer than 20 steps, or inputs that are not finite.
+        DivergedError: the state left the finite numbers along the inputs; the step is named.
+    """
+    begun = time.perf_counter()
+    reporter = reporter or SilentReporter()
+    rows = checked(cell, inputs)[: plan.steps]
+    if len(rows) < 20:
+        message = f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
+        raise InputDataError(message)
+    path = _path(cell, rows, state)
+    settings = _exponents(plan, path)
+    driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
+    mean, remarks = rows.mean(axis=0), []
+    held = np.tile(mean, (max(len(rows), _HELD), 1))
+    points, doubt = _fixed_points(cell, path, mean, plan, reporter)
+    remarks += doubt
+    resting = _or_remark(
+        lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter),
+        remarks,
+    )
+    arrived, middle = path[len(path) // 5 :], len(rows) // 2
+    spectrum, curve, plane, place = _told(
+        {
+            "eigenvalues": lambda: spectra_along(cell, rows, state, points=plan.points),
+            "curve of random networks": lambda: _or_remark(
+                lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks
+            ),
+            "principal plane": lambda: portrait(cell, arrived, mean, points.states),
+            "place among gated networks": lambda: placed(cell),
+        },
+        reporter,
+    )
+    return DynamicsStudy(
+        driven=driven,
+        resting=resting,
+        points=points,
+        spectrum=spectrum,
+        curve=curve,
+        plane=plane,
+        place=place,
+        participation=participation_ratio(arrived),
+        input=mean,
+        remarks=tuple(remarks),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _told(work: dict[str, Callable[[], Any]], reporter: Reporter) -> list[Any]:
+    """What each piece of work returns; the reporter hears which one is under way."""
+    found = []
+    try:
+        for name, piece in work.items():
+            reporter.update(len(found), len(work), name)
+            found.append(piece())
+        reporter.update(len(found), len(work))
+    finally:
+        reporter.close()
+    return found
+
+
+def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
+    count: int | str = "all" if path.shape[1] <= _MANY else _LEADING
+    return LyapunovSettings(count, burn_in=len(path) // 5, seed=plan.seed)
+
+
+def _fixed_points(
+    cell: Any, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
+) -> tuple[FixedPoints, list[str]]:
+    """Once more with four times the starts where the sum of indices says that a point is missing.
+
+    Returns:
+        The points, and what speaks against their being all.
+    """
+    for count in (plan.starts, 4 * plan.starts):
+        starts = _starts(path, count, np.random.default_rng(plan.seed))
+        found = fixed_points(cell, mean, starts=starts, reporter=reporter)
+        total = found.index_sums[0]
+        if total == 1 or np.isnan(total) or not comes_back(cell, mean, found.states):
+            break
+    else:
+        return found, [_MISSING.format(total)]
+    return found, [_MARGINAL] if np.isnan(total) else []
+
+
+def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.ndarray:
+    """Half of them near the path, half random around its size."""
+    drawn, half = source.normal(size=(count, path.shape[1])), count // 2
+    size = root_mean_square(path) or 1.0
+    near = source.choice(path, half) + _BESIDE * size * drawn[:half]
+    far = size * np.resize(_FAR, count - half)[:, None] * drawn[half:]
+    return np.concatenate([near, far])
+
+
+def _complex(value: complex) -> list[float]:
+    return [value.real, value.imag]
+
+
+def _or_remark(measure: Any, remarks: list[str]) -> Any:
+    try:
+        return measure()
+    except AttractorError as problem:
+        remarks.append(str(problem))
+        return None
+
+
+def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
+    with double_precision():
+        flat, start, _ = prepared(cell, state, 0, None)
+        return np.asarray(visited(flat, start, jnp.asarray(rows)))[:, : flat.real_size]
+
+
+def _state(cell: Any, flat: np.ndarray) -> Any:
+    """A flat state in the form that the cell gives it."""
+    with double_precision():
+        return analysed(cell).still("the study").restore(jnp.asarray(flat))

@@ -1,0 +1,48 @@
+"""Mean-field theory of gated random networks: what infinitely many units do, computed for one.
+
+Krishnamurthy, Can and Schwab, *Theory of gating in recurrent neural networks*, arXiv 2007.14823; without
+gates Sompolinsky, Crisanti and Sommers 1988, *Chaos in random neural networks*.
+"""
+
+from .branches import BranchPoint, chaotic_branch
+from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
+from .critical import CriticalGains, Phase, chaos_threshold, critical_gains, fold_gain, fold_threshold
+from .exponent import ExponentSolution, mean_field_exponent
+from .fixed_points import MeanFieldFixedPoint, fixed_point_gain, mean_field_fixed_points, stability_index
+from .gated_parameters import GatedParameters
+from .input_covariance import SampledCovariance, input_covariance_of
+from .marginal import LeadingEdge, leading_edge, marginal_range
+from .mean_field_solution import MeanFieldSolution, solve_mean_field
+from .sampled_exponent import sample_exponent
+from .sampling import SamplingSettings, sample_correlators
+
+__all__ = [
+    "BranchPoint",
+    "CorrelatorSolution",
+    "CriticalGains",
+    "ExponentSolution",
+    "GatedParameters",
+    "LeadingEdge",
+    "MeanFieldFixedPoint",
+    "MeanFieldSolution",
+    "MeanFieldStatus",
+    "Phase",
+    "SampledCovariance",
+    "SamplingSettings",
+    "chaos_threshold",
+    "chaotic_branch",
+    "critical_gains",
+    "fixed_point_gain",
+    "fold_gain",
+    "fold_threshold",
+    "input_covariance_of",
+    "leading_edge",
+    "marginal_range",
+    "mean_field_exponent",
+    "mean_field_fixed_points",
+    "sample_correlators",
+    "sample_exponent",
+    "solve_correlators",
+    "solve_mean_field",
+    "stability_index",
+]

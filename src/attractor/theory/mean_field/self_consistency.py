@@ -1,0 +1,116 @@
+"""The self-consistent equations of a gated network whose update gate is constant, and their Newton matrix."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .gated_parameters import GatedParameters
+from .gaussian import Correlators, CorrelatorSeries, Function, activation, correlator_series, gate
+from .window import LagWindow
+
+
+class Correlations(NamedTuple):
+    """What follows from a correlation function of the argument x = g h of the activation.
+
+    Args:
+        activity: C_phi = <phi phi> and its derivatives by the covariance and the variance of x.
+        reset: C_r.
+        openness: C_sr = <s_r s_r> and its derivatives.
+        state: C_h, what the equations make of it.
+    """
+
+    activity: Correlators
+    reset: Float[np.ndarray, " lags"]
+    openness: Correlators
+    state: Float[np.ndarray, " lags"]
+
+
+@dataclass(frozen=True)
+class SelfConsistency:
+    r"""The map from the correlation function of x = g h to that of h; a solution has $C_x = g^2 C_h$.
+
+    $$C_\phi = \langle \phi \phi' \rangle(C_x), \quad (1 - \tau_r^2 \partial^2) C_r = C_\phi, \quad
+    C_{s_r} = \langle s_r s_r' \rangle(C_r), \quad
+    (1 - \partial^2 / s_z^2) C_h = C_\phi C_{s_r} + C_I$$
+
+    Args:
+        parameters: of the network, with a constant update gate; its gain is not used.
+        window: the lags.
+    """
+
+    parameters: GatedParameters
+    window: LagWindow
+
+    @cached_property
+    def state_filter(self) -> Float[np.ndarray, " lags"]:
+        """The multiplier of cosines that makes C_h of a covariance of currents."""
+        return self.window.low_pass(1 / self.parameters.resting_update)
+
+    @cached_property
+    def reset_filter(self) -> Float[np.ndarray, " lags"]:
+        """The multiplier of cosines that makes C_r of C_phi."""
+        return self.window.low_pass(float(self.parameters.reset_time))
+
+    @cached_property
+    def from_input(self) -> Float[np.ndarray, " lags"]:
+        """What the input alone adds to C_h."""
+        return self.window.filtered(self.parameters.input_at(self.window.lags), self.state_filter)
+
+    @cached_property
+    def activation(self) -> Function:
+        """The activation phi as a function of x."""
+        return activation(self.parameters.bias)
+
+    @cached_property
+    def gate(self) -> Function:
+        """The reset gate s_r."""
+        return gate(self.parameters.reset_gain, self.parameters.reset_bias)
+
+    def activity_series(self, variance: float) -> CorrelatorSeries:
+        """The series of C_phi, for many correlation functions of one variance."""
+        return correlator_series(self.activation, variance)
+
+    def __call__(
+        self, argument: Float[np.ndarray, " lags"], series: CorrelatorSeries | None = None
+    ) -> Correlations:
+        """All correlation functions that follow from C_x.
+
+        Args:
+            argument: C_x on the window.
+            series: of C_phi where it is known.
+        """
+        activity = (series or self.activity_series(max(argument[0], 0.0))).at(argument)
+        reset = self.window.filtered(activity.value, self.reset_filter)
+        openness = self._openness(reset)
+        current = activity.value * openness.value
+        state = self.window.filtered(current, self.state_filter) + self.from_input
+        return Correlations(activity, reset, openness, state)
+
+    def _openness(self, reset: Float[np.ndarray, " lags"]) -> Correlators:
+        if self.parameters.constant_reset:
+            nothing = np.zeros_like(reset)
+            return Correlators(nothing + self.parameters.resting_reset**2, nothing, nothing)
+        return correlator_series(self.gate, max(reset[0], 0.0)).at(reset)
+
+    def derivative(self, found: Correlations) -> Float[np.ndarray, "lags lags"]:
+        """The matrix of derivatives of C_h by C_x, where `found` was computed."""
+        activity, openness = found.activity, found.openness
+        by_argument = np.diag(activity.slope)
+        by_argument[:, 0] += activity.curvature
+        current = openness.value[:, None] * by_argument
+        if not self.parameters.constant_reset:
+            reset = self._reset_matrix @ by_argument
+            opened = openness.slope[:, None] * reset + openness.curvature[:, None] * reset[0]
+            current += activity.value[:, None] * opened
+        return self._state_matrix @ current
+
+    @cached_property
+    def _state_matrix(self) -> Float[np.ndarray, "lags lags"]:
+        return self.window.filter_matrix(self.state_filter)
+
+    @cached_property
+    def _reset_matrix(self) -> Float[np.ndarray, "lags lags"]:
+        return self.window.filter_matrix(self.reset_filter)

@@ -1,0 +1,210 @@
+"""Lines and maps of mean-field theory over the two axes of a phase diagram."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from contourpy import contour_generator
+from jaxtyping import Float
+
+from attractor.progress import Reporter
+from attractor.sweeps import Arrays, Task, TaskStore, done
+
+from .line_values import critical_values, line_names, relaxation_in_row, values_along, values_in_row
+from .phase_plan import PhaseAxis, PhasePlan
+
+LABELS = {
+    "zero": "zero loses stability",
+    "fold": "fixed points appear",
+    "chaos": "chaos appears",
+    "marginal": "marginal stability ends",
+}
+"""What lies on a line."""
+
+_ALONG, _GRID, _MAP = 33, 17, 17
+"""Most values along a line, nodes of a grid whose contours are lines, and nodes of a map; a side."""
+_CORRECTIONS, _CLOSE = 2, 1e-4
+_FARTHEST = 5e-3
+"""Relative distance from its equation beyond which a vertex is a gap: at a jump, the contour is no line."""
+
+
+@dataclass(frozen=True, eq=False)
+class TheoryLine:
+    """A critical line.
+
+    Args:
+        name: "zero", "fold", "chaos" or "marginal".
+        x: along the line; NaN where it has a gap, because it does not exist there or was not solved.
+        y: with it.
+        residual: |critical gain - gain| / gain at every vertex; 0 where the gain is an axis, for then the
+            line is the solution itself.
+    """
+
+    name: str
+    x: Float[np.ndarray, " vertices"]
+    y: Float[np.ndarray, " vertices"]
+    residual: Float[np.ndarray, " vertices"]
+
+    @property
+    def label(self) -> str:
+        """What lies on it."""
+        return LABELS[self.name]
+
+
+@dataclass(frozen=True, eq=False)
+class Theory:
+    """All that theory says about a plan.
+
+    Args:
+        lines: critical lines.
+        remarks: a sentence for every line that is missing, and why.
+        map_x: values of the map's horizontal axis; empty without a map.
+        map_y: values of its vertical axis.
+        log_relaxation: logarithm to base ten of 1 / |lambda_edge|, where the gain of the update gate is an
+            axis; NaN where it is not a number.
+    """
+
+    lines: tuple[TheoryLine, ...]
+    remarks: tuple[str, ...]
+    map_x: Float[np.ndarray, " columns"]
+    map_y: Float[np.ndarray, " rows"]
+    log_relaxation: Float[np.ndarray, "rows columns"]
+
+
+def theory_of(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> Theory:
+    """Solve for lines and map; what is not solved leaves a gap.
+
+    Args:
+        plan: of the diagram.
+        store: of solutions that are already there.
+        reporter: hears about every solution.
+    """
+    names, remarks = line_names(plan)
+    tasks = line_tasks(plan, names)
+    maps = map_tasks(plan) if names else []
+    solved = done([*tasks, *maps], store, reporter)
+    rows = solved[: len(tasks)]
+    if not names:
+        lines: tuple[TheoryLine, ...] = ()
+    elif "gain" in (plan.x.name, plan.y.name):
+        lines = tuple(_over_gain(plan, name, rows) for name in names)
+    else:
+        lines = _contours(plan, names, rows, (store, reporter))
+        remarks = (*remarks, *_absent(lines, names))
+    map_x, map_y = (_nodes(axis, _MAP) if maps else np.empty(0) for axis in (plan.x, plan.y))
+    relaxation = [one["log_relaxation"] for one in solved[len(tasks) :]]
+    return Theory(lines, remarks, map_x, map_y, np.stack(relaxation) if maps else np.empty((0, 0)))
+
+
+def _nodes(axis: PhaseAxis, most: int) -> Float[np.ndarray, " nodes"]:
+    return np.linspace(axis.low, axis.high, min(axis.points, most))
+
+
+def line_tasks(plan: PhasePlan, names: tuple[str, ...]) -> list[Task]:
+    """What must be solved for the lines: along the other axis where one is the gain, else over a grid."""
+    if not names:
+        return []
+    if "gain" in (plan.x.name, plan.y.name):
+        other = plan.y if plan.x.name == "gain" else plan.x
+        nodes = enumerate(_nodes(other, _ALONG))
+        one = dict.fromkeys(names, (1,))
+        return [
+            Task(f"line-{k:03d}", values_along, (plan, names, other.name, float(v)), one) for k, v in nodes
+        ]
+    xs, ys = _nodes(plan.x, _GRID), _nodes(plan.y, _GRID)
+    row = dict.fromkeys(names, xs.shape)
+    return [Task(f"line-{k:03d}", values_in_row, (plan, names, xs, float(y)), row) for k, y in enumerate(ys)]
+
+
+def map_tasks(plan: PhasePlan) -> list[Task]:
+    """Rows of the map of relaxation times, where the gain of the update gate is an axis."""
+    if "update_gain" not in (plan.x.name, plan.y.name):
+        return []
+    xs, ys = _nodes(plan.x, _MAP), _nodes(plan.y, _MAP)
+    row = {"log_relaxation": xs.shape}
+    return [Task(f"map-{k:03d}", relaxation_in_row, (plan, xs, float(y)), row) for k, y in enumerate(ys)]
+
+
+def _over_gain(plan: PhasePlan, name: str, solved: list[Arrays]) -> TheoryLine:
+    other = plan.y if plan.x.name == "gain" else plan.x
+    gains = np.concatenate([one[name] for one in solved])
+    if name in {"fold", "chaos"}:
+        # where these grow from zero there is one line, not three
+        zero = np.concatenate([one["zero"] for one in solved])
+        gains = np.where(gains < zero, gains, np.nan)
+    nodes = np.where(np.isfinite(gains), _nodes(other, _ALONG), np.nan)
+    residual = np.where(np.isfinite(gains), 0.0, np.nan)
+    x, y = (gains, nodes) if plan.x.name == "gain" else (nodes, gains)
+    return TheoryLine(name, x, y, residual)
+
+
+def _absent(lines: tuple[TheoryLine, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    drawn = {line.name for line in lines}
+    return tuple(f"No point of this plane lies where {LABELS[name]}." for name in names if name not in drawn)
+
+
+def _contours(
+    plan: PhasePlan, names: tuple[str, ...], rows: list[Arrays], helpers: tuple[TaskStore, Reporter]
+) -> tuple[TheoryLine, ...]:
+    """Lines where a critical gain equals that of the plan, first on a grid and then on its edges."""
+    xs, ys = _nodes(plan.x, _GRID), _nodes(plan.y, _GRID)
+    gain = float(plan.form.gain)
+    pieces: list[tuple[str, np.ndarray]] = []
+    tasks = []
+    for name in names:
+        excess = np.stack([row[name] for row in rows]) - gain
+        for piece in map(np.asarray, contour_generator(xs, ys, np.ma.masked_invalid(excess)).lines(0.0)):
+            pieces.append((name, piece))
+            label = f"vertex-{name}-{len(pieces):02d}"
+            tasks += [
+                Task(f"{label}-{k:03d}", _corrected, (plan, name, vertex, excess), {"vertex": (3,)})
+                for k, vertex in enumerate(piece)
+            ]
+    found = iter(done(tasks, *helpers))
+    return tuple(_line(name, [next(found)["vertex"] for _ in piece]) for name, piece in pieces)
+
+
+def _line(name: str, vertices: list[np.ndarray]) -> TheoryLine:
+    x, y, residual = np.stack(vertices).T
+    return TheoryLine(name, x, y, residual)
+
+
+def _corrected(
+    plan: PhasePlan, name: str, vertex: Float[np.ndarray, " 2"], excess: Float[np.ndarray, "rows columns"]
+) -> Arrays:
+    """The vertex of a contour, moved along its edge of the grid to where the line is: false position."""
+    names = ("zero", "fold", "chaos") if name == "chaos" else (name,)
+    gain = float(plan.form.gain)
+    ends, values = _edge(plan, vertex, excess)
+    point, residual = vertex, np.inf
+    for _ in range(_CORRECTIONS):
+        found = critical_values(plan, names, plan.values_at(point))[name] - gain
+        residual = abs(found) / gain
+        if not residual > _CLOSE:
+            break
+        side = int(np.sign(found) == np.sign(values[1]))
+        ends[side], values[side] = point, found
+        point = ends[0] + (ends[1] - ends[0]) * values[0] / (values[0] - values[1])
+    else:
+        residual = abs(critical_values(plan, names, plan.values_at(point))[name] - gain) / gain
+    good = residual < _FARTHEST
+    return {"vertex": np.array([*point, residual]) if good else np.full(3, np.nan)}
+
+
+def _edge(plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
+    """The two nodes of the grid between which a vertex lies, and the values there."""
+    xs, ys = _nodes(plan.x, _GRID), _nodes(plan.y, _GRID)
+    column, row = np.interp(vertex[0], xs, np.arange(len(xs))), np.interp(vertex[1], ys, np.arange(len(ys)))
+    along_x = abs(column - round(column)) > abs(row - round(row))
+    if along_x:
+        left = min(int(column), len(xs) - 2)
+        places = [(round(row), left), (round(row), left + 1)]
+    else:
+        low = min(int(row), len(ys) - 2)
+        places = [(low, round(column)), (low + 1, round(column))]
+    return [np.array([xs[j], ys[i]]) for i, j in places], [float(excess[place]) for place in places]
+
+
+def store_for(folder: Path | None, name: str) -> TaskStore:
+    """Where the tasks of a plan are kept: a folder of the name of its hash."""
+    return TaskStore(None if folder is None else folder / "parts" / name[:16], name)

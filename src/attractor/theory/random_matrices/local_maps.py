@@ -1,0 +1,290 @@
+r"""The per-unit part of a step, and the random matrices between its parts.
+
+Apart from products y = U x with matrices, a recurrent step acts on every unit by itself. Its derivatives
+there are small matrices, one of each for every unit i:
+
+$$s'_i = A_i s_i + B_i y_i, \qquad x_i = C_i s_i + E_i y_i$$
+
+with s the entries of the state that belong to the unit, y what products bring to it and x what it gives to
+products. E leads from one product to a later one (the reset gate of a GRU), or is that of a hidden layer.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array, Float
+
+from attractor.cells import shaped_input
+from attractor.dynamics.point import Point
+from attractor.errors import UnsupportedError
+from attractor.program import LeafKind, Program, quickly_compiled, trace
+from attractor.program.walk import apply, bound, forward, value_of
+
+from .dependence import FREE, Cut, cut_at_products
+
+_LARGEST_UNIT = 8
+"""Entries of the state in one unit; more are units that meet outside of products (a norm, a mean)."""
+
+
+_MOST_BLOCKS = 48
+"""More matrices than this are not a few large ones (a loop over units, written out)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Units of one kind with their derivatives.
+
+    Args:
+        own: A, shape (units, states, states).
+        driven: B, shape (units, states, results).
+        shown: C, shape (units, vectors, states).
+        passed: E, shape (units, vectors, results).
+    """
+
+    own: Float[np.ndarray, "units states states"]
+    driven: Float[np.ndarray, "units states results"]
+    shown: Float[np.ndarray, "units vectors states"]
+    passed: Float[np.ndarray, "units vectors results"]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One of the results y, or of the vectors x, of all units of a kind: the kind, and which of them."""
+
+    kind: int
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The part of a matrix that leads from vectors of one kind of units to results of another."""
+
+    to: Port
+    origin: Port
+    matrix: Float[np.ndarray, "to origin"]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalMaps:
+    """Everything that the eigenvalues of a step depend on at one state."""
+
+    units: tuple[Units, ...]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """Which entries the units of one kind have, arrays (units, entries), and of which products."""
+
+    states: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    row_products: tuple[int, ...]
+    column_products: tuple[int, ...]
+
+
+def local_maps(place: Point) -> LocalMaps:
+    """Cut the step at its products and differentiate what is left, unit by unit.
+
+    Raises:
+        UnsupportedError: the step is not elementwise between products with matrices.
+    """
+    program, cut, kinds = cut_step(place)
+    blocks = tuple(_blocks(cut, kinds))
+    if len(blocks) > _MOST_BLOCKS:
+        message = (
+            f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
+        )
+        raise UnsupportedError(message)
+    units = _differentiated(_CutStep(program, cut), place, kinds)
+    return LocalMaps(units, blocks)
+
+
+def cut_step(place: Point) -> tuple[Program, Cut, list[_Kind]]:
+    """The step as a program, cut at its products, and the kinds of units between them.
+
+    Raises:
+        UnsupportedError: the step is not elementwise between products with matrices.
+    """
+    for leaf in place.flat.layout.leaves:
+        if leaf.kind is not LeafKind.REAL:
+            message = f"the state holds {leaf}; units are read off a state of real numbers"
+            raise UnsupportedError(message)
+    cell = place.flat.cell
+    program = trace(lambda input, state: cell(shaped_input(cell, input), state), place.input, place.state)
+    leaves = jax.tree.leaves(place.state)
+    structure = program.outputs
+    if structure != jax.tree.structure(place.state):
+        message = "the step returns a state of another structure"
+        raise UnsupportedError(message)
+    cut = cut_at_products(program, place.input, [leaf.shape for leaf in leaves])
+    return program, cut, _kinds(cut, [leaf.size for leaf in leaves])
+
+
+def _kinds(cut: Cut, sizes: Sequence[int]) -> list[_Kind]:
+    """Units with the same entries of the same arrays, together."""
+    table = _table(cut, sizes)
+    first = np.flatnonzero(np.r_[True, np.diff(table[:, 0]) > 0])
+    alike: dict[bytes, list[np.ndarray]] = defaultdict(list)
+    for entries in np.split(table, first[1:]):
+        alike[entries[:, 1:3].tobytes()].append(entries)
+    kinds = [_kind(np.stack(units)) for units in alike.values()]
+    return [kind for kind in kinds if kind.states.shape[1] or kind.columns.shape[1]]
+
+
+_STATE, _ROW, _COLUMN = 0, 1, 2
+
+
+def _table(cut: Cut, sizes: Sequence[int]) -> np.ndarray:
+    """Rows (unit, what, of which array, position) of all entries, sorted."""
+    parts: list[tuple[Any, ...]] = [
+        (cut.units[: cut.states], _STATE, np.repeat(np.arange(len(sizes)), sizes), np.arange(cut.states))
+    ]
+    for index, product in enumerate(cut.products):
+        dependent = np.flatnonzero(product.columns != FREE)
+        parts.append((cut.units[product.rows], _ROW, index, np.arange(len(product.rows))))
+        parts.append((cut.units[product.columns[dependent]], _COLUMN, index, dependent))
+    rows = [np.stack(np.broadcast_arrays(*part), axis=1) for part in parts]
+    table = np.concatenate(rows)
+    return table[np.lexsort(table.T[::-1])]
+
+
+def _kind(entries: np.ndarray) -> _Kind:
+    """From the rows of the table of all units of a kind, shape (units, entries, 4)."""
+    what, owner, position = entries[0, :, 1], entries[0, :, 2], entries[:, :, 3]
+    states = position[:, what == _STATE]
+    if states.shape[1] > _LARGEST_UNIT:
+        message = f"the step links {states.shape[1]} entries of the state outside of products with matrices"
+        raise UnsupportedError(message)
+    rows, columns = what == _ROW, what == _COLUMN
+    owners = tuple(owner[rows].tolist()), tuple(owner[columns].tolist())
+    return _Kind(states, position[:, rows], position[:, columns], *owners)
+
+
+def _blocks(cut: Cut, kinds: Sequence[_Kind]) -> list[Block]:
+    """Every matrix, split by the kinds of units that it joins; blocks of zeros are left out."""
+    to = [
+        (p, Port(k, i), kind.rows[:, i])
+        for k, kind in enumerate(kinds)
+        for i, p in enumerate(kind.row_products)
+    ]
+    origin = [
+        (p, Port(k, i), kind.columns[:, i])
+        for k, kind in enumerate(kinds)
+        for i, p in enumerate(kind.column_products)
+    ]
+    blocks = [
+        Block(port, other, cut.products[product].matrix[np.ix_(rows, columns)])
+        for product, port, rows in to
+        for owner, other, columns in origin
+        if owner == product
+    ]
+    return [block for block in blocks if block.matrix.any()]
+
+
+class _CutStep:
+    """The program of a step whose products can be given from outside."""
+
+    def __init__(self, program: Program, cut: Cut) -> None:
+        self.program, self.cut = program, cut
+
+    def run(
+        self, constants: Sequence[Array], arguments: Sequence[Array], results: Sequence[Array] | None
+    ) -> tuple[Array, list[Array], list[Array]]:
+        """Flat next state, vectors and results of all products; with given results, or with its own."""
+        jaxpr = self.program.jaxpr
+        given = (
+            {} if results is None else dict(zip((p.result for p in self.cut.products), results, strict=True))
+        )
+
+        def rule(equation: JaxprEqn, operands: list[Array]) -> list[Array]:
+            made = equation.outvars[0]
+            return [given[made]] if made in given else apply(jaxpr, equation, operands)
+
+        known = forward(jaxpr, bound(jaxpr, constants, arguments), rule)
+        after = jnp.concatenate([value_of(atom, known).reshape(-1) for atom in jaxpr.outvars])
+        return (
+            after,
+            [known[p.vector] for p in self.cut.products],
+            [known[p.result] for p in self.cut.products],
+        )
+
+
+def _differentiated(step: _CutStep, place: Point, kinds: Sequence[_Kind]) -> tuple[Units, ...]:
+    products = step.cut.products
+    lengths = [len(product.rows) for product in products]
+    seeds = _seeds(kinds, step.cut.states, lengths)
+    flat, restore = place.vector, place.flat.restore
+    probe = np.random.default_rng(0).normal(size=len(flat))
+
+    def derivatives(constants: Any, input: Array, flat: Array, seeds: Any, probe: Array) -> Any:
+        def run(flat: Array, results: Any) -> Any:
+            return step.run(constants, [input, *jax.tree.leaves(restore(flat))], results)
+
+        results = run(flat, None)[2]
+        local = jax.vmap(lambda seed: jax.jvp(lambda *at: run(*at)[:2], (flat, results), seed)[1])(seeds)
+        return local, jax.jvp(lambda flat: run(flat, None), (flat,), (probe,))[1]
+
+    shaped = [seed.reshape(-1, *p.result.aval.shape) for seed, p in zip(seeds[1], products, strict=True)]
+    local, whole = quickly_compiled(derivatives)(
+        step.program.constants, place.input, flat, (seeds[0], shaped), jnp.asarray(probe)
+    )
+    after, vectors = np.asarray(local[0]), [np.asarray(vector) for vector in local[1]]
+    units = tuple(_gathered(kind, after, vectors) for kind in kinds)
+    _verify(units, kinds, probe, whole)
+    return units
+
+
+def _seeds(
+    kinds: Sequence[_Kind], states: int, lengths: Sequence[int]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Tangents that move one entry of every unit at a time."""
+    count = max(kind.states.shape[1] + kind.rows.shape[1] for kind in kinds)
+    of_state = np.zeros((count, states))
+    of_results = [np.zeros((count, length)) for length in lengths]
+    for kind in kinds:
+        own = kind.states.shape[1]
+        for index in range(own):
+            of_state[index, kind.states[:, index]] = 1
+        for index, product in enumerate(kind.row_products):
+            of_results[product][own + index, kind.rows[:, index]] = 1
+    return of_state, of_results
+
+
+def _gathered(kind: _Kind, after: np.ndarray, vectors: Sequence[np.ndarray]) -> Units:
+    """The answers to the seeds at the entries of one kind."""
+    own, count = kind.states.shape[1], kind.states.shape[1] + kind.rows.shape[1]
+    state = np.moveaxis(after[:count, kind.states], 0, -1)
+    seen = [vectors[p][:count, kind.columns[:, i]].T for i, p in enumerate(kind.column_products)]
+    vector = np.stack(seen, axis=1) if seen else np.zeros((len(kind.states), 0, count))
+    return Units(state[..., :own], state[..., own:], vector[..., :own], vector[..., own:])
+
+
+def _verify(units: Sequence[Units], kinds: Sequence[_Kind], probe: np.ndarray, whole: Any) -> None:
+    """That a random change of the state moves every unit as its own derivatives say."""
+    after, vectors, results = jax.tree.map(np.asarray, whole)
+    for unit, kind in zip(units, kinds, strict=True):
+        own = probe[kind.states]
+        brought = [results[p].reshape(-1)[kind.rows[:, i]] for i, p in enumerate(kind.row_products)]
+        driven = np.stack(brought, axis=1) if brought else np.zeros((len(own), 0))
+        expected = [vectors[p][kind.columns[:, i]] for i, p in enumerate(kind.column_products)]
+        _compare(_acted(unit.own, own) + _acted(unit.driven, driven), after[kind.states])
+        if expected:
+            _compare(_acted(unit.shown, own) + _acted(unit.passed, driven), np.stack(expected, axis=1))
+
+
+def _acted(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    return np.einsum("uij,uj->ui", matrices, vectors)
+
+
+def _compare(found: np.ndarray, expected: np.ndarray) -> None:
+    size = np.abs(expected).max(initial=0.0)
+    if np.abs(found - expected).max(initial=0.0) > 1e-9 * max(size, 1e-300):
+        message = "the derivatives of single units do not add up to the Jacobian"
+        raise UnsupportedError(message)
