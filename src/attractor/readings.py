@@ -39,7 +39,7 @@ from attractor.program import (
 )
 from attractor.training.noise import floating
 
-from .dynamics.point import point
+from .dynamics.eigenvalues import point
 from .theory.random_matrices.local_maps import cut_step
 
 

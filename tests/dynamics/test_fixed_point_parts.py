@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from fixed_point_cases import Map, wells
 
-from attractor.dynamics.equilibria.clusters import clustered, in_order
 from attractor.dynamics.equilibria.descent import Outcome, Walkers, descend, places_for
-from attractor.dynamics.equilibria.distinct import distinct_points, joined
-from attractor.dynamics.equilibria.modes import PointKind, index_sum, kind_of, spectrum, time_constants
+from attractor.dynamics.equilibria.distinct import clustered, distinct_points, in_order, joined
+from attractor.dynamics.equilibria.points import PointKind, index_sum, kind_of, spectrum, time_constants
 from attractor.dynamics.trajectory import analysed
 from attractor.progress import SilentReporter
 

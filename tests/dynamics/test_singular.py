@@ -24,8 +24,8 @@ from attractor.dynamics import (
     participation_ratio,
     spectra_along,
 )
-from attractor.dynamics.equilibria.starts import root_mean_square
-from attractor.dynamics.lyapunov.follow import only_rounding
+from attractor.dynamics.equilibria.search import root_mean_square
+from attractor.dynamics.lyapunov.exponents import only_rounding
 from attractor.errors import ConfigError, DivergedError
 from attractor.theory.regimes import regime_of
 

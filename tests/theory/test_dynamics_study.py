@@ -8,12 +8,12 @@ import pytest
 from dynamics_cases import KEY, Listener, Map, linear
 
 from attractor.cells import LSTM, Cell, Elman
-from attractor.dynamics.equilibria.premise import comes_back
 from attractor.errors import ConfigError, InputDataError
 from attractor.report.dynamics_page import _position, verdict
 from attractor.theory import DynamicsPlan, Regime, dynamics_study
-from attractor.theory.gain_plane import PlacedNetwork
+from attractor.theory.dynamics_study import comes_back
 from attractor.theory.regimes import regime_of
+from attractor.theory.regimes.regime_position import PlacedNetwork
 
 PLAN = DynamicsPlan(steps=300, starts=16, points=3)
 INPUTS = np.random.default_rng(0).normal(size=(300, 1))

@@ -20,7 +20,7 @@ from attractor.theory.mean_field import (
     solve_correlators,
     solve_mean_field,
 )
-from attractor.theory.mean_field.exponent import ExponentSolution, mean_field_exponent
+from attractor.theory.mean_field.mean_field_exponent import ExponentSolution, mean_field_exponent
 from attractor.theory.mean_field.mean_field_solution import _phase
 
 UNGATED = GatedParameters(gain=2.0, open_update=True, open_reset=True)

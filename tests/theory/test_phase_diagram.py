@@ -34,7 +34,7 @@ from attractor.theory.phase import (
 )
 from attractor.theory.phase.critical_lines import store_for, theory_of
 from attractor.theory.phase.diagram import tile_tasks
-from attractor.theory.phase.networks import plan_hash
+from attractor.theory.phase.phase_simulation import plan_hash
 
 
 class Listener(SilentReporter):

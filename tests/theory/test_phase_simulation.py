@@ -13,10 +13,9 @@ from attractor.cells import GatedFlow, discretise
 from attractor.errors import ConfigError
 from attractor.program import in_double_precision
 from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, PhaseSimulation
-from attractor.theory.phase.networks import family, networks_at
-from attractor.theory.phase.outcomes import mean_and_interval, outcome_of, signs
-from attractor.theory.phase.parameter_names import with_values
-from attractor.theory.phase.simulate import simulate_points, starts_of
+from attractor.theory.phase.diagram import mean_and_interval, outcome_of, signs
+from attractor.theory.phase.phase_plan import with_values
+from attractor.theory.phase.phase_simulation import family, networks_at, simulate_points, starts_of
 
 RATES, NOTHING = PhaseAxis("rate", -1.0, 12.0, 2), PhaseAxis("nothing", 0.0, 1.0, 2)
 

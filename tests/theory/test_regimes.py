@@ -35,8 +35,8 @@ from attractor.theory.regimes import (
     regime_of,
     resting_modes,
 )
+from attractor.theory.regimes.at_rest import state_matrices
 from attractor.theory.regimes.couplings import CANDIDATE, with_parameters
-from attractor.theory.regimes.edge_scaling import state_matrices
 from attractor.theory.regimes.goals import GOALS, couplings_for
 from attractor.theory.regimes.resting import time_quantiles
 from attractor.training.describing import describe_option, find_cell

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import published_levels as published
 import pytest
 from spectra_cases import random_cell, random_state
 
 from attractor.cells import GRU, LSTM, Elman, GatedFlow, GatedForm, GatedState, ResetAfterGRU
-from attractor.dynamics.point import point
-from attractor.theory.random_matrices import published
+from attractor.dynamics.eigenvalues import point
 from attractor.theory.random_matrices.local_maps import local_maps
 from attractor.theory.random_matrices.support import support
 

@@ -143,7 +143,7 @@ def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    from attractor.theory.phase.parameter_names import parameter_name
+    from attractor.theory.phase.phase_plan import parameter_name
 
     pairs = {}
     for text in texts:

@@ -15,8 +15,8 @@ from attractor.program import FlatMap, compiled, double_precision
 
 from .trajectory import check_finite, checked, prepared
 
+# Steps whose Jacobians are kept at a time.
 _CHUNK = 64
-"""Steps whose Jacobians are kept at a time."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from attractor.program import FlatMap, compiled, double_precision
 
 from .trajectory import analysed
 
+# Width beyond the path on either side of the drawn part of the plane.
 _ROOM = 0.25
-"""Width beyond the path on either side of the drawn part of the plane."""
 
 _RESOLUTION = 17
 

@@ -10,8 +10,7 @@ import numpy as np
 from attractor.certify import StabilityResult, bound_in_words
 from attractor.origin import Origin
 from attractor.theory import DynamicsStudy, Regime, SpectralCurve
-from attractor.theory.gain_plane import PlacedNetwork
-from attractor.theory.regimes.regime_position import REGIMES
+from attractor.theory.regimes.regime_position import REGIMES, PlacedNetwork
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.dynamics import (

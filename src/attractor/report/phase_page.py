@@ -7,7 +7,7 @@ import numpy as np
 
 from attractor.theory.phase import Outcome, PhaseDiagram, Placement, agreement
 from attractor.theory.phase.diagram_files import PAGE_FILE, SVG_FILE
-from attractor.theory.phase.parameter_names import SYMBOLS
+from attractor.theory.phase.phase_plan import SYMBOLS
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.phase import exponent_figure, phase_figure, relaxation_figure

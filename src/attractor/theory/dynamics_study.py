@@ -1,4 +1,4 @@
-"""All that is asked about the dynamics of one network: exponents, fixed points, spectra, its plane."""
+"""The study of one network: exponents, fixed points and spectra, beside what theory predicts of them."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -13,8 +14,7 @@ from jaxtyping import Array, Float
 from attractor.cells import State
 from attractor.dynamics.eigenvalues import JacobianSpectrum, spectra_along
 from attractor.dynamics.equilibria import FixedPoints, fixed_points
-from attractor.dynamics.equilibria.premise import comes_back
-from attractor.dynamics.equilibria.starts import root_mean_square
+from attractor.dynamics.equilibria.search import root_mean_square
 from attractor.dynamics.lyapunov import (
     LyapunovSettings,
     LyapunovSpectrum,
@@ -24,22 +24,22 @@ from attractor.dynamics.lyapunov import (
 from attractor.dynamics.portrait import Portrait, portrait
 from attractor.dynamics.trajectory import analysed, checked, prepared, visited
 from attractor.errors import AttractorError, ConfigError, InputDataError
-from attractor.program import double_precision
+from attractor.program import FlatMap, compiled, double_precision
 from attractor.progress import Reporter, SilentReporter
 
-from .gain_plane import PlacedNetwork, placed
 from .random_matrices import SpectralCurve, spectral_curve
+from .regimes.regime_position import PlacedNetwork, placed
 
+# States up to which all exponents are measured, beyond it the leading ones.
 _MANY = 64
-"""States up to which all exponents are measured, beyond it the leading ones."""
 
 _LEADING = 20
 
+# Steps at least of the run without changing inputs; as many as the data have costs no further program.
 _HELD = 500
-"""Steps at least of the run without changing inputs; as many as the data have costs no further program."""
 
+# Sizes of the noise around the path and of random starts, relative to that of the path.
 _BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
-"""Sizes of the noise around the path and of random starts, relative to that of the path."""
 
 _MARGINAL = "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
 _MISSING = (
@@ -47,8 +47,11 @@ _MISSING = (
     "they do the indices sum to 1, so that at least one fixed point was not found"
 )
 
+# An exponent a step below which nothing grows or falls within any path that is measured.
 _NOTHING = 1e-6
-"""An exponent a step below which nothing grows or falls within any path that is measured."""
+_STARTS_OUTSIDE, _STEPS_BACK = 64, 200
+# Distances of starts, in sizes of the states that are known.
+_FAR_OUTSIDE = (10.0, 100.0)
 
 
 class Regime(Enum):
@@ -314,3 +317,33 @@ def _state(cell: Any, flat: np.ndarray) -> Any:
     """A flat state in the form that the cell gives it."""
     with double_precision():
         return analysed(cell).still("the study").restore(jnp.asarray(flat))
+
+
+def comes_back(
+    cell: Any, input: Float[np.ndarray, " inputs"], known: Float[np.ndarray, "points states"]
+) -> bool:
+    """Whether trajectories from random states far outside all end nearer than they began.
+
+    It is evidence, not a proof: a state that runs away refutes the premise, none that does supports it.
+
+    Args:
+        cell: any cell.
+        input: the constant input.
+        known: flat states, such as fixed points; far means far from all of them.
+    """
+    size = max(1.0, float(np.linalg.norm(known, axis=1).max(initial=0.0)))
+    drawn = np.random.default_rng(0).normal(size=(_STARTS_OUTSIDE, known.shape[1]))
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    starts = np.concatenate([distance * size * drawn for distance in _FAR_OUTSIDE])
+    with double_precision():
+        ends = np.asarray(
+            _ends(analysed(cell).still("fixed points"), jnp.asarray(starts), jnp.asarray(input))
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.all(np.linalg.norm(ends, axis=1) < np.linalg.norm(starts, axis=1)))
+
+
+@compiled
+def _ends(flat: FlatMap, starts: Array, input: Array) -> Array:
+    step = jax.vmap(lambda state: flat.step(state, input))
+    return jax.lax.fori_loop(0, _STEPS_BACK, lambda _, states: step(states), starts)

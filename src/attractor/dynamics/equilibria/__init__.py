@@ -1,12 +1,10 @@
 """States that a step leaves where they are, what trajectories do near them, and how they move and meet."""
 
-from .branch import Bifurcation, BifurcationKind, Branch, BranchStatus
 from .continuation import ContinuationSettings, follow_fixed_point, scaled_input
 from .counting import CountSettings, FixedPointCount, count_fixed_points
-from .modes import PointKind, Spectrum
-from .points import FixedPoints, SearchCounts, SlowPoints
-from .search import FixedPointSettings, fixed_points
-from .starts import sampled_starts
+from .fixed_point_curve import Bifurcation, BifurcationKind, Branch, BranchStatus
+from .points import FixedPoints, PointKind, SearchCounts, SlowPoints, Spectrum
+from .search import FixedPointSettings, fixed_points, sampled_starts
 
 __all__ = [
     "Bifurcation",

@@ -17,19 +17,17 @@ from attractor.program import FlatMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from ..trajectory import analysed
-from .bifurcations import between
-from .branch import Bifurcation, Branch, BranchStatus
-from .curve import Curve, CurvePoint
-from .modes import unstable_directions
-from .starts import constant_inputs
+from .fixed_point_curve import Bifurcation, Branch, BranchStatus, Curve, CurvePoint, between
+from .points import unstable_directions
+from .search import constant_inputs
 
+# Tangents of neighbouring points differ by at most 20 degrees (cosine), so that no other branch is taken.
 _STRAIGHT = 0.94
-"""Tangents of neighbouring points differ by at most 20 degrees (cosine), so that no other branch is taken."""
 _LONGER, _SHORTER = 1.5, 0.5
+# Directions that one bifurcation makes unstable; where more change, a shorter step tells them apart.
 _MOST_CHANGES = 2
-"""Directions that one bifurcation makes unstable; where more change, a shorter step tells them apart."""
+# Shortest step for that, in smallest steps: in a symmetric network several change at the same place.
 _APART = 100.0
-"""Shortest step for that, in smallest steps: in a symmetric network several change at the same place."""
 
 
 @dataclass(frozen=True)

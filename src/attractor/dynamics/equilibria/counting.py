@@ -17,14 +17,12 @@ from jaxtyping import Array, Float, Int
 from attractor.errors import ConfigError
 from attractor.progress import Reporter
 
-from .clusters import clustered, in_order
-from .exact import sizes
-from .modes import index_sum, unstable_directions
-from .points import FixedPoints
+from .distinct import clustered, in_order, sizes
+from .points import FixedPoints, index_sum, unstable_directions
 from .search import FixedPointSettings, fixed_points
 
+# Points of two rounds nearer than this share of max(1, |x|) are one.
 _SAME = 1e-6
-"""Points of two rounds nearer than this share of max(1, |x|) are one."""
 
 _SEARCH = FixedPointSettings(starts=128, midpoint_waves=0)
 

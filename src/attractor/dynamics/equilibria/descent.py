@@ -1,17 +1,23 @@
-r"""Levenberg-Marquardt for many starts at once: each goes downhill in q(x) = |F(x)|^2 / 2, F = step(x) - x.
+r"""Many starts at once go downhill in q(x) = |F(x)|^2 / 2, with F(x) = step(x) - x.
 
-A trial solves $(J^T J + \mu s I) d = -J^T F$ with the exact Jacobian J of F and s the mean of the diagonal of
-$J^T J$. With a large $\mu$ that is a short step downhill, with a small one Newton's step, so that one loop
-comes near a zero and makes it exact. Only a trial that lowers q is taken: nothing diverges, and what reaches
-no zero comes to rest at another minimum of q, a slow point (Sussillo and Barak 2013, *Opening the black box*,
-doi 10.1162/NECO_a_00409), or runs away to where q fades.
+Levenberg-Marquardt: a trial solves $(J^T J + \mu s I) d = -J^T F$ with the exact Jacobian J of F and s the
+mean of the diagonal of $J^T J$. With a large $\mu$ that is a short step downhill, with a small one Newton's
+step. Only a trial that lowers q is accepted. So nothing diverges, and a start that reaches no zero comes to
+rest at another minimum of q, a slow point (Sussillo and Barak 2013, *Opening the black box*, doi
+10.1162/NECO_a_00409), or runs away to where q fades.
 
-Near a zero a second step follows with the factor at hand, which costs little beside the Jacobian and its
-factor and makes the convergence cubic (Fan 2012, *The modified Levenberg-Marquardt method for nonlinear
-equations with cubic convergence*, Mathematics of Computation 81).
+Near a zero a second step follows with the factor at hand. It costs little beside the Jacobian and its factor
+and makes the convergence cubic (Fan 2012, *The modified Levenberg-Marquardt method for nonlinear equations
+with cubic convergence*, Mathematics of Computation 81).
 
-A compiled loop holds a pool of starts. Every trial takes as many of those that still run as there are places,
-so that no time is spent on finished ones and no shape is compiled twice.
+A compiled loop holds a pool of starts. Every trial takes as many of the running ones as it has seats, so that
+no time is spent on finished ones and no shape is compiled twice. (optimistix solves one problem at a time;
+under `vmap` all of them wait for the slowest.)
+
+Slow points are made exact by Newton's method for a minimum of q. Levenberg-Marquardt leaves out the curvature
+of F and is slow where q is not zero at the minimum. The whole Hessian of q is used here, with the moduli of
+its eigenvalues, so that steps lead down also where it is not positive definite. A state that still moves
+after the last step is no slow point.
 """
 
 from enum import IntEnum
@@ -25,21 +31,30 @@ from jaxtyping import Array
 from attractor.program import HeldMap, compiled
 from attractor.progress import Reporter
 
+# Bytes that Jacobians and their products may take.
 _MEMORY = 2**28
-"""Bytes that Jacobians and their products may take."""
+# Places times states beyond which more places gain nothing on a CPU (measured from 3 to 128 states).
 _COLUMNS = 1024
-"""Places times states beyond which more places gain nothing on a CPU (measured from 3 to 128 states)."""
 _MOST_PLACES = 256
+# Starts in the compiled loop, in places.
 _POOL = 8
-"""Starts in the compiled loop, in places."""
+# Trials of all places between two reports.
 _ROUND = 32
-"""Trials of all places between two reports."""
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-16, 1e12
+# Where a step leaves a smaller share of |F| than this, a second one with the same factor follows. Far
+# from a zero, and where F fades as the state runs away, no step gains as much.
 _FAST = 0.1
-"""Where a step leaves a smaller share of |F| than this, a second one with the same factor follows. Far from a
-zero, and where F fades as the state runs away, no step gains as much."""
+# At rest where |F| falls at less than this share of the steepest slope that the Jacobian allows.
 _FLAT = 1e-5
-"""At rest where |F| falls at less than this share of the steepest slope that the Jacobian allows."""
+_STEPS = 20
+# Of one step, as a share of max(1, |x|).
+_LONGEST = 0.1
+# Length of the last step, as a share of max(1, |x|).
+_SETTLED = 1e-7
+# Rounding of an entry of the gradient of q, as a share of |F| |J|.
+_NOISE = 1e-12
+# An eigenvalue of the Hessian may be this far below zero, as a share of the largest, at a minimum.
+_NEGATIVE = 1e-8
 
 
 class Outcome(IntEnum):
@@ -228,3 +243,56 @@ def _outcome(new: Walkers, before: Array, at_rest: Array, limits: tuple[Array, A
     }
     numbers = [jnp.asarray(int(case), new.outcomes.dtype) for case in cases]
     return jnp.select(list(cases.values()), numbers, jnp.asarray(0, new.outcomes.dtype))
+
+
+def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where Newton's method for a minimum of q leads, the |F| there, and whether it is a minimum.
+
+    Args:
+        flat: the map, in float64.
+        states: flat states near minima.
+        rows: the constant input of each.
+    """
+    places = places_for(len(states), states.shape[1])
+    found = []
+    for first in range(0, len(states), places):
+        some = np.arange(first, first + places).clip(max=len(states) - 1)
+        part = _settled(flat, states[some], rows[some])
+        found.append([np.asarray(piece)[: len(states) - first] for piece in part])
+    ends, speeds, minima = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
+    return ends, speeds, minima
+
+
+@compiled
+def _settled(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array, Array]:
+    field = drift(flat)
+
+    def one(state: Array, row: Array) -> tuple[Array, Array, Array]:
+        def body(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
+            state = carry[0]
+            move, convex = _newton(lambda state: field(state, row), state)
+            size = jnp.maximum(1.0, jnp.linalg.norm(state))
+            length = jnp.linalg.norm(move) / size
+            move = move * jnp.minimum(1.0, _LONGEST / jnp.maximum(length, 1e-300))
+            return (state + move, length, convex), None
+
+        start = (state, jnp.asarray(jnp.inf), jnp.asarray(False))
+        (end, length, convex), _ = jax.lax.scan(body, start, None, length=_STEPS)
+        return end, jnp.linalg.norm(field(end, row)), (length <= _SETTLED) & convex
+
+    return jax.vmap(one)(states, rows)
+
+
+def _gradient(field: Any, state: Array) -> Array:
+    """That of |F|^2 / 2, forwards: a loop whose length depends on values has no derivative backwards."""
+    return jax.jacfwd(field)(state).T @ field(state)
+
+
+def _newton(field: Any, state: Array) -> tuple[Array, Array]:
+    """The step -H^+ g with the moduli of the eigenvalues of H, and whether none of them is negative."""
+    value, jacobian = field(state), jax.jacfwd(field)(state)
+    values, vectors = jnp.linalg.eigh(jax.jacfwd(lambda state: _gradient(field, state))(state))
+    parts = vectors.T @ (jacobian.T @ value)
+    noise = _NOISE * jnp.linalg.norm(value) * jnp.linalg.norm(jacobian)
+    scaled = jnp.where(jnp.abs(parts) > noise, parts / jnp.abs(values), 0.0)
+    return -vectors @ scaled, values[0] >= -_NEGATIVE * values[-1]

@@ -2,10 +2,14 @@
 
 from .covariant import CovariantVectors, covariant_vectors
 from .differentiable import leading_exponents
-from .exponents import lyapunov_exponents
-from .lyapunov_settings import LyapunovSettings
-from .lyapunov_spectrum import Ending, LyapunovSpectrum
-from .summaries import entropy_rate_bound, kaplan_yorke_dimension, participation_ratio
+from .exponents import LyapunovSettings, lyapunov_exponents
+from .lyapunov_spectrum import (
+    Ending,
+    LyapunovSpectrum,
+    entropy_rate_bound,
+    kaplan_yorke_dimension,
+    participation_ratio,
+)
 
 __all__ = [
     "CovariantVectors",

@@ -13,13 +13,12 @@ from attractor.dynamics.trajectory import check_finite, prepared_batch
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision
 
-from .follow import only_rounding
-from .lyapunov_settings import LyapunovSettings
+from .exponents import LyapunovSettings, only_rounding
 
 _USUAL = LyapunovSettings()
 
+# A growth in one step below which the way back amplifies rounding errors to the size of the vectors.
 _FORGOTTEN = float(np.finfo(float).eps)
-"""A growth in one step below which the way back amplifies rounding errors to the size of the vectors."""
 
 
 @dataclass(frozen=True, eq=False)

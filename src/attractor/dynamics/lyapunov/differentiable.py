@@ -11,10 +11,10 @@ from attractor.dynamics.trajectory import check_has_steps
 from attractor.errors import UnsupportedError
 from attractor.program import FlatMap, LeafKind, flat_map
 
-from .follow import only_rounding
+from .exponents import only_rounding
 
+# Rounding errors of a product, in units of the last place, that may turn a direction.
 _ROUNDINGS = 8.0
-"""Rounding errors of a product, in units of the last place, that may turn a direction."""
 
 
 def _check_whole(flat: FlatMap) -> None:

@@ -29,35 +29,35 @@ from jaxtyping import Bool, Float
 from scipy.optimize import elementwise
 from scipy.special import fdtrc, stdtr
 
+# Equal parts into which a path is cut; as many as there are steps in a shorter one.
 BINS = 512
-"""Equal parts into which a path is cut; as many as there are steps in a shorter one."""
 
+# Coefficients that describe the path: more would ask for models of faster variations, too.
 _MOST = 24
-"""Coefficients that describe the path: more would ask for models of faster variations, too."""
 
 _MEMORIES = (0.003, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5)
+# Memories of the correlated part and of h, as shares of the path.
 _DIFFERENCED = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
-"""Memories of the correlated part and of h, as shares of the path."""
 
 _BESIDE_MEMORY = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
+# Variances of the white part, in units of the first coefficient, and of the mean of all coefficients.
 _BESIDE_DIFFERENCES = (1e-6, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Variances of the white part, in units of the first coefficient, and of the mean of all coefficients."""
 
+# A memory of this share of the path leaves few independent parts.
 _GOOD_PART = 0.15
-"""A memory of this share of the path leaves few independent parts."""
 
+# Weights of white noise, memory and differences before anything is seen; chosen so that intervals of
+# `benchmarks/coverage.py` hold as often as they say.
 _PRIOR = (4.0, 1.0, 2.0)
-"""Weights of white noise, memory and differences before anything is seen; chosen so that intervals of
-`benchmarks/coverage.py` hold as often as they say."""
 
+# A quantile ends at a relative difference, or at a difference of its probability, as small as this.
 _EXACT = {"xatol": 0.0, "xrtol": 1e-9, "fatol": 1e-10, "frtol": 0.0}
-"""A quantile ends at a relative difference, or at a difference of its probability, as small as this."""
 
+# Normal probabilities of one standard deviation below and above the mean.
 _ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)
-"""Normal probabilities of one standard deviation below and above the mean."""
 
+# Chance below which runs of a batch do not have one mean, unless they differ by rounding only.
 _DISAGREE, _SAME = 1e-4, 1e-8
-"""Chance below which runs of a batch do not have one mean, unless they differ by rounding only."""
 
 
 @dataclass(frozen=True, eq=False)

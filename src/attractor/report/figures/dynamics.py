@@ -25,7 +25,7 @@ from attractor.report.style import (
     powers_of_ten,
 )
 from attractor.theory import SpectralCurve
-from attractor.theory.gain_plane import PlacedNetwork
+from attractor.theory.regimes.regime_position import PlacedNetwork
 
 _LOOKS: dict[PointKind, tuple[str, str, str]] = {
     PointKind.ATTRACTING: ("o", MODEL, "attracting"),

@@ -4,16 +4,29 @@ Krishnamurthy, Can and Schwab, *Theory of gating in recurrent neural networks*, 
 gates Sompolinsky, Crisanti and Sommers 1988, *Chaos in random neural networks*.
 """
 
-from .branches import BranchPoint, chaotic_branch
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
-from .critical import CriticalGains, Phase, chaos_threshold, critical_gains, fold_gain, fold_threshold
-from .exponent import ExponentSolution, mean_field_exponent
-from .fixed_points import MeanFieldFixedPoint, fixed_point_gain, mean_field_fixed_points, stability_index
-from .gated_parameters import GatedParameters
-from .input_covariance import SampledCovariance, input_covariance_of
-from .marginal import LeadingEdge, leading_edge, marginal_range
+from .critical import (
+    BranchPoint,
+    CriticalGains,
+    Phase,
+    chaos_threshold,
+    chaotic_branch,
+    critical_gains,
+    fold_gain,
+    fold_threshold,
+)
+from .gated_parameters import GatedParameters, SampledCovariance, input_covariance_of
+from .mean_field_exponent import ExponentSolution, mean_field_exponent, sample_exponent
+from .mean_field_fixed_points import (
+    LeadingEdge,
+    MeanFieldFixedPoint,
+    fixed_point_gain,
+    leading_edge,
+    marginal_range,
+    mean_field_fixed_points,
+    stability_index,
+)
 from .mean_field_solution import MeanFieldSolution, solve_mean_field
-from .sampled_exponent import sample_exponent
 from .sampling import SamplingSettings, sample_correlators
 
 __all__ = [

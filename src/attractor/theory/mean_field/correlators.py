@@ -9,16 +9,22 @@ from jaxtyping import Float
 
 from attractor.errors import UnsupportedError
 
-from .branches import RATIO, BranchPoint, along_branch, first_point, fold_between, point_at_gain, upper_branch
-from .critical import fold_gain
-from .driven import DrivenState, driven_state, stable
+from .critical import (
+    RATIO,
+    BranchPoint,
+    along_branch,
+    first_point,
+    fold_between,
+    fold_gain,
+    point_at_gain,
+    upper_branch,
+)
+from .driven import DrivenState, driven_state, stable, weak_chaos
 from .gated_parameters import GatedParameters
-from .self_consistency import SelfConsistency
-from .weak_chaos import weak_chaos
-from .window import LagWindow
+from .self_consistency import LagWindow, SelfConsistency
 
+# Below this variance a branch that has not turned goes on to the gain where zero loses stability.
 _SMALLEST = 1e-3
-"""Below this variance a branch that has not turned goes on to the gain where zero loses stability."""
 _CONVERGED = 1e-9
 _TAIL = 1e-2
 

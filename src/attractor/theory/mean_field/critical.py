@@ -1,19 +1,264 @@
-"""The gains at which a gated random network changes its behaviour, and the phases between them."""
+"""The chaotic solutions of a gated random network, and the gains at which its behaviour changes.
 
-from dataclasses import dataclass
+Chaotic solutions are followed along their branch at pinned amplitude, so that unstable parts and folds are
+found too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import takewhile
 from time import perf_counter
 
 import numpy as np
+from jaxtyping import Float
 
-from .branches import RATIO, along_branch, check_autonomous, fold_between, upper_branch
-from .fixed_points import fixed_point_gain
-from .gated_parameters import GatedParameters, opening
-from .roots import bounded_minimum
+from attractor.dynamics.roots import Linearised, bordered, bounded_minimum, bracketed_root, newton
+from attractor.errors import ConfigError
 
+from .gated_parameters import GatedParameters, check_autonomous, opening
+from .mean_field_fixed_points import fixed_point_gain
+from .self_consistency import LagWindow, SelfConsistency
+
+_INTERVALS = (128, 1024)
+_CORRELATION_TIMES = 12.0
+# A window is too short where the tail is above the first, too coarse where the roughness is above the
+# second, which is about the error of the solution, and needlessly fine where it is below the third.
+_STEEP, _FLAT, _ROUNDING = 1e-5, 1e-7, 1e-15
+_CONVERGED = 1e-10
+_FIRST_VARIANCES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
+# Of the variances of neighbours on a branch: Newton's method takes three or four steps to the next.
+RATIO = 0.6
+_FIRST_MIXES, _FIRST_STEP = 25, 0.6
+# Where a branch that theory calls continuous is no longer followed, and where any is.
 _SMALL, _TINY = 0.03, 1e-5
-"""Where a branch that theory calls continuous is no longer followed, and where any is."""
 _LEAST_DEPTH = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class BranchPoint:
+    """One solution of the equations of an autonomous network.
+
+    Args:
+        variance: u = g^2 C_h(0), what pins it.
+        gain: g, for which it is a solution.
+        argument: u times the normalised correlation function, C_x = g^2 C_h, on the window.
+        window: the lags.
+        residual: largest error of the equations, as a share of u.
+        iterations: Newton steps.
+    """
+
+    variance: float
+    gain: float
+    argument: Float[np.ndarray, " lags"]
+    window: LagWindow
+    residual: float
+    iterations: int
+
+    @property
+    def converged(self) -> bool:
+        """Whether the equations hold and the solution falls to zero within the window."""
+        return bool(self.residual < _CONVERGED and abs(self.argument[-1]) < 1e-2 * self.variance)
+
+
+def first_point(parameters: GatedParameters, variance: float) -> BranchPoint:
+    """A point of the chaotic branch, from damped iteration and then Newton's method.
+
+    Args:
+        parameters: of the network; its gain is not used.
+        variance: u.
+
+    Raises:
+        UnsupportedError: a network with an input, a bias, or an update gate that changes.
+    """
+    check_autonomous(parameters)
+    scale = 1 / parameters.resting_update + float(parameters.reset_time)
+    window = LagWindow(25.0 * scale, _INTERVALS[0])
+    equations = SelfConsistency(parameters, window)
+    series = equations.activity_series(variance)
+    argument = variance * np.exp(-((window.lags / (2 * scale)) ** 2) / 2)
+    for _ in range(_FIRST_MIXES):
+        state = equations(argument, series).state
+        argument += _FIRST_STEP * (variance * state / state[0] - argument)
+    return refined(parameters, BranchPoint(variance, 1.0, argument, window, np.inf, 0))
+
+
+def refined(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
+    """The point near a guess with the same variance, on a window that is long and fine enough."""
+    point = guess
+    for _ in range(6):
+        point = _newton(parameters, point)
+        window = fitted_window(point.window, point.argument)
+        if window == point.window or point.residual > _CONVERGED:
+            return point
+        point = replace(point, argument=point.window.moved_to(window, point.argument), window=window)
+    return _newton(parameters, point)
+
+
+def fitted_window(window: LagWindow, values: Float[np.ndarray, " lags"], flat: float = _FLAT) -> LagWindow:
+    """The window that values ask for: twelve correlation times, more where a tail is left, and smooth.
+
+    Args:
+        window: on which the values are.
+        values: a correlation function.
+        flat: roughness that is allowed.
+    """
+    length, intervals = window.length, window.intervals
+    wanted = _CORRELATION_TIMES * window.correlation_time(values)
+    roughness = window.roughness(values)
+    if window.tail(values) > _STEEP:
+        length = max(1.5 * length, wanted)
+    elif length > 2 * wanted and values[-1] < values[0]:
+        length = 1.3 * wanted
+    elif roughness > flat and intervals < _INTERVALS[1]:
+        intervals *= 2
+    elif roughness < _ROUNDING and intervals > _INTERVALS[0]:
+        intervals //= 2
+    return LagWindow(length, intervals)
+
+
+def _newton(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
+    """Newton's method for C_x - g^2 C_h[C_x] = 0 and C_x(0) = u in the unknowns C_x and g^2."""
+    equations, variance = SelfConsistency(parameters, guess.window), guess.variance
+    series = equations.activity_series(variance)
+
+    def linearised(unknowns: Float[np.ndarray, " unknowns"]) -> Linearised:
+        argument, square = unknowns[:-1], unknowns[-1]
+        found = equations(argument, series)
+        errors = np.append(argument - square * found.state, argument[0] - variance)
+
+        def matrix() -> Float[np.ndarray, "unknowns unknowns"]:
+            by_argument = np.eye(len(argument)) - square * equations.derivative(found)
+            return bordered(by_argument, -found.state, np.eye(1, len(argument))[0])
+
+        return Linearised(errors, matrix)
+
+    square = variance / equations(guess.argument, series).state[0]
+    found = newton(linearised, np.append(guess.argument, square), variance, 0.01 * _CONVERGED)
+    gain = float(np.sqrt(max(found.unknowns[-1], 0.0)))
+    steps = guess.iterations + found.steps
+    return BranchPoint(variance, gain, found.unknowns[:-1], guess.window, found.residual, steps)
+
+
+def predicted(first: BranchPoint, second: BranchPoint, variance: float) -> BranchPoint:
+    """A guess between or beyond two points: the shape of the nearer one, on a window that stretches.
+
+    Close to a continuous onset time scales grow as a power of the variance; the power is read off the points.
+    """
+    place = np.log(variance / first.variance) / np.log(second.variance / first.variance)
+    near = second if place > 0.5 else first
+    share = place - 1 if near is second else place
+    times = [point.window.correlation_time(point.argument) for point in (first, second)]
+    window = LagWindow(near.window.length * (times[1] / times[0]) ** share, near.window.intervals)
+    argument = near.argument * (variance / near.variance)
+    return replace(near, variance=variance, argument=argument, window=window, iterations=0)
+
+
+def along_branch(
+    parameters: GatedParameters, start: list[BranchPoint], ratio: float
+) -> Iterator[BranchPoint]:
+    """Points after two neighbours, each with a variance of `ratio` times the last, until one is not found.
+
+    Args:
+        parameters: of the network.
+        start: the two neighbours, in the direction of the walk.
+        ratio: between variances, below or above one.
+
+    Yields:
+        Converged points.
+    """
+    before, point = start[0], start[1]
+    while True:
+        before, point = point, refined(parameters, predicted(before, point, ratio * point.variance))
+        if not point.converged:
+            return
+        yield point
+
+
+def upper_branch(parameters: GatedParameters) -> list[BranchPoint]:
+    """Two neighbours on the part of the branch where the gain rises with the variance, the larger one first.
+
+    That part is the one that a large start reaches. Nothing is given back where Newton's method finds none,
+    for gates so steep that they are steps.
+    """
+    for variance in _FIRST_VARIANCES:
+        start = first_point(parameters, variance)
+        below = _below(parameters, start)
+        if below.converged and below.gain < start.gain:
+            return [start, below]
+    return []
+
+
+def _below(parameters: GatedParameters, start: BranchPoint) -> BranchPoint:
+    """The next smaller point after the first, where nothing is known yet of how time scales grow."""
+    variance, argument = RATIO * start.variance, RATIO * start.argument
+    return refined(parameters, replace(start, variance=variance, argument=argument, iterations=0))
+
+
+def chaotic_branch(
+    parameters: GatedParameters, variances: tuple[float | int, float | int] = (1e-3, 3.0)
+) -> tuple[BranchPoint, ...]:
+    """Chaotic solutions for variances from the largest to the smallest, stable and unstable ones.
+
+    The gain as a function of the variance u is g_chaos(u): where it rises with u the solutions are those
+    that a large start reaches, where it falls they divide such starts from those that decay, and in between
+    is the fold.
+
+    Args:
+        parameters: of a network without input and with a constant update gate; its gain is not used.
+        variances: the smallest and the largest u = g^2 C_h(0).
+
+    Returns:
+        Converged points in falling order of u; fewer than asked for where the branch could not be followed.
+
+    Raises:
+        ConfigError: variances that are not positive or not in order.
+        UnsupportedError: another network.
+    """
+    smallest, largest = variances
+    if not 0 < smallest < largest < np.inf:
+        message = f"variances={variances}: expected two positive numbers, the smaller one first"
+        raise ConfigError(message)
+    start = first_point(parameters, float(largest))
+    points = [start, _below(parameters, start)]
+    if all(point.converged for point in points):
+        walk = along_branch(parameters, points.copy(), RATIO)
+        points += takewhile(lambda point: point.variance > smallest, walk)
+    return tuple(point for point in points if point.converged and point.variance > smallest)
+
+
+def fold_between(parameters: GatedParameters, points: list[BranchPoint]) -> BranchPoint:
+    """The point of least gain, where the middle one of three neighbours has the least.
+
+    Args:
+        parameters: of the network.
+        points: the three, in falling order of their variances.
+    """
+    upper, middle, lower = points
+    found = [middle]
+
+    def gain(logarithm: float) -> float:
+        ends = (middle, upper) if logarithm > np.log(middle.variance) else (middle, lower)
+        found.append(refined(parameters, predicted(*ends, float(np.exp(logarithm)))))
+        return found[-1].gain
+
+    bounds = (np.log(lower.variance), np.log(upper.variance))
+    bounded_minimum(gain, bounds, 1e-3)
+    return min(found, key=lambda point: point.gain)
+
+
+def point_at_gain(parameters: GatedParameters, ends: tuple[BranchPoint, BranchPoint]) -> BranchPoint:
+    """The point with the gain of the parameters, between two points whose gains enclose it."""
+    found = list(ends)
+
+    def excess(logarithm: float) -> float:
+        variance = float(np.exp(logarithm))
+        known = [point for point in ends if np.isclose(point.variance, variance, rtol=1e-14)]
+        found.append(known[0] if known else refined(parameters, predicted(*ends, variance)))
+        return found[-1].gain - float(parameters.gain)
+
+    bracketed_root(excess, (np.log(ends[0].variance), np.log(ends[1].variance)), 1e-13)
+    return min(found, key=lambda point: abs(point.gain - float(parameters.gain)))
 
 
 class Phase(Enum):

@@ -7,16 +7,14 @@ from attractor.progress import Reporter
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
 from .critical import Phase, fold_gain
-from .exponent import ExponentSolution, has_exponent, mean_field_exponent
-from .fixed_points import MeanFieldFixedPoint, mean_field_fixed_points
 from .gated_parameters import GatedParameters
-from .marginal import LeadingEdge, leading_edge
-from .sampled_exponent import sample_exponent
+from .mean_field_exponent import ExponentSolution, has_exponent, mean_field_exponent, sample_exponent
+from .mean_field_fixed_points import LeadingEdge, MeanFieldFixedPoint, leading_edge, mean_field_fixed_points
 from .sampling import SamplingSettings, sample_correlators
 
 _USUAL = SamplingSettings()
+# Standard errors from zero of an exponent whose sign is told.
 _SURE = 3.0
-"""Standard errors from zero of an exponent whose sign is told."""
 
 
 @dataclass(frozen=True, eq=False)

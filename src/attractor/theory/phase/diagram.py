@@ -1,7 +1,9 @@
 """Phase diagrams: simulated outcomes over two parameters, with the lines of theory."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,18 +11,91 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from attractor.dynamics.lyapunov.low_frequency import error_of_mean
+from attractor.errors import InputDataError
 from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import environment
 from attractor.sweeps import Arrays, Task, TaskStore, done
 
-from .critical_lines import Theory, store_for, theory_of
-from .networks import plan_hash
-from .outcomes import Outcome, mean_and_interval, outcome_of, signs
-from .phase_plan import PhasePlan
-from .simulate import simulate_points
+from .critical_lines import Theory, TheoryLine, store_for, theory_of
+from .phase_plan import PhasePlan, parameter_name
+from .phase_simulation import plan_hash, simulate_points
 
 STARTS = ("large", "small")
+
+
+class Outcome(Enum):
+    """What a network does from a large and from a small start; the value is the text that users see."""
+
+    SETTLES = "it comes to rest from both starts"
+    CHAOTIC = "it is chaotic from both starts"
+    START_DECIDES = "it is chaotic from one start and comes to rest from the other"
+    UNDECIDED = "the exponent is within its error of zero, from one start at least"
+    DIVERGED = "it leaves the finite numbers"
+
+    def __str__(self) -> str:
+        """The text shown to users."""
+        return self.value
+
+
+def mean_and_interval(
+    growth: Float[np.ndarray, "seeds *points blocks"], confidence: float
+) -> tuple[Float[np.ndarray, "*points"], Float[np.ndarray, "*points"], Float[np.ndarray, "*points"]]:
+    """Exponents and the ends of their intervals, from growth rates that may remember each other.
+
+    A path that still changes has halves that differ; the interval reaches at least that far on both sides, so
+    that the sign of a slow transient is not taken for that of what comes after it.
+
+    Args:
+        growth: mean growth rate in every block of time; not finite where the state left the finite numbers.
+        confidence: probability with which an interval holds the exponent.
+
+    Returns:
+        Exponents, lower and upper ends; NaN where there is no exponent.
+    """
+    seeds, *points, blocks = growth.shape
+    mean = np.full(int(np.prod(points)), np.nan)
+    low, high = mean.copy(), mean.copy()
+    paths = np.moveaxis(growth.reshape(seeds, len(mean), blocks), 1, -1)
+    known = np.isfinite(paths).all(axis=(0, 1))
+    if known.any():
+        mean[known], low[known], high[known] = _known(paths[..., known], confidence)
+    return mean.reshape(points), low.reshape(points), high.reshape(points)
+
+
+def _known(paths: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of finite growth rates, shape (seeds, blocks, points)."""
+    blocks = paths.shape[1]
+    mean, half = paths.mean(axis=(0, 1)), blocks // 2
+    drift = np.abs(paths[:, half:].mean(axis=(0, 1)) - paths[:, :half].mean(axis=(0, 1)))
+    error = error_of_mean(np.cumsum(paths, axis=1), np.arange(1.0, blocks + 1))
+    below, above = (error.quantile(share) for share in ((1 - confidence) / 2, (1 + confidence) / 2))
+    return mean, mean + np.minimum(below, -drift), mean + np.maximum(above, drift)
+
+
+def signs(
+    low: Float[np.ndarray, "*points"], high: Float[np.ndarray, "*points"]
+) -> Float[np.ndarray, "*points"]:
+    """1 where the exponent is surely positive, -1 where it is surely negative, 0 between, NaN without one.
+
+    Args:
+        low: lower ends of the intervals of exponents.
+        high: upper ends.
+    """
+    sign = np.sign(low) * (low > 0) + np.sign(high) * (high < 0)
+    return np.where(np.isfinite(low) & np.isfinite(high), sign, np.nan)
+
+
+def outcome_of(large: float, small: float) -> Outcome:
+    """The outcome of two signs, that of the large and that of the small start."""
+    if np.isnan(large) or np.isnan(small):
+        return Outcome.DIVERGED
+    if large == 0 or small == 0:
+        return Outcome.UNDECIDED
+    if large != small:
+        return Outcome.START_DECIDES
+    return Outcome.CHAOTIC if large > 0 else Outcome.SETTLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,3 +220,112 @@ def _simulated(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> tuple[n
         for name in ("growth", "variance")
     ]
     return joined[0], joined[1]
+
+
+def expected_outcomes(diagram: PhaseDiagram) -> np.ndarray:
+    """What theory expects of every point, by the gains at which chaos appears and zero loses stability.
+
+    Args:
+        diagram: with the gain on an axis.
+
+    Returns:
+        An `Outcome` for every point, shape (rows, columns); None where theory has no lines, or gaps in them.
+    """
+    plan, lines = diagram.plan, {line.name: line for line in diagram.theory.lines}
+    nothing = np.full(diagram.outcomes.shape, None, object)
+    if "gain" not in (plan.x.name, plan.y.name) or "zero" not in lines:
+        return nothing
+    gain_is_x = plan.x.name == "gain"
+    zero_line, other = lines["zero"], plan.y if gain_is_x else plan.x
+    nodes, zeros = (zero_line.y, zero_line.x) if gain_is_x else (zero_line.x, zero_line.y)
+    if plan.form.open_reset:
+        onsets = zeros
+    elif "chaos" in lines:
+        onsets = lines["chaos"].x if gain_is_x else lines["chaos"].y
+    else:
+        return nothing
+    zero, onset = (np.interp(other.values, nodes, gains) for gains in (zeros, onsets))
+    gains = np.meshgrid(plan.x.values, plan.y.values)[0 if gain_is_x else 1]
+    zero, onset = (np.broadcast_to(one[:, None] if gain_is_x else one, gains.shape) for one in (zero, onset))
+    expected = nothing
+    expected[np.isfinite(gains + zero + onset)] = Outcome.SETTLES
+    expected[gains > onset] = Outcome.START_DECIDES
+    expected[(gains > zero) & np.isfinite(onset)] = Outcome.CHAOTIC
+    return expected
+
+
+def agreement(diagram: PhaseDiagram) -> tuple[int, int]:
+    """How many points do what theory expects, and of how many both are known.
+
+    Args:
+        diagram: simulated and solved.
+    """
+    outcomes, expected = diagram.outcomes, expected_outcomes(diagram)
+    decided = np.all(np.abs(diagram.signs) == 1, axis=0)
+    known = decided & np.vectorize(lambda one: one is not None, otypes=[bool])(expected)
+    return int(np.sum(known & (outcomes == expected))), int(np.sum(known))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A place in a diagram.
+
+    Args:
+        x: value on the horizontal axis.
+        y: value on the vertical axis.
+        inside: whether the diagram covers it.
+        outcome: of the nearest simulated point; None outside.
+        distances: by the name of a line of theory, how far to the right it lies at this height, in the unit
+            of the horizontal axis; negative to the left; lines that do not reach this height are left out.
+    """
+
+    x: float
+    y: float
+    inside: bool
+    outcome: Outcome | None
+    distances: dict[str, float]
+
+    @property
+    def sentence(self) -> str:
+        """The place in words."""
+        if self.outcome is None:
+            return f"({self.x:.4g}, {self.y:.4g}) lies outside the diagram."
+        return f"At ({self.x:.4g}, {self.y:.4g}), by the nearest point: {self.outcome}."
+
+
+def place_on(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> Placement:
+    """Where a network with these parameters sits.
+
+    Args:
+        diagram: of the same network but for the two axes.
+        parameters: at least those of both axes, by name or letter; others are not used.
+
+    Raises:
+        InputDataError: one of the two is missing or not finite.
+    """
+    plan = diagram.plan
+    given = {parameter_name(name): float(value) for name, value in parameters.items()}
+    for axis in (plan.x, plan.y):
+        if not np.isfinite(given.get(axis.name, np.nan)):
+            message = (
+                f"parameters: no finite {axis.name} among {', '.join(given) or 'none'}; the axes need it"
+            )
+            raise InputDataError(message)
+    x, y = given[plan.x.name], given[plan.y.name]
+    inside = plan.x.low <= x <= plan.x.high and plan.y.low <= y <= plan.y.high
+    column, row = (int(np.argmin(np.abs(one.values - v))) for one, v in ((plan.x, x), (plan.y, y)))
+    outcome = diagram.outcomes[row, column] if inside else None
+    crossings = {line.name: _nearest_crossing(line, x, y) for line in diagram.theory.lines}
+    distances = {name: at - x for name, at in crossings.items() if at is not None}
+    return Placement(x, y, inside, outcome, distances)
+
+
+def _nearest_crossing(line: TheoryLine, x: float, y: float) -> float | None:
+    """Where a line crosses a height, next to a value."""
+    with np.errstate(invalid="ignore"):
+        low, high = line.y[:-1] - y, line.y[1:] - y
+        at = np.flatnonzero((low * high <= 0) & (low != high) & np.isfinite(line.x[:-1] + line.x[1:]))
+    if not len(at):
+        return None
+    crossings = line.x[at] - low[at] * (line.x[at + 1] - line.x[at]) / (high[at] - low[at])
+    return float(crossings[np.argmin(np.abs(crossings - x))])

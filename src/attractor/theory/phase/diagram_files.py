@@ -16,8 +16,8 @@ from attractor.folders import facts_of, is_sealed, locked, read_file, read_seale
 
 from .critical_lines import LABELS, Theory, TheoryLine
 from .diagram import STARTS, PhaseDiagram
-from .networks import plan_facts, plan_hash
 from .phase_plan import USUAL_FORM, USUAL_SIMULATION, PhaseAxis, PhasePlan, PhaseSimulation
+from .phase_simulation import plan_facts, plan_hash
 
 FORMAT = 3
 JSON_FILE, CSV_FILE = "diagram.json", "diagram.csv"

@@ -10,10 +10,9 @@ from jaxtyping import Float
 from attractor.cells import GatedForm
 from attractor.progress import Reporter, SilentReporter
 
-from .networks import family, networks_at
-from .outcomes import mean_and_interval, signs
+from .diagram import mean_and_interval, signs
 from .phase_plan import USUAL_FORM, Build, Networks, PhaseAxis, PhaseSimulation, check_axis, check_step
-from .simulate import follow, one_start_each, starts_of
+from .phase_simulation import family, follow, networks_at, one_start_each, starts_of
 
 FIVE_SEEDS = PhaseSimulation(seeds=(0, 1, 2, 3, 4))
 

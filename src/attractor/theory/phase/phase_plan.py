@@ -1,7 +1,7 @@
-"""What a phase diagram is to show: two axes, a network, and how it is simulated."""
+"""What a phase diagram shows: two axes, a network, and how it is simulated."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -11,12 +11,73 @@ from jaxtyping import Float
 from attractor.cells import METHODS, GatedForm
 from attractor.errors import ConfigError
 
-from .parameter_names import SYMBOLS, check_moves, parameter_name
+# Letters of Krishnamurthy, Can and Schwab 2022 (arXiv 2007.14823), with our sign of the biases.
+LETTERS = {
+    "g_h": "gain",
+    "alpha_z": "update_gain",
+    "alpha_r": "reset_gain",
+    "b_h": "bias",
+    "b_z": "update_bias",
+    "b_r": "reset_bias",
+    "tau_z": "update_time",
+    "tau_r": "reset_time",
+}
 
+# What an axis is called in a figure.
+SYMBOLS = {
+    "gain": "g",
+    "update_gain": "\u03b1 of the update gate",
+    "reset_gain": "\u03b1 of the reset gate",
+    "bias": "b of the activation",
+    "update_bias": "b of the update gate",
+    "reset_bias": "b of the reset gate",
+    "update_time": "τ of the update gate",
+    "reset_time": "τ of the reset gate",
+}
+
+_OPEN = {"update": "open_update", "reset": "open_reset"}
+# `build(values, key) -> Flow`: a network with the values of the two axes, drawn with a key.
 Build = Callable[..., Any]
-"""`build(values, key) -> Flow`: a network with the values of the two axes, drawn with a key."""
 
 USUAL_FORM = GatedForm(open_update=True)
+
+
+def parameter_name(name: str) -> str:
+    """The name of a parameter, for that name or its letter; any other name as it is."""
+    return LETTERS.get(name, name)
+
+
+def gate_of(name: str) -> str | None:
+    """The gate a parameter belongs to, "update" or "reset"; None for those of h."""
+    first = name.split("_", maxsplit=1)[0]
+    return first if first in _OPEN else None
+
+
+def check_moves(form: GatedForm, name: str, axis: str) -> None:
+    """Refuse an axis that is no parameter, or one of a gate that is not there.
+
+    Args:
+        form: of the network.
+        name: of the parameter.
+        axis: which axis it is on, for the message.
+
+    Raises:
+        ConfigError: it does not move anything.
+    """
+    if name not in SYMBOLS:
+        letters = ", ".join(f"{ours} ({letter})" for letter, ours in LETTERS.items())
+        message = f"{axis}: {name!r} is no parameter of a gated network; give one of {letters}"
+        raise ConfigError(message)
+    gate = gate_of(name)
+    if gate is not None and getattr(form, _OPEN[gate]):
+        message = f"{axis}: {name} has no effect on a gate that is always open; set {_OPEN[gate]}=False"
+        raise ConfigError(message)
+
+
+def with_values(form: GatedForm, values: Mapping[str, float]) -> GatedForm:
+    """The form with other numbers."""
+    kept: dict[str, Any] = {field.name: getattr(form, field.name) for field in fields(form)}
+    return GatedForm(**{**kept, **values})
 
 
 class Networks(NamedTuple):

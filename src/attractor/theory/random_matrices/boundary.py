@@ -14,20 +14,19 @@ from scipy.optimize import elementwise
 
 from .support import Support
 
+# Cells of the grid along the real axis, and for a step whose level is costly.
+#
+# A region smaller than a cell is not drawn.
 _CELLS, _FEW_CELLS = 96, 48
-"""Cells of the grid along the real axis, and for a step whose level is costly.
 
-A region smaller than a cell is not drawn.
-"""
-
+# Rows of Q from which the level is costly.
 _COSTLY = 16
-"""Rows of Q from which the level is costly."""
 
+# Of points of the curve, relative to the scale of the spectrum.
 _TOLERANCE = 1e-9
-"""Of points of the curve, relative to the scale of the spectrum."""
 
+# Logarithm of the largest level on the grid.
 _CLIPPED = 30.0
-"""Logarithm of the largest level on the grid."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,11 @@
 r"""Where the eigenvalues of a step lie if the matrices in it are random: the level function.
 
 With the parts of a step as in `local_maps`, an eigenvector of eigenvalue $\lambda$ gives $x_i = M_i(\lambda)
-w_i$ with $M_i = C_i (\lambda - A_i)^{-1} B_i + E_i$ and w = U x. For random matrices U_k as in `ensemble`
-the mean square of an entry of w_k is $\rho_{k,i} e_k$, and for a large number of units
+w_i$ with $M_i = C_i (\lambda - A_i)^{-1} B_i + E_i$ and w = U x. The random matrices U_k have the least
+structure that gives every row and column its measured energy: entry (i, j) of matrix k has mean zero and
+variance $\rho_{k,i} \kappa_{k,j} / E_k$, with the row energies $\rho_{k,i} = \sum_j U_{k,ij}^2$, the column
+energies $\kappa_{k,j} = \sum_i U_{k,ij}^2$ and their sum $E_k$. Then the mean square of an entry of w_k is
+$\rho_{k,i} e_k$, and for a large number of units
 
 $$e_l = \sum_k Q_{lk} e_k, \qquad
 Q_{lk}(\lambda) = \frac{1}{E_l} \sum_i \kappa_{l,i} |M_{lk,i}(\lambda)|^2 \rho_{k,i}.$$
@@ -11,40 +14,206 @@ The level $L(\lambda)$ is the largest eigenvalue of Q: the spectrum fills $L \ge
 curves of gated networks (Krishnamurthy, Can, Schwab 2022, arXiv 2007.14823; Can, Krishnamurthy, Schwab 2020,
 arXiv 2002.00025), and the circular law.
 
-Matrices whose same entries are correlated with c_kk' are followed by the mean products e_kk' of their
-results, so that Q acts on pairs. Where entries (i, j) and (j, i) are correlated, a unit hears its own echo:
-it gets $w_i + \Gamma_i x_i$, $\Gamma_i$ a mean of the responses of all others to it, which themselves have
-echoes. Outside of the support the iteration for $\Gamma$ contracts; a point where it does not settle lies
-inside. (For one symmetric or antisymmetric part this is the elliptic law.)
+Two kinds of correlations are kept where they are more than chance. Matrices whose same entries are correlated
+(the matrix that a Runge-Kutta step uses twice) are followed by the mean products e_kk' of their results, so
+that Q acts on pairs. Where entries (i, j) and (j, i) are correlated (matrices that are nearly symmetric or
+antisymmetric), a unit hears its own echo: it gets $w_i + \Gamma_i x_i$, with $\Gamma_i$ a mean of the
+responses of all others to it, which have echoes themselves. Outside of the support the iteration for
+$\Gamma$ contracts; a point where it does not settle lies inside. (For one symmetric or antisymmetric part
+this is the elliptic law.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
+from scipy.linalg import schur
 from scipy.spatial import KDTree
 
-from .ensemble import Ensemble, ensemble
-from .local_maps import LocalMaps
-from .responses import Responses, responses, with_own_couplings
+from .local_maps import Block, LocalMaps, Port, Units
 
+# The mean square on the diagonal of a matrix, over that beside it, from which it is no chance.
+_STANDS_OUT = 4.0
+# Standard deviations of a correlation of independent matrices from which it is no chance.
+_DEVIATIONS = 5.0
+# Numbers of one intermediate array.
 _CHUNK = 1 << 19
-"""Numbers of one intermediate array."""
 
+# A point nearer than this to an eigenvalue of a unit, relative to all of them, is moved off it.
 _NEAREST = 1e-9
-"""A point nearer than this to an eigenvalue of a unit, relative to all of them, is moved off it."""
 
+# Rounds of the iteration for the echoes without extrapolation, and all of them.
 _PLAIN, _MOST = 10, 60
-"""Rounds of the iteration for the echoes without extrapolation, and all of them."""
 
+# Relative change of the echoes at which they have settled.
 _SETTLED = 1e-11
-"""Relative change of the echoes at which they have settled."""
 
 
+# At least the level of a point where echoes do not settle, which lies inside; it has no level of its own.
 _UNSETTLED = 2.0
-"""At least the level of a point where echoes do not settle, which lies inside; it has no level of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Units of one kind in Schur form A = Z T Z*: T, Z* B, C Z and E, units last.
+
+    The form is as exact as the step itself where eigenvalues of A meet, which those of gates with equal time
+    constants do; an eigendecomposition is not.
+    """
+
+    triangle: Complex[np.ndarray, "states states units"]
+    driven: Complex[np.ndarray, "states results units"]
+    shown: Complex[np.ndarray, "vectors states units"]
+    passed: Float[np.ndarray, "vectors results units"]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of the intermediate arrays for one value and unit."""
+        return int(np.prod(self.driven.shape[:2]) + np.prod(self.passed.shape[:2]))
+
+    def at(self, values: np.ndarray) -> Complex[np.ndarray, "vectors results values units"]:
+        """M for every value."""
+        states, results, units = self.driven.shape
+        solved = np.zeros((states, results, len(values), units), complex)
+        for row in range(states)[::-1]:
+            inverse = 1 / (values[:, None] - self.triangle[row, row])
+            for result in range(results):
+                total = self.driven[row, result] + np.zeros_like(inverse)
+                for column in range(row + 1, states):
+                    if self.triangle[row, column].any():
+                        total += self.triangle[row, column] * solved[column, result]
+                solved[row, result] = total * inverse
+        response = np.repeat(self.passed[:, :, None].astype(complex), len(values), axis=2)
+        for vector, state in np.argwhere(self.shown.any(axis=-1)):
+            response[vector] += self.shown[vector, state] * solved[state]
+        return response
+
+
+def responses(units: Units) -> Responses:
+    """Bring the derivatives of units into Schur form."""
+    if units.own.shape[1] < 2:
+        triangle, turn = units.own.astype(complex), np.ones_like(units.own, dtype=complex)
+    else:
+        forms = [schur(own, output="complex") for own in units.own]
+        triangle, turn = (np.stack(part) for part in zip(*forms, strict=True))
+    parts = triangle, np.swapaxes(turn, 1, 2).conj() @ units.driven, units.shown @ turn, units.passed
+    return Responses(*(np.ascontiguousarray(np.moveaxis(part, 0, -1)) for part in parts))
+
+
+def with_own_couplings(maps: LocalMaps) -> LocalMaps:
+    """A diagonal that stands out of its matrix (I + W) acts on every unit by itself, and goes there."""
+    own = [np.zeros((len(u.own), u.passed.shape[2], u.passed.shape[1])) for u in maps.units]
+    blocks = []
+    for block in maps.blocks:
+        matrix = block.matrix
+        if block.to.kind == block.origin.kind and _diagonal_stands_out(matrix):
+            own[block.to.kind][:, block.to.index, block.origin.index] += np.diag(matrix)
+            matrix = without_diagonal(matrix)
+        blocks.append(Block(block.to, block.origin, matrix))
+    units = tuple(_loop_closed(unit, loop) for unit, loop in zip(maps.units, own, strict=True))
+    return LocalMaps(units, _not_zero(blocks))
+
+
+def without_diagonal(matrix: np.ndarray) -> np.ndarray:
+    """A square matrix with zeros on its diagonal."""
+    return matrix - np.diag(np.diag(matrix))
+
+
+def _not_zero(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    return tuple(block for block in blocks if block.matrix.any())
+
+
+def _diagonal_stands_out(matrix: np.ndarray) -> bool:
+    size = len(matrix)
+    diagonal, whole = np.square(np.diag(matrix)).sum(), np.square(matrix).sum()
+    return size > 1 and bool(diagonal * (size - 1) > _STANDS_OUT * (whole - diagonal))
+
+
+def _loop_closed(unit: Units, loop: np.ndarray) -> Units:
+    """A unit whose results are y = w + D x: x = (1 - E D)^-1 (C s + E w)."""
+    if not loop.any():
+        return unit
+    inverse = np.linalg.inv(np.eye(unit.passed.shape[1]) - unit.passed @ loop)
+    shown, passed = inverse @ unit.shown, inverse @ unit.passed
+    back = unit.driven @ loop
+    return Units(unit.own + back @ shown, unit.driven + back @ passed, shown, passed)
+
+
+@dataclass(frozen=True, eq=False)
+class RandomMatrix:
+    """A matrix of which only energies are kept.
+
+    Args:
+        to: the results that it brings.
+        origin: the vectors that it reads.
+        rows: sqrt(rho).
+        columns: sqrt(kappa / E).
+    """
+
+    to: Port
+    origin: Port
+    rows: Float[np.ndarray, " to"]
+    columns: Float[np.ndarray, " origin"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """All random matrices of a step.
+
+    Args:
+        matrices: one for every block.
+        alike: correlation of the same entry for pairs of matrices, 1 of each with itself.
+        mirrored: correlation of entry (i, j) of the first with entry (j, i) of the second.
+    """
+
+    matrices: tuple[RandomMatrix, ...]
+    alike: dict[tuple[int, int], float]
+    mirrored: dict[tuple[int, int], float]
+
+
+def ensemble(blocks: Sequence[Block]) -> Ensemble:
+    """Measure energies and correlations."""
+    matrices = tuple(map(_random, blocks))
+    alike = {pair: value for pair, value in _alike(blocks)}
+    return Ensemble(matrices, alike, dict(_mirrored(blocks)))
+
+
+def _random(block: Block) -> RandomMatrix:
+    squares = np.square(block.matrix)
+    return RandomMatrix(
+        block.to, block.origin, np.sqrt(squares.sum(axis=1)), np.sqrt(squares.sum(axis=0) / squares.sum())
+    )
+
+
+def _alike(blocks: Sequence[Block]) -> Iterator[tuple[tuple[int, int], float]]:
+    for one, first in enumerate(blocks):
+        for other, second in enumerate(blocks):
+            if one == other:
+                yield (one, other), 1.0
+            elif (first.to.kind, first.origin.kind) == (second.to.kind, second.origin.kind):
+                yield from _significant((one, other), first.matrix, second.matrix)
+
+
+def _mirrored(blocks: Sequence[Block]) -> Iterator[tuple[tuple[int, int], float]]:
+    for one, first in enumerate(blocks):
+        for other, second in enumerate(blocks):
+            if (first.to.kind, first.origin.kind) != (second.origin.kind, second.to.kind):
+                continue
+            matrices = first.matrix, second.matrix.T
+            if first.to.kind == first.origin.kind:  # an entry on the diagonal is its own mirror image
+                matrices = without_diagonal(matrices[0]), without_diagonal(matrices[1])
+            yield from _significant((one, other), *matrices)
+
+
+def _significant(
+    pair: tuple[int, int], one: np.ndarray, other: np.ndarray
+) -> Iterator[tuple[tuple[int, int], float]]:
+    sizes = np.linalg.norm(one) * np.linalg.norm(other)
+    value = float(np.vdot(one, other) / sizes) if sizes > 0 else 0.0
+    if abs(value) > min(0.99, _DEVIATIONS / one.size**0.5):
+        yield pair, value
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,9 @@
 """Initialisation by regime: contracting, at the edge of stability, or an integrator; then measured."""
 
-from .at_rest import Measured
-from .builders import builder, in_regime
+from .at_rest import EdgeStatus, Measured
 from .couplings import Coupling, EffectiveParameters, effective_parameters
-from .edge_scaling import EdgeStatus
-from .initialising import Agreement, Initialised, Predicted, initialise
-from .recommending import Recommendation, recommended_regime
+from .goals import Recommendation, recommended_regime
+from .initialising import Agreement, Initialised, Predicted, builder, in_regime, initialise
 from .regime_position import Position, regime_of
 from .resting import RestingModes, resting_modes
 

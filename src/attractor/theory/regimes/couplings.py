@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfterGRU, name_of
 from attractor.errors import UnsupportedError
 
+# Name of the coupling that is no gate: a_h of a GRU, a_g of an LSTM, g_h of a gated flow.
 CANDIDATE = "candidate"
-"""Name of the coupling that is no gate: a_h of a GRU, a_g of an LSTM, g_h of a gated flow."""
 
 
 @dataclass(frozen=True, eq=False)

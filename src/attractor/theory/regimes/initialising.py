@@ -1,28 +1,29 @@
-"""A cell in a regime: the equations of the theory are solved, and then it is measured whether they hold."""
+"""A cell in a regime: the equations of the theory are solved, then it is measured whether they hold."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from attractor.cells import Stack, name_of
+from attractor.cells import Stack, cell_class, name_of
 from attractor.claims import Solution
 from attractor.errors import UnsupportedError
 
-from .at_rest import SETTLING, Measured, measure
+from .at_rest import SETTLING, Measured, edge_of, measure, scaled, state_matrices
 from .couplings import EffectiveParameters, effective_parameters, has_theory, with_parameters
-from .edge_scaling import edge_of, scaled, state_matrices
 from .goals import SHORT_LAG, Timescales, couplings_for, goal_of
 from .resting import QUANTILES, RestingModes, resting_modes, time_quantiles
 
+# Measured time scales and those of units agree within a factor 1 + 4 / sqrt(units); in 150 random
+# networks of 24 to 192 units with memories of 2 to 400 steps the largest was 3.1 instead of 4.
 _TIMES_DIFFER = 4.0
-"""Measured time scales and those of units agree within a factor 1 + 4 / sqrt(units); in 150 random networks
-of 24 to 192 units with memories of 2 to 400 steps the largest was 3.1 instead of 4."""
 
 _SCALED_WELL = 1e-3
 _SHORTEST, _LONGEST = 400, 3000
@@ -260,3 +261,89 @@ def _wrong_times(predicted: Predicted, measured: Measured) -> Iterator[str]:
                 f"{quantile:.0%} of the modes are shorter than {one:.4g}; by the gates of the units it "
                 f"would be {asked:.4g}. Take more units, or another draw"
             )
+
+
+def builder(
+    cell: str | Callable[..., Any], regime: str, timescales: Timescales | None = None
+) -> Callable[..., Any]:
+    """What builds a cell in a regime: give it wherever a cell class can stand.
+
+    It is called as `build(input_size, hidden_size, *, key)`. It is a `functools.partial` of `in_regime`, so
+    that a run folder keeps the options; to read such a run, hand in `in_regime`, or the builder itself.
+
+    Args:
+        cell: a name of `attractor.cells.CELLS`, or a class of your own.
+        regime: "contracting", "edge" or "integrator", see `initialise`.
+        timescales: shortest and longest memory of the units, in steps.
+
+    Raises:
+        ConfigError: an unknown cell or regime, or an integrator without time scales.
+
+    Example:
+        >>> import attractor
+        >>> cell = builder("gru", "integrator", timescales=(2, 400))
+        >>> model = attractor.SequenceClassifier(cell=cell)  # load(folder, cell=in_regime) reads it back
+    """
+    goal_of(regime, timescales)
+    if isinstance(cell, str):
+        cell_class(cell)
+    return partial(in_regime, cell=cell, regime=regime, timescales=timescales)
+
+
+def in_regime(
+    input_size: int,
+    hidden_size: int,
+    *,
+    cell: str | Callable[..., Any] = "gru",
+    regime: str = "contracting",
+    timescales: Timescales | None = None,
+    key: PRNGKeyArray,
+) -> Any:
+    """A new cell in a regime, unmeasured; `initialise` measures one, too.
+
+    It can be traced. A cell that the theory does not know gets the factor that brings a sample of it, drawn
+    from a fixed key, into the regime; its constructor gets the time scales.
+
+    Args:
+        input_size: length of the input.
+        hidden_size: length of the state.
+        cell: a name, or anything that builds a cell by `cell(input_size, hidden_size, *, key)`.
+        regime: see `initialise`.
+        timescales: see `initialise`.
+        key: draws the weights.
+
+    Raises:
+        ConfigError: an unknown cell or regime, or time scales that are missing, in the wrong order or too
+            short.
+        UnsupportedError: a regime that the cell cannot have.
+    """
+    goal = goal_of(regime, timescales)
+    build = cell_class(cell) if isinstance(cell, str) else cell
+    own_key, draw_key = jax.random.split(key)
+    made = build(input_size, hidden_size, key=own_key)
+    if has_theory(made):
+        return drawn(made, regime, timescales, draw_key)
+    if timescales is not None:
+        build = _with_timescales(build, timescales)
+        made = build(input_size, hidden_size, key=own_key)
+    matrices, edge = _edge_of_sample(build, input_size, hidden_size)
+    return scaled(made, matrices, goal.criticality * edge.value)
+
+
+def _with_timescales(build: Callable[..., Any], timescales: Timescales) -> Callable[..., Any]:
+    if "timescales" not in signature(build).parameters:
+        message = (
+            f"timescales={timescales}: the gates of {getattr(build, '__name__', build)} are not known here, "
+            "and it takes no `timescales`; leave them out, and take the contracting or the edge regime"
+        )
+        raise UnsupportedError(message)
+    return partial(build, timescales=timescales)
+
+
+def _edge_of_sample(
+    build: Callable[..., Any], input_size: int, hidden_size: int
+) -> tuple[tuple[bool, ...], Solution[float]]:
+    with jax.ensure_compile_time_eval():  # networks are built inside a trace; the sample must have numbers
+        sample = build(input_size, hidden_size, key=jax.random.key(0))
+        matrices = state_matrices(sample)
+        return matrices, edge_of(sample, matrices)

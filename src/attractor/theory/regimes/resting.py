@@ -14,8 +14,8 @@ from .couplings import CANDIDATE, Couplings, flow_of
 
 _ROUNDING = 1e-9
 
+# At which time scales are reported and compared.
 QUANTILES = (0.1, 0.5, 0.9)
-"""At which time scales are reported and compared."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from scipy.optimize import brentq, minimize_scalar
 
 _STEPS = 25
+# A residual above which Newton's method will not come back.
 _LOST = 1e3
-"""A residual above which Newton's method will not come back."""
 
 
 class Linearised(NamedTuple):
