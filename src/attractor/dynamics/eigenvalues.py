@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from attractor.cells import State, initial_state, input_size, name_of
+from attractor.cells import CellLike, State, initial_state, input_size, name_of
 from attractor.dynamics.trajectory import (
     analysed,
     check_finite,
@@ -29,7 +29,7 @@ from attractor.program import FlatMap, compiled, double_precision, in_double_pre
 class _Rates(eqx.Module):
     """A flow read as a map: from a state to its change per unit of time."""
 
-    flow: Any
+    flow: CellLike
 
     @property
     def input_size(self) -> int:
@@ -74,7 +74,7 @@ class Point:
         return isinstance(plain(self.flat.cell), _Rates)
 
 
-def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
+def point(cell: CellLike, state: State, input: ArrayLike | None = None) -> Point:
     """The cell, its input and its state in float64; call it inside `jax.enable_x64(True)`.
 
     Raises:
@@ -98,8 +98,8 @@ def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     return Point(flat, jnp.asarray(given), vector, step)
 
 
-def _check_like(cell: Any, state: State) -> None:
-    def shapes(tree: State) -> Any:
+def _check_like(cell: CellLike, state: State) -> None:
+    def shapes(tree: State) -> tuple[object, object]:
         return jax.tree.map(np.shape, tree), jax.tree.structure(tree)
 
     expected = shapes(initial_state(cell))
@@ -158,7 +158,7 @@ class JacobianSpectrum:
 
 
 def time_scale(
-    values: Any, *, continuous: bool, time_step: float | int | None = None
+    values: ArrayLike, *, continuous: bool, time_step: float | int | None = None
 ) -> Float[np.ndarray, "..."]:
     """The time after which a mode has fallen by a factor e: -1/ln|lambda| steps, for a flow -1/Re lambda.
 
@@ -177,7 +177,7 @@ def time_scale(
 
 
 def jacobian_spectrum(
-    cell: Any, state: State, input: ArrayLike | None = None, *, count: int | None = None
+    cell: CellLike, state: State, input: ArrayLike | None = None, *, count: int | None = None
 ) -> JacobianSpectrum:
     """Eigenvalues of the Jacobian of a cell, or of a flow, at one state, in float64.
 
@@ -201,7 +201,7 @@ def jacobian_spectrum(
 
 
 def spectra_along(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array | np.ndarray, "time inputs"],
     state: State | None = None,
     *,

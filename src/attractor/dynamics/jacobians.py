@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State
+from attractor.cells import CellLike, State
 from attractor.errors import InputDataError
 from attractor.program import FlatMap, compiled, double_precision
 
@@ -41,7 +40,7 @@ class JacobianNorms:
 
 
 def jacobian_norms(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array | np.ndarray, "time inputs"],
     state: State | None = None,
     *,
@@ -67,7 +66,7 @@ def jacobian_norms(
 
 
 def flow_norms(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array | np.ndarray, "time inputs"],
     state: State | None = None,
     *,
@@ -105,7 +104,7 @@ def flow_norms(
 
 
 def _along(
-    cell: Any, inputs: Array | np.ndarray, state: State | None, key: PRNGKeyArray | None
+    cell: CellLike, inputs: Array | np.ndarray, state: State | None, key: PRNGKeyArray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """A part of the path at a time.
 

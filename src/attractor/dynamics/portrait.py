@@ -1,13 +1,13 @@
 """The plane in which a network moves most, with its path, the drift of the step, and points in it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from attractor.cells import CellLike
 from attractor.program import FlatMap, compiled, double_precision
 
 from .trajectory import analysed
@@ -44,7 +44,7 @@ class Portrait:
 
 
 def portrait(
-    cell: Any,
+    cell: CellLike,
     path: Float[np.ndarray, "time states"],
     input: Float[np.ndarray, " inputs"],
     beside: Float[np.ndarray, "points states"],

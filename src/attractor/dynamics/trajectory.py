@@ -20,7 +20,7 @@ from attractor.program import (
 )
 
 
-def checked(cell: Any, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
+def checked(cell: CellLike, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
     """The inputs in float64, or an error that says what is wrong with them."""
     values = flat_inputs(cell, np.asarray(inputs, np.float64))
     size = input_size(cell) if knows_input(cell) else values.shape[-1] if values.ndim else 0
@@ -43,12 +43,12 @@ def flat_inputs(cell: CellLike, values: np.ndarray) -> np.ndarray:
     return values.reshape(*values.shape[: -len(shape)], input_size(cell))
 
 
-def is_flow(cell: Any) -> bool:
+def is_flow(cell: CellLike) -> bool:
     """Whether a module gives changes per unit of time (`vector_field`) and no step of its own."""
     return hasattr(cell, "vector_field") and not callable(cell)
 
 
-def check_has_steps(cell: Any) -> None:
+def check_has_steps(cell: CellLike) -> None:
     """Refuse a flow where the map of a step is read.
 
     Raises:
@@ -62,7 +62,7 @@ def check_has_steps(cell: Any) -> None:
         raise ConfigError(message)
 
 
-def analysed(cell: Any, state: State | None = None) -> FlatMap:
+def analysed(cell: CellLike, state: State | None = None) -> FlatMap:
     """The map of a cell that is analysed: in float64, a cast of the state to float32 left out.
 
     Call it inside `jax.enable_x64(True)`.
@@ -80,7 +80,7 @@ def analysed(cell: Any, state: State | None = None) -> FlatMap:
 
 
 def prepared(
-    cell: Any, state: State | None, steps: int, key: PRNGKeyArray | None
+    cell: CellLike, state: State | None, steps: int, key: PRNGKeyArray | None
 ) -> tuple[FlatMap, Array, Array | None]:
     """The map of a cell in float64, where it starts, and a key for every step."""
     flat = analysed(cell, state)
@@ -113,7 +113,7 @@ def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
 
 
 def prepared_batch(
-    cell: Any, inputs: Any, state: State | None, key: PRNGKeyArray | None
+    cell: CellLike, inputs: Any, state: State | None, key: PRNGKeyArray | None
 ) -> tuple[FlatMap, Array, tuple[Array, Array | None]]:
     """The map in float64, its starts (batch, states), and inputs with keys (batch, time, ...).
 
@@ -135,7 +135,7 @@ def prepared_batch(
     return flat, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
 
 
-def _rows(cell: Any, inputs: Any) -> np.ndarray:
+def _rows(cell: CellLike, inputs: Any) -> np.ndarray:
     if isinstance(inputs, int | np.integer):
         if not knows_input(cell) or inputs < 0:
             message = (
@@ -164,7 +164,7 @@ def _starts(flat: FlatMap, state: State | None) -> Array:
     return jax.vmap(flat.flatten)(batch)
 
 
-def time_step(cell: Any) -> float | None:
+def time_step(cell: CellLike) -> float | None:
     """The time of one step where the cell has a `step`, the mean where units differ; else None."""
     step = getattr(cell, "step", None)
     if step is None or callable(step):

@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State
+from attractor.cells import CellLike, State
 from attractor.dynamics.eigenvalues import JacobianSpectrum, spectra_along
 from attractor.dynamics.equilibria import FixedPoints, fixed_points
 from attractor.dynamics.equilibria.search import root_mean_square
@@ -52,6 +52,9 @@ _NOTHING = 1e-6
 _STARTS_OUTSIDE, _STEPS_BACK = 64, 200
 # Distances of starts, in sizes of the states that are known.
 _FAR_OUTSIDE = (10.0, 100.0)
+
+
+_Measured = TypeVar("_Measured")
 
 
 class Regime(Enum):
@@ -155,7 +158,7 @@ class DynamicsStudy:
         ]
         return "\n".join(lines)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file."""
         points = self.points
         return {
@@ -185,7 +188,7 @@ _USUAL = DynamicsPlan()
 
 
 def dynamics_study(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array | np.ndarray, "time inputs"],
     plan: DynamicsPlan = _USUAL,
     reporter: Reporter | None = None,
@@ -268,7 +271,7 @@ def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
 
 
 def _fixed_points(
-    cell: Any, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
+    cell: CellLike, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
 ) -> tuple[FixedPoints, list[str]]:
     """Once more with four times the starts where the sum of indices says that a point is missing.
 
@@ -299,7 +302,7 @@ def _complex(value: complex) -> list[float]:
     return [value.real, value.imag]
 
 
-def _or_remark(measure: Any, remarks: list[str]) -> Any:
+def _or_remark(measure: Callable[[], _Measured], remarks: list[str]) -> _Measured | None:
     try:
         return measure()
     except AttractorError as problem:
@@ -307,20 +310,20 @@ def _or_remark(measure: Any, remarks: list[str]) -> Any:
         return None
 
 
-def _path(cell: Any, rows: np.ndarray, state: State | None) -> np.ndarray:
+def _path(cell: CellLike, rows: np.ndarray, state: State | None) -> np.ndarray:
     with double_precision():
         flat, start, _ = prepared(cell, state, 0, None)
         return np.asarray(visited(flat, start, jnp.asarray(rows)))[:, : flat.real_size]
 
 
-def _state(cell: Any, flat: np.ndarray) -> Any:
+def _state(cell: CellLike, flat: np.ndarray) -> State:
     """A flat state in the form that the cell gives it."""
     with double_precision():
         return analysed(cell).still("the study").restore(jnp.asarray(flat))
 
 
 def comes_back(
-    cell: Any, input: Float[np.ndarray, " inputs"], known: Float[np.ndarray, "points states"]
+    cell: CellLike, input: Float[np.ndarray, " inputs"], known: Float[np.ndarray, "points states"]
 ) -> bool:
     """Whether trajectories from random states far outside all end nearer than they began.
 

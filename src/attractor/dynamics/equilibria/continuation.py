@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state, shaped_input, step_options
+from attractor.cells import CellLike, State, initial_state, shaped_input, step_options
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, double_precision
 from attractor.progress import Reporter, SilentReporter
@@ -68,7 +68,7 @@ _USUAL = ContinuationSettings()
 
 
 def follow_fixed_point(
-    build: Callable[..., Any],
+    build: Callable[..., CellLike],
     state: State,
     interval: tuple[float | int, float | int],
     *,
@@ -127,7 +127,7 @@ def follow_fixed_point(
         )
 
 
-def _start(curve: Curve, cell: Any, state: State) -> CurvePoint:
+def _start(curve: Curve, cell: CellLike, state: State) -> CurvePoint:
     flat = _vector(analysed(cell).still("continuation"), state)
     along = np.append(np.zeros(len(flat)), 1.0)  # the parameter keeps its first value
     try:
@@ -217,7 +217,7 @@ def _within(curve: Curve, here: CurvePoint, there: CurvePoint) -> tuple[CurvePoi
 class _Driven(eqx.Module):
     """A cell whose input is a fixed one, times a scale."""
 
-    cell: Any
+    cell: CellLike
     row: Any
     scale: Array
     input_size: int = eqx.field(static=True, default=0)
@@ -231,14 +231,14 @@ class _Driven(eqx.Module):
 
 
 class _ScaledInput(eqx.Module):
-    cell: Any
+    cell: CellLike
     row: Any
 
     def __call__(self, parameter: Array) -> _Driven:
         return _Driven(self.cell, self.row, parameter)
 
 
-def scaled_input(cell: Any, input: Float[Array | np.ndarray, " inputs"]) -> Callable[..., Any]:
+def scaled_input(cell: CellLike, input: Float[Array | np.ndarray, " inputs"]) -> Callable[..., CellLike]:
     """A `build` for `follow_fixed_point` whose parameter is the size of a constant input.
 
     Args:

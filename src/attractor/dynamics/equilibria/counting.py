@@ -9,11 +9,11 @@ bias).
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from attractor.cells import CellLike
 from attractor.errors import ConfigError
 from attractor.progress import Reporter
 
@@ -107,7 +107,7 @@ class FixedPointCount:
 
 
 def count_fixed_points(
-    cell: Any,
+    cell: CellLike,
     input: Float[Array | np.ndarray, "..."] | None = None,
     *,
     settings: CountSettings = _USUAL,

@@ -20,6 +20,7 @@ its eigenvalues, so that steps lead down also where it is not positive definite.
 after the last step is no slow point.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -57,6 +58,10 @@ _NOISE = 1e-12
 _NEGATIVE = 1e-8
 
 
+# F of a flat state and an input.
+Field = Callable[[Array, Array], Array]
+
+
 class Outcome(IntEnum):
     """How the way of a start ended."""
 
@@ -87,7 +92,7 @@ class Walkers(NamedTuple):
     speeds: Any
 
 
-def drift(flat: HeldMap) -> Any:
+def drift(flat: HeldMap) -> Field:
     """F(x, u) = step(x, u) - x of the flat state x, zero at a fixed point."""
     return lambda state, row: flat.step(state, row) - state
 
@@ -160,10 +165,10 @@ def _advanced(flat: HeldMap, walkers: Walkers, places: int, limits: tuple[Any, .
     field = drift(flat)
     step = jax.vmap(lambda walker: _trial(field, walker, tolerance, most))
 
-    def going(carry: Any) -> Array:
+    def going(carry: tuple[Array | int, Walkers]) -> Array:
         return (carry[0] < _ROUND) & (jnp.sum(carry[1].outcomes == Outcome.RUNNING) >= fewest)
 
-    def body(carry: Any) -> Any:
+    def body(carry: tuple[Array | int, Walkers]) -> tuple[Array | int, Walkers]:
         everyone = carry[1]
         chosen = _running(everyone, places)
         some = step(Walkers(*(part.at[chosen].get(mode="clip") for part in everyone)))
@@ -184,7 +189,7 @@ def _running(walkers: Walkers, places: int) -> Array:
     return jnp.where(runs > 0, chosen, len(walkers.outcomes))
 
 
-def _trial(field: Any, walker: Walkers, tolerance: Array, most: Array) -> Walkers:
+def _trial(field: Field, walker: Walkers, tolerance: Array, most: Array) -> Walkers:
     """One trial of one start that runs."""
     value, columns = _linearised(field, walker)
     before, slope = jnp.linalg.norm(value), columns @ value
@@ -210,13 +215,13 @@ def _trial(field: Any, walker: Walkers, tolerance: Array, most: Array) -> Walker
     return new._replace(outcomes=_outcome(new, before, at_rest, (tolerance, most)))
 
 
-def _at(field: Any, walker: Walkers, state: Array) -> tuple[Array, Array, Array]:
+def _at(field: Field, walker: Walkers, state: Array) -> tuple[Array, Array, Array]:
     """A state that is tried, with F and |F| there."""
     value = field(state, walker.inputs)
     return state, value, jnp.linalg.norm(value)
 
 
-def _linearised(field: Any, walker: Walkers) -> tuple[Array, Array]:
+def _linearised(field: Field, walker: Walkers) -> tuple[Array, Array]:
     """F and J^T: the columns of J, one a row, as they come."""
     value, push = jax.linearize(lambda state: field(state, walker.inputs), walker.states)
     return value, jax.vmap(push)(jnp.eye(len(value)))
@@ -283,12 +288,12 @@ def _settled(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array, Array
     return jax.vmap(one)(states, rows)
 
 
-def _gradient(field: Any, state: Array) -> Array:
+def _gradient(field: Callable[[Array], Array], state: Array) -> Array:
     """That of |F|^2 / 2, forwards: a loop whose length depends on values has no derivative backwards."""
     return jax.jacfwd(field)(state).T @ field(state)
 
 
-def _newton(field: Any, state: Array) -> tuple[Array, Array]:
+def _newton(field: Callable[[Array], Array], state: Array) -> tuple[Array, Array]:
     """The step -H^+ g with the moduli of the eigenvalues of H, and whether none of them is negative."""
     value, jacobian = field(state), jax.jacfwd(field)(state)
     values, vectors = jnp.linalg.eigh(jax.jacfwd(lambda state: _gradient(field, state))(state))

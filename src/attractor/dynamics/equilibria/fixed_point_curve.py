@@ -19,6 +19,7 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Complex, Float, Int
 
+from attractor.cells import CellLike
 from attractor.program import compiled
 
 from ..trajectory import analysed
@@ -172,7 +173,7 @@ class Curve:
         interval: first and last value of the parameter.
     """
 
-    build: Any
+    build: Callable[..., CellLike]
     row: Float[np.ndarray, " inputs"]
     interval: tuple[float, float]
 
@@ -224,7 +225,9 @@ def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _extended(build: Any, state: Array, row: Array, parameter: Array) -> tuple[Array, Array, Array]:
+def _extended(
+    build: Callable[..., CellLike], state: Array, row: Array, parameter: Array
+) -> tuple[Array, Array, Array]:
     """F, its Jacobian in the state and its derivative in the parameter."""
 
     def field(state: Array, parameter: Array) -> Array:

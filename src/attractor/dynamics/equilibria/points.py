@@ -74,10 +74,10 @@ def spectrum(jacobian: Float[np.ndarray, "states states"]) -> Spectrum:
     return Spectrum(values[order].astype(complex), right, left / scale.conj())
 
 
-def descending(values: Any) -> np.ndarray:
+def descending(values: np.ndarray) -> np.ndarray:
     """Places by falling modulus; of a pair, the one with positive imaginary part first."""
     size = np.abs(values)
-    return np.lexsort((-values.imag, -values.real, -np.round(size, 12)))
+    return np.lexsort((-np.imag(values), -np.real(values), -np.round(size, 12)))
 
 
 def unstable_directions(values: Complex[np.ndarray, "*points states"]) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State, name_of
+from attractor.cells import CellLike, State, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
@@ -28,7 +27,7 @@ _SAME_ENTRY = 1e-6
 
 
 def sampled_starts(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array | np.ndarray, "..."],
     count: int = 256,
     noise: float | int = 0.1,
@@ -129,7 +128,7 @@ def _flattened(flat: FlatMap, starts: State) -> np.ndarray:
 
 
 def constant_inputs(
-    cell: Any, input: Float[Array | np.ndarray, "..."] | None
+    cell: CellLike, input: Float[Array | np.ndarray, "..."] | None
 ) -> Float[np.ndarray, "conditions inputs"]:
     """The constant inputs, one condition a row; zeros where none are given.
 
@@ -192,7 +191,7 @@ _USUAL = FixedPointSettings()
 
 
 def fixed_points(
-    cell: Any,
+    cell: CellLike,
     input: Float[Array | np.ndarray, "..."] | None = None,
     *,
     starts: State | None = None,
@@ -293,7 +292,7 @@ def _ends(
     return ended
 
 
-def _check_any_finite(ended: Walkers, cell: Any) -> None:
+def _check_any_finite(ended: Walkers, cell: CellLike) -> None:
     """Tell a step without a number from one without a fixed point."""
     if len(ended.outcomes) and (ended.outcomes == Outcome.NOT_FINITE).all():
         message = (

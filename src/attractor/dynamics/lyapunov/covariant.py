@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import State
+from attractor.cells import CellLike, State
 from attractor.dynamics.trajectory import check_finite, prepared_batch
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision
@@ -54,7 +54,7 @@ class CovariantVectors:
 
 
 def covariant_vectors(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array | np.ndarray, "time inputs"] | int,
     state: State | None = None,
     *,

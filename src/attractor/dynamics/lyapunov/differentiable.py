@@ -1,12 +1,10 @@
 """Leading Lyapunov exponents as a term of training."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from attractor.cells import State, weight_dtype
+from attractor.cells import CellLike, State, weight_dtype
 from attractor.dynamics.trajectory import check_has_steps
 from attractor.errors import UnsupportedError
 from attractor.program import FlatMap, LeafKind, flat_map
@@ -29,7 +27,7 @@ def _check_whole(flat: FlatMap) -> None:
 
 
 def leading_exponents(
-    cell: Any,
+    cell: CellLike,
     inputs: Float[Array, "time inputs"],
     state: State | None = None,
     *,

@@ -10,16 +10,17 @@ interval that was too long is repeated with half the steps.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from attractor.cells import State
+from attractor.cells import CellLike, State
 from attractor.dynamics.trajectory import prepared_batch, time_step
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import FlatMap, compiled, double_precision
@@ -152,7 +153,7 @@ def place(step: int) -> Int[Array, ""]:
     return jnp.asarray(step, jnp.int64)
 
 
-def _row(driven: Driven, step: Any) -> tuple[Array, Array | None]:
+def _row(driven: Driven, step: Array | int) -> tuple[Array, Array | None]:
     inputs, keys = driven
     return inputs[:, step], None if keys is None else keys[:, step]
 
@@ -164,7 +165,7 @@ def settle(
     """Move the states alone, from step `first` to before `last`."""
     move = jax.vmap(flat.step)
 
-    def body(step: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def body(step: Array | int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         states, broken = carry
         new = move(states, *_row(driven, step))
         return new, _first_broken(broken, jnp.all(jnp.isfinite(new), axis=1), step)
@@ -194,7 +195,7 @@ def advance(
     """
     pushed, last = _pushed(flat), marks[-1]
 
-    def body(carry: tuple[Any, Riding, Array, Array, Array]) -> tuple[Any, Riding, Array, Array, Array]:
+    def body(carry: tuple[Array, Riding, Array, Array, Array]) -> tuple[Array, Riding, Array, Array, Array]:
         step, riding, growth, told, count = carry
         length = jnp.minimum(riding.interval, last - step)
         moved = jax.lax.fori_loop(step, step + length, lambda at, some: pushed(at, some, driven), riding)
@@ -232,19 +233,19 @@ def advance(
 
 
 def _first_broken(
-    broken: Int[Array, " batch"], sound: Bool[Array, " batch"], step: Any
+    broken: Int[Array, " batch"], sound: Bool[Array, " batch"], step: Array | int
 ) -> Int[Array, " batch"]:
     return jnp.where((broken < 0) & ~sound, step, broken)
 
 
-def _pushed(flat: FlatMap) -> Any:
+def _pushed(flat: FlatMap) -> Callable[[Array, Riding, Driven], Riding]:
     """One step of states and basis."""
 
     def one(state: Array, basis: Array, row: Array, key: Array | None) -> tuple[Array, Array]:
         new, push = flat.linearize(state, row, key)
         return new, jax.vmap(push)(basis)
 
-    def step(at: Any, riding: Riding, driven: Driven) -> Riding:
+    def step(at: Array, riding: Riding, driven: Driven) -> Riding:
         states, basis = jax.vmap(one)(riding.states, riding.basis, *_row(driven, at))
         broken = _first_broken(riding.broken, jnp.all(jnp.isfinite(states), axis=1), at)
         still = jnp.all(states == riding.states, axis=1)
@@ -262,7 +263,7 @@ def _orthonormal(
     return jnp.swapaxes(turned, 1, 2), jnp.log(own), only_rounding(triangle, basis.shape[2])
 
 
-def only_rounding(triangles: Any, states: int) -> Any:
+def only_rounding(triangles: Array | np.ndarray, states: int) -> Array:
     """Which entries of diag R are zeros, to the accuracy of the arithmetic.
 
     What a pushed vector has beside the vectors before it is rounding where it is about as large as the error
@@ -290,7 +291,7 @@ _USUAL = LyapunovSettings()
 
 
 def lyapunov_exponents(
-    cell: Any,
+    cell: CellLike,
     inputs: Inputs,
     state: State | None = None,
     *,
@@ -341,7 +342,8 @@ def lyapunov_exponents(
         riding = settle(flat, riding, driven, place(0), place(settings.settling))
         arrived = np.full_like(blocks[0], settings.burn_in)  # one shape, one compilation
         riding, _, _ = advance(flat, riding, driven, place(settings.settling), jnp.asarray(arrived))
-        path = _Path(settings, time_step(cell) if settings.time_step is None else float(settings.time_step))
+        step = time_step(cell) if settings.time_step is None else float(settings.time_step)
+        path = _Path(settings, step, riding)
         _check(riding, path, begun)
         reporter = reporter or SilentReporter()
         try:
@@ -366,12 +368,11 @@ def _blocks(steps: int, settings: LyapunovSettings) -> np.ndarray:
 class _Path:
     """The growth that is known."""
 
-    def __init__(self, settings: LyapunovSettings, step: float | None) -> None:
-        self.settings, self._step = settings, step
+    def __init__(self, settings: LyapunovSettings, step: float | None, riding: Riding) -> None:
+        self.settings, self._step, self._last = settings, step, riding
         self._sums: list[np.ndarray] = []
         self._marks: list[np.ndarray] = []
         self._decompositions = 0
-        self._last: Any = None
 
     def add(self, riding: Riding, told: Array, marks: np.ndarray, decompositions: Array) -> None:
         """One more block: growth of every run until each mark, the marks may repeat the last one."""

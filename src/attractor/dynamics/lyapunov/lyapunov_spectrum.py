@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -245,7 +244,7 @@ class LyapunovSpectrum:
 
     __repr__ = __str__
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file; -inf is written as null."""
         low, high = self.interval()
         return {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from operator import index
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from jaxtyping import PRNGKeyArray
@@ -32,7 +32,7 @@ class Elsewhere:
 
     name: str
 
-    def __call__(self, values: dict[str, float], key: PRNGKeyArray) -> Any:
+    def __call__(self, values: dict[str, float], key: PRNGKeyArray) -> NoReturn:
         """Refuse.
 
         Raises:
@@ -89,7 +89,7 @@ def check_diagram_free(folder: Path, plan: PhasePlan) -> None:
         raise RunFolderError(message)
 
 
-def _unfinished_plan(path: Path) -> Any:
+def _unfinished_plan(path: Path) -> object:
     with facts_of(path):
         facts = json.loads(read_file(path))
         return facts["plan"] if facts["format"] == FORMAT else None
@@ -153,7 +153,7 @@ def _cell(value: float) -> str:
     return repr(float(value)) if np.isfinite(value) else ""
 
 
-def _facts(diagram: PhaseDiagram) -> dict[str, Any]:
+def _facts(diagram: PhaseDiagram) -> dict[str, object]:
     theory = diagram.theory
     return {
         "format": FORMAT,
@@ -172,11 +172,11 @@ def _facts(diagram: PhaseDiagram) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return _numbers(value) if isinstance(value, np.ndarray) else value
 
 
-def _numbers(values: np.ndarray) -> list[Any]:
+def _numbers(values: np.ndarray) -> list[object]:
     """Nested lists with None for what is not finite, which JSON has no word for."""
     plain = values.astype(object)
     plain[~np.isfinite(values)] = None
@@ -193,14 +193,14 @@ def _array(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
     return np.array([np.nan if one is None else _number(one) for one in plain.ravel()]).reshape(wanted)
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"{value!r} in the place of a number"
         raise TypeError(message)
     return float(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         message = f"{value!r} in the place of a text"
         raise TypeError(message)
@@ -245,7 +245,7 @@ def _theory(facts: Any) -> Theory:
     return Theory(lines, tuple(map(_text, facts["remarks"])), map_x, map_y, relaxation)
 
 
-def _known_line(name: Any) -> str:
+def _known_line(name: object) -> str:
     if name not in LABELS:
         message = f"{name!r} is no line of the theory; known are {', '.join(LABELS)}"
         raise ValueError(message)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import METHODS, GatedForm
+from attractor.cells import METHODS, CellLike, GatedForm
 from attractor.errors import ConfigError
 
 # Letters of Krishnamurthy, Can and Schwab 2022 (arXiv 2007.14823), with our sign of the biases.
@@ -37,7 +37,7 @@ SYMBOLS = {
 
 _OPEN = {"update": "open_update", "reset": "open_reset"}
 # `build(values, key) -> Flow`: a network with the values of the two axes, drawn with a key.
-Build = Callable[..., Any]
+Build = Callable[..., CellLike]
 
 USUAL_FORM = GatedForm(open_update=True)
 

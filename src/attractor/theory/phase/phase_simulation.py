@@ -12,9 +12,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import GatedFlow, GatedForm, State, discretise, initial_state
+from attractor.cells import CellLike, GatedFlow, GatedForm, State, discretise, initial_state
 from attractor.errors import ConfigError
 from attractor.program import with_precision
 
@@ -43,14 +44,14 @@ class Family(NamedTuple):
     others: tuple[Any, ...]
     structure: Any
 
-    def member(self, leaves: Sequence[Any]) -> Any:
+    def member(self, leaves: Sequence[ArrayLike]) -> CellLike:
         """The network with these leaves."""
         numbers = iter(leaves)
         filled = [next(numbers) if other is None else other for other in self.others]
         return jax.tree.unflatten(self.structure, filled)
 
 
-def family(flows: Sequence[Any]) -> Family:
+def family(flows: Sequence[CellLike]) -> Family:
     """Networks of one structure as one family; random couplings that are equal are held once.
 
     Args:
@@ -78,24 +79,24 @@ def family(flows: Sequence[Any]) -> Family:
     return Family(leaves, tuple(axes), tuple(others), structures[0])
 
 
-def _is_number(leaf: Any) -> bool:
+def _is_number(leaf: object) -> bool:
     return eqx.is_array_like(leaf) and not isinstance(leaf, int | bool)
 
 
-def _check_same(column: Sequence[Any]) -> None:
+def _check_same(column: Sequence[object]) -> None:
     if any(one != column[0] for one in column[1:]):
         message = f"build: a leaf is {column[0]!r} in one network and another in the next; make it an array"
         raise ConfigError(message)
 
 
-def _check_shapes(column: Sequence[Any]) -> None:
+def _check_shapes(column: Sequence[ArrayLike]) -> None:
     shapes = {np.shape(one) for one in column}
     if len(shapes) > 1:
         message = f"build: a leaf has the shapes {sorted(shapes)}; networks of one diagram have one size"
         raise ConfigError(message)
 
 
-def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> list[Any]:
+def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> list[CellLike]:
     """The network of every point, all with the random couplings of one seed.
 
     They are drawn in float32 whatever the arithmetic of the simulation, so that both see one network.
@@ -134,7 +135,7 @@ def _reformed(flow: GatedFlow, form: GatedForm) -> GatedFlow:
     return eqx.tree_at(lambda f: [place(f) for place in places], flow, new)
 
 
-def plan_facts(plan: PhasePlan) -> dict[str, Any]:
+def plan_facts(plan: PhasePlan) -> dict[str, object]:
     """The plan as plain words and numbers."""
     return {
         "x": asdict(plan.x),
@@ -164,7 +165,7 @@ def plan_hash(plan: PhasePlan) -> str:
     return digest.hexdigest()
 
 
-def _equations(flow: Any) -> str:
+def _equations(flow: CellLike) -> str:
     """The vector field as JAX understands it, without addresses in memory."""
     field = jax.make_jaxpr(flow.vector_field)(jnp.zeros(flow.input_size), initial_state(flow))
     return _ADDRESS.sub("", str(field))
@@ -180,6 +181,10 @@ class Measured(NamedTuple):
 
     growth: Float[np.ndarray, "points starts blocks"]
     variance: Float[np.ndarray, "points starts"]
+
+
+# Which network begins where: `every_start` or `one_start_each`.
+Pairing = Callable[..., tuple[Array, Array, State]]
 
 
 class _How(NamedTuple):
@@ -209,7 +214,7 @@ def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed
     return Measured(np.asarray(growth, np.float64), np.asarray(variance, np.float64))
 
 
-def starts_of(flow: Any, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
+def starts_of(flow: CellLike, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
     """The large and the small start, and their tangent vectors; both with a leading axis of two.
 
     All are normal numbers about the initial state of the flow.
@@ -231,7 +236,10 @@ def _drawn(like: State, key: PRNGKeyArray) -> State:
 
 
 def follow(
-    networks: Family, starts: tuple[State, State], simulation: PhaseSimulation, pairing: Callable[..., Any]
+    networks: Family,
+    starts: tuple[State, State],
+    simulation: PhaseSimulation,
+    pairing: Pairing,
 ) -> tuple[Array, Array, State]:
     """Transient and blocks of many networks.
 
@@ -259,13 +267,13 @@ def follow(
         return _program(pairing)(how, leaves, *begun)
 
 
-def _cast(leaf: Array | np.ndarray, kind: Any) -> np.ndarray:
+def _cast(leaf: Array | np.ndarray, kind: np.dtype) -> np.ndarray:
     values = np.asarray(leaf)
     return values.astype(kind) if values.dtype.kind == "f" else values
 
 
 @cache
-def _program(pairing: Callable[..., Any]) -> Any:
+def _program(pairing: Pairing) -> Any:
     """The compiled program; on a CPU its products use one thread.
 
     Workers that share a machine then do not get into each other's way, and a sum is added in one order
@@ -293,14 +301,14 @@ def _one(how: _How, leaves: list[Array], state: State, tangent: State) -> tuple[
     return _measured(how, flow, state, tangent)
 
 
-def _measured(how: _How, flow: Any, state: State, tangent: State) -> tuple[Array, Array, State]:
+def _measured(how: _How, flow: CellLike, state: State, tangent: State) -> tuple[Array, Array, State]:
     cell = discretise(flow, how.step, how.method)
     still = jnp.zeros(flow.input_size, jax.tree.leaves(state)[0].dtype)
 
     def move(state: State) -> State:
         return cell(still, state)
 
-    def grow(_: Any, grown: Grown) -> Grown:
+    def grow(_: Array, grown: Grown) -> Grown:
         state, tangent, growth, squares = grown
         state, tangent = jax.jvp(move, (state,), (tangent,))
         length = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tangent)))

@@ -86,7 +86,7 @@ class Cut:
     states: int
 
 
-def cut_at_products(program: Program, input: Any, shapes: Sequence[tuple[int, ...]]) -> Cut:
+def cut_at_products(program: Program, input: Array, shapes: Sequence[tuple[int, ...]]) -> Cut:
     """Cut a program `(input, state) -> state'` at its products with matrices.
 
     Args:
@@ -344,6 +344,10 @@ def _blocks(cut: Cut, kinds: Sequence[_Kind]) -> list[Block]:
     return [block for block in blocks if block.matrix.any()]
 
 
+# Flat next state, vectors and results of all products.
+_Moved = tuple[Array, list[Array], list[Array]]
+
+
 class _CutStep:
     """The program of a step whose products can be given from outside."""
 
@@ -352,7 +356,7 @@ class _CutStep:
 
     def run(
         self, constants: Sequence[Array], arguments: Sequence[Array], results: Sequence[Array] | None
-    ) -> tuple[Array, list[Array], list[Array]]:
+    ) -> _Moved:
         """Flat next state, vectors and results of all products; with given results, or with its own."""
         jaxpr = self.program.jaxpr
         given = (
@@ -422,7 +426,12 @@ def _gathered(kind: _Kind, after: np.ndarray, vectors: Sequence[np.ndarray]) -> 
     return Units(state[..., :own], state[..., own:], vector[..., :own], vector[..., own:])
 
 
-def _verify(units: Sequence[Units], kinds: Sequence[_Kind], probe: np.ndarray, whole: Any) -> None:
+def _verify(
+    units: Sequence[Units],
+    kinds: Sequence[_Kind],
+    probe: np.ndarray,
+    whole: _Moved,
+) -> None:
     """That a random change of the state moves every unit as its own derivatives say."""
     after, vectors, results = jax.tree.map(np.asarray, whole)
     for unit, kind in zip(units, kinds, strict=True):

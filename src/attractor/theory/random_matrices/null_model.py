@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 from scipy.linalg import lu_factor, lu_solve
 
-from attractor.cells import State
+from attractor.cells import CellLike, State
 from attractor.dynamics.eigenvalues import (
     JacobianSpectrum,
     Point,
@@ -108,11 +108,11 @@ class SpectralCurve:
     outliers: tuple[Outlier, ...]
     seconds: float
 
-    def level(self, values: Any) -> np.ndarray:
+    def level(self, values: ArrayLike) -> np.ndarray:
         """L at complex numbers of any shape."""
         return self.support.level(values)
 
-    def inside(self, values: Any) -> np.ndarray:
+    def inside(self, values: ArrayLike) -> np.ndarray:
         """Whether complex numbers are in the spectrum of the random network."""
         return np.asarray(self.level(values) >= 1)
 
@@ -132,7 +132,7 @@ class SpectralCurve:
         return "\n".join(lines)
 
 
-def spectral_curve(cell: Any, state: State, input: ArrayLike | None = None) -> SpectralCurve:
+def spectral_curve(cell: CellLike, state: State, input: ArrayLike | None = None) -> SpectralCurve:
     """Compare the Jacobian of a cell at a state with that of a random network made of the same units.
 
     The units stay as they are at this state, gates and slopes included; the matrices between them are
@@ -226,7 +226,9 @@ def _notes(maps: LocalMaps, found: Support) -> list[str]:
     return notes
 
 
-def _outside(found: Support, values: np.ndarray, levels: np.ndarray, single: np.ndarray) -> list[Any]:
+def _outside(
+    found: Support, values: np.ndarray, levels: np.ndarray, single: np.ndarray
+) -> list[tuple[complex, float]]:
     """Outliers and the levels there."""
     candidates = (levels < 1) & ~single
     values, levels = values[candidates], levels[candidates]
@@ -247,7 +249,7 @@ def _outlier(place: Point, matrix: np.ndarray, value: complex, level: float) -> 
     return Outlier(value, level, float(scale), right, left / np.vdot(left, right).conj())
 
 
-def variance_profile(jacobian: np.ndarray, state: Any) -> LocalMaps:
+def variance_profile(jacobian: np.ndarray, state: State) -> LocalMaps:
     """The Jacobian as a sum of what every unit does to itself and of random matrices between units.
 
     Where all arrays of the state are vectors of one length, entry i of each belongs to unit i: the (S, S)

@@ -4,19 +4,19 @@ Any cell is brought to the edge by one factor on all matrices that multiply its 
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn
+from jax.extend.core import Jaxpr, JaxprEqn
 from jaxtyping import Array, Complex, PRNGKeyArray
 from scipy.optimize import brentq
 
-from attractor.cells import discretise, initial_state, name_of
+from attractor.cells import CellLike, State, discretise, initial_state, name_of
 from attractor.claims import Solution
 from attractor.dynamics.eigenvalues import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
@@ -84,7 +84,7 @@ class Measured:
         return self.rest_residual < _AT_REST
 
 
-def measure(cell: Any, steps: int, key: PRNGKeyArray) -> Measured:
+def measure(cell: CellLike, steps: int, key: PRNGKeyArray) -> Measured:
     """Eigenvalues at rest and the largest exponents of a cell.
 
     Args:
@@ -105,12 +105,12 @@ def measure(cell: Any, steps: int, key: PRNGKeyArray) -> Measured:
     )
 
 
-def spectrum_at_rest(cell: Any) -> tuple[JacobianSpectrum, float]:
+def spectrum_at_rest(cell: CellLike) -> tuple[JacobianSpectrum, float]:
     """Eigenvalues of a cell where it comes to rest, and how much its state still changes there.
 
     For a gated flow and its fixed-step map they are rates of the flow.
     """
-    moving: Any = cell if callable(cell) else discretise(cell, _FLOW_STEP)
+    moving: CellLike = cell if callable(cell) else discretise(cell, _FLOW_STEP)
     with double_precision():
         flat = analysed(moving).still("the resting state")
         vector, residual = _at_rest(flat, jnp.zeros(moving.input_size))
@@ -125,7 +125,7 @@ def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
     def change(state: Array) -> Array:
         return flat.step(state, silence) - state
 
-    def newton(_: Any, state: Array) -> Array:
+    def newton(_: Array, state: Array) -> Array:
         closer = state - jnp.linalg.lstsq(jax.jacfwd(change)(state), change(state))[0]
         better = jnp.abs(change(closer)).max() < jnp.abs(change(state)).max()
         return jnp.where(better, closer, state)
@@ -135,7 +135,9 @@ def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
     return found, jnp.abs(change(found)).max()
 
 
-def _exponents(cell: Any, steps: int, key: PRNGKeyArray) -> tuple[tuple[float, float], tuple[float, float]]:
+def _exponents(
+    cell: CellLike, steps: int, key: PRNGKeyArray
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """The largest exponents without and with input, and their standard errors, in one run of two rows."""
     noise_key, start_key = jax.random.split(key)
     driven = np.asarray(jax.random.normal(noise_key, (2 * steps, cell.input_size)))
@@ -165,7 +167,7 @@ class EdgeStatus(Enum):
         return self.value
 
 
-def state_matrices(cell: Any) -> tuple[bool, ...]:
+def state_matrices(cell: CellLike) -> tuple[bool, ...]:
     """For every leaf of a cell, whether it is in a matrix that multiplies something of the state.
 
     Read off the program of a step: the operand of a product that does not depend on the state, while the
@@ -180,7 +182,7 @@ def state_matrices(cell: Any) -> tuple[bool, ...]:
     leaves, structure = jax.tree.flatten(cell)
     numbers = [place for place, leaf in enumerate(leaves) if eqx.is_inexact_array(leaf)]
 
-    def step(weights: Any, input: Any, state: Any) -> Any:
+    def step(weights: list[Array], input: Array, state: State) -> State:
         whole = list(leaves)
         for place, weight in zip(numbers, weights, strict=True):
             whole[place] = weight
@@ -198,7 +200,7 @@ def state_matrices(cell: Any) -> tuple[bool, ...]:
     return tuple(place in found for place in range(len(leaves)))
 
 
-def _multiplying(jaxpr: Any, weights: int) -> set[int]:
+def _multiplying(jaxpr: Jaxpr, weights: int) -> set[int]:
     """Places of arguments among the first `weights` that multiply something of the state."""
     state = set(range(weights + 1, len(jaxpr.invars)))
     found: set[int] = set()
@@ -216,7 +218,7 @@ def _multiplying(jaxpr: Any, weights: int) -> set[int]:
     return found
 
 
-def scaled(cell: Any, matrices: tuple[bool, ...], factor: float) -> Any:
+def scaled(cell: CellLike, matrices: tuple[bool, ...], factor: float) -> CellLike:
     """The cell with these leaves times a factor."""
     leaves, structure = jax.tree.flatten(cell)
     new = [
@@ -226,7 +228,7 @@ def scaled(cell: Any, matrices: tuple[bool, ...], factor: float) -> Any:
     return jax.tree.unflatten(structure, new)
 
 
-def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Solution[float]:
+def edge_of(cell: CellLike, matrices: tuple[bool, ...]) -> Solution[float]:
     """The least factor on the matrices at which the cell neither forgets nor grows.
 
     The residual is the growth that is measured there: the logarithm of the modulus of the leading eigenvalue
@@ -259,7 +261,7 @@ def edge_of(cell: Any, matrices: tuple[bool, ...]) -> Solution[float]:
     return Solution(found, EdgeStatus.FOUND, abs(growth(found)), counts, seconds)
 
 
-def _bracket(growth: Any, name: str) -> tuple[float, float]:
+def _bracket(growth: Callable[[float], float], name: str) -> tuple[float, float]:
     low = _LEAST
     if growth(low) >= 0:
         message = (
@@ -276,7 +278,7 @@ def _bracket(growth: Any, name: str) -> tuple[float, float]:
     raise UnsupportedError(message)
 
 
-def growth_at_rest(cell: Any) -> float:
+def growth_at_rest(cell: CellLike) -> float:
     """Growth of a small change, in logarithms a step (for a flow a unit of time); see `edge_of`."""
     spectrum, residual = spectrum_at_rest(cell)
     if residual > _AT_REST and callable(cell):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfterGRU, name_of
+from attractor.cells import GRU, LSTM, CellLike, Discretised, Elman, GatedFlow, ResetAfterGRU, name_of
 from attractor.errors import UnsupportedError
 
 # Name of the coupling that is no gate: a_h of a GRU, a_g of an LSTM, g_h of a gated flow.
@@ -80,9 +79,9 @@ class Layout:
     """
 
     names: tuple[str, ...]
-    matrices: Callable[[Any], tuple[Array, ...]]
-    biases: Callable[[Any], Array]
-    others: Callable[[Any], tuple[Array, ...]] = lambda _: ()
+    matrices: Callable[[CellLike], tuple[Array, ...]]
+    biases: Callable[[CellLike], Array]
+    others: Callable[[CellLike], tuple[Array, ...]] = lambda _: ()
 
 
 _RESET_AFTER = ("reset", "keep", CANDIDATE)
@@ -101,20 +100,20 @@ _LAYOUTS: dict[type, Layout] = {
 }
 
 
-def has_theory(cell: Any) -> bool:
+def has_theory(cell: CellLike) -> bool:
     """Whether the theory knows this kind of cell."""
     return flow_of(cell) is not None or (
         type(cell) in _LAYOUTS and _LAYOUTS[type(cell)].biases(cell) is not None
     )
 
 
-def flow_of(cell: Any) -> GatedFlow | None:
+def flow_of(cell: CellLike) -> GatedFlow | None:
     """The gated flow that a cell is, or whose fixed step it takes."""
     flow = cell.flow if isinstance(cell, Discretised) else cell
     return flow if isinstance(flow, GatedFlow) else None
 
 
-def coupling_names(cell: Any) -> tuple[str, ...]:
+def coupling_names(cell: CellLike) -> tuple[str, ...]:
     """Names of the couplings of a cell that the theory knows."""
     flow = flow_of(cell)
     if flow is None:
@@ -122,7 +121,7 @@ def coupling_names(cell: Any) -> tuple[str, ...]:
     return tuple(name for name, where in _ROWS.items() if where(flow) is not None)
 
 
-def effective_parameters(cell: Any) -> EffectiveParameters:
+def effective_parameters(cell: CellLike) -> EffectiveParameters:
     """Gains and biases of a GRU (both layouts), LSTM, gated flow or Elman cell, trained or not.
 
     Args:
@@ -147,7 +146,7 @@ def effective_parameters(cell: Any) -> EffectiveParameters:
     return EffectiveParameters(_of_layout(cell) if flow is None else _of_flow(flow))
 
 
-def with_parameters(cell: Any, couplings: Couplings, key: PRNGKeyArray) -> Any:
+def with_parameters(cell: CellLike, couplings: Couplings, key: PRNGKeyArray) -> CellLike:
     """The cell with new normal matrices of these gains, and these biases; its input weights stay.
 
     Only array operations: it can be traced, as builders of networks are.
@@ -169,7 +168,7 @@ def _gain(matrix: Array | np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(matrix, np.float64)) / len(matrix) ** 0.5)
 
 
-def _of_layout(cell: Any) -> dict[str, Coupling]:
+def _of_layout(cell: CellLike) -> dict[str, Coupling]:
     layout = _LAYOUTS[type(cell)]
     matrices = np.concatenate([np.asarray(leaf, np.float64) for leaf in layout.matrices(cell)])
     biases = np.asarray(layout.biases(cell), np.float64)
@@ -191,7 +190,7 @@ def _normal(key: PRNGKeyArray, size: int, gain: float | int = 1.0) -> Float[Arra
     return gain / size**0.5 * jax.random.normal(key, (size, size))
 
 
-def _into_layout(cell: Any, couplings: Couplings, keys: Mapping[str, PRNGKeyArray]) -> Any:
+def _into_layout(cell: CellLike, couplings: Couplings, keys: Mapping[str, PRNGKeyArray]) -> CellLike:
     layout = _LAYOUTS[type(cell)]
     old = layout.matrices(cell)
     size = old[0].shape[1]
@@ -212,7 +211,7 @@ def _into_flow(flow: GatedFlow, couplings: Couplings, keys: Mapping[str, PRNGKey
     return flow
 
 
-_ROWS: dict[str, Callable[[Any], Any]] = {
+_ROWS: dict[str, Callable[[CellLike], CellLike]] = {
     CANDIDATE: lambda flow: flow,
     "update": lambda flow: flow.update_gate,
     "reset": lambda flow: flow.reset_gate,

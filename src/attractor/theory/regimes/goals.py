@@ -1,10 +1,10 @@
 """The regimes, the gains and biases that theory gives for them, and which of them a task needs."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from attractor.cells import CellLike
 from attractor.cells.initial import memory_bias
 from attractor.errors import ConfigError, UnsupportedError
 
@@ -62,7 +62,7 @@ def goal_of(regime: str, timescales: Timescales | None) -> Goal:
     return GOALS[regime]
 
 
-def couplings_for(cell: Any, regime: str, timescales: Timescales | None) -> Couplings:
+def couplings_for(cell: CellLike, regime: str, timescales: Timescales | None) -> Couplings:
     r"""Gains and biases that bring a cell into a regime.
 
     Biases first: the keep (forget) gate of unit i rests at $1 - 1/\tau_i$ with $\tau$ spread geometrically
@@ -95,7 +95,7 @@ def couplings_for(cell: Any, regime: str, timescales: Timescales | None) -> Coup
     return {CANDIDATE: Coupling(gain, half_open), **gates}
 
 
-def _memory_bias(cell: Any, size: int, timescales: Timescales, names: tuple[str, ...]) -> np.ndarray:
+def _memory_bias(cell: CellLike, size: int, timescales: Timescales, names: tuple[str, ...]) -> np.ndarray:
     if not {"keep", "update"} & set(names):
         kind = type(flow_of(cell) or cell).__name__
         message = (

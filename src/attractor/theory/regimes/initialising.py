@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from inspect import signature
-from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from attractor.cells import Stack, cell_class, name_of
+from attractor.cells import CellLike, Stack, cell_class, name_of
 from attractor.claims import Solution
 from attractor.errors import UnsupportedError
 
@@ -74,7 +73,7 @@ class Initialised:
         seconds: wall time with compilation.
     """
 
-    cell: Any
+    cell: CellLike
     regime: str
     predicted: Predicted
     measured: Measured
@@ -90,7 +89,7 @@ class Initialised:
 
 
 def initialise(
-    cell: Any, regime: str = "contracting", timescales: Timescales | None = None, *, key: PRNGKeyArray
+    cell: CellLike, regime: str = "contracting", timescales: Timescales | None = None, *, key: PRNGKeyArray
 ) -> Initialised:
     r"""Bring a cell into a regime: draw its state matrices, set its biases, and measure what comes of it.
 
@@ -149,7 +148,7 @@ def initialise(
     )
 
 
-def drawn(cell: Any, regime: str, timescales: Timescales | None, key: PRNGKeyArray) -> Any:
+def drawn(cell: CellLike, regime: str, timescales: Timescales | None, key: PRNGKeyArray) -> CellLike:
     """The cell with matrices and biases of a regime, unmeasured; it can be traced.
 
     Args:
@@ -162,8 +161,8 @@ def drawn(cell: Any, regime: str, timescales: Timescales | None, key: PRNGKeyArr
 
 
 def _by_theory(
-    cell: Any, regime: str, timescales: Timescales | None, key: PRNGKeyArray
-) -> tuple[Any, Predicted, None]:
+    cell: CellLike, regime: str, timescales: Timescales | None, key: PRNGKeyArray
+) -> tuple[CellLike, Predicted, None]:
     couplings = couplings_for(cell, regime, timescales)
     modes = resting_modes(cell, couplings)
     times = None if timescales is None else time_quantiles(modes.centres, continuous=modes.continuous)
@@ -172,8 +171,8 @@ def _by_theory(
 
 
 def _by_measurement(
-    cell: Any, regime: str, timescales: Timescales | None
-) -> tuple[Any, Predicted, Solution[float]]:
+    cell: CellLike, regime: str, timescales: Timescales | None
+) -> tuple[CellLike, Predicted, Solution[float]]:
     check_scalable(cell, timescales)
     matrices = state_matrices(cell)
     edge = edge_of(cell, matrices)
@@ -182,7 +181,7 @@ def _by_measurement(
     return made, Predicted(leading, None if leading is None else np.inf, None, None), edge
 
 
-def check_scalable(cell: Any, timescales: Timescales | None) -> None:
+def check_scalable(cell: CellLike, timescales: Timescales | None) -> None:
     """A cell whose gates are unknown has no time scales to set.
 
     Raises:
@@ -203,7 +202,7 @@ def _steps(timescales: Timescales | None) -> int:
     return int(np.clip(5 * longest, _SHORTEST, _LONGEST))
 
 
-def _differences(made: Any, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
+def _differences(made: CellLike, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
     if not measured.at_rest:
         yield (
             f"without input the state still moves by {measured.rest_residual:.2g} a step after {SETTLING} "
@@ -264,8 +263,8 @@ def _wrong_times(predicted: Predicted, measured: Measured) -> Iterator[str]:
 
 
 def builder(
-    cell: str | Callable[..., Any], regime: str, timescales: Timescales | None = None
-) -> Callable[..., Any]:
+    cell: str | Callable[..., CellLike], regime: str, timescales: Timescales | None = None
+) -> Callable[..., CellLike]:
     """What builds a cell in a regime: give it wherever a cell class can stand.
 
     It is called as `build(input_size, hidden_size, *, key)`. It is a `functools.partial` of `in_regime`, so
@@ -294,11 +293,11 @@ def in_regime(
     input_size: int,
     hidden_size: int,
     *,
-    cell: str | Callable[..., Any] = "gru",
+    cell: str | Callable[..., CellLike] = "gru",
     regime: str = "contracting",
     timescales: Timescales | None = None,
     key: PRNGKeyArray,
-) -> Any:
+) -> CellLike:
     """A new cell in a regime, unmeasured; `initialise` measures one, too.
 
     It can be traced. A cell that the theory does not know gets the factor that brings a sample of it, drawn
@@ -330,7 +329,7 @@ def in_regime(
     return scaled(made, matrices, goal.criticality * edge.value)
 
 
-def _with_timescales(build: Callable[..., Any], timescales: Timescales) -> Callable[..., Any]:
+def _with_timescales(build: Callable[..., CellLike], timescales: Timescales) -> Callable[..., CellLike]:
     if "timescales" not in signature(build).parameters:
         message = (
             f"timescales={timescales}: the gates of {getattr(build, '__name__', build)} are not known here, "
@@ -341,7 +340,7 @@ def _with_timescales(build: Callable[..., Any], timescales: Timescales) -> Calla
 
 
 def _edge_of_sample(
-    build: Callable[..., Any], input_size: int, hidden_size: int
+    build: Callable[..., CellLike], input_size: int, hidden_size: int
 ) -> tuple[tuple[bool, ...], Solution[float]]:
     with jax.ensure_compile_time_eval():  # networks are built inside a trace; the sample must have numbers
         sample = build(input_size, hidden_size, key=jax.random.key(0))

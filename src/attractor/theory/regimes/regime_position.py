@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
+from attractor.cells import CellLike
 from attractor.errors import UnsupportedError
 from attractor.theory.mean_field import GatedParameters, critical_gains, fold_threshold
 
@@ -115,7 +116,7 @@ class Position:
         }
 
 
-def regime_of(cell: Any) -> Position:
+def regime_of(cell: CellLike) -> Position:
     """Where a cell sits among the regimes; takes no run of it, so that it can be asked at every validation.
 
     A training is followed by `[regime_of(model.cell).to_dict() for model in models]`.
@@ -143,7 +144,7 @@ def regime_of(cell: Any) -> Position:
     )
 
 
-def _bias_distance(cell: Any, parameters: EffectiveParameters) -> float | None:
+def _bias_distance(cell: CellLike, parameters: EffectiveParameters) -> float | None:
     couplings = parameters.couplings
     name = next((name for name in ("reset", "show") if name in couplings), None)
     if name is None:
@@ -199,7 +200,7 @@ class PlacedNetwork:
     lines: CriticalLines | None
 
 
-def placed(cell: Any) -> PlacedNetwork | None:
+def placed(cell: CellLike) -> PlacedNetwork | None:
     """Where a cell sits; None for a cell that the theory does not know.
 
     The lines are those of the gated flow, whose mean-field fixed points a GRU shares: gain for gain, with its

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from attractor.cells import CellLike
 from attractor.dynamics.eigenvalues import time_scale
 
 from .couplings import CANDIDATE, Couplings, flow_of
@@ -111,7 +113,7 @@ class RestingModes:
         return values
 
 
-def resting_modes(cell: Any, couplings: Couplings) -> RestingModes:
+def resting_modes(cell: CellLike, couplings: Couplings) -> RestingModes:
     """The modes of a cell with these parameters at zero, without input.
 
     Args:
@@ -129,7 +131,7 @@ def resting_modes(cell: Any, couplings: Couplings) -> RestingModes:
     )
 
 
-def edge_gain(cell: Any, couplings: Couplings) -> float:
+def edge_gain(cell: CellLike, couplings: Couplings) -> float:
     """The gain of the candidate at which zero loses stability; it can be asked while the cell is traced.
 
     Args:
@@ -149,7 +151,7 @@ def _edge_gain(leaks: np.ndarray, weights: np.ndarray) -> float:
     return float((total / len(weights)) ** -0.5) if total > 0 else np.inf
 
 
-def _at_zero(cell: Any, couplings: Couplings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _at_zero(cell: CellLike, couplings: Couplings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The centres d, the leaks and the weights w v of all units."""
     ones = np.ones(len(couplings[CANDIDATE].bias))
     gates = {name: opening(coupling.bias) for name, coupling in couplings.items() if name != CANDIDATE}
@@ -175,6 +177,6 @@ def time_quantiles(values: np.ndarray, *, continuous: bool) -> tuple[float, ...]
     return tuple(map(float, np.quantile(np.where(times < 0, np.inf, times), QUANTILES, method="lower")))
 
 
-def opening(bias: Any) -> Float[np.ndarray, " hidden"]:
+def opening(bias: ArrayLike) -> Float[np.ndarray, " hidden"]:
     """1 / (1 + exp(-b)) of every unit."""
     return expit(np.asarray(bias, np.float64))
