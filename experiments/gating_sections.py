@@ -22,9 +22,9 @@ from attractor.report.figures.gating import (
 )
 from attractor.report.figures.phase import phase_figure
 from attractor.scan import unroll
+from attractor.theory import SpectralCurve, spectral_curve
 from attractor.theory.mean_field import ExponentSolution, GatedParameters, chaotic_branch, solve_mean_field
 from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, hysteresis_scan, phase_diagram
-from attractor.theory.random_matrices import SpectralCurve, spectral_curve
 
 from .gating_experiments import Size, dimension, memory, network, simulated_exponent
 

@@ -8,7 +8,7 @@ import pytest
 from spectra_cases import Leaky, TwoLayer, random_cell, random_state, settled_state
 
 from attractor.cells import GRU, LSTM, Elman, GatedFlow, GatedForm, ResetAfterGRU, gated_rate
-from attractor.theory.random_matrices import NullKind, spectral_curve
+from attractor.theory import NullKind, spectral_curve
 from attractor.theory.random_matrices.support import Support
 
 KEY = jax.random.key(0)

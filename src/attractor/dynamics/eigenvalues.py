@@ -87,13 +87,11 @@ def point(cell: CellLike, state: State, input: ArrayLike | None = None) -> Point
     size = input_size(cell)
     given = np.zeros(size) if input is None else np.asarray(input, np.float64)
     if given.shape != (size,):
-        message = f"input of shape {given.shape} given to {name_of(cell)}, expected ({size},)"
-        raise ShapeError(message)
+        raise ShapeError(f"input of shape {given.shape} given to {name_of(cell)}, expected ({size},)")
     vector = flat.flatten(jax.tree.map(jnp.asarray, state))
     for name, numbers in (("input", given), ("state", np.asarray(vector))):
         if not np.all(np.isfinite(numbers)):
-            message = f"the {name} has entries that are not finite"
-            raise InputDataError(message)
+            raise InputDataError(f"the {name} has entries that are not finite")
     step = None if is_flow(cell) else time_step(in_double_precision(cell))
     return Point(flat, jnp.asarray(given), vector, step)
 
@@ -104,11 +102,10 @@ def _check_like(cell: CellLike, state: State) -> None:
 
     expected = shapes(initial_state(cell))
     if shapes(state) != expected:
-        message = (
+        raise ShapeError(
             f"a state of shapes {shapes(state)[0]} given to {name_of(cell)}, expected {expected[0]}; "
             "give one state, like that of `initial_state()`"
         )
-        raise ShapeError(message)
 
 
 def jacobian(place: Point) -> Float[np.ndarray, "states states"]:
@@ -225,12 +222,10 @@ def spectra_along(
     """
     check_has_steps(cell)
     if points < 1:
-        message = f"points={points}: expected at least 1"
-        raise ConfigError(message)
+        raise ConfigError(f"points={points}: expected at least 1")
     rows = checked(cell, inputs)
     if len(rows) == 0:
-        message = "inputs without a step have no Jacobian"
-        raise InputDataError(message)
+        raise InputDataError("inputs without a step have no Jacobian")
     steps = np.unique(np.linspace(0, len(rows) - 1, points).round().astype(int))
     with double_precision():
         flat, start, _ = prepared(cell, state, 0, None)
@@ -255,8 +250,7 @@ def finite_jacobian(place: Point) -> np.ndarray:
     """The Jacobian, or an error if it is not finite."""
     matrix = jacobian(place)
     if not np.all(np.isfinite(matrix)):
-        message = f"the Jacobian of {place.name} is not finite at this state"
-        raise DivergedError(message)
+        raise DivergedError(f"the Jacobian of {place.name} is not finite at this state")
     return matrix
 
 
@@ -268,8 +262,7 @@ def _slowest_first(values: np.ndarray, continuous: bool) -> np.ndarray:
 def _slowest(place: Point, count: int) -> np.ndarray:
     size = place.flat.real_size
     if not 1 <= count < size - 1:
-        message = f"count={count}: expected 1 to {size - 2} for {size} states; None computes all"
-        raise ConfigError(message)
+        raise ConfigError(f"count={count}: expected 1 to {size - 2} for {size} states; None computes all")
 
     def act(vector: np.ndarray) -> np.ndarray:
         return np.asarray(push(place.flat, place.vector, place.input, jnp.asarray(vector).reshape(-1)))
@@ -282,6 +275,7 @@ def _slowest(place: Point, count: int) -> np.ndarray:
             operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False
         )
     except ArpackNoConvergence as error:
-        message = f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
-        raise DivergedError(message) from error
+        raise DivergedError(
+            f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
+        ) from error
     return _slowest_first(values, place.continuous)

@@ -113,8 +113,7 @@ def _along(
     """
     values = checked(cell, inputs)
     if len(values) == 0:
-        message = "inputs without a step have no Jacobian"
-        raise InputDataError(message)
+        raise InputDataError("inputs without a step have no Jacobian")
     with double_precision():
         flat, start, keys = prepared(cell, state, len(values), key)
     for first in range(0, len(values), _CHUNK):

@@ -27,11 +27,9 @@ def checked(cell: CellLike, inputs: Float[Array | np.ndarray, "time inputs"]) ->
     if values.ndim != 2 or values.shape[1] != size:
         shape = input_shape(cell) if knows_input(cell) else (size,)
         expected = ", ".join(map(str, ("time", *shape)))
-        message = f"inputs of shape {values.shape} given to {name_of(cell)}, expected ({expected})"
-        raise ShapeError(message)
+        raise ShapeError(f"inputs of shape {values.shape} given to {name_of(cell)}, expected ({expected})")
     for step, channel in np.argwhere(~np.isfinite(values))[:1]:
-        message = f"the input at step {step}, channel {channel} is not finite"
-        raise InputDataError(message)
+        raise InputDataError(f"the input at step {step}, channel {channel} is not finite")
     return values
 
 
@@ -55,11 +53,10 @@ def check_has_steps(cell: CellLike) -> None:
         ConfigError: it is a flow.
     """
     if is_flow(cell):
-        message = (
+        raise ConfigError(
             f"{name_of(cell)} is a flow and has no step: give attractor.cells.discretise(flow, step), "
             "the map of one step of it"
         )
-        raise ConfigError(message)
 
 
 def analysed(cell: CellLike, state: State | None = None) -> FlatMap:
@@ -105,11 +102,10 @@ def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
     wrong = ~np.isfinite(sizes) | np.isnan(growth).any(axis=1) | (growth == np.inf).any(axis=1)
     for step in np.flatnonzero(wrong)[:1]:
         before = np.nanmax(sizes[:step], initial=0.0)
-        message = (
+        raise DivergedError(
             f"the state or its Jacobian is not finite at step {first + step}; the largest entry of the state "
             f"in the steps before was {before:.3g}"
         )
-        raise DivergedError(message)
 
 
 def prepared_batch(
@@ -128,8 +124,9 @@ def prepared_batch(
     batch = max(len(rows), len(starts))
     for name, given in (("inputs", rows), ("starts", starts)):
         if len(given) not in (1, batch):
-            message = f"a batch of {len(rows)} inputs and {len(starts)} starts; give as many {name} or one"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"a batch of {len(rows)} inputs and {len(starts)} starts; give as many {name} or one"
+            )
     keys = None if key is None else jax.random.split(key, (batch, rows.shape[1]))
     driven = jnp.broadcast_to(jnp.asarray(rows), (batch, *rows.shape[1:])), keys
     return flat, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
@@ -138,10 +135,9 @@ def prepared_batch(
 def _rows(cell: CellLike, inputs: Any) -> np.ndarray:
     if isinstance(inputs, int | np.integer):
         if not knows_input(cell) or inputs < 0:
-            message = (
+            raise ShapeError(
                 f"{inputs} steps without input need a cell with `input_size`, and a number of at least 0"
             )
-            raise ShapeError(message)
         return np.zeros((1, int(inputs), input_size(cell)))
     values = flat_inputs(cell, np.asarray(inputs, np.float64))
     if values.ndim == 2:
@@ -156,10 +152,9 @@ def _starts(flat: FlatMap, state: State | None) -> Array:
     shapes, single = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (given, own))
     leading = {shape[:1] for shape in shapes}
     if shapes != single and ([shape[1:] for shape in shapes] != single or len(leading) > 1):
-        message = (
+        raise ShapeError(
             f"a start of shapes {jax.tree.map(jnp.shape, given)}, expected {jax.tree.map(jnp.shape, own)}"
         )
-        raise ShapeError(message)
     batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given) if shapes == single else given
     return jax.vmap(flat.flatten)(batch)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import jax
@@ -12,22 +12,23 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import CellLike, State
-from attractor.dynamics.eigenvalues import JacobianSpectrum, spectra_along
-from attractor.dynamics.equilibria import FixedPoints, fixed_points
-from attractor.dynamics.equilibria.search import root_mean_square
-from attractor.dynamics.lyapunov import (
+from attractor.dynamics import (
+    FixedPoints,
     LyapunovSettings,
     LyapunovSpectrum,
+    fixed_points,
     lyapunov_exponents,
     participation_ratio,
 )
+from attractor.dynamics.eigenvalues import JacobianSpectrum, spectra_along
+from attractor.dynamics.equilibria.search import root_mean_square
 from attractor.dynamics.portrait import Portrait, portrait
 from attractor.dynamics.trajectory import analysed, checked, prepared, visited
 from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.program import FlatMap, compiled, double_precision
 from attractor.progress import Reporter, SilentReporter
 
-from .random_matrices import SpectralCurve, spectral_curve
+from .random_matrices.null_model import SpectralCurve, spectral_curve
 from .regimes.regime_position import PlacedNetwork, placed
 
 # States up to which all exponents are measured, beyond it the leading ones.
@@ -57,7 +58,7 @@ _FAR_OUTSIDE = (10.0, 100.0)
 _Measured = TypeVar("_Measured")
 
 
-class Regime(Enum):
+class Regime(StrEnum):
     """What the largest exponent says; the value is the text that users see."""
 
     STABLE = "stable along these inputs: nearby states approach each other"
@@ -67,10 +68,6 @@ class Regime(Enum):
         "not told: the path stands still on a point from which nearby states flee, so that any other start "
         "leaves it; start elsewhere"
     )
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -95,8 +92,7 @@ class DynamicsPlan:
     def __post_init__(self) -> None:
         for name, least in (("steps", 40), ("starts", 2), ("points", 1)):
             if getattr(self, name) < least:
-                message = f"{name}={getattr(self, name)}: expected at least {least}"
-                raise ConfigError(message)
+                raise ConfigError(f"{name}={getattr(self, name)}: expected at least {least}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +208,9 @@ def dynamics_study(
     reporter = reporter or SilentReporter()
     rows = checked(cell, inputs)[: plan.steps]
     if len(rows) < 20:
-        message = f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
+        )
     path = _path(cell, rows, state)
     settings = _exponents(plan, path)
     driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
@@ -222,8 +219,7 @@ def dynamics_study(
     points, doubt = _fixed_points(cell, path, mean, plan, reporter)
     remarks += doubt
     resting = _or_remark(
-        lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter),
-        remarks,
+        lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter), remarks
     )
     arrived, middle = path[len(path) // 5 :], len(rows) // 2
     spectrum, curve, plane, place = _told(

@@ -54,14 +54,12 @@ class ContinuationSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest_step <= self.first_step <= self.largest_step < np.inf:
-            message = (
+            raise ConfigError(
                 f"smallest_step={self.smallest_step}, first_step={self.first_step}, "
                 f"largest_step={self.largest_step}: expected positive numbers in this order"
             )
-            raise ConfigError(message)
         if self.points < 2:
-            message = f"points={self.points}: expected at least 2"
-            raise ConfigError(message)
+            raise ConfigError(f"points={self.points}: expected at least 2")
 
 
 _USUAL = ContinuationSettings()
@@ -104,8 +102,7 @@ def follow_fixed_point(
     began = time.perf_counter()
     first, last = map(float, interval)
     if first == last or not np.isfinite([first, last]).all():
-        message = f"interval={interval}: expected two different finite values of the parameter"
-        raise ConfigError(message)
+        raise ConfigError(f"interval={interval}: expected two different finite values of the parameter")
     with double_precision():
         cell = build(jnp.asarray(first, jnp.float64))
         row = constant_inputs(cell, input)[0]
@@ -133,17 +130,15 @@ def _start(curve: Curve, cell: CellLike, state: State) -> CurvePoint:
     try:
         found = curve.corrected(curve.scaled(flat, curve.interval[0]), along)
     except jax.errors.ConcretizationTypeError as error:
-        message = (
+        raise ConfigError(
             "build(parameter) uses the parameter as a plain number; let it enter arrays only, for instance "
             "by eqx.tree_at on a cell built outside"
-        )
-        raise ConfigError(message) from error
+        ) from error
     if found is None:
-        message = (
+        raise InputDataError(
             f"no fixed point near the given state at parameter {curve.interval[0]:.6g}: give one of "
             "those that `fixed_points` finds there"
         )
-        raise InputDataError(message)
     return found
 
 
@@ -154,8 +149,7 @@ def _vector(flat: FlatMap, state: State) -> np.ndarray:
     else:
         vector = np.asarray(flat.flatten(jax.tree.map(jnp.asarray, state)))
     if len(vector) != flat.size:
-        message = f"a state of {len(vector)} entries, expected {flat.size} for {flat.layout.owner}"
-        raise ShapeError(message)
+        raise ShapeError(f"a state of {len(vector)} entries, expected {flat.size} for {flat.layout.owner}")
     return vector
 
 

@@ -46,11 +46,10 @@ class CountSettings:
 
     def __post_init__(self) -> None:
         if self.agreeing < 1 or self.most_starts < self.search.starts:
-            message = (
+            raise ConfigError(
                 f"agreeing={self.agreeing}, most_starts={self.most_starts}: expected at least 1 doubling, "
                 f"and at least the {self.search.starts} starts of the first round"
             )
-            raise ConfigError(message)
 
 
 _USUAL = CountSettings()
@@ -129,8 +128,9 @@ def count_fixed_points(
         InputDataError: an input that is not finite.
     """
     if input is not None and np.ndim(input) != 1:
-        message = f"input of shape {np.shape(input)}: fixed points are counted at one input, a vector"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"input of shape {np.shape(input)}: fixed points are counted at one input, a vector"
+        )
     began = time.perf_counter()
     rounds: list[FixedPoints] = []
     history: list[tuple[int, int]] = []

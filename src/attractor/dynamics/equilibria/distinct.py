@@ -245,11 +245,7 @@ def distinct_points(
 
 
 def joined(
-    flat: HeldMap,
-    known: DistinctPoints,
-    more: Walkers,
-    conditions: Int[np.ndarray, " starts"],
-    within: float,
+    flat: HeldMap, known: DistinctPoints, more: Walkers, conditions: Int[np.ndarray, " starts"], within: float
 ) -> DistinctPoints:
     """Known points and those of further ends; an end at a known point only adds to how often it was reached.
 

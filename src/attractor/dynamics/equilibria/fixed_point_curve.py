@@ -9,7 +9,7 @@ eigenvalue problems*).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -36,7 +36,7 @@ _EXACT = 1e-12
 _REAL = 1e-6
 
 
-class BifurcationKind(Enum):
+class BifurcationKind(StrEnum):
     """What happens where an eigenvalue crosses the unit circle; the value is the text that users see."""
 
     FOLD = "fold: the branch turns back, and two fixed points meet and vanish"
@@ -44,22 +44,14 @@ class BifurcationKind(Enum):
     PERIOD_DOUBLING = "crossing at -1: an orbit of period two is born"
     ROTATION = "a complex pair crosses: an invariant circle is born (Neimark-Sacker, or Hopf of a flow)"
 
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
-
-class BranchStatus(Enum):
+class BranchStatus(StrEnum):
     """Why a branch ends; the value is the text that users see."""
 
     REACHED_LAST = "reached the last value of the parameter"
     RETURNED = "turned at a fold and came back past the first value of the parameter"
     STEP_TOO_SMALL = "no point found for the smallest step: the branch may end, or turn too sharply"
     TOO_MANY_POINTS = "the number of points allowed is used up; follow on from the last one"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 @dataclass(frozen=True, eq=False)

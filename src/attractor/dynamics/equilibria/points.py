@@ -5,7 +5,7 @@ multiplied by $\lambda$ in every step, so that they shrink by 1/e in $-1 / \ln |
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ _PARALLEL = 1e-12
 _LINES = 20
 
 
-class PointKind(Enum):
+class PointKind(StrEnum):
     """What trajectories near a fixed point do; the value is the text that users see."""
 
     ATTRACTING = "attracting: trajectories that start near it come to it"
@@ -35,10 +35,6 @@ class PointKind(Enum):
     MARGINAL = (
         "marginal: some direction neither grows nor shrinks within rounding, so linear terms cannot tell"
     )
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 @dataclass(frozen=True, eq=False)

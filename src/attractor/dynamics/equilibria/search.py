@@ -52,26 +52,25 @@ def sampled_starts(
         InputDataError: inputs or states that are not finite.
     """
     if count < 1 or not 0 <= noise < np.inf:
-        message = (
+        raise ConfigError(
             f"count={count}, noise={noise}: expected a count of at least 1 and a finite noise of at least 0"
         )
-        raise ConfigError(message)
     sequences = np.asarray(inputs)
     sequences = sequences[None] if sequences.ndim == 2 else sequences
     if sequences.ndim != 3 or 0 in sequences.shape[:2]:
-        message = f"inputs of shape {np.shape(inputs)}, expected (time, inputs) or (sequences, time, inputs)"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"inputs of shape {np.shape(inputs)}, expected (time, inputs) or (sequences, time, inputs)"
+        )
     values = np.stack([checked(cell, sequence) for sequence in sequences])
     with double_precision():
         flat, start, _ = prepared(cell, None, 0, None)
         states = np.asarray(jax.vmap(lambda rows: visited(flat, start, rows))(jnp.asarray(values)))
         states = states[..., : flat.real_size]
     for sequence, step in np.argwhere(~np.isfinite(states).all(axis=2))[:1]:
-        message = (
+        raise InputDataError(
             f"the trajectory of sequence {sequence} leaves the finite numbers at step {step}; leave it out, "
             "or give shorter or smaller inputs"
         )
-        raise InputDataError(message)
     states = states.reshape(-1, flat.real_size)
     source = np.random.default_rng(seed)
     # A network that rests at zero gives no size to its noise: 1 is that of its units.
@@ -111,19 +110,19 @@ def flat_starts(flat: FlatMap, starts: State) -> Float[np.ndarray, "starts state
     alone = len(leaves) == 1 and np.ndim(leaves[0]) == 2 and not np.iscomplexobj(leaves[0])
     vectors = np.asarray(leaves[0], np.float64) if alone else _flattened(flat, starts)
     if vectors.ndim != 2 or vectors.shape[1] != flat.size or len(vectors) == 0:
-        message = (
+        raise ShapeError(
             f"starts of shape {vectors.shape}, expected (starts, {flat.size}): flat states one a row, or "
             f"states of {flat.layout.owner} with one more axis in front"
         )
-        raise ShapeError(message)
     return vectors
 
 
 def _flattened(flat: FlatMap, starts: State) -> np.ndarray:
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(starts)}
     if len(sizes) != 1 or sizes == {()}:
-        message = f"the arrays of starts have first axes {sorted(sizes)}, expected one number of starts"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"the arrays of starts have first axes {sorted(sizes)}, expected one number of starts"
+        )
     return np.asarray(jax.vmap(flat.flatten)(jax.tree.map(jnp.asarray, starts)))
 
 
@@ -138,12 +137,10 @@ def constant_inputs(
         InputDataError: an input that is not finite.
     """
     if input is None and not hasattr(cell, "input_size"):
-        message = f"{name_of(cell)} has no `input_size`: give `input`, a vector"
-        raise ConfigError(message)
+        raise ConfigError(f"{name_of(cell)} has no `input_size`: give `input`, a vector")
     rows = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
     if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):
-        message = f"input of shape {rows.shape}, expected (inputs,) or (conditions, inputs)"
-        raise ShapeError(message)
+        raise ShapeError(f"input of shape {rows.shape}, expected (inputs,) or (conditions, inputs)")
     return checked(cell, np.atleast_2d(rows))
 
 
@@ -180,11 +177,10 @@ class FixedPointSettings:
             "midpoint_waves": self.midpoint_waves >= 0,
         }
         for name in (name for name, fine in good.items() if not fine):
-            message = (
+            raise ConfigError(
                 f"{name}={getattr(self, name)}: expected a positive number (midpoint_waves: at least 0; "
                 "tolerance: from 1e-14, the rounding of a step, to 1e-6)"
             )
-            raise ConfigError(message)
 
 
 _USUAL = FixedPointSettings()
@@ -295,12 +291,11 @@ def _ends(
 def _check_any_finite(ended: Walkers, cell: CellLike) -> None:
     """Tell a step without a number from one without a fixed point."""
     if len(ended.outcomes) and (ended.outcomes == Outcome.NOT_FINITE).all():
-        message = (
+        raise DivergedError(
             f"the step of {name_of(cell)} is not finite at any of the {len(ended.outcomes)} states that the "
             "search starts from; look for weights that are no numbers, roots and logarithms of negative "
             "numbers, divisions by zero"
         )
-        raise DivergedError(message)
 
 
 def _with_spectra(kept: DistinctPoints) -> dict[str, np.ndarray]:

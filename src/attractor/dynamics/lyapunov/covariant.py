@@ -45,8 +45,7 @@ class CovariantVectors:
             ConfigError: a part without vectors.
         """
         if not 0 < fast < self.vectors.shape[1]:
-            message = f"fast={fast}: expected 1 to {self.vectors.shape[1] - 1} of the vectors"
-            raise ConfigError(message)
+            raise ConfigError(f"fast={fast}: expected 1 to {self.vectors.shape[1] - 1} of the vectors")
         parts = self.vectors[:, :fast], self.vectors[:, fast:]
         bases = [np.linalg.qr(np.swapaxes(part, 1, 2))[0] for part in parts]
         cosines = np.linalg.svd(np.swapaxes(bases[0], 1, 2) @ bases[1], compute_uv=False)[:, 0]
@@ -84,16 +83,14 @@ def covariant_vectors(
         flat, states, (rows, _) = prepared_batch(cell, inputs, state, None)
         count = settings.columns(flat.real_size)
         if len(states) > 1:
-            message = (
+            raise ShapeError(
                 f"covariant vectors belong to one trajectory, and a batch of {len(states)} was given; call "
                 "once for each start or sequence"
             )
-            raise ShapeError(message)
         if rows.shape[1] < settings.burn_in + settling + 2:
-            message = (
+            raise InputDataError(
                 f"{rows.shape[1]} steps with burn_in={settings.burn_in} and settling={settling}: give more"
             )
-            raise InputDataError(message)
         drawn = jax.random.normal(jax.random.key(settings.seed), (flat.real_size, count), jnp.float64)
         start = states[0], jnp.linalg.qr(drawn)[0]
         bases, triangles, sizes = map(np.asarray, _forwards(flat, start, rows[0]))
@@ -113,8 +110,7 @@ def _check_growth(triangles: np.ndarray, states: int) -> None:
     lost = np.flatnonzero(only_rounding(triangles, states).any(axis=0) | (own < _FORGOTTEN).any(axis=0))
     if len(lost):
         remedy = f"ask for count={lost[0]} vectors" if lost[0] else "this cell has no covariant vectors"
-        message = f"exponent {lost[0] + 1} is -inf to the accuracy of float64; {remedy}"
-        raise ConfigError(message)
+        raise ConfigError(f"exponent {lost[0] + 1} is -inf to the accuracy of float64; {remedy}")
 
 
 def _shrinkage(triangles: np.ndarray, coefficients: np.ndarray) -> np.ndarray:

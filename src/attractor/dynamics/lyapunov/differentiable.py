@@ -19,11 +19,10 @@ def _check_whole(flat: FlatMap) -> None:
     """Refuse whole numbers that float32 does not hold."""
     for leaf in flat.layout.discrete if flat.layout.dtype == jnp.float32 else ():
         if leaf.kind is LeafKind.KEY or leaf.dtype == jnp.uint32:
-            message = (
+            raise UnsupportedError(
                 f"the state of {flat.layout.owner} holds {leaf}, whose bits a path in float32 would lose; "
                 "give weights in float64, inside `jax.enable_x64(True)`, or ask `lyapunov_exponents`"
             )
-            raise UnsupportedError(message)
 
 
 def leading_exponents(

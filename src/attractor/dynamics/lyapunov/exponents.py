@@ -84,8 +84,7 @@ class LyapunovSettings:
             "time_step": step is None or 0 < step < inf,
         }
         for name in (name for name, fine in good.items() if not fine):
-            message = f"{name}={getattr(self, name)}: expected {_EXPECTED[name]}"
-            raise ConfigError(message)
+            raise ConfigError(f"{name}={getattr(self, name)}: expected {_EXPECTED[name]}")
 
     @property
     def settling(self) -> int:
@@ -101,8 +100,7 @@ class LyapunovSettings:
         if isinstance(self.count, str):
             return states if self.count == "all" else min(states, _USUAL_COUNT)
         if self.count > states:
-            message = f"count={self.count} exponents of a state with {states} entries"
-            raise ConfigError(message)
+            raise ConfigError(f"count={self.count} exponents of a state with {states} entries")
         return self.count
 
 
@@ -357,8 +355,9 @@ def _blocks(steps: int, settings: LyapunovSettings) -> np.ndarray:
     """The steps before which growth is told, a row for every block; the last rows may repeat their end."""
     counted = steps - settings.burn_in
     if counted < 2:
-        message = f"{steps} steps with burn_in={settings.burn_in}: give more inputs, or a shorter burn-in"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{steps} steps with burn_in={settings.burn_in}: give more inputs, or a shorter burn-in"
+        )
     bins = min(BINS, counted)
     marks = settings.burn_in + np.round(np.linspace(0, counted, bins + 1)).astype(int)[1:]
     parts = np.array_split(marks, min(settings.blocks, bins))
@@ -438,5 +437,6 @@ def _check(riding: Riding, path: _Path, begun: float) -> None:
         "" if partial is None else f"; the largest exponent until then was {partial.per_step[0]:.4g} a step"
     )
     where = f"step {broken[0]}" if len(broken) == 1 else f"steps {broken.min()} to {broken.max()} of all runs"
-    message = f"the state or its Jacobian is not finite at {where}{until}. Start elsewhere, or scale down"
-    raise DivergedError(message, partial)
+    raise DivergedError(
+        f"the state or its Jacobian is not finite at {where}{until}. Start elsewhere, or scale down", partial
+    )

@@ -275,8 +275,7 @@ class LyapunovSpectrum:
             ConfigError: a level outside (0, 1).
         """
         if not 0 < level < 1:
-            message = f"level={level}: expected a probability between 0 and 1"
-            raise ConfigError(message)
+            raise ConfigError(f"level={level}: expected a probability between 0 and 1")
         return self._usual.copy() if level == _LEVEL else self._interval(level)
 
     @cached_property
@@ -315,8 +314,7 @@ class LyapunovSpectrum:
             ConfigError: no such run.
         """
         if not 0 <= run < len(self.sums):
-            message = f"run={run}: expected 0 to {len(self.sums) - 1}"
-            raise ConfigError(message)
+            raise ConfigError(f"run={run}: expected 0 to {len(self.sums) - 1}")
         one = slice(run, run + 1)
         return replace(
             self,

@@ -1,7 +1,7 @@
 """Correlation functions of a gated random network with a constant update gate: chaos, rest, or zero."""
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from time import perf_counter
 
 import numpy as np
@@ -29,7 +29,7 @@ _CONVERGED = 1e-9
 _TAIL = 1e-2
 
 
-class MeanFieldStatus(Enum):
+class MeanFieldStatus(StrEnum):
     """What kind of solution was found; the value is the text that users see."""
 
     CHAOTIC = "chaotic: the network fluctuates by itself"
@@ -38,10 +38,6 @@ class MeanFieldStatus(Enum):
     DRIVEN = "driven: a changing input moves the network; the exponent says whether it is chaotic"
     NOT_CONVERGED = "not converged: the equations are not solved to tolerance; do not use the numbers"
     WINDOW_TOO_SHORT = "window too short: correlations have not levelled off at the longest lag"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
     @property
     def solved(self) -> bool:
@@ -108,10 +104,9 @@ def solve_correlators(parameters: GatedParameters) -> CorrelatorSolution:
         UnsupportedError: an update gate that changes; see `sample_correlators`.
     """
     if not parameters.constant_update:
-        message = (
+        raise UnsupportedError(
             f"update_gain={parameters.update_gain}: h is no Gaussian process then; use `sample_correlators`"
         )
-        raise UnsupportedError(message)
     begun = perf_counter()
     if not parameters.autonomous:
         return _driven(parameters, begun)

@@ -6,7 +6,7 @@ found too.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from itertools import takewhile
 from time import perf_counter
 
@@ -217,8 +217,7 @@ def chaotic_branch(
     """
     smallest, largest = variances
     if not 0 < smallest < largest < np.inf:
-        message = f"variances={variances}: expected two positive numbers, the smaller one first"
-        raise ConfigError(message)
+        raise ConfigError(f"variances={variances}: expected two positive numbers, the smaller one first")
     start = first_point(parameters, float(largest))
     points = [start, _below(parameters, start)]
     if all(point.converged for point in points):
@@ -261,7 +260,7 @@ def point_at_gain(parameters: GatedParameters, ends: tuple[BranchPoint, BranchPo
     return min(found, key=lambda point: abs(point.gain - float(parameters.gain)))
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """What attractors a large network has; the value is the text that users see."""
 
     STABLE = "I: zero is the only fixed point, and every state decays to it"
@@ -271,10 +270,6 @@ class Phase(Enum):
     DRIVEN_STABLE = "driven, stable: states under the same input approach each other"
     DRIVEN_CHAOTIC = "driven, chaotic: states under the same input part"
     UNKNOWN = "unknown: the equations were not solved"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,12 @@ class GatedParameters(GatedForm):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.input_deviation < inf:
-            message = f"input_deviation={self.input_deviation}: expected at least 0"
-            raise ConfigError(message)
+            raise ConfigError(f"input_deviation={self.input_deviation}: expected at least 0")
         driven = self.input_deviation > 0 or self.input_covariance is not None
         if driven and self.input_mode != "gated" and not self.open_update:
-            message = f"input_mode={self.input_mode!r}: the theory is that of inputs behind the update gate"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"input_mode={self.input_mode!r}: the theory is that of inputs behind the update gate"
+            )
 
     @classmethod
     def of(cls, form: GatedForm, input_deviation: float | int = 0.0) -> "GatedParameters":
@@ -83,11 +83,10 @@ class GatedParameters(GatedForm):
             return static
         changing = np.asarray(self.input_covariance(lags), np.float64)
         if changing.shape != lags.shape or not np.all(np.isfinite(changing)):
-            message = (
+            raise InputDataError(
                 f"input_covariance: for {len(lags)} lags it gave an array of shape {changing.shape}; "
                 "expected one finite number for every lag"
             )
-            raise InputDataError(message)
         return static + changing
 
     @property
@@ -113,14 +112,12 @@ def check_autonomous(parameters: GatedParameters, *, any_update: bool = False) -
         UnsupportedError: what is refused.
     """
     if not (any_update or parameters.constant_update):
-        message = (
+        raise UnsupportedError(
             f"update_gain={parameters.update_gain}: known for a constant update gate only; take open_update, "
             "or a gain of 0, or sample with `sample_correlators`"
         )
-        raise UnsupportedError(message)
     if not parameters.autonomous:
-        message = "an input or a bias of the activation is set: known without them only"
-        raise UnsupportedError(message)
+        raise UnsupportedError("an input or a bias of the activation is set: known without them only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +142,11 @@ class SampledCovariance:
 
     def __post_init__(self) -> None:
         if not 0 < self.step < np.inf or not 0 <= self.static < np.inf:
-            message = f"step={self.step}, static={self.static}: expected a positive step and at least 0"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"step={self.step}, static={self.static}: expected a positive step and at least 0"
+            )
         if not np.all(np.isfinite(self.values)) or np.any(np.abs(self.values) > self.values[0] * (1 + 1e-9)):
-            message = "values: a covariance is finite and nowhere larger than at lag 0"
-            raise InputDataError(message)
+            raise InputDataError("values: a covariance is finite and nowhere larger than at lag 0")
 
     @property
     def longest(self) -> float:
@@ -200,10 +197,9 @@ def input_covariance_of(
     usual = min(max(map(len, cases)) // 4, round(_LONGEST / step)) if step > 0 else 1
     lags = max(usual, 1) if longest is None else longest
     if not 0 <= weight_deviation < np.inf or lags < 1:
-        message = (
+        raise ConfigError(
             f"weight_deviation={weight_deviation}, longest={longest}: expected at least 0, and 1 or more"
         )
-        raise ConfigError(message)
     total, square = sum(map(len, cases)), float(weight_deviation) ** 2
     static = sum(len(case) * float(np.sum(case.mean(axis=0) ** 2)) for case in cases) / total
     products = sum(_products(case - case.mean(axis=0), lags) for case in cases) / total
@@ -213,16 +209,13 @@ def input_covariance_of(
 
 def _checked(cases: list[np.ndarray]) -> list[np.ndarray]:
     if not cases or not all(len(case) for case in cases):
-        message = "data: expected at least one sequence, and no empty one"
-        raise InputDataError(message)
+        raise InputDataError("data: expected at least one sequence, and no empty one")
     for k, case in enumerate(cases):
         if case.ndim != 2 or case.shape[1] != cases[0].shape[-1]:
-            message = f"sequence {k} has shape {case.shape}; expected (time, {cases[0].shape[-1]})"
-            raise ShapeError(message)
+            raise ShapeError(f"sequence {k} has shape {case.shape}; expected (time, {cases[0].shape[-1]})")
         bad = np.argwhere(~np.isfinite(case))
         if len(bad):
-            message = f"sequence {k}, step {bad[0][0]}, channel {bad[0][1]}: not a finite number"
-            raise InputDataError(message)
+            raise InputDataError(f"sequence {k}, step {bad[0][0]}, channel {bad[0][1]}: not a finite number")
     return [np.asarray(case, np.float64) for case in cases]
 
 

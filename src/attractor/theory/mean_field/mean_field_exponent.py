@@ -74,12 +74,11 @@ def mean_field_exponent(solution: CorrelatorSolution) -> ExponentSolution:
         UnsupportedError: a sampled solution that is not zero, or one that is not solved.
     """
     if not has_exponent(solution):
-        message = (
+        raise UnsupportedError(
             f"update_gain={solution.parameters.update_gain}, status '{solution.status}': the exponent is "
             "solved for where the update gate is constant and the correlators are solved; see "
             "`sample_exponent` for an update gate that changes"
         )
-        raise UnsupportedError(message)
     parameters = solution.parameters
     begun = perf_counter()
     growth = _Growth(solution)
@@ -178,11 +177,10 @@ def sample_exponent(
         UnsupportedError: a solution that is not solved, or that comes to rest.
     """
     if solution.status not in {MeanFieldStatus.CHAOTIC, MeanFieldStatus.DRIVEN}:
-        message = (
+        raise UnsupportedError(
             f"status '{solution.status}': exponents are sampled for networks that keep moving; see "
             "`mean_field_exponent` for zero and `leading_edge` for fixed points"
         )
-        raise UnsupportedError(message)
     reporter = reporter or SilentReporter()
     try:
         return _sampled(solution, settings, reporter)

@@ -198,8 +198,7 @@ def leading_edge(parameters: GatedParameters, fixed_point: MeanFieldFixedPoint |
     """
     points = mean_field_fixed_points(parameters)
     if not points:
-        message = "input_covariance: a network under a changing input has no fixed point"
-        raise UnsupportedError(message)
+        raise UnsupportedError("input_covariance: a network under a changing input has no fixed point")
     point = points[-1] if fixed_point is None else fixed_point
     factors = _factors(parameters, point)
     spread = 0.0 if parameters.constant_update else float(parameters.update_gain) * np.sqrt(point.activity)
@@ -228,10 +227,9 @@ def marginal_range(parameters: GatedParameters) -> tuple[float, float]:
         ConfigError: no update gate that changes.
     """
     if parameters.constant_update:
-        message = (
+        raise ConfigError(
             f"update_gain={parameters.update_gain}: marginal stability needs an update gate that changes"
         )
-        raise ConfigError(message)
     check_autonomous(parameters, any_update=True)
     logarithms = np.linspace(np.log(1e-6), np.log(1e6), 400)
 

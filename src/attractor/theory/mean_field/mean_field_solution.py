@@ -104,8 +104,5 @@ def _driven_phase(status: MeanFieldStatus, exponent: ExponentSolution | None) ->
         if abs(exponent.value) < _SURE * exponent.standard_error:
             return Phase.UNKNOWN
         return Phase.DRIVEN_CHAOTIC if exponent.value > 0 else Phase.DRIVEN_STABLE
-    known = {
-        MeanFieldStatus.FIXED_POINT: Phase.DRIVEN_STABLE,
-        MeanFieldStatus.CHAOTIC: Phase.DRIVEN_CHAOTIC,
-    }
+    known = {MeanFieldStatus.FIXED_POINT: Phase.DRIVEN_STABLE, MeanFieldStatus.CHAOTIC: Phase.DRIVEN_CHAOTIC}
     return known.get(status, Phase.UNKNOWN)

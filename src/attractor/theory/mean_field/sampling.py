@@ -173,14 +173,14 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         if self.trajectories < 2 * CHAINS or self.trajectories % (2 * CHAINS):
-            message = f"trajectories={self.trajectories}: expected a positive multiple of {2 * CHAINS}"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"trajectories={self.trajectories}: expected a positive multiple of {2 * CHAINS}"
+            )
         if self.settling < 1 or self.averaged < 2 or not 0 < self.shortest <= self.longest < np.inf:
-            message = (
+            raise ConfigError(
                 f"settling={self.settling}, averaged={self.averaged}, shortest={self.shortest}, longest="
                 f"{self.longest}: expected sweeps of at least 1 and 2, and periods in rising order"
             )
-            raise ConfigError(message)
 
 
 _USUAL = SamplingSettings()

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -25,7 +25,7 @@ from .phase_simulation import plan_hash, simulate_points
 STARTS = ("large", "small")
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What a network does from a large and from a small start; the value is the text that users see."""
 
     SETTLES = "it comes to rest from both starts"
@@ -33,10 +33,6 @@ class Outcome(Enum):
     START_DECIDES = "it is chaotic from one start and comes to rest from the other"
     UNDECIDED = "the exponent is within its error of zero, from one start at least"
     DIVERGED = "it leaves the finite numbers"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 def mean_and_interval(
@@ -307,10 +303,9 @@ def place_on(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> Placemen
     given = {parameter_name(name): float(value) for name, value in parameters.items()}
     for axis in (plan.x, plan.y):
         if not np.isfinite(given.get(axis.name, np.nan)):
-            message = (
+            raise InputDataError(
                 f"parameters: no finite {axis.name} among {', '.join(given) or 'none'}; the axes need it"
             )
-            raise InputDataError(message)
     x, y = given[plan.x.name], given[plan.y.name]
     inside = plan.x.low <= x <= plan.x.high and plan.y.low <= y <= plan.y.high
     column, row = (int(np.argmin(np.abs(one.values - v))) for one, v in ((plan.x, x), (plan.y, y)))

@@ -38,8 +38,9 @@ class Elsewhere:
         Raises:
             UnsupportedError: always.
         """
-        message = f"the file of a diagram holds no code: give PhasePlan its build={self.name} again"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"the file of a diagram holds no code: give PhasePlan its build={self.name} again"
+        )
 
 
 def save_diagram(diagram: PhaseDiagram, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -85,8 +86,9 @@ def check_diagram_free(folder: Path, plan: PhasePlan) -> None:
         # Without its digests it was left by a command that was killed, or by a version that wrote none.
         free = not path.exists() or _unfinished_plan(path) == json.loads(json.dumps(plan_facts(plan)))
     if not free:
-        message = f"{folder} holds the diagram of another plan; choose another folder or overwrite it"
-        raise RunFolderError(message)
+        raise RunFolderError(
+            f"{folder} holds the diagram of another plan; choose another folder or overwrite it"
+        )
 
 
 def _unfinished_plan(path: Path) -> object:
@@ -107,17 +109,17 @@ def load_diagram(folder: str | Path) -> PhaseDiagram:
     folder = Path(folder)
     path = folder / JSON_FILE
     if not is_sealed(folder):
-        message = (
+        raise RunFolderError(
             f"{folder} holds no finished phase diagram; give the command that made it again, which computes "
             "only what is missing"
         )
-        raise RunFolderError(message)
     content = read_sealed(folder, (CSV_FILE, JSON_FILE))[JSON_FILE]
     with facts_of(path):
         facts = json.loads(content)
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-            message = f"{path} is no phase diagram of format {FORMAT}; compute it again with this version"
-            raise RunFolderError(message)
+            raise RunFolderError(
+                f"{path} is no phase diagram of format {FORMAT}; compute it again with this version"
+            )
         return _diagram(facts)
 
 
@@ -188,22 +190,19 @@ def _array(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
     plain = np.array(values, object)
     wanted = (len(values),) if shape is None else shape
     if plain.shape != wanted:
-        message = f"numbers of shape {plain.shape}, expected {wanted}"
-        raise ValueError(message)
+        raise ValueError(f"numbers of shape {plain.shape}, expected {wanted}")
     return np.array([np.nan if one is None else _number(one) for one in plain.ravel()]).reshape(wanted)
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        message = f"{value!r} in the place of a number"
-        raise TypeError(message)
+        raise TypeError(f"{value!r} in the place of a number")
     return float(value)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        message = f"{value!r} in the place of a text"
-        raise TypeError(message)
+        raise TypeError(f"{value!r} in the place of a text")
     return value
 
 
@@ -213,8 +212,7 @@ def _made(kind: type[_Made], facts: Any, usual: Mapping[str, Any]) -> _Made:
         like = usual[name]
         right = isinstance(value, float | int if isinstance(like, float) else type(like))
         if not right or isinstance(value, bool) != isinstance(like, bool):
-            message = f"{name} is {value!r}, expected something like {like!r}"
-            raise TypeError(message)
+            raise TypeError(f"{name} is {value!r}, expected something like {like!r}")
     return kind(**facts)
 
 
@@ -223,8 +221,7 @@ def _plan(facts: Any) -> PhasePlan:
     axes = _made(PhaseAxis, facts["x"], like), _made(PhaseAxis, facts["y"], like)
     given = {**facts["simulation"], "seeds": tuple(facts["simulation"]["seeds"])}
     if not all(type(seed) is int for seed in given["seeds"]):
-        message = f"seeds {given['seeds']!r} are not all whole numbers"
-        raise TypeError(message)
+        raise TypeError(f"seeds {given['seeds']!r} are not all whole numbers")
     usual = {name: float(one) if type(one) is int else one for name, one in asdict(USUAL_SIMULATION).items()}
     usual |= {"blocks": USUAL_SIMULATION.blocks}
     shared = {"simulation": _made(PhaseSimulation, given, usual), "tile": index(facts["tile"])}
@@ -247,6 +244,5 @@ def _theory(facts: Any) -> Theory:
 
 def _known_line(name: object) -> str:
     if name not in LABELS:
-        message = f"{name!r} is no line of the theory; known are {', '.join(LABELS)}"
-        raise ValueError(message)
+        raise ValueError(f"{name!r} is no line of the theory; known are {', '.join(LABELS)}")
     return str(name)

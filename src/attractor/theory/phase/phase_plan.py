@@ -66,12 +66,12 @@ def check_moves(form: GatedForm, name: str, axis: str) -> None:
     """
     if name not in SYMBOLS:
         letters = ", ".join(f"{ours} ({letter})" for letter, ours in LETTERS.items())
-        message = f"{axis}: {name!r} is no parameter of a gated network; give one of {letters}"
-        raise ConfigError(message)
+        raise ConfigError(f"{axis}: {name!r} is no parameter of a gated network; give one of {letters}")
     gate = gate_of(name)
     if gate is not None and getattr(form, _OPEN[gate]):
-        message = f"{axis}: {name} has no effect on a gate that is always open; set {_OPEN[gate]}=False"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"{axis}: {name} has no effect on a gate that is always open; set {_OPEN[gate]}=False"
+        )
 
 
 def with_values(form: GatedForm, values: Mapping[str, float]) -> GatedForm:
@@ -119,11 +119,11 @@ class PhaseAxis:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", parameter_name(self.name))
         if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
-            message = f"axis {self.name}: {self.low} to {self.high}, expected two finite numbers, rising"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"axis {self.name}: {self.low} to {self.high}, expected two finite numbers, rising"
+            )
         if self.points < 2:
-            message = f"axis {self.name}: {self.points} points, expected at least 2"
-            raise ConfigError(message)
+            raise ConfigError(f"axis {self.name}: {self.points} points, expected at least 2")
 
     @property
     def values(self) -> Float[np.ndarray, " points"]:
@@ -151,8 +151,7 @@ def check_axis(form: GatedForm, axis: PhaseAxis, side: str) -> None:
     positive = axis.name in {"update_time", "reset_time"}
     if (positive and axis.low <= 0) or (axis.name.endswith("gain") and axis.low < 0):
         least = "above 0" if positive else "at least 0"
-        message = f"{side}: {axis.name} from {axis.low}: expected values {least}"
-        raise ConfigError(message)
+        raise ConfigError(f"{side}: {axis.name} from {axis.low}: expected values {least}")
 
 
 @dataclass(frozen=True)
@@ -204,8 +203,7 @@ class PhaseSimulation:
         }
         for name, (fine, expected) in good.items():
             if not fine:
-                message = f"{name}={getattr(self, name)}: expected {expected}"
-                raise ConfigError(message)
+                raise ConfigError(f"{name}={getattr(self, name)}: expected {expected}")
 
     @property
     def block_steps(self) -> int:
@@ -239,11 +237,10 @@ def check_step(form: GatedForm, axes: Sequence[PhaseAxis], simulation: PhaseSimu
             times[gate] = lowest.get(gate, float(getattr(form, gate)))
     name = min(times, key=lambda one: times[one])
     if simulation.step > times[name] / 2:
-        message = (
+        raise ConfigError(
             f"step={simulation.step}: too long for the time constant {times[name]:g} of {name}; take "
             f"{times[name] / 5:g}"
         )
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True)
@@ -280,12 +277,10 @@ class PhasePlan:
 
     def __post_init__(self) -> None:
         if self.x.name == self.y.name:
-            message = f"x and y: both are {self.x.name}; give two parameters"
-            raise ConfigError(message)
+            raise ConfigError(f"x and y: both are {self.x.name}; give two parameters")
         for name in ("size", "tile"):
             if getattr(self, name) < 1:
-                message = f"{name}={getattr(self, name)}: expected at least 1"
-                raise ConfigError(message)
+                raise ConfigError(f"{name}={getattr(self, name)}: expected at least 1")
         if self.build is None:
             for side, axis in (("x", self.x), ("y", self.y)):
                 check_axis(self.form, axis, side)

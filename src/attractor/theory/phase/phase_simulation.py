@@ -63,8 +63,9 @@ def family(flows: Sequence[CellLike]) -> Family:
     structures = [jax.tree.structure(flow) for flow in flows]
     columns = list(zip(*map(jax.tree.leaves, flows), strict=True)) if len(set(structures)) == 1 else None
     if columns is None:
-        message = "build: networks of different structure; make every parameter that changes an array leaf"
-        raise ConfigError(message)
+        raise ConfigError(
+            "build: networks of different structure; make every parameter that changes an array leaf"
+        )
     leaves, axes, others = [], [], []
     for column in columns:
         if not _is_number(column[0]):
@@ -85,15 +86,17 @@ def _is_number(leaf: object) -> bool:
 
 def _check_same(column: Sequence[object]) -> None:
     if any(one != column[0] for one in column[1:]):
-        message = f"build: a leaf is {column[0]!r} in one network and another in the next; make it an array"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"build: a leaf is {column[0]!r} in one network and another in the next; make it an array"
+        )
 
 
 def _check_shapes(column: Sequence[ArrayLike]) -> None:
     shapes = {np.shape(one) for one in column}
     if len(shapes) > 1:
-        message = f"build: a leaf has the shapes {sorted(shapes)}; networks of one diagram have one size"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"build: a leaf has the shapes {sorted(shapes)}; networks of one diagram have one size"
+        )
 
 
 def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> list[CellLike]:
@@ -115,8 +118,9 @@ def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed:
         return [_reformed(base, with_values(networks.form, values)) for values in points]
     flows = [networks.build(dict(values), key) for values in points]
     if not hasattr(flows[0], "vector_field"):
-        message = f"build: it gives {type(flows[0]).__name__}, which has no `vector_field`; return a Flow"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"build: it gives {type(flows[0]).__name__}, which has no `vector_field`; return a Flow"
+        )
     return flows
 
 
@@ -236,10 +240,7 @@ def _drawn(like: State, key: PRNGKeyArray) -> State:
 
 
 def follow(
-    networks: Family,
-    starts: tuple[State, State],
-    simulation: PhaseSimulation,
-    pairing: Pairing,
+    networks: Family, starts: tuple[State, State], simulation: PhaseSimulation, pairing: Pairing
 ) -> tuple[Array, Array, State]:
     """Transient and blocks of many networks.
 

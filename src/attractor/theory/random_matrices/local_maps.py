@@ -157,8 +157,9 @@ class _Walk:
         vector, matrix = (right, left) if place_of_vector else (left, right)
         contracted, batch = equation.params["dimension_numbers"]
         if not is_exact(matrix) or vector.numbers.ndim != 1 or np.ndim(matrix) > 2 or batch[0]:
-            message = f"a product that is not that of a fixed matrix and a vector{place(equation)}"
-            raise UnsupportedError(message)
+            raise UnsupportedError(
+                f"a product that is not that of a fixed matrix and a vector{place(equation)}"
+            )
         wide = np.moveaxis(np.asarray(matrix), contracted[1 - place_of_vector][0], -1)
         rows = self.new(_shape(equation))
         atom, result = equation.invars[place_of_vector], equation.outvars[0]
@@ -182,8 +183,7 @@ def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
     if name == "pad":
         given[1] = jnp.asarray(FREE)
     if not all(map(is_exact, given)):
-        message = f"'{name}'{place(equation)} at an index that depends on the state"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"'{name}'{place(equation)} at an index that depends on the state")
     results = equation.primitive.bind(*given, **equation.params)
     several = results if equation.primitive.multiple_results else [results]
     return [Entries(np.asarray(np.maximum(np.asarray(moved), FREE))) for moved in several]
@@ -255,10 +255,9 @@ def local_maps(place: Point) -> LocalMaps:
     program, cut, kinds = cut_step(place)
     blocks = tuple(_blocks(cut, kinds))
     if len(blocks) > _MOST_BLOCKS:
-        message = (
+        raise UnsupportedError(
             f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
         )
-        raise UnsupportedError(message)
     units = _differentiated(_CutStep(program, cut), place, kinds)
     return LocalMaps(units, blocks)
 
@@ -271,14 +270,12 @@ def cut_step(place: Point) -> tuple[Program, Cut, list[_Kind]]:
     """
     for leaf in place.flat.layout.leaves:
         if leaf.kind is not LeafKind.REAL:
-            message = f"the state holds {leaf}; units are read off a state of real numbers"
-            raise UnsupportedError(message)
+            raise UnsupportedError(f"the state holds {leaf}; units are read off a state of real numbers")
     program = trace(lambda input, state: place.flat.cell(input, state), place.input, place.state)
     leaves = jax.tree.leaves(place.state)
     structure = program.outputs
     if structure != jax.tree.structure(place.state):
-        message = "the step returns a state of another structure"
-        raise UnsupportedError(message)
+        raise UnsupportedError("the step returns a state of another structure")
     cut = cut_at_products(program, place.input, [leaf.shape for leaf in leaves])
     return program, cut, _kinds(cut, [leaf.size for leaf in leaves])
 
@@ -316,8 +313,9 @@ def _kind(entries: np.ndarray) -> _Kind:
     what, owner, position = entries[0, :, 1], entries[0, :, 2], entries[:, :, 3]
     states = position[:, what == _STATE]
     if states.shape[1] > _LARGEST_UNIT:
-        message = f"the step links {states.shape[1]} entries of the state outside of products with matrices"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"the step links {states.shape[1]} entries of the state outside of products with matrices"
+        )
     rows, columns = what == _ROW, what == _COLUMN
     owners = tuple(owner[rows].tolist()), tuple(owner[columns].tolist())
     return _Kind(states, position[:, rows], position[:, columns], *owners)
@@ -426,12 +424,7 @@ def _gathered(kind: _Kind, after: np.ndarray, vectors: Sequence[np.ndarray]) -> 
     return Units(state[..., :own], state[..., own:], vector[..., :own], vector[..., own:])
 
 
-def _verify(
-    units: Sequence[Units],
-    kinds: Sequence[_Kind],
-    probe: np.ndarray,
-    whole: _Moved,
-) -> None:
+def _verify(units: Sequence[Units], kinds: Sequence[_Kind], probe: np.ndarray, whole: _Moved) -> None:
     """That a random change of the state moves every unit as its own derivatives say."""
     after, vectors, results = jax.tree.map(np.asarray, whole)
     for unit, kind in zip(units, kinds, strict=True):
@@ -451,5 +444,4 @@ def _acted(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def _compare(found: np.ndarray, expected: np.ndarray) -> None:
     size = np.abs(expected).max(initial=0.0)
     if np.abs(found - expected).max(initial=0.0) > 1e-9 * max(size, 1e-300):
-        message = "the derivatives of single units do not add up to the Jacobian"
-        raise UnsupportedError(message)
+        raise UnsupportedError("the derivatives of single units do not add up to the Jacobian")

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import jax
@@ -47,15 +47,11 @@ _NEARLY_ONE = 0.9
 _FEWEST = 5.0
 
 
-class NullKind(Enum):
+class NullKind(StrEnum):
     """Which parts of the network the random one shares; the value is the text that users see."""
 
     MATRICES = "random matrices: every matrix of the step with its row and column energies, the rest as it is"
     JACOBIAN = "random Jacobian: what units do to themselves, and row and column energies of all the rest"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ Any cell is brought to the edge by one factor on all matrices that multiply its 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import equinox as eqx
 import jax
@@ -18,8 +18,8 @@ from scipy.optimize import brentq
 
 from attractor.cells import CellLike, State, discretise, initial_state, name_of
 from attractor.claims import Solution
+from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.eigenvalues import JacobianSpectrum, jacobian_spectrum, time_scale
-from attractor.dynamics.lyapunov import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import DivergedError, UnsupportedError
 from attractor.program import FlatMap, compiled, double_precision, flat_map, trace
@@ -149,22 +149,19 @@ def _exponents(
     found = lyapunov_exponents(cell, np.stack([0 * driven, driven]), start, settings=settings)
     for run, step in enumerate(found.broken):
         if step >= 0:
-            message = f"{('without', 'with')[run]} input the state is not finite at step {step}"
-            raise DivergedError(message, found)
+            raise DivergedError(
+                f"{('without', 'with')[run]} input the state is not finite at step {step}", found
+            )
     unit = time_step(cell) or 1.0
     still, moved = (found.alone(run) for run in (0, 1))
     errors = float(still.standard_error[0]) / unit, float(moved.standard_error[0]) / unit
     return (float(still.per_step[0]) / unit, float(moved.per_step[0]) / unit), errors
 
 
-class EdgeStatus(Enum):
+class EdgeStatus(StrEnum):
     """How the search for the edge ended; the value is the text that users see."""
 
     FOUND = "found: with its state matrices times this factor the cell neither forgets nor grows"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 def state_matrices(cell: CellLike) -> tuple[bool, ...]:
@@ -195,8 +192,9 @@ def state_matrices(cell: CellLike) -> tuple[bool, ...]:
     found = {numbers[place] for place in _multiplying(program.jaxpr, len(numbers))}
     found = {place for place in found if jnp.ndim(leaves[place]) >= 2}
     if not found:
-        message = f"{name_of(cell)} has no matrix that multiplies its state, so no coupling to scale"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"{name_of(cell)} has no matrix that multiplies its state, so no coupling to scale"
+        )
     return tuple(place in found for place in range(len(leaves)))
 
 
@@ -251,12 +249,11 @@ def edge_of(cell: CellLike, matrices: tuple[bool, ...]) -> Solution[float]:
     low, high = _bracket(growth, name_of(cell))
     found: float = brentq(growth, low, high, xtol=1e-6 * high, rtol=1e-6)  # type: ignore[assignment]
     if abs(growth(found)) > _TOLERANCE:
-        message = (
+        raise UnsupportedError(
             f"{name_of(cell)} jumps over its edge: with its state matrices times {found:.6g} a change "
             f"grows by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has "
             "one resting state"
         )
-        raise UnsupportedError(message)
     counts, seconds = {"evaluations": len(measured)}, time.perf_counter() - begun
     return Solution(found, EdgeStatus.FOUND, abs(growth(found)), counts, seconds)
 
@@ -264,18 +261,18 @@ def edge_of(cell: CellLike, matrices: tuple[bool, ...]) -> Solution[float]:
 def _bracket(growth: Callable[[float], float], name: str) -> tuple[float, float]:
     low = _LEAST
     if growth(low) >= 0:
-        message = (
+        raise UnsupportedError(
             f"{name} cannot be brought to its edge by its couplings: it keeps what it has with its state "
             f"matrices times {low:g} already (growth {growth(low):.3g} a step in logarithms). It needs more "
             "leak or damping"
         )
-        raise UnsupportedError(message)
     while low < _MOST:
         if growth(_RATIO * low) >= 0:
             return low, _RATIO * low
         low *= _RATIO
-    message = f"{name} forgets even with its state matrices times {low:g}: there is no edge to start from"
-    raise UnsupportedError(message)
+    raise UnsupportedError(
+        f"{name} forgets even with its state matrices times {low:g}: there is no edge to start from"
+    )
 
 
 def growth_at_rest(cell: CellLike) -> float:

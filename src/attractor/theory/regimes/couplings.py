@@ -137,11 +137,10 @@ def effective_parameters(cell: CellLike) -> EffectiveParameters:
         0.6
     """
     if not has_theory(cell):
-        message = (
+        raise UnsupportedError(
             f"{name_of(cell)} has no gates that the theory knows; it reads GRU, ResetAfterGRU, LSTM, "
             "Elman, GatedFlow and gated_rate, and equinox.nn.GRUCell and LSTMCell with biases"
         )
-        raise UnsupportedError(message)
     flow = flow_of(cell)
     return EffectiveParameters(_of_layout(cell) if flow is None else _of_flow(flow))
 

@@ -51,14 +51,12 @@ def goal_of(regime: str, timescales: Timescales | None) -> Goal:
         ConfigError: an unknown regime, or an integrator without time scales.
     """
     if regime not in GOALS:
-        message = f"regime={regime!r}: expected one of {', '.join(GOALS)}"
-        raise ConfigError(message)
+        raise ConfigError(f"regime={regime!r}: expected one of {', '.join(GOALS)}")
     if GOALS[regime].needs_timescales and timescales is None:
-        message = (
+        raise ConfigError(
             f'regime="{regime}" needs timescales=(shortest, longest), in steps; '
             "for a task with lags up to T take (2, T)"
         )
-        raise ConfigError(message)
     return GOALS[regime]
 
 
@@ -98,11 +96,10 @@ def couplings_for(cell: CellLike, regime: str, timescales: Timescales | None) ->
 def _memory_bias(cell: CellLike, size: int, timescales: Timescales, names: tuple[str, ...]) -> np.ndarray:
     if not {"keep", "update"} & set(names):
         kind = type(flow_of(cell) or cell).__name__
-        message = (
+        raise UnsupportedError(
             f"timescales={timescales}: no gate of {kind} keeps its state, so its units have no time scale of "
             "their own. Take a GRU, an LSTM or a gated flow with an update gate, or another regime"
         )
-        raise UnsupportedError(message)
     shortest, longest = map(float, timescales)
     return memory_bias(size, (shortest, longest))
 
@@ -143,8 +140,9 @@ def recommended_regime(longest_lag: float | int, shortest_lag: float | int = 2) 
         ConfigError: lags below 1, or in the wrong order.
     """
     if not 1 <= shortest_lag <= longest_lag:
-        message = f"longest_lag={longest_lag}, shortest_lag={shortest_lag}: expected 1 <= shortest <= longest"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"longest_lag={longest_lag}, shortest_lag={shortest_lag}: expected 1 <= shortest <= longest"
+        )
     if longest_lag <= SHORT_LAG:
         reason = (
             f"a lag of {longest_lag:g} steps is within reach of any start; a contracting one forgets the rest"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import partial
 from inspect import signature
 
@@ -28,15 +28,11 @@ _SCALED_WELL = 1e-3
 _SHORTEST, _LONGEST = 400, 3000
 
 
-class Agreement(Enum):
+class Agreement(StrEnum):
     """Whether the cell is what was asked for; the value is the text that users see."""
 
     MET = "the measured modes are those that were asked for"
     DIFFERS = "the measured modes differ from those that were asked for by more than chance: see the warnings"
-
-    def __str__(self) -> str:
-        """The text shown to users."""
-        return self.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +123,7 @@ def initialise(
     begun = time.perf_counter()
     goal_of(regime, timescales)
     if isinstance(cell, Stack):
-        message = "a Stack has no regime as a whole: initialise its cells, and stack them"
-        raise UnsupportedError(message)
+        raise UnsupportedError("a Stack has no regime as a whole: initialise its cells, and stack them")
     draw_key, measure_key = jax.random.split(key)
     made, predicted, edge = (
         _by_theory(cell, regime, timescales, draw_key)
@@ -188,12 +183,11 @@ def check_scalable(cell: CellLike, timescales: Timescales | None) -> None:
         UnsupportedError: time scales are asked for.
     """
     if timescales is not None:
-        message = (
+        raise UnsupportedError(
             f"timescales={timescales}: the gates of {name_of(cell)} are not known here, so only "
             "contracting and edge without time scales are possible. If its constructor takes `timescales`, "
             "give the class to `builder`"
         )
-        raise UnsupportedError(message)
 
 
 def _steps(timescales: Timescales | None) -> int:
@@ -331,11 +325,10 @@ def in_regime(
 
 def _with_timescales(build: Callable[..., CellLike], timescales: Timescales) -> Callable[..., CellLike]:
     if "timescales" not in signature(build).parameters:
-        message = (
+        raise UnsupportedError(
             f"timescales={timescales}: the gates of {getattr(build, '__name__', build)} are not known here, "
             "and it takes no `timescales`; leave them out, and take the contracting or the edge regime"
         )
-        raise UnsupportedError(message)
     return partial(build, timescales=timescales)
 
 
