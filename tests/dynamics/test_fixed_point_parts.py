@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixed_point_cases import Map, wells
 
-from attractor.dynamics.equilibria.descent import Outcome, Walkers, descend, places_for
+from attractor.dynamics.equilibria.descent import Descents, Outcome, descend, slots_for
 from attractor.dynamics.equilibria.distinct import clustered, distinct_points, in_order, joined
 from attractor.dynamics.equilibria.points import PointKind, index_sum, kind_of, spectrum, time_constants
 from attractor.dynamics.trajectory import analysed
@@ -70,7 +70,7 @@ def test_states_that_ran_away_to_where_every_state_is_fixed_are_no_points():
     closed = Map(lambda x, u: jnp.where(jnp.abs(x) > 50, x, 0.5 * x), 1)
     states = np.array([[0.0], [100.0]])
     speeds = np.zeros(2)
-    ended = Walkers(states, np.zeros((2, 1)), speeds, np.full(2, int(Outcome.CONVERGED)), speeds, speeds)
+    ended = Descents(states, np.zeros((2, 1)), speeds, np.full(2, int(Outcome.CONVERGED)), speeds, speeds)
     with jax.enable_x64(True):
         near, far = (
             distinct_points(analysed(closed).still("a test"), ended, np.zeros(2, int), within)
@@ -83,7 +83,7 @@ def test_states_that_ran_away_to_where_every_state_is_fixed_are_no_points():
 def converged(states):
     speeds = np.zeros(len(states))
     outcomes = np.full(len(states), int(Outcome.CONVERGED))
-    return Walkers(states, np.zeros((len(states), 1)), speeds, outcomes, speeds, speeds)
+    return Descents(states, np.zeros((len(states), 1)), speeds, outcomes, speeds, speeds)
 
 
 def test_further_ends_are_counted_at_known_points_and_kept_where_they_are_new():
@@ -126,7 +126,7 @@ def test_the_sum_of_indices_is_the_degree_of_a_map_of_a_ball():
 
 def test_places_are_a_power_of_two_that_fits():
     for starts, states in [(1, 1), (3, 2), (1000, 3), (1000, 64), (1000, 300), (5, 3000)]:
-        places = places_for(starts, states)
+        places = slots_for(starts, states)
         assert places & (places - 1) == 0
         assert 1 <= places < 2 * starts
         assert places == 1 or 48 * places * states**2 <= 2**28

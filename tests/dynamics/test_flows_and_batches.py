@@ -24,7 +24,7 @@ from attractor.dynamics import (
     spectra_along,
 )
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.theory import DynamicsPlan, dynamics_study
+from attractor.theory import DynamicsSettings, dynamics_study
 from attractor.theory.regimes import Agreement, EdgeStatus, initialise
 
 INPUTS = np.random.default_rng(0).normal(size=(60, 1))
@@ -59,7 +59,7 @@ TURNING = Turning(jnp.array([[0.5, -0.8], [0.8, 0.5]]))
         lambda flow: flow_norms(flow, INPUTS),
         lambda flow: spectra_along(flow, INPUTS),
         lambda flow: portrait(flow, np.zeros((4, 2)), np.zeros(1), np.zeros((1, 2))),
-        lambda flow: dynamics_study(flow, INPUTS, DynamicsPlan(steps=60, starts=4)),
+        lambda flow: dynamics_study(flow, INPUTS, DynamicsSettings(steps=60, starts=4)),
     ],
 )
 def test_a_flow_is_refused_by_name_with_the_remedy(reading, flow):

@@ -26,7 +26,7 @@ from attractor.dynamics import (
     scaled_input,
     spectra_along,
 )
-from attractor.theory import DynamicsPlan, dynamics_study, spectral_curve
+from attractor.theory import DynamicsSettings, dynamics_study, spectral_curve
 
 INPUTS = np.random.default_rng(0).normal(size=(120, 1))
 UNITS = 6
@@ -109,5 +109,5 @@ def test_spectra_and_the_study(cell):
     np.testing.assert_allclose(
         np.sort_complex(curve.spectrum.values[0]), np.sort_complex(values[0]), atol=1e-9
     )
-    study = dynamics_study(cell, INPUTS, DynamicsPlan(steps=120, starts=4, points=1))
+    study = dynamics_study(cell, INPUTS, DynamicsSettings(steps=120, starts=4, points=1))
     assert study.regime.name == "STABLE"

@@ -10,12 +10,12 @@ from dynamics_cases import KEY, Listener, Map, linear
 from attractor.cells import LSTM, Cell, Elman
 from attractor.errors import ConfigError, InputDataError
 from attractor.report.dynamics_page import _position, verdict
-from attractor.theory import DynamicsPlan, Regime, dynamics_study
+from attractor.theory import DynamicsSettings, Regime, dynamics_study
 from attractor.theory.dynamics_study import comes_back
 from attractor.theory.regimes import regime_of
-from attractor.theory.regimes.regime_position import PlacedNetwork
+from attractor.theory.regimes.regime_position import NetworkPosition
 
-PLAN = DynamicsPlan(steps=300, starts=16, points=3)
+PLAN = DynamicsSettings(steps=300, starts=16, points=3)
 INPUTS = np.random.default_rng(0).normal(size=(300, 1))
 
 
@@ -91,7 +91,7 @@ def test_the_premise_of_the_sum_of_indices_is_looked_at(cell, known, back):
 
 def test_theory_and_measurement_are_said_apart():
     """The default LSTM lies beyond the edge without input, and is stable along inputs."""
-    place = PlacedNetwork(regime_of(LSTM(1, 16, key=KEY)), None)
+    place = NetworkPosition(regime_of(LSTM(1, 16, key=KEY)), None)
     lead = _position(place, Regime.STABLE).lead
     assert "left without input: beyond the edge (zero is unstable" in lead
     assert f"Measured: {Regime.STABLE}" in lead
@@ -130,7 +130,7 @@ def test_a_network_with_large_weights_is_chaotic():
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
-        (lambda: DynamicsPlan(steps=5), ConfigError, "steps=5"),
+        (lambda: DynamicsSettings(steps=5), ConfigError, "steps=5"),
         (lambda: dynamics_study(Switch(), INPUTS[:10], PLAN), InputDataError, "10 steps are too few"),
     ],
 )

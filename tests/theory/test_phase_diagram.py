@@ -15,7 +15,7 @@ from attractor.cells import GatedForm
 from attractor.errors import InputDataError, RunFolderError, StorageError, UnsupportedError
 from attractor.folders import locked, write_sealed
 from attractor.progress import SilentReporter
-from attractor.sweeps import TaskStore
+from attractor.sweeps import TaskStore, store_for
 from attractor.theory.mean_field import GatedParameters, marginal_range
 from attractor.theory.phase import (
     Outcome,
@@ -32,7 +32,7 @@ from attractor.theory.phase import (
     place_on,
     save_diagram,
 )
-from attractor.theory.phase.critical_lines import store_for, theory_of
+from attractor.theory.phase.critical_lines import theory_of
 from attractor.theory.phase.diagram import tile_tasks
 from attractor.theory.phase.phase_simulation import plan_hash
 

@@ -24,7 +24,14 @@ from jaxtyping import Array, Float
 
 from attractor.cells import exposed
 from attractor.errors import ConfigError, InputDataError
-from attractor.program import compiled, double_precision, flat_map, in_double_precision, with_precision
+from attractor.program import (
+    compiled,
+    double_precision,
+    flat_map,
+    hessian_before,
+    in_double_precision,
+    with_precision,
+)
 from attractor.scan import unroll
 
 from .lanczos import ritz_values, trace_samples
@@ -68,7 +75,7 @@ def state_hessians(
         def step(moved: Array) -> Array:
             return flat.step(jnp.concatenate([moved, state[real:]]), given)[:real]
 
-        earlier = _one_back(step, state[:real], later)
+        earlier = hessian_before(step, state[:real], later)
         kept = jax.tree.map(lambda new, old: jnp.where(valid, new, old), earlier, later)
         return kept, kept[1]
 
@@ -80,15 +87,6 @@ def state_hessians(
     _, earlier = jax.lax.scan(back, end, (harmless, states[:-1], valid), reverse=True)
     reached = jnp.arange(len(states)) <= steps
     return jnp.where(reached[:, None, None], jnp.concatenate([earlier, end[1][None]]), jnp.nan)
-
-
-def _one_back(
-    step: Callable[[Array], Array], state: Array, later: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    slope, hessian = later
-    jacobian = jax.jacfwd(step)(state)
-    bend = jax.hessian(lambda state: slope @ step(state))(state)
-    return slope @ jacobian, jacobian.T @ hessian @ jacobian + bend
 
 
 class StateCurvature(NamedTuple):

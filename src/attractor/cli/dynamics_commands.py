@@ -45,7 +45,7 @@ class DynamicsCommand:
         from attractor.progress import reporter_for
         from attractor.report import DynamicsFacts, write_dynamics_report
         from attractor.runs import check_origin
-        from attractor.theory import DynamicsPlan, dynamics_study
+        from attractor.theory import DynamicsSettings, dynamics_study
 
         wanted = Wanted(self.subject, self.data, self.cell, self.steps)
         subject = find_subject(wanted, self.fresh, self.columns)
@@ -54,7 +54,7 @@ class DynamicsCommand:
             message = f"{self.subject} is no run; say where the report goes by --out"
             raise ConfigError(message)
         make_folder(folder)
-        plan = DynamicsPlan(steps=self.steps, starts=self.starts, seed=self.fresh.seed)
+        plan = DynamicsSettings(steps=self.steps, starts=self.starts, seed=self.fresh.seed)
         study = dynamics_study(subject.cell, subject.inputs, plan, reporter_for("dynamics"), subject.start)
         proved = _certificate(subject, self.certificate_budget)
         command = shlex.join(["attractor", *sys.argv[1:]])

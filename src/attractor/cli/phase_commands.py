@@ -63,17 +63,20 @@ class PhaseCommand:
     """Units of every network."""
     workers: int = -1
     """Processes at once; -1 takes one for every core."""
+    backend: Literal["loky", "dask"] = "loky"
+    """Where they run: processes of this machine, or a Dask cluster (pip install attractor[cluster])."""
+    scheduler: str | None = None
+    """Address of a running Dask cluster, as tcp://host:8786; without it one is started on this machine."""
     overwrite: bool = False
     """Replace another diagram in that folder."""
     simulation: OmitArgPrefixes[Simulation] = field(default_factory=Simulation)
 
     def run(self) -> None:
         """Simulate, solve, write."""
-        import joblib
-
         from attractor.folders import locked
         from attractor.progress import reporter_for
         from attractor.report import write_phase_report
+        from attractor.sweeps import spread
         from attractor.theory.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
         from attractor.theory.phase.diagram_files import check_diagram_free
 
@@ -86,7 +89,7 @@ class PhaseCommand:
         with locked(self.out):
             if not self.overwrite:
                 check_diagram_free(self.out, plan)
-            with joblib.parallel_config(n_jobs=self.workers):
+            with spread(self.backend, self.workers, self.scheduler):
                 diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
             marks = (place_on(diagram, marked),) if marked else ()
             save_diagram(diagram, self.out, overwrite=self.overwrite)

@@ -108,9 +108,9 @@ def _check_like(cell: CellLike, state: State) -> None:
         )
 
 
-def jacobian(place: Point) -> Float[np.ndarray, "states states"]:
+def jacobian(here: Point) -> Float[np.ndarray, "states states"]:
     """Derivative of the flat next state (of a flow: of the change) in the flat state."""
-    return np.asarray(_jacobian(place.flat, place.vector, place.input))
+    return np.asarray(_jacobian(here.flat, here.vector, here.input))
 
 
 @compiled
@@ -192,9 +192,9 @@ def jacobian_spectrum(
         DivergedError: a Jacobian that is not finite, or an iteration that did not converge.
     """
     with double_precision():
-        place = point(cell, state, input)
-        values = _all(place) if count is None else _slowest(place, count)
-    return JacobianSpectrum(values[None], place.continuous, place.time_step)
+        here = point(cell, state, input)
+        values = _all(here) if count is None else _slowest(here, count)
+    return JacobianSpectrum(values[None], here.continuous, here.time_step)
 
 
 def spectra_along(
@@ -232,9 +232,9 @@ def spectra_along(
         after = np.asarray(visited(flat, start, jnp.asarray(rows)))
         check_finite(np.abs(after).max(axis=1), np.zeros((len(rows), 1)))
         vectors = np.concatenate([start[None], after])
-        places = [point(cell, flat.restore(jnp.asarray(vectors[step])), rows[step]) for step in steps]
-        values = np.stack([_all(place) for place in places])
-    return JacobianSpectrum(values, False, places[0].time_step)
+        linearised = [point(cell, flat.restore(jnp.asarray(vectors[step])), rows[step]) for step in steps]
+        values = np.stack([_all(here) for here in linearised])
+    return JacobianSpectrum(values, False, linearised[0].time_step)
 
 
 def eigenvalues_of(matrix: np.ndarray, *, continuous: bool) -> np.ndarray:
@@ -242,15 +242,15 @@ def eigenvalues_of(matrix: np.ndarray, *, continuous: bool) -> np.ndarray:
     return _slowest_first(np.linalg.eigvals(matrix).astype(complex), continuous)
 
 
-def _all(place: Point) -> np.ndarray:
-    return eigenvalues_of(finite_jacobian(place), continuous=place.continuous)
+def _all(here: Point) -> np.ndarray:
+    return eigenvalues_of(finite_jacobian(here), continuous=here.continuous)
 
 
-def finite_jacobian(place: Point) -> np.ndarray:
+def finite_jacobian(here: Point) -> np.ndarray:
     """The Jacobian, or an error if it is not finite."""
-    matrix = jacobian(place)
+    matrix = jacobian(here)
     if not np.all(np.isfinite(matrix)):
-        raise DivergedError(f"the Jacobian of {place.name} is not finite at this state")
+        raise DivergedError(f"the Jacobian of {here.name} is not finite at this state")
     return matrix
 
 
@@ -259,23 +259,23 @@ def _slowest_first(values: np.ndarray, continuous: bool) -> np.ndarray:
     return values[np.argsort(-slowness, kind="stable")]
 
 
-def _slowest(place: Point, count: int) -> np.ndarray:
-    size = place.flat.real_size
+def _slowest(here: Point, count: int) -> np.ndarray:
+    size = here.flat.real_size
     if not 1 <= count < size - 1:
         raise ConfigError(f"count={count}: expected 1 to {size - 2} for {size} states; None computes all")
 
     def act(vector: np.ndarray) -> np.ndarray:
-        return np.asarray(push(place.flat, place.vector, place.input, jnp.asarray(vector).reshape(-1)))
+        return np.asarray(push(here.flat, here.vector, here.input, jnp.asarray(vector).reshape(-1)))
 
     kind: Any = LinearOperator  # its stubs know only the constructor of a subclass
     operator = kind((size, size), matvec=act, dtype=np.dtype(float))
     start = np.random.default_rng(0).normal(size=size)  # ARPACK's own would differ from run to run
     try:
         values: Any = eigs(
-            operator, count, which="LR" if place.continuous else "LM", v0=start, return_eigenvectors=False
+            operator, count, which="LR" if here.continuous else "LM", v0=start, return_eigenvectors=False
         )
     except ArpackNoConvergence as error:
         raise DivergedError(
             f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
         ) from error
-    return _slowest_first(values, place.continuous)
+    return _slowest_first(values, here.continuous)

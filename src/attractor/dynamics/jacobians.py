@@ -97,8 +97,8 @@ def flow_norms(
     for jacobians, sizes, first in reversed(parts):
         flows = np.empty_like(jacobians)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
-            for place in reversed(range(len(jacobians))):
-                flows[place] = flow = flow @ jacobians[place]
+            for index in reversed(range(len(jacobians))):
+                flows[index] = flow = flow @ jacobians[index]
         norms.append(_spectral_norms(flows, sizes, first))
     return JacobianNorms(np.concatenate(norms[::-1]))
 

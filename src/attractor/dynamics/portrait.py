@@ -38,7 +38,7 @@ class Portrait:
     grid: Float[np.ndarray, "points 2"]
     drift: Float[np.ndarray, "points 2"]
 
-    def place(self, states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, "points 2"]:
+    def project(self, states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, "points 2"]:
         """Where flat states fall in the plane."""
         return (states - self.centre) @ self.axes.T
 

@@ -1,4 +1,8 @@
-"""Newton's method for many unknowns, and bracketed roots and minima of functions of one."""
+"""Newton's method for many unknowns, and bracketed roots and minima of functions of one.
+
+The equations are NumPy functions with matrices of derivatives of their own, which optimistix, made for
+functions that JAX can trace, cannot take.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,23 +17,25 @@ _LOST = 1e3
 
 
 class Linearised(NamedTuple):
-    """Errors of equations at a place, and how to get their matrix of derivatives.
+    """Errors of equations at a point, and how to get their matrix of derivatives.
 
     Args:
         errors: one for every unknown.
         matrix: makes the derivatives of the errors by the unknowns; called where a step is taken.
+        residual: how large the errors are, in the unit of the tolerance.
     """
 
     errors: Float[np.ndarray, " unknowns"]
     matrix: Callable[[], Float[np.ndarray, "unknowns unknowns"]]
+    residual: float
 
 
 class NewtonSolution(NamedTuple):
     """Where Newton's method ended.
 
     Args:
-        unknowns: the place.
-        residual: the largest error there, as a share of the scale.
+        unknowns: at the end.
+        residual: there.
         steps: taken.
     """
 
@@ -41,32 +47,49 @@ class NewtonSolution(NamedTuple):
 def newton(
     equations: Callable[[Float[np.ndarray, " unknowns"]], Linearised],
     start: Float[np.ndarray, " unknowns"],
-    scale: float,
     tolerance: float,
+    *,
+    most: int = _STEPS,
+    lost: float = _LOST,
 ) -> NewtonSolution:
     """Newton's method with full steps, until the residual is below a tolerance or the start was too far off.
 
     Args:
         equations: errors and derivatives.
-        start: the first place.
-        scale: of the errors.
+        start: the first unknowns.
         tolerance: of the residual.
+        most: steps.
+        lost: a residual from which it gives up.
     """
     unknowns, steps = start, 0
     while True:
         found = equations(unknowns)
-        residual = float(np.abs(found.errors).max() / scale)
-        if residual < tolerance or not residual < _LOST or steps == _STEPS:
-            return NewtonSolution(unknowns, residual, steps)
-        unknowns, steps = unknowns - np.linalg.solve(found.matrix(), found.errors), steps + 1
+        if found.residual < tolerance or not found.residual < lost or steps == most:
+            return NewtonSolution(unknowns, found.residual, steps)
+        unknowns, steps = unknowns - solved(found.matrix(), found.errors), steps + 1
+
+
+def solved(
+    matrix: Float[np.ndarray, "unknowns unknowns"], right: Float[np.ndarray, " unknowns"]
+) -> Float[np.ndarray, " unknowns"]:
+    """The solution of linear equations; the shortest one where the matrix is singular."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return np.linalg.lstsq(matrix, right)[0]
+
+
+def largest(errors: Float[np.ndarray, " unknowns"], scale: float) -> float:
+    """The largest error as a share of a scale."""
+    return float(np.abs(errors).max() / scale)
 
 
 def bracketed_root(function: Callable[[float], float], ends: tuple[float, float], tolerance: float) -> float:
-    """The root between two places where a function has different signs, by Brent's method.
+    """The root between two points where a function has different signs, by Brent's method.
 
     Args:
         function: of one number.
-        ends: the two places.
+        ends: the two points.
         tolerance: of the root.
     """
     found: Any = brentq(function, *ends, xtol=tolerance, full_output=True, disp=False)
@@ -88,12 +111,12 @@ def bordered(
 def bounded_minimum(
     function: Callable[[float], float], ends: tuple[float, float], tolerance: float
 ) -> tuple[float, float]:
-    """The place of a minimum between two others, and the value there, by Brent's method.
+    """The minimum between two points, and the value there, by Brent's method.
 
     Args:
         function: of one number.
-        ends: the two places.
-        tolerance: of the place.
+        ends: the two points.
+        tolerance: of the point.
     """
     found: Any = minimize_scalar(function, bounds=ends, method="bounded", options={"xatol": tolerance})
     return float(found.x), float(found.fun)

@@ -69,10 +69,10 @@ def analysed(cell: CellLike, state: State | None = None) -> FlatMap:
         CellError: a step that is another one each time it is called.
     """
     check_has_steps(cell)
-    wide = in_double_precision(cell)
-    flat = flat_map(unrounded(wide), state)
+    exact = in_double_precision(cell)
+    flat = flat_map(unrounded(exact), state)
     if may_change(cell):
-        check_steady(wide, jnp.zeros(input_shape(wide)), flat.restore(flat.start))
+        check_steady(exact, jnp.zeros(input_shape(exact)), flat.restore(flat.start))
     return flat
 
 

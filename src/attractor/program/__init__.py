@@ -10,7 +10,7 @@ from .arithmetic import (
 from .compiling import compiled, quickly_compiled
 from .complex_parts import without_complex
 from .constants import read_anew
-from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, layout_of
+from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, hessian_before, layout_of
 from .interpret import Rule, interpret, is_exact
 from .precision import in_double_precision, in_precision, plain, unrounded
 from .present import programs_of, unchanged
@@ -40,6 +40,7 @@ __all__ = [
     "compiled",
     "double_precision",
     "flat_map",
+    "hessian_before",
     "in_double_precision",
     "in_precision",
     "interpret",

@@ -444,3 +444,29 @@ def _example(flat: FlatMap) -> tuple[Array, State]:
 
 
 __all__ = ["FlatMap", "HeldMap", "Layout", "Leaf", "LeafKind", "flat_map", "layout_of"]
+
+
+def hessian_before(
+    step: Callable[[Array], Array],
+    state: Float[Array, " states"],
+    after: tuple[Float[Array, " states"], Float[Array, "states states"]],
+    *,
+    curvature: bool = True,
+) -> tuple[Float[Array, " states"], Float[Array, "states states"]]:
+    r"""Gradient and Hessian of a loss in the state before a step, from those in the state after it.
+
+    With J the Jacobian of the step f, $\lambda$ the gradient and R the Hessian after it, they are
+    $J' \lambda$ and $J' R J + \sum_p \lambda_p \nabla^2 f_p$.
+
+    Args:
+        step: f, of flat states.
+        state: before the step.
+        after: gradient and Hessian after it.
+        curvature: with the second derivatives of the step; without them R is that of Gauss and Newton.
+    """
+    slope, hessian = after
+    jacobian = jax.jacfwd(step)(state)
+    before = jacobian.T @ hessian @ jacobian
+    if curvature:
+        before += jax.hessian(lambda state: slope @ step(state))(state)
+    return slope @ jacobian, before

@@ -10,7 +10,7 @@ import numpy as np
 from attractor.certify import StabilityResult, bound_in_words
 from attractor.origin import Origin
 from attractor.theory import DynamicsStudy, Regime, SpectralCurve
-from attractor.theory.regimes.regime_position import REGIMES, PlacedNetwork
+from attractor.theory.regimes.regime_position import REGIMES, NetworkPosition
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
 from .figures.dynamics import (
@@ -78,8 +78,8 @@ def write_dynamics_report(path: Path, study: DynamicsStudy, facts: DynamicsFacts
 def dynamics_contents(study: DynamicsStudy, facts: DynamicsFacts) -> AnalysisContents:
     """What the page shows."""
     sections = [_exponents(study, facts), _points(study), _eigenvalues(study)]
-    if study.place is not None:
-        sections.append(_position(study.place, study.regime))
+    if study.position is not None:
+        sections.append(_position(study.position, study.regime))
     if study.remarks:
         rows = tuple((f"{place + 1}", text) for place, text in enumerate(study.remarks))
         lead = "What to keep in mind, and what could not be had."
@@ -276,7 +276,7 @@ def _cloud(curve: SpectralCurve) -> Picture:
     )
 
 
-def _position(place: PlacedNetwork, measured: Regime) -> Section:
+def _position(place: NetworkPosition, measured: Regime) -> Section:
     position = place.position
     caption = (
         "The star is the network by the size of its matrices and the mean of its biases, as if they were "

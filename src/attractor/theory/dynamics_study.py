@@ -29,7 +29,7 @@ from attractor.program import FlatMap, compiled, double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from .random_matrices.null_model import SpectralCurve, spectral_curve
-from .regimes.regime_position import PlacedNetwork, placed
+from .regimes.regime_position import NetworkPosition, network_position
 
 # States up to which all exponents are measured, beyond it the leading ones.
 _MANY = 64
@@ -48,7 +48,7 @@ _MISSING = (
     "they do the indices sum to 1, so that at least one fixed point was not found"
 )
 
-# An exponent a step below which nothing grows or falls within any path that is measured.
+# An exponent per step below which nothing grows or falls within any path that is measured.
 _NOTHING = 1e-6
 _STARTS_OUTSIDE, _STEPS_BACK = 64, 200
 # Distances of starts, in sizes of the states that are known.
@@ -71,8 +71,8 @@ class Regime(StrEnum):
 
 
 @dataclass(frozen=True)
-class DynamicsPlan:
-    """How much is looked at.
+class DynamicsSettings:
+    """How much is measured.
 
     Args:
         steps: of the inputs at most.
@@ -106,7 +106,7 @@ class DynamicsStudy:
         spectrum: eigenvalues of step Jacobians along the path.
         curve: the spectrum in the middle of the path beside that of a random network; None if not possible.
         plane: the principal plane.
-        place: where the network sits among the phases of theory; None for a cell that theory does not know.
+        position: where the network sits among the phases of theory; None where theory does not know the cell.
         participation: number of directions in which the path varies.
         input: the mean input.
         remarks: what could not be had, and why.
@@ -119,7 +119,7 @@ class DynamicsStudy:
     spectrum: JacobianSpectrum
     curve: SpectralCurve | None
     plane: Portrait
-    place: PlacedNetwork | None
+    position: NetworkPosition | None
     participation: float
     input: Float[np.ndarray, " inputs"]
     remarks: tuple[str, ...]
@@ -146,7 +146,7 @@ class DynamicsStudy:
         low, high = self.driven.interval()[:, 0]
         lines = [
             str(self.regime),
-            f"largest exponent {self.driven.per_step[0]:.5f} a step, 95 % interval {low:.5f} to {high:.5f}",
+            f"largest exponent {self.driven.per_step[0]:.5f} per step, 95 % interval {low:.5f} to {high:.5f}",
             f"the path varies in {self.participation:.1f} directions",
             str(self.points),
             *self.driven.remarks,
@@ -165,28 +165,28 @@ class DynamicsStudy:
             "mean_input": self.input.tolist(),
             "fixed_points": [
                 {
-                    "state": points.states[place].tolist(),
+                    "state": points.states[index].tolist(),
                     "kind": kind.name.lower(),
-                    "unstable": int(points.unstable[place]),
-                    "residual": float(points.residuals[place]),
-                    "largest_modulus": float(abs(points.eigenvalues[place, 0])),
+                    "unstable": int(points.unstable[index]),
+                    "residual": float(points.residuals[index]),
+                    "largest_modulus": float(abs(points.eigenvalues[index, 0])),
                 }
-                for place, kind in enumerate(points.kinds)
+                for index, kind in enumerate(points.kinds)
             ],
-            "position": None if self.place is None else self.place.position.to_dict(),
+            "position": None if self.position is None else self.position.position.to_dict(),
             "outliers": [] if self.curve is None else [_complex(one.value) for one in self.curve.outliers],
             "remarks": list(self.remarks),
             "seconds": self.seconds,
         }
 
 
-_USUAL = DynamicsPlan()
+_USUAL = DynamicsSettings()
 
 
 def dynamics_study(
     cell: CellLike,
     inputs: Float[Array | np.ndarray, "time inputs"],
-    plan: DynamicsPlan = _USUAL,
+    settings: DynamicsSettings = _USUAL,
     reporter: Reporter | None = None,
     state: State | None = None,
 ) -> DynamicsStudy:
@@ -195,7 +195,7 @@ def dynamics_study(
     Args:
         cell: any cell.
         inputs: one sequence as the cell sees it (scaled); the first fifth is left to the state to arrive.
-        plan: how much is looked at.
+        settings: how much is measured.
         reporter: hears about progress.
         state: where to start; the cell's own initial state when None.
 
@@ -206,30 +206,30 @@ def dynamics_study(
     """
     begun = time.perf_counter()
     reporter = reporter or SilentReporter()
-    rows = checked(cell, inputs)[: plan.steps]
+    rows = checked(cell, inputs)[: settings.steps]
     if len(rows) < 20:
         raise InputDataError(
             f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
         )
     path = _path(cell, rows, state)
-    settings = _exponents(plan, path)
-    driven = lyapunov_exponents(cell, rows, state, settings=settings, reporter=reporter)
+    how = _exponents(settings, path)
+    driven = lyapunov_exponents(cell, rows, state, settings=how, reporter=reporter)
     mean, remarks = rows.mean(axis=0), []
     held = np.tile(mean, (max(len(rows), _HELD), 1))
-    points, doubt = _fixed_points(cell, path, mean, plan, reporter)
+    points, doubt = _fixed_points(cell, path, mean, settings, reporter)
     remarks += doubt
     resting = _or_remark(
-        lambda: lyapunov_exponents(cell, held, state, settings=settings, reporter=reporter), remarks
+        lambda: lyapunov_exponents(cell, held, state, settings=how, reporter=reporter), remarks
     )
     arrived, middle = path[len(path) // 5 :], len(rows) // 2
-    spectrum, curve, plane, place = _told(
+    spectrum, curve, plane, position = _told(
         {
-            "eigenvalues": lambda: spectra_along(cell, rows, state, points=plan.points),
+            "eigenvalues": lambda: spectra_along(cell, rows, state, points=settings.points),
             "curve of random networks": lambda: _or_remark(
                 lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks
             ),
             "principal plane": lambda: portrait(cell, arrived, mean, points.states),
-            "place among gated networks": lambda: placed(cell),
+            "position among gated networks": lambda: network_position(cell),
         },
         reporter,
     )
@@ -240,7 +240,7 @@ def dynamics_study(
         spectrum=spectrum,
         curve=curve,
         plane=plane,
-        place=place,
+        position=position,
         participation=participation_ratio(arrived),
         input=mean,
         remarks=tuple(remarks),
@@ -261,21 +261,21 @@ def _told(work: dict[str, Callable[[], Any]], reporter: Reporter) -> list[Any]:
     return found
 
 
-def _exponents(plan: DynamicsPlan, path: np.ndarray) -> LyapunovSettings:
+def _exponents(settings: DynamicsSettings, path: np.ndarray) -> LyapunovSettings:
     count: int | str = "all" if path.shape[1] <= _MANY else _LEADING
-    return LyapunovSettings(count, burn_in=len(path) // 5, seed=plan.seed)
+    return LyapunovSettings(count, burn_in=len(path) // 5, seed=settings.seed)
 
 
 def _fixed_points(
-    cell: CellLike, path: np.ndarray, mean: np.ndarray, plan: DynamicsPlan, reporter: Reporter
+    cell: CellLike, path: np.ndarray, mean: np.ndarray, settings: DynamicsSettings, reporter: Reporter
 ) -> tuple[FixedPoints, list[str]]:
     """Once more with four times the starts where the sum of indices says that a point is missing.
 
     Returns:
         The points, and what speaks against their being all.
     """
-    for count in (plan.starts, 4 * plan.starts):
-        starts = _starts(path, count, np.random.default_rng(plan.seed))
+    for count in (settings.starts, 4 * settings.starts):
+        starts = _starts(path, count, np.random.default_rng(settings.seed))
         found = fixed_points(cell, mean, starts=starts, reporter=reporter)
         total = found.index_sums[0]
         if total == 1 or np.isnan(total) or not comes_back(cell, mean, found.states):

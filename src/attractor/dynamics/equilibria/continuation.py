@@ -26,7 +26,7 @@ _STRAIGHT = 0.94
 _LONGER, _SHORTER = 1.5, 0.5
 # Directions that one bifurcation makes unstable; where more change, a shorter step tells them apart.
 _MOST_CHANGES = 2
-# Shortest step for that, in smallest steps: in a symmetric network several change at the same place.
+# Shortest step for that, in smallest steps: in a symmetric network several change at the same point.
 _APART = 100.0
 
 
@@ -74,7 +74,7 @@ def follow_fixed_point(
     settings: ContinuationSettings = _USUAL,
     reporter: Reporter | None = None,
 ) -> Branch:
-    """The curve of fixed points that starts at a given one, as a parameter moves between two values.
+    """The curve of fixed points that starts at one of them, as a parameter moves between two values.
 
     Each step goes along the tangent and is corrected across it, so that the branch passes folds, where it
     turns and the parameter moves back. It ends at the last value, or back at the first. Folds and changes of
@@ -114,8 +114,8 @@ def follow_fixed_point(
         finally:
             reporter.close()
         return Branch(
-            parameters=np.array([curve.parameter(point.place) for point in points]),
-            states=np.stack([curve.state(point.place) for point in points]),
+            parameters=np.array([curve.parameter(point.position) for point in points]),
+            states=np.stack([curve.state(point.position) for point in points]),
             residuals=np.array([np.linalg.norm(point.values) for point in points]),
             eigenvalues=np.stack([point.eigenvalues for point in points]),
             bifurcations=tuple(found),
@@ -136,7 +136,7 @@ def _start(curve: Curve, cell: CellLike, state: State) -> CurvePoint:
         ) from error
     if found is None:
         raise InputDataError(
-            f"no fixed point near the given state at parameter {curve.interval[0]:.6g}: give one of "
+            f"no fixed point near the state at parameter {curve.interval[0]:.6g}: give one of "
             "those that `fixed_points` finds there"
         )
     return found
@@ -171,7 +171,7 @@ def _followed(
         turned = turned if end is None else point.tangent(turned)
         found += between(curve, points[-1], point, (tangent, turned), len(points) - 1)
         points.append(point)
-        reporter.update(round(100 * float(np.clip(point.place[-1], 0, 1))), 100, "% of the interval")
+        reporter.update(round(100 * float(np.clip(point.position[-1], 0, 1))), 100, "% of the interval")
         if end is not None:
             return points, found, end
         tangent = turned
@@ -183,7 +183,7 @@ def _next(
     curve: Curve, here: CurvePoint, tangent: np.ndarray, step: float
 ) -> tuple[CurvePoint, np.ndarray] | None:
     """The point one step further with its tangent; None where the step is too long."""
-    point = curve.corrected(here.place + step * tangent, tangent)
+    point = curve.corrected(here.position + step * tangent, tangent)
     if point is None:
         return None
     turned = point.tangent(tangent)
@@ -198,12 +198,12 @@ def _changes(here: CurvePoint, there: CurvePoint) -> int:
 
 def _within(curve: Curve, here: CurvePoint, there: CurvePoint) -> tuple[CurvePoint, BranchStatus | None]:
     """The next point, or the one at the end of the interval where it lies beyond."""
-    ahead = there.place[-1]
+    ahead = there.position[-1]
     if 0 < ahead < 1:
         return there, None
     bound, status = (1.0, BranchStatus.REACHED_LAST) if ahead >= 1 else (0.0, BranchStatus.RETURNED)
-    share = (bound - here.place[-1]) / (ahead - here.place[-1])
-    guess = here.place + share * (there.place - here.place)
+    share = (bound - here.position[-1]) / (ahead - here.position[-1])
+    guess = here.position + share * (there.position - here.position)
     along = np.append(np.zeros(len(guess) - 1), 1.0)
     return curve.corrected(guess, along) or there, status
 

@@ -34,12 +34,12 @@ from attractor.progress import Reporter
 
 # Bytes that Jacobians and their products may take.
 _MEMORY = 2**28
-# Places times states beyond which more places gain nothing on a CPU (measured from 3 to 128 states).
+# Slots times states beyond which more slots gain nothing on a CPU (measured from 3 to 128 states).
 _COLUMNS = 1024
-_MOST_PLACES = 256
-# Starts in the compiled loop, in places.
+_MOST_SLOTS = 256
+# Starts in the compiled loop, in slots.
 _POOL = 8
-# Trials of all places between two reports.
+# Trials of all slots between two reports.
 _ROUND = 32
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-16, 1e12
 # Where a step leaves a smaller share of |F| than this, a second one with the same factor follows. Far
@@ -72,7 +72,7 @@ class Outcome(IntEnum):
     NOT_FINITE = 4
 
 
-class Walkers(NamedTuple):
+class Descents(NamedTuple):
     """Starts on their way: NumPy arrays outside of compiled code, JAX arrays inside, there also of one start.
 
     Args:
@@ -102,15 +102,15 @@ def accuracy(state: Array, tolerance: Array | float) -> Array:
     return tolerance * jnp.maximum(1.0, jnp.linalg.norm(state))
 
 
-def places_for(starts: int, states: int) -> int:
+def slots_for(starts: int, states: int) -> int:
     """How many starts are on their way at a time: a power of two, so that few shapes are compiled."""
-    fitting = min(_MOST_PLACES, max(8, _COLUMNS // states), _MEMORY // (8 * 6 * states**2))
+    fitting = min(_MOST_SLOTS, max(8, _COLUMNS // states), _MEMORY // (8 * 6 * states**2))
     return 1 << (max(1, min(fitting, 2 * starts - 1)).bit_length() - 1)
 
 
 def descend(
     flat: HeldMap, starts: np.ndarray, rows: np.ndarray, limits: tuple[float, int], reporter: Reporter
-) -> Walkers:
+) -> Descents:
     """All starts at the ends of their ways.
 
     Args:
@@ -122,14 +122,14 @@ def descend(
     """
     count = len(starts)
     everyone = _at_start(starts, rows)
-    places = places_for(count, starts.shape[1])
-    pool = _POOL * places  # one shape for each number of places
+    slots = slots_for(count, starts.shape[1])
+    pool = _POOL * slots  # one shape for each number of slots
     seats, waiting = np.arange(min(pool, count)), min(pool, count)
     while len(seats):
-        here = Walkers(*(_filled(part[seats], pool) for part in everyone))
+        here = Descents(*(_filled(part[seats], pool) for part in everyone))
         here.outcomes[len(seats) :] = Outcome.UNFINISHED  # empty seats stay as they are
-        fewest = places if waiting < count else 1
-        after = _advanced(flat, here, places, tuple(map(np.asarray, (*limits, fewest))))
+        fewest = slots if waiting < count else 1
+        after = _advanced(flat, here, slots, tuple(map(np.asarray, (*limits, fewest))))
         after = jax.tree.map(np.asarray, after)
         for part, new in zip(everyone, after, strict=True):
             part[seats] = new[: len(seats)]
@@ -141,9 +141,9 @@ def descend(
     return everyone
 
 
-def _at_start(starts: np.ndarray, rows: np.ndarray) -> Walkers:
+def _at_start(starts: np.ndarray, rows: np.ndarray) -> Descents:
     count = len(starts)
-    return Walkers(
+    return Descents(
         np.array(starts, np.float64),
         np.array(rows, np.float64),
         np.full(count, _FIRST_DAMPING),
@@ -153,77 +153,77 @@ def _at_start(starts: np.ndarray, rows: np.ndarray) -> Walkers:
     )
 
 
-def _filled(part: np.ndarray, places: int) -> np.ndarray:
+def _filled(part: np.ndarray, slots: int) -> np.ndarray:
     """Empty seats repeat the first start."""
-    return np.concatenate([part, np.repeat(part[:1], places - len(part), axis=0)])
+    return np.concatenate([part, np.repeat(part[:1], slots - len(part), axis=0)])
 
 
 @compiled
-def _advanced(flat: HeldMap, walkers: Walkers, places: int, limits: tuple[Any, ...]) -> Walkers:
+def _advanced(flat: HeldMap, descents: Descents, slots: int, limits: tuple[Any, ...]) -> Descents:
     """Some trials further, or until fewer than the fewest allowed still run."""
     tolerance, most, fewest = limits
     field = drift(flat)
-    step = jax.vmap(lambda walker: _trial(field, walker, tolerance, most))
+    step = jax.vmap(lambda descent: _trial(field, descent, tolerance, most))
 
-    def going(carry: tuple[Array | int, Walkers]) -> Array:
+    def going(carry: tuple[Array | int, Descents]) -> Array:
         return (carry[0] < _ROUND) & (jnp.sum(carry[1].outcomes == Outcome.RUNNING) >= fewest)
 
-    def body(carry: tuple[Array | int, Walkers]) -> tuple[Array | int, Walkers]:
+    def body(carry: tuple[Array | int, Descents]) -> tuple[Array | int, Descents]:
         everyone = carry[1]
-        chosen = _running(everyone, places)
-        some = step(Walkers(*(part.at[chosen].get(mode="clip") for part in everyone)))
+        chosen = _running(everyone, slots)
+        some = step(Descents(*(part.at[chosen].get(mode="clip") for part in everyone)))
         pairs = zip(everyone, some, strict=True)
-        new = Walkers(*(old.at[chosen].set(part, mode="drop") for old, part in pairs))
+        new = Descents(*(old.at[chosen].set(part, mode="drop") for old, part in pairs))
         return carry[0] + 1, new._replace(inputs=everyone.inputs)
 
-    return jax.lax.while_loop(going, body, (0, walkers))[1]
+    return jax.lax.while_loop(going, body, (0, descents))[1]
 
 
-def _running(walkers: Walkers, places: int) -> Array:
-    """The numbers of as many walkers that run as there are places; beyond the last one where fewer run.
+def _running(descents: Descents, slots: int) -> Array:
+    """The numbers of as many descents that run as there are slots; beyond the last one where fewer run.
 
     On a CPU the search for the largest in float32 is a library call: several times faster than `nonzero` to
     compile and to run, and than a sort to run.
     """
-    runs, chosen = jax.lax.top_k((walkers.outcomes == Outcome.RUNNING).astype(jnp.float32), places)
-    return jnp.where(runs > 0, chosen, len(walkers.outcomes))
+    runs, chosen = jax.lax.top_k((descents.outcomes == Outcome.RUNNING).astype(jnp.float32), slots)
+    return jnp.where(runs > 0, chosen, len(descents.outcomes))
 
 
-def _trial(field: Field, walker: Walkers, tolerance: Array, most: Array) -> Walkers:
+def _trial(field: Field, descent: Descents, tolerance: Array, most: Array) -> Descents:
     """One trial of one start that runs."""
-    value, columns = _linearised(field, walker)
+    value, columns = _linearised(field, descent)
     before, slope = jnp.linalg.norm(value), columns @ value
     square, trace = columns @ columns.T, jnp.sum(columns**2)
-    shift = walker.damping * trace / len(slope)
+    shift = descent.damping * trace / len(slope)
     # the matrix is symmetric as it stands, and making it so again costs as much as a product with a vector
     factor = jax.lax.linalg.cholesky(square + shift * jnp.eye(len(slope)), symmetrize_input=False)
     move = _solved(factor, -slope)
-    first, rest, once = _at(field, walker, walker.states + move)
-    second, _, twice = _at(field, walker, first - _solved(factor, columns @ rest))
+    first, rest, once = _at(field, descent, descent.states + move)
+    second, _, twice = _at(field, descent, first - _solved(factor, columns @ rest))
     fast = (once < _FAST * before) & (twice < once)
     tried, after = jnp.where(fast, second, first), jnp.where(fast, twice, once)
     better = after < before
     hoped = shift * move @ move - slope @ move  # |F|^2 - |F + J d|^2
-    damping = walker.damping * _change(better, (before**2 - once**2) / hoped)
-    new = walker._replace(
-        states=jnp.where(better, tried, walker.states),
+    damping = descent.damping * _change(better, (before**2 - once**2) / hoped)
+    new = descent._replace(
+        states=jnp.where(better, tried, descent.states),
         speeds=jnp.where(better, after, before),
         damping=jnp.maximum(damping, _LEAST_DAMPING),
-        trials=walker.trials + 1,
+        trials=descent.trials + 1,
     )
     at_rest = jnp.linalg.norm(slope) <= _FLAT * before * jnp.sqrt(trace)
     return new._replace(outcomes=_outcome(new, before, at_rest, (tolerance, most)))
 
 
-def _at(field: Field, walker: Walkers, state: Array) -> tuple[Array, Array, Array]:
+def _at(field: Field, descent: Descents, state: Array) -> tuple[Array, Array, Array]:
     """A state that is tried, with F and |F| there."""
-    value = field(state, walker.inputs)
+    value = field(state, descent.inputs)
     return state, value, jnp.linalg.norm(value)
 
 
-def _linearised(field: Field, walker: Walkers) -> tuple[Array, Array]:
+def _linearised(field: Field, descent: Descents) -> tuple[Array, Array]:
     """F and J^T: the columns of J, one a row, as they come."""
-    value, push = jax.linearize(lambda state: field(state, walker.inputs), walker.states)
+    value, push = jax.linearize(lambda state: field(state, descent.inputs), descent.states)
     return value, jax.vmap(push)(jnp.eye(len(value)))
 
 
@@ -237,7 +237,7 @@ def _change(better: Array, gain: Array) -> Array:
     return jnp.where(better, kept, 8.0)
 
 
-def _outcome(new: Walkers, before: Array, at_rest: Array, limits: tuple[Array, Array]) -> Array:
+def _outcome(new: Descents, before: Array, at_rest: Array, limits: tuple[Array, Array]) -> Array:
     tolerance, most = limits
     exhausted = (new.damping > _MOST_DAMPING) | (new.trials >= most)
     cases = {
@@ -258,10 +258,10 @@ def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.nda
         states: flat states near minima.
         rows: the constant input of each.
     """
-    places = places_for(len(states), states.shape[1])
+    slots = slots_for(len(states), states.shape[1])
     found = []
-    for first in range(0, len(states), places):
-        some = np.arange(first, first + places).clip(max=len(states) - 1)
+    for first in range(0, len(states), slots):
+        some = np.arange(first, first + slots).clip(max=len(states) - 1)
         part = _settled(flat, states[some], rows[some])
         found.append([np.asarray(piece)[: len(states) - first] for piece in part])
     ends, speeds, minima = (np.concatenate(pieces) for pieces in zip(*found, strict=True))

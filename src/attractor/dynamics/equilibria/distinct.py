@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 
 from attractor.program import HeldMap, compiled
 
-from .descent import Outcome, Walkers, drift, places_for
+from .descent import Descents, Outcome, drift, slots_for
 from .points import SlowPoints
 
 # Rounding of a component of F, relative to max(1, |x|).
@@ -35,9 +35,9 @@ _SINGULAR = 1e-10
 _STEPS = 3
 # A residual below this share of max(1, |x|) is rounding.
 _EXACT = 4 * np.finfo(float).eps
-# In the place of a singular value of 0; quotients by it are long and finite.
+# Stands for a singular value of 0; quotients by it are long and finite.
 _TINY = 1e-100
-# States for which all places are filled.
+# States for which all slots are filled.
 _MANY = 10**6
 # Ends nearer than this share of max(1, |x|) are one, even before they are made exact.
 _SAME = 1e-9
@@ -91,10 +91,10 @@ def in_order(
     """
     if len(states) < 2:
         return np.arange(len(states))
-    places = np.argsort(states, axis=0, kind="stable")
-    steps = np.diff(np.take_along_axis(states, places, 0), axis=0) > tolerance
+    order = np.argsort(states, axis=0, kind="stable")
+    steps = np.diff(np.take_along_axis(states, order, 0), axis=0) > tolerance
     ranks = np.zeros(states.shape, int)
-    np.put_along_axis(ranks, places[1:], np.cumsum(steps, axis=0), 0)
+    np.put_along_axis(ranks, order[1:], np.cumsum(steps, axis=0), 0)
     return np.lexsort(ranks.T[::-1])
 
 
@@ -166,12 +166,12 @@ def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Ca
 
 def linearised(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F and its Jacobian at every state, a chunk at a time, in one shape however few there are."""
-    places = places_for(_MANY, states.shape[1])
+    slots = slots_for(_MANY, states.shape[1])
     values, jacobians = [], []
-    for first in range(0, len(states), places):
-        some = np.arange(first, first + places).clip(max=len(states) - 1)
+    for first in range(0, len(states), slots):
+        some = np.arange(first, first + slots).clip(max=len(states) - 1)
         part = _linearised(flat, states[some], rows[some])
-        count = min(places, len(states) - first)
+        count = min(slots, len(states) - first)
         values.append(np.asarray(part[0])[:count])
         jacobians.append(np.asarray(part[1])[:count])
     return np.concatenate(values), np.concatenate(jacobians)
@@ -207,7 +207,7 @@ class DistinctPoints:
 
 
 def distinct_points(
-    flat: HeldMap, ended: Walkers, conditions: Int[np.ndarray, " starts"], within: float
+    flat: HeldMap, ended: Descents, conditions: Int[np.ndarray, " starts"], within: float
 ) -> DistinctPoints:
     """Ends that converged, first gathered roughly, then made exact, confirmed, and gathered again.
 
@@ -245,7 +245,11 @@ def distinct_points(
 
 
 def joined(
-    flat: HeldMap, known: DistinctPoints, more: Walkers, conditions: Int[np.ndarray, " starts"], within: float
+    flat: HeldMap,
+    known: DistinctPoints,
+    more: Descents,
+    conditions: Int[np.ndarray, " starts"],
+    within: float,
 ) -> DistinctPoints:
     """Known points and those of further ends; an end at a known point only adds to how often it was reached.
 
@@ -262,7 +266,7 @@ def joined(
     known = replace(known, multiplicities=times)
     if not apart.any():
         return known
-    new = distinct_points(flat, Walkers(*(part[apart] for part in more)), conditions[apart], within)
+    new = distinct_points(flat, Descents(*(part[apart] for part in more)), conditions[apart], within)
     pairs = ((getattr(known, one.name), getattr(new, one.name)) for one in fields(DistinctPoints))
     both = DistinctPoints(*(np.concatenate(pair) for pair in pairs))
     kept, times = _gathered(both.states, both.conditions, both.radii, both.multiplicities)
@@ -270,7 +274,7 @@ def joined(
     return replace(chosen, multiplicities=times)
 
 
-def _held(known: DistinctPoints, more: Walkers, conditions: np.ndarray) -> np.ndarray:
+def _held(known: DistinctPoints, more: Descents, conditions: np.ndarray) -> np.ndarray:
     """At which known point each end lies, -1 for those at none and those that did not converge."""
     held = np.full(len(conditions), -1)
     for condition in np.unique(known.conditions):
@@ -312,7 +316,7 @@ def midpoints(
 
 
 def _paired(states: np.ndarray) -> np.ndarray:
-    """Pairs of places of which one is among the nearest of the other, or its farthest; each pair once."""
+    """Pairs of indices of which one is among the nearest of the other, or its farthest; each pair once."""
     if len(states) < 2:
         return np.zeros((0, 2), int)
     order = np.argsort(cdist(states, states), axis=1, kind="stable")
@@ -321,7 +325,7 @@ def _paired(states: np.ndarray) -> np.ndarray:
     return np.unique(np.sort(np.stack([own, others.ravel()], axis=1), axis=1), axis=0)
 
 
-def _none(ended: Walkers) -> Candidates:
+def _none(ended: Descents) -> Candidates:
     states = ended.states.shape[1]
     nothing, empty = np.zeros((0, states)), np.zeros(0)
     return Candidates(
@@ -347,7 +351,7 @@ def _gathered(
     return np.concatenate(heads), np.concatenate(sums)
 
 
-def slow_points(ended: Walkers, conditions: Int[np.ndarray, " starts"]) -> SlowPoints:
+def slow_points(ended: Descents, conditions: Int[np.ndarray, " starts"]) -> SlowPoints:
     """Ends at rest where the drift is not zero, slowest first within each condition."""
     resting = np.flatnonzero(ended.outcomes == Outcome.AT_REST)
     states = ended.states[resting]

@@ -8,7 +8,7 @@ eigenvalue problems*).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -20,13 +20,14 @@ import scipy.optimize
 from jaxtyping import Array, Complex, Float, Int
 
 from attractor.cells import CellLike
+from attractor.dynamics.roots import Linearised, newton, solved
 from attractor.program import compiled
 
 from ..trajectory import analysed
 from .descent import drift
 from .points import PointKind, descending, kind_of, unstable_directions
 
-_CORRECTIONS = 8
+_CORRECTIONS = 7
 # On |F|, relative to max(1, |x|).
 _TOLERANCE = 1e-12
 _EASY = 3
@@ -64,7 +65,7 @@ class Bifurcation:
         state: the flat state there.
         eigenvalue: the one on the unit circle, of a pair that with positive imaginary part.
         unstable: how many directions grow at the points before and after.
-        after: the place in the branch of the last point before it.
+        after: the index of the last point of the branch before it.
     """
 
     kind: BifurcationKind
@@ -123,13 +124,13 @@ class CurvePoint:
     """A point of the curve with its linearisation.
 
     Args:
-        place: y, scaled state and scaled parameter.
+        position: y, scaled state and scaled parameter.
         values: F.
         jacobian: of F in y, shape (states, states + 1).
         easy: whether Newton's method found it in few steps.
     """
 
-    place: Float[np.ndarray, " unknowns"]
+    position: Float[np.ndarray, " unknowns"]
     values: Float[np.ndarray, " states"]
     jacobian: Float[np.ndarray, "states unknowns"]
     easy: bool = True
@@ -138,7 +139,7 @@ class CurvePoint:
         """The unit tangent that points as the border does."""
         last = np.zeros(len(border))
         last[-1] = 1.0
-        found = _solved(np.vstack([self.jacobian, border]), last)
+        found = solved(np.vstack([self.jacobian, border]), last)
         return found / np.linalg.norm(found)
 
     @cached_property
@@ -170,50 +171,45 @@ class Curve:
     interval: tuple[float, float]
 
     def scaled(self, state: np.ndarray, parameter: float) -> np.ndarray:
-        """The place y of a state and a parameter."""
+        """The point y of a state and a parameter."""
         first, last = self.interval
         return np.append(state / np.sqrt(len(state)), (parameter - first) / (last - first))
 
-    def state(self, place: np.ndarray) -> np.ndarray:
+    def state(self, position: np.ndarray) -> np.ndarray:
         """The flat state at y."""
-        return place[:-1] * np.sqrt(len(place) - 1)
+        return position[:-1] * np.sqrt(len(position) - 1)
 
-    def parameter(self, place: np.ndarray) -> float:
+    def parameter(self, position: np.ndarray) -> float:
         """The parameter at y."""
         first, last = self.interval
-        return float(first + place[-1] * (last - first))
+        return float(first + position[-1] * (last - first))
 
-    def at(self, place: np.ndarray) -> CurvePoint:
+    def at(self, position: np.ndarray) -> CurvePoint:
         """F and its Jacobian at y."""
-        state, parameter = self.state(place), self.parameter(place)
-        given = (jnp.asarray(part, jnp.float64) for part in (state, self.row, parameter))
-        parts = _extended(self.build, *given)
+        state, parameter = self.state(position), self.parameter(position)
+        moved = (jnp.asarray(part, jnp.float64) for part in (state, self.row, parameter))
+        parts = _extended(self.build, *moved)
         values, in_state, in_parameter = map(np.asarray, parts)
         span = self.interval[1] - self.interval[0]
         return CurvePoint(
-            place, values, np.column_stack([in_state * np.sqrt(len(state)), in_parameter * span])
+            position, values, np.column_stack([in_state * np.sqrt(len(state)), in_parameter * span])
         )
 
     def corrected(self, guess: np.ndarray, border: np.ndarray) -> CurvePoint | None:
         """The point of the curve in the plane through the guess across the border; None if not found."""
-        point = self.at(guess)
-        for count in range(_CORRECTIONS):
-            if not np.isfinite(point.jacobian).all() or not np.isfinite(point.values).all():
-                return None
-            size = max(1.0, float(np.linalg.norm(self.state(point.place))))
-            if np.linalg.norm(point.values) <= _TOLERANCE * size:
-                return CurvePoint(point.place, point.values, point.jacobian, count <= _EASY)
-            rest = np.append(point.values, border @ (point.place - guess))
-            point = self.at(point.place - _solved(np.vstack([point.jacobian, border]), rest))
-        return None
+        points: list[CurvePoint] = []
 
+        def linearised(position: np.ndarray) -> Linearised:
+            point = self.at(position)
+            points.append(point)
+            finite = np.isfinite(point.jacobian).all() and np.isfinite(point.values).all()
+            size = max(1.0, float(np.linalg.norm(self.state(position))))
+            residual = float(np.linalg.norm(point.values)) / size if finite else np.inf
+            errors = np.append(point.values, border @ (position - guess))
+            return Linearised(errors, lambda: np.vstack([point.jacobian, border]), residual)
 
-def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The solution; the shortest one where another branch crosses and the matrix is singular."""
-    try:
-        return np.linalg.solve(matrix, right)
-    except np.linalg.LinAlgError:
-        return np.linalg.lstsq(matrix, right)[0]
+        found = newton(linearised, guess, _TOLERANCE, most=_CORRECTIONS, lost=np.inf)
+        return replace(points[-1], easy=found.steps <= _EASY) if found.residual < _TOLERANCE else None
 
 
 @compiled
@@ -238,7 +234,7 @@ def between(
     another event.
     """
     before, later = (int(unstable_directions(point.eigenvalues)) for point in (here, there))
-    way = _Way(curve, here, tangents[0], float(tangents[0] @ (there.place - here.place)))
+    way = _Way(curve, here, tangents[0], float(tangents[0] @ (there.position - here.position)))
     found: list[tuple[CurvePoint, BifurcationKind]] = []
     if tangents[0][-1] * tangents[1][-1] < 0:
         turn = way.zero(lambda point: point.tangent(tangents[0])[-1])
@@ -248,7 +244,7 @@ def between(
         rank = max(before, later) - 1
         crossing = way.zero(lambda point: float(np.abs(point.eigenvalues[rank])) - 1.0)
         found.append((crossing, _crossing_kind(crossing)))
-    found.sort(key=lambda event: float(tangents[0] @ event[0].place))
+    found.sort(key=lambda event: float(tangents[0] @ event[0].position))
     return [_event(curve, point, kind, (before, later), after) for point, kind in found]
 
 
@@ -267,7 +263,7 @@ class _Way:
         return self._at(length)
 
     def _at(self, length: float) -> CurvePoint:
-        guess = self._start.place + length * self._tangent
+        guess = self._start.position + length * self._tangent
         found = self._curve.corrected(guess, self._tangent)
         return self._curve.at(guess) if found is None else found
 
@@ -288,5 +284,5 @@ def _event(
     curve: Curve, point: CurvePoint, kind: BifurcationKind, counts: tuple[int, int], after: int
 ) -> Bifurcation:
     return Bifurcation(
-        kind, curve.parameter(point.place), curve.state(point.place), _critical(point), counts, after
+        kind, curve.parameter(point.position), curve.state(point.position), _critical(point), counts, after
     )

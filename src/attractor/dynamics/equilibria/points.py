@@ -98,7 +98,7 @@ def index_sum(values: Complex[np.ndarray, "points states"]) -> float:
     A continuous map of a ball into itself has degree one (Brouwer; Lefschetz), and the states of cells with
     saturating units stay in a ball. There any other sum proves that points are missing; 1 does not prove that
     none are. Where states run away, as those of a Henon map do from outside, the sum proves nothing:
-    `comes_back` looks for that.
+    `comes_back` tests that.
 
     Returns:
         The sum, NaN where an eigenvalue is 1 within rounding, so that its point has no sign.
@@ -234,25 +234,25 @@ class FixedPoints:
         """Of every mode, in steps, or in units of time where the cell has a `step`; see `time_constants`."""
         return time_constants(self.eigenvalues, self.time_step or 1.0)
 
-    def modes(self, place: int) -> Spectrum:
+    def modes(self, index: int) -> Spectrum:
         """Eigenvalues of one point with their right and left vectors."""
-        return spectrum(self.jacobians[place])
+        return spectrum(self.jacobians[index])
 
-    def state(self, place: int) -> State:
+    def state(self, index: int) -> State:
         """A fixed point in the form of the cell's state, with NumPy arrays for leaves."""
         with double_precision():
-            return jax.tree.map(np.asarray, self.flat.restore(jnp.asarray(self.states[place])))
+            return jax.tree.map(np.asarray, self.flat.restore(jnp.asarray(self.states[index])))
 
     def __str__(self) -> str:
         """A line for each of the first points."""
         slow = f", {len(self.slow)} slow points" if len(self.slow) else ""
         lines = [f"{len(self)} fixed points from {self.counts.starts} starts{slow}"]
-        for place, kind in enumerate(self.kinds[:_LINES]):
-            largest = abs(self.eigenvalues[place, 0])
+        for index, kind in enumerate(self.kinds[:_LINES]):
+            largest = abs(self.eigenvalues[index, 0])
             lines.append(
-                f"{place}: {kind.name.lower()}, {self.unstable[place]} unstable directions, largest modulus "
-                f"{largest:.6g}, residual {self.residuals[place]:.1e}, reached "
-                f"{self.multiplicities[place]} times"
+                f"{index}: {kind.name.lower()}, {self.unstable[index]} unstable directions, largest modulus "
+                f"{largest:.6g}, residual {self.residuals[index]:.1e}, reached "
+                f"{self.multiplicities[index]} times"
             )
         more = [f"and {len(self) - _LINES} more"] if len(self) > _LINES else []
         return "\n".join(lines + more)

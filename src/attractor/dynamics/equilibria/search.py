@@ -14,7 +14,7 @@ from attractor.program import FlatMap, HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
 from ..trajectory import analysed, checked, prepared, time_step, visited
-from .descent import Outcome, Walkers, descend, settled
+from .descent import Descents, Outcome, descend, settled
 from .distinct import DistinctPoints, distinct_points, in_order, joined, midpoints, sizes, slow_points
 from .points import FixedPoints, SearchCounts, eigenvalues, unstable_directions
 
@@ -97,7 +97,7 @@ def random_starts(
 
 
 def flat_starts(flat: FlatMap, starts: State) -> Float[np.ndarray, "starts states"]:
-    """Given starts as vectors in float64; call it inside `jax.enable_x64(True)`.
+    """Starts as vectors in float64; call it inside `jax.enable_x64(True)`.
 
     Args:
         flat: the map.
@@ -129,7 +129,7 @@ def _flattened(flat: FlatMap, starts: State) -> np.ndarray:
 def constant_inputs(
     cell: CellLike, input: Float[Array | np.ndarray, "..."] | None
 ) -> Float[np.ndarray, "conditions inputs"]:
-    """The constant inputs, one condition a row; zeros where none are given.
+    """The constant inputs, one condition a row; zeros where `input` is None.
 
     Raises:
         ConfigError: no input for a cell without `input_size`.
@@ -146,7 +146,7 @@ def constant_inputs(
 
 @dataclass(frozen=True)
 class FixedPointSettings:
-    """How fixed points are looked for.
+    """How fixed points are searched.
 
     Args:
         starts: how many random states, where no starts are given.
@@ -248,7 +248,7 @@ def _starts(flat: HeldMap, starts: State | None, settings: FixedPointSettings) -
 
 def _searched(
     flat: HeldMap, begin: np.ndarray, rows: np.ndarray, settings: FixedPointSettings, reporter: Reporter
-) -> tuple[Walkers, np.ndarray, DistinctPoints]:
+) -> tuple[Descents, np.ndarray, DistinctPoints]:
     """All ends, the condition of each and the distinct points, when no more are found between those known."""
     conditions = np.repeat(np.arange(len(rows)), len(begin))
     jobs = np.tile(begin, (len(rows), 1)), rows[conditions]
@@ -261,7 +261,7 @@ def _searched(
             break
         more, known = _ends(flat, (halfway, rows[theirs]), settings, reporter), len(kept.states)
         kept = joined(flat, kept, more, theirs, within)
-        ended = Walkers(*(np.concatenate(pair) for pair in zip(ended, more, strict=True)))
+        ended = Descents(*(np.concatenate(pair) for pair in zip(ended, more, strict=True)))
         conditions = np.concatenate([conditions, theirs])
         if len(kept.states) <= known:
             break
@@ -270,7 +270,7 @@ def _searched(
 
 def _ends(
     flat: HeldMap, jobs: tuple[np.ndarray, np.ndarray], settings: FixedPointSettings, reporter: Reporter
-) -> Walkers:
+) -> Descents:
     """All starts at their ends, those at rest or still under way made exact as far as they can be."""
     try:
         ended = descend(flat, *jobs, (settings.tolerance, settings.trials), reporter)
@@ -288,12 +288,12 @@ def _ends(
     return ended
 
 
-def _check_any_finite(ended: Walkers, cell: CellLike) -> None:
+def _check_any_finite(ended: Descents, cell: CellLike) -> None:
     """Tell a step without a number from one without a fixed point."""
     if len(ended.outcomes) and (ended.outcomes == Outcome.NOT_FINITE).all():
         raise DivergedError(
             f"the step of {name_of(cell)} is not finite at any of the {len(ended.outcomes)} states that the "
-            "search starts from; look for weights that are no numbers, roots and logarithms of negative "
+            "search starts from; check for weights that are no numbers, roots and logarithms of negative "
             "numbers, divisions by zero"
         )
 
@@ -308,7 +308,7 @@ def _with_spectra(kept: DistinctPoints) -> dict[str, np.ndarray]:
     return {name: part[order] for name, part in fields.items()}
 
 
-def _counts(ended: Walkers, converged: int, starts: int) -> SearchCounts:
+def _counts(ended: Descents, converged: int, starts: int) -> SearchCounts:
     """What proved to be no fixed point after all counts as unfinished."""
     slow, not_finite = (int(np.sum(ended.outcomes == kind)) for kind in (Outcome.AT_REST, Outcome.NOT_FINITE))
     unfinished = starts - converged - slow - not_finite

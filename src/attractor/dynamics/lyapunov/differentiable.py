@@ -34,7 +34,7 @@ def leading_exponents(
     burn_in: int = 0,
     key: PRNGKeyArray | None = None,
 ) -> Float[Array, " count"]:
-    r"""The largest Lyapunov exponents a step along one sequence, differentiable in everything.
+    r"""The largest Lyapunov exponents per step along one sequence, differentiable in everything.
 
     A pure function in the type of the weights, for a loss: batches come by `vmap`. The derivative goes
     through states, Jacobians and the QR decomposition of every step, whose results are computed again in the
@@ -114,7 +114,7 @@ def _derivative(
     With $B = dA R^{-1}$ and L the part of $Q^T B$ below the diagonal, $\Omega = L - L^T$ gives
     $dQ = Q (\Omega - Q^T B) + B$ and $dR = (Q^T B - \Omega) R$. A column of R that is only rounding would
     make B as large as rounding lets it: it is replaced by its unit vector, for which A = Q R still holds with
-    the column of Q in place of the forgotten one.
+    the column of Q for the forgotten one.
     """
     (pushed,), (moved,) = primals, tangents
     turned, triangle = jnp.linalg.qr(pushed)

@@ -49,9 +49,9 @@ class LyapunovSettings:
     Args:
         count: how many of the largest; "all", or "leading" for all but at most ten.
         burn_in: steps at the start that do not count, while the state comes to the attractor.
-        alignment: the last steps of the burn-in in which the basis rides along, to turn to the fast
+        alignment: the last steps of the burn-in in which the basis is carried along, to turn to the fast
             directions before it counts; at most the burn-in, and all of it when None.
-        blocks: parts of the path after which the reporter hears and the tolerance is looked at.
+        blocks: parts of the path after which the reporter hears and the tolerance is checked.
         longest: steps between two QR decompositions at most; as many as rounding allows are taken, 1 makes
             one in every step.
         tolerance: stop when every finite exponent has a standard error below this (per step), after
@@ -115,7 +115,7 @@ _EXPECTED = {
 }
 
 
-class Riding(NamedTuple):
+class Carried(NamedTuple):
     """What is carried along.
 
     Args:
@@ -137,16 +137,18 @@ class Riding(NamedTuple):
     still: Bool[Array, " batch"]
 
 
-def start(flat: FlatMap, states: Float[Array, "batch states"], count: int, seed: int, longest: int) -> Riding:
+def start(
+    flat: FlatMap, states: Float[Array, "batch states"], count: int, seed: int, longest: int
+) -> Carried:
     """States with a random basis of their real part, the same for all of the batch."""
     drawn = jax.random.normal(jax.random.key(seed), (flat.real_size, count), states.dtype)
     basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, flat.real_size))
     nothing = jnp.zeros((len(states), count), bool)
     still, sound = jnp.zeros(len(states), bool), jnp.full(len(states), -1, jnp.int64)
-    return Riding(states, basis, place(1), place(longest), nothing, sound, still)
+    return Carried(states, basis, as_index(1), as_index(longest), nothing, sound, still)
 
 
-def place(step: int) -> Int[Array, ""]:
+def as_index(step: int) -> Int[Array, ""]:
     """A number of a step in the one type that the loops are compiled for."""
     return jnp.asarray(step, jnp.int64)
 
@@ -158,8 +160,8 @@ def _row(driven: Driven, step: Array | int) -> tuple[Array, Array | None]:
 
 @compiled
 def settle(
-    flat: FlatMap, riding: Riding, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
-) -> Riding:
+    flat: FlatMap, carried: Carried, driven: Driven, first: Int[Array, ""], last: Int[Array, ""]
+) -> Carried:
     """Move the states alone, from step `first` to before `last`."""
     move = jax.vmap(flat.step)
 
@@ -168,21 +170,21 @@ def settle(
         new = move(states, *_row(driven, step))
         return new, _first_broken(broken, jnp.all(jnp.isfinite(new), axis=1), step)
 
-    states, broken = jax.lax.fori_loop(first, last, body, (riding.states, riding.broken))
-    return riding._replace(states=states, broken=broken)
+    states, broken = jax.lax.fori_loop(first, last, body, (carried.states, carried.broken))
+    return carried._replace(states=states, broken=broken)
 
 
 @compiled
 def advance(
-    flat: FlatMap, riding: Riding, driven: Driven, first: Int[Array, ""], marks: Int[Array, " marks"]
-) -> tuple[Riding, Float[Array, "marks batch count"], Int[Array, ""]]:
+    flat: FlatMap, carried: Carried, driven: Driven, first: Int[Array, ""], marks: Int[Array, " marks"]
+) -> tuple[Carried, Float[Array, "marks batch count"], Int[Array, ""]]:
     """Move states and basis from step `first` to before the last mark.
 
     Runs that leave the finite numbers are carried on as they are, and the others do not care.
 
     Args:
         flat: the cell.
-        riding: what is carried along.
+        carried: what is carried along.
         driven: inputs and keys.
         first: number of the first step.
         marks: steps, in rising order, before which the growth is told.
@@ -193,22 +195,22 @@ def advance(
     """
     pushed, last = _pushed(flat), marks[-1]
 
-    def body(carry: tuple[Array, Riding, Array, Array, Array]) -> tuple[Array, Riding, Array, Array, Array]:
-        step, riding, growth, told, count = carry
-        length = jnp.minimum(riding.interval, last - step)
-        moved = jax.lax.fori_loop(step, step + length, lambda at, some: pushed(at, some, driven), riding)
+    def body(carry: tuple[Array, Carried, Array, Array, Array]) -> tuple[Array, Carried, Array, Array, Array]:
+        step, carried, growth, told, count = carry
+        length = jnp.minimum(carried.interval, last - step)
+        moved = jax.lax.fori_loop(step, step + length, lambda at, some: pushed(at, some, driven), carried)
         basis, logs, empty = _orthonormal(moved.basis)
         # A basis may overflow because the interval is long: only a single step shows a broken Jacobian.
         sound = jnp.all(jnp.isfinite(logs) | empty, axis=1) | (length > 1)
         moved = moved._replace(broken=_first_broken(moved.broken, sound, step))
-        spread = _spread(logs, riding.singular | empty | (moved.broken >= 0)[:, None])
-        whole = (spread <= jnp.log(MOST_SPREAD)) & ~jnp.any(empty & ~riding.singular)
+        spread = _spread(logs, carried.singular | empty | (moved.broken >= 0)[:, None])
+        whole = (spread <= jnp.log(MOST_SPREAD)) & ~jnp.any(empty & ~carried.singular)
         good = whole | (length == 1)
         wanted = length * jnp.log(MOST_SPREAD) / jnp.maximum(spread, 1e-3)
-        longer = jnp.clip(jnp.floor(wanted), 1, jnp.minimum(2 * length, riding.longest)).astype(length.dtype)
-        singular = riding.singular | (empty & (length == 1))
+        longer = jnp.clip(jnp.floor(wanted), 1, jnp.minimum(2 * length, carried.longest)).astype(length.dtype)
+        singular = carried.singular | (empty & (length == 1))
         done = moved._replace(basis=basis, interval=longer, singular=singular)
-        again = riding._replace(interval=jnp.maximum(length // 2, 1))
+        again = carried._replace(interval=jnp.maximum(length // 2, 1))
         # Broken paths are not mended by shorter intervals: where none is left, it ends here.
         stop = jnp.all(moved.broken >= 0)
         kept = jax.tree.map(lambda one, other: jnp.where(good | stop, one, other), done, again)
@@ -223,11 +225,11 @@ def advance(
             count + good,
         )
 
-    nothing = jnp.zeros(riding.singular.shape, riding.states.dtype)
+    nothing = jnp.zeros(carried.singular.shape, carried.states.dtype)
     untold = jnp.zeros((len(marks), *nothing.shape), nothing.dtype)
-    begun = (first, riding, nothing, untold, place(0))
-    _, riding, _, told, count = jax.lax.while_loop(lambda carry: carry[0] < last, body, begun)
-    return riding, told, count
+    begun = (first, carried, nothing, untold, as_index(0))
+    _, carried, _, told, count = jax.lax.while_loop(lambda carry: carry[0] < last, body, begun)
+    return carried, told, count
 
 
 def _first_broken(
@@ -236,18 +238,18 @@ def _first_broken(
     return jnp.where((broken < 0) & ~sound, step, broken)
 
 
-def _pushed(flat: FlatMap) -> Callable[[Array, Riding, Driven], Riding]:
+def _pushed(flat: FlatMap) -> Callable[[Array, Carried, Driven], Carried]:
     """One step of states and basis."""
 
     def one(state: Array, basis: Array, row: Array, key: Array | None) -> tuple[Array, Array]:
         new, push = flat.linearize(state, row, key)
         return new, jax.vmap(push)(basis)
 
-    def step(at: Array, riding: Riding, driven: Driven) -> Riding:
-        states, basis = jax.vmap(one)(riding.states, riding.basis, *_row(driven, at))
-        broken = _first_broken(riding.broken, jnp.all(jnp.isfinite(states), axis=1), at)
-        still = jnp.all(states == riding.states, axis=1)
-        return riding._replace(states=states, basis=basis, broken=broken, still=still)
+    def step(at: Array, carried: Carried, driven: Driven) -> Carried:
+        states, basis = jax.vmap(one)(carried.states, carried.basis, *_row(driven, at))
+        broken = _first_broken(carried.broken, jnp.all(jnp.isfinite(states), axis=1), at)
+        still = jnp.all(states == carried.states, axis=1)
+        return carried._replace(states=states, basis=basis, broken=broken, still=still)
 
     return step
 
@@ -336,16 +338,16 @@ def lyapunov_exponents(
         count = settings.columns(flat.real_size)
         blocks = _blocks(driven[0].shape[1], settings)
         longest = min(settings.longest, max((driven[0].shape[1] - settings.burn_in) // _FEWEST_INTERVALS, 1))
-        riding = start(flat, states, count, settings.seed, longest)
-        riding = settle(flat, riding, driven, place(0), place(settings.settling))
+        carried = start(flat, states, count, settings.seed, longest)
+        carried = settle(flat, carried, driven, as_index(0), as_index(settings.settling))
         arrived = np.full_like(blocks[0], settings.burn_in)  # one shape, one compilation
-        riding, _, _ = advance(flat, riding, driven, place(settings.settling), jnp.asarray(arrived))
+        carried, _, _ = advance(flat, carried, driven, as_index(settings.settling), jnp.asarray(arrived))
         step = time_step(cell) if settings.time_step is None else float(settings.time_step)
-        path = _Path(settings, step, riding)
-        _check(riding, path, begun)
+        path = _Path(settings, step, carried)
+        _check(carried, path, begun)
         reporter = reporter or SilentReporter()
         try:
-            ending = _measured(flat, riding, driven, blocks, path, reporter)
+            ending = _measured(flat, carried, driven, blocks, path, reporter)
         finally:
             reporter.close()
     return path.spectrum(ending, time.perf_counter() - begun)
@@ -367,20 +369,20 @@ def _blocks(steps: int, settings: LyapunovSettings) -> np.ndarray:
 class _Path:
     """The growth that is known."""
 
-    def __init__(self, settings: LyapunovSettings, step: float | None, riding: Riding) -> None:
-        self.settings, self._step, self._last = settings, step, riding
+    def __init__(self, settings: LyapunovSettings, step: float | None, carried: Carried) -> None:
+        self.settings, self._step, self._last = settings, step, carried
         self._sums: list[np.ndarray] = []
         self._marks: list[np.ndarray] = []
         self._decompositions = 0
 
-    def add(self, riding: Riding, told: Array, marks: np.ndarray, decompositions: Array) -> None:
+    def add(self, carried: Carried, told: Array, marks: np.ndarray, decompositions: Array) -> None:
         """One more block: growth of every run until each mark, the marks may repeat the last one."""
         kept = np.unique(marks, return_index=True)[1]
         before = self._sums[-1][:, -1:] if self._sums else 0.0
         self._sums.append(before + np.swapaxes(np.asarray(told)[kept], 0, 1))
         self._marks.append(marks[kept] - self.settings.burn_in)
         self._decompositions += int(decompositions)
-        self._last = riding
+        self._last = carried
 
     def good_enough(self) -> bool:
         """Whether all standard errors are below the tolerance."""
@@ -413,13 +415,13 @@ class _Path:
 
 
 def _measured(
-    flat: FlatMap, riding: Riding, driven: Driven, blocks: np.ndarray, path: _Path, reporter: Reporter
+    flat: FlatMap, carried: Carried, driven: Driven, blocks: np.ndarray, path: _Path, reporter: Reporter
 ) -> Ending:
     begun, first = time.perf_counter(), path.settings.burn_in
     for done, marks in enumerate(blocks):
-        riding, told, count = advance(flat, riding, driven, place(first), jnp.asarray(marks))
-        _check(riding, path, begun)
-        path.add(riding, told, marks, count)
+        carried, told, count = advance(flat, carried, driven, as_index(first), jnp.asarray(marks))
+        _check(carried, path, begun)
+        path.add(carried, told, marks, count)
         reporter.update(done + 1, len(blocks))
         if path.good_enough():
             return Ending.TOLERANCE
@@ -427,14 +429,14 @@ def _measured(
     return Ending.ALL_STEPS
 
 
-def _check(riding: Riding, path: _Path, begun: float) -> None:
+def _check(carried: Carried, path: _Path, begun: float) -> None:
     """Whether a run is left."""
-    broken = np.asarray(riding.broken)
+    broken = np.asarray(carried.broken)
     if broken.min() < 0:
         return
     partial = path.partial(time.perf_counter() - begun)
     until = (
-        "" if partial is None else f"; the largest exponent until then was {partial.per_step[0]:.4g} a step"
+        "" if partial is None else f"; the largest exponent until then was {partial.per_step[0]:.4g} per step"
     )
     where = f"step {broken[0]}" if len(broken) == 1 else f"steps {broken.min()} to {broken.max()} of all runs"
     raise DivergedError(

@@ -28,7 +28,7 @@ _ASSUMED = ("the path, after the burn-in, is typical of the attractor",)
 def kaplan_yorke_dimension(exponents: Exponents, states: int | None = None) -> float | None:
     """Dimension of the attractor, j + (lambda_1 + ... + lambda_j) / |lambda_{j+1}| (Kaplan and Yorke 1979).
 
-    j is the last place where the sum is not negative; 0 if already lambda_1 is negative.
+    j is the last index at which the sum is not negative; 0 if already lambda_1 is negative.
 
     Args:
         exponents: from the largest down; in any unit of time.
@@ -204,8 +204,8 @@ class LyapunovSpectrum:
         """What a reader of the numbers must know."""
         said = [self.ending.value] if self.ending is not Ending.ALL_STEPS else []
         said += [
-            f"run {place} is left out: it is not finite at step {self.broken[place]}"
-            for place in np.flatnonzero(self.broken >= 0)
+            f"run {index} is left out: it is not finite at step {self.broken[index]}"
+            for index in np.flatnonzero(self.broken >= 0)
             if self.ending is not Ending.DIVERGED
         ]
         if not self.one_attractor:
@@ -234,8 +234,8 @@ class LyapunovSpectrum:
         runs = "" if len(self.sums) == 1 else f", {len(self.sums)} runs"
         lines = [f"{len(low)} Lyapunov exponents per step, {self.steps} steps{runs}"]
         lines += [
-            f"{place + 1}: {value:.5g}, 95 % interval {low[place]:.5g} to {high[place]:.5g}"
-            for place, value in enumerate(self.per_step[:_SHOWN])
+            f"{index + 1}: {value:.5g}, 95 % interval {low[index]:.5g} to {high[index]:.5g}"
+            for index, value in enumerate(self.per_step[:_SHOWN])
         ]
         dimension = self.kaplan_yorke
         if dimension.value is not None:

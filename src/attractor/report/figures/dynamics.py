@@ -25,7 +25,7 @@ from attractor.report.style import (
     powers_of_ten,
 )
 from attractor.theory import SpectralCurve
-from attractor.theory.regimes.regime_position import PlacedNetwork
+from attractor.theory.regimes.regime_position import NetworkPosition
 
 _LOOKS: dict[PointKind, tuple[str, str, str]] = {
     PointKind.ATTRACTING: ("o", MODEL, "attracting"),
@@ -91,7 +91,7 @@ def portrait_figure(plane: Portrait, points: FixedPoints, size: Size) -> Figure:
         x, y, u, v, color=MUTED, density=0.9 if size.is_wide else 0.6, linewidth=0.4, arrowsize=0.6
     )
     _draw_path(axes, plane.path)
-    places = plane.place(points.states)
+    places = plane.project(points.states)
     for kind, (marker, colour, name) in _LOOKS.items():
         chosen = [place for place, own in zip(places, points.kinds, strict=True) if own is kind]
         if chosen:
@@ -150,7 +150,7 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
     return figure
 
 
-def position_figure(place: PlacedNetwork, size: Size) -> Figure:
+def position_figure(place: NetworkPosition, size: Size) -> Figure:
     """The network in the plane of its gains, and the lines of theory where it has a reset gate."""
     figure, (axes,) = panels(size, [300 if size.is_wide else 250])
     gain, height = place.position.modes.gain, place.position.parameters.reset_gain or 0.0

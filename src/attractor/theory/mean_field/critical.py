@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import Float
 
-from attractor.dynamics.roots import Linearised, bordered, bounded_minimum, bracketed_root, newton
+from attractor.dynamics.roots import Linearised, bordered, bounded_minimum, bracketed_root, largest, newton
 from attractor.errors import ConfigError
 
 from .gated_parameters import GatedParameters, check_autonomous, opening
@@ -131,10 +131,10 @@ def _newton(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
             by_argument = np.eye(len(argument)) - square * equations.derivative(found)
             return bordered(by_argument, -found.state, np.eye(1, len(argument))[0])
 
-        return Linearised(errors, matrix)
+        return Linearised(errors, matrix, largest(errors, variance))
 
     square = variance / equations(guess.argument, series).state[0]
-    found = newton(linearised, np.append(guess.argument, square), variance, 0.01 * _CONVERGED)
+    found = newton(linearised, np.append(guess.argument, square), 0.01 * _CONVERGED)
     gain = float(np.sqrt(max(found.unknowns[-1], 0.0)))
     steps = guess.iterations + found.steps
     return BranchPoint(variance, gain, found.unknowns[:-1], guess.window, found.residual, steps)
@@ -145,9 +145,9 @@ def predicted(first: BranchPoint, second: BranchPoint, variance: float) -> Branc
 
     Close to a continuous onset time scales grow as a power of the variance; the power is read off the points.
     """
-    place = np.log(variance / first.variance) / np.log(second.variance / first.variance)
-    near = second if place > 0.5 else first
-    share = place - 1 if near is second else place
+    share = np.log(variance / first.variance) / np.log(second.variance / first.variance)
+    near = second if share > 0.5 else first
+    share = share - 1 if near is second else share
     times = [point.window.correlation_time(point.argument) for point in (first, second)]
     window = LagWindow(near.window.length * (times[1] / times[0]) ** share, near.window.intervals)
     argument = near.argument * (variance / near.variance)
@@ -178,7 +178,7 @@ def along_branch(
 def upper_branch(parameters: GatedParameters) -> list[BranchPoint]:
     """Two neighbours on the part of the branch where the gain rises with the variance, the larger one first.
 
-    That part is the one that a large start reaches. Nothing is given back where Newton's method finds none,
+    That part is the one that a large start reaches. Nothing is returned where Newton's method finds none,
     for gates so steep that they are steps.
     """
     for variance in _FIRST_VARIANCES:
@@ -375,12 +375,12 @@ def _fold(parameters: GatedParameters, zero: float) -> tuple[float, float]:
     k = int(np.argmin(gains))
     if k in {0, len(gains) - 1}:
         return zero, 0.0
-    place, least = bounded_minimum(
+    logarithm, least = bounded_minimum(
         lambda x: float(fixed_point_gain(parameters, np.exp(np.array([x])))[0]),
         (logarithms[k - 1], logarithms[k + 1]),
         1e-7,
     )
-    return (least, float(np.exp(place))) if least < zero * (1 - _LEAST_DEPTH) else (zero, 0.0)
+    return (least, float(np.exp(logarithm))) if least < zero * (1 - _LEAST_DEPTH) else (zero, 0.0)
 
 
 def _onset(parameters: GatedParameters, zero: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from attractor.dynamics.roots import Linearised, bordered, bracketed_root, newton
+from attractor.dynamics.roots import Linearised, bordered, bracketed_root, largest, newton
 
 from .critical import RATIO, fitted_window
 from .gated_parameters import GatedParameters
@@ -112,13 +112,17 @@ def _iterated(parameters: GatedParameters, start: DrivenState) -> DrivenState:
 def _newton(parameters: GatedParameters, start: DrivenState) -> DrivenState:
     """Newton's method for C_h[g^2 C_h] - C_h = 0 on the window of the start."""
     equations, square = SelfConsistency(parameters, start.window), float(parameters.gain) ** 2
+    scale = max(float(start.state[0]), 1e-300)
 
     def linearised(state: Float[np.ndarray, " lags"]) -> Linearised:
         found = equations(square * state)
         identity = np.eye(len(state))
-        return Linearised(state - found.state, lambda: identity - square * equations.derivative(found))
+        errors = state - found.state
+        return Linearised(
+            errors, lambda: identity - square * equations.derivative(found), largest(errors, scale)
+        )
 
-    found = newton(linearised, start.state, max(float(start.state[0]), 1e-300), _CONVERGED)
+    found = newton(linearised, start.state, _CONVERGED)
     return DrivenState(start.window, found.unknowns, found.residual, found.steps)
 
 
@@ -202,9 +206,9 @@ def _pinned_newton(parameters: GatedParameters, guess: DrivenState, fall: float)
         def matrix() -> Float[np.ndarray, "unknowns unknowns"]:
             return bordered(np.eye(size) - square * equations.derivative(found), np.full(size, -1.0), row)
 
-        return Linearised(errors, matrix)
+        return Linearised(errors, matrix, largest(errors, float(guess.state[0])))
 
     start = np.append(guess.state, float(parameters.input_deviation) ** 2)
-    found = newton(linearised, start, float(guess.state[0]), 0.01 * _PINNED)
+    found = newton(linearised, start, 0.01 * _PINNED)
     state = DrivenState(guess.window, found.unknowns[:-1], found.residual, found.steps)
     return _Point(state, float(found.unknowns[-1]))

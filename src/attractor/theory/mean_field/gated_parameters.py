@@ -184,7 +184,7 @@ def input_covariance_of(
             100 units of time.
 
     Raises:
-        InputDataError: no data, or a value that is not finite; the place is named.
+        InputDataError: no data, or a value that is not finite; its index is named.
         ShapeError: sequences with different channels.
         ConfigError: a negative deviation, a step that is not positive, or a longest lag below one.
 

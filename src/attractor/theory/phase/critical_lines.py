@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from contourpy import contour_generator
@@ -10,7 +9,7 @@ from jaxtyping import Float
 
 from attractor.cells import GatedForm
 from attractor.progress import Reporter
-from attractor.sweeps import Arrays, Task, TaskStore, done
+from attractor.sweeps import Arrays, Task, TaskStore, sweep
 from attractor.theory.mean_field.critical import critical_gains, fold_gain
 from attractor.theory.mean_field.gated_parameters import GatedParameters
 from attractor.theory.mean_field.mean_field_fixed_points import leading_edge, marginal_range
@@ -177,7 +176,7 @@ def theory_of(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> Theory:
     names, remarks = line_names(plan)
     tasks = line_tasks(plan, names)
     maps = map_tasks(plan) if names else []
-    solved = done([*tasks, *maps], store, reporter)
+    solved = sweep([*tasks, *maps], store, reporter)
     rows = solved[: len(tasks)]
     if not names:
         lines: tuple[TheoryLine, ...] = ()
@@ -255,7 +254,7 @@ def _contours(
                 Task(f"{label}-{k:03d}", _corrected, (plan, name, vertex, excess), {"vertex": (3,)})
                 for k, vertex in enumerate(piece)
             ]
-    found = iter(done(tasks, *helpers))
+    found = iter(sweep(tasks, *helpers))
     return tuple(_line(name, [next(found)["vertex"] for _ in piece]) for name, piece in pieces)
 
 
@@ -298,8 +297,3 @@ def _edge(plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray) -> tuple[list
         low = min(int(row), len(ys) - 2)
         places = [(low, round(column)), (low + 1, round(column))]
     return [np.array([xs[j], ys[i]]) for i, j in places], [float(excess[place]) for place in places]
-
-
-def store_for(folder: Path | None, name: str) -> TaskStore:
-    """Where the tasks of a plan are kept: a folder of the name of its hash."""
-    return TaskStore(None if folder is None else folder / "parts" / name[:16], name)

@@ -16,9 +16,9 @@ from attractor.errors import InputDataError
 from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import environment
-from attractor.sweeps import Arrays, Task, TaskStore, done
+from attractor.sweeps import Arrays, Task, TaskStore, store_for, sweep
 
-from .critical_lines import Theory, TheoryLine, store_for, theory_of
+from .critical_lines import Theory, TheoryLine, theory_of
 from .phase_plan import PhasePlan, parameter_name
 from .phase_simulation import plan_hash, simulate_points
 
@@ -177,9 +177,9 @@ def phase_diagram(
         store = store_for(where, name)
         growth, variance = _simulated(plan, store, reporter)
         theory = theory_of(plan, store, reporter)
-    figures = *mean_and_interval(growth, plan.simulation.confidence), variance.mean(axis=0)
+    estimates = *mean_and_interval(growth, plan.simulation.confidence), variance.mean(axis=0)
     shape = (plan.y.points, plan.x.points, len(STARTS))
-    exponent, low, high, squares = (np.moveaxis(one.reshape(shape), -1, 0) for one in figures)
+    exponent, low, high, squares = (np.moveaxis(one.reshape(shape), -1, 0) for one in estimates)
     seconds = perf_counter() - begun
     return PhaseDiagram(plan, name, exponent, low, high, squares, theory, seconds, environment())
 
@@ -188,8 +188,8 @@ def tile_tasks(plan: PhasePlan) -> list[Task]:
     """The simulations of all tiles, for every seed."""
     blocks = plan.simulation.blocks
     return [
-        Task(f"tile-{seed}-{place:05d}", simulated_tile, (plan, points, seed), _tile_shapes(points, blocks))
-        for place, points in enumerate(plan.tiles)
+        Task(f"tile-{seed}-{index:05d}", simulated_tile, (plan, points, seed), _tile_shapes(points, blocks))
+        for index, points in enumerate(plan.tiles)
         for seed in plan.simulation.seeds
     ]
 
@@ -207,7 +207,7 @@ def simulated_tile(plan: PhasePlan, points: np.ndarray, seed: int) -> Arrays:
 def _simulated(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> tuple[np.ndarray, np.ndarray]:
     """Growth (seeds, points, starts, blocks) and variance (seeds, points, starts)."""
     tiles, seeds, count = (
-        done(tile_tasks(plan), store, reporter),
+        sweep(tile_tasks(plan), store, reporter),
         len(plan.simulation.seeds),
         len(plan.points),
     )
@@ -264,7 +264,7 @@ def agreement(diagram: PhaseDiagram) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Placement:
-    """A place in a diagram.
+    """A position in a diagram.
 
     Args:
         x: value on the horizontal axis.
@@ -283,7 +283,7 @@ class Placement:
 
     @property
     def sentence(self) -> str:
-        """The place in words."""
+        """The position in words."""
         if self.outcome is None:
             return f"({self.x:.4g}, {self.y:.4g}) lies outside the diagram."
         return f"At ({self.x:.4g}, {self.y:.4g}), by the nearest point: {self.outcome}."
@@ -300,13 +300,13 @@ def place_on(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> Placemen
         InputDataError: one of the two is missing or not finite.
     """
     plan = diagram.plan
-    given = {parameter_name(name): float(value) for name, value in parameters.items()}
+    values = {parameter_name(name): float(value) for name, value in parameters.items()}
     for axis in (plan.x, plan.y):
-        if not np.isfinite(given.get(axis.name, np.nan)):
+        if not np.isfinite(values.get(axis.name, np.nan)):
             raise InputDataError(
-                f"parameters: no finite {axis.name} among {', '.join(given) or 'none'}; the axes need it"
+                f"parameters: no finite {axis.name} among {', '.join(values) or 'none'}; the axes need it"
             )
-    x, y = given[plan.x.name], given[plan.y.name]
+    x, y = values[plan.x.name], values[plan.y.name]
     inside = plan.x.low <= x <= plan.x.high and plan.y.low <= y <= plan.y.high
     column, row = (int(np.argmin(np.abs(one.values - v))) for one, v in ((plan.x, x), (plan.y, y)))
     outcome = diagram.outcomes[row, column] if inside else None

@@ -46,7 +46,7 @@ class Elsewhere:
 def save_diagram(diagram: PhaseDiagram, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write `diagram.csv`, one row a point, `diagram.json`, from which it can be loaded, and their digests.
 
-    The page and the picture of an older diagram are removed.
+    The page and the figure of an older diagram are removed.
 
     Args:
         diagram: what to write.
@@ -137,12 +137,12 @@ def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
 def _table(diagram: PhaseDiagram) -> str:
     plan, outcomes = diagram.plan, diagram.outcomes
     signs, times = diagram.signs, diagram.relaxation_time
-    figures = ("exponent", "low", "high", "sign", "variance", "relaxation_time")
+    columns = ("exponent", "low", "high", "sign", "variance", "relaxation_time")
     header = [plan.x.name, plan.y.name, "outcome"]
-    header += [f"{figure}_{start}" for start in STARTS for figure in figures]
+    header += [f"{column}_{start}" for start in STARTS for column in columns]
     lines = [",".join(header)]
-    for place, point in enumerate(plan.points):
-        at = divmod(place, plan.x.points)
+    for number, point in enumerate(plan.points):
+        at = divmod(number, plan.x.points)
         cells = [_cell(point[0]), _cell(point[1]), outcomes[at].name.lower()]
         for start in range(len(STARTS)):
             one = (diagram.exponent, diagram.low, diagram.high, signs, diagram.variance, times)
@@ -196,13 +196,13 @@ def _array(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} in the place of a number")
+        raise TypeError(f"{value!r} where a number is expected")
     return float(value)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} in the place of a text")
+        raise TypeError(f"{value!r} where a text is expected")
     return value
 
 
@@ -219,12 +219,12 @@ def _made(kind: type[_Made], facts: Any, usual: Mapping[str, Any]) -> _Made:
 def _plan(facts: Any) -> PhasePlan:
     like = {"name": "gain", "low": 0.0, "high": 1.0, "points": 2}
     axes = _made(PhaseAxis, facts["x"], like), _made(PhaseAxis, facts["y"], like)
-    given = {**facts["simulation"], "seeds": tuple(facts["simulation"]["seeds"])}
-    if not all(type(seed) is int for seed in given["seeds"]):
-        raise TypeError(f"seeds {given['seeds']!r} are not all whole numbers")
+    simulation = {**facts["simulation"], "seeds": tuple(facts["simulation"]["seeds"])}
+    if not all(type(seed) is int for seed in simulation["seeds"]):
+        raise TypeError(f"seeds {simulation['seeds']!r} are not all whole numbers")
     usual = {name: float(one) if type(one) is int else one for name, one in asdict(USUAL_SIMULATION).items()}
     usual |= {"blocks": USUAL_SIMULATION.blocks}
-    shared = {"simulation": _made(PhaseSimulation, given, usual), "tile": index(facts["tile"])}
+    shared = {"simulation": _made(PhaseSimulation, simulation, usual), "tile": index(facts["tile"])}
     if facts["form"] is None:
         return PhasePlan(*axes, build=Elsewhere(_text(facts["network"])), **shared)
     form = _made(GatedForm, facts["form"], asdict(USUAL_FORM))

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.cells import GatedForm
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter
+from attractor.sweeps import Arrays, Task, sweep
 
 from .diagram import mean_and_interval, signs
 from .phase_plan import USUAL_FORM, Build, Networks, PhaseAxis, PhaseSimulation, check_axis, check_step
@@ -77,33 +78,31 @@ def hysteresis_scan(
     Raises:
         ConfigError: a parameter that does not exist or has no effect.
     """
-    begun, reporter = perf_counter(), reporter or SilentReporter()
+    begun = perf_counter()
     if build is None:
         check_axis(form, axis, "axis")
         check_step(form, (axis,), simulation)
-    measured = []
-    try:
-        for place, seed in enumerate(simulation.seeds):
-            measured.append(_carried(Networks(form, size, build), axis, simulation, seed))
-            reporter.update(place + 1, len(simulation.seeds))
-    finally:
-        reporter.close()
-    growth, variance = (np.stack(both, axis=1) for both in zip(*measured, strict=True))
-    figures = mean_and_interval(growth[None], simulation.confidence)
-    return HysteresisScan(axis, *figures, variance, simulation, perf_counter() - begun)
+    networks, ends = Networks(form, size, build), (2, axis.points)
+    shapes = {"growth": (*ends, simulation.blocks), "variance": ends}
+    tasks = [
+        Task(f"seed-{seed}", _followed, (networks, axis, simulation, seed), shapes)
+        for seed in simulation.seeds
+    ]
+    found = sweep(tasks, reporter=reporter)
+    growth, variance = (np.stack([one[name] for one in found], axis=1) for name in shapes)
+    estimates = mean_and_interval(growth[None], simulation.confidence)
+    return HysteresisScan(axis, *estimates, variance, simulation, perf_counter() - begun)
 
 
-def _carried(
-    networks: Networks, axis: PhaseAxis, simulation: PhaseSimulation, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _followed(networks: Networks, axis: PhaseAxis, simulation: PhaseSimulation, seed: int) -> Arrays:
     """Growth (directions, points, blocks) and variance (directions, points) of one network, rising first."""
     flows = networks_at(networks, [{axis.name: float(value)} for value in axis.values], seed)
     all_values = family(flows)
     states, tangents = starts_of(flows[0], simulation, seed)
     states = jax.tree.map(lambda leaf: leaf[::-1], states)  # the small start goes up
     growth, variance = [], []
-    for place in range(axis.points):
-        both = [place, axis.points - 1 - place]
+    for index in range(axis.points):
+        both = [index, axis.points - 1 - index]
         pairs = zip(all_values.leaves, all_values.axes, strict=True)
         leaves = [leaf if shared is None else leaf[both] for leaf, shared in pairs]
         grown, squares, states = follow(
@@ -112,6 +111,5 @@ def _carried(
         states = jax.tree.map(lambda leaf, kick: leaf + simulation.small * kick, states, tangents)
         growth.append(np.asarray(grown, np.float64))
         variance.append(np.asarray(squares, np.float64))
-    by_value = np.stack(growth, axis=1), np.stack(variance, axis=1)
-    by_direction = [np.stack([field[0], field[1, ::-1]]) for field in by_value]
-    return by_direction[0], by_direction[1]
+    by_value = {"growth": np.stack(growth, axis=1), "variance": np.stack(variance, axis=1)}
+    return {name: np.stack([field[0], field[1, ::-1]]) for name, field in by_value.items()}

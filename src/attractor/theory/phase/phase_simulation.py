@@ -35,7 +35,7 @@ class Family(NamedTuple):
     Args:
         leaves: what is the same in all of them as it is, what differs with a leading axis.
         axes: None for a leaf that all share, else 0, in the order of the leaves.
-        others: leaves that are no numbers, None in place of those that are.
+        others: leaves that are no numbers, None for those that are.
         structure: of the whole.
     """
 
@@ -126,17 +126,17 @@ def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed:
 
 def _reformed(flow: GatedFlow, form: GatedForm) -> GatedFlow:
     """The same couplings with other gains, biases and time constants."""
-    places, numbers = [lambda f: f.gain, lambda f: f.bias], [form.gain, form.bias]
+    selectors, numbers = [lambda f: f.gain, lambda f: f.bias], [form.gain, form.bias]
     for gate in ("update", "reset"):
         if getattr(flow, f"{gate}_gate") is None:
             continue
         for leaf in ("gain", "bias", "log_time"):
-            places.append(lambda f, gate=gate, leaf=leaf: getattr(getattr(f, f"{gate}_gate"), leaf))
+            selectors.append(lambda f, gate=gate, leaf=leaf: getattr(getattr(f, f"{gate}_gate"), leaf))
         numbers += [getattr(form, f"{gate}_gain"), getattr(form, f"{gate}_bias")]
         numbers.append(np.log(getattr(form, f"{gate}_time")))
-    old = [place(flow) for place in places]
+    old = [selector(flow) for selector in selectors]
     new = [np.full(leaf.shape, number, leaf.dtype) for leaf, number in zip(old, numbers, strict=True)]
-    return eqx.tree_at(lambda f: [place(f) for place in places], flow, new)
+    return eqx.tree_at(lambda f: [selector(f) for selector in selectors], flow, new)
 
 
 def plan_facts(plan: PhasePlan) -> dict[str, object]:

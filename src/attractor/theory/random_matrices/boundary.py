@@ -117,11 +117,11 @@ def _radius(support: Support, curves: tuple[np.ndarray, ...], low: complex, high
 
 def _outermost(support: Support, sign: float, end: float) -> float:
     """The outermost point of the support on one half of the real axis: symmetric matrices do not leave it."""
-    places = np.linspace(0.0, max(end, 0.0), 4 * _CELLS + 1)
-    inside = np.flatnonzero(support.level(sign * places) >= 1)
-    if len(inside) == 0 or inside[-1] == len(places) - 1:
+    points = np.linspace(0.0, max(end, 0.0), 4 * _CELLS + 1)
+    inside = np.flatnonzero(support.level(sign * points) >= 1)
+    if len(inside) == 0 or inside[-1] == len(points) - 1:
         return -np.inf
-    low, high = places[inside[-1]], places[inside[-1] + 1]
+    low, high = points[inside[-1]], points[inside[-1] + 1]
     while high - low > _TOLERANCE * support.scale:
         middle = (low + high) / 2
         low, high = (middle, high) if support.level(sign * middle) >= 1 else (low, middle)

@@ -96,7 +96,7 @@ def cut_at_products(program: Program, input: Array, shapes: Sequence[tuple[int, 
 
     Raises:
         UnsupportedError: an operation that is neither elementwise, nor moves entries, nor a product of a
-            matrix with a vector; the message names it and its place in the user's file.
+            matrix with a vector; the message names it and its line in the user's file.
     """
     walk = _Walk()
     state = [Entries(walk.new(shape)) for shape in shapes]
@@ -160,10 +160,10 @@ class _Walk:
             raise UnsupportedError(
                 f"a product that is not that of a fixed matrix and a vector{place(equation)}"
             )
-        wide = np.moveaxis(np.asarray(matrix), contracted[1 - place_of_vector][0], -1)
+        turned = np.moveaxis(np.asarray(matrix), contracted[1 - place_of_vector][0], -1)
         rows = self.new(_shape(equation))
         atom, result = equation.invars[place_of_vector], equation.outvars[0]
-        flat = np.atleast_2d(wide)
+        flat = np.atleast_2d(turned)
         self.products.append(Product(flat, atom, result, vector.numbers, rows.reshape(-1)))
         return Entries(rows)
 
@@ -246,37 +246,37 @@ class _Kind:
     column_products: tuple[int, ...]
 
 
-def local_maps(place: Point) -> LocalMaps:
+def local_maps(here: Point) -> LocalMaps:
     """Cut the step at its products and differentiate what is left, unit by unit.
 
     Raises:
         UnsupportedError: the step is not elementwise between products with matrices.
     """
-    program, cut, kinds = cut_step(place)
+    program, cut, kinds = cut_step(here)
     blocks = tuple(_blocks(cut, kinds))
     if len(blocks) > _MOST_BLOCKS:
         raise UnsupportedError(
             f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
         )
-    units = _differentiated(_CutStep(program, cut), place, kinds)
+    units = _differentiated(_CutStep(program, cut), here, kinds)
     return LocalMaps(units, blocks)
 
 
-def cut_step(place: Point) -> tuple[Program, Cut, list[_Kind]]:
+def cut_step(here: Point) -> tuple[Program, Cut, list[_Kind]]:
     """The step as a program, cut at its products, and the kinds of units between them.
 
     Raises:
         UnsupportedError: the step is not elementwise between products with matrices.
     """
-    for leaf in place.flat.layout.leaves:
+    for leaf in here.flat.layout.leaves:
         if leaf.kind is not LeafKind.REAL:
             raise UnsupportedError(f"the state holds {leaf}; units are read off a state of real numbers")
-    program = trace(lambda input, state: place.flat.cell(input, state), place.input, place.state)
-    leaves = jax.tree.leaves(place.state)
+    program = trace(lambda input, state: here.flat.cell(input, state), here.input, here.state)
+    leaves = jax.tree.leaves(here.state)
     structure = program.outputs
-    if structure != jax.tree.structure(place.state):
+    if structure != jax.tree.structure(here.state):
         raise UnsupportedError("the step returns a state of another structure")
-    cut = cut_at_products(program, place.input, [leaf.shape for leaf in leaves])
+    cut = cut_at_products(program, here.input, [leaf.shape for leaf in leaves])
     return program, cut, _kinds(cut, [leaf.size for leaf in leaves])
 
 
@@ -374,11 +374,11 @@ class _CutStep:
         )
 
 
-def _differentiated(step: _CutStep, place: Point, kinds: Sequence[_Kind]) -> tuple[Units, ...]:
+def _differentiated(step: _CutStep, here: Point, kinds: Sequence[_Kind]) -> tuple[Units, ...]:
     products = step.cut.products
     lengths = [len(product.rows) for product in products]
     seeds = _seeds(kinds, step.cut.states, lengths)
-    flat, restore = place.vector, place.flat.restore
+    flat, restore = here.vector, here.flat.restore
     probe = np.random.default_rng(0).normal(size=len(flat))
 
     def derivatives(constants: Any, input: Array, flat: Array, seeds: Any, probe: Array) -> Any:
@@ -391,7 +391,7 @@ def _differentiated(step: _CutStep, place: Point, kinds: Sequence[_Kind]) -> tup
 
     shaped = [seed.reshape(-1, *p.result.aval.shape) for seed, p in zip(seeds[1], products, strict=True)]
     local, whole = quickly_compiled(derivatives)(
-        step.program.constants, place.input, flat, (seeds[0], shaped), jnp.asarray(probe)
+        step.program.constants, here.input, flat, (seeds[0], shaped), jnp.asarray(probe)
     )
     after, vectors = np.asarray(local[0]), [np.asarray(vector) for vector in local[1]]
     units = tuple(_gathered(kind, after, vectors) for kind in kinds)

@@ -160,17 +160,17 @@ def spectral_curve(cell: CellLike, state: State, input: ArrayLike | None = None)
     """
     start = time.perf_counter()
     with double_precision():
-        place = point(cell, state, input)
-        matrix = finite_jacobian(place)
-        maps, null, reason = _null_model(place, matrix)
+        here = point(cell, state, input)
+        matrix = finite_jacobian(here)
+        maps, null, reason = _null_model(here, matrix)
     found = support(maps)
-    values = eigenvalues_of(matrix, continuous=place.continuous)
+    values = eigenvalues_of(matrix, continuous=here.continuous)
     levels = found.level(values)
     single = found.pole_distances(values) < _SAME * found.scale
     far = _outside(found, values, levels, single)
-    outliers = tuple(_outlier(place, matrix, value, level) for value, level in far)
+    outliers = tuple(_outlier(here, matrix, value, level) for value, level in far)
     return SpectralCurve(
-        spectrum=JacobianSpectrum(values[None], place.continuous, place.time_step),
+        spectrum=JacobianSpectrum(values[None], here.continuous, here.time_step),
         support=found,
         boundary=boundary(found),
         null=null,
@@ -183,16 +183,16 @@ def spectral_curve(cell: CellLike, state: State, input: ArrayLike | None = None)
     )
 
 
-def _null_model(place: Point, matrix: np.ndarray) -> tuple[LocalMaps, NullKind, str]:
+def _null_model(here: Point, matrix: np.ndarray) -> tuple[LocalMaps, NullKind, str]:
     """The finer null model where the step has the form that it needs."""
     try:
-        maps = local_maps(place)
+        maps = local_maps(here)
     except UnsupportedError as error:
-        return variance_profile(matrix, place.state), NullKind.JACOBIAN, str(error)
+        return variance_profile(matrix, here.state), NullKind.JACOBIAN, str(error)
     sparse = [block for block in maps.blocks if _is_sparse(block.matrix)]
     if sparse:
         message = f"a matrix of shape {sparse[0].matrix.shape} has rows or columns of a few large entries"
-        return variance_profile(matrix, place.state), NullKind.JACOBIAN, message
+        return variance_profile(matrix, here.state), NullKind.JACOBIAN, message
     return maps, NullKind.MATRICES, "the step is elementwise between products with matrices"
 
 
@@ -232,7 +232,7 @@ def _outside(
     return list(zip(values[far].tolist(), levels[far].tolist(), strict=True))
 
 
-def _outlier(place: Point, matrix: np.ndarray, value: complex, level: float) -> Outlier:
+def _outlier(here: Point, matrix: np.ndarray, value: complex, level: float) -> Outlier:
     """Its eigenvectors, by inverse iteration."""
     nudged = value + 1e-10 * np.linalg.norm(matrix, 1)  # the factors of a singular matrix would be useless
     factors: Any = lu_factor(matrix - nudged * np.eye(len(matrix)))
@@ -241,7 +241,7 @@ def _outlier(place: Point, matrix: np.ndarray, value: complex, level: float) -> 
     for _ in range(3):
         right, left = lu_solve(factors, right), lu_solve(factors, left, trans=2)
         right, left = right / np.linalg.norm(right), left / np.linalg.norm(left)
-    scale = time_scale(value, continuous=place.continuous, time_step=place.time_step)
+    scale = time_scale(value, continuous=here.continuous, time_step=here.time_step)
     return Outlier(value, level, float(scale), right, left / np.vdot(left, right).conj())
 
 

@@ -33,10 +33,10 @@ SETTLING = 400
 _AT_REST = 1e-6
 _FLOW_STEP = 0.1
 _NEWTON_STEPS = 8
-# Deviation of the random state from which exponents are measured: zero itself would not show chaos.
+# Standard deviation of the random state from which exponents are measured: zero itself would not show chaos.
 _SPREAD = 0.1
 _LEAST, _MOST, _RATIO = 1 / 64, 1024.0, 2.0
-# Of the growth at the edge, in logarithms a step.
+# Of the growth at the edge, in logarithms per step.
 _TOLERANCE = 1e-4
 
 
@@ -177,29 +177,29 @@ def state_matrices(cell: CellLike) -> tuple[bool, ...]:
         UnsupportedError: no such matrix.
     """
     leaves, structure = jax.tree.flatten(cell)
-    numbers = [place for place, leaf in enumerate(leaves) if eqx.is_inexact_array(leaf)]
+    numbers = [index for index, leaf in enumerate(leaves) if eqx.is_inexact_array(leaf)]
 
     def step(weights: list[Array], input: Array, state: State) -> State:
         whole = list(leaves)
-        for place, weight in zip(numbers, weights, strict=True):
-            whole[place] = weight
+        for index, weight in zip(numbers, weights, strict=True):
+            whole[index] = weight
         made = jax.tree.unflatten(structure, whole)
         return made(input, state) if callable(made) else made.vector_field(input, state)
 
     program = trace(
-        step, [leaves[place] for place in numbers], jnp.zeros(cell.input_size), initial_state(cell)
+        step, [leaves[index] for index in numbers], jnp.zeros(cell.input_size), initial_state(cell)
     )
-    found = {numbers[place] for place in _multiplying(program.jaxpr, len(numbers))}
-    found = {place for place in found if jnp.ndim(leaves[place]) >= 2}
+    found = {numbers[index] for index in _multiplying(program.jaxpr, len(numbers))}
+    found = {index for index in found if jnp.ndim(leaves[index]) >= 2}
     if not found:
         raise UnsupportedError(
             f"{name_of(cell)} has no matrix that multiplies its state, so no coupling to scale"
         )
-    return tuple(place in found for place in range(len(leaves)))
+    return tuple(index in found for index in range(len(leaves)))
 
 
 def _multiplying(jaxpr: Jaxpr, weights: int) -> set[int]:
-    """Places of arguments among the first `weights` that multiply something of the state."""
+    """Indices of arguments among the first `weights` that multiply something of the state."""
     state = set(range(weights + 1, len(jaxpr.invars)))
     found: set[int] = set()
 
@@ -207,11 +207,11 @@ def _multiplying(jaxpr: Jaxpr, weights: int) -> set[int]:
         if equation.primitive.name == "dot_general":
             for one, other in (operands, operands[::-1]):
                 if other & state and not one & state:
-                    found.update(place for place in one if place < weights)
+                    found.update(index for index in one if index < weights)
         return [set[int]().union(*operands)] * len(equation.outvars)
 
     nothing = [set[int]() for _ in jaxpr.constvars]
-    own = [{place} for place in range(len(jaxpr.invars))]
+    own = [{index} for index in range(len(jaxpr.invars))]
     forward(jaxpr, bound(jaxpr, nothing, own), rule, literal=lambda _: set())
     return found
 
@@ -251,7 +251,7 @@ def edge_of(cell: CellLike, matrices: tuple[bool, ...]) -> Solution[float]:
     if abs(growth(found)) > _TOLERANCE:
         raise UnsupportedError(
             f"{name_of(cell)} jumps over its edge: with its state matrices times {found:.6g} a change "
-            f"grows by {growth(found):.3g} a step in logarithms. Start from smaller biases, so that it has "
+            f"grows by {growth(found):.3g} per step in logarithms. Start from smaller biases, so that it has "
             "one resting state"
         )
     counts, seconds = {"evaluations": len(measured)}, time.perf_counter() - begun
@@ -263,8 +263,8 @@ def _bracket(growth: Callable[[float], float], name: str) -> tuple[float, float]
     if growth(low) >= 0:
         raise UnsupportedError(
             f"{name} cannot be brought to its edge by its couplings: it keeps what it has with its state "
-            f"matrices times {low:g} already (growth {growth(low):.3g} a step in logarithms). It needs more "
-            "leak or damping"
+            f"matrices times {low:g} already (growth {growth(low):.3g} per step in logarithms). It needs "
+            "more leak or damping"
         )
     while low < _MOST:
         if growth(_RATIO * low) >= 0:
@@ -276,7 +276,7 @@ def _bracket(growth: Callable[[float], float], name: str) -> tuple[float, float]
 
 
 def growth_at_rest(cell: CellLike) -> float:
-    """Growth of a small change, in logarithms a step (for a flow a unit of time); see `edge_of`."""
+    """Growth of a small change, in logarithms per step (for a flow a unit of time); see `edge_of`."""
     spectrum, residual = spectrum_at_rest(cell)
     if residual > _AT_REST and callable(cell):
         settings = LyapunovSettings(count=1, burn_in=SETTLING)

@@ -58,7 +58,7 @@ class EffectiveParameters:
         return float(self.couplings["reset"].gain) if "reset" in self.couplings else None
 
     def to_dict(self) -> dict[str, float]:
-        """Gains, and mean and spread of the biases, by names such as "keep_gain"."""
+        """Gains, and mean and standard deviation of the biases, by names such as "keep_gain"."""
         entries = {}
         for name, coupling in self.couplings.items():
             entries[f"{name}_gain"] = float(coupling.gain)

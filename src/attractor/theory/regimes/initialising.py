@@ -199,7 +199,7 @@ def _steps(timescales: Timescales | None) -> int:
 def _differences(made: CellLike, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
     if not measured.at_rest:
         yield (
-            f"without input the state still moves by {measured.rest_residual:.2g} a step after {SETTLING} "
+            f"without input the state still moves by {measured.rest_residual:.2g} per step after {SETTLING} "
             "steps: eigenvalues are those of a passing state"
         )
     if not _leading_agrees(predicted, measured):

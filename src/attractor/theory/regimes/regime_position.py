@@ -16,7 +16,7 @@ from .couplings import Coupling, EffectiveParameters, effective_parameters
 from .goals import SHORT_LAG
 from .resting import RestingModes, resting_modes
 
-# Largest change of a bias that is looked at; a gate moved by it is open or shut for good.
+# Largest change of a bias that is tried; a gate moved by it is open or shut for good.
 _FARTHEST = 50.0
 
 # A gain of zero, and a line at infinity, as numbers that a root finder can compare.
@@ -103,7 +103,7 @@ class Position:
         return LINES[int(to_fold < to_edge)]
 
     def to_dict(self) -> dict[str, float]:
-        """Plain numbers for a log, one entry a step of a training."""
+        """Plain numbers for a log, one entry per step of a training."""
         shortest, middle, longest = self.unit_times
         return {
             **self.parameters.to_dict(),
@@ -188,7 +188,7 @@ class CriticalLines:
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedNetwork:
+class NetworkPosition:
     """A network among the phases.
 
     Args:
@@ -200,7 +200,7 @@ class PlacedNetwork:
     lines: CriticalLines | None
 
 
-def placed(cell: CellLike) -> PlacedNetwork | None:
+def network_position(cell: CellLike) -> NetworkPosition | None:
     """Where a cell sits; None for a cell that the theory does not know.
 
     The lines are those of the gated flow, whose mean-field fixed points a GRU shares: gain for gain, with its
@@ -216,9 +216,9 @@ def placed(cell: CellLike) -> PlacedNetwork | None:
         return None
     reset = position.parameters.couplings.get("reset")
     if reset is None:
-        return PlacedNetwork(position, None)
+        return NetworkPosition(position, None)
     bias = float(np.mean(np.asarray(reset.bias)))
-    return PlacedNetwork(position, critical_lines(bias, max(20.0, 1.3 * float(reset.gain))))
+    return NetworkPosition(position, critical_lines(bias, max(20.0, 1.3 * float(reset.gain))))
 
 
 def critical_lines(reset_bias: float, highest: float, nodes: int = _NODES) -> CriticalLines:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from attractor.program import compiled
+from attractor.program import compiled, hessian_before
 
 from .path import affordable, follow
 from .problem import NoiseProblem
@@ -61,7 +61,7 @@ def _backward(problem: NoiseProblem, curvature: bool) -> Fragility:
     path = follow(problem)
 
     def retreat(carry: tuple[Array, Array], slice_: tuple) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        pull, bend = carry
+        bend = carry[1]
         place, start, deviation = slice_
         source = path.directions(deviation)
         report = jnp.vdot(source, bend @ source), jnp.trace(bend), jnp.linalg.eigvalsh(bend)[-1]
@@ -69,11 +69,7 @@ def _backward(problem: NoiseProblem, curvature: bool) -> Fragility:
         def step(vector: Array) -> Array:
             return path.step(place, vector)
 
-        slope = jax.jacfwd(step)(start)
-        before = slope.T @ bend @ slope
-        if curvature:
-            before += jax.hessian(lambda vector: pull @ step(vector))(start)
-        return (pull @ slope, before), report
+        return hessian_before(step, start, carry, curvature=curvature), report
 
     end = jax.grad(path.loss)(path.last), jax.hessian(path.loss)(path.last)
     slices = (path.places, path.starts, path.deviations)
