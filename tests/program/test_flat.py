@@ -11,7 +11,7 @@ import attractor
 from attractor.cells import GRU, LSTM
 from attractor.dynamics import LyapunovSettings, fixed_points, jacobian_spectrum, lyapunov_exponents
 from attractor.errors import PrecisionWarning, ShapeError, UnsupportedError
-from attractor.program import LeafKind, flat_map, in_double_precision, unrounded
+from attractor.program import LeafKind, flat_map, hessian_before, in_double_precision, unrounded
 
 
 class Mixed(eqx.Module):
@@ -286,3 +286,22 @@ told_flat.defjvp(lambda values, changes: (2 * values[0], 0 * changes[0]))
 def test_an_analysis_differentiates_what_a_step_does_and_not_what_it_tells_training(step, slope):
     found = jacobian_spectrum(attractor.cell(step, 0, jnp.zeros(1)), jnp.asarray([0.25]))
     np.testing.assert_allclose(found.values, [[slope]], rtol=1e-12)
+
+
+def test_the_hessian_before_a_step_is_that_of_the_loss_after_it():
+    weights = jax.random.normal(jax.random.key(0), (2, 3, 3))
+
+    def step(state):
+        return jnp.tanh(weights[0] @ state + jnp.sin(weights[1] @ state))
+
+    def loss(state):
+        return jnp.sum(jnp.exp(state) * jnp.arange(1.0, 4.0))
+
+    state, after = jnp.array([0.1, -0.2, 0.3]), step(jnp.array([0.1, -0.2, 0.3]))
+    known = jax.grad(loss)(after), jax.hessian(loss)(after)
+    gradient, hessian = hessian_before(step, state, known)
+    assert jnp.allclose(gradient, jax.grad(lambda x: loss(step(x)))(state), rtol=1e-5)
+    assert jnp.allclose(hessian, jax.hessian(lambda x: loss(step(x)))(state), rtol=1e-4, atol=1e-5)
+    plain = hessian_before(step, state, known, curvature=False)[1]
+    jacobian = jax.jacfwd(step)(state)
+    assert jnp.allclose(plain, jacobian.T @ known[1] @ jacobian)
