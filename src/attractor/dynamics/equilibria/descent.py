@@ -11,8 +11,9 @@ and makes the convergence cubic (Fan 2012, *The modified Levenberg-Marquardt met
 with cubic convergence*, Mathematics of Computation 81).
 
 A compiled loop holds a pool of starts. Every trial takes as many of the running ones as it has seats, so that
-no time is spent on finished ones and no shape is compiled twice. (optimistix solves one problem at a time;
-under `vmap` all of them wait for the slowest.)
+no time is spent on finished ones and no shape is compiled twice. (Under `vmap` all starts of optimistix's
+Levenberg-Marquardt wait for the slowest: for 256 starts of a network of 16 and 64 units it took 11 and 13
+times as long, on one core.)
 
 Slow points are made exact by Newton's method for a minimum of q. Levenberg-Marquardt leaves out the curvature
 of F and is slow where q is not zero at the minimum. The whole Hessian of q is used here, with the moduli of
