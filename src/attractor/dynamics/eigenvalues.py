@@ -155,7 +155,7 @@ class JacobianSpectrum:
 
 
 def time_scale(
-    values: ArrayLike, *, continuous: bool, time_step: float | int | None = None
+    values: Any, *, continuous: bool, time_step: float | int | None = None
 ) -> Float[np.ndarray, "..."]:
     """The time after which a mode has fallen by a factor e: -1/ln|lambda| steps, for a flow -1/Re lambda.
 

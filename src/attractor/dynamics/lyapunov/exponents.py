@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -263,7 +263,7 @@ def _orthonormal(
     return jnp.swapaxes(turned, 1, 2), jnp.log(own), only_rounding(triangle, basis.shape[2])
 
 
-def only_rounding(triangles: Array | np.ndarray, states: int) -> Array:
+def only_rounding(triangles: Array | np.ndarray, states: int) -> Any:
     """Which entries of diag R are zeros, to the accuracy of the arithmetic.
 
     What a pushed vector has beside the vectors before it is rounding where it is about as large as the error

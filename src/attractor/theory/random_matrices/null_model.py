@@ -104,11 +104,11 @@ class SpectralCurve:
     outliers: tuple[Outlier, ...]
     seconds: float
 
-    def level(self, values: ArrayLike) -> np.ndarray:
+    def level(self, values: Any) -> np.ndarray:
         """L at complex numbers of any shape."""
         return self.support.level(values)
 
-    def inside(self, values: ArrayLike) -> np.ndarray:
+    def inside(self, values: Any) -> np.ndarray:
         """Whether complex numbers are in the spectrum of the random network."""
         return np.asarray(self.level(values) >= 1)
 

@@ -25,9 +25,9 @@ this is the elliptic law.)
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 from scipy.linalg import schur
 from scipy.spatial import KDTree
@@ -235,13 +235,13 @@ class Support:
         """A length of the order of the spectrum."""
         return float(np.abs(self.poles).max(initial=0.0)) or 1.0
 
-    def level(self, values: ArrayLike) -> np.ndarray:
+    def level(self, values: Any) -> np.ndarray:
         """L at complex numbers of any shape: at least 1 inside the spectrum of the random network."""
         flat = np.asarray(values, complex)
         parts = [self._level(part) for part in self._parts(flat.reshape(-1))]
         return np.concatenate([*parts, np.zeros(0)]).reshape(flat.shape)
 
-    def participation(self, values: ArrayLike) -> np.ndarray:
+    def participation(self, values: Any) -> np.ndarray:
         """How many units carry L: (sum of shares)^2 over the sum of squared shares."""
         flat = np.asarray(values, complex)
         counts = [self._participation(part) for part in self._parts(flat.reshape(-1), 1)]
