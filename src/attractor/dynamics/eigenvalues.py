@@ -11,12 +11,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from attractor.cells import CellLike, State, initial_state, input_size, name_of
+from attractor.cells import CellLike, State, initial_state, input_shape, input_size, name_of
 from attractor.dynamics.trajectory import (
     analysed,
     check_finite,
     check_has_steps,
     checked,
+    flat_inputs,
     is_flow,
     prepared,
     time_step,
@@ -34,6 +35,10 @@ class _Rates(eqx.Module):
     @property
     def input_size(self) -> int:
         return self.flow.input_size
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return getattr(self.flow, "input_shape", None)
 
     def initial_state(self) -> State:
         return initial_state(self.flow)
@@ -85,9 +90,11 @@ def point(cell: CellLike, state: State, input: ArrayLike | None = None) -> Point
     _check_like(cell, state)
     flat = analysed(_Rates(cell) if is_flow(cell) else cell)
     size = input_size(cell)
-    given = np.zeros(size) if input is None else np.asarray(input, np.float64)
+    given = np.zeros(size) if input is None else flat_inputs(cell, np.asarray(input, np.float64))
     if given.shape != (size,):
-        raise ShapeError(f"input of shape {given.shape} given to {name_of(cell)}, expected ({size},)")
+        raise ShapeError(
+            f"input of shape {given.shape} given to {name_of(cell)}, expected {input_shape(cell)}"
+        )
     vector = flat.flatten(jax.tree.map(jnp.asarray, state))
     for name, numbers in (("input", given), ("state", np.asarray(vector))):
         if not np.all(np.isfinite(numbers)):

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import CellLike, State, name_of
+from attractor.cells import CellLike, State, input_size, knows_input, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
 
-from ..trajectory import analysed, checked, prepared, time_step, visited
+from ..trajectory import analysed, checked, flat_inputs, prepared, time_step, visited
 from .descent import Descents, Outcome, descend, settled
 from .distinct import DistinctPoints, distinct_points, in_order, joined, midpoints, sizes, slow_points
 from .points import FixedPoints, SearchCounts, eigenvalues, unstable_directions
@@ -136,9 +136,9 @@ def constant_inputs(
         ShapeError: an input that does not fit the cell.
         InputDataError: an input that is not finite.
     """
-    if input is None and not hasattr(cell, "input_size"):
+    if input is None and not knows_input(cell):
         raise ConfigError(f"{name_of(cell)} has no `input_size`: give `input`, a vector")
-    rows = np.zeros(cell.input_size) if input is None else np.asarray(input, np.float64)
+    rows = np.zeros(input_size(cell)) if input is None else flat_inputs(cell, np.asarray(input, np.float64))
     if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):
         raise ShapeError(f"input of shape {rows.shape}, expected (inputs,) or (conditions, inputs)")
     return checked(cell, np.atleast_2d(rows))

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from attractor.cells import shaped_input
 from attractor.dynamics.eigenvalues import Point
 from attractor.errors import UnsupportedError
 from attractor.program import Kind, LeafKind, Program, interpret, is_exact, of_kind, quickly_compiled, trace
@@ -271,7 +272,8 @@ def cut_step(here: Point) -> tuple[Program, Cut, list[_Kind]]:
     for leaf in here.flat.layout.leaves:
         if leaf.kind is not LeafKind.REAL:
             raise UnsupportedError(f"the state holds {leaf}; units are read off a state of real numbers")
-    program = trace(lambda input, state: here.flat.cell(input, state), here.input, here.state)
+    cell = here.flat.cell
+    program = trace(lambda input, state: cell(shaped_input(cell, input), state), here.input, here.state)
     leaves = jax.tree.leaves(here.state)
     structure = program.outputs
     if structure != jax.tree.structure(here.state):

@@ -16,7 +16,7 @@ from jax.extend.core import Jaxpr, JaxprEqn
 from jaxtyping import Array, Complex, PRNGKeyArray
 from scipy.optimize import brentq
 
-from attractor.cells import CellLike, State, discretise, initial_state, name_of
+from attractor.cells import CellLike, State, discretise, initial_state, input_shape, input_size, name_of
 from attractor.claims import Solution
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.eigenvalues import JacobianSpectrum, jacobian_spectrum, time_scale
@@ -113,7 +113,7 @@ def spectrum_at_rest(cell: CellLike) -> tuple[JacobianSpectrum, float]:
     moving: CellLike = cell if callable(cell) else discretise(cell, _FLOW_STEP)
     with double_precision():
         flat = analysed(moving).still("the resting state")
-        vector, residual = _at_rest(flat, jnp.zeros(moving.input_size))
+        vector, residual = _at_rest(flat, jnp.zeros(flat.input_size))
         state = flat.restore(vector)
     return jacobian_spectrum(flow_of(cell) or cell, state), float(residual)
 
@@ -140,7 +140,7 @@ def _exponents(
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """The largest exponents without and with input, and their standard errors, in one run of two rows."""
     noise_key, start_key = jax.random.split(key)
-    driven = np.asarray(jax.random.normal(noise_key, (2 * steps, cell.input_size)))
+    driven = np.asarray(jax.random.normal(noise_key, (2 * steps, input_size(cell))))
     flat = flat_map(cell, dtype=jnp.float32)
     drawn = jax.random.normal(start_key, (flat.real_size,), jnp.float32)
     moved = flat.start[: flat.real_size] + _SPREAD * drawn
@@ -187,7 +187,7 @@ def state_matrices(cell: CellLike) -> tuple[bool, ...]:
         return made(input, state) if callable(made) else made.vector_field(input, state)
 
     program = trace(
-        step, [leaves[index] for index in numbers], jnp.zeros(cell.input_size), initial_state(cell)
+        step, [leaves[index] for index in numbers], jnp.zeros(input_shape(cell)), initial_state(cell)
     )
     found = {numbers[index] for index in _multiplying(program.jaxpr, len(numbers))}
     found = {index for index in found if jnp.ndim(leaves[index]) >= 2}

@@ -265,7 +265,7 @@ def builder(
     that a run folder keeps the options; to read such a run, hand in `in_regime`, or the builder itself.
 
     Args:
-        cell: a name of `attractor.cells.CELLS`, or a class of your own.
+        cell: a name of `attractor.cells.FAMILIES`, or a class of your own.
         regime: "contracting", "edge" or "integrator", see `initialise`.
         timescales: shortest and longest memory of the units, in steps.
 
