@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attractor.data import ColumnOptions, RowBlock, read_csv, write_csv
-from attractor.data.plaintext import decode
+from attractor.data.delimited import decode
 from attractor.errors import AttractorError, ConfigError, InputDataError
 
 GOOD = "time [s],u [V],y (bar)\n0,1,2\n0.1,3,4\n0.2,5,6\n"

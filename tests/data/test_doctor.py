@@ -15,7 +15,7 @@ from attractor.data import (
     read_csv,
 )
 from attractor.data.dynamics_checks import estimate_delay, whitening_filter
-from attractor.data.excitation_checks import excitation_order
+from attractor.data.signal_checks import excitation_order
 
 SAMPLES = 4000
 INPUT = held_noise(SAMPLES, 8, 0) + 0.005 * np.random.default_rng(9).normal(size=SAMPLES)

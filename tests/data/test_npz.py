@@ -115,7 +115,7 @@ def test_a_header_that_lies_is_refused_before_memory_is_taken(tmp_path):
 
 
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("attractor.data.npz.LARGE", 2**22)
+    monkeypatch.setattr("attractor.data.binary_files.LARGE", 2**22)
     lying_file(tmp_path / "t.npz", (8, 2**17, 1), [bytes(2**20)] * 8)
     with pytest.raises(InputDataError, match=r"bytes unpack to 0\.0 GB, as no measured data do"):
         read_npz(tmp_path / "t.npz")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attractor.data import Sequences
-from attractor.data.sequences import empty_cases
+from attractor.data.labelled_sequences import empty_cases
 from attractor.errors import InputDataError, ShapeError
 
 NAN = np.nan

@@ -1,243 +1,276 @@
-"""Read a plant's log from a delimited text file into a `Record`."""
+"""Delimited text: from the bytes of a file to lines, cells and numbers."""
 
-import math
-from collections.abc import Sequence
+import codecs
+import csv
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.errors import ConfigError, InputDataError, printable
+from attractor.errors import ConfigError, InputDataError
 
-from .record import Experiment, Record
-from .regular import MissingPolicy, Recording, fill_missing, regularise
-from .rows import RowBlock, check_names
-from .table import Table, read_table
-from .time_axis import SECONDS, TIME_NAMES, TimeColumn, check_increasing, find_sampling_time, read_time
+from .record import Signal
 
-_POLICIES = ("error", "interpolate", "split")
-
-
-@dataclass(frozen=True)
-class ColumnOptions:
-    """What the columns of a file mean, where the header alone does not say it.
-
-    Args:
-        time: the column of the instants: numbers (seconds, or the unit in its head: ns, us, ms, s, min, h,
-            d) or dates and times after ISO 8601. A column called time, timestamp or t is found by itself.
-        experiment: the column that names the experiment of each row. One called experiment is found by
-            itself.
-        sampling_time: seconds between two rows. It takes the place of a time column that was found by
-            itself; where `time` names a column, that column still tells where rows are missing.
-        missing: what to do with blank cells and missing rows: `error` stops; `interpolate` draws straight
-            lines between the neighbours; `split` begins a new experiment after the hole.
-        delimiter: what separates the cells: one character, or comma, semicolon, tab, blanks. Sniffed if
-            `None`.
-        rows: blocks of rows to take as experiments, counted from 0 without the header; all rows if empty.
-        resample: put unevenly spaced rows on a grid of the median step by linear interpolation.
-    """
-
-    time: str | None = None
-    experiment: str | None = None
-    sampling_time: float | None = None
-    missing: MissingPolicy = "error"
-    delimiter: str | None = None
-    rows: tuple[RowBlock, ...] = ()
-    resample: bool = False
-
-    def __post_init__(self) -> None:
-        if self.sampling_time is not None and not 0 < self.sampling_time < math.inf:
-            message = f"sampling_time {self.sampling_time} s is not a positive number of seconds"
-            raise ConfigError(message)
-        if self.missing not in _POLICIES:
-            message = f"missing {self.missing!r} is unknown; choose one of: {', '.join(_POLICIES)}"
-            raise ConfigError(message)
-        check_names(self.rows)
+# How a line without data begins: with nothing, or with the mark of a comment.
+_SKIPPED = frozenset({"", "#", "%"})
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# A text file has tabs and line ends below code 32; form feeds and the like are rare even in old ones.
+_CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13})
+# Windows-1252 differs from Latin-1 in 27 codes; the five that it leaves unused stay those of Latin-1.
+_WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(0x80, 0xA0)}
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Which column of the table plays which part."""
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    time: int | None
-    experiment: int | None
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        return self.inputs + self.outputs
-
-
-def read_csv(
-    path: str | Path,
-    *,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    columns: ColumnOptions = ColumnOptions(),
-) -> Record:
-    """Read the log of a plant from a delimited text file.
-
-    The first row names the columns, with units in brackets if there are any (`q3 [ml/s]`); a file without a
-    header has the columns c1, c2, ... Lines that begin with `#` or `%` are comments.
+class TextLines:
+    """The lines of a file that are neither blank nor a comment.
 
     Args:
         path: the file.
-        inputs: the columns that were applied to the plant, by name, with or without the unit.
-        outputs: the columns that the plant answered; may be empty when only inputs are needed.
-        columns: time, experiments, missing values, delimiter.
+        lines: their text, without line ends.
+        numbers: their places in the file, counted from 1 as an editor does.
+    """
+
+    path: Path
+    lines: list[str]
+    numbers: Int[np.ndarray, "lines"]
+
+
+def read_lines(path: str | Path) -> TextLines:
+    """Read a text file: UTF-8, UTF-16 with its mark, or Windows-1252; any line ends.
+
+    Args:
+        path: the file.
 
     Returns:
-        The record. Without a time column and without `sampling_time` one row counts as one second.
+        Its lines without blank ones and without comments (lines that begin with `#` or `%`).
 
     Raises:
-        ConfigError: the choice of columns contradicts itself.
-        InputDataError: the file cannot be used; the message names file, row, column and text.
-
-    Example:
-        >>> record = read_csv("tank.csv", inputs=["q"], outputs=["level"])  # doctest: +SKIP
+        InputDataError: the file is missing, unreadable, binary, or holds no data.
     """
-    table = read_table(path, columns.delimiter)
-    places = _find_places(table, inputs, outputs, columns)
-    values = table.numbers(places.channels)
-    recordings = [
-        part
-        for name, rows in _group_rows(table, places, columns.rows)
-        for part in fill_missing(Recording(name, rows, values[rows]), table, places.channels, columns.missing)
-    ]
-    recordings = _require_rows(recordings, table)
-    if places.time is None:
-        return _to_record(table, places, recordings, columns.sampling_time or 1.0)
-    return _read_timed(table, places, recordings, columns)
-
-
-def _find_places(
-    table: Table, inputs: Sequence[str], outputs: Sequence[str], columns: ColumnOptions
-) -> _Places:
-    if isinstance(inputs, str) or isinstance(outputs, str) or not inputs:
-        message = (
-            f"inputs {inputs!r} and outputs {outputs!r} are lists of column names, with one input or more"
-        )
-        raise ConfigError(message)
-    chosen = {label: table.find(label) for label in (*inputs, *outputs)}
-    places = [chosen[label] for label in (*inputs, *outputs)]
-    for place in places:
-        if places.count(place) > 1:
-            message = (
-                f"{table.path}: column '{table.signals[place].label}' is chosen more than once; "
-                "a signal is either an input or an output"
-            )
-            raise ConfigError(message)
-    time, experiment = _find_time(table, places, columns), _find_experiment(table, places, columns)
-    return _Places(tuple(places[: len(inputs)]), tuple(places[len(inputs) :]), time, experiment)
-
-
-def _find_time(table: Table, taken: Sequence[int], columns: ColumnOptions) -> int | None:
-    if columns.time is not None:
-        return table.find(columns.time)
-    return None if columns.sampling_time is not None else _detect(table, taken, TIME_NAMES)
-
-
-def _find_experiment(table: Table, taken: Sequence[int], columns: ColumnOptions) -> int | None:
-    if columns.experiment is not None:
-        return table.find(columns.experiment)
-    return _detect(table, taken, ("experiment",))
-
-
-def _detect(table: Table, taken: Sequence[int], names: Sequence[str]) -> int | None:
-    """The free column with the first of these names, whatever its case."""
-    for name in names:
-        for place, signal in enumerate(table.signals):
-            if signal.name.casefold() == name and place not in taken:
-                return place
-    return None
-
-
-def _group_rows(
-    table: Table, places: _Places, blocks: Sequence[RowBlock]
-) -> list[tuple[str, Int[np.ndarray, "_"]]]:
-    """Name and rows of each experiment, in order of appearance."""
-    names = None if places.experiment is None else table.text(places.experiment)
-    if blocks:
-        return [(block.name, _block_rows(table, block, names)) for block in blocks]
-    if names is None:
-        return [(printable(table.path.stem), np.arange(len(table)))]
-    groups: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        groups.setdefault(name, []).append(row)
-    return [(name, np.asarray(rows, dtype=np.int64)) for name, rows in groups.items()]
-
-
-def _block_rows(table: Table, block: RowBlock, names: Sequence[str] | None) -> Int[np.ndarray, "_"]:
-    start, stop = block.bounds(len(table))
-    inside = sorted(set(names[start:stop])) if names is not None else []
-    if len(inside) > 1:
-        message = (
-            f"{table.path}: rows {block.name!r} ({start}:{stop}) hold several experiments: "
-            f"{', '.join(inside[:5])}; cut them at the border"
-        )
+    path = Path(path)
+    text = decode(_read_bytes(path), path)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    kept = [index for index, line in enumerate(lines) if line.lstrip()[:1] not in _SKIPPED]
+    if not kept:
+        message = f"{path}: the file is empty; a header row and at least two rows of numbers are needed"
         raise InputDataError(message)
-    return np.arange(start, stop)
+    return TextLines(path, [lines[index] for index in kept], np.asarray(kept, dtype=np.int64) + 1)
 
 
-def _require_rows(recordings: Sequence[Recording], table: Table) -> list[Recording]:
-    for recording in recordings:
-        if len(recording) < 2:
-            row = f", row {table.row_numbers[recording.rows[0]]}" if len(recording) else ""
-            message = (
-                f"{table.path}{row}: experiment '{recording.name}' has {len(recording)} usable row(s); an "
-                "experiment needs at least two: add rows or remove it"
-            )
-            raise InputDataError(message)
-    if not recordings:
-        message = f"{table.path}: no two complete rows in a row are left; fill in the missing values"
-        raise InputDataError(message)
-    return list(recordings)
+def decode(data: bytes, path: Path) -> str:
+    """The text of `data`; `path` is for the message.
+
+    Raises:
+        InputDataError: the bytes are not text.
+    """
+    if data.startswith(_UTF16_MARKS):
+        return _decode_utf16(data, path)
+    if _looks_binary(data):
+        raise _binary(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Older loggers write a degree sign in the Windows code page.
+        return data.decode("latin-1").translate(_WINDOWS)
 
 
-def _read_timed(
-    table: Table, places: _Places, recordings: Sequence[Recording], columns: ColumnOptions
-) -> Record:
-    """The record of recordings that have a time column."""
-    column = read_time(table, -1 if places.time is None else places.time)
-    # Absurd times overflow; find_sampling_time refuses the step that results.
-    with np.errstate(all="ignore"):
-        for recording in recordings:
-            check_increasing(column, recording.rows)
-        step = find_sampling_time(column, [recording.rows for recording in recordings], columns.resample)
-        regular = [
-            part
-            for recording in recordings
-            for part in regularise(recording, column, step, columns.missing, columns.resample)
-        ]
-    return _to_record(
-        table, places, _require_rows(regular, table), columns.sampling_time or _seconds(column, step)
+def _decode_utf16(data: bytes, path: Path) -> str:
+    try:
+        text = data.decode("utf-16")
+    except UnicodeDecodeError:
+        raise _binary(path) from None
+    if "\0" in text:
+        raise _binary(path)
+    return text
+
+
+def _looks_binary(data: bytes) -> bool:
+    """A zero byte, or more than one control character in a hundred bytes."""
+    return b"\0" in data or len(data) - len(data.translate(None, _CONTROL)) > len(data) / 100
+
+
+def _binary(path: Path) -> InputDataError:
+    return InputDataError(
+        f"{path}: this is a binary file, not delimited text; export it as CSV (one row per sample) first"
     )
 
 
-def _seconds(column: TimeColumn, step: float) -> float:
-    if column.is_in_seconds:
-        return step
-    signal = column.table.signals[column.place]
-    known = ", ".join(unit for unit in SECONDS if unit)
-    message = (
-        f"{column.table.path}: column '{signal.label}' has the unknown unit '{signal.unit}'; "
-        f"use one of {known}, or give sampling_time in seconds"
-    )
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        message = f"{path}: no such file; check the name and the folder (now in {Path.cwd()})"
+    except IsADirectoryError:
+        message = f"{path}: this is a folder; give the CSV file inside it"
+    except (OSError, ValueError) as error:
+        message = f"{path}: the file cannot be read ({error}); check its name and its permissions"
     raise InputDataError(message)
 
 
-def _to_record(
-    table: Table, places: _Places, recordings: Sequence[Recording], sampling_time: float
-) -> Record:
-    count = len(places.inputs)
-    experiments = tuple(_to_experiment(recording, count) for recording in recordings)
-    inputs = tuple(table.signals[place] for place in places.inputs)
-    outputs = tuple(table.signals[place] for place in places.outputs)
-    return Record(inputs, outputs, experiments, float(sampling_time), table.path)
+MISSING_MARKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none"})
+DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " ", "space": " ", "\\t": "\t"}
+_SNIFFED = ("\t", ";", ",")
+_SAMPLE = 50
+# A cell between blanks: a quoted text, or a word that keeps the bracket with its unit, as in `q3 [ml/s]`.
+_BLANK_CELL = re.compile(r"\"[^\"]*\"|[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?|\S+")
+_QUOTED = re.compile(r"\"[^\"]*\"")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_UNIT = re.compile(r"(?P<name>.*?\S)(?P<gap>\s*)[\[(](?P<unit>[^\[\]()]*)[\])]")
 
 
-def _to_experiment(recording: Recording, inputs: int) -> Experiment:
-    values: Float[np.ndarray, "rows channels"] = np.ascontiguousarray(recording.values)
-    return Experiment(recording.name, values[:, :inputs], values[:, inputs:], recording.rows)
+@dataclass(frozen=True)
+class Layout:
+    """How cells are told apart and how numbers are written.
+
+    Args:
+        delimiter: the character between two cells; a blank stands for any run of blanks and tabs.
+        has_decimal_comma: whether `3,5` means three and a half.
+    """
+
+    delimiter: str
+    has_decimal_comma: bool = False
+
+    def split(self, line: str) -> list[str]:
+        """The cells of a line, without quotes and outer blanks."""
+        if self.delimiter == " ":
+            return [cell.strip('"').strip() for cell in _BLANK_CELL.findall(line)]
+        if '"' not in line:
+            return [cell.strip() for cell in line.split(self.delimiter)]
+        row = next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True), [])
+        return [cell.strip() for cell in row]
+
+    def split_row(self, line: str) -> list[str]:
+        """The cells of a line of data, where a bracket means nothing and blanks always separate."""
+        if self.delimiter == " " and '"' not in line:
+            return line.split()
+        return self.split(line)
+
+
+def find_layout(lines: Sequence[str], delimiter: str | None = None) -> Layout:
+    """Find out how the cells of a file are laid out.
+
+    Args:
+        lines: the lines of the file, header first if there is one.
+        delimiter: the character between cells, or its name (`comma`, `semicolon`, `tab`, `blanks`);
+            sniffed from the first lines when `None`.
+
+    Returns:
+        The layout; the decimal comma is recognised wherever the comma is not the delimiter.
+    """
+    chosen = sniff_delimiter(lines[:_SAMPLE]) if delimiter is None else check_delimiter(delimiter)
+    layout = Layout(chosen)
+    if chosen == ",":
+        return layout
+    return Layout(chosen, any(_shows_decimal_comma(line, layout) for line in lines[1:]))
+
+
+def check_delimiter(delimiter: str) -> str:
+    """The delimiter as one character.
+
+    Raises:
+        ConfigError: it is neither one character nor a known name, or it could be part of a number.
+    """
+    character = DELIMITER_NAMES.get(delimiter, delimiter)
+    if len(character) != 1 or character.isalnum() or character in '+-."\r\n#%':
+        known = ", ".join(DELIMITER_NAMES)
+        message = f"delimiter {delimiter!r} cannot separate cells; give one character or one of: {known}"
+        raise ConfigError(message)
+    return character
+
+
+def sniff_delimiter(lines: Sequence[str]) -> str:
+    """The first of tab, semicolon and comma that is in at least half of the lines, else blanks."""
+    bare = [_QUOTED.sub("", line) for line in lines]
+    for character in _SNIFFED:
+        if 2 * sum(character in line.strip() for line in bare) >= len(bare):
+            return character
+    return " "
+
+
+def _shows_decimal_comma(line: str, layout: Layout) -> bool:
+    return "," in line and any(_DECIMAL_COMMA.fullmatch(cell) for cell in layout.split_row(line))
+
+
+def is_number(cell: str, layout: Layout) -> bool:
+    """Whether the text of a cell is a number, or one of the marks of a missing one."""
+    if cell.lower() in MISSING_MARKS:
+        return True
+    try:
+        float(cell.replace(",", ".") if layout.has_decimal_comma else cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def has_header(line: str, layout: Layout) -> bool:
+    """Whether the first line of a file names the columns: at least one cell is not a number."""
+    return not all(is_number(cell, layout) for cell in layout.split_row(line))
+
+
+def parse_signal(label: str) -> Signal:
+    """The name and the unit in the head of a column: `q3 [ml/s]` or `q3 (ml/s)`.
+
+    `u(1)` and `u[1]` are names: an index, not a unit.
+    """
+    match = _UNIT.fullmatch(label.strip())
+    if match is None or (not match["gap"] and match["unit"].strip().isdigit()):
+        return Signal(label.strip())
+    return Signal(match["name"].strip(), match["unit"].strip())
+
+
+def convert_cells(
+    cells: Sequence[str], layout: Layout, where: Callable[[int], str]
+) -> Float[np.ndarray, "rows"]:
+    """Convert the cells of one column, shape (rows,); NaN for a missing value.
+
+    Args:
+        cells: the text of each row.
+        layout: says whether a comma is the decimal sign.
+        where: names the place of a row for the message.
+
+    Raises:
+        InputDataError: a cell is neither a number nor a mark of a missing value.
+    """
+    values = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
+        try:
+            values[row] = parse_number(cell, layout)
+        except ValueError:
+            raise InputDataError(f"{where(row)}: {_explain(cell, layout)}") from None
+    return values
+
+
+def parse_number(cell: str, layout: Layout) -> float:
+    """The number in a cell, NaN if the cell marks a missing value.
+
+    Raises:
+        ValueError: the text is not a number.
+    """
+    if cell.lower() in MISSING_MARKS:
+        return float("nan")
+    # A point in a file with decimal commas would group thousands: reading it as a decimal is a silent error.
+    if "_" in cell or (layout.has_decimal_comma and "." in cell):
+        raise ValueError(cell)
+    return float(cell.replace(",", ".") if layout.has_decimal_comma else cell)
+
+
+def _explain(cell: str, layout: Layout) -> str:
+    shown = cell if len(cell) <= 40 else cell[:37] + "..."
+    if layout.has_decimal_comma and "." in cell and _is_number_without(cell, "."):
+        return f"{shown!r} has a point where the file uses decimal commas; write it without the point"
+    if layout.delimiter == " " and "," in cell:
+        return f"{shown!r} is not a number; if commas separate the columns, set delimiter to 'comma'"
+    return (
+        f"{shown!r} is not a number; correct the cell, or leave it blank and set what missing values become"
+    )
+
+
+def _is_number_without(cell: str, character: str) -> bool:
+    try:
+        float(cell.replace(character, "").replace(",", "."))
+    except ValueError:
+        return False
+    return True

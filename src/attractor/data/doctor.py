@@ -3,20 +3,106 @@
 from itertools import product
 
 import numpy as np
+from jaxtyping import Float
 
 from .dynamics_checks import check_delay, check_oversampling, check_undersampling
-from .excitation_checks import check_collinear, check_excitation
 from .finding import Finding, Severity
-from .record import Record
-from .record_checks import check_finite, check_length, check_ranges
+from .record import Record, Signal
 from .signal_checks import (
     Blocks,
+    check_collinear,
     check_constant,
     check_drift,
+    check_excitation,
     check_outliers,
     check_quantisation,
     check_saturation,
 )
+
+FEWEST_SAMPLES = 100
+"""Below a hundred rows even a linear model of a few parameters is uncertain."""
+FEW_SAMPLES = 500
+"""A small recurrent network has some hundred parameters."""
+BEYOND_RANGE = 0.1
+"""How far, as a share of the range, an experiment may leave what the others cover."""
+BEYOND_SHARE = 0.01
+"""Share of an experiment's samples that may be out there."""
+
+
+def check_finite(record: Record) -> list[Finding]:
+    """NaN or infinite values make every other check meaningless."""
+    findings = []
+    for signal, values in all_channels(record):
+        count = int(np.sum(~np.isfinite(values)))
+        if count:
+            message = f"'{signal.name}' has {count} values that are NaN or infinite"
+            advice = "Fill in the values, or read the file with missing values interpolated or split."
+            findings.append(
+                Finding(Severity.ERROR, "not-finite", signal.name, message, advice, {"count": count})
+            )
+    return findings
+
+
+def all_channels(record: Record) -> list[tuple[Signal, Float[np.ndarray, "_"]]]:
+    """Each signal with its samples over all experiments."""
+    inputs = np.concatenate([experiment.inputs for experiment in record.experiments])
+    outputs = np.concatenate([experiment.outputs for experiment in record.experiments])
+    return [*zip(record.inputs, inputs.T, strict=True), *zip(record.outputs, outputs.T, strict=True)]
+
+
+def check_length(record: Record) -> list[Finding]:
+    """Whether there are enough rows to learn from."""
+    samples = record.samples
+    if samples >= FEW_SAMPLES:
+        return []
+    severity = Severity.ERROR if samples < FEWEST_SAMPLES else Severity.WARNING
+    message = f"the record has only {samples} samples"
+    advice = f"Record more; {FEW_SAMPLES} samples are a modest beginning for a recurrent network."
+    return [Finding(severity, "few-samples", "", message, advice, {"samples": samples})]
+
+
+def check_ranges(record: Record) -> list[Finding]:
+    """An experiment that goes where no other goes cannot be predicted from the others."""
+    if len(record.experiments) < 2:
+        return []
+    findings = []
+    for number, experiment in enumerate(record.experiments):
+        others = [other for place, other in enumerate(record.experiments) if place != number]
+        findings += compare_ranges(record.with_experiments(others), record.with_experiments([experiment]))
+    return findings
+
+
+def compare_ranges(training: Record, test: Record) -> list[Finding]:
+    """Signals of a test record that leave the range of the training record.
+
+    Args:
+        training: what the model learns from.
+        test: where it will be judged; the same signals.
+
+    Returns:
+        A warning for each signal of which more than 1 % of the samples lie more than a tenth of the
+        training range outside of it.
+    """
+    findings = []
+    for (signal, known), (_, values) in zip(all_channels(training), all_channels(test), strict=True):
+        margin = BEYOND_RANGE * float(np.ptp(known))
+        outside = (values < known.min() - margin) | (values > known.max() + margin)
+        share = float(outside.mean())
+        if share > BEYOND_SHARE:
+            findings.append(_out_of_range(signal, known, test.experiments[0].name, share))
+    return findings
+
+
+def _out_of_range(signal: Signal, known: Float[np.ndarray, "_"], where: str, share: float) -> Finding:
+    message = (
+        f"in '{where}' {share:.1%} of the samples of '{signal.name}' lie outside the range "
+        f"{known.min():g} to {known.max():g} of the other data"
+    )
+    advice = (
+        "Train on data that cover this range, or do not judge the model there: it would have to extrapolate."
+    )
+    return Finding(Severity.WARNING, "range-mismatch", signal.name, message, advice, {"share": share})
+
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from .finding import Finding, Severity
-from .scaling import is_constant
 from .signal_checks import Blocks, centre
+from .signal_scaling import is_constant
 
 LAGS = 60
 """Lags searched for the first answer of an output."""

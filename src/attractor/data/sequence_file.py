@@ -5,11 +5,10 @@ from pathlib import Path
 
 from attractor.errors import ConfigError, InputDataError
 
-from .arff import read_arff
-from .long_csv import LongColumns, read_long_csv
-from .npz import read_npz
-from .sequences import Sequences
-from .ts import read_ts
+from .archive_text import read_arff, read_ts
+from .binary_files import read_npz
+from .labelled_sequences import Sequences
+from .long_table import LongColumns, read_long_csv
 
 _TABLES = (".csv", ".tsv", ".txt")
 _READERS: dict[str, Callable[[str | Path], Sequences]] = {".ts": read_ts, ".arff": read_arff}

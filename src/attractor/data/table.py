@@ -12,9 +12,7 @@ from jaxtyping import Float, Int
 
 from attractor.errors import InputDataError
 
-from .layout import Layout, find_layout, has_header, parse_signal
-from .numerals import convert_cells
-from .plaintext import TextLines, read_lines
+from .delimited import Layout, TextLines, convert_cells, find_layout, has_header, parse_signal, read_lines
 from .record import Signal
 
 

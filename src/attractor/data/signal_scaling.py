@@ -1,6 +1,7 @@
-"""Shift and scale signals to numbers of size one, and back to engineering units."""
+"""Shift and scale signals to numbers of size one, and back; what float32 can hold."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.errors import InputDataError, ShapeError
+
+from .labelled_sequences import Sequences
 
 # Relative to the largest value: below it a spread is rounding, not signal.
 _SMALLEST_SPREAD = 1e-12
@@ -115,3 +118,53 @@ def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence
                 f"signal '{name}' is constant at {channel[0]:g}; leave it out or record it while it moves"
             )
             raise InputDataError(message)
+
+
+def sequence_scaling(data: Sequences) -> Scaling:
+    """Mean 0 and standard deviation 1 for each variable, over values that are neither missing nor padding.
+
+    A constant variable is centred and keeps its scale, with a warning: it says nothing, but it does no harm.
+
+    Raises:
+        InputDataError: a variable without a single value.
+    """
+    offsets, scales = [], []
+    for place, name in enumerate(data.names):
+        column = data.values[:, :, place][data.valid]
+        seen = column[~np.isnan(column)]
+        if not len(seen):
+            message = f"variable {name!r} has no value in any training case; leave it out"
+            raise InputDataError(message)
+        constant = is_constant(seen)
+        if constant:
+            warnings.warn(f"variable {name!r} is constant at {seen[0]:g} in training", stacklevel=2)
+        offsets.append(seen.mean())
+        scales.append(1.0 if constant else seen.std())
+    return Scaling(np.array(offsets), np.array(scales))
+
+
+def no_scaling(variables: int) -> Scaling:
+    """The scaling that leaves values as they are."""
+    return Scaling(np.zeros(variables), np.ones(variables))
+
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def check_representable(scaled: Float[np.ndarray, "..."], describe: Callable[..., str]) -> None:
+    """Refuse infinite values and those that would become infinite in float32; NaN passes.
+
+    Args:
+        scaled: what a model is given.
+        describe: says of an index into it which value it is, in the user's terms.
+
+    Raises:
+        InputDataError: the first such value, and what to do.
+    """
+    outside = np.abs(scaled) > LARGEST
+    for index in np.argwhere(outside)[:1]:
+        message = (
+            f"{describe(*index.tolist())} is outside the numbers that the model computes with: single "
+            f"precision, up to {LARGEST:.1e} in the scale of its training data; correct it or leave it out"
+        )
+        raise InputDataError(message)

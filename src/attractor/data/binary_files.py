@@ -1,4 +1,4 @@
-"""Labelled series in NumPy's `.npz` files."""
+"""Data in binary files."""
 
 import lzma
 import math
@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 
 from attractor.errors import WRONG_FACTS, InputDataError, ShapeError, printable
 
+from .labelled_sequences import Sequences, default_names
 from .sequence_labels import check_labels
-from .sequences import Sequences, default_names
 
 _ALIASES = {
     "X": ("X",),

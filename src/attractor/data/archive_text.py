@@ -1,0 +1,414 @@
+"""The text formats of the time series archives: `.ts` and `.arff`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from attractor.errors import InputDataError, UnsupportedError
+
+from .delimited import TextLines, read_lines
+from .labelled_sequences import Sequences, default_names, padded, trimmed
+from .sequence_labels import encode_words
+
+MARKS = {"?": np.nan, "": np.nan}
+"""Texts that `float` does not know and that mean a missing value."""
+
+
+def parse_series(text: str, where: str) -> Float[np.ndarray, " time"]:
+    """The numbers between commas; NaN for `?`, `NaN` or nothing.
+
+    Args:
+        text: of one dimension of a case.
+        where: file, row and dimension for the message.
+
+    Raises:
+        InputDataError: a text that is not a number, or an infinite one; its place is named.
+    """
+    cells = text.split(",")
+    try:
+        values = np.array([float(cell) for cell in cells])
+        plain = "_" not in text
+    except ValueError:
+        values, plain = np.zeros(0), False
+    if not plain:
+        values = np.array([_parse_cell(cell.strip(), f"{where}, value {n}") for n, cell in enumerate(cells)])
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        message = f"{where}, value {infinite[0]}: {cells[infinite[0]]!r} is infinite; correct it or write ?"
+        raise InputDataError(message)
+    return values
+
+
+def _parse_cell(cell: str, where: str) -> float:
+    if cell in MARKS:
+        return MARKS[cell]
+    try:
+        # Python reads 1_000 as a number; no writer of series means it so.
+        return float(cell.replace("_", "x"))
+    except ValueError:
+        shown = cell if len(cell) <= 40 else cell[:37] + "..."
+        message = f"{where}: {shown!r} is not a number; correct it, or write ? if it is missing"
+        raise InputDataError(message) from None
+
+
+def stack_dimensions(
+    dimensions: Sequence[Float[np.ndarray, " _"]],
+) -> Float[np.ndarray, "time variables"]:
+    """Dimensions of a case side by side; a shorter one ends in missing values."""
+    case = np.full((max(len(one) for one in dimensions), len(dimensions)), np.nan)
+    for place, one in enumerate(dimensions):
+        case[: len(one), place] = one
+    return case
+
+
+def assemble(
+    path: Path,
+    rows: Sequence[int],
+    cases: Sequence[Float[np.ndarray, "_ variables"]],
+    words: Sequence[str] | None,
+    classes: Sequence[str] | None,
+) -> Sequences:
+    """Labelled cases from what a reader found.
+
+    Args:
+        path: the file.
+        rows: the row of each case in it, for messages.
+        cases: one array a case.
+        words: the class of each case; None if the file has none.
+        classes: those that the file lists; None takes those that occur.
+
+    Raises:
+        InputDataError: no case, or a class that the file does not list.
+    """
+    if not cases:
+        message = f"{path}: the file has a header but no case below @data"
+        raise InputDataError(message)
+    labels, known = None, tuple(classes or ())
+    if words is not None:
+        labels, known = encode_words(words, lambda case: f"{path}, row {rows[case]}", classes)
+    values, lengths = padded(cases)
+    return Sequences(values, lengths, default_names(values.shape[2]), labels, known)
+
+
+_TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the lines before `@data` say.
+
+    Args:
+        rows: how many lines they are.
+        dimensions: variables of each case, if said.
+        is_equal: whether all series are said to have one length.
+        is_labelled: whether a class ends each line.
+        classes: those listed, if any.
+    """
+
+    rows: int
+    dimensions: int | None
+    is_equal: bool
+    is_labelled: bool
+    classes: tuple[str, ...] | None
+
+
+def read_ts(path: str | Path) -> Sequences:
+    """Read labelled series from a `.ts` file.
+
+    Each line is a case: the dimensions separated by colons, their values by commas, the class at the end.
+    `?` and `NaN` are missing values. Steps at the end of a case that have no value in any dimension are
+    padding, as the archive pads series of unequal length, and are cut off. Dimensions of one case may differ
+    in length; the rest of the shorter ones is missing.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The cases, called by their place; variables are v1, v2, ...; classes in the order of the header.
+
+    Raises:
+        InputDataError: the file cannot be used; the message names file, row and dimension.
+        UnsupportedError: the file has time stamps, or values to predict in place of classes.
+
+    Example:
+        >>> train = read_ts("BasicMotions_TRAIN.ts")  # doctest: +SKIP
+    """
+    text = read_lines(path)
+    header = _read_header(text)
+    cases, words = [], []
+    for row in range(header.rows, len(text.lines)):
+        parts = text.lines[row].split(":")
+        if header.is_labelled:
+            words.append(parts.pop().strip())
+        cases.append(_read_case(parts, header, _where(text, row)))
+    rows = text.numbers[header.rows :].tolist()
+    cases = _cut(cases, rows, header, text.path)
+    return assemble(text.path, rows, cases, words if header.is_labelled else None, header.classes)
+
+
+def _where(text: TextLines, row: int) -> str:
+    return f"{text.path}, row {text.numbers[row]}"
+
+
+def _read_header(text: TextLines) -> _Header:
+    said: dict[str, tuple[list[str], str]] = {}
+    for row, line in enumerate(text.lines):
+        if not line.lstrip().startswith("@"):
+            message = (
+                f"{_where(text, row)}: the text {line[:40]!r} comes before @data; a .ts file begins with "
+                "lines such as @classLabel true a b, then @data, then one line for each case"
+            )
+            raise InputDataError(message)
+        key, *rest = line.strip()[1:].split() or [""]
+        if key.casefold() == "data":
+            return _interpret(said, row + 1, text)
+        said[key.casefold()] = (rest, _where(text, row))
+    message = f"{text.path}: the line @data is missing; the cases come after it"
+    raise InputDataError(message)
+
+
+def _interpret(said: dict[str, tuple[list[str], str]], rows: int, text: TextLines) -> _Header:
+    _refuse(said)
+    if "classlabel" not in said:
+        message = (
+            f"{text.path}: the header has no @classLabel; add '@classLabel true' with the classes, or "
+            "'@classLabel false'"
+        )
+        raise InputDataError(message)
+    return _Header(
+        rows,
+        _read_dimensions(said),
+        _truth(said, "equallength"),
+        _truth(said, "classlabel"),
+        tuple(said["classlabel"][0][1:]) or None,
+    )
+
+
+def _refuse(said: dict[str, tuple[list[str], str]]) -> None:
+    if _truth(said, "timestamps"):
+        message = (
+            f"{said['timestamps'][1]}: series with time stamps are not read; bring them to equal steps and "
+            "write their values alone, or use a table with a time column"
+        )
+        raise UnsupportedError(message)
+    if _truth(said, "targetlabel"):
+        message = (
+            f"{said['targetlabel'][1]}: the file holds numbers to predict (@targetLabel), not classes; a "
+            "classifier needs @classLabel"
+        )
+        raise UnsupportedError(message)
+
+
+def _truth(said: dict[str, tuple[list[str], str]], key: str) -> bool:
+    rest, where = said.get(key, (["false"], ""))
+    truth = _TRUTH.get(rest[0].casefold()) if rest else None
+    if truth is None:
+        message = f"{where}: @{key} is followed by {' '.join(rest)[:40]!r}, expected true or false"
+        raise InputDataError(message)
+    return truth
+
+
+def _read_dimensions(said: dict[str, tuple[list[str], str]]) -> int | None:
+    if _truth(said, "univariate"):
+        return 1
+    rest, where = said.get("dimensions", said.get("dimension", ([], "")))
+    if not where:
+        return None
+    if len(rest) != 1 or not rest[0].isdecimal() or not 0 < len(rest[0]) < 9 or int(rest[0]) < 1:
+        message = f"{where}: @dimensions is followed by {' '.join(rest)[:40]!r}, expected a number from 1 on"
+        raise InputDataError(message)
+    return int(rest[0])
+
+
+def _read_case(parts: list[str], header: _Header, where: str) -> Float[np.ndarray, "time variables"]:
+    if not parts or (header.dimensions is not None and len(parts) != header.dimensions):
+        message = (
+            f"{where}: {len(parts)} dimensions where the header says {header.dimensions or 'one or more'}; "
+            "colons separate the dimensions"
+            + (" and the class" if header.is_labelled else "; there is no class, as @classLabel is false")
+        )
+        raise InputDataError(message)
+    return stack_dimensions([
+        parse_series(part, f"{where}, dimension {place + 1}") for place, part in enumerate(parts)
+    ])
+
+
+def _cut(
+    cases: list[Float[np.ndarray, "_ _"]], rows: list[int], header: _Header, path: Path
+) -> list[Float[np.ndarray, "_ _"]]:
+    """The cases without padding, after a look at whether they are alike as far as they must be."""
+    for row, case in zip(rows, cases, strict=True):
+        if case.shape[1] != cases[0].shape[1]:
+            message = (
+                f"{path}, row {row}: {case.shape[1]} dimensions, row {rows[0]} has {cases[0].shape[1]}; "
+                "every case needs the same"
+            )
+            raise InputDataError(message)
+        if header.is_equal and len(case) != len(cases[0]):
+            message = (
+                f"{path}, row {row}: {len(case)} steps, row {rows[0]} has {len(cases[0])}, and the header "
+                "says @equalLength true; complete the row, or say false"
+            )
+            raise InputDataError(message)
+    return [trimmed(case, f"{path}, row {row}") for row, case in zip(rows, cases, strict=True)]
+
+
+# A name, bare or in quotes, and what follows it.
+_ATTRIBUTE = re.compile(r"@attribute\s+(?P<name>'[^']*'|\"[^\"]*\"|\S+)\s+(?P<kind>.+)", re.IGNORECASE)
+_NOMINAL = re.compile(r"'([^']*)'|\"([^\"]*)\"|([^\s,'\"][^,]*)")
+_NUMERIC = frozenset({"numeric", "real", "integer"})
+
+
+@dataclass(frozen=True)
+class _Attributes:
+    """What the lines before `@data` say.
+
+    Args:
+        rows: how many lines they are.
+        steps: numeric attributes; each is one step of a series.
+        is_relational: whether a case is a bag of series in quotes.
+        classes: of the last attribute; None if it is a text.
+    """
+
+    rows: int
+    steps: int
+    is_relational: bool
+    classes: tuple[str, ...] | None
+
+
+def read_arff(path: str | Path) -> Sequences:
+    r"""Read labelled series from an ARFF file of the time series archives.
+
+    A univariate file has one numeric attribute for each step. A multivariate one has a relational attribute:
+    a text in quotes in which the two characters `\n` separate the dimensions. The last attribute is the
+    class. `?` is a missing value; steps at the end of a case without any value are padding and are cut off.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The cases, called by their place; variables are v1, v2, ...; classes in the order of the header. If
+        the class of every case is `?`, there are no labels.
+
+    Raises:
+        InputDataError: the file cannot be used; the message names file, row and dimension.
+        UnsupportedError: sparse rows, or a numeric target in place of a class.
+
+    Example:
+        >>> train = read_arff("BasicMotions_TRAIN.arff")  # doctest: +SKIP
+    """
+    text = read_lines(path)
+    header = _read_attributes(text)
+    cases, words = [], []
+    for row in range(header.rows, len(text.lines)):
+        where = f"{text.path}, row {text.numbers[row]}"
+        body, word = _split_class(text.lines[row].strip(), header, where)
+        dimensions = [
+            _read_dimension(part, header, f"{where}, dimension {place + 1}")
+            for place, part in enumerate(body.split("\\n"))
+        ]
+        if cases and len(dimensions) != cases[0].shape[1]:
+            message = f"{where}: {len(dimensions)} dimensions, the first case has {cases[0].shape[1]}"
+            raise InputDataError(message)
+        cases.append(trimmed(stack_dimensions(dimensions), where))
+        words.append(word)
+    return assemble(text.path, text.numbers[header.rows :].tolist(), cases, words, header.classes)
+
+
+def _read_attributes(text: TextLines) -> _Attributes:
+    kinds: list[str] = []
+    for row, line in enumerate(text.lines):
+        word = line.strip().split(None, 1)[0].casefold()
+        if word == "@data":
+            return _interpret_attributes(kinds, row + 1, text)
+        if word == "@attribute":
+            kinds.append(_read_kind(line.strip(), f"{text.path}, row {text.numbers[row]}"))
+        elif word not in ("@relation", "@end"):
+            message = (
+                f"{text.path}, row {text.numbers[row]}: the text {line[:40]!r} comes before @data; expected "
+                "@relation, @attribute, @end or @data"
+            )
+            raise InputDataError(message)
+    message = f"{text.path}: the line @data is missing; the cases come after it"
+    raise InputDataError(message)
+
+
+def _read_kind(line: str, where: str) -> str:
+    match = _ATTRIBUTE.fullmatch(line)
+    if match is None:
+        message = f"{where}: {line[:60]!r} is not of the form '@attribute name kind'"
+        raise InputDataError(message)
+    return match["kind"].strip()
+
+
+def _interpret_attributes(kinds: list[str], rows: int, text: TextLines) -> _Attributes:
+    if not kinds or kinds[-1].casefold() in _NUMERIC:
+        message = (
+            f"{text.path}: the last attribute must be the class, as in '@attribute class {{a,b}}'; numbers "
+            "to predict are not classes"
+        )
+        raise UnsupportedError(message)
+    is_relational = kinds[0].casefold() == "relational"
+    steps = kinds[1:-1] if is_relational else kinds[:-1]
+    odd = [kind for kind in steps if kind.casefold() not in _NUMERIC]
+    if odd or not steps:
+        what = f"one is {odd[0][:40]!r}" if odd else "there is none"
+        message = (
+            f"{text.path}: every attribute before the class must be numeric, one for each step, inside one "
+            f"relational attribute if there are several dimensions; {what}"
+        )
+        raise InputDataError(message)
+    return _Attributes(rows, len(steps), is_relational, _read_classes(kinds[-1], text))
+
+
+def _read_classes(kind: str, text: TextLines) -> tuple[str, ...] | None:
+    if kind.casefold() == "string":
+        return None
+    if not (kind.startswith("{") and kind.endswith("}")):
+        message = f"{text.path}: the class attribute is {kind[:60]!r}, expected a list such as {{a,b}}"
+        raise InputDataError(message)
+    found = _NOMINAL.findall(kind[1:-1])
+    return tuple(one or two or three.strip() for one, two, three in found)
+
+
+def _split_class(line: str, header: _Attributes, where: str) -> tuple[str, str]:
+    """The series of a row as text, and its class."""
+    if line.startswith("{"):
+        message = f"{where}: sparse rows in braces are not read; write every value"
+        raise UnsupportedError(message)
+    if not header.is_relational:
+        body, _, word = _split_last(line)
+        return body, word
+    end = line.find(line[0], 1)
+    body, rest = line[1:end], line[end + 1 :].lstrip()
+    if line[0] not in "'\"" or end < 0 or not rest.startswith(","):
+        message = f"{where}: expected the series in quotes, a comma and the class, found {line[:40]!r}"
+        raise InputDataError(message)
+    return body, _unquoted(rest[1:].strip())
+
+
+def _split_last(line: str) -> tuple[str, str, str]:
+    """What stands before the last comma outside quotes, the comma, and the class without quotes."""
+    if len(line) > 1 and line[-1] in "'\"" and (start := line.rfind("," + line[-1])) >= 0:
+        return line[:start], ",", _unquoted(line[start + 1 :])
+    body, comma, word = line.rpartition(",")
+    return body, comma, word.strip()
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+
+
+def _read_dimension(text: str, header: _Attributes, where: str) -> Float[np.ndarray, " time"]:
+    values = parse_series(text, where)
+    if len(values) != header.steps:
+        message = (
+            f"{where}: {len(values)} values where the header has {header.steps} numeric attributes; complete "
+            "the row, with ? for what is missing"
+        )
+        raise InputDataError(message)
+    return values
