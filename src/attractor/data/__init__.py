@@ -8,7 +8,7 @@ from .labelled_sequences import Sequences
 from .long_table import LongColumns, read_case_groups, read_long_csv
 from .missing_values import MISSING, FillState, channel_blocks, fill
 from .record import Experiment, Record, Signal
-from .record_file import ColumnOptions, guess_columns, read_csv, write_record
+from .record_file import ColumnOptions, guess_columns, read_csv
 from .roles import Roles, assign_roles, from_archive, to_archive
 from .rows import RowBlock, apply_row_blocks, check_apart, parse_row_block
 from .sequence_doctor import compare_sequences, examine_sequences
@@ -17,7 +17,7 @@ from .sequence_labels import NOISES, corrupt
 from .signal_scaling import Scaling, check_representable, no_scaling, sequence_scaling
 from .splits import Split, hold_out, stratified_hold_out
 from .table import Table, read_table
-from .writing import write_csv
+from .writing import to_frame, write_csv, write_record
 
 __all__ = [
     "MISSING",
@@ -63,6 +63,7 @@ __all__ = [
     "sequence_scaling",
     "stratified_hold_out",
     "to_archive",
+    "to_frame",
     "write_csv",
     "write_record",
 ]

@@ -38,8 +38,9 @@ def parse_series(text: str, where: str) -> Float[np.ndarray, " time"]:
         values = np.array([_parse_cell(cell.strip(), f"{where}, value {n}") for n, cell in enumerate(cells)])
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
-        message = f"{where}, value {infinite[0]}: {cells[infinite[0]]!r} is infinite; correct it or write ?"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{where}, value {infinite[0]}: {cells[infinite[0]]!r} is infinite; correct it or write ?"
+        )
     return values
 
 
@@ -51,8 +52,9 @@ def _parse_cell(cell: str, where: str) -> float:
         return float(cell.replace("_", "x"))
     except ValueError:
         shown = cell if len(cell) <= 40 else cell[:37] + "..."
-        message = f"{where}: {shown!r} is not a number; correct it, or write ? if it is missing"
-        raise InputDataError(message) from None
+        raise InputDataError(
+            f"{where}: {shown!r} is not a number; correct it, or write ? if it is missing"
+        ) from None
 
 
 def stack_dimensions(
@@ -85,8 +87,7 @@ def assemble(
         InputDataError: no case, or a class that the file does not list.
     """
     if not cases:
-        message = f"{path}: the file has a header but no case below @data"
-        raise InputDataError(message)
+        raise InputDataError(f"{path}: the file has a header but no case below @data")
     labels, known = None, tuple(classes or ())
     if words is not None:
         labels, known = encode_words(words, lambda case: f"{path}, row {rows[case]}", classes)
@@ -158,27 +159,24 @@ def _read_header(text: TextLines) -> _Header:
     said: dict[str, tuple[list[str], str]] = {}
     for row, line in enumerate(text.lines):
         if not line.lstrip().startswith("@"):
-            message = (
+            raise InputDataError(
                 f"{_where(text, row)}: the text {line[:40]!r} comes before @data; a .ts file begins with "
                 "lines such as @classLabel true a b, then @data, then one line for each case"
             )
-            raise InputDataError(message)
         key, *rest = line.strip()[1:].split() or [""]
         if key.casefold() == "data":
             return _interpret(said, row + 1, text)
         said[key.casefold()] = (rest, _where(text, row))
-    message = f"{text.path}: the line @data is missing; the cases come after it"
-    raise InputDataError(message)
+    raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
 
 
 def _interpret(said: dict[str, tuple[list[str], str]], rows: int, text: TextLines) -> _Header:
     _refuse(said)
     if "classlabel" not in said:
-        message = (
+        raise InputDataError(
             f"{text.path}: the header has no @classLabel; add '@classLabel true' with the classes, or "
             "'@classLabel false'"
         )
-        raise InputDataError(message)
     return _Header(
         rows,
         _read_dimensions(said),
@@ -190,25 +188,24 @@ def _interpret(said: dict[str, tuple[list[str], str]], rows: int, text: TextLine
 
 def _refuse(said: dict[str, tuple[list[str], str]]) -> None:
     if _truth(said, "timestamps"):
-        message = (
+        raise UnsupportedError(
             f"{said['timestamps'][1]}: series with time stamps are not read; bring them to equal steps and "
             "write their values alone, or use a table with a time column"
         )
-        raise UnsupportedError(message)
     if _truth(said, "targetlabel"):
-        message = (
+        raise UnsupportedError(
             f"{said['targetlabel'][1]}: the file holds numbers to predict (@targetLabel), not classes; a "
             "classifier needs @classLabel"
         )
-        raise UnsupportedError(message)
 
 
 def _truth(said: dict[str, tuple[list[str], str]], key: str) -> bool:
     rest, where = said.get(key, (["false"], ""))
     truth = _TRUTH.get(rest[0].casefold()) if rest else None
     if truth is None:
-        message = f"{where}: @{key} is followed by {' '.join(rest)[:40]!r}, expected true or false"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{where}: @{key} is followed by {' '.join(rest)[:40]!r}, expected true or false"
+        )
     return truth
 
 
@@ -219,19 +216,19 @@ def _read_dimensions(said: dict[str, tuple[list[str], str]]) -> int | None:
     if not where:
         return None
     if len(rest) != 1 or not rest[0].isdecimal() or not 0 < len(rest[0]) < 9 or int(rest[0]) < 1:
-        message = f"{where}: @dimensions is followed by {' '.join(rest)[:40]!r}, expected a number from 1 on"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{where}: @dimensions is followed by {' '.join(rest)[:40]!r}, expected a number from 1 on"
+        )
     return int(rest[0])
 
 
 def _read_case(parts: list[str], header: _Header, where: str) -> Float[np.ndarray, "time variables"]:
     if not parts or (header.dimensions is not None and len(parts) != header.dimensions):
-        message = (
+        raise InputDataError(
             f"{where}: {len(parts)} dimensions where the header says {header.dimensions or 'one or more'}; "
             "colons separate the dimensions"
             + (" and the class" if header.is_labelled else "; there is no class, as @classLabel is false")
         )
-        raise InputDataError(message)
     return stack_dimensions([
         parse_series(part, f"{where}, dimension {place + 1}") for place, part in enumerate(parts)
     ])
@@ -243,17 +240,15 @@ def _cut(
     """The cases without padding, after a look at whether they are alike as far as they must be."""
     for row, case in zip(rows, cases, strict=True):
         if case.shape[1] != cases[0].shape[1]:
-            message = (
+            raise InputDataError(
                 f"{path}, row {row}: {case.shape[1]} dimensions, row {rows[0]} has {cases[0].shape[1]}; "
                 "every case needs the same"
             )
-            raise InputDataError(message)
         if header.is_equal and len(case) != len(cases[0]):
-            message = (
+            raise InputDataError(
                 f"{path}, row {row}: {len(case)} steps, row {rows[0]} has {len(cases[0])}, and the header "
                 "says @equalLength true; complete the row, or say false"
             )
-            raise InputDataError(message)
     return [trimmed(case, f"{path}, row {row}") for row, case in zip(rows, cases, strict=True)]
 
 
@@ -312,8 +307,9 @@ def read_arff(path: str | Path) -> Sequences:
             for place, part in enumerate(body.split("\\n"))
         ]
         if cases and len(dimensions) != cases[0].shape[1]:
-            message = f"{where}: {len(dimensions)} dimensions, the first case has {cases[0].shape[1]}"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{where}: {len(dimensions)} dimensions, the first case has {cases[0].shape[1]}"
+            )
         cases.append(trimmed(stack_dimensions(dimensions), where))
         words.append(word)
     return assemble(text.path, text.numbers[header.rows :].tolist(), cases, words, header.classes)
@@ -328,40 +324,35 @@ def _read_attributes(text: TextLines) -> _Attributes:
         if word == "@attribute":
             kinds.append(_read_kind(line.strip(), f"{text.path}, row {text.numbers[row]}"))
         elif word not in ("@relation", "@end"):
-            message = (
+            raise InputDataError(
                 f"{text.path}, row {text.numbers[row]}: the text {line[:40]!r} comes before @data; expected "
                 "@relation, @attribute, @end or @data"
             )
-            raise InputDataError(message)
-    message = f"{text.path}: the line @data is missing; the cases come after it"
-    raise InputDataError(message)
+    raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
 
 
 def _read_kind(line: str, where: str) -> str:
     match = _ATTRIBUTE.fullmatch(line)
     if match is None:
-        message = f"{where}: {line[:60]!r} is not of the form '@attribute name kind'"
-        raise InputDataError(message)
+        raise InputDataError(f"{where}: {line[:60]!r} is not of the form '@attribute name kind'")
     return match["kind"].strip()
 
 
 def _interpret_attributes(kinds: list[str], rows: int, text: TextLines) -> _Attributes:
     if not kinds or kinds[-1].casefold() in _NUMERIC:
-        message = (
+        raise UnsupportedError(
             f"{text.path}: the last attribute must be the class, as in '@attribute class {{a,b}}'; numbers "
             "to predict are not classes"
         )
-        raise UnsupportedError(message)
     is_relational = kinds[0].casefold() == "relational"
     steps = kinds[1:-1] if is_relational else kinds[:-1]
     odd = [kind for kind in steps if kind.casefold() not in _NUMERIC]
     if odd or not steps:
         what = f"one is {odd[0][:40]!r}" if odd else "there is none"
-        message = (
+        raise InputDataError(
             f"{text.path}: every attribute before the class must be numeric, one for each step, inside one "
             f"relational attribute if there are several dimensions; {what}"
         )
-        raise InputDataError(message)
     return _Attributes(rows, len(steps), is_relational, _read_classes(kinds[-1], text))
 
 
@@ -369,8 +360,9 @@ def _read_classes(kind: str, text: TextLines) -> tuple[str, ...] | None:
     if kind.casefold() == "string":
         return None
     if not (kind.startswith("{") and kind.endswith("}")):
-        message = f"{text.path}: the class attribute is {kind[:60]!r}, expected a list such as {{a,b}}"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{text.path}: the class attribute is {kind[:60]!r}, expected a list such as {{a,b}}"
+        )
     found = _NOMINAL.findall(kind[1:-1])
     return tuple(one or two or three.strip() for one, two, three in found)
 
@@ -378,16 +370,16 @@ def _read_classes(kind: str, text: TextLines) -> tuple[str, ...] | None:
 def _split_class(line: str, header: _Attributes, where: str) -> tuple[str, str]:
     """The series of a row as text, and its class."""
     if line.startswith("{"):
-        message = f"{where}: sparse rows in braces are not read; write every value"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"{where}: sparse rows in braces are not read; write every value")
     if not header.is_relational:
         body, _, word = _split_last(line)
         return body, word
     end = line.find(line[0], 1)
     body, rest = line[1:end], line[end + 1 :].lstrip()
     if line[0] not in "'\"" or end < 0 or not rest.startswith(","):
-        message = f"{where}: expected the series in quotes, a comma and the class, found {line[:40]!r}"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{where}: expected the series in quotes, a comma and the class, found {line[:40]!r}"
+        )
     return body, _unquoted(rest[1:].strip())
 
 
@@ -406,9 +398,8 @@ def _unquoted(word: str) -> str:
 def _read_dimension(text: str, header: _Attributes, where: str) -> Float[np.ndarray, " time"]:
     values = parse_series(text, where)
     if len(values) != header.steps:
-        message = (
+        raise InputDataError(
             f"{where}: {len(values)} values where the header has {header.steps} numeric attributes; complete "
             "the row, with ? for what is missing"
         )
-        raise InputDataError(message)
     return values

@@ -68,8 +68,9 @@ def read_npz(path: str | Path, like: Sequences | None = None) -> Sequences:
     path = Path(path)
     arrays = _load(path)
     if "X" not in arrays:
-        message = f"{path}: no array 'X'; save one with numpy.savez, of shape (cases, time, variables)"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{path}: no array 'X'; save one with numpy.savez, of shape (cases, time, variables)"
+        )
     values = _as_values(path, arrays["X"])
     lengths = _read_lengths(path, arrays.get("length"), values)
     names = _texts(arrays["names"]) if "names" in arrays else _names_like(values.shape[2], like)
@@ -109,21 +110,23 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
-            message = f"{path}, {name}: format {version} is for arrays with fields; save a plain array"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{path}, {name}: format {version} is for arrays with fields; save a plain array"
+            )
         shape, _, dtype = _HEADERS[version](file)
         if dtype.hasobject:
-            message = f"{path}, {name}: Python objects could run code when read; save numbers or texts"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{path}, {name}: Python objects could run code when read; save numbers or texts"
+            )
         if math.prod(shape) * dtype.itemsize != info.file_size - file.tell():
-            message = f"{path}, {name}: shape {shape} of {dtype} is not what the file holds; it is damaged"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{path}, {name}: shape {shape} of {dtype} is not what the file holds; it is damaged"
+            )
     packed = min(info.compress_size, path.stat().st_size)
     if info.file_size > max(LARGE, _BEST_COMPRESSION * packed):
-        message = (
+        raise InputDataError(
             f"{path}, {name}: {packed} bytes unpack to {info.file_size / 1e9:.1f} GB, as no measured data do"
         )
-        raise InputDataError(message)
     with archive.open(info) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -132,11 +135,11 @@ def _as_values(path: Path, array: np.ndarray) -> Float[np.ndarray, "cases time v
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or 0 in array.shape:
-        message = f"{path}: 'X' has shape {array.shape}, expected (cases, time, variables), none of them 0"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"{path}: 'X' has shape {array.shape}, expected (cases, time, variables), none of them 0"
+        )
     if array.dtype.kind not in "biuf":
-        message = f"{path}: 'X' holds {array.dtype}, expected real numbers"
-        raise InputDataError(message)
+        raise InputDataError(f"{path}: 'X' holds {array.dtype}, expected real numbers")
     return array.astype(float)
 
 
@@ -148,11 +151,10 @@ def _read_lengths(
     if given is None:
         return np.full(cases, time)
     if given.shape != (cases,) or given.dtype.kind not in "iu":
-        message = (
+        raise ShapeError(
             f"{path}: 'length' of shape {given.shape} and type {given.dtype}, expected a whole number for "
             f"each of {cases} cases"
         )
-        raise ShapeError(message)
     return given.astype(np.int64)
 
 
@@ -182,11 +184,10 @@ def _number_classes(path: Path, places: Int[np.ndarray, " cases"]) -> tuple[str,
     """The numbers 0 to the largest label as names of classes."""
     largest = int(places.max(initial=0))
     if largest >= max(1000, len(places)):
-        message = (
+        raise InputDataError(
             f"{path}: 'y' goes up to {largest} for {len(places)} cases; classes count from 0. Save 'classes' "
             "with their names and their places in it as 'y'"
         )
-        raise InputDataError(message)
     return tuple(str(number) for number in range(largest + 1))
 
 

@@ -14,6 +14,8 @@ from attractor.errors import ConfigError, InputDataError
 
 from .record import Signal
 
+MISSING_MARKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none"})
+DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " ", "space": " ", "\\t": "\t"}
 # How a line without data begins: with nothing, or with the mark of a comment.
 _SKIPPED = frozenset({"", "#", "%"})
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -21,6 +23,15 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13})
 # Windows-1252 differs from Latin-1 in 27 codes; the five that it leaves unused stay those of Latin-1.
 _WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(0x80, 0xA0)}
+_SNIFFED = ("\t", ";", ",")
+# How many lines at the top decide about the delimiter, and how many below the header about a row of units.
+_SAMPLE, _UNITS_SAMPLE = 50, 10
+_LONGEST_UNIT = 20
+# A cell between blanks: a quoted text, or a word that keeps the bracket with its unit, as in `q3 [ml/s]`.
+_BLANK_CELL = re.compile(r"\"[^\"]*\"|[^\s\[(]+(?:\s*[\[(][^\])]{0,40}[\])])?|\S+")
+_QUOTED = re.compile(r"\"[^\"]*\"")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1(\d{1,4})|\d{8}T")
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,16 @@ class TextLines:
     Args:
         path: the file.
         lines: their text, without line ends.
-        numbers: their places in the file, counted from 1 as an editor does.
+        numbers: where they stand in the file, counted from 1 as an editor does.
     """
 
     path: Path
     lines: list[str]
     numbers: Int[np.ndarray, "lines"]
+
+    def where(self, row: int) -> str:
+        """Name a line for a message: file and row."""
+        return f"{self.path}, row {self.numbers[row]}"
 
 
 def read_lines(path: str | Path) -> TextLines:
@@ -55,8 +70,9 @@ def read_lines(path: str | Path) -> TextLines:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = [index for index, line in enumerate(lines) if line.lstrip()[:1] not in _SKIPPED]
     if not kept:
-        message = f"{path}: the file is empty; a header row and at least two rows of numbers are needed"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{path}: the file is empty; a header row and at least two rows of numbers are needed"
+        )
     return TextLines(path, [lines[index] for index in kept], np.asarray(kept, dtype=np.int64) + 1)
 
 
@@ -66,30 +82,20 @@ def decode(data: bytes, path: Path) -> str:
     Raises:
         InputDataError: the bytes are not text.
     """
-    if data.startswith(_UTF16_MARKS):
-        return _decode_utf16(data, path)
-    if _looks_binary(data):
+    is_utf16 = data.startswith(_UTF16_MARKS)
+    # A zero byte, or more than one control character in a hundred bytes.
+    if not is_utf16 and (b"\0" in data or len(data) - len(data.translate(None, _CONTROL)) > len(data) / 100):
         raise _binary(path)
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError:
+        if is_utf16:
+            raise _binary(path) from None
         # Older loggers write a degree sign in the Windows code page.
-        return data.decode("latin-1").translate(_WINDOWS)
-
-
-def _decode_utf16(data: bytes, path: Path) -> str:
-    try:
-        text = data.decode("utf-16")
-    except UnicodeDecodeError:
-        raise _binary(path) from None
+        text = data.decode("latin-1").translate(_WINDOWS)
     if "\0" in text:
         raise _binary(path)
     return text
-
-
-def _looks_binary(data: bytes) -> bool:
-    """A zero byte, or more than one control character in a hundred bytes."""
-    return b"\0" in data or len(data) - len(data.translate(None, _CONTROL)) > len(data) / 100
 
 
 def _binary(path: Path) -> InputDataError:
@@ -99,26 +105,29 @@ def _binary(path: Path) -> InputDataError:
 
 
 def _read_bytes(path: Path) -> bytes:
+    check_file(path)
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        message = f"{path}: no such file; check the name and the folder (now in {Path.cwd()})"
-    except IsADirectoryError:
-        message = f"{path}: this is a folder; give the CSV file inside it"
     except (OSError, ValueError) as error:
-        message = f"{path}: the file cannot be read ({error}); check its name and its permissions"
-    raise InputDataError(message)
+        raise InputDataError(
+            f"{path}: the file cannot be read ({error}); check its name and its permissions"
+        ) from None
 
 
-MISSING_MARKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none"})
-DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "blanks": " ", "space": " ", "\\t": "\t"}
-_SNIFFED = ("\t", ";", ",")
-_SAMPLE = 50
-# A cell between blanks: a quoted text, or a word that keeps the bracket with its unit, as in `q3 [ml/s]`.
-_BLANK_CELL = re.compile(r"\"[^\"]*\"|[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?|\S+")
-_QUOTED = re.compile(r"\"[^\"]*\"")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_UNIT = re.compile(r"(?P<name>.*?\S)(?P<gap>\s*)[\[(](?P<unit>[^\[\]()]*)[\])]")
+def check_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Raises:
+        InputDataError: nothing has this name, or a folder has.
+    """
+    try:
+        exists, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError):
+        return  # reading it says what is wrong
+    if is_folder:
+        raise InputDataError(f"{path}: this is a folder; give the CSV file inside it")
+    if not exists:
+        raise InputDataError(f"{path}: no such file; check the name and the folder (now in {Path.cwd()})")
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ class Layout:
         has_decimal_comma: whether `3,5` means three and a half.
     """
 
-    delimiter: str
+    delimiter: str = ","
     has_decimal_comma: bool = False
 
     def split(self, line: str) -> list[str]:
@@ -175,9 +184,10 @@ def check_delimiter(delimiter: str) -> str:
     """
     character = DELIMITER_NAMES.get(delimiter, delimiter)
     if len(character) != 1 or character.isalnum() or character in '+-."\r\n#%':
-        known = ", ".join(DELIMITER_NAMES)
-        message = f"delimiter {delimiter!r} cannot separate cells; give one character or one of: {known}"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"delimiter {delimiter!r} cannot separate cells; give one character or one of: "
+            f"{', '.join(DELIMITER_NAMES)}"
+        )
     return character
 
 
@@ -194,55 +204,6 @@ def _shows_decimal_comma(line: str, layout: Layout) -> bool:
     return "," in line and any(_DECIMAL_COMMA.fullmatch(cell) for cell in layout.split_row(line))
 
 
-def is_number(cell: str, layout: Layout) -> bool:
-    """Whether the text of a cell is a number, or one of the marks of a missing one."""
-    if cell.lower() in MISSING_MARKS:
-        return True
-    try:
-        float(cell.replace(",", ".") if layout.has_decimal_comma else cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def has_header(line: str, layout: Layout) -> bool:
-    """Whether the first line of a file names the columns: at least one cell is not a number."""
-    return not all(is_number(cell, layout) for cell in layout.split_row(line))
-
-
-def parse_signal(label: str) -> Signal:
-    """The name and the unit in the head of a column: `q3 [ml/s]` or `q3 (ml/s)`.
-
-    `u(1)` and `u[1]` are names: an index, not a unit.
-    """
-    match = _UNIT.fullmatch(label.strip())
-    if match is None or (not match["gap"] and match["unit"].strip().isdigit()):
-        return Signal(label.strip())
-    return Signal(match["name"].strip(), match["unit"].strip())
-
-
-def convert_cells(
-    cells: Sequence[str], layout: Layout, where: Callable[[int], str]
-) -> Float[np.ndarray, "rows"]:
-    """Convert the cells of one column, shape (rows,); NaN for a missing value.
-
-    Args:
-        cells: the text of each row.
-        layout: says whether a comma is the decimal sign.
-        where: names the place of a row for the message.
-
-    Raises:
-        InputDataError: a cell is neither a number nor a mark of a missing value.
-    """
-    values = np.full(len(cells), np.nan)
-    for row, cell in enumerate(cells):
-        try:
-            values[row] = parse_number(cell, layout)
-        except ValueError:
-            raise InputDataError(f"{where(row)}: {_explain(cell, layout)}") from None
-    return values
-
-
 def parse_number(cell: str, layout: Layout) -> float:
     """The number in a cell, NaN if the cell marks a missing value.
 
@@ -257,20 +218,102 @@ def parse_number(cell: str, layout: Layout) -> float:
     return float(cell.replace(",", ".") if layout.has_decimal_comma else cell)
 
 
-def _explain(cell: str, layout: Layout) -> str:
-    shown = cell if len(cell) <= 40 else cell[:37] + "..."
-    if layout.has_decimal_comma and "." in cell and _is_number_without(cell, "."):
-        return f"{shown!r} has a point where the file uses decimal commas; write it without the point"
-    if layout.delimiter == " " and "," in cell:
-        return f"{shown!r} is not a number; if commas separate the columns, set delimiter to 'comma'"
-    return (
-        f"{shown!r} is not a number; correct the cell, or leave it blank and set what missing values become"
-    )
-
-
-def _is_number_without(cell: str, character: str) -> bool:
+def is_number(cell: str, layout: Layout = Layout()) -> bool:
+    """Whether the text of a cell is a number, or one of the marks of a missing one."""
     try:
-        float(cell.replace(character, "").replace(",", "."))
+        parse_number(cell.replace(",", ".") if layout.has_decimal_comma else cell, Layout())
     except ValueError:
         return False
     return True
+
+
+def convert_cells(
+    cells: Sequence[str], layout: Layout, where: Callable[[int], str]
+) -> Float[np.ndarray, "rows"]:
+    """Convert the cells of one column, shape (rows,); NaN for a missing value.
+
+    Args:
+        cells: the text of each row.
+        layout: says whether a comma is the decimal sign.
+        where: names a row for the message.
+
+    Raises:
+        InputDataError: a cell is neither a number nor a mark of a missing value.
+    """
+    values = np.empty(len(cells))
+    for row, cell in enumerate(cells):
+        try:
+            values[row] = parse_number(cell, layout)
+        except ValueError:
+            raise InputDataError(f"{where(row)}: {_explain(cell, layout)}") from None
+    return values
+
+
+def shortened(cell: str) -> str:
+    """The text of a cell as a message quotes it."""
+    return repr(cell if len(cell) <= 40 else cell[:37] + "...")
+
+
+def _explain(cell: str, layout: Layout) -> str:
+    shown = shortened(cell)
+    if layout.has_decimal_comma and "." in cell and is_number(cell.replace(".", ""), layout):
+        return f"{shown} has a point where the file uses decimal commas; write it without the point"
+    if layout.delimiter == " " and "," in cell:
+        return f"{shown} is not a number; if commas separate the columns, set delimiter to 'comma'"
+    return f"{shown} is not a number; correct the cell, or leave it blank and set what missing values become"
+
+
+def read_header(lines: Sequence[str], layout: Layout) -> tuple[list[Signal], int]:
+    """The columns that the first lines of a file name, and how many of them they are.
+
+    A first line of numbers only is no header: the columns are c1, c2, ... then. A row of units may follow
+    the names (see `_units`).
+    """
+    heads = layout.split(lines[0])
+    while heads and not heads[-1]:
+        heads.pop()
+    if all(is_number(cell, layout) for cell in layout.split_row(lines[0])):
+        return [Signal(f"c{position}") for position in range(1, len(heads) + 1)], 0
+    signals = [parse_signal(head or f"c{position}") for position, head in enumerate(heads, 1)]
+    units = _units(lines[1 : 2 + _UNITS_SAMPLE], layout, signals)
+    if units is None:
+        return signals, 1
+    return [Signal(signal.name, unit) for signal, unit in zip(signals, units, strict=True)], 2
+
+
+def _units(lines: Sequence[str], layout: Layout, signals: Sequence[Signal]) -> list[str] | None:
+    """The units in the row below the names; None if that row holds data.
+
+    It is a row of units if no head has a unit, no cell of it is a number, the rows below hold numbers in at
+    least one column for which it has a text, and it has no text for columns that are neither numbers nor
+    dates: there it might be the first row of data.
+    """
+    if len(lines) < 2 or any(signal.unit for signal in signals):
+        return None
+    units, *below = [(layout.split_row(line) + [""] * len(signals))[: len(signals)] for line in lines]
+    named = 0
+    for unit, cells in zip(units, zip(*below, strict=True), strict=True):
+        known = [cell for cell in cells if cell.lower() not in MISSING_MARKS]
+        is_numeric = bool(known) and all(is_number(cell, layout) for cell in known)
+        is_date = bool(known) and all(DATE.match(cell) for cell in known)
+        has_unit = unit not in ("", "-")
+        if len(unit) > _LONGEST_UNIT or (unit and is_number(unit, layout)):
+            return None
+        if has_unit and not (is_numeric or is_date):
+            return None
+        named += has_unit and is_numeric
+    return [unit.strip("[]()- ") for unit in units] if named else None
+
+
+def parse_signal(label: str) -> Signal:
+    """The name and the unit in the head of a column: `q3 [ml/s]` or `q3 (ml/s)`.
+
+    `u(1)` and `u[1]` are names: an index, not a unit.
+    """
+    text = label.strip()
+    start = max(text.rfind("["), text.rfind("(")) if text.endswith(("]", ")")) else -1
+    name, unit = text[: max(start, 0)], text[start + 1 : -1]
+    is_index = not name.endswith((" ", "\t")) and unit.strip().isdigit()
+    if not name.strip() or is_index or "]" in unit or ")" in unit:
+        return Signal(text)
+    return Signal(name.strip(), unit.strip())

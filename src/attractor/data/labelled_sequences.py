@@ -107,8 +107,7 @@ class Sequences:
         """
         labels = check_labels(labels)
         if len(labels) != len(self):
-            message = f"{len(labels)} labels for {len(self)} cases; give one for each"
-            raise ShapeError(message)
+            raise ShapeError(f"{len(labels)} labels for {len(self)} cases; give one for each")
         classes, codes = np.unique(labels, return_inverse=True)
         return replace(self, labels=codes, classes=tuple(str(one) for one in classes))
 
@@ -120,8 +119,9 @@ class Sequences:
         """
         absent = [name for name in names if name not in self.names]
         if absent:
-            message = f"no variable {', '.join(map(repr, absent))}; there are: {', '.join(self.names)}"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"no variable {', '.join(map(repr, absent))}; there are: {', '.join(self.names)}"
+            )
         places = [self.names.index(name) for name in names]
         return replace(self, values=self.values[:, :, places], names=tuple(names))
 
@@ -154,8 +154,7 @@ class Sequences:
         present = [self.classes[place] for place in np.unique(self.labels)]
         unknown = [name for name in present if name not in like.classes]
         if unknown:
-            message = f"classes not known: {', '.join(unknown)}; known: {', '.join(like.classes)}"
-            raise InputDataError(message)
+            raise InputDataError(f"classes not known: {', '.join(unknown)}; known: {', '.join(like.classes)}")
         places = [like.classes.index(name) if name in like.classes else 0 for name in self.classes]
         return replace(same, labels=np.array(places)[self.labels], classes=like.classes)
 
@@ -182,16 +181,14 @@ class Sequences:
         """
         arrays = [_as_case(place, one) for place, one in enumerate(_as_list(cases))]
         if not arrays:
-            message = "no cases"
-            raise InputDataError(message)
+            raise InputDataError("no cases")
         widths = [one.shape[1] for one in arrays]
         odd = next((place for place, width in enumerate(widths) if width != widths[0]), None)
         if odd is not None:
-            message = (
+            raise ShapeError(
                 f"case {odd} has {widths[odd]} variables, case 0 has {widths[0]}; every case needs the same "
                 "variables"
             )
-            raise ShapeError(message)
         if trim:
             arrays = [trimmed(one, f"case {place}") for place, one in enumerate(arrays)]
         data = cls(*padded(arrays), tuple(names) or default_names(widths[0]))
@@ -199,8 +196,7 @@ class Sequences:
 
     def _known_labels(self) -> np.ndarray:
         if self.labels is None:
-            message = "these cases have no labels"
-            raise InputDataError(message)
+            raise InputDataError("these cases have no labels")
         return self.labels
 
 
@@ -227,12 +223,11 @@ def empty_cases(lengths: np.ndarray, variables: int) -> Float[np.ndarray, "cases
     longest = int(lengths.max())
     cells = len(lengths) * longest * variables
     if cells > max(MOST_CELLS, _MOST_PADDING * int(lengths.sum()) * variables):
-        message = (
+        raise InputDataError(
             f"case {int(lengths.argmax())} has {longest} steps, half of the cases have at most "
             f"{int(np.median(lengths))}; padded to one length they would need {cells * 8 / 1e9:.0f} GB: cut "
             "long cases into pieces"
         )
-        raise InputDataError(message)
     return np.full((len(lengths), longest, variables), np.nan)
 
 
@@ -244,18 +239,16 @@ def trimmed(case: Float[np.ndarray, "time variables"], where: str) -> Float[np.n
     """
     some = np.flatnonzero(~np.isnan(case).all(axis=1))
     if not len(some):
-        message = f"{where}: the case has no value at all; leave it out"
-        raise InputDataError(message)
+        raise InputDataError(f"{where}: the case has no value at all; leave it out")
     return case[: some[-1] + 1]
 
 
 def _as_list(cases: Any) -> Any:
     if isinstance(cases, str | bytes) or not hasattr(cases, "__len__"):
-        message = (
+        raise InputDataError(
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
         )
-        raise InputDataError(message)
     return cases
 
 
@@ -263,18 +256,17 @@ def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
     try:
         array = np.asarray(values)
     except ValueError as problem:
-        message = f"case {place} is no array ({problem}); every step needs the same variables"
-        raise ShapeError(message) from None
+        raise ShapeError(
+            f"case {place} is no array ({problem}); every step needs the same variables"
+        ) from None
     if array.dtype.kind not in "biuf":
-        message = f"case {place} holds {array.dtype}, expected real numbers; convert them first"
-        raise InputDataError(message)
+        raise InputDataError(f"case {place} holds {array.dtype}, expected real numbers; convert them first")
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or 0 in array.shape:
-        message = (
+        raise ShapeError(
             f"case {place} has shape {array.shape}, expected (time, variables) with at least one of each"
         )
-        raise ShapeError(message)
     return array.astype(float)
 
 
@@ -282,63 +274,58 @@ def _as_places(places: Any, cases: int) -> np.ndarray:
     array = np.asarray(places)
     if array.dtype == bool:
         if array.shape != (cases,):
-            message = f"a choice of shape {array.shape} for {cases} cases; give one truth value for each"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"a choice of shape {array.shape} for {cases} cases; give one truth value for each"
+            )
         array = np.flatnonzero(array)
     if not array.size:
-        message = f"none of the {cases} cases is chosen; choose one or more"
-        raise InputDataError(message)
+        raise InputDataError(f"none of the {cases} cases is chosen; choose one or more")
     if array.dtype.kind not in "iu" or array.ndim != 1:
-        message = f"places of shape {array.shape} and type {array.dtype}, expected a list of whole numbers"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"places of shape {array.shape} and type {array.dtype}, expected a list of whole numbers"
+        )
     bad = array[(array < -cases) | (array >= cases)]
     if len(bad):
-        message = f"there is no case {bad[0]}; the {cases} cases are 0 to {cases - 1}"
-        raise InputDataError(message)
+        raise InputDataError(f"there is no case {bad[0]}; the {cases} cases are 0 to {cases - 1}")
     return array
 
 
 def _check_arrays(data: Sequences) -> None:
     """Kinds and ranks, before anything is compared."""
     if data.values.ndim != 3 or data.values.dtype.kind != "f":
-        message = (
+        raise ShapeError(
             f"values of shape {data.values.shape} and type {data.values.dtype}, expected floating numbers of "
             "shape (cases, time, variables); Sequences.from_arrays converts"
         )
-        raise ShapeError(message)
     for name in ("lengths", "labels"):
         array = getattr(data, name)
         if array is not None and (array.ndim != 1 or array.dtype.kind not in "iu"):
-            message = f"{name} of shape {array.shape} and type {array.dtype}, expected whole numbers (cases,)"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"{name} of shape {array.shape} and type {array.dtype}, expected whole numbers (cases,)"
+            )
 
 
 def _check_sizes(data: Sequences) -> None:
     cases, _, variables = data.values.shape
     if 0 in data.values.shape:
-        message = f"values of shape {data.values.shape}: no case, no step or no variable"
-        raise InputDataError(message)
+        raise InputDataError(f"values of shape {data.values.shape}: no case, no step or no variable")
     sizes = {"lengths": len(data.lengths), "ids": len(data.ids)}
     sizes |= {} if data.labels is None else {"labels": len(data.labels)}
     for name, size in sizes.items():
         if size != cases:
-            message = f"{size} {name} for {cases} cases"
-            raise ShapeError(message)
+            raise ShapeError(f"{size} {name} for {cases} cases")
     if len(data.names) != variables:
-        message = f"{len(data.names)} names for {variables} variables"
-        raise ShapeError(message)
+        raise ShapeError(f"{len(data.names)} names for {variables} variables")
     for kind, names in (("variable", data.names), ("class", data.classes)):
         for name, count in Counter(names).items():
             if count > 1:
-                message = f"{kind} {name!r} appears {count} times; give each its own name"
-                raise InputDataError(message)
+                raise InputDataError(f"{kind} {name!r} appears {count} times; give each its own name")
 
 
 def _check_lengths(data: Sequences) -> None:
     time = data.values.shape[1]
     for case in np.flatnonzero((data.lengths < 1) | (data.lengths > time))[:1]:
-        message = f"{data.ids[case]}: length {data.lengths[case]}, expected 1 to {time}"
-        raise InputDataError(message)
+        raise InputDataError(f"{data.ids[case]}: length {data.lengths[case]}, expected 1 to {time}")
 
 
 def _clear_padding(data: Sequences) -> None:
@@ -350,19 +337,17 @@ def _clear_padding(data: Sequences) -> None:
 
 def _check_values(data: Sequences) -> None:
     for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
-        message = (
+        raise InputDataError(
             f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: an infinite value; correct "
             "it, or make it NaN, which means missing"
         )
-        raise InputDataError(message)
 
 
 def _check_labels(data: Sequences) -> None:
     if data.labels is None:
         return
     for case in np.flatnonzero((data.labels < 0) | (data.labels >= len(data.classes)))[:1]:
-        message = (
+        raise InputDataError(
             f"{data.ids[case]}: label {data.labels[case]} of {len(data.classes)} classes; labels are places "
             "in the list of classes, counted from 0"
         )
-        raise InputDataError(message)

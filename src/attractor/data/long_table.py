@@ -110,26 +110,25 @@ def _find_places(table: Table, columns: LongColumns) -> _Places:
     case = _find(table, columns.case, CASE_NAMES, chosen)
     if case is None:
         heads = name_some([signal.label for signal in table.signals])
-        message = (
+        raise InputDataError(
             f"{table.path}: which column tells the cases apart? Name it; there are: {heads}. The table needs "
             "one row for each case and time; one with a whole case in a row is not read"
         )
-        raise InputDataError(message)
     label = _find(table, columns.label, LABEL_NAMES, chosen)
     time = _find(table, columns.time, TIME_NAMES, chosen)
     roles = [place for place in (case, label, time) if place is not None]
     taken = [*chosen, *roles]
     for place in taken:
         if taken.count(place) > 1:
-            message = (
+            raise ConfigError(
                 f"{table.path}: column '{table.signals[place].label}' is chosen more than once; a column is "
                 "the case, the label, the time, or a variable"
             )
-            raise ConfigError(message)
     variables = chosen or [place for place in range(len(table.signals)) if place not in roles]
     if not variables:
-        message = f"{table.path}: no column is left for the variables; the file needs at least one"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{table.path}: no column is left for the variables; the file needs at least one"
+        )
     return _Places(case, label, time, tuple(variables))
 
 
@@ -145,8 +144,9 @@ def _find(table: Table, wanted: str | None, usual: Sequence[str], taken: Sequenc
 def _group(table: Table, places: _Places) -> _Rows:
     words = table.text(places.case)
     if "" in words:
-        message = f"{table.where(words.index(''), places.case)}: blank; say to which case the row belongs"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{table.where(words.index(''), places.case)}: blank; say to which case the row belongs"
+        )
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     lengths = np.bincount(codes)
@@ -165,11 +165,10 @@ def _check_times(table: Table, place: int, rows: _Rows, times: Float[np.ndarray,
     same = (np.diff(times[rows.order]) == 0) & (np.diff(rows.codes) == 0)
     for at in np.flatnonzero(same)[:1]:
         first, second = rows.order[at], rows.order[at + 1]
-        message = (
+        raise InputDataError(
             f"{table.where(int(second), place)}: case '{rows.names[rows.codes[at]]}' has this time already "
             f"in row {table.row_numbers[first]}; remove one of the rows, or check the column of the cases"
         )
-        raise InputDataError(message)
 
 
 def _read_classes(
@@ -183,12 +182,11 @@ def _read_classes(
     differs = np.flatnonzero(words[rows.order] != words[first][rows.codes])
     if len(differs):
         row, case = int(rows.order[differs[0]]), int(rows.codes[differs[0]])
-        message = (
+        raise InputDataError(
             f"{table.where(row, places.label)}: case '{rows.names[case]}' has the label {str(words[row])!r} "
             f"here and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one "
             "label"
         )
-        raise InputDataError(message)
     place = places.label
     return encode_words(words[first].tolist(), lambda case: table.where(int(first[case]), place))
 
@@ -216,16 +214,16 @@ def read_case_groups(path: str | Path, data: Sequences) -> np.ndarray:
     table = read_table(path)
     groups = table.text(table.find(_GROUP))
     if "" in groups:
-        message = f"{table.where(groups.index(''), table.find(_GROUP))}: blank; every case needs a group"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{table.where(groups.index(''), table.find(_GROUP))}: blank; every case needs a group"
+        )
     if _CASE in [signal.name for signal in table.signals]:
         return _by_name(table, groups, data)
     if len(groups) != len(data):
-        message = (
+        raise InputDataError(
             f"{table.path}: {len(groups)} groups for {len(data)} cases; give one row for each case, or a "
             "column 'case' with their names"
         )
-        raise InputDataError(message)
     return np.array(groups)
 
 
@@ -234,10 +232,10 @@ def _by_name(table: Table, groups: list[str], data: Sequences) -> np.ndarray:
     known: dict[str, str] = {}
     for row, (name, group) in enumerate(zip(table.text(place), groups, strict=True)):
         if known.setdefault(name, group) != group:
-            message = f"{table.where(row, place)}: {name} is in group {known[name]} and in group {group}"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{table.where(row, place)}: {name} is in group {known[name]} and in group {group}"
+            )
     lost = [name for name in data.ids if name not in known]
     if lost:
-        message = f"{table.path}: no group for {name_some(lost)}"
-        raise InputDataError(message)
+        raise InputDataError(f"{table.path}: no group for {name_some(lost)}")
     return np.array([known[name] for name in data.ids])

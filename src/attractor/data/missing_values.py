@@ -20,8 +20,7 @@ def channel_blocks(policy: str) -> int:
         ConfigError: an unknown policy.
     """
     if policy not in MISSING:
-        message = f"missing={policy!r}: expected one of {', '.join(MISSING)}"
-        raise ConfigError(message)
+        raise ConfigError(f"missing={policy!r}: expected one of {', '.join(MISSING)}")
     return _BLOCKS.get(policy, 1)
 
 
@@ -54,11 +53,10 @@ def fill(
     missing = np.isnan(values) & valid
     if policy == "error":
         for case, step, variable in np.argwhere(missing)[:1]:
-            message = (
+            raise InputDataError(
                 f"case {case}, step {step}, variable {variable} is missing; choose what becomes of missing "
                 f"values: missing={', '.join(MISSING[1:])}"
             )
-            raise InputDataError(message)
     if policy == "cell":
         return np.where(valid, values, 0.0)
     if policy in ("error", "zero"):

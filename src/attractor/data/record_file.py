@@ -1,12 +1,14 @@
 """Read the log of a plant from a file into a `Record`, and guess its columns."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from attractor.errors import ConfigError, InputDataError, printable
 
@@ -25,7 +27,9 @@ from .time_axis import (
     read_time,
     regularise,
 )
-from .writing import write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _POLICIES = ("error", "interpolate", "split")
 
@@ -36,7 +40,7 @@ class ColumnOptions:
 
     Args:
         time: the column of the instants: numbers (seconds, or the unit in its head: ns, us, ms, s, min, h,
-            d) or dates and times after ISO 8601. A column called time, timestamp or t is found by itself.
+            d) or dates and times. A column called time, timestamp or t is found by itself.
         experiment: the column that names the experiment of each row. One called experiment is found by
             itself.
         sampling_time: seconds between two rows. It takes the place of a time column that was found by
@@ -59,16 +63,14 @@ class ColumnOptions:
 
     def __post_init__(self) -> None:
         if self.sampling_time is not None and not 0 < self.sampling_time < math.inf:
-            message = f"sampling_time {self.sampling_time} s is not a positive number of seconds"
-            raise ConfigError(message)
+            raise ConfigError(f"sampling_time {self.sampling_time} s is not a positive number of seconds")
         if self.missing not in _POLICIES:
-            message = f"missing {self.missing!r} is unknown; choose one of: {', '.join(_POLICIES)}"
-            raise ConfigError(message)
+            raise ConfigError(f"missing {self.missing!r} is unknown; choose one of: {', '.join(_POLICIES)}")
         check_names(self.rows)
 
 
 @dataclass(frozen=True)
-class _Places:
+class _Parts:
     """Which column of the table plays which part."""
 
     inputs: tuple[int, ...]
@@ -82,19 +84,20 @@ class _Places:
 
 
 def read_csv(
-    path: str | Path,
+    source: "str | Path | pd.DataFrame | Table",
     *,
     inputs: Sequence[str],
     outputs: Sequence[str],
     columns: ColumnOptions = ColumnOptions(),
 ) -> Record:
-    """Read the log of a plant from a delimited text file.
+    """Read the log of a plant from a file or a DataFrame.
 
-    The first row names the columns, with units in brackets if there are any (`q3 [ml/s]`); a file without a
-    header has the columns c1, c2, ... Lines that begin with `#` or `%` are comments.
+    The first row of a text file names the columns, with units in brackets if there are any (`q3 [ml/s]`) or
+    in a second row; a file without a header has the columns c1, c2, ... Lines that begin with `#` or `%` are
+    comments. `.parquet` and `.mat` files are read as well (see `read_table`).
 
     Args:
-        path: the file.
+        source: the file, a DataFrame, or a table that was read before.
         inputs: the columns that were applied to the plant, by name, with or without the unit.
         outputs: the columns that the plant answered; may be empty when only inputs are needed.
         columns: time, experiments, missing values, delimiter.
@@ -107,69 +110,56 @@ def read_csv(
         InputDataError: the file cannot be used; the message names file, row, column and text.
 
     Example:
-        >>> record = read_csv("tank.csv", inputs=["q"], outputs=["level"])  # doctest: +SKIP
+        >>> import pandas as pd
+        >>> log = pd.DataFrame({"time [s]": [0.0, 0.5, 1.0], "q [l/s]": [1, 1, 2], "level": [0.1, 0.2, 0.3]})
+        >>> read_csv(log, inputs=["q"], outputs=["level"]).sampling_time
+        0.5
     """
-    table = read_table(path, columns.delimiter)
-    places = _find_places(table, inputs, outputs, columns)
-    values = table.numbers(places.channels)
+    table = read_table(source, columns.delimiter)
+    parts = _find_parts(table, inputs, outputs, columns)
+    values = table.numbers(parts.channels)
     recordings = [
         part
-        for name, rows in _group_rows(table, places, columns.rows)
-        for part in fill_missing(Recording(name, rows, values[rows]), table, places.channels, columns.missing)
+        for name, rows in _group_rows(table, parts, columns.rows)
+        for part in fill_missing(Recording(name, rows, values[rows]), table, parts.channels, columns.missing)
     ]
-    recordings = _require_rows(recordings, table)
-    if places.time is None:
-        return _to_record(table, places, recordings, columns.sampling_time or 1.0)
-    return _read_timed(table, places, recordings, columns)
+    _require_rows(recordings, table)
+    if parts.time is None:
+        return _to_record(table, parts, recordings, columns.sampling_time or 1.0)
+    return _read_timed(table, read_time(table, parts.time), parts, recordings, columns)
 
 
-def _find_places(
+def _find_parts(
     table: Table, inputs: Sequence[str], outputs: Sequence[str], columns: ColumnOptions
-) -> _Places:
+) -> _Parts:
     if isinstance(inputs, str) or isinstance(outputs, str) or not inputs:
-        message = (
+        raise ConfigError(
             f"inputs {inputs!r} and outputs {outputs!r} are lists of column names, with one input or more"
         )
-        raise ConfigError(message)
-    chosen = {label: table.find(label) for label in (*inputs, *outputs)}
-    places = [chosen[label] for label in (*inputs, *outputs)]
-    for place in places:
-        if places.count(place) > 1:
-            message = (
-                f"{table.path}: column '{table.signals[place].label}' is chosen more than once; "
+    chosen = [table.find(label) for label in (*inputs, *outputs)]
+    for position, count in Counter(chosen).items():
+        if count > 1:
+            raise ConfigError(
+                f"{table.path}: column '{table.signals[position].label}' is chosen more than once; "
                 "a signal is either an input or an output"
             )
-            raise ConfigError(message)
-    time, experiment = _find_time(table, places, columns), _find_experiment(table, places, columns)
-    return _Places(tuple(places[: len(inputs)]), tuple(places[len(inputs) :]), time, experiment)
-
-
-def _find_time(table: Table, taken: Sequence[int], columns: ColumnOptions) -> int | None:
+    time = experiment = None
     if columns.time is not None:
-        return table.find(columns.time)
-    return None if columns.sampling_time is not None else _detect(table, taken, TIME_NAMES)
-
-
-def _find_experiment(table: Table, taken: Sequence[int], columns: ColumnOptions) -> int | None:
+        time = table.find(columns.time)
+    elif columns.sampling_time is None:
+        time = table.first_of(TIME_NAMES, chosen)
     if columns.experiment is not None:
-        return table.find(columns.experiment)
-    return _detect(table, taken, ("experiment",))
-
-
-def _detect(table: Table, taken: Sequence[int], names: Sequence[str]) -> int | None:
-    """The free column with the first of these names, whatever its case."""
-    for name in names:
-        for place, signal in enumerate(table.signals):
-            if signal.name.casefold() == name and place not in taken:
-                return place
-    return None
+        experiment = table.find(columns.experiment)
+    else:
+        experiment = table.first_of(("experiment",), chosen)
+    return _Parts(tuple(chosen[: len(inputs)]), tuple(chosen[len(inputs) :]), time, experiment)
 
 
 def _group_rows(
-    table: Table, places: _Places, blocks: Sequence[RowBlock]
+    table: Table, parts: _Parts, blocks: Sequence[RowBlock]
 ) -> list[tuple[str, Int[np.ndarray, "_"]]]:
     """Name and rows of each experiment, in order of appearance."""
-    names = None if places.experiment is None else table.text(places.experiment)
+    names = None if parts.experiment is None else table.text(parts.experiment)
     if blocks:
         return [(block.name, _block_rows(table, block, names)) for block in blocks]
     if names is None:
@@ -184,34 +174,31 @@ def _block_rows(table: Table, block: RowBlock, names: Sequence[str] | None) -> I
     start, stop = block.bounds(len(table))
     inside = sorted(set(names[start:stop])) if names is not None else []
     if len(inside) > 1:
-        message = (
+        raise InputDataError(
             f"{table.path}: rows {block.name!r} ({start}:{stop}) hold several experiments: "
             f"{', '.join(inside[:5])}; cut them at the border"
         )
-        raise InputDataError(message)
     return np.arange(start, stop)
 
 
-def _require_rows(recordings: Sequence[Recording], table: Table) -> list[Recording]:
+def _require_rows(recordings: Sequence[Recording], table: Table) -> None:
     for recording in recordings:
         if len(recording) < 2:
             row = f", row {table.row_numbers[recording.rows[0]]}" if len(recording) else ""
-            message = (
+            raise InputDataError(
                 f"{table.path}{row}: experiment '{recording.name}' has {len(recording)} usable row(s); an "
                 "experiment needs at least two: add rows or remove it"
             )
-            raise InputDataError(message)
     if not recordings:
-        message = f"{table.path}: no two complete rows in a row are left; fill in the missing values"
-        raise InputDataError(message)
-    return list(recordings)
+        raise InputDataError(
+            f"{table.path}: no two complete rows in a row are left; fill in the missing values"
+        )
 
 
 def _read_timed(
-    table: Table, places: _Places, recordings: Sequence[Recording], columns: ColumnOptions
+    table: Table, column: TimeColumn, parts: _Parts, recordings: Sequence[Recording], columns: ColumnOptions
 ) -> Record:
     """The record of recordings that have a time column."""
-    column = read_time(table, -1 if places.time is None else places.time)
     # Absurd times overflow; find_sampling_time refuses the step that results.
     with np.errstate(all="ignore"):
         for recording in recordings:
@@ -222,62 +209,40 @@ def _read_timed(
             for recording in recordings
             for part in regularise(recording, column, step, columns.missing, columns.resample)
         ]
-    return _to_record(
-        table, places, _require_rows(regular, table), columns.sampling_time or _seconds(column, step)
-    )
+    _require_rows(regular, table)
+    return _to_record(table, parts, regular, columns.sampling_time or _seconds(column, step))
 
 
 def _seconds(column: TimeColumn, step: float) -> float:
     if column.is_in_seconds:
         return step
-    signal = column.table.signals[column.place]
-    known = ", ".join(unit for unit in SECONDS if unit)
-    message = (
+    signal = column.table.signals[column.position]
+    raise InputDataError(
         f"{column.table.path}: column '{signal.label}' has the unknown unit '{signal.unit}'; "
-        f"use one of {known}, or give sampling_time in seconds"
+        f"use one of {', '.join(unit for unit in SECONDS if unit)}, or give sampling_time in seconds"
     )
-    raise InputDataError(message)
 
 
-def _to_record(
-    table: Table, places: _Places, recordings: Sequence[Recording], sampling_time: float
-) -> Record:
-    count = len(places.inputs)
-    experiments = tuple(_to_experiment(recording, count) for recording in recordings)
-    inputs = tuple(table.signals[place] for place in places.inputs)
-    outputs = tuple(table.signals[place] for place in places.outputs)
-    return Record(inputs, outputs, experiments, float(sampling_time), table.path)
+def _to_record(table: Table, parts: _Parts, recordings: Sequence[Recording], sampling_time: float) -> Record:
+    def experiment(recording: Recording) -> Experiment:
+        values = np.ascontiguousarray(recording.values)
+        count = len(parts.inputs)
+        return Experiment(recording.name, values[:, :count], values[:, count:], recording.rows)
 
-
-def _to_experiment(recording: Recording, inputs: int) -> Experiment:
-    values: Float[np.ndarray, "rows channels"] = np.ascontiguousarray(recording.values)
-    return Experiment(recording.name, values[:, :inputs], values[:, inputs:], recording.rows)
-
-
-def write_record(path: str | Path, record: Record) -> Path:
-    """Write experiment, time, inputs and outputs of a record, one row a sample.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    experiments = record.experiments
-    names = [name for one in experiments for name in [one.name] * len(one)]
-    times = np.concatenate([np.arange(len(one)) * record.sampling_time for one in experiments])
-    signals = np.concatenate([np.hstack([one.inputs, one.outputs]) for one in experiments])
-    labels = [signal.label for signal in (*record.inputs, *record.outputs)]
-    return write_csv(path, ["experiment", "time [s]", *labels], [names, times, *signals.T])
+    inputs, outputs = (tuple(table.signals[at] for at in side) for side in (parts.inputs, parts.outputs))
+    return Record(inputs, outputs, tuple(map(experiment, recordings)), float(sampling_time), table.path)
 
 
 def guess_columns(
-    path: str | Path,
+    source: "str | Path | pd.DataFrame",
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
-    columns: ColumnOptions | None = None,
+    columns: ColumnOptions = ColumnOptions(),
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Inputs and outputs of a file about which nothing is known: the last column answers to the others.
 
     Args:
-        path: the file.
+        source: a file or a DataFrame.
         inputs: input columns, if they are known.
         outputs: output columns, if they are known.
         columns: what is known about time, experiments and delimiter; those columns are no signals.
@@ -288,20 +253,20 @@ def guess_columns(
     Raises:
         InputDataError: fewer than two columns of signals, or no column with a name that was given.
     """
-    columns = ColumnOptions() if columns is None else columns
-    table = read_table(path, columns.delimiter)
+    table = read_table(source, columns.delimiter)
     aside = (columns.time, columns.experiment, *inputs, *outputs)
     taken = {table.find(label) for label in aside if label is not None}
     free = [
         signal.label
-        for place, signal in enumerate(table.signals)
-        if place not in taken and signal.name.casefold() not in {*TIME_NAMES, "experiment"}
+        for position, signal in enumerate(table.signals)
+        if position not in taken and signal.name.casefold() not in {*TIME_NAMES, "experiment"}
     ]
     if not outputs:
         outputs, free = free[-1:], free[:-1]
     inputs = inputs or free
     if not (inputs and outputs):
         labels = ", ".join(signal.label for signal in table.signals)
-        message = f"{path} has the columns {labels}; name an input and an output by --inputs, --outputs"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{table.path} has the columns {labels}; name an input and an output by --inputs, --outputs"
+        )
     return tuple(inputs), tuple(outputs)

@@ -178,6 +178,7 @@ def _experiment(title: str, values: list[np.ndarray], signals: tuple[int, int]) 
     """A recording, once its arrays have a column for every signal and the same rows."""
     shapes = [array.shape for array in values]
     if shapes != [(len(values[0]), signals[0]), (len(values[0]), signals[1])]:
-        message = f"experiment {title!r} has arrays of shapes {shapes} for {signals} inputs and outputs"
-        raise ValueError(message)
+        raise ValueError(
+            f"experiment {title!r} has arrays of shapes {shapes} for {signals} inputs and outputs"
+        )
     return Experiment(str(title), values[0].astype(float), values[1].astype(float))

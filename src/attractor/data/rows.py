@@ -33,11 +33,10 @@ class RowBlock:
 
     def __post_init__(self) -> None:
         if self.start < 0 or (self.stop is not None and self.stop - self.start < 2):
-            message = (
+            raise ConfigError(
                 f"rows {self.name!r} from {self.start} to {self.stop} (exclusive) are not at least two rows; "
                 "rows count from 0 and the second number is the larger one"
             )
-            raise ConfigError(message)
 
     @property
     def end(self) -> int | float:
@@ -52,11 +51,10 @@ class RowBlock:
         """
         stop = available if self.stop is None else self.stop
         if stop > available or stop - self.start < 2:
-            message = (
+            raise InputDataError(
                 f"rows {self.name!r} ({self.start}:{'' if self.stop is None else self.stop}) reach beyond "
                 f"the data, which has {available} rows (0 to {available - 1}); choose smaller numbers"
             )
-            raise InputDataError(message)
         return self.start, stop
 
 
@@ -75,10 +73,9 @@ def parse_row_block(text: str) -> RowBlock:
     name, sign, numbers = text.rpartition("=")
     match = _RANGE.fullmatch(numbers)
     if match is None or (sign and not name.strip()) or len(numbers) > 40:
-        message = (
+        raise ConfigError(
             f"rows {text!r} are not of the form name=start:stop, for instance train=0:25000, 40600: or :512"
         )
-        raise ConfigError(message)
     stop = int(match["stop"]) if match["stop"] else None
     return RowBlock(name.strip() or f"rows {numbers.strip()}", int(match["start"] or 0), stop)
 
@@ -91,8 +88,7 @@ def check_names(blocks: Sequence[RowBlock]) -> None:
     """
     for name, count in Counter(block.name for block in blocks).items():
         if count > 1:
-            message = f"two blocks of rows are called {name!r}; give each its own name"
-            raise ConfigError(message)
+            raise ConfigError(f"two blocks of rows are called {name!r}; give each its own name")
 
 
 def check_apart(parts: Mapping[str, Sequence[RowBlock]]) -> None:
@@ -107,11 +103,10 @@ def check_apart(parts: Mapping[str, Sequence[RowBlock]]) -> None:
     for (one, blocks), (two, others) in combinations(parts.items(), 2):
         for block, other in product(blocks, others):
             if max(block.start, other.start) < min(block.end, other.end):
-                message = (
+                raise ConfigError(
                     f"{one} {block.name!r} and {two} {other.name!r} share rows; a model must not be judged "
                     "by what it was trained on: choose blocks that are apart"
                 )
-                raise ConfigError(message)
 
 
 def apply_row_blocks(record: Record, blocks: Sequence[RowBlock]) -> Record:
@@ -140,8 +135,9 @@ def _cut(record: Record, block: RowBlock) -> Experiment:
         if first <= start and stop <= last:
             return experiment.rows(start - first, stop - first, block.name)
         first = last
-    message = f"rows {block.name!r} ({start}:{stop}) hold parts of two experiments; cut them at the border"
-    raise InputDataError(message)
+    raise InputDataError(
+        f"rows {block.name!r} ({start}:{stop}) hold parts of two experiments; cut them at the border"
+    )
 
 
 def find_runs(mask: Bool[np.ndarray, "rows"]) -> list[tuple[int, int]]:

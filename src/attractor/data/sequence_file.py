@@ -40,19 +40,18 @@ def read_sequences(
     """
     suffix = Path(path).suffix.casefold()
     if suffix not in SUFFIXES:
-        message = f"{path}: unknown ending {suffix!r}; known are {', '.join(SUFFIXES)}"
-        raise InputDataError(message)
+        raise InputDataError(f"{path}: unknown ending {suffix!r}; known are {', '.join(SUFFIXES)}")
     if columns is not None and suffix not in _TABLES:
-        message = f"{path}: columns are for tables ({', '.join(_TABLES)}); a {suffix} file names its own"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"{path}: columns are for tables ({', '.join(_TABLES)}); a {suffix} file names its own"
+        )
     data = _read(path, suffix, columns or LongColumns(), like)
     if like is None:
         return data
     try:
         return data.aligned(like)
     except InputDataError as problem:
-        message = f"{path}: {problem}"
-        raise InputDataError(message) from None
+        raise InputDataError(f"{path}: {problem}") from None
 
 
 def _read(path: str | Path, suffix: str, columns: LongColumns, like: Sequences | None) -> Sequences:

@@ -33,17 +33,15 @@ def encode_words(
     if all(unknown):
         return None, tuple(classes or ())
     if any(unknown):
-        message = (
+        raise InputDataError(
             f"{where(unknown.index(True))}: the case has no label, others have; give it one or remove it"
         )
-        raise InputDataError(message)
     order = tuple(classes) if classes else sort_classes(set(words))
     places = {name: place for place, name in enumerate(order)}
     labels = [places.get(word, -1) for word in words]
     if -1 in labels:
         case = labels.index(-1)
-        message = f"{where(case)}: class {words[case]!r} is unknown; known: {', '.join(order)}"
-        raise InputDataError(message)
+        raise InputDataError(f"{where(case)}: class {words[case]!r} is unknown; known: {', '.join(order)}")
     return np.array(labels, dtype=np.int64), order
 
 
@@ -63,13 +61,11 @@ def check_labels(labels: Any) -> np.ndarray:
     """
     array = np.asarray(labels)
     if array.ndim != 1:
-        message = f"labels have shape {array.shape}, expected (cases,): one label for each case"
-        raise InputDataError(message)
+        raise InputDataError(f"labels have shape {array.shape}, expected (cases,): one label for each case")
     if array.dtype.kind == "O":
         array = _plain(array)
     if array.dtype.kind not in "biufUS":
-        message = f"labels of type {array.dtype} are no classes; give texts or whole numbers"
-        raise InputDataError(message)
+        raise InputDataError(f"labels of type {array.dtype} are no classes; give texts or whole numbers")
     if array.dtype.kind == "f":
         return _whole(array)
     return array.astype(str) if array.dtype.kind == "S" else array
@@ -80,16 +76,16 @@ def _plain(array: np.ndarray) -> np.ndarray:
     for case, label in enumerate(array):
         # NaN, the mark of a missing value in tables, differs from itself.
         if label is None or label != label:  # noqa: PLR0124
-            message = f"case {case} has no label ({label!r}); give it one or leave the case out"
-            raise InputDataError(message)
+            raise InputDataError(f"case {case} has no label ({label!r}); give it one or leave the case out")
     return np.array(array.tolist())
 
 
 def _whole(array: np.ndarray) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(array) | (array != np.rint(array)))
     if len(bad):
-        message = f"case {bad[0]} has the label {array[bad[0]]:g}; classes are texts or whole numbers"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"case {bad[0]} has the label {array[bad[0]]:g}; classes are texts or whole numbers"
+        )
     return array.astype(np.int64)
 
 
@@ -134,16 +130,14 @@ def corrupt(
     _check(classes, share, kind)
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(bad):
-        message = f"case {bad[0]} has label {labels[bad[0]]}, expected 0 to {classes - 1}"
-        raise InputDataError(message)
+        raise InputDataError(f"case {bad[0]} has label {labels[bad[0]]}, expected 0 to {classes - 1}")
     rng = np.random.default_rng(seed)
     count = round(share * len(labels))
     if kind == "group":
         noisy = _confuse_groups(labels, classes, count, _group_codes(groups, len(labels)), rng)
         return noisy, noisy != labels
     if groups is not None:
-        message = f"groups say who labelled a case, which counts for kind 'group', not for {kind!r}"
-        raise ConfigError(message)
+        raise ConfigError(f"groups say who labelled a case, which counts for kind 'group', not for {kind!r}")
     noisy = labels.copy()
     chosen = rng.permutation(len(labels))[:count]
     noisy[chosen] = _replacements(labels[chosen], classes, kind, rng)
@@ -152,14 +146,11 @@ def corrupt(
 
 def _check(classes: int, share: float | int, kind: str) -> None:
     if kind not in NOISES:
-        message = f"kind={kind!r}: expected one of {', '.join(NOISES)}"
-        raise ConfigError(message)
+        raise ConfigError(f"kind={kind!r}: expected one of {', '.join(NOISES)}")
     if not 0 <= share <= 1:
-        message = f"share={share}: expected a share from 0 to 1"
-        raise ConfigError(message)
+        raise ConfigError(f"share={share}: expected a share from 0 to 1")
     if classes < 2:
-        message = f"classes={classes}: a wrong label needs two classes or more"
-        raise ConfigError(message)
+        raise ConfigError(f"classes={classes}: a wrong label needs two classes or more")
 
 
 def _replacements(
@@ -173,11 +164,9 @@ def _replacements(
 
 def _group_codes(groups: Sequence[Any] | np.ndarray | None, cases: int) -> Int[np.ndarray, " cases"]:
     if groups is None:
-        message = "kind 'group' needs groups: for every case who labelled it"
-        raise ConfigError(message)
+        raise ConfigError("kind 'group' needs groups: for every case who labelled it")
     if len(groups) != cases:
-        message = f"{len(groups)} groups for {cases} cases; give one for each"
-        raise ShapeError(message)
+        raise ShapeError(f"{len(groups)} groups for {cases} cases; give one for each")
     return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 

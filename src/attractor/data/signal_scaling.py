@@ -32,13 +32,13 @@ class Scaling:
 
     def __post_init__(self) -> None:
         if self.offset.shape != self.scale.shape or self.offset.ndim != 1:
-            message = (
+            raise ShapeError(
                 f"offset has shape {self.offset.shape} and scale {self.scale.shape}; both are (channels,)"
             )
-            raise ShapeError(message)
         if not (np.isfinite(self.offset).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()):
-            message = f"offset {self.offset} must be finite and scale {self.scale} finite and positive"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"offset {self.offset} must be finite and scale {self.scale} finite and positive"
+            )
 
     def to_unit(self, values: Any) -> Any:
         """Engineering units to numbers of size one, shape (..., channels)."""
@@ -91,10 +91,9 @@ class Scaling:
         try:
             offset, scale = (np.asarray(fields[key], dtype=np.float64) for key in ("offset", "scale"))
         except (KeyError, TypeError, ValueError) as error:
-            message = (
+            raise InputDataError(
                 f"a scaling needs the lists of numbers 'offset' and 'scale', got {dict(fields)}: {error!r}"
-            )
-            raise InputDataError(message) from None
+            ) from None
         return cls(offset, scale)
 
 
@@ -105,19 +104,18 @@ def is_constant(values: Float[np.ndarray, "samples"]) -> bool:
 
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:
     if len(names) != values.shape[1] or not len(values):
-        message = (
+        raise ShapeError(
             f"values of shape {values.shape} for {len(names)} channels {list(names)}; give one name each"
         )
-        raise ShapeError(message)
     for name, channel in zip(names, values.T, strict=True):
         if not np.isfinite(channel).all():
-            message = f"signal '{name}' has NaN or infinite values; repair the data before scaling"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"signal '{name}' has NaN or infinite values; repair the data before scaling"
+            )
         if is_constant(channel):
-            message = (
+            raise InputDataError(
                 f"signal '{name}' is constant at {channel[0]:g}; leave it out or record it while it moves"
             )
-            raise InputDataError(message)
 
 
 def sequence_scaling(data: Sequences) -> Scaling:
@@ -133,8 +131,7 @@ def sequence_scaling(data: Sequences) -> Scaling:
         column = data.values[:, :, place][data.valid]
         seen = column[~np.isnan(column)]
         if not len(seen):
-            message = f"variable {name!r} has no value in any training case; leave it out"
-            raise InputDataError(message)
+            raise InputDataError(f"variable {name!r} has no value in any training case; leave it out")
         constant = is_constant(seen)
         if constant:
             warnings.warn(f"variable {name!r} is constant at {seen[0]:g} in training", stacklevel=2)
@@ -163,8 +160,7 @@ def check_representable(scaled: Float[np.ndarray, "..."], describe: Callable[...
     """
     outside = np.abs(scaled) > LARGEST
     for index in np.argwhere(outside)[:1]:
-        message = (
+        raise InputDataError(
             f"{describe(*index.tolist())} is outside the numbers that the model computes with: single "
             f"precision, up to {LARGEST:.1e} in the scale of its training data; correct it or leave it out"
         )
-        raise InputDataError(message)

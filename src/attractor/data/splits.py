@@ -46,8 +46,7 @@ def hold_out(record: Record, fraction: float = 0.2, *, shortest: int = SHORTEST_
         InputDataError: no experiment is long enough to be cut.
     """
     if not 0 < fraction < 1:
-        message = f"fraction {fraction} of held-out samples is not between 0 and 1; 0.2 is common"
-        raise ConfigError(message)
+        raise ConfigError(f"fraction {fraction} of held-out samples is not between 0 and 1; 0.2 is common")
     if len(record.experiments) >= ENOUGH_EXPERIMENTS:
         return hold_out_experiments(record, fraction)
     return hold_out_ends(record, fraction, shortest=shortest)
@@ -63,8 +62,9 @@ def hold_out_experiments(record: Record, fraction: float) -> Split:
     """
     experiments = record.experiments
     if len(experiments) < 2:
-        message = f"the record has {len(experiments)} experiment(s); holding out a whole one needs two"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"the record has {len(experiments)} experiment(s); holding out a whole one needs two"
+        )
     held, first = 0, len(experiments)
     while first > 1 and held < fraction * record.samples:
         first -= 1
@@ -138,11 +138,9 @@ def stratified_hold_out(
         ShapeError: more or fewer groups than cases.
     """
     if not 0 < share < 1:
-        message = f"share={share}: expected a share above 0 and below 1"
-        raise ConfigError(message)
+        raise ConfigError(f"share={share}: expected a share above 0 and below 1")
     if groups is not None and len(groups) != len(labels):
-        message = f"{len(groups)} groups for {len(labels)} cases; give one for each"
-        raise ShapeError(message)
+        raise ShapeError(f"{len(groups)} groups for {len(labels)} cases; give one for each")
     rng = np.random.default_rng(seed)
     units = (
         np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]

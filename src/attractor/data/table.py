@@ -1,142 +1,294 @@
-"""A delimited text file as a table of cells: columns by name, read as text or as numbers."""
+"""A table of cells, from a file or a DataFrame: columns by name, read as text, as numbers or as instants."""
 
 import csv
 import difflib
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from attractor.errors import InputDataError
 
-from .delimited import Layout, TextLines, convert_cells, find_layout, has_header, parse_signal, read_lines
+from .delimited import (
+    MISSING_MARKS,
+    Layout,
+    TextLines,
+    convert_cells,
+    find_layout,
+    parse_signal,
+    read_header,
+    read_lines,
+)
 from .record import Signal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Stands between cells that were in quotes or between blanks; the Unit Separator of ASCII.
+_SEPARATOR = "\x1f"
+# Below so many rows it is quicker to convert cell by cell: pandas takes some 50 microseconds for each column.
+_FEW_ROWS = 200
+# pandas reads these as one and zero; in a log they are no numbers.
+_TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE")
+_MARKS = [form for mark in MISSING_MARKS for form in {mark, mark.upper(), mark.title()}] + ["NaN"]
+# From so many columns on nobody looks for the one that was meant.
+_MANY_COLUMNS = 2000
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a delimited text file; a column is converted only when it is asked for.
+    """Columns with names and units; a column is converted only when it is asked for.
 
     Args:
-        path: the file.
+        path: the file, or `DataFrame`.
         signals: name and unit of each column.
-        layout: how the cells are told apart.
-        lines: the text of each row of data.
-        row_numbers: the place of each row in the file, counted from 1.
+        row_numbers: how messages count the rows: lines of the file from 1 on, or the index of the DataFrame.
     """
 
     path: Path
     signals: tuple[Signal, ...]
-    layout: Layout
-    lines: list[str]
-    row_numbers: Int[np.ndarray, "rows"]
+    row_numbers: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return len(self.row_numbers)
+
+    @cached_property
+    def _positions(self) -> dict[str, list[int]]:
+        """The columns of each name."""
+        found: dict[str, list[int]] = {}
+        for position, signal in enumerate(self.signals):
+            found.setdefault(signal.name, []).append(position)
+        return found
+
+    def called(self, name: str) -> list[int]:
+        """The positions of the columns with this name, whatever their units."""
+        return self._positions.get(name, [])
 
     def find(self, label: str) -> int:
-        """The place of a column, asked for by its name with or without its unit.
+        """The position of a column, asked for by its name with or without its unit.
 
         Raises:
             InputDataError: no column, or more than one, has this name.
         """
         wanted = parse_signal(label)
-        exact = [place for place, signal in enumerate(self.signals) if signal == wanted]
-        by_name = [place for place, signal in enumerate(self.signals) if signal.name == wanted.name]
-        places = exact or ([] if wanted.unit else by_name)
-        if len(places) == 1:
-            return places[0]
-        raise self._ambiguous(label, places) if places else self._unknown(label)
+        by_name = self.called(wanted.name)
+        exact = [position for position in by_name if self.signals[position] == wanted]
+        positions = exact or ([] if wanted.unit else by_name)
+        if len(positions) == 1:
+            return positions[0]
+        raise self._ambiguous(label, positions) if positions else self._unknown(label)
 
-    def text(self, place: int) -> list[str]:
+    def first_of(self, names: Sequence[str], taken: Sequence[int] = ()) -> int | None:
+        """The free column with the first of these names, whatever its case."""
+        heads: dict[str, list[int]] = {}
+        for position, signal in enumerate(self.signals):
+            heads.setdefault(signal.name.casefold(), []).append(position)
+        free = (position for name in names for position in heads.get(name, []) if position not in taken)
+        return next(free, None)
+
+    def text(self, position: int) -> list[str]:
         """The cells of one column as they are written, without outer blanks and quotes."""
-        return [self._cell(line, place) for line in self.lines]
+        raise NotImplementedError
 
-    def numbers(self, places: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
+    def cell(self, row: int, position: int) -> str:
+        """One of them."""
+        return self.text(position)[row]
+
+    def numbers(self, positions: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
         """Some columns as float64, shape (rows, columns); NaN where a cell is blank or says so.
 
         Raises:
             InputDataError: a cell holds text or an infinite number; row, column and text are named.
         """
-        values = self._numbers_at_once(places)
-        if values is None:
-            return self._numbers_one_by_one(places)
-        self._check_finite(values, places)
+        values = self._numbers(positions)
+        for row, index in np.argwhere(np.isinf(values))[:1]:
+            text = self.cell(int(row), positions[index])
+            raise InputDataError(
+                f"{self.where(int(row), positions[index])}: {text!r} is infinite; correct the cell, or leave "
+                "it blank and set what missing values become"
+            )
         return values
 
-    def where(self, row: int, place: int) -> str:
+    def _numbers(self, positions: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
+        """`numbers`, where infinite ones pass."""
+        raise NotImplementedError
+
+    def instants(self, position: int) -> np.ndarray | None:
+        """The column as instants, if it holds them as such and not as text."""
+
+    def copied(self, position: int) -> list[str] | Float[np.ndarray, " rows"]:
+        """A column for `write_csv`: its text, but numbers where a decimal comma would be misread."""
+        return self.text(position)
+
+    def where(self, row: int, position: int) -> str:
         """Name a cell for a message: file, row and column."""
-        return f"{self.path}, row {self.row_numbers[row]}, column '{self.signals[place].label}'"
+        return f"{self.path}, row {self.row_numbers[row]}, column '{self.signals[position].label}'"
 
-    def _cell(self, line: str, place: int) -> str:
-        cells = self.layout.split_row(line)
-        return cells[place] if place < len(cells) else ""
-
-    def _numbers_at_once(self, places: Sequence[int]) -> Float[np.ndarray, "rows columns"] | None:
-        """Numpy's reader in C; None where a cell is blank, quoted, or not a plain number."""
-        if self.layout.has_decimal_comma or not self.lines or not places:
-            return None
-        delimiter = None if self.layout.delimiter == " " else self.layout.delimiter
-        try:
-            values = np.loadtxt(
-                self.lines,
-                delimiter=delimiter,
-                usecols=list(places),
-                comments=None,
-                ndmin=2,
-                dtype=np.float64,
-            )
-        except (ValueError, TypeError, OverflowError):
-            return None
-        return values if len(values) == len(self.lines) else None
-
-    def _numbers_one_by_one(self, places: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
-        rows = [self.layout.split_row(line) for line in self.lines]
-        values = np.empty((len(rows), len(places)))
-        for index, place in enumerate(places):
-            cells = [row[place] if place < len(row) else "" for row in rows]
-            values[:, index] = convert_cells(
-                cells, self.layout, lambda row, place=place: self.where(row, place)
-            )
-        self._check_finite(values, places)
+    def _cell_by_cell(self, positions: Sequence[int], layout: Layout) -> Float[np.ndarray, "rows columns"]:
+        """Numbers from text, slowly: it can say what is wrong with a cell."""
+        values = np.empty((len(self), len(positions)))
+        for index, position in enumerate(positions):
+            cells = self.text(position)
+            values[:, index] = convert_cells(cells, layout, lambda row, at=position: self.where(row, at))
         return values
 
-    def _check_finite(self, values: Float[np.ndarray, "rows columns"], places: Sequence[int]) -> None:
-        bad = np.argwhere(np.isinf(values))
-        if len(bad):
-            row, index = (int(number) for number in bad[0])
-            text = self._cell(self.lines[row], places[index])
-            message = (
-                f"{self.where(row, places[index])}: {text!r} is infinite; correct the cell, or leave it "
-                "blank and set what missing values become"
-            )
-            raise InputDataError(message)
-
-    def _ambiguous(self, label: str, places: Sequence[int]) -> InputDataError:
-        labels = ", ".join(f"'{self.signals[place].label}'" for place in places)
+    def _ambiguous(self, label: str, positions: Sequence[int]) -> InputDataError:
+        labels = ", ".join(f"'{self.signals[position].label}'" for position in positions)
         return InputDataError(f"{self.path}: several columns are called '{label}': {labels}; add the unit")
 
     def _unknown(self, label: str) -> InputDataError:
-        names = [signal.name for signal in self.signals]
-        folded = {name.casefold(): name for name in reversed(names)}
-        near = difflib.get_close_matches(parse_signal(label).name.casefold(), folded, n=1, cutoff=0.5)
+        folded = {name.casefold(): name for name in reversed(self._positions)}
+        sought = parse_signal(label).name.casefold() if len(folded) < _MANY_COLUMNS else ""
+        near = difflib.get_close_matches(sought, folded, n=1, cutoff=0.5)
         hint = f"did you mean '{folded[near[0]]}'? " if near else ""
         available = ", ".join(signal.label for signal in self.signals)
         return InputDataError(f"{self.path}: no column '{label}'; {hint}Available columns: {available}")
 
 
-def read_table(path: str | Path, delimiter: str | None = None) -> Table:
-    """Read a delimited text file without converting its cells.
-
-    The first row that is not a comment names the columns, with units in brackets if there are any; a file
-    that begins with numbers has the columns c1, c2, ... instead. A delimiter at the end of every row is
-    tolerated.
+@dataclass(frozen=True)
+class TextTable(Table):
+    """The rows of a delimited text file.
 
     Args:
-        path: the file.
+        layout: how the cells are told apart.
+        lines: the text of each row of data.
+    """
+
+    layout: Layout
+    lines: list[str]
+
+    @cached_property
+    def _columns(self) -> list[tuple[str, ...]]:
+        """The cells of every column: each row is split once, however many columns are asked for."""
+        width = len(self.signals)
+        return list(zip(*(self.layout.split_row(line)[:width] for line in self.lines), strict=True))
+
+    def text(self, position: int) -> list[str]:
+        """The cells of one column as they are written, without outer blanks and quotes."""
+        return list(self._columns[position])
+
+    def cell(self, row: int, position: int) -> str:
+        """One of them, for which only its row is split."""
+        return self.layout.split_row(self.lines[row])[position]
+
+    def copied(self, position: int) -> list[str] | Float[np.ndarray, " rows"]:
+        """A column for `write_csv`: its text, but numbers where a decimal comma would be misread."""
+        if self.layout.has_decimal_comma:
+            try:
+                return self.numbers([position])[:, 0]
+            except InputDataError:
+                pass
+        return self.text(position)
+
+    def _numbers(self, positions: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
+        values = self._at_once(positions) if positions and len(self) >= _FEW_ROWS else None
+        return self._cell_by_cell(positions, self.layout) if values is None else values
+
+    def _at_once(self, positions: Sequence[int]) -> Float[np.ndarray, "rows columns"] | None:
+        """The reader of pandas; None where a cell is something else than a plain number.
+
+        It rounds correctly: the bits are those of Python's `float`.
+        """
+        import pandas as pd
+
+        text, separator = self._plain
+        if any(word in text for word in _TRUTHS):
+            return None
+        try:
+            frame = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                header=None,
+                names=range(len(self.signals)),
+                usecols=sorted(set(positions)),
+                index_col=False,
+                dtype=np.float64,
+                decimal="," if self.layout.has_decimal_comma else ".",
+                na_values=_MARKS,
+                keep_default_na=False,
+                skipinitialspace=True,
+                skip_blank_lines=False,
+                quoting=csv.QUOTE_NONE,
+                lineterminator="\n",
+                low_memory=False,
+            )
+        except (ValueError, OverflowError):
+            return None
+        return frame[list(positions)].to_numpy() if len(frame) == len(self) else None
+
+    @property
+    def _plain(self) -> tuple[str, str]:
+        """The rows in one text without quotes and without runs of blanks, and what separates their cells."""
+        if self.layout.delimiter != " " and not any('"' in line for line in self.lines):
+            return "\n".join(self.lines), self.layout.delimiter
+        rows = (self.layout.split_row(line) for line in self.lines)
+        plain = (_SEPARATOR.join(cell.replace(_SEPARATOR, " ") for cell in row) for row in rows)
+        return "\n".join(plain), _SEPARATOR
+
+
+@dataclass(frozen=True)
+class FrameTable(Table):
+    """A DataFrame, or a file that pandas reads as one.
+
+    Args:
+        frame: its columns are those of `signals`, called 0, 1, ... here.
+    """
+
+    frame: "pd.DataFrame"
+
+    def text(self, position: int) -> list[str]:
+        """The cells of one column as text; blank where a value is missing."""
+        column = self.frame[position]
+        missing = column.isna().to_numpy()
+        return ["" if gone else str(cell) for cell, gone in zip(column.tolist(), missing, strict=True)]
+
+    def instants(self, position: int) -> np.ndarray | None:
+        """The column as instants, if it holds them as such and not as text."""
+        column = self.frame[position]
+        if column.dtype.kind == "m":
+            return (column - column.iloc[:1].squeeze()).to_numpy()
+        if column.dtype.kind != "M":
+            return None
+        return (column.dt.tz_convert(None) if column.dt.tz is not None else column).to_numpy()
+
+    def copied(self, position: int) -> list[str] | Float[np.ndarray, " rows"]:
+        """A column for `write_csv`: numbers where it holds floating ones, else text."""
+        column = self.frame[position]
+        return column.to_numpy(np.float64) if column.dtype == np.float64 else self.text(position)
+
+    def _numbers(self, positions: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
+        values = np.empty((len(self), len(positions)))
+        for index, position in enumerate(positions):
+            column = self.frame[position]
+            if column.dtype.kind in "mMc":
+                raise InputDataError(
+                    f"{self.path}: column '{self.signals[position].label}' holds {column.dtype}, expected "
+                    "real numbers; name it as the time, or leave it out"
+                )
+            if column.dtype.kind in "biuf":
+                values[:, index] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            else:
+                values[:, index] = self._cell_by_cell([position], Layout())[:, 0]
+        return values
+
+
+def read_table(source: "str | Path | pd.DataFrame | Table", delimiter: str | None = None) -> Table:
+    """Read a table without converting its cells.
+
+    The first row of a text file that is not a comment names the columns, with units in brackets if there are
+    any (`q3 [ml/s]`), or in a row of their own below the names; a file that begins with numbers has the
+    columns c1, c2, ... instead. A delimiter at the end of every row is tolerated. The end of the name tells
+    other formats: `.parquet` (needs the extra `parquet`) and `.mat` (MATLAB up to version 7: every vector is
+    a column, a matrix `u` has the columns u1, u2, ...).
+
+    Args:
+        source: a file, or a DataFrame; a named index and an index of instants become columns.
         delimiter: one character or `comma`, `semicolon`, `tab`, `blanks`; sniffed when `None`.
 
     Returns:
@@ -145,22 +297,69 @@ def read_table(path: str | Path, delimiter: str | None = None) -> Table:
     Raises:
         InputDataError: the file cannot be read, has no rows, columns with the same head or ragged rows.
     """
-    text = read_lines(path)
+    if isinstance(source, Table):
+        return source
+    if not isinstance(source, str | Path):
+        return _frame_table(source, Path("DataFrame"))
+    if Path(source).suffix.casefold() in (".parquet", ".mat"):
+        from .binary_files import read_frame
+
+        frame = read_frame(Path(source))
+        return _frame_table(frame, Path(source), np.arange(1, len(frame) + 1))
+    text = read_lines(source)
     try:
-        return _table(text, delimiter)
+        return _text_table(text, delimiter)
     except csv.Error:
         raise _unreadable(text) from None
 
 
-def _table(text: TextLines, delimiter: str | None) -> Table:
+def _frame_table(frame: "pd.DataFrame", path: Path, rows: np.ndarray | None = None) -> FrameTable:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise InputDataError(f"{type(frame).__name__} is no table; give the path of a file, or a DataFrame")
+    if frame.columns.nlevels > 1:
+        raise InputDataError(
+            f"{path}: a DataFrame with a MultiIndex of columns, such as {frame.columns[0]}; give each column "
+            "one name: frame.columns = ['_'.join(map(str, one)) for one in frame.columns]"
+        )
+    numbers = np.asarray(frame.index) if rows is None else rows
+    named = _with_index(frame)
+    signals = [parse_signal(str(head)) for head in named.columns]
+    _check_heads(signals, str(path))
+    if not len(named):
+        raise InputDataError(f"{path}: the table has columns but no rows of data")
+    return FrameTable(path, tuple(signals), numbers, named.set_axis(range(len(signals)), axis=1))
+
+
+def _with_index(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame with its index among the columns, unless the index only counts the rows."""
+    index = frame.index
+    is_instants = index.nlevels == 1 and index.dtype.kind in "mM"
+    if is_instants and index.name is None:
+        return frame.rename_axis("time").reset_index()
+    if is_instants or index.nlevels > 1 or index.name is not None:
+        return frame.reset_index()
+    return frame
+
+
+def _text_table(text: TextLines, delimiter: str | None) -> TextTable:
     layout = find_layout(text.lines, delimiter)
-    first = 1 if has_header(text.lines[0], layout) else 0
-    table = Table(text.path, _signals(text, layout), layout, text.lines[first:], text.numbers[first:])
-    if not table.lines:
-        message = f"{table.path}: the file has a header but no rows of data below it"
-        raise InputDataError(message)
+    signals, first = read_header(text.lines, layout)
+    _check_heads(signals, text.where(0))
+    if first == len(text.lines):
+        raise InputDataError(f"{text.path}: the file has a header but no rows of data below it")
+    table = TextTable(text.path, tuple(signals), text.numbers[first:], layout, text.lines[first:])
     _check_widths(table)
     return table
+
+
+def _check_heads(signals: Sequence[Signal], where: str) -> None:
+    twice = [signal.label for signal, count in Counter(signals).items() if count > 1]
+    if twice:
+        raise InputDataError(
+            f"{where}: the header names column '{twice[0]}' more than once; give each column its own name"
+        )
 
 
 def _unreadable(text: TextLines) -> InputDataError:
@@ -168,29 +367,12 @@ def _unreadable(text: TextLines) -> InputDataError:
     most = csv.field_size_limit()
     row = next((row for row, line in enumerate(text.lines) if '"' in line and len(line) > most), 0)
     return InputDataError(
-        f"{text.path}, row {text.numbers[row]}: a quoted cell has more than {most} characters; close the "
-        "quote that begins it, or shorten the text"
+        f"{text.where(row)}: a quoted cell has more than {most} characters; close the quote that begins it, "
+        "or shorten the text"
     )
 
 
-def _signals(text: TextLines, layout: Layout) -> tuple[Signal, ...]:
-    heads = layout.split(text.lines[0])
-    while heads and not heads[-1]:
-        heads.pop()
-    if not has_header(text.lines[0], layout):
-        return tuple(Signal(f"c{place}") for place in range(1, len(heads) + 1))
-    signals = tuple(parse_signal(head or f"c{place}") for place, head in enumerate(heads, 1))
-    twice = [signal.label for signal, count in Counter(signals).items() if count > 1]
-    if twice:
-        message = (
-            f"{text.path}, row {text.numbers[0]}: the header names column '{twice[0]}' more than once; "
-            "give each column its own name"
-        )
-        raise InputDataError(message)
-    return signals
-
-
-def _check_widths(table: Table) -> None:
+def _check_widths(table: TextTable) -> None:
     """Each row has a cell for every column; what it has beyond them is blank."""
     width = len(table.signals)
     for row in _unusual_rows(table.lines, table.layout.delimiter, width):

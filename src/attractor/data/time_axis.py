@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attractor.errors import InputDataError
 
+from .delimited import DATE, is_number
 from .rows import find_runs
 from .table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIME_NAMES = ("time", "timestamp", "t")
 SECONDS = {
@@ -36,8 +39,12 @@ SECONDS = {
     "day": 86400.0,
     "days": 86400.0,
 }
+# Largest difference of a step from a whole number of sampling times, as a share of them.
 JITTER = 0.01
-"""Largest deviation of a step from a whole number of sampling times, as a share of them."""
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M:%S.%f %p")
+# A zone ends a time: Z, +02:00, -0500.
+_ZONE = r"[T ].*(?:[Zz]|[+-]\d\d:?\d\d)$"
 
 
 @dataclass(frozen=True)
@@ -46,69 +53,99 @@ class TimeColumn:
 
     Args:
         table: the table that has the column.
-        place: which column it is.
+        position: which column it is.
         values: the instants, shape (rows,), in seconds, or in the column's own unit if that is unknown.
         is_in_seconds: whether the unit of the column could be converted to seconds.
     """
 
     table: Table
-    place: int
+    position: int
     values: Float[np.ndarray, "rows"]
     is_in_seconds: bool = True
 
     def problem(self, row: int, text: str) -> InputDataError:
         """An error at a row of this column."""
-        return InputDataError(f"{self.table.where(row, self.place)}: {text}")
+        return InputDataError(f"{self.table.where(row, self.position)}: {text}")
 
 
-def read_time(table: Table, place: int) -> TimeColumn:
-    """Read the time column: numbers in the unit of its head, or dates and times after ISO 8601.
+def read_time(table: Table, position: int) -> TimeColumn:
+    """Read the time column: numbers in the unit of its head, or dates and times (see `parse_dates`).
 
     Raises:
         InputDataError: a cell is blank or neither a number nor a date and time.
     """
-    first = table.text(place)[0]
-    if _parse_date(first) is not None and not _is_float(first):
-        return TimeColumn(table, place, _read_dates(table, place))
-    unit = SECONDS.get(table.signals[place].unit.casefold())
+    instants = table.instants(position)
+    first = table.cell(0, position)
+    if instants is None and DATE.match(first) and not is_number(first):
+        instants = parse_dates(table.text(position))
+    if instants is not None:
+        for row in np.flatnonzero(np.isnat(instants))[:1]:
+            raise InputDataError(
+                f"{table.where(int(row), position)}: {table.cell(int(row), position)!r} is not a date and "
+                "time like 2024-05-31T12:00:00 in the style of the first row; correct the cell"
+            )
+        return TimeColumn(table, position, seconds_since_first(instants))
+    unit = SECONDS.get(table.signals[position].unit.casefold())
     with np.errstate(over="ignore"):
-        column = TimeColumn(table, place, table.numbers([place])[:, 0] * (unit or 1.0), unit is not None)
-    bad = np.flatnonzero(~np.isfinite(column.values))
-    if len(bad):
-        raise column.problem(int(bad[0]), "the time is missing or too large; correct it or remove the row")
+        values = table.numbers([position])[:, 0] * (unit or 1.0)
+    column = TimeColumn(table, position, values, unit is not None)
+    for row in np.flatnonzero(~np.isfinite(values))[:1]:
+        raise column.problem(int(row), "the time is missing or too large; correct it or remove the row")
     return column
 
 
-def _read_dates(table: Table, place: int) -> Float[np.ndarray, "rows"]:
-    cells = table.text(place)
-    start = _parse_date(cells[0])
-    seconds = np.empty(len(cells))
-    for row, cell in enumerate(cells):
-        moment = _parse_date(cell)
-        try:
-            seconds[row] = (moment - start).total_seconds()  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
-        except (TypeError, OverflowError):
-            message = (
-                f"{table.where(row, place)}: {cell!r} is not a date and time like 2024-05-31T12:00:00 "
-                "in the style of the first row; correct the cell"
-            )
-            raise InputDataError(message) from None
-    return seconds
+def parse_dates(cells: Sequence[str]) -> np.ndarray:
+    """Dates and times as instants (datetime64); NaT for what is not in the style of the first.
+
+    Known styles: ISO 8601, with a zone in every cell or in none; day.month.year; month/day/year, or
+    day/month/year where a number above 12 shows that the day comes first. The time of day may have seconds,
+    fractions of them, and AM or PM.
+    """
+    import pandas as pd
+
+    texts = pd.Series([" ".join(cell.replace(",", ".").split()) for cell in cells], dtype=object)
+    iso = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    if not pd.isna(iso.iloc[0]):
+        has_zone = texts.str.contains(_ZONE, regex=True)
+        return iso.where(has_zone == has_zone.iloc[0]).dt.tz_convert(None).to_numpy()
+    tried = [_in_order(texts, order) for order in _orders(texts.iloc[0])]
+    return next((found for found in tried if not np.isnat(found).any()), tried[0])
 
 
-def _parse_date(cell: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(cell)
-    except ValueError:
-        return None
+def _orders(first: str) -> list[str]:
+    """How the year, the month and the day may follow one another, the most likely order first."""
+    match = DATE.match(first)
+    if match is None or match[1] is None:
+        return ["%Y%m%d"]
+    mark, year = match[1], "%y" if len(match[2]) == 2 else "%Y"
+    if first[4:5] == mark:
+        return [mark.join(("%Y", "%m", "%d"))]
+    orders = ("%m", "%d", year), ("%d", "%m", year)
+    return [mark.join(order) for order in (orders if mark == "/" else orders[1:])]
 
 
-def _is_float(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _in_order(texts: "pd.Series", order: str) -> np.ndarray:
+    """Instants of texts whose dates are in this order; NaT for others."""
+    import pandas as pd
+
+    def convert(some: "pd.Series", clock: str) -> "pd.Series":
+        return pd.to_datetime(some, format=order + clock, errors="coerce")
+
+    # The clock of the first row is that of most rows.
+    clocks = sorted(_CLOCKS, key=lambda clock: bool(convert(texts[:1], clock).isna().iloc[0]))
+    found = convert(texts, clocks[0]).astype("datetime64[us]")
+    for clock in clocks[1:]:
+        left = found.isna()
+        if not left.any():
+            break
+        found[left] = convert(texts[left], clock).astype("datetime64[us]")
+    return found.to_numpy()
+
+
+def seconds_since_first(instants: np.ndarray) -> Float[np.ndarray, " rows"]:
+    """Seconds from the first of some instants (datetime64 or timedelta64) to each."""
+    since = instants - instants[:1]
+    return since.astype(np.int64) / _PER_SECOND[np.datetime_data(since.dtype)[0]]
 
 
 @dataclass(frozen=True)
@@ -172,7 +209,7 @@ def check_increasing(column: TimeColumn, rows: Int[np.ndarray, "rows"]) -> None:
     bad = np.flatnonzero(~(np.diff(times) > 0))
     if len(bad):
         row = int(rows[bad[0] + 1])
-        cell = column.table.text(column.place)[row]
+        cell = column.table.cell(row, column.position)
         text = (
             f"time {cell!r} is not later than in the row before; sort the rows, remove the repeated one, "
             "or name the column that tells the experiments apart"
@@ -253,14 +290,14 @@ class Recording:
 
 
 def fill_missing(
-    recording: Recording, table: Table, places: tuple[int, ...], policy: MissingPolicy
+    recording: Recording, table: Table, positions: tuple[int, ...], policy: MissingPolicy
 ) -> list[Recording]:
     """Treat blank cells.
 
     Args:
         recording: the rows of one experiment.
         table: the table they come from, for the message.
-        places: the columns of the table that `recording.values` holds.
+        positions: the columns of the table that `recording.values` holds.
         policy: `error` refuses them; `interpolate` draws a straight line between the neighbours and drops
             incomplete rows at the two ends; `split` begins a new experiment after them.
 
@@ -275,23 +312,22 @@ def fill_missing(
         return [recording]
     if policy == "error":
         row, channel = (int(number) for number in np.argwhere(missing)[0])
-        raise _missing_cell(table, int(recording.rows[row]), places[channel], int(missing.sum()))
+        raise _missing_cell(table, int(recording.rows[row]), positions[channel], int(missing.sum()))
     if policy == "split":
         return split_at(recording, np.asarray(~missing.any(axis=1)))
     for channel in np.flatnonzero(missing.all(axis=0)):
-        label = table.signals[places[channel]].label
-        message = (
+        label = table.signals[positions[channel]].label
+        raise InputDataError(
             f"{table.path}: column '{label}' has no number in experiment '{recording.name}'; leave one out"
         )
-        raise InputDataError(message)
     return [_interpolate(recording, missing)]
 
 
-def _missing_cell(table: Table, row: int, place: int, count: int) -> InputDataError:
-    cell = table.text(place)[row]
+def _missing_cell(table: Table, row: int, position: int, count: int) -> InputDataError:
+    cell = table.cell(row, position)
     what = f"{cell!r} is not a number" if cell else "the cell is blank"
     return InputDataError(
-        f"{table.where(row, place)}: {what} ({count} missing values in all); fill in the values, or set "
+        f"{table.where(row, position)}: {what} ({count} missing values in all); fill in the values, or set "
         "missing to 'interpolate' (straight lines) or 'split' (a new experiment after each hole)"
     )
 

@@ -3,17 +3,24 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attractor.errors import InputDataError, ShapeError
 from attractor.files import write_atomically
 
+from .record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Column = Sequence[str] | Sequence[float] | np.ndarray
+
 _NEEDS_QUOTES = re.compile(r"[\",;\t]|^[#%\s]|\s$")
 
 
-def write_csv(path: str | Path, header: Sequence[str], columns: Sequence[Any]) -> Path:
+def write_csv(path: str | Path, header: Sequence[str], columns: Sequence[Column]) -> Path:
     """Write columns to a comma-separated file; `read_csv` reads the same numbers back, bit for bit.
 
     The text goes to a temporary file in the same folder, is flushed to the disk and then takes the name
@@ -40,24 +47,59 @@ def write_csv(path: str | Path, header: Sequence[str], columns: Sequence[Any]) -
     return path
 
 
-def _check_shapes(path: Path, header: Sequence[str], columns: Sequence[Any]) -> None:
+def write_record(path: str | Path, record: Record) -> Path:
+    """Write experiment, time, inputs and outputs of a record, one row a sample.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    return write_csv(path, *_columns_of(record))
+
+
+def to_frame(record: Record) -> "pd.DataFrame":
+    """A record as a DataFrame with the columns experiment, time [s], inputs and outputs, one row a sample.
+
+    Example:
+        >>> import pandas as pd
+        >>> from attractor.data import read_csv
+        >>> log = pd.DataFrame({"q [l/s]": [1.0, 2.0], "level": [0.1, 0.2]})
+        >>> list(to_frame(read_csv(log, inputs=["q"], outputs=["level"])))
+        ['experiment', 'time [s]', 'q [l/s]', 'level']
+    """
+    import pandas as pd
+
+    labels, columns = _columns_of(record)
+    return pd.DataFrame(dict(zip(labels, columns, strict=True)))
+
+
+def _columns_of(record: Record) -> tuple[list[str], list[Column]]:
+    experiments = record.experiments
+    names = [name for one in experiments for name in [one.name] * len(one)]
+    times = np.concatenate([np.arange(len(one)) * record.sampling_time for one in experiments])
+    signals = np.concatenate([np.hstack([one.inputs, one.outputs]) for one in experiments])
+    labels = [signal.label for signal in (*record.inputs, *record.outputs)]
+    return ["experiment", "time [s]", *labels], [names, times, *signals.T]
+
+
+def _check_shapes(path: Path, header: Sequence[str], columns: Sequence[Column]) -> None:
     if not header or len(header) != len(columns):
-        message = f"{path}: {len(header)} column names for {len(columns)} columns; give one name for each"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"{path}: {len(header)} column names for {len(columns)} columns; give one name for each"
+        )
     if len(set(header)) < len(header):
         twice = next(name for name in header if list(header).count(name) > 1)
-        message = f"{path}: column name '{twice}' is used more than once; give each column its own name"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"{path}: column name '{twice}' is used more than once; give each column its own name"
+        )
     for name, column in zip(header, columns, strict=True):
         if np.ndim(column) != 1 or len(column) != len(columns[0]):
-            message = (
+            raise ShapeError(
                 f"{path}: column '{name}' has shape {np.shape(column)}, column '{header[0]}' has "
                 f"{np.shape(columns[0])}; all columns are lists of one length"
             )
-            raise ShapeError(message)
 
 
-def _as_text(column: Any) -> list[str]:
+def _as_text(column: Column) -> list[str]:
     """The cells of a column; `repr` of a float is the shortest text that reads back to the same bits."""
     if isinstance(column, list | tuple) and column and isinstance(column[0], str):
         return [quoted(cell) for cell in column]
@@ -74,8 +116,7 @@ def quoted(cell: str) -> str:
         InputDataError: the text has a line break.
     """
     if "\n" in cell or "\r" in cell:
-        message = f"the text {cell!r} has a line break; a cell of the file is one line"
-        raise InputDataError(message)
+        raise InputDataError(f"the text {cell!r} has a line break; a cell of the file is one line")
     return '"' + cell.replace('"', '""') + '"' if _NEEDS_QUOTES.search(cell) else cell
 
 
