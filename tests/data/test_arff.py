@@ -43,6 +43,13 @@ def test_multivariate(read, quote):
     np.testing.assert_array_equal(data.one(1), [[6, 8], [7, NAN]])
 
 
+def test_comments_behind_a_line(read):
+    text = FLAT.replace("REAL\n", "REAL % in volts\n").replace("'a b'}", "'a b','5%'} % three")
+    data = read(text + "1,2,3,1 % a case\n% all of it\n4,5,6,'5%'\n")
+    assert data.classes == ("2", "1", "a b", "5%")
+    assert data.labels.tolist() == [1, 3]
+
+
 def test_text_class_and_unknown_classes(read):
     free = FLAT.replace("{2, 1,'a b'}", "string")
     assert read(free + "1,2,3,z\n1,2,3,'y,x'\n").classes == ("y,x", "z")

@@ -91,7 +91,20 @@ def test_what_is_wrong_is_named(write, change, message):
 
 def test_a_table_with_a_case_in_each_row_is_refused(write):
     with pytest.raises(InputDataError, match=r"c4, c5, and 2 more.*a whole case in a row is not read"):
-        read_sequences(write("1\t2\t3\t4\t5\t6\t7\n" * 3, "Gun_TRAIN.tsv"))
+        read_sequences(write("1\t2\t3\t4\t5\t6\t7\n" * 3, "Gun_TRAIN.txt"))
+
+
+def test_a_tsv_file_of_numbers_has_a_case_in_each_row(write):
+    data = read_sequences(write("2\t1.5\t2\t3\n-1\t4\tNaN\t6\n2\t7\tNaN\tNaN\n", "Gun_TRAIN.tsv"))
+    assert (data.classes, data.labels.tolist(), data.lengths.tolist()) == (("-1", "2"), [1, 0, 1], [3, 3, 1])
+    np.testing.assert_array_equal(data.values[:2, :, 0], [[1.5, 2, 3], [4, NAN, 6]])
+    with pytest.raises(InputDataError, match=r"Gun.tsv, row 2, value 1: 'x' is not a number"):
+        read_sequences(write("1\t2\t3\n1\t2\tx\n", "Gun.tsv"))
+
+
+def test_a_tsv_file_with_a_header_has_a_row_for_each_case_and_time(write):
+    data = read_sequences(write(TEXT.replace(",", "\t"), "stays.tsv"))
+    assert (data.ids, data.lengths.tolist()) == (("p2", "p10"), [2, 3])
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)

@@ -90,16 +90,43 @@ def test_what_is_wrong_is_named(write, text, message):
         read_ts(write(text, "t.ts"))
 
 
+def test_what_is_not_supported_is_said(write):
+    with pytest.raises(UnsupportedError, match="row 1: the file holds numbers to predict"):
+        read_ts(write("@targetLabel true\n@data\n1,2:0.5\n", "t.ts"))
+
+
+STAMPED = "@timeStamps true\n@classLabel true a b\n@data\n"
+
+
+def test_series_with_times(write):
+    data = read_ts(write(STAMPED + "(0,1),(0.5,2),(1.5,?):(0.5,7),(1,8):a\n(3,4):(3.5,5):b\n", "t.ts"))
+    np.testing.assert_array_equal(data.one(0), [[1, NAN], [2, 7], [NAN, 8]])
+    np.testing.assert_array_equal(data.one(1), [[4, NAN], [NAN, 5]])
+    assert data.labels.tolist() == [0, 1]
+
+
+def test_series_with_dates(write):
+    day = "2024-05-01 12:0"
+    text = STAMPED + f"({day}0:00,1),({day}1:00,2),({day}3:00,3):a\n({day}0:00,4),({day}1:00,5):b\n"
+    data = read_ts(write(text, "t.ts"))
+    np.testing.assert_array_equal(data.one(0)[:, 0], [1, 2, NAN, 3])
+    np.testing.assert_array_equal(data.one(1)[:, 0], [4, 5])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("@timeStamps true\n@classLabel true a\n@data\n(0,1):a\n", "row 1: series with time stamps"),
-        ("@targetLabel true\n@data\n1,2:0.5\n", "row 1: the file holds numbers to predict"),
+        ("1,2:a\n", r"row 4, dimension 1: '1,2' are not pairs \(time,value\)"),
+        ("(0,1),(1,x):a\n", "row 4, dimension 1, value 1: 'x' is not a number"),
+        ("(0,1),(1,2),(2.5,3):a\n", "row 4: the time 2.5 does not lie on equal steps of 1"),
+        ("(0,1),(1,2):a\n(0,1),(2,2):b\n", "row 5: times are 2 apart, 1 in the first case"),
+        ("(2024-05-01,1),(soon,2):a\n", "row 4: 'soon' is neither a number nor a date"),
+        ("(0,1),(1,2),(1e6,3):a\n", "row 4: the time 1e6 does not lie on equal steps"),
     ],
 )
-def test_what_is_not_supported_is_said(write, text, message):
-    with pytest.raises(UnsupportedError, match=message):
-        read_ts(write(text, "t.ts"))
+def test_times_that_are_no_steps_are_named(write, text, message):
+    with pytest.raises(InputDataError, match=message):
+        read_ts(write(STAMPED + text, "t.ts"))
 
 
 def outcome(path):

@@ -141,11 +141,12 @@ def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
     Raises:
         InputDataError: a column of an output is missing, or a value is no number.
     """
-    names = {signal.name for signal in read_table(path).signals}
+    table = read_table(path)
+    names = {signal.name for signal in table.signals}
     wanted = [signal.name for signal in plant.outputs]
     given = [signal.name for signal in plant.disturbances if signal.name in names]
     columns = ColumnOptions(sampling_time=None if "time" in names else sampling_time)
-    record = read_csv(path, inputs=[*wanted, *given], outputs=[], columns=columns)
+    record = read_csv(table, inputs=[*wanted, *given], outputs=[], columns=columns)
     if len(record.experiments) != 1:
         message = f"{path} holds {len(record.experiments)} experiments; a reference is one"
         raise InputDataError(message)

@@ -1,4 +1,4 @@
-"""The text formats of the time series archives: `.ts` and `.arff`."""
+"""The text formats of the time series archives: `.ts`, `.arff` and `.tsv`."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from jaxtyping import Float
 
 from attractor.errors import InputDataError, UnsupportedError
 
-from .delimited import TextLines, read_lines
+from .delimited import Layout, TextLines, is_number, read_lines, shortened
 from .labelled_sequences import Sequences, default_names, padded, trimmed
 from .sequence_labels import encode_words
+from .time_axis import JITTER, parse_dates, seconds_since_first
 
+# Texts that `float` does not know and that mean a missing value.
 MARKS = {"?": np.nan, "": np.nan}
-"""Texts that `float` does not know and that mean a missing value."""
 
 
 def parse_series(text: str, where: str) -> Float[np.ndarray, " time"]:
@@ -26,7 +27,7 @@ def parse_series(text: str, where: str) -> Float[np.ndarray, " time"]:
         where: file, row and dimension for the message.
 
     Raises:
-        InputDataError: a text that is not a number, or an infinite one; its place is named.
+        InputDataError: a text that is not a number, or an infinite one; it is named.
     """
     cells = text.split(",")
     try:
@@ -51,9 +52,8 @@ def _parse_cell(cell: str, where: str) -> float:
         # Python reads 1_000 as a number; no writer of series means it so.
         return float(cell.replace("_", "x"))
     except ValueError:
-        shown = cell if len(cell) <= 40 else cell[:37] + "..."
         raise InputDataError(
-            f"{where}: {shown!r} is not a number; correct it, or write ? if it is missing"
+            f"{where}: {shortened(cell)} is not a number; correct it, or write ? if it is missing"
         ) from None
 
 
@@ -62,8 +62,8 @@ def stack_dimensions(
 ) -> Float[np.ndarray, "time variables"]:
     """Dimensions of a case side by side; a shorter one ends in missing values."""
     case = np.full((max(len(one) for one in dimensions), len(dimensions)), np.nan)
-    for place, one in enumerate(dimensions):
-        case[: len(one), place] = one
+    for position, one in enumerate(dimensions):
+        case[: len(one), position] = one
     return case
 
 
@@ -96,6 +96,11 @@ def assemble(
 
 
 _TRUTH = {"true": True, "false": False}
+# A dimension of a case with times, which may hold colons, and a pair of time and value.
+_PART = re.compile(r"(?:^|(?<=:))((?:\([^()]*\)|[^:()])*)(?::|$)")
+_PAIR = re.compile(r"\(([^(),]*),([^(),]*)\)")
+# How many steps there may be for each value: more of them means that the times are no grid.
+_MOST_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class _Header:
         rows: how many lines they are.
         dimensions: variables of each case, if said.
         is_equal: whether all series are said to have one length.
+        is_stamped: whether each value comes with its time.
         is_labelled: whether a class ends each line.
         classes: those listed, if any.
     """
@@ -113,6 +119,7 @@ class _Header:
     rows: int
     dimensions: int | None
     is_equal: bool
+    is_stamped: bool
     is_labelled: bool
     classes: tuple[str, ...] | None
 
@@ -121,6 +128,8 @@ def read_ts(path: str | Path) -> Sequences:
     """Read labelled series from a `.ts` file.
 
     Each line is a case: the dimensions separated by colons, their values by commas, the class at the end.
+    With `@timeStamps true` each value is a pair `(time,value)`; times are numbers or dates, one step apart in
+    the whole file, and a time that is left out is a missing value.
     `?` and `NaN` are missing values. Steps at the end of a case that have no value in any dimension are
     padding, as the archive pads series of unequal length, and are cut off. Dimensions of one case may differ
     in length; the rest of the shorter ones is missing.
@@ -129,30 +138,36 @@ def read_ts(path: str | Path) -> Sequences:
         path: the file.
 
     Returns:
-        The cases, called by their place; variables are v1, v2, ...; classes in the order of the header.
+        The cases, called by their position; variables are v1, v2, ...; classes in the order of the header.
 
     Raises:
         InputDataError: the file cannot be used; the message names file, row and dimension.
-        UnsupportedError: the file has time stamps, or values to predict in place of classes.
+        UnsupportedError: the file holds values to predict in place of classes.
 
     Example:
         >>> train = read_ts("BasicMotions_TRAIN.ts")  # doctest: +SKIP
     """
     text = read_lines(path)
     header = _read_header(text)
-    cases, words = [], []
+    cases, words, steps = [], [], []
     for row in range(header.rows, len(text.lines)):
-        parts = text.lines[row].split(":")
+        parts = _PART.findall(text.lines[row]) if header.is_stamped else text.lines[row].split(":")
         if header.is_labelled:
             words.append(parts.pop().strip())
-        cases.append(_read_case(parts, header, _where(text, row)))
+        _check_dimensions(parts, header, text.where(row))
+        if header.is_stamped:
+            case, step = _read_stamped(parts, text.where(row))
+            steps += [] if step is None else [(step, text.where(row))]
+        else:
+            case = stack_dimensions([
+                parse_series(part, f"{text.where(row)}, dimension {dimension}")
+                for dimension, part in enumerate(parts, 1)
+            ])
+        cases.append(case)
+    _check_steps(steps)
     rows = text.numbers[header.rows :].tolist()
     cases = _cut(cases, rows, header, text.path)
     return assemble(text.path, rows, cases, words if header.is_labelled else None, header.classes)
-
-
-def _where(text: TextLines, row: int) -> str:
-    return f"{text.path}, row {text.numbers[row]}"
 
 
 def _read_header(text: TextLines) -> _Header:
@@ -160,13 +175,13 @@ def _read_header(text: TextLines) -> _Header:
     for row, line in enumerate(text.lines):
         if not line.lstrip().startswith("@"):
             raise InputDataError(
-                f"{_where(text, row)}: the text {line[:40]!r} comes before @data; a .ts file begins with "
+                f"{text.where(row)}: the text {line[:40]!r} comes before @data; a .ts file begins with "
                 "lines such as @classLabel true a b, then @data, then one line for each case"
             )
         key, *rest = line.strip()[1:].split() or [""]
         if key.casefold() == "data":
             return _interpret(said, row + 1, text)
-        said[key.casefold()] = (rest, _where(text, row))
+        said[key.casefold()] = (rest, text.where(row))
     raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
 
 
@@ -181,17 +196,13 @@ def _interpret(said: dict[str, tuple[list[str], str]], rows: int, text: TextLine
         rows,
         _read_dimensions(said),
         _truth(said, "equallength"),
+        _truth(said, "timestamps"),
         _truth(said, "classlabel"),
         tuple(said["classlabel"][0][1:]) or None,
     )
 
 
 def _refuse(said: dict[str, tuple[list[str], str]]) -> None:
-    if _truth(said, "timestamps"):
-        raise UnsupportedError(
-            f"{said['timestamps'][1]}: series with time stamps are not read; bring them to equal steps and "
-            "write their values alone, or use a table with a time column"
-        )
     if _truth(said, "targetlabel"):
         raise UnsupportedError(
             f"{said['targetlabel'][1]}: the file holds numbers to predict (@targetLabel), not classes; a "
@@ -222,16 +233,63 @@ def _read_dimensions(said: dict[str, tuple[list[str], str]]) -> int | None:
     return int(rest[0])
 
 
-def _read_case(parts: list[str], header: _Header, where: str) -> Float[np.ndarray, "time variables"]:
+def _check_dimensions(parts: list[str], header: _Header, where: str) -> None:
     if not parts or (header.dimensions is not None and len(parts) != header.dimensions):
         raise InputDataError(
             f"{where}: {len(parts)} dimensions where the header says {header.dimensions or 'one or more'}; "
             "colons separate the dimensions"
             + (" and the class" if header.is_labelled else "; there is no class, as @classLabel is false")
         )
-    return stack_dimensions([
-        parse_series(part, f"{where}, dimension {place + 1}") for place, part in enumerate(parts)
-    ])
+
+
+def _read_stamped(parts: list[str], where: str) -> tuple[Float[np.ndarray, "time variables"], float | None]:
+    """A case whose values come with their times, on a grid of equal steps, and the step."""
+    times, values, columns = [], [], []
+    for dimension, part in enumerate(parts):
+        at = f"{where}, dimension {dimension + 1}"
+        pairs = _PAIR.findall(part)
+        if _PAIR.sub("", part).strip(" ,") or not pairs:
+            raise InputDataError(
+                f"{at}: {shortened(part)} are not pairs (time,value), as @timeStamps true says they are"
+            )
+        times += [time.strip() for time, _ in pairs]
+        values += [_parse_cell(value.strip(), f"{at}, value {n}") for n, (_, value) in enumerate(pairs)]
+        columns += [dimension] * len(pairs)
+    instants = _instants(times, where)
+    steps = np.diff(np.unique(instants))
+    step = float(np.min(steps)) if len(steps) else 1.0
+    position = (instants - instants.min()) / step
+    steps_off = np.flatnonzero(np.abs(position - np.rint(position)) > JITTER)
+    if len(steps_off) or position.max() > _MOST_STEPS * len(times):
+        shown = times[int(steps_off[0])] if len(steps_off) else times[int(position.argmax())]
+        raise InputDataError(
+            f"{where}: the time {shown} does not lie on equal steps of {step:g} from the first; interpolate "
+            "the series onto equal steps"
+        )
+    rows = np.rint(position).astype(int)
+    case = np.full((rows.max() + 1, len(parts)), np.nan)
+    case[rows, columns] = values
+    return case, step if len(steps) else None
+
+
+def _instants(texts: list[str], where: str) -> Float[np.ndarray, " values"]:
+    """Times as numbers: as they are, or seconds from the first of some dates."""
+    if is_number(texts[0]):
+        return np.array([_parse_cell(text, f"{where}, time {n}") for n, text in enumerate(texts)])
+    dates = parse_dates(texts)
+    for index in np.flatnonzero(np.isnat(dates))[:1]:
+        raise InputDataError(f"{where}: {shortened(texts[index])} is neither a number nor a date and time")
+    return seconds_since_first(dates)
+
+
+def _check_steps(steps: list[tuple[float, str]]) -> None:
+    """All cases have one step: a model knows steps, not times."""
+    for step, where in steps:
+        if abs(step / steps[0][0] - 1) > JITTER:
+            raise InputDataError(
+                f"{where}: times are {step:g} apart, {steps[0][0]:g} in the first case; bring all cases to "
+                "one step"
+            )
 
 
 def _cut(
@@ -256,6 +314,8 @@ def _cut(
 _ATTRIBUTE = re.compile(r"@attribute\s+(?P<name>'[^']*'|\"[^\"]*\"|\S+)\s+(?P<kind>.+)", re.IGNORECASE)
 _NOMINAL = re.compile(r"'([^']*)'|\"([^\"]*)\"|([^\s,'\"][^,]*)")
 _NUMERIC = frozenset({"numeric", "real", "integer"})
+# What stands before a comment that begins in the middle of a line; % in quotes is text.
+_BEFORE_COMMENT = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^%'\"]|['\"])*")
 
 
 @dataclass(frozen=True)
@@ -286,7 +346,7 @@ def read_arff(path: str | Path) -> Sequences:
         path: the file.
 
     Returns:
-        The cases, called by their place; variables are v1, v2, ...; classes in the order of the header. If
+        The cases, called by their position; variables are v1, v2, ...; classes in the order of the header. If
         the class of every case is `?`, there are no labels.
 
     Raises:
@@ -296,15 +356,15 @@ def read_arff(path: str | Path) -> Sequences:
     Example:
         >>> train = read_arff("BasicMotions_TRAIN.arff")  # doctest: +SKIP
     """
-    text = read_lines(path)
+    text = _without_comments(read_lines(path))
     header = _read_attributes(text)
     cases, words = [], []
     for row in range(header.rows, len(text.lines)):
-        where = f"{text.path}, row {text.numbers[row]}"
+        where = text.where(row)
         body, word = _split_class(text.lines[row].strip(), header, where)
         dimensions = [
-            _read_dimension(part, header, f"{where}, dimension {place + 1}")
-            for place, part in enumerate(body.split("\\n"))
+            _read_dimension(part, header, f"{where}, dimension {dimension}")
+            for dimension, part in enumerate(body.split("\\n"), 1)
         ]
         if cases and len(dimensions) != cases[0].shape[1]:
             raise InputDataError(
@@ -315,6 +375,13 @@ def read_arff(path: str | Path) -> Sequences:
     return assemble(text.path, text.numbers[header.rows :].tolist(), cases, words, header.classes)
 
 
+def _without_comments(text: TextLines) -> TextLines:
+    lines = [
+        match[0] if "%" in line and (match := _BEFORE_COMMENT.match(line)) else line for line in text.lines
+    ]
+    return TextLines(text.path, lines, text.numbers)
+
+
 def _read_attributes(text: TextLines) -> _Attributes:
     kinds: list[str] = []
     for row, line in enumerate(text.lines):
@@ -322,7 +389,7 @@ def _read_attributes(text: TextLines) -> _Attributes:
         if word == "@data":
             return _interpret_attributes(kinds, row + 1, text)
         if word == "@attribute":
-            kinds.append(_read_kind(line.strip(), f"{text.path}, row {text.numbers[row]}"))
+            kinds.append(_read_kind(line.strip(), text.where(row)))
         elif word not in ("@relation", "@end"):
             raise InputDataError(
                 f"{text.path}, row {text.numbers[row]}: the text {line[:40]!r} comes before @data; expected "
@@ -403,3 +470,24 @@ def _read_dimension(text: str, header: _Attributes, where: str) -> Float[np.ndar
             "the row, with ? for what is missing"
         )
     return values
+
+
+def read_case_rows(text: TextLines, layout: Layout) -> Sequences:
+    """Series of one variable from a `.tsv` file of the UCR archive: a row for each case, its class in front.
+
+    Blanks, `NaN` and `?` are missing values; at the end of a row they are padding and are cut off.
+
+    Args:
+        text: the file, all of whose cells are numbers.
+        layout: what separates them.
+
+    Raises:
+        InputDataError: the file cannot be used; the message names file, row and value.
+    """
+    cases, words = [], []
+    for row, line in enumerate(text.lines):
+        word, *cells = layout.split_row(line)
+        values = parse_series(",".join(cells), text.where(row))
+        cases.append(trimmed(values[:, None], text.where(row)))
+        words.append(word)
+    return assemble(text.path, text.numbers.tolist(), cases, words, None)

@@ -1,4 +1,4 @@
-"""Data in binary files."""
+"""Data in binary files: labelled series in `.npz`, tables in `.parquet` and `.mat`."""
 
 import lzma
 import math
@@ -7,15 +7,19 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.errors import WRONG_FACTS, InputDataError, ShapeError, printable
+from attractor.errors import WRONG_FACTS, InputDataError, ShapeError, UnsupportedError, printable
 
+from .delimited import check_file
 from .labelled_sequences import Sequences, default_names
 from .sequence_labels import check_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ALIASES = {
     "X": ("X",),
@@ -26,10 +30,23 @@ _ALIASES = {
     "ids": ("ids",),
 }
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# Bytes of float64 from which on an array that is mostly compression is refused.
 LARGE = 2**28
-"""Bytes from which on an array that is mostly compression is refused."""
+# No measured data shrink to a two-hundredth; a quarter of a gigabyte that does is a trap or empty.
 _BEST_COMPRESSION = 200
-"""No measured data shrink to a two-hundredth; a quarter of a gigabyte that does is a trap or empty."""
+_MATLAB_NUMBERS = frozenset({
+    "double",
+    "single",
+    "logical",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+})
 _DAMAGED = (
     OSError,
     EOFError,
@@ -54,7 +71,7 @@ def read_npz(path: str | Path, like: Sequences | None = None) -> Sequences:
     Args:
         path: the file.
         like: the training cases. Where this file lacks `classes` or names of variables, they are those of
-            the training cases; numbers in `y` are then places in their list of classes.
+            the training cases; numbers in `y` are then positions in their list of classes.
 
     Returns:
         The cases. Without `classes` and `like` the numbers themselves are the names of the classes.
@@ -122,13 +139,107 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
             raise InputDataError(
                 f"{path}, {name}: shape {shape} of {dtype} is not what the file holds; it is damaged"
             )
-    packed = min(info.compress_size, path.stat().st_size)
-    if info.file_size > max(LARGE, _BEST_COMPRESSION * packed):
-        raise InputDataError(
-            f"{path}, {name}: {packed} bytes unpack to {info.file_size / 1e9:.1f} GB, as no measured data do"
-        )
+    check_growth(f"{path}, {name}", min(info.compress_size, path.stat().st_size), math.prod(shape), dtype)
     with archive.open(info) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def check_growth(where: str, packed: int, cells: int, dtype: np.dtype) -> None:
+    """Refuse data that would fill the memory out of a small file, before they are unpacked.
+
+    Numbers become float64, eight bytes each, however small their type is in the file.
+
+    Args:
+        where: the file, and the array in it, for the message.
+        packed: bytes that they take in the file.
+        cells: how many numbers they are.
+        dtype: their type in the file.
+
+    Raises:
+        InputDataError: they would be large, and nearly all of them is compression.
+    """
+    becomes = cells * (8 if dtype.kind in "biuf" else dtype.itemsize)
+    if becomes > LARGE and cells * dtype.itemsize > _BEST_COMPRESSION * packed:
+        raise InputDataError(
+            f"{where}: {packed} bytes unpack to {becomes / 1e9:.1f} GB, as no measured data do; save the "
+            "data without compression if they are what you want"
+        )
+
+
+def read_frame(path: Path) -> "pd.DataFrame":
+    """The table in a `.parquet` or `.mat` file.
+
+    Raises:
+        InputDataError: the file is missing or damaged, or holds no table.
+        UnsupportedError: the library that reads the format is not installed, or the version is not read.
+    """
+    check_file(path)
+    return _read_parquet(path) if path.suffix.casefold() == ".parquet" else _read_mat(path)
+
+
+def _read_parquet(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise UnsupportedError(
+            f"{path}: .parquet files are read by pyarrow; pip install 'attractor[parquet]'"
+        ) from None
+    try:
+        with ParquetFile(path) as file:
+            cells = file.metadata.num_rows * len(file.schema_arrow)
+        check_growth(str(path), path.stat().st_size, cells, np.dtype(float))
+        return pd.read_parquet(path, engine="pyarrow")
+    except (ArrowException, *_DAMAGED) as problem:
+        if isinstance(problem, InputDataError):
+            raise
+        raise InputDataError(f"{path}: this is no sound .parquet file ({problem}); write it again") from None
+
+
+def _read_mat(path: Path) -> "pd.DataFrame":
+    """The columns of a MATLAB file: its vectors, and the columns of its matrices.
+
+    Single numbers, texts, cells and structs are left alone.
+    """
+    import pandas as pd
+    from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        held = {name: shape for name, shape, kind in whosmat(path) if kind in _MATLAB_NUMBERS}
+        cells = sum(math.prod(shape) for shape in held.values())
+        check_growth(str(path), path.stat().st_size, cells, np.dtype(float))
+        arrays = loadmat(path, variable_names=list(held), spmatrix=False)
+    except NotImplementedError:
+        raise UnsupportedError(
+            f"{path}: MATLAB files of version 7.3 are not read; save it again with save(name, '-v7')"
+        ) from None
+    except (MatReadError, *_DAMAGED) as problem:
+        if isinstance(problem, InputDataError):
+            raise
+        raise InputDataError(f"{path}: this is no sound .mat file ({problem}); save it again") from None
+    columns = {
+        head: values for name in held for head, values in _mat_columns(name, np.asarray(arrays[name])).items()
+    }
+    lengths = {head: len(values) for head, values in columns.items()}
+    if len({*lengths.values()}) != 1:
+        found = ", ".join(f"{head} ({length})" for head, length in lengths.items()) or "none"
+        raise InputDataError(
+            f"{path}: a table needs vectors of one length; there are: {found}. Save "
+            "only those that belong together"
+        )
+    return pd.DataFrame(columns)
+
+
+def _mat_columns(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """A vector under its own name, the columns of a matrix `u` as u1, u2, ..."""
+    if array.ndim != 2 or array.size < 2 or array.dtype.kind not in "biuf":
+        return {}
+    if 1 in array.shape:
+        return {name: array.ravel()}
+    return {f"{name}{position}": column for position, column in enumerate(array.T, 1)}
 
 
 def _as_values(path: Path, array: np.ndarray) -> Float[np.ndarray, "cases time variables"]:
@@ -163,7 +274,7 @@ def _names_like(variables: int, like: Sequences | None) -> tuple[str, ...]:
 
 
 def _read_labels(
-    path: Path, arrays: dict[str, Any], like: Sequences | None
+    path: Path, arrays: dict[str, np.ndarray], like: Sequences | None
 ) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...]]:
     if "y" not in arrays:
         return None, () if like is None else like.classes
@@ -172,21 +283,21 @@ def _read_labels(
     except InputDataError as problem:
         raise InputDataError(f"{path}: {problem}") from None
     if labels.dtype.kind == "U":
-        words, places = np.unique(labels, return_inverse=True)
-        return places, tuple(words.tolist())
-    places = labels.astype(np.int64)
+        words, positions = np.unique(labels, return_inverse=True)
+        return positions, tuple(words.tolist())
+    positions = labels.astype(np.int64)
     if "classes" in arrays:
-        return places, _texts(arrays["classes"])
-    return places, _number_classes(path, places) if like is None else like.classes
+        return positions, _texts(arrays["classes"])
+    return positions, _number_classes(path, positions) if like is None else like.classes
 
 
-def _number_classes(path: Path, places: Int[np.ndarray, " cases"]) -> tuple[str, ...]:
+def _number_classes(path: Path, positions: Int[np.ndarray, " cases"]) -> tuple[str, ...]:
     """The numbers 0 to the largest label as names of classes."""
-    largest = int(places.max(initial=0))
-    if largest >= max(1000, len(places)):
+    largest = int(positions.max(initial=0))
+    if largest >= max(1000, len(positions)):
         raise InputDataError(
-            f"{path}: 'y' goes up to {largest} for {len(places)} cases; classes count from 0. Save 'classes' "
-            "with their names and their places in it as 'y'"
+            f"{path}: 'y' goes up to {largest} for {len(positions)} cases; classes count from 0. Save "
+            "'classes' with their names and the positions in that list as 'y'"
         )
     return tuple(str(number) for number in range(largest + 1))
 

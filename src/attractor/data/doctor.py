@@ -19,14 +19,14 @@ from .signal_checks import (
     check_saturation,
 )
 
+# Below a hundred rows even a linear model of a few parameters is uncertain.
 FEWEST_SAMPLES = 100
-"""Below a hundred rows even a linear model of a few parameters is uncertain."""
+# A small recurrent network has some hundred parameters.
 FEW_SAMPLES = 500
-"""A small recurrent network has some hundred parameters."""
+# How far, as a share of the range, an experiment may leave what the others cover.
 BEYOND_RANGE = 0.1
-"""How far, as a share of the range, an experiment may leave what the others cover."""
+# Share of an experiment's samples that may be out there.
 BEYOND_SHARE = 0.01
-"""Share of an experiment's samples that may be out there."""
 
 
 def check_finite(record: Record) -> list[Finding]:

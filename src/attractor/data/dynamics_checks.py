@@ -9,16 +9,16 @@ from .finding import Finding, Severity
 from .signal_checks import Blocks, centre
 from .signal_scaling import is_constant
 
+# Lags searched for the first answer of an output.
 LAGS = 60
-"""Lags searched for the first answer of an output."""
+# Order of the autoregression that whitens the input.
 ORDER = 10
-"""Order of the autoregression that whitens the input."""
+# A good step is about a tenth of the rise time (Ljung, section 13.7); 200 samples are twenty times finer.
 SLOWEST_DECAY = 200
-"""A good step is about a tenth of the rise time (Ljung, section 13.7); 200 samples are twenty times finer."""
+# Share of the answer's energy in two samples; a first-order plant gets there with a pole below 0.27.
 FASTEST_SHARE = 0.995
-"""Share of the answer's energy in two samples; a first-order plant gets there with a pole below 0.27."""
+# Twice the log-likelihood gained by chance: two parameters, the best of 61 delays, once in ten thousand.
 CHANCE = 30.0
-"""Twice the log-likelihood gained by chance: two parameters, the best of 61 delays, once in ten thousand."""
 _AT_REST = 1e-200
 _LONGEST = 100_000
 _LONGEST_FIT = 20_000

@@ -1,9 +1,8 @@
 """Labelled multivariate series of unequal lengths: what a classifier learns from."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,8 +11,10 @@ from attractor.errors import InputDataError, ShapeError
 
 from .sequence_labels import check_labels
 
+# Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it.
 MOST_CELLS = 2**27
-"""Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it."""
+# How many of many names a message lists.
+SHOWN = 5
 _MOST_PADDING = 50
 
 
@@ -26,15 +27,15 @@ class Sequences:
             beyond it padding, where whatever is given becomes NaN.
         lengths: steps of each case, shape (cases,), whole numbers.
         names: of the variables.
-        labels: class of each case as a place in `classes`, shape (cases,), whole numbers; None if nobody
+        labels: class of each case as a position in `classes`, shape (cases,), whole numbers; None if nobody
             knows.
         classes: their names in the file's own words.
-        ids: how the user calls each case; `case 17` is the one at place 17, counted from 0.
+        ids: how the user calls each case; `case 17` is the one at position 17, counted from 0.
 
     Raises:
         ShapeError: parts that do not fit one another.
         InputDataError: no case, a length outside the data, an infinite value, a label without a class, or a
-            name twice; the message names the place.
+            name twice; the message names the position.
     """
 
     values: np.ndarray
@@ -47,7 +48,7 @@ class Sequences:
     def __post_init__(self) -> None:
         _check_arrays(self)
         if not self.ids:
-            object.__setattr__(self, "ids", tuple(f"case {place}" for place in range(len(self.values))))
+            object.__setattr__(self, "ids", tuple(f"case {position}" for position in range(len(self.values))))
         _check_sizes(self)
         _check_lengths(self)
         _clear_padding(self)
@@ -57,23 +58,23 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.values)
 
-    def select(self, places: Any) -> "Sequences":
+    def select(self, positions: object) -> "Sequences":
         """Some of the cases, in the order given, no longer than they need to be.
 
         Args:
-            places: whole numbers, or a truth value for every case.
+            positions: whole numbers, or a truth value for every case.
 
         Raises:
             InputDataError: no case, or one that is not there.
         """
-        places = _as_places(places, len(self))
-        lengths = self.lengths[places]
+        positions = _as_positions(positions, len(self))
+        lengths = self.lengths[positions]
         return replace(
             self,
-            values=self.values[places, : int(lengths.max(initial=1))],
+            values=self.values[positions, : int(lengths.max(initial=1))],
             lengths=lengths,
-            labels=None if self.labels is None else self.labels[places],
-            ids=tuple(self.ids[place] for place in places),
+            labels=None if self.labels is None else self.labels[positions],
+            ids=tuple(self.ids[position] for position in positions),
         )
 
     def one(self, case: int) -> Float[np.ndarray, "time variables"]:
@@ -95,7 +96,7 @@ class Sequences:
         numbers = np.bincount(self._known_labels(), minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
-    def relabelled(self, labels: Sequence[Any] | np.ndarray) -> "Sequences":
+    def relabelled(self, labels: object) -> "Sequences":
         """The same cases with other labels; classes are their sorted values.
 
         Args:
@@ -122,8 +123,8 @@ class Sequences:
             raise InputDataError(
                 f"no variable {', '.join(map(repr, absent))}; there are: {', '.join(self.names)}"
             )
-        places = [self.names.index(name) for name in names]
-        return replace(self, values=self.values[:, :, places], names=tuple(names))
+        positions = [self.names.index(name) for name in names]
+        return replace(self, values=self.values[:, :, positions], names=tuple(names))
 
     def matched(self, names: Sequence[str]) -> "Sequences":
         """The same cases with the variables that a model knows, in its order.
@@ -151,18 +152,18 @@ class Sequences:
         same = self.matched(like.names)
         if self.labels is None:
             return replace(same, classes=like.classes)
-        present = [self.classes[place] for place in np.unique(self.labels)]
+        present = [self.classes[position] for position in np.unique(self.labels)]
         unknown = [name for name in present if name not in like.classes]
         if unknown:
             raise InputDataError(f"classes not known: {', '.join(unknown)}; known: {', '.join(like.classes)}")
-        places = [like.classes.index(name) if name in like.classes else 0 for name in self.classes]
-        return replace(same, labels=np.array(places)[self.labels], classes=like.classes)
+        positions = [like.classes.index(name) if name in like.classes else 0 for name in self.classes]
+        return replace(same, labels=np.array(positions)[self.labels], classes=like.classes)
 
     @classmethod
     def from_arrays(
         cls,
-        cases: Any,
-        labels: Sequence[Any] | np.ndarray | None = None,
+        cases: object,
+        labels: object = None,
         names: Sequence[str] = (),
         *,
         trim: bool = False,
@@ -179,18 +180,18 @@ class Sequences:
             ShapeError: arrays of other shapes.
             InputDataError: values that are no finite real numbers, or no case.
         """
-        arrays = [_as_case(place, one) for place, one in enumerate(_as_list(cases))]
+        arrays = [_as_case(position, one) for position, one in enumerate(_as_list(cases))]
         if not arrays:
             raise InputDataError("no cases")
         widths = [one.shape[1] for one in arrays]
-        odd = next((place for place, width in enumerate(widths) if width != widths[0]), None)
+        odd = next((position for position, width in enumerate(widths) if width != widths[0]), None)
         if odd is not None:
             raise ShapeError(
                 f"case {odd} has {widths[odd]} variables, case 0 has {widths[0]}; every case needs the same "
                 "variables"
             )
         if trim:
-            arrays = [trimmed(one, f"case {place}") for place, one in enumerate(arrays)]
+            arrays = [trimmed(one, f"case {position}") for position, one in enumerate(arrays)]
         data = cls(*padded(arrays), tuple(names) or default_names(widths[0]))
         return data if labels is None else data.relabelled(labels)
 
@@ -200,17 +201,23 @@ class Sequences:
         return self.labels
 
 
+def name_some(parts: list[str], joint: str = ", ") -> str:
+    """The first few of many parts, and how many more there are."""
+    rest = len(parts) - SHOWN
+    return joint.join(parts[:SHOWN]) + (f"{joint}and {rest} more" if rest > 0 else "")
+
+
 def default_names(count: int) -> tuple[str, ...]:
     """What variables without names are called."""
-    return tuple(f"v{place + 1}" for place in range(count))
+    return tuple(f"v{position + 1}" for position in range(count))
 
 
 def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Cases of unequal lengths as one array with NaN behind their ends, and their lengths."""
     lengths = np.array([len(one) for one in arrays])
     values = empty_cases(lengths, arrays[0].shape[1])
-    for place, one in enumerate(arrays):
-        values[place, : len(one)] = one
+    for position, one in enumerate(arrays):
+        values[position, : len(one)] = one
     return values, lengths
 
 
@@ -243,8 +250,8 @@ def trimmed(case: Float[np.ndarray, "time variables"], where: str) -> Float[np.n
     return case[: some[-1] + 1]
 
 
-def _as_list(cases: Any) -> Any:
-    if isinstance(cases, str | bytes) or not hasattr(cases, "__len__"):
+def _as_list(cases: object) -> Iterable[object]:
+    if isinstance(cases, str | bytes) or not isinstance(cases, Sized) or not isinstance(cases, Iterable):
         raise InputDataError(
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
@@ -252,26 +259,28 @@ def _as_list(cases: Any) -> Any:
     return cases
 
 
-def _as_case(place: int, values: Any) -> Float[np.ndarray, "time variables"]:
+def _as_case(position: int, values: object) -> Float[np.ndarray, "time variables"]:
     try:
         array = np.asarray(values)
     except ValueError as problem:
         raise ShapeError(
-            f"case {place} is no array ({problem}); every step needs the same variables"
+            f"case {position} is no array ({problem}); every step needs the same variables"
         ) from None
     if array.dtype.kind not in "biuf":
-        raise InputDataError(f"case {place} holds {array.dtype}, expected real numbers; convert them first")
+        raise InputDataError(
+            f"case {position} holds {array.dtype}, expected real numbers; convert them first"
+        )
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or 0 in array.shape:
         raise ShapeError(
-            f"case {place} has shape {array.shape}, expected (time, variables) with at least one of each"
+            f"case {position} has shape {array.shape}, expected (time, variables) with at least one of each"
         )
     return array.astype(float)
 
 
-def _as_places(places: Any, cases: int) -> np.ndarray:
-    array = np.asarray(places)
+def _as_positions(positions: object, cases: int) -> np.ndarray:
+    array = np.asarray(positions)
     if array.dtype == bool:
         if array.shape != (cases,):
             raise ShapeError(
@@ -282,7 +291,7 @@ def _as_places(places: Any, cases: int) -> np.ndarray:
         raise InputDataError(f"none of the {cases} cases is chosen; choose one or more")
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise ShapeError(
-            f"places of shape {array.shape} and type {array.dtype}, expected a list of whole numbers"
+            f"positions of shape {array.shape} and type {array.dtype}, expected a list of whole numbers"
         )
     bad = array[(array < -cases) | (array >= cases)]
     if len(bad):
@@ -348,6 +357,6 @@ def _check_labels(data: Sequences) -> None:
         return
     for case in np.flatnonzero((data.labels < 0) | (data.labels >= len(data.classes)))[:1]:
         raise InputDataError(
-            f"{data.ids[case]}: label {data.labels[case]} of {len(data.classes)} classes; labels are places "
-            "in the list of classes, counted from 0"
+            f"{data.ids[case]}: label {data.labels[case]} of {len(data.classes)} classes; labels are "
+            "positions in the list of classes, counted from 0"
         )

@@ -1,19 +1,23 @@
 """Labelled series in a table with one row for each case and time; groups of cases in a small table."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError
 
-from .labelled_sequences import Sequences, empty_cases
-from .sequence_doctor import name_some
+from .labelled_sequences import Sequences, empty_cases, name_some
 from .sequence_labels import encode_words
 from .table import Table, read_table
 from .time_axis import TIME_NAMES, read_time
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CASE_NAMES = ("id", "case", "case_id", "series", "sequence")
 LABEL_NAMES = ("label", "class", "target", "y")
@@ -43,7 +47,7 @@ class LongColumns:
 
 
 @dataclass(frozen=True)
-class _Places:
+class _Parts:
     """Which column of the table plays which part."""
 
     case: int
@@ -74,14 +78,15 @@ class _Rows:
         return np.cumsum(self.lengths) - self.lengths
 
 
-def read_long_csv(path: str | Path, columns: LongColumns = LongColumns()) -> Sequences:
-    """Read labelled series from a delimited text file with one row for each case and time.
+def read_long_csv(source: "str | Path | pd.DataFrame", columns: LongColumns = LongColumns()) -> Sequences:
+    """Read labelled series from a table with one row for each case and time.
 
     Rows may come in any order if there is a time column. The steps of a case are taken as equally spaced; a
     blank cell is a missing value.
 
     Args:
-        path: the file; the first row names the columns.
+        source: a file whose first row names the columns, or a DataFrame; the two levels of a MultiIndex of
+            its rows are case and time.
         columns: which of them is the case, the class, the time, a variable.
 
     Returns:
@@ -92,103 +97,100 @@ def read_long_csv(path: str | Path, columns: LongColumns = LongColumns()) -> Seq
         InputDataError: the file cannot be used; the message names file, row, column and text.
 
     Example:
-        >>> cases = read_long_csv("stays.csv", LongColumns(case="stay", label="died"))  # doctest: +SKIP
+        >>> import pandas as pd
+        >>> stays = pd.DataFrame({"stay": ["a", "a", "b"], "pulse": [71, 74, 90], "died": [0, 0, 1]})
+        >>> read_long_csv(stays, LongColumns(case="stay", label="died")).lengths.tolist()
+        [2, 1]
     """
-    table = read_table(path, columns.delimiter)
-    places = _find_places(table, columns)
-    rows = _group(table, places)
-    values = empty_cases(rows.lengths, len(places.variables))
+    table = read_table(source, columns.delimiter)
+    parts = _find_parts(table, columns)
+    rows = _group(table, parts)
+    values = empty_cases(rows.lengths, len(parts.variables))
     steps = np.arange(len(rows.order)) - np.repeat(rows.starts, rows.lengths)
-    values[rows.codes, steps] = table.numbers(places.variables)[rows.order]
-    labels, classes = _read_classes(table, places, rows)
-    names = tuple(table.signals[place].label for place in places.variables)
+    values[rows.codes, steps] = table.numbers(parts.variables)[rows.order]
+    labels, classes = _read_classes(table, parts, rows)
+    names = tuple(table.signals[position].label for position in parts.variables)
     return Sequences(values, rows.lengths, names, labels, classes, rows.names)
 
 
-def _find_places(table: Table, columns: LongColumns) -> _Places:
+def _find_parts(table: Table, columns: LongColumns) -> _Parts:
     chosen = [table.find(name) for name in columns.variables]
-    case = _find(table, columns.case, CASE_NAMES, chosen)
+
+    def find(wanted: str | None, usual: Sequence[str]) -> int | None:
+        return table.first_of(usual, chosen) if wanted is None else table.find(wanted)
+
+    case = find(columns.case, CASE_NAMES)
     if case is None:
         heads = name_some([signal.label for signal in table.signals])
         raise InputDataError(
             f"{table.path}: which column tells the cases apart? Name it; there are: {heads}. The table needs "
             "one row for each case and time; one with a whole case in a row is not read"
         )
-    label = _find(table, columns.label, LABEL_NAMES, chosen)
-    time = _find(table, columns.time, TIME_NAMES, chosen)
-    roles = [place for place in (case, label, time) if place is not None]
-    taken = [*chosen, *roles]
-    for place in taken:
-        if taken.count(place) > 1:
+    label, time = find(columns.label, LABEL_NAMES), find(columns.time, TIME_NAMES)
+    roles = [position for position in (case, label, time) if position is not None]
+    for position, count in Counter([*chosen, *roles]).items():
+        if count > 1:
             raise ConfigError(
-                f"{table.path}: column '{table.signals[place].label}' is chosen more than once; a column is "
-                "the case, the label, the time, or a variable"
+                f"{table.path}: column '{table.signals[position].label}' is chosen more than once; a column "
+                "is the case, the label, the time, or a variable"
             )
-    variables = chosen or [place for place in range(len(table.signals)) if place not in roles]
+    variables = chosen or [position for position in range(len(table.signals)) if position not in roles]
     if not variables:
         raise InputDataError(
             f"{table.path}: no column is left for the variables; the file needs at least one"
         )
-    return _Places(case, label, time, tuple(variables))
+    return _Parts(case, label, time, tuple(variables))
 
 
-def _find(table: Table, wanted: str | None, usual: Sequence[str], taken: Sequence[int]) -> int | None:
-    """The column asked for, or the free one with the first of the usual names."""
-    if wanted is not None:
-        return table.find(wanted)
-    heads = [signal.name.casefold() for signal in table.signals]
-    found = [heads.index(name) for name in usual if name in heads]
-    return next((place for place in found if place not in taken), None)
-
-
-def _group(table: Table, places: _Places) -> _Rows:
-    words = table.text(places.case)
+def _group(table: Table, parts: _Parts) -> _Rows:
+    words = table.text(parts.case)
     if "" in words:
         raise InputDataError(
-            f"{table.where(words.index(''), places.case)}: blank; say to which case the row belongs"
+            f"{table.where(words.index(''), parts.case)}: blank; say to which case the row belongs"
         )
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     lengths = np.bincount(codes)
-    if places.time is None:
+    if parts.time is None:
         order = np.argsort(codes, kind="stable")
         return _Rows(order, codes[order], lengths, tuple(numbers))
-    times = read_time(table, places.time).values
+    times = read_time(table, parts.time).values
     order = np.lexsort((times, codes))
     rows = _Rows(order, codes[order], lengths, tuple(numbers))
-    _check_times(table, places.time, rows, times)
+    _check_times(table, parts.time, rows, times)
     return rows
 
 
-def _check_times(table: Table, place: int, rows: _Rows, times: Float[np.ndarray, " rows"]) -> None:
+def _check_times(table: Table, position: int, rows: _Rows, times: Float[np.ndarray, " rows"]) -> None:
     """No case has two rows for one time."""
     same = (np.diff(times[rows.order]) == 0) & (np.diff(rows.codes) == 0)
     for at in np.flatnonzero(same)[:1]:
         first, second = rows.order[at], rows.order[at + 1]
         raise InputDataError(
-            f"{table.where(int(second), place)}: case '{rows.names[rows.codes[at]]}' has this time already "
-            f"in row {table.row_numbers[first]}; remove one of the rows, or check the column of the cases"
+            f"{table.where(int(second), position)}: case '{rows.names[rows.codes[at]]}' has this time "
+            f"already in row {table.row_numbers[first]}; remove one of the rows, or check "
+            "the column of the cases"
         )
 
 
 def _read_classes(
-    table: Table, places: _Places, rows: _Rows
+    table: Table, parts: _Parts, rows: _Rows
 ) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...]]:
     """Labels and classes; each row of a case tells the same class."""
-    if places.label is None:
+    if parts.label is None:
         return None, ()
-    words = np.array(table.text(places.label))
+    words = np.array(table.text(parts.label))
     first = rows.order[rows.starts]
     differs = np.flatnonzero(words[rows.order] != words[first][rows.codes])
     if len(differs):
         row, case = int(rows.order[differs[0]]), int(rows.codes[differs[0]])
         raise InputDataError(
-            f"{table.where(row, places.label)}: case '{rows.names[case]}' has the label {str(words[row])!r} "
+            f"{table.where(row, parts.label)}: case '{rows.names[case]}' has the label {str(words[row])!r} "
             f"here and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one "
             "label"
         )
-    place = places.label
-    return encode_words(words[first].tolist(), lambda case: table.where(int(first[case]), place))
+    position = parts.label
+    return encode_words(words[first].tolist(), lambda case: table.where(int(first[case]), position))
 
 
 _CASE, _GROUP = "case", "group"
@@ -228,12 +230,12 @@ def read_case_groups(path: str | Path, data: Sequences) -> np.ndarray:
 
 
 def _by_name(table: Table, groups: list[str], data: Sequences) -> np.ndarray:
-    place = table.find(_CASE)
+    position = table.find(_CASE)
     known: dict[str, str] = {}
-    for row, (name, group) in enumerate(zip(table.text(place), groups, strict=True)):
+    for row, (name, group) in enumerate(zip(table.text(position), groups, strict=True)):
         if known.setdefault(name, group) != group:
             raise InputDataError(
-                f"{table.where(row, place)}: {name} is in group {known[name]} and in group {group}"
+                f"{table.where(row, position)}: {name} is in group {known[name]} and in group {group}"
             )
     lost = [name for name in data.ids if name not in known]
     if lost:

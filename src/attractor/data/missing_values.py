@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError
 
+# Policies by name; see `fill`.
 MISSING = ("error", "zero", "forward", "forward+mask", "forward+mask+age", "cell")
-"""Policies by name; see `fill`."""
 
 _BLOCKS = {"forward+mask": 2, "forward+mask+age": 3}
 

@@ -130,21 +130,21 @@ def _names(experiments: Sequence[Experiment]) -> str:
 _PARTS = ("training", "validation", "test")
 
 
-def to_archive(roles: Roles) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def to_archive(roles: Roles) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Facts (names, signals, sampling time) and arrays of a data set."""
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "inputs": [asdict(signal) for signal in roles.training.inputs],
         "outputs": [asdict(signal) for signal in roles.training.outputs],
         "sampling_time": roles.training.sampling_time,
         "source": roles.training.source.name if roles.training.source else None,
         "explanation": roles.explanation,
-        "experiments": {},
+        "experiments": {
+            part: [experiment.name for experiment in getattr(roles, part).experiments] for part in _PARTS
+        },
     }
     arrays = {}
     for part in _PARTS:
-        experiments = getattr(roles, part).experiments
-        facts["experiments"][part] = [experiment.name for experiment in experiments]
-        for index, experiment in enumerate(experiments):
+        for index, experiment in enumerate(getattr(roles, part).experiments):
             arrays[f"{part}.{index}.inputs"] = np.ascontiguousarray(experiment.inputs, float)
             arrays[f"{part}.{index}.outputs"] = np.ascontiguousarray(experiment.outputs, float)
     return facts, arrays

@@ -6,10 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .finding import Finding, Severity
-from .labelled_sequences import Sequences
+from .labelled_sequences import SHOWN, Sequences, name_some
 from .signal_scaling import is_constant
-
-_SHOWN = 5
 
 
 def fingerprints(data: Sequences) -> list[bytes | None]:
@@ -70,7 +68,7 @@ def _repetitions(data: Sequences, same: list[list[int]]) -> list[Finding]:
     if not same:
         return []
     extra = sum(len(cases) - 1 for cases in same)
-    shown = name_some([" = ".join(data.ids[case] for case in cases[:_SHOWN]) for cases in same], "; ")
+    shown = name_some([" = ".join(data.ids[case] for case in cases[:SHOWN]) for cases in same], "; ")
     message = f"{extra} case(s) repeat another one: {shown}"
     advice = (
         "Keep one of each, or keep them on one side of every split; else a model is judged by what it knows."
@@ -78,28 +76,22 @@ def _repetitions(data: Sequences, same: list[list[int]]) -> list[Finding]:
     return [Finding(Severity.WARNING, "repeated-cases", "", message, advice, {"cases": extra})]
 
 
-def name_some(parts: list[str], joint: str = ", ") -> str:
-    """The first few of many parts, and how many more there are."""
-    rest = len(parts) - _SHOWN
-    return joint.join(parts[:_SHOWN]) + (f"{joint}and {rest} more" if rest > 0 else "")
-
-
+# With fewer cases a class can hardly be learned, and its hold-out part has one case or none.
 FEW_CASES = 5
-"""With fewer cases a class can hardly be learned, and its hold-out part has one case or none."""
+# From this ratio of class sizes on, accuracy says little about the rare class.
 IMBALANCE = 10.0
-"""From this ratio of class sizes on, accuracy says little about the rare class."""
+# A variable of which more than half is missing says as much by being measured as by its values.
 MANY_MISSING = 0.5
-"""A variable of which more than half is missing says as much by being measured as by its values."""
+# Share of the errors of a guess without data that a guess by length alone avoids.
 LENGTH_TELLS = 0.5
-"""Share of the errors of a guess without data that a guess by length alone avoids."""
+# Fewer cases cannot show that length tells the class.
 LENGTH_CASES = 20
-"""Fewer cases cannot show that length tells the class."""
+# Ratio of spreads: without scaling the smaller variable is lost beside the larger one.
 WIDE_SCALES = 1e3
-"""Ratio of spreads: without scaling the smaller variable is lost beside the larger one."""
+# How far, as a share of the range in training, a test value may leave it.
 BEYOND_RANGE = 0.1
-"""How far, as a share of the range in training, a test value may leave it."""
+# Share of test values that may be out there.
 BEYOND_SHARE = 0.01
-"""Share of test values that may be out there."""
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 

@@ -1,29 +1,43 @@
-"""Labelled series from a file of any known format."""
+"""Labelled series from a file of any known format, or from a DataFrame."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
 
 from attractor.errors import ConfigError, InputDataError
 
-from .archive_text import read_arff, read_ts
+from .archive_text import read_arff, read_case_rows, read_ts, stack_dimensions
 from .binary_files import read_npz
+from .delimited import find_layout, is_number, read_lines, shortened
 from .labelled_sequences import Sequences
-from .long_table import LongColumns, read_long_csv
+from .long_table import LABEL_NAMES, LongColumns, read_long_csv
 
-_TABLES = (".csv", ".tsv", ".txt")
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _READERS: dict[str, Callable[[str | Path], Sequences]] = {".ts": read_ts, ".arff": read_arff}
+# How the names of files end that `read_sequences` knows.
 SUFFIXES = (".npz", *_READERS, *_TABLES)
-"""How the names of files end that `read_sequences` knows."""
 
 
 def read_sequences(
-    path: str | Path, columns: LongColumns | None = None, *, like: Sequences | None = None
+    source: "str | Path | pd.DataFrame",
+    columns: LongColumns | None = None,
+    *,
+    like: Sequences | None = None,
 ) -> Sequences:
     """Read labelled series; the end of the file's name tells its format.
 
     Args:
-        path: an `.npz`, `.ts` or `.arff` file, or a table (`.csv`, `.tsv`, `.txt`) with one row for each case
-            and time; see `read_npz`, `read_ts`, `read_arff` and `read_long_csv`.
+        source: an `.npz`, `.ts` or `.arff` file; a table (`.csv`, `.tsv`, `.txt`, `.parquet`, or a DataFrame)
+            with one row for each case and time; a `.tsv` file without a header, with a case in each row and
+            its class in front; or a DataFrame with a case in each row and a series in each cell. See
+            `read_npz`, `read_ts`, `read_arff`, `read_long_csv` and `read_case_rows`.
         columns: what the columns of a table mean; only for tables.
         like: the cases that a model learned from: this file gets their variables and classes.
 
@@ -38,23 +52,80 @@ def read_sequences(
         >>> train = read_sequences("JapaneseVowels_train.npz")  # doctest: +SKIP
         >>> test = read_sequences("JapaneseVowels_test.npz", like=train)  # doctest: +SKIP
     """
-    suffix = Path(path).suffix.casefold()
-    if suffix not in SUFFIXES:
-        raise InputDataError(f"{path}: unknown ending {suffix!r}; known are {', '.join(SUFFIXES)}")
-    if columns is not None and suffix not in _TABLES:
-        raise ConfigError(
-            f"{path}: columns are for tables ({', '.join(_TABLES)}); a {suffix} file names its own"
-        )
-    data = _read(path, suffix, columns or LongColumns(), like)
+    suffix = Path(source).suffix.casefold() if isinstance(source, str | Path) else ""
+    name = source if suffix else "DataFrame"
+    data = _read(source, suffix, columns, like)
     if like is None:
         return data
     try:
         return data.aligned(like)
     except InputDataError as problem:
-        raise InputDataError(f"{path}: {problem}") from None
+        raise InputDataError(f"{name}: {problem}") from None
 
 
-def _read(path: str | Path, suffix: str, columns: LongColumns, like: Sequences | None) -> Sequences:
-    if suffix == ".npz":
-        return read_npz(path, like)
-    return _READERS[suffix](path) if suffix in _READERS else read_long_csv(path, columns)
+def _read(
+    source: "str | Path | pd.DataFrame", suffix: str, columns: LongColumns | None, like: Sequences | None
+) -> Sequences:
+    if not isinstance(source, str | Path):
+        is_nested = columns is None and _series_columns(source)
+        return _read_nested(source) if is_nested else read_long_csv(source, columns or LongColumns())
+    if suffix not in SUFFIXES:
+        raise InputDataError(f"{source}: unknown ending {suffix!r}; known are {', '.join(SUFFIXES)}")
+    if suffix == ".tsv" and columns is None:
+        return _read_rows(source)
+    if suffix in _TABLES:
+        return read_long_csv(source, columns or LongColumns())
+    if columns is not None:
+        raise ConfigError(
+            f"{source}: columns are for tables ({', '.join(_TABLES)}); a {suffix} file names its own"
+        )
+    return read_npz(source, like) if suffix == ".npz" else _READERS[suffix](source)
+
+
+def _read_rows(path: str | Path) -> Sequences:
+    """A `.tsv` file: with a header a table of cases and times, of numbers alone a case in each row."""
+    text = read_lines(path)
+    layout = find_layout(text.lines, "tab")
+    if all(is_number(cell, layout) for cell in layout.split_row(text.lines[0])[1:]):
+        return read_case_rows(text, layout)
+    return read_long_csv(path)
+
+
+def _series_columns(frame: "pd.DataFrame") -> list[str]:
+    """The columns of a DataFrame whose cells are series."""
+    first = {name: frame[name].iloc[0] for name in getattr(frame, "columns", ()) if len(frame)}
+    return [name for name, cell in first.items() if not isinstance(cell, str) and np.ndim(cell) == 1]
+
+
+def _read_nested(frame: "pd.DataFrame") -> Sequences:
+    """Cases of a DataFrame with a case in each row, a variable in each column, and series as cells.
+
+    A column called label, class, target or y is the class; the index calls the cases.
+
+    Raises:
+        InputDataError: a column that is neither a variable nor the class.
+    """
+    series = _series_columns(frame)
+    labels = [name for name in frame.columns if name not in series]
+    if len(labels) > 1 or not {str(name).casefold() for name in labels} <= {*LABEL_NAMES}:
+        raise InputDataError(
+            f"DataFrame: columns {', '.join(map(repr, labels))} hold single values, the others series; leave "
+            f"one with the class, called {' or '.join(LABEL_NAMES)}"
+        )
+    cases = [
+        stack_dimensions([_series(cell, index, name) for name, cell in zip(series, row, strict=True)])
+        for index, row in zip(frame.index, zip(*(frame[name] for name in series), strict=True), strict=True)
+    ]
+    data = Sequences.from_arrays(cases, frame[labels[0]].tolist() if labels else None, list(map(str, series)))
+    is_counted = frame.index.equals(frame.reset_index().index)
+    return data if is_counted else replace(data, ids=tuple(map(str, frame.index)))
+
+
+def _series(cell: "pd.Series | np.ndarray", index: object, name: str) -> Float[np.ndarray, " time"]:
+    array = np.asarray(cell)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "biuf":
+        raise InputDataError(
+            f"DataFrame, row {index}, column '{name}': {shortened(str(cell))} is no series of numbers; leave "
+            "the row out, or give it one"
+        )
+    return array.astype(float)

@@ -1,15 +1,14 @@
 """Names of classes as numbers, and wrong labels on purpose."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
+# How files write that nobody knows the class; `none` and `NA` may well be classes.
 UNKNOWN = frozenset({"", "?"})
-"""How files write that nobody knows the class; `none` and `NA` may well be classes."""
 
 
 def encode_words(
@@ -53,7 +52,7 @@ def sort_classes(words: set[str]) -> tuple[str, ...]:
         return tuple(sorted(words))
 
 
-def check_labels(labels: Any) -> np.ndarray:
+def check_labels(labels: object) -> np.ndarray:
     """Labels as an array of whole numbers, texts or truth values.
 
     Raises:
@@ -89,8 +88,8 @@ def _whole(array: np.ndarray) -> np.ndarray:
     return array.astype(np.int64)
 
 
+# Kinds of wrong labels by name; see `corrupt`.
 NOISES = ("symmetric-other", "symmetric-all", "pair", "group")
-"""Kinds of wrong labels by name; see `corrupt`."""
 
 
 def corrupt(
@@ -99,7 +98,7 @@ def corrupt(
     share: float | int,
     kind: str = "symmetric-other",
     seed: int = 0,
-    groups: Sequence[Any] | np.ndarray | None = None,
+    groups: Sequence[object] | np.ndarray | None = None,
 ) -> tuple[Int[np.ndarray, " cases"], Bool[np.ndarray, " cases"]]:
     """Change the labels of a share of the cases, N in all, at random.
 
@@ -162,7 +161,7 @@ def _replacements(
     return (labels + step) % classes
 
 
-def _group_codes(groups: Sequence[Any] | np.ndarray | None, cases: int) -> Int[np.ndarray, " cases"]:
+def _group_codes(groups: Sequence[object] | np.ndarray | None, cases: int) -> Int[np.ndarray, " cases"]:
     if groups is None:
         raise ConfigError("kind 'group' needs groups: for every case who labelled it")
     if len(groups) != cases:

@@ -10,18 +10,18 @@ from .record import Record
 from .rows import find_runs
 from .signal_scaling import is_constant
 
+# One sample in a hundred at a limit: enough to bend a model that does not know the limit.
 STUCK_SHARE = 0.01
-"""One sample in a hundred at a limit: enough to bend a model that does not know the limit."""
+# A smooth extremum stays within 0.1 % of the range for a sample or two, a limit for longer.
 STUCK_RUN = 5
-"""A smooth extremum stays within 0.1 % of the range for a sample or two, a limit for longer."""
+# A signal with this few levels is made of steps; that it rests at the largest is its design.
 STEPPED_LEVELS = 10
-"""A signal with this few levels is made of steps; that it rests at the largest is its design."""
+# Six bits: the rounding error of 1/64 of the range is a noise floor of about 1 % of the amplitude.
 COARSE_LEVELS = 64
-"""Six bits: the rounding error of 1/64 of the range is a noise floor of about 1 % of the amplitude."""
+# Distance from the running median, in robust standard deviations; a Gaussian sample never gets there.
 SPIKE_SIGMAS = 10.0
-"""Distance from the running median, in robust standard deviations; a Gaussian sample never gets there."""
+# More than half of an output's variance is a straight line that the inputs do not have.
 DRIFT_SHARE = 0.5
-"""More than half of an output's variance is a straight line that the inputs do not have."""
 
 Blocks = Sequence[Float[np.ndarray, "_"]]
 
@@ -163,18 +163,18 @@ def check_drift(name: str, output: Blocks, inputs: Sequence[Blocks]) -> list[Fin
     return []
 
 
+# A curve through the steady states needs five points before its bend can be told from its slope.
 FEWEST_LEVELS = 5
-"""A curve through the steady states needs five points before its bend can be told from its slope."""
+# Each move shows the dynamics once; with fewer, noise and disturbances do not average out.
 FEWEST_MOVES = 10
-"""Each move shows the dynamics once; with fewer, noise and disturbances do not average out."""
+# At least half of ten equal parts of the range are visited.
 LEAST_COVERAGE = 0.5
-"""At least half of ten equal parts of the range are visited."""
+# A linear plant of order n has 2n parameters and needs excitation of order 2n; 6 serves n = 3.
 LEAST_ORDER = 6
-"""A linear plant of order n has 2n parameters and needs excitation of order 2n; 6 serves n = 3."""
+# Lags of the autocovariance whose rank is the order of excitation.
 LAGS = 30
-"""Lags of the autocovariance whose rank is the order of excitation."""
+# Smallest eigenvalue of the inputs' correlation matrix; for two inputs it is one minus |correlation|.
 COLLINEAR = 0.02
-"""Smallest eigenvalue of the inputs' correlation matrix; for two inputs it is one minus |correlation|."""
 _LONGEST = 100_000
 
 

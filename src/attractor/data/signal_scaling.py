@@ -82,7 +82,7 @@ class Scaling:
         return {"offset": self.offset.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Scaling":
+    def from_dict(cls, fields: Mapping[str, object]) -> "Scaling":
         """The scaling that `to_dict` wrote.
 
         Raises:

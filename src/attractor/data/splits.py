@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -119,7 +118,7 @@ def stratified_hold_out(
     labels: Int[np.ndarray, " cases"],
     share: float | int,
     seed: int = 0,
-    groups: Sequence[Any] | np.ndarray | None = None,
+    groups: Sequence[object] | np.ndarray | None = None,
 ) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held"]]:
     """Places of the cases that are kept for training and of those that are held out.
 

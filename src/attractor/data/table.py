@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 # Stands between cells that were in quotes or between blanks; the Unit Separator of ASCII.
 _SEPARATOR = "\x1f"
+_OTHER_BLANKS = re.compile("[\v\f\x1c-\x1f]")
 # Below so many rows it is quicker to convert cell by cell: pandas takes some 50 microseconds for each column.
 _FEW_ROWS = 200
 # pandas reads these as one and zero; in a log they are no numbers.
@@ -222,11 +224,15 @@ class TextTable(Table):
             return None
         return frame[list(positions)].to_numpy() if len(frame) == len(self) else None
 
-    @property
+    @cached_property
     def _plain(self) -> tuple[str, str]:
-        """The rows in one text without quotes and without runs of blanks, and what separates their cells."""
-        if self.layout.delimiter != " " and not any('"' in line for line in self.lines):
-            return "\n".join(self.lines), self.layout.delimiter
+        """The rows in one text in which no quote matters, and what separates their cells for pandas."""
+        text, is_blank = "\n".join(self.lines), self.layout.delimiter == " "
+        if '"' not in text and not is_blank:
+            return text, self.layout.delimiter
+        # Runs of blanks and tabs are one separator for pandas too; other blanks of Unicode are not.
+        if '"' not in text and text.isascii() and not _OTHER_BLANKS.search(text):
+            return text, r"\s+"
         rows = (self.layout.split_row(line) for line in self.lines)
         plain = (_SEPARATOR.join(cell.replace(_SEPARATOR, " ") for cell in row) for row in rows)
         return "\n".join(plain), _SEPARATOR
@@ -338,6 +344,8 @@ def _with_index(frame: "pd.DataFrame") -> "pd.DataFrame":
     is_instants = index.nlevels == 1 and index.dtype.kind in "mM"
     if is_instants and index.name is None:
         return frame.rename_axis("time").reset_index()
+    if index.nlevels == 2 and index.names == [None, None]:
+        return frame.rename_axis(["case", "time"]).reset_index()
     if is_instants or index.nlevels > 1 or index.name is not None:
         return frame.reset_index()
     return frame

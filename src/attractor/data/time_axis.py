@@ -118,7 +118,7 @@ def _orders(first: str) -> list[str]:
     if match is None or match[1] is None:
         return ["%Y%m%d"]
     mark, year = match[1], "%y" if len(match[2]) == 2 else "%Y"
-    if first[4:5] == mark:
+    if first[:4].isdigit():
         return [mark.join(("%Y", "%m", "%d"))]
     orders = ("%m", "%d", year), ("%d", "%m", year)
     return [mark.join(order) for order in (orders if mark == "/" else orders[1:])]

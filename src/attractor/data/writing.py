@@ -102,7 +102,7 @@ def _check_shapes(path: Path, header: Sequence[str], columns: Sequence[Column]) 
 def _as_text(column: Column) -> list[str]:
     """The cells of a column; `repr` of a float is the shortest text that reads back to the same bits."""
     if isinstance(column, list | tuple) and column and isinstance(column[0], str):
-        return [quoted(cell) for cell in column]
+        return [quoted(str(cell)) for cell in column]
     array = np.asarray(column)
     if array.dtype.kind in "US":
         return [quoted(str(cell)) for cell in array]

@@ -28,7 +28,7 @@ def driving_file(model: PlantModel, source: Path, columns: ColumnOptions) -> Flo
     """
     table = read_table(source, columns.delimiter)
     names = [label_in(table, signal, source) for signal in model.signals_.inputs]
-    return driving_inputs(model, read_csv(source, inputs=names, outputs=[], columns=columns))
+    return driving_inputs(model, read_csv(table, inputs=names, outputs=[], columns=columns))
 
 
 def driving_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time inputs"]:

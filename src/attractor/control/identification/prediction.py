@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,9 @@ from attractor.errors import InputDataError, UnsupportedError
 
 from .estimator import PlantModel
 from .recordings import Signals, check_sampling_time, check_unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Columns = Float[np.ndarray, "rows outputs"]
 
@@ -36,28 +40,50 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
         InputDataError: the source cannot be used: columns, units, sampling time, gaps in time.
         UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
     """
+    table = read_table(source, columns.delimiter)
+    values, sentence = _predictions(model, table, source, columns)
+    _write(target, table, [f"{signal.name}_pred" for signal in model.signals_.outputs], values)
+    return sentence
+
+
+def predict_frame(
+    model: PlantModel, frame: "pd.DataFrame", columns: ColumnOptions | None = None
+) -> "pd.DataFrame":
+    """The frame and a column `<output>_pred` for every output; see `predict_file`.
+
+    Raises:
+        InputDataError: the frame cannot be used: columns, units, sampling time, gaps in time.
+        UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
+    """
+    values, _ = _predictions(model, read_table(frame), Path("DataFrame"), columns or ColumnOptions())
+    names = [f"{signal.name}_pred" for signal in model.signals_.outputs]
+    return frame.assign(**dict(zip(names, values.T, strict=True)))
+
+
+def _predictions(
+    model: PlantModel, table: Table, source: Path, columns: ColumnOptions
+) -> tuple[Columns, str]:
+    """Predictions for the rows of a table, NaN where there are none, and a sentence about them."""
     if columns.resample:
         message = "predict keeps the rows of the file; it cannot resample them"
         raise UnsupportedError(message)
-    table = read_table(source, columns.delimiter)
     signals = model.signals_
     names = [label_in(table, signal, source) for signal in signals.inputs]
-    record = read_csv(source, inputs=names, outputs=[], columns=_with_time(table, columns, signals))
+    record = read_csv(table, inputs=names, outputs=[], columns=_with_time(table, columns, signals))
     check_sampling_time(signals.sampling_time, record.sampling_time, str(source))
     measured = _measured(model, table, source)
     values = np.full((len(table), len(signals.outputs)), np.nan)
     for experiment in record.experiments:
         rows = _rows_of(experiment, source)
         values[rows] = _simulate(model, experiment, measured[rows])
-    _write(target, table, [f"{signal.name}_pred" for signal in signals.outputs], values)
     reads = model.settled > 0 and model.network().reads_state and not np.isnan(measured).all()
     start = f"started from the first {model.settled} measured rows" if reads else "from rest"
-    return f"{record.samples} rows simulated in free run, {start}"
+    return values, f"{record.samples} rows simulated in free run, {start}"
 
 
 def label_in(table: Table, trained: Signal, source: Path) -> str:
     """The column of a signal of the model: the same name, and the same unit where both are known."""
-    same = [signal for signal in table.signals if signal.name == trained.name]
+    same = [table.signals[position] for position in table.called(trained.name)]
     if trained in same or len(same) != 1:
         return trained.label  # what is missing or ambiguous is said by the reader
     check_unit(trained, same[0], str(source))
@@ -76,8 +102,7 @@ def _with_time(table: Table, columns: ColumnOptions, signals: Signals) -> Column
 
 def _measured(model: PlantModel, table: Table, source: Path) -> Columns:
     """The outputs that the file holds, NaN where a cell is blank; all NaN if a column is missing."""
-    names = {signal.name for signal in table.signals}
-    if any(signal.name not in names for signal in model.signals_.outputs):
+    if not all(table.called(signal.name) for signal in model.signals_.outputs):
         return np.full((len(table), len(model.signals_.outputs)), np.nan)
     places = [table.find(label_in(table, signal, source)) for signal in model.signals_.outputs]
     return table.numbers(places)
@@ -102,15 +127,5 @@ def _simulate(model: PlantModel, experiment: Experiment, measured: Columns) -> C
 
 def _write(target: Path, table: Table, names: list[str], values: Columns) -> None:
     """All columns of the table as they are, and the new ones."""
-    kept = [_kept(table, place) for place in range(len(table.signals))]
+    kept = [table.copied(position) for position in range(len(table.signals))]
     write_csv(target, [*(signal.label for signal in table.signals), *names], [*kept, *values.T])
-
-
-def _kept(table: Table, place: int) -> list[str] | np.ndarray:
-    """The cells of a column; numbers with a decimal comma are written with a point."""
-    if table.layout.has_decimal_comma:
-        try:
-            return table.numbers([place])[:, 0]
-        except InputDataError:
-            pass
-    return table.text(place)
