@@ -1,10 +1,11 @@
 """Files with what users' files have: gaps, other units, other sampling times."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from attractor import PlantModel
-from attractor.control.identification.prediction import predict_file
+from attractor.control.identification.prediction import predict_file, predict_frame
 from attractor.data import ColumnOptions, Experiment, Record, Signal, read_csv, write_csv
 from attractor.errors import InputDataError, UnsupportedError
 from attractor.training import TrainingSettings
@@ -145,3 +146,13 @@ def test_decimal_commas_become_points_that_can_be_read_again(model, tmp_path):
     predictions(model, path)
     record = read_csv(tmp_path / "predicted.csv", inputs=["u"], outputs=["y_pred"])
     np.testing.assert_allclose(record.experiments[0].inputs[:, 0], u, atol=1e-6)
+
+
+def test_a_frame_gets_the_predictions_of_the_file(model, tmp_path):
+    u, y = signals(20, seed=1)
+    frame = pd.DataFrame({"u [V]": u, "y [cm]": y, "place": "left"}, index=range(5, 25))
+    predicted = predict_frame(model, frame)
+    assert list(predicted) == ["u [V]", "y [cm]", "place", "y_pred"]
+    np.testing.assert_array_equal(predicted.index, frame.index)
+    path = write_csv(tmp_path / "a.csv", ["u [V]", "y [cm]"], [u, y])
+    np.testing.assert_array_equal(predicted["y_pred"], predictions(model, path)[0])

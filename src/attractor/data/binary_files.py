@@ -2,6 +2,7 @@
 
 import lzma
 import math
+import re
 import struct
 import tokenize
 import zipfile
@@ -34,19 +35,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 LARGE = 2**28
 # No measured data shrink to a two-hundredth; a quarter of a gigabyte that does is a trap or empty.
 _BEST_COMPRESSION = 200
-_MATLAB_NUMBERS = frozenset({
-    "double",
-    "single",
-    "logical",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-})
+_MATLAB_NUMBERS = re.compile("double|single|logical|u?int(8|16|32|64)")
 _DAMAGED = (
     OSError,
     EOFError,
@@ -208,7 +197,7 @@ def _read_mat(path: Path) -> "pd.DataFrame":
     from scipy.io.matlab import MatReadError
 
     try:
-        held = {name: shape for name, shape, kind in whosmat(path) if kind in _MATLAB_NUMBERS}
+        held = {name: shape for name, shape, kind in whosmat(path) if _MATLAB_NUMBERS.fullmatch(kind)}
         cells = sum(math.prod(shape) for shape in held.values())
         check_growth(str(path), path.stat().st_size, cells, np.dtype(float))
         arrays = loadmat(path, variable_names=list(held), spmatrix=False)

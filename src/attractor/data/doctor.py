@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .dynamics_checks import check_delay, check_oversampling, check_undersampling
-from .finding import Finding, Severity
+from .finding import BEYOND_SHARE, Finding, Severity, by_severity, error, share_outside, warning
 from .record import Record, Signal
 from .signal_checks import (
     Blocks,
@@ -23,10 +23,6 @@ from .signal_checks import (
 FEWEST_SAMPLES = 100
 # A small recurrent network has some hundred parameters.
 FEW_SAMPLES = 500
-# How far, as a share of the range, an experiment may leave what the others cover.
-BEYOND_RANGE = 0.1
-# Share of an experiment's samples that may be out there.
-BEYOND_SHARE = 0.01
 
 
 def check_finite(record: Record) -> list[Finding]:
@@ -37,9 +33,7 @@ def check_finite(record: Record) -> list[Finding]:
         if count:
             message = f"'{signal.name}' has {count} values that are NaN or infinite"
             advice = "Fill in the values, or read the file with missing values interpolated or split."
-            findings.append(
-                Finding(Severity.ERROR, "not-finite", signal.name, message, advice, {"count": count})
-            )
+            findings.append(error("not-finite", signal.name, message, advice, count=count))
     return findings
 
 
@@ -67,7 +61,7 @@ def check_ranges(record: Record) -> list[Finding]:
         return []
     findings = []
     for number, experiment in enumerate(record.experiments):
-        others = [other for place, other in enumerate(record.experiments) if place != number]
+        others = [other for position, other in enumerate(record.experiments) if position != number]
         findings += compare_ranges(record.with_experiments(others), record.with_experiments([experiment]))
     return findings
 
@@ -85,9 +79,7 @@ def compare_ranges(training: Record, test: Record) -> list[Finding]:
     """
     findings = []
     for (signal, known), (_, values) in zip(all_channels(training), all_channels(test), strict=True):
-        margin = BEYOND_RANGE * float(np.ptp(known))
-        outside = (values < known.min() - margin) | (values > known.max() + margin)
-        share = float(outside.mean())
+        share = share_outside(known, values)
         if share > BEYOND_SHARE:
             findings.append(_out_of_range(signal, known, test.experiments[0].name, share))
     return findings
@@ -101,10 +93,7 @@ def _out_of_range(signal: Signal, known: Float[np.ndarray, "_"], where: str, sha
     advice = (
         "Train on data that cover this range, or do not judge the model there: it would have to extrapolate."
     )
-    return Finding(Severity.WARNING, "range-mismatch", signal.name, message, advice, {"share": share})
-
-
-_ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+    return warning("range-mismatch", signal.name, message, advice, share=share)
 
 
 def examine(record: Record) -> list[Finding]:
@@ -122,9 +111,11 @@ def examine(record: Record) -> list[Finding]:
     broken = check_finite(record)
     if broken:
         return broken
-    inputs = [(signal.name, _blocks(record, "inputs", place)) for place, signal in enumerate(record.inputs)]
+    inputs = [
+        (signal.name, _blocks(record, "inputs", position)) for position, signal in enumerate(record.inputs)
+    ]
     outputs = [
-        (signal.name, _blocks(record, "outputs", place)) for place, signal in enumerate(record.outputs)
+        (signal.name, _blocks(record, "outputs", position)) for position, signal in enumerate(record.outputs)
     ]
     constant = [finding for name, blocks in inputs + outputs for finding in check_constant(name, blocks)]
     still = {finding.signal for finding in constant}
@@ -138,7 +129,7 @@ def examine(record: Record) -> list[Finding]:
     for (source, cause), (answer, effect) in product(moving_inputs, moving_outputs):
         findings += check_delay((source, answer), cause, effect, record.sampling_time)
         findings += check_undersampling((source, answer), cause, effect)
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+    return by_severity(findings)
 
 
 def examine_input(name: str, blocks: Blocks) -> list[Finding]:
@@ -161,5 +152,5 @@ def examine_output(name: str, blocks: Blocks, inputs: list[Blocks]) -> list[Find
     return findings + (check_oversampling(name, blocks, inputs) if inputs else [])
 
 
-def _blocks(record: Record, side: str, place: int) -> Blocks:
-    return [np.asarray(getattr(experiment, side)[:, place]) for experiment in record.experiments]
+def _blocks(record: Record, side: str, position: int) -> Blocks:
+    return [np.asarray(getattr(experiment, side)[:, position]) for experiment in record.experiments]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from .finding import Finding, Severity
+from .finding import Finding, note, warning
 from .signal_checks import Blocks, centre
 from .signal_scaling import is_constant
 
@@ -158,12 +158,12 @@ def check_delay(
     if delay is None:
         message = f"'{names[1]}' does not visibly answer '{names[0]}' within {LAGS} samples"
         advice = "Check that the right columns were chosen; a noisy plant needs a larger or longer input."
-        return [Finding(Severity.WARNING, "no-response", label, message, advice, {"lags": LAGS})]
+        return [warning("no-response", label, message, advice, lags=LAGS)]
     seconds = delay * sampling_time
     message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s), {seconds:.4g} s"
     is_long = delay > 3
     advice = "A long delay costs the model memory: shift the input by it." if is_long else "Nothing to do."
-    return [Finding(Severity.NOTE, "delay", label, message, advice, {"samples": delay, "seconds": seconds})]
+    return [note("delay", label, message, advice, samples=delay, seconds=seconds)]
 
 
 def decay_lag(blocks: Sequence[Float[np.ndarray, "_"]]) -> int:
@@ -192,9 +192,7 @@ def check_oversampling(name: str, output: Blocks, inputs: Sequence[Blocks]) -> l
     factor = max(2, round(decay / 20))
     message = f"'{name}' needs {decay} samples to change noticeably: the sampling time is too short"
     advice = f"Keep about every {factor}th sample (after a low-pass filter); training becomes faster."
-    return [
-        Finding(Severity.WARNING, "oversampled", name, message, advice, {"decay": decay, "factor": factor})
-    ]
+    return [warning("oversampled", name, message, advice, decay=decay, factor=factor)]
 
 
 def check_undersampling(names: tuple[str, str], source: Blocks, answer: Blocks) -> list[Finding]:
@@ -212,4 +210,4 @@ def check_undersampling(names: tuple[str, str], source: Blocks, answer: Blocks) 
     label = f"{names[0]} -> {names[1]}"
     message = f"'{names[1]}' settles within two samples of a move of '{names[0]}'"
     advice = "Sample at least five times faster, unless the plant has no dynamics of interest."
-    return [Finding(Severity.WARNING, "undersampled", label, message, advice, {"share": min(share, 1.0)})]
+    return [warning("undersampled", label, message, advice, share=min(share, 1.0))]

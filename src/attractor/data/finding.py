@@ -1,7 +1,14 @@
 """What the data doctor tells: one finding, how bad it is, and what to do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+
+import numpy as np
+from jaxtyping import Float
+
+# How far, as a share of the range, values may leave what is known, and the share of them that may.
+BEYOND_RANGE, BEYOND_SHARE = 0.1, 0.01
 
 
 class Severity(Enum):
@@ -31,3 +38,30 @@ class Finding:
     message: str
     advice: str
     numbers: dict[str, int | float] = field(default_factory=dict)
+
+
+def note(code: str, signal: str, message: str, advice: str, **numbers: int | float) -> Finding:
+    """A finding to know."""
+    return Finding(Severity.NOTE, code, signal, message, advice, numbers)
+
+
+def warning(code: str, signal: str, message: str, advice: str, **numbers: int | float) -> Finding:
+    """A finding to act on."""
+    return Finding(Severity.WARNING, code, signal, message, advice, numbers)
+
+
+def error(code: str, signal: str, message: str, advice: str, **numbers: int | float) -> Finding:
+    """A finding that makes training pointless."""
+    return Finding(Severity.ERROR, code, signal, message, advice, numbers)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then notes."""
+    order = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def share_outside(known: Float[np.ndarray, "_"], values: Float[np.ndarray, "_"]) -> float:
+    """The share of some values that lie more than a tenth of the range of the known ones outside of it."""
+    margin = BEYOND_RANGE * float(np.ptp(known))
+    return float(((values < known.min() - margin) | (values > known.max() + margin)).mean())

@@ -24,7 +24,7 @@ class Sequences:
 
     Args:
         values: shape (cases, time, variables), float64; NaN within the length of a case is a missing value,
-            beyond it padding, where whatever is given becomes NaN.
+            beyond it padding, where any value becomes NaN.
         lengths: steps of each case, shape (cases,), whole numbers.
         names: of the variables.
         labels: class of each case as a position in `classes`, shape (cases,), whole numbers; None if nobody

@@ -43,7 +43,7 @@ class ColumnOptions:
             d) or dates and times. A column called time, timestamp or t is found by itself.
         experiment: the column that names the experiment of each row. One called experiment is found by
             itself.
-        sampling_time: seconds between two rows. It takes the place of a time column that was found by
+        sampling_time: seconds between two rows. It replaces a time column that was found by
             itself; where `time` names a column, that column still tells where rows are missing.
         missing: what to do with blank cells and missing rows: `error` stops; `interpolate` draws straight
             lines between the neighbours; `split` begins a new experiment after the hole.

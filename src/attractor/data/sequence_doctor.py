@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from jaxtyping import Float, Int
 
-from .finding import Finding, Severity
+from .finding import BEYOND_SHARE, Finding, by_severity, error, note, share_outside, warning
 from .labelled_sequences import SHOWN, Sequences, name_some
 from .signal_scaling import is_constant
 
@@ -50,7 +50,7 @@ def check_leak(training: Sequences, test: Sequences) -> list[Finding]:
     shown = name_some([f"{test.ids[two]} = {training.ids[one]}" for one, two in pairs])
     message = f"{len(pairs)} of {len(test)} test cases also occur in training (test = training: {shown})"
     advice = "Take them out of the training cases; a model is not judged by what it has learned by heart."
-    return [Finding(Severity.WARNING, "leak", "", message, advice, {"cases": len(pairs)})]
+    return [warning("leak", "", message, advice, cases=len(pairs))]
 
 
 def _contradictions(data: Sequences, torn: list[list[int]]) -> list[Finding]:
@@ -61,7 +61,7 @@ def _contradictions(data: Sequences, torn: list[list[int]]) -> list[Finding]:
     message = f"{len(torn)} recording(s) occur under several labels: {name_some(shown, '; ')}"
     advice = "Look at these cases: at least one label of each is wrong."
     code, numbers = "contradicting-labels", {"recordings": len(torn)}
-    return [Finding(Severity.WARNING, code, "", message, advice, {**numbers})]
+    return [warning(code, "", message, advice, **numbers)]
 
 
 def _repetitions(data: Sequences, same: list[list[int]]) -> list[Finding]:
@@ -73,7 +73,7 @@ def _repetitions(data: Sequences, same: list[list[int]]) -> list[Finding]:
     advice = (
         "Keep one of each, or keep them on one side of every split; else a model is judged by what it knows."
     )
-    return [Finding(Severity.WARNING, "repeated-cases", "", message, advice, {"cases": extra})]
+    return [warning("repeated-cases", "", message, advice, cases=extra)]
 
 
 # With fewer cases a class can hardly be learned, and its hold-out part has one case or none.
@@ -86,14 +86,8 @@ MANY_MISSING = 0.5
 LENGTH_TELLS = 0.5
 # Fewer cases cannot show that length tells the class.
 LENGTH_CASES = 20
-# Ratio of spreads: without scaling the smaller variable is lost beside the larger one.
+# Ratio of standard deviations: without scaling the smaller variable is lost beside the larger one.
 WIDE_SCALES = 1e3
-# How far, as a share of the range in training, a test value may leave it.
-BEYOND_RANGE = 0.1
-# Share of test values that may be out there.
-BEYOND_SHARE = 0.01
-
-_ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
 
 def examine_sequences(data: Sequences) -> list[Finding]:
@@ -109,7 +103,7 @@ def examine_sequences(data: Sequences) -> list[Finding]:
     findings += check_twins(data)
     if data.labels is not None:
         findings += [*_check_classes(data), *_check_lengths(data)]
-    return _sorted(findings)
+    return by_severity(findings)
 
 
 def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
@@ -130,7 +124,7 @@ def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
     findings = [*check_leak(training, test), *_check_ranges(training, test)]
     if training.labels is not None and test.labels is not None:
         findings += _check_unseen(training, test)
-    return _sorted(findings)
+    return by_severity(findings)
 
 
 def measured(data: Sequences, variable: int) -> Float[np.ndarray, " values"]:
@@ -139,43 +133,39 @@ def measured(data: Sequences, variable: int) -> Float[np.ndarray, " values"]:
     return column[~np.isnan(column)]
 
 
-def _sorted(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
-
-
 def _check_classes(data: Sequences) -> list[Finding]:
     counts = data.counts()
     present = {name: count for name, count in counts.items() if count}
     if len(present) < 2:
         message = f"all cases are of class '{next(iter(present))}'"
-        return [Finding(Severity.ERROR, "one-class", "", message, "Add cases of the other classes.")]
+        return [error("one-class", "", message, "Add cases of the other classes.")]
     findings = [_few_cases(name, count) for name, count in counts.items() if count < FEW_CASES]
     ratio = max(present.values()) / min(present.values())
     if ratio >= IMBALANCE:
         message = f"the largest class has {ratio:.0f} times the cases of the smallest"
         advice = "Judge by balanced accuracy or by class, not by accuracy; consider weights for the classes."
-        findings.append(Finding(Severity.NOTE, "imbalance", "", message, advice, {"ratio": ratio}))
+        findings.append(note("imbalance", "", message, advice, ratio=ratio))
     return findings
 
 
 def _few_cases(name: str, count: int) -> Finding:
     message = f"class '{name}' has {count or 'no'} case{'' if count == 1 else 's'}"
     advice = "Record more of it, join it with another class, or leave it out; it cannot be learned so."
-    return Finding(Severity.WARNING, "few-cases", "", message, advice, {"cases": count})
+    return warning("few-cases", "", message, advice, cases=count)
 
 
 def _check_variables(data: Sequences) -> list[Finding]:
     findings = []
-    for place, name in enumerate(data.names):
-        values = measured(data, place)
+    for position, name in enumerate(data.names):
+        values = measured(data, position)
         if not len(values):
             message, advice = f"'{name}' is missing in all cases", "Leave it out: it cannot be scaled."
-            findings.append(Finding(Severity.ERROR, "all-missing", name, message, advice))
+            findings.append(error("all-missing", name, message, advice))
         elif is_constant(values):
             message = f"'{name}' is constant at {values[0]:g} in all cases"
-            advice = "Leave it out; it tells nothing, unless it is whether it was measured that counts."
+            advice = "Leave it out, unless the fact that it was measured tells the class."
             numbers = {"value": float(values[0])}
-            findings.append(Finding(Severity.WARNING, "constant", name, message, advice, numbers))
+            findings.append(warning("constant", name, message, advice, **numbers))
     return findings
 
 
@@ -185,8 +175,8 @@ def _check_empty(data: Sequences) -> list[Finding]:
     if not len(cases):
         return []
     message = f"{len(cases)} case(s) without a single value: {name_some([data.ids[case] for case in cases])}"
-    advice = "Leave them out, unless that nothing was measured is itself a sign; the values say nothing."
-    return [Finding(Severity.WARNING, "empty-cases", "", message, advice, {"cases": len(cases)})]
+    advice = "Leave them out, unless the absence of measurements itself tells the class."
+    return [warning("empty-cases", "", message, advice, cases=len(cases))]
 
 
 def _check_missing(data: Sequences) -> list[Finding]:
@@ -203,25 +193,25 @@ def _check_missing(data: Sequences) -> list[Finding]:
     if (shares > MANY_MISSING).any():
         advice += " Where most is missing, forward+mask+age also says how old a value is."
     numbers = {name: float(share) for name, share in zip(data.names, shares, strict=True) if share}
-    return [Finding(Severity.NOTE, "missing", "", message, advice, numbers)]
+    return [note("missing", "", message, advice, **numbers)]
 
 
 def _check_scales(data: Sequences) -> list[Finding]:
-    columns = {name: measured(data, place) for place, name in enumerate(data.names)}
-    spreads = {
+    columns = {name: measured(data, position) for position, name in enumerate(data.names)}
+    deviations = {
         name: float(values.std())
         for name, values in columns.items()
         if len(values) and not is_constant(values)
     }
-    if len(spreads) < 2:
+    if len(deviations) < 2:
         return []
-    small, large = min(spreads, key=spreads.__getitem__), max(spreads, key=spreads.__getitem__)
-    ratio = spreads[large] / spreads[small]
+    small, large = min(deviations, key=deviations.__getitem__), max(deviations, key=deviations.__getitem__)
+    ratio = deviations[large] / deviations[small]
     if ratio < WIDE_SCALES:
         return []
-    message = f"'{large}' spreads {ratio:.2g} times as wide as '{small}'"
+    message = f"the standard deviation of '{large}' is {ratio:.2g} times that of '{small}'"
     advice = "Scale every variable by the training cases, as the classifier does, before any other method."
-    return [Finding(Severity.NOTE, "scales", f"{small}, {large}", message, advice, {"ratio": ratio})]
+    return [note("scales", f"{small}, {large}", message, advice, ratio=ratio)]
 
 
 def _check_lengths(data: Sequences) -> list[Finding]:
@@ -248,11 +238,11 @@ def _check_lengths(data: Sequences) -> list[Finding]:
         f"the length of a case alone tells its class with accuracy {accuracy:.0%} (a blind guess: {base:.0%})"
     )
     advice = (
-        "Find out whether length is part of the matter or of how the cases were recorded; in the latter case "
+        "Find out whether length is a property of the classes or of the recording; if of the recording, "
         "cut all cases to a common length, or a model will learn the recording."
     )
     numbers = {"accuracy": accuracy, "guess": float(base)}
-    return [Finding(Severity.WARNING, "length-tells-class", "", message, advice, numbers)]
+    return [warning("length-tells-class", "", message, advice, **numbers)]
 
 
 def _hits(
@@ -266,21 +256,18 @@ def _hits(
 
 def _check_ranges(training: Sequences, test: Sequences) -> list[Finding]:
     findings = []
-    for place, name in enumerate(training.names):
-        known, values = measured(training, place), measured(test, place)
+    for position, name in enumerate(training.names):
+        known, values = measured(training, position), measured(test, position)
         if not len(known) or not len(values):
             continue
-        margin = BEYOND_RANGE * np.ptp(known)
-        share = float(((values < known.min() - margin) | (values > known.max() + margin)).mean())
+        share = share_outside(known, values)
         if share > BEYOND_SHARE:
             message = (
                 f"{share:.1%} of the test values of '{name}' lie outside its range in training, "
                 f"{known.min():g} to {known.max():g}"
             )
             advice = "Compare units and sensors of the two sets; a model would have to extrapolate there."
-            findings.append(
-                Finding(Severity.WARNING, "range-mismatch", name, message, advice, {"share": share})
-            )
+            findings.append(warning("range-mismatch", name, message, advice, share=share))
     return findings
 
 
@@ -293,4 +280,4 @@ def _check_unseen(training: Sequences, test: Sequences) -> list[Finding]:
         f"classes without a training case: {', '.join(unseen)}; the test has {sum(unseen.values())} cases"
     )
     advice = "Add training cases of these classes; no model can know them."
-    return [Finding(Severity.ERROR, "unseen-class", "", message, advice, {"cases": sum(unseen.values())})]
+    return [error("unseen-class", "", message, advice, cases=sum(unseen.values()))]

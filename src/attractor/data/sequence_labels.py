@@ -14,11 +14,11 @@ UNKNOWN = frozenset({"", "?"})
 def encode_words(
     words: Sequence[str], where: Callable[[int], str], classes: Sequence[str] | None = None
 ) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...]]:
-    """Class words as places in the list of classes.
+    """Class words as positions in the list of classes.
 
     Args:
         words: one for each case; blank or `?` if nobody knows it, which holds for all cases or for none.
-        where: names the place of a case for messages.
+        where: names a case for messages.
         classes: all classes in the order wanted; None takes those that occur, numbers in the order of
             their size and words in that of the alphabet.
 
@@ -36,8 +36,8 @@ def encode_words(
             f"{where(unknown.index(True))}: the case has no label, others have; give it one or remove it"
         )
     order = tuple(classes) if classes else sort_classes(set(words))
-    places = {name: place for place, name in enumerate(order)}
-    labels = [places.get(word, -1) for word in words]
+    positions = {name: position for position, name in enumerate(order)}
+    labels = [positions.get(word, -1) for word in words]
     if -1 in labels:
         case = labels.index(-1)
         raise InputDataError(f"{where(case)}: class {words[case]!r} is unknown; known: {', '.join(order)}")
@@ -106,11 +106,11 @@ def corrupt(
     - "symmetric-all": they get any of all C classes, so that one in C of them keeps its label;
     - "pair": class c becomes c + 1 modulo C;
     - "group": all cases of some groups (annotators) are wrong, and wrong alike: each such annotator
-      confuses the classes by a permutation of their own that leaves none in place. Annotators come in random
+      confuses the classes by a permutation of their own that moves every class. Annotators come in random
       order until round(share N) cases are wrong; the last one is wrong in some cases only.
 
     Args:
-        labels: true classes as places, from 0 on.
+        labels: true classes as positions, from 0 on.
         classes: C, at least 2.
         share: of the cases, from 0 to 1.
         kind: one of the above.
@@ -185,7 +185,7 @@ def _confuse_groups(
 
 
 def _derangement(classes: int, rng: np.random.Generator) -> Int[np.ndarray, " classes"]:
-    """A random permutation that leaves nothing in place; about one in e of all permutations is one."""
+    """A random permutation that moves every class; about one in e of all permutations is one."""
     while True:
         order = rng.permutation(classes)
         if (order != np.arange(classes)).all():

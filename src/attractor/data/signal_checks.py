@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .finding import Finding, Severity
+from .finding import Finding, error, warning
 from .record import Record
 from .rows import find_runs
 from .signal_scaling import is_constant
@@ -46,7 +46,7 @@ def check_constant(name: str, blocks: Blocks) -> list[Finding]:
         return []
     message = f"'{name}' is constant at {values[0]:g}"
     advice = "Leave it out, or record data while it moves."
-    return [Finding(Severity.ERROR, "constant", name, message, advice, {"value": float(values[0])})]
+    return [error("constant", name, message, advice, value=float(values[0]))]
 
 
 def check_saturation(name: str, blocks: Blocks, visits: int = 2) -> list[Finding]:
@@ -81,7 +81,7 @@ def _saturation_at(name: str, blocks: Blocks, end: tuple[float, str], visits: in
         "Find out whether a sensor, an actuator or the plant itself has a limit there. Keep the samples if "
         "the limit is part of the plant; leave them out if it is the sensor's."
     )
-    return [Finding(Severity.WARNING, "saturation", name, message, advice, {"share": share, "limit": limit})]
+    return [warning("saturation", name, message, advice, share=share, limit=limit)]
 
 
 def _is_frozen(blocks: Blocks, limit: float) -> bool:
@@ -100,9 +100,7 @@ def check_quantisation(name: str, blocks: Blocks) -> list[Finding]:
     step = float(np.ptp(values) / (levels - 1))
     message = f"'{name}' takes only {levels} distinct values; its resolution is about {step:g}"
     advice = "Use a finer sensor range or log more digits; a model cannot be better than this resolution."
-    return [
-        Finding(Severity.WARNING, "quantisation", name, message, advice, {"levels": levels, "step": step})
-    ]
+    return [warning("quantisation", name, message, advice, levels=levels, step=step)]
 
 
 def check_outliers(name: str, blocks: Blocks) -> list[Finding]:
@@ -113,13 +111,11 @@ def check_outliers(name: str, blocks: Blocks) -> list[Finding]:
     spikes = [int(np.sum(find_spikes(block))) for block in blocks]
     if not sum(spikes):
         return []
-    first = next(place for place, count in enumerate(spikes) if count)
+    first = next(position for position, count in enumerate(spikes) if count)
     row = int(np.flatnonzero(find_spikes(blocks[first]))[0])
     message = f"'{name}' has {sum(spikes)} spike(s); the first at sample {row} of experiment {first + 1}"
     advice = "Blank these cells and read the file with missing values interpolated, or cut the rows out."
-    return [
-        Finding(Severity.WARNING, "outliers", name, message, advice, {"count": sum(spikes), "first": row})
-    ]
+    return [warning("outliers", name, message, advice, count=sum(spikes), first=row)]
 
 
 def find_spikes(values: Float[np.ndarray, "samples"]) -> Bool[np.ndarray, "samples"]:
@@ -159,7 +155,7 @@ def check_drift(name: str, output: Blocks, inputs: Sequence[Blocks]) -> list[Fin
                 "Look for a disturbance that is not logged (temperature, wear, a filling vessel) or an "
                 "integrating plant; log it as an input, or use the difference of the output."
             )
-            return [Finding(Severity.WARNING, "drift", name, message, advice, {"share": share})]
+            return [warning("drift", name, message, advice, share=share)]
     return []
 
 
@@ -195,7 +191,7 @@ def check_levels(name: str, blocks: Blocks) -> list[Finding]:
         return []
     message = f"'{name}' takes only {levels} distinct levels"
     advice = "Enough for a linear model; for a nonlinear one use steps of many different sizes."
-    return [Finding(Severity.WARNING, "few-levels", name, message, advice, {"levels": levels})]
+    return [warning("few-levels", name, message, advice, levels=levels)]
 
 
 def count_moves(values: Float[np.ndarray, "samples"], span: float) -> int:
@@ -222,7 +218,7 @@ def check_moves(name: str, blocks: Blocks) -> list[Finding]:
         return []
     message = f"'{name}' moves by more than a tenth of its range only {moves} times"
     advice = f"Record more steps, {FEWEST_MOVES} at the least, in both directions."
-    return [Finding(Severity.WARNING, "few-moves", name, message, advice, {"moves": moves})]
+    return [warning("few-moves", name, message, advice, moves=moves)]
 
 
 def check_coverage(name: str, blocks: Blocks) -> list[Finding]:
@@ -236,7 +232,7 @@ def check_coverage(name: str, blocks: Blocks) -> list[Finding]:
         return []
     message = f"'{name}' visits only {coverage:.0%} of its range for more than 0.5 % of the samples each"
     advice = "Spread the levels over the range in which the model will be used; look for outliers."
-    return [Finding(Severity.WARNING, "narrow-coverage", name, message, advice, {"coverage": coverage})]
+    return [warning("narrow-coverage", name, message, advice, coverage=coverage)]
 
 
 def excitation_order(blocks: Blocks) -> int:
@@ -267,7 +263,7 @@ def check_order(name: str, blocks: Blocks) -> list[Finding]:
     advice = (
         "Add random steps or a multisine with many frequencies; one sine shows one point of the response."
     )
-    return [Finding(Severity.WARNING, "poor-excitation", name, message, advice, {"order": order})]
+    return [warning("poor-excitation", name, message, advice, order=order)]
 
 
 def check_collinear(record: Record) -> list[Finding]:
@@ -290,4 +286,4 @@ def check_collinear(record: Record) -> list[Finding]:
     )
     advice = "Leave one out, or record an experiment in which they move one at a time."
     numbers = {"eigenvalue": float(eigenvalues[0])}
-    return [Finding(Severity.WARNING, "collinear", label, message, advice, numbers)]
+    return [warning("collinear", label, message, advice, **numbers)]

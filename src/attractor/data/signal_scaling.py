@@ -12,7 +12,7 @@ from attractor.errors import InputDataError, ShapeError
 
 from .labelled_sequences import Sequences
 
-# Relative to the largest value: below it a spread is rounding, not signal.
+# Relative to the largest value: a smaller range is rounding, not signal.
 _SMALLEST_SPREAD = 1e-12
 
 
@@ -127,8 +127,8 @@ def sequence_scaling(data: Sequences) -> Scaling:
         InputDataError: a variable without a single value.
     """
     offsets, scales = [], []
-    for place, name in enumerate(data.names):
-        column = data.values[:, :, place][data.valid]
+    for position, name in enumerate(data.names):
+        column = data.values[:, :, position][data.valid]
         seen = column[~np.isnan(column)]
         if not len(seen):
             raise InputDataError(f"variable {name!r} has no value in any training case; leave it out")

@@ -103,7 +103,7 @@ class Table:
         return self.text(position)[row]
 
     def numbers(self, positions: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
-        """Some columns as float64, shape (rows, columns); NaN where a cell is blank or says so.
+        """Some columns as float64, shape (rows, columns); NaN where a cell is blank or marks a missing value.
 
         Raises:
             InputDataError: a cell holds text or an infinite number; row, column and text are named.

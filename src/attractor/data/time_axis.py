@@ -18,26 +18,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIME_NAMES = ("time", "timestamp", "t")
-SECONDS = {
-    "": 1.0,
-    "ns": 1e-9,
-    "us": 1e-6,
-    "\N{MICRO SIGN}s": 1e-6,
-    "\N{GREEK SMALL LETTER MU}s": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "sec": 1.0,
-    "second": 1.0,
-    "seconds": 1.0,
-    "min": 60.0,
-    "minute": 60.0,
-    "minutes": 60.0,
-    "h": 3600.0,
-    "hour": 3600.0,
-    "hours": 3600.0,
-    "d": 86400.0,
-    "day": 86400.0,
-    "days": 86400.0,
+# A column without a unit counts seconds.
+SECONDS = {"": 1.0} | {
+    name: seconds
+    for names, seconds in (
+        ("ns", 1e-9),
+        ("us \N{MICRO SIGN}s \N{GREEK SMALL LETTER MU}s", 1e-6),
+        ("ms", 1e-3),
+        ("s sec second seconds", 1.0),
+        ("min minute minutes", 60.0),
+        ("h hour hours", 3600.0),
+        ("d day days", 86400.0),
+    )
+    for name in names.split()
 }
 # Largest difference of a step from a whole number of sampling times, as a share of them.
 JITTER = 0.01
