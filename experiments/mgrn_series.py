@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.classification import SequenceClassifier
-from attractor.classification.assessment import parameter_count
+from attractor.classification.classifier_assessment import parameter_count
 from attractor.data import Sequences, read_sequences
 from benchmarks.recording import record
 

@@ -11,7 +11,7 @@ from attractor import PlantModel, SequenceClassifier
 from attractor.arrays import read_arrays
 from attractor.cells import LSTM, LipschitzForm
 from attractor.certify import Attempt, Certificate, StabilityResult, Verdict
-from attractor.control.identification.stability import Use, save_stability, stored_statement
+from attractor.control.identification.stability_file import Use, save_stability, stored_statement
 from attractor.data import (
     ColumnOptions,
     read_arff,

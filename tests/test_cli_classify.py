@@ -102,7 +102,7 @@ def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(
         raise OverflowError
 
     with monkeypatch.context() as patch:
-        patch.setattr("attractor.classification.study.run_contents", dies)
+        patch.setattr("attractor.classification.classifier_study.run_contents", dies)
         assert call("classify", chain / "train.npz", *words, "--out", run) == cli.OUR_BUG
     assert "trained and saved in" in said(capsys)
     weights = (run / "weights.safetensors").read_bytes()

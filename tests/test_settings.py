@@ -55,7 +55,10 @@ class Outer(Settings):
         ({"rate": np.True_}, r"rate=True: expected a positive number"),
         ({"rate": 1 + 0j}, r"rate=\(1\+0j\): expected a positive number"),
         ({"seed": -1}, r"seed=-1: expected a whole number from 0 to 2147483647"),
-        ({"method": "hune"}, r"method='hune': expected one of 'euler', 'heun' or None; did you mean 'heun'\?"),
+        (
+            {"method": "hune"},
+            r"method='hune': expected one of 'euler', 'heun' or None; did you mean 'heun'\?",
+        ),
         ({"fast": 1}, r"fast=1: expected True or False"),
         ({"most": "some"}, r"most='some': expected a whole number from 1 to 2147483647 or 'all'"),
         ({"scales": (1.0, inf)}, r"scales=\(1\.0, inf\): expected a list, each a positive number"),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from attractor.classification.assessment import assess_probabilities, per_class, reliability
+from attractor.classification.classifier_assessment import assess_probabilities, per_class, reliability
 from attractor.errors import InputDataError
 
 CLASSES = ("a", "b", "c")

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from labelled_ramps import NAMES, classifier, ramps
 
-from attractor.classification.study import data_facts, divide, known_cases, run_contents, write_suspects
+from attractor.classification.classifier_study import (
+    data_facts,
+    divide,
+    known_cases,
+    run_contents,
+    write_suspects,
+)
 from attractor.errors import InputDataError
 
 

@@ -8,7 +8,7 @@ import pytest
 from labelled_ramps import fitted, ramps
 
 from attractor.audit import PERTURBATIONS, StabilityVerdict
-from attractor.classification.robustness import (
+from attractor.classification.robustness_study import (
     GAPS,
     PLAIN_SCALE,
     SCALE,

@@ -8,7 +8,7 @@ import numpy as np
 from attractor import unroll
 from attractor.cells import GRU
 from attractor.certify import CertifySettings, certify
-from attractor.control.identification.network import Encoder, PlantNetwork
+from attractor.control.identification.plant_network import Encoder, PlantNetwork
 
 
 def test_the_encoder_ends_inside_the_certified_box_whatever_it_sees():

@@ -9,7 +9,7 @@ from attractor import PlantModel
 from attractor.cells import GRU
 from attractor.control.identification import identification_task as module
 from attractor.control.identification.identification_task import IdentificationTask, pad
-from attractor.control.identification.network import NetworkPlan
+from attractor.control.identification.plant_network import NetworkPlan
 from attractor.training import TrainingSettings, Windows
 
 WASHOUT, WINDOW = 5, 20

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attractor.cells import NNARX
-from attractor.control.identification.network import PlantNetwork
+from attractor.control.identification.plant_network import PlantNetwork
 
 CELL = NNARX(2, 1, order=3, key=jax.random.key(0))
 

@@ -7,7 +7,7 @@ import pytest
 
 from attractor.cells import EchoState
 from attractor.control.identification.identification_task import IdentificationTask, pad
-from attractor.control.identification.network import NetworkPlan
+from attractor.control.identification.plant_network import NetworkPlan
 from attractor.control.identification.ridge import fit_readout
 from attractor.training import Windows
 

@@ -14,8 +14,8 @@ from attractor.audit import (
     StabilityVerdict,
     StateDiffusion,
 )
-from attractor.classification.assessment import assess_probabilities
-from attractor.classification.robustness import Fragility, RobustnessStudy
+from attractor.classification.classifier_assessment import assess_probabilities
+from attractor.classification.robustness_study import Fragility, RobustnessStudy
 from attractor.report.analysis import AnalysisContents, render_analysis
 from attractor.report.classifier_page import _verdict
 from attractor.report.figures.cases import DrawnCase, cases_figure

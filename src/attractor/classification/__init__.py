@@ -1,11 +1,11 @@
 """Classification of multivariate series: the estimator, its network, suspects among the labels, its audit."""
 
-from .assessment import assess_classifier, assess_probabilities
 from .calibration import calibration_error, fit_temperature
-from .estimator import SequenceClassifier
+from .classifier import SequenceClassifier
+from .classifier_assessment import assess_classifier, assess_probabilities
 from .group_memory import GroupStudy, group_memory
-from .network import NetworkPlan, SequenceNetwork
-from .robustness import RobustnessPlan, RobustnessStudy, robustness_study
+from .robustness_study import RobustnessPlan, RobustnessStudy, robustness_study
+from .sequence_network import NetworkPlan, SequenceNetwork
 from .suspects import Suspects, TrainingDiary
 
 __all__ = [

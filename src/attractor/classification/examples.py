@@ -13,7 +13,7 @@ from attractor.training.noise import annealed, with_noise_factor
 from attractor.training.regulariser import NoiseProblem, estimate
 from attractor.training.starting import structure_of
 
-from .network import SequenceNetwork
+from .sequence_network import SequenceNetwork
 
 NOISE_FORMS = ("injection", "flatness", "flatness+curvature")
 """How noise enters a training: drawn at every step, or as what it adds to the loss on average."""

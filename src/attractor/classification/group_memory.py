@@ -22,7 +22,7 @@ from attractor.errors import UnsupportedError
 from attractor.program import compiled, single_precision
 from attractor.scan import unroll
 
-from .estimator import SequenceClassifier
+from .classifier import SequenceClassifier
 from .reading import ValueLogits, bare_cell, channel_cases, scaled_cases, some_of, value_logits
 from .shapley import exact_shapley, sampled_shapley
 

@@ -10,7 +10,7 @@ from attractor.training.describing import describe_option, describe_program
 from attractor.training.fingerprint import fingerprint
 
 from .examples import NOISE_FORMS
-from .network import POOLINGS
+from .sequence_network import POOLINGS
 
 KEEPS = ("best", "last")
 

@@ -12,8 +12,8 @@ from attractor.audit import LabelledSequences
 from attractor.data import Sequences, channel_blocks
 from attractor.training.noise import NoisyState
 
-from .estimator import SequenceClassifier
-from .network import SequenceNetwork
+from .classifier import SequenceClassifier
+from .sequence_network import SequenceNetwork
 
 
 class ValueLogits(eqx.Module):

@@ -23,9 +23,9 @@ from attractor.training.describing import describe_option, find_cell
 from attractor.training.identity import check_equation, check_rebuilds, describe_equation, probe_rows
 from attractor.training.restoring import check_scaling, check_sizes, fact, restored, texts
 
-from .estimator import SequenceClassifier
-from .network import SequenceNetwork
+from .classifier import SequenceClassifier
 from .options import check_options
+from .sequence_network import SequenceNetwork
 from .suspects import TrainingDiary
 
 KIND = "SequenceClassifier"

@@ -113,7 +113,7 @@ class ClassifyCommand:
 
     def run(self) -> None:
         """Read, divide, train, save, judge, report."""
-        from attractor.classification.study import classify, divide, run_contents
+        from attractor.classification.classifier_study import classify, divide, run_contents
         from attractor.data import read_case_groups
         from attractor.progress import reporter_for
         from attractor.report.classifier_page import write_classifier_report
@@ -170,8 +170,8 @@ class RobustnessCommand:
     def run(self) -> None:
         """Load, disturb, save, report."""
         from attractor.classification import SequenceClassifier
-        from attractor.classification.robustness import RobustnessPlan, robustness_study
-        from attractor.classification.study import known_cases, save_robustness, training_limits
+        from attractor.classification.classifier_study import known_cases, save_robustness, training_limits
+        from attractor.classification.robustness_study import RobustnessPlan, robustness_study
         from attractor.progress import reporter_for
         from attractor.report.robustness_page import write_robustness_report
 
@@ -208,7 +208,7 @@ class SuspectsCommand:
     def run(self) -> None:
         """Load, rank, show, write."""
         from attractor.classification import SequenceClassifier
-        from attractor.classification.study import write_suspects
+        from attractor.classification.classifier_study import write_suspects
 
         if self.top < 1:
             message = f"--top {self.top}: expected at least 1"

@@ -43,7 +43,7 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
             f"{folder} holds a classifier that was saved without its scores, so there is nothing to report "
             "on. `attractor classify` saves them; from Python, with ClassifierRoles of your cases: card, "
             "arrays = run_contents(model, roles, {}); model.save(folder, card=card, evaluation=arrays, "
-            "overwrite=True), with run_contents of attractor.classification.study"
+            "overwrite=True), with run_contents of attractor.classification.classifier_study"
         )
         raise RunFolderError(message)
     with facts_of(folder / "card.json"):

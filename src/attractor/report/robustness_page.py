@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from attractor.audit import RobustnessCurve, StabilityVerdict
-from attractor.classification.robustness import Fragility, RobustnessStudy
+from attractor.classification.robustness_study import Fragility, RobustnessStudy
 from attractor.origin import Origin
 
 from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis

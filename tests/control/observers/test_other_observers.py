@@ -11,7 +11,7 @@ from observer_cases import random_model, simulate
 
 from attractor.cells import GRU, NNARX, EchoState, NeuralStateSpace, Stack
 from attractor.certify.stability.published import published_condition
-from attractor.control.identification.network import Encoder, PlantNetwork
+from attractor.control.identification.plant_network import Encoder, PlantNetwork
 from attractor.control.model import ControlModel, from_network
 from attractor.control.observers import (
     Convergence,

@@ -8,7 +8,7 @@ import numpy as np
 from attractor.control.metrics import Metrics
 from attractor.data import Experiment, Record, Roles
 
-from .estimator import PlantModel
+from .plant_model import PlantModel
 
 
 def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from attractor.export import EXPORTERS, export
 from attractor.files import make_folder
 from attractor.runs import check_origin
 
-from .estimator import PlantModel
+from .plant_model import PlantModel
 
 CONTROLLER = "controller"
 """The target that only a plant model has, beside those of every cell."""

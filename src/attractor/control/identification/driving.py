@@ -10,8 +10,8 @@ from attractor.errors import ConfigError
 from attractor.folders import facts_of
 from attractor.runs import load_run
 
-from .estimator import PlantModel
-from .prediction import label_in
+from .file_prediction import label_in
+from .plant_model import PlantModel
 
 
 def driving_inputs(model: PlantModel, record: Record) -> Float[np.ndarray, "time inputs"]:

@@ -13,7 +13,7 @@ from attractor.certify.stability.penalty import ContractionTarget, contract_weig
 from attractor.training import Batch, StepContext, Windows
 from attractor.training.refinement import LeastSquares
 
-from .network import PlantNetwork
+from .plant_network import PlantNetwork
 
 ROWS_AT_ONCE = 16000
 """Rows whose Jacobian is held in memory at once during a refinement."""

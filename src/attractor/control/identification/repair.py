@@ -6,7 +6,7 @@ from typing import Any
 
 from attractor.progress import Reporter
 
-from .estimator import PlantModel
+from .plant_model import PlantModel
 
 
 def repair(

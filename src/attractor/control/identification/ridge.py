@@ -15,7 +15,7 @@ from attractor.scan import unroll
 from attractor.training import Trained
 
 from .identification_task import IdentificationTask, Padded
-from .network import PlantNetwork
+from .plant_network import PlantNetwork
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
 

@@ -11,8 +11,8 @@ from attractor.cells import initial_state
 from attractor.data import Signal
 from attractor.program import compiled, single_precision
 
-from .estimator import PlantModel
-from .network import PlantNetwork
+from .plant_model import PlantModel
+from .plant_network import PlantNetwork
 
 LEVELS = 41
 HOLD = 2000

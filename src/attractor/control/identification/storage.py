@@ -25,8 +25,8 @@ from attractor.training.describing import describe_option, find_cell
 from attractor.training.identity import check_equation, check_rebuilds, describe_equation, probe_rows
 from attractor.training.restoring import check_scaling, check_sizes, fact, restored
 
-from .estimator import PlantModel
-from .network import PlantNetwork
+from .plant_model import PlantModel
+from .plant_network import PlantNetwork
 from .recordings import Signals
 
 KIND = "PlantModel"

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from attractor.audit import RobustnessCurve, RobustnessCurves
-from attractor.classification.robustness import Fragility
+from attractor.classification.robustness_study import Fragility
 from attractor.report.layout import grid_of, panels
 from attractor.report.style import (
     ALERT,

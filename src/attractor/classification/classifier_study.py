@@ -18,10 +18,10 @@ from attractor.origin import Origin, stamped
 from attractor.progress import Reporter
 from attractor.runs import check_origin, load_run
 
-from .assessment import assess_classifier, training_facts
-from .estimator import SequenceClassifier
+from .classifier import SequenceClassifier
+from .classifier_assessment import assess_classifier, training_facts
 from .group_memory import group_memory
-from .robustness import RobustnessStudy
+from .robustness_study import RobustnessStudy
 from .suspects import Suspects
 
 TEST_SHARE = 0.2

@@ -26,7 +26,7 @@ from attractor.training.starting import structure_of
 
 from .feedthrough import has_feedthrough
 from .identification_task import IdentificationTask, free_run, pad
-from .network import NetworkPlan, PlantNetwork
+from .plant_network import NetworkPlan, PlantNetwork
 from .recordings import (
     Signals,
     as_columns,

@@ -43,8 +43,8 @@ from attractor.training.coteaching import CoTeaching
 from .calibration import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples
 from .finite import check_logits, check_stream, described_value
-from .network import NetworkPlan, SequenceNetwork
 from .options import check_options, fingerprint_of
+from .sequence_network import NetworkPlan, SequenceNetwork
 from .suspects import Suspects, diary_of, rank_suspects
 
 _AT_ONCE = 256

@@ -31,7 +31,7 @@ from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.program import layout_of, single_precision
 from attractor.progress import Reporter, SilentReporter
 
-from .estimator import SequenceClassifier
+from .classifier import SequenceClassifier
 from .reading import bare_cell, channel_cases, driving_inputs, scaled_cases, some_of, value_logits
 
 SCALE = "Levels are in standard deviations of the training data: values are disturbed after they are scaled."

@@ -12,7 +12,7 @@ from attractor.data import Sequences
 from attractor.errors import InputDataError
 
 from .calibration import calibration_error
-from .estimator import SequenceClassifier
+from .classifier import SequenceClassifier
 from .figures_of_merit import (
     average_precision,
     bootstrap_interval,

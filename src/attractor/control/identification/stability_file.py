@@ -21,7 +21,7 @@ from attractor.progress import Reporter
 from attractor.runs import check_origin
 from attractor.scan import unroll
 
-from .estimator import PlantModel
+from .plant_model import PlantModel
 
 FILE = "stability.json"
 _NOTHING = "Nothing is proved of this model; `attractor certify` tries."

@@ -11,7 +11,7 @@ from attractor.data import ColumnOptions, Experiment, Signal, Table, read_csv, r
 from attractor.data.time_axis import TIME_NAMES
 from attractor.errors import InputDataError, UnsupportedError
 
-from .estimator import PlantModel
+from .plant_model import PlantModel
 from .recordings import Signals, check_sampling_time, check_unit
 
 if TYPE_CHECKING:
