@@ -103,7 +103,7 @@ def run(grid, name, case):
             experiment.name,
             f"{fit.mean():.2f} ± {fit.std():.2f}",
             f"{error.mean():.3g} ± {error.std():.2g}",
-            f"{fit[model.member_]:.2f} / {error[model.member_]:.3g}",
+            f"{fit[model.chosen_]:.2f} / {error[model.chosen_]:.3g}",
             f"{len(fit)} in {seconds:.0f} s",
         )
     Console().print(f"{name}: done in {seconds:.0f} s. Published: {PUBLISHED.get(name, 'none verified')}")

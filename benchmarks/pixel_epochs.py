@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import Lipschitz
-from attractor.classification import SequenceClassifier
+from attractor.classification import EpochSettings, NoiseSettings, SequenceClassifier
 from benchmarks.recording import record
 from experiments.noisy import VALIDATION, pixels
 
 HIDDEN, BATCH = 128, 64
 OURS = {
     "Lipschitz": {"cell": partial(Lipschitz, step=0.03)},
-    "Lipschitz, noise": {"cell": partial(Lipschitz, step=0.03), "noise": 0.05},
+    "Lipschitz, noise": {"cell": partial(Lipschitz, step=0.03), "noise": NoiseSettings(0.05)},
     "GRU": {"cell": "gru"},
 }
 
@@ -36,11 +36,13 @@ def our_epochs(data, epochs, options):
         **options,
         hidden_size=HIDDEN,
         standardise=False,
-        batch_size=BATCH,
-        epochs=epochs + 1,
-        learning_rate=3e-3,
-        weight_decay=0.0,
-        validation_share=VALIDATION,
+        training=EpochSettings(
+            batch_size=BATCH,
+            epochs=epochs + 1,
+            learning_rate=3e-3,
+            weight_decay=0.0,
+            validation_share=VALIDATION,
+        ),
     ).fit(data)
     return np.diff([entry["seconds"] for entry in model.trained_.history])
 

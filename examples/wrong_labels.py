@@ -6,6 +6,7 @@ python examples/wrong_labels.py
 import numpy as np
 
 import attractor
+from attractor.classification import EpochSettings, LabelSettings, NoiseSettings
 
 rng = np.random.default_rng(0)
 
@@ -24,7 +25,10 @@ wrong = rng.random(300) < 0.2
 labels = np.where(wrong, np.where(truth == "slow", "fast", "slow"), truth)
 
 model = attractor.SequenceClassifier(
-    cell="gru", hidden_size=16, noise=0.05, reweighting="auto", epochs=40, learning_rate=0.01
+    hidden_size=16,
+    noise=NoiseSettings(additive=0.05),
+    labels=LabelSettings(reweighting="auto"),
+    training=EpochSettings(epochs=40, learning_rate=0.01),
 )
 model.fit(series, labels)
 

@@ -95,7 +95,7 @@ def reproduce(steps: int = 4000, seeds: int = 3, samples: int = 8000) -> list[Ro
 def _judge(family: str, certified: bool, model: PlantModel, fits: tuple[float, ...], seconds: float) -> Row:
     quick = CertifySettings(levels=(0, 1, 2, 4), refute=False)
     results = [model.certify(member, quick) for member in range(len(fits))]
-    chosen = results[model.member_]
+    chosen = results[model.chosen_]
     certificate = chosen.certificate
     published = next((one.outcome for one in chosen.attempts if one.level == 0), "")
     error, note = _closed_loop(model)

@@ -40,20 +40,25 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """Networks and their sizes; the last two have a group for every variable."""
 
 DATA: dict[str, dict[str, Any]] = {
-    "JapaneseVowels": {"epochs": 60, "batch_size": 32, "learning_rate": 3e-3, "dropout": 0.1},
-    "PenDigits": {"epochs": 40, "batch_size": 64, "learning_rate": 5e-3},
+    "JapaneseVowels": {
+        "training__epochs": 60,
+        "training__batch_size": 32,
+        "training__learning_rate": 3e-3,
+        "noise__dropout": 0.1,
+    },
+    "PenDigits": {"training__epochs": 40, "training__batch_size": 64, "training__learning_rate": 5e-3},
     "PhysioNet2012": {
-        "epochs": 5,
-        "batch_size": 64,
-        "learning_rate": 2e-3,
+        "training__epochs": 5,
+        "training__batch_size": 64,
+        "training__learning_rate": 2e-3,
         "missing": "forward+mask",
-        "dropout": 0.3,
-        "weight_decay": 1e-3,
+        "noise__dropout": 0.3,
+        "training__weight_decay": 1e-3,
     },
 }
 """Data sets and the options of every network on them; hourly records of intensive care have gaps."""
 
-WHOLE: dict[str, Any] = {"validation_share": 0.0, "keep": "last"}
+WHOLE: dict[str, Any] = {"training__validation_share": 0.0, "training__keep": "last"}
 """Train on all cases: there is nothing left to choose."""
 
 STAYS, TRIMMED = "PhysioNet2012", 0.005
@@ -133,7 +138,7 @@ def _line(name: str, network: str, parts: tuple[Sequences, Sequences], seeds: li
     training, test = parts
     options = {**NETWORKS[network], **DATA[name], **SMALLER.get((name, network), {})}
     begin = time.monotonic()
-    models = [SequenceClassifier(**options, **WHOLE, seed=seed).fit(training) for seed in seeds]
+    models = [SequenceClassifier(seed=seed).set_params(**options, **WHOLE).fit(training) for seed in seeds]
     seconds = (time.monotonic() - begin) / len(seeds)
     scores = np.array([_score(model, test) for model in models])
     return Line(name, network, parameter_count(models[0]), scores, seconds)

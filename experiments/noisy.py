@@ -44,7 +44,7 @@ from attractor.audit import (
     trend,
 )
 from attractor.cells import Lipschitz, LipschitzForm, antisymmetric
-from attractor.classification import SequenceClassifier
+from attractor.classification import EpochSettings, NoiseSettings, SequenceClassifier
 from attractor.data import Sequences, stratified_hold_out
 from attractor.progress import reporter_for
 from attractor.runs import append_log
@@ -146,14 +146,14 @@ def run(trial: Trial, folder: Path) -> Result:
         cell=_cell(trial),
         hidden_size=trial.hidden,
         standardise=False,
-        noise=trial.noise,
-        multiplicative_noise=0.02 if trial.noise else 0.0,
-        annealing=ANNEALING,
-        epochs=trial.epochs,
-        batch_size=64,
-        learning_rate=RATES[trial.cell],
-        weight_decay=0.0,
-        validation_share=VALIDATION,
+        noise=NoiseSettings(trial.noise, 0.02 if trial.noise else 0.0, annealing=ANNEALING),
+        training=EpochSettings(
+            epochs=trial.epochs,
+            batch_size=64,
+            learning_rate=RATES[trial.cell],
+            weight_decay=0.0,
+            validation_share=VALIDATION,
+        ),
         seed=trial.seed,
     )
     begin = time.monotonic()

@@ -34,7 +34,7 @@ from attractor.audit import (
     robustness_curves,
 )
 from attractor.cells import Lipschitz, LipschitzForm
-from attractor.classification import SequenceClassifier
+from attractor.classification import EpochSettings, NoiseSettings, SequenceClassifier
 from attractor.classification.reading import scaled_cases, value_logits
 from attractor.data import Sequences, read_sequences, stratified_hold_out
 from attractor.progress import reporter_for
@@ -103,13 +103,14 @@ def fitted(task: Beats, trial: Trial) -> SequenceClassifier:
     return SequenceClassifier(
         cell=cell,
         hidden_size=HIDDEN,
-        noise=trial.noise,
-        annealing=ANNEALING,
-        epochs=EPOCHS,
-        batch_size=32,
-        learning_rate=rate,
-        weight_decay=0.0,
-        validation_share=VALIDATION,
+        noise=NoiseSettings(trial.noise, annealing=ANNEALING),
+        training=EpochSettings(
+            epochs=EPOCHS,
+            batch_size=32,
+            learning_rate=rate,
+            weight_decay=0.0,
+            validation_share=VALIDATION,
+        ),
         seed=trial.seed,
     ).fit(task.training)
 

@@ -42,11 +42,14 @@ METHODS: dict[str, dict[str, Any]] = {
 """Options of each method; co-teaching is told the share of wrong labels, which nobody knows in practice."""
 
 SERIES: dict[str, dict[str, Any]] = {
-    "JapaneseVowels": {"hidden_size": 32, "epochs": 60},
-    "SpokenDigitsMFCC": {"hidden_size": 32, "epochs": 40, "batch_size": 64},
-    "PenDigits": {"hidden_size": 32, "epochs": 30, "batch_size": 64},
+    "JapaneseVowels": {"hidden_size": 32, "training__epochs": 60},
+    "SpokenDigitsMFCC": {"hidden_size": 32, "training__epochs": 40, "training__batch_size": 64},
+    "PenDigits": {"hidden_size": 32, "training__epochs": 30, "training__batch_size": 64},
 }
 """Data sets and the GRU that learns each of them."""
+
+WHOLE: dict[str, Any] = {"training__validation_share": 0.0, "training__keep": "last"}
+"""Train on all cases: there is nothing to choose."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ def reproduce_series(
         training, test = _divided(folder, name)
         for share in shares:
             for method in ("cross-entropy", "reweighted"):
-                options = {**SERIES[name], **METHODS[method]}
+                labels = {f"labels__{option}": value for option, value in METHODS[method].items()}
+                options = {**SERIES[name], **labels}
                 outcomes = tuple(_series_outcome(training, test, share, (options, seed)) for seed in seeds)
                 lines.append(Line(name, share, method, outcomes))
     return lines
@@ -163,7 +167,7 @@ def _series_outcome(
 ) -> Outcome:
     options, seed = how
     labels, wrong = corrupt(np.asarray(training.labels), len(training.classes), share, seed=seed)
-    model = SequenceClassifier(**options, validation_share=0.0, keep="last", seed=seed)
+    model = SequenceClassifier(seed=seed).set_params(**options, **WHOLE)
     begin = time.monotonic()
     model.fit(replace(training, labels=labels))
     seconds = time.monotonic() - begin

@@ -11,6 +11,7 @@ from attractor import PlantModel, SequenceClassifier
 from attractor.arrays import read_arrays
 from attractor.cells import LSTM, LipschitzForm
 from attractor.certify import Attempt, Certificate, StabilityResult, Verdict
+from attractor.classification import EpochSettings
 from attractor.control.identification.stability_file import Use, save_stability, stored_statement
 from attractor.data import (
     ColumnOptions,
@@ -108,7 +109,7 @@ def sample_plant_run(folder):
 
 
 def sample_classifier_run(folder):
-    model = SequenceClassifier("tanh", 3, epochs=1, batch_size=8, validation_share=0.0)
+    model = SequenceClassifier("tanh", 3, training=EpochSettings(1, 8, validation_share=0.0))
     x = DRAW.normal(size=(16, 5, 2))
     model.fit(x, np.where(np.arange(16) % 2, "up", "down")).save(folder)
 

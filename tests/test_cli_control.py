@@ -77,7 +77,7 @@ class Bench:
 
     def save(self, folder, weight, **options):
         weights = jnp.asarray(weight, jnp.float32)[None]
-        self.model.members_ = eqx.tree_at(lambda one: one.cell.weight, self.model.members_, weights)
+        self.model.replicas_ = eqx.tree_at(lambda one: one.cell.weight, self.model.replicas_, weights)
         card = {"data": self.facts, **self.assessed}
         self.model.save(folder, card=card, evaluation=self.arrays, **options)
         return folder

@@ -265,9 +265,9 @@ def test_a_classifier_leaves_a_fixed_cell_alone_and_needs_no_key():
             return super().__call__(input, state)
 
     cases = [np.random.default_rng(n).normal(size=(8, 1)).astype(np.float32) + n % 2 for n in range(20)]
-    model = attractor.SequenceClassifier(cell=Reservoir, hidden_size=4, epochs=2, seed=3)
+    model = attractor.SequenceClassifier(cell=Reservoir, hidden_size=4, seed=3).set_params(training__epochs=2)
     model.fit(cases, [n % 2 for n in range(20)])
-    other = attractor.SequenceClassifier(cell=Reservoir, hidden_size=4, epochs=4, seed=3)
+    other = attractor.SequenceClassifier(cell=Reservoir, hidden_size=4, seed=3).set_params(training__epochs=4)
     other.fit(cases, [n % 2 for n in range(20)])
     one, two = model.trained_.last, other.trained_.last
     np.testing.assert_array_equal(one.cell.state_weight, two.cell.state_weight)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from attractor import PlantModel, SequenceClassifier
-from attractor.classification import estimator as classifiers
+from attractor.classification import classifier as classifiers
 from attractor.cli.classify_commands import Classifier, ClassifyCommand, Learning
 from attractor.cli.model_commands import IdentifyCommand
 from attractor.cli.options import Model, Training
 from attractor.cli.options import TestData as RowsOfRoles
-from attractor.control.identification import estimator as plants
+from attractor.control.identification import plant_model as plants
 from attractor.data import Experiment, Record, Sequences, Signal
+from attractor.settings import Settings
 from attractor.training import Reweighting, TrainingSettings
 
 
@@ -127,7 +128,7 @@ def test_the_network_that_a_training_starts_from_is_told(known_as, scale):
 
 
 CASES = Sequences(DRAW.normal(size=(24, 6, 2)), np.full(24, 6), ("u", "v"), np.arange(24) % 2, ("no", "yes"))
-CLASSIFIER = SequenceClassifier(hidden_size=2, epochs=2)
+CLASSIFIER = SequenceClassifier(hidden_size=2).set_params(training__epochs=2)
 CHANGED_CLASSIFIERS = {
     "cell": "lstm",
     "hidden_size": 3,
@@ -135,36 +136,42 @@ CHANGED_CLASSIFIERS = {
     "groups": "0-1",
     "standardise": False,
     "pooling": "mean",
-    "noise": 0.1,
-    "multiplicative_noise": 0.1,
-    "noise_form": "flatness",
-    "annealing": 0.5,
-    "dropout": 0.1,
-    "input_dropout": 0.1,
+    "noise__additive": 0.1,
+    "noise__multiplicative": 0.1,
+    "noise__form": "flatness",
+    "noise__annealing": 0.5,
+    "noise__dropout": 0.1,
+    "noise__input_dropout": 0.1,
+    "class_weight": "balanced",
     "missing": "zero",
-    "loss": "label-smoothing",
-    "reweighting": "auto",
-    "coteaching": 0.1,
-    "epochs": 3,
-    "batch_size": 8,
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-3,
-    "validation_share": 0.3,
-    "keep": "last",
-    "seeds": 2,
+    "labels__loss": "label-smoothing",
+    "labels__reweighting": "auto",
+    "labels__coteaching": 0.1,
+    "training__epochs": 3,
+    "training__batch_size": 8,
+    "training__learning_rate": 1e-3,
+    "training__weight_decay": 1e-3,
+    "training__validation_share": 0.3,
+    "training__keep": "last",
+    "training__seeds": 2,
     "seed": 1,
 }
-NEEDED = {"groups": {"cell": "mgrn"}, "noise_form": {"noise": 0.2}}
+NEEDED = {"groups": {"cell": "mgrn"}, "noise__form": {"noise__additive": 0.2}}
+
+
+def changed(**options):
+    return replace(CLASSIFIER).set_params(**options)
 
 
 def test_every_option_of_a_classifier_is_told(known_as):
-    assert set(CHANGED_CLASSIFIERS) == {one.name for one in fields(CLASSIFIER)}
+    options = CLASSIFIER.get_params().items()
+    assert set(CHANGED_CLASSIFIERS) == {name for name, value in options if not isinstance(value, Settings)}
     found = [known_as(CLASSIFIER.fit, CASES)]
     for name, value in CHANGED_CLASSIFIERS.items():
         needed = NEEDED.get(name, {})
-        found += [known_as(replace(CLASSIFIER, **needed).fit, CASES)] if needed else []
-        found.append(known_as(replace(CLASSIFIER, **needed, **{name: value}).fit, CASES))
-    found.append(known_as(replace(CLASSIFIER, reweighting=Reweighting(strength=2.0)).fit, CASES))
+        found += [known_as(changed(**needed).fit, CASES)] if needed else []
+        found.append(known_as(changed(**needed, **{name: value}).fit, CASES))
+    found.append(known_as(changed(labels__reweighting=Reweighting(strength=2.0)).fit, CASES))
     assert len(set(found)) == len(found)
 
 
@@ -205,10 +212,7 @@ def test_every_array_and_boundary_of_a_classifier_is_told(known_as):
         known_as(fit, CASES.select(whole[:8]), validation=CASES.select(whole[8:])),
         known_as(fit, CASES.select(whole[:16]), validation=CASES.select(whole[16:])),
         known_as(fit, CASES.select(whole[:16]), validation=CASES.select(whole[15:])),
-        *(
-            known_as(replace(CLASSIFIER, loss=loss).fit, CASES)
-            for loss in (OwnLoss(2), OwnLoss(3), OtherLoss(2))
-        ),
+        *(known_as(changed(labels__loss=loss).fit, CASES) for loss in (OwnLoss(2), OwnLoss(3), OtherLoss(2))),
     ]
     assert len(set(found)) == len(found)
     assert known_as(fit, CASES) == found[0]
@@ -216,7 +220,7 @@ def test_every_array_and_boundary_of_a_classifier_is_told(known_as):
 
 def test_other_weight_groups_that_divide_alike_are_told(known_as):
     """Two sets of groups that keep the same cases for training are two trainings all the same."""
-    fit = replace(CLASSIFIER, validation_share=0.0).fit
+    fit = changed(training__validation_share=0.0).fit
     one, two = np.arange(24) // 2, np.arange(24) // 3
     assert known_as(fit, CASES, weight_groups=one) != known_as(fit, CASES, weight_groups=two)
 

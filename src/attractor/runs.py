@@ -1,6 +1,6 @@
 """The run folder: all that one training leaves behind, checked when it is read back.
 
-    weights.safetensors     the weights of every member
+    weights.safetensors     the weights of every replica
     evaluation.safetensors  the data and the predictions the report shows
     card.json               format, model and its options, equation, signals, scaling, metrics, versions
     SHA256SUMS              digests of the three files above (`sha256sum -c SHA256SUMS`)

@@ -14,8 +14,8 @@ The annotations understood are bool, int, float, str, None, `Literal`, unions, `
 compared by `isinstance`; what Python cannot compare (shapes of arrays) is taken as it is.
 
 Numbers may come from NumPy or JAX and become plain ones, whole numbers become floats where a float is asked
-for, lists become tuples. A truth value is no number, a text is no number, NaN is none, and infinity only where
-a range allows it.
+for, lists become tuples. Truth values, texts and NaN are no numbers, and infinity is one only where a range
+allows it.
 """
 
 import collections.abc
@@ -191,8 +191,11 @@ def describe(annotation: Any) -> str:
         return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(repr, inner))}"
     if origin is tuple:
         return f"a list, each {describe(inner[0])}" if inner[-1] is ... else f"{len(inner)} values"
-    if annotation in _KINDS:
-        return _KINDS[annotation][1]
+    return _KINDS[annotation][1] if annotation in _KINDS else _named(annotation, origin)
+
+
+def _named(annotation: Any, origin: Any) -> str:
+    """What a class is called."""
     if origin is collections.abc.Callable:
         return "a function or class"
     name = getattr(annotation, "__name__", str(annotation))

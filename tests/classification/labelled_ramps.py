@@ -25,7 +25,8 @@ def ramps(cases=24, steps=8, seed=0, missing=0.0):
 
 def classifier(**options):
     """A small classifier that trains for one epoch."""
-    return SequenceClassifier(**{"cell": "tanh", "hidden_size": 3, "epochs": 1, "batch_size": 8, **options})
+    usual = {"cell": "tanh", "hidden_size": 3, "training__epochs": 1, "training__batch_size": 8}
+    return SequenceClassifier().set_params(**{**usual, **options})
 
 
 @cache
@@ -36,6 +37,6 @@ def fitted(gaps=0.0, **options):
 
 def copied(model):
     """A fitted classifier that may be changed."""
-    other = SequenceClassifier(**model.get_params())
+    other = SequenceClassifier(**model.get_params(deep=False))
     vars(other).update(vars(model))
     return other

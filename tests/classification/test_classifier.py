@@ -10,7 +10,7 @@ from waves import waves
 
 import attractor
 from attractor.cells import GRU, Cell
-from attractor.classification import SequenceClassifier
+from attractor.classification import NoiseSettings, SequenceClassifier
 from attractor.data import Sequences
 from attractor.errors import (
     ConfigError,
@@ -22,7 +22,17 @@ from attractor.errors import (
 )
 from attractor.training import Reweighting
 
-OPTIONS = {"hidden_size": 6, "epochs": 12, "batch_size": 12, "learning_rate": 0.03}
+OPTIONS = {
+    "hidden_size": 6,
+    "training__epochs": 12,
+    "training__batch_size": 12,
+    "training__learning_rate": 0.03,
+}
+
+
+def made(**options):
+    """A small classifier; options of nested settings as scikit-learn names them."""
+    return SequenceClassifier().set_params(**{**OPTIONS, **options})
 
 
 class Leaky(Cell):
@@ -45,7 +55,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def model(data):
-    return SequenceClassifier(**OPTIONS).fit(data)
+    return made().fit(data)
 
 
 def test_it_learns_what_can_be_learned_and_knows_the_classes(model, data):
@@ -55,25 +65,25 @@ def test_it_learns_what_can_be_learned_and_knows_the_classes(model, data):
     assert set(model.predict(unseen)) <= {"fast", "slow"}
     probabilities = model.predict_proba(unseen)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
-    assert (probabilities.argmax(axis=1) == model.decision_function(unseen).argmax(axis=1)).all()
+    assert (probabilities.argmax(axis=1) == model.logits(unseen).argmax(axis=1)).all()
 
 
 def test_arrays_and_lists_are_as_good_as_sequences(model, data):
     cases = [data.one(case) for case in range(len(data))]
     labels = [data.classes[label] for label in data.labels]
-    same = SequenceClassifier(**OPTIONS).fit(cases, labels)
+    same = made().fit(cases, labels)
     np.testing.assert_array_equal(same.predict_proba(cases), model.predict_proba(data))
     assert same.score(cases, labels) == model.score(data)
 
 
 def test_what_the_process_has_set_of_jax_changes_no_bit(tmp_path):
     data = ramps(cases=24)
-    model = classifier(reweighting="auto").fit(data)
+    model = classifier(labels__reweighting="auto").fit(data)
     usual = model.predict_proba(data), model.predict_step(data.one(0)[0], model.start())[0]
     suspects = model.suspects()
     model.save(tmp_path)
     with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        for again in (SequenceClassifier.load(tmp_path), classifier(reweighting="auto").fit(data)):
+        for again in (SequenceClassifier.load(tmp_path), classifier(labels__reweighting="auto").fit(data)):
             np.testing.assert_array_equal(again.predict_proba(data), usual[0])
             np.testing.assert_array_equal(again.predict_step(data.one(0)[0], again.start())[0], usual[1])
         np.testing.assert_array_equal(again.suspects().weights, suspects.weights)
@@ -100,8 +110,8 @@ def test_a_stream_that_holds_no_numbers_says_so_and_can_be_begun_anew():
     poisoned = (state * np.nan, shown, steps), gaps
     with pytest.raises(DivergedError, match="since an earlier sample; begin anew with `start`"):
         model.predict_step(row, poisoned)
-    model.members_ = jax.tree.map(
-        lambda leaf: leaf * np.inf if hasattr(leaf, "shape") else leaf, model.members_
+    model.replicas_ = jax.tree.map(
+        lambda leaf: leaf * np.inf if hasattr(leaf, "shape") else leaf, model.replicas_
     )
     with pytest.raises(DivergedError, match="as good as before: leave the sample out"):
         model.predict_step(row, model.start())
@@ -110,7 +120,7 @@ def test_a_stream_that_holds_no_numbers_says_so_and_can_be_begun_anew():
 
 
 def test_whole_numbers_come_back_as_they_were(data):
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 1}).fit(data.values[:, :8], data.labels + 5)
+    model = made(training__epochs=1).fit(data.values[:, :8], data.labels + 5)
     assert model.classes_.tolist() == [5, 6]
     assert model.predict(data.values[:, :8]).dtype.kind == "i"
 
@@ -118,7 +128,7 @@ def test_whole_numbers_come_back_as_they_were(data):
 @pytest.mark.slow
 def test_a_stream_ends_where_the_whole_sequence_does(model, data):
     for pooling in ("last", "mean"):
-        other = model if pooling == "last" else SequenceClassifier(**OPTIONS, pooling="mean").fit(data)
+        other = model if pooling == "last" else made(pooling="mean").fit(data)
         stream = other.start()
         for row in data.one(3):
             probabilities, stream = other.predict_step(row, stream)
@@ -141,26 +151,30 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
     "options",
     [
         pytest.param(
-            {"cell": "lstm", "noise": 0.05, "multiplicative_noise": 0.1, "annealing": 0.0},
+            {"cell": "lstm", "noise__additive": 0.05, "noise__multiplicative": 0.1, "noise__annealing": 0.0},
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"cell": "lipschitz", "noise": 0.05, "pooling": "mean", "dropout": 0.1, "input_dropout": 0.1},
+            {
+                "cell": "lipschitz",
+                "pooling": "mean",
+                "noise": NoiseSettings(0.05, dropout=0.1, input_dropout=0.1),
+            },
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "coteaching": 0.2},
+            {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "labels__coteaching": 0.2},
             marks=pytest.mark.slow,
         ),
-        pytest.param({"cell": Leaky, "layers": 2, "reweighting": "auto"}, marks=pytest.mark.slow),
+        pytest.param({"cell": Leaky, "layers": 2, "labels__reweighting": "auto"}, marks=pytest.mark.slow),
         pytest.param(
-            {"cell": "gru", "noise": 0.1, "noise_form": "flatness+curvature"}, marks=pytest.mark.slow
+            {"cell": "gru", "noise": NoiseSettings(0.1, form="flatness+curvature")}, marks=pytest.mark.slow
         ),
         pytest.param(
             {
                 "cell": "gru",
-                "loss": "early-learning",
-                "reweighting": Reweighting(strength=0.1, balance="class"),
+                "labels__loss": "early-learning",
+                "labels__reweighting": Reweighting(strength=0.1, balance="class"),
             },
             marks=pytest.mark.slow,
         ),
@@ -168,17 +182,17 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
     ids=["lstm", "lipschitz", "mgrn", "own cell", "curvature", "early learning"],
 )
 def test_every_kind_trains_and_comes_back_from_a_folder(options, data, tmp_path):
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 4, **options}).fit(data)
+    model = made(**{"training__epochs": 4, **options}).fit(data)
     model.save(tmp_path / "run")
     own = options["cell"] if options["cell"] is Leaky else None
     again = SequenceClassifier.load(tmp_path / "run", cell=own)
     np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
     np.testing.assert_array_equal(again.suspects().places, model.suspects().places)
-    assert again.get_params()["reweighting"] == model.reweighting
+    assert again.labels.reweighting == model.labels.reweighting
 
 
 def test_a_cell_of_ones_own_must_be_handed_in_again(data, tmp_path):
-    SequenceClassifier(**{**OPTIONS, "epochs": 1, "cell": Leaky}).fit(data).save(tmp_path)
+    made(training__epochs=1, cell=Leaky).fit(data).save(tmp_path)
     with pytest.raises(RunFolderError, match="cell of your own"):
         SequenceClassifier.load(tmp_path)
 
@@ -202,7 +216,7 @@ class Edited(Drawn):
 
 
 def test_a_run_keeps_what_a_cell_drew_and_is_not_read_with_another_equation(data, tmp_path):
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 1, "cell": Drawn}).fit(data)
+    model = made(training__epochs=1, cell=Drawn).fit(data)
     model.save(tmp_path)
     again = SequenceClassifier.load(tmp_path, cell=Drawn)
     assert isinstance(again.network().cell.gain, float)
@@ -214,8 +228,8 @@ def test_a_run_keeps_what_a_cell_drew_and_is_not_read_with_another_equation(data
 def test_missing_values_need_a_policy_and_stream():
     gaps = waves(missing=0.2)
     with pytest.raises(InputDataError, match="choose what becomes of missing"):
-        SequenceClassifier(**OPTIONS).fit(gaps)
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 3}, missing="forward+mask+age").fit(gaps)
+        made().fit(gaps)
+    model = made(training__epochs=3, missing="forward+mask+age").fit(gaps)
     stream = model.start()
     for row in gaps.one(0):
         probabilities, stream = model.predict_step(row, stream)
@@ -225,7 +239,7 @@ def test_missing_values_need_a_policy_and_stream():
 @pytest.mark.slow
 def test_mgrn_takes_missing_values_as_they_are_and_owns_the_masks():
     gaps = waves(missing=0.2)
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 2}, cell="mgrn", missing="cell").fit(gaps)
+    model = made(training__epochs=2, cell="mgrn", missing="cell").fit(gaps)
     assert np.isfinite(model.predict_proba(gaps)).all()
     assert model.set_params(missing="forward+mask").make_plan().groups == ((0, 2), (1, 3))
 
@@ -237,8 +251,11 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
     labels = data.labels.copy()
     labels[wrong] = 1 - labels[wrong]
     noisy = data.relabelled(np.array(data.classes)[labels])
-    model = SequenceClassifier(
-        **{**OPTIONS, "epochs": 25}, reweighting="auto", validation_share=0, keep="last"
+    model = made(
+        training__epochs=25,
+        labels__reweighting="auto",
+        training__validation_share=0,
+        training__keep="last",
     ).fit(noisy)
     suspects = model.suspects()
     assert len(set(suspects.places[: len(wrong)]) & set(wrong)) >= len(wrong) - 1
@@ -253,7 +270,7 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
 @pytest.mark.slow
 def test_cases_of_one_patient_stay_together_and_share_a_weight(data):
     patients = np.arange(len(data)) // 4
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 4}, reweighting=Reweighting(strength=1.0, warmup=0.0))
+    model = made(training__epochs=4, labels__reweighting=Reweighting(strength=1.0, warmup=0.0))
     model.fit(data, weight_groups=patients)
     kept = np.array([int(name.split()[1]) for name in model.training_ids_]) // 4
     assert all((kept == patient).sum() in (0, 4) for patient in range(12))
@@ -277,10 +294,10 @@ def test_a_killed_fit_goes_on_to_the_same_bits(model, data, tmp_path):
             pass
 
     with pytest.raises(Killed):
-        SequenceClassifier(**OPTIONS).fit(data, folder=tmp_path, reporter=Killer())
+        made().fit(data, folder=tmp_path, reporter=Killer())
     with pytest.raises(RunFolderError, match="another"):
-        SequenceClassifier(**{**OPTIONS, "seed": 1}).fit(data, folder=tmp_path)
-    again = SequenceClassifier(**OPTIONS).fit(data, folder=tmp_path)
+        made(seed=1).fit(data, folder=tmp_path)
+    again = made().fit(data, folder=tmp_path)
     np.testing.assert_array_equal(again.decision_function(data), model.decision_function(data))
 
 
@@ -297,12 +314,12 @@ def test_the_protocol_of_scikit_learn(model, data):
 
 def test_too_few_patients_for_a_validation_are_told(data):
     with pytest.warns(UserWarning, match="no case could be kept for validation"):
-        SequenceClassifier(**{**OPTIONS, "epochs": 1}).fit(data, weight_groups=np.zeros(len(data), int))
+        made(training__epochs=1).fit(data, weight_groups=np.zeros(len(data), int))
 
 
 def test_validation_cases_of_ones_own_are_used(data):
     extra = waves(cases=10, seed=5)
-    model = SequenceClassifier(**{**OPTIONS, "epochs": 2}).fit(data, validation=extra)
+    model = made(training__epochs=2).fit(data, validation=extra)
     assert len(model.training_ids_) == len(data)
 
 
@@ -310,39 +327,39 @@ def test_validation_cases_of_ones_own_are_used(data):
     ("option", "value"),
     [
         ("hidden_size", 0),
-        ("epochs", 0),
-        ("noise", -1.0),
-        ("dropout", 1.0),
-        ("annealing", 2.0),
-        ("learning_rate", 0.0),
+        ("training__epochs", 0),
+        ("noise__additive", -1.0),
+        ("noise__dropout", 1.0),
+        ("noise__annealing", 2.0),
+        ("training__learning_rate", 0.0),
         ("pooling", "max"),
         ("missing", "guess"),
-        ("keep", "all"),
-        ("reweighting", "strong"),
-        ("validation_share", 1.0),
+        ("training__keep", "all"),
+        ("labels__reweighting", "strong"),
+        ("training__validation_share", 1.0),
     ],
 )
 def test_bad_options_are_named(option, value, data):
-    with pytest.raises(ConfigError, match=f"{option}"):
-        SequenceClassifier(**{**OPTIONS, option: value}).fit(data)
+    with pytest.raises(ConfigError, match=option.rpartition("__")[2]):
+        made(**{option: value}).fit(data)
 
 
 def test_bad_data_say_where(model, data):
     with pytest.raises(InputDataError, match="labels for 48 cases"):
-        SequenceClassifier(**OPTIONS).fit(data, [1, 2])
+        made().fit(data, [1, 2])
     with pytest.raises(InputDataError, match="needs two or more"):
-        SequenceClassifier(**OPTIONS).fit(data, ["a"] * len(data))
+        made().fit(data, ["a"] * len(data))
     with pytest.raises(ShapeError, match="trained with 2"):
         model.predict(np.zeros((3, 8, 5)))
     with pytest.raises(ConfigError, match="without noise"):
-        SequenceClassifier(**OPTIONS, noise_form="flatness").fit(data)
+        made(noise__form="flatness").fit(data)
     with pytest.raises(ConfigError, match="without dropout"):
-        SequenceClassifier(**OPTIONS, noise=0.1, noise_form="flatness", pooling="mean").fit(data)
+        made(noise=NoiseSettings(0.1, form="flatness"), pooling="mean").fit(data)
     with pytest.raises(ShapeError, match=r"expected \(2,\)"):
         model.predict_step(np.zeros(3), model.start())
     with pytest.raises(InputDataError, match="does not know: other"):
         model.score(waves(cases=2).relabelled(["fast", "other"]))
     with pytest.raises(ConfigError, match="unknown loss"):
-        SequenceClassifier(**OPTIONS, loss="crossentropy").fit(data)
+        made(labels__loss="crossentropy").fit(data)
     with pytest.raises(ConfigError, match="takes none"):
-        SequenceClassifier(**OPTIONS, groups="wave, noise").fit(data)
+        made(groups="wave, noise").fit(data)

@@ -45,7 +45,9 @@ def data():
 
 @pytest.fixture(scope="module")
 def model():
-    return fitted(cell="mgrn", hidden_size=2, groups="up_*,noise", epochs=8, learning_rate=0.05)
+    return fitted(
+        cell="mgrn", hidden_size=2, groups="up_*,noise", training__epochs=8, training__learning_rate=0.05
+    )
 
 
 def test_shares_add_to_one_and_name_the_informative_group(model, data):
@@ -62,9 +64,9 @@ def test_shares_add_to_one_and_name_the_informative_group(model, data):
 
 def test_a_group_that_nothing_reads_contributes_nothing(model, data):
     blind = copied(model)
-    blind.members_ = eqx.tree_at(
+    blind.replicas_ = eqx.tree_at(
         lambda network: (network.cell.input_weight, network.cell.gate_input_weight),
-        model.members_,
+        model.replicas_,
         replace_fn=lambda weight: weight.at[:, 1].set(0) if weight.ndim == 4 else weight.at[:, :, 2].set(0),
     )
     found = group_memory(blind, data)

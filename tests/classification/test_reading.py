@@ -30,12 +30,12 @@ def test_gaps_are_filled_as_the_data_are(policy):
 @pytest.mark.slow
 def test_the_audit_sees_the_logits_of_the_model():
     data = ramps(missing=0.2)
-    model = fitted(0.2, missing="forward+mask+age", noise=0.1)
+    model = fitted(0.2, missing="forward+mask+age", noise__additive=0.1)
     cases, logits = scaled_cases(model, data), value_logits(model)
     found = [
         logits(jnp.asarray(x), jnp.asarray(n)) for x, n in zip(cases.inputs[:6], cases.lengths, strict=False)
     ]
-    np.testing.assert_allclose(np.stack(found), model.decision_function(data)[:6], atol=1e-5)
+    np.testing.assert_allclose(np.stack(found), model.logits(data)[:6], atol=1e-5)
     np.testing.assert_array_equal(cases.labels, data.labels)
     network = model.network()
     assert bare_cell(network) is network.cell.cell

@@ -40,7 +40,7 @@ def test_curves_margins_and_clean_accuracy_agree_with_the_model(study, data):
     assert [curve.name for curve in found.curves.curves] == list(PERTURBATIONS)
     assert found.curves.clean == model.score(data) == np.mean(found.margins > 0)
     assert found.curves.seeds == (0,)
-    scores = model.decision_function(data)
+    scores = model.logits(data)
     own, other = scores[np.arange(21), data.labels], scores[np.arange(21), 1 - data.labels]
     np.testing.assert_allclose(found.margins, own - other, atol=1e-5)
     assert found.remarks == (SCALE,)

@@ -161,7 +161,7 @@ def test_the_verdict_is_measured_against_the_most_frequent_class(right, share, t
     assert f"({100 * share:.1f} %)" in said
 
 
-def test_training_is_drawn_for_all_members_and_marks_the_kept_epoch():
+def test_training_is_drawn_for_all_replicas_and_marks_the_kept_epoch():
     history = [
         {"step": 4 * (epoch + 1), "loss": [1 / (epoch + 1), 0.5], "validation": [0.5, 0.1 * abs(epoch - 2)]}
         for epoch in range(5)

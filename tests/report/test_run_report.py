@@ -107,8 +107,8 @@ def test_an_output_that_does_not_move_has_no_fit_and_the_verdict_says_so(
 def test_a_model_that_runs_away_gets_a_report_that_says_so(fitted, tmp_path):
     lost = PlantModel(**fitted.get_params(deep=False))
     vars(lost).update(vars(fitted))
-    bias = np.full(fitted.members_.readout.bias.shape, np.nan, np.float32)
-    lost.members_ = eqx.tree_at(lambda network: network.readout.bias, fitted.members_, jnp.asarray(bias))
+    bias = np.full(fitted.replicas_.readout.bias.shape, np.nan, np.float32)
+    lost.replicas_ = eqx.tree_at(lambda network: network.readout.bias, fitted.replicas_, jnp.asarray(bias))
     save(lost, tmp_path / "run", ROLES)
     page = contents(lost, tmp_path / "run", ROLES)
     assert "runs away" in page.verdict

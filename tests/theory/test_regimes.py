@@ -370,7 +370,12 @@ def test_estimators_train_save_and_load_cells_in_a_regime(tmp_path):
     build = builder("gru", "integrator", timescales=(2, 30))
     x = np.random.default_rng(0).normal(size=(40, 12, 2))
     y = np.where(x[:, :, 0].sum(axis=1) > 0, "up", "down")
-    model = attractor.SequenceClassifier(cell=build, hidden_size=4, epochs=2, layers=2).fit(x, y)
+    model = (
+        attractor
+        .SequenceClassifier(cell=build, hidden_size=4, layers=2)
+        .set_params(training__epochs=2)
+        .fit(x, y)
+    )
     model.save(tmp_path / "classifier")
     for cell in (in_regime, build):
         again = attractor.SequenceClassifier.load(tmp_path / "classifier", cell=cell)

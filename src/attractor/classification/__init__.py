@@ -4,13 +4,17 @@ from .calibration import calibration_error, fit_temperature
 from .classifier import SequenceClassifier
 from .classifier_assessment import assess_classifier, assess_probabilities
 from .group_memory import GroupStudy, group_memory
+from .learning import EpochSettings, LabelSettings, NoiseSettings
 from .robustness_study import RobustnessPlan, RobustnessStudy, robustness_study
 from .sequence_network import NetworkPlan, SequenceNetwork
 from .suspects import Suspects, TrainingDiary
 
 __all__ = [
+    "EpochSettings",
     "GroupStudy",
+    "LabelSettings",
     "NetworkPlan",
+    "NoiseSettings",
     "RobustnessPlan",
     "RobustnessStudy",
     "SequenceClassifier",

@@ -2,20 +2,23 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import StateNoise, cell_class
+from attractor.cells import StateNoise
 from attractor.cells.partition import channelled_groups, parse_groups
 from attractor.data import (
     FillState,
+    MissingPolicy,
+    Scaling,
     Sequences,
     channel_blocks,
     check_representable,
@@ -24,34 +27,51 @@ from attractor.data import (
     sequence_scaling,
     stratified_hold_out,
 )
-from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
-from attractor.origin import Origin
-from attractor.program import compiled, single_precision, unchanged
+from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.estimators import Estimator
+from attractor.program import compiled, single_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.runs import Run
+from attractor.settings import Count, Seed
 from attractor.training import (
     EpochTask,
-    Reweighting,
-    RunLog,
     Trained,
-    TrainingSettings,
     label_loss,
     select_replica,
     train,
 )
 from attractor.training.coteaching import CoTeaching
+from attractor.training.describing import describe_option
+from attractor.training.identity import probe_rows
+from attractor.training.restoring import check_scaling, fact, texts
 
 from .calibration import fit_temperature, probabilities_of
+from .cases import (
+    case_weights,
+    check_logits,
+    check_stream,
+    described_value,
+    known_labels,
+    labelled,
+    labels_given,
+    saved_classes,
+)
 from .examples import Labelled, SequenceExamples
-from .finite import check_logits, check_stream, described_value
-from .options import check_options, fingerprint_of
-from .sequence_network import NetworkPlan, SequenceNetwork
-from .suspects import Suspects, diary_of, rank_suspects
+from .learning import EpochSettings, LabelSettings, NoiseSettings
+from .sequence_network import NetworkPlan, SequenceNetwork, check_takes_missing
+from .suspects import Suspects, TrainingDiary, diary_of, rank_suspects
 
 _AT_ONCE = 256
 
 
+def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> Any:
+    """Everything that a prediction hangs on: start, one step, logits."""
+    stream = network.start()
+    return stream, network.step(row, stream)
+
+
 @dataclass(eq=False)
-class SequenceClassifier:
+class SequenceClassifier(Estimator):
     """A recurrent classifier of multivariate series of unequal lengths.
 
     A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
@@ -67,69 +87,47 @@ class SequenceClassifier:
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
         standardise: scale variables to mean 0 and spread 1 by the training cases; False leaves them alone.
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
-        noise: standard deviation of the noise that training adds to the hidden state at every step.
-        multiplicative_noise: the same in proportion to what the step changes.
-        noise_form: "injection" draws the noise; "flatness" and "flatness+curvature" add to the loss what it
-            would add on average, P / 2 or (P + Q) / 2 of Lim et al. 2021, without drawing it.
-        annealing: share of the noise that is left at the end of the training; 1 keeps it constant.
-        dropout: share of the pooled state that training drops.
-        input_dropout: share of the channels that training drops, one draw for a whole sequence.
         missing: what becomes of missing values: "error" refuses them, "zero" puts the mean, "forward" the
             last value, "forward+mask" adds whether it was measured, "forward+mask+age" also since when, and
             "cell" hands NaN to a cell that knows what to do, such as mgrn.
-        loss: a name of `attractor.training.LOSSES` or a loss of your own.
-        reweighting: None weighs all cases alike, "auto" fades out those whose labels look wrong; or a
-            `Reweighting`.
-        coteaching: share of the labels that is taken to be wrong: two networks then choose for each other
-            what to learn from, and the first is kept; 0 trains one.
-        epochs: passes over the training cases.
-        batch_size: cases a step.
-        learning_rate: peak of the schedule.
-        weight_decay: of AdamW.
-        validation_share: share of the training cases, class by class, kept for validation; 0 trains on all.
-        keep: "best" keeps the weights of the epoch that did best in validation, "last" the last ones.
-        seeds: networks trained side by side; the best in validation is kept.
+        noise: what disturbs the network in training, see `NoiseSettings`.
+        labels: what is done about labels that may be wrong, see `LabelSettings`.
+        class_weight: what the loss of a case counts by its class: None the same for all, "balanced" so that
+            every class counts the same, or numbers by class.
+        training: how long and how fast to train, and which weights to keep, see `EpochSettings`.
         seed: all randomness follows from it.
 
     Example:
         >>> import numpy as np, attractor
         >>> x = np.random.default_rng(0).normal(size=(40, 12, 2))
         >>> y = np.where(x[:, :, 0].sum(axis=1) > 0, "up", "down")
-        >>> model = attractor.SequenceClassifier(hidden_size=4, epochs=2).fit(x, y)
+        >>> model = attractor.SequenceClassifier(hidden_size=4)
+        >>> model = model.set_params(training__epochs=2).fit(x, y)
         >>> model.predict_proba(x[:3]).shape
         (3, 2)
     """
 
     cell: str | Callable[..., Any] = "gru"
-    hidden_size: int = 64
-    layers: int = 1
+    hidden_size: Count = 64
+    layers: Count = 1
     groups: Any = None
     standardise: bool = True
-    pooling: str = "last"
-    noise: float | int = 0.0
-    multiplicative_noise: float | int = 0.0
-    noise_form: str = "injection"
-    annealing: float | int = 1.0
-    dropout: float | int = 0.0
-    input_dropout: float | int = 0.0
-    missing: str = "error"
-    loss: Any = "cross-entropy"
-    reweighting: str | Reweighting | None = None
-    coteaching: float | int = 0.0
-    epochs: int = 60
-    batch_size: int = 32
-    learning_rate: float | int = 3e-3
-    weight_decay: float | int = 1e-4
-    validation_share: float | int = 0.2
-    keep: str = "best"
-    seeds: int = 1
-    seed: int = 0
+    pooling: Literal["last", "mean"] = "last"
+    missing: MissingPolicy = "error"
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    class_weight: Literal["balanced"] | dict | None = None
+    training: EpochSettings = field(default_factory=EpochSettings)
+    seed: Seed = 0
+
+    once = staticmethod(_once)
 
     @single_precision()
-    def fit(
+    def fit(  # noqa: PLR0913 (the protocol of scikit-learn, and what a run folder needs)
         self,
         X: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation: Sequences | None = None,
         weight_groups: Any = None,
@@ -139,8 +137,11 @@ class SequenceClassifier:
         """Learn to tell the classes apart.
 
         Args:
-            X: `Sequences`, an array (cases, time, variables), or a list of arrays (time, variables).
+            X: `Sequences`, an array (cases, time, variables), or a list of arrays or tables (time,
+                variables). Columns of tables keep their names.
             y: the label of every case; None with `Sequences`.
+            sample_weight: what the loss of every case counts, in training and in validation; None counts
+                all the same.
             validation: cases for validation, of the same variables and classes; None keeps a share of X.
             weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
                 stay on one side of the validation and share one weight. None: every case for itself.
@@ -152,54 +153,77 @@ class SequenceClassifier:
             ConfigError: an option that makes no sense.
             DivergedError: training met values that are not finite.
         """
-        check_options(self)
+        self.check_options()
         self._forget()
-        data, self.classes_ = _labelled(X, y)
-        training, checking, chosen = self._divide(data, validation, weight_groups)
+        data, self.classes_ = labelled(X, y)
+        weights = case_weights(labels_given(data), self.classes_, self.class_weight, sample_weight)
+        training, checking, chosen, held = self._divide(data, validation, weight_groups)
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.plan_ = self.make_plan()
+        if self.missing == "cell":
+            check_takes_missing(self.plan_, describe_option(self.cell))
         if folder is not None:
-            from .storage import check_kept
-
-            check_kept(self)
-        task = self._task(training, checking, weight_groups, chosen)
-        self.fingerprint_ = fingerprint_of(self, task, training, checking)
+            self.check_kept()
+        examples = self._examples(training, checking)
+        if weights is not None:
+            examples = self._weighted(examples, weights[chosen], None if held is None else weights[held])
+        task = self._task(examples, training, weight_groups, chosen)
+        self.fingerprint_ = self._identified(task, training, checking)
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         with log.locked():
-            self.trained_ = train(task, self._settings(task), self.seed, log)
-        self._deliver(self.trained_, self._examples(training, checking))
+            settings = self.training.of_steps(task.steps_per_epoch, task.batch_size)
+            self.trained_ = train(task, settings, self.seed, log)
+        self._deliver(self.trained_, examples)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely class of every case, as `fit` was given it."""
-        best = self.decision_function(X).argmax(axis=1)
+        best = self.logits(X).argmax(axis=1)
         return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "cases classes"]:
         """Calibrated probabilities of the classes, in the order of `classes_`."""
-        return probabilities_of(self.decision_function(X), self.temperature_)
+        return probabilities_of(self.logits(X), self.temperature_)
+
+    def decision_function(self, X: Any) -> Float[np.ndarray, "cases *classes"]:
+        """Logits of the classes; of two classes how much that of the second exceeds the first, (cases,)."""
+        logits = self.logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @single_precision()
-    def decision_function(self, X: Any, member: int | None = None) -> Float[np.ndarray, "cases classes"]:
-        """Logits of the classes; member None is the chosen network.
+    def logits(self, X: Any, replica: int | None = None) -> Float[np.ndarray, "cases classes"]:
+        """Logits of all classes; replica None is the chosen network.
 
         Raises:
             NotFittedError: there is no model yet.
             InputDataError: cases that do not fit the model.
         """
-        network, data = self.network(member), self.as_sequences(X)
+        network, data = self.network(replica), self.as_sequences(X)
         logits = np.asarray(_all_logits(network, self.prepare(data)), float)
         check_logits(logits, data.ids)
         return logits
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Share of the cases whose most likely class is the true one."""
-        data, truth = X, y
-        if y is None:
-            data = self.as_sequences(X)
-            truth = self.classes_[self.labels_of(data)]
-        return float(np.mean(self.predict(data) == np.asarray(truth)))
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Share of the cases whose most likely class is the true one.
+
+        Args:
+            X: cases.
+            y: their labels; None with `Sequences` that have them.
+            sample_weight: what every case counts; None counts all the same.
+
+        Raises:
+            InputDataError: cases without labels, of unknown classes, or that do not fit the model.
+            ShapeError: labels or weights of another shape than (cases,).
+        """
+        self.check_fitted()
+        data = self.as_sequences(X)
+        truth = self.classes_[self.labels_of(data)] if y is None else np.asarray(y)
+        if truth.shape != (len(data),):
+            message = f"y of shape {truth.shape}: expected ({len(data)},), one label for each case"
+            raise ShapeError(message)
+        counts = case_weights(np.zeros(len(data), int), ("",), None, sample_weight)
+        return float(np.average(self.predict(data) == truth, weights=counts))
 
     @single_precision()
     def start(self) -> Any:
@@ -235,7 +259,7 @@ class SequenceClassifier:
             scaled, lambda place: f"{self.names_[place]!r} of this sample, {values[place]:g},"
         )
         channels, gaps = gaps.step(scaled, self.missing)
-        network = select_replica(self.members_, self.member_)  # not asked at each sample what its program is
+        network = select_replica(self.replicas_, self.chosen_)  # not asked at each sample what its program is
         logits, state = _one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
         check_stream(np.asarray(logits), stream[0])
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
@@ -246,26 +270,6 @@ class SequenceClassifier:
         self.network()
         probabilities = probabilities_of(self.diary_.logits, self.temperature_)
         return rank_suspects(self.diary_, self.training_ids_, probabilities)
-
-    @property
-    def origin(self) -> Origin:
-        """Weights and equation of this model, which everything that is made from it carries."""
-        from .storage import classifier_origin
-
-        return getattr(self, "origin_", None) or classifier_origin(self)
-
-    @origin.setter
-    def origin(self, origin: Origin) -> None:
-        self.origin_ = origin
-
-    def network(self, member: int | None = None) -> SequenceNetwork:
-        """The trained network of one member, the chosen one by default; it works on prepared channels."""
-        if not hasattr(self, "members_"):
-            message = "this SequenceClassifier is not fitted yet; call `fit`, or `SequenceClassifier.load`"
-            raise NotFittedError(message)
-        network = select_replica(self.members_, self.member_ if member is None else member)
-        self.programs_ = unchanged(network, getattr(self, "programs_", None))
-        return network
 
     @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
@@ -291,115 +295,69 @@ class SequenceClassifier:
         Raises:
             InputDataError: cases without labels, or of classes that the model does not know.
         """
-        if data.labels is None:
-            message = "these cases have no labels to score against"
-            raise InputDataError(message)
-        places = {str(name): place for place, name in enumerate(self.classes_)}
-        unknown = sorted(set(data.classes) - set(places))
-        if unknown and any(data.classes[label] in unknown for label in data.labels):
-            message = (
-                f"classes that the model does not know: {', '.join(unknown)}; it knows {', '.join(places)}"
-            )
-            raise InputDataError(message)
-        return np.array([places.get(name, 0) for name in data.classes])[data.labels]
+        return known_labels(data, self.classes_)
 
     def make_plan(self) -> NetworkPlan:
         """The structure that the options and the variables ask for."""
-        build = cell_class(self.cell) if isinstance(self.cell, str) else self.cell
         copies = channel_blocks(self.missing)
         groups = None
         if self.groups is not None:
             groups = channelled_groups(parse_groups(self.groups, self.names_), copies)
         elif copies > 1 and self.cell == "mgrn":
             groups = channelled_groups(tuple((place,) for place in range(len(self.names_))), copies)
-        noisy = self.noise or self.multiplicative_noise
+        noise = self.noise
         return NetworkPlan(
-            cell=build,
+            cell=self.cell_builder(),
             hidden_size=self.hidden_size,
             layers=self.layers,
-            channels=len(self.names_) * copies,
+            inputs=len(self.names_) * copies,
             classes=len(self.classes_),
             groups=groups,
-            noise=StateNoise(self.noise, self.multiplicative_noise) if noisy else None,
+            noise=StateNoise(noise.additive, noise.multiplicative) if noise.is_noisy else None,
             pooling=self.pooling,
-            dropout=(self.dropout, self.input_dropout),
+            dropout=(noise.dropout, noise.input_dropout),
         )
 
-    def save(self, folder: str | Path, **contents: Any) -> None:
-        """Write a run folder; see `attractor.runs`."""
-        from .storage import save_classifier
-
-        save_classifier(self, Path(folder), **contents)
-
-    @classmethod
-    def load(cls, folder: str | Path, cell: Callable[..., Any] | None = None) -> "SequenceClassifier":
-        """Read a classifier back; a cell of your own is handed in, never imported from a file."""
-        from .storage import load_classifier
-
-        return load_classifier(cls, Path(folder), cell)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The options."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
-    def set_params(self, **params: Any) -> "SequenceClassifier":
-        """Change options.
-
-        Raises:
-            ConfigError: unknown option.
-        """
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                message = f"SequenceClassifier has no option {name!r}; it has {', '.join(known)}"
-                raise ConfigError(message)
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator; its searches and pipelines call this."""
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
-
-        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
-
-    def _forget(self) -> None:
-        """Drop what an earlier `fit` learned, so that a failed one leaves no half-changed model."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
+    def check_options(self) -> None:
+        """Refuse options outside their range, and noise in a form that does not go with the others."""
+        super().check_options()
+        form, loss = self.noise.form, label_loss(self.labels.loss)
+        if form != "injection" and (self.pooling != "last" or loss.start(1, 2) is not None):
+            message = (
+                f"noise form={form!r} works with pooling='last', without dropout, and with a loss that keeps "
+                "nothing about its cases"
+            )
+            raise ConfigError(message)
 
     def _divide(
         self, data: Sequences, validation: Sequences | None, groups: Any
-    ) -> tuple[Sequences, Sequences | None, np.ndarray]:
-        """Training cases, validation cases, and the places of the former in the data."""
+    ) -> tuple[Sequences, Sequences | None, np.ndarray, np.ndarray | None]:
+        """Training cases, validation cases, and where in the data both are; None for cases from elsewhere."""
         everything = np.arange(len(data))
         if groups is not None and len(groups) != len(data):
             message = f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}"
             raise InputDataError(message)
         if validation is not None:
-            return data, replace(validation, labels=self.labels_of(validation)), everything
-        if not self.validation_share:
-            return data, None, everything
-        kept, held = stratified_hold_out(labels_given(data), self.validation_share, self.seed, groups=groups)
+            return data, replace(validation, labels=self.labels_of(validation)), everything, None
+        share = self.training.validation_share
+        if not share:
+            return data, None, everything, None
+        kept, held = stratified_hold_out(labels_given(data), share, self.seed, groups=groups)
         if not len(held):
             warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=3)
-            return data, None, everything
-        return data.select(kept), data.select(held), kept
+            return data, None, everything, None
+        return data.select(kept), data.select(held), kept, held
 
     def _task(
-        self,
-        training: Sequences,
-        checking: Sequences | None,
-        groups: Any,
-        chosen: np.ndarray,
+        self, examples: SequenceExamples, training: Sequences, groups: Any, chosen: np.ndarray
     ) -> EpochTask:
-        examples = self._examples(training, checking)
-        automatic = Reweighting() if self.reweighting == "auto" else None
         codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
+        wrong = self.labels.coteaching
         return EpochTask(
-            CoTeaching(examples, self.coteaching) if self.coteaching else examples,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            reweighting=self.reweighting if isinstance(self.reweighting, Reweighting) else automatic,
+            CoTeaching(examples, wrong) if wrong else examples,
+            batch_size=self.training.batch_size,
+            epochs=self.training.epochs,
+            reweighting=self.labels.asked_reweighting,
             groups=codes,
             labels=np.asarray(training.labels),
         )
@@ -409,36 +367,47 @@ class SequenceClassifier:
             build=self.plan_,
             training=self.prepare(training),
             checking=None if checking is None else self.prepare(checking),
-            loss=label_loss(self.loss),
+            loss=label_loss(self.labels.loss),
             names=tuple(training.ids),
-            annealing=self.annealing,
-            noise_form=self.noise_form,
+            annealing=self.noise.annealing,
+            noise_form=self.noise.form,
             at_once=_AT_ONCE,
         )
 
-    def _settings(self, task: EpochTask) -> TrainingSettings:
-        return TrainingSettings(
-            steps=self.epochs * task.steps_per_epoch,
-            batch_size=task.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            validate_every=task.steps_per_epoch,
-            seeds=self.seeds,
+    def _weighted(
+        self, examples: SequenceExamples, training: np.ndarray, checking: np.ndarray | None
+    ) -> SequenceExamples:
+        """The same examples with what each counts; validation cases from elsewhere count by their class."""
+        judges = examples.checking
+        if judges is not None and checking is None:
+            checking = case_weights(np.asarray(judges.labels), self.classes_, self.class_weight)
+        learned = examples.training.weighted(training)
+        judges = judges if judges is None or checking is None else judges.weighted(checking)
+        return replace(examples, training=learned, checking=judges)
+
+    def _identified(self, task: EpochTask, training: Sequences, checking: Sequences | None) -> str:
+        own = {} if isinstance(self.labels.loss, str) else {"loss": self.labels.loss}
+        return self.identify_training(
+            own=own,
+            classes=self.classes_,
+            training=_seen(training),
+            validation=None if checking is None else _seen(checking),
+            task=task,
         )
 
     def _deliver(self, trained: Trained, examples: SequenceExamples) -> None:
-        """Weights, member and temperature that validation chooses, and what was noted of the cases."""
+        """Weights, replica and temperature that validation chooses, and what was noted of the cases."""
         judges, learned = examples.checking, examples.training
-        self.member_ = trained.chosen
-        kept = trained.models if self.keep == "best" and judges is not None else trained.last
-        self.members_ = kept[0] if self.coteaching else kept
+        self.chosen_ = trained.chosen
+        kept = trained.models if self.training.keep == "best" and judges is not None else trained.last
+        self.replicas_ = kept[0] if self.labels.coteaching else kept
         network = self.network()
         self.temperature_ = 1.0
         if judges is not None:
             logits = np.asarray(_all_logits(network, judges), float)
             self.temperature_ = fit_temperature(logits, np.asarray(judges.labels))
         logits = np.asarray(_all_logits(network, learned))
-        self.diary_ = diary_of(trained.memory, self.member_, np.asarray(learned.labels), logits)
+        self.diary_ = diary_of(trained.memory, self.chosen_, np.asarray(learned.labels), logits)
 
     def as_sequences(self, X: Any) -> Sequences:
         """Cases in any form that `fit` takes, checked against the variables of the model.
@@ -448,12 +417,68 @@ class SequenceClassifier:
             InputDataError: cases that cannot be read.
         """
         data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
-        if isinstance(X, Sequences):
+        if isinstance(X, Sequences) or data.is_named:
             return data.matched(self.names_)
         if len(data.names) != len(self.names_):
             message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
             raise ShapeError(message)
         return data
+
+    def probe(self, network: SequenceNetwork) -> tuple[Array]:
+        """One sample, as the network takes it."""
+        del network
+        return (probe_rows(1, self.plan_.inputs)[0],)
+
+    def described_options(self) -> dict[str, Any]:
+        """As plain JSON; a loss of the user's own is only named, it matters in training alone."""
+        options = super().described_options()
+        if not isinstance(self.labels.loss, str):
+            options["labels"]["loss"] = type(self.labels.loss).__name__
+        return options
+
+    def facts(self) -> dict[str, Any]:
+        """Names, classes, scaling and temperature."""
+        return {
+            "names": list(self.names_),
+            "classes": self.classes_.tolist(),
+            "training_ids": list(self.training_ids_),
+            "scaling": self.scaling_.to_dict(),
+            "temperature": self.temperature_,
+        }
+
+    def notes(self) -> dict[str, np.ndarray]:
+        """What the training noted about its cases."""
+        return self.diary_.to_arrays()
+
+    def take_facts(self, run: Run) -> None:
+        """The same back from a card and its arrays."""
+        card = run.card
+        self.names_, self.training_ids_ = texts(card, "names"), texts(card, "training_ids")
+        self.classes_ = saved_classes(card["classes"])
+        self.scaling_ = Scaling.from_dict(card["scaling"])
+        check_scaling(self.scaling_, len(self.names_))
+        self.temperature_ = fact(card, "temperature", float)
+        if not 0 < self.temperature_ < inf:
+            message = f"temperature {self.temperature_}: expected a positive number"
+            raise ValueError(message)
+        self.diary_ = TrainingDiary.from_arrays(run.evaluation, len(self.training_ids_), len(card["classes"]))
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many variables a series has, as scikit-learn calls it."""
+        self.check_fitted()
+        return len(self.names_)
+
+    def __sklearn_tags__(self) -> object:
+        """A classifier of series; a table (cases, time) has one variable."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=True, three_d_array=True, allow_nan=self.missing != "error"),
+        )
 
 
 @compiled
@@ -466,33 +491,5 @@ def _one_step(network: SequenceNetwork, _programs: tuple[str, ...], channels: Ar
     return network.step(channels, state)
 
 
-def _labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
-    """Cases with labels counted from 0, and the classes as the user calls them."""
-    data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
-    if y is None:
-        if data.labels is None:
-            message = "fit needs a label for every case: fit(X, y), or Sequences with labels"
-            raise InputDataError(message)
-        names = np.array(data.classes)
-    else:
-        if len(y) != len(data):
-            message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
-            raise InputDataError(message)
-        data, names = data.relabelled(y), np.unique(np.asarray(y))
-    found = np.unique(labels_given(data))
-    if len(found) < 2:
-        message = f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
-        raise InputDataError(message)
-    return data, names
-
-
-def labels_given(data: Sequences) -> np.ndarray:
-    """The labels of cases that must have them.
-
-    Raises:
-        InputDataError: they have none.
-    """
-    if data.labels is None:
-        message = "these cases have no labels"
-        raise InputDataError(message)
-    return data.labels
+def _seen(data: Sequences) -> list[Any]:
+    return [data.names, data.values, data.lengths, data.labels]

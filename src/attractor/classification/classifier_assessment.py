@@ -153,23 +153,23 @@ def training_facts(model: SequenceClassifier) -> Facts:
     """How the training went, from a model that was just fitted.
 
     Returns:
-        `history` (one entry an epoch), `scores` and `best_steps` of the members, `seconds`, `warnings`,
+        `history` (one entry an epoch), `scores` and `best_steps` of the replicas, `seconds`, `warnings`,
         `steps_per_epoch`, `parameters`.
     """
-    trained = model.trained_
+    trained, cases = model.trained_, len(model.training_ids_)
     return {
         "history": trained.history,
         "scores": np.asarray(trained.scores, float).tolist(),
         "best_steps": np.asarray(trained.steps, int).tolist(),
         "seconds": float(trained.seconds),
         "warnings": list(trained.warnings),
-        "steps_per_epoch": -(-len(model.training_ids_) // min(model.batch_size, len(model.training_ids_))),
+        "steps_per_epoch": -(-cases // min(model.training.batch_size, cases)),
         "parameters": parameter_count(model),
     }
 
 
 def parameter_count(model: SequenceClassifier) -> int:
-    """Numbers in the weights of one member."""
+    """Numbers in the weights of one replica."""
     network = model.network()
     trained = bare_cell(network), network.readout
     return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(trained, eqx.is_inexact_array)))

@@ -1,12 +1,15 @@
 """Labelled sequences as a learning problem for the trainer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from attractor.errors import InputDataError
 from attractor.training import ExampleContext, ExampleLosses, Examples, cross_entropy
 from attractor.training.losses import LabelLoss
 from attractor.training.noise import annealed, with_noise_factor
@@ -14,9 +17,6 @@ from attractor.training.regulariser import NoiseProblem, estimate
 from attractor.training.starting import structure_of
 
 from .sequence_network import SequenceNetwork
-
-NOISE_FORMS = ("injection", "flatness", "flatness+curvature")
-"""How noise enters a training: drawn at every step, or as what it adds to the loss on average."""
 
 
 class Labelled(eqx.Module):
@@ -26,11 +26,28 @@ class Labelled(eqx.Module):
         inputs: shape (cases, time, channels), scaled, missing values filled.
         lengths: valid steps of each case; None if all are valid.
         labels: class of each case.
+        weights: what the loss of each case counts, 1 on average; None if all count the same.
     """
 
     inputs: Float[Array, "cases time channels"]
     lengths: Int[Array, " cases"] | None
     labels: Int[Array, " cases"]
+    weights: Float[Array, " cases"] | None = None
+
+    def weighted(self, weights: Float[np.ndarray, " cases"]) -> "Labelled":
+        """The same cases, whose losses count so much.
+
+        Raises:
+            InputDataError: none of them counts.
+        """
+        if not weights.any():
+            message = "the weights of all cases for training, or for validation, are zero; some must count"
+            raise InputDataError(message)
+        return replace(self, weights=jnp.asarray(weights / weights.mean(), jnp.float32))
+
+    def counted(self, losses: Float[Array, " batch"], ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
+        """Losses of some cases times their weights."""
+        return losses if self.weights is None else losses * self.weights[ids]
 
     def logits(
         self, network: SequenceNetwork, ids: Int[Array, " batch"], keys: Key[Array, " batch"] | None = None
@@ -62,7 +79,7 @@ class SequenceExamples(Examples):
         checking: by whose cross-entropy the best weights are chosen; None chooses the last.
         loss: what is minimised for every case.
         annealing: the share of the noise at the end of the training, 1 for constant noise.
-        noise_form: one of `NOISE_FORMS`.
+        noise_form: see `NoiseSettings.form`.
         names: how the user calls the cases.
         at_once: cases evaluated side by side.
     """
@@ -100,6 +117,7 @@ class SequenceExamples(Examples):
         logits = self.training.logits(noisy, ids, context.keys(len(ids)))
         labels = self.training.labels[ids]
         losses, rows = self.loss(logits, labels, context.memory)
+        losses = self.training.counted(losses, ids)
         return ExampleLosses(losses, cross_entropy(logits, labels), rows)
 
     def _expected(
@@ -120,7 +138,7 @@ class SequenceExamples(Examples):
             return terms.expected(), terms.loss
 
         losses, scores = jax.vmap(one)(ids, context.keys(len(ids)))
-        return ExampleLosses(losses, scores, context.memory)
+        return ExampleLosses(data.counted(losses, ids), scores, context.memory)
 
     def scores_of(self, model: SequenceNetwork, ids: Int[Array, " batch"]) -> Float[Array, " batch"]:
         """Cross-entropies of some cases."""
@@ -131,7 +149,8 @@ class SequenceExamples(Examples):
         if self.checking is None:
             return jnp.zeros(())
         logits = self.checking.all_logits(model, min(self.at_once, len(self.checking.labels)))
-        return cross_entropy(logits, self.checking.labels).mean()
+        losses = cross_entropy(logits, self.checking.labels)
+        return self.checking.counted(losses, jnp.arange(len(losses))).mean()
 
     def describe_example(self, example: int) -> str:
         """How the user calls a case."""

@@ -25,8 +25,6 @@ from attractor.errors import ConfigError
 from attractor.scan import unroll
 from attractor.training.noise import NoisyState
 
-POOLINGS = ("last", "mean")
-
 
 class SequenceNetwork(eqx.Module):
     """Logits W p + b, where p is what the cell exposes after the last valid step, or its mean over time.
@@ -105,7 +103,7 @@ class NetworkPlan:
         cell: `cell(input_size, hidden_size, *, key)` builds a cell; one that also takes `groups` gets them.
         hidden_size: units a layer.
         layers: cells in the stack.
-        channels: number of inputs.
+        inputs: number of channels.
         classes: number of classes.
         groups: which inputs belong together, for cells that ask; None leaves it to the cell.
         noise: in the hidden state, in training.
@@ -116,7 +114,7 @@ class NetworkPlan:
     cell: Callable[..., Any]
     hidden_size: int
     layers: int
-    channels: int
+    inputs: int
     classes: int
     groups: tuple[tuple[int, ...], ...] | None = None
     noise: StateNoise | None = None
@@ -136,7 +134,7 @@ class NetworkPlan:
         keys = jax.random.split(key, self.layers) if self.layers > 1 else [key]
         cells: list[Any] = []
         for level, part in enumerate(keys):
-            cells.append(self._one(exposed_size(cells[-1]) if cells else self.channels, part, level))
+            cells.append(self._one(exposed_size(cells[-1]) if cells else self.inputs, part, level))
         return cells[0] if self.layers == 1 else Stack(tuple(cells))
 
     def _one(self, inputs: int, key: PRNGKeyArray, level: int) -> Any:
@@ -148,3 +146,23 @@ class NetworkPlan:
             )
             raise ConfigError(message)
         return trained_cell(self.cell, inputs, self.hidden_size, groups=self.groups, key=key)
+
+
+def check_takes_missing(plan: NetworkPlan, cell: object) -> None:
+    """Refuse to hand missing values to a cell whose state they spoil.
+
+    Args:
+        plan: builds the network.
+        cell: what the user calls the cell.
+
+    Raises:
+        ConfigError: its logits are no numbers after a missing value.
+    """
+    network = plan(jax.random.key(0))
+    logits, _ = eqx.filter_jit(network.step)(jnp.full(plan.inputs, jnp.nan), network.start())
+    if not jnp.isfinite(logits).all():
+        message = (
+            f"missing='cell': {cell!r} does not know what to do with a missing value; take a cell that does, "
+            "such as mgrn, or another policy, such as 'forward+mask'"
+        )
+        raise ConfigError(message)

@@ -1,5 +1,6 @@
 """Training cases whose labels look wrong, from the losses of one training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from attractor.program import single_precision
 from attractor.training.reweighting import Classes, class_medians, degree_of_suspicion, log_weights
 
 _APART = 0.5
+_DIARY = "diary."
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Suspects:
 
 @dataclass(frozen=True)
 class TrainingDiary:
-    """What the training noted about its cases, chosen member.
+    """What the training noted about its cases, chosen replica.
 
     Args:
         scores: cross-entropy of every case after every epoch, shape (epochs, cases).
@@ -86,6 +88,30 @@ class TrainingDiary:
     weights: Float[np.ndarray, " cases"]
     labels: Int[np.ndarray, " cases"]
     logits: Float[np.ndarray, "cases classes"]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Its parts by name, for a run folder; scores in half precision."""
+        return {
+            _DIARY + name: value.astype(np.float16) if name == "scores" else value
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], cases: int, classes: int) -> "TrainingDiary":
+        """What `to_arrays` wrote, among other arrays.
+
+        Raises:
+            ValueError: not one row for each of the cases, or one column for each of the classes.
+        """
+        parts = {
+            name.removeprefix(_DIARY): value for name, value in arrays.items() if name.startswith(_DIARY)
+        }
+        diary = cls(**{**parts, "scores": parts["scores"].astype(np.float32)})
+        found = diary.scores.shape[1:], diary.weights.shape, diary.labels.shape, diary.logits.shape
+        if found != ((cases,), (cases,), (cases,), (cases, classes)) or diary.labels.dtype.kind not in "iu":
+            message = f"notes about cases of shapes {found}, expected {cases} cases and {classes} classes"
+            raise ValueError(message)
+        return diary
 
     @property
     def classes(self) -> Classes:
@@ -136,19 +162,19 @@ def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.
     )
 
 
-def diary_of(memory: Any, member: int, labels: np.ndarray, logits: np.ndarray) -> TrainingDiary:
-    """What the memory of a training in epochs says about one member.
+def diary_of(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarray) -> TrainingDiary:
+    """What the memory of a training in epochs says about one replica.
 
     Args:
-        memory: of all members, stacked.
-        member: which.
+        memory: of all replicas, stacked.
+        replica: which.
         labels: of the training cases.
         logits: of the training cases.
     """
-    weights = np.exp(np.asarray(memory.weights.log_weights[member], float))
+    weights = np.exp(np.asarray(memory.weights.log_weights[replica], float))
     return TrainingDiary(
-        scores=np.asarray(memory.scores[member], np.float32),
-        strengths=np.asarray(memory.strengths[member], float),
+        scores=np.asarray(memory.scores[replica], np.float32),
+        strengths=np.asarray(memory.strengths[replica], float),
         weights=weights * len(weights),
         labels=np.asarray(labels, int),
         logits=np.asarray(logits, float),

@@ -51,6 +51,8 @@ class Classifier:
     """What becomes of missing values; cell hands them to a cell that knows what to do, such as mgrn."""
     standardise: bool = True
     """Scale every variable to mean 0 and spread 1 by the training cases."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """balanced lets every class count the same in the loss, however rare; none counts every case the same."""
 
 
 @dataclass(frozen=True)
@@ -234,16 +236,33 @@ def _read(path: Path, columns: SeriesColumns, like: "Sequences | None" = None) -
 
 
 def _classifier(model: Classifier, learning: Learning) -> Any:
-    from attractor.classification import SequenceClassifier
-    from attractor.classification.options import check_options
+    from attractor.classification import EpochSettings, LabelSettings, NoiseSettings, SequenceClassifier
 
-    options = {**vars(model), **vars(learning)}
-    options["cell"] = given_cell(model.cell) or model.cell
+    options = {**vars(model), "cell": given_cell(model.cell) or model.cell}
     options["hidden_size"] = options.pop("hidden")
-    options["reweighting"] = reweighting_of(options.pop("reweight"), options.pop("balance"))
-    made = SequenceClassifier(**options)
-    check_options(made)
-    return made
+    balanced = options.pop("class_weight") == "balanced"
+    return SequenceClassifier(
+        **options,
+        noise=NoiseSettings(
+            additive=learning.noise,
+            multiplicative=learning.multiplicative_noise,
+            annealing=learning.annealing,
+            dropout=learning.dropout,
+            input_dropout=learning.input_dropout,
+        ),
+        labels=LabelSettings(learning.loss, reweighting_of(learning.reweight, learning.balance)),
+        class_weight="balanced" if balanced else None,
+        training=EpochSettings(
+            epochs=learning.epochs,
+            batch_size=learning.batch_size,
+            learning_rate=learning.learning_rate,
+            weight_decay=learning.weight_decay,
+            validation_share=learning.validation_share,
+            keep=learning.keep,
+            seeds=learning.seeds,
+        ),
+        seed=learning.seed,
+    )
 
 
 def reweighting_of(text: str, balance: str) -> Any:

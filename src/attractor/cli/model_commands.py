@@ -170,7 +170,7 @@ def _conclude(model: Any, roles: "Roles", out: Path, *, overwrite: bool) -> None
     card = {**known, **assess(model, roles)}
     model.save(out, card=card, evaluation=arrays, overwrite=True)
     report = write_run_report(out, cell=None if isinstance(model.cell, str) else model.cell)
-    _show_figures(card, model.member_)
+    _show_figures(card, model.chosen_)
     console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
 
 
@@ -250,9 +250,9 @@ def _show_figures(card: dict[str, Any], chosen: int) -> None:
     grid = Grid(
         "test experiment", "output", "FIT %", "RMSE", "largest error", title="free run on unseen data"
     )
-    for experiment, members in card["metrics"]["test"].items():
+    for experiment, replicas in card["metrics"]["test"].items():
         for index, output in enumerate(card["data"]["outputs"]):
-            values = [members[chosen][name][index] for name in ("fit", "rmse", "max_error")]
+            values = [replicas[chosen][name][index] for name in ("fit", "rmse", "max_error")]
             label = escaped(f"{output['name']} [{output['unit']}]" if output["unit"] else output["name"])
             grid.add_row(
                 escaped(experiment), label, f"{values[0]:.2f}", *(f"{value:.4g}" for value in values[1:])

@@ -96,18 +96,18 @@ class ModelCard:
         return self.signals.sampling_time
 
 
-def control_model(model: PlantModel, member: int | None = None) -> tuple[ControlModel, ModelCard]:
+def control_model(model: PlantModel, replica: int | None = None) -> tuple[ControlModel, ModelCard]:
     """The network of an identified model in float64, and what its signals mean.
 
     Args:
         model: a fitted model.
-        member: which seed; the chosen one by default.
+        replica: which seed; the chosen one by default.
 
     Raises:
         UnsupportedError: an input acts on the output of the same sample, so that no measurement is there
             before the input must be chosen.
     """
-    network = model.network(member)
+    network = model.network(replica)
     if network.feedthrough:
         message = (
             "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "

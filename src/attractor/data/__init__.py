@@ -6,7 +6,7 @@ from .doctor import compare_ranges, examine
 from .finding import Finding, Severity
 from .labelled_sequences import Sequences
 from .long_table import LongColumns, read_case_groups, read_long_csv
-from .missing_values import MISSING, FillState, channel_blocks, fill
+from .missing_values import MISSING, FillState, MissingPolicy, channel_blocks, fill
 from .record import Experiment, Record, Signal
 from .record_file import ColumnOptions, guess_columns, read_csv
 from .roles import Roles, assign_roles, from_archive, to_archive
@@ -27,6 +27,7 @@ __all__ = [
     "FillState",
     "Finding",
     "LongColumns",
+    "MissingPolicy",
     "Record",
     "Roles",
     "RowBlock",

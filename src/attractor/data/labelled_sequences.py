@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from attractor.errors import InputDataError, ShapeError
 
+from .named_columns import column_names, numbers_of, positions_of
 from .sequence_labels import check_labels
 
 # Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it.
@@ -129,14 +130,19 @@ class Sequences:
     def matched(self, names: Sequence[str]) -> "Sequences":
         """The same cases with the variables that a model knows, in its order.
 
-        Variables are found by name; of cases whose variables have no names (they are v1, v2, ... then) the
-        order counts.
+        Variables are found by name; where those of the cases or of the model have no names (they are v1, v2,
+        ... then) the order counts.
 
         Raises:
             InputDataError: a variable is not there.
         """
-        nameless = self.names == default_names(len(names))
-        return replace(self, names=tuple(names)) if nameless else self.chosen(names)
+        by_order = len(self.names) == len(names) and default_names(len(names)) in (self.names, tuple(names))
+        return replace(self, names=tuple(names)) if by_order else self.chosen(names)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the variables have names of their own."""
+        return self.names != default_names(len(self.names))
 
     def aligned(self, like: "Sequences") -> "Sequences":
         """The same cases with variables and classes in the order of `like`.
@@ -170,17 +176,23 @@ class Sequences:
     ) -> "Sequences":
         """Cases from an array (cases, time, variables), or a list of arrays (time, variables) or (time,).
 
+        Tables (DataFrames) may stand for arrays: their columns keep their names, and those of later cases are
+        put in the order of the first. One table alone is wide: a row a case, its columns are the times.
+
         Args:
-            cases: numbers of any real type; NaN is a missing value.
+            cases: numbers of any real type; NaN is a missing value, and so is what is masked.
             labels: texts or whole numbers, one for every case; None for cases without.
-            names: of the variables; v1, v2, ... if not given.
+            names: of the variables; those of the tables, or v1, v2, ... if not given.
             trim: whether steps at the end of a case without a single value are padding and not missing.
 
         Raises:
             ShapeError: arrays of other shapes.
             InputDataError: values that are no finite real numbers, or no case.
         """
-        arrays = [_as_case(position, one) for position, one in enumerate(_as_list(cases))]
+        given = _as_list(cases)
+        names_found = (column_names(one, f"case {position}") for position, one in enumerate(given))
+        found = next((own for own in names_found if own), ())
+        arrays = [_as_case(position, one, found) for position, one in enumerate(given)]
         if not arrays:
             raise InputDataError("no cases")
         widths = [one.shape[1] for one in arrays]
@@ -192,7 +204,7 @@ class Sequences:
             )
         if trim:
             arrays = [trimmed(one, f"case {position}") for position, one in enumerate(arrays)]
-        data = cls(*padded(arrays), tuple(names) or default_names(widths[0]))
+        data = cls(*padded(arrays), tuple(names) or found or default_names(widths[0]))
         return data if labels is None else data.relabelled(labels)
 
     def _known_labels(self) -> np.ndarray:
@@ -256,10 +268,31 @@ def _as_list(cases: object) -> Iterable[object]:
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
         )
-    return cases
+    return _wide(cases) if hasattr(cases, "columns") else cases
 
 
-def _as_case(position: int, values: object) -> Float[np.ndarray, "time variables"]:
+def _wide(table: Any) -> Float[np.ndarray, "cases time"]:
+    """The numbers of a table with one case a row."""
+    names = column_names(table, "the cases") or ()
+    if {"case", "id", "time", "timestamp", "label"} & {name.lower() for name in names}:
+        raise InputDataError(
+            f"a long DataFrame with the columns {', '.join(names)}: give one table for each case, "
+            "[one[variables] for _, one in table.groupby(id)], or the frame to `read_sequences`"
+        )
+    try:
+        return numbers_of(table, "the DataFrame")
+    except InputDataError as problem:
+        raise InputDataError(
+            f"{problem}; a DataFrame alone is wide, with one case a row and one number a cell: give series "
+            "in cells as a list of tables or arrays (time, variables)"
+        ) from None
+
+
+def _as_case(position: int, values: Any, names: Sequence[str]) -> Float[np.ndarray, "time variables"]:
+    own = column_names(values, f"case {position}")
+    if own or np.ma.isMaskedArray(values) or hasattr(values, "to_numpy"):
+        values = numbers_of(values, f"case {position}")
+        values = values[:, positions_of(names, own, f"case {position}")] if own else values
     try:
         array = np.asarray(values)
     except ValueError as problem:
@@ -267,8 +300,9 @@ def _as_case(position: int, values: object) -> Float[np.ndarray, "time variables
             f"case {position} is no array ({problem}); every step needs the same variables"
         ) from None
     if array.dtype.kind not in "biuf":
+        complex_too = ". Complex data not supported" if array.dtype.kind == "c" else ""
         raise InputDataError(
-            f"case {position} holds {array.dtype}, expected real numbers; convert them first"
+            f"case {position} holds {array.dtype}, expected real numbers; convert them first{complex_too}"
         )
     if array.ndim == 1:
         array = array[:, None]

@@ -1,14 +1,16 @@
 """What becomes of missing values of scaled series: policies, for whole cases and sample by sample."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError
 
+MissingPolicy = Literal["error", "zero", "forward", "forward+mask", "forward+mask+age", "cell"]
 # Policies by name; see `fill`.
-MISSING = ("error", "zero", "forward", "forward+mask", "forward+mask+age", "cell")
+MISSING: tuple[str, ...] = get_args(MissingPolicy)
 
 _BLOCKS = {"forward+mask": 2, "forward+mask+age": 3}
 

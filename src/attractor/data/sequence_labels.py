@@ -73,17 +73,31 @@ def check_labels(labels: object) -> np.ndarray:
 def _plain(array: np.ndarray) -> np.ndarray:
     """Python objects, as tables hold them, as an array of one type."""
     for case, label in enumerate(array):
-        # NaN, the mark of a missing value in tables, differs from itself.
-        if label is None or label != label:  # noqa: PLR0124
+        if _is_missing(label):
             raise InputDataError(f"case {case} has no label ({label!r}); give it one or leave the case out")
+    texts = [isinstance(label, str) for label in array]
+    if any(texts) and not all(texts):
+        word, number = array[texts.index(True)], array[texts.index(False)]
+        raise InputDataError(
+            f"labels mix texts and others, such as {word!r} and {number!r}; give all as texts"
+        )
     return np.array(array.tolist())
+
+
+def _is_missing(label: Any) -> bool:
+    """None, NaN (which differs from itself), or the mark of pandas, which will not be compared."""
+    try:
+        return label is None or bool(label != label)  # noqa: PLR0124
+    except TypeError:
+        return True
 
 
 def _whole(array: np.ndarray) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(array) | (array != np.rint(array)))
     if len(bad):
         raise InputDataError(
-            f"case {bad[0]} has the label {array[bad[0]]:g}; classes are texts or whole numbers"
+            f"case {bad[0]} has the label {array[bad[0]]:g}; classes are texts or whole numbers. "
+            "Unknown label type: continuous"
         )
     return array.astype(np.int64)
 

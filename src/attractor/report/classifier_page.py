@@ -217,7 +217,7 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
                     "of the validation cases; the dot marks the weights that were kept. A right line that "
                     "rises while the left one falls shows overfitting."
                 ),
-                plot=lambda size: epochs_figure(training, model.member_, size),
+                plot=lambda size: epochs_figure(training, model.chosen_, size),
             )
         )
     diary = model.diary_
@@ -263,9 +263,10 @@ def _group_page(facts: Facts) -> GroupPage:
 
 def _model_card(model: SequenceClassifier, card: Facts) -> Section:
     training = card["training"]
+    best = model.training.keep == "best"
     outcome = {
-        "chosen member": f"{model.member_} of {card['members']}",
-        "kept step": str(training["best_steps"][model.member_]) if model.keep == "best" else "the last",
+        "chosen replica": f"{model.chosen_} of {card['replicas']}",
+        "kept step": str(training["best_steps"][model.chosen_]) if best else "the last",
         "time": f"{training['seconds']:.1f} s",
         "temperature": significant(model.temperature_),
         **digests(card),

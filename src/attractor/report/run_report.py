@@ -72,7 +72,7 @@ def _no_data(folder: Path) -> str:
 def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
     """Everything the page shows, from a model, its data and its card."""
     shown = roles.test.experiments[:MOST_EXPERIMENTS]
-    fit = float(mean_figures(card, "fit")[model.member_])
+    fit = float(mean_figures(card, "fit")[model.chosen_])
     verdict, tone = _verdict(model, roles, card, fit)
     return IdentificationContents(
         title=title,
@@ -92,7 +92,7 @@ def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]
 
 
 def parameter_count(model: PlantModel) -> int:
-    """Trained numbers of one member: those of a fixed cell, such as a reservoir, are drawn and stay."""
+    """Trained numbers of one replica: those of a fixed cell, such as a reservoir, are drawn and stay."""
     numbers = eqx.filter(model.network(), eqx.is_inexact_array)
     return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
 
@@ -110,7 +110,7 @@ def _verdict(
     model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float
 ) -> tuple[str, Literal["good", "fair", "poor"]]:
     unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
-    if not np.isfinite(mean_figures(card, "rmse")[model.member_]):
+    if not np.isfinite(mean_figures(card, "rmse")[model.chosen_]):
         return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
     if np.isnan(fit):
         advice = "Look at the errors below, and test it where the plant moves."
@@ -131,7 +131,7 @@ def _recordings(count: int) -> str:
 
 
 def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
-    first = [members[model.member_]["rmse"][0] for members in card["metrics"]["test"].values()]
+    first = [replicas[model.chosen_]["rmse"][0] for replicas in card["metrics"]["test"].values()]
     samples = sum(part.samples for part in (roles.training, roles.validation, roles.test))
     return Summary(
         fit=fit,
@@ -147,7 +147,7 @@ def _predictions(
     model: PlantModel, test: Record, experiment: Experiment, card: Mapping[str, Any]
 ) -> list[PredictionPage]:
     predicted = model.simulate(experiment)
-    figures = card["metrics"]["test"][experiment.name][model.member_]
+    figures = card["metrics"]["test"][experiment.name][model.chosen_]
     return [
         PredictionPage(
             experiment=experiment.name,
@@ -173,23 +173,23 @@ def _findings(record: Record) -> tuple[Finding, ...]:
 def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> TrainingPage:
     history = card["training"]["history"]
     if not history:
-        return TrainingPage((), model.member_, card["training"]["best_steps"][model.member_])
+        return TrainingPage((), model.chosen_, card["training"]["best_steps"][model.chosen_])
     spread = _scaled_spread(model, roles)
     steps = np.array([entry["step"] for entry in history], float)
     runs = []
-    for member in range(len(card["training"]["scores"])):
-        losses = [entry["loss"][member] for entry in history] if "loss" in history[0] else []
-        scores = np.array([entry["validation"][member] for entry in history], float)
+    for replica in range(len(card["training"]["scores"])):
+        losses = [entry["loss"][replica] for entry in history] if "loss" in history[0] else []
+        scores = np.array([entry["validation"][replica] for entry in history], float)
         runs.append(
             TrainingRun(
-                seed=member,
+                seed=replica,
                 loss_steps=steps[: len(losses)],
                 training_loss=np.array(losses, float),
                 validation_steps=steps,
                 validation_fit=100 * (1 - scores / spread),
             )
         )
-    return TrainingPage(tuple(runs), model.member_, card["training"]["best_steps"][model.member_])
+    return TrainingPage(tuple(runs), model.chosen_, card["training"]["best_steps"][model.chosen_])
 
 
 def _scaled_spread(model: PlantModel, roles: Roles) -> float:
@@ -221,12 +221,12 @@ def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage
 
 def _metrics(model: PlantModel, test: Record, card: Mapping[str, Any]) -> tuple[MetricsRow, ...]:
     rows = []
-    for name, members in card["metrics"]["test"].items():
+    for name, replicas in card["metrics"]["test"].items():
         for index, signal in enumerate(test.outputs):
             figures = {
-                key: members[model.member_][key][index] for key in ("fit", "rmse", "nrmse", "max_error")
+                key: replicas[model.chosen_][key][index] for key in ("fit", "rmse", "nrmse", "max_error")
             }
-            per_seed = np.array([member["fit"][index] for member in members])
+            per_seed = np.array([replica["fit"][index] for replica in replicas])
             rows.append(MetricsRow(name, signal, **figures, fit_per_seed=per_seed))
     return tuple(rows)
 
@@ -242,7 +242,7 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
         "Model": {"parameters": str(parameter_count(model)), **_words(options)},
         "Training": {
             **_words(training),
-            "chosen seed": f"{model.member_}, weights of step {outcome['best_steps'][model.member_]}",
+            "chosen seed": f"{model.chosen_}, weights of step {outcome['best_steps'][model.chosen_]}",
             "time": f"{outcome['seconds']:.1f} s",
             "remarks": "; ".join(outcome["warnings"]) or "none",
         },

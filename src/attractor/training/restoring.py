@@ -73,10 +73,10 @@ def check_scaling(scaling: Scaling, signals: int) -> None:
 def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse options that no network with these weights can have.
 
-    A unit has a weight in the read-out at least, a layer an array, and every member a place in an array.
+    A unit has a weight in the read-out at least, a layer an array, and every replica a row in an array.
 
     Args:
-        options: `hidden_size`, `layers`, `members`, `member` and, if there is one, `washout`.
+        options: `hidden_size`, `layers`, `replicas`, `replica` and, if there is one, `washout`.
         arrays: the stored weights.
 
     Raises:
@@ -85,23 +85,23 @@ def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         ValueError: one is not possible.
     """
     units = sum(array.size for array in arrays.values())
-    members = max((array.shape[0] for array in arrays.values() if array.ndim), default=0)
-    most = {"hidden_size": units, "layers": len(arrays), "members": members, "washout": _MOST_ROWS}
+    replicas = max((array.shape[0] for array in arrays.values() if array.ndim), default=0)
+    most = {"hidden_size": units, "layers": len(arrays), "replicas": replicas, "washout": _MOST_ROWS}
     for name, limit in most.items():
         if (name in options or name != "washout") and not 1 <= fact(options, name, int) <= limit:
             message = f"{name}={options[name]}, but the stored weights allow at most {limit}"
             raise ValueError(message)
-    if not 0 <= fact(options, "member", int) < options["members"]:
-        message = f"member {options['member']} of {options['members']}"
+    if not 0 <= fact(options, "replica", int) < options["replicas"]:
+        message = f"replica {options['replica']} of {options['replicas']}"
         raise ValueError(message)
 
 
-def restored(plan: Callable[..., Any], members: int, arrays: Mapping[str, np.ndarray], folder: Path) -> Any:
-    """The members of a run with their stored weights.
+def restored(plan: Callable[..., Any], replicas: int, arrays: Mapping[str, np.ndarray], folder: Path) -> Any:
+    """The replicas of a run with their stored weights.
 
     Args:
         plan: builds one from a key.
-        members: how many.
+        replicas: how many.
         arrays: the stored weights.
         folder: of the run, for messages.
 
@@ -109,7 +109,7 @@ def restored(plan: Callable[..., Any], members: int, arrays: Mapping[str, np.nda
         RunFolderError: names, shapes or types of the weights are not those of the plan.
         ValueError: the plan asks for much more than was stored.
     """
-    keys = jax.random.split(jax.random.key(0), members)
+    keys = jax.random.split(jax.random.key(0), replicas)
     build = eqx.filter_vmap(plan)
     try:
         _check_bytes(eqx.filter_eval_shape(build, keys), arrays)

@@ -1,4 +1,4 @@
-"""Judge a model: the figures of every member on every test recording, as plain values for the card."""
+"""Judge a model: the figures of every replica on every test recording, as plain values for the card."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from .plant_model import PlantModel
 
 
 def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
-    """Metrics of the free run by role, experiment and member, and how training went.
+    """Metrics of the free run by role, experiment and replica, and how training went.
 
     Returns:
-        Plain JSON values: `metrics[role][experiment]` has one entry a member with `fit`, `rmse`, `nrmse` and
+        Plain JSON values: `metrics[role][experiment]` has one entry a replica with `fit`, `rmse`, `nrmse` and
         `max_error` (lists over outputs, engineering units); `training` has the history and its outcome.
     """
     trained = model.trained_
@@ -33,7 +33,7 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
 
 
 def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test") -> np.ndarray:
-    """A figure averaged over outputs, then over experiments; one value a member, shape (members,).
+    """A figure averaged over outputs, then over experiments; one value a replica, shape (replicas,).
 
     An output that never moves has no FIT and is left out; NaN if none is left. A simulation that is not
     finite is never left out: the mean is not finite then, so that no good experiment hides a failure.
@@ -41,7 +41,7 @@ def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test")
     experiments = assessment["metrics"][role].values()
 
     def of(name: str) -> np.ndarray:
-        return np.array([[member[name] for member in members] for members in experiments], float)
+        return np.array([[replica[name] for replica in replicas] for replicas in experiments], float)
 
     values = of(figure)
     counted = ~np.isnan(values) | ~np.isfinite(of("rmse"))
@@ -56,12 +56,12 @@ def _mean(values: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _by_experiment(model: PlantModel, record: Record) -> dict[str, list[dict[str, Any]]]:
-    count = len(model.trained_.scores)
-    return {one.name: [_figures(model, one, member) for member in range(count)] for one in record.experiments}
+    replicas = range(len(model.trained_.scores))
+    return {one.name: [_figures(model, one, replica) for replica in replicas] for one in record.experiments}
 
 
-def _figures(model: PlantModel, experiment: Experiment, member: int) -> dict[str, Any]:
-    metrics: Metrics = model.evaluate(experiment, member)
+def _figures(model: PlantModel, experiment: Experiment, replica: int) -> dict[str, Any]:
+    metrics: Metrics = model.evaluate(experiment, replica)
     names = ("fit", "rmse", "nrmse", "max_error")
     return {
         **{name: [float(value) for value in getattr(metrics, name)] for name in names},

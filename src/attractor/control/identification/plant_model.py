@@ -1,27 +1,29 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import cell_class
+from attractor.cells import initial_state
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.stability.penalty import ContractionTarget
-from attractor.control.metrics import evaluate
+from attractor.control.metrics import Metrics, evaluate
 from attractor.data import Experiment, Record, Scaling
-from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
-from attractor.origin import Origin
-from attractor.program import compiled, single_precision, unchanged
+from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.estimators import Estimator
+from attractor.program import compiled, single_precision
 from attractor.progress import Reporter, SilentReporter
-from attractor.training import RunLog, Trained, TrainingSettings, Windows, refine, select_replica, train
-from attractor.training.checkpoint import check_own
-from attractor.training.describing import describe_option, describe_program
-from attractor.training.fingerprint import fingerprint
+from attractor.runs import Run
+from attractor.settings import Count, PartialShare, Seed
+from attractor.training import RunLog, Trained, TrainingSettings, Windows, refine, train
+from attractor.training.checkpoint import CHECKPOINTS, check_own
+from attractor.training.identity import probe_rows
+from attractor.training.restoring import check_scaling, fact
 from attractor.training.starting import structure_of
 
 from .feedthrough import has_feedthrough
@@ -36,15 +38,24 @@ from .recordings import (
     check_held,
     check_judges,
     check_recordings,
+    known_names,
+    like_model,
     split_validation,
 )
 from .ridge import fit_readout
 
-STARTS = ("encoder", "washout", "zero")
+
+def _once(
+    network: PlantNetwork, inputs: Float[Array, "rows inputs"], outputs: Float[Array, "rows outputs"]
+) -> Any:
+    """Everything that a prediction hangs on: rest, start from measured rows, one step, read-out."""
+    begun = network.start(inputs[:-1], outputs[:-1])
+    after = network.cell(inputs[-1], begun)
+    return initial_state(network.cell), begun, after, network.read(after)
 
 
 @dataclass(eq=False)
-class PlantModel:
+class PlantModel(Estimator):
     """A recurrent model of a plant, identified from recordings of its inputs and outputs.
 
     The model is trained to *simulate*: from the inputs alone, for hundreds of steps, because that is what a
@@ -79,16 +90,19 @@ class PlantModel:
     """
 
     cell: str | Callable[..., Any] = "gru"
-    hidden_size: int = 8
-    layers: int = 1
-    initial_state: str = "encoder"
-    washout: int = 20
+    hidden_size: Count = 8
+    layers: Count = 1
+    initial_state: Literal["encoder", "washout", "zero"] = "encoder"
+    washout: Count = 20
     feedthrough: bool | None = None
-    window: int = 150
-    validation_share: float = 0.2
+    window: Count = 150
+    validation_share: PartialShare = 0.2
     certified: bool = False
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    seed: int = 0
+    seed: Seed = 0
+
+    checkpoints: ClassVar[tuple[str, ...]] = CHECKPOINTS
+    once = staticmethod(_once)
 
     @single_precision()
     def fit(
@@ -130,15 +144,18 @@ class PlantModel:
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()
         if folder is not None:
-            from .storage import check_kept
-
-            check_kept(self)
+            self.check_kept()
         task = self._task(training, checking, start)
-        self.fingerprint_ = self._fingerprint(task, training, checking)
+        self.fingerprint_ = self.identify_training(
+            signals=self.signals_,
+            training=[(one.inputs, one.outputs) for one in training.experiments],
+            validation=[(one.inputs, one.outputs) for one in checking.experiments],
+            task=task,
+        )
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         self.trained_ = self._train(task, training, log)
-        self.members_ = self.trained_.models
-        self.member_ = self.trained_.chosen
+        self.replicas_ = self.trained_.models
+        self.chosen_ = self.trained_.chosen
         self.network()  # takes down which program was trained
         return self
 
@@ -147,170 +164,91 @@ class PlantModel:
         """Simulate the plant in free run: from inputs alone, in engineering units.
 
         Args:
-            inputs: one array (time, inputs) or a list of them.
+            inputs: a `Record`, whose outputs are the measured ones, or one array (time, inputs) or a list of
+                them. Columns of tables are found by name.
             measured: outputs of the same recordings. Only their first `washout` rows are looked at, to set
                 the initial state; the rows that set it come back as NaN. None starts from the model's rest.
 
         Returns:
-            Outputs like those that `fit` was given: an array (time, outputs) or (time,), or a list of them.
+            Outputs like those that `fit` was given: an array (time, outputs) or (time,), or a list of them;
+            a list for a `Record`.
 
         Raises:
             NotFittedError: there is no model yet.
             InputDataError: recordings that do not fit the model, or hold values that are not finite.
         """
         network = self.network()
-        runs = [as_columns(one, f"inputs[{index}]") for index, one in enumerate(as_experiments(inputs))]
-        known = [None] * len(runs) if measured is None else as_experiments(measured)
+        runs, known = self._recordings(inputs, measured)
         if len(known) != len(runs):
             message = f"{len(runs)} recordings of inputs and {len(known)} of measured outputs"
             raise InputDataError(message)
         results = [self._simulate(network, run, seen) for run, seen in zip(runs, known, strict=True)]
         results = [result[:, 0] if self.flat_output_ else result for result in results]
-        return results if isinstance(inputs, list | tuple) else results[0]
+        return results if isinstance(inputs, list | tuple | Record) else results[0]
 
-    def score(self, inputs: Any, outputs: Any) -> float:
+    def _recordings(self, inputs: Any, measured: Any) -> tuple[list[np.ndarray], list[Any]]:
+        """Inputs and measured outputs of every recording, None where nothing was measured."""
+        if isinstance(inputs, Record):
+            record = like_model(inputs, self.signals_)
+            return [one.inputs for one in record.experiments], [one.outputs for one in record.experiments]
+        names = known_names("u", self.signals_.inputs)
+        runs = [
+            as_columns(one, f"inputs[{index}]", names) for index, one in enumerate(as_experiments(inputs))
+        ]
+        return runs, [None] * len(runs) if measured is None else as_experiments(measured)
+
+    def score(self, inputs: Any, outputs: Any = None) -> float:
         """FIT in percent, averaged over outputs and recordings: 100 is perfect, 0 is the mean.
 
         Outputs that do not move have no FIT and do not count; NaN if none is left.
         """
-        record = as_record(inputs, outputs)
+        self.check_fitted()
+        record = like_model(as_record(inputs, outputs), self.signals_)
         fits = np.array([self.evaluate(one).mean_fit for one in record.experiments])
         return float(fits[~np.isnan(fits)].mean()) if not np.isnan(fits).all() else float("nan")
 
-    def evaluate(self, experiment: Experiment, member: int | None = None) -> Any:
+    def evaluate(self, experiment: Experiment, replica: int | None = None) -> Metrics:
         """`Metrics` of the free run on one experiment, in engineering units, after the washout."""
-        predicted = self.simulate(experiment, member)
+        predicted = self.simulate(experiment, replica)
         return evaluate(experiment.outputs, predicted, washout=self.settled)
 
     def simulate(
-        self, experiment: Experiment, member: int | None = None
+        self, experiment: Experiment, replica: int | None = None
     ) -> Float[np.ndarray, "time outputs"]:
-        """Free run over an experiment, started from its first rows; member None is the chosen one."""
-        return self._simulate(self.network(member), experiment.inputs, experiment.outputs)
+        """Free run over an experiment, started from its first rows; replica None is the chosen one."""
+        return self._simulate(self.network(replica), experiment.inputs, experiment.outputs)
 
-    def network(self, member: int | None = None) -> PlantNetwork:
-        """The trained network of one member, the chosen one by default; it works on scaled signals.
-
-        Raises:
-            NotFittedError: there is no model yet.
-            CellError: the step of its cell has become another one since it was trained or read.
-        """
-        if not hasattr(self, "members_"):
-            message = "this PlantModel is not fitted yet; call `fit`, or `PlantModel.load`"
-            raise NotFittedError(message)
-        network = select_replica(self.members_, self.member_ if member is None else member)
-        self.programs_ = unchanged(network, getattr(self, "programs_", None))
-        return network
-
-    def certify(self, member: int | None = None, settings: CertifySettings | None = None) -> StabilityResult:
+    def certify(self, replica: int | None = None, settings: CertifySettings | None = None) -> StabilityResult:
         """Whether the cell forgets its past under every input in the range of the training data.
 
         Args:
-            member: which seed; the chosen one by default.
+            replica: which of several seeds; the chosen one by default.
             settings: how hard to try; see `attractor.certify.certify`.
         """
-        network = self.network(member)
+        network = self.network(replica)
         return certify(network.cell, starts=network.starts, settings=settings)
-
-    @property
-    def origin(self) -> Origin:
-        """Weights and equation of this model, which everything that is made from it carries."""
-        from .storage import plant_origin
-
-        return getattr(self, "origin_", None) or plant_origin(self)
-
-    @origin.setter
-    def origin(self, origin: Origin) -> None:
-        self.origin_ = origin
 
     @property
     def settled(self) -> int:
         """Rows at the beginning of a recording that do not count."""
         return 0 if self.initial_state == "zero" else self.washout
 
-    def save(self, folder: str | Path, **contents: Any) -> None:
-        """Write a run folder; see `attractor.runs`."""
-        from .storage import save_model
-
-        save_model(self, Path(folder), **contents)
-
-    @classmethod
-    def load(cls, folder: str | Path, cell: Callable[..., Any] | None = None) -> "PlantModel":
-        """Read a model back; a cell of your own is handed in, never imported from a file."""
-        from .storage import load_model
-
-        return load_model(cls, Path(folder), cell)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The options; `deep` adds those of `training` as `training__name`."""
-        params = {one.name: getattr(self, one.name) for one in fields(self)}
-        if deep:
-            params |= {
-                f"training__{one.name}": getattr(self.training, one.name) for one in fields(self.training)
-            }
-        return params
-
-    def set_params(self, **params: Any) -> "PlantModel":
-        """Change options.
-
-        Raises:
-            ConfigError: unknown option.
-        """
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                message = (
-                    f"PlantModel has no option {name!r}; it has {', '.join(self.get_params(deep=False))}"
-                )
-                raise ConfigError(message)
-            if name.startswith("training__"):
-                self.training = replace(self.training, **{name.removeprefix("training__"): value})
-            else:
-                setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator; its searches and pipelines call this."""
-        from sklearn.utils import RegressorTags, Tags, TargetTags
-
-        return Tags("regressor", TargetTags(required=True), regressor_tags=RegressorTags())
-
-    def _forget(self) -> None:
-        """Drop what an earlier `fit` learned, so that a failed one leaves no half-changed model."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-
     def check_options(self) -> None:
-        """Refuse options outside their range.
-
-        Raises:
-            ConfigError: names the option, its value and what was expected.
-        """
+        """Refuse options outside their range, and a certificate that a refinement would lose."""
+        super().check_options()
         if self.certified and self.training.refine:
             message = (
                 "certified=True with refine: Gauss-Newton steps would lose the certificate; set refine=0"
             )
             raise ConfigError(message)
-        if self.initial_state not in STARTS:
-            message = f"initial_state={self.initial_state!r}: expected one of {', '.join(map(repr, STARTS))}"
-            raise ConfigError(message)
-        for name in ("hidden_size", "layers", "window", "washout"):
-            if getattr(self, name) < 1:
-                message = f"{name}={getattr(self, name)}: expected at least 1"
-                raise ConfigError(message)
-        if not 0 <= self.seed < 2**31:
-            message = f"seed={self.seed}: expected a whole number from 0 to 2147483647"
-            raise ConfigError(message)
-        if not 0 <= self.validation_share < 1:
-            message = f"validation_share={self.validation_share}: expected a share of at least 0 and below 1"
-            raise ConfigError(message)
 
     def make_plan(self) -> NetworkPlan:
         """The structure that the options and the signals ask for."""
-        build = cell_class(self.cell) if isinstance(self.cell, str) else self.cell
         past = self.washout if self.initial_state == "encoder" else 0
         sizes = len(self.signals_.inputs), len(self.signals_.outputs)
-        return NetworkPlan(build, self.hidden_size, self.layers, *sizes, past, self.feedthrough_)
+        return NetworkPlan(
+            self.cell_builder(), self.hidden_size, self.layers, *sizes, past, self.feedthrough_
+        )
 
     def _scaled(self, record: Record) -> tuple[list[np.ndarray], list[np.ndarray]]:
         inputs = [self.input_scaling_.to_unit(one.inputs) for one in record.experiments]
@@ -387,23 +325,56 @@ class PlantModel:
 
     def _past(self, measured: Any, shape: tuple[int, int]) -> Float[np.ndarray, "time outputs"]:
         """Measured outputs that fit the inputs and are finite where they set the state."""
-        values = as_columns(measured, "measured outputs")
+        values = as_columns(measured, "measured outputs", known_names("y", self.signals_.outputs))
         if values.shape != shape:
             message = f"measured outputs of shape {values.shape}, expected {shape} beside these inputs"
             raise ShapeError(message)
         check_finite("the measured outputs", self.signals_.outputs, values[: self.washout])
         return values
 
-    def _fingerprint(self, task: IdentificationTask, training: Record, checking: Record) -> str:
-        """Identifies a training, so that a checkpoint is resumed by the one that wrote it only."""
-        options = self.get_params(deep=False)
-        return fingerprint(
-            options={name: describe_option(value) for name, value in options.items()},
-            program=describe_program(self.plan_, self.plan_.inputs) if callable(self.cell) else None,
-            signals=self.signals_,
-            training=[(one.inputs, one.outputs) for one in training.experiments],
-            validation=[(one.inputs, one.outputs) for one in checking.experiments],
-            task=task,
+    def probe(self, network: PlantNetwork) -> tuple[Array, Array]:
+        """As many samples of inputs and outputs as the network reads its state from, and one more."""
+        rows = 1 + (self.settled if network.reads_state else 0)
+        inputs, outputs = len(self.signals_.inputs), len(self.signals_.outputs)
+        seen = probe_rows(rows, inputs + outputs)
+        return seen[:, :inputs], seen[:, inputs:]
+
+    def facts(self) -> dict[str, Any]:
+        """Signals, scaling, and what `fit` found in the data."""
+        return {
+            "signals": asdict(self.signals_),
+            "scaling": {"inputs": self.input_scaling_.to_dict(), "outputs": self.output_scaling_.to_dict()},
+            "flat_output": self.flat_output_,
+            "feedthrough": self.feedthrough_,
+        }
+
+    def take_facts(self, run: Run) -> None:
+        """The same back from a card."""
+        card = run.card
+        self.signals_ = Signals.of(card["signals"])
+        self.input_scaling_ = Scaling.from_dict(card["scaling"]["inputs"])
+        self.output_scaling_ = Scaling.from_dict(card["scaling"]["outputs"])
+        for scaling, side in ((self.input_scaling_, "inputs"), (self.output_scaling_, "outputs")):
+            check_scaling(scaling, len(card["signals"][side]))
+        self.flat_output_ = fact(card, "flat_output", bool)
+        self.feedthrough_ = fact(card, "feedthrough", bool)
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many inputs the plant has, as scikit-learn calls it."""
+        self.check_fitted()
+        return len(self.signals_.inputs)
+
+    def __sklearn_tags__(self) -> object:
+        """A regressor whose rows are samples in time."""
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=True, multi_output=True),
+            # A free run over rows in a random order can follow nothing.
+            regressor_tags=RegressorTags(poor_score=True),
+            input_tags=InputTags(two_d_array=True),
         )
 
 

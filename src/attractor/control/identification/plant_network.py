@@ -43,7 +43,7 @@ class Encoder(eqx.Module):
     def __init__(
         self, past: int, signals: int, state_size: int, *, width: int = 32, key: PRNGKeyArray
     ) -> None:
-        self.network = eqx.nn.MLP(past * signals, state_size, width, 1, jnp.tanh, key=key)
+        self.network = eqx.nn.MLP(past * signals, state_size, width, 1, _tanh, key=key)
         self.past = past
 
     @property
@@ -57,6 +57,11 @@ class Encoder(eqx.Module):
     def __call__(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> Array:
         """The flat state."""
         return self.network(jnp.concatenate([inputs, outputs], axis=1).ravel())
+
+
+def _tanh(values: Array) -> Array:
+    """Tanh as a function that can be pickled, as that of JAX cannot."""
+    return jnp.tanh(values)
 
 
 class PlantNetwork(eqx.Module):

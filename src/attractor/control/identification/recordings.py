@@ -1,14 +1,17 @@
 """From what a user has (arrays, lists, a `Record`) to recordings that can be trained on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from attractor.data import Experiment, Record, Signal, check_representable, hold_out
+from attractor.data.named_columns import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
+from attractor.training.restoring import fact
 
 
 @dataclass(frozen=True)
@@ -19,35 +22,57 @@ class Signals:
     outputs: tuple[Signal, ...]
     sampling_time: float = 1.0
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Signals":
+        """Signals from the card of a run.
 
-def as_experiments(signals: Any) -> list[np.ndarray]:
-    """A list of arrays from one array or a list of them.
+        Raises:
+            ValueError: no inputs, no outputs, or a sampling time that is not positive.
+        """
+        inputs, outputs = (
+            tuple(Signal(fact(one, "name", str), fact(one, "unit", str)) for one in facts[side])
+            for side in ("inputs", "outputs")
+        )
+        sampling_time = fact(facts, "sampling_time", float)
+        if not (inputs and outputs and 0 < sampling_time < inf):
+            message = f"signals {facts!r}: expected inputs, outputs and a positive sampling time"
+            raise ValueError(message)
+        return cls(inputs, outputs, sampling_time)
+
+
+def as_experiments(signals: Any) -> list[Any]:
+    """A list of recordings from one of them or a list.
 
     Raises:
         InputDataError: the list is empty.
     """
     if not isinstance(signals, list | tuple):
-        return [np.asarray(signals)]
+        return [signals]
     if not signals:
         message = "an empty list of recordings was given; give at least one array (time, channels)"
         raise InputDataError(message)
-    return [np.asarray(one) for one in signals]
+    return list(signals)
 
 
 def as_record(inputs: Any, outputs: Any = None) -> Record:
-    """A `Record` from arrays (signals are called u0, u1, ... and y0, y1, ...), or the record itself.
+    """A `Record` from arrays or tables, or the record itself.
+
+    Columns of tables keep their names, and those of later tables are put in the order of the first; columns
+    of arrays are called u0, u1, ... and y0, y1, ...
 
     Raises:
-        InputDataError: outputs are missing, or recordings do not pair up.
+        InputDataError: outputs are missing, recordings do not pair up, or a table lacks a column.
         ShapeError: an array has the wrong rank, or recordings differ in their number of columns.
     """
     if isinstance(inputs, Record):
         return inputs
     if outputs is None:
-        message = "outputs are missing: give `fit(inputs, outputs)` or `fit(record)`"
+        message = (
+            "outputs are missing: give `fit(inputs, outputs)` or `fit(record)`. This estimator requires y to "
+            "be passed, but the target y is None"
+        )
         raise InputDataError(message)
-    applied = [as_columns(one, f"inputs[{index}]") for index, one in enumerate(as_experiments(inputs))]
-    answered = [as_columns(one, f"outputs[{index}]") for index, one in enumerate(as_experiments(outputs))]
+    (applied_names, applied), (answered_names, answered) = _side("u", inputs), _side("y", outputs)
     if len(applied) != len(answered):
         message = f"{len(applied)} recordings of inputs and {len(answered)} of outputs"
         raise InputDataError(message)
@@ -57,7 +82,54 @@ def as_record(inputs: Any, outputs: Any = None) -> Record:
             message = f"recording {index} has {len(u)} rows of inputs and {len(y)} of outputs"
             raise InputDataError(message)
         experiments.append(Experiment(f"experiment {index}", u, y))
-    return Record(_names("u", applied), _names("y", answered), tuple(experiments))
+    return Record(applied_names, answered_names, tuple(experiments))
+
+
+def _side(letter: str, given: Any) -> tuple[tuple[Signal, ...], list[np.ndarray]]:
+    """Names and columns of the inputs (letter u) or outputs (y) of all recordings."""
+    recordings, kind = as_experiments(given), {"u": "inputs", "y": "outputs"}[letter]
+    wheres = [f"{kind}[{index}]" for index in range(len(recordings))]
+    found = [column_names(one, where) for one, where in zip(recordings, wheres, strict=True)]
+    names = next((one for one in found if one), None)
+    arrays = [as_columns(one, where, names) for one, where in zip(recordings, wheres, strict=True)]
+    widths = {array.shape[1] for array in arrays}
+    if len(widths) != 1:
+        message = f"recordings differ in their number of columns: {sorted(widths)}"
+        raise ShapeError(message)
+    return tuple(Signal(name) for name in names or default_names(letter, widths.pop())), arrays
+
+
+def default_names(letter: str, count: int) -> tuple[str, ...]:
+    """What the columns of arrays are called."""
+    return tuple(f"{letter}{index}" for index in range(count))
+
+
+def known_names(letter: str, signals: Sequence[Signal]) -> tuple[str, ...] | None:
+    """The names by which columns are found; None for a model of arrays, where their order counts."""
+    names = tuple(signal.name for signal in signals)
+    return None if names == default_names(letter, len(names)) else names
+
+
+def like_model(record: Record, signals: Signals) -> Record:
+    """A record whose columns are those of a model, in its order.
+
+    Raises:
+        InputDataError: a signal is missing.
+    """
+    sides = {}
+    for letter, kind in (("u", "inputs"), ("y", "outputs")):
+        known = known_names(letter, getattr(signals, kind))
+        found = known_names(letter, getattr(record, kind))
+        count = len(getattr(record, kind))
+        sides[kind] = positions_of(known, found, f"the {kind}") if known and found else list(range(count))
+    experiments = [
+        replace(one, inputs=one.inputs[:, sides["inputs"]], outputs=one.outputs[:, sides["outputs"]])
+        for one in record.experiments
+    ]
+    inputs, outputs = (
+        tuple(getattr(record, kind)[place] for place in places) for kind, places in sides.items()
+    )
+    return replace(record, inputs=inputs, outputs=outputs, experiments=tuple(experiments))
 
 
 def check_recordings(record: Record, washout: int, *, constant_allowed: bool = False) -> None:
@@ -150,18 +222,22 @@ def split_validation(record: Record, validation: Record | None, share: float) ->
     return split.training, split.validation
 
 
-def as_columns(values: Any, where: str) -> Float[np.ndarray, "time channels"]:
+def as_columns(
+    values: Any, where: str, names: Sequence[str] | None = None
+) -> Float[np.ndarray, "time channels"]:
     """An array (time, channels) of numbers; (time,) is one channel.
 
+    Args:
+        values: an array or a table.
+        where: what a message calls it.
+        names: the columns wanted of a table, in this order; None takes all as they are.
+
     Raises:
-        InputDataError: something in it is not a number.
+        InputDataError: something in it is not a number, or a column is missing.
         ShapeError: it has another rank.
     """
-    try:
-        array = np.asarray(values, float)
-    except (TypeError, ValueError) as problem:
-        message = f"{where} holds something that is not a number: {problem}"
-        raise InputDataError(message) from problem
+    found = column_names(values, where)
+    array = numbers_of(values, where)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -169,15 +245,7 @@ def as_columns(values: Any, where: str) -> Float[np.ndarray, "time channels"]:
             f"{where} has shape {array.shape}, expected (time, channels); give a list for several recordings"
         )
         raise ShapeError(message)
-    return array
-
-
-def _names(letter: str, recordings: Sequence[np.ndarray]) -> tuple[Signal, ...]:
-    widths = {recording.shape[1] for recording in recordings}
-    if len(widths) != 1:
-        message = f"recordings differ in their number of columns: {sorted(widths)}"
-        raise ShapeError(message)
-    return tuple(Signal(f"{letter}{index}") for index in range(widths.pop()))
+    return array[:, positions_of(names, found, where)] if names and found else array
 
 
 def check_finite(name: str, signals: Sequence[Signal], values: np.ndarray) -> None:

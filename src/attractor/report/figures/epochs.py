@@ -1,4 +1,4 @@
-"""Training in epochs: losses of all members, and what became of the weights of the cases."""
+"""Training in epochs: losses of all replicas, and what became of the weights of the cases."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,14 +32,14 @@ def epochs_figure(training: Mapping[str, Any], chosen: int, size: Size) -> Figur
     figure, (left, right) = grid_of(size, 2, 210 if size.is_wide else 180, 2)
     history = training["history"]
     epochs = np.array([entry["step"] for entry in history], float) / training["steps_per_epoch"]
-    members = range(len(training["scores"]))
+    replicas = range(len(training["scores"]))
     for axes, name in ((left, "loss"), (right, "validation")):
         curves = np.array([entry[name] for entry in history], float)
         if _spans_decades(curves):
             powers_of_ten(axes, "y")
-        for number, member in enumerate(sorted(members, key=lambda member: member == chosen)):
-            look = _look(member, chosen, is_first=number == 0)
-            axes.plot(epochs, curves[:, member], **look)
+        for number, replica in enumerate(sorted(replicas, key=lambda replica: replica == chosen)):
+            look = _look(replica, chosen, is_first=number == 0)
+            axes.plot(epochs, curves[:, replica], **look)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss")
@@ -103,10 +103,10 @@ def _spans_decades(values: np.ndarray) -> bool:
     return bool(len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min())
 
 
-def _look(member: int, chosen: int, *, is_first: bool) -> dict[str, Any]:
-    if member == chosen:
-        return {"color": MODEL, "linewidth": 1.8, "label": f"member {member}, kept"}
-    return {"color": MEASURED, "linewidth": 1.2, "label": "other members" if is_first else None}
+def _look(replica: int, chosen: int, *, is_first: bool) -> dict[str, Any]:
+    if replica == chosen:
+        return {"color": MODEL, "linewidth": 1.8, "label": f"replica {replica}, kept"}
+    return {"color": MEASURED, "linewidth": 1.2, "label": "other replicas" if is_first else None}
 
 
 def _mark(axes: Axes, epochs: np.ndarray, values: Sequence[float] | np.ndarray, best: float) -> None:

@@ -1,0 +1,189 @@
+"""Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from attractor.data import Sequences
+from attractor.data.sequence_labels import check_labels
+from attractor.errors import ConfigError, DivergedError, InputDataError
+
+
+def labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
+    """Cases with labels counted from 0, and the classes as the user calls them."""
+    data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+    if y is None:
+        if data.labels is None:
+            message = (
+                "fit needs a label for every case: fit(X, y), or Sequences with labels. This estimator "
+                "requires y to be passed, but the target y is None"
+            )
+            raise InputDataError(message)
+        names = np.array(data.classes)
+    else:
+        if len(y) != len(data):
+            message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
+            raise InputDataError(message)
+        data, given = data.relabelled(y), np.asarray(y)
+        names = np.unique(check_labels(y) if given.dtype.kind == "O" else given)
+    found = np.unique(labels_given(data))
+    if len(found) < 2:
+        message = f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
+        raise InputDataError(message)
+    return data, names
+
+
+def labels_given(data: Sequences) -> np.ndarray:
+    """The labels of cases that must have them.
+
+    Raises:
+        InputDataError: they have none.
+    """
+    if data.labels is None:
+        message = "these cases have no labels"
+        raise InputDataError(message)
+    return data.labels
+
+
+def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " cases"]:
+    """The labels of cases as indices into the classes that a model knows.
+
+    Raises:
+        InputDataError: cases without labels, or of a class that the model does not know.
+    """
+    labels = labels_given(data)
+    places = {name: place for place, one in enumerate(classes) for name in _spellings(one)}
+    unknown = sorted(set(data.classes) - set(places))
+    if unknown and any(data.classes[label] in unknown for label in labels):
+        known = ", ".join(map(str, classes))
+        message = f"classes that the model does not know: {', '.join(unknown)}; it knows {known}"
+        raise InputDataError(message)
+    return np.array([places.get(name, 0) for name in data.classes])[labels]
+
+
+def _spellings(name: Any) -> set[str]:
+    """How cases may call a class: a whole number may have been given as 1 or as 1.0."""
+    whole = isinstance(name, np.number) and float(name).is_integer()
+    return {str(name), str(int(name))} if whole else {str(name)}
+
+
+def saved_classes(values: Any) -> np.ndarray:
+    """The classes on the card of a run.
+
+    Raises:
+        ValueError: they are no list of texts or numbers.
+    """
+    classes = np.array(values)
+    if not isinstance(values, list) or classes.ndim != 1 or classes.dtype.kind not in "biufU":
+        message = f"classes {str(values)[:80]}: expected a list of texts or of numbers"
+        raise ValueError(message)
+    return classes
+
+
+def case_weights(
+    labels: Int[np.ndarray, " cases"],
+    classes: Iterable[Any],
+    class_weight: Mapping[Any, float] | str | None,
+    sample_weight: Any = None,
+) -> Float[np.ndarray, " cases"] | None:
+    """What the loss of every case counts; None where all count the same.
+
+    "balanced" gives every class the same sum: N / (K N_k) for the N_k of N cases of one of K classes.
+
+    Args:
+        labels: of the cases, indices into the classes.
+        classes: as the user calls them.
+        class_weight: "balanced", or weights by class; a class that is not named has the weight 1.
+        sample_weight: one weight for each case; multiplied with that of its class.
+
+    Raises:
+        ConfigError: a weight of a class that is not there, or that is negative or not finite.
+        InputDataError: weights of another number, negative, not finite, or all zero.
+    """
+    if class_weight is None and sample_weight is None:
+        return None
+    weights = np.ones(len(labels)) if sample_weight is None else _sample_weights(sample_weight, len(labels))
+    if class_weight is not None:
+        weights = weights * _class_weights(labels, list(map(str, classes)), class_weight)[labels]
+    if not weights.sum() > 0:
+        message = "the weights of all cases are zero; give some of them a positive weight"
+        raise InputDataError(message)
+    return weights
+
+
+def _class_weights(
+    labels: Int[np.ndarray, " cases"], names: list[str], asked: Mapping[Any, float] | str
+) -> Float[np.ndarray, " classes"]:
+    if isinstance(asked, str):
+        counts = np.bincount(labels, minlength=len(names))
+        return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    places = {name: place for place, name in enumerate(names)}
+    weights = np.ones(len(names))
+    for name, weight in asked.items():
+        if str(name) not in places or not 0 <= weight < np.inf:
+            message = (
+                f"class_weight={{{name!r}: {weight!r}}}: expected a number of at least 0 for one of the "
+                f"classes {', '.join(places)}"
+            )
+            raise ConfigError(message)
+        weights[places[str(name)]] = weight
+    return weights
+
+
+def _sample_weights(given: Any, cases: int) -> Float[np.ndarray, " cases"]:
+    weights = np.asarray(given, float)
+    if weights.shape != (cases,) or not ((weights >= 0) & (weights < np.inf)).all():
+        message = (
+            f"sample_weight of shape {weights.shape}: expected a number of at least 0 for each of {cases} "
+            "cases, shape (cases,)"
+        )
+        raise InputDataError(message)
+    return weights
+
+
+def check_logits(logits: Float[np.ndarray, "cases classes"], ids: Sequence[str]) -> None:
+    """Refuse to read a class from what is no number.
+
+    Raises:
+        DivergedError: names the first such case.
+    """
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if broken.size:
+        message = (
+            f"{ids[broken[0]]}: the network left the finite numbers, so that it shows no class (and so in "
+            f"{broken.size - 1} further cases); look for values far outside of the training data"
+        )
+        raise DivergedError(message)
+
+
+def check_stream(logits: Float[np.ndarray, " classes"], before: Any) -> None:
+    """Refuse to go on with a stream that holds what is no number, and say since when.
+
+    Args:
+        logits: after a sample.
+        before: state of the stream before it.
+
+    Raises:
+        DivergedError: they are not finite.
+    """
+    if np.isfinite(logits).all():
+        return
+    leaves = [leaf for leaf in jax.tree.leaves(before) if eqx.is_inexact_array(leaf)]
+    if any(np.isnan(np.asarray(leaf)).any() for leaf in leaves):
+        message = "this stream holds no numbers since an earlier sample; begin anew with `start`"
+    else:
+        message = (
+            "this sample takes the network out of the finite numbers; the stream that was given is as good "
+            "as before: leave the sample out, or begin anew with `start`"
+        )
+    raise DivergedError(message)
+
+
+def described_value(data: Sequences, case: int, step: int, variable: int) -> str:
+    """A value in the user's terms."""
+    value = data.values[case, step, variable]
+    return f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: {value:g}"

@@ -1,0 +1,309 @@
+"""What all estimators share: parameters, replicas, run folders, fingerprints, in the scikit-learn protocol.
+
+An estimator is a dataclass of at most a dozen options, some of them settings with options of their own.
+`fit` leaves what it learned in attributes whose names end in an underscore; a failed `fit` leaves none.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints, runtime_checkable
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from attractor.cells import cell_class
+from attractor.errors import ConfigError, NotFittedError, RunFolderError
+from attractor.folders import facts_of
+from attractor.origin import Origin
+from attractor.program import single_precision, unchanged
+from attractor.program.digest import equation_digest
+from attractor.runs import Run, load_run, weights_digest
+from attractor.settings import Settings, check_name, checked, checked_fields
+from attractor.training import Trained, select_replica
+from attractor.training.checkpoint import CHECKPOINT, save_finished, to_arrays
+from attractor.training.describing import describe_option, describe_program, find_cell
+from attractor.training.fingerprint import fingerprint
+from attractor.training.identity import check_equation, check_rebuilds, describe_equation
+from attractor.training.restoring import check_sizes, fact, restored
+
+Facts = Mapping[str, Any]
+"""Plain JSON values by name."""
+Own = TypeVar("Own", bound="Estimator")
+
+
+@runtime_checkable
+class NetworkPlan(Protocol):
+    """Everything that decides the structure of a network; calling it with a key builds one."""
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that the network takes at a step."""
+        ...
+
+    def __call__(self, key: PRNGKeyArray) -> Any:
+        """A fresh network."""
+        ...
+
+
+class Estimator(ABC):
+    """Base of `PlantModel` and `SequenceClassifier`.
+
+    A derived class is a dataclass (`eq=False`) with the options `cell` and `seed` among its fields, and says
+    what its networks are (`make_plan`), what a prediction hangs on (`once`, `probe`), and which facts beside
+    the weights a run folder keeps (`facts`, `take_facts`).
+
+    Attributes:
+        replicas_: the trained networks, one for each of several seeds, on a leading axis of their arrays.
+        chosen_: index of the replica that validation chose.
+        plan_: their structure.
+        trained_: how the training went; a model read from a folder has none.
+        fingerprint_: identifies the training.
+    """
+
+    checkpoints: ClassVar[tuple[str, ...]] = (CHECKPOINT,)
+    """Files that a training may leave in a run folder while it is unfinished."""
+    once: ClassVar[Callable[..., Any]]
+    """`once(network, *data)`: everything that a prediction hangs on, of one step over the data of `probe`."""
+
+    cell: str | Callable[..., Any]
+    seed: int
+    replicas_: Any
+    chosen_: int
+    plan_: NetworkPlan
+    trained_: Trained
+    fingerprint_: str
+
+    def __post_init__(self) -> None:
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Refuse options that are not what their annotations say, or do not go together.
+
+        Raises:
+            ConfigError: names the option, its value and what was expected.
+        """
+        checked_fields(self)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options by name; `deep` adds those of nested settings, such as `training__seeds`."""
+        own = {one.name: getattr(self, one.name) for one in fields(self)}  # pyright: ignore[reportArgumentType]
+        return own | _nested(own) if deep else own
+
+    def set_params(self: Own, **params: Any) -> Own:
+        """Change options, those of nested settings by names such as `training__seeds`.
+
+        Raises:
+            ConfigError: an unknown option, or a value that its settings refuse.
+        """
+        inner: dict[str, dict[str, Any]] = {}
+        for path, value in params.items():
+            name, nested, rest = path.partition("__")
+            check_name(name, list(self.get_params(deep=False)), type(self).__name__)
+            if nested:
+                inner.setdefault(name, {})[rest] = value
+            else:
+                setattr(self, name, value)
+        for name, values in inner.items():
+            setattr(self, name, _changed(name, getattr(self, name), values))
+        return self
+
+    def network(self, replica: int | None = None) -> Any:
+        """The trained network of one replica, the chosen one by default; it works on prepared signals.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            CellError: the step of its cell has become another one since it was trained or read.
+        """
+        self.check_fitted()
+        network = select_replica(self.replicas_, self.chosen_ if replica is None else replica)
+        self.programs_ = unchanged(network, getattr(self, "programs_", None))
+        return network
+
+    def check_fitted(self) -> None:
+        """Refuse to use a model before `fit`.
+
+        Raises:
+            NotFittedError: it is not fitted.
+        """
+        if not hasattr(self, "replicas_"):
+            name = type(self).__name__
+            message = f"this {name} is not fitted yet; call `fit`, or `{name}.load`"
+            raise NotFittedError(message)
+
+    @property
+    def origin(self) -> Origin:
+        """Weights and equation of this model, which everything that is made from it carries."""
+        return getattr(self, "origin_", None) or self._computed_origin()
+
+    @origin.setter
+    def origin(self, origin: Origin) -> None:
+        self.origin_ = origin
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        card: Facts | None = None,
+        evaluation: Mapping[str, np.ndarray] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a run folder, see `attractor.runs`; `card` and `evaluation` add what a report needs.
+
+        Raises:
+            NotFittedError: there is no model yet.
+            ConfigError: the cell draws something while it is built that a folder does not keep.
+            RunFolderError: the folder holds a finished run and `overwrite` is off, or another training has
+                its checkpoint there.
+            StorageError: another process works in the folder, or it cannot be written.
+        """
+        self.network()
+        self.check_kept()
+        content = {
+            "kind": type(self).__name__,
+            "options": self.described_options(),
+            "replicas": len(jax.tree.leaves(eqx.filter(self.replicas_, eqx.is_array))[0]),
+            "replica": self.chosen_,
+            "fingerprint": self.fingerprint_,
+            **self.facts(),
+            **(card or {}),
+            "equation": self.equation(),
+        }
+        run = Run(content, to_arrays(self.replicas_), {**self.notes(), **(evaluation or {})})
+        self.origin = save_finished(
+            Path(folder), run, self.checkpoints, self.fingerprint_, overwrite=overwrite
+        )
+
+    @classmethod
+    @single_precision()
+    def load(cls: type[Own], folder: str | Path, cell: Callable[..., Any] | None = None) -> Own:
+        """Read a model back; a cell of your own is handed in, never imported from a file.
+
+        Raises:
+            RunFolderError: the folder holds something else, or a cell that must be handed in.
+        """
+        folder = Path(folder)
+        run = load_run(folder)
+        if run.card.get("kind") != cls.__name__:
+            message = f"{folder} holds {run.card.get('kind')!r}, not a {cls.__name__}"
+            raise RunFolderError(message)
+        with facts_of(folder / "card.json"):
+            model = cls._from_run(run, folder, cell)
+            check_equation(folder, run.card, model.equation())
+        model.origin = run.origin
+        return model
+
+    @classmethod
+    def _from_run(cls: type[Own], run: Run, folder: Path, cell: Callable[..., Any] | None) -> Own:
+        card, options = run.card, dict(run.card["options"])
+        check_sizes({**options, **card}, run.weights)
+        options["cell"] = find_cell(options["cell"], cell, cls.__name__)
+        hints = get_type_hints(cls, include_extras=True)
+        for name in options:
+            check_name(name, [one.name for one in fields(cls)], cls.__name__)  # pyright: ignore[reportArgumentType]
+        model = cls(**{name: checked(name, hints[name], value) for name, value in options.items()})
+        model.chosen_ = fact(card, "replica", int)
+        model.fingerprint_ = fact({"fingerprint": "", **card}, "fingerprint", str)
+        model.take_facts(run)
+        model.plan_ = model.make_plan()
+        model.replicas_ = restored(model.plan_, card["replicas"], run.weights, folder)
+        return model
+
+    def equation(self) -> dict[str, Any]:
+        """What a card keeps of the equation, see `describe_equation`."""
+        network = self.network()
+        return describe_equation(self.once, network, self.probe(network), self.cell)
+
+    def check_kept(self) -> None:
+        """Refuse a cell that a run folder could not give back, see `check_rebuilds`.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        check_rebuilds(self.once, self.plan_, self.probe, self.cell)
+
+    def described_options(self) -> dict[str, Any]:
+        """The options as plain JSON."""
+        return {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
+
+    def identify_training(self, **seen: Any) -> str:
+        """A digest of a training, so that a checkpoint is resumed by the one that wrote it only.
+
+        Args:
+            seen: whatever the training sees: its task and its data.
+        """
+        program = describe_program(self.plan_, self.plan_.inputs) if callable(self.cell) else None
+        return fingerprint(options=self.described_options(), program=program, **seen)
+
+    def cell_builder(self) -> Callable[..., Any]:
+        """What builds a cell: the class behind a name, or what the user gave."""
+        return cell_class(self.cell) if isinstance(self.cell, str) else self.cell
+
+    @abstractmethod
+    def make_plan(self) -> NetworkPlan:
+        """The structure that the options and the data ask for."""
+
+    @abstractmethod
+    def probe(self, network: Any) -> tuple[Array, ...]:
+        """Fixed inputs of `once`, see `probe_rows`."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What a card keeps beside options and weights, as plain JSON."""
+
+    @abstractmethod
+    def take_facts(self, run: Run) -> None:
+        """Take back from a run what `facts` and `notes` gave."""
+
+    def notes(self) -> dict[str, np.ndarray]:
+        """Arrays beside the weights that a run folder keeps."""
+        return {}
+
+    def _forget(self) -> None:
+        """Drop what an earlier `fit` learned, so that a failed one leaves no half-changed model."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
+    def _computed_origin(self) -> Origin:
+        """As the run folder of this model has it, or would have it."""
+        network = self.network()
+        equation = equation_digest(self.once, network, *self.probe(network))
+        return Origin(weights_digest(to_arrays(self.replicas_)), equation)
+
+    @abstractmethod
+    def __sklearn_tags__(self) -> object:
+        """What scikit-learn asks of an estimator; its searches and pipelines call this."""
+
+
+def _nested(options: Facts) -> dict[str, Any]:
+    """The options of settings among the options, at any depth."""
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, Settings):
+            inner = {one.name: getattr(value, one.name) for one in fields(value)}  # pyright: ignore[reportArgumentType]
+            found |= {f"{name}__{key}": one for key, one in (inner | _nested(inner)).items()}
+    return found
+
+
+def _changed(name: str, settings: Any, values: Facts) -> Any:
+    """Settings with other values, given by paths such as `reweighting__strength`."""
+    if not isinstance(settings, Settings):
+        message = f"{name} is {settings!r}, which has no options of its own; set {name} first"
+        raise ConfigError(message)
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    known = [one.name for one in fields(settings)]  # pyright: ignore[reportArgumentType]
+    for path, value in values.items():
+        first, nested, rest = path.partition("__")
+        check_name(first, known, f"{name} ({type(settings).__name__})")
+        if nested:
+            inner.setdefault(first, {})[rest] = value
+        else:
+            own[first] = value
+    for first, deeper in inner.items():
+        current = own.get(first, getattr(settings, first))
+        own[first] = _changed(f"{name}__{first}", current, deeper)
+    return replace(settings, **own)  # pyright: ignore[reportArgumentType]
