@@ -35,6 +35,7 @@ from attractor.runs import Run
 from attractor.settings import Count, Seed
 from attractor.training import (
     EpochTask,
+    RunLog,
     Trained,
     label_loss,
     select_replica,
