@@ -242,7 +242,7 @@ MISTAKES = {
     "unknown cell": (("--cell", "gro"), "did you mean 'gru'"),
     "groups for a cell without": (("--groups", "v1,v2"), "takes none; use mgrn"),
     "group that is not there": (("--cell", "mgrn", "--groups", "acc_*"), "acc_*"),
-    "epochs": (("--epochs", "0"), "epochs=0: expected at least 1"),
+    "epochs": (("--epochs", "0"), "--epochs=0: expected a whole number from 1"),
     "unknown loss": (("--loss", "hinge"), "unknown loss 'hinge'"),
     "own cell that is not there": (("--cell", "nowhere.py:Cell"), "nowhere.py"),
     "columns of a file without": (("--label-column", "y"), "columns are for tables"),
@@ -272,9 +272,9 @@ def test_data_that_cannot_be_used_are_named(chain, tmp_path, capsys):
     assert call("classify", chain / "train.npz", *TINY, "--out", chain / "run") == 2
     assert "already holds a finished run" in said(capsys)
     assert call("suspects", chain / "run", "--top", "0") == 2
-    assert "--top 0: expected at least 1" in said(capsys)
+    assert "--top=0: expected a whole number from 1" in said(capsys)
     assert call("robustness", chain / "run", chain / "test.npz", "--seeds", "0") == 2
-    assert "seeds=0: expected at least 1" in said(capsys)
+    assert "--seeds=0: expected a whole number from 1" in said(capsys)
 
 
 def test_a_model_saved_from_python_has_no_report_and_says_what_to_do(chain, tmp_path, capsys):

@@ -85,13 +85,13 @@ def test_numbers_of_numpy_and_jax_become_plain_ones():
 
 
 def test_tables_become_nested_settings_and_all_survive_a_copy():
-    made = Outer.of({"inner": {"share": 0.25}, "scales": [2]})
+    made = Outer.from_facts({"inner": {"share": 0.25}, "scales": [2]})
     assert made.inner == Inner(0.25)
     assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 (our own bytes)
     with pytest.raises(ConfigError, match="count=-1"):
         replace(made, count=-1)
     with pytest.raises(ConfigError, match="Outer has no option 'cuont'; did you mean 'count'"):
-        Outer.of({"cuont": 3})
+        Outer.from_facts({"cuont": 3})
 
 
 def test_an_annotation_can_be_asked_for_alone():

@@ -102,7 +102,7 @@ class Settings:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls: type[Made], facts: Mapping[str, Any]) -> Made:
+    def from_facts(cls: type[Made], facts: Mapping[str, Any]) -> Made:
         """Settings from values by name, such as a card has them; nested settings are tables in it.
 
         Raises:
@@ -269,7 +269,7 @@ def _one_of(known: tuple[Any, ...], value: Any) -> Any:
 
 def _instance(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Settings) and isinstance(value, Mapping):
-        return kind.of(value)
+        return kind.from_facts(value)
     try:
         fits = isinstance(value, kind)
     except TypeError:  # what Python cannot compare, such as Any

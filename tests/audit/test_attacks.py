@@ -104,7 +104,7 @@ def test_a_gradient_that_is_not_finite_is_an_error():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Attack("a", norm="l1"), "norm='l1' of 'a': expected one of linf, l2"),
+        (lambda: Attack("a", norm="l1"), "norm='l1': expected one of 'linf', 'l2'"),
         (lambda: Attack("a", loss="square"), "loss='square'"),
         (lambda: Attack("a", steps=0), "steps=0"),
         (lambda: Attack("a", restarts=0), "restarts=0"),

@@ -5,7 +5,7 @@ is: a stronger one may find more.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.certify.search import Ball, Descent, lowest_in_ball
 from attractor.errors import ConfigError, InputDataError
 from attractor.program import compiled
+from attractor.settings import Count, Positive, Settings
 
 from .margins import class_margin
 from .perturbations import ChannelRange, check_levels, check_limits
 from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, pieces
 
 _NORMS = {"linf": "largest change of a sample", "l2": "Euclidean norm of the change over the sequence"}
-_LOSSES = ("margin", "cross-entropy")
 
 
 @dataclass(frozen=True)
-class Attack:
+class Attack(Settings):
     """How to look for the worst inputs within a distance epsilon of the given ones.
 
     Gradient steps of the size `relative_step * epsilon / steps` follow the sign of the gradient (linf) or
@@ -48,29 +48,19 @@ class Attack:
     """
 
     name: str
-    levels: tuple[float | int, ...] = (0.01, 0.03, 0.1)
-    norm: str = "linf"
-    steps: int = 20
-    restarts: int = 2
-    relative_step: float | int = 2.5
+    levels: tuple[float, ...] = (0.01, 0.03, 0.1)
+    norm: Literal["linf", "l2"] = "linf"
+    steps: Count = 20
+    restarts: Count = 2
+    relative_step: Positive = 2.5
     random_start: bool = True
-    loss: str = "margin"
+    loss: Literal["margin", "cross-entropy"] = "margin"
     channels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_levels(self.name, self.levels)
-        expected = {
-            "norm": (self.norm in _NORMS, f"one of {', '.join(_NORMS)}"),
-            "loss": (self.loss in _LOSSES, f"one of {', '.join(_LOSSES)}"),
-            "steps": (self.steps >= 1, "at least 1"),
-            "restarts": (self.restarts >= 1, "at least 1"),
-            "relative_step": (0 < self.relative_step < np.inf, "a positive number"),
-            "channels": (self.channels is None or len(self.channels) > 0, "at least one channel"),
-        }
-        for option, (good, words) in expected.items():
-            if not good:
-                message = f"{option}={getattr(self, option)!r} of {self.name!r}: expected {words}"
-                raise ConfigError(message)
+        self.expect(self.channels is None or len(self.channels) > 0, "at least one channel", "channels")
 
     @property
     def meaning(self) -> str:

@@ -12,7 +12,7 @@ Small noise of covariance C in that state costs tr(C R_m) / 2 on average (Lim et
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,6 +33,7 @@ from attractor.program import (
     with_precision,
 )
 from attractor.scan import unroll
+from attractor.settings import Count, Seed, Settings, Within
 
 from .lanczos import ritz_values, trace_samples
 from .sequences import LabelledSequences, Piece, pieces
@@ -162,7 +163,7 @@ def _hessians(cell: Any, readout: Any, piece: Piece) -> Array:
 
 
 @dataclass(frozen=True)
-class CurvatureSettings:
+class CurvatureSettings(Settings):
     """How the Hessian of the weights is measured.
 
     Args:
@@ -176,19 +177,15 @@ class CurvatureSettings:
         ConfigError: a number out of range.
     """
 
-    eigenvalues: int = 1
-    steps: int = 40
-    samples: int = 64
-    seed: int = 0
+    eigenvalues: Count = 1
+    steps: Count = 40
+    samples: Annotated[int, Within(2), "for a standard error"] = 64
+    seed: Seed = 0
     double_precision: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.eigenvalues <= self.steps:
-            message = f"eigenvalues={self.eigenvalues}: expected 1 to steps={self.steps}"
-            raise ConfigError(message)
-        if self.samples < 2:
-            message = f"samples={self.samples}: expected at least 2, for a standard error"
-            raise ConfigError(message)
+        super().__post_init__()
+        self.expect(self.eigenvalues <= self.steps, f"1 to steps={self.steps}", "eigenvalues")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 from attractor.program import compiled
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, Seed, Settings
 
 from .attacks import Attack, attack_piece, check_channels, check_finite_gradients
 from .margins import class_margin, piece_margins
@@ -35,7 +36,7 @@ _SUITE = tuple(PERTURBATIONS.values())
 
 
 @dataclass(frozen=True)
-class RobustnessSettings:
+class RobustnessSettings(Settings):
     """How robustness curves are measured.
 
     Args:
@@ -48,17 +49,13 @@ class RobustnessSettings:
         ConfigError: no seed, a seed twice, or a batch below 1.
     """
 
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    batch: int = 256
+    seeds: tuple[Seed, ...] = (0, 1, 2, 3, 4)
+    batch: Count = 256
     limits: ChannelRange | None = None
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            message = f"seeds={self.seeds}: expected one or more different seeds"
-            raise ConfigError(message)
-        if self.batch < 1:
-            message = f"batch={self.batch}: expected at least 1"
-            raise ConfigError(message)
+        super().__post_init__()
+        self.expect(len(set(self.seeds)) == len(self.seeds) > 0, "one or more different seeds", "seeds")
 
 
 _USUAL = RobustnessSettings()

@@ -17,8 +17,8 @@ from typing import Any
 
 from attractor.cells import Lipschitz, name_of
 from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
-from attractor.errors import ConfigError
 from attractor.progress import Reporter
+from attractor.settings import NonNegative, Settings
 
 from .lipschitz_bounds import DriftBounds, drift_bounds, outward
 
@@ -57,7 +57,7 @@ class NoiseKind(Enum):
 
 
 @dataclass(frozen=True)
-class StateDiffusion:
+class StateDiffusion(Settings):
     """Noise in the state of the differential equation behind a cell.
 
     Args:
@@ -69,12 +69,7 @@ class StateDiffusion:
     """
 
     kind: NoiseKind = NoiseKind.NONE
-    level: float | int = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.level < inf:
-            message = f"level={self.level}: expected a finite number of at least 0"
-            raise ConfigError(message)
+    level: NonNegative = 0.0
 
     @property
     def cancels(self) -> bool:

@@ -1,8 +1,7 @@
 """The gated network in continuous time of Krishnamurthy, Can and Schwab 2022 (PRX 12, 011011)."""
 
 from dataclasses import dataclass
-from math import inf, isfinite
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,16 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError
+from attractor.settings import NonNegative, Positive, Settings
 
 from .contract import weight_dtype
 from .families import FAMILIES
 from .flow import Discretised, Flow, discretise
 
-INPUT_MODES = ("gated", "additive")
-
 
 @dataclass(frozen=True)
-class GatedForm:
+class GatedForm(Settings):
     """The parameters of the theory, one number each; they are where the units of a network start.
 
     A larger bias opens its gate. (A bias inside exp(-alpha x + beta), as some papers have it, is minus ours.)
@@ -41,32 +39,17 @@ class GatedForm:
         ConfigError: a value outside its range.
     """
 
-    gain: float | int = 1.5
-    update_gain: float | int = 1.0
-    reset_gain: float | int = 1.0
-    bias: float | int = 0.0
-    update_bias: float | int = 0.0
-    reset_bias: float | int = 0.0
-    update_time: float | int = 1.0
-    reset_time: float | int = 1.0
+    gain: NonNegative = 1.5
+    update_gain: NonNegative = 1.0
+    reset_gain: NonNegative = 1.0
+    bias: float = 0.0
+    update_bias: float = 0.0
+    reset_bias: float = 0.0
+    update_time: Positive = 1.0
+    reset_time: Positive = 1.0
     open_update: bool = False
     open_reset: bool = False
-    input_mode: str = "gated"
-
-    def __post_init__(self) -> None:
-        for name in ("gain", "update_gain", "reset_gain"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
-        for name in ("bias", "update_bias", "reset_bias"):
-            _check(name, getattr(self, name), isfinite(getattr(self, name)), "a finite number")
-        for name in ("update_time", "reset_time"):
-            _check(name, getattr(self, name), 0 < getattr(self, name) < inf, "a positive number")
-        _check("input_mode", self.input_mode, self.input_mode in INPUT_MODES, f"one of {INPUT_MODES}")
-
-
-def _check(name: str, value: object, good: bool, expected: str) -> None:
-    if not good:
-        message = f"{name}={value}: expected {expected}"
-        raise ConfigError(message)
+    input_mode: Literal["gated", "additive"] = "gated"
 
 
 USUAL_GATES = GatedForm()

@@ -5,33 +5,26 @@ Erichson, Azencot, Queiruga, Hodgkinson and Mahoney 2021, *Lipschitz recurrent n
 """
 
 from dataclasses import dataclass
-from math import expm1, inf, log, sqrt
+from math import expm1, log, sqrt
+from typing import Annotated, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.errors import ConfigError
+from attractor.settings import NonNegative, Positive, Settings, Within, checked
 
 from .contract import Cell
 from .families import FAMILIES
 from .initial import uniform_weight
 
-_NOISES = ("independent", "common", "official")
-_LEARNED_STEPS = ("fixed", "one", "each")
 _LINEAR = 30.0
 """Where softplus is the identity in float32."""
 
 
-def _check(name: str, value: object, good: bool, expected: str) -> None:
-    if not good:
-        message = f"{name}={value}: expected {expected}"
-        raise ConfigError(message)
-
-
 @dataclass(frozen=True)
-class LipschitzForm:
+class LipschitzForm(Settings):
     """What kind of drift a Lipschitz cell has, and how it starts.
 
     Args:
@@ -45,22 +38,15 @@ class LipschitzForm:
         ConfigError: a value outside its range.
     """
 
-    skew: float | int = 0.75
-    damping: float | int = 0.001
-    linear: float | int = 1.0
-    learned_step: str = "each"
-    scale: float | int = 0.1
-
-    def __post_init__(self) -> None:
-        _check("skew", self.skew, 0.5 <= self.skew <= 1, "a value in [0.5, 1]")
-        for name in ("damping", "scale"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
-        known = self.learned_step in _LEARNED_STEPS
-        _check("learned_step", self.learned_step, known, f"one of {', '.join(_LEARNED_STEPS)}")
+    skew: Annotated[float, Within(0.5, 1)] = 0.75
+    damping: NonNegative = 0.001
+    linear: float = 1.0
+    learned_step: Literal["fixed", "one", "each"] = "each"
+    scale: NonNegative = 0.1
 
 
 @dataclass(frozen=True)
-class StateNoise:
+class StateNoise(Settings):
     """Noise in the hidden state, on where a key is given.
 
     Args:
@@ -72,14 +58,9 @@ class StateNoise:
         ConfigError: a value outside its range.
     """
 
-    additive: float | int = 0.0
-    multiplicative: float | int = 0.0
-    kind: str = "independent"
-
-    def __post_init__(self) -> None:
-        for name in ("additive", "multiplicative"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
-        _check("kind", self.kind, self.kind in _NOISES, f"one of {', '.join(_NOISES)}")
+    additive: NonNegative = 0.0
+    multiplicative: NonNegative = 0.0
+    kind: Literal["independent", "common", "official"] = "independent"
 
 
 QUIET = StateNoise()
@@ -154,7 +135,7 @@ class Lipschitz(Cell):
         noise: StateNoise = QUIET,
         key: PRNGKeyArray,
     ) -> None:
-        _check("step", step, 0 < step < inf, "a positive number")
+        step = checked("step", Positive, step)
         linear_key, state_key, input_key = jax.random.split(key, 3)
         shape = (hidden_size, hidden_size)
         deviation = form.scale / hidden_size

@@ -27,9 +27,10 @@ from attractor.cells import initial_state, name_of
 from attractor.certify import CertifySettings
 from attractor.data import Sequences
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
-from attractor.errors import AttractorError, ConfigError, UnsupportedError
+from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import layout_of, single_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, CountOrNone, NonNegative, Settings
 
 from .classifier import SequenceClassifier
 from .reading import bare_cell, channel_cases, driving_inputs, scaled_cases, some_of, value_logits
@@ -44,7 +45,7 @@ _CHUNK = 4
 
 
 @dataclass(frozen=True)
-class RobustnessPlan:
+class RobustnessPlan(Settings):
     """How much is measured.
 
     Args:
@@ -58,18 +59,11 @@ class RobustnessPlan:
         ConfigError: a number out of range.
     """
 
-    seeds: int = 5
+    seeds: Count = 5
     attacks: bool = False
-    fragility_cases: int = 24
-    most_states: int = 512
-    time_budget: float | int = 20.0
-
-    def __post_init__(self) -> None:
-        least = {"seeds": 1, "fragility_cases": 0, "most_states": 1, "time_budget": 0}
-        for name, value in least.items():
-            if not getattr(self, name) >= value:
-                message = f"{name}={getattr(self, name)}: expected at least {value}"
-                raise ConfigError(message)
+    fragility_cases: CountOrNone = 24
+    most_states: Count = 512
+    time_budget: NonNegative = 20.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from .control_commands import CertifyCommand, ControlCommand, ExportCommand
 from .data_commands import DoctorCommand, PlantCommand
 from .dynamics_commands import DynamicsCommand, LyapunovCommand
 from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
+from .options import check_words
 from .phase_commands import PhaseCommand
 from .repeated import gathered
 
@@ -94,6 +95,7 @@ def _interrupt(*_: Any) -> None:
 
 def _run(task: Callable[[], None]) -> int:
     try:
+        check_words(getattr(task, "__self__", None))
         _heard(task)
     except AttractorError as problem:
         errors.print(f"[bold red]error:[/] {escaped(str(problem))}", soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
 from attractor.errors import ConfigError
+from attractor.settings import Count, CountOrNone, NonNegative, PartialShare, Positive, Seed, Share
 
 from .console import console, escaped, show_findings
 from .saved_cell import cell_of, given_cell
@@ -39,9 +40,9 @@ class Classifier:
 
     cell: str = "gru"
     """gru, lstm, mgrn, lipschitz, antisymmetric, tanh, ... or your own class: file.py:Class."""
-    hidden: int = 64
+    hidden: Count = 64
     """Units a layer; for mgrn those of every group."""
-    layers: int = 1
+    layers: Count = 1
     """Cells in the stack."""
     groups: str | None = None
     """Variables that belong together, for mgrn: "acc_*,gyro_*" or "0-2,3-5"; each for itself if not given."""
@@ -59,15 +60,15 @@ class Classifier:
 class Learning:
     """How it is trained."""
 
-    noise: float = 0.0
+    noise: NonNegative = 0.0
     """Standard deviation of the noise in the hidden state at every step of the training."""
-    multiplicative_noise: float = 0.0
+    multiplicative_noise: NonNegative = 0.0
     """The same in proportion to what the step changes."""
-    annealing: float = 1.0
+    annealing: Share = 1.0
     """Share of the noise that is left at the end; 1 keeps it constant."""
-    dropout: float = 0.0
+    dropout: PartialShare = 0.0
     """Share of the last state that training drops."""
-    input_dropout: float = 0.0
+    input_dropout: PartialShare = 0.0
     """Share of the channels that training drops, the same ones for a whole series."""
     loss: str = "cross-entropy"
     """cross-entropy, label-smoothing, generalised-cross-entropy, symmetric-cross-entropy, early-learning."""
@@ -75,21 +76,21 @@ class Learning:
     """none weighs all cases alike, auto fades out those whose labels look wrong, a number is the strength."""
     balance: Literal["none", "class"] = "none"
     """With --reweight: class keeps the share of every class, so that no rare class fades out as a whole."""
-    epochs: int = 60
+    epochs: Count = 60
     """Passes over the training cases."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Cases a step."""
-    learning_rate: float = 3e-3
+    learning_rate: Positive = 3e-3
     """Peak of the learning rate."""
-    weight_decay: float = 1e-4
+    weight_decay: NonNegative = 1e-4
     """Of AdamW."""
-    validation_share: float = 0.2
+    validation_share: PartialShare = 0.2
     """Share of every class that chooses epoch and temperature; 0 trains on everything."""
     keep: Literal["best", "last"] = "best"
     """Weights of the epoch that did best in validation, or the last ones."""
-    seeds: int = 1
+    seeds: Count = 1
     """Networks trained side by side; the best in validation is kept."""
-    seed: int = 0
+    seed: Seed = 0
     """All randomness follows from it."""
 
 
@@ -157,13 +158,13 @@ class RobustnessCommand:
     """The run folder."""
     data: Positional[Path]
     """Labelled cases that it was not trained on."""
-    seeds: int = 5
+    seeds: Count = 5
     """Draws of every perturbation."""
     attacks: bool = False
     """Look for the worst inputs as well, which takes much longer."""
-    fragility_cases: int = 24
+    fragility_cases: CountOrNone = 24
     """Cases whose fragility over time is followed; 0 for none."""
-    time_budget: float = 20.0
+    time_budget: NonNegative = 20.0
     """Seconds for the search for a stability certificate."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
@@ -200,7 +201,7 @@ class SuspectsCommand:
 
     folder: Positional[Path]
     """The run folder."""
-    top: int = 20
+    top: Count = 20
     """How many to show; the file has all of them."""
     out: Path | None = None
     """CSV file to write."""
@@ -212,9 +213,6 @@ class SuspectsCommand:
         from attractor.classification import SequenceClassifier
         from attractor.classification.classifier_study import write_suspects
 
-        if self.top < 1:
-            message = f"--top {self.top}: expected at least 1"
-            raise ConfigError(message)
         model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
         suspects, classes = model.suspects(), [str(name) for name in model.classes_]
         _show_suspects(suspects, classes, self.top)
@@ -265,7 +263,7 @@ def _classifier(model: Classifier, learning: Learning) -> Any:
     )
 
 
-def reweighting_of(text: str, balance: str) -> Any:
+def reweighting_of(text: str, balance: Literal["none", "class"]) -> Any:
     """What `--reweight` and `--balance` mean.
 
     Args:

@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
 from attractor.errors import AttractorError, ConfigError
+from attractor.settings import Count, NonNegative, Positive, Seed
 
 from .console import console, escaped
 from .saved_cell import cell_of
@@ -25,11 +26,11 @@ class CertifyCommand:
 
     folder: Positional[Path]
     """The run folder."""
-    time_budget: float = 60.0
+    time_budget: NonNegative = 60.0
     """Seconds for the whole ladder of bounds."""
     tighten: bool = True
     """Go on after a proof, within the budget, for a smaller contraction rate."""
-    input_bound: float = 1.0
+    input_bound: Positive = 1.0
     """Inputs lie within +- this; 1 is the range of the training data."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
@@ -67,11 +68,11 @@ class NotProvedError(AttractorError):
 class Planner:
     """How the controller plans."""
 
-    horizon: int = 20
+    horizon: Count = 20
     """Samples that a plan looks ahead."""
-    output_weight: float = 1.0
+    output_weight: NonNegative = 1.0
     """Weight of the outputs, in scaled units."""
-    move_weight: float = 0.1
+    move_weight: NonNegative = 0.1
     """Weight of changes of the inputs, in scaled units: larger is calmer."""
     rate_limit: float | None = None
     """Largest change of every input a sample, in the plant's unit."""
@@ -99,11 +100,11 @@ class ControlCommand:
     """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
     reference: Path | None = None
     """CSV file with a column for every output, one row a sample, and columns of disturbances if wanted."""
-    rows: int = 60
+    rows: Count = 60
     """Samples at every level of the reference, if there is no file."""
     noise: float | None = None
     """Standard deviation of the measurement noise; the plant's usual one if not given."""
-    seed: int = 0
+    seed: Seed = 0
     """The noise follows from it."""
     compare: bool = True
     """Run the same without offset-free tracking beside it."""

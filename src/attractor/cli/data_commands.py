@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from attractor.settings import Count, Seed
+
 from .console import console, escaped, show_findings, signals_of
 from .options import Columns, column_options
 
@@ -17,9 +19,9 @@ class PlantCommand:
     """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
     out: Path
     """The CSV file to write."""
-    samples: int = 8000
+    samples: Count = 8000
     """Rows in all: 60 % training, 20 % validation, 20 % test, each an experiment of its own."""
-    seed: int = 0
+    seed: Seed = 0
     """Excitation and noise follow from it."""
     noise: float | None = None
     """Standard deviation of the measurement noise; the plant's usual one if not given."""

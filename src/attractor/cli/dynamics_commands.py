@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from attractor.errors import ConfigError
 from attractor.origin import stamped
+from attractor.settings import Count, CountOrNone, NonNegative
 
 from .console import console, escaped
 from .options import Columns
@@ -28,11 +29,11 @@ class DynamicsCommand:
     """A file that drives the network of a run; what the run was saved with if not given."""
     out: Path | None = None
     """Folder of the report; the run folder if there is one."""
-    steps: int = 2000
+    steps: Count = 2000
     """Steps at most."""
-    starts: int = 256
+    starts: Count = 256
     """Starts of the search for fixed points."""
-    certificate_budget: float = 10.0
+    certificate_budget: NonNegative = 10.0
     """Seconds for a proof beside the measured exponent; 0 looks for none."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
@@ -78,9 +79,9 @@ class LyapunovCommand:
     """A file that drives the network of a run; what the run was saved with if not given."""
     count: str = "leading"
     """How many: a number, all, or leading for all but at most ten."""
-    steps: int = 5000
+    steps: Count = 5000
     """Steps at most, with the burn-in."""
-    burn_in: int = 200
+    burn_in: CountOrNone = 200
     """Steps that do not count."""
     tolerance: float | None = None
     """Stop when all standard errors are below this, per step."""

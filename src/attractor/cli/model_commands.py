@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
 from attractor.errors import ConfigError
+from attractor.settings import Count
 
 from .console import console, escaped, show_findings
 from .options import Columns, Model, TestData, Training, column_options
@@ -69,7 +70,7 @@ class RepairCommand:
     """The run folder of the trained model."""
     out: Path
     """The run folder of the new one."""
-    steps: int = 2000
+    steps: Count = 2000
     """Updates of the weights."""
     overwrite: bool = False
     """Replace a finished run in that folder."""

@@ -3,11 +3,12 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from attractor.errors import ConfigError
+from attractor.settings import Count, CountOrNone, PartialShare, Positive, Seed, checked
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Columns:
     """Column of the time stamps; one called time, t or timestamp is found by itself."""
     experiment: str | None = None
     """Column that names the experiment of a row; one called experiment is found by itself."""
-    sampling_time: float | None = None
+    sampling_time: Positive | None = None
     """Seconds between two rows, where no time column says it."""
     missing: Literal["error", "interpolate", "split"] = "error"
     """What to do with missing cells."""
@@ -44,7 +45,7 @@ class TestData:
     """Rows for validation."""
     test_rows: tuple[str, ...] = ()
     """Rows for the test, such as arrow=0:25000; several blocks are several experiments."""
-    validation_share: float = 0.2
+    validation_share: PartialShare = 0.2
     """Last part of the training rows that chooses the weights; 0 trains on everything."""
 
 
@@ -54,13 +55,13 @@ class Model:
 
     cell: str = "gru"
     """tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, ren, or your own class: file.py:Class."""
-    hidden: int = 8
+    hidden: Count = 8
     """Units a layer."""
-    layers: int = 1
+    layers: Count = 1
     """Cells in the stack."""
     initial_state: Literal["encoder", "washout", "zero"] = "encoder"
     """How a recording starts: learned from its first samples, forgotten over them, or at rest."""
-    washout: int = 20
+    washout: Count = 20
     """Samples that set the initial state and are not counted."""
     feedthrough: bool | None = None
     """Whether an input acts on the output of the same sample; decided from the data if not given."""
@@ -73,22 +74,41 @@ class Model:
 class Training:
     """How it is trained."""
 
-    steps: int = 4000
+    steps: Count = 4000
     """Updates of the weights."""
-    window: int = 150
+    window: Count = 150
     """Rows simulated in one training example."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Examples a step."""
-    learning_rate: float = 1e-2
+    learning_rate: Positive = 1e-2
     """Peak of the learning rate."""
-    patience: int | None = None
+    patience: Count | None = None
     """Validations without improvement before a seed stops."""
-    seeds: int = 1
+    seeds: Count = 1
     """Models trained side by side; the best on validation data is kept."""
-    refine: int = 0
+    refine: CountOrNone = 0
     """Gauss-Newton steps afterwards: slower, and much closer for small networks on clean data."""
-    seed: int = 0
+    seed: Seed = 0
     """All randomness follows from it."""
+
+
+def check_words(command: Any) -> None:
+    """Compare what a command was given with what its options may be, before it does anything.
+
+    Args:
+        command: a dataclass, whose fields may be groups of options; anything else has nothing to compare.
+
+    Raises:
+        ConfigError: names the option, its value, and what was expected.
+    """
+    if not is_dataclass(command):
+        return
+    hints = get_type_hints(type(command), include_extras=True)
+    for one in fields(command):
+        value = getattr(command, one.name)
+        check_words(value)
+        if not is_dataclass(value):
+            checked(f"--{one.name.replace('_', '-')}", hints[one.name], value)
 
 
 def column_options(columns: Columns, rows: tuple[str, ...] = ()) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import OmitArgPrefixes
 
 from attractor.errors import ConfigError
+from attractor.settings import Count, NonNegative, Positive
 
 from .console import console, escaped
 
@@ -24,19 +25,19 @@ _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 class Simulation:
     """How every point is simulated."""
 
-    time: float = 200.0
+    time: Positive = 200.0
     """Time over which exponents are measured."""
-    transient: float = 200.0
+    transient: NonNegative = 200.0
     """Time before that."""
-    step: float = 0.2
+    step: Positive = 0.2
     """Step of the integrator, at most 0.2 times the shortest time constant."""
     method: Literal["euler", "heun", "rk4"] = "heun"
     """Scheme of the integrator."""
     precision: Literal["float32", "float64"] = "float32"
     """Arithmetic of the simulation."""
-    large: float = 1.0
+    large: Positive = 1.0
     """Standard deviation of the entries of the large start."""
-    small: float = 1e-3
+    small: Positive = 1e-3
     """Standard deviation of the entries of the small start."""
     seeds: tuple[int, ...] = (0,)
     """One random network for each; exponents are averaged."""
@@ -59,7 +60,7 @@ class PhaseCommand:
     """Other parameters, as reset_bias=-1; a gate that is named neither here nor on an axis is always open."""
     mark: tuple[str, ...] = ()
     """A network to mark, as gain=2.4 reset_gain=10."""
-    size: int = 200
+    size: Count = 200
     """Units of every network."""
     workers: int = -1
     """Processes at once; -1 takes one for every core."""

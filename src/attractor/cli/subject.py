@@ -6,6 +6,7 @@ from typing import Any
 
 from attractor.errors import ConfigError
 from attractor.origin import Origin
+from attractor.settings import Count, NonNegative, Seed
 
 from .options import Columns, column_options
 from .saved_cell import cell_of, given_cell
@@ -15,13 +16,13 @@ from .saved_cell import cell_of, given_cell
 class Fresh:
     """How a cell is made that is not taken from a run, and what drives it."""
 
-    inputs: int = 1
+    inputs: Count = 1
     """Inputs of a cell that is built by their number."""
-    hidden: int = 64
+    hidden: Count = 64
     """Units of a cell that is built by their number."""
-    seed: int = 0
+    seed: Seed = 0
     """Of weights and inputs."""
-    drive: float = 0.0
+    drive: NonNegative = 0.0
     """Standard deviation of the white inputs; 0 leaves the cell alone."""
     start: tuple[float, ...] = ()
     """State to start from; the cell's own if not given."""

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from attractor.data import ColumnOptions, read_csv, read_table, write_csv
 from attractor.errors import InputDataError
 from attractor.progress import Reporter
+from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
 from .model import control_model
@@ -32,7 +33,7 @@ _LEVELS = (0.5, 0.8, 0.25, 0.5)
 
 
 @dataclass(frozen=True)
-class ControlSetup:
+class ControlSetup(Settings):
     """How the controller of a study is set up.
 
     Args:
@@ -45,12 +46,12 @@ class ControlSetup:
         real_time: one step of the solver a sample instead of convergence.
     """
 
-    horizon: int = 20
-    output_weight: float | int = 1.0
-    move_weight: float | int = 0.1
-    rate_limit: float | int | None = None
+    horizon: Count = 20
+    output_weight: NonNegative = 1.0
+    move_weight: NonNegative = 0.1
+    rate_limit: Positive | None = None
     observer: str = "open-loop"
-    offset_gain: float | int = 0.3
+    offset_gain: float = 0.3
     real_time: bool = False
 
 

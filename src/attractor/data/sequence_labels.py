@@ -1,6 +1,7 @@
 """Names of classes as numbers, and wrong labels on purpose."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int

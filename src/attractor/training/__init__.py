@@ -6,9 +6,9 @@ from .noise import NoisyState, annealed, with_noise_factor
 from .refinement import refine
 from .reweighting import Reweighting
 from .run_log import RunLog
-from .settings import TrainingSettings
 from .task import BatchIterator, StepContext, Task, select_replica
 from .trainer import Trained, train
+from .training_settings import TrainingSettings
 from .windows import Batch, Windows
 
 __all__ = [

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from attractor.errors import ConfigError
 
-from .reweighting.settings import Reweighting
+from .reweighting.reweighting_settings import Reweighting
 from .reweighting.units import Units, example_units, token_units
 from .reweighting.update import ExampleWeights, equal_weights, updated
 from .task import Memory, Model, StepContext, Task

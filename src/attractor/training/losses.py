@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import inf
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attractor.errors import ConfigError
+from attractor.settings import NonNegative, PartialShare, Settings, Within
 
 Logits = Float[Array, "batch classes"]
 Labels = Int[Array, " batch"]
@@ -36,12 +36,6 @@ def cross_entropy(logits: Logits, labels: Labels) -> Float[Array, " batch"]:
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
 
 
-def _check(name: str, value: float | int, good: bool, expected: str) -> None:
-    if not good:
-        message = f"{name}={value}: expected {expected}"
-        raise ConfigError(message)
-
-
 class _Forgetful:
     """A loss that keeps nothing about its examples."""
 
@@ -50,7 +44,7 @@ class _Forgetful:
 
 
 @dataclass(frozen=True)
-class CrossEntropy(_Forgetful):
+class CrossEntropy(_Forgetful, Settings):
     """-log p_y, or with a target that gives `smoothing` to the other classes in equal parts.
 
     Label smoothing: Szegedy et al. 2016, arXiv 1512.00567.
@@ -59,10 +53,7 @@ class CrossEntropy(_Forgetful):
         smoothing: probability of the target that is not at the label, in [0, 1).
     """
 
-    smoothing: float | int = 0.0
-
-    def __post_init__(self) -> None:
-        _check("smoothing", self.smoothing, 0 <= self.smoothing < 1, "a share of at least 0, below 1")
+    smoothing: PartialShare = 0.0
 
     def __call__(self, logits: Logits, labels: Labels, rows: Rows) -> tuple[Float[Array, " batch"], Rows]:
         """The losses."""
@@ -75,7 +66,7 @@ class CrossEntropy(_Forgetful):
 
 
 @dataclass(frozen=True)
-class GeneralisedCrossEntropy(_Forgetful):
+class GeneralisedCrossEntropy(_Forgetful, Settings):
     """(1 - p_y^q) / q, between cross-entropy (q to 0) and the mean absolute error (q = 1).
 
     Zhang and Sabuncu 2018, arXiv 1805.07836.
@@ -84,10 +75,7 @@ class GeneralisedCrossEntropy(_Forgetful):
         power: q, in (0, 1].
     """
 
-    power: float | int = 0.7
-
-    def __post_init__(self) -> None:
-        _check("power", self.power, 0 < self.power <= 1, "above 0, at most 1")
+    power: Annotated[float, Within(0, 1, above=True)] = 0.7
 
     def __call__(self, logits: Logits, labels: Labels, rows: Rows) -> tuple[Float[Array, " batch"], Rows]:
         """The losses."""
@@ -95,7 +83,7 @@ class GeneralisedCrossEntropy(_Forgetful):
 
 
 @dataclass(frozen=True)
-class SymmetricCrossEntropy(_Forgetful):
+class SymmetricCrossEntropy(_Forgetful, Settings):
     """a H(label, p) + b H(p, label), where log 0 of the label counts as `floor`.
 
     Wang et al. 2019, arXiv 1908.06112.
@@ -106,14 +94,9 @@ class SymmetricCrossEntropy(_Forgetful):
         floor: A, negative.
     """
 
-    forward: float | int = 0.1
-    backward: float | int = 1.0
-    floor: float | int = -4.0
-
-    def __post_init__(self) -> None:
-        for name in ("forward", "backward"):
-            _check(name, getattr(self, name), 0 <= getattr(self, name) < inf, "at least 0")
-        _check("floor", self.floor, -inf < self.floor < 0, "a negative number")
+    forward: NonNegative = 0.1
+    backward: NonNegative = 1.0
+    floor: Annotated[float, Within(high=0, below=True)] = -4.0
 
     def __call__(self, logits: Logits, labels: Labels, rows: Rows) -> tuple[Float[Array, " batch"], Rows]:
         """The losses."""
@@ -123,7 +106,7 @@ class SymmetricCrossEntropy(_Forgetful):
 
 
 @dataclass(frozen=True)
-class EarlyLearning:
+class EarlyLearning(Settings):
     """Cross-entropy + c log(1 - p . t), where t is a running mean of the predictions for the example.
 
     What the network believed early on, before it memorises wrong labels, holds it back later. Liu et al.
@@ -134,12 +117,8 @@ class EarlyLearning:
         memory: share of the old target that stays at each visit, in [0, 1).
     """
 
-    strength: float | int = 3.0
-    memory: float | int = 0.7
-
-    def __post_init__(self) -> None:
-        _check("strength", self.strength, 0 <= self.strength < inf, "at least 0")
-        _check("memory", self.memory, 0 <= self.memory < 1, "a share of at least 0, below 1")
+    strength: NonNegative = 3.0
+    memory: PartialShare = 0.7
 
     def start(self, examples: int, classes: int) -> Float[Array, "examples classes"]:
         """No target yet: zeros."""

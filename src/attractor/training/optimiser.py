@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from .settings import TrainingSettings
+from .training_settings import TrainingSettings
 
 
 def make_optimiser(settings: TrainingSettings) -> optax.GradientTransformation:

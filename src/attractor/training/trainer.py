@@ -22,10 +22,10 @@ from attractor.program import programs_of, quickly_compiled, single_precision, t
 from .divergence import diagnose
 from .fingerprint import fingerprint
 from .run_log import Entry, RunLog, is_first_process, plain_state
-from .settings import LARGEST_WHOLE, TrainingSettings
 from .spreading import Device, choose_mesh, everywhere, on_one_device
 from .starting import start_all, structure_of
 from .task import Batch, BatchIterator, Memory, Model, Task, check_number, select_replica
+from .training_settings import TrainingSettings
 from .update import NEVER, Observed, Replica, Update
 
 

@@ -13,11 +13,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.errors import ConfigError
+from attractor.settings import LARGEST_WHOLE
 
 from .optimiser import make_optimiser
-from .settings import LARGEST_WHOLE, TrainingSettings
 from .spreading import batch_losses, held_everywhere
 from .task import Batch, Memory, Model, StepContext, Task, is_real, select_replica
+from .training_settings import TrainingSettings
 
 Tree = TypeVar("Tree")
 Observed = Mapping[str, Array]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Annotated
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -32,6 +33,7 @@ from attractor.program import (
 )
 from attractor.program.digest import cell_identity
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, Seed, Settings, Within
 
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
 from ..domains.interval import hull
@@ -62,7 +64,7 @@ _SEARCH_SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class CertifySettings:
+class CertifySettings(Settings):
     """How hard `certify` tries.
 
     Args:
@@ -75,12 +77,12 @@ class CertifySettings:
         seed: of the random searches.
     """
 
-    time_budget: float | int = 30.0
+    time_budget: Annotated[float, Within(0, infinite=True)] = 30.0
     levels: tuple[int, ...] = (0, 1, 2, 4, 3)
-    pieces: int = 100_000
+    pieces: Count = 100_000
     tighten: bool = False
     refute: bool = True
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
@@ -20,6 +20,7 @@ from jaxtyping import ArrayLike, Float
 from attractor.cells import EchoState, Elman, RecurrentEquilibrium, name_of
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
+from attractor.settings import Positive, Settings, Within
 
 from .premises import not_finite
 
@@ -135,7 +136,7 @@ _NOTHING = QuadraticSolution(QuadraticStatus.NOT_FINITE, None, float("inf"), 0, 
 
 
 @dataclass(frozen=True)
-class QuadraticSettings:
+class QuadraticSettings(Settings):
     """How far to search.
 
     Args:
@@ -148,16 +149,8 @@ class QuadraticSettings:
     """
 
     diagonal: bool = False
-    tolerance: float | int = 1e-3
-    largest_rate: float | int = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.tolerance < 1 or not self.largest_rate > 0:
-            message = (
-                f"tolerance={self.tolerance}, largest_rate={self.largest_rate}: expected a tolerance in "
-                "(0, 1) and a positive rate"
-            )
-            raise ConfigError(message)
+    tolerance: Annotated[float, Within(0, 1, above=True, below=True)] = 1e-3
+    largest_rate: Positive = 1.0
 
 
 def quadratic_certificate(

@@ -15,6 +15,7 @@ from attractor.control.model import ControlModel, ModelCard
 from attractor.control.observers import Observer, open_loop_observer
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import double_precision
+from attractor.settings import Count, Settings
 
 from .offset_free import OutputDisturbance
 from .problem import ControlObjective, ControlProblem, Limits, PerChannel
@@ -26,7 +27,7 @@ from .terminal import NoTerminal, terminal_rule
 
 
 @dataclass(frozen=True)
-class ControllerOptions:
+class ControllerOptions(Settings):
     """How a `PredictiveController` works.
 
     Args:
@@ -37,7 +38,7 @@ class ControllerOptions:
         offset_gain: K_d of the output disturbance; 0 switches offset-free control off.
     """
 
-    horizon: int = 20
+    horizon: Count = 20
     solver: SolverSettings = field(default_factory=SolverSettings)
     terminal: Any = None
     offset_gain: PerChannel = 0.3

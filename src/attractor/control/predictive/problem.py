@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from attractor.data import Scaling
 from attractor.errors import ConfigError, ShapeError
+from attractor.settings import Count, Settings
 
 PerChannel = float | int | Sequence[float | int] | np.ndarray
 _NO_LIMIT = np.inf
@@ -147,7 +148,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class ControlProblem:
+class ControlProblem(Settings):
     """Horizon, cost and limits, in scaled units.
 
     Args:
@@ -156,14 +157,9 @@ class ControlProblem:
         limits: the limits.
     """
 
-    horizon: int = 20
+    horizon: Count = 20
     objective: ControlObjective = field(default_factory=ControlObjective)
     limits: Limits = field(default_factory=Limits)
-
-    def __post_init__(self) -> None:
-        if self.horizon < 1:
-            message = f"horizon={self.horizon}: expected at least one sample"
-            raise ConfigError(message)
 
 
 def per_channel(name: str, values: PerChannel, channels: int) -> Float[np.ndarray, " channels"]:

@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
 
 from attractor.control.model import ControlModel
-from attractor.errors import ConfigError, ShapeError
+from attractor.errors import ShapeError
 from attractor.program import double_precision
+from attractor.settings import Count, Positive, Settings, Within
 
 from .curvature import Curvature
 from .problem import ControlProblem
@@ -32,7 +34,7 @@ _SLOW, _TOO_SLOW = 0.5, 2
 
 
 @dataclass(frozen=True)
-class SolverSettings:
+class SolverSettings(Settings):
     r"""When the solver stops.
 
     Args:
@@ -42,22 +44,10 @@ class SolverSettings:
         damping: $\mu$ that is added to the diagonal of the Hessian at first; raised where steps fail.
     """
 
-    tolerance: float = 1e-5
-    iterations: int = 30
-    time_limit: float | int | None = None
-    damping: float = 1e-9
-
-    def __post_init__(self) -> None:
-        if self.iterations < 1:
-            message = f"iterations={self.iterations}: expected at least one"
-            raise ConfigError(message)
-        for name in ("tolerance", "damping"):
-            if not 0 < getattr(self, name) < np.inf:
-                message = f"{name}={getattr(self, name)}: expected a positive number"
-                raise ConfigError(message)
-        if self.time_limit is not None and not self.time_limit > 0:
-            message = f"time_limit={self.time_limit}: expected a positive number of seconds, or None"
-            raise ConfigError(message)
+    tolerance: Positive = 1e-5
+    iterations: Count = 30
+    time_limit: Annotated[float, Within(0, above=True, infinite=True), "in seconds"] | None = None
+    damping: Positive = 1e-9
 
 
 @dataclass

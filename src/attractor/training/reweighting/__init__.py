@@ -1,6 +1,6 @@
 """Weights of examples: multiplicative reweighting against wrong labels."""
 
-from .settings import Reweighting
+from .reweighting_settings import Reweighting
 from .suspicion import Mixture, degree_of_suspicion, fit_mixture
 from .units import Units, example_units, token_units
 from .update import ExampleWeights, equal_weights, updated

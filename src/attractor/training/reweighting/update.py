@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .settings import Reweighting
+from .reweighting_settings import Reweighting
 from .suspicion import degree_of_suspicion
 from .weights import Classes, balanced, capped, class_medians, log_weights, shared_by_groups, strength_for
 

@@ -1,23 +1,13 @@
 """How examples are weighted by their losses."""
 
 from dataclasses import dataclass
-from math import inf
+from typing import Annotated, Literal
 
-from attractor.errors import ConfigError
-
-SCORES = ("evaluate", "reuse")
-BATCHES = ("batch", "importance", "sample")
-BALANCES = ("none", "class")
-
-
-def _check(name: str, value: object, good: bool, expected: str) -> None:
-    if not good:
-        message = f"{name}={value!r}: expected {expected}"
-        raise ConfigError(message)
+from attractor.settings import NonNegative, Settings, Share, Within
 
 
 @dataclass(frozen=True)
-class Reweighting:
+class Reweighting(Settings):
     """Multiplicative weights of examples: p_i proportional to exp(-strength * total loss of i).
 
     Bar, Koren and Giryes 2021, arXiv 2102.12192. What keeps a high loss fades out: wrong labels and broken
@@ -44,24 +34,12 @@ class Reweighting:
         ConfigError: a value outside its range.
     """
 
-    strength: str | float | int = "auto"
-    score: str = "evaluate"
-    batch: str = "batch"
-    balance: str = "none"
-    cap: float | int = 0.0
-    warmup: float | int = 0.1
-    ramp: float | int = 0.3
-    memory: float | int = 1.0
-    floor: float | int = 0.2
-
-    def __post_init__(self) -> None:
-        automatic = self.strength == "auto"
-        valued = not isinstance(self.strength, str) and 0 <= self.strength < inf
-        _check("strength", self.strength, automatic or valued, '"auto" or a number of at least 0')
-        for name, known in (("score", SCORES), ("batch", BATCHES), ("balance", BALANCES)):
-            value = getattr(self, name)
-            _check(name, value, value in known, f"one of {', '.join(known)}")
-        for name in ("cap", "warmup", "ramp", "floor"):
-            value = getattr(self, name)
-            _check(name, value, 0 <= value <= 1, "a share between 0 and 1")
-        _check("memory", self.memory, 0 < self.memory <= 1, "a factor above 0, at most 1")
+    strength: Literal["auto"] | NonNegative = "auto"
+    score: Literal["evaluate", "reuse"] = "evaluate"
+    batch: Literal["batch", "importance", "sample"] = "batch"
+    balance: Literal["none", "class"] = "none"
+    cap: Share = 0.0
+    warmup: Share = 0.1
+    ramp: Share = 0.3
+    memory: Annotated[float, Within(0, 1, above=True)] = 1.0
+    floor: Share = 0.2
