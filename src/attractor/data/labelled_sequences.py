@@ -264,11 +264,14 @@ def trimmed(case: Float[np.ndarray, "time variables"], where: str) -> Float[np.n
 
 
 def _as_list(cases: object) -> Iterable[object]:
+    cases = cases if isinstance(cases, Sized) or not hasattr(cases, "__array__") else np.asarray(cases)
     if isinstance(cases, str | bytes) or not isinstance(cases, Sized) or not isinstance(cases, Iterable):
         raise InputDataError(
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
         )
+    if hasattr(cases, "toarray"):
+        numbers_of(cases, "X")  # says why sparse cases are not read
     return _wide(cases) if hasattr(cases, "columns") else cases
 
 
@@ -278,7 +281,7 @@ def _wide(table: Any) -> Float[np.ndarray, "cases time"]:
     if {"case", "id", "time", "timestamp", "label"} & {name.lower() for name in names}:
         raise InputDataError(
             f"a long DataFrame with the columns {', '.join(names)}: give one table for each case, "
-            "[one[variables] for _, one in table.groupby(id)], or the frame to `read_sequences`"
+            "[one[variables] for _, one in table.groupby(id)], or read it with `read_sequences`"
         )
     try:
         return numbers_of(table, "the DataFrame")

@@ -52,6 +52,9 @@ def numbers_of(values: Any, where: str) -> Float[np.ndarray, "..."]:
     Raises:
         InputDataError: something in it is no real number.
     """
+    if hasattr(values, "toarray"):
+        message = f"{where} is sparse; sparse input is not supported: give {where}.toarray()"
+        raise InputDataError(message)
     if np.ma.isMaskedArray(values):
         return np.ma.filled(values.astype(float), np.nan)
     try:

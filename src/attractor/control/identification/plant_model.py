@@ -134,7 +134,7 @@ class PlantModel(Estimator):
         self.check_options()
         self._forget()
         record = as_record(inputs, outputs)
-        self.flat_output_ = outputs is not None and np.ndim(as_experiments(outputs)[0]) == 1
+        self.flat_output_ = outputs is not None and np.asarray(as_experiments(outputs)[0]).ndim == 1
         held_out = None if validation is None else _as_pair(validation, record.sampling_time)
         training, checking = split_validation(record, held_out, self.validation_share)
         check_recordings(training, self.washout)
