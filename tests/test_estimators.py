@@ -86,7 +86,7 @@ CLASSIFIER_EXCLUDED = {
     "check_n_features_in": "columns of a table (cases, time) are times; series of any length are taken",
     "check_n_features_in_after_fitting": "series of any length are taken",
     "check_classifiers_train": "series of any length are taken",
-    "check_sample_weight_equivalence_on_dense_data": "a case that counts nothing still has a place in a batch",
+    "check_sample_weight_equivalence_on_dense_data": "a case that counts nothing still fills a batch",
     "check_supervised_y_2d": "labels (cases, 1) are refused: they scored a perfect model 0.5",
     "check_class_weight_classifiers": "four epochs are too few for the score that is asked for",
     "check_array_api_input": "SciPy's switch for other array libraries is off",

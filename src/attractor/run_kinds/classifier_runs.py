@@ -29,8 +29,8 @@ def _report(folder: Path, cell: "CellBuilder | None") -> Path:
 def _drive(model: "SequenceClassifier", asked: Driving) -> "tuple[Any, np.ndarray]":
     import numpy as np
 
+    from attractor.classification.classifier_study import known_cases, stored_cases
     from attractor.classification.reading import bare_cell, driving_inputs
-    from attractor.classification.study import known_cases, stored_cases
     from attractor.data import read_sequences
 
     if asked.columns is not None:

@@ -37,7 +37,7 @@ def _drive(model: "PlantModel", asked: Driving) -> "tuple[Any, np.ndarray]":
 
 
 def _predict(model: "PlantModel", data: Path, out: Path, columns: "ColumnOptions") -> str:
-    from attractor.control.identification.prediction import predict_file
+    from attractor.control.identification.file_prediction import predict_file
 
     return predict_file(model, data, out, columns)
 
@@ -53,7 +53,7 @@ def _export(
 def _certify(
     model: "PlantModel", folder: Path, input_bound: float, settings: "CertifySettings", command: str
 ) -> Proof:
-    from attractor.control.identification.stability import certify_model, claim, save_stability
+    from attractor.control.identification.stability_file import certify_model, claim, save_stability
     from attractor.progress import reporter_for
     from attractor.report import StabilityFacts, write_stability_report
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Key
 
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
+from attractor.settings import LARGEST_WHOLE
 
 from .divergence import diagnose
 from .fingerprint import fingerprint
