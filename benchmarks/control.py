@@ -125,8 +125,9 @@ def check_contraction(model, generator):
 
         worst = float(jax.jit(jax.vmap(run))(pairs, inputs).max())
     if worst > 1e-6:
-        message = f"this draw does not contract: two trajectories are still {worst} apart after 300 samples"
-        raise RuntimeError(message)
+        raise RuntimeError(
+            f"this draw does not contract: two trajectories are still {worst} apart after 300 samples"
+        )
 
 
 def symbolic(model):
@@ -314,8 +315,7 @@ class Exported:
             state_target=here.target_state,
         )
         if answer.status is not ControllerStatus.CONVERGED:
-            message = f"the controller in C ended with {answer.status}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"the controller in C ended with {answer.status}")
         self.plan = answer.plan
         return answer.now
 
@@ -386,8 +386,7 @@ def compare_in(folder, name, horizon):
     cpu = {key: float(np.median(values)) for key, values in work.items()}
     disagree = {key: gap for key, gap in gaps.items() if gap > 1e-4 and key != "ours, real time"}
     if disagree:
-        message = f"{name}, N={horizon}: first inputs differ from those of IPOPT: {disagree}"
-        raise RuntimeError(message)
+        raise RuntimeError(f"{name}, N={horizon}: first inputs differ from those of IPOPT: {disagree}")
     return {
         "model": name,
         "horizon": horizon,

@@ -50,8 +50,7 @@ def main():
         statuses[decision.status.name] += 1
         slowest = max(slowest, decision.seconds)
         if not (np.isfinite(decision.input).all() and np.abs(decision.input).max() <= 1):
-            message = f"sample {sample}: the input {decision.input} cannot be applied"
-            raise RuntimeError(message)
+            raise RuntimeError(f"sample {sample}: the input {decision.input} cannot be applied")
         if (sample + 1) % max(asked.samples // 10, 1) == 0:
             rate = (sample + 1) / (time.perf_counter() - begin)
             console.print(

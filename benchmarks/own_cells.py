@@ -127,15 +127,13 @@ def inputs_of(cell, steps, seed=0):
 def same(found, expected, tolerance, what):
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
-        message = f"{what}: shapes {found.shape} and {expected.shape}"
-        raise Wrong(message)
+        raise Wrong(f"{what}: shapes {found.shape} and {expected.shape}")
     if found.dtype == bool:
         found, expected = found.astype(int), expected.astype(int)
     both = np.isfinite(expected)
     off = np.abs(np.where(both, found - expected, 0)) / (1 + np.abs(np.where(both, expected, 0)))
     if (np.isfinite(found) != both).any() or (off.size and off.max() > tolerance):
-        message = f"{what}: {found.ravel()[:4]} where {expected.ravel()[:4]} is right"
-        raise Wrong(message)
+        raise Wrong(f"{what}: {found.ravel()[:4]} where {expected.ravel()[:4]} is right")
 
 
 def numbers(tree):
@@ -186,8 +184,7 @@ def noisy(cell):
     quiet = loud[:0] if takes_key(cell) else numbers(by_hand(cell, [input]))
     for one, other in zip(loud, quiet, strict=bool(quiet)):
         if np.issubdtype(other.dtype, np.inexact) == np.array_equal(one, other, equal_nan=True):
-            message = f"noise: {one} beside {other}"
-            raise Wrong(message)
+            raise Wrong(f"noise: {one} beside {other}")
 
 
 def apart(leaf):
@@ -233,8 +230,7 @@ def exponents(cell):
     expected = np.sort(sums / STEPS)[::-1][: len(found)]
     real = np.isfinite(found) & (expected > -20)
     if (np.isfinite(found) & (expected < -25)).any():
-        message = f"exponents {found} where {expected} is right"
-        raise Wrong(message)
+        raise Wrong(f"exponents {found} where {expected} is right")
     same(found[real], expected[real], 0.02, "exponents")
 
 
@@ -252,8 +248,7 @@ def rests(cell):
         settled = float(jnp.abs(before - vector).max()) < 1e-12
     away = [np.abs(np.asarray(vector) - point[: vector.size]).max() for point in found.states]
     if settled and min(away, default=np.inf) > 1e-6:
-        message = f"the fixed point {np.asarray(vector)[:3]} is not among the {len(found)}"
-        raise Wrong(message)
+        raise Wrong(f"the fixed point {np.asarray(vector)[:3]} is not among the {len(found)}")
 
 
 def certified(cell):
@@ -273,8 +268,7 @@ def certified(cell):
             after = [np.asarray(step(jnp.asarray(v), rest, input)[0]) for v in (one, other)]
             gaps = [np.max(np.abs(a - b) / proof.weights) for a, b in ((one, other), after)]
             if gaps[1] > proof.rate * gaps[0] * (1 + 1e-9) + 1e-12:
-                message = f"proved at rate {proof.rate}, but {gaps[0]} becomes {gaps[1]}"
-                raise Wrong(message)
+                raise Wrong(f"proved at rate {proof.rate}, but {gaps[0]} becomes {gaps[1]}")
 
 
 def in_numpy(cell):
@@ -304,8 +298,7 @@ def parity(target, tolerance):
     def check(cell):
         found = check_parity(cell, targets=[target], samples=20)[target]
         if not found < (max(tolerance, 1e-6) if rounds(cell) else tolerance):
-            message = f"{target} differs by {found}"
-            raise Wrong(message)
+            raise Wrong(f"{target} differs by {found}")
 
     return check
 
@@ -316,8 +309,7 @@ def plant(cell):
     model = attractor.PlantModel(cell=cell, hidden_size=3, window=20, training=training)
     model.fit(inputs, np.cumsum(inputs[:, 0]) * 0.05)
     if not np.isfinite(model.predict(inputs)).all():
-        message = "predictions are not finite"
-        raise Wrong(message)
+        raise Wrong("predictions are not finite")
 
 
 def classifier(cell):
@@ -325,8 +317,7 @@ def classifier(cell):
     cases = [rng.normal(size=(8, max(sizes(cell), 1))).astype(np.float32) + n % 2 for n in range(16)]
     model = attractor.SequenceClassifier(cell=cell, hidden_size=3).set_params(training__epochs=1)
     if not np.isfinite(model.fit(cases, [n % 2 for n in range(16)]).predict_proba(cases)).all():
-        message = "probabilities are not finite"
-        raise Wrong(message)
+        raise Wrong("probabilities are not finite")
 
 
 READINGS = {

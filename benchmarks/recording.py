@@ -38,8 +38,7 @@ def record(
         The file.
     """
     if not name or Path(name).name != name:
-        message = f"{name!r} is no name of a file in {folder.name}"
-        raise ValueError(message)
+        raise ValueError(f"{name!r} is no name of a file in {folder.name}")
     content = {
         "command": command(),
         "commit": commit(),
@@ -61,8 +60,7 @@ def as_table(table: Table | Sequence[dict] | dict) -> dict:
         ValueError: a dictionary that is none, or rows of different structure.
     """
     if isinstance(table, dict) and set(table) != {"title", "rows"}:
-        message = f"a table with {sorted(table)}: expected title and rows"
-        raise ValueError(message)
+        raise ValueError(f"a table with {sorted(table)}: expected title and rows")
     if not isinstance(table, Table):
         title, rows = (table["title"], table["rows"]) if isinstance(table, dict) else ("", table)
         return {"title": title, "rows": list(rows)}

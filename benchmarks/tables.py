@@ -31,8 +31,9 @@ def of_file(path: Path) -> str:
     try:
         return section(path.stem, json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError) as problem:
-        message = f"{path.name} is no file of results ({type(problem).__name__}: {problem}); write it again"
-        raise SystemExit(message) from problem
+        raise SystemExit(
+            f"{path.name} is no file of results ({type(problem).__name__}: {problem}); write it again"
+        ) from problem
 
 
 def section(name: str, content: dict) -> str:

@@ -197,8 +197,9 @@ def split_rows(length: int) -> Parts:
     ends = [0, round(length * TRAINING_SHARE), round(length * (TRAINING_SHARE + VALIDATION_SHARE)), length]
     parts = [np.arange(ends[i] + WINDOW - 1, ends[i + 1]) for i in range(3)]
     if min(map(len, parts)) == 0:
-        message = f"length={length}: too short for training, validation and test windows of {WINDOW} rows"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"length={length}: too short for training, validation and test windows of {WINDOW} rows"
+        )
     return Parts(*parts)
 
 

@@ -68,11 +68,9 @@ def simulate_pair(first: str, second: str, length: int, seed: int = 0) -> Simula
     """
     for name in (first, second):
         if name not in MEANS:
-            message = f"unknown series {name!r}; known: {', '.join(MEANS)}"
-            raise ConfigError(message)
+            raise ConfigError(f"unknown series {name!r}; known: {', '.join(MEANS)}")
     if length < WINDOW:
-        message = f"length={length}: expected at least {WINDOW} rows, one window"
-        raise ConfigError(message)
+        raise ConfigError(f"length={length}: expected at least {WINDOW} rows, one window")
     generator = np.random.default_rng(seed)
     rows = length + 1 + _BURN_IN  # one more for the last target
     shared = generator.normal(size=rows)

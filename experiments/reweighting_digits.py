@@ -119,8 +119,7 @@ def digits(share: float, seed: int) -> Digits:
     try:
         from sklearn.datasets import load_digits
     except ImportError as problem:
-        message = "the digits come with scikit-learn: pip install scikit-learn"
-        raise UnsupportedError(message) from problem
+        raise UnsupportedError("the digits come with scikit-learn: pip install scikit-learn") from problem
     inputs, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
     order = np.random.default_rng(seed).permutation(len(labels))
     chosen, others = order[:TRAINING], order[TRAINING:]

@@ -71,8 +71,7 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_HOME[name]), name)
     if name in _ROOMS:
         return import_module(f"attractor.{name}")
-    message = f"module 'attractor' has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module 'attractor' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -53,17 +53,16 @@ def unpack(data: bytes, where: Path | str) -> tuple[Arrays, dict[str, Any]]:
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
         text = metadata["facts"]
         if metadata["sha256"] != _digest(arrays, text):
-            message = f"{where} is damaged: its content is not what was written"
-            raise InputDataError(message)
+            raise InputDataError(f"{where} is damaged: its content is not what was written")
         facts = json.loads(text)
     except InputDataError:
         raise
     except WRONG_FACTS as problem:
-        message = f"{where} is damaged: it lacks a fact or holds a wrong one ({problem})"
-        raise InputDataError(message) from problem
+        raise InputDataError(
+            f"{where} is damaged: it lacks a fact or holds a wrong one ({problem})"
+        ) from problem
     if not isinstance(facts, dict):
-        message = f"{where} is damaged: its facts are no table"
-        raise InputDataError(message)
+        raise InputDataError(f"{where} is damaged: its facts are no table")
     return arrays, facts
 
 
@@ -80,15 +79,13 @@ def read_arrays(data: bytes, where: Path | str) -> Arrays:
     try:
         return {name: _array(name, entry) for name, entry in deserialize(data)}
     except (SafetensorError, *WRONG_FACTS) as problem:
-        message = f"{where}: not a safetensors file of numbers ({problem})"
-        raise InputDataError(message) from problem
+        raise InputDataError(f"{where}: not a safetensors file of numbers ({problem})") from problem
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
     kind = _TYPES.get(entry["dtype"])
     if kind is None:
-        message = f"{name} has the type {entry['dtype']}, known are {', '.join(_TYPES)}"
-        raise InputDataError(message)
+        raise InputDataError(f"{name} has the type {entry['dtype']}, known are {', '.join(_TYPES)}")
     return np.frombuffer(entry["data"], kind).reshape(entry["shape"])
 
 

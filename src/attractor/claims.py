@@ -47,12 +47,12 @@ class Estimate:
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
-            message = f"level={self.level}: expected a probability between 0 and 1"
-            raise ConfigError(message)
+            raise ConfigError(f"level={self.level}: expected a probability between 0 and 1")
         inside = self.value is None or self._contains(self.value)
         if not inside or (self.low is not None and self.high is not None and self.low > self.high):
-            message = f"an estimate of {self.value} between {self.low} and {self.high}: expected low to high"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"an estimate of {self.value} between {self.low} and {self.high}: expected low to high"
+            )
 
     def _contains(self, number: float) -> bool:
         return (self.low is None or self.low <= number) and (self.high is None or number <= self.high)

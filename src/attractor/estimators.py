@@ -131,8 +131,7 @@ class Estimator(ABC):
         """
         if not hasattr(self, "replicas_"):
             name = type(self).__name__
-            message = f"this {name} is not fitted yet; call `fit`, or `{name}.load`"
-            raise NotFittedError(message)
+            raise NotFittedError(f"this {name} is not fitted yet; call `fit`, or `{name}.load`")
 
     @property
     def origin(self) -> Origin:
@@ -188,8 +187,7 @@ class Estimator(ABC):
         folder = Path(folder)
         run = load_run(folder)
         if run.card.get("kind") != cls.__name__:
-            message = f"{folder} holds {run.card.get('kind')!r}, not a {cls.__name__}"
-            raise RunFolderError(message)
+            raise RunFolderError(f"{folder} holds {run.card.get('kind')!r}, not a {cls.__name__}")
         with facts_of(folder / "card.json"):
             model = cls._from_run(run, folder, cell)
             check_equation(folder, run.card, model.equation())
@@ -291,8 +289,7 @@ def _nested(options: Facts) -> dict[str, Any]:
 def _changed(name: str, settings: Any, values: Facts) -> Any:
     """Settings with other values, given by paths such as `reweighting__strength`."""
     if not isinstance(settings, Settings):
-        message = f"{name} is {settings!r}, which has no options of its own; set {name} first"
-        raise ConfigError(message)
+        raise ConfigError(f"{name} is {settings!r}, which has no options of its own; set {name} first")
     own: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
     known = [one.name for one in fields(settings)]  # pyright: ignore[reportArgumentType]

@@ -105,13 +105,13 @@ def read_sealed(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
     lines = found.splitlines(keepends=True)
     for name, data in contents.items():
         if sums({name: data}) not in lines:
-            message = (
+            raise RunFolderError(
                 f"{folder / name} is damaged or was changed: its SHA-256 is not the one in {SEAL}. Restore "
                 "the folder from a copy, or make it again"
             )
-            raise RunFolderError(message)
-    message = f"{folder / SEAL} was changed: it holds more than the digests of {', '.join(contents)}"
-    raise RunFolderError(message)
+    raise RunFolderError(
+        f"{folder / SEAL} was changed: it holds more than the digests of {', '.join(contents)}"
+    )
 
 
 def read_file(path: Path) -> bytes:
@@ -124,14 +124,12 @@ def read_file(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                message = f"{path} cannot be read: it is no plain file"
-                raise RunFolderError(message)
+                raise RunFolderError(f"{path} cannot be read: it is no plain file")
             return file.read()
     except (OSError, MemoryError) as problem:
-        message = (
+        raise RunFolderError(
             f"{path} cannot be read: {getattr(problem, 'strerror', None) or 'it is larger than the memory'}"
-        )
-        raise RunFolderError(message) from problem
+        ) from problem
 
 
 @contextlib.contextmanager
@@ -146,8 +144,9 @@ def facts_of(path: Path) -> Iterator[None]:
     except (RunFolderError, StorageError):
         raise
     except WRONG_FACTS as problem:
-        message = f"{path} lacks a fact or holds a wrong one ({type(problem).__name__}: {problem})"
-        raise RunFolderError(message) from problem
+        raise RunFolderError(
+            f"{path} lacks a fact or holds a wrong one ({type(problem).__name__}: {problem})"
+        ) from problem
 
 
 def _check_kind(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -159,10 +158,9 @@ def _check_kind(folder: Path, contents: Mapping[str, bytes]) -> None:
     }
     foreign = sorted(held - set(contents))
     if foreign:
-        message = (
+        raise RunFolderError(
             f"{folder} holds something else, sealed with {', '.join(foreign[:5])}; choose another folder"
         )
-        raise RunFolderError(message)
 
 
 def _take_lock(handle: int, path: Path) -> None:
@@ -175,5 +173,6 @@ def _take_lock(handle: int, path: Path) -> None:
         raise storage_error(path, problem) from problem
     if not taken:
         owner = path.read_text(errors="replace") or "another process"
-        message = f"{path.parent} is in use by {owner}; wait for it to finish, or choose another folder"
-        raise StorageError(message)
+        raise StorageError(
+            f"{path.parent} is in use by {owner}; wait for it to finish, or choose another folder"
+        )

@@ -83,8 +83,7 @@ class CellReport:
         for reading in self.readings:
             if reading.name == name:
                 return reading
-        message = f"no reading {name!r}; there are {', '.join(one.name for one in self.readings)}"
-        raise KeyError(message)
+        raise KeyError(f"no reading {name!r}; there are {', '.join(one.name for one in self.readings)}")
 
     @property
     def complete(self) -> bool:
@@ -152,16 +151,16 @@ def _built(cell: Any, inputs: int, hidden: int) -> Any:
     if is_built(cell):
         return cell
     if not callable(cell):
-        message = f"{cell!r} is no cell; expected an Equinox module, or a class that builds one"
-        raise ConfigError(message)
+        raise ConfigError(f"{cell!r} is no cell; expected an Equinox module, or a class that builds one")
     return build_cell(cell, inputs, hidden, key=jax.random.key(0))
 
 
 def _structure(cell: Any) -> tuple[FlatMap, int]:
     """The cell as a map, after one abstract step in each type."""
     if not callable(cell):
-        message = f"{name_of(cell)} has no step; of a flow give attractor.cells.discretise(flow, step)"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"{name_of(cell)} has no step; of a flow give attractor.cells.discretise(flow, step)"
+        )
     size = input_size(cell)
     with double_precision():
         flat = flat_map(cell)
@@ -197,8 +196,7 @@ def _runs(cell: Any) -> str:
     after = eqx.filter_eval_shape(lambda state: take_step(cell, given, state), state)
     kinds = [[(one.shape, str(one.dtype)) for one in jax.tree.leaves(tree)] for tree in (state, after)]
     if kinds[0] != kinds[1]:
-        message = f"the step turns leaves {kinds[0]} into {kinds[1]}; they must keep shapes and types"
-        raise CellError(message)
+        raise CellError(f"the step turns leaves {kinds[0]} into {kinds[1]}; they must keep shapes and types")
     return ""
 
 
@@ -218,8 +216,7 @@ def _trains(cell: Any) -> str:
 
 def _takes_noise(cell: Any) -> str:
     if not jax.tree.leaves(floating(jax.tree.map(jnp.asarray, initial_state(cell)))):
-        message = "the state holds no real or complex numbers to be disturbed"
-        raise UnsupportedError(message)
+        raise UnsupportedError("the state holds no real or complex numbers to be disturbed")
     return ""
 
 
@@ -227,8 +224,7 @@ def _regularised(cell: Any) -> str:
     flat = _analysed(cell)
     for leaf in flat.layout.leaves:
         if leaf.kind is LeafKind.COMPLEX:
-            message = f"the state holds {leaf}; the regulariser is for real states"
-            raise UnsupportedError(message)
+            raise UnsupportedError(f"the state holds {leaf}; the regulariser is for real states")
     check_derivative(cell)
     return _takes_noise(cell)
 
@@ -252,8 +248,7 @@ def _has_exponents(cell: Any) -> str:
     flat = _analysed(cell)
     _differentiated(flat)
     if not flat.real_size:
-        message = "the state holds no real or complex numbers"
-        raise UnsupportedError(message)
+        raise UnsupportedError("the state holds no real or complex numbers")
     held = ", ".join(map(str, flat.layout.discrete))
     return f"{held} carried along, not differentiated" if held else ""
 

@@ -58,11 +58,10 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         """
         if key in self._entries and (not source or self._sources[key] != source):
             new, old = source and f" of {source}", self._sources[key] and f" by {self._sources[key]}"
-            message = (
+            raise ConfigError(
                 f"{self.what} {key!r}{new} is registered already{old}; choose another name, or remove one of "
                 "the two"
             )
-            raise ConfigError(message)
         self._entries[key], self._sources[key] = entry, source
         return entry
 
@@ -77,8 +76,7 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         known = [str(one) for one in self]
         near = get_close_matches(str(key), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        message = f"unknown {self.what} {key!r}{hint} Known: {', '.join(known)}"
-        raise ConfigError(message)
+        raise ConfigError(f"unknown {self.what} {key!r}{hint} Known: {', '.join(known)}")
 
     def __getitem__(self, key: Key) -> Entry:
         self._load()

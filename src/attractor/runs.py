@@ -112,8 +112,9 @@ def load_run(folder: Path) -> Run:
     except InputDataError as problem:
         raise RunFolderError(str(problem)) from problem
     if card["weights_sha256"] != digest(content["weights.safetensors"]):
-        message = f"{folder / 'card.json'} is the card of other weights than {folder / 'weights.safetensors'}"
-        raise RunFolderError(message)
+        raise RunFolderError(
+            f"{folder / 'card.json'} is the card of other weights than {folder / 'weights.safetensors'}"
+        )
     return Run(card, weights, evaluation)
 
 
@@ -138,11 +139,10 @@ def check_origin(folder: Path, origin: Origin | None) -> None:
     """
     there = _origin_in(folder)
     if there is not None and there != origin:
-        message = (
+        raise RunFolderError(
             f"{folder} holds another run than the one that was read: the result {there.objection(origin)} "
             "and is not written; give the command again"
         )
-        raise RunFolderError(message)
 
 
 def is_finished(folder: Path) -> bool:
@@ -171,11 +171,10 @@ def check_judged(folder: Path, run: Run) -> None:
         RunFolderError: it did; the message has the command.
     """
     if run.card.items() >= UNJUDGED.items():
-        message = (
+        raise RunFolderError(
             f"{folder} was trained and saved, but the command ended before it had judged the model. Give it "
             f"again, it trains nothing twice: {run.card.get('command', 'see the documentation of the run')}"
         )
-        raise RunFolderError(message)
 
 
 def append_log(path: Path, entry: Mapping[str, Any]) -> None:
@@ -247,21 +246,19 @@ def _parse_card(folder: Path, content: bytes) -> dict[str, Any]:
     try:
         card = json.loads(content)
     except (ValueError, RecursionError) as problem:
-        message = f"{folder / 'card.json'} is not JSON: {problem}"
-        raise RunFolderError(message) from problem
+        raise RunFolderError(f"{folder / 'card.json'} is not JSON: {problem}") from problem
     if isinstance(card, dict) and card.get("format") == 1:
-        message = (
+        raise RunFolderError(
             f"{folder} was written by an older version of Attractor (format 1), which did not record the "
             f"equation of the model; this version reads format {FORMAT}: train again"
         )
-        raise RunFolderError(message)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         found = card.get("format") if isinstance(card, dict) else type(card).__name__
-        message = f"{folder / 'card.json'} has format {found!r}; this version reads format {FORMAT}"
-        raise RunFolderError(message)
+        raise RunFolderError(
+            f"{folder / 'card.json'} has format {found!r}; this version reads format {FORMAT}"
+        )
     if not (_is_digest(card.get("weights_sha256")) and _has_equation(card)):
-        message = f"{folder / 'card.json'} names neither the weights nor the equation of the run"
-        raise RunFolderError(message)
+        raise RunFolderError(f"{folder / 'card.json'} names neither the weights nor the equation of the run")
     return card
 
 

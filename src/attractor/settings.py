@@ -126,8 +126,7 @@ class Settings:
         """
         if not good:
             values = ", ".join(f"{name}={shown(getattr(self, name))}" for name in names)
-            message = f"{values}: expected {expected}"
-            raise ConfigError(message)
+            raise ConfigError(f"{values}: expected {expected}")
 
 
 def checked_fields(owner: Any) -> dict[str, Any]:
@@ -157,8 +156,9 @@ def checked(name: str, annotation: Any, value: Any) -> Any:
     try:
         return _taken(annotation, value)
     except _RefusedError:
-        message = f"{name}={shown(value)}: expected {describe(annotation)}{_remedy(annotation, value)}"
-        raise ConfigError(message) from None
+        raise ConfigError(
+            f"{name}={shown(value)}: expected {describe(annotation)}{_remedy(annotation, value)}"
+        ) from None
 
 
 def check_name(name: str, known: Sequence[str], owner: str) -> None:
@@ -170,8 +170,7 @@ def check_name(name: str, known: Sequence[str], owner: str) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
-        message = f"{owner} has no option {name!r}{hint} It has {', '.join(known)}"
-        raise ConfigError(message)
+        raise ConfigError(f"{owner} has no option {name!r}{hint} It has {', '.join(known)}")
 
 
 def shown(value: object) -> str:

@@ -163,10 +163,9 @@ def check_channels(attack: Attack, channels: int) -> None:
     """
     for channel in attack.channels or ():
         if not 0 <= channel < channels:
-            message = (
+            raise ConfigError(
                 f"channels={attack.channels} of {attack.name!r}: inputs have channels 0 to {channels - 1}"
             )
-            raise ConfigError(message)
 
 
 def check_finite_gradients(finite: np.ndarray, first: int = 0) -> None:
@@ -176,11 +175,10 @@ def check_finite_gradients(finite: np.ndarray, first: int = 0) -> None:
         InputDataError: the first such case is named.
     """
     for case in np.flatnonzero(~finite)[:1]:
-        message = (
+        raise InputDataError(
             f"the gradient of the logits in the inputs of case {first + case} is not finite, so it cannot be "
             "attacked; look for a root, a norm or a logarithm at zero"
         )
-        raise InputDataError(message)
 
 
 How = tuple[Array, ChannelRange | None, PRNGKeyArray]

@@ -134,19 +134,19 @@ def _check_memory(cell: Any, data: LabelledSequences, batch: int) -> None:
     states = flat_map(cell).real_size
     needed = 8 * min(batch, len(data)) * (data.inputs.shape[1] + 1) * states**2
     if needed > _MEMORY:
-        message = (
+        raise ConfigError(
             f"Hessians of {states} states over {data.inputs.shape[1]} steps of batch={batch} cases need "
             f"{needed / 1e9:.1f} GB, more than {_MEMORY / 1e9:.0f} GB; take a smaller batch or fewer steps"
         )
-        raise ConfigError(message)
 
 
 def _measures(hessians: np.ndarray, data: LabelledSequences, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Trace and largest eigenvalue, by NumPy: XLA on a CPU computes all eigenvectors to find one value."""
     reached = np.arange(hessians.shape[1]) <= data.lengths[first : first + len(hessians), None]
     for case, _ in np.argwhere(reached & ~np.isfinite(hessians).all(axis=(2, 3)))[:1]:
-        message = f"the curvature of case {first + case} is not finite; are its inputs and the weights?"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"the curvature of case {first + case} is not finite; are its inputs and the weights?"
+        )
     trace, largest = (np.full(reached.shape, np.nan) for _ in range(2))
     symmetric = (hessians[reached] + np.swapaxes(hessians[reached], 1, 2)) / 2
     trace[reached] = np.trace(symmetric, axis1=1, axis2=2)
@@ -252,16 +252,16 @@ def weight_curvature(
         weights, static = eqx.partition(wide, eqx.is_inexact_array)
         size = ravel_pytree(weights)[0].size
         if size == 0:
-            message = f"{type(model).__name__} has no floating weights, so its loss has no Hessian in them"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"{type(model).__name__} has no floating weights, so its loss has no Hessian in them"
+            )
         first, *others = jax.random.split(jax.random.key(settings.seed), settings.samples + 1)
         product = _HessianProduct(loss, weights, static)
         start = jax.random.normal(first, (size,), ravel_pytree(weights)[0].dtype)
         found = ritz_values(product, start, settings.steps)
         samples = np.asarray(trace_samples(product, start, jnp.stack(others)))
     if not (np.isfinite(found.values).all() and np.isfinite(samples).all()):
-        message = "the Hessian of the loss is not finite; are the data and the weights?"
-        raise InputDataError(message)
+        raise InputDataError("the Hessian of the loss is not finite; are the data and the weights?")
     return WeightCurvature(
         largest=found.values[: settings.eigenvalues],
         errors=found.errors[: settings.eigenvalues],

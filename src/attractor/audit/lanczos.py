@@ -42,8 +42,7 @@ def ritz_values(product: Product, start: Float[Array, " size"], steps: int) -> R
         ConfigError: fewer than one step.
     """
     if steps < 1:
-        message = f"steps={steps}: expected at least 1"
-        raise ConfigError(message)
+        raise ConfigError(f"steps={steps}: expected at least 1")
     steps = min(steps, len(start))
     diagonal, beside = map(np.asarray, _tridiagonal(product, start, steps))
     if not (np.isfinite(diagonal).all() and np.isfinite(beside).all()):

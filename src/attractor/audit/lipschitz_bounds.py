@@ -56,14 +56,14 @@ def drift_bounds(cell: Any) -> DriftBounds:
         InputDataError: weights that are not finite.
     """
     if not isinstance(cell, Lipschitz):
-        message = f"{name_of(cell)} is no Lipschitz cell, the only one whose structure is known here"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"{name_of(cell)} is no Lipschitz cell, the only one whose structure is known here"
+        )
     with double_precision():
         wide = in_double_precision(cell)
         linear, coupling, steps, inputs = map(np.asarray, (*wide.matrices, wide.step, wide.input_weight))
     if not all(np.isfinite(part).all() for part in (linear, coupling, steps, inputs)):
-        message = "the Lipschitz cell has weights that are not finite; no bound holds"
-        raise InputDataError(message)
+        raise InputDataError("the Lipschitz cell has weights that are not finite; no bound holds")
     mean = float(steps.mean())
     each = np.broadcast_to(steps, (cell.hidden_size,))[:, None]
     scaled = each / mean * coupling

@@ -130,8 +130,9 @@ class StepGains:
     def __post_init__(self) -> None:
         for name in ("state", "inputs"):
             if not np.all(np.asarray(getattr(self, name)) >= 0):
-                message = f"{name}={getattr(self, name)}: bounds on Jacobians are numbers of at least 0"
-                raise ConfigError(message)
+                raise ConfigError(
+                    f"{name}={getattr(self, name)}: bounds on Jacobians are numbers of at least 0"
+                )
 
     def to_last_state(self, length: int) -> float:
         """G, the most by which the last of `length` states moves for inputs that move by 1 altogether.
@@ -148,8 +149,7 @@ class StepGains:
     def _each(self, name: str, length: int) -> Float[np.ndarray, " time"]:
         values = np.asarray(getattr(self, name), np.float64)
         if values.ndim and len(values) < length:
-            message = f"{name} has {len(values)} bounds for a sequence of {length} steps"
-            raise ShapeError(message)
+            raise ShapeError(f"{name} has {len(values)} bounds for a sequence of {length} steps")
         return values[:length] if values.ndim else np.full(length, float(values))
 
 
@@ -184,11 +184,10 @@ def certified_radii(
     """
     cases, classes = len(data), separations.shape[0]
     if scores.shape != (cases, classes) or separations.shape != (classes, classes):
-        message = (
+        raise ShapeError(
             f"scores of shape {scores.shape} and separations of shape {separations.shape}, expected "
             f"({cases}, classes) and (classes, classes)"
         )
-        raise ShapeError(message)
     wide = np.asarray(scores, np.float64)
     slack = _FORWARD * np.abs(wide).max(axis=1, keepdims=True)
     gaps = np.maximum(wide[np.arange(cases), data.labels][:, None] - wide - slack, 0.0)
@@ -234,11 +233,10 @@ def certified_margins(cell: Any, readout: Any, data: LabelledSequences, batch: i
     """
     gains = lipschitz_gains(cell)
     if not isinstance(readout, eqx.nn.Linear):
-        message = (
+        raise UnsupportedError(
             f"the read-out is a {type(readout).__name__}; certified margins know equinox.nn.Linear. Give "
             "the Lipschitz constants of its score differences to `certified_radii`"
         )
-        raise UnsupportedError(message)
     with double_precision():
         wide = in_double_precision((cell, readout))
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)

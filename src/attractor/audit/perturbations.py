@@ -54,8 +54,7 @@ def channel_range(inputs: ArrayLike, lengths: ArrayLike | None = None, *, clip: 
     check_padded(values, steps)
     valid = valid_steps(steps, values.shape[1])[:, :, None] & ~np.isnan(values)
     for channel in np.flatnonzero(~valid.any(axis=(0, 1)))[:1]:
-        message = f"channel {channel} has no sample at all, so it has no range"
-        raise InputDataError(message)
+        raise InputDataError(f"channel {channel} has no sample at all, so it has no range")
     low = np.where(valid, values, np.inf).min(axis=(0, 1))
     high = np.where(valid, values, -np.inf).max(axis=(0, 1))
     return ChannelRange(low, high, clip)
@@ -103,10 +102,9 @@ def salt_and_pepper(
     """
     del length
     if limits is None:
-        message = (
+        raise ConfigError(
             "salt and pepper need the range of every channel: pass limits=channel_range(training_inputs)"
         )
-        raise ConfigError(message)
     drawn = jax.random.uniform(key, inputs.shape, inputs.dtype)
     peppered = jnp.where(drawn < level / 2, jnp.asarray(limits.low, inputs.dtype), inputs)
     return jnp.where(drawn > 1 - level / 2, jnp.asarray(limits.high, inputs.dtype), peppered)
@@ -210,8 +208,9 @@ def check_levels(name: str, levels: tuple[float | int, ...], largest: float | in
     good = [0 <= level <= largest and level < inf for level in levels]
     if not levels or not all(good):
         upper = "" if largest == inf else f" and at most {largest:g}"
-        message = f"levels={levels} of {name!r}: expected one or more finite numbers of at least 0{upper}"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"levels={levels} of {name!r}: expected one or more finite numbers of at least 0{upper}"
+        )
 
 
 _INPUT_UNIT = "unit of the inputs"
@@ -294,8 +293,7 @@ def find_perturbation(perturbation: str | Perturbation) -> Perturbation:
     if isinstance(perturbation, Perturbation):
         return perturbation
     if perturbation not in PERTURBATIONS:
-        message = f"unknown perturbation {perturbation!r}; known: {', '.join(PERTURBATIONS)}"
-        raise ConfigError(message)
+        raise ConfigError(f"unknown perturbation {perturbation!r}; known: {', '.join(PERTURBATIONS)}")
     return PERTURBATIONS[perturbation]
 
 
@@ -310,11 +308,11 @@ def check_limits(limits: ChannelRange | None, channels: int) -> None:
         return
     low, high = np.asarray(limits.low), np.asarray(limits.high)
     if low.shape != (channels,) or high.shape != (channels,):
-        message = f"limits of shapes {low.shape} and {high.shape}, expected ({channels},) for both"
-        raise ShapeError(message)
+        raise ShapeError(f"limits of shapes {low.shape} and {high.shape}, expected ({channels},) for both")
     for channel in np.flatnonzero(~((-np.inf < low) & (low <= high) & (high < np.inf)))[:1]:
-        message = f"limits of channel {channel} are {low[channel]} to {high[channel]}; expected low <= high"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"limits of channel {channel} are {low[channel]} to {high[channel]}; expected low <= high"
+        )
 
 
 @compiled
@@ -352,10 +350,9 @@ def perturb_one(
     changed = function(inputs, length, level.astype(inputs.dtype), limits, key)
     if jnp.shape(changed) != inputs.shape:
         name = getattr(function, "__name__", "the perturbation")
-        message = (
+        raise ShapeError(
             f"{name} turned a sequence of shape {inputs.shape} into {jnp.shape(changed)}; keep the shape"
         )
-        raise ShapeError(message)
     if limits is not None and limits.clip:
         changed = jnp.clip(changed, jnp.asarray(limits.low), jnp.asarray(limits.high))
     free = (jnp.arange(len(inputs)) < length)[:, None] & ~jnp.isnan(inputs)

@@ -153,8 +153,7 @@ class RobustnessCurves:
         for curve in self.curves:
             if curve.name == name:
                 return curve
-        message = f"no curve {name!r}; measured: {', '.join(curve.name for curve in self.curves)}"
-        raise ConfigError(message)
+        raise ConfigError(f"no curve {name!r}; measured: {', '.join(curve.name for curve in self.curves)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries, ready for JSON."""
@@ -223,8 +222,7 @@ def robustness_curves(
 def _check(suite: Sequence[Trial], data: LabelledSequences, limits: ChannelRange | None) -> None:
     channels, names = data.inputs.shape[2], [trial.name for trial in suite]
     if not names or len(set(names)) < len(names):
-        message = f"suite={names}: expected one or more perturbations with different names"
-        raise ConfigError(message)
+        raise ConfigError(f"suite={names}: expected one or more perturbations with different names")
     check_limits(limits, channels)
     for trial in suite:
         if isinstance(trial, Attack):

@@ -41,13 +41,11 @@ class LabelledSequences:
     def __post_init__(self) -> None:
         check_padded(self.inputs, self.lengths)
         if self.labels.shape != self.lengths.shape:
-            message = (
+            raise ShapeError(
                 f"labels of shape {self.labels.shape}, expected one for each of {len(self.inputs)} cases"
             )
-            raise ShapeError(message)
         for case in np.flatnonzero(self.labels < 0)[:1]:
-            message = f"case {case} has the label {self.labels[case]}; classes are counted from 0"
-            raise InputDataError(message)
+            raise InputDataError(f"case {case} has the label {self.labels[case]}; classes are counted from 0")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -80,10 +78,9 @@ def padded_inputs(inputs: ArrayLike) -> Float[np.ndarray, "cases time channels"]
     """
     values = np.asarray(inputs)
     if values.ndim != 3 or 0 in values.shape:
-        message = (
+        raise ShapeError(
             f"inputs of shape {values.shape}, expected (cases, time, channels) with at least one of each"
         )
-        raise ShapeError(message)
     return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)
 
 
@@ -95,8 +92,7 @@ def whole_numbers(name: str, values: ArrayLike) -> Int[np.ndarray, "..."]:
     """
     found = np.asarray(values)
     if not np.issubdtype(found.dtype, np.integer):
-        message = f"{name} have the type {found.dtype}, expected whole numbers"
-        raise InputDataError(message)
+        raise InputDataError(f"{name} have the type {found.dtype}, expected whole numbers")
     return found
 
 
@@ -109,15 +105,14 @@ def check_padded(inputs: np.ndarray, lengths: np.ndarray) -> None:
     """
     cases, time = inputs.shape[:2]
     if lengths.shape != (cases,):
-        message = f"lengths of shape {lengths.shape}, expected one for each of {cases} cases"
-        raise ShapeError(message)
+        raise ShapeError(f"lengths of shape {lengths.shape}, expected one for each of {cases} cases")
     for case in np.flatnonzero((lengths < 1) | (lengths > time))[:1]:
-        message = f"case {case} has the length {lengths[case]}; expected 1 to {time}"
-        raise InputDataError(message)
+        raise InputDataError(f"case {case} has the length {lengths[case]}; expected 1 to {time}")
     infinite = np.isinf(inputs) & valid_steps(lengths, time)[:, :, None]
     for case, step, channel in np.argwhere(infinite)[:1]:
-        message = f"infinite sample in case {case}, step {step}, channel {channel}; repair or drop the case"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"infinite sample in case {case}, step {step}, channel {channel}; repair or drop the case"
+        )
 
 
 def valid_steps(lengths: np.ndarray, time: int) -> np.ndarray:
@@ -157,8 +152,7 @@ def pieces(data: LabelledSequences, size: int) -> Iterator[tuple[Piece, int]]:
         ConfigError: a size below 1.
     """
     if size < 1:
-        message = f"batch={size}: expected at least 1"
-        raise ConfigError(message)
+        raise ConfigError(f"batch={size}: expected at least 1")
     size = min(size, len(data))
     for first in range(0, len(data), size):
         numbers = np.arange(first, min(first + size, len(data)))
@@ -182,11 +176,13 @@ def check_classes(logits: Logits, data: LabelledSequences) -> int:
     row = jax.ShapeDtypeStruct(data.inputs.shape[1:], jnp.result_type(float))
     found: Any = eqx.filter_eval_shape(logits, row, jax.ShapeDtypeStruct((), jnp.result_type(int)))
     if len(found.shape) != 1 or found.shape[0] < 2:
-        message = f"logits of one sequence have the shape {found.shape}, expected (classes,) with two or more"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"logits of one sequence have the shape {found.shape}, expected (classes,) with two or more"
+        )
     for case in np.flatnonzero(data.labels >= found.shape[0])[:1]:
-        message = f"case {case} has the label {data.labels[case]}, but there are {found.shape[0]} classes"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"case {case} has the label {data.labels[case]}, but there are {found.shape[0]} classes"
+        )
     return found.shape[0]
 
 
@@ -200,5 +196,4 @@ def check_finite_margins(margins: np.ndarray, data: LabelledSequences) -> None:
         valid = data.inputs[case, : data.lengths[case]]
         missing = np.argwhere(np.isnan(valid))
         where = f"; its step {missing[0, 0]}, channel {missing[0, 1]}, is missing" if len(missing) else ""
-        message = f"the logits of case {case} are not finite{where}"
-        raise InputDataError(message)
+        raise InputDataError(f"the logits of case {case} are not finite{where}")

@@ -41,15 +41,13 @@ def trend(levels: ArrayLike, values: ArrayLike) -> Trend:
     """
     level, value = np.asarray(levels, float), np.asarray(values, float)
     if level.ndim != 1 or value.ndim not in (1, 2) or len(value) != len(level) or value.size < 3:
-        message = (
+        raise ShapeError(
             f"levels of shape {level.shape} and values of shape {value.shape}, expected (levels,) and "
             "(levels, seeds) with three points or more"
         )
-        raise ShapeError(message)
     repeated = np.broadcast_to(level.reshape(-1, *[1] * (value.ndim - 1)), value.shape).ravel()
     for name, numbers in (("levels", repeated), ("values", value.ravel())):
         if not np.isfinite(numbers).all() or np.ptp(numbers) == 0:
-            message = f"{name} must be finite and not all the same, to be ranked"
-            raise InputDataError(message)
+            raise InputDataError(f"{name} must be finite and not all the same, to be ranked")
     found: Any = spearmanr(repeated, value.ravel())
     return Trend(float(found.statistic), float(found.pvalue), value.size)

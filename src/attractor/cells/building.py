@@ -48,14 +48,14 @@ def build_cell(
     if callable(made) and _has_state(made):
         return made
     if hasattr(made, "vector_field"):
-        message = f"{_named(build)} makes a flow; write one that returns discretise(flow, step), its map"
-        raise ConfigError(message)
-    message = (
+        raise ConfigError(
+            f"{_named(build)} makes a flow; write one that returns discretise(flow, step), its map"
+        )
+    raise ConfigError(
         f"{_named(build)} made {type(made).__name__}, which is no cell. A cell is a module with "
         "`__call__(input, state)` and `initial_state()` (or `hidden_size`); if this is the update equation "
         "itself, write attractor.cell(step, input_size, initial)"
     )
-    raise ConfigError(message)
 
 
 def is_built(thing: Any) -> bool:
@@ -95,11 +95,10 @@ def check_module(cell: Any) -> None:
         ConfigError: it is no Equinox module.
     """
     if not isinstance(cell, eqx.Module):
-        message = (
+        raise ConfigError(
             f"{name_of(cell)} is a plain object, whose numbers cannot be trained or saved; inherit from "
             "attractor.Cell or equinox.Module, or write attractor.cell(step, input_size, initial)"
         )
-        raise ConfigError(message)
 
 
 def check_vector_input(cell: CellLike) -> None:
@@ -110,11 +109,10 @@ def check_vector_input(cell: CellLike) -> None:
     """
     shape = getattr(cell, "input_shape", None)
     if shape is not None and len(shape) != 1:
-        message = (
+        raise ConfigError(
             f"{name_of(cell)} takes inputs of shape {shape}; here the inputs are the columns of a table, a "
             "vector: write `input_size` alone, and reshape the input inside the step"
         )
-        raise ConfigError(message)
 
 
 def _in_types_of_today(cell: Any) -> Any:
@@ -131,8 +129,7 @@ def _in_types_of_today(cell: Any) -> Any:
 def _as_it_stands(cell: Any, input_size: int) -> Any:
     own = getattr(cell, "input_size", input_size)
     if own != input_size:
-        message = f"{name_of(cell)} has {own} inputs, {input_size} are needed"
-        raise ConfigError(message)
+        raise ConfigError(f"{name_of(cell)} has {own} inputs, {input_size} are needed")
     return cell
 
 
@@ -145,11 +142,10 @@ def _arguments(
     except (TypeError, ValueError):  # no signature to read: it is told what the contract says
         return sizes, options
     if [one.name for one in parameters[:2]] in (["input", "state"], ["u", "x"], ["inputs", "state"]):
-        message = (
+        raise ConfigError(
             f"{_named(build)} looks like an update equation `step(input, state)`, not like something that "
             "builds a cell: write attractor.cell(step, input_size, initial)"
         )
-        raise ConfigError(message)
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     own = [one for one in positional if one.name not in options]
     needed = [one for one in own if one.default is Parameter.empty]
@@ -161,11 +157,10 @@ def _arguments(
         if one.kind is Parameter.KEYWORD_ONLY and one.default is Parameter.empty and one.name not in options
     ]
     if missing:
-        message = (
+        raise ConfigError(
             f"{_named(build)} needs {', '.join(missing)}; a cell is built with the number of inputs, the "
             "number of units and a key. Give the rest with functools.partial, or defaults"
         )
-        raise ConfigError(message)
     open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
     names = {one.name for one in parameters}
     return given, {name: value for name, value in options.items() if name in names or open_ended}

@@ -42,8 +42,7 @@ class Constant(eqx.Module):
     def __getattr__(self, name: str) -> Any:
         """Shape, type and methods of the array."""
         if name.startswith("__") or name == "array":
-            message = f"{type(self).__name__!r} object has no attribute {name!r}"
-            raise AttributeError(message)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.__jax_array__(), name)
 
     def __getitem__(self, index: Any) -> Array:
@@ -93,11 +92,10 @@ def check_trained_arrays(cell: Any) -> None:
     for path, leaf in jax.tree_util.tree_flatten_with_path(cell)[0]:
         if isinstance(leaf, np.ndarray) and np.issubdtype(leaf.dtype, np.inexact):
             name = f"{name_of(cell)}{jax.tree_util.keystr(path)}"
-            message = (
+            raise ConfigError(
                 f"{name} is a NumPy array; write attractor.constant(array) if it is fixed (a mask), "
                 "jnp.asarray(array) if it is a weight to be trained"
             )
-            raise ConfigError(message)
 
 
 __all__ = ["Constant", "check_trained_arrays", "constant"]

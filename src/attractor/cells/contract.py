@@ -132,11 +132,10 @@ def check_key(step: CellLike, name: str) -> None:
     """
     key = _parameters(step).get("key")
     if key is not None and key.default is Parameter.empty:
-        message = (
+        raise CellError(
             f"the step of {name} has a `key` without a default; write `key=None`, and leave the noise out "
             "where it is None: all but training with noise runs a cell without it"
         )
-        raise CellError(message)
 
 
 def _parameters(step: CellLike) -> Mapping[str, Parameter]:
@@ -166,16 +165,14 @@ def input_shape(cell: CellLike) -> tuple[int, ...]:
     if isinstance(shape, tuple) and all(map(_is_count, shape)) and size in (None, prod(shape)):
         return tuple(map(int, shape))
     if shape is not None:
-        message = (
+        raise ConfigError(
             f"{name_of(cell)}.input_shape is {shape!r}, its input_size {size!r}; expected a tuple of whole "
             "numbers of at least 0, and their product as `input_size`"
         )
-        raise ConfigError(message)
-    message = (
+    raise ConfigError(
         f"{name_of(cell)}.input_size is {size!r}; write `input_size`, the length of the input "
         "vector, a whole number of at least 0 (of an input that is not a vector: `input_shape`)"
     )
-    raise ConfigError(message)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -210,8 +207,9 @@ def initial_state(cell: CellLike) -> State:
     if hasattr(cell, "initial_state"):
         return cell.initial_state()
     if not hasattr(cell, "hidden_size"):
-        message = f"{name_of(cell)} has neither `initial_state()` nor `hidden_size`; write one of them"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"{name_of(cell)} has neither `initial_state()` nor `hidden_size`; write one of them"
+        )
     zeros = jnp.zeros(cell.hidden_size, weight_dtype(cell))
     return (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros
 
@@ -228,23 +226,20 @@ def exposed(cell: CellLike, state: State) -> Float[Array, " exposed"]:
         return state[0]
     seen = cell.exposed(state) if hasattr(cell, "exposed") else state
     if not hasattr(seen, "ndim"):
-        message = (
+        raise UnsupportedError(
             f"the state of {name_of(cell)} has several arrays; write `exposed(state)`, which gives the "
             "vector that a read-out may see (of a plain function: attractor.cell(..., exposed=))"
         )
-        raise UnsupportedError(message)
     if seen.ndim != 1:
-        message = (
+        raise ShapeError(
             f"{name_of(cell)} exposes an array of shape {seen.shape}; a read-out sees a vector: write "
             "`exposed(state)`, for instance `return state.ravel()`"
         )
-        raise ShapeError(message)
     if jnp.iscomplexobj(seen):
-        message = (
+        raise UnsupportedError(
             f"{name_of(cell)} exposes complex numbers; a read-out is real: write `exposed(state)`, for "
             "instance `return jnp.concatenate([state.real, state.imag])`"
         )
-        raise UnsupportedError(message)
     return seen
 
 

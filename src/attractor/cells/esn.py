@@ -55,8 +55,7 @@ class EchoState(Cell):
     ) -> None:
         for name, value in {"norm": norm, "leak": leak, "density": density}.items():
             if not 0 < value <= 1:
-                message = f"{name}={value}: expected a value in (0, 1]"
-                raise ConfigError(message)
+                raise ConfigError(f"{name}={value}: expected a value in (0, 1]")
         weight_key, mask_key, input_key, bias_key = jax.random.split(key, 4)
         shape = (hidden_size, hidden_size)
         dense = jax.random.uniform(weight_key, shape, minval=-1.0, maxval=1.0)

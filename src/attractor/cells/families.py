@@ -22,5 +22,4 @@ def cell_class(name: str) -> CellBuilder:
     try:
         return FAMILIES.find(name)
     except ConfigError as problem:
-        message = f"{problem}, or give a class of your own"
-        raise ConfigError(message) from problem
+        raise ConfigError(f"{problem}, or give a class of your own") from problem

@@ -97,11 +97,9 @@ class Discretised(Cell):
 
     def __init__(self, flow: Any, step: float | int, method: str) -> None:
         if method not in METHODS:
-            message = f"method={method!r}: expected one of {', '.join(METHODS)}"
-            raise ConfigError(message)
+            raise ConfigError(f"method={method!r}: expected one of {', '.join(METHODS)}")
         if not 0 < step < inf:
-            message = f"step={step}: expected a positive number, in the time unit of the flow"
-            raise ConfigError(message)
+            raise ConfigError(f"step={step}: expected a positive number, in the time unit of the flow")
         self.flow, self.step, self.method = flow, float(step), method
         self.input_size, self.hidden_size = flow.input_size, flow.hidden_size
 

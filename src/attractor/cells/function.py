@@ -90,22 +90,18 @@ def cell(
         (5, 2)
     """
     if not callable(step):
-        message = f"step={step!r}: expected a function step(input, state) -> state"
-        raise ConfigError(message)
+        raise ConfigError(f"step={step!r}: expected a function step(input, state) -> state")
     if any(eqx.is_array(leaf) for leaf in jax.tree.leaves(step)):
-        message = (
+        raise ConfigError(
             f"step={type(step).__name__}, a module with arrays; write attractor.cell(lambda module, input, "
             "state: module(input, state), ..., weights=module)"
         )
-        raise ConfigError(message)
     check_key(step, _name(step))
     _check_arguments(step, weights)
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 0:
-        message = f"input_size={input_size!r}: expected a whole number of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(f"input_size={input_size!r}: expected a whole number of at least 0")
     if not all(_is_numbers(leaf) for leaf in jax.tree.leaves(initial)):
-        message = f"initial={initial!r}: expected an array, or a tree of arrays"
-        raise ConfigError(message)
+        raise ConfigError(f"initial={initial!r}: expected an array, or a tree of arrays")
     return FunctionCell(jax.tree.map(jnp.asarray, initial), weights, step, input_size, exposed)
 
 
@@ -126,11 +122,10 @@ def _check_arguments(step: Callable[..., State], weights: Any) -> None:
         return
     except TypeError as problem:
         called = "step(input, state)" if weights is None else "step(weights, input, state)"
-        message = (
+        raise CellError(
             f"the step of {_name(step)} cannot be called as {called}: {problem}; a step of three arguments "
             "needs `weights=`, one of two must do without"
-        )
-        raise CellError(message) from problem
+        ) from problem
 
 
 __all__ = ["FunctionCell", "cell"]

@@ -188,8 +188,7 @@ class GatedFlow(Flow):
 def _given(state: Array | None) -> Array:
     """The state of a gate that is there."""
     if state is None:
-        message = "the state has no entry for a gate that is not open; start from `initial_state()`"
-        raise ConfigError(message)
+        raise ConfigError("the state has no entry for a gate that is not open; start from `initial_state()`")
     return state
 
 

@@ -36,6 +36,5 @@ def memory_bias(size: int, timescales: tuple[float, float]) -> Float[np.ndarray,
     """
     shortest, longest = timescales
     if not 1 < shortest <= longest:
-        message = f"timescales={timescales}: expected 1 < shortest <= longest, in steps"
-        raise ConfigError(message)
+        raise ConfigError(f"timescales={timescales}: expected 1 < shortest <= longest, in steps")
     return np.log(np.geomspace(shortest, longest, size) - 1.0)

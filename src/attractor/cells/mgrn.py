@@ -126,8 +126,7 @@ class MemoryGated(Cell):
     ) -> None:
         for name, value, known in (("initial", initial, STARTS), ("feeds", feeds, _FEEDS)):
             if value not in known:
-                message = f"{name}={value!r}: expected one of {', '.join(known)}"
-                raise ConfigError(message)
+                raise ConfigError(f"{name}={value!r}: expected one of {', '.join(known)}")
         joint_size = joint_width(hidden_size, joint_factor)
         self.partition, self.feeds = Partition.of(groups, input_size), feeds
         weights = start_weights(self.partition, (hidden_size, joint_size), initial, timescales, key)
@@ -187,11 +186,10 @@ def joint_width(hidden_size: int, joint_factor: float | int) -> int:
     """
     joint = int(joint_factor * hidden_size)
     if hidden_size < 1 or joint < 1:
-        message = (
+        raise ConfigError(
             f"hidden_size={hidden_size}, joint_factor={joint_factor}: the joint memory would have {joint} "
             "units; expected at least one marginal and one joint unit"
         )
-        raise ConfigError(message)
     return joint
 
 

@@ -45,8 +45,7 @@ class NNARX(Cell):
         key: PRNGKeyArray,
     ) -> None:
         if order < 1:
-            message = f"order={order}: the regressor needs at least one past sample"
-            raise ConfigError(message)
+            raise ConfigError(f"order={order}: the regressor needs at least one past sample")
         regressors = order * (output_size + input_size) + input_size
         self.network = eqx.nn.MLP(regressors, output_size, hidden_size, depth, jnp.tanh, key=key)
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -80,8 +79,7 @@ class NNARX(Cell):
             ShapeError: fewer samples than `order`.
         """
         if len(inputs) < self.order:
-            message = f"{len(inputs)} past samples for a regressor of order {self.order}"
-            raise ShapeError(message)
+            raise ShapeError(f"{len(inputs)} past samples for a regressor of order {self.order}")
         return jnp.concatenate([outputs[-self.order :], inputs[-self.order :]], axis=1)
 
 

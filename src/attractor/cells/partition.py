@@ -66,8 +66,9 @@ class Partition:
             (lost, f"variable {_listed(lost)} in no group"),
         ):
             if found:
-                message = f"groups={self.groups}: {fault}; every variable belongs to exactly one group"
-                raise ConfigError(message)
+                raise ConfigError(
+                    f"groups={self.groups}: {fault}; every variable belongs to exactly one group"
+                )
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[int]] | None, input_size: int) -> "Partition":
@@ -77,19 +78,17 @@ class Partition:
             ConfigError: no variable, or groups that are no partition of them.
         """
         if input_size < 1:
-            message = f"input_size={input_size}: a cell with groups needs at least one variable"
-            raise ConfigError(message)
+            raise ConfigError(f"input_size={input_size}: a cell with groups needs at least one variable")
         if groups is None:
             return cls(tuple((variable,) for variable in range(input_size)))
         made = cls(tuple(tuple(int(variable) for variable in group) for group in groups))
         if made.size != input_size:
             wrong = sorted(set(range(made.size)) ^ set(range(input_size)))
             what = "more than" if made.size > input_size else "not all of"
-            message = (
+            raise ConfigError(
                 f"groups={made.groups}: they name {what} the {input_size} variables 0 to {input_size - 1}; "
                 f"look at {_listed(wrong)}"
             )
-            raise ConfigError(message)
         return made
 
     @property
@@ -179,8 +178,9 @@ def parse_groups(text: str | Sequence[str | int | Sequence[str | int]], names: S
     groups = tuple(_group(entry, names) for entry in entries)
     empty = [str(entry) for entry, group in zip(entries, groups, strict=True) if not group]
     if empty or not groups:
-        message = f"groups={text!r}: a group without a variable; write the groups as in 'acc_*,gyro_*'"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"groups={text!r}: a group without a variable; write the groups as in 'acc_*,gyro_*'"
+        )
     _check_cover(groups, names)
     return groups
 
@@ -203,8 +203,7 @@ def channelled_groups(groups: Sequence[Sequence[int]], copies: int) -> Groups:
         ((0, 2, 3, 5), (1, 4))
     """
     if copies < 1:
-        message = f"copies={copies}: expected at least 1, the block of the values themselves"
-        raise ConfigError(message)
+        raise ConfigError(f"copies={copies}: expected at least 1, the block of the values themselves")
     size = Partition(tuple(tuple(group) for group in groups)).size
     return tuple(
         tuple(block * size + variable for block in range(copies) for variable in group) for group in groups
@@ -232,15 +231,15 @@ def _variables(part: str | int, names: Sequence[str]) -> list[int]:
     if not found:
         near = get_close_matches(wanted, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        message = f"group part {wanted!r} means no variable{hint} Variables: {', '.join(names)}"
-        raise ConfigError(message)
+        raise ConfigError(f"group part {wanted!r} means no variable{hint} Variables: {', '.join(names)}")
     return found
 
 
 def _positions(wanted: str, first: int, last: int, size: int) -> list[int]:
     if not first <= last < size:
-        message = f"group part {wanted!r}: expected positions from 0 to {size - 1}, the smaller one first"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"group part {wanted!r}: expected positions from 0 to {size - 1}, the smaller one first"
+        )
     return list(range(first, last + 1))
 
 
@@ -249,8 +248,7 @@ def _fits(name: str, wanted: str) -> bool:
         try:
             return re.fullmatch(wanted[1:-1], name) is not None
         except re.error as error:
-            message = f"group part {wanted!r} is no regular expression: {error}"
-            raise ConfigError(message) from error
+            raise ConfigError(f"group part {wanted!r} is no regular expression: {error}") from error
     return fnmatchcase(name, wanted)
 
 
@@ -267,5 +265,6 @@ def _check_cover(groups: Groups, names: Sequence[str]) -> None:
     lost = [repr(name) for name, held in holders.items() if not held]
     faults += [f"in no group: {', '.join(lost)}"] if lost else []
     if faults:
-        message = f"groups {groups}: {'; '.join(faults)}; every variable belongs to exactly one group"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"groups {groups}: {'; '.join(faults)}; every variable belongs to exactly one group"
+        )

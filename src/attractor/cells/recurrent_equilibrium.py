@@ -147,14 +147,11 @@ class RecurrentEquilibrium(Cell):
 
 def _check(neurons: int, rate: float | int, timescales: tuple[float, float]) -> None:
     if not 0 < rate <= 1:
-        message = f"rate={rate}: expected a factor in (0, 1]"
-        raise ConfigError(message)
+        raise ConfigError(f"rate={rate}: expected a factor in (0, 1]")
     if neurons < 1:
-        message = f"neurons={neurons}: expected at least one"
-        raise ConfigError(message)
+        raise ConfigError(f"neurons={neurons}: expected at least one")
     if not 1 < timescales[0] <= timescales[1]:
-        message = f"timescales={timescales}: expected 1 < shortest <= longest, in steps"
-        raise ConfigError(message)
+        raise ConfigError(f"timescales={timescales}: expected 1 < shortest <= longest, in steps")
 
 
 def _first_factor(

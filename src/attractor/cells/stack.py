@@ -29,15 +29,13 @@ class Stack(Cell):
 
     def __init__(self, cells: tuple[Any, ...]) -> None:
         if not cells:
-            message = "a stack needs at least one cell"
-            raise ShapeError(message)
+            raise ShapeError("a stack needs at least one cell")
         for level, (below, above) in enumerate(pairwise(cells), start=1):
             if above.input_size != exposed_size(below):
-                message = (
+                raise ShapeError(
                     f"cell {level} of the stack takes {above.input_size} inputs, but cell {level - 1} "
                     f"exposes {exposed_size(below)}"
                 )
-                raise ShapeError(message)
         self.cells = tuple(cells)
         self.input_size = cells[0].input_size
         own = getattr(cells[-1], "hidden_size", None)

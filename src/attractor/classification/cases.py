@@ -18,22 +18,21 @@ def labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
     data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
     if y is None:
         if data.labels is None:
-            message = (
+            raise InputDataError(
                 "fit needs a label for every case: fit(X, y), or Sequences with labels. This estimator "
                 "requires y to be passed, but the target y is None"
             )
-            raise InputDataError(message)
         names = np.array(data.classes)
     else:
         if len(y) != len(data):
-            message = f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each"
-            raise InputDataError(message)
+            raise InputDataError(f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each")
         data, given = data.relabelled(y), np.asarray(y)
         names = np.unique(check_labels(y) if given.dtype.kind == "O" else given)
     found = np.unique(labels_given(data))
     if len(found) < 2:
-        message = f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
+        )
     return data, names
 
 
@@ -44,8 +43,7 @@ def labels_given(data: Sequences) -> np.ndarray:
         InputDataError: they have none.
     """
     if data.labels is None:
-        message = "these cases have no labels"
-        raise InputDataError(message)
+        raise InputDataError("these cases have no labels")
     return data.labels
 
 
@@ -60,8 +58,7 @@ def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " case
     unknown = sorted(set(data.classes) - set(places))
     if unknown and any(data.classes[label] in unknown for label in labels):
         known = ", ".join(map(str, classes))
-        message = f"classes that the model does not know: {', '.join(unknown)}; it knows {known}"
-        raise InputDataError(message)
+        raise InputDataError(f"classes that the model does not know: {', '.join(unknown)}; it knows {known}")
     return np.array([places.get(name, 0) for name in data.classes])[labels]
 
 
@@ -79,8 +76,7 @@ def saved_classes(values: Any) -> np.ndarray:
     """
     classes = np.array(values)
     if not isinstance(values, list) or classes.ndim != 1 or classes.dtype.kind not in "biufU":
-        message = f"classes {str(values)[:80]}: expected a list of texts or of numbers"
-        raise ValueError(message)
+        raise ValueError(f"classes {str(values)[:80]}: expected a list of texts or of numbers")
     return classes
 
 
@@ -110,8 +106,7 @@ def case_weights(
     if class_weight is not None:
         weights = weights * _class_weights(labels, list(map(str, classes)), class_weight)[labels]
     if not weights.sum() > 0:
-        message = "the weights of all cases are zero; give some of them a positive weight"
-        raise InputDataError(message)
+        raise InputDataError("the weights of all cases are zero; give some of them a positive weight")
     return weights
 
 
@@ -125,11 +120,10 @@ def _class_weights(
     weights = np.ones(len(names))
     for name, weight in asked.items():
         if str(name) not in places or not 0 <= weight < np.inf:
-            message = (
+            raise ConfigError(
                 f"class_weight={{{name!r}: {weight!r}}}: expected a number of at least 0 for one of the "
                 f"classes {', '.join(places)}"
             )
-            raise ConfigError(message)
         weights[places[str(name)]] = weight
     return weights
 
@@ -137,11 +131,10 @@ def _class_weights(
 def _sample_weights(given: Any, cases: int) -> Float[np.ndarray, " cases"]:
     weights = np.asarray(given, float)
     if weights.shape != (cases,) or not ((weights >= 0) & (weights < np.inf)).all():
-        message = (
+        raise InputDataError(
             f"sample_weight of shape {weights.shape}: expected a number of at least 0 for each of {cases} "
             "cases, shape (cases,)"
         )
-        raise InputDataError(message)
     return weights
 
 
@@ -153,11 +146,10 @@ def check_logits(logits: Float[np.ndarray, "cases classes"], ids: Sequence[str])
     """
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if broken.size:
-        message = (
+        raise DivergedError(
             f"{ids[broken[0]]}: the network left the finite numbers, so that it shows no class (and so in "
             f"{broken.size - 1} further cases); look for values far outside of the training data"
         )
-        raise DivergedError(message)
 
 
 def check_stream(logits: Float[np.ndarray, " classes"], before: Any) -> None:

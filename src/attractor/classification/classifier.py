@@ -221,8 +221,7 @@ class SequenceClassifier(Estimator):
         data = self.as_sequences(X)
         truth = self.classes_[self.labels_of(data)] if y is None else np.asarray(y)
         if truth.shape != (len(data),):
-            message = f"y of shape {truth.shape}: expected ({len(data)},), one label for each case"
-            raise ShapeError(message)
+            raise ShapeError(f"y of shape {truth.shape}: expected ({len(data)},), one label for each case")
         counts = case_weights(np.zeros(len(data), int), ("",), None, sample_weight)
         return float(np.average(self.predict(data) == truth, weights=counts))
 
@@ -250,10 +249,9 @@ class SequenceClassifier(Estimator):
         """
         values = np.asarray(row, float)
         if values.shape != (len(self.names_),):
-            message = (
+            raise ShapeError(
                 f"a sample of shape {values.shape}, expected ({len(self.names_)},): one for each variable"
             )
-            raise ShapeError(message)
         state, gaps = stream
         scaled = self.scaling_.to_unit(values)
         check_representable(
@@ -324,11 +322,10 @@ class SequenceClassifier(Estimator):
         super().check_options()
         form, loss = self.noise.form, label_loss(self.labels.loss)
         if form != "injection" and (self.pooling != "last" or loss.start(1, 2) is not None):
-            message = (
+            raise ConfigError(
                 f"noise form={form!r} works with pooling='last', without dropout, and with a loss that keeps "
                 "nothing about its cases"
             )
-            raise ConfigError(message)
 
     def _divide(
         self, data: Sequences, validation: Sequences | None, groups: Any
@@ -336,8 +333,9 @@ class SequenceClassifier(Estimator):
         """Training cases, validation cases, and where in the data both are; None for cases from elsewhere."""
         everything = np.arange(len(data))
         if groups is not None and len(groups) != len(data):
-            message = f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}"
+            )
         if validation is not None:
             return data, replace(validation, labels=self.labels_of(validation)), everything, None
         share = self.training.validation_share
@@ -421,8 +419,9 @@ class SequenceClassifier(Estimator):
         if isinstance(X, Sequences) or data.is_named:
             return data.matched(self.names_)
         if len(data.names) != len(self.names_):
-            message = f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
+            )
         return data
 
     def probe(self, network: SequenceNetwork) -> tuple[Array]:
@@ -460,8 +459,7 @@ class SequenceClassifier(Estimator):
         check_scaling(self.scaling_, len(self.names_))
         self.temperature_ = fact(card, "temperature", float)
         if not 0 < self.temperature_ < inf:
-            message = f"temperature {self.temperature_}: expected a positive number"
-            raise ValueError(message)
+            raise ValueError(f"temperature {self.temperature_}: expected a positive number")
         self.diary_ = TrainingDiary.from_arrays(run.evaluation, len(self.training_ids_), len(card["classes"]))
 
     @property

@@ -75,11 +75,10 @@ def assess_probabilities(
         InputDataError: no case, or probabilities and labels of different numbers.
     """
     if not len(labels) or probabilities.shape != (len(labels), len(classes)):
-        message = (
+        raise InputDataError(
             f"probabilities of shape {probabilities.shape} for {len(labels)} labels and {len(classes)} "
             "classes; expected one row a case and one column a class"
         )
-        raise InputDataError(message)
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     right, rows = int(np.trace(confusion)), per_class(confusion, classes)
     return {

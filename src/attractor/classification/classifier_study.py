@@ -69,14 +69,14 @@ def divide(
             classes so small that nothing can be held out.
     """
     if data.labels is None:
-        message = "the training cases have no labels; a classifier needs a class for each"
-        raise InputDataError(message)
+        raise InputDataError("the training cases have no labels; a classifier needs a class for each")
     explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
     if test is None:
         kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed, groups)
         if not len(held):
-            message = f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
+            )
         data, test = data.select(kept), data.select(held)
         groups = None if groups is None else groups[kept]
         what = "20 % of every class" if groups is None else "whole groups, about 20 % of every class"
@@ -86,8 +86,7 @@ def divide(
         )
     test = test.aligned(data)
     if test.labels is None:
-        message = "the test cases have no labels to score against"
-        raise InputDataError(message)
+        raise InputDataError("the test cases have no labels to score against")
     labels = np.asarray(data.labels)
     kept, held = stratified_hold_out(labels, validation_share, seed, groups) if validation_share else ((), ())
     if not len(held):
@@ -195,8 +194,7 @@ def stored_cases(model: SequenceClassifier, folder: Path) -> Sequences:
     """
     arrays = load_run(folder).evaluation
     if "examples.values" not in arrays:
-        message = f"{folder} was saved without cases; give a file with some"
-        raise ConfigError(message)
+        raise ConfigError(f"{folder} was saved without cases; give a file with some")
     values, lengths = arrays["examples.values"].astype(np.float64), arrays["examples.lengths"].astype(int)
     return Sequences(values, lengths, tuple(model.names_), None, known_cases(model).classes)
 

@@ -41,8 +41,9 @@ class Labelled(eqx.Module):
             InputDataError: none of them counts.
         """
         if not weights.any():
-            message = "the weights of all cases for training, or for validation, are zero; some must count"
-            raise InputDataError(message)
+            raise InputDataError(
+                "the weights of all cases for training, or for validation, are zero; some must count"
+            )
         return replace(self, weights=jnp.asarray(weights / weights.mean(), jnp.float32))
 
     def counted(self, losses: Float[Array, " batch"], ids: Int[Array, " batch"]) -> Float[Array, " batch"]:

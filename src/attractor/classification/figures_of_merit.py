@@ -69,8 +69,7 @@ def roc_auc(positive: Num[np.ndarray, " cases"], scores: Float[np.ndarray, " cas
     ones = int(np.sum(positive))
     zeros = len(positive) - ones
     if not (ones and zeros):
-        message = f"{ones} positive and {zeros} negative cases: a ranking needs both"
-        raise InputDataError(message)
+        raise InputDataError(f"{ones} positive and {zeros} negative cases: a ranking needs both")
     ranks = rankdata(scores)[np.asarray(positive, bool)].sum()
     return float((ranks - ones * (ones + 1) / 2) / (ones * zeros))
 
@@ -86,8 +85,7 @@ def average_precision(positive: Num[np.ndarray, " cases"], scores: Float[np.ndar
         InputDataError: no positive case.
     """
     if not np.any(positive):
-        message = "no positive case: precision over recall needs one"
-        raise InputDataError(message)
+        raise InputDataError("no positive case: precision over recall needs one")
     order = np.argsort(-scores, kind="stable")
     found = np.cumsum(np.asarray(positive)[order])
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)

@@ -117,8 +117,7 @@ def gated_cell(model: SequenceClassifier) -> MemoryGated:
     cell = bare_cell(model.network())
     first = cell.cells[0] if isinstance(cell, Stack) else cell
     if not isinstance(first, MemoryGated):
-        message = f"a {type(first).__name__} has no memories of groups; use mgrn"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"a {type(first).__name__} has no memories of groups; use mgrn")
     return first
 
 
@@ -141,8 +140,7 @@ def _members(model: SequenceClassifier, cell: MemoryGated) -> Bool[np.ndarray, "
     """Which variables belong to which group; the blocks of masks and ages follow the values."""
     width = len(model.names_)
     if cell.input_size != width * channel_blocks(model.missing):
-        message = f"the cell reads {cell.input_size} channels, not those of {width} variables"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"the cell reads {cell.input_size} channels, not those of {width} variables")
     groups = cell.partition.groups
     return np.array([[variable in group for variable in range(width)] for group in groups])
 

@@ -72,11 +72,9 @@ class NoiseSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.form != "injection" and not self.is_noisy:
-            message = f"form={self.form!r} without noise: set additive or multiplicative"
-            raise ConfigError(message)
+            raise ConfigError(f"form={self.form!r} without noise: set additive or multiplicative")
         if self.form != "injection" and (self.dropout or self.input_dropout):
-            message = f"form={self.form!r} works without dropout: set dropout=0 and input_dropout=0"
-            raise ConfigError(message)
+            raise ConfigError(f"form={self.form!r} works without dropout: set dropout=0 and input_dropout=0")
 
     @property
     def is_noisy(self) -> bool:

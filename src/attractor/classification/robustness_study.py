@@ -192,15 +192,17 @@ def _or_reason(compute: Callable[[], Any]) -> Any:
 
 def _check_last(model: SequenceClassifier, what: str) -> None:
     if model.pooling != "last":
-        message = f"{what} is computed for pooling='last'; this model reads the {model.pooling} over time"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"{what} is computed for pooling='last'; this model reads the {model.pooling} over time"
+        )
 
 
 def _radii(model: SequenceClassifier, data: Sequences) -> np.ndarray:
     _check_last(model, "a certified radius")
     if data.has_missing or model.missing not in ("error", "zero", "forward", "cell"):
-        message = "a certified radius needs values without gaps, in channels that are the values themselves"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            "a certified radius needs values without gaps, in channels that are the values themselves"
+        )
     network = model.network()
     return certified_margins(bare_cell(network), network.readout, channel_cases(model, data)).radii
 
@@ -213,11 +215,10 @@ def _fragility(
     cell = bare_cell(network)
     states = layout_of(initial_state(cell), name_of(cell)).real_size
     if not plan.fragility_cases or states > plan.most_states:
-        message = (
+        raise UnsupportedError(
             f"the curvature of {states} states over time was not computed: it was asked for "
             f"{plan.fragility_cases} cases and up to {plan.most_states} states"
         )
-        raise UnsupportedError(message)
     some = some_of(data, plan.fragility_cases)
     cases = channel_cases(model, some)
     found = []

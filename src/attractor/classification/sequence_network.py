@@ -141,10 +141,9 @@ class NetworkPlan:
         if self.groups is None or level:
             return trained_cell(self.cell, inputs, self.hidden_size, key=key)
         if "groups" not in signature(self.cell).parameters:
-            message = (
+            raise ConfigError(
                 f"groups were given, but {getattr(self.cell, '__name__', self.cell)} takes none; use mgrn"
             )
-            raise ConfigError(message)
         return trained_cell(self.cell, inputs, self.hidden_size, groups=self.groups, key=key)
 
 
@@ -161,8 +160,7 @@ def check_takes_missing(plan: NetworkPlan, cell: object) -> None:
     network = plan(jax.random.key(0))
     logits, _ = eqx.filter_jit(network.step)(jnp.full(plan.inputs, jnp.nan), network.start())
     if not jnp.isfinite(logits).all():
-        message = (
+        raise ConfigError(
             f"missing='cell': {cell!r} does not know what to do with a missing value; take a cell that does, "
             "such as mgrn, or another policy, such as 'forward+mask'"
         )
-        raise ConfigError(message)

@@ -109,8 +109,9 @@ class TrainingDiary:
         diary = cls(**{**parts, "scores": parts["scores"].astype(np.float32)})
         found = diary.scores.shape[1:], diary.weights.shape, diary.labels.shape, diary.logits.shape
         if found != ((cases,), (cases,), (cases,), (cases, classes)) or diary.labels.dtype.kind not in "iu":
-            message = f"notes about cases of shapes {found}, expected {cases} cases and {classes} classes"
-            raise ValueError(message)
+            raise ValueError(
+                f"notes about cases of shapes {found}, expected {cases} cases and {classes} classes"
+            )
         return diary
 
     @property

@@ -277,14 +277,12 @@ def reweighting_of(text: str, balance: Literal["none", "class"]) -> Any:
 
     if text == "none":
         if balance != "none":
-            message = f"--balance {balance} is about reweighting; give --reweight as well"
-            raise ConfigError(message)
+            raise ConfigError(f"--balance {balance} is about reweighting; give --reweight as well")
         return None
     try:
         strength = text if text == "auto" else float(text)
     except ValueError:
-        message = f"--reweight {text}: expected none, auto or a strength of at least 0"
-        raise ConfigError(message) from None
+        raise ConfigError(f"--reweight {text}: expected none, auto or a strength of at least 0") from None
     return Reweighting(strength=strength, balance=balance)
 
 

@@ -165,10 +165,9 @@ class ExportCommand:
         from attractor.run_kinds import kind_of
 
         if self.controller != Planner() and "controller" not in self.to:
-            message = (
+            raise ConfigError(
                 "horizon, weights, rate limit and real time are the controller's: add controller to --to"
             )
-            raise ConfigError(message)
         kind = kind_of(self.folder)
         export = kind.able("export", self.folder)
         model = kind.load(self.folder, cell_of(self.folder, self.cell))

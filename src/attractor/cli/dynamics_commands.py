@@ -52,8 +52,7 @@ class DynamicsCommand:
         subject = find_subject(wanted, self.fresh, self.columns)
         folder = self.out or subject.folder
         if folder is None:
-            message = f"{self.subject} is no run; say where the report goes by --out"
-            raise ConfigError(message)
+            raise ConfigError(f"{self.subject} is no run; say where the report goes by --out")
         make_folder(folder)
         plan = DynamicsSettings(steps=self.steps, starts=self.starts, seed=self.fresh.seed)
         study = dynamics_study(subject.cell, subject.inputs, plan, reporter_for("dynamics"), subject.start)

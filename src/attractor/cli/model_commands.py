@@ -90,8 +90,9 @@ class RepairCommand:
         model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
         run = load_run(self.folder)
         if not run.evaluation or "data" not in run.card:
-            message = f"{self.folder} was saved without its data; repair needs the data it was trained on"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"{self.folder} was saved without its data; repair needs the data it was trained on"
+            )
         with facts_of(self.folder / "card.json"):
             roles = from_archive(run.card["data"], run.evaluation)
         validation = roles.validation if roles.validation.experiments else None
@@ -207,11 +208,11 @@ def _check_rows(asked: TestData) -> None:
         rows["--test-rows"] = asked.test_rows
     for option, texts in rows.items():
         if texts and not asked.train_rows:
-            message = f"{option} would overlap the training rows; say which rows train by --train-rows"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"{option} would overlap the training rows; say which rows train by --train-rows"
+            )
     if asked.validation_rows and not (elsewhere or asked.test_rows):
-        message = "--validation-rows needs test data beside it; give --test or --test-rows"
-        raise ConfigError(message)
+        raise ConfigError("--validation-rows needs test data beside it; give --test or --test-rows")
     check_apart({option: [parse_row_block(text) for text in texts] for option, texts in rows.items()})
 
 

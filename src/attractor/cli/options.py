@@ -128,19 +128,18 @@ def own_cell(text: str | None) -> Any:
     path, _, name = text.rpartition(":")
     spec = spec_from_file_location(f"_attractor_own_cell_{Path(path).stem}", path)
     if not Path(path).is_file() or spec is None or spec.loader is None:
-        message = f"--cell {text}: there is no Python file {path}"
-        raise ConfigError(message)
+        raise ConfigError(f"--cell {text}: there is no Python file {path}")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up while it is being run
     try:
         with _importing_from(Path(path).resolve().parent):
             spec.loader.exec_module(module)
     except Exception as problem:
-        message = f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
-        raise ConfigError(message) from problem
+        raise ConfigError(
+            f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
+        ) from problem
     if not hasattr(module, name):
-        message = f"--cell {text}: {path} has no class {name}"
-        raise ConfigError(message)
+        raise ConfigError(f"--cell {text}: {path} has no class {name}")
     return getattr(module, name)
 
 

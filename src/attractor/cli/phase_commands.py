@@ -117,13 +117,13 @@ def phase_axis(option: str, name: str, text: str) -> "PhaseAxis":
     try:
         low, high, points = float(parts[0]), float(parts[1]), int(parts[2])
     except (ValueError, IndexError) as problem:
-        message = f"{option} {name} {text}: expected first:last:points, such as 1.5:4:64"
-        raise ConfigError(message) from problem
+        raise ConfigError(
+            f"{option} {name} {text}: expected first:last:points, such as 1.5:4:64"
+        ) from problem
     try:
         return PhaseAxis(name, low, high, points)
     except ConfigError as problem:
-        message = f"{option}: {problem}"
-        raise ConfigError(message) from problem
+        raise ConfigError(f"{option}: {problem}") from problem
 
 
 def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
@@ -133,11 +133,9 @@ def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
     given = {}
     for name, text in _pairs("--fixed", fixed).items():
         if name not in kinds:
-            message = f"--fixed {name}: unknown; give one of {', '.join(kinds)}"
-            raise ConfigError(message)
+            raise ConfigError(f"--fixed {name}: unknown; give one of {', '.join(kinds)}")
         if name in moved:
-            message = f"--fixed {name}: it is on an axis; leave it out here"
-            raise ConfigError(message)
+            raise ConfigError(f"--fixed {name}: it is on an axis; leave it out here")
         given[name] = _value(name, text, kinds[name])
     touched = moved | set(given)
     for gate in ("update", "reset"):
@@ -153,8 +151,7 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (equals and name and value):
-            message = f"{option} {text}: expected name=value, such as reset_bias=-1"
-            raise ConfigError(message)
+            raise ConfigError(f"{option} {text}: expected name=value, such as reset_bias=-1")
         pairs[parameter_name(name)] = value
     return pairs
 
@@ -162,8 +159,7 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
 def _value(name: str, text: str, like: Any) -> Any:
     if isinstance(like, bool):
         if text.lower() not in _TRUTHS:
-            message = f"--fixed {name}={text}: expected true or false"
-            raise ConfigError(message)
+            raise ConfigError(f"--fixed {name}={text}: expected true or false")
         return _TRUTHS[text.lower()]
     return text if isinstance(like, str) else _number("--fixed", name, text)
 
@@ -172,14 +168,12 @@ def _number(option: str, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as problem:
-        message = f"{option} {name}={text}: expected a number"
-        raise ConfigError(message) from problem
+        raise ConfigError(f"{option} {name}={text}: expected a number") from problem
 
 
 def _check_mark(marked: Mapping[str, float], axes: set[str]) -> None:
     for name in sorted(axes - set(marked) if marked else ()):
-        message = f"--mark needs {name}, too: the diagram has an axis of it"
-        raise ConfigError(message)
+        raise ConfigError(f"--mark needs {name}, too: the diagram has an axis of it")
 
 
 def _show(diagram: "PhaseDiagram", marks: "tuple[Placement, ...]") -> None:

@@ -44,17 +44,15 @@ def cell_of(folder: Path, text: str | None) -> Any:
         return None
     path, name = Path(facts["path"]), facts["name"]
     if not path.is_file():
-        message = (
+        raise RunFolderError(
             f"{folder} has a cell of your own, {name} of {path}, and that file is gone; give the class by "
             "--cell file.py:Class"
         )
-        raise RunFolderError(message)
     if path not in _trusted():
-        message = (
+        raise RunFolderError(
             f"{folder} has a cell of your own, {name} of {path}. That file was never given by --cell here, "
             f"and a run folder alone starts no code: look at it, then add --cell {path}:{name}"
         )
-        raise RunFolderError(message)
     console.print(f"the cell is {escaped(name)} of {escaped(path)}", soft_wrap=True)
     return own_cell(f"{path}:{name}")
 

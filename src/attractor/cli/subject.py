@@ -79,8 +79,9 @@ def find_subject(wanted: Wanted, fresh: Fresh, columns: Columns) -> Subject:
     if Path(wanted.name).is_dir():
         return _of_run(wanted, columns)
     if wanted.data is not None:
-        message = f"{wanted.name} is no run folder; data drive a trained run, --drive a cell by its name"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"{wanted.name} is no run folder; data drive a trained run, --drive a cell by its name"
+        )
     return _of_cell(wanted, fresh)
 
 
@@ -124,8 +125,7 @@ def _named(name: str) -> Any:
     try:
         return cell_class(name)
     except ConfigError as problem:
-        message = f"there is no run folder {name}, and no such cell: {problem}"
-        raise ConfigError(message) from problem
+        raise ConfigError(f"there is no run folder {name}, and no such cell: {problem}") from problem
 
 
 def _start(cell: Any, values: tuple[float, ...]) -> Any:
@@ -136,7 +136,6 @@ def _start(cell: Any, values: tuple[float, ...]) -> Any:
     with double_precision():
         flat = flat_map(cell)
         if flat.real_size != len(values):
-            message = f"--start has {len(values)} numbers, the state has {flat.real_size} real ones"
-            raise ConfigError(message)
+            raise ConfigError(f"--start has {len(values)} numbers, the state has {flat.real_size} real ones")
         rest = flat.start[flat.real_size :]
         return flat.restore(jnp.concatenate([jnp.asarray(values, jnp.float64), rest]))

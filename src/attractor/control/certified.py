@@ -18,8 +18,7 @@ def check_certificate(certificate: Any, cell: Any) -> None:
     """
     about = getattr(certificate, "about", "")
     if about and about != cell_identity(cell):
-        message = (
+        raise ConfigError(
             f"the certificate speaks of another cell, or of other weights ({about[:12]}): certify the cell "
             "of this model, or leave the certificate out"
         )
-        raise ConfigError(message)

@@ -149,8 +149,7 @@ def controller_difference(model: ControlModel, card: ModelCard, setup: ControlSe
 
 def _problem(setup: ControlSetup, rate: np.ndarray | None) -> ControlProblem:
     if setup.horizon < 1:
-        message = f"horizon={setup.horizon}: expected at least one sample"
-        raise ConfigError(message)
+        raise ConfigError(f"horizon={setup.horizon}: expected at least one sample")
     objective = ControlObjective(output_weight=setup.output_weight, move_weight=setup.move_weight)
     return ControlProblem(setup.horizon, objective, Limits(-1.0, 1.0, rate))
 

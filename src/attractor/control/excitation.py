@@ -100,8 +100,9 @@ def add_noise(
     """
     scale = np.asarray(deviation, float)
     if not (scale >= 0).all() or not np.isfinite(scale).all():
-        message = f"the standard deviation of the noise is {deviation}; expected a number of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"the standard deviation of the noise is {deviation}; expected a number of at least 0"
+        )
     return values + scale * np.random.default_rng(seed).standard_normal(values.shape)
 
 
@@ -136,11 +137,9 @@ def record_experiments(
     interval = plant.sampling_time if sampling_time is None else sampling_time
     deviation = plant.measurement_noise if noise is None else noise
     if not 0 < interval < np.inf:
-        message = f"sampling_time={interval}: expected a positive number of seconds"
-        raise ConfigError(message)
+        raise ConfigError(f"sampling_time={interval}: expected a positive number of seconds")
     if seed < 0:
-        message = f"seed={seed}: expected a whole number of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(f"seed={seed}: expected a whole number of at least 0")
     lengths = split_lengths(lengths) if isinstance(lengths, int) else lengths
     seeds = np.random.SeedSequence(seed).spawn(len(lengths))
     experiments = []
@@ -182,15 +181,12 @@ def _held(
 
 def _range(samples: int, low: Levels, high: Levels, hold: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     if samples < 1:
-        message = f"An experiment of {samples} samples was asked for; give at least one."
-        raise ConfigError(message)
+        raise ConfigError(f"An experiment of {samples} samples was asked for; give at least one.")
     if not 1 <= hold[0] <= hold[1]:
-        message = (
+        raise ConfigError(
             f"hold is {hold}; give the shortest and the longest hold in samples, 1 <= shortest <= longest."
         )
-        raise ConfigError(message)
     below, above = np.broadcast_arrays(np.atleast_1d(np.asarray(low, float)), np.asarray(high, float))
     if not (below < above).all():
-        message = f"The range from {low} to {high} is empty; low must lie below high."
-        raise ConfigError(message)
+        raise ConfigError(f"The range from {low} to {high} is empty; low must lie below high.")
     return below, above

@@ -92,11 +92,11 @@ def evaluate(
         ShapeError: if the shapes differ or the washout leaves nothing.
     """
     if measured.shape != simulated.shape:
-        message = f"measured has shape {measured.shape}, simulated {simulated.shape}; they must be equal."
-        raise ShapeError(message)
+        raise ShapeError(
+            f"measured has shape {measured.shape}, simulated {simulated.shape}; they must be equal."
+        )
     if not 0 <= washout < len(measured):
-        message = f"A washout of {washout} rows leaves nothing of an experiment of {len(measured)}."
-        raise ShapeError(message)
+        raise ShapeError(f"A washout of {washout} rows leaves nothing of an experiment of {len(measured)}.")
     truth, guess = measured[washout:], simulated[washout:]
     return Metrics(
         fit=fit_percent(truth, guess),

@@ -109,11 +109,10 @@ def control_model(model: PlantModel, replica: int | None = None) -> tuple[Contro
     """
     network = model.network(replica)
     if network.feedthrough:
-        message = (
+        raise UnsupportedError(
             "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "
             "measure before it acts: identify again with feedthrough=False"
         )
-        raise UnsupportedError(message)
     with double_precision():
         wide = in_double_precision(network)
     return ControlModel(wide), ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)

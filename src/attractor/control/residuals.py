@@ -121,15 +121,16 @@ def _standardised(columns: np.ndarray) -> np.ndarray:
 
 def _check(residuals: np.ndarray, inputs: np.ndarray, lags: int) -> None:
     if len(residuals) != len(inputs):
-        message = (
+        raise ShapeError(
             f"There are {len(residuals)} rows of residuals and {len(inputs)} of inputs; give equal numbers."
         )
-        raise ShapeError(message)
     if not 1 <= lags < len(residuals):
-        message = f"{lags} lags were asked for with {len(residuals)} samples; give 1 <= lags < samples."
-        raise ShapeError(message)
+        raise ShapeError(
+            f"{lags} lags were asked for with {len(residuals)} samples; give 1 <= lags < samples."
+        )
     for name, array in (("residuals", residuals), ("inputs", inputs)):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            message = f"{name} has a value that is not finite in row {row}; leave out such rows first."
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{name} has a value that is not finite in row {row}; leave out such rows first."
+            )

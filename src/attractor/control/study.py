@@ -149,8 +149,7 @@ def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
     columns = ColumnOptions(sampling_time=None if "time" in names else sampling_time)
     record = read_csv(table, inputs=[*wanted, *given], outputs=[], columns=columns)
     if len(record.experiments) != 1:
-        message = f"{path} holds {len(record.experiments)} experiments; a reference is one"
-        raise InputDataError(message)
+        raise InputDataError(f"{path} holds {len(record.experiments)} experiments; a reference is one")
     values = record.experiments[0].inputs
     disturbances = np.tile(np.asarray(plant.nominal_disturbances, float), (len(values), 1))
     for place, signal in enumerate(plant.disturbances):
@@ -203,8 +202,7 @@ def _check_signals(model: PlantModel, plant: Plant) -> None:
         ("outputs", model.signals_.outputs, plant.outputs),
     ):
         if [one.name for one in own] != [one.name for one in theirs]:
-            message = (
+            raise InputDataError(
                 f"the model has the {what} {', '.join(one.name for one in own)}, the plant "
                 f"{', '.join(one.name for one in theirs)}; choose the plant that it was identified from"
             )
-            raise InputDataError(message)

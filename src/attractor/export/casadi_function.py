@@ -114,8 +114,9 @@ def write_casadi(
         try:
             casadi.Function.load(str(draft))
         except RuntimeError as problem:
-            message = f"cannot write {draft}: CasADi does not read what it saved; free some space there"
-            raise StorageError(message) from problem
+            raise StorageError(
+                f"cannot write {draft}: CasADi does not read what it saved; free some space there"
+            ) from problem
         content = draft.read_bytes()
     write_atomically(path, content + stamped(origin, "\n{}\n").encode())
     return path
@@ -145,8 +146,9 @@ def _casadi() -> Any:
     try:
         import casadi
     except ImportError as problem:
-        message = "an export to CasADi needs the package casadi: pip install attractor[control]"
-        raise UnsupportedError(message) from problem
+        raise UnsupportedError(
+            "an export to CasADi needs the package casadi: pip install attractor[control]"
+        ) from problem
     return casadi
 
 
@@ -174,8 +176,7 @@ def _rules(casadi: Any) -> dict[str, Rule]:
         shape, name = shape_of(equation.outvars[0]), equation.primitive.name
         kind = dtype_of(equation.outvars[0]).kind
         if kind in "iu" and name in ("and", "or", "not", "xor"):
-            message = f"CasADi has no '{name}' of the bits of whole numbers{place(equation)}"
-            raise UnsupportedError(message)
+            raise UnsupportedError(f"CasADi has no '{name}' of the bits of whole numbers{place(equation)}")
         if kind in "iu" and name == "div":
             function = partial(_whole_quotient, casadi)
         columns = [np.broadcast_to(_entries(operand), shape).ravel() for operand in operands]

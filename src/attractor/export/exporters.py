@@ -106,11 +106,10 @@ def export(
 def _checked(source: object, target: str, path: Path) -> float:
     difference = written_deviation(source, target, path)
     if not difference <= EXPORTERS[target].tolerance:
-        message = (
+        raise AttractorError(
             f"{path} deviates from the model by {difference:.1e} of the values and was taken away again. "
             "Please report this cell"
         )
-        raise AttractorError(message)
     return difference
 
 
@@ -190,8 +189,9 @@ def _deviation(target: str, path: Path, probe: _Probe) -> float:
     except (AttractorError, ImportError):
         raise
     except Exception as problem:
-        message = f"{path} does not run, so that it was not written as it should be: {problem}"
-        raise AttractorError(message) from problem
+        raise AttractorError(
+            f"{path} does not run, so that it was not written as it should be: {problem}"
+        ) from problem
     return max(deviation(after, probe.after), deviation(seen, probe.seen))
 
 

@@ -87,8 +87,9 @@ def flat_step(
 def _check_leaves(flat: FlatMap) -> None:
     for leaf in flat.layout.leaves:
         if leaf.kind is LeafKind.KEY:
-            message = f"the state of {flat.layout.owner} holds {leaf}; random numbers are not exported"
-            raise UnsupportedError(message)
+            raise UnsupportedError(
+                f"the state of {flat.layout.owner} holds {leaf}; random numbers are not exported"
+            )
 
 
 def _real_program(function: Callable[..., Array], *arguments: Array) -> Program:
@@ -97,8 +98,9 @@ def _real_program(function: Callable[..., Array], *arguments: Array) -> Program:
 
 def _real_output(output: Array, dtype: Any) -> Array:
     if jnp.iscomplexobj(output):
-        message = "the output is complex; an exported one is real: show real and imaginary parts side by side"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            "the output is complex; an exported one is real: show real and imaginary parts side by side"
+        )
     return jnp.ravel(output).astype(dtype)
 
 
@@ -108,11 +110,10 @@ def parts_of(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Cal
         return source, read
     if hasattr(source, "cell") and hasattr(source, "read"):
         return source.cell, read or source.read
-    message = (
+    raise ConfigError(
         f"cannot export {type(source).__name__}: expected a cell (with `input_size`), a network with `cell` "
         "and `read`, or attractor.cell(step, input_size, initial) around an update equation"
     )
-    raise ConfigError(message)
 
 
 def deviation(found: np.ndarray, wanted: np.ndarray) -> float:

@@ -47,11 +47,10 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
     """
     moving = _MOVING[equation.primitive.name] or tuple(range(len(operands)))
     if not all(is_exact(operand) for index, operand in enumerate(operands) if index not in moving):
-        message = (
+        raise UnsupportedError(
             f"'{equation.primitive.name}'{place(equation)} at an index that depends on values cannot be "
             "exported; choose with jnp.where"
         )
-        raise UnsupportedError(message)
     numbered, start = list(operands), 0
     for index in moving:
         shape = shape_of(equation.invars[index])
@@ -60,8 +59,9 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
         start += size
     indices = _places(equation, numbered)
     if any(array.size and (array.min() < 0 or array.max() >= start) for array in indices):
-        message = f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
+        )
     return Move([operands[index] for index in moving], indices, start)
 
 
@@ -188,11 +188,10 @@ def check_rounding(equation: JaxprEqn, target: str, known: Sequence[str] = ("flo
         new = jnp.dtype(equation.params["new_dtype"])
         coarse, found = jnp.issubdtype(new, jnp.floating) and new.name not in known, new.name
     if coarse:
-        message = (
+        raise UnsupportedError(
             f"{target}: '{equation.primitive.name}'{place(equation)} rounds to {found}; an export without "
             f"that rounding would be another step. {target} rounds to {' or '.join(known)}"
         )
-        raise UnsupportedError(message)
 
 
 def shape_of(atom: Any) -> tuple[int, ...]:

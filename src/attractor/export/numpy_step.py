@@ -142,8 +142,7 @@ def _write(source: object, path: Path, origin: Origin | None) -> None:
 def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
     specification = importlib.util.spec_from_file_location("exported_step", path)
     if specification is None or specification.loader is None:
-        message = f"{path} cannot be imported"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     after = np.stack([module.step(u, x) for u, x in zip(given, states, strict=True)])

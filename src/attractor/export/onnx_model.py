@@ -128,11 +128,10 @@ def _export(
         difference = _difference(content, flat, sequence)
     allowed = _allowed(source, read, flat, double_precision) if difference is not None else 0.0
     if difference is not None and not difference <= allowed:
-        message = (
+        raise AttractorError(
             f"the ONNX model deviates from {type(source).__name__} by {difference:.1e} of the values, where "
             f"rounding explains {allowed:.1e}; nothing was written. Please report this cell"
         )
-        raise AttractorError(message)
     write_atomically(path, content)
     return OnnxExport(path, OnnxCheck.NOT_RUN if difference is None else OnnxCheck.AGREES, difference)
 
@@ -141,8 +140,9 @@ def _check_graph(onnx: Any, model: Any, name: str) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as problem:
-        message = f"the ONNX model of {name} is not valid ({problem}); nothing was written. Please report it"
-        raise AttractorError(message) from problem
+        raise AttractorError(
+            f"the ONNX model of {name} is not valid ({problem}); nothing was written. Please report it"
+        ) from problem
 
 
 def _allowed(source: Any, read: Any, flat: FlatStep, double_precision: bool) -> float:
@@ -182,8 +182,9 @@ def _onnx() -> ModuleType:
     try:
         return import_module("onnx")
     except ImportError as problem:
-        message = "an export to ONNX needs the package onnx: pip install attractor[onnx]"
-        raise UnsupportedError(message) from problem
+        raise UnsupportedError(
+            "an export to ONNX needs the package onnx: pip install attractor[onnx]"
+        ) from problem
 
 
 def _exposed(cell: Any) -> Callable[[Any], Array]:
@@ -192,8 +193,7 @@ def _exposed(cell: Any) -> Callable[[Any], Array]:
 
 def _output(flat: FlatStep) -> Program:
     if flat.output is None:
-        message = "an ONNX model needs an output; give `read`"
-        raise UnsupportedError(message)
+        raise UnsupportedError("an ONNX model needs an output; give `read`")
     return flat.output
 
 
@@ -257,11 +257,10 @@ def _difference(content: bytes, flat: FlatStep, sequence: bool) -> float | None:
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     except problems.NotImplemented as problem:
-        message = (
+        raise UnsupportedError(
             f"onnxruntime does not run this model in {flat.initial.dtype}: {problem}. It knows fewer "
             "operators in float64 than in float32"
-        )
-        raise UnsupportedError(message) from problem
+        ) from problem
     start, given = _samples(flat)
     outputs, states = run_batch(flat, given, start)
     worst = 0.0
@@ -328,8 +327,7 @@ def _runs_here() -> bool:
 
 def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
     if not _runs_here():
-        message = "to run an ONNX model needs onnxruntime: pip install attractor[onnx]"
-        raise UnsupportedError(message)
+        raise UnsupportedError("to run an ONNX model needs onnxruntime: pip install attractor[onnx]")
     session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     narrow = {"u": given.astype(np.float32), "x": states.astype(np.float32)}
     after, seen = (np.asarray(part, float) for part in session.run(["x_next", "y"], narrow))

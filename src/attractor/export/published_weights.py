@@ -103,8 +103,9 @@ def from_lipschitz_state(
     """
     arrays = _arrays(state, dtype)
     if "E_gate.weight" in arrays:
-        message = "E_gate.weight: a gated Lipschitz network; only the plain one can be read so far"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            "E_gate.weight: a gated Lipschitz network; only the plain one can be read so far"
+        )
     antisymmetric = "B" not in arrays
     expected = {"C", *_linear("E"), *_linear("D")} | (set() if antisymmetric else {"B"})
     check_names(arrays, expected | ({"d"} & set(arrays)), "a published Lipschitz network")
@@ -147,8 +148,7 @@ def _shape(arrays: Mapping[str, np.ndarray], name: str, *expected: int | None) -
     agrees = [found == size or (size is None and found) for size, found in zip(expected, shape, strict=False)]
     if len(shape) != len(expected) or not all(agrees):
         wanted = tuple("any" if size is None else size for size in expected)
-        message = f"{name} has shape {shape}, expected {wanted}"
-        raise InputDataError(message)
+        raise InputDataError(f"{name} has shape {shape}, expected {wanted}")
     return shape
 
 
@@ -170,8 +170,9 @@ def _partition(sizes: Sequence[int], groups: Sequence[Sequence[int]] | None) -> 
         groups = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]
     partition = Partition.of(groups, int(ends[-1]))
     if list(partition.sizes) != list(sizes):
-        message = f"groups of sizes {partition.sizes}, but the weights have groups of {tuple(sizes)} columns"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"groups of sizes {partition.sizes}, but the weights have groups of {tuple(sizes)} columns"
+        )
     return partition
 
 
@@ -216,17 +217,18 @@ def _mgrn(arrays: Mapping[str, np.ndarray], partition: Partition, hidden: int, j
 
 def _check_form(form: LipschitzForm, antisymmetric: bool, has_steps: bool, step: float | int | None) -> None:
     if antisymmetric and (form.linear, form.skew) != (0, 1):
-        message = (
+        raise ConfigError(
             f"the state dict has no B, which is the antisymmetric network, but form has linear={form.linear} "
             f"and skew={form.skew}; expected linear=0, skew=1"
         )
-        raise ConfigError(message)
     if form.learned_step == "each" and not has_steps:
-        message = "learned_step='each', but the state dict has no d; give learned_step='fixed' and step=eps"
-        raise ConfigError(message)
+        raise ConfigError(
+            "learned_step='each', but the state dict has no d; give learned_step='fixed' and step=eps"
+        )
     if form.learned_step != "each" and (form.learned_step != "fixed" or step is None):
-        message = f"learned_step={form.learned_step!r}, step={step}: expected 'each', or 'fixed' with a step"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"learned_step={form.learned_step!r}, step={step}: expected 'each', or 'fixed' with a step"
+        )
 
 
 def _raw_step(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
@@ -235,9 +237,8 @@ def _raw_step(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
     _shape(arrays, "d", size)
     if not (steps > 0).all():
         units = np.flatnonzero(~(steps > 0))
-        message = (
+        raise UnsupportedError(
             f"d is not positive for units {', '.join(map(str, units[:10]))} (least: {steps.min():.3g}), but "
             "the steps of Attractor's cell are"
         )
-        raise UnsupportedError(message)
     return steps + np.log(-np.expm1(-steps))

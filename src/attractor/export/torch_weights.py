@@ -42,8 +42,9 @@ def as_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
         try:
             arrays[str(name)] = np.asarray(entry)
         except (TypeError, ValueError, RuntimeError) as problem:
-            message = f"{name} cannot be read as numbers ({problem}); convert it to float32 first"
-            raise InputDataError(message) from problem
+            raise InputDataError(
+                f"{name} cannot be read as numbers ({problem}); convert it to float32 first"
+            ) from problem
     return arrays
 
 
@@ -62,8 +63,7 @@ def check_names(found: Collection[str], expected: Collection[str], what: str) ->
     faults += [f"unexpected {name[:80]}" for name in sorted(set(found) - set(expected))]
     if faults:
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        message = f"not the state dict of {what}: {', '.join(faults[:_SHOWN])}{more}"
-        raise InputDataError(message)
+        raise InputDataError(f"not the state dict of {what}: {', '.join(faults[:_SHOWN])}{more}")
 
 
 def check_floating(state: Mapping[str, np.ndarray], dtype: Any) -> None:
@@ -79,15 +79,15 @@ def check_floating(state: Mapping[str, np.ndarray], dtype: Any) -> None:
     """
     for name, array in state.items():
         if array.dtype not in _FLOATING:
-            message = f"{name} has type {array.dtype}, expected floating-point numbers of 16 to 64 bits"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{name} has type {array.dtype}, expected floating-point numbers of 16 to 64 bits"
+            )
         wanted = np.dtype(dtype or array.dtype)
         if jax.dtypes.canonicalize_dtype(wanted) != wanted:
-            message = (
+            raise ConfigError(
                 f"{name} would be {wanted}, but JAX computes in float32; load under `jax.enable_x64(True)`, "
                 "or round with `dtype=numpy.float32`"
             )
-            raise ConfigError(message)
 
 
 State = dict[str, np.ndarray]
@@ -145,8 +145,9 @@ def to_torch_state(cell: Any) -> State:
     parts = [_parts(layer) for layer in layers]
     if len({(type(layer), layer.hidden_size) for layer in layers}) > 1:
         kinds = ", ".join(f"{type(layer).__name__}({layer.hidden_size})" for layer in layers)
-        message = f"a stack of {kinds}: the layers of a torch module are of one kind and one hidden size"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"a stack of {kinds}: the layers of a torch module are of one kind and one hidden size"
+        )
     return {f"{name}_l{level}": array for level, part in enumerate(parts) for name, array in part.items()}
 
 
@@ -159,8 +160,7 @@ def load_torch(path: str | PathLike[str], *, dtype: Any = None) -> Any:
     try:
         state = read_arrays(read_file(Path(path)), Path(path))
     except (RunFolderError, InputDataError) as error:
-        message = f"{error}; expected the safetensors file of a torch state dict"
-        raise InputDataError(message) from error
+        raise InputDataError(f"{error}; expected the safetensors file of a torch state dict") from error
     return from_torch_state(state, dtype=dtype)
 
 
@@ -177,11 +177,9 @@ def _layers(state: Mapping[str, np.ndarray]) -> int:
     """The number of layers, once the names of all entries are known to be right."""
     for name in state:
         if name.endswith("_reverse"):
-            message = f"{name}: a bidirectional module; a cell runs forward in time only"
-            raise UnsupportedError(message)
+            raise UnsupportedError(f"{name}: a bidirectional module; a cell runs forward in time only")
         if name.startswith("weight_hr_"):
-            message = f"{name}: an LSTM with proj_size; Attractor has no projected LSTM"
-            raise UnsupportedError(message)
+            raise UnsupportedError(f"{name}: an LSTM with proj_size; Attractor has no projected LSTM")
     matches = {name: _KEY.fullmatch(name) for name in state}
     layers = 1 + max((int(match[2]) for match in matches.values() if match), default=0)
     parts = ["weight_ih", "weight_hh"]
@@ -201,15 +199,15 @@ def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None, d
         agrees = [size in {None, found} for size, found in zip(shape, array.shape, strict=False)]
         if len(shape) != array.ndim or not all(agrees):
             expected = tuple("any" if size is None else size for size in shape)
-            message = f"{name} has shape {array.shape}, expected {expected}"
-            raise InputDataError(message)
+            raise InputDataError(f"{name} has shape {array.shape}, expected {expected}")
         return array
 
     rows, hidden = entry("weight_hh", None, None).shape
     gates = rows / hidden if hidden else 0
     if gates not in _BUILDS:
-        message = f"weight_hh_l{layer} has shape {(rows, hidden)}, expected 1, 3 or 4 gates of {hidden} rows"
-        raise InputDataError(message)
+        raise InputDataError(
+            f"weight_hh_l{layer} has shape {(rows, hidden)}, expected 1, 3 or 4 gates of {hidden} rows"
+        )
     recurrent, driven = entry("bias_hh", rows), entry("bias_ih", rows)
     candidate = rows - hidden if gates == 3 else rows
     values = {
@@ -238,22 +236,20 @@ def _flat(cell: Any) -> Sequence[Any]:
 def _parts(cell: Any) -> State:
     """The entries of one layer, without the suffix of the layer."""
     if isinstance(cell, GRU):
-        message = (
+        raise UnsupportedError(
             "torch has no such GRU: here the reset gate acts before the matrix product, U (f * h), in torch "
             "after it, r * (U h), and no choice of weights turns one into the other; train a ResetAfterGRU"
         )
-        raise UnsupportedError(message)
     if isinstance(cell, Elman | ResetAfterGRU | LSTM):
         return _entries(
             cell.input_weight, cell.state_weight, cell.bias, getattr(cell, "candidate_bias", None)
         )
     if isinstance(cell, eqx.nn.GRUCell | eqx.nn.LSTMCell):
         return _entries(cell.weight_ih, cell.weight_hh, cell.bias, getattr(cell, "bias_n", None))
-    message = (
+    raise UnsupportedError(
         f"torch has no module for {name_of(cell)}; expected Elman, ResetAfterGRU, LSTM, "
         "equinox.nn.GRUCell, equinox.nn.LSTMCell or a Stack of them"
     )
-    raise UnsupportedError(message)
 
 
 def _entries(input_weight: Any, state_weight: Any, bias: Any, candidate_bias: Any) -> State:

@@ -64,11 +64,10 @@ def _results(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]
     if name in _COMPONENTWISE:
         return _componentwise(equation, operands)
     if name not in _RULES:
-        message = (
+        raise UnsupportedError(
             f"'{name}' of complex numbers{place(equation)} is not written out in real ones; known: "
             f"{', '.join(sorted({*_RULES, *_COMPONENTWISE}))}"
         )
-        raise UnsupportedError(message)
     return [_RULES[name](equation, *operands)]
 
 

@@ -174,29 +174,28 @@ class Layout:
         """
         found = jax.tree.structure(state)
         if found != self.structure:
-            message = (
+            raise ShapeError(
                 f"{self.owner} turned a state {self.structure}, as of initial_state(), into {found}; a step "
                 "returns the new state alone, of the same structure: `cell(input, state) -> state` (not the "
                 "state beside an output)"
             )
-            raise ShapeError(message)
         arrays = [self._array_of(leaf) for leaf in jax.tree.leaves(state)]
         for leaf, array in zip(self.leaves, arrays, strict=True):
             if array.shape != leaf.shape or _kind(array) is not leaf.kind:
-                message = (
+                raise ShapeError(
                     f"{self.owner} turned {leaf}, shape {leaf.shape}, into {array.dtype} of shape "
                     f"{array.shape}; a step must return a state like initial_state(), of the same shapes and "
                     "kinds of numbers"
                 )
-                raise ShapeError(message)
         return arrays
 
     def _array_of(self, value: Any) -> Array:
         try:
             return _as_array(value)
         except TypeError as problem:
-            message = f"{self.owner} returned {type(value).__name__} in place of an array of numbers"
-            raise ShapeError(message) from problem
+            raise ShapeError(
+                f"{self.owner} returned {type(value).__name__} in place of an array of numbers"
+            ) from problem
 
 
 class FlatMap(eqx.Module):
@@ -294,13 +293,12 @@ class FlatMap(eqx.Module):
         moving, used = _discrete_roles(self)
         for leaf in used:
             if leaf in moving or not constants:
-                message = (
+                raise UnsupportedError(
                     f"{reading}: the step of {self.layout.owner} depends on {leaf} of its state, which "
                     + ("changes from step to step" if leaf in moving else "is no real number")
                     + "; only a map of real numbers can be read so. Keep it outside of the state, as a field "
                     "of the cell or as an input"
                 )
-                raise UnsupportedError(message)
         real = self.layout.real_size
         return HeldMap(self.cell, self.start[:real], self.layout, self.start[real:])
 
@@ -355,12 +353,10 @@ def layout_of(state: State, owner: str, dtype: Any = jnp.float64) -> Layout:
     """
     named, structure = jax.tree_util.tree_flatten_with_path(state)
     if not named:
-        message = f"the initial state of {owner} holds no array; expected a pytree of arrays"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"the initial state of {owner} holds no array; expected a pytree of arrays")
     leaves = tuple(_leaf(jax.tree_util.keystr(path), value, owner) for path, value in named)
     if not sum(leaf.numbers for leaf in leaves):
-        message = f"the state of {owner} is empty (size 0); expected at least one number"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"the state of {owner} is empty (size 0); expected at least one number")
     return Layout(owner, structure, leaves, jnp.dtype(dtype))
 
 
@@ -370,8 +366,9 @@ def _leaf(name: str, value: Any, owner: str) -> Leaf:
         kind = _kind(array)
     except TypeError as problem:
         where = f"{type(value).__name__} at {name or 'its top'}"
-        message = f"the initial state of {owner} holds {where}; expected arrays of numbers"
-        raise UnsupportedError(message) from problem
+        raise UnsupportedError(
+            f"the initial state of {owner} holds {where}; expected arrays of numbers"
+        ) from problem
     if kind is LeafKind.KEY:
         words = prod(jax.eval_shape(jax.random.key_data, array).shape)
         return Leaf(name, kind, tuple(array.shape), array.dtype, words, jax.random.key_impl(array))

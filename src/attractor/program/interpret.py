@@ -67,10 +67,9 @@ def is_exact(value: Any) -> bool:
 def _by_rule(equation: JaxprEqn, operands: list[Any], rules: Mapping[str, Rule], reading: str) -> list[Any]:
     name = equation.primitive.name
     if name not in rules:
-        message = (
+        raise UnsupportedError(
             f"{reading}: there is no rule for the primitive '{name}'{place(equation)}. "
             f"Known: {', '.join(sorted(rules))}"
         )
-        raise UnsupportedError(message)
     found = rules[name](equation, *operands)
     return list(found) if isinstance(found, list | tuple) else [found]

@@ -114,12 +114,11 @@ def _speak_of(name: str, casts: Sequence[JaxprEqn]) -> None:
     coarsest = max(casts, key=_unit)
     kind, where = _narrow_type(coarsest), place(coarsest)
     if _unit(coarsest) > _COARSE:
-        message = (
+        raise UnsupportedError(
             f"{name} rounds its state to {kind} inside its step{where}: between two rounded values the step "
             "is constant, so that derivatives, exponents and fixed points would be those of the rounding; "
             "take the cast out, or keep the state's own type with `x.astype(state.dtype)`"
         )
-        raise UnsupportedError(message)
     message = (
         f"{name} rounds its state to {kind} inside its step{where}; it is analysed in float64 without that "
         "rounding"

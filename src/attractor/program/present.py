@@ -57,11 +57,10 @@ def unchanged(tree: Any, known: tuple[str, ...] | None) -> tuple[str, ...]:
     """
     found = programs_of(tree, double=False)  # as it was trained
     if known is not None and list(filter(_is_known, known)) != list(filter(_is_known, found)):
-        message = (
+        raise CellError(
             "the step of the cell is not the one that this model was trained with: something that it reads, "
             "a global, a list or an object, has changed since. Put it back, or train again"
         )
-        raise CellError(message)
     return found
 
 

@@ -64,11 +64,10 @@ def same_each_time(step: Callable[..., Any], arguments: Any, name: str) -> None:
     if around[0] and around[0] == around[1]:
         return  # a step that closes over what is being differentiated: its constants have no values yet
     if around[0] != around[1] or program_digest(first) != program_digest(second):
-        message = (
+        raise CellError(
             f"the step of {name} is another one each time it is called: it changes a global, a list or an "
             "object, or draws a number of its own. Keep what changes in the state, and draw with `key`"
         )
-        raise CellError(message)
 
 
 __all__ = ["check_steady", "has_own", "may_change", "same_each_time"]

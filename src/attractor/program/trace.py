@@ -140,11 +140,10 @@ def _applied(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]
     if name == "scan":
         return _unrolled(equation, operands)
     if name in ("while", "cond"):
-        message = (
+        raise UnsupportedError(
             f"a step with '{name}'{place(equation)} cannot be read as straight-line code; "
             "use jnp.where for a choice, and a loop of fixed length"
         )
-        raise UnsupportedError(message)
     return apply(jaxpr, equation, operands)
 
 
@@ -154,10 +153,9 @@ def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     fixed, carried = _scan_counts(parameters)
     length, inner = parameters["length"], parameters["jaxpr"]
     if length > _LONGEST_LOOP:
-        message = (
+        raise UnsupportedError(
             f"a loop of {length} rounds inside a step{place(equation)}; at most {_LONGEST_LOOP} are read"
         )
-        raise UnsupportedError(message)
     constants, carry = operands[:fixed], operands[fixed : fixed + carried]
     sequences = operands[fixed + carried :]
     rounds = reversed(range(length)) if parameters["reverse"] else range(length)

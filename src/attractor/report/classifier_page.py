@@ -39,13 +39,12 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
     check_judged(folder, run)
     model = SequenceClassifier.load(folder, cell)
     if not all(part in run.card for part in _PARTS):
-        message = (
+        raise RunFolderError(
             f"{folder} holds a classifier that was saved without its scores, so there is nothing to report "
             "on. `attractor classify` saves them; from Python, with ClassifierRoles of your cases: card, "
             "arrays = run_contents(model, roles, {}); model.save(folder, card=card, evaluation=arrays, "
             "overwrite=True), with run_contents of attractor.classification.classifier_study"
         )
-        raise RunFolderError(message)
     with facts_of(folder / "card.json"):
         contents = replace(classifier_contents(folder.name, model, run), origin=run.origin)
     return write_analysis(contents, folder / REPORT)

@@ -107,8 +107,7 @@ def write_document(document: str, path: Path) -> Path:
         make_folder(path.parent)
         write_atomically(path, printable(document).encode())
     except StorageError as error:
-        message = f"The report could not be written: {error}"
-        raise StorageError(message) from error
+        raise StorageError(f"The report could not be written: {error}") from error
     return path
 
 

@@ -92,8 +92,7 @@ class RunKind(Generic[Model]):
         found = getattr(self, task)
         if found is None:
             others = ", ".join(kind.title for kind in RUN_KINDS.values() if getattr(kind, task) is not None)
-            message = f"{folder} holds a {self.title}; `attractor {task}` is for runs of: {others}"
-            raise ConfigError(message)
+            raise ConfigError(f"{folder} holds a {self.title}; `attractor {task}` is for runs of: {others}")
         return found
 
 
@@ -111,9 +110,8 @@ def kind_of(folder: Path) -> RunKind[Any]:
 
     name = load_run(folder).card.get("kind")
     if not isinstance(name, str) or name not in RUN_KINDS:
-        message = (
+        raise RunFolderError(
             f"{folder} holds {name!r}; this installation knows {', '.join(RUN_KINDS)}: install the package "
             "that made the run"
         )
-        raise RunFolderError(message)
     return RUN_KINDS[name]

@@ -34,8 +34,7 @@ def _drive(model: "SequenceClassifier", asked: Driving) -> "tuple[Any, np.ndarra
     from attractor.data import read_sequences
 
     if asked.columns is not None:
-        message = "options about columns are for the log of a plant; this run classifies series"
-        raise ConfigError(message)
+        raise ConfigError("options about columns are for the log of a plant; this run classifies series")
     if asked.data is not None:
         cases = read_sequences(asked.data, like=known_cases(model))
         return bare_cell(model.network()), driving_inputs(model, cases, asked.steps)

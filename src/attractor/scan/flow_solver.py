@@ -39,8 +39,7 @@ class FlowSolver:
     def __post_init__(self) -> None:
         for name in ("relative", "absolute", "most_steps"):
             if not getattr(self, name) > 0:
-                message = f"{name}={getattr(self, name)}: expected a positive number"
-                raise ConfigError(message)
+                raise ConfigError(f"{name}={getattr(self, name)}: expected a positive number")
 
 
 _USUAL = FlowSolver()
@@ -80,25 +79,21 @@ def solve_flow(
     numbers = (solver.relative, solver.absolute, solver.most_steps)
     states, good = _solved(flow, jnp.asarray(times), rows, start, (method, *numbers))
     if not bool(good):
-        message = (
+        raise DivergedError(
             f"{type(flow).__name__} could not be followed to time {float(times[-1]):g} in "
             f"{solver.most_steps} steps: it leaves all bounds, or needs looser tolerances or another method"
         )
-        raise DivergedError(message)
     return Unrolled(states, jax.tree.map(lambda leaf: leaf[-1], states))
 
 
 def _check(flow: Any, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
     if len(times) < 2:
-        message = f"{len(times)} times: a flow needs at least the first and the last one"
-        raise ShapeError(message)
+        raise ShapeError(f"{len(times)} times: a flow needs at least the first and the last one")
     if not np.all(np.diff(np.asarray(times, np.float64)) > 0):
-        message = "times must increase strictly"
-        raise ConfigError(message)
+        raise ConfigError("times must increase strictly")
     expected = (len(times), *input_shape(flow))
     if inputs is not None and inputs.shape != expected:
-        message = f"inputs of shape {inputs.shape}, expected {expected}"
-        raise ShapeError(message)
+        raise ShapeError(f"inputs of shape {inputs.shape}, expected {expected}")
 
 
 @compiled

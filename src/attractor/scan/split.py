@@ -277,8 +277,9 @@ def stays_in_place(equation: JaxprEqn) -> bool:
 def _refuse_references(jaxpr: Jaxpr) -> None:
     variables = chain(jaxpr.constvars, *(equation.outvars for equation in jaxpr.eqns))
     if any(type(_aval(variable)).__name__ == "AbstractRef" for variable in variables):
-        message = "the step writes to a mutable reference (jax.new_ref); keep what changes in the state"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            "the step writes to a mutable reference (jax.new_ref); keep what changes in the state"
+        )
 
 
 def _written_out(closed: ClosedJaxpr, arguments: Sequence[ArrayLike]) -> Values:

@@ -137,8 +137,7 @@ class Recompute:
 
     def __post_init__(self) -> None:
         if self.every is not None and self.every < 1:
-            message = f"every={self.every}: expected at least one step between kept states"
-            raise ConfigError(message)
+            raise ConfigError(f"every={self.every}: expected at least one step between kept states")
 
     def run(self, loop: Loop) -> tuple[State, PyTree]:
         """Run the loop in chunks, then what is left over."""
@@ -179,7 +178,9 @@ def strategy(memory: str | Strategy) -> Strategy:
     if memory in _NAMED:
         return _NAMED[memory]
     if memory == "reversible":
-        message = "memory='reversible' is not available yet; memory='recompute' needs little memory as well"
-        raise UnsupportedError(message)
-    message = f"memory={memory!r}: expected one of {', '.join(map(repr, _NAMED))} or a strategy object"
-    raise ConfigError(message)
+        raise UnsupportedError(
+            "memory='reversible' is not available yet; memory='recompute' needs little memory as well"
+        )
+    raise ConfigError(
+        f"memory={memory!r}: expected one of {', '.join(map(repr, _NAMED))} or a strategy object"
+    )

@@ -177,22 +177,21 @@ def _check_inputs(cell: CellLike, inputs: Array) -> None:
     known = knows_input(cell)
     expected = input_shape(cell) if known else ("inputs",)
     if inputs.ndim == 0 or (inputs.shape[1:] != expected if known else inputs.ndim != 2):
-        message = (
+        raise ShapeError(
             f"inputs of shape {inputs.shape} given to {name_of(cell)}, expected "
             f"(time, {', '.join(map(str, expected))}); map over a batch with jax.vmap"
         )
-        raise ShapeError(message)
 
 
 def _check_length(length: Any, steps: int) -> None:
     if length is None:
         return
     if jnp.ndim(length) != 0 or not jnp.issubdtype(jnp.result_type(length), jnp.integer):
-        message = f"length={length}: expected one whole number; map over a batch of lengths with jax.vmap"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"length={length}: expected one whole number; map over a batch of lengths with jax.vmap"
+        )
     if not isinstance(length, Tracer) and not 0 <= int(length) <= steps:
-        message = f"length={length} of a sequence of {steps} steps: expected 0 <= length <= steps"
-        raise ShapeError(message)
+        raise ShapeError(f"length={length} of a sequence of {steps} steps: expected 0 <= length <= steps")
 
 
 def _check_start(cell: CellLike, state: State | None) -> None:
@@ -204,22 +203,20 @@ def _check_start(cell: CellLike, state: State | None) -> None:
         jax.tree.structure(expected) != jax.tree.structure(state)
         or jax.tree.map(jnp.shape, expected) != given
     ):
-        message = (
+        raise ShapeError(
             f"state of shape {given} given to {name_of(cell)}, expected "
             f"{jax.tree.map(jnp.shape, expected)}; map over a batch with jax.vmap"
         )
-        raise ShapeError(message)
 
 
 def _check_state(cell: CellLike, structure: object, old: list[Array], new: State) -> None:
     leaves, found = jax.tree.flatten(new)
     before, after = ([(jnp.shape(leaf), str(jnp.result_type(leaf))) for leaf in one] for one in (old, leaves))
     if found != structure or before != after:
-        message = (
+        raise ShapeError(
             f"{name_of(cell)} turned a state {structure} of {before} into {found} of {after}; a step "
             "must return a state of the same structure, shapes and types"
         )
-        raise ShapeError(message)
 
 
 @dataclass(frozen=True)

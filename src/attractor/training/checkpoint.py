@@ -45,8 +45,7 @@ def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tre
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
     if set(names) != set(arrays):
         odd = sorted(set(names) ^ set(arrays))
-        message = f"{where} does not fit this model: {', '.join(odd[:5])} missing or not known"
-        raise RunFolderError(message)
+        raise RunFolderError(f"{where} does not fit this model: {', '.join(odd[:5])} missing or not known")
     new = [_restore(name, leaf, arrays[name], where) for name, (_, leaf) in zip(names, leaves, strict=True)]
     return eqx.combine(jax.tree.unflatten(structure, new), like)
 
@@ -65,8 +64,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         return unpack(read_file(path), path)
     except InputDataError as problem:
-        message = f"{path} is damaged; delete it to start this training again"
-        raise RunFolderError(message) from problem
+        raise RunFolderError(f"{path} is damaged; delete it to start this training again") from problem
 
 
 def load_training(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -77,11 +75,10 @@ def load_training(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     arrays, facts = load_checkpoint(path)
     if not (isinstance(facts.get("fingerprint"), str) and _is_history(facts.get("history"))):
-        message = (
+        raise RunFolderError(
             f"{path} has no history of a training, or was written by another version of Attractor; delete "
             "the file to start this training again"
         )
-        raise RunFolderError(message)
     return arrays, facts
 
 
@@ -112,8 +109,9 @@ def save_finished(
         for name in checkpoints:
             check_own(folder / name, fingerprint)
         if is_unjudged(folder) and not (overwrite or is_unjudged(folder, fingerprint)):
-            message = f"{folder} holds the model of another training; choose another folder or overwrite it"
-            raise RunFolderError(message)
+            raise RunFolderError(
+                f"{folder} holds the model of another training; choose another folder or overwrite it"
+            )
         origin = save_run(folder, run, overwrite=overwrite)
         for name in () if is_unjudged(folder) else checkpoints:
             (folder / name).unlink(missing_ok=True)
@@ -147,11 +145,10 @@ def check_own(path: Path, fingerprint: str) -> None:
         return
     _, facts = load_training(path)
     if facts["fingerprint"] != fingerprint:
-        message = (
+        raise RunFolderError(
             f"{path} belongs to a training with other data, model, settings, seed or optimiser, or to "
             "another version of Attractor; run that one again, delete the file, or choose another folder"
         )
-        raise RunFolderError(message)
 
 
 def _is_history(entries: Any) -> bool:
@@ -192,10 +189,9 @@ def _plain(leaf: Any) -> np.ndarray:
 def _restore(name: str, leaf: Any, value: np.ndarray, where: str) -> Any:
     plain = _plain(leaf)
     if plain.shape != value.shape or plain.dtype != value.dtype:
-        message = (
+        raise RunFolderError(
             f"{where}: {name} is {value.dtype}{list(value.shape)}, expected {plain.dtype}{list(plain.shape)}"
         )
-        raise RunFolderError(message)
     if eqx.is_array(leaf) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jax.numpy.asarray(value))
     own = np.asarray(leaf).dtype

@@ -36,8 +36,9 @@ class CoTeaching(Examples):
 
     def __check_init__(self) -> None:
         if not (0 <= self.wrong < 1 and 0 < self.ramp <= 1):
-            message = f"wrong={self.wrong}, ramp={self.ramp}: expected shares, wrong below 1 and ramp above 0"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"wrong={self.wrong}, ramp={self.ramp}: expected shares, wrong below 1 and ramp above 0"
+            )
 
     @property
     def size(self) -> int:

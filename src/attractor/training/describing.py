@@ -88,11 +88,10 @@ def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
     if isinstance(saved, dict):
         described = [name for name, option in saved["options"].items() if isinstance(option, dict)]
         if described:
-            message = (
+            raise RunFolderError(
                 f"this run's cell was built with {', '.join(described)}=..., which a run folder only "
                 f"describes: hand the cell in, {kind}.load(folder, cell=partial(...)) as it was trained"
             )
-            raise RunFolderError(message)
         inner = find_cell(saved["cell"], own, kind)
         options = {name: _fixed(option) for name, option in saved["options"].items()}
         return partial(cell_class(inner) if isinstance(inner, str) else inner, **options)
@@ -100,11 +99,10 @@ def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
         return own or saved
     if own is not None:
         return own
-    message = (
+    raise RunFolderError(
         f"this run uses a cell of your own, {saved!r}: hand it in, {kind}.load(folder, cell=...) from "
         "Python, --cell file.py:Class on the command line"
     )
-    raise RunFolderError(message)
 
 
 def _fixed(option: Any) -> Any:

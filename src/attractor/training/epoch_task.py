@@ -146,20 +146,17 @@ class EpochTask(Task):
         labels: Int[np.ndarray, "examples *tokens"] | None = None,
     ) -> None:
         if min(examples.size, batch_size, epochs) < 1:
-            message = (
+            raise ConfigError(
                 f"{examples.size} examples, batches of {batch_size}, {epochs} epochs: expected at least 1"
             )
-            raise ConfigError(message)
         if reweighting is not None and reweighting.balance == "class" and labels is None:
-            message = 'balance="class" needs the class of every example'
-            raise ConfigError(message)
+            raise ConfigError('balance="class" needs the class of every example')
         self.units = _units(examples.size, labels)
         tokens = self.units.places is not None
         if tokens and reweighting is not None and reweighting.batch == "sample":
-            message = (
+            raise ConfigError(
                 'batch="sample" draws whole examples; for weights of tokens take "batch" or "importance"'
             )
-            raise ConfigError(message)
         _check_codes("groups", groups, examples.size)
         _check_codes("labels", labels, examples.size, least=-1 if tokens else 0)
         self.examples, self.reweighting = examples, reweighting
@@ -286,8 +283,9 @@ def _units(examples: int, labels: Int[np.ndarray, "examples *tokens"] | None) ->
     if labels is None or labels.ndim == 1:
         return example_units(examples)
     if labels.ndim > 2 or not (labels >= 0).any():
-        message = f"labels of shape {labels.shape}: expected (examples, tokens) with a label of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"labels of shape {labels.shape}: expected (examples, tokens) with a label of at least 0"
+        )
     return token_units(labels)
 
 
@@ -295,8 +293,9 @@ def _check_codes(
     name: str, codes: Int[np.ndarray, "examples ..."] | None, examples: int, least: int = 0
 ) -> None:
     if codes is not None and (len(codes) != examples or codes.min() < least):
-        message = f"{name} for {len(codes)} examples, expected one of at least {least} for all {examples}"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"{name} for {len(codes)} examples, expected one of at least {least} for all {examples}"
+        )
 
 
 def _halved(scores: Float[Array, " units"]) -> Float[Array, " units"]:

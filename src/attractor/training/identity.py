@@ -79,12 +79,11 @@ def check_rebuilds(
     data = data_of(first)
     if equation_digest(once, first, *data) == equation_digest(once, _with_numbers(second, first), *data):
         return
-    message = (
+    raise ConfigError(
         f"{facts['name']} draws something while it is built that a run folder does not keep (in a static "
         "field, a closure or a global), so that a trained model could not be read back: draw it from the key "
         "into an array, or keep it in an ordinary field of the cell"
     )
-    raise ConfigError(message)
 
 
 def _with_numbers(built: Any, numbers: Any) -> Any:
@@ -118,12 +117,11 @@ def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]
     if difference <= _TOLERANCE and (same or excused):
         return
     if same:
-        message = (
+        raise RunFolderError(
             f"{folder} does not predict what it did when it was saved (a probe differs by {difference:.2g}), "
             "though weights and equation are the same: the cell computes with something that JAX does not "
             "see, such as a callback; make it a field of the cell, or a constant"
         )
-        raise RunFolderError(message)
     raise RunFolderError(_refusal(folder, saved, now, difference))
 
 

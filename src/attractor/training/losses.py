@@ -156,5 +156,4 @@ def label_loss(loss: Any) -> LabelLoss:
         return LOSSES[loss]()
     near = get_close_matches(loss, LOSSES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    message = f"unknown loss {loss!r}{hint} Known: {', '.join(LOSSES)}"
-    raise ConfigError(message)
+    raise ConfigError(f"unknown loss {loss!r}{hint} Known: {', '.join(LOSSES)}")

@@ -65,11 +65,11 @@ class NoisyState(eqx.Module):
     ) -> None:
         noise = noise if isinstance(noise, StateNoise) else StateNoise(additive=noise)
         if noise.kind not in _KINDS:
-            message = f"kind={noise.kind!r}: expected one of {', '.join(_KINDS)}; only `Lipschitz` knows it"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"kind={noise.kind!r}: expected one of {', '.join(_KINDS)}; only `Lipschitz` knows it"
+            )
         if not 0 <= factor < inf:
-            message = f"factor={factor}: expected at least 0"
-            raise ConfigError(message)
+            raise ConfigError(f"factor={factor}: expected at least 0")
         self.cell, self.noise = cell, noise
         self.factor = jnp.asarray(factor, float)
         units = sum(leaf.size for leaf in jax.tree.leaves(floating(initial_state(cell))))
@@ -79,8 +79,7 @@ class NoisyState(eqx.Module):
         """Sizes and optional facts of the cell."""
         if name in _PASSED:
             return getattr(self.cell, name)
-        message = f"{type(self).__name__!r} object has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def initial_state(self) -> State:
         """That of the cell."""
@@ -207,11 +206,9 @@ def annealed(
         ConfigError: an unknown shape, or a geometric one with an end that is not positive.
     """
     if shape not in _SHAPES:
-        message = f"shape={shape!r}: expected one of {', '.join(_SHAPES)}"
-        raise ConfigError(message)
+        raise ConfigError(f"shape={shape!r}: expected one of {', '.join(_SHAPES)}")
     if shape == "geometric" and min(start, end) <= 0:
-        message = f"start={start}, end={end}: expected both above 0 for shape='geometric'"
-        raise ConfigError(message)
+        raise ConfigError(f"start={start}, end={end}: expected both above 0 for shape='geometric'")
     done = jnp.clip(jnp.asarray(progress, float), 0, 1)
     if shape == "geometric":
         return start * (end / start) ** done

@@ -37,8 +37,7 @@ def fact(table: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
     value = table[name]
     right = isinstance(value, int | float if kind is float else kind)
     if not right or (isinstance(value, bool) and kind is not bool):
-        message = f"{name} is {str(value)[:80]!r}, expected a {_NAMES[kind]}"
-        raise TypeError(message)
+        raise TypeError(f"{name} is {str(value)[:80]!r}, expected a {_NAMES[kind]}")
     return kind(value)
 
 
@@ -54,8 +53,7 @@ def texts(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """
     values = table[name]
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        message = f"{name} is {str(values)[:80]!r}, expected a list of texts"
-        raise TypeError(message)
+        raise TypeError(f"{name} is {str(values)[:80]!r}, expected a list of texts")
     return tuple(values)
 
 
@@ -66,8 +64,7 @@ def check_scaling(scaling: Scaling, signals: int) -> None:
         ValueError: it is one.
     """
     if len(scaling.offset) != signals:
-        message = f"a scaling of {len(scaling.offset)} signals where there are {signals}"
-        raise ValueError(message)
+        raise ValueError(f"a scaling of {len(scaling.offset)} signals where there are {signals}")
 
 
 def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -89,11 +86,9 @@ def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     most = {"hidden_size": units, "layers": len(arrays), "replicas": replicas, "washout": _MOST_ROWS}
     for name, limit in most.items():
         if (name in options or name != "washout") and not 1 <= fact(options, name, int) <= limit:
-            message = f"{name}={options[name]}, but the stored weights allow at most {limit}"
-            raise ValueError(message)
+            raise ValueError(f"{name}={options[name]}, but the stored weights allow at most {limit}")
     if not 0 <= fact(options, "replica", int) < options["replicas"]:
-        message = f"replica {options['replica']} of {options['replicas']}"
-        raise ValueError(message)
+        raise ValueError(f"replica {options['replica']} of {options['replicas']}")
 
 
 def restored(plan: Callable[..., Any], replicas: int, arrays: Mapping[str, np.ndarray], folder: Path) -> Any:
@@ -125,5 +120,4 @@ def _check_bytes(blank: Any, arrays: Mapping[str, np.ndarray]) -> None:
     asked = sum(math.prod(one.shape) * one.dtype.itemsize for one in shapes)
     stored = sum(array.nbytes for array in arrays.values())
     if asked > 2 * stored + _SLACK:
-        message = f"the options ask for weights of {asked} bytes, and {stored} are stored"
-        raise ValueError(message)
+        raise ValueError(f"the options ask for weights of {asked} bytes, and {stored} are stored")

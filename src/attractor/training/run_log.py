@@ -145,12 +145,11 @@ def plain_state(batches: BatchIterator) -> Any:
     except (TypeError, ValueError):
         same = False
     if not same:
-        message = (
+        raise ConfigError(
             f"the iterator of batches has the state {state!r}, which JSON does not give back as it was; "
             "`get_state` must return bytes or lists, texts, numbers and dictionaries with texts as keys, so "
             "that it can be part of a checkpoint"
         )
-        raise ConfigError(message)
     return {"state": state}
 
 
@@ -160,7 +159,6 @@ def _iterator_state(saved: Any, path: Path) -> Any:
             return base64.b64decode(saved["base64"], validate=True)
     if isinstance(saved, Mapping) and "state" in saved:
         return saved["state"]
-    message = (
+    raise RunFolderError(
         f"{path} does not say where the iterator of batches stood; delete it to start this training again"
     )
-    raise RunFolderError(message)

@@ -85,11 +85,10 @@ def _losses(task: Task, model: Model, batch: Batch, context: StepContext) -> PyT
     found, examples = task.losses(model, batch, context), batch_size(batch)
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(found)]
     if examples is not None and any(shape[:1] != (examples,) for shape in shapes):
-        message = (
+        raise ShapeError(
             f"`losses` of {type(task).__name__} returned arrays of shape {', '.join(map(str, shapes))} for a "
             f"batch of {examples} examples; expected one loss for each of them, shape ({examples},)"
         )
-        raise ShapeError(message)
     return found
 
 
@@ -101,12 +100,11 @@ def _combined(
     examples, shape = batch_size(batch), jnp.shape(combined)
     single = len(shape) == 1 and (examples is None or shape == (examples,))
     if not single or not jnp.issubdtype(jnp.result_type(combined), jnp.floating) or not shape[0]:
-        message = (
+        raise ShapeError(
             f"the losses of {type(task).__name__} have shape {shape} and type {jnp.result_type(combined)}; "
             f"expected a floating-point loss for each of the {examples or ''} examples of a batch, of which "
             "there is at least one (a difference of (batch,) and (batch, 1) is a table of both)"
         )
-        raise ShapeError(message)
     return combined, memory
 
 
@@ -166,21 +164,19 @@ def choose_mesh(
     if examples is None:
         if devices is None and jax.process_count() == 1:
             return None
-        message = (
+        raise ShapeError(
             f"{len(found)} devices cannot share a batch of {type(task).__name__}: its arrays must all have "
             f"the examples on their first axis, but are {jax.tree.map(jnp.shape, drawn)}"
         )
-        raise ShapeError(message)
     if devices is None and jax.process_count() == 1:
         most = multiplications(task, model, drawn, context) // WORTH_A_DEVICE
         most = max(1, min(most, len(found), examples))
         found = found[: max(count for count in range(1, most + 1) if examples % count == 0)]
     if examples % len(found):
-        message = (
+        raise ShapeError(
             f"a batch of {examples} examples cannot be shared evenly by {len(found)} devices; choose a "
             f"multiple of {len(found)} as batch size"
         )
-        raise ShapeError(message)
     return None if devices is None and len(found) == 1 else Mesh(np.array(found), (AXIS,))
 
 
@@ -194,11 +190,9 @@ def _known(devices: Sequence[Device] | None) -> list[Device]:
         return list(jax.devices())
     known = jax.devices()
     if not isinstance(devices, Sequence) or not devices or any(one not in known for one in devices):
-        message = f"devices={devices!r}: expected a list of some of jax.devices(), which are {known}"
-        raise ConfigError(message)
+        raise ConfigError(f"devices={devices!r}: expected a list of some of jax.devices(), which are {known}")
     if len(set(devices)) != len(devices):
-        message = f"devices={devices!r}: each device once"
-        raise ConfigError(message)
+        raise ConfigError(f"devices={devices!r}: each device once")
     return list(devices)
 
 

@@ -66,11 +66,10 @@ def _stacked(starts: list[Any]) -> Any:
     arrays, rest = zip(*(eqx.partition(start, eqx.is_array) for start in starts), strict=True)
     for other in rest[1:]:
         if not eqx.tree_equal(other, rest[0]):
-            message = (
+            raise ConfigError(
                 "a cell draws plain numbers or sizes that differ from seed to seed; keep what is drawn in "
                 "JAX arrays (jnp.asarray), or train one seed at a time"
             )
-            raise ConfigError(message)
     return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), rest[0])
 
 

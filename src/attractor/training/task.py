@@ -189,8 +189,7 @@ def check_number(what: str, value: Any) -> None:
         ShapeError: it has another shape, or is complex, a text or nothing.
     """
     if np.shape(value) != () or not is_real(value):
-        message = f"{what} returned {value!r}: expected one real number"
-        raise ShapeError(message)
+        raise ShapeError(f"{what} returned {value!r}: expected one real number")
 
 
 def select_replica(replicas: Tree, index: int) -> Tree:

@@ -139,14 +139,15 @@ def train(
 
 def _check(task: Task, seed: int, optimiser: optax.GradientTransformation | None) -> None:
     if not isinstance(task, Task):
-        message = f"task={task!r}: expected an instance of a class derived from attractor.training.Task"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"task={task!r}: expected an instance of a class derived from attractor.training.Task"
+        )
     if not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_WHOLE:
-        message = f"seed={seed!r}: expected a whole number from 0 to {LARGEST_WHOLE}"
-        raise ConfigError(message)
+        raise ConfigError(f"seed={seed!r}: expected a whole number from 0 to {LARGEST_WHOLE}")
     if optimiser is not None and not isinstance(optimiser, optax.GradientTransformation):
-        message = f"optimiser={optimiser!r}: expected an Optax transformation, such as optax.adam(1e-3)"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"optimiser={optimiser!r}: expected an Optax transformation, such as optax.adam(1e-3)"
+        )
 
 
 def _mark(log: RunLog, update: Update, seed: int, batches: BatchIterator | None) -> str:
@@ -198,11 +199,10 @@ def _next(batches: BatchIterator, step: int, steps: int) -> Batch:
     try:
         return next(batches)
     except StopIteration:
-        message = (
+        raise InputDataError(
             f"the iterator of batches ended after {step} of {steps} steps; let it begin anew (`.repeat()` in "
             "Grain), or train for fewer steps"
-        )
-        raise InputDataError(message) from None
+        ) from None
 
 
 class _Running:

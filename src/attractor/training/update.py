@@ -211,11 +211,10 @@ def _observed(task: str, found: Mapping[str, Array]) -> Observed:
     """
     named = isinstance(found, Mapping) and all(isinstance(name, str) for name in found)
     if not named or not all(is_real(value) for value in found.values()):
-        message = (
+        raise ConfigError(
             f"`observe` of {task} returned {found!r}: expected a dictionary of real scalars or arrays with "
             "texts as names"
         )
-        raise ConfigError(message)
     return {name: jnp.asarray(value) for name, value in found.items()}
 
 

@@ -48,8 +48,9 @@ class Windows(eqx.Module):
     ) -> None:
         lengths = np.array([len(one) for one in inputs])
         if len(lengths) == 0 or lengths.min() == 0:
-            message = "training needs at least one recording, and every recording at least one row"
-            raise InputDataError(message)
+            raise InputDataError(
+                "training needs at least one recording, and every recording at least one row"
+            )
         firsts = np.cumsum(lengths) - lengths
         places = [
             np.arange(first, first + max(size - length, 0) + 1)

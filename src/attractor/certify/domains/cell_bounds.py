@@ -119,11 +119,10 @@ def floating_state(cell: eqx.Module) -> State:
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(start)]
     others = [str(leaf.dtype) for leaf in leaves if not jnp.issubdtype(leaf.dtype, jnp.floating)]
     if others or not sum(leaf.size for leaf in leaves):
-        message = (
+        raise UnsupportedError(
             f"interval bounds: the state of {name_of(cell)} holds {', '.join(others) or 'nothing'}; "
             "expected real numbers only: keep counters and flags outside the state"
         )
-        raise UnsupportedError(message)
     return start
 
 
@@ -216,12 +215,11 @@ def _check_structure(cell: eqx.Module, program: Program, start: State) -> None:
     """That a step gives back what it takes: the same leaves of the same shapes."""
     shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(start))
     if program.outputs != jax.tree.structure(start) or program.output_shapes != shapes:
-        message = (
+        raise ShapeError(
             f"the step of {name_of(cell)} returns {program.outputs} with leaves of shapes "
             f"{program.output_shapes}; expected what initial_state() gives: {jax.tree.structure(start)} with "
             f"{shapes}. Return the new state, with every leaf of it"
         )
-        raise ShapeError(message)
 
 
 def _watched(seen: list[Array]) -> dict[str, Rule]:
@@ -252,8 +250,7 @@ def _as_form(result: Value, dtype: np.dtype, directions: int) -> Form:
     if isinstance(result, Form):
         return result
     if isinstance(result, Undecided):
-        message = "interval bounds: a truth value as a part of the new state"
-        raise UnsupportedError(message)
+        raise UnsupportedError("interval bounds: a truth value as a part of the new state")
     value = jnp.asarray(result, dtype)
     return symbol_form(exactly(value), exactly(jnp.zeros((*value.shape, directions), dtype)))
 
@@ -308,11 +305,10 @@ def _number(operand: Value) -> Value:
 def _refuse_truth(equation: JaxprEqn, operands: Sequence[Value]) -> None:
     free = 1 if equation.primitive.name in _TAKE_TRUTH else 0
     if any(isinstance(operand, Undecided) for operand in operands[free:]):
-        message = (
+        raise UnsupportedError(
             f"interval bounds: '{equation.primitive.name}' of a truth value that depends on the state"
             f"{place(equation)}"
         )
-        raise UnsupportedError(message)
 
 
 def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
@@ -320,12 +316,11 @@ def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
     unknown = [_digits(atom) for atom, operand in pairs if isinstance(operand, Form | Undecided)]
     kept = [_digits(atom) for atom in equation.outvars if _is_floating(atom)]
     if max(unknown) > min(kept, default=inf) or _low_precision(equation):
-        message = (
+        raise UnsupportedError(
             f"interval bounds: '{equation.primitive.name}' rounds what depends on the state to "
             f"{_dtype(equation.outvars[0])}{place(equation)}: a step function, whose jumps no contraction "
             "survives. Compute the step in the type of its state"
         )
-        raise UnsupportedError(message)
 
 
 def _digits(atom: Var | Literal) -> int:

@@ -101,8 +101,9 @@ def select(equation: JaxprEqn, which: "Undecided | Operand", *cases: Operand) ->
     if isinstance(which, Undecided):
         return _undecided(which, *cases)
     if isinstance(which, Form):
-        message = f"interval bounds: a choice by a number that depends on the state{place(equation)}"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"interval bounds: a choice by a number that depends on the state{place(equation)}"
+        )
     same = None if isinstance(which, Tracer) else np.unique(np.asarray(which))
     if same is not None and len(same) == 1 and isinstance(case := cases[int(same[0])], Form):
         return case

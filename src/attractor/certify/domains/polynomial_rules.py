@@ -298,11 +298,10 @@ def _clamp(equation: JaxprEqn, least: Operand, one: Operand, most: Operand) -> F
 def _move(equation: JaxprEqn, one: Operand, *exact: Operand) -> Form:
     """An operation that only moves elements: the same for values, slopes and every direction."""
     if not isinstance(one, Form) or any(isinstance(operand, Form) for operand in exact):
-        message = (
+        raise UnsupportedError(
             f"interval bounds: '{equation.primitive.name}' of a truth value, or at a position that depends "
             f"on the state{place(equation)}"
         )
-        raise UnsupportedError(message)
 
     def operation(array: Array) -> Array:
         return _done(equation, equation.params, array, *cast(tuple[Exact, ...], exact))
@@ -428,8 +427,9 @@ def _convert(equation: JaxprEqn, one: Form | Undecided) -> Form:
     """A change of type: between floating types only rounding changes, which is not followed."""
     if not jnp.issubdtype(equation.params["new_dtype"], jnp.floating):
         where = place(equation)
-        message = f"interval bounds: a whole number, truth value or complex number of state or input{where}"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"interval bounds: a whole number, truth value or complex number of state or input{where}"
+        )
     return truth_form(one) if isinstance(one, Undecided) else one
 
 

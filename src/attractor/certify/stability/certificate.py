@@ -182,8 +182,7 @@ class StabilityResult:
             CertificateError: there is none; the message says what was found instead.
         """
         if self.certificate is None:
-            message = f"stability is {self.verdict.value}. {self.reason}".strip()
-            raise CertificateError(message)
+            raise CertificateError(f"stability is {self.verdict.value}. {self.reason}".strip())
         return self.certificate
 
 

@@ -110,8 +110,7 @@ class _Climb:
 
     def proved(self, certificate: Certificate) -> None:
         if not 0 <= certificate.rate < 1:
-            message = f"a certificate at the rate {certificate.rate}, which proves no contraction"
-            raise AssertionError(message)
+            raise AssertionError(f"a certificate at the rate {certificate.rate}, which proves no contraction")
         if self.best is None or certificate.settling_steps() < self.best.settling_steps():
             self.best = certificate
 

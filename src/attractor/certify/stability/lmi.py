@@ -183,11 +183,11 @@ def quadratic_certificate(
     size = len(weight)
     inputs = np.zeros((size, 1)) if input_weight is None else np.asarray(input_weight, np.float64)
     if weight.shape != (size, size) or len(inputs) != size:
-        message = f"weight of shape {weight.shape}, input_weight of shape {inputs.shape}: expected equal rows"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"weight of shape {weight.shape}, input_weight of shape {inputs.shape}: expected equal rows"
+        )
     if not 0 < leak <= 1:
-        message = f"leak={leak}: expected a value in (0, 1]"
-        raise ConfigError(message)
+        raise ConfigError(f"leak={leak}: expected a value in (0, 1]")
     return search_metric(_layer(weight, float(leak), slopes, inputs), settings or QuadraticSettings())
 
 
@@ -230,11 +230,10 @@ def slope_system(cell: eqx.Module, slopes: Slopes = (0.0, 1.0)) -> SlopeSystem:
             return _layer(np.asarray(cell.reservoir), cell.leak, slopes, np.asarray(cell.input_weight))
         if type(cell) is RecurrentEquilibrium:
             return _equilibrium(cell, slopes)
-    message = (
+    raise UnsupportedError(
         f"{name_of(cell)} is no linear loop around one layer of activations; a quadratic certificate "
         "is there for Elman, EchoState and RecurrentEquilibrium"
     )
-    raise UnsupportedError(message)
 
 
 def search_metric(system: SlopeSystem, settings: QuadraticSettings) -> QuadraticSolution:
@@ -399,11 +398,10 @@ class _Proposer:
 def _cvxpy() -> Any:
     missing = [name for name in ("cvxpy", "clarabel") if importlib.util.find_spec(name) is None]
     if missing:
-        message = (
+        raise UnsupportedError(
             f"a quadratic metric is searched by CVXPY and Clarabel, and {' and '.join(missing)} cannot be "
             "imported: pip install attractor[lmi]"
         )
-        raise UnsupportedError(message)
     import cvxpy
 
     return cvxpy
@@ -453,6 +451,5 @@ def _layer(weight: np.ndarray, leak: float, slopes: Slopes, input_weight: np.nda
 def _slopes(slopes: Slopes, size: int) -> tuple[np.ndarray, np.ndarray]:
     lower, upper = (np.broadcast_to(np.asarray(bound, np.float64), (size,)) for bound in slopes)
     if not np.all(lower <= upper) or not np.all(np.isfinite([lower, upper])):
-        message = "slopes: expected finite numbers with smallest <= largest for every unit"
-        raise ConfigError(message)
+        raise ConfigError("slopes: expected finite numbers with smallest <= largest for every unit")
     return lower, upper

@@ -47,11 +47,11 @@ def checked_bound(input_bound: object, inputs: int) -> Float[np.ndarray, " input
     """
     bound = _numbers(input_bound, "input_bound")
     if bound.shape not in ((), (inputs,)):
-        message = f"input_bound has shape {bound.shape}; expected one number or shape ({inputs},)"
-        raise ShapeError(message)
+        raise ShapeError(f"input_bound has shape {bound.shape}; expected one number or shape ({inputs},)")
     if not (np.isfinite(bound) & (bound >= 0)).all():
-        message = f"input_bound={input_bound}: expected finite numbers of at least 0, in scaled units"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"input_bound={input_bound}: expected finite numbers of at least 0, in scaled units"
+        )
     return np.broadcast_to(bound, (inputs,)).copy()
 
 
@@ -69,10 +69,9 @@ def checked_starts(
     ends = [_numbers(end, "starts") for end in starts]
     for end in ends:
         if end.shape not in ((), own.shape) or not np.isfinite(end).all():
-            message = (
+            raise ShapeError(
                 f"starts of shape {end.shape}: expected two finite ends of shape {own.shape}, or numbers"
             )
-            raise ShapeError(message)
     return np.minimum(ends[0], own), np.maximum(ends[1], own)
 
 
@@ -80,6 +79,5 @@ def _numbers(values: object, name: str) -> np.ndarray:
     """An array of float64 of what is made of numbers; a text or a flag is none."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
-        message = f"{name}={values!r}: expected numbers, in scaled units"
-        raise ConfigError(message)
+        raise ConfigError(f"{name}={values!r}: expected numbers, in scaled units")
     return array.astype(float)

@@ -45,8 +45,7 @@ def export_model(
     if target in EXPORTERS:
         return export(model.network(), target, folder, origin=model.origin)
     if target != CONTROLLER:
-        message = f"unknown target {target!r}; expected one of {', '.join([*EXPORTERS, CONTROLLER])}"
-        raise ConfigError(message)
+        raise ConfigError(f"unknown target {target!r}; expected one of {', '.join([*EXPORTERS, CONTROLLER])}")
     make_folder(folder)
     check_origin(folder, model.origin)
     path, setup = folder / "controller.c", setup or ControlSetup()

@@ -40,8 +40,7 @@ def driving_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time i
     """
     run = load_run(folder)
     if not run.evaluation or "data" not in run.card:
-        message = f"{folder} was saved without its data; give a file with the inputs"
-        raise ConfigError(message)
+        raise ConfigError(f"{folder} was saved without its data; give a file with the inputs")
     with facts_of(folder / "card.json"):
         roles = from_archive(run.card["data"], run.evaluation)
     return driving_inputs(model, roles.test if roles.test.experiments else roles.training)

@@ -65,8 +65,7 @@ def _predictions(
 ) -> tuple[Columns, str]:
     """Predictions for the rows of a table, NaN where there are none, and a sentence about them."""
     if columns.resample:
-        message = "predict keeps the rows of the file; it cannot resample them"
-        raise UnsupportedError(message)
+        raise UnsupportedError("predict keeps the rows of the file; it cannot resample them")
     signals = model.signals_
     names = [label_in(table, signal, source) for signal in signals.inputs]
     record = read_csv(table, inputs=names, outputs=[], columns=_with_time(table, columns, signals))
@@ -111,11 +110,10 @@ def _measured(model: PlantModel, table: Table, source: Path) -> Columns:
 def _rows_of(experiment: Experiment, source: Path) -> np.ndarray:
     rows = experiment.source_rows
     if rows is None or len(np.unique(rows)) < len(experiment):
-        message = (
+        raise InputDataError(
             f"{source}: rows are missing in {experiment.name!r}, and predictions for them would belong to no "
             "row; add the rows, or set missing to 'split'"
         )
-        raise InputDataError(message)
     return rows
 
 

@@ -180,8 +180,7 @@ class PlantModel(Estimator):
         network = self.network()
         runs, known = self._recordings(inputs, measured)
         if len(known) != len(runs):
-            message = f"{len(runs)} recordings of inputs and {len(known)} of measured outputs"
-            raise InputDataError(message)
+            raise InputDataError(f"{len(runs)} recordings of inputs and {len(known)} of measured outputs")
         results = [self._simulate(network, run, seen) for run, seen in zip(runs, known, strict=True)]
         results = [result[:, 0] if self.flat_output_ else result for result in results]
         return results if isinstance(inputs, list | tuple | Record) else results[0]
@@ -237,10 +236,9 @@ class PlantModel(Estimator):
         """Refuse options outside their range, and a certificate that a refinement would lose."""
         super().check_options()
         if self.certified and self.training.refine:
-            message = (
+            raise ConfigError(
                 "certified=True with refine: Gauss-Newton steps would lose the certificate; set refine=0"
             )
-            raise ConfigError(message)
 
     def make_plan(self) -> NetworkPlan:
         """The structure that the options and the signals ask for."""
@@ -312,23 +310,24 @@ class PlantModel(Estimator):
         if measured is None or not network.reads_state or self.settled == 0:
             return 0
         if rows <= self.washout:
-            message = f"a recording of {rows} rows is not longer than the washout of {self.washout} rows"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"a recording of {rows} rows is not longer than the washout of {self.washout} rows"
+            )
         return self.washout
 
     def _check_inputs(self, inputs: Float[np.ndarray, "time inputs"]) -> None:
         expected = len(self.signals_.inputs)
         if inputs.shape[1] != expected:
-            message = f"{inputs.shape[1]} input columns given, the model was trained with {expected}"
-            raise ShapeError(message)
+            raise ShapeError(f"{inputs.shape[1]} input columns given, the model was trained with {expected}")
         check_finite("the inputs", self.signals_.inputs, inputs)
 
     def _past(self, measured: Any, shape: tuple[int, int]) -> Float[np.ndarray, "time outputs"]:
         """Measured outputs that fit the inputs and are finite where they set the state."""
         values = as_columns(measured, "measured outputs", known_names("y", self.signals_.outputs))
         if values.shape != shape:
-            message = f"measured outputs of shape {values.shape}, expected {shape} beside these inputs"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"measured outputs of shape {values.shape}, expected {shape} beside these inputs"
+            )
         check_finite("the measured outputs", self.signals_.outputs, values[: self.washout])
         return values
 

@@ -35,8 +35,7 @@ class Signals:
         )
         sampling_time = fact(facts, "sampling_time", float)
         if not (inputs and outputs and 0 < sampling_time < inf):
-            message = f"signals {facts!r}: expected inputs, outputs and a positive sampling time"
-            raise ValueError(message)
+            raise ValueError(f"signals {facts!r}: expected inputs, outputs and a positive sampling time")
         return cls(inputs, outputs, sampling_time)
 
 
@@ -49,8 +48,9 @@ def as_experiments(signals: Any) -> list[Any]:
     if not isinstance(signals, list | tuple):
         return [signals]
     if not signals:
-        message = "an empty list of recordings was given; give at least one array (time, channels)"
-        raise InputDataError(message)
+        raise InputDataError(
+            "an empty list of recordings was given; give at least one array (time, channels)"
+        )
     return list(signals)
 
 
@@ -67,20 +67,17 @@ def as_record(inputs: Any, outputs: Any = None) -> Record:
     if isinstance(inputs, Record):
         return inputs
     if outputs is None:
-        message = (
+        raise InputDataError(
             "outputs are missing: give `fit(inputs, outputs)` or `fit(record)`. This estimator requires y to "
             "be passed, but the target y is None"
         )
-        raise InputDataError(message)
     (applied_names, applied), (answered_names, answered) = _side("u", inputs), _side("y", outputs)
     if len(applied) != len(answered):
-        message = f"{len(applied)} recordings of inputs and {len(answered)} of outputs"
-        raise InputDataError(message)
+        raise InputDataError(f"{len(applied)} recordings of inputs and {len(answered)} of outputs")
     experiments = []
     for index, (u, y) in enumerate(zip(applied, answered, strict=True)):
         if len(u) != len(y):
-            message = f"recording {index} has {len(u)} rows of inputs and {len(y)} of outputs"
-            raise InputDataError(message)
+            raise InputDataError(f"recording {index} has {len(u)} rows of inputs and {len(y)} of outputs")
         experiments.append(Experiment(f"experiment {index}", u, y))
     return Record(applied_names, answered_names, tuple(experiments))
 
@@ -94,8 +91,7 @@ def _side(letter: str, given: Any) -> tuple[tuple[Signal, ...], list[np.ndarray]
     arrays = [as_columns(one, where, names) for one, where in zip(recordings, wheres, strict=True)]
     widths = {array.shape[1] for array in arrays}
     if len(widths) != 1:
-        message = f"recordings differ in their number of columns: {sorted(widths)}"
-        raise ShapeError(message)
+        raise ShapeError(f"recordings differ in their number of columns: {sorted(widths)}")
     return tuple(Signal(name) for name in names or default_names(letter, widths.pop())), arrays
 
 
@@ -139,15 +135,13 @@ def check_recordings(record: Record, washout: int, *, constant_allowed: bool = F
         InputDataError: too short, not finite, or constant; the message names recording, signal and row.
     """
     if not record.experiments:
-        message = "there is no recording to train on"
-        raise InputDataError(message)
+        raise InputDataError("there is no recording to train on")
     for experiment in record.experiments:
         if len(experiment) <= washout + 1:
-            message = (
+            raise InputDataError(
                 f"{experiment.name} has {len(experiment)} rows; the washout of {washout} rows leaves nothing "
                 "to learn from. Give longer recordings or a shorter washout"
             )
-            raise InputDataError(message)
         for signals, values in ((record.inputs, experiment.inputs), (record.outputs, experiment.outputs)):
             check_finite(experiment.name, signals, values)
     if not constant_allowed:
@@ -165,8 +159,7 @@ def check_judges(training: Record, judging: Record, washout: int, role: str) -> 
         f"{len(one.inputs)} inputs and {len(one.outputs)} outputs" for one in (training, judging)
     )
     if expected != found:
-        message = f"the {role} data have {found}, the training data {expected}"
-        raise ShapeError(message)
+        raise ShapeError(f"the {role} data have {found}, the training data {expected}")
     for trained, given in zip(
         training.inputs + training.outputs, judging.inputs + judging.outputs, strict=True
     ):
@@ -175,8 +168,7 @@ def check_judges(training: Record, judging: Record, washout: int, role: str) -> 
     try:
         check_recordings(judging, washout, constant_allowed=True)
     except InputDataError as problem:
-        message = f"{role} data: {problem}"
-        raise InputDataError(message) from problem
+        raise InputDataError(f"{role} data: {problem}") from problem
 
 
 def check_unit(trained: Signal, given: Signal, where: str) -> None:
@@ -186,11 +178,10 @@ def check_unit(trained: Signal, given: Signal, where: str) -> None:
         InputDataError: both units are known and differ.
     """
     if trained.unit and given.unit and trained.unit != given.unit:
-        message = (
+        raise InputDataError(
             f"{where} give {given.name!r} in {given.unit}, the model was trained in {trained.unit}; convert "
             "the column, or correct its unit in the header"
         )
-        raise InputDataError(message)
 
 
 def check_sampling_time(trained: float, given: float, where: str) -> None:
@@ -200,12 +191,11 @@ def check_sampling_time(trained: float, given: float, where: str) -> None:
         InputDataError: the sampling times differ by more than a thousandth.
     """
     if abs(given - trained) > 1e-3 * trained:
-        message = (
+        raise InputDataError(
             f"{where} have a sampling time of {given:g} s, the training data {trained:g} s; a discrete-time "
             "model holds for one sampling time only: resample the data, or state sampling_time if the time "
             "column is wrong"
         )
-        raise InputDataError(message)
 
 
 def split_validation(record: Record, validation: Record | None, share: float) -> tuple[Record, Record]:
@@ -241,10 +231,9 @@ def as_columns(
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        message = (
+        raise ShapeError(
             f"{where} has shape {array.shape}, expected (time, channels); give a list for several recordings"
         )
-        raise ShapeError(message)
     return array[:, positions_of(names, found, where)] if names and found else array
 
 
@@ -256,8 +245,7 @@ def check_finite(name: str, signals: Sequence[Signal], values: np.ndarray) -> No
     """
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
-        message = f"{signals[column].name!r} is {values[row, column]} in row {row} of {name}"
-        raise InputDataError(message)
+        raise InputDataError(f"{signals[column].name!r} is {values[row, column]} in row {row} of {name}")
 
 
 def check_held(name: str, signals: Sequence[Signal], values: np.ndarray, scaled: np.ndarray) -> None:
@@ -278,8 +266,7 @@ def _check_moving(record: Record) -> None:
         values = np.concatenate([getattr(one, kind) for one in record.experiments])
         for column, signal in enumerate(signals):
             if np.ptp(values[:, column]) == 0:
-                message = (
+                raise InputDataError(
                     f"{signal.name!r} is constant ({values[0, column]:g}) over the training data; leave it "
                     "out, or record an experiment in which it moves"
                 )
-                raise InputDataError(message)

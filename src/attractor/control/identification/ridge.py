@@ -47,8 +47,9 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
         results.append((candidates[best], scores[best], PENALTIES[best]))
     models, scores, penalties = zip(*results, strict=True)
     if not np.isfinite(scores).any():
-        message = f"none of {seeds} reservoirs has a read-out whose free run on the validation data is finite"
-        raise DivergedError(message)
+        raise DivergedError(
+            f"none of {seeds} reservoirs has a read-out whose free run on the validation data is finite"
+        )
     stacked = jax.tree.map(
         lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *models
     )

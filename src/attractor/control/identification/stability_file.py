@@ -130,8 +130,7 @@ def _whole(data: bytes) -> Any:
     content = json.loads(data)
     stated = content.pop("digest")
     if stated != _digest(content):
-        message = f"{FILE} is not as it was written"
-        raise RunFolderError(message)
+        raise RunFolderError(f"{FILE} is not as it was written")
     return content
 
 

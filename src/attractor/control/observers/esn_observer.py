@@ -40,14 +40,12 @@ def esn_observer(
     """
     cell, readout = model.network.cell, model.network.readout
     if type(cell) is not EchoState or readout is None:
-        message = (
+        raise UnsupportedError(
             f"a reservoir observer for a model with the cell {name_of(cell)}: expected an EchoState "
             "with a read-out"
         )
-        raise UnsupportedError(message)
     if largest_gain is not None and not largest_gain >= 0:
-        message = f"largest_gain={largest_gain}: expected a number of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(f"largest_gain={largest_gain}: expected a number of at least 0")
     reservoir = np.asarray(cell.reservoir)
     seen = np.asarray(readout.weight)[:, : cell.hidden_size]
     gain = _gain(reservoir, seen, largest_gain)

@@ -45,8 +45,7 @@ def observer_for(
         UnsupportedError: the kind does not fit the model.
     """
     if kind not in KINDS:
-        message = f"unknown observer {kind!r}; expected one of {', '.join(KINDS)}"
-        raise ConfigError(message)
+        raise ConfigError(f"unknown observer {kind!r}; expected one of {', '.join(KINDS)}")
     if kind == "auto":
         return _suitable(model, input_bound, state)
     if kind == "injection":
@@ -80,5 +79,4 @@ def _injection(model: ControlModel, input_bound: float | int, state: ArrayLike |
         return lstm_observer(model, input_bound, state=state)
     if kind is EchoState:
         return esn_observer(model, state=state)
-    message = f"no gains are known for the cell {kind.__name__}; take 'kalman' or 'open-loop'"
-    raise UnsupportedError(message)
+    raise UnsupportedError(f"no gains are known for the cell {kind.__name__}; take 'kalman' or 'open-loop'")

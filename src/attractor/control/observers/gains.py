@@ -25,8 +25,7 @@ def row_gains(
         ConfigError: a negative `largest`.
     """
     if largest is not None and not largest >= 0:
-        message = f"largest_gain={largest}: expected a number of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(f"largest_gain={largest}: expected a number of at least 0")
     return np.stack([_row(row, readout, weights, largest) for row in state_weight])
 
 

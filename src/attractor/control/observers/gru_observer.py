@@ -119,8 +119,7 @@ def _own_layout(model: ControlModel) -> ControlModel:
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
     cell, readout = model.network.cell, model.network.readout
     if type(cell) not in (GRU, ResetAfterGRU) or readout is None:
-        message = f"a GRU observer for the cell {name_of(cell)}: expected a GRU with a read-out"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"a GRU observer for the cell {name_of(cell)}: expected a GRU with a read-out")
     first = type(cell) is GRU
     given, biases = np.split(np.asarray(cell.input_weight), 3), np.split(np.asarray(cell.bias), 3)
     if first:

@@ -112,8 +112,9 @@ def guarded_kalman_observer(
     _check(model, contraction)
     kept = contraction.rate**0.5 if rate is None else rate
     if not contraction.rate < kept < 1:
-        message = f"rate={kept}: expected between {contraction.rate:.6g}, that of the contraction, and 1"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"rate={kept}: expected between {contraction.rate:.6g}, that of the contraction, and 1"
+        )
     with double_precision():
         update_map = GuardedKalmanMap(
             model,
@@ -142,12 +143,15 @@ def _check(model: ControlModel, contraction: Contraction) -> None:
     cell = model.network.cell
     shows_all = getattr(type(cell), "exposed", None) is Cell.exposed
     if type(cell) not in _SHOWS_PART_OF_ITS_STATE and not shows_all:
-        message = f"{name_of(cell)} may show a nonlinear function of its state: nothing can be proved"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"{name_of(cell)} may show a nonlinear function of its state: nothing can be proved"
+        )
     shapes = {np.shape(part) for part in (contraction.weights, contraction.low, contraction.high)}
     if shapes != {(model.state_size,)}:
-        message = f"a contraction with shapes {sorted(shapes)} for a model of {model.state_size} states"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"a contraction with shapes {sorted(shapes)} for a model of {model.state_size} states"
+        )
     if not (0 < contraction.rate < 1 and np.min(contraction.weights) > 0):
-        message = f"rate={contraction.rate}, w={contraction.weights}: expected 0 < rate < 1 and w > 0"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"rate={contraction.rate}, w={contraction.weights}: expected 0 < rate < 1 and w > 0"
+        )

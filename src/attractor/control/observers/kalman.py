@@ -117,8 +117,7 @@ def covariances(model: ControlModel, noise: NoiseLevels | None) -> dict[str, Arr
     noise = noise or NoiseLevels()
     measurement = _covariance("measurement", noise.measurement, model.output_size)
     if not np.diag(measurement).min() > 0:
-        message = f"measurement={noise.measurement}: expected positive standard deviations"
-        raise ConfigError(message)
+        raise ConfigError(f"measurement={noise.measurement}: expected positive standard deviations")
     matrices = {
         "process": _covariance("process", noise.process, model.state_size),
         "measurement": measurement,
@@ -131,6 +130,5 @@ def covariances(model: ControlModel, noise: NoiseLevels | None) -> dict[str, Arr
 def _covariance(name: str, deviation: float | tuple[float, ...], size: int) -> np.ndarray:
     values = np.atleast_1d(np.asarray(deviation, float))
     if len(values) not in (1, size) or not (np.isfinite(values).all() and (values >= 0).all()):
-        message = f"{name}={deviation}: expected one standard deviation, or {size}, of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(f"{name}={deviation}: expected one standard deviation, or {size}, of at least 0")
     return np.diag(np.broadcast_to(values, size) ** 2)

@@ -60,11 +60,10 @@ def learned_observer(model: ControlModel, state: ArrayLike | None = None) -> Run
     """
     encoder = model.network.encoder
     if encoder is None:
-        message = (
+        raise UnsupportedError(
             "this model has no encoder to ask; identify it with initial_state='encoder', or take the "
             "extended Kalman filter"
         )
-        raise UnsupportedError(message)
     text = (
         f"none proved: the error is that of the encoder on data; after {encoder.past} samples the start no "
         "longer plays a role"

@@ -101,8 +101,9 @@ def _with_bias(model: ControlModel) -> ControlModel:
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
     cell, readout = model.network.cell, model.network.readout
     if type(cell) is not LSTM or readout is None:
-        message = f"an LSTM observer for the cell {name_of(cell)}: expected an LSTM with a read-out"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"an LSTM observer for the cell {name_of(cell)}: expected an LSTM with a read-out"
+        )
     given, state, bias = (
         np.split(np.asarray(array), 4) for array in (cell.input_weight, cell.state_weight, cell.bias)
     )

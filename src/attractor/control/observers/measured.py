@@ -45,8 +45,7 @@ def measured_observer(model: ControlModel, state: ArrayLike | None = None) -> Ru
     """
     cell = model.network.cell
     if type(cell) is not NNARX:
-        message = f"the state of {name_of(cell)} cannot be read off; that of a NNARX can"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"the state of {name_of(cell)} cannot be read off; that of a NNARX can")
     # One more than the order: the input before the first sample was not seen, and it is in the regressor.
     samples = cell.order + 1
     text = f"exact once {samples} samples were seen, if the plant is the model; noise enters as it is"

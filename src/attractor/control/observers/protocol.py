@@ -46,8 +46,7 @@ class Convergence:
             ConfigError: a tolerance outside (0, 1).
         """
         if not 0 < tolerance < 1:
-            message = f"tolerance={tolerance}: expected a share between 0 and 1"
-            raise ConfigError(message)
+            raise ConfigError(f"tolerance={tolerance}: expected a share between 0 and 1")
         if self.exact_after is not None:
             return self.exact_after
         if not self.guaranteed or self.rate is None or self.amplification is None:

@@ -144,9 +144,7 @@ def _scan(update_map: ObserverMap, memory: Any, inputs: Array, outputs: Array) -
 def _checked(name: str, values: ArrayLike, size: int, *, finite: bool = True) -> np.ndarray:
     array = np.asarray(values, np.float64)
     if array.shape != (size,):
-        message = f"the {name} has shape {array.shape}; the model expects ({size},)"
-        raise ShapeError(message)
+        raise ShapeError(f"the {name} has shape {array.shape}; the model expects ({size},)")
     if finite and not np.isfinite(array).all():
-        message = f"the {name} holds values that are not finite: {array}"
-        raise InputDataError(message)
+        raise InputDataError(f"the {name} holds values that are not finite: {array}")
     return array

@@ -23,8 +23,7 @@ def plant_by_name(name: str) -> Plant:
         ConfigError: if there is none; the message lists those that exist.
     """
     if name not in PLANTS:
-        message = f"There is no plant {name!r}. Known plants: {', '.join(PLANTS)}."
-        raise ConfigError(message)
+        raise ConfigError(f"There is no plant {name!r}. Known plants: {', '.join(PLANTS)}.")
     return PLANTS[name]()
 
 

@@ -125,8 +125,9 @@ def steady_state(
             (plant, equations_of(plant)), jnp.asarray(np.concatenate([applied, disturbing]))
         )
         if not possible:
-            message = f"the plant has no state of rest under the inputs {applied}, disturbances {disturbing}"
-            raise InputDataError(message)
+            raise InputDataError(
+                f"the plant has no state of rest under the inputs {applied}, disturbances {disturbing}"
+            )
         return np.asarray(state), np.asarray(outputs)
 
 
@@ -163,8 +164,7 @@ def simulate(
     """
     interval = plant.sampling_time if sampling_time is None else sampling_time
     if not interval > 0:
-        message = f"sampling_time is {interval}; give a positive number of seconds."
-        raise InputDataError(message)
+        raise InputDataError(f"sampling_time is {interval}; give a positive number of seconds.")
     forcing = _forcing(plant, inputs, disturbances)
     if state is None:
         state, _ = steady_state(plant, disturbances=tuple(forcing[0, len(plant.inputs) :]))
@@ -176,11 +176,10 @@ def simulate(
         states, outputs, possible = np.asarray(states), np.asarray(outputs), np.asarray(possible)
     if not possible.all():
         row = int(np.argmin(possible))
-        message = (
+        raise InputDataError(
             f"at row {row} the plant is where its equations do not hold: state {states[row]}, inputs and "
             f"disturbances {forcing[row]}, the row before {forcing[max(row - 1, 0)]}; keep to possible inputs"
         )
-        raise InputDataError(message)
     return states, outputs
 
 
@@ -250,11 +249,11 @@ def _run(
 def _start(plant: Plant, state: ArrayLike) -> Float[np.ndarray, " states"]:
     start = np.asarray(state, float)
     if start.shape != (len(plant.state_scale),):
-        message = f"a start of shape {start.shape} given, the plant has {len(plant.state_scale)} states"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"a start of shape {start.shape} given, the plant has {len(plant.state_scale)} states"
+        )
     if not np.isfinite(start).all():
-        message = f"the start {start} is not finite"
-        raise InputDataError(message)
+        raise InputDataError(f"the start {start} is not finite")
     return start
 
 
@@ -272,20 +271,19 @@ def _forcing(
         expected = (len(inputs), len(signals))
         if array.shape != expected or not len(array):
             wanted = ", ".join(signal.name for signal in signals)
-            message = (
+            raise ShapeError(
                 f"{name} has shape {array.shape}; expected (time, {len(signals)}): one column for {wanted}."
             )
-            raise ShapeError(message)
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            message = f"{name} has a value that is not finite in row {row}: {array[row]}. Remove or fill it."
-            raise InputDataError(message)
+            raise InputDataError(
+                f"{name} has a value that is not finite in row {row}: {array[row]}. Remove or fill it."
+            )
     return np.concatenate([inputs, disturbances], axis=1)
 
 
 def _row(name: str, given: Sequence[float | int] | None, default: tuple[float, ...]) -> np.ndarray:
     values = np.asarray(default if given is None else given, float)
     if values.shape != (len(default),):
-        message = f"{name} has shape {values.shape}; expected {len(default)} values."
-        raise ShapeError(message)
+        raise ShapeError(f"{name} has shape {values.shape}; expected {len(default)} values.")
     return values

@@ -128,11 +128,10 @@ class _Simulated:
             after, possible = _sample(self._own, self._state, forcing, self._interval)
             after, possible = np.asarray(after), bool(possible)
         if not possible or not np.isfinite(after).all():
-            message = (
+            raise InputDataError(
                 f"the plant is where its equations do not hold: state {self._state}, inputs and disturbances "
                 f"{forcing}; keep to possible inputs"
             )
-            raise InputDataError(message)
         self._state = after
 
 
@@ -158,12 +157,12 @@ def _checked(plant: Plant, scenario: Scenario) -> tuple[np.ndarray, np.ndarray, 
         ("disturbances", given, len(plant.disturbances)),
     ):
         if not rows or array.shape != (rows, columns):
-            message = f"{name} has shape {array.shape}; expected (time, {columns}), one row per sample"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"{name} has shape {array.shape}; expected (time, {columns}), one row per sample"
+            )
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            message = f"{name} has a value that is not finite in row {row}: {array[row]}"
-            raise InputDataError(message)
+            raise InputDataError(f"{name} has a value that is not finite in row {row}: {array[row]}")
     deviation = plant.measurement_noise if scenario.noise is None else scenario.noise
     deviation = per_channel("noise", deviation, len(plant.outputs))
     return (

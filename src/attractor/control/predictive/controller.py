@@ -285,10 +285,9 @@ class PredictiveController:
         outputs, horizon = self._outputs, self.problem.horizon
         rows = reference[None] if reference.ndim == 1 else reference
         if rows.ndim != 2 or not len(rows) or rows.shape[1] != outputs:
-            message = (
+            raise ShapeError(
                 f"the reference has shape {reference.shape}; expected ({outputs},) or (samples, {outputs})"
             )
-            raise ShapeError(message)
         index = np.minimum(np.arange(horizon), len(rows) - 1)
         return self.card.outputs.to_unit(rows[index])
 
@@ -296,8 +295,7 @@ class PredictiveController:
         """Scaled and within the range of the training, beyond which the model says nothing."""
         row = _row("the input", given, self._inputs)
         if not np.isfinite(row).all():
-            message = f"the input {row} is not finite; give what the actuator really applies"
-            raise InputDataError(message)
+            raise InputDataError(f"the input {row} is not finite; give what the actuator really applies")
         return np.clip(self.card.inputs.to_unit(row), -1.0, 1.0)
 
 
@@ -313,19 +311,17 @@ def _check_inputs(certificate: Any, scaled: Limits, inputs: int) -> None:
     low, high, _ = scaled.input_box(inputs)
     used = np.maximum(np.abs(low), np.abs(high))
     if not (used <= np.broadcast_to(np.asarray(bound, float), used.shape) * (1 + 1e-9)).all():
-        message = (
+        raise ConfigError(
             f"the certificate holds for inputs within {bound_in_words(bound)} (scaled), and the controller "
             f"may apply inputs within {bound_in_words(used)}: certify for these, limit the inputs, or leave "
             "the certificate out"
         )
-        raise ConfigError(message)
 
 
 def _row(name: str, values: np.ndarray, size: int) -> Float[np.ndarray, " size"]:
     row = np.asarray(values, float)
     if row.shape != (size,):
-        message = f"{name} has shape {row.shape}; expected ({size},)"
-        raise ShapeError(message)
+        raise ShapeError(f"{name} has shape {row.shape}; expected ({size},)")
     return row
 
 

@@ -26,8 +26,7 @@ class OutputDisturbance:
     def __init__(self, gain: PerChannel, outputs: int) -> None:
         self._gain = per_channel("offset gain", gain, outputs)
         if not ((self._gain >= 0) & (self._gain <= 1)).all():
-            message = f"offset gain {gain}: expected numbers from 0 (off) to 1"
-            raise ConfigError(message)
+            raise ConfigError(f"offset gain {gain}: expected numbers from 0 (off) to 1")
         self.reset()
 
     @property

@@ -84,17 +84,18 @@ class Limits:
     def __post_init__(self) -> None:
         _nonnegative("linear_penalty", self.linear_penalty)
         if not 0 < self.quadratic_penalty < np.inf:
-            message = f"quadratic_penalty={self.quadratic_penalty}: expected a positive number"
-            raise ConfigError(message)
+            raise ConfigError(f"quadratic_penalty={self.quadratic_penalty}: expected a positive number")
         if self.rate is not None and not (np.asarray(self.rate, float) > 0).all():
-            message = f"rate={self.rate}: expected positive numbers, or None for no limit of the rate"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"rate={self.rate}: expected positive numbers, or None for no limit of the rate"
+            )
         _ordered("input", self.input_low, self.input_high)
         if not np.isfinite(
             np.concatenate([np.atleast_1d(self.input_low), np.atleast_1d(self.input_high)])
         ).all():
-            message = f"input limits {self.input_low} to {self.input_high}: every input needs finite limits"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"input limits {self.input_low} to {self.input_high}: every input needs finite limits"
+            )
         _ordered("output", _or(self.output_low, -_NO_LIMIT), _or(self.output_high, _NO_LIMIT))
 
     @property
@@ -137,8 +138,9 @@ class Limits:
         below, above = np.maximum(inputs.to_unit(low), -1.0), np.minimum(inputs.to_unit(high), 1.0)
         if not (below < above).all():
             trained = inputs.offset - inputs.scale, inputs.offset + inputs.scale
-            message = f"input limits {low} to {high} do not meet the range of the training, {trained}"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"input limits {low} to {high} do not meet the range of the training, {trained}"
+            )
         slope = None if rate is None else rate / inputs.scale
         floor, ceiling = (
             None if end is None else outputs.to_unit(per_channel("output limit", end, len(outputs.scale)))
@@ -175,8 +177,7 @@ def per_channel(name: str, values: PerChannel, channels: int) -> Float[np.ndarra
     """
     array = np.asarray(values, float)
     if array.ndim > 1 or (array.ndim == 1 and len(array) != channels):
-        message = f"{name} has shape {array.shape}; give one number, or {channels}: one per channel"
-        raise ShapeError(message)
+        raise ShapeError(f"{name} has shape {array.shape}; give one number, or {channels}: one per channel")
     return np.broadcast_to(array, (channels,)).copy()
 
 
@@ -187,17 +188,14 @@ def _or(values: PerChannel | None, otherwise: float) -> PerChannel:
 def _nonnegative(name: str, values: PerChannel) -> None:
     array = np.asarray(values, float)
     if not np.isfinite(array).all() or (array < 0).any():
-        message = f"{name}={values}: expected finite numbers of at least 0"
-        raise ConfigError(message)
+        raise ConfigError(f"{name}={values}: expected finite numbers of at least 0")
 
 
 def _ordered(name: str, low: PerChannel, high: PerChannel) -> None:
     below, above = np.asarray(low, float), np.asarray(high, float)
     if below.ndim and above.ndim and below.shape != above.shape:
-        message = (
+        raise ShapeError(
             f"{name}_low has shape {below.shape} and {name}_high {above.shape}; give one per channel each"
         )
-        raise ShapeError(message)
     if not (below < above).all():
-        message = f"{name}_low={low} must lie below {name}_high={high} in every channel"
-        raise ConfigError(message)
+        raise ConfigError(f"{name}_low={low} must lie below {name}_high={high} in every channel")

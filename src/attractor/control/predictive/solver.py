@@ -192,8 +192,7 @@ class PlanSolver:
         for name, shape in expected.items():
             given = np.shape(getattr(situation, name))
             if given != shape:
-                message = f"{name} has shape {given}; this problem expects {shape}"
-                raise ShapeError(message)
+                raise ShapeError(f"{name} has shape {given}; this problem expects {shape}")
 
     def _begin(self, situation: Situation, packed: np.ndarray) -> _Search | None:
         """The first look: at the shifted plan, else at the target's input, else at the last input."""

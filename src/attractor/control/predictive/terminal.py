@@ -126,11 +126,11 @@ class CertifiedTerminal:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            message = f"the certificate has the rate {self.rate}; a contraction has a rate from 0 to below 1"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"the certificate has the rate {self.rate}; a contraction has a rate from 0 to below 1"
+            )
         if self.weights.ndim != 1 or not ((self.weights > 0) & np.isfinite(self.weights)).all():
-            message = "the weights of a certificate are positive numbers, one per state"
-            raise ConfigError(message)
+            raise ConfigError("the weights of a certificate are positive numbers, one per state")
 
     @classmethod
     def of(cls, certificate: ContractionCertificate) -> "CertifiedTerminal":
@@ -153,8 +153,9 @@ class CertifiedTerminal:
     ) -> TerminalCost:
         """P = p diag(1/w^2); C is taken at the target, which is exact for a linear read-out."""
         if len(self.weights) != len(jacobian):
-            message = f"the certificate has {len(self.weights)} weights, the model {len(jacobian)} states"
-            raise ShapeError(message)
+            raise ShapeError(
+                f"the certificate has {len(self.weights)} weights, the model {len(jacobian)} states"
+            )
         gain = np.abs(reading) @ self.weights
         price = self.rate**2 / (1.0 - self.rate**2) * (output_weight @ gain**2)
         return TerminalCost(
@@ -192,8 +193,7 @@ class ComparisonTerminal:
     ) -> TerminalCost:
         """P = c D."""
         if self.matrix.shape != jacobian.shape:
-            message = f"the comparison matrix has shape {self.matrix.shape}, A has {jacobian.shape}"
-            raise ShapeError(message)
+            raise ShapeError(f"the comparison matrix has shape {self.matrix.shape}, A has {jacobian.shape}")
         seen = np.abs(reading) @ self.matrix
         price = np.linalg.norm(np.sqrt(output_weight)[:, None] * seen, 2) ** 2
         diagonal = diagonal_comparison_cost(self.matrix, float(price))
@@ -252,17 +252,14 @@ def check_comparison(matrix: Float[np.ndarray, "rows columns"]) -> None:
         ShapeError: it is not square.
     """
     if matrix.shape[0] != matrix.shape[1]:
-        message = f"a comparison matrix is square, this one has shape {matrix.shape}"
-        raise ShapeError(message)
+        raise ShapeError(f"a comparison matrix is square, this one has shape {matrix.shape}")
     if not np.isfinite(matrix).all() or (matrix < 0).any():
-        message = "a comparison matrix has finite entries of at least 0"
-        raise ConfigError(message)
+        raise ConfigError("a comparison matrix has finite entries of at least 0")
     radius = float(np.abs(np.linalg.eigvals(matrix)).max())
     if radius >= 1:
-        message = (
+        raise ConfigError(
             f"the comparison matrix has the spectral radius {radius:.4g}; a contraction needs one below 1"
         )
-        raise ConfigError(message)
 
 
 def terminal_rule(given: Any) -> TerminalRule:
@@ -279,14 +276,12 @@ def terminal_rule(given: Any) -> TerminalRule:
     if hasattr(given, "at"):
         return given
     if not getattr(given, "in_maximum_norm", True):
-        message = (
+        raise ConfigError(
             "this certificate is in another norm than max |x_i| / w_i; give one of level 1, 2 or 3, or None "
             "for the local terminal cost"
         )
-        raise ConfigError(message)
     if hasattr(given, "weights") and hasattr(given, "rate"):
         return CertifiedTerminal.of(given)
-    message = (
+    raise ConfigError(
         f"terminal={given!r}: expected None, a terminal rule, or a certificate with `weights` and `rate`"
     )
-    raise ConfigError(message)

@@ -83,28 +83,25 @@ class ControllerCode:
         limits = [self.low, self.high] if self.rate is None else [self.low, self.high, self.rate]
         shapes = [self.input_weight.shape[0], self.increment_weight.shape[0], *map(len, limits)]
         if len(set(shapes)) != 1:
-            message = (
+            raise ShapeError(
                 f"input weight, increment weight and limits speak of {shapes} inputs; one number expected"
             )
-            raise ShapeError(message)
         if not all(np.all(np.isfinite(limit)) for limit in limits) or not np.all(self.low < self.high):
-            message = f"limits low={self.low}, high={self.high}, rate={self.rate}: expected finite low < high"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"limits low={self.low}, high={self.high}, rate={self.rate}: expected finite low < high"
+            )
         if self.rate is not None and not np.all(self.rate > 0):
-            message = f"rate={self.rate}: expected positive numbers"
-            raise ConfigError(message)
+            raise ConfigError(f"rate={self.rate}: expected positive numbers")
         if self.horizon < 1 or self.iterations < 1 or not self.tolerance > 0:
-            message = (
+            raise ConfigError(
                 f"horizon={self.horizon}, iterations={self.iterations}, tolerance={self.tolerance}: expected "
                 "at least 1, at least 1, more than 0"
             )
-            raise ConfigError(message)
         if self.horizon * len(self.low) > _MOST_VARIABLES:
-            message = (
+            raise ConfigError(
                 f"horizon {self.horizon} times {len(self.low)} inputs is more than {_MOST_VARIABLES} numbers "
                 "to decide on; shorten the horizon"
             )
-            raise ConfigError(message)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -257,23 +254,20 @@ def _check_model(code: ControllerCode, state: Array, given: Array) -> None:
     after = jax.eval_shape(code.step, state, given)
     seen = jax.eval_shape(code.output, state)
     if after.shape != state.shape or seen.shape != (code.sizes["OUTPUTS"],):
-        message = (
+        raise ShapeError(
             f"the step makes a state of shape {after.shape} and the output has shape {seen.shape}; the "
             f"weights speak of {state.shape} and ({code.sizes['OUTPUTS']},)"
         )
-        raise ShapeError(message)
 
 
 def _check_weight(name: str, weight: np.ndarray) -> None:
     square = weight.ndim == 2 and weight.shape[0] == weight.shape[1]
     if not square:
-        message = f"{name} has shape {weight.shape}, expected a square matrix"
-        raise ShapeError(message)
+        raise ShapeError(f"{name} has shape {weight.shape}, expected a square matrix")
     largest = np.abs(weight).max(initial=0.0)
     symmetric = np.all(np.isfinite(weight)) and np.allclose(weight, weight.T, atol=1e-12 * largest)
     if not symmetric or np.linalg.eigvalsh(weight).min(initial=0.0) < -1e-9 * largest:
-        message = f"{name} is not a symmetric positive semidefinite matrix"
-        raise ConfigError(message)
+        raise ConfigError(f"{name} is not a symmetric positive semidefinite matrix")
 
 
 def _arrays(code: ControllerCode) -> dict[str, np.ndarray]:
@@ -403,5 +397,4 @@ class CompiledController:
         shapes = ((states,), (outputs,), (inputs,), (states,), (inputs,), (self.code.horizon, inputs))
         for name, array, shape in zip(names, arrays, shapes, strict=True):
             if array.shape != shape:
-                message = f"{name} has shape {array.shape}, expected {shape}"
-                raise ShapeError(message)
+                raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")

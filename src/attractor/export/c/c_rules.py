@@ -253,8 +253,9 @@ def _kind(equation: JaxprEqn) -> str:
     try:
         return kind_of(dtype_of(equation.outvars[0]))
     except UnsupportedError as problem:
-        message = f"{problem}; '{equation.primitive.name}'{place(equation)} makes them"
-        raise UnsupportedError(message) from problem
+        raise UnsupportedError(
+            f"{problem}; '{equation.primitive.name}'{place(equation)} makes them"
+        ) from problem
 
 
 def _folded(name: str, *values: Value) -> Any:

@@ -99,8 +99,7 @@ def check_c_name(name: str) -> None:
         ConfigError: not a name of letters, digits and underscores.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        message = f"name={name!r}: expected letters, digits and underscores, as in C"
-        raise ConfigError(message)
+        raise ConfigError(f"name={name!r}: expected letters, digits and underscores, as in C")
 
 
 NO_FAST_MATH = """\
@@ -166,14 +165,12 @@ def to_c_function(
         UnsupportedError: a primitive without a rule; the message names it and its place.
     """
     if dtype not in ("double", "float"):
-        message = f"dtype={dtype!r}: expected 'double' or 'float'"
-        raise ConfigError(message)
+        raise ConfigError(f"dtype={dtype!r}: expected 'double' or 'float'")
     arguments = arguments or [f"a{index}" for index in range(len(program.input_shapes))]
     results = results or [f"r{index}" for index in range(len(program.output_shapes))]
     own = [given for given in (*arguments, *results) if given in _OWN or re.fullmatch(r"t\d+", given)]
     if own:
-        message = f"{', '.join(own)}: names that the code uses itself; choose longer ones"
-        raise ConfigError(message)
+        raise ConfigError(f"{', '.join(own)}: names that the code uses itself; choose longer ones")
     writer = Writer(name, dtype)
     given = [
         _argument(argument, shape, kind_of(dtype_of(variable)))
@@ -233,8 +230,9 @@ def compile_c(source: Path, *, options: Sequence[str] = ("-O2",), shared: bool =
     """
     compiler = c_compiler()
     if compiler is None:
-        message = "no C compiler (cc, gcc or clang) on the path; install one to check exported C code here"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            "no C compiler (cc, gcc or clang) on the path; install one to check exported C code here"
+        )
     target = source.with_suffix(".so" if shared else ".out")
     middle = source.with_suffix(".o")
     checked = ["-std=c99", "-Wall", "-Wextra", "-Werror", *(["-fPIC"] if shared else [])]
@@ -251,8 +249,7 @@ def compile_c(source: Path, *, options: Sequence[str] = ("-O2",), shared: bool =
 def _run(compiler: str, source: Path, arguments: Sequence[str]) -> None:
     done = subprocess.run([compiler, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        message = f"{compiler} refuses {source}: {done.stderr}"
-        raise UnsupportedError(message)
+        raise UnsupportedError(f"{compiler} refuses {source}: {done.stderr}")
 
 
 def load_c(library: Path) -> ctypes.CDLL:

@@ -82,8 +82,9 @@ def kind_of(dtype: np.dtype) -> str:
         UnsupportedError: complex numbers and the short types of accelerators.
     """
     if dtype.kind not in "fbiu":
-        message = f"C: numbers of type {dtype} in a step; expected real numbers, whole numbers or flags"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"C: numbers of type {dtype} in a step; expected real numbers, whole numbers or flags"
+        )
     return "real" if dtype.kind == "f" else "long"
 
 

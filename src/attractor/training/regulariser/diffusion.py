@@ -132,21 +132,22 @@ def diffusion_of(cell: Any, noise: StateNoise | DeviationOf | None) -> Diffusion
     if not isinstance(noise, StateNoise):
         return _Given(noise)
     if noise.kind == "official":
-        message = "kind='official': only a Lipschitz cell has this noise; build the cell with it, noise=None"
-        raise ConfigError(message)
+        raise ConfigError(
+            "kind='official': only a Lipschitz cell has this noise; build the cell with it, noise=None"
+        )
     return _OfLevels(noise)
 
 
 def _own(cell: Any) -> Diffusion:
     if isinstance(cell, NoisyState):
         if _is_noisy(cell.cell):
-            message = "a cell with noise inside NoisyState: take one of the two noises away"
-            raise ConfigError(message)
+            raise ConfigError("a cell with noise inside NoisyState: take one of the two noises away")
         return _OfWrapper(cell.noise)
     if isinstance(cell, Lipschitz):
         return _OfOfficial(cell.noise) if cell.noise.kind == "official" else _OfLipschitz(cell.noise)
-    message = f"noise=None and {name_of(cell)} has no noise of its own: give noise=StateNoise(additive=...)"
-    raise ConfigError(message)
+    raise ConfigError(
+        f"noise=None and {name_of(cell)} has no noise of its own: give noise=StateNoise(additive=...)"
+    )
 
 
 def _is_noisy(cell: Any) -> bool:

@@ -101,21 +101,22 @@ def affordable(problem: NoiseProblem, arrays: Callable[[int, int], int]) -> Nois
     """
     check_real(problem)
     if isinstance(problem.length, Tracer):
-        message = "an exact form needs a length that is known; use `estimate` under jit and vmap"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            "an exact form needs a length that is known; use `estimate` under jit and vmap"
+        )
     steps = len(problem.inputs) if problem.length is None else int(jnp.asarray(problem.length))
     if not 0 < steps <= len(problem.inputs):
-        message = f"length={steps} of {len(problem.inputs)} steps: expected at least one, and not more"
-        raise ShapeError(message)
+        raise ShapeError(
+            f"length={steps} of {len(problem.inputs)} steps: expected at least one, and not more"
+        )
     state = initial_state(problem.cell) if problem.state is None else problem.state
     units = sum(leaf.size for leaf in jax.tree.leaves(floating(state)))
     bytes_needed = arrays(steps, units) * jnp.result_type(flat(state)).itemsize
     if bytes_needed > MOST_BYTES:
-        message = (
+        raise ConfigError(
             f"this exact form needs about {bytes_needed / 2**30:.1f} GiB for {steps} steps of {units} units, "
             f"more than {MOST_BYTES / 2**30:.0f} GiB: use `estimate`, which needs a few states a step"
         )
-        raise ConfigError(message)
     return eqx.tree_at(
         lambda one: (one.inputs, one.length),
         problem,

@@ -183,5 +183,6 @@ def check_real(problem: NoiseProblem) -> None:
     """Refuse complex states, whose noise nobody has defined."""
     state = initial_state(problem.cell) if problem.state is None else problem.state
     if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(state)):
-        message = f"{name_of(problem.cell)} has a complex state; the regulariser is for real states"
-        raise UnsupportedError(message)
+        raise UnsupportedError(
+            f"{name_of(problem.cell)} has a complex state; the regulariser is for real states"
+        )

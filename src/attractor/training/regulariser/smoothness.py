@@ -28,11 +28,10 @@ def require_second_derivatives(problem: NoiseProblem) -> None:
     state = initial_state(problem.cell) if problem.state is None else problem.state
     bent, slope_depends_on_state = _second_derivative(problem, state)
     if not bent and slope_depends_on_state:
-        message = (
+        raise ConfigError(
             f"{name_of(problem.cell)} is made of straight pieces (relu, abs, clip): its second "
             "derivative is zero wherever it exists and Q says nothing; use curvature=False for P alone"
         )
-        raise ConfigError(message)
 
 
 def _second_derivative(problem: NoiseProblem, state: State) -> tuple[bool, bool]:

@@ -69,8 +69,9 @@ def small_noise(
         UnsupportedError: a state with complex numbers.
     """
     if not strength > 0 or pairs < 2:
-        message = f"strength={strength}, pairs={pairs}: expected a strength above 0 and at least two pairs"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"strength={strength}, pairs={pairs}: expected a strength above 0 and at least two pairs"
+        )
     check_real(problem)
     gains = 2 * _gains(problem, jnp.asarray(strength, float), jax.random.split(key, pairs)) / strength**2
     simulated, error = float(gains.mean()), float(gains.std(ddof=1) / pairs**0.5)

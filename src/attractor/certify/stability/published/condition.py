@@ -119,8 +119,9 @@ def published_condition(cell: eqx.Module, input_bound: float | int = 1.0) -> Pub
         'tanh (Elman)'
     """
     if not (isfinite(input_bound) and input_bound >= 0):
-        message = f"input_bound={input_bound}: expected a finite number of at least 0, in scaled units"
-        raise ConfigError(message)
+        raise ConfigError(
+            f"input_bound={input_bound}: expected a finite number of at least 0, in scaled units"
+        )
     formula = PUBLISHED.get(type(cell))
     if formula is None:
         return None
