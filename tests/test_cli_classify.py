@@ -82,8 +82,8 @@ def test_the_chain_leaves_a_run_with_scores_and_report(chain):
     assert "checkpoint.safetensors" not in names
     card = json.loads((chain / "run" / "card.json").read_text())
     assert card["kind"] == "SequenceClassifier"
-    assert card["options"]["reweighting"]["strength"] == 0.5
-    assert card["options"]["reweighting"]["balance"] == "class"
+    assert card["options"]["labels"]["reweighting"]["strength"] == 0.5
+    assert card["options"]["labels"]["reweighting"]["balance"] == "class"
     assert card["options"]["noise"] == 0.05
     scores = card["metrics"]["test"]
     assert scores["cases"] == 20

@@ -105,7 +105,7 @@ def test_the_fixed_step_map_trains_all_its_numbers():
         (lambda: GatedForm(update_time=0), ConfigError, "update_time=0"),
         (lambda: GatedForm(gain=-1), ConfigError, "gain=-1"),
         (lambda: GatedForm(reset_bias=float("nan")), ConfigError, "reset_bias=nan"),
-        (lambda: GatedForm(input_mode="both"), ConfigError, "input_mode=both"),
+        (lambda: GatedForm(input_mode="both"), ConfigError, "input_mode='both'"),
         (lambda: solve_flow(Swing(), jnp.zeros(1)), ShapeError, "at least the first and the last"),
         (lambda: solve_flow(Swing(), jnp.zeros(3)), ConfigError, "increase"),
         (lambda: solve_flow(Swing(), jnp.arange(3.0), jnp.zeros((2, 1))), ShapeError, r"\(3, 1\)"),

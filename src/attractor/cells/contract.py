@@ -181,7 +181,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 def knows_input(cell: CellLike) -> bool:
     """Whether a cell says what its input looks like."""
-    return hasattr(cell, "input_size") or hasattr(cell, "input_shape")
+    return any(getattr(cell, name, None) is not None for name in ("input_size", "input_shape"))
 
 
 def input_size(cell: CellLike) -> int:

@@ -221,8 +221,8 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
         )
     diary = model.diary_
     if diary.strengths.any():
-        memory = card["options"]["reweighting"]
-        weights = diary.weights_over_time(memory["memory"] if isinstance(memory, dict) else 1.0)
+        reweighting = model.labels.asked_reweighting
+        weights = diary.weights_over_time(reweighting.memory if reweighting else 1.0)
         pictures.append(_weights(weights, diary.strengths))
     lead = "Every line is one network; the kept one is blue."
     if not diary.strengths.any():

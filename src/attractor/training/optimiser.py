@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
 from .training_settings import TrainingSettings
 
@@ -21,7 +21,7 @@ def make_optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
 def _decay_of_moving(rate: float | int) -> optax.GradientTransformation:
     """Decoupled weight decay of the arrays that the loss moves: what is held constant does not shrink."""
 
-    def decayed(update: Array, weight: Array) -> Array:
+    def decayed(update: Array, weight: ArrayLike) -> Array:
         return jnp.where(jnp.any(update != 0), update + rate * weight, update)
 
     def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> Any:

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from attractor.cells import (
+    CellLike,
     EchoState,
     Elman,
     RecurrentEquilibrium,
@@ -132,7 +133,7 @@ class _Climb:
 
 
 def certify(
-    cell: eqx.Module,
+    cell: CellLike,
     *,
     input_bound: float | int | Float[np.ndarray, " inputs"] = 1.0,
     starts: tuple[ArrayLike, ArrayLike] | None = None,
@@ -214,7 +215,7 @@ class _Unread(eqx.Module):
         return self.cell(shaped_input(self.cell, input), state)
 
 
-def _step(cell: eqx.Module) -> eqx.Module:
+def _step(cell: CellLike) -> CellLike:
     """The step as it is now, of real arrays: what it reads of globals or objects counts with today's values.
 
     Raises:

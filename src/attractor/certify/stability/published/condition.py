@@ -9,7 +9,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.cells import name_of
+from attractor.cells import CellLike, name_of
 from attractor.errors import ConfigError
 from attractor.registry import Registry
 
@@ -95,7 +95,7 @@ A file of this package, or a module that another package names in the entry-poin
 """
 
 
-def published_condition(cell: eqx.Module, input_bound: float | int = 1.0) -> PublishedCondition | None:
+def published_condition(cell: CellLike, input_bound: float | int = 1.0) -> PublishedCondition | None:
     """The published stability condition of a cell, evaluated on its weights in float64.
 
     A formula is used for exactly the class that it was derived for: a subclass may have overridden the step,
