@@ -84,7 +84,7 @@ def test_the_chain_leaves_a_run_with_scores_and_report(chain):
     assert card["kind"] == "SequenceClassifier"
     assert card["options"]["labels"]["reweighting"]["strength"] == 0.5
     assert card["options"]["labels"]["reweighting"]["balance"] == "class"
-    assert card["options"]["noise"] == 0.05
+    assert card["options"]["noise"]["additive"] == 0.05
     scores = card["metrics"]["test"]
     assert scores["cases"] == 20
     model = SequenceClassifier.load(chain / "run")
