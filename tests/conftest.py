@@ -1,9 +1,12 @@
 """How all tests compile: fast, because their programs are tiny and compiling them is most of the time."""
 
+import gc
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
+from functools import wraps
 from pathlib import Path
 from types import FunctionType
 
@@ -13,37 +16,61 @@ import pytest
 
 _QUICK = "jax_disable_most_optimizations"
 _CACHE = "jax_compilation_cache_dir"
-_PLAIN_FUSION = "--xla_cpu_use_fusion_emitters=false"
-"""The older code generator of XLA compiles in two thirds of the time."""
+_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+"""The older code generator of XLA compiles in two thirds of the time; tiny programs in one part, not in 32."""
 
 _MOST_AREAS = 50_000
 """One file of tests takes less than 10 000."""
 
+_SELDOM = (200_000, 50, 1000)
+"""Of the garbage collector: looking through traces and modules again and again took 6 % of the time."""
+
 _OFTEN = 3
 _CHECK_THEMSELVES = {"Settings", "Estimator"}
+_WITH_SHAPES = re.compile(r"jaxtyping|\b[A-Z]\w*\[(Array|np\.ndarray)")
 _check_types = jaxtyping.jaxtyped
 _made = Counter()
 
 
 def _check_types_of_the_first(*, typechecker):
-    """The decorator of the import hook, without what it costs to write a checker for every closure.
+    """The decorator of the import hook, without most of what checkers cost.
 
-    A function inside another is made anew at each call of that other one; its types are checked the first few
+    A checker is written when its function is first called, and knows shapes only where annotations do. A
+    function inside another is made anew at each call of that other one; its types are checked the first few
     times. Functions of modules and classes are made once and always checked. Settings and estimators compare
     their own fields with the annotations, take more (numbers of NumPy), and say more where one does not fit.
     """
     check = _check_types(typechecker=typechecker)
 
     def decorated(made):
-        if isinstance(made, type) and any(base.__name__ in _CHECK_THEMSELVES for base in made.__mro__):
-            return made
-        if isinstance(made, FunctionType) and "<locals>" in made.__qualname__:
+        if isinstance(made, type):
+            return made if any(base.__name__ in _CHECK_THEMSELVES for base in made.__mro__) else check(made)
+        if not isinstance(made, FunctionType):
+            return check(made)
+        if "<locals>" in made.__qualname__:
             _made[made.__code__] += 1
             if _made[made.__code__] > _OFTEN:
                 return made
-        return check(made)
+        return _checked_when_called(made, check, typechecker) if made.__annotations__ else made
 
     return decorated
+
+
+def _checked_when_called(made, check, plain):
+    """A function that becomes a checked one at its first call."""
+    checker = None
+
+    @wraps(made)
+    def called(*arguments, **named):
+        nonlocal checker
+        if jaxtyping.config.jaxtyping_disable:
+            return made(*arguments, **named)
+        if checker is None:
+            shapes = any(_WITH_SHAPES.search(str(one)) for one in made.__annotations__.values())
+            checker = check(made) if shapes else plain(made)
+        return checker(*arguments, **named)
+
+    return called
 
 
 jaxtyping.jaxtyped = _check_types_of_the_first
@@ -54,14 +81,21 @@ def pytest_configure(config):
 
     Every process has a cache of its own, so that none reads what another is just writing.
     """
+    gc.set_threshold(*_SELDOM)
     jax.config.update(_QUICK, True)
     jax.config.update("jax_num_cpu_devices", 1)
     os.environ[_QUICK.upper()] = "1"
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_PLAIN_FUSION}".strip()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
     jax.config.update(_CACHE, tempfile.mkdtemp(prefix="compiled-"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_finish(session):
+    """What is imported stays: no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config):
