@@ -17,7 +17,7 @@ import pytest
 _QUICK = "jax_disable_most_optimizations"
 _CACHE = "jax_compilation_cache_dir"
 _FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-"""The older code generator compiles in two thirds of the time; tiny programs are compiled in one part, not 32."""
+"""The older code generator compiles in two thirds of the time; and tiny programs in one part, not in 32."""
 
 _MOST_AREAS = 50_000
 """One file of tests takes less than 10 000."""
