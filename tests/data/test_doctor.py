@@ -14,7 +14,7 @@ from attractor.data import (
     examine,
     read_csv,
 )
-from attractor.data.dynamics_checks import estimate_delay, whitening_filter
+from attractor.data.doctor import estimate_delay, whitening_filter
 from attractor.data.signal_checks import excitation_order
 
 SAMPLES = 4000

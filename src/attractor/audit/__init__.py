@@ -1,7 +1,9 @@
 """The audit of a trained network: how robust, how sharp and how stable it is. Pure functions only."""
 
 from .attacks import ATTACKS, Attack, AttackResult, run_attack
-from .curvature import (
+from .lanczos import RitzValues, ritz_values, trace_samples
+from .lipschitz_bounds import DriftBounds, drift_bounds
+from .loss_curvature import (
     CurvatureSettings,
     StateCurvature,
     WeightCurvature,
@@ -9,8 +11,6 @@ from .curvature import (
     state_hessians,
     weight_curvature,
 )
-from .lanczos import RitzValues, ritz_values, trace_samples
-from .lipschitz_bounds import DriftBounds, drift_bounds
 from .margins import (
     CertifiedMargins,
     EstimatedRadii,
@@ -33,7 +33,7 @@ from .robustness import (
     robustness_curves,
 )
 from .sequences import LabelledSequences, labelled_sequences
-from .stability import NoiseKind, StabilityBounds, StabilityVerdict, StateDiffusion, stability
+from .stability_verdict import NoiseKind, StabilityBounds, StabilityVerdict, StateDiffusion, stability
 from .theory import Trend, trend
 
 __all__ = [

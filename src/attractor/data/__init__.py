@@ -5,17 +5,23 @@ from .binary_files import read_npz
 from .doctor import compare_ranges, examine
 from .finding import Finding, Severity
 from .labelled_sequences import Sequences
-from .long_table import LongColumns, read_case_groups, read_long_csv
-from .missing_values import MISSING, FillState, MissingPolicy, channel_blocks, fill
-from .record import Experiment, Record, Signal
+from .preprocessing import (
+    MISSING,
+    FillState,
+    MissingPolicy,
+    Scaling,
+    channel_blocks,
+    check_representable,
+    fill,
+    no_scaling,
+    sequence_scaling,
+)
+from .record import Experiment, Record, RowBlock, Signal, apply_row_blocks, check_apart, parse_row_block
 from .record_file import ColumnOptions, guess_columns, read_csv
-from .roles import Roles, assign_roles, from_archive, to_archive
-from .rows import RowBlock, apply_row_blocks, check_apart, parse_row_block
 from .sequence_doctor import compare_sequences, examine_sequences
-from .sequence_file import read_sequences
+from .sequence_file import LongColumns, read_case_groups, read_long_csv, read_sequences
 from .sequence_labels import NOISES, corrupt
-from .signal_scaling import Scaling, check_representable, no_scaling, sequence_scaling
-from .splits import Split, hold_out, stratified_hold_out
+from .splits import Roles, Split, assign_roles, from_archive, hold_out, stratified_hold_out, to_archive
 from .table import Table, read_table
 from .writing import to_frame, write_csv, write_record
 

@@ -1,15 +1,17 @@
 """The data doctor: looks at a record before any model does, and says what will go wrong."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 from jaxtyping import Float
 
-from .dynamics_checks import check_delay, check_oversampling, check_undersampling
-from .finding import BEYOND_SHARE, Finding, Severity, by_severity, error, share_outside, warning
+from .finding import BEYOND_SHARE, Finding, Severity, by_severity, error, note, share_outside, warning
+from .preprocessing import is_constant
 from .record import Record, Signal
 from .signal_checks import (
     Blocks,
+    centre,
     check_collinear,
     check_constant,
     check_drift,
@@ -154,3 +156,207 @@ def examine_output(name: str, blocks: Blocks, inputs: list[Blocks]) -> list[Find
 
 def _blocks(record: Record, side: str, position: int) -> Blocks:
     return [np.asarray(getattr(experiment, side)[:, position]) for experiment in record.experiments]
+
+
+# Lags searched for the first answer of an output.
+LAGS = 60
+# Order of the autoregression that whitens the input.
+ORDER = 10
+# A good step is about a tenth of the rise time (Ljung, section 13.7); 200 samples are twenty times finer.
+SLOWEST_DECAY = 200
+# Share of the answer's energy in two samples; a first-order plant gets there with a pole below 0.27.
+FASTEST_SHARE = 0.995
+# Twice the log-likelihood gained by chance: two parameters, the best of 61 delays, once in ten thousand.
+CHANCE = 30.0
+_AT_REST = 1e-200
+_LONGEST = 100_000
+_LONGEST_FIT = 20_000
+
+
+def cross_correlation(
+    source: Float[np.ndarray, "samples"], answer: Float[np.ndarray, "samples"], lags: int
+) -> Float[np.ndarray, "_"]:
+    """Sums of source[t] answer[t + k] for k = -lags ... lags, shape (2 lags + 1,), by FFT."""
+    from scipy.signal import correlate
+
+    full = correlate(answer, source, mode="full", method="fft")
+    middle = len(source) - 1
+    padded = np.pad(full, lags)
+    return padded[middle : middle + 2 * lags + 1]
+
+
+def whitening_filter(blocks: Blocks) -> Float[np.ndarray, "_"]:
+    """The filter (1, -a1, ..., -a10) that makes the input white, by least squares (Yule-Walker).
+
+    An input at rest stays as it is.
+    """
+    from scipy.linalg import solve, toeplitz
+
+    covariance = sum(
+        (cross_correlation(block, block, ORDER)[ORDER:] for block in blocks), np.zeros(ORDER + 1)
+    )
+    if covariance[0] < _AT_REST:
+        return np.eye(1, ORDER + 1)[0]
+    matrix = np.asarray(toeplitz(covariance[:-1])) + 1e-8 * covariance[0] * np.eye(ORDER)
+    return np.concatenate(([1.0], -np.asarray(solve(matrix, covariance[1:]))))
+
+
+def _normalise(blocks: Blocks, longest: int) -> list[Float[np.ndarray, "_"]]:
+    """`centre`, with mean square one over all blocks: what follows must not depend on units."""
+    centred = centre(blocks, longest)
+    size = float(np.sqrt(np.mean(np.concatenate(centred) ** 2)))
+    return [part / size for part in centred] if size > 0 else centred
+
+
+def impulse_correlation(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"]:
+    """Correlation of the whitened input with the output filtered alike, lags -60 ... 60.
+
+    Its shape is that of the impulse response (Box and Jenkins, prewhitening); chance alone gives values of
+    standard deviation one over the root of the number of samples.
+    """
+    causes, effects = _normalise(source, _LONGEST), _normalise(answer, _LONGEST)
+    taps = whitening_filter(causes)
+    total, energy = np.zeros(2 * LAGS + 1), np.zeros(2)
+    for block, output in zip(causes, effects, strict=True):
+        if len(block) <= 2 * ORDER:
+            continue
+        white = np.convolve(block, taps, mode="valid")
+        filtered = np.convolve(output, taps, mode="valid")
+        total += cross_correlation(white, filtered, LAGS)
+        energy += white @ white, filtered @ filtered
+    return total / np.sqrt(energy[0] * energy[1]) if energy.all() else total
+
+
+def first_answer(correlation: Float[np.ndarray, "_"], samples: int) -> int | None:
+    """The first lag from 0 on at which the output answers; `None` if it does not.
+
+    The threshold is four standard deviations of chance, or half as much again as anything at negative lags,
+    where an output cannot answer yet and what is seen comes from imperfect whitening.
+    """
+    before, after = np.abs(correlation[:LAGS]), np.abs(correlation[LAGS:])
+    threshold = max(4.0 / np.sqrt(samples), 1.5 * float(before.max()))
+    answers = np.flatnonzero(after > threshold)
+    return int(answers[0]) if len(answers) else None
+
+
+def arx_losses(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"]:
+    r"""How well the output is predicted one step ahead for each assumed delay.
+
+    $y_t = \sum_{i=1}^{4} a_i y_{t-i} + b_0 u_{t-d} + b_1 u_{t-d-1} + e_t$ is fitted by least squares to
+    signals of size one.
+
+    Returns:
+        Sum of $e_t^2$ without an input, then for $d = 0, ..., 60$, shape (62,).
+    """
+    causes, effects = _normalise(source, _LONGEST_FIT), _normalise(answer, _LONGEST_FIT)
+    rows = [_lagged(u, y) for u, y in zip(causes, effects, strict=True)]
+    past = np.concatenate([row[0] for row in rows])
+    causes = np.concatenate([row[1] for row in rows])
+    now = np.concatenate([row[2] for row in rows])
+    regressors = [past, *(np.column_stack([past, causes[:, d : d + 2]]) for d in range(LAGS + 1))]
+    return np.array([_loss(matrix, now) for matrix in regressors])
+
+
+def _lagged(
+    source: Float[np.ndarray, "samples"], answer: Float[np.ndarray, "samples"]
+) -> tuple[Float[np.ndarray, "rows 4"], Float[np.ndarray, "rows lags"], Float[np.ndarray, "rows"]]:
+    """Past outputs, past inputs (lag 0 first) and outputs, one row for each instant that has them all."""
+    depth = LAGS + 2
+    if len(source) <= depth:
+        return np.empty((0, 4)), np.empty((0, depth)), np.empty(0)
+    cause = np.lib.stride_tricks.sliding_window_view(source, depth)[:, ::-1]
+    past = np.column_stack([answer[depth - 1 - lag : len(answer) - lag] for lag in range(1, 5)])
+    return past, cause, answer[depth - 1 :]
+
+
+def _loss(matrix: Float[np.ndarray, "rows columns"], target: Float[np.ndarray, "rows"]) -> float:
+    # A trace of ridge: past outputs of a smooth signal are nearly collinear. At rest all of them are zero.
+    gram = matrix.T @ matrix
+    ridge = 1e-12 * np.trace(gram) * np.eye(len(gram))
+    residual = target - matrix @ np.linalg.lstsq(gram + ridge, matrix.T @ target)[0]
+    return float(residual @ residual)
+
+
+def estimate_delay(source: Blocks, answer: Blocks) -> int | None:
+    """The delay, from 0 to 60 samples, with which past inputs predict the output best.
+
+    Two neighbouring inputs are used, so a delay one too short may fit as well: of delays whose losses
+    differ by no more than chance, four parts in the number of samples, the longest is taken. `None` if the
+    input lowers the loss by less than chance would in 61 trials.
+    """
+    losses = arx_losses(source, answer)
+    samples = sum(min(len(block), _LONGEST_FIT) for block in source)
+    without, best = float(losses[0]), float(losses[1:].min())
+    if without - best <= CHANCE * best / samples:
+        return None
+    equal = np.flatnonzero(losses[1:] <= best * (1 + 4 / samples) + 1e-6 * (without - best))
+    return int(equal[np.flatnonzero(np.diff(equal, append=10 * LAGS) > 1)[0]])
+
+
+def check_delay(
+    names: tuple[str, str], source: Blocks, answer: Blocks, sampling_time: float
+) -> list[Finding]:
+    """How long an output waits before it answers an input, and whether it does at all.
+
+    An input that rests throughout each experiment, as in a step test, leaves both open.
+    """
+    if max(len(block) for block in source) < 4 * LAGS or all(is_constant(block) for block in source):
+        return []
+    delay = estimate_delay(source, answer)
+    label = f"{names[0]} -> {names[1]}"
+    if delay is None:
+        message = f"'{names[1]}' does not visibly answer '{names[0]}' within {LAGS} samples"
+        advice = "Check that the right columns were chosen; a noisy plant needs a larger or longer input."
+        return [warning("no-response", label, message, advice, lags=LAGS)]
+    seconds = delay * sampling_time
+    message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s), {seconds:.4g} s"
+    is_long = delay > 3
+    advice = "A long delay costs the model memory: shift the input by it." if is_long else "Nothing to do."
+    return [note("delay", label, message, advice, samples=delay, seconds=seconds)]
+
+
+def decay_lag(blocks: Sequence[Float[np.ndarray, "_"]]) -> int:
+    """The first lag at which the autocorrelation falls below 1/e, or the length of the longest block."""
+    longest = min(max(len(block) for block in blocks), _LONGEST)
+    total = np.zeros(longest)
+    for part in centre(blocks, _LONGEST):
+        total[: len(part)] += cross_correlation(part, part, len(part) - 1)[len(part) - 1 :]
+    below = np.flatnonzero(total < total[0] / np.e)
+    return int(below[0]) if len(below) else longest
+
+
+def check_oversampling(name: str, output: Blocks, inputs: Sequence[Blocks]) -> list[Finding]:
+    """An output that hardly changes in 200 samples was sampled much too fast.
+
+    A fast plant behind an input that is seldom moved looks slow as well; it is told apart by the changes of
+    the output over 20 samples, which then die out at once.
+    """
+    decay = decay_lag(output)
+    if decay <= SLOWEST_DECAY:
+        return []
+    driven = max(decay_lag(channel) for channel in inputs)
+    changes = [block[20:] - block[:-20] for block in output if len(block) > 40]
+    if decay < 2 * driven and changes and decay_lag(changes) <= 60:
+        return []
+    factor = max(2, round(decay / 20))
+    message = f"'{name}' needs {decay} samples to change noticeably: the sampling time is too short"
+    advice = f"Keep about every {factor}th sample (after a low-pass filter); training becomes faster."
+    return [warning("oversampled", name, message, advice, decay=decay, factor=factor)]
+
+
+def check_undersampling(names: tuple[str, str], source: Blocks, answer: Blocks) -> list[Finding]:
+    """An output that has fully answered within two samples was sampled too slowly, or has no dynamics."""
+    samples = sum(min(len(block), _LONGEST) for block in source)
+    correlation = impulse_correlation(source, answer)
+    delay = first_answer(correlation, samples)
+    if samples < 4 * LAGS or delay is None or delay > LAGS - 30:
+        return []
+    # Chance adds 1/samples to each squared value on average; without it noise would look like a tail.
+    energy = correlation[LAGS + delay : LAGS + delay + 30] ** 2 - 1.0 / samples
+    share = float(energy[:2].sum() / energy.sum()) if energy.sum() > 0 else 0.0
+    if share < FASTEST_SHARE:
+        return []
+    label = f"{names[0]} -> {names[1]}"
+    message = f"'{names[1]}' settles within two samples of a move of '{names[0]}'"
+    advice = "Sample at least five times faster, unless the plant has no dynamics of interest."
+    return [warning("undersampled", label, message, advice, share=min(share, 1.0))]

@@ -1,10 +1,17 @@
-"""What a plant's log is inside the house: named signals and the experiments that recorded them."""
+"""A plant's log: named signals, the experiments that recorded them, and blocks of rows as experiments."""
 
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+
+from attractor.errors import ConfigError, InputDataError
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,135 @@ class Record:
     def with_experiments(self, experiments: "tuple[Experiment, ...] | list[Experiment]") -> "Record":
         """The same signals with other experiments."""
         return Record(self.inputs, self.outputs, tuple(experiments), self.sampling_time, self.source)
+
+
+_RANGE = re.compile(r"\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*")
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Rows `start` to `stop` (exclusive), counted from 0 at the first row of data, the header excluded.
+
+    Args:
+        name: how the experiment is called.
+        start: first row.
+        stop: the row after the last one; `None` means to the end.
+    """
+
+    name: str
+    start: int = 0
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop - self.start < 2):
+            raise ConfigError(
+                f"rows {self.name!r} from {self.start} to {self.stop} (exclusive) are not at least two rows; "
+                "rows count from 0 and the second number is the larger one"
+            )
+
+    @property
+    def end(self) -> int | float:
+        """The row after the last one, infinite for an open end."""
+        return math.inf if self.stop is None else self.stop
+
+    def bounds(self, available: int) -> tuple[int, int]:
+        """Start and stop within `available` rows.
+
+        Raises:
+            InputDataError: the block reaches beyond the data.
+        """
+        stop = available if self.stop is None else self.stop
+        if stop > available or stop - self.start < 2:
+            raise InputDataError(
+                f"rows {self.name!r} ({self.start}:{'' if self.stop is None else self.stop}) reach beyond "
+                f"the data, which has {available} rows (0 to {available - 1}); choose smaller numbers"
+            )
+        return self.start, stop
+
+
+def parse_row_block(text: str) -> RowBlock:
+    """Read a block of rows from text: `name=0:25000`, `40600:` or `:512`.
+
+    Args:
+        text: an optional name and `=`, then first row, colon, and the row after the last one.
+
+    Returns:
+        The block; without a name it is called after its rows.
+
+    Raises:
+        ConfigError: the text has another form, or the rows are empty.
+    """
+    name, sign, numbers = text.rpartition("=")
+    match = _RANGE.fullmatch(numbers)
+    if match is None or (sign and not name.strip()) or len(numbers) > 40:
+        raise ConfigError(
+            f"rows {text!r} are not of the form name=start:stop, for instance train=0:25000, 40600: or :512"
+        )
+    stop = int(match["stop"]) if match["stop"] else None
+    return RowBlock(name.strip() or f"rows {numbers.strip()}", int(match["start"] or 0), stop)
+
+
+def check_names(blocks: Sequence[RowBlock]) -> None:
+    """Raise an error if two blocks have the same name.
+
+    Raises:
+        ConfigError: names the first name that is used twice.
+    """
+    for name, count in Counter(block.name for block in blocks).items():
+        if count > 1:
+            raise ConfigError(f"two blocks of rows are called {name!r}; give each its own name")
+
+
+def check_apart(parts: Mapping[str, Sequence[RowBlock]]) -> None:
+    """Raise an error if parts of a data set that must not share rows do share some.
+
+    Args:
+        parts: blocks of rows by the name of the part.
+
+    Raises:
+        ConfigError: names two blocks with common rows.
+    """
+    for (one, blocks), (two, others) in combinations(parts.items(), 2):
+        for block, other in product(blocks, others):
+            if max(block.start, other.start) < min(block.end, other.end):
+                raise ConfigError(
+                    f"{one} {block.name!r} and {two} {other.name!r} share rows; a model must not be judged "
+                    "by what it was trained on: choose blocks that are apart"
+                )
+
+
+def apply_row_blocks(record: Record, blocks: Sequence[RowBlock]) -> Record:
+    """Take blocks of rows as the experiments of a record.
+
+    Args:
+        record: where the rows come from; those of its experiments count one after the other.
+        blocks: the rows of each new experiment; they may overlap.
+
+    Returns:
+        The same signals with one experiment for each block.
+
+    Raises:
+        ConfigError: two blocks have the same name.
+        InputDataError: a block reaches beyond the data or from one experiment into the next.
+    """
+    check_names(blocks)
+    return record.with_experiments([_cut(record, block) for block in blocks])
+
+
+def _cut(record: Record, block: RowBlock) -> Experiment:
+    start, stop = block.bounds(record.samples)
+    first = 0
+    for experiment in record.experiments:
+        last = first + len(experiment)
+        if first <= start and stop <= last:
+            return experiment.rows(start - first, stop - first, block.name)
+        first = last
+    raise InputDataError(
+        f"rows {block.name!r} ({start}:{stop}) hold parts of two experiments; cut them at the border"
+    )
+
+
+def find_runs(mask: Bool[np.ndarray, "rows"]) -> list[tuple[int, int]]:
+    """Start and stop (exclusive) of each run of true rows."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

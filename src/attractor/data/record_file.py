@@ -12,8 +12,7 @@ from jaxtyping import Int
 
 from attractor.errors import ConfigError, InputDataError, printable
 
-from .record import Experiment, Record
-from .rows import RowBlock, check_names
+from .record import Experiment, Record, RowBlock, check_names
 from .table import Table, read_table
 from .time_axis import (
     SECONDS,

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from .finding import BEYOND_SHARE, Finding, by_severity, error, note, share_outside, warning
 from .labelled_sequences import SHOWN, Sequences, name_some
-from .signal_scaling import is_constant
+from .preprocessing import is_constant
 
 
 def fingerprints(data: Sequences) -> list[bytes | None]:

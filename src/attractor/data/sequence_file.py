@@ -1,23 +1,251 @@
-"""Labelled series from a file of any known format, or from a DataFrame."""
+"""Labelled series from a file of any known format, or from a DataFrame; groups of cases in a small table."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError
 
 from .archive_text import read_arff, read_case_rows, read_ts, stack_dimensions
 from .binary_files import read_npz
 from .delimited import find_layout, is_number, read_lines, shortened
-from .labelled_sequences import Sequences
-from .long_table import LABEL_NAMES, LongColumns, read_long_csv
+from .labelled_sequences import Sequences, empty_cases, name_some
+from .sequence_labels import encode_words
+from .table import Table, read_table
+from .time_axis import TIME_NAMES, read_time
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+CASE_NAMES = ("id", "case", "case_id", "series", "sequence")
+LABEL_NAMES = ("label", "class", "target", "y")
+
+
+@dataclass(frozen=True)
+class LongColumns:
+    """What the columns of a table of series mean, where the header alone does not say it.
+
+    Args:
+        case: the column that tells the cases apart; one called id, case, case_id, series or sequence is
+            found by itself.
+        label: the class, the same in all rows of a case; one called label, class, target or y is found by
+            itself. Without such a column the cases have no labels.
+        time: numbers or dates by which the rows of a case are put in order; one called time, timestamp or t
+            is found by itself. Without it the rows of a case follow one another as in the file.
+        variables: the measured quantities; all other columns if empty.
+        delimiter: what separates the cells: one character, or comma, semicolon, tab, blanks. Sniffed if
+            `None`.
+    """
+
+    case: str | None = None
+    label: str | None = None
+    time: str | None = None
+    variables: tuple[str, ...] = ()
+    delimiter: str | None = None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Which column of the table plays which part."""
+
+    case: int
+    label: int | None
+    time: int | None
+    variables: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table, case after case.
+
+    Args:
+        order: rows of the table, those of one case together, in the order of time.
+        codes: the case of each of them.
+        lengths: how many each case has.
+        names: of the cases, in the order in which they appear in the file.
+    """
+
+    order: Int[np.ndarray, " rows"]
+    codes: Int[np.ndarray, " rows"]
+    lengths: Int[np.ndarray, " cases"]
+    names: tuple[str, ...]
+
+    @property
+    def starts(self) -> Int[np.ndarray, " cases"]:
+        """Where each case begins in `order`."""
+        return np.cumsum(self.lengths) - self.lengths
+
+
+def read_long_csv(source: "str | Path | pd.DataFrame", columns: LongColumns = LongColumns()) -> Sequences:
+    """Read labelled series from a table with one row for each case and time.
+
+    Rows may come in any order if there is a time column. The steps of a case are taken as equally spaced; a
+    blank cell is a missing value.
+
+    Args:
+        source: a file whose first row names the columns, or a DataFrame; the two levels of a MultiIndex of
+            its rows are case and time.
+        columns: which of them is the case, the class, the time, a variable.
+
+    Returns:
+        The cases in the order in which they first appear, called as the file calls them.
+
+    Raises:
+        ConfigError: a column is chosen twice.
+        InputDataError: the file cannot be used; the message names file, row, column and text.
+
+    Example:
+        >>> import pandas as pd
+        >>> stays = pd.DataFrame({"stay": ["a", "a", "b"], "pulse": [71, 74, 90], "died": [0, 0, 1]})
+        >>> read_long_csv(stays, LongColumns(case="stay", label="died")).lengths.tolist()
+        [2, 1]
+    """
+    table = read_table(source, columns.delimiter)
+    parts = _find_parts(table, columns)
+    rows = _group(table, parts)
+    values = empty_cases(rows.lengths, len(parts.variables))
+    steps = np.arange(len(rows.order)) - np.repeat(rows.starts, rows.lengths)
+    values[rows.codes, steps] = table.numbers(parts.variables)[rows.order]
+    labels, classes = _read_classes(table, parts, rows)
+    names = tuple(table.signals[position].label for position in parts.variables)
+    return Sequences(values, rows.lengths, names, labels, classes, rows.names)
+
+
+def _find_parts(table: Table, columns: LongColumns) -> _Parts:
+    chosen = [table.find(name) for name in columns.variables]
+
+    def find(wanted: str | None, usual: Sequence[str]) -> int | None:
+        return table.first_of(usual, chosen) if wanted is None else table.find(wanted)
+
+    case = find(columns.case, CASE_NAMES)
+    if case is None:
+        heads = name_some([signal.label for signal in table.signals])
+        raise InputDataError(
+            f"{table.path}: which column tells the cases apart? Name it; there are: {heads}. The table needs "
+            "one row for each case and time; one with a whole case in a row is not read"
+        )
+    label, time = find(columns.label, LABEL_NAMES), find(columns.time, TIME_NAMES)
+    roles = [position for position in (case, label, time) if position is not None]
+    for position, count in Counter([*chosen, *roles]).items():
+        if count > 1:
+            raise ConfigError(
+                f"{table.path}: column '{table.signals[position].label}' is chosen more than once; a column "
+                "is the case, the label, the time, or a variable"
+            )
+    variables = chosen or [position for position in range(len(table.signals)) if position not in roles]
+    if not variables:
+        raise InputDataError(
+            f"{table.path}: no column is left for the variables; the file needs at least one"
+        )
+    return _Parts(case, label, time, tuple(variables))
+
+
+def _group(table: Table, parts: _Parts) -> _Rows:
+    words = table.text(parts.case)
+    if "" in words:
+        raise InputDataError(
+            f"{table.where(words.index(''), parts.case)}: blank; say to which case the row belongs"
+        )
+    numbers: dict[str, int] = {}
+    codes = np.array([numbers.setdefault(word, len(numbers)) for word in words])
+    lengths = np.bincount(codes)
+    if parts.time is None:
+        order = np.argsort(codes, kind="stable")
+        return _Rows(order, codes[order], lengths, tuple(numbers))
+    times = read_time(table, parts.time).values
+    order = np.lexsort((times, codes))
+    rows = _Rows(order, codes[order], lengths, tuple(numbers))
+    _check_times(table, parts.time, rows, times)
+    return rows
+
+
+def _check_times(table: Table, position: int, rows: _Rows, times: Float[np.ndarray, " rows"]) -> None:
+    """No case has two rows for one time."""
+    same = (np.diff(times[rows.order]) == 0) & (np.diff(rows.codes) == 0)
+    for at in np.flatnonzero(same)[:1]:
+        first, second = rows.order[at], rows.order[at + 1]
+        raise InputDataError(
+            f"{table.where(int(second), position)}: case '{rows.names[rows.codes[at]]}' has this time "
+            f"already in row {table.row_numbers[first]}; remove one of the rows, or check "
+            "the column of the cases"
+        )
+
+
+def _read_classes(
+    table: Table, parts: _Parts, rows: _Rows
+) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...]]:
+    """Labels and classes; each row of a case tells the same class."""
+    if parts.label is None:
+        return None, ()
+    words = np.array(table.text(parts.label))
+    first = rows.order[rows.starts]
+    differs = np.flatnonzero(words[rows.order] != words[first][rows.codes])
+    if len(differs):
+        row, case = int(rows.order[differs[0]]), int(rows.codes[differs[0]])
+        raise InputDataError(
+            f"{table.where(row, parts.label)}: case '{rows.names[case]}' has the label {str(words[row])!r} "
+            f"here and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one "
+            "label"
+        )
+    position = parts.label
+    return encode_words(words[first].tolist(), lambda case: table.where(int(first[case]), position))
+
+
+_CASE, _GROUP = "case", "group"
+
+
+def read_case_groups(path: str | Path, data: Sequences) -> np.ndarray:
+    """The group of every case, as text, in the order of the data.
+
+    The table has a column `group`, and a column `case` with the names of the cases in any order; cases that
+    the data do not have are passed over. Without the column `case` its rows are the cases of the data in
+    their order.
+
+    Args:
+        path: a delimited text file with a header.
+        data: the cases.
+
+    Raises:
+        InputDataError: a case without a group or with two, or a column or rows that are missing.
+
+    Example:
+        >>> patients = read_case_groups("patients.csv", cases)  # doctest: +SKIP
+    """
+    table = read_table(path)
+    groups = table.text(table.find(_GROUP))
+    if "" in groups:
+        raise InputDataError(
+            f"{table.where(groups.index(''), table.find(_GROUP))}: blank; every case needs a group"
+        )
+    if _CASE in [signal.name for signal in table.signals]:
+        return _by_name(table, groups, data)
+    if len(groups) != len(data):
+        raise InputDataError(
+            f"{table.path}: {len(groups)} groups for {len(data)} cases; give one row for each case, or a "
+            "column 'case' with their names"
+        )
+    return np.array(groups)
+
+
+def _by_name(table: Table, groups: list[str], data: Sequences) -> np.ndarray:
+    position = table.find(_CASE)
+    known: dict[str, str] = {}
+    for row, (name, group) in enumerate(zip(table.text(position), groups, strict=True)):
+        if known.setdefault(name, group) != group:
+            raise InputDataError(
+                f"{table.where(row, position)}: {name} is in group {known[name]} and in group {group}"
+            )
+    lost = [name for name in data.ids if name not in known]
+    if lost:
+        raise InputDataError(f"{table.path}: no group for {name_some(lost)}")
+    return np.array([known[name] for name in data.ids])
+
 
 _TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _READERS: dict[str, Callable[[str | Path], Sequences]] = {".ts": read_ts, ".arff": read_arff}

@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .finding import Finding, error, warning
-from .record import Record
-from .rows import find_runs
-from .signal_scaling import is_constant
+from .preprocessing import is_constant
+from .record import Record, find_runs
 
 # One sample in a hundred at a limit: enough to bend a model that does not know the limit.
 STUCK_SHARE = 0.01

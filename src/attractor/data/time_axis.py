@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from attractor.errors import InputDataError
 
 from .delimited import DATE, is_number
-from .rows import find_runs
+from .record import find_runs
 from .table import Table
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from attractor.audit import (
     drift_bounds,
     stability,
 )
-from attractor.audit.stability import noise_term
+from attractor.audit.stability_verdict import noise_term
 from attractor.cells import Elman, Lipschitz, LipschitzForm, StateNoise
 from attractor.certify import CertifySettings
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic import record_of
 
 from attractor.data import RowBlock, apply_row_blocks, parse_row_block
-from attractor.data.rows import find_runs
+from attractor.data.record import find_runs
 from attractor.errors import ConfigError, InputDataError
 
 
