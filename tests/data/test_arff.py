@@ -76,7 +76,7 @@ def test_round_trip_of_relational_files(tmp_path_factory, cases, variables, seed
         (NESTED + "1,2,3,Run\n", r"row 9: expected the series in quotes"),
         (NESTED + "'1,2,3,Run\n", r"row 9: expected the series in quotes"),
         (NESTED + "'1,2,3'\n", r"row 9: expected the series in quotes"),
-        (NESTED + "'1,2,3',Run\n" + r"'1,2,3\n4,5,6',Run", r"row 10: 2 dimensions, the first case has 1"),
+        (NESTED + "'1,2,3',Run\n" + r"'1,2,3\n4,5,6',Run", r"row 10: 2 dimensions, row 9 has 1; every case"),
         (NESTED + r"'1,2,3\n4,5',Run", r"row 9, dimension 2: 2 values"),
         ("@relation R\n@attribute a\n", r"row 2: '@attribute a' is not of the form"),
         ("@relation R\n1,2\n", r"row 2: the text '1,2' comes before @data"),

@@ -60,41 +60,25 @@ def channel_range(inputs: ArrayLike, lengths: ArrayLike | None = None, *, clip: 
     return ChannelRange(low, high, clip)
 
 
-Function = Callable[[Array, Array, Array, ChannelRange | None, PRNGKeyArray], Array]
+Case = Float[Array, "time channels"]
+Limits = ChannelRange | None
+Function = Callable[[Array, Array, Array, Limits, PRNGKeyArray], Array]
 """`function(inputs (time, channels), length, level, limits, key) -> (time, channels)`."""
 
 
-def white_noise(
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    limits: ChannelRange | None,
-    key: PRNGKeyArray,
-) -> Float[Array, "time channels"]:
+def white_noise(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
     """Noise is added: x + s z, z standard normal for every sample, s in the unit of the inputs."""
     del length, limits
     return inputs + level * jax.random.normal(key, inputs.shape, inputs.dtype)
 
 
-def multiplicative_noise(
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    limits: ChannelRange | None,
-    key: PRNGKeyArray,
-) -> Float[Array, "time channels"]:
+def multiplicative_noise(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
     """The gain flickers: x (1 + s z), z standard normal for every sample."""
     del length, limits
     return inputs * (1 + level * jax.random.normal(key, inputs.shape, inputs.dtype))
 
 
-def salt_and_pepper(
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    limits: ChannelRange | None,
-    key: PRNGKeyArray,
-) -> Float[Array, "time channels"]:
+def salt_and_pepper(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
     """A sample becomes the channel's minimum with probability a/2, its maximum with probability a/2.
 
     Raises:
@@ -110,13 +94,7 @@ def salt_and_pepper(
     return jnp.where(drawn > 1 - level / 2, jnp.asarray(limits.high, inputs.dtype), peppered)
 
 
-def dropped_samples(
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    limits: ChannelRange | None,
-    key: PRNGKeyArray,
-) -> Float[Array, "time channels"]:
+def dropped_samples(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
     """A step is lost with probability p, in all channels at once; the last sample that arrived is held.
 
     Before the first sample that arrived there is nothing to hold, and the lost one stays.
@@ -128,13 +106,7 @@ def dropped_samples(
     return jnp.take_along_axis(inputs, jnp.where(last < 0, steps, last), axis=0)
 
 
-def time_jitter(
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    limits: ChannelRange | None,
-    key: PRNGKeyArray,
-) -> Float[Array, "time channels"]:
+def time_jitter(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
     """The sequence is read at the times t + s z instead of t, in order, by linear interpolation.
 
     The times are sorted, so that no sample overtakes another, and stay between first and last valid step.
@@ -152,13 +124,7 @@ def time_jitter(
     return jnp.where(jnp.isnan(read), inputs, read)
 
 
-def drift_ramp(
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    limits: ChannelRange | None,
-    key: PRNGKeyArray,
-) -> Float[Array, "time channels"]:
+def drift_ramp(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
     """A ramp that has grown to s at the last valid step is added, with a random sign for every channel."""
     del limits
     signs = jax.random.rademacher(key, inputs.shape[1:], inputs.dtype)
@@ -256,7 +222,7 @@ def perturbed(
     level: float | int,
     inputs: ArrayLike,
     lengths: ArrayLike | None = None,
-    limits: ChannelRange | None = None,
+    limits: Limits = None,
     seed: int = 0,
 ) -> Float[np.ndarray, "cases time channels"]:
     """Perturbed copies of padded sequences; padding and missing samples (NaN) are untouched.
@@ -297,7 +263,7 @@ def find_perturbation(perturbation: str | Perturbation) -> Perturbation:
     return PERTURBATIONS[perturbation]
 
 
-def check_limits(limits: ChannelRange | None, channels: int) -> None:
+def check_limits(limits: Limits, channels: int) -> None:
     """Refuse a range that does not fit the channels.
 
     Raises:
@@ -316,9 +282,7 @@ def check_limits(limits: ChannelRange | None, channels: int) -> None:
 
 
 @compiled
-def _perturb_all(
-    function: Function, cases: tuple[Array, ...], how: tuple[Array, ChannelRange | None, Array]
-) -> Array:
+def _perturb_all(function: Function, cases: tuple[Array, ...], how: tuple[Array, Limits, Array]) -> Array:
     level, limits, key = how
 
     def one(inputs: Array, length: Array, number: Array) -> Array:
@@ -328,12 +292,8 @@ def _perturb_all(
 
 
 def perturb_one(
-    function: Function,
-    inputs: Float[Array, "time channels"],
-    length: Array,
-    level: Array,
-    how: tuple[ChannelRange | None, Array],
-) -> Float[Array, "time channels"]:
+    function: Function, inputs: Case, length: Array, level: Array, how: tuple[Limits, Array]
+) -> Case:
     """One perturbed sequence, clipped if the range asks for it, with padding and missing samples restored.
 
     Args:

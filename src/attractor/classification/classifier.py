@@ -415,7 +415,7 @@ class SequenceClassifier(Estimator):
             ShapeError: another number of variables.
             InputDataError: cases that cannot be read.
         """
-        data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+        data = X if isinstance(X, Sequences) else Sequences.from_arrays(X, known=self.names_)
         if isinstance(X, Sequences) or data.is_named:
             return data.matched(self.names_)
         if len(data.names) != len(self.names_):

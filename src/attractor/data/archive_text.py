@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,31 @@ from .time_axis import JITTER, parse_dates, seconds_since_first
 MARKS = {"?": np.nan, "": np.nan}
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What the lines before `@data` say.
+
+    Args:
+        rows: how many lines they are.
+        classes: those listed, if any.
+        is_labelled: whether a class ends each line.
+        dimensions: variables of each case, if said.
+        steps: of each series, if said.
+        is_equal: whether all series are said to have one length.
+        is_stamped: whether each value comes with its time.
+        is_relational: whether a case is a bag of series in quotes.
+    """
+
+    rows: int
+    classes: tuple[str, ...] | None
+    is_labelled: bool = True
+    dimensions: int | None = None
+    steps: int | None = None
+    is_equal: bool = False
+    is_stamped: bool = False
+    is_relational: bool = False
+
+
 def parse_series(text: str, where: str) -> Float[np.ndarray, " time"]:
     """The numbers between commas; NaN for `?`, `NaN` or nothing.
 
@@ -31,17 +56,11 @@ def parse_series(text: str, where: str) -> Float[np.ndarray, " time"]:
     """
     cells = text.split(",")
     try:
-        values = np.array([float(cell) for cell in cells])
-        plain = "_" not in text
+        values = np.array([float(cell.replace("_", "x")) for cell in cells])
     except ValueError:
-        values, plain = np.zeros(0), False
-    if not plain:
         values = np.array([_parse_cell(cell.strip(), f"{where}, value {n}") for n, cell in enumerate(cells)])
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise InputDataError(
-            f"{where}, value {infinite[0]}: {cells[infinite[0]]!r} is infinite; correct it or write ?"
-        )
+    for index in np.flatnonzero(np.isinf(values))[:1]:
+        raise InputDataError(f"{where}, value {index}: {cells[index]!r} is infinite; correct it or write ?")
     return values
 
 
@@ -61,38 +80,54 @@ def stack_dimensions(
     dimensions: Sequence[Float[np.ndarray, " _"]],
 ) -> Float[np.ndarray, "time variables"]:
     """Dimensions of a case side by side; a shorter one ends in missing values."""
-    case = np.full((max(len(one) for one in dimensions), len(dimensions)), np.nan)
-    for position, one in enumerate(dimensions):
-        case[: len(one), position] = one
-    return case
+    return padded([one[:, None] for one in dimensions])[0][:, :, 0].T
 
 
-def assemble(
-    path: Path,
-    rows: Sequence[int],
-    cases: Sequence[Float[np.ndarray, "_ variables"]],
-    words: Sequence[str] | None,
-    classes: Sequence[str] | None,
+def _read_case(parts: Sequence[str], where: str, steps: int | None) -> Float[np.ndarray, "time variables"]:
+    """A case from the text of each dimension."""
+    dimensions = []
+    for number, part in enumerate(parts, 1):
+        at = f"{where}, dimension {number}"
+        dimensions.append(parse_series(part, at))
+        if steps is not None and len(dimensions[-1]) != steps:
+            raise InputDataError(
+                f"{at}: {len(dimensions[-1])} values where the header has {steps} numeric attributes; "
+                "complete the row, with ? for what is missing"
+            )
+    return stack_dimensions(dimensions)
+
+
+def _assemble(
+    text: TextLines, header: _Header, cases: Sequence[Float[np.ndarray, "_ _"]], words: Sequence[str]
 ) -> Sequences:
-    """Labelled cases from what a reader found.
-
-    Args:
-        path: the file.
-        rows: the row of each case in it, for messages.
-        cases: one array a case.
-        words: the class of each case; None if the file has none.
-        classes: those that the file lists; None takes those that occur.
+    """Labelled cases from what a reader found, without the padding at their ends.
 
     Raises:
-        InputDataError: no case, or a class that the file does not list.
+        InputDataError: no case, cases that differ where they must not, or a class that is not listed.
     """
     if not cases:
-        raise InputDataError(f"{path}: the file has a header but no case below @data")
-    labels, known = None, tuple(classes or ())
-    if words is not None:
-        labels, known = encode_words(words, lambda case: f"{path}, row {rows[case]}", classes)
-    values, lengths = padded(cases)
-    return Sequences(values, lengths, default_names(values.shape[2]), labels, known)
+        raise InputDataError(f"{text.path}: the file has a header but no case below @data")
+
+    def where(case: int) -> str:
+        return text.where(header.rows + case)
+
+    begin, (steps, dimensions) = f"row {text.numbers[header.rows]}", cases[0].shape
+    for position, case in enumerate(cases):
+        if case.shape[1] != dimensions:
+            raise InputDataError(
+                f"{where(position)}: {case.shape[1]} dimensions, {begin} has {dimensions}; every case needs "
+                "the same"
+            )
+        if header.is_equal and len(case) != steps:
+            raise InputDataError(
+                f"{where(position)}: {len(case)} steps, {begin} has {steps}, and the header says "
+                "@equalLength true; complete the row, or say false"
+            )
+    labels, known = None, header.classes or ()
+    if header.is_labelled:
+        labels, known = encode_words(words, where, header.classes)
+    values, lengths = padded([trimmed(case, where(position)) for position, case in enumerate(cases)])
+    return Sequences(values, lengths, default_names(dimensions), labels, known)
 
 
 _TRUTH = {"true": True, "false": False}
@@ -101,27 +136,6 @@ _PART = re.compile(r"(?:^|(?<=:))((?:\([^()]*\)|[^:()])*)(?::|$)")
 _PAIR = re.compile(r"\(([^(),]*),([^(),]*)\)")
 # How many steps there may be for each value: more of them means that the times are no grid.
 _MOST_STEPS = 50
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What the lines before `@data` say.
-
-    Args:
-        rows: how many lines they are.
-        dimensions: variables of each case, if said.
-        is_equal: whether all series are said to have one length.
-        is_stamped: whether each value comes with its time.
-        is_labelled: whether a class ends each line.
-        classes: those listed, if any.
-    """
-
-    rows: int
-    dimensions: int | None
-    is_equal: bool
-    is_stamped: bool
-    is_labelled: bool
-    classes: tuple[str, ...] | None
 
 
 def read_ts(path: str | Path) -> Sequences:
@@ -150,24 +164,30 @@ def read_ts(path: str | Path) -> Sequences:
     text = read_lines(path)
     header = _read_header(text)
     cases, words, steps = [], [], []
-    for row in range(header.rows, len(text.lines)):
-        parts = _PART.findall(text.lines[row]) if header.is_stamped else text.lines[row].split(":")
+    for row, line in enumerate(text.lines[header.rows :], header.rows):
+        where = text.where(row)
+        parts = _PART.findall(line) if header.is_stamped else line.split(":")
         if header.is_labelled:
             words.append(parts.pop().strip())
-        _check_dimensions(parts, header, text.where(row))
-        if header.is_stamped:
-            case, step = _read_stamped(parts, text.where(row))
-            steps += [] if step is None else [(step, text.where(row))]
-        else:
-            case = stack_dimensions([
-                parse_series(part, f"{text.where(row)}, dimension {dimension}")
-                for dimension, part in enumerate(parts, 1)
-            ])
+        if not parts or (header.dimensions or len(parts)) != len(parts):
+            after = " and the class" if header.is_labelled else "; there is no class, as @classLabel is false"
+            raise InputDataError(
+                f"{where}: {len(parts)} dimensions where the header says "
+                f"{header.dimensions or 'one or more'}; colons separate the dimensions{after}"
+            )
+        if not header.is_stamped:
+            cases.append(_read_case(parts, where, None))
+            continue
+        case, step = _read_stamped(parts, where)
         cases.append(case)
-    _check_steps(steps)
-    rows = text.numbers[header.rows :].tolist()
-    cases = _cut(cases, rows, header, text.path)
-    return assemble(text.path, rows, cases, words if header.is_labelled else None, header.classes)
+        steps += [] if step is None else [step]
+        # A model knows steps, not times.
+        if step is not None and abs(step / steps[0] - 1) > JITTER:
+            raise InputDataError(
+                f"{where}: times are {step:g} apart, {steps[0]:g} in the first case; bring all cases to one "
+                "step"
+            )
+    return _assemble(text, header, cases, words)
 
 
 def _read_header(text: TextLines) -> _Header:
@@ -180,34 +200,28 @@ def _read_header(text: TextLines) -> _Header:
             )
         key, *rest = line.strip()[1:].split() or [""]
         if key.casefold() == "data":
-            return _interpret(said, row + 1, text)
+            break
         said[key.casefold()] = (rest, text.where(row))
-    raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
-
-
-def _interpret(said: dict[str, tuple[list[str], str]], rows: int, text: TextLines) -> _Header:
-    _refuse(said)
+    else:
+        raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
+    if _truth(said, "targetlabel"):
+        raise UnsupportedError(
+            f"{said['targetlabel'][1]}: the file holds numbers to predict (@targetLabel), not classes; a "
+            "classifier needs @classLabel"
+        )
     if "classlabel" not in said:
         raise InputDataError(
             f"{text.path}: the header has no @classLabel; add '@classLabel true' with the classes, or "
             "'@classLabel false'"
         )
     return _Header(
-        rows,
-        _read_dimensions(said),
-        _truth(said, "equallength"),
-        _truth(said, "timestamps"),
-        _truth(said, "classlabel"),
-        tuple(said["classlabel"][0][1:]) or None,
+        rows=row + 1,
+        classes=tuple(said["classlabel"][0][1:]) or None,
+        is_labelled=_truth(said, "classlabel"),
+        dimensions=_read_dimensions(said),
+        is_equal=_truth(said, "equallength"),
+        is_stamped=_truth(said, "timestamps"),
     )
-
-
-def _refuse(said: dict[str, tuple[list[str], str]]) -> None:
-    if _truth(said, "targetlabel"):
-        raise UnsupportedError(
-            f"{said['targetlabel'][1]}: the file holds numbers to predict (@targetLabel), not classes; a "
-            "classifier needs @classLabel"
-        )
 
 
 def _truth(said: dict[str, tuple[list[str], str]], key: str) -> bool:
@@ -231,15 +245,6 @@ def _read_dimensions(said: dict[str, tuple[list[str], str]]) -> int | None:
             f"{where}: @dimensions is followed by {' '.join(rest)[:40]!r}, expected a number from 1 on"
         )
     return int(rest[0])
-
-
-def _check_dimensions(parts: list[str], header: _Header, where: str) -> None:
-    if not parts or (header.dimensions is not None and len(parts) != header.dimensions):
-        raise InputDataError(
-            f"{where}: {len(parts)} dimensions where the header says {header.dimensions or 'one or more'}; "
-            "colons separate the dimensions"
-            + (" and the class" if header.is_labelled else "; there is no class, as @classLabel is false")
-        )
 
 
 def _read_stamped(parts: list[str], where: str) -> tuple[Float[np.ndarray, "time variables"], float | None]:
@@ -282,57 +287,12 @@ def _instants(texts: list[str], where: str) -> Float[np.ndarray, " values"]:
     return seconds_since_first(dates)
 
 
-def _check_steps(steps: list[tuple[float, str]]) -> None:
-    """All cases have one step: a model knows steps, not times."""
-    for step, where in steps:
-        if abs(step / steps[0][0] - 1) > JITTER:
-            raise InputDataError(
-                f"{where}: times are {step:g} apart, {steps[0][0]:g} in the first case; bring all cases to "
-                "one step"
-            )
-
-
-def _cut(
-    cases: list[Float[np.ndarray, "_ _"]], rows: list[int], header: _Header, path: Path
-) -> list[Float[np.ndarray, "_ _"]]:
-    """The cases without padding, after a look at whether they are alike as far as they must be."""
-    for row, case in zip(rows, cases, strict=True):
-        if case.shape[1] != cases[0].shape[1]:
-            raise InputDataError(
-                f"{path}, row {row}: {case.shape[1]} dimensions, row {rows[0]} has {cases[0].shape[1]}; "
-                "every case needs the same"
-            )
-        if header.is_equal and len(case) != len(cases[0]):
-            raise InputDataError(
-                f"{path}, row {row}: {len(case)} steps, row {rows[0]} has {len(cases[0])}, and the header "
-                "says @equalLength true; complete the row, or say false"
-            )
-    return [trimmed(case, f"{path}, row {row}") for row, case in zip(rows, cases, strict=True)]
-
-
 # A name, bare or in quotes, and what follows it.
 _ATTRIBUTE = re.compile(r"@attribute\s+(?P<name>'[^']*'|\"[^\"]*\"|\S+)\s+(?P<kind>.+)", re.IGNORECASE)
 _NOMINAL = re.compile(r"'([^']*)'|\"([^\"]*)\"|([^\s,'\"][^,]*)")
 _NUMERIC = frozenset({"numeric", "real", "integer"})
 # What stands before a comment that begins in the middle of a line; % in quotes is text.
 _BEFORE_COMMENT = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^%'\"]|['\"])*")
-
-
-@dataclass(frozen=True)
-class _Attributes:
-    """What the lines before `@data` say.
-
-    Args:
-        rows: how many lines they are.
-        steps: numeric attributes; each is one step of a series.
-        is_relational: whether a case is a bag of series in quotes.
-        classes: of the last attribute; None if it is a text.
-    """
-
-    rows: int
-    steps: int
-    is_relational: bool
-    classes: tuple[str, ...] | None
 
 
 def read_arff(path: str | Path) -> Sequences:
@@ -356,56 +316,39 @@ def read_arff(path: str | Path) -> Sequences:
     Example:
         >>> train = read_arff("BasicMotions_TRAIN.arff")  # doctest: +SKIP
     """
-    text = _without_comments(read_lines(path))
+    read = read_lines(path)
+    lines = [match[0] if (match := _BEFORE_COMMENT.match(line)) else line for line in read.lines]
+    text = replace(read, lines=lines)
     header = _read_attributes(text)
     cases, words = [], []
-    for row in range(header.rows, len(text.lines)):
+    for row, line in enumerate(text.lines[header.rows :], header.rows):
         where = text.where(row)
-        body, word = _split_class(text.lines[row].strip(), header, where)
-        dimensions = [
-            _read_dimension(part, header, f"{where}, dimension {dimension}")
-            for dimension, part in enumerate(body.split("\\n"), 1)
-        ]
-        if cases and len(dimensions) != cases[0].shape[1]:
-            raise InputDataError(
-                f"{where}: {len(dimensions)} dimensions, the first case has {cases[0].shape[1]}"
-            )
-        cases.append(trimmed(stack_dimensions(dimensions), where))
+        body, word = _split_class(line.strip(), header, where)
+        cases.append(_read_case(body.split("\\n"), where, header.steps))
         words.append(word)
-    return assemble(text.path, text.numbers[header.rows :].tolist(), cases, words, header.classes)
+    return _assemble(text, header, cases, words)
 
 
-def _without_comments(text: TextLines) -> TextLines:
-    lines = [
-        match[0] if "%" in line and (match := _BEFORE_COMMENT.match(line)) else line for line in text.lines
-    ]
-    return TextLines(text.path, lines, text.numbers)
-
-
-def _read_attributes(text: TextLines) -> _Attributes:
+def _read_attributes(text: TextLines) -> _Header:
     kinds: list[str] = []
     for row, line in enumerate(text.lines):
         word = line.strip().split(None, 1)[0].casefold()
         if word == "@data":
-            return _interpret_attributes(kinds, row + 1, text)
+            break
         if word == "@attribute":
-            kinds.append(_read_kind(line.strip(), text.where(row)))
+            match = _ATTRIBUTE.fullmatch(line.strip())
+            if match is None:
+                raise InputDataError(
+                    f"{text.where(row)}: {line.strip()[:60]!r} is not of the form '@attribute name kind'"
+                )
+            kinds.append(match["kind"].strip())
         elif word not in ("@relation", "@end"):
             raise InputDataError(
-                f"{text.path}, row {text.numbers[row]}: the text {line[:40]!r} comes before @data; expected "
-                "@relation, @attribute, @end or @data"
+                f"{text.where(row)}: the text {line[:40]!r} comes before @data; expected @relation, "
+                "@attribute, @end or @data"
             )
-    raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
-
-
-def _read_kind(line: str, where: str) -> str:
-    match = _ATTRIBUTE.fullmatch(line)
-    if match is None:
-        raise InputDataError(f"{where}: {line[:60]!r} is not of the form '@attribute name kind'")
-    return match["kind"].strip()
-
-
-def _interpret_attributes(kinds: list[str], rows: int, text: TextLines) -> _Attributes:
+    else:
+        raise InputDataError(f"{text.path}: the line @data is missing; the cases come after it")
     if not kinds or kinds[-1].casefold() in _NUMERIC:
         raise UnsupportedError(
             f"{text.path}: the last attribute must be the class, as in '@attribute class {{a,b}}'; numbers "
@@ -420,7 +363,8 @@ def _interpret_attributes(kinds: list[str], rows: int, text: TextLines) -> _Attr
             f"{text.path}: every attribute before the class must be numeric, one for each step, inside one "
             f"relational attribute if there are several dimensions; {what}"
         )
-    return _Attributes(rows, len(steps), is_relational, _read_classes(kinds[-1], text))
+    classes = _read_classes(kinds[-1], text)
+    return _Header(row + 1, classes, steps=len(steps), is_relational=is_relational)
 
 
 def _read_classes(kind: str, text: TextLines) -> tuple[str, ...] | None:
@@ -434,13 +378,15 @@ def _read_classes(kind: str, text: TextLines) -> tuple[str, ...] | None:
     return tuple(one or two or three.strip() for one, two, three in found)
 
 
-def _split_class(line: str, header: _Attributes, where: str) -> tuple[str, str]:
-    """The series of a row as text, and its class."""
+def _split_class(line: str, header: _Header, where: str) -> tuple[str, str]:
+    """The series of a row as text, and its class without quotes."""
     if line.startswith("{"):
         raise UnsupportedError(f"{where}: sparse rows in braces are not read; write every value")
     if not header.is_relational:
-        body, _, word = _split_last(line)
-        return body, word
+        # The class may be in quotes, with commas inside.
+        start = line.rfind("," + line[-1]) if line[-1:] in ("'", '"') else -1
+        start = line.rfind(",") if start < 0 else start
+        return line[: max(start, 0)], _unquoted(line[start + 1 :].strip())
     end = line.find(line[0], 1)
     body, rest = line[1:end], line[end + 1 :].lstrip()
     if line[0] not in "'\"" or end < 0 or not rest.startswith(","):
@@ -450,26 +396,8 @@ def _split_class(line: str, header: _Attributes, where: str) -> tuple[str, str]:
     return body, _unquoted(rest[1:].strip())
 
 
-def _split_last(line: str) -> tuple[str, str, str]:
-    """What stands before the last comma outside quotes, the comma, and the class without quotes."""
-    if len(line) > 1 and line[-1] in "'\"" and (start := line.rfind("," + line[-1])) >= 0:
-        return line[:start], ",", _unquoted(line[start + 1 :])
-    body, comma, word = line.rpartition(",")
-    return body, comma, word.strip()
-
-
 def _unquoted(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
-
-
-def _read_dimension(text: str, header: _Attributes, where: str) -> Float[np.ndarray, " time"]:
-    values = parse_series(text, where)
-    if len(values) != header.steps:
-        raise InputDataError(
-            f"{where}: {len(values)} values where the header has {header.steps} numeric attributes; complete "
-            "the row, with ? for what is missing"
-        )
-    return values
 
 
 def read_case_rows(text: TextLines, layout: Layout) -> Sequences:
@@ -484,10 +412,6 @@ def read_case_rows(text: TextLines, layout: Layout) -> Sequences:
     Raises:
         InputDataError: the file cannot be used; the message names file, row and value.
     """
-    cases, words = [], []
-    for row, line in enumerate(text.lines):
-        word, *cells = layout.split_row(line)
-        values = parse_series(",".join(cells), text.where(row))
-        cases.append(trimmed(values[:, None], text.where(row)))
-        words.append(word)
-    return assemble(text.path, text.numbers.tolist(), cases, words, None)
+    rows = [layout.split_row(line) for line in text.lines]
+    cases = [parse_series(",".join(cells), text.where(row))[:, None] for row, (_, *cells) in enumerate(rows)]
+    return _assemble(text, _Header(0, None), cases, [word for word, *_ in rows])

@@ -7,13 +7,22 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from attractor.errors import WRONG_FACTS, InputDataError, ShapeError, UnsupportedError, printable
+from attractor.errors import (
+    WRONG_FACTS,
+    AttractorError,
+    InputDataError,
+    ShapeError,
+    UnsupportedError,
+    printable,
+)
 
 from .delimited import check_file
 from .labelled_sequences import Sequences, default_names
@@ -73,41 +82,60 @@ def read_npz(path: str | Path, like: Sequences | None = None) -> Sequences:
     """
     path = Path(path)
     arrays = _load(path)
-    if "X" not in arrays:
-        raise InputDataError(
-            f"{path}: no array 'X'; save one with numpy.savez, of shape (cases, time, variables)"
-        )
-    values = _as_values(path, arrays["X"])
-    lengths = _read_lengths(path, arrays.get("length"), values)
-    names = _texts(arrays["names"]) if "names" in arrays else _names_like(values.shape[2], like)
-    labels, classes = _read_labels(path, arrays, like)
     try:
-        return Sequences(
-            values, lengths, names, labels, classes, _texts(arrays.get("ids", np.array([], str)))
-        )
+        return _sequences(arrays, like)
     except InputDataError as problem:
         raise type(problem)(f"{path}: {problem}") from None
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the keys we know, by their first name."""
+def _sequences(arrays: dict[str, np.ndarray], like: Sequences | None) -> Sequences:
+    if "X" not in arrays:
+        raise InputDataError("no array 'X'; save one with numpy.savez, of shape (cases, time, variables)")
+    values = arrays["X"][:, :, None] if arrays["X"].ndim == 2 else arrays["X"]
+    if values.ndim != 3 or 0 in values.shape:
+        raise ShapeError(f"'X' has shape {values.shape}, expected (cases, time, variables), none of them 0")
+    if values.dtype.kind not in "biuf":
+        raise InputDataError(f"'X' holds {values.dtype}, expected real numbers")
+    cases, time, variables = values.shape
+    lengths = arrays.get("length", np.full(cases, time))
+    if lengths.shape != (cases,) or lengths.dtype.kind not in "iu":
+        raise ShapeError(
+            f"'length' of shape {lengths.shape} and type {lengths.dtype}, expected a whole number for each "
+            f"of {cases} cases"
+        )
+    names = default_names(variables) if like is None or len(like.names) != variables else like.names
+    names = _texts(arrays["names"]) if "names" in arrays else names
+    labels, classes = _read_labels(arrays, like)
+    ids = _texts(arrays["ids"]) if "ids" in arrays else ()
+    return Sequences(values.astype(float), lengths.astype(np.int64), names, labels, classes, ids)
+
+
+@contextmanager
+def _sound(path: Path, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn what readers raise over a damaged file, also these kinds, into one error."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            held = set(archive.namelist())
-            found = {
-                key: next((name for name in names if f"{name}.npy" in held), None)
-                for key, names in _ALIASES.items()
-            }
-            return {
-                key: _member(archive, f"{name}.npy", path) for key, name in found.items() if name is not None
-            }
-    except InputDataError:
+        yield
+    except AttractorError:
         raise
     except FileNotFoundError:
-        message = f"{path}: no such file; check the name and the folder (now in {Path.cwd()})"
-    except _DAMAGED as problem:
-        message = f"{path}: this is no sound .npz file ({problem}); write it again with numpy.savez"
-    raise InputDataError(message)
+        raise InputDataError(
+            f"{path}: no such file; check the name and the folder (now in {Path.cwd()})"
+        ) from None
+    except (*_DAMAGED, *kinds) as problem:
+        raise InputDataError(
+            f"{path}: this is no sound {path.suffix.casefold()} file ({problem}); {remedy}"
+        ) from None
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of the keys we know, by their first name."""
+    with _sound(path, "write it again with numpy.savez"), zipfile.ZipFile(path) as archive:
+        held = set(archive.namelist())
+        found = {
+            key: next((name for name in names if f"{name}.npy" in held), None)
+            for key, names in _ALIASES.items()
+        }
+        return {key: _member(archive, f"{name}.npy", path) for key, name in found.items() if name is not None}
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
@@ -167,24 +195,21 @@ def read_frame(path: Path) -> "pd.DataFrame":
 
 
 def _read_parquet(path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
     try:
         from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
+        from pyarrow.parquet import ParquetFile, read_table
+        from pyarrow.types import is_large_string, is_string
     except ImportError:
         raise UnsupportedError(
             f"{path}: .parquet files are read by pyarrow; pip install 'attractor[parquet]'"
         ) from None
-    try:
-        with ParquetFile(path) as file:
-            cells = file.metadata.num_rows * len(file.schema_arrow)
+    with _sound(path, "write it again", ArrowException), ParquetFile(path) as file:
+        groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+        cells = sum(group.column(at).num_values for group in groups for at in range(group.num_columns))
         check_growth(str(path), path.stat().st_size, cells, np.dtype(float))
-        return pd.read_parquet(path, engine="pyarrow")
-    except (ArrowException, *_DAMAGED) as problem:
-        if isinstance(problem, InputDataError):
-            raise
-        raise InputDataError(f"{path}: this is no sound .parquet file ({problem}); write it again") from None
+        # A text that many rows share is kept once in the file; it stays so in memory.
+        texts = [one.name for one in file.schema_arrow if is_string(one.type) or is_large_string(one.type)]
+        return read_table(path, read_dictionary=texts).to_pandas()
 
 
 def _read_mat(path: Path) -> "pd.DataFrame":
@@ -196,25 +221,21 @@ def _read_mat(path: Path) -> "pd.DataFrame":
     from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError
 
-    try:
-        held = {name: shape for name, shape, kind in whosmat(path) if _MATLAB_NUMBERS.fullmatch(kind)}
+    with _sound(path, "save it again", MatReadError):
+        try:
+            held = {name: shape for name, shape, kind in whosmat(path) if _MATLAB_NUMBERS.fullmatch(kind)}
+        except NotImplementedError:
+            raise UnsupportedError(
+                f"{path}: MATLAB files of version 7.3 are not read; save it again with save(name, '-v7')"
+            ) from None
         cells = sum(math.prod(shape) for shape in held.values())
         check_growth(str(path), path.stat().st_size, cells, np.dtype(float))
         arrays = loadmat(path, variable_names=list(held), spmatrix=False)
-    except NotImplementedError:
-        raise UnsupportedError(
-            f"{path}: MATLAB files of version 7.3 are not read; save it again with save(name, '-v7')"
-        ) from None
-    except (MatReadError, *_DAMAGED) as problem:
-        if isinstance(problem, InputDataError):
-            raise
-        raise InputDataError(f"{path}: this is no sound .mat file ({problem}); save it again") from None
     columns = {
         head: values for name in held for head, values in _mat_columns(name, np.asarray(arrays[name])).items()
     }
-    lengths = {head: len(values) for head, values in columns.items()}
-    if len({*lengths.values()}) != 1:
-        found = ", ".join(f"{head} ({length})" for head, length in lengths.items()) or "none"
+    if len({len(values) for values in columns.values()}) != 1:
+        found = ", ".join(f"{head} ({len(values)})" for head, values in columns.items()) or "none"
         raise InputDataError(
             f"{path}: a table needs vectors of one length; there are: {found}. Save "
             "only those that belong together"
@@ -231,64 +252,27 @@ def _mat_columns(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{name}{position}": column for position, column in enumerate(array.T, 1)}
 
 
-def _as_values(path: Path, array: np.ndarray) -> Float[np.ndarray, "cases time variables"]:
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or 0 in array.shape:
-        raise ShapeError(
-            f"{path}: 'X' has shape {array.shape}, expected (cases, time, variables), none of them 0"
-        )
-    if array.dtype.kind not in "biuf":
-        raise InputDataError(f"{path}: 'X' holds {array.dtype}, expected real numbers")
-    return array.astype(float)
-
-
-def _read_lengths(
-    path: Path, given: np.ndarray | None, values: Float[np.ndarray, "cases time variables"]
-) -> Int[np.ndarray, " cases"]:
-    """Lengths of the cases, all steps if none are given."""
-    cases, time, _ = values.shape
-    if given is None:
-        return np.full(cases, time)
-    if given.shape != (cases,) or given.dtype.kind not in "iu":
-        raise ShapeError(
-            f"{path}: 'length' of shape {given.shape} and type {given.dtype}, expected a whole number for "
-            f"each of {cases} cases"
-        )
-    return given.astype(np.int64)
-
-
-def _names_like(variables: int, like: Sequences | None) -> tuple[str, ...]:
-    return default_names(variables) if like is None or len(like.names) != variables else like.names
-
-
 def _read_labels(
-    path: Path, arrays: dict[str, np.ndarray], like: Sequences | None
+    arrays: dict[str, np.ndarray], like: Sequences | None
 ) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...]]:
     if "y" not in arrays:
         return None, () if like is None else like.classes
-    try:
-        labels = check_labels(arrays["y"])
-    except InputDataError as problem:
-        raise InputDataError(f"{path}: {problem}") from None
+    labels = check_labels(arrays["y"])
     if labels.dtype.kind == "U":
         words, positions = np.unique(labels, return_inverse=True)
         return positions, tuple(words.tolist())
     positions = labels.astype(np.int64)
     if "classes" in arrays:
         return positions, _texts(arrays["classes"])
-    return positions, _number_classes(path, positions) if like is None else like.classes
-
-
-def _number_classes(path: Path, positions: Int[np.ndarray, " cases"]) -> tuple[str, ...]:
-    """The numbers 0 to the largest label as names of classes."""
+    if like is not None:
+        return positions, like.classes
     largest = int(positions.max(initial=0))
     if largest >= max(1000, len(positions)):
         raise InputDataError(
-            f"{path}: 'y' goes up to {largest} for {len(positions)} cases; classes count from 0. Save "
-            "'classes' with their names and the positions in that list as 'y'"
+            f"'y' goes up to {largest} for {len(positions)} cases; classes count from 0. Save 'classes' with "
+            "their names and the positions in that list as 'y'"
         )
-    return tuple(str(number) for number in range(largest + 1))
+    return positions, tuple(str(number) for number in range(largest + 1))
 
 
 def _texts(array: np.ndarray) -> tuple[str, ...]:

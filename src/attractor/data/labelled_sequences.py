@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from attractor.errors import InputDataError, ShapeError
 
-from .named_columns import column_names, numbers_of, positions_of
 from .sequence_labels import check_labels
+from .table import column_names, numbers_of, positions_of
 
 # Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it.
 MOST_CELLS = 2**27
@@ -173,6 +172,7 @@ class Sequences:
         labels: object = None,
         names: Sequence[str] = (),
         *,
+        known: Sequence[str] = (),
         trim: bool = False,
     ) -> "Sequences":
         """Cases from an array (cases, time, variables), or a list of arrays (time, variables) or (time,).
@@ -184,6 +184,7 @@ class Sequences:
             cases: numbers of any real type; NaN is a missing value, and so is what is masked.
             labels: texts or whole numbers, one for every case; None for cases without.
             names: of the variables; those of the tables, or v1, v2, ... if not given.
+            known: the variables of a model: where the first table has them all, other columns are left out.
             trim: whether steps at the end of a case without a single value are padding and not missing.
 
         Raises:
@@ -193,19 +194,20 @@ class Sequences:
         given = _as_list(cases)
         names_found = (column_names(one, f"case {position}") for position, one in enumerate(given))
         found = next((own for own in names_found if own), ())
+        found = tuple(known) if {*known} <= {*found} and known else found
         arrays = [_as_case(position, one, found) for position, one in enumerate(given)]
         if not arrays:
             raise InputDataError("no cases")
-        widths = [one.shape[1] for one in arrays]
-        odd = next((position for position, width in enumerate(widths) if width != widths[0]), None)
-        if odd is not None:
-            raise ShapeError(
-                f"case {odd} has {widths[odd]} variables, case 0 has {widths[0]}; every case needs the same "
-                "variables"
-            )
+        width = arrays[0].shape[1]
+        for position, one in enumerate(arrays):
+            if one.shape[1] != width:
+                raise ShapeError(
+                    f"case {position} has {one.shape[1]} variables, case 0 has {width}; every case needs the "
+                    "same variables"
+                )
         if trim:
             arrays = [trimmed(one, f"case {position}") for position, one in enumerate(arrays)]
-        data = cls(*padded(arrays), tuple(names) or found or default_names(widths[0]))
+        data = cls(*padded(arrays), tuple(names) or found or default_names(width))
         return data if labels is None else data.relabelled(labels)
 
     def _known_labels(self) -> np.ndarray:
@@ -275,7 +277,7 @@ def _as_list(cases: object) -> Iterable[object]:
     return _wide(cases) if hasattr(cases, "columns") else cases
 
 
-def _wide(table: Any) -> Float[np.ndarray, "cases time"]:
+def _wide(table: object) -> Float[np.ndarray, "cases time"]:
     """The numbers of a table with one case a row."""
     names = column_names(table, "the cases") or ()
     if {"case", "id", "time", "timestamp", "label"} & {name.lower() for name in names}:
@@ -292,28 +294,24 @@ def _wide(table: Any) -> Float[np.ndarray, "cases time"]:
         ) from None
 
 
-def _as_case(position: int, values: Any, names: Sequence[str]) -> Float[np.ndarray, "time variables"]:
-    own = column_names(values, f"case {position}")
-    if own or np.ma.isMaskedArray(values) or hasattr(values, "to_numpy"):
-        values = numbers_of(values, f"case {position}")
-        values = values[:, positions_of(names, own, f"case {position}")] if own else values
+def _as_case(position: int, values: object, names: Sequence[str]) -> Float[np.ndarray, "time variables"]:
+    where = f"case {position}"
+    own = column_names(values, where)
+    if np.ma.isMaskedArray(values) or hasattr(values, "columns") or hasattr(values, "to_frame"):
+        values = numbers_of(values, where)
+        values = values[:, positions_of(names, own, where)] if own else values
     try:
         array = np.asarray(values)
     except ValueError as problem:
-        raise ShapeError(
-            f"case {position} is no array ({problem}); every step needs the same variables"
-        ) from None
+        raise ShapeError(f"{where} is no array ({problem}); every step needs the same variables") from None
     if array.dtype.kind not in "biuf":
         complex_too = ". Complex data not supported" if array.dtype.kind == "c" else ""
         raise InputDataError(
-            f"case {position} holds {array.dtype}, expected real numbers; convert them first{complex_too}"
+            f"{where} holds {array.dtype}, expected real numbers; convert them first{complex_too}"
         )
-    if array.ndim == 1:
-        array = array[:, None]
+    array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or 0 in array.shape:
-        raise ShapeError(
-            f"case {position} has shape {array.shape}, expected (time, variables) with at least one of each"
-        )
+        raise ShapeError(f"{where} has shape {array.shape}, expected (time, variables), none of them 0")
     return array.astype(float)
 
 

@@ -1,7 +1,6 @@
 """Read the log of a plant from a file into a `Record`, and guess its columns."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +122,10 @@ def read_csv(
         for part in fill_missing(Recording(name, rows, values[rows]), table, parts.channels, columns.missing)
     ]
     _require_rows(recordings, table)
-    if parts.time is None:
-        return _to_record(table, parts, recordings, columns.sampling_time or 1.0)
-    return _read_timed(table, read_time(table, parts.time), parts, recordings, columns)
+    sampling_time = columns.sampling_time or 1.0
+    if parts.time is not None:
+        recordings, sampling_time = _timed(read_time(table, parts.time), recordings, columns)
+    return _to_record(table, parts, recordings, sampling_time)
 
 
 def _find_parts(
@@ -136,21 +136,13 @@ def _find_parts(
             f"inputs {inputs!r} and outputs {outputs!r} are lists of column names, with one input or more"
         )
     chosen = [table.find(label) for label in (*inputs, *outputs)]
-    for position, count in Counter(chosen).items():
-        if count > 1:
-            raise ConfigError(
-                f"{table.path}: column '{table.signals[position].label}' is chosen more than once; "
-                "a signal is either an input or an output"
-            )
-    time = experiment = None
+    table.check_once(chosen, "a signal is either an input or an output")
+    time = None if columns.sampling_time is not None else table.first_of(TIME_NAMES, chosen)
     if columns.time is not None:
         time = table.find(columns.time)
-    elif columns.sampling_time is None:
-        time = table.first_of(TIME_NAMES, chosen)
+    experiment = table.first_of(("experiment",), chosen)
     if columns.experiment is not None:
         experiment = table.find(columns.experiment)
-    else:
-        experiment = table.first_of(("experiment",), chosen)
     return _Parts(tuple(chosen[: len(inputs)]), tuple(chosen[len(inputs) :]), time, experiment)
 
 
@@ -159,25 +151,22 @@ def _group_rows(
 ) -> list[tuple[str, Int[np.ndarray, "_"]]]:
     """Name and rows of each experiment, in order of appearance."""
     names = None if parts.experiment is None else table.text(parts.experiment)
-    if blocks:
-        return [(block.name, _block_rows(table, block, names)) for block in blocks]
-    if names is None:
+    if names is None and not blocks:
         return [(printable(table.path.stem), np.arange(len(table)))]
     groups: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
+    for row, name in enumerate(names or ()):
         groups.setdefault(name, []).append(row)
-    return [(name, np.asarray(rows, dtype=np.int64)) for name, rows in groups.items()]
-
-
-def _block_rows(table: Table, block: RowBlock, names: Sequence[str] | None) -> Int[np.ndarray, "_"]:
-    start, stop = block.bounds(len(table))
-    inside = sorted(set(names[start:stop])) if names is not None else []
-    if len(inside) > 1:
-        raise InputDataError(
-            f"{table.path}: rows {block.name!r} ({start}:{stop}) hold several experiments: "
-            f"{', '.join(inside[:5])}; cut them at the border"
-        )
-    return np.arange(start, stop)
+    if not blocks:
+        return [(name, np.asarray(rows, dtype=np.int64)) for name, rows in groups.items()]
+    bounds = [(block.name, *block.bounds(len(table))) for block in blocks]
+    for block, start, stop in bounds:
+        inside = sorted(set(names[start:stop])) if names else []
+        if len(inside) > 1:
+            raise InputDataError(
+                f"{table.path}: rows {block!r} ({start}:{stop}) hold several experiments: "
+                f"{', '.join(inside[:5])}; cut them at the border"
+            )
+    return [(block, np.arange(start, stop)) for block, start, stop in bounds]
 
 
 def _require_rows(recordings: Sequence[Recording], table: Table) -> None:
@@ -194,10 +183,10 @@ def _require_rows(recordings: Sequence[Recording], table: Table) -> None:
         )
 
 
-def _read_timed(
-    table: Table, column: TimeColumn, parts: _Parts, recordings: Sequence[Recording], columns: ColumnOptions
-) -> Record:
-    """The record of recordings that have a time column."""
+def _timed(
+    column: TimeColumn, recordings: Sequence[Recording], columns: ColumnOptions
+) -> tuple[list[Recording], float]:
+    """Recordings with evenly spaced rows, and the sampling time in seconds."""
     # Absurd times overflow; find_sampling_time refuses the step that results.
     with np.errstate(all="ignore"):
         for recording in recordings:
@@ -208,28 +197,24 @@ def _read_timed(
             for recording in recordings
             for part in regularise(recording, column, step, columns.missing, columns.resample)
         ]
-    _require_rows(regular, table)
-    return _to_record(table, parts, regular, columns.sampling_time or _seconds(column, step))
-
-
-def _seconds(column: TimeColumn, step: float) -> float:
-    if column.is_in_seconds:
-        return step
-    signal = column.table.signals[column.position]
-    raise InputDataError(
-        f"{column.table.path}: column '{signal.label}' has the unknown unit '{signal.unit}'; "
-        f"use one of {', '.join(unit for unit in SECONDS if unit)}, or give sampling_time in seconds"
-    )
+    _require_rows(regular, column.table)
+    if columns.sampling_time is None and not column.is_in_seconds:
+        signal = column.table.signals[column.position]
+        raise InputDataError(
+            f"{column.table.path}: column '{signal.label}' has the unknown unit '{signal.unit}'; "
+            f"use one of {', '.join(unit for unit in SECONDS if unit)}, or give sampling_time in seconds"
+        )
+    return regular, columns.sampling_time or step
 
 
 def _to_record(table: Table, parts: _Parts, recordings: Sequence[Recording], sampling_time: float) -> Record:
-    def experiment(recording: Recording) -> Experiment:
-        values = np.ascontiguousarray(recording.values)
-        count = len(parts.inputs)
-        return Experiment(recording.name, values[:, :count], values[:, count:], recording.rows)
-
+    sides = [np.split(np.ascontiguousarray(one.values), [len(parts.inputs)], axis=1) for one in recordings]
+    experiments = [
+        Experiment(one.name, inputs, outputs, one.rows)
+        for one, (inputs, outputs) in zip(recordings, sides, strict=True)
+    ]
     inputs, outputs = (tuple(table.signals[at] for at in side) for side in (parts.inputs, parts.outputs))
-    return Record(inputs, outputs, tuple(map(experiment, recordings)), float(sampling_time), table.path)
+    return Record(inputs, outputs, tuple(experiments), float(sampling_time), table.path)
 
 
 def guess_columns(

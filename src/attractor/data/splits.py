@@ -1,4 +1,4 @@
-"""Which recordings train, which choose, and which judge: named parts, blocks in time, cases class by class."""
+"""Which recordings train, which choose, and which judge: by name, by blocks in time, class by class."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from attractor.errors import InputDataError
+from attractor.errors import ConfigError, InputDataError
 
 from .delimited import (
     MISSING_MARKS,
@@ -31,14 +31,17 @@ from .record import Signal
 if TYPE_CHECKING:
     import pandas as pd
 
-# Stands between cells that were in quotes or between blanks; the Unit Separator of ASCII.
-_SEPARATOR = "\x1f"
+# What separates cells for `str.split`, but not for pandas.
 _OTHER_BLANKS = re.compile("[\v\f\x1c-\x1f]")
 # Below so many rows it is quicker to convert cell by cell: pandas takes some 50 microseconds for each column.
 _FEW_ROWS = 200
 # pandas reads these as one and zero; in a log they are no numbers.
 _TRUTHS = ("true", "True", "TRUE", "false", "False", "FALSE")
 _MARKS = [form for mark in MISSING_MARKS for form in {mark, mark.upper(), mark.title()}] + ["NaN"]
+_ONE_LEVEL = {
+    "columns": "give each one name: frame.columns = ['_'.join(map(str, one)) for one in frame.columns]",
+    "index": "give one table for each recording: [group for _, group in table.groupby(level=0)]",
+}
 # From so many columns on nobody looks for the one that was meant.
 _MANY_COLUMNS = 2000
 
@@ -84,7 +87,26 @@ class Table:
         positions = exact or ([] if wanted.unit else by_name)
         if len(positions) == 1:
             return positions[0]
-        raise self._ambiguous(label, positions) if positions else self._unknown(label)
+        if not positions:
+            raise self._unknown(label)
+        labels = ", ".join(f"'{self.signals[position].label}'" for position in positions)
+        raise InputDataError(f"{self.path}: several columns are called '{label}': {labels}; add the unit")
+
+    def check_once(self, positions: Sequence[int], advice: str) -> None:
+        """Refuse a column that is chosen more than once.
+
+        Args:
+            positions: the columns chosen.
+            advice: what a column may be.
+
+        Raises:
+            ConfigError: names the first such column.
+        """
+        for position, count in Counter(positions).items():
+            if count > 1:
+                raise ConfigError(
+                    f"{self.path}: column '{self.signals[position].label}' is chosen more than once; {advice}"
+                )
 
     def first_of(self, names: Sequence[str], taken: Sequence[int] = ()) -> int | None:
         """The free column with the first of these names, whatever its case."""
@@ -139,10 +161,6 @@ class Table:
             cells = self.text(position)
             values[:, index] = convert_cells(cells, layout, lambda row, at=position: self.where(row, at))
         return values
-
-    def _ambiguous(self, label: str, positions: Sequence[int]) -> InputDataError:
-        labels = ", ".join(f"'{self.signals[position].label}'" for position in positions)
-        return InputDataError(f"{self.path}: several columns are called '{label}': {labels}; add the unit")
 
     def _unknown(self, label: str) -> InputDataError:
         folded = {name.casefold(): name for name in reversed(self._positions)}
@@ -199,13 +217,16 @@ class TextTable(Table):
         """
         import pandas as pd
 
-        text, separator = self._plain
+        text, mark = "\n".join(self.lines), self.layout.delimiter
+        # Runs of blanks and tabs are one separator for pandas too; other blanks of Unicode are not.
+        if mark == " " and ('"' in text or not text.isascii() or _OTHER_BLANKS.search(text)):
+            return None
         if any(word in text for word in _TRUTHS):
             return None
         try:
             frame = pd.read_csv(
                 io.StringIO(text),
-                sep=separator,
+                sep=r"\s+" if mark == " " else mark,
                 header=None,
                 names=range(len(self.signals)),
                 usecols=sorted(set(positions)),
@@ -216,26 +237,12 @@ class TextTable(Table):
                 keep_default_na=False,
                 skipinitialspace=True,
                 skip_blank_lines=False,
-                quoting=csv.QUOTE_NONE,
                 lineterminator="\n",
                 low_memory=False,
             )
         except (ValueError, OverflowError):
             return None
         return frame[list(positions)].to_numpy() if len(frame) == len(self) else None
-
-    @cached_property
-    def _plain(self) -> tuple[str, str]:
-        """The rows in one text in which no quote matters, and what separates their cells for pandas."""
-        text, is_blank = "\n".join(self.lines), self.layout.delimiter == " "
-        if '"' not in text and not is_blank:
-            return text, self.layout.delimiter
-        # Runs of blanks and tabs are one separator for pandas too; other blanks of Unicode are not.
-        if '"' not in text and text.isascii() and not _OTHER_BLANKS.search(text):
-            return text, r"\s+"
-        rows = (self.layout.split_row(line) for line in self.lines)
-        plain = (_SEPARATOR.join(cell.replace(_SEPARATOR, " ") for cell in row) for row in rows)
-        return "\n".join(plain), _SEPARATOR
 
 
 @dataclass(frozen=True)
@@ -306,12 +313,13 @@ def read_table(source: "str | Path | pd.DataFrame | Table", delimiter: str | Non
     if isinstance(source, Table):
         return source
     if not isinstance(source, str | Path):
-        return _frame_table(source, Path("DataFrame"))
+        frame = _as_frame(source)
+        return _frame_table(_with_index(frame), Path("DataFrame"), np.asarray(frame.index))
     if Path(source).suffix.casefold() in (".parquet", ".mat"):
         from .binary_files import read_frame
 
         frame = read_frame(Path(source))
-        return _frame_table(frame, Path(source), np.arange(1, len(frame) + 1))
+        return _frame_table(_with_index(frame), Path(source), np.arange(1, len(frame) + 1))
     text = read_lines(source)
     try:
         return _text_table(text, delimiter)
@@ -319,23 +327,35 @@ def read_table(source: "str | Path | pd.DataFrame | Table", delimiter: str | Non
         raise _unreadable(text) from None
 
 
-def _frame_table(frame: "pd.DataFrame", path: Path, rows: np.ndarray | None = None) -> FrameTable:
+def _frame_table(frame: "pd.DataFrame", path: Path, rows: np.ndarray) -> FrameTable:
+    """The table in a DataFrame; `rows` are how messages count its rows."""
+    _check_levels(frame, str(path), "columns")
+    signals = [parse_signal(str(head)) for head in frame.columns]
+    _check_heads(signals, str(path))
+    if not len(frame):
+        raise InputDataError(f"{path}: the table has columns but no rows of data")
+    return FrameTable(path, tuple(signals), rows, frame.set_axis(range(len(signals)), axis=1))
+
+
+def _as_frame(table: object) -> "pd.DataFrame":
+    """A table of any library, known by its attribute `columns`, as a DataFrame of pandas."""
     import pandas as pd
 
-    if not isinstance(frame, pd.DataFrame):
-        raise InputDataError(f"{type(frame).__name__} is no table; give the path of a file, or a DataFrame")
-    if frame.columns.nlevels > 1:
-        raise InputDataError(
-            f"{path}: a DataFrame with a MultiIndex of columns, such as {frame.columns[0]}; give each column "
-            "one name: frame.columns = ['_'.join(map(str, one)) for one in frame.columns]"
-        )
-    numbers = np.asarray(frame.index) if rows is None else rows
-    named = _with_index(frame)
-    signals = [parse_signal(str(head)) for head in named.columns]
-    _check_heads(signals, str(path))
-    if not len(named):
-        raise InputDataError(f"{path}: the table has columns but no rows of data")
-    return FrameTable(path, tuple(signals), numbers, named.set_axis(range(len(signals)), axis=1))
+    if isinstance(table, pd.DataFrame):
+        return table
+    columns = getattr(table, "columns", None)
+    if columns is None:
+        raise InputDataError(f"{type(table).__name__} is no table; give the path of a file, or a DataFrame")
+    return pd.DataFrame(np.asarray(table), columns=list(columns))
+
+
+def _check_levels(table: object, where: str, *parts: str) -> None:
+    for part in parts:
+        index = getattr(table, part, None)
+        if index is not None and getattr(index, "nlevels", 1) > 1:
+            raise InputDataError(
+                f"{where}: a DataFrame with a MultiIndex of {part}, such as {index[0]}; {_ONE_LEVEL[part]}"
+            )
 
 
 def _with_index(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -381,36 +401,96 @@ def _unreadable(text: TextLines) -> InputDataError:
 
 
 def _check_widths(table: TextTable) -> None:
-    """Each row has a cell for every column; what it has beyond them is blank."""
-    width = len(table.signals)
-    for row in _unusual_rows(table.lines, table.layout.delimiter, width):
-        cells = table.layout.split_row(table.lines[row])
-        if len(cells) < width or any(cells[width:]):
-            raise _ragged(table, row, cells)
+    """Each row has a cell for every column; what it has beyond them is blank.
 
-
-def _unusual_rows(lines: Sequence[str], delimiter: str, width: int) -> list[int]:
-    """Rows with quotes, or with other than `width` cells and at most one delimiter after the last."""
-    if delimiter == " ":
-        return [row for row, line in enumerate(lines) if '"' in line or len(line.split()) != width]
-    return [
-        row
-        for row, line in enumerate(lines)
-        if '"' in line
-        or (
-            line.count(delimiter) + 1 != width
-            and line.rstrip(" ").removesuffix(delimiter).count(delimiter) + 1 != width
+    A quote that does not end within its row is never seen by pandas alone: it would take the next row in.
+    """
+    width, mark = len(table.signals), table.layout.delimiter
+    for row, line in enumerate(table.lines):
+        # Splitting all rows would take longer than reading the numbers.
+        if line.count(mark) == width - 1 and mark != " " and '"' not in line:
+            continue
+        cells = table.layout.split_row(line)
+        if len(cells) >= width and not any(cells[width:]):
+            continue
+        if len(cells) < width:
+            what = f"column '{table.signals[len(cells)].label}' is the first without a cell"
+        else:
+            what = f"the text {next(cell for cell in cells[width:] if cell)!r} is beyond the last column"
+        raise InputDataError(
+            f"{table.path}, row {table.row_numbers[row]}: {len(cells)} cells where the file has {width} "
+            f"columns ({what}); complete or remove this row, or set delimiter to what separates the columns"
         )
-    ]
 
 
-def _ragged(table: Table, row: int, cells: Sequence[str]) -> InputDataError:
-    width = len(table.signals)
-    if len(cells) < width:
-        what = f"column '{table.signals[len(cells)].label}' is the first without a cell"
-    else:
-        what = f"the text {next(cell for cell in cells[width:] if cell)!r} is beyond the last column"
-    return InputDataError(
-        f"{table.path}, row {table.row_numbers[row]}: {len(cells)} cells where the file has {width} columns "
-        f"({what}); complete or remove this row, or set delimiter to what separates the columns"
-    )
+def column_names(table: object, where: str = "a DataFrame") -> tuple[str, ...] | None:
+    """What the columns of a table are called; None for arrays, and for columns that have numbers only.
+
+    Args:
+        table: anything.
+        where: what a message calls it.
+
+    Raises:
+        InputDataError: several levels of names, names that are partly texts, or a name twice.
+    """
+    columns = getattr(table, "columns", None)
+    if columns is None:
+        return None
+    _check_levels(table, where, "columns", "index")
+    names = list(columns)
+    texts = [isinstance(name, str) for name in names]
+    if not any(texts):
+        return None
+    if not all(texts) or len(set(names)) < len(names):
+        raise InputDataError(f"{where}: columns {names}; expected names that are texts, each of them once")
+    return tuple(map(str, names))
+
+
+def numbers_of(values: object, where: str) -> Float[np.ndarray, "..."]:
+    """Values as float64; what is masked, or marked as missing in a table, is NaN.
+
+    Args:
+        values: an array, a masked array, a table or a list.
+        where: what a message calls them.
+
+    Raises:
+        InputDataError: something in it is no real number; of a table, row and column are named.
+    """
+    if hasattr(values, "toarray"):
+        raise InputDataError(f"{where} is sparse; sparse input is not supported: give {where}.toarray()")
+    to_frame = getattr(values, "to_frame", None)  # a single column has it
+    if to_frame is not None or hasattr(values, "columns"):
+        frame = _as_frame(to_frame() if to_frame else values)
+        table = _frame_table(frame, Path(where), np.asarray(frame.index))
+        numbers = table.numbers(range(len(table.signals)))
+        return numbers[:, 0] if to_frame else numbers
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(float), np.nan)
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise TypeError(
+                "Complex data not supported; give real and imaginary parts as columns of their own"
+            )
+        return array.astype(float)
+    except (TypeError, ValueError) as problem:
+        raise InputDataError(f"{where} holds something that is not a number: {problem}") from problem
+
+
+def positions_of(known: Sequence[str], found: Sequence[str], where: str) -> list[int]:
+    """Where the known columns are among those found.
+
+    Args:
+        known: names in the order wanted.
+        found: names of a table.
+        where: what a message calls it.
+
+    Raises:
+        InputDataError: a column is missing.
+    """
+    absent = [name for name in known if name not in found]
+    if absent:
+        raise InputDataError(
+            f"{where} has no column {', '.join(map(repr, absent))}; it has {', '.join(found)}"
+        )
+    return [list(found).index(name) for name in known]

@@ -1,6 +1,6 @@
 """The time column of a log: its unit, its step, its gaps; rows made complete and evenly spaced."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -34,7 +34,6 @@ SECONDS = {"": 1.0} | {
 }
 # Largest difference of a step from a whole number of sampling times, as a share of them.
 JITTER = 0.01
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M:%S.%f %p")
 # A zone ends a time: Z, +02:00, -0500.
 _ZONE = r"[T ].*(?:[Zz]|[+-]\d\d:?\d\d)$"
@@ -137,8 +136,7 @@ def _in_order(texts: "pd.Series", order: str) -> np.ndarray:
 
 def seconds_since_first(instants: np.ndarray) -> Float[np.ndarray, " rows"]:
     """Seconds from the first of some instants (datetime64 or timedelta64) to each."""
-    since = instants - instants[:1]
-    return since.astype(np.int64) / _PER_SECOND[np.datetime_data(since.dtype)[0]]
+    return (instants - instants[:1]) / np.timedelta64(1, "s")
 
 
 @dataclass(frozen=True)
@@ -198,16 +196,13 @@ def check_increasing(column: TimeColumn, rows: Int[np.ndarray, "rows"]) -> None:
     Raises:
         InputDataError: names the first row that is not later than the one before.
     """
-    times = column.values[rows]
-    bad = np.flatnonzero(~(np.diff(times) > 0))
-    if len(bad):
-        row = int(rows[bad[0] + 1])
-        cell = column.table.cell(row, column.position)
-        text = (
-            f"time {cell!r} is not later than in the row before; sort the rows, remove the repeated one, "
-            "or name the column that tells the experiments apart"
+    for step in np.flatnonzero(~(np.diff(column.values[rows]) > 0))[:1]:
+        row = int(rows[step + 1])
+        raise column.problem(
+            row,
+            f"time {column.table.cell(row, column.position)!r} is not later than in the row before; sort the "
+            "rows, remove the repeated one, or name the column that tells the experiments apart",
         )
-        raise column.problem(row, text)
 
 
 def find_sampling_time(
@@ -230,29 +225,20 @@ def find_sampling_time(
     base = float(np.median(np.concatenate([np.diff(instants) for instants in times])))
     if not 0 < base < np.inf:
         raise column.problem(int(groups[0][0]), f"the median step is {base:g}; correct the times")
-    for rows, instants in zip(groups, times, strict=True):
-        if not resample and not _has_step(instants, base):
-            text = (
-                f"the experiment that begins here has a step of {np.median(np.diff(instants)):g}, most rows "
-                f"have {base:g}; experiments need one sampling time: read separate files, or set resample"
-            )
-            raise column.problem(int(rows[0]), text)
-    return _mean_step(times, base)
-
-
-def _has_step(times: Float[np.ndarray, "rows"], base: float) -> bool:
-    """Whether the common step occurs in an experiment, or nearly so if its rows are uneven."""
-    steps = measure_steps(times, base)
-    close = np.abs(np.median(np.diff(times)) / base - 1.0) < 0.5
-    return bool(close or (steps.is_whole & (steps.multiples == 1)).any())
-
-
-def _mean_step(times: Sequence[Float[np.ndarray, "_"]], base: float) -> float:
-    """Mean length of a sampling time over all steps that are whole multiples of `base`."""
     steps = [measure_steps(instants, base) for instants in times]
-    whole = np.concatenate([item.is_whole for item in steps])
+    for rows, instants, found in zip(groups, times, steps, strict=True):
+        own = np.median(np.diff(instants))
+        # Uneven rows have nearly the common step; of even ones at least one step is of its length.
+        has_step = np.abs(own / base - 1.0) < 0.5 or (found.is_whole & (found.multiples == 1)).any()
+        if not (resample or has_step):
+            raise column.problem(
+                int(rows[0]),
+                f"the experiment that begins here has a step of {own:g}, most rows have {base:g}; "
+                "experiments need one sampling time: read separate files, or set resample",
+            )
+    whole = np.concatenate([found.is_whole for found in steps])
     spans = np.concatenate([np.diff(instants) for instants in times])[whole]
-    count = int(np.concatenate([item.multiples for item in steps])[whole].sum())
+    count = int(np.concatenate([found.multiples for found in steps])[whole].sum())
     # Nine digits: rounding of the printed times must not turn 0.1 s into 0.09999999999990905 s.
     return float(f"{spans.sum() / count:.9g}") if count else base
 
@@ -303,52 +289,41 @@ def fill_missing(
     missing = np.isnan(recording.values)
     if not missing.any():
         return [recording]
-    if policy == "error":
-        row, channel = (int(number) for number in np.argwhere(missing)[0])
-        raise _missing_cell(table, int(recording.rows[row]), positions[channel], int(missing.sum()))
     if policy == "split":
-        return split_at(recording, np.asarray(~missing.any(axis=1)))
-    for channel in np.flatnonzero(missing.all(axis=0)):
-        label = table.signals[positions[channel]].label
-        raise InputDataError(
-            f"{table.path}: column '{label}' has no number in experiment '{recording.name}'; leave one out"
-        )
-    return [_interpolate(recording, missing)]
-
-
-def _missing_cell(table: Table, row: int, position: int, count: int) -> InputDataError:
+        return _parts(recording, find_runs(np.asarray(~missing.any(axis=1))))
+    if policy == "interpolate":
+        for channel in np.flatnonzero(missing.all(axis=0)):
+            raise InputDataError(
+                f"{table.path}: column '{table.signals[positions[channel]].label}' has no number in "
+                f"experiment '{recording.name}'; leave one out"
+            )
+        return [_interpolate(recording, missing)]
+    index, channel = np.argwhere(missing)[0]
+    row, position = int(recording.rows[index]), positions[channel]
     cell = table.cell(row, position)
     what = f"{cell!r} is not a number" if cell else "the cell is blank"
-    return InputDataError(
-        f"{table.where(row, position)}: {what} ({count} missing values in all); fill in the values, or set "
-        "missing to 'interpolate' (straight lines) or 'split' (a new experiment after each hole)"
+    raise InputDataError(
+        f"{table.where(row, position)}: {what} ({missing.sum()} missing values in all); fill in the values, "
+        "or set missing to 'interpolate' (straight lines) or 'split' (a new experiment after each hole)"
     )
 
 
 def _interpolate(recording: Recording, missing: Bool[np.ndarray, "rows channels"]) -> Recording:
-    index = np.arange(len(recording), dtype=np.float64)
-    values = recording.values.copy()
-    for channel in np.flatnonzero(missing.any(axis=0)):
-        known = ~missing[:, channel]
-        values[:, channel] = np.interp(index, index[known], values[known, channel])
-    # np.interp repeats the first and last known value outwards: that would be invented, so those rows go.
+    """Straight lines between known values; rows before the first and after the last of a channel go."""
+    import pandas as pd
+
+    values = pd.DataFrame(recording.values).interpolate(limit_area="inside").to_numpy()
     start = int(np.argmin(missing, axis=0).max())
     stop = len(recording) - int(np.argmin(missing[::-1], axis=0).max())
     return replace(recording, values=values).part(start, max(stop, start))
 
 
-def split_at(recording: Recording, is_good: Bool[np.ndarray, "rows"]) -> list[Recording]:
-    """The runs of at least two good rows, named `name/1`, `name/2`, ... when there are several."""
-    return _parts(recording, [(start, stop) for start, stop in find_runs(is_good) if stop - start >= 2])
-
-
-def _parts(recording: Recording, runs: list[tuple[int, int]]) -> list[Recording]:
-    if len(runs) == 1:
-        return [recording.part(*runs[0])]
-    return [
-        replace(recording.part(start, stop), name=f"{recording.name}/{number}")
-        for number, (start, stop) in enumerate(runs, 1)
-    ]
+def _parts(recording: Recording, runs: Iterable[tuple[int, int]]) -> list[Recording]:
+    """The runs of at least two rows, named `name/1`, `name/2`, ... when there are several."""
+    parts = [recording.part(start, stop) for start, stop in runs if stop - start >= 2]
+    if len(parts) == 1:
+        return parts
+    return [replace(part, name=f"{part.name}/{number}") for number, part in enumerate(parts, 1)]
 
 
 def regularise(
@@ -372,16 +347,24 @@ def regularise(
     times = column.values[recording.rows]
     steps = measure_steps(times, step)
     if not steps.is_whole.all() and not resample:
-        raise _uneven(recording, column, step, int(np.argmin(steps.is_whole)))
+        uneven = int(np.argmin(steps.is_whole))
+        raise column.problem(
+            int(recording.rows[uneven + 1]),
+            f"the step to this row is {np.diff(times)[uneven]:g} where most steps are {step:g}; the rows are "
+            "not evenly spaced: set resample to interpolate them onto an even grid, or correct the times",
+        )
     gaps = np.flatnonzero(steps.multiples > 1)
     if not len(gaps) and steps.is_whole.all():
         return [recording]
     if policy == "interpolate" or resample:
         return [_on_grid(recording, column, step)]
-    if policy == "error":
-        raise _gap(recording, column, int(gaps[0]), int(steps.multiples[gaps[0]]) - 1)
-    edges = [0, *(int(gap) + 1 for gap in gaps), len(recording)]
-    return _parts(recording, [(a, b) for a, b in pairwise(edges) if b - a >= 2])
+    if policy == "split":
+        return _parts(recording, pairwise([0, *(gaps + 1).tolist(), len(recording)]))
+    raise column.problem(
+        int(recording.rows[gaps[0] + 1]),
+        f"{steps.multiples[gaps[0]] - 1} row(s) are missing before this time; set missing to 'interpolate' "
+        "(straight lines) or 'split' (a new experiment after the gap)",
+    )
 
 
 def _on_grid(recording: Recording, column: TimeColumn, step: float) -> Recording:
@@ -389,30 +372,12 @@ def _on_grid(recording: Recording, column: TimeColumn, step: float) -> Recording
     times = column.values[recording.rows]
     count = int(min((times[-1] - times[0]) / step + 1e-6, 1e15)) + 1
     if count > 2 * len(recording) + 2:
-        message = (
-            f"experiment '{recording.name}' has {len(recording)} rows but spans {count} sampling times; "
-            "more than half of it would be invented: set missing to 'split'"
+        raise column.problem(
+            int(recording.rows[0]),
+            f"experiment '{recording.name}' has {len(recording)} rows but spans {count} sampling times; more "
+            "than half of it would be invented: set missing to 'split'",
         )
-        raise column.problem(int(recording.rows[0]), message)
     grid = times[0] + step * np.arange(count)
     values = np.column_stack([np.interp(grid, times, channel) for channel in recording.values.T])
     nearest = np.clip(np.searchsorted(times, grid), 0, len(times) - 1)
     return replace(recording, rows=recording.rows[nearest], values=values)
-
-
-def _uneven(recording: Recording, column: TimeColumn, step: float, index: int) -> InputDataError:
-    row = int(recording.rows[index + 1])
-    found = column.values[row] - column.values[recording.rows[index]]
-    text = (
-        f"the step to this row is {found:g} where most steps are {step:g}; the rows are not evenly spaced: "
-        "set resample to interpolate them onto an even grid, or correct the times"
-    )
-    return column.problem(row, text)
-
-
-def _gap(recording: Recording, column: TimeColumn, index: int, lost: int) -> InputDataError:
-    text = (
-        f"{lost} row(s) are missing before this time; set missing to 'interpolate' (straight lines) or "
-        "'split' (a new experiment after the gap)"
-    )
-    return column.problem(int(recording.rows[index + 1]), text)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.data import Experiment, Record, Signal, check_representable, hold_out
-from attractor.data.named_columns import column_names, numbers_of, positions_of
+from attractor.data.table import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
 from attractor.training.restoring import fact
 
