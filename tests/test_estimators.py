@@ -280,7 +280,7 @@ def test_a_plant_model_finds_its_signals_by_name():
 
 
 def test_what_is_masked_or_marked_is_missing():
-    hidden = np.ma.masked_array(WAVES, np.arange(8)[:, None] == [3, 9])
+    hidden = np.ma.masked_array(WAVES, np.broadcast_to(np.arange(8)[:, None] == [3, 9], WAVES.shape))
     with pytest.raises(InputDataError, match="case 0, step 3, variable 0 is missing"):
         classifier().fit(list(hidden), KINDS)
     marked = [pd.DataFrame(one, columns=["a", "b"]).convert_dtypes() for one in WAVES]

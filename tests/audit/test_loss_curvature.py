@@ -12,12 +12,11 @@ from jax.flatten_util import ravel_pytree
 from attractor.audit import (
     CurvatureSettings,
     labelled_sequences,
-    ritz_values,
     state_curvature,
     state_hessians,
-    trace_samples,
     weight_curvature,
 )
+from attractor.audit.loss_curvature import ritz_values, trace_samples
 from attractor.cells import LSTM, exposed, initial_state
 from attractor.errors import ConfigError, InputDataError
 from attractor.program import in_double_precision

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attractor.data import read_arff
+from attractor.data.archive_text import read_arff
 from attractor.errors import AttractorError, InputDataError, UnsupportedError
 
 NAN = np.nan

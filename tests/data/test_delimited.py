@@ -213,7 +213,7 @@ def test_contradicting_choices(write):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_sampling_time_is_positive(value):
-    with pytest.raises(ConfigError, match="not a positive number of seconds"):
+    with pytest.raises(ConfigError, match=r"sampling_time=.*: expected a positive number, in seconds"):
         ColumnOptions(sampling_time=value)
 
 

@@ -4,17 +4,8 @@ import numpy as np
 import pytest
 from synthetic import first_order, held_noise, record_of
 
-from attractor.data import (
-    ColumnOptions,
-    Experiment,
-    Record,
-    Severity,
-    Signal,
-    compare_ranges,
-    examine,
-    read_csv,
-)
-from attractor.data.doctor import estimate_delay, whitening_filter
+from attractor.data import ColumnOptions, Experiment, Record, Severity, Signal, examine, read_csv
+from attractor.data.doctor import compare_ranges, estimate_delay, whitening_filter
 from attractor.data.signal_checks import excitation_order
 
 SAMPLES = 4000

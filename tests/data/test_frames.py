@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from attractor.data import ColumnOptions, read_csv, read_sequences, read_table, to_frame, write_record
+from attractor.data import (
+    ColumnOptions,
+    Sequences,
+    read_csv,
+    read_sequences,
+    read_table,
+    to_frame,
+    write_record,
+)
 from attractor.errors import InputDataError, UnsupportedError
 
 LOG = pd.DataFrame({"time [s]": [0, 0.5, 1.0], "u [V]": [1, 2, 3], "y": [0.1, 0.2, 0.3]})
@@ -207,3 +215,60 @@ def test_a_frame_in_the_terms_of_training():
 def test_a_wide_frame_is_refused():
     with pytest.raises(InputDataError, match=r"which column tells the cases apart.* a whole case in a row"):
         read_sequences(pd.DataFrame(np.zeros((3, 4))))
+
+
+class OtherTable:
+    """A table of another library: it has columns, and NumPy can read it."""
+
+    columns = ("time [s]", "u", "y")
+
+    def __array__(self, dtype=None, copy=None):
+        return LOG.to_numpy(dtype)
+
+
+def test_a_table_of_another_library_is_read_like_a_frame():
+    np.testing.assert_array_equal(channels(read(OtherTable())), LOG[["u [V]", "y"]])
+    data = Sequences.from_arrays([OtherTable(), LOG.set_axis(["y", "u", "time [s]"], axis=1)])
+    assert data.names == ("time [s]", "u", "y")
+    np.testing.assert_array_equal(data.one(1), LOG.to_numpy()[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["1", "x", "3"], r"case 1, row 1, column 'y': 'x' is not a number"),
+        ([1, np.inf, 3], r"case 1, row 1, column 'y': 'inf' is infinite"),
+        (pd.date_range("2024-01-01", periods=3), r"case 1: column 'y' holds datetime64\[us\], expected real"),
+        (np.array([1j, 2, 3]), r"case 1: column 'y' holds complex128, expected real numbers"),
+    ],
+)
+def test_a_case_that_is_a_frame_is_refused_like_a_log(column, message):
+    with pytest.raises(InputDataError, match=message):
+        Sequences.from_arrays([LOG, LOG.assign(y=column)])
+
+
+def test_single_columns_and_their_marks_of_missing_values():
+    marked = pd.Series([1, pd.NA, 3], dtype="Int64")
+    data = Sequences.from_arrays([marked, marked.astype("Float64"), np.ma.masked_array([1, 2, 3], [0, 1, 0])])
+    np.testing.assert_array_equal(data.values[:, :, 0], [[1, np.nan, 3]] * 3)
+    with pytest.raises(InputDataError, match=r"holds datetime64"):
+        Sequences.from_arrays([pd.Series(pd.date_range("2024-01-01", periods=3))])
+
+
+def test_variables_that_a_model_does_not_know_may_differ():
+    more, less = LOG.assign(extra=0.0), LOG[["y", "u [V]"]]
+    known = ("u [V]", "y")
+    np.testing.assert_array_equal(
+        Sequences.from_arrays([more, less], known=known).values,
+        Sequences.from_arrays([LOG[[*known]]] * 2).values,
+    )
+    with pytest.raises(
+        InputDataError, match=r"case 1 has no column 'time \[s\]', 'extra'; it has y, u \[V\]"
+    ):
+        Sequences.from_arrays([more, less])
+
+
+def test_a_signal_called_like_the_time_is_not_lost():
+    record = read_csv(LOG, inputs=["time [s]"], outputs=["y"], columns=ColumnOptions(sampling_time=1.0))
+    with pytest.raises(InputDataError, match=r"'time \[s\]' is used more than once"):
+        to_frame(record)

@@ -7,9 +7,12 @@ import tracemalloc
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.io import savemat
 
-from attractor.data import read_csv, read_npz, read_table
+from attractor.data import read_csv, read_table
+from attractor.data.binary_files import read_npz
 from attractor.errors import InputDataError
 
 
@@ -43,6 +46,19 @@ def alone(program, *arguments):
     """What a program prints in a process of its own: without the checks of types that tests switch on."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+def test_time_for_a_column_does_not_grow_with_their_number(tmp_path, rows):
+    """Of 10, 100 and 1000 columns; few rows are read cell by cell, many by pandas."""
+
+    def read(path, columns):
+        names = [f"u{k}" for k in range(columns)]
+        read_csv(path, inputs=names[:-1], outputs=names[-1:])
+
+    each = [seconds(read, wide(tmp_path / f"{n}.csv", n, rows), n) / n for n in (10, 100, 1000)]
+    assert each[2] < 2 * each[1] + 1e-4
+    assert each[2] < 2 * each[0] + 1e-4
 
 
 def test_a_hundred_thousand_columns(tmp_path):
@@ -101,6 +117,39 @@ def test_a_quarter_of_a_megabyte_does_not_become_two_gigabytes(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1e6
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".mat"])
+def test_tables_that_unpack_to_a_huge_one_are_refused(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("attractor.data.binary_files.LARGE", 2**22)
+    path, zeros = tmp_path / f"log{suffix}", np.zeros(2**20)
+    if suffix == ".mat":
+        savemat(path, {"u": zeros, "y": zeros}, do_compression=True)
+    else:
+        pd.DataFrame({"u": zeros, "y": zeros}).to_parquet(path)
+    with pytest.raises(InputDataError, match=rf"log{suffix}: \d+ bytes unpack to 0\.0 GB, as no measured"):
+        read_table(path)
+
+
+def test_a_list_in_a_cell_counts_by_its_length(tmp_path, monkeypatch):
+    monkeypatch.setattr("attractor.data.binary_files.LARGE", 2**22)
+    pd.DataFrame({"u": [np.zeros(2**20)] * 2}).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(InputDataError, match=r"bytes unpack to 0\.0 GB"):
+        read_table(tmp_path / "log.parquet")
+
+
+def test_a_text_that_all_rows_share_is_kept_once(tmp_path):
+    """4000 rows share 100 kB of text; a text for each of them would be 400 MB."""
+    path = tmp_path / "log.parquet"
+    pd.DataFrame({"u": np.arange(4000.0), "note": ["x" * 100_000] * 4000}).to_parquet(path)
+    assert path.stat().st_size < 1e6
+    program = (
+        "import sys, resource, pandas, pyarrow.parquet; from attractor.data import read_table\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "start = peak(); table = read_table(sys.argv[1]); note = table.text(table.find('note'))\n"
+        "assert len(note[-1]) == 100_000; print(peak() - start)"
+    )
+    assert 1024 * alone(program, path) < 1e8
 
 
 def test_the_peak_is_the_data_and_a_half(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attractor.data import LongColumns, Sequences, read_long_csv, read_sequences, write_csv
+from attractor.data import LongColumns, Sequences, read_sequences, write_csv
+from attractor.data.sequence_file import read_long_csv
 from attractor.errors import AttractorError, ConfigError, InputDataError
 
 NAN = np.nan

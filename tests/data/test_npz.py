@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attractor.data import Sequences, read_npz, read_sequences
+from attractor.data import Sequences, read_sequences
+from attractor.data.binary_files import read_npz
 from attractor.errors import AttractorError, InputDataError
 
 X = np.arange(12.0).reshape(2, 3, 2)

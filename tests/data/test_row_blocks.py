@@ -1,12 +1,12 @@
 """Blocks of rows in text and on records."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import record_of
 
-from attractor.data import RowBlock, apply_row_blocks, parse_row_block
+from attractor.data import ColumnOptions, RowBlock, parse_row_block, read_csv
 from attractor.data.record import find_runs
 from attractor.errors import ConfigError, InputDataError
 
@@ -40,19 +40,20 @@ def test_any_text_is_a_block_or_our_error(text):
 
 
 def test_blocks_become_experiments():
-    record = record_of([np.arange(10.0)], [np.arange(10.0)])
-    cut = apply_row_blocks(record, [RowBlock("a", 0, 4), RowBlock("b", 6)])
-    assert [(e.name, e.inputs[:, 0].tolist()) for e in cut.experiments] == [
+    log = pd.DataFrame({"u": np.arange(10.0), "y": np.arange(10.0)})
+
+    def read(*blocks):
+        return read_csv(log, inputs=["u"], outputs=["y"], columns=ColumnOptions(rows=blocks))
+
+    record = read(RowBlock("a", 0, 4), RowBlock("b", 6))
+    assert [(e.name, e.inputs[:, 0].tolist()) for e in record.experiments] == [
         ("a", [0, 1, 2, 3]),
         ("b", [6, 7, 8, 9]),
     ]
-    with pytest.raises(InputDataError, match="hold parts of two experiments"):
-        apply_row_blocks(cut, [RowBlock("c", 2, 6)])
-    assert apply_row_blocks(cut, [RowBlock("c", 5, 8)]).experiments[0].inputs[0, 0] == 7
     with pytest.raises(InputDataError, match=r"which has 10 rows \(0 to 9\)"):
-        apply_row_blocks(record, [RowBlock("a", 0, 11)])
+        read(RowBlock("a", 0, 11))
     with pytest.raises(ConfigError, match="two blocks of rows are called 'a'"):
-        apply_row_blocks(record, [RowBlock("a", 0, 4), RowBlock("a", 6)])
+        read(RowBlock("a", 0, 4), RowBlock("a", 6))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attractor.data import NOISES, corrupt
+from attractor.data import corrupt
+from attractor.data.sequence_labels import NOISES
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
 LABELS = np.random.default_rng(1).integers(0, 5, 4000)

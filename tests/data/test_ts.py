@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attractor.data import read_sequences, read_ts
+from attractor.data import read_sequences
+from attractor.data.archive_text import read_ts
 from attractor.errors import AttractorError, InputDataError, UnsupportedError
 
 NAN = np.nan

@@ -1,7 +1,6 @@
 """The audit of a trained network: how robust, how sharp and how stable it is. Pure functions only."""
 
 from .attacks import ATTACKS, Attack, AttackResult, run_attack
-from .lanczos import RitzValues, ritz_values, trace_samples
 from .lipschitz_bounds import DriftBounds, drift_bounds
 from .loss_curvature import (
     CurvatureSettings,
@@ -18,7 +17,6 @@ from .margins import (
     StepGains,
     certified_margins,
     certified_radii,
-    class_margin,
     class_margins,
     estimated_radii,
     lipschitz_gains,
@@ -30,11 +28,12 @@ from .robustness import (
     RobustnessCurve,
     RobustnessCurves,
     RobustnessSettings,
+    Trend,
     robustness_curves,
+    trend,
 )
 from .sequences import LabelledSequences, labelled_sequences
 from .stability_verdict import NoiseKind, StabilityBounds, StabilityVerdict, StateDiffusion, stability
-from .theory import Trend, trend
 
 __all__ = [
     "ATTACKS",
@@ -51,7 +50,6 @@ __all__ = [
     "LastStateLogits",
     "NoiseKind",
     "Perturbation",
-    "RitzValues",
     "RobustnessCurve",
     "RobustnessCurves",
     "RobustnessSettings",
@@ -65,21 +63,18 @@ __all__ = [
     "certified_margins",
     "certified_radii",
     "channel_range",
-    "class_margin",
     "class_margins",
     "drift_bounds",
     "estimated_radii",
     "labelled_sequences",
     "lipschitz_gains",
     "perturbed",
-    "ritz_values",
     "robustness_curves",
     "run_attack",
     "score_separations",
     "stability",
     "state_curvature",
     "state_hessians",
-    "trace_samples",
     "trend",
     "weight_curvature",
 ]

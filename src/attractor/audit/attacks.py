@@ -5,7 +5,7 @@ is: a stronger one may find more.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from attractor.settings import Count, Positive, Settings
 
 from .margins import class_margin
 from .perturbations import ChannelRange, check_levels, check_limits
-from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, pieces
+from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, in_pieces
 
 _NORMS = {"linf": "largest change of a sample", "l2": "Euclidean norm of the change over the sequence"}
 
@@ -56,6 +56,7 @@ class Attack(Settings):
     random_start: bool = True
     loss: Literal["margin", "cross-entropy"] = "margin"
     channels: tuple[int, ...] | None = None
+    unit: ClassVar[str] = "unit of the inputs"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,9 +74,9 @@ class Attack(Settings):
         return Descent(self.steps, self.restarts, self.relative_step, self.random_start)
 
     @property
-    def unit(self) -> str:
-        """The unit of epsilon."""
-        return "unit of the inputs"
+    def is_random(self) -> bool:
+        """Whether another seed gives another attack."""
+        return self.random_start
 
     def at(self, *levels: float | int) -> "Attack":
         """The same at other levels."""
@@ -145,11 +146,9 @@ def run_attack(  # noqa: PLR0913 (the classifier, the data, the attack with its 
     check_limits(limits, data.inputs.shape[2])
     check_channels(attack, data.inputs.shape[2])
     how = jnp.asarray(epsilon, float), limits, jax.random.key(seed)
-    found = [
-        [np.asarray(part)[:count] for part in attack_piece(logits, attack, piece, how)]
-        for piece, count in pieces(data, batch)
-    ]
-    inputs, margins, clean, finite = (np.concatenate(part) for part in zip(*found, strict=True))
+    inputs, margins, clean, finite = in_pieces(
+        lambda piece: attack_piece(logits, attack, piece, how), data, batch
+    )
     check_finite_margins(clean, data)
     check_finite_gradients(finite)
     return AttackResult(inputs, margins, clean)

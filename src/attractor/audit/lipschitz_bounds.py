@@ -7,12 +7,11 @@ better, than the published $\alpha \lambda_{max}(A_{sym}) + \sigma_{max}(W)$.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import Lipschitz, name_of
+from attractor.cells import CellLike, Lipschitz, name_of
 from attractor.errors import InputDataError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
 
@@ -48,7 +47,7 @@ class DriftBounds:
     states: int
 
 
-def drift_bounds(cell: Any) -> DriftBounds:
+def drift_bounds(cell: CellLike) -> DriftBounds:
     """Bounds of one Lipschitz cell.
 
     Raises:

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
+from scipy.linalg import eigh_tridiagonal
 
-from attractor.cells import exposed
+from attractor.cells import CellLike, exposed
 from attractor.errors import ConfigError, InputDataError
 from attractor.program import (
     compiled,
@@ -35,7 +36,6 @@ from attractor.program import (
 from attractor.scan import unroll
 from attractor.settings import Count, Seed, Settings, Within
 
-from .lanczos import ritz_values, trace_samples
 from .sequences import LabelledSequences, Piece, pieces
 
 _MEMORY = 4e9
@@ -43,7 +43,7 @@ _MEMORY = 4e9
 
 
 def state_hessians(
-    cell: Any,
+    cell: CellLike,
     loss: Callable[[Array], Array],
     inputs: Float[Array, "time inputs"],
     length: ArrayLike | None = None,
@@ -105,7 +105,7 @@ class StateCurvature(NamedTuple):
 
 
 def state_curvature(
-    cell: Any, readout: Callable[[Array], Array], data: LabelledSequences, batch: int = 4
+    cell: CellLike, readout: Callable[[Array], Array], data: LabelledSequences, batch: int = 4
 ) -> StateCurvature:
     """Curvature of the cross-entropy in the hidden state at every step of every case, in float64.
 
@@ -130,7 +130,7 @@ def state_curvature(
     return StateCurvature(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
-def _check_memory(cell: Any, data: LabelledSequences, batch: int) -> None:
+def _check_memory(cell: CellLike, data: LabelledSequences, batch: int) -> None:
     states = flat_map(cell).real_size
     needed = 8 * min(batch, len(data)) * (data.inputs.shape[1] + 1) * states**2
     if needed > _MEMORY:
@@ -155,11 +155,97 @@ def _measures(hessians: np.ndarray, data: LabelledSequences, first: int) -> tupl
 
 
 @compiled
-def _hessians(cell: Any, readout: Any, piece: Piece) -> Array:
+def _hessians(cell: CellLike, readout: Callable[[Array], Array], piece: Piece) -> Array:
     def one(inputs: Array, length: Array, label: Array) -> Array:
         return state_hessians(cell, lambda seen: -jax.nn.log_softmax(readout(seen))[label], inputs, length)
 
     return jax.vmap(one)(piece.inputs, piece.lengths, piece.labels)
+
+
+Product = Callable[[Array], Array]
+"""Multiplies a vector of shape (size,) by a symmetric matrix."""
+
+
+class RitzValues(NamedTuple):
+    """Approximate eigenvalues of a symmetric matrix.
+
+    Args:
+        values: from the largest down, shape (found,); NaN where the matrix holds NaN or overflows.
+        errors: each value has an eigenvalue of the matrix within this distance, shape (found,).
+    """
+
+    values: Float[np.ndarray, " found"]
+    errors: Float[np.ndarray, " found"]
+
+
+def ritz_values(product: Product, start: Float[Array, " size"], steps: int) -> RitzValues:
+    """Eigenvalues by the Lanczos method; those at the two ends of the spectrum converge first.
+
+    The basis is made orthogonal in full, twice in every step, so no eigenvalue appears in copies. A matrix
+    with fewer distinct eigenvalues than `steps` ends the method early, with exact values.
+
+    Args:
+        product: v -> A v.
+        start: any vector with a share in all eigenvectors that matter, as a random one.
+        steps: size of the basis; memory is steps * size.
+
+    Raises:
+        ConfigError: fewer than one step.
+    """
+    if steps < 1:
+        raise ConfigError(f"steps={steps}: expected at least 1")
+    steps = min(steps, len(start))
+    diagonal, beside = map(np.asarray, _tridiagonal(product, start, steps))
+    if not (np.isfinite(diagonal).all() and np.isfinite(beside).all()):
+        unknown = np.full(steps, np.nan)
+        return RitzValues(unknown, unknown)
+    scale = np.abs(diagonal).max() + beside.max()
+    negligible = 10 * np.finfo(diagonal.dtype).eps * len(start) ** 0.5 * scale
+    ended = np.flatnonzero(beside <= negligible)
+    used = int(ended[0]) + 1 if len(ended) else steps
+    values, vectors = eigh_tridiagonal(diagonal[:used], beside[: used - 1])
+    return RitzValues(values[::-1], np.abs(beside[used - 1] * vectors[-1, ::-1]))
+
+
+@compiled
+def _tridiagonal(product: Product, start: Float[Array, " size"], steps: int) -> tuple[Array, Array]:
+    """Diagonal of the Lanczos matrix and what stands beside it, both of shape (steps,).
+
+    The last entry beside the diagonal is the size of what is left after the last step.
+    """
+
+    def step(carry: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        basis, vector = carry
+        basis = basis.at[index].set(vector)
+        image = product(vector)
+        diagonal = vector @ image
+        for _ in range(2):  # once leaves what rounding brings back
+            image = image - basis.T @ (basis @ image)
+        size = jnp.linalg.norm(image)
+        return (basis, image / jnp.where(size > 0, size, 1.0)), (diagonal, size)
+
+    basis = jnp.zeros((steps, len(start)), start.dtype)
+    _, found = jax.lax.scan(step, (basis, start / jnp.linalg.norm(start)), jnp.arange(steps))
+    return found
+
+
+@compiled
+def trace_samples(
+    product: Product, like: Float[Array, " size"], keys: Key[Array, " samples"]
+) -> Float[Array, " samples"]:
+    """Draws whose mean is the trace: z' A z with entries of z that are +1 or -1 (Hutchinson 1990).
+
+    Args:
+        product: v -> A v.
+        like: any vector of the size and the type that the matrix takes.
+        keys: one for every draw, shape (samples,).
+    """
+
+    def draw(key: Array) -> Array:
+        signs = jax.random.rademacher(key, like.shape, like.dtype)
+        return signs @ product(signs)
+
+    return jax.lax.map(draw, keys)
 
 
 @dataclass(frozen=True)
@@ -215,7 +301,7 @@ class WeightCurvature:
         largest = float(self.largest[0])
         return self.trace / largest if largest != 0 else 0.0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers and lists."""
         return {
             "largest": self.largest.tolist(),

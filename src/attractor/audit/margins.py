@@ -11,8 +11,9 @@ sequence with |dx|_2 below $\min_j (o_y - o_j) / (|V_y - V_j| G)$ changes the cl
 Lim et al. 2021, arXiv 2102.04877, has this form, with bounds along the path).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,13 +22,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from attractor.cells import exposed
+from attractor.cells import CellLike, exposed
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import compiled, double_precision, in_double_precision
 from attractor.scan import unroll
 
 from .lipschitz_bounds import SLACK, drift_bounds
-from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, pieces
+from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, in_pieces
 
 _FORWARD = 1e-9
 """Share of the largest score that is taken off every gap for the rounding of the float64 forward pass."""
@@ -47,14 +48,13 @@ def class_margins(logits: Logits, data: LabelledSequences, batch: int = 256) -> 
         ConfigError: a batch below 1.
     """
     check_classes(logits, data)
-    found = [np.asarray(piece_margins(logits, piece))[:count] for piece, count in pieces(data, batch)]
-    margins = np.concatenate(found)
+    (margins,) = in_pieces(lambda piece: (_piece_margins(logits, piece),), data, batch)
     check_finite_margins(margins, data)
     return margins
 
 
 @compiled
-def piece_margins(logits: Logits, piece: Piece) -> Float[Array, " size"]:
+def _piece_margins(logits: Logits, piece: Piece) -> Float[Array, " size"]:
     """The margins of one piece."""
     scores = jax.vmap(logits)(piece.inputs, piece.lengths)
     return jax.vmap(class_margin)(scores, piece.labels)
@@ -87,11 +87,7 @@ def estimated_radii(logits: Logits, data: LabelledSequences, batch: int = 64) ->
         ConfigError: a batch below 1.
     """
     check_classes(logits, data)
-    found = [
-        [np.asarray(part)[:count] for part in _estimate(logits, piece)]
-        for piece, count in pieces(data, batch)
-    ]
-    margins, radii = (np.concatenate(part) for part in zip(*found, strict=True))
+    margins, radii = in_pieces(lambda piece: _estimate(logits, piece), data, batch)
     check_finite_margins(margins, data)
     return EstimatedRadii(margins, radii)
 
@@ -213,7 +209,9 @@ class CertifiedMargins(NamedTuple):
     gains: StepGains
 
 
-def certified_margins(cell: Any, readout: Any, data: LabelledSequences, batch: int = 256) -> CertifiedMargins:
+def certified_margins(
+    cell: CellLike, readout: Callable[[Array], Array], data: LabelledSequences, batch: int = 256
+) -> CertifiedMargins:
     """Certified radii of a classifier that reads the last state of a Lipschitz cell, without noise.
 
     The bound is global, so it is sound and loose. It speaks of the network with these weights in exact
@@ -242,8 +240,7 @@ def certified_margins(cell: Any, readout: Any, data: LabelledSequences, batch: i
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
         logits = LastStateLogits(*wide)
         check_classes(logits, exact)
-        parts = [np.asarray(_scores(logits, piece))[:count] for piece, count in pieces(exact, batch)]
-    scores = np.concatenate(parts)
+        (scores,) = in_pieces(lambda piece: (_scores(logits, piece),), exact, batch)
     check_finite_margins(scores.sum(axis=1), data)
     separations = score_separations(np.asarray(readout.weight, np.float64))
     return CertifiedMargins(scores, certified_radii(scores, data, gains, separations), gains)
@@ -257,8 +254,8 @@ class LastStateLogits(eqx.Module):
         readout: a function of what the cell exposes.
     """
 
-    cell: Any
-    readout: Any
+    cell: CellLike
+    readout: Callable[[Array], Array]
 
     def __call__(self, inputs: Float[Array, "time channels"], length: Array) -> Float[Array, " classes"]:
         """Logits of one sequence."""
@@ -270,7 +267,7 @@ def _scores(logits: Logits, piece: Piece) -> Array:
     return jax.vmap(logits)(piece.inputs, piece.lengths)
 
 
-def lipschitz_gains(cell: Any) -> StepGains:
+def lipschitz_gains(cell: CellLike) -> StepGains:
     """Bounds of a noise-free step of a Lipschitz cell, for all states and inputs, in float64.
 
     Raises:

@@ -9,7 +9,7 @@ the same at every level, so that a curve over levels is not roughened by new dra
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled
 
-from .sequences import check_padded, padded_inputs, valid_steps, whole_numbers
+from .sequences import padded_batch, valid_steps
 
 
 class ChannelRange(NamedTuple):
@@ -49,9 +49,7 @@ def channel_range(inputs: ArrayLike, lengths: ArrayLike | None = None, *, clip: 
         ShapeError: sizes that do not fit.
         InputDataError: an infinite sample, or a channel without any sample.
     """
-    values = padded_inputs(inputs)
-    steps = np.full(len(values), values.shape[1]) if lengths is None else whole_numbers("lengths", lengths)
-    check_padded(values, steps)
+    values, steps = padded_batch(inputs, lengths)
     valid = valid_steps(steps, values.shape[1])[:, :, None] & ~np.isnan(values)
     for channel in np.flatnonzero(~valid.any(axis=(0, 1)))[:1]:
         raise InputDataError(f"channel {channel} has no sample at all, so it has no range")
@@ -156,6 +154,7 @@ class Perturbation:
     meaning: str
     unit: str
     largest: float | int = inf
+    is_random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_levels(self.name, self.levels, self.largest)
@@ -240,27 +239,16 @@ def perturbed(
         ShapeError: sizes that do not fit, also of what the perturbation returns.
         InputDataError: an infinite sample or an impossible length.
     """
-    kind = find_perturbation(perturbation).at(level)
-    values = padded_inputs(inputs)
-    steps = np.full(len(values), values.shape[1]) if lengths is None else whole_numbers("lengths", lengths)
-    check_padded(values, steps)
+    if isinstance(perturbation, str):
+        if perturbation not in PERTURBATIONS:
+            raise ConfigError(f"unknown perturbation {perturbation!r}; known: {', '.join(PERTURBATIONS)}")
+        perturbation = PERTURBATIONS[perturbation]
+    kind = perturbation.at(level)
+    values, steps = padded_batch(inputs, lengths)
     check_limits(limits, values.shape[2])
     cases = tuple(map(jnp.asarray, (values, steps, np.arange(len(values)))))
     how = jnp.asarray(level, float), limits, jax.random.key(seed)
     return np.asarray(_perturb_all(kind.function, cases, how))
-
-
-def find_perturbation(perturbation: str | Perturbation) -> Perturbation:
-    """A perturbation by its name.
-
-    Raises:
-        ConfigError: unknown name; all are listed.
-    """
-    if isinstance(perturbation, Perturbation):
-        return perturbation
-    if perturbation not in PERTURBATIONS:
-        raise ConfigError(f"unknown perturbation {perturbation!r}; known: {', '.join(PERTURBATIONS)}")
-    return PERTURBATIONS[perturbation]
 
 
 def check_limits(limits: Limits, channels: int) -> None:

@@ -1,33 +1,26 @@
-"""Robustness curves: accuracy against the level of every perturbation and attack of a suite."""
+"""Robustness curves: accuracy against the level of every perturbation and attack; trends over levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+from scipy.stats import spearmanr
 
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled
 from attractor.progress import Reporter, SilentReporter
 from attractor.settings import Count, Seed, Settings
 
-from .attacks import Attack, attack_piece, check_channels, check_finite_gradients
-from .margins import class_margin, piece_margins
+from .attacks import Attack, How, attack_piece, check_channels, check_finite_gradients
+from .margins import class_margin, class_margins
 from .perturbations import PERTURBATIONS, ChannelRange, Perturbation, channel_range, check_limits, perturb_one
 from .perturbations import Function as PerturbationFunction
-from .sequences import (
-    LabelledSequences,
-    Logits,
-    Piece,
-    check_classes,
-    check_finite_margins,
-    piece_count,
-    pieces,
-    valid_steps,
-)
+from .sequences import LabelledSequences, Logits, Piece, piece_count, pieces, valid_steps
 
 Trial = Perturbation | Attack
 """What a suite is made of."""
@@ -89,7 +82,7 @@ class RobustnessCurve:
         """Standard deviation over the seeds; None for a single seed, which shows none."""
         return self.accuracies.std(axis=1, ddof=1) if self.accuracies.shape[1] > 1 else None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers and lists."""
         return {
             "name": self.name,
@@ -155,7 +148,7 @@ class RobustnessCurves:
                 return curve
         raise ConfigError(f"no curve {name!r}; measured: {', '.join(curve.name for curve in self.curves)}")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers, lists and dictionaries, ready for JSON."""
         return {
             "clean": self.clean,
@@ -198,13 +191,10 @@ def robustness_curves(
         [1.0, 1.0]
     """
     _check(suite, data, settings.limits)
-    check_classes(logits, data)
     reporter = reporter or SilentReporter()
-    clean = np.concatenate([
-        np.asarray(piece_margins(logits, piece))[:count] for piece, count in pieces(data, settings.batch)
-    ])
-    check_finite_margins(clean, data)
-    work = _Work(logits, data, settings, reporter, sum(_evaluations(trial, settings) for trial in suite))
+    clean = class_margins(logits, data, settings.batch)
+    work = _Work(logits, data, settings, reporter)
+    work.total = sum(len(trial.levels) * len(work.seeds(trial)) for trial in suite)
     try:
         curves = tuple(work.curve(trial) for trial in suite)
     finally:
@@ -244,14 +234,6 @@ def input_scale(data: LabelledSequences) -> InputScale:
     return InputScale(mean, np.sqrt(squares.sum(axis=(0, 1)) / count), np.asarray(low), np.asarray(high))
 
 
-def _is_random(trial: Trial) -> bool:
-    return isinstance(trial, Perturbation) or trial.random_start
-
-
-def _evaluations(trial: Trial, settings: RobustnessSettings) -> int:
-    return len(trial.levels) * (len(settings.seeds) if _is_random(trial) else 1)
-
-
 @dataclass(eq=False)
 class _Work:
     """One evaluation of a suite, and how much of it is done."""
@@ -260,18 +242,22 @@ class _Work:
     data: LabelledSequences
     settings: RobustnessSettings
     reporter: Reporter
-    evaluations: int
+    total: int = 0
     done: int = 0
 
+    def seeds(self, trial: Trial) -> tuple[int, ...]:
+        """An attack without random start is run for one seed."""
+        return self.settings.seeds if trial.is_random else self.settings.seeds[:1]
+
     def curve(self, trial: Trial) -> RobustnessCurve:
-        """The accuracies of one perturbation; an attack without random start is run for one seed."""
-        seeds = self.settings.seeds if _is_random(trial) else self.settings.seeds[:1]
+        """The accuracies of one perturbation."""
+        seeds = self.seeds(trial)
         found = np.array([[self._accuracy(trial, level, seed) for seed in seeds] for level in trial.levels])
         every = np.broadcast_to(found, (len(trial.levels), len(self.settings.seeds))).copy()
         return RobustnessCurve(trial.name, trial.meaning, trial.unit, trial.levels, every)
 
     def _accuracy(self, trial: Trial, level: float | int, seed: int) -> float:
-        correct, total = 0, self.evaluations * piece_count(self.data, self.settings.batch)
+        correct, total = 0, self.total * piece_count(self.data, self.settings.batch)
         how = jnp.asarray(level, float), self.settings.limits, jax.random.key(seed)
         for piece, count in pieces(self.data, self.settings.batch):
             margins = np.asarray(_margins(self.logits, trial, piece, how))[:count]
@@ -279,10 +265,6 @@ class _Work:
             self.done += 1
             self.reporter.update(self.done, total, f"{trial.name} {level:g}")
         return correct / len(self.data)
-
-
-How = tuple[Array, ChannelRange | None, PRNGKeyArray]
-"""Level, range of the channels, and the key of a whole batch."""
 
 
 def _margins(logits: Logits, trial: Trial, piece: Piece, how: How) -> Array:
@@ -303,3 +285,47 @@ def _perturbed_margins(logits: Logits, function: PerturbationFunction, piece: Pi
         return class_margin(logits(changed, length), label)
 
     return jax.vmap(one)(*piece)
+
+
+class Trend(NamedTuple):
+    """A rank correlation.
+
+    Args:
+        correlation: Spearman's rho, from -1 (falls with the level throughout) to 1.
+        p_value: two-sided, of no association; an approximation for few points, and one that takes the
+            points as independent.
+        points: how many pairs of level and value.
+    """
+
+    correlation: float
+    p_value: float
+    points: int
+
+
+def trend(levels: ArrayLike, values: ArrayLike) -> Trend:
+    """Spearman's rank correlation of a measure with the level, over all levels and seeds.
+
+    Args:
+        levels: shape (levels,).
+        values: the measure, shape (levels,) or (levels, seeds).
+
+    Raises:
+        ShapeError: sizes that do not fit, or fewer than three points.
+        InputDataError: numbers that are not finite, or all the same, which have no ranks.
+
+    Example:
+        >>> trend([0.0, 0.1, 0.2], [[3.0, 3.1], [2.0, 2.2], [1.0, 0.9]]).correlation < -0.9
+        True
+    """
+    level, value = np.asarray(levels, float), np.asarray(values, float)
+    if level.ndim != 1 or value.ndim not in (1, 2) or len(value) != len(level) or value.size < 3:
+        raise ShapeError(
+            f"levels of shape {level.shape} and values of shape {value.shape}, expected (levels,) and "
+            "(levels, seeds) with three points or more"
+        )
+    repeated = np.broadcast_to(level.reshape(-1, *[1] * (value.ndim - 1)), value.shape).ravel()
+    for name, numbers in (("levels", repeated), ("values", value.ravel())):
+        if not np.isfinite(numbers).all() or np.ptp(numbers) == 0:
+            raise InputDataError(f"{name} must be finite and not all the same, to be ranked")
+    correlation, p_value = np.asarray(spearmanr(repeated, value.ravel())).tolist()
+    return Trend(correlation, p_value, value.size)

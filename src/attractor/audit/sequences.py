@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -65,23 +65,27 @@ def labelled_sequences(
         ShapeError: sizes that do not fit.
         InputDataError: values that are impossible, or labels that are no whole numbers.
     """
-    values = padded_inputs(inputs)
-    steps = np.full(len(values), values.shape[1]) if lengths is None else whole_numbers("lengths", lengths)
-    return LabelledSequences(values, steps, whole_numbers("labels", labels))
+    return LabelledSequences(*padded_batch(inputs, lengths), whole_numbers("labels", labels))
 
 
-def padded_inputs(inputs: ArrayLike) -> Float[np.ndarray, "cases time channels"]:
-    """Inputs as a floating NumPy array of three axes.
+def padded_batch(
+    inputs: ArrayLike, lengths: ArrayLike | None
+) -> tuple[Float[np.ndarray, "cases time channels"], Int[np.ndarray, " cases"]]:
+    """Inputs as a floating NumPy array of three axes, and their lengths; None means that nothing is padded.
 
     Raises:
-        ShapeError: another number of axes, or an axis of size 0.
+        ShapeError: another number of axes, an axis of size 0, or not one length for each case.
+        InputDataError: an impossible length or an infinite sample; case and step are named.
     """
     values = np.asarray(inputs)
     if values.ndim != 3 or 0 in values.shape:
         raise ShapeError(
             f"inputs of shape {values.shape}, expected (cases, time, channels) with at least one of each"
         )
-    return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)
+    values = values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float32)
+    steps = np.full(len(values), values.shape[1]) if lengths is None else whole_numbers("lengths", lengths)
+    check_padded(values, steps)
+    return values, steps
 
 
 def whole_numbers(name: str, values: ArrayLike) -> Int[np.ndarray, "..."]:
@@ -161,6 +165,23 @@ def pieces(data: LabelledSequences, size: int) -> Iterator[tuple[Piece, int]]:
         yield Piece(*map(jnp.asarray, chosen)), len(numbers)
 
 
+def in_pieces(
+    compute: Callable[[Piece], tuple[Array, ...]], data: LabelledSequences, size: int
+) -> tuple[np.ndarray, ...]:
+    """Arrays with a row for each case, computed piece by piece.
+
+    Args:
+        compute: of one piece, arrays with a row for each of its cases.
+        data: the cases.
+        size: of a piece.
+
+    Raises:
+        ConfigError: a size below 1.
+    """
+    found = [[np.asarray(part)[:count] for part in compute(piece)] for piece, count in pieces(data, size)]
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+
+
 def piece_count(data: LabelledSequences, size: int) -> int:
     """How many pieces `pieces` gives."""
     return -(-len(data) // min(size, len(data)))
@@ -174,16 +195,14 @@ def check_classes(logits: Logits, data: LabelledSequences) -> int:
         InputDataError: a label beyond the last class; the case is named.
     """
     row = jax.ShapeDtypeStruct(data.inputs.shape[1:], jnp.result_type(float))
-    found: Any = eqx.filter_eval_shape(logits, row, jax.ShapeDtypeStruct((), jnp.result_type(int)))
-    if len(found.shape) != 1 or found.shape[0] < 2:
-        raise ShapeError(
-            f"logits of one sequence have the shape {found.shape}, expected (classes,) with two or more"
-        )
-    for case in np.flatnonzero(data.labels >= found.shape[0])[:1]:
+    shape = eqx.filter_eval_shape(logits, row, jax.ShapeDtypeStruct((), jnp.result_type(int))).shape
+    if len(shape) != 1 or shape[0] < 2:
+        raise ShapeError(f"logits of one sequence have the shape {shape}, expected (classes,), two or more")
+    for case in np.flatnonzero(data.labels >= shape[0])[:1]:
         raise InputDataError(
-            f"case {case} has the label {data.labels[case]}, but there are {found.shape[0]} classes"
+            f"case {case} has the label {data.labels[case]}, but there are {shape[0]} classes"
         )
-    return found.shape[0]
+    return shape[0]
 
 
 def check_finite_margins(margins: np.ndarray, data: LabelledSequences) -> None:

@@ -13,9 +13,8 @@ An upper bound can prove that trajectories meet. It can never prove that they do
 from dataclasses import dataclass
 from enum import Enum
 from math import inf, isinf
-from typing import Any
 
-from attractor.cells import Lipschitz, name_of
+from attractor.cells import CellLike, Lipschitz, name_of
 from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
 from attractor.progress import Reporter
 from attractor.settings import NonNegative, Settings
@@ -123,7 +122,7 @@ class StabilityBounds:
 
 
 def stability(
-    cell: Any,
+    cell: CellLike,
     noise: StateDiffusion | None = None,
     *,
     input_bound: float | int = 1.0,
@@ -196,7 +195,7 @@ def _decided(bounds: DriftBounds, noise: StateDiffusion, high: float) -> tuple[S
 
 
 def _certified(
-    cell: Any, noise: StateDiffusion, found: StabilityResult, input_bound: float
+    cell: CellLike, noise: StateDiffusion, found: StabilityResult, input_bound: float
 ) -> StabilityBounds:
     quiet = noise.level == 0 or noise.kind is NoiseKind.NONE
     proved = found.verdict is Verdict.PROVED and quiet

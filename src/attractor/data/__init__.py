@@ -1,8 +1,6 @@
-"""Readers, splits and the data doctor: from a plant's log to a `Record`."""
+"""From files, DataFrames and arrays to a `Record` or `Sequences`: readers, splits and the data doctor."""
 
-from .archive_text import read_arff, read_ts
-from .binary_files import read_npz
-from .doctor import compare_ranges, examine
+from .doctor import examine
 from .finding import Finding, Severity
 from .labelled_sequences import Sequences
 from .preprocessing import (
@@ -16,18 +14,17 @@ from .preprocessing import (
     no_scaling,
     sequence_scaling,
 )
-from .record import Experiment, Record, RowBlock, Signal, apply_row_blocks, check_apart, parse_row_block
+from .record import Experiment, Record, RowBlock, Signal, check_apart, parse_row_block
 from .record_file import ColumnOptions, guess_columns, read_csv
 from .sequence_doctor import compare_sequences, examine_sequences
-from .sequence_file import LongColumns, read_case_groups, read_long_csv, read_sequences
-from .sequence_labels import NOISES, corrupt
-from .splits import Roles, Split, assign_roles, from_archive, hold_out, stratified_hold_out, to_archive
+from .sequence_file import LongColumns, read_case_groups, read_sequences
+from .sequence_labels import corrupt
+from .splits import Roles, assign_roles, from_archive, hold_out, stratified_hold_out, to_archive
 from .table import Table, read_table
 from .writing import to_frame, write_csv, write_record
 
 __all__ = [
     "MISSING",
-    "NOISES",
     "ColumnOptions",
     "Experiment",
     "FillState",
@@ -41,14 +38,11 @@ __all__ = [
     "Sequences",
     "Severity",
     "Signal",
-    "Split",
     "Table",
-    "apply_row_blocks",
     "assign_roles",
     "channel_blocks",
     "check_apart",
     "check_representable",
-    "compare_ranges",
     "compare_sequences",
     "corrupt",
     "examine",
@@ -59,14 +53,10 @@ __all__ = [
     "hold_out",
     "no_scaling",
     "parse_row_block",
-    "read_arff",
     "read_case_groups",
     "read_csv",
-    "read_long_csv",
-    "read_npz",
     "read_sequences",
     "read_table",
-    "read_ts",
     "sequence_scaling",
     "stratified_hold_out",
     "to_archive",

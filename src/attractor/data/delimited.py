@@ -83,25 +83,18 @@ def decode(data: bytes, path: Path) -> str:
         InputDataError: the bytes are not text.
     """
     is_utf16 = data.startswith(_UTF16_MARKS)
-    # A zero byte, or more than one control character in a hundred bytes.
-    if not is_utf16 and (b"\0" in data or len(data) - len(data.translate(None, _CONTROL)) > len(data) / 100):
-        raise _binary(path)
     try:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError:
-        if is_utf16:
-            raise _binary(path) from None
         # Older loggers write a degree sign in the Windows code page.
-        text = data.decode("latin-1").translate(_WINDOWS)
-    if "\0" in text:
-        raise _binary(path)
+        text = "\0" if is_utf16 else data.decode("latin-1").translate(_WINDOWS)
+    # More than one control character in a hundred bytes; those of UTF-16 are halves of letters.
+    is_odd = not is_utf16 and len(data) - len(data.translate(None, _CONTROL)) > len(data) / 100
+    if "\0" in text or is_odd:
+        raise InputDataError(
+            f"{path}: this is a binary file, not delimited text; export it as CSV (one row per sample) first"
+        )
     return text
-
-
-def _binary(path: Path) -> InputDataError:
-    return InputDataError(
-        f"{path}: this is a binary file, not delimited text; export it as CSV (one row per sample) first"
-    )
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from .finding import BEYOND_SHARE, Finding, Severity, by_severity, error, note, share_outside, warning
+from .finding import Finding, Severity, by_severity, error, note, out_of_range, warning
 from .preprocessing import is_constant
 from .record import Record, Signal
 from .signal_checks import (
@@ -79,23 +80,13 @@ def compare_ranges(training: Record, test: Record) -> list[Finding]:
         A warning for each signal of which more than 1 % of the samples lie more than a tenth of the
         training range outside of it.
     """
-    findings = []
-    for (signal, known), (_, values) in zip(all_channels(training), all_channels(test), strict=True):
-        share = share_outside(known, values)
-        if share > BEYOND_SHARE:
-            findings.append(_out_of_range(signal, known, test.experiments[0].name, share))
-    return findings
-
-
-def _out_of_range(signal: Signal, known: Float[np.ndarray, "_"], where: str, share: float) -> Finding:
-    message = (
-        f"in '{where}' {share:.1%} of the samples of '{signal.name}' lie outside the range "
-        f"{known.min():g} to {known.max():g} of the other data"
-    )
-    advice = (
-        "Train on data that cover this range, or do not judge the model there: it would have to extrapolate."
-    )
-    return warning("range-mismatch", signal.name, message, advice, share=share)
+    where = f"'{test.experiments[0].name}'"
+    pairs = zip(all_channels(training), all_channels(test), strict=True)
+    return [
+        finding
+        for (signal, known), (_, values) in pairs
+        for finding in out_of_range(signal.name, known, values, where)
+    ]
 
 
 def examine(record: Record) -> list[Finding]:
@@ -113,22 +104,16 @@ def examine(record: Record) -> list[Finding]:
     broken = check_finite(record)
     if broken:
         return broken
-    inputs = [
-        (signal.name, _blocks(record, "inputs", position)) for position, signal in enumerate(record.inputs)
-    ]
-    outputs = [
-        (signal.name, _blocks(record, "outputs", position)) for position, signal in enumerate(record.outputs)
-    ]
+    inputs, outputs = (_blocks(record, side) for side in ("inputs", "outputs"))
     constant = [finding for name, blocks in inputs + outputs for finding in check_constant(name, blocks)]
     still = {finding.signal for finding in constant}
-    moving_inputs = [(name, blocks) for name, blocks in inputs if name not in still]
-    moving_outputs = [(name, blocks) for name, blocks in outputs if name not in still]
+    inputs, outputs = ([one for one in side if one[0] not in still] for side in (inputs, outputs))
     findings = [*constant, *check_length(record), *check_ranges(record), *check_collinear(record)]
-    for name, blocks in moving_inputs:
+    for name, blocks in inputs:
         findings += examine_input(name, blocks)
-    for name, blocks in moving_outputs:
-        findings += examine_output(name, blocks, [channel for _, channel in moving_inputs])
-    for (source, cause), (answer, effect) in product(moving_inputs, moving_outputs):
+    for name, blocks in outputs:
+        findings += examine_output(name, blocks, [channel for _, channel in inputs])
+    for (source, cause), (answer, effect) in product(inputs, outputs):
         findings += check_delay((source, answer), cause, effect, record.sampling_time)
         findings += check_undersampling((source, answer), cause, effect)
     return by_severity(findings)
@@ -154,8 +139,11 @@ def examine_output(name: str, blocks: Blocks, inputs: list[Blocks]) -> list[Find
     return findings + (check_oversampling(name, blocks, inputs) if inputs else [])
 
 
-def _blocks(record: Record, side: str, position: int) -> Blocks:
-    return [np.asarray(getattr(experiment, side)[:, position]) for experiment in record.experiments]
+def _blocks(record: Record, side: Literal["inputs", "outputs"]) -> list[tuple[str, Blocks]]:
+    """Name of each signal of a side, and its samples in each experiment."""
+    arrays = [getattr(experiment, side) for experiment in record.experiments]
+    signals = enumerate(getattr(record, side))
+    return [(signal.name, [array[:, position] for array in arrays]) for position, signal in signals]
 
 
 # Lags searched for the first answer of an output.

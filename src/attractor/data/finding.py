@@ -61,7 +61,29 @@ def by_severity(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: order.index(finding.severity))
 
 
-def share_outside(known: Float[np.ndarray, "_"], values: Float[np.ndarray, "_"]) -> float:
-    """The share of some values that lie more than a tenth of the range of the known ones outside of it."""
+def out_of_range(
+    name: str, known: Float[np.ndarray, "_"], values: Float[np.ndarray, "_"], where: str
+) -> list[Finding]:
+    """A warning if more than 1 % of some values lie outside of what is known, by a tenth of its range.
+
+    Args:
+        name: the signal.
+        known: its values in training.
+        values: those in question.
+        where: what the message calls them.
+    """
+    if not len(known) or not len(values):
+        return []
     margin = BEYOND_RANGE * float(np.ptp(known))
-    return float(((values < known.min() - margin) | (values > known.max() + margin)).mean())
+    share = float(((values < known.min() - margin) | (values > known.max() + margin)).mean())
+    if share <= BEYOND_SHARE:
+        return []
+    message = (
+        f"{share:.1%} of the values of '{name}' in {where} lie outside the range {known.min():g} to "
+        f"{known.max():g} of the other data"
+    )
+    advice = (
+        "Compare units and sensors. Train on data that cover this range, or do not judge the model there: it "
+        "would have to extrapolate."
+    )
+    return [warning("range-mismatch", name, message, advice, share=share)]

@@ -3,15 +3,16 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
 from .labelled_sequences import Sequences
 
+Values = TypeVar("Values", np.ndarray, Array)
 # Relative to the largest value: a smaller range is rounding, not signal.
 _SMALLEST_SPREAD = 1e-12
 
@@ -40,11 +41,11 @@ class Scaling:
                 f"offset {self.offset} must be finite and scale {self.scale} finite and positive"
             )
 
-    def to_unit(self, values: Any) -> Any:
+    def to_unit(self, values: Values) -> Values:
         """Engineering units to numbers of size one, shape (..., channels)."""
         return (values - self.offset) / self.scale
 
-    def to_engineering(self, values: Any) -> Any:
+    def to_engineering(self, values: Values) -> Values:
         """The inverse of `to_unit`."""
         return values * self.scale + self.offset
 
@@ -208,25 +209,22 @@ def fill(
         ConfigError: an unknown policy.
         InputDataError: a missing value where the policy refuses it; case, step and variable are named.
     """
-    channel_blocks(policy)
+    blocks = channel_blocks(policy)
     valid = (np.arange(values.shape[1]) < lengths[:, None])[:, :, None]
-    missing = np.isnan(values) & valid
+    measured = ~np.isnan(values)
     if policy == "error":
-        for case, step, variable in np.argwhere(missing)[:1]:
+        for case, step, variable in np.argwhere(~measured & valid)[:1]:
             raise InputDataError(
                 f"case {case}, step {step}, variable {variable} is missing; choose what becomes of missing "
                 f"values: missing={', '.join(MISSING[1:])}"
             )
-    if policy == "cell":
-        return np.where(valid, values, 0.0)
-    if policy in ("error", "zero"):
-        return np.where(valid & ~missing, values, 0.0)
+    if policy in ("error", "zero", "cell"):
+        return np.where(valid & (measured | (policy == "cell")), values, 0.0)
     steps = np.arange(values.shape[1])[:, None]
-    last = np.maximum.accumulate(np.where(np.isnan(values), -1, steps), axis=1)
+    last = np.maximum.accumulate(np.where(measured, steps, -1), axis=1)
     held = np.take_along_axis(values, np.maximum(last, 0), axis=1)
-    blocks = [np.where(last < 0, 0.0, held), ~np.isnan(values), np.log1p(steps - np.maximum(last, 0))]
-    whole = np.concatenate(blocks[: channel_blocks(policy)], axis=2)
-    return np.where(valid, whole, 0.0)
+    channels = [np.where(last < 0, 0.0, held), measured, np.log1p(steps - np.maximum(last, 0))]
+    return np.where(valid, np.concatenate(channels[:blocks], axis=2), 0.0)
 
 
 @dataclass(frozen=True)

@@ -175,37 +175,6 @@ def check_apart(parts: Mapping[str, Sequence[RowBlock]]) -> None:
                 )
 
 
-def apply_row_blocks(record: Record, blocks: Sequence[RowBlock]) -> Record:
-    """Take blocks of rows as the experiments of a record.
-
-    Args:
-        record: where the rows come from; those of its experiments count one after the other.
-        blocks: the rows of each new experiment; they may overlap.
-
-    Returns:
-        The same signals with one experiment for each block.
-
-    Raises:
-        ConfigError: two blocks have the same name.
-        InputDataError: a block reaches beyond the data or from one experiment into the next.
-    """
-    check_names(blocks)
-    return record.with_experiments([_cut(record, block) for block in blocks])
-
-
-def _cut(record: Record, block: RowBlock) -> Experiment:
-    start, stop = block.bounds(record.samples)
-    first = 0
-    for experiment in record.experiments:
-        last = first + len(experiment)
-        if first <= start and stop <= last:
-            return experiment.rows(start - first, stop - first, block.name)
-        first = last
-    raise InputDataError(
-        f"rows {block.name!r} ({start}:{stop}) hold parts of two experiments; cut them at the border"
-    )
-
-
 def find_runs(mask: Bool[np.ndarray, "rows"]) -> list[tuple[int, int]]:
     """Start and stop (exclusive) of each run of true rows."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))

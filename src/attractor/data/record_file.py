@@ -1,15 +1,15 @@
 """Read the log of a plant from a file into a `Record`, and guess its columns."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from jaxtyping import Int
 
 from attractor.errors import ConfigError, InputDataError, printable
+from attractor.settings import Settings, Within
 
 from .record import Experiment, Record, RowBlock, check_names
 from .table import Table, read_table
@@ -29,11 +29,9 @@ from .time_axis import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_POLICIES = ("error", "interpolate", "split")
-
 
 @dataclass(frozen=True)
-class ColumnOptions:
+class ColumnOptions(Settings):
     """What the columns of a file mean, where the header alone does not say it.
 
     Args:
@@ -49,21 +47,21 @@ class ColumnOptions:
             `None`.
         rows: blocks of rows to take as experiments, counted from 0 without the header; all rows if empty.
         resample: put unevenly spaced rows on a grid of the median step by linear interpolation.
+
+    Raises:
+        ConfigError: a value of another kind, or two blocks of rows with one name.
     """
 
     time: str | None = None
     experiment: str | None = None
-    sampling_time: float | None = None
+    sampling_time: Annotated[float, Within(0, above=True), "in seconds"] | None = None
     missing: MissingPolicy = "error"
     delimiter: str | None = None
     rows: tuple[RowBlock, ...] = ()
     resample: bool = False
 
     def __post_init__(self) -> None:
-        if self.sampling_time is not None and not 0 < self.sampling_time < math.inf:
-            raise ConfigError(f"sampling_time {self.sampling_time} s is not a positive number of seconds")
-        if self.missing not in _POLICIES:
-            raise ConfigError(f"missing {self.missing!r} is unknown; choose one of: {', '.join(_POLICIES)}")
+        super().__post_init__()
         check_names(self.rows)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from jaxtyping import Float, Int
 
-from .finding import BEYOND_SHARE, Finding, by_severity, error, note, share_outside, warning
+from .finding import Finding, by_severity, error, note, out_of_range, warning
 from .labelled_sequences import SHOWN, Sequences, name_some
 from .preprocessing import is_constant
 
@@ -121,7 +121,9 @@ def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
         InputDataError: the test cases lack a variable, or have a class that training does not know.
     """
     test = test.aligned(training)
-    findings = [*check_leak(training, test), *_check_ranges(training, test)]
+    findings = check_leak(training, test)
+    for position, name in enumerate(training.names):
+        findings += out_of_range(name, measured(training, position), measured(test, position), "the test")
     if training.labels is not None and test.labels is not None:
         findings += _check_unseen(training, test)
     return by_severity(findings)
@@ -252,23 +254,6 @@ def _hits(
     counts = np.zeros((int(bins.max()) + 1, int(labels.max()) + 1))
     np.add.at(counts, (bins[learn], labels[learn]), 1)
     return int(np.sum(counts.argmax(axis=1)[bins[judge]] == labels[judge]))
-
-
-def _check_ranges(training: Sequences, test: Sequences) -> list[Finding]:
-    findings = []
-    for position, name in enumerate(training.names):
-        known, values = measured(training, position), measured(test, position)
-        if not len(known) or not len(values):
-            continue
-        share = share_outside(known, values)
-        if share > BEYOND_SHARE:
-            message = (
-                f"{share:.1%} of the test values of '{name}' lie outside its range in training, "
-                f"{known.min():g} to {known.max():g}"
-            )
-            advice = "Compare units and sensors of the two sets; a model would have to extrapolate there."
-            findings.append(warning("range-mismatch", name, message, advice, share=share))
-    return findings
 
 
 def _check_unseen(training: Sequences, test: Sequences) -> list[Finding]:

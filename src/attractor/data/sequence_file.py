@@ -1,6 +1,5 @@
 """Labelled series from a file of any known format, or from a DataFrame; groups of cases in a small table."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError
+from attractor.settings import Settings
 
 from .archive_text import read_arff, read_case_rows, read_ts, stack_dimensions
 from .binary_files import read_npz
@@ -28,7 +28,7 @@ LABEL_NAMES = ("label", "class", "target", "y")
 
 
 @dataclass(frozen=True)
-class LongColumns:
+class LongColumns(Settings):
     """What the columns of a table of series mean, where the header alone does not say it.
 
     Args:
@@ -132,12 +132,7 @@ def _find_parts(table: Table, columns: LongColumns) -> _Parts:
         )
     label, time = find(columns.label, LABEL_NAMES), find(columns.time, TIME_NAMES)
     roles = [position for position in (case, label, time) if position is not None]
-    for position, count in Counter([*chosen, *roles]).items():
-        if count > 1:
-            raise ConfigError(
-                f"{table.path}: column '{table.signals[position].label}' is chosen more than once; a column "
-                "is the case, the label, the time, or a variable"
-            )
+    table.check_once([*chosen, *roles], "a column is the case, the label, the time, or a variable")
     variables = chosen or [position for position in range(len(table.signals)) if position not in roles]
     if not variables:
         raise InputDataError(
@@ -147,11 +142,7 @@ def _find_parts(table: Table, columns: LongColumns) -> _Parts:
 
 
 def _group(table: Table, parts: _Parts) -> _Rows:
-    words = table.text(parts.case)
-    if "" in words:
-        raise InputDataError(
-            f"{table.where(words.index(''), parts.case)}: blank; say to which case the row belongs"
-        )
+    words = _filled(table, parts.case, "say to which case the row belongs")
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     lengths = np.bincount(codes)
@@ -161,20 +152,13 @@ def _group(table: Table, parts: _Parts) -> _Rows:
     times = read_time(table, parts.time).values
     order = np.lexsort((times, codes))
     rows = _Rows(order, codes[order], lengths, tuple(numbers))
-    _check_times(table, parts.time, rows, times)
-    return rows
-
-
-def _check_times(table: Table, position: int, rows: _Rows, times: Float[np.ndarray, " rows"]) -> None:
-    """No case has two rows for one time."""
-    same = (np.diff(times[rows.order]) == 0) & (np.diff(rows.codes) == 0)
-    for at in np.flatnonzero(same)[:1]:
-        first, second = rows.order[at], rows.order[at + 1]
+    same = (np.diff(times[order]) == 0) & (np.diff(rows.codes) == 0)
+    for first, second in zip(order[:-1][same], order[1:][same], strict=True):
         raise InputDataError(
-            f"{table.where(int(second), position)}: case '{rows.names[rows.codes[at]]}' has this time "
-            f"already in row {table.row_numbers[first]}; remove one of the rows, or check "
-            "the column of the cases"
+            f"{table.where(int(second), parts.time)}: case '{words[first]}' has this time already in row "
+            f"{table.row_numbers[first]}; remove one of the rows, or check the column of the cases"
         )
+    return rows
 
 
 def _read_classes(
@@ -183,21 +167,15 @@ def _read_classes(
     """Labels and classes; each row of a case tells the same class."""
     if parts.label is None:
         return None, ()
-    words = np.array(table.text(parts.label))
+    position, words = parts.label, np.array(table.text(parts.label))
     first = rows.order[rows.starts]
-    differs = np.flatnonzero(words[rows.order] != words[first][rows.codes])
-    if len(differs):
-        row, case = int(rows.order[differs[0]]), int(rows.codes[differs[0]])
+    for at in np.flatnonzero(words[rows.order] != words[first][rows.codes])[:1]:
+        row, case = int(rows.order[at]), rows.codes[at]
         raise InputDataError(
-            f"{table.where(row, parts.label)}: case '{rows.names[case]}' has the label {str(words[row])!r} "
-            f"here and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one "
-            "label"
+            f"{table.where(row, position)}: case '{rows.names[case]}' has the label {str(words[row])!r} here "
+            f"and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one label"
         )
-    position = parts.label
     return encode_words(words[first].tolist(), lambda case: table.where(int(first[case]), position))
-
-
-_CASE, _GROUP = "case", "group"
 
 
 def read_case_groups(path: str | Path, data: Sequences) -> np.ndarray:
@@ -218,23 +196,15 @@ def read_case_groups(path: str | Path, data: Sequences) -> np.ndarray:
         >>> patients = read_case_groups("patients.csv", cases)  # doctest: +SKIP
     """
     table = read_table(path)
-    groups = table.text(table.find(_GROUP))
-    if "" in groups:
-        raise InputDataError(
-            f"{table.where(groups.index(''), table.find(_GROUP))}: blank; every case needs a group"
-        )
-    if _CASE in [signal.name for signal in table.signals]:
-        return _by_name(table, groups, data)
-    if len(groups) != len(data):
-        raise InputDataError(
-            f"{table.path}: {len(groups)} groups for {len(data)} cases; give one row for each case, or a "
-            "column 'case' with their names"
-        )
-    return np.array(groups)
-
-
-def _by_name(table: Table, groups: list[str], data: Sequences) -> np.ndarray:
-    position = table.find(_CASE)
+    groups = _filled(table, table.find("group"), "every case needs a group")
+    position = table.first_of(["case"])
+    if position is None:
+        if len(groups) != len(data):
+            raise InputDataError(
+                f"{table.path}: {len(groups)} groups for {len(data)} cases; give one row for each case, or a "
+                "column 'case' with their names"
+            )
+        return np.array(groups)
     known: dict[str, str] = {}
     for row, (name, group) in enumerate(zip(table.text(position), groups, strict=True)):
         if known.setdefault(name, group) != group:
@@ -245,6 +215,14 @@ def _by_name(table: Table, groups: list[str], data: Sequences) -> np.ndarray:
     if lost:
         raise InputDataError(f"{table.path}: no group for {name_some(lost)}")
     return np.array([known[name] for name in data.ids])
+
+
+def _filled(table: Table, position: int, advice: str) -> list[str]:
+    """The text of a column that may not have a blank cell."""
+    words = table.text(position)
+    if "" in words:
+        raise InputDataError(f"{table.where(words.index(''), position)}: blank; {advice}")
+    return words
 
 
 _TABLES = (".csv", ".tsv", ".txt", ".parquet")

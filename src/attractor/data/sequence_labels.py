@@ -1,7 +1,6 @@
 """Names of classes as numbers, and wrong labels on purpose."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -73,9 +72,10 @@ def check_labels(labels: object) -> np.ndarray:
 
 def _plain(array: np.ndarray) -> np.ndarray:
     """Python objects, as tables hold them, as an array of one type."""
-    for case, label in enumerate(array):
-        if _is_missing(label):
-            raise InputDataError(f"case {case} has no label ({label!r}); give it one or leave the case out")
+    import pandas as pd
+
+    for case in np.flatnonzero(pd.isna(array))[:1]:
+        raise InputDataError(f"case {case} has no label ({array[case]!r}); give it one or leave the case out")
     texts = [isinstance(label, str) for label in array]
     if any(texts) and not all(texts):
         word, number = array[texts.index(True)], array[texts.index(False)]
@@ -83,14 +83,6 @@ def _plain(array: np.ndarray) -> np.ndarray:
             f"labels mix texts and others, such as {word!r} and {number!r}; give all as texts"
         )
     return np.array(array.tolist())
-
-
-def _is_missing(label: Any) -> bool:
-    """None, NaN (which differs from itself), or the mark of pandas, which will not be compared."""
-    try:
-        return label is None or bool(label != label)  # noqa: PLR0124
-    except TypeError:
-        return True
 
 
 def _whole(array: np.ndarray) -> np.ndarray:
@@ -141,7 +133,12 @@ def corrupt(
         InputDataError: a label without a class.
         ShapeError: more or fewer groups than cases.
     """
-    _check(classes, share, kind)
+    if kind not in NOISES:
+        raise ConfigError(f"kind={kind!r}: expected one of {', '.join(NOISES)}")
+    if not 0 <= share <= 1:
+        raise ConfigError(f"share={share}: expected a share from 0 to 1")
+    if classes < 2:
+        raise ConfigError(f"classes={classes}: a wrong label needs two classes or more")
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(bad):
         raise InputDataError(f"case {bad[0]} has label {labels[bad[0]]}, expected 0 to {classes - 1}")
@@ -154,26 +151,12 @@ def corrupt(
         raise ConfigError(f"groups say who labelled a case, which counts for kind 'group', not for {kind!r}")
     noisy = labels.copy()
     chosen = rng.permutation(len(labels))[:count]
-    noisy[chosen] = _replacements(labels[chosen], classes, kind, rng)
-    return noisy, noisy != labels
-
-
-def _check(classes: int, share: float | int, kind: str) -> None:
-    if kind not in NOISES:
-        raise ConfigError(f"kind={kind!r}: expected one of {', '.join(NOISES)}")
-    if not 0 <= share <= 1:
-        raise ConfigError(f"share={share}: expected a share from 0 to 1")
-    if classes < 2:
-        raise ConfigError(f"classes={classes}: a wrong label needs two classes or more")
-
-
-def _replacements(
-    labels: Int[np.ndarray, " some"], classes: int, kind: str, rng: np.random.Generator
-) -> Int[np.ndarray, " some"]:
     if kind == "symmetric-all":
-        return rng.integers(0, classes, len(labels))
-    step = 1 if kind == "pair" else rng.integers(1, classes, len(labels))
-    return (labels + step) % classes
+        noisy[chosen] = rng.integers(0, classes, count)
+    else:
+        step = 1 if kind == "pair" else rng.integers(1, classes, count)
+        noisy[chosen] = (labels[chosen] + step) % classes
+    return noisy, noisy != labels
 
 
 def _group_codes(groups: Sequence[object] | np.ndarray | None, cases: int) -> Int[np.ndarray, " cases"]:

@@ -49,45 +49,26 @@ def hold_out(record: Record, fraction: float = 0.2, *, shortest: int = SHORTEST_
     if not 0 < fraction < 1:
         raise ConfigError(f"fraction {fraction} of held-out samples is not between 0 and 1; 0.2 is common")
     if len(record.experiments) >= ENOUGH_EXPERIMENTS:
-        return hold_out_experiments(record, fraction)
-    return hold_out_ends(record, fraction, shortest=shortest)
+        return _hold_out_experiments(record, fraction)
+    return _hold_out_ends(record, fraction, shortest)
 
 
-def hold_out_experiments(record: Record, fraction: float) -> Split:
-    """Hold out the last experiments that together have at least `fraction` of the samples.
-
-    At least one experiment stays for training.
-
-    Raises:
-        InputDataError: there is only one experiment.
-    """
+def _hold_out_experiments(record: Record, fraction: float) -> Split:
+    """Hold out the last experiments that together have at least `fraction` of the samples, never all."""
     experiments = record.experiments
-    if len(experiments) < 2:
-        raise InputDataError(
-            f"the record has {len(experiments)} experiment(s); holding out a whole one needs two"
-        )
-    held, first = 0, len(experiments)
-    while first > 1 and held < fraction * record.samples:
-        first -= 1
-        held += len(experiments[first])
-    names = ", ".join(experiment.name for experiment in experiments[first:])
+    sizes = np.cumsum([len(experiment) for experiment in reversed(experiments)])
+    count = min(int(np.searchsorted(sizes, fraction * record.samples)) + 1, len(experiments) - 1)
+    names = ", ".join(experiment.name for experiment in experiments[-count:])
     description = (
-        f"Held out {len(experiments) - first} of {len(experiments)} experiments ({names}) with {held} of "
+        f"Held out {count} of {len(experiments)} experiments ({names}) with {sizes[count - 1]} of "
         f"{record.samples} samples."
     )
-    return Split(
-        record.with_experiments(experiments[:first]),
-        record.with_experiments(experiments[first:]),
-        description,
-    )
+    kept, held = (record.with_experiments(part) for part in (experiments[:-count], experiments[-count:]))
+    return Split(kept, held, description)
 
 
-def hold_out_ends(record: Record, fraction: float, *, shortest: int = SHORTEST_PART) -> Split:
-    """Hold out the last block of each experiment; experiments too short to be cut stay for training.
-
-    Raises:
-        InputDataError: no experiment is long enough.
-    """
+def _hold_out_ends(record: Record, fraction: float, shortest: int) -> Split:
+    """Hold out the last block of each experiment; experiments too short to be cut stay for training."""
     training, validation = [], []
     for experiment in record.experiments:
         cut = len(experiment) - round(fraction * len(experiment))
@@ -97,7 +78,11 @@ def hold_out_ends(record: Record, fraction: float, *, shortest: int = SHORTEST_P
         training.append(experiment.rows(0, cut))
         validation.append(experiment.rows(cut, len(experiment)))
     if not validation:
-        raise _too_short(record, fraction, shortest)
+        longest = max((len(experiment) for experiment in record.experiments), default=0)
+        raise InputDataError(
+            f"the longest experiment has {longest} rows; holding out {fraction:.0%} leaves less than "
+            f"{shortest} rows in one of the parts: record more data or choose another fraction"
+        )
     held = sum(len(experiment) for experiment in validation)
     whole = len(training) - len(validation)
     kept = f" {whole} experiment(s) too short to be cut stay whole for training." if whole else ""
@@ -106,14 +91,6 @@ def hold_out_ends(record: Record, fraction: float, *, shortest: int = SHORTEST_P
         f"one block: {held} of {record.samples} samples.{kept}"
     )
     return Split(record.with_experiments(training), record.with_experiments(validation), description)
-
-
-def _too_short(record: Record, fraction: float, shortest: int) -> InputDataError:
-    longest = max((len(experiment) for experiment in record.experiments), default=0)
-    return InputDataError(
-        f"the longest experiment has {longest} rows; holding out {fraction:.0%} leaves less than {shortest} "
-        "rows in one of the parts: record more data or choose another fraction"
-    )
 
 
 def stratified_hold_out(
@@ -207,19 +184,29 @@ def assign_roles(
         InputDataError: the experiments are too short to be divided.
     """
     roles = [role_in_name(one.name) for one in record.experiments]
-    if "training" not in roles or not {"validation", "test"} & {*roles}:
-        return _by_blocks(record, test, share, validation_share, _say_unused(roles))
-    sentences = _say_used(record, roles, test is not None)
-    if test is None and "test" in roles:
-        test = _with_roles(record, roles, "test")
-    training = _with_roles(record, roles, "training", None)
-    if "validation" not in roles:
-        return _by_blocks(training, test, share, validation_share, sentences)
+    names_tell = bool({"validation", "test"} & {*roles})
+    sentences, validation, named = [], None, record
+    if names_tell and "training" in roles:
+        record = _with_roles(named, roles, "training", None)
+        sentences += _say_used(named, roles, test is not None)
+        if "validation" in roles:
+            validation = _with_roles(named, roles, "validation")
+        if test is None and "test" in roles:
+            test = _with_roles(named, roles, "test")
+    elif names_tell and len(roles) > 1:  # a single name is mostly that of the file
+        sentences.append("Names were not taken for roles, because no experiment is called train.")
     if test is None:
-        split = hold_out(training, share)
-        training, test = split.training, split.validation
+        split = hold_out(record, share)
+        record, test = split.training, split.validation
         sentences.append(f"Test: {split.description}")
-    return Roles(training, _with_roles(record, roles, "validation"), test, " ".join(sentences))
+    if validation is None and validation_share == 0:
+        validation = record.with_experiments(())
+        sentences.append("Validation: none, all of the rest trains.")
+    elif validation is None:
+        split = hold_out(record, validation_share)
+        record, validation = split.training, split.validation
+        sentences.append(f"Validation: {split.description}")
+    return Roles(record, validation, test, " ".join(sentences))
 
 
 def role_in_name(name: str) -> str | None:
@@ -233,33 +220,10 @@ def role_in_name(name: str) -> str | None:
     return match and match.lastgroup
 
 
-def _by_blocks(
-    record: Record, test: Record | None, share: float, validation_share: float, sentences: Sequence[str]
-) -> Roles:
-    sentences = list(sentences)
-    if test is None:
-        split = hold_out(record, share)
-        record, test = split.training, split.validation
-        sentences.append(f"Test: {split.description}")
-    if validation_share == 0:
-        sentences.append("Validation: none, all of the rest trains.")
-        return Roles(record, record.with_experiments(()), test, " ".join(sentences))
-    split = hold_out(record, validation_share)
-    sentences.append(f"Validation: {split.description}")
-    return Roles(split.training, split.validation, test, " ".join(sentences))
-
-
 def _with_roles(record: Record, roles: Sequence[str | None], *wanted: str | None) -> Record:
     return record.with_experiments([
         one for one, role in zip(record.experiments, roles, strict=True) if role in wanted
     ])
-
-
-def _say_unused(roles: Sequence[str | None]) -> list[str]:
-    """Why names that look like roles were not taken for them; a single name is mostly that of the file."""
-    if len(roles) < 2 or not {"validation", "test"} & {*roles}:
-        return []
-    return ["Names were not taken for roles, because no experiment is called train."]
 
 
 def _say_used(record: Record, roles: Sequence[str | None], is_test_separate: bool) -> list[str]:
@@ -309,27 +273,20 @@ def from_archive(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         TypeError: one is of another kind.
         ValueError: arrays do not fit the signals.
     """
-    inputs = tuple(Signal(**one) for one in facts["inputs"])
-    outputs = tuple(Signal(**one) for one in facts["outputs"])
+    signals = [tuple(Signal(**one) for one in facts[side]) for side in ("inputs", "outputs")]
+    counts = tuple(map(len, signals))
 
     def part(name: str) -> Record:
-        experiments = [
-            _experiment(title, [arrays[f"{name}.{index}.{side}"] for side in ("inputs", "outputs")], signals)
-            for index, title in enumerate(facts["experiments"][name])
-        ]
-        return Record(inputs, outputs, tuple(experiments), float(facts["sampling_time"]))
+        experiments = []
+        for index, title in enumerate(facts["experiments"][name]):
+            u, y = (arrays[f"{name}.{index}.{side}"] for side in ("inputs", "outputs"))
+            if (u.shape, y.shape) != ((len(u), counts[0]), (len(u), counts[1])):
+                raise ValueError(
+                    f"experiment {title!r} has arrays of shapes {u.shape} and {y.shape} for {counts} inputs "
+                    "and outputs"
+                )
+            experiments.append(Experiment(str(title), u.astype(float), y.astype(float)))
+        return Record(signals[0], signals[1], tuple(experiments), float(facts["sampling_time"]))
 
-    signals = len(inputs), len(outputs)
-
-    training, validation, test = (part(name) for name in _PARTS)
+    training, validation, test = map(part, _PARTS)
     return Roles(training, validation, test, str(facts["explanation"]))
-
-
-def _experiment(title: str, values: list[np.ndarray], signals: tuple[int, int]) -> Experiment:
-    """A recording, once its arrays have a column for every signal and the same rows."""
-    shapes = [array.shape for array in values]
-    if shapes != [(len(values[0]), signals[0]), (len(values[0]), signals[1])]:
-        raise ValueError(
-            f"experiment {title!r} has arrays of shapes {shapes} for {signals} inputs and outputs"
-        )
-    return Experiment(str(title), values[0].astype(float), values[1].astype(float))

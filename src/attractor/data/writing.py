@@ -1,6 +1,7 @@
 """Write a delimited text file so that no half-written one can be seen."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,8 @@ def write_record(path: str | Path, record: Record) -> Path:
     Raises:
         StorageError: the file cannot be written.
     """
-    return write_csv(path, *_columns_of(record))
+    frame = to_frame(record)
+    return write_csv(path, list(frame), [frame[name].tolist() for name in frame])
 
 
 def to_frame(record: Record) -> "pd.DataFrame":
@@ -68,17 +70,13 @@ def to_frame(record: Record) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    labels, columns = _columns_of(record)
-    return pd.DataFrame(dict(zip(labels, columns, strict=True)))
-
-
-def _columns_of(record: Record) -> tuple[list[str], list[Column]]:
     experiments = record.experiments
     names = [name for one in experiments for name in [one.name] * len(one)]
     times = np.concatenate([np.arange(len(one)) * record.sampling_time for one in experiments])
     signals = np.concatenate([np.hstack([one.inputs, one.outputs]) for one in experiments])
     labels = [signal.label for signal in (*record.inputs, *record.outputs)]
-    return ["experiment", "time [s]", *labels], [names, times, *signals.T]
+    _check_names("a record as a table", ["experiment", "time [s]", *labels])
+    return pd.DataFrame({"experiment": names, "time [s]": times, **dict(zip(labels, signals.T, strict=True))})
 
 
 def _check_shapes(path: Path, header: Sequence[str], columns: Sequence[Column]) -> None:
@@ -86,16 +84,20 @@ def _check_shapes(path: Path, header: Sequence[str], columns: Sequence[Column]) 
         raise ShapeError(
             f"{path}: {len(header)} column names for {len(columns)} columns; give one name for each"
         )
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if list(header).count(name) > 1)
-        raise InputDataError(
-            f"{path}: column name '{twice}' is used more than once; give each column its own name"
-        )
+    _check_names(path, header)
     for name, column in zip(header, columns, strict=True):
         if np.ndim(column) != 1 or len(column) != len(columns[0]):
             raise ShapeError(
                 f"{path}: column '{name}' has shape {np.shape(column)}, column '{header[0]}' has "
                 f"{np.shape(columns[0])}; all columns are lists of one length"
+            )
+
+
+def _check_names(where: Path | str, names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputDataError(
+                f"{where}: column name '{name}' is used more than once; give each column its own name"
             )
 
 
