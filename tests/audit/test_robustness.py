@@ -41,8 +41,8 @@ def test_accuracy_under_white_noise_is_a_normal_probability():
     expected = norm.cdf(1 / np.array([0.5, 1.0, 2.0]))
     assert (np.abs(found.mean - expected) < 4 * np.sqrt(expected * (1 - expected) / 5000)).all()
     # Seeds are independent: their spread is that of a share of 1000.
-    np.testing.assert_allclose(found.spread, np.sqrt(expected * (1 - expected) / 1000), rtol=1.0)
-    assert (found.spread > 0).all()
+    np.testing.assert_allclose(found.standard_deviation, np.sqrt(expected * (1 - expected) / 1000), rtol=1.0)
+    assert (found.standard_deviation > 0).all()
 
 
 def test_an_attack_is_a_perturbation_with_levels():
@@ -71,12 +71,12 @@ def test_the_result_is_plain_and_tells_the_scale():
     curves = robustness_curves(tanh_classifier(), SMALL, [PERTURBATIONS["white"]], settings)
     told = json.loads(json.dumps(curves.to_dict(), allow_nan=False))
     assert told["curves"][0]["levels"] == [0.1, 0.2, 0.3]
-    assert told["curves"][0]["spread"] is None
+    assert told["curves"][0]["standard_deviation"] is None
     assert told["clipped"] is True
     assert told["seeds"] == [3]
     valid = np.concatenate([SMALL.inputs[case, :length] for case, length in enumerate(SMALL.lengths)])
     np.testing.assert_allclose(told["scale"]["mean"], valid.mean(axis=0))
-    np.testing.assert_allclose(told["scale"]["deviation"], valid.std(axis=0))
+    np.testing.assert_allclose(told["scale"]["standard_deviation"], valid.std(axis=0))
     np.testing.assert_allclose(told["scale"]["high"], valid.max(axis=0))
 
 

@@ -262,9 +262,7 @@ def test_variables_that_a_model_does_not_know_may_differ():
         Sequences.from_arrays([more, less], known=known).values,
         Sequences.from_arrays([LOG[[*known]]] * 2).values,
     )
-    with pytest.raises(
-        InputDataError, match=r"case 1 has no column 'time \[s\]', 'extra'; it has y, u"
-    ):
+    with pytest.raises(InputDataError, match=r"case 1 has no column 'time \[s\]', 'extra'; it has y, u"):
         Sequences.from_arrays([more, less])
 
 

@@ -22,7 +22,7 @@ def test_range_maps_to_minus_one_and_one():
 
 
 def test_spread_maps_to_mean_zero_and_deviation_one():
-    unit = Scaling.from_spread(VALUES, ["u", "y"]).to_unit(VALUES)
+    unit = Scaling.standardised(VALUES, ["u", "y"]).to_unit(VALUES)
     np.testing.assert_allclose([unit.mean(axis=0), unit.std(axis=0)], [[0, 0], [1, 1]], atol=1e-15)
 
 
@@ -37,7 +37,7 @@ def test_there_and_back(values):
 
 
 def test_through_json_bit_for_bit():
-    scaling = Scaling.from_spread(VALUES / 3, ["u", "y"])
+    scaling = Scaling.standardised(VALUES / 3, ["u", "y"])
     again = Scaling.from_dict(json.loads(json.dumps(scaling.to_dict())))
     np.testing.assert_array_equal(again.offset, scaling.offset)
     np.testing.assert_array_equal(again.scale, scaling.scale)
@@ -51,7 +51,7 @@ def test_jax_arrays_stay_jax_arrays():
     np.testing.assert_allclose(unit, scaling.to_unit(VALUES), rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [Scaling.from_range, Scaling.from_spread])
+@pytest.mark.parametrize("make", [Scaling.from_range, Scaling.standardised])
 def test_unusable_channels_are_named(make):
     with pytest.raises(InputDataError, match=r"signal 'y' is constant at 3"):
         make(np.column_stack([np.arange(4.0), np.full(4, 3.0)]), ["u", "y"])

@@ -1,18 +1,15 @@
 """The audit of a trained network: how robust, how sharp and how stable it is. Pure functions only."""
 
-from .attacks import ATTACKS, Attack, AttackResult, run_attack
-from .lipschitz_bounds import DriftBounds, drift_bounds
+from .attacks import ATTACKS, Attack, run_attack
+from .lipschitz_bounds import drift_bounds
 from .loss_curvature import (
     CurvatureSettings,
-    StateCurvature,
     WeightCurvature,
     state_curvature,
     state_hessians,
     weight_curvature,
 )
 from .margins import (
-    CertifiedMargins,
-    EstimatedRadii,
     LastStateLogits,
     StepGains,
     certified_margins,
@@ -28,7 +25,6 @@ from .robustness import (
     RobustnessCurve,
     RobustnessCurves,
     RobustnessSettings,
-    Trend,
     robustness_curves,
     trend,
 )
@@ -39,12 +35,8 @@ __all__ = [
     "ATTACKS",
     "PERTURBATIONS",
     "Attack",
-    "AttackResult",
-    "CertifiedMargins",
     "ChannelRange",
     "CurvatureSettings",
-    "DriftBounds",
-    "EstimatedRadii",
     "InputScale",
     "LabelledSequences",
     "LastStateLogits",
@@ -55,10 +47,8 @@ __all__ = [
     "RobustnessSettings",
     "StabilityBounds",
     "StabilityVerdict",
-    "StateCurvature",
     "StateDiffusion",
     "StepGains",
-    "Trend",
     "WeightCurvature",
     "certified_margins",
     "certified_radii",

@@ -59,8 +59,8 @@ def drift_bounds(cell: CellLike) -> DriftBounds:
             f"{name_of(cell)} is no Lipschitz cell, the only one whose structure is known here"
         )
     with double_precision():
-        wide = in_double_precision(cell)
-        linear, coupling, steps, inputs = map(np.asarray, (*wide.matrices, wide.step, wide.input_weight))
+        exact = in_double_precision(cell)
+        linear, coupling, steps, inputs = map(np.asarray, (*exact.matrices, exact.step, exact.input_weight))
     if not all(np.isfinite(part).all() for part in (linear, coupling, steps, inputs)):
         raise InputDataError("the Lipschitz cell has weights that are not finite; no bound holds")
     mean = float(steps.mean())

@@ -71,10 +71,10 @@ def state_hessians(
     def back(
         later: tuple[Array, Array], row: tuple[Array, Array, Array]
     ) -> tuple[tuple[Array, Array], Array]:
-        given, state, valid = row
+        input, state, valid = row
 
         def step(moved: Array) -> Array:
-            return flat.step(jnp.concatenate([moved, state[real:]]), given)[:real]
+            return flat.step(jnp.concatenate([moved, state[real:]]), input)[:real]
 
         earlier = hessian_before(step, state[:real], later)
         kept = jax.tree.map(lambda new, old: jnp.where(valid, new, old), earlier, later)
@@ -332,10 +332,10 @@ def weight_curvature(
         ConfigError: a model without weights.
         InputDataError: a Hessian that is not finite.
     """
-    wider = settings.double_precision or jnp.result_type(float) == jnp.float64
-    with with_precision(double=wider):
-        wide = in_double_precision(model) if settings.double_precision else model
-        weights, static = eqx.partition(wide, eqx.is_inexact_array)
+    is_double = settings.double_precision or jnp.result_type(float) == jnp.float64
+    with with_precision(double=is_double):
+        model = in_double_precision(model) if settings.double_precision else model
+        weights, static = eqx.partition(model, eqx.is_inexact_array)
         size = ravel_pytree(weights)[0].size
         if size == 0:
             raise ConfigError(

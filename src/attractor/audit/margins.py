@@ -151,8 +151,8 @@ class StepGains:
 
 def score_separations(weight: Float[np.ndarray, "classes states"]) -> Float[np.ndarray, "classes classes"]:
     """|V_y - V_j| for every pair of rows of a linear read-out, rounded upward."""
-    wide = np.asarray(weight, np.float64)
-    return np.linalg.norm(wide[:, None] - wide[None], axis=-1) * SLACK
+    weight = np.asarray(weight, np.float64)
+    return np.linalg.norm(weight[:, None] - weight[None], axis=-1) * SLACK
 
 
 def certified_radii(
@@ -184,9 +184,9 @@ def certified_radii(
             f"scores of shape {scores.shape} and separations of shape {separations.shape}, expected "
             f"({cases}, classes) and (classes, classes)"
         )
-    wide = np.asarray(scores, np.float64)
-    slack = _FORWARD * np.abs(wide).max(axis=1, keepdims=True)
-    gaps = np.maximum(wide[np.arange(cases), data.labels][:, None] - wide - slack, 0.0)
+    scores = np.asarray(scores, np.float64)
+    slack = _FORWARD * np.abs(scores).max(axis=1, keepdims=True)
+    gaps = np.maximum(scores[np.arange(cases), data.labels][:, None] - scores - slack, 0.0)
     reach = {length: gains.to_last_state(int(length)) for length in np.unique(data.lengths)}
     moved = separations[data.labels] * np.array([reach[length] for length in data.lengths])[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -236,9 +236,8 @@ def certified_margins(
             "the Lipschitz constants of its score differences to `certified_radii`"
         )
     with double_precision():
-        wide = in_double_precision((cell, readout))
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
-        logits = LastStateLogits(*wide)
+        logits = LastStateLogits(*in_double_precision((cell, readout)))
         check_classes(logits, exact)
         (scores,) = in_pieces(lambda piece: (_scores(logits, piece),), exact, batch)
     check_finite_margins(scores.sum(axis=1), data)

@@ -78,7 +78,7 @@ class RobustnessCurve:
         return self.accuracies.mean(axis=1)
 
     @property
-    def spread(self) -> Float[np.ndarray, " levels"] | None:
+    def standard_deviation(self) -> Float[np.ndarray, " levels"] | None:
         """Standard deviation over the seeds; None for a single seed, which shows none."""
         return self.accuracies.std(axis=1, ddof=1) if self.accuracies.shape[1] > 1 else None
 
@@ -91,7 +91,9 @@ class RobustnessCurve:
             "levels": [float(level) for level in self.levels],
             "accuracies": self.accuracies.tolist(),
             "mean": self.mean.tolist(),
-            "spread": None if self.spread is None else self.spread.tolist(),
+            "standard_deviation": None
+            if self.standard_deviation is None
+            else self.standard_deviation.tolist(),
         }
 
 
@@ -101,19 +103,19 @@ class InputScale:
 
     Args:
         mean: of the valid samples of every channel, shape (channels,).
-        deviation: their standard deviation.
+        standard_deviation: of them.
         low: smallest of them.
         high: largest of them.
     """
 
     mean: Float[np.ndarray, " channels"]
-    deviation: Float[np.ndarray, " channels"]
+    standard_deviation: Float[np.ndarray, " channels"]
     low: Float[np.ndarray, " channels"]
     high: Float[np.ndarray, " channels"]
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists."""
-        return {name: getattr(self, name).tolist() for name in ("mean", "deviation", "low", "high")}
+        return {name: getattr(self, name).tolist() for name in ("mean", "standard_deviation", "low", "high")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,14 +161,14 @@ def noise_term(bounds: DriftBounds, noise: StateDiffusion) -> tuple[float, float
     """
     square, units = noise.level**2, bounds.states
     pull = min(bounds.one_sided, 0.0) ** 2 if bounds.slowest == 1.0 else 0.0
-    spread = (bounds.slowest * bounds.size) ** 2
+    growth = (bounds.slowest * bounds.size) ** 2
     return {
         NoiseKind.NONE: (0.0, 0.0),
         NoiseKind.ADDITIVE: (0.0, 0.0),
         NoiseKind.COMMON: (-square / 2, -square / 2),
         NoiseKind.INDEPENDENT: (-square / 2, square / 2 - square / units),
-        NoiseKind.COMMON_DRIFT: (-square * spread / 2, square * (spread / 2 - pull)),
-        NoiseKind.INDEPENDENT_DRIFT: (-square * spread / 2, square * (spread / 2 - pull / units)),
+        NoiseKind.COMMON_DRIFT: (-square * growth / 2, square * (growth / 2 - pull)),
+        NoiseKind.INDEPENDENT_DRIFT: (-square * growth / 2, square * (growth / 2 - pull / units)),
     }[noise.kind]
 
 

@@ -139,7 +139,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
-    """One array, after a look at what it claims to be: nothing large is allocated for a false claim."""
+    """One array, once its head has been checked: nothing large is allocated for a false claim."""
     info = archive.getinfo(name)
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)

@@ -3,12 +3,12 @@
 import codecs
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from attractor.errors import ConfigError, InputDataError
 
@@ -220,34 +220,13 @@ def is_number(cell: str, layout: Layout = Layout()) -> bool:
     return True
 
 
-def convert_cells(
-    cells: Sequence[str], layout: Layout, where: Callable[[int], str]
-) -> Float[np.ndarray, "rows"]:
-    """Convert the cells of one column, shape (rows,); NaN for a missing value.
-
-    Args:
-        cells: the text of each row.
-        layout: says whether a comma is the decimal sign.
-        where: names a row for the message.
-
-    Raises:
-        InputDataError: a cell is neither a number nor a mark of a missing value.
-    """
-    values = np.empty(len(cells))
-    for row, cell in enumerate(cells):
-        try:
-            values[row] = parse_number(cell, layout)
-        except ValueError:
-            raise InputDataError(f"{where(row)}: {_explain(cell, layout)}") from None
-    return values
-
-
 def shortened(cell: str) -> str:
     """The text of a cell as a message quotes it."""
     return repr(cell if len(cell) <= 40 else cell[:37] + "...")
 
 
-def _explain(cell: str, layout: Layout) -> str:
+def explain(cell: str, layout: Layout) -> str:
+    """Why a cell is no number, and what to do."""
     shown = shortened(cell)
     if layout.has_decimal_comma and "." in cell and is_number(cell.replace(".", ""), layout):
         return f"{shown} has a point where the file uses decimal commas; write it without the point"

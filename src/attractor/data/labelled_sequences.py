@@ -191,11 +191,11 @@ class Sequences:
             ShapeError: arrays of other shapes.
             InputDataError: values that are no finite real numbers, or no case.
         """
-        given = _as_list(cases)
-        names_found = (column_names(one, f"case {position}") for position, one in enumerate(given))
+        parts = _as_list(cases)
+        names_found = (column_names(one, f"case {position}") for position, one in enumerate(parts))
         found = next((own for own in names_found if own), ())
         found = tuple(known) if {*known} <= {*found} and known else found
-        arrays = [_as_case(position, one, found) for position, one in enumerate(given)]
+        arrays = [_as_case(position, one, found) for position, one in enumerate(parts)]
         if not arrays:
             raise InputDataError("no cases")
         width = arrays[0].shape[1]

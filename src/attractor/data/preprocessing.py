@@ -14,7 +14,7 @@ from .labelled_sequences import Sequences
 
 Values = TypeVar("Values", np.ndarray, Array)
 # Relative to the largest value: a smaller range is rounding, not signal.
-_SMALLEST_SPREAD = 1e-12
+_SMALLEST_RANGE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class Scaling:
         return cls((low + high) / 2, (high - low) / 2)
 
     @classmethod
-    def from_spread(cls, values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> "Scaling":
-        """Give each channel mean 0 and standard deviation 1.
+    def standardised(cls, values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> "Scaling":
+        """The scaling that gives each channel mean 0 and standard deviation 1.
 
         Args:
             values: samples in engineering units, shape (samples, channels).
@@ -100,7 +100,7 @@ class Scaling:
 
 def is_constant(values: Float[np.ndarray, "samples"]) -> bool:
     """Whether a signal differs from one sample to the next by no more than rounding."""
-    return bool(np.ptp(values) <= _SMALLEST_SPREAD * np.abs(values).max())
+    return bool(np.ptp(values) <= _SMALLEST_RANGE * np.abs(values).max())
 
 
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:

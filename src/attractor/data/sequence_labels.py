@@ -176,9 +176,9 @@ def _confuse_groups(
 ) -> Int[np.ndarray, " cases"]:
     noisy = labels.copy()
     for group in rng.permutation(int(groups.max(initial=-1)) + 1):
-        members = rng.permutation(np.flatnonzero(groups == group))[:count]
-        noisy[members] = _derangement(classes, rng)[labels[members]]
-        count -= len(members)
+        wrong = rng.permutation(np.flatnonzero(groups == group))[:count]
+        noisy[wrong] = _derangement(classes, rng)[labels[wrong]]
+        count -= len(wrong)
     return noisy
 
 

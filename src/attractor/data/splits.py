@@ -99,7 +99,7 @@ def stratified_hold_out(
     seed: int = 0,
     groups: Sequence[object] | np.ndarray | None = None,
 ) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held"]]:
-    """Places of the cases that are kept for training and of those that are held out.
+    """Positions of the cases that are kept for training and of those that are held out.
 
     Every class gives the same share, rounded; a class of one case stays in training. With groups (patients,
     devices) whole groups are held out, a group at a time from a random order, as long as the class that lacks

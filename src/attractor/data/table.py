@@ -20,8 +20,9 @@ from .delimited import (
     MISSING_MARKS,
     Layout,
     TextLines,
-    convert_cells,
+    explain,
     find_layout,
+    parse_number,
     parse_signal,
     read_header,
     read_lines,
@@ -158,8 +159,11 @@ class Table:
         """Numbers from text, slowly: it can say what is wrong with a cell."""
         values = np.empty((len(self), len(positions)))
         for index, position in enumerate(positions):
-            cells = self.text(position)
-            values[:, index] = convert_cells(cells, layout, lambda row, at=position: self.where(row, at))
+            for row, cell in enumerate(self.text(position)):
+                try:
+                    values[row, index] = parse_number(cell, layout)
+                except ValueError:
+                    raise InputDataError(f"{self.where(row, position)}: {explain(cell, layout)}") from None
         return values
 
     def _unknown(self, label: str) -> InputDataError:

@@ -78,5 +78,5 @@ def _section(place: int, name: str, networks: Networks) -> Section:
 
 
 def _entry(curve: RobustnessCurve, level: int) -> str:
-    spread = "" if curve.spread is None else f" ± {100 * curve.spread[level]:.1f}"
+    spread = "" if curve.standard_deviation is None else f" ± {100 * curve.standard_deviation[level]:.1f}"
     return f"{100 * curve.mean[level]:.1f}{spread}"

@@ -122,7 +122,7 @@ def _curves(study: RobustnessStudy) -> Section:
 
 
 def _rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
-    spreads = [None] * len(curve.levels) if curve.spread is None else curve.spread
+    spreads = [None] * len(curve.levels) if curve.standard_deviation is None else curve.standard_deviation
     return [
         (curve.name, f"{level:g}", f"{mean:.4f}", "—" if spread is None else f"{spread:.4f}")
         for level, mean, spread in zip(curve.levels, curve.mean, spreads, strict=True)

@@ -387,7 +387,7 @@ def _scalings(training: Record) -> tuple[Scaling, Scaling]:
     outputs = np.concatenate([one.outputs for one in training.experiments])
     return (
         Scaling.from_range(inputs, [signal.name for signal in training.inputs]),
-        Scaling.from_spread(outputs, [signal.name for signal in training.outputs]),
+        Scaling.standardised(outputs, [signal.name for signal in training.outputs]),
     )
 
 

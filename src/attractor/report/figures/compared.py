@@ -25,8 +25,8 @@ def compared_figure(networks: Mapping[str, RobustnessCurves], size: Size) -> Fig
         for number, (name, curves) in enumerate(networks.items()):
             curve, look = curves.curves[place], number % len(_COLOURS)
             levels, mean = np.array([0.0, *curve.levels]), np.append(curves.clean, curve.mean)
-            if number == 0 and curve.spread is not None:
-                spread = np.append(0.0, curve.spread)
+            if number == 0 and curve.standard_deviation is not None:
+                spread = np.append(0.0, curve.standard_deviation)
                 axes.fill_between(levels, mean - spread, mean + spread, color=BAND, linewidth=0)
             axes.plot(levels, mean, color=_COLOURS[look], linestyle=_DASHES[look], linewidth=1.6, label=name)
         axes.set(

@@ -81,7 +81,7 @@ def margins_figure(margins: Float[np.ndarray, " cases"], size: Size) -> Figure:
 
 
 def _spread(curve: RobustnessCurve) -> np.ndarray:
-    return np.zeros(len(curve.levels)) if curve.spread is None else curve.spread
+    return np.zeros(len(curve.levels)) if curve.standard_deviation is None else curve.standard_deviation
 
 
 def level_label(curve: RobustnessCurve) -> str:
