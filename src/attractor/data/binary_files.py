@@ -111,8 +111,8 @@ def _sequences(arrays: dict[str, np.ndarray], like: Sequences | None) -> Sequenc
 
 
 @contextmanager
-def _sound(path: Path, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn what readers raise over a damaged file, also these kinds, into one error."""
+def _sound(path: Path, kind: str, remedy: str, *more: type[Exception]) -> Iterator[None]:
+    """Turn what readers raise over a damaged file of a kind, and the errors named, into one error."""
     try:
         yield
     except AttractorError:
@@ -121,15 +121,13 @@ def _sound(path: Path, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
         raise InputDataError(
             f"{path}: no such file; check the name and the folder (now in {Path.cwd()})"
         ) from None
-    except (*_DAMAGED, *kinds) as problem:
-        raise InputDataError(
-            f"{path}: this is no sound {path.suffix.casefold()} file ({problem}); {remedy}"
-        ) from None
+    except (*_DAMAGED, *more) as problem:
+        raise InputDataError(f"{path}: this is no sound {kind} file ({problem}); {remedy}") from None
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the keys we know, by their first name."""
-    with _sound(path, "write it again with numpy.savez"), zipfile.ZipFile(path) as archive:
+    with _sound(path, ".npz", "write it again with numpy.savez"), zipfile.ZipFile(path) as archive:
         held = set(archive.namelist())
         found = {
             key: next((name for name in names if f"{name}.npy" in held), None)
@@ -203,7 +201,7 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
         raise UnsupportedError(
             f"{path}: .parquet files are read by pyarrow; pip install 'attractor[parquet]'"
         ) from None
-    with _sound(path, "write it again", ArrowException), ParquetFile(path) as file:
+    with _sound(path, ".parquet", "write it again", ArrowException), ParquetFile(path) as file:
         groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
         cells = sum(group.column(at).num_values for group in groups for at in range(group.num_columns))
         check_growth(str(path), path.stat().st_size, cells, np.dtype(float))
@@ -221,7 +219,7 @@ def _read_mat(path: Path) -> "pd.DataFrame":
     from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError
 
-    with _sound(path, "save it again", MatReadError):
+    with _sound(path, ".mat", "save it again", MatReadError):
         try:
             held = {name: shape for name, shape, kind in whosmat(path) if _MATLAB_NUMBERS.fullmatch(kind)}
         except NotImplementedError:

@@ -3,16 +3,22 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
 from .labelled_sequences import Sequences
 
-Values = TypeVar("Values", np.ndarray, Array)
+if TYPE_CHECKING:
+    from jaxtyping import Array
+
+    Values = TypeVar("Values", np.ndarray, Array)
+else:  # this room does not import JAX
+    Values = TypeVar("Values")
+
 # Relative to the largest value: a smaller range is rounding, not signal.
 _SMALLEST_RANGE = 1e-12
 
