@@ -202,6 +202,11 @@ def test_a_nested_frame_has_a_series_in_each_cell():
     frame.loc[1, "u"] = None
     with pytest.raises(InputDataError, match="DataFrame, row 1, column 'u': 'None' is no series"):
         read_sequences(frame)
+    frame["u"] = [pd.Series([1, pd.NA], dtype="Int64"), pd.Series([3, 4])]
+    np.testing.assert_array_equal(read_sequences(frame).values[:, :, 0], [[1, np.nan], [3, 4]])
+    frame["u"] = [pd.Series([1, 2]), pd.Series(["3", "x"])]
+    with pytest.raises(InputDataError, match="DataFrame, row 1, column 'u', row 1, .*'x' is not a number"):
+        read_sequences(frame)
 
 
 def test_a_frame_in_the_terms_of_training():

@@ -16,7 +16,7 @@ from .binary_files import read_npz
 from .delimited import find_layout, is_number, read_lines, shortened
 from .labelled_sequences import Sequences, empty_cases, name_some
 from .sequence_labels import encode_words
-from .table import Table, read_table
+from .table import Table, numbers_of, read_table
 from .time_axis import TIME_NAMES, read_time
 
 if TYPE_CHECKING:
@@ -327,11 +327,10 @@ def _read_nested(frame: "pd.DataFrame") -> Sequences:
     return data if is_counted else replace(data, ids=tuple(map(str, frame.index)))
 
 
-def _series(cell: "pd.Series | np.ndarray", index: object, name: str) -> Float[np.ndarray, " time"]:
-    array = np.asarray(cell)
-    if array.ndim != 1 or not array.size or array.dtype.kind not in "biuf":
+def _series(cell: object, index: object, name: str) -> Float[np.ndarray, " time"]:
+    where = f"DataFrame, row {index}, column '{name}'"
+    if np.ndim(cell) != 1 or not np.size(cell):
         raise InputDataError(
-            f"DataFrame, row {index}, column '{name}': {shortened(str(cell))} is no series of numbers; leave "
-            "the row out, or give it one"
+            f"{where}: {shortened(str(cell))} is no series of numbers; leave the row out, or give it one"
         )
-    return array.astype(float)
+    return numbers_of(cell, where)
