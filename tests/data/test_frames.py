@@ -205,7 +205,7 @@ def test_a_nested_frame_has_a_series_in_each_cell():
     frame["u"] = [pd.Series([1, pd.NA], dtype="Int64"), pd.Series([3, 4])]
     np.testing.assert_array_equal(read_sequences(frame).values[:, :, 0], [[1, np.nan], [3, 4]])
     frame["u"] = [pd.Series([1, 2]), pd.Series(["3", "x"])]
-    with pytest.raises(InputDataError, match="DataFrame, row 1, column 'u', row 1, .*'x' is not a number"):
+    with pytest.raises(InputDataError, match=r"DataFrame, row 1, column 'u', row 1, .*'x' is not a number"):
         read_sequences(frame)
 
 

@@ -36,7 +36,7 @@ from attractor.program import (
 from attractor.scan import unroll
 from attractor.settings import Count, Seed, Settings, Within
 
-from .sequences import LabelledSequences, Piece, pieces
+from .sequences import LabelledSequences, Piece, in_pieces
 
 _MEMORY = 4e9
 """Bytes that Hessians of one batch may take."""
@@ -120,14 +120,13 @@ def state_curvature(
         ConfigError: a batch below 1, or one that needs more than 4 GB.
     """
     with double_precision():
-        wide_cell, wide_readout = in_double_precision((cell, readout))
+        exact_cell, exact_readout = in_double_precision((cell, readout))
         exact = LabelledSequences(data.inputs.astype(np.float64), data.lengths, data.labels)
-        _check_memory(wide_cell, exact, batch)
-        found = []
-        for piece, count in pieces(exact, batch):
-            hessians = np.asarray(_hessians(wide_cell, wide_readout, piece))[:count]
-            found.append(_measures(hessians, exact, int(piece.numbers[0])))
-    return StateCurvature(*(np.concatenate(part) for part in zip(*found, strict=True)))
+        _check_memory(exact_cell, exact, batch)
+        found = in_pieces(
+            lambda piece: _measures(_hessians(exact_cell, exact_readout, piece), piece), exact, batch
+        )
+    return StateCurvature(*found)
 
 
 def _check_memory(cell: CellLike, data: LabelledSequences, batch: int) -> None:
@@ -140,15 +139,16 @@ def _check_memory(cell: CellLike, data: LabelledSequences, batch: int) -> None:
         )
 
 
-def _measures(hessians: np.ndarray, data: LabelledSequences, first: int) -> tuple[np.ndarray, np.ndarray]:
+def _measures(hessians: Array, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
     """Trace and largest eigenvalue, by NumPy: XLA on a CPU computes all eigenvectors to find one value."""
-    reached = np.arange(hessians.shape[1]) <= data.lengths[first : first + len(hessians), None]
-    for case, _ in np.argwhere(reached & ~np.isfinite(hessians).all(axis=(2, 3)))[:1]:
+    bent, lengths = np.asarray(hessians), np.asarray(piece.lengths)
+    reached = np.arange(bent.shape[1]) <= lengths[:, None]
+    for case, _ in np.argwhere(reached & ~np.isfinite(bent).all(axis=(2, 3)))[:1]:
         raise InputDataError(
-            f"the curvature of case {first + case} is not finite; are its inputs and the weights?"
+            f"the curvature of case {int(piece.numbers[case])} is not finite; are its inputs and the weights?"
         )
     trace, largest = (np.full(reached.shape, np.nan) for _ in range(2))
-    symmetric = (hessians[reached] + np.swapaxes(hessians[reached], 1, 2)) / 2
+    symmetric = (bent[reached] + np.swapaxes(bent[reached], 1, 2)) / 2
     trace[reached] = np.trace(symmetric, axis1=1, axis2=2)
     largest[reached] = np.linalg.eigvalsh(symmetric)[:, -1]
     return trace, largest

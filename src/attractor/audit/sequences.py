@@ -1,6 +1,6 @@
 """What every audit of a classifier starts from: labelled, padded sequences, checked once, cut into pieces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -166,7 +166,7 @@ def pieces(data: LabelledSequences, size: int) -> Iterator[tuple[Piece, int]]:
 
 
 def in_pieces(
-    compute: Callable[[Piece], tuple[Array, ...]], data: LabelledSequences, size: int
+    compute: Callable[[Piece], Sequence[Array | np.ndarray]], data: LabelledSequences, size: int
 ) -> tuple[np.ndarray, ...]:
     """Arrays with a row for each case, computed piece by piece.
 

@@ -162,11 +162,11 @@ def find_layout(lines: Sequence[str], delimiter: str | None = None) -> Layout:
     Returns:
         The layout; the decimal comma is recognised wherever the comma is not the delimiter.
     """
-    chosen = sniff_delimiter(lines[:_SAMPLE]) if delimiter is None else check_delimiter(delimiter)
-    layout = Layout(chosen)
-    if chosen == ",":
-        return layout
-    return Layout(chosen, any(_shows_decimal_comma(line, layout) for line in lines[1:]))
+    layout = Layout(sniff_delimiter(lines[:_SAMPLE]) if delimiter is None else check_delimiter(delimiter))
+    has_comma = layout.delimiter != "," and any(
+        _DECIMAL_COMMA.fullmatch(cell) for line in lines[1:] if "," in line for cell in layout.split_row(line)
+    )
+    return Layout(layout.delimiter, has_comma)
 
 
 def check_delimiter(delimiter: str) -> str:
@@ -191,10 +191,6 @@ def sniff_delimiter(lines: Sequence[str]) -> str:
         if 2 * sum(character in line.strip() for line in bare) >= len(bare):
             return character
     return " "
-
-
-def _shows_decimal_comma(line: str, layout: Layout) -> bool:
-    return "," in line and any(_DECIMAL_COMMA.fullmatch(cell) for cell in layout.split_row(line))
 
 
 def parse_number(cell: str, layout: Layout) -> float:
