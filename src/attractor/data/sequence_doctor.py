@@ -31,11 +31,25 @@ def check_twins(data: Sequences) -> list[Finding]:
     for case, key in enumerate(fingerprints(data)):
         if key is not None:
             groups.setdefault(key, []).append(case)
-    twins = [cases for cases in groups.values() if len(cases) > 1]
-    labels = np.zeros(len(data), int) if data.labels is None else data.labels
-    torn = [cases for cases in twins if len(set(labels[cases].tolist())) > 1]
-    same = [cases for cases in twins if len(set(labels[cases].tolist())) == 1]
-    return [*_contradictions(data, torn), *_repetitions(data, same)]
+    twins, findings, labels = [cases for cases in groups.values() if len(cases) > 1], [], data.labels
+    kinds = [0 if labels is None else len(np.unique(labels[cases])) for cases in twins]
+    torn = [cases for cases, count in zip(twins, kinds, strict=True) if count > 1]
+    if labels is not None and torn:
+        shown = [", ".join(f"{data.ids[c]} is '{data.classes[labels[c]]}'" for c in cases) for cases in torn]
+        message = f"{len(torn)} recording(s) occur under several labels: {name_some(shown, '; ')}"
+        advice = "Look at these cases: at least one label of each is wrong."
+        findings.append(warning("contradicting-labels", "", message, advice, recordings=len(torn)))
+    same = [cases for cases, count in zip(twins, kinds, strict=True) if count <= 1]
+    if same:
+        extra = sum(len(cases) - 1 for cases in same)
+        shown = name_some([" = ".join(data.ids[case] for case in cases[:SHOWN]) for cases in same], "; ")
+        message = f"{extra} case(s) repeat another one: {shown}"
+        advice = (
+            "Keep one of each, or keep them on one side of every split; else a model is judged by what it "
+            "knows."
+        )
+        findings.append(warning("repeated-cases", "", message, advice, cases=extra))
+    return findings
 
 
 def check_leak(training: Sequences, test: Sequences) -> list[Finding]:
@@ -51,29 +65,6 @@ def check_leak(training: Sequences, test: Sequences) -> list[Finding]:
     message = f"{len(pairs)} of {len(test)} test cases also occur in training (test = training: {shown})"
     advice = "Take them out of the training cases; a model is not judged by what it has learned by heart."
     return [warning("leak", "", message, advice, cases=len(pairs))]
-
-
-def _contradictions(data: Sequences, torn: list[list[int]]) -> list[Finding]:
-    if not torn or data.labels is None:
-        return []
-    labels = data.labels
-    shown = [", ".join(f"{data.ids[c]} is '{data.classes[labels[c]]}'" for c in cases) for cases in torn]
-    message = f"{len(torn)} recording(s) occur under several labels: {name_some(shown, '; ')}"
-    advice = "Look at these cases: at least one label of each is wrong."
-    code, numbers = "contradicting-labels", {"recordings": len(torn)}
-    return [warning(code, "", message, advice, **numbers)]
-
-
-def _repetitions(data: Sequences, same: list[list[int]]) -> list[Finding]:
-    if not same:
-        return []
-    extra = sum(len(cases) - 1 for cases in same)
-    shown = name_some([" = ".join(data.ids[case] for case in cases[:SHOWN]) for cases in same], "; ")
-    message = f"{extra} case(s) repeat another one: {shown}"
-    advice = (
-        "Keep one of each, or keep them on one side of every split; else a model is judged by what it knows."
-    )
-    return [warning("repeated-cases", "", message, advice, cases=extra)]
 
 
 # With fewer cases a class can hardly be learned, and its hold-out part has one case or none.
@@ -141,19 +132,18 @@ def _check_classes(data: Sequences) -> list[Finding]:
     if len(present) < 2:
         message = f"all cases are of class '{next(iter(present))}'"
         return [error("one-class", "", message, "Add cases of the other classes.")]
-    findings = [_few_cases(name, count) for name, count in counts.items() if count < FEW_CASES]
+    advice = "Record more of it, join it with another class, or leave it out; it cannot be learned so."
+    findings = []
+    for name, count in counts.items():
+        if count < FEW_CASES:
+            message = f"class '{name}' has {count or 'no'} case{'' if count == 1 else 's'}"
+            findings.append(warning("few-cases", "", message, advice, cases=count))
     ratio = max(present.values()) / min(present.values())
     if ratio >= IMBALANCE:
         message = f"the largest class has {ratio:.0f} times the cases of the smallest"
         advice = "Judge by balanced accuracy or by class, not by accuracy; consider weights for the classes."
         findings.append(note("imbalance", "", message, advice, ratio=ratio))
     return findings
-
-
-def _few_cases(name: str, count: int) -> Finding:
-    message = f"class '{name}' has {count or 'no'} case{'' if count == 1 else 's'}"
-    advice = "Record more of it, join it with another class, or leave it out; it cannot be learned so."
-    return warning("few-cases", "", message, advice, cases=count)
 
 
 def _check_variables(data: Sequences) -> list[Finding]:
@@ -166,8 +156,7 @@ def _check_variables(data: Sequences) -> list[Finding]:
         elif is_constant(values):
             message = f"'{name}' is constant at {values[0]:g} in all cases"
             advice = "Leave it out, unless the fact that it was measured tells the class."
-            numbers = {"value": float(values[0])}
-            findings.append(warning("constant", name, message, advice, **numbers))
+            findings.append(warning("constant", name, message, advice, value=float(values[0])))
     return findings
 
 
@@ -243,8 +232,7 @@ def _check_lengths(data: Sequences) -> list[Finding]:
         "Find out whether length is a property of the classes or of the recording; if of the recording, "
         "cut all cases to a common length, or a model will learn the recording."
     )
-    numbers = {"accuracy": accuracy, "guess": float(base)}
-    return [warning("length-tells-class", "", message, advice, **numbers)]
+    return [warning("length-tells-class", "", message, advice, accuracy=accuracy, guess=float(base))]
 
 
 def _hits(

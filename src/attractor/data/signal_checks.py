@@ -284,5 +284,4 @@ def check_collinear(record: Record) -> list[Finding]:
         f"the inputs {label} always move together (eigenvalue {eigenvalues[0]:.3g} of their correlation)"
     )
     advice = "Leave one out, or record an experiment in which they move one at a time."
-    numbers = {"eigenvalue": float(eigenvalues[0])}
-    return [warning("collinear", label, message, advice, **numbers)]
+    return [warning("collinear", label, message, advice, eigenvalue=float(eigenvalues[0]))]
