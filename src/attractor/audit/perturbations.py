@@ -64,72 +64,6 @@ Function = Callable[[Array, Array, Array, Limits, PRNGKeyArray], Array]
 """`function(inputs (time, channels), length, level, limits, key) -> (time, channels)`."""
 
 
-def white_noise(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
-    """Noise is added: x + s z, z standard normal for every sample, s in the unit of the inputs."""
-    del length, limits
-    return inputs + level * jax.random.normal(key, inputs.shape, inputs.dtype)
-
-
-def multiplicative_noise(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
-    """The gain flickers: x (1 + s z), z standard normal for every sample."""
-    del length, limits
-    return inputs * (1 + level * jax.random.normal(key, inputs.shape, inputs.dtype))
-
-
-def salt_and_pepper(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
-    """A sample becomes the channel's minimum with probability a/2, its maximum with probability a/2.
-
-    Raises:
-        ConfigError: no range of the channels is given.
-    """
-    del length
-    if limits is None:
-        raise ConfigError(
-            "salt and pepper need the range of every channel: pass limits=channel_range(training_inputs)"
-        )
-    drawn = jax.random.uniform(key, inputs.shape, inputs.dtype)
-    peppered = jnp.where(drawn < level / 2, jnp.asarray(limits.low, inputs.dtype), inputs)
-    return jnp.where(drawn > 1 - level / 2, jnp.asarray(limits.high, inputs.dtype), peppered)
-
-
-def dropped_samples(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
-    """A step is lost with probability p, in all channels at once; the last sample that arrived is held.
-
-    Before the first sample that arrived there is nothing to hold, and the lost one stays.
-    """
-    del length, limits
-    steps = jnp.arange(len(inputs))[:, None]
-    arrived = jax.random.uniform(key, (len(inputs), 1), inputs.dtype) >= level
-    last = jax.lax.cummax(jnp.where(arrived & ~jnp.isnan(inputs), steps, -1))
-    return jnp.take_along_axis(inputs, jnp.where(last < 0, steps, last), axis=0)
-
-
-def time_jitter(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
-    """The sequence is read at the times t + s z instead of t, in order, by linear interpolation.
-
-    The times are sorted, so that no sample overtakes another, and stay between first and last valid step.
-    Beside a missing sample there is nothing to interpolate, and the sample stays as it is.
-    """
-    del limits
-    steps = jnp.arange(len(inputs))
-    moved = steps + level * jax.random.normal(key, steps.shape, inputs.dtype)
-    inside = jnp.clip(moved, 0, length - 1)
-    times = jnp.sort(jnp.where(steps < length, inside, steps.astype(inputs.dtype)))
-    before = jnp.floor(times).astype(int)
-    after = jnp.minimum(before + 1, length - 1)
-    share = (times - before)[:, None]
-    read = jnp.where(share > 0, (1 - share) * inputs[before] + share * inputs[after], inputs[before])
-    return jnp.where(jnp.isnan(read), inputs, read)
-
-
-def drift_ramp(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
-    """A ramp that has grown to s at the last valid step is added, with a random sign for every channel."""
-    del limits
-    signs = jax.random.rademacher(key, inputs.shape[1:], inputs.dtype)
-    grown = (jnp.arange(1, len(inputs) + 1) / length).astype(inputs.dtype)
-    return inputs + level * grown[:, None] * signs
-
-
 @dataclass(frozen=True)
 class Perturbation:
     """A kind of perturbation and the levels at which it is usually tried.
@@ -180,40 +114,104 @@ def check_levels(name: str, levels: tuple[float | int, ...], largest: float | in
 
 _INPUT_UNIT = "unit of the inputs"
 
-PERTURBATIONS: dict[str, Perturbation] = {
-    kind.name: kind
-    for kind in (
-        Perturbation("white", white_noise, (0.1, 0.2, 0.3), "standard deviation of added noise", _INPUT_UNIT),
-        Perturbation(
-            "multiplicative",
-            multiplicative_noise,
-            (0.1, 0.2, 0.4),
-            "standard deviation of a random factor around 1",
-            "relative",
-        ),
-        Perturbation(
-            "salt and pepper",
-            salt_and_pepper,
-            (0.03, 0.05, 0.1),
-            "probability that a sample jumps to an end of the range of its channel",
-            "probability",
-            1.0,
-        ),
-        Perturbation(
-            "dropped samples",
-            dropped_samples,
-            (0.1, 0.2, 0.4),
-            "probability that a step is lost and the last one is held",
-            "probability",
-            1.0,
-        ),
-        Perturbation(
-            "time jitter", time_jitter, (0.5, 1.0, 2.0), "standard deviation of the sampling times", "steps"
-        ),
-        Perturbation("drift", drift_ramp, (0.1, 0.2, 0.4), "size of a ramp at the last step", _INPUT_UNIT),
-    )
-}
+PERTURBATIONS: dict[str, Perturbation] = {}
 """Every perturbation of the suite by its name."""
+
+
+def _in_suite(
+    name: str, levels: tuple[float, ...], meaning: str, unit: str, largest: float = inf
+) -> Callable[[Function], Function]:
+    """Add a function to the suite; see `Perturbation` for the arguments."""
+
+    def add(function: Function) -> Function:
+        PERTURBATIONS[name] = Perturbation(name, function, levels, meaning, unit, largest)
+        return function
+
+    return add
+
+
+@_in_suite("white", (0.1, 0.2, 0.3), "standard deviation of added noise", _INPUT_UNIT)
+def white_noise(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
+    """Noise is added: x + s z, z standard normal for every sample, s in the unit of the inputs."""
+    del length, limits
+    return inputs + level * jax.random.normal(key, inputs.shape, inputs.dtype)
+
+
+@_in_suite("multiplicative", (0.1, 0.2, 0.4), "standard deviation of a random factor around 1", "relative")
+def multiplicative_noise(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
+    """The gain flickers: x (1 + s z), z standard normal for every sample."""
+    del length, limits
+    return inputs * (1 + level * jax.random.normal(key, inputs.shape, inputs.dtype))
+
+
+@_in_suite(
+    "salt and pepper",
+    (0.03, 0.05, 0.1),
+    "probability that a sample jumps to an end of the range of its channel",
+    "probability",
+    largest=1.0,
+)
+def salt_and_pepper(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
+    """A sample becomes the channel's minimum with probability a/2, its maximum with probability a/2.
+
+    Raises:
+        ConfigError: no range of the channels is given.
+    """
+    del length
+    if limits is None:
+        raise ConfigError(
+            "salt and pepper need the range of every channel: pass limits=channel_range(training_inputs)"
+        )
+    drawn = jax.random.uniform(key, inputs.shape, inputs.dtype)
+    peppered = jnp.where(drawn < level / 2, jnp.asarray(limits.low, inputs.dtype), inputs)
+    return jnp.where(drawn > 1 - level / 2, jnp.asarray(limits.high, inputs.dtype), peppered)
+
+
+@_in_suite(
+    "dropped samples",
+    (0.1, 0.2, 0.4),
+    "probability that a step is lost and the last one is held",
+    "probability",
+    largest=1.0,
+)
+def dropped_samples(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
+    """A step is lost with probability p, in all channels at once; the last sample that arrived is held.
+
+    Before the first sample that arrived there is nothing to hold, and the lost one stays.
+    """
+    del length, limits
+    steps = jnp.arange(len(inputs))[:, None]
+    arrived = jax.random.uniform(key, (len(inputs), 1), inputs.dtype) >= level
+    last = jax.lax.cummax(jnp.where(arrived & ~jnp.isnan(inputs), steps, -1))
+    return jnp.take_along_axis(inputs, jnp.where(last < 0, steps, last), axis=0)
+
+
+@_in_suite("time jitter", (0.5, 1.0, 2.0), "standard deviation of the sampling times", "steps")
+def time_jitter(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
+    """The sequence is read at the times t + s z instead of t, in order, by linear interpolation.
+
+    The times are sorted, so that no sample overtakes another, and stay between first and last valid step.
+    Beside a missing sample there is nothing to interpolate, and the sample stays as it is.
+    """
+    del limits
+    steps = jnp.arange(len(inputs))
+    moved = steps + level * jax.random.normal(key, steps.shape, inputs.dtype)
+    inside = jnp.clip(moved, 0, length - 1)
+    times = jnp.sort(jnp.where(steps < length, inside, steps.astype(inputs.dtype)))
+    before = jnp.floor(times).astype(int)
+    after = jnp.minimum(before + 1, length - 1)
+    share = (times - before)[:, None]
+    read = jnp.where(share > 0, (1 - share) * inputs[before] + share * inputs[after], inputs[before])
+    return jnp.where(jnp.isnan(read), inputs, read)
+
+
+@_in_suite("drift", (0.1, 0.2, 0.4), "size of a ramp at the last step", _INPUT_UNIT)
+def drift_ramp(inputs: Case, length: Array, level: Array, limits: Limits, key: Array) -> Case:
+    """A ramp that has grown to s at the last valid step is added, with a random sign for every channel."""
+    del limits
+    signs = jax.random.rademacher(key, inputs.shape[1:], inputs.dtype)
+    grown = (jnp.arange(1, len(inputs) + 1) / length).astype(inputs.dtype)
+    return inputs + level * grown[:, None] * signs
 
 
 def perturbed(
