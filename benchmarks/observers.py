@@ -17,19 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.control import PHNeutralisation, PlantModel, multilevel, record_experiments, simulate
-from attractor.control.excitation import hold_for
 from attractor.control.model import control_model
+from attractor.control.observer import estimates, open_loop_observer
 from attractor.control.observers import (
     NoiseLevels,
     esn_observer,
-    estimates,
     gru_observer,
     kalman_observer,
     learned_observer,
     lstm_observer,
     measured_observer,
-    open_loop_observer,
 )
+from attractor.control.plants.experiments import hold_for
 from attractor.errors import UnsupportedError
 from attractor.training import TrainingSettings
 from benchmarks.recording import record

@@ -12,7 +12,7 @@ from attractor.arrays import read_arrays
 from attractor.cells import LSTM, LipschitzForm
 from attractor.certify import Attempt, Certificate, StabilityResult, Verdict
 from attractor.classification import EpochSettings
-from attractor.control.identification.stability_file import Use, save_stability, stored_statement
+from attractor.control.identification.certification import Use, save_stability, stored_statement
 from attractor.data import ColumnOptions, read_case_groups, read_csv, read_table
 from attractor.data.archive_text import read_arff, read_ts
 from attractor.data.binary_files import read_npz

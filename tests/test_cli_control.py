@@ -13,7 +13,7 @@ from attractor import PlantModel, cli
 from attractor.cli.options import own_cell
 from attractor.control import PHNeutralisation, plant_by_name, record_experiments
 from attractor.control.identification.assessment import assess
-from attractor.control.identification.stability_file import Use, stored_statement
+from attractor.control.identification.certification import Use, stored_statement
 from attractor.control.study import ControlSetup, make_controller
 from attractor.data import Roles, to_archive
 from attractor.errors import ConfigError

@@ -7,7 +7,7 @@ import pytest
 from attractor.cells import EchoState
 from attractor.certify import certify
 from attractor.control.model import from_network
-from attractor.control.observers import open_loop_observer
+from attractor.control.observer import open_loop_observer
 from attractor.control.predictive.terminal import terminal_rule
 from attractor.errors import ConfigError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attractor.cells import GRU, Cell
-from attractor.control.embedded import controller_code, controller_difference, export_controller
+from attractor.control.deployment import controller_code, controller_difference, export_controller
 from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard, from_network
 from attractor.control.predictive import ControlProblem, TargetFinder

@@ -13,7 +13,7 @@ from attractor.control import (
     multilevel,
     record_experiments,
 )
-from attractor.control.excitation import hold_for, split_lengths
+from attractor.control.plants.experiments import hold_for, split_lengths
 from attractor.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from attractor import PlantModel
-from attractor.control.identification.file_prediction import predict_file, predict_frame
+from attractor.control.identification.from_files import predict_file, predict_frame
 from attractor.data import ColumnOptions, Experiment, Record, Signal, read_csv, write_csv
 from attractor.errors import InputDataError, UnsupportedError
 from attractor.training import TrainingSettings

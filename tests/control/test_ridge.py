@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from attractor.cells import EchoState
-from attractor.control.identification.identification_task import IdentificationTask, pad
+from attractor.control.identification.identification_task import IdentificationTask, fit_readout, pad
 from attractor.control.identification.plant_network import NetworkPlan
-from attractor.control.identification.ridge import fit_readout
 from attractor.training import Windows
 
 

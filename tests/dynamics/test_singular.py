@@ -13,7 +13,7 @@ from dynamics_cases import KEY, Map
 
 from attractor.audit import CurvatureSettings, weight_curvature
 from attractor.cells import GRU, LSTM, Elman
-from attractor.control.identification.feedthrough import has_feedthrough
+from attractor.control.identification.recordings import has_feedthrough
 from attractor.data import Experiment, Record, Signal
 from attractor.dynamics import (
     LyapunovSettings,

@@ -198,7 +198,7 @@ def _exported(write: Callable[[str], Files], target: str) -> AttractorError | No
 def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> Path:
     import numpy as np
 
-    from attractor.control.identification.stability_file import Use, stored_statement
+    from attractor.control.identification.certification import Use, stored_statement
     from attractor.report.control_page import ControlContents, write_control_report
 
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)

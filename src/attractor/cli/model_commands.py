@@ -80,7 +80,7 @@ class RepairCommand:
     def run(self) -> None:
         """Load, project, train, judge, save, report."""
         from attractor.control import PlantModel
-        from attractor.control.identification.repair import repair
+        from attractor.control.identification.certification import repair
         from attractor.data import from_archive
         from attractor.folders import facts_of
         from attractor.progress import reporter_for

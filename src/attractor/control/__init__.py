@@ -1,10 +1,18 @@
 """Plants to practise on, signals to excite them, and figures to judge a model of them."""
 
-from .excitation import add_noise, binary, multilevel, record_experiments
 from .identification import PlantModel
-from .metrics import Metrics, evaluate, fit_percent, max_abs_error, nrmse, rmse
+from .metrics import (
+    Metrics,
+    ResidualAnalysis,
+    analyse_residuals,
+    evaluate,
+    fit_percent,
+    max_abs_error,
+    nrmse,
+    rmse,
+)
 from .plants import PLANTS, PHNeutralisation, Plant, QuadrupleTank, plant_by_name, simulate, steady_state
-from .residuals import ResidualAnalysis, analyse_residuals
+from .plants.experiments import add_noise, binary, multilevel, record_experiments
 
 __all__ = [
     "PLANTS",

@@ -1,11 +1,12 @@
-"""How well a simulated output matches a measured one."""
+"""How well a simulated output matches a measured one, and whether the residuals still hold something."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from attractor.errors import ShapeError
+from attractor.errors import InputDataError, ShapeError
 
 PerOutput = Float[np.ndarray, " outputs"]
 
@@ -115,3 +116,130 @@ def _spread(measured: np.ndarray) -> np.ndarray:
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     usable = denominator > 0
     return np.where(usable, numerator / np.where(usable, denominator, 1.0), np.nan)
+
+
+@dataclass(frozen=True)
+class ResidualAnalysis:
+    """Correlations of the residuals, each with the band in which chance alone would leave it.
+
+    Args:
+        auto_lags: 0 to L, in samples.
+        auto: auto-correlation of every output's residual, 1 at lag 0.
+        auto_band: half width of the band around zero, the same for all lags but 0.
+        cross_lags: -L to L; a positive lag asks whether an earlier input shows in a later residual.
+        cross: correlation of the residual of every output with every input.
+        cross_band: half width of the band, one per pair.
+        confidence: probability with which a correlation of a perfect model stays in the band.
+    """
+
+    auto_lags: Int[np.ndarray, " lags"]
+    auto: Float[np.ndarray, "outputs lags"]
+    auto_band: float
+    cross_lags: Int[np.ndarray, " both_sides"]
+    cross: Float[np.ndarray, "outputs inputs both_sides"]
+    cross_band: Float[np.ndarray, "outputs inputs"]
+    confidence: float = 0.99
+
+    @property
+    def auto_outside(self) -> Float[np.ndarray, " outputs"]:
+        """Share of the lags above 0 at which the auto-correlation leaves its band."""
+        return np.mean(np.abs(self.auto[:, 1:]) > self.auto_band, axis=1)
+
+    @property
+    def cross_outside(self) -> Float[np.ndarray, "outputs inputs"]:
+        """Share of the lags from 0 on at which an input is still visible in the residual."""
+        causal = self.cross[..., self.cross_lags >= 0]
+        return np.mean(np.abs(causal) > self.cross_band[..., None], axis=-1)
+
+
+def analyse_residuals(
+    residuals: Float[np.ndarray, "time outputs"],
+    inputs: Float[np.ndarray, "rows inputs"],
+    *,
+    lags: int = 25,
+    confidence: float = 0.99,
+) -> ResidualAnalysis:
+    r"""Test whether the residuals are white and independent of the inputs.
+
+    With the residual $e$ and the input $u$ of zero mean, over $N$ samples,
+
+    $$\hat R_e(\tau) = \frac1N \sum_t e(t) e(t - \tau), \qquad
+      \hat R_{eu}(\tau) = \frac1N \sum_t e(t) u(t - \tau)$$
+
+    are divided by $\hat R_e(0)$ and $\sqrt{\hat R_e(0) \hat R_u(0)}$. For white residuals
+    $\sqrt N \hat r_e(\tau)$ is standard normal. For residuals independent of the input,
+    $\sqrt N \hat r_{eu}(\tau)$ is normal with the variance $P = \sum_k r_e(k) r_u(k)$, so that a slow
+    input widens the band when the residual is slow too (Bartlett). The bands are the normal quantile
+    times $1/\sqrt N$ and $\sqrt{P/N}$; the sum over $k$ is tapered at a tenth of the record.
+    Source: Ljung, System Identification, 2nd edition, section 16.6.
+
+    Args:
+        residuals: measured less simulated outputs, engineering units, without the washout.
+        inputs: the inputs of the same rows.
+        lags: the largest lag, in samples.
+        confidence: probability of the bands.
+
+    Returns:
+        Correlations and bands; zero correlation where a residual or an input does not vary at all.
+
+    Raises:
+        ShapeError: if the rows differ in number or are too few for the lags.
+        InputDataError: if a value is not finite.
+    """
+    _check(residuals, inputs, lags)
+    samples = len(residuals)
+    quantile = NormalDist().inv_cdf(0.5 + confidence / 2.0)
+    left, right = _standardised(residuals), _standardised(inputs)
+    auto = np.stack([_correlation(column, column, samples)[samples - 1 :] for column in left.T])
+    drive = np.stack([_correlation(column, column, samples)[samples - 1 :] for column in right.T])
+    cross = np.stack([[_correlation(one, other, lags + 1) for other in right.T] for one in left.T])
+    return ResidualAnalysis(
+        auto_lags=np.arange(lags + 1),
+        auto=auto[:, : lags + 1],
+        auto_band=quantile / samples**0.5,
+        cross_lags=np.arange(-lags, lags + 1),
+        cross=cross,
+        cross_band=quantile * np.sqrt(_bartlett_variance(auto, drive) / samples),
+        confidence=confidence,
+    )
+
+
+def _correlation(one: np.ndarray, other: np.ndarray, span: int) -> np.ndarray:
+    """Correlation at the lags -(span-1) to span-1 of two standardised columns, by FFT."""
+    samples = len(one)
+    spectrum = np.fft.rfft(one, 2 * samples) * np.conj(np.fft.rfft(other, 2 * samples))
+    around = np.fft.irfft(spectrum, 2 * samples) / samples
+    return np.concatenate([around[len(around) - span + 1 :], around[:span]])
+
+
+def _bartlett_variance(auto: np.ndarray, drive: np.ndarray) -> np.ndarray:
+    """The variance P for every pair of an output and an input, never below a hundredth of the white one."""
+    span = max(auto.shape[1] // 10, 1)
+    taper = 1.0 - np.arange(span) / span
+    weights = np.where(np.arange(span) == 0, 1.0, 2.0) * taper
+    products = np.einsum("ik,jk,k->ij", auto[:, :span], drive[:, :span], weights)
+    return np.maximum(products, 0.01)
+
+
+def _standardised(columns: np.ndarray) -> np.ndarray:
+    """Zero mean and unit variance; a column that does not vary becomes zero."""
+    centred = np.where(np.ptp(columns, axis=0) == 0, 0.0, columns - columns.mean(axis=0))
+    deviation = centred.std(axis=0)
+    return centred / np.where(deviation > 0, deviation, 1.0)
+
+
+def _check(residuals: np.ndarray, inputs: np.ndarray, lags: int) -> None:
+    if len(residuals) != len(inputs):
+        raise ShapeError(
+            f"There are {len(residuals)} rows of residuals and {len(inputs)} of inputs; give equal numbers."
+        )
+    if not 1 <= lags < len(residuals):
+        raise ShapeError(
+            f"{lags} lags were asked for with {len(residuals)} samples; give 1 <= lags < samples."
+        )
+    for name, array in (("residuals", residuals), ("inputs", inputs)):
+        if not np.isfinite(array).all():
+            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            raise InputDataError(
+                f"{name} has a value that is not finite in row {row}; leave out such rows first."
+            )

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.data import Scaling
-from attractor.errors import UnsupportedError
+from attractor.errors import ConfigError, UnsupportedError
 from attractor.program import FlatMap, double_precision, flat_map, in_double_precision, unrounded
+from attractor.program.digest import cell_identity
 
 from .identification import PlantModel, PlantNetwork
 from .identification.recordings import Signals
@@ -132,3 +133,21 @@ def from_network(cell: Any, weight: Any, bias: Any) -> ControlModel:
         pair = jnp.asarray(weight), jnp.asarray(bias)
         readout = eqx.tree_at(lambda linear: (linear.weight, linear.bias), readout, pair)
         return ControlModel(in_double_precision(PlantNetwork(cell, readout, None, feedthrough=False)))
+
+
+def check_certificate(certificate: Any, cell: Any) -> None:
+    """Refuse a certificate of another cell, or of other weights; one made by hand says of none.
+
+    Args:
+        certificate: any object; one of `attractor.certify` knows what it is about.
+        cell: that it is used with.
+
+    Raises:
+        ConfigError: it speaks of something else.
+    """
+    about = getattr(certificate, "about", "")
+    if about and about != cell_identity(cell):
+        raise ConfigError(
+            f"the certificate speaks of another cell, or of other weights ({about[:12]}): certify the cell "
+            "of this model, or leave the certificate out"
+        )

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
-from attractor.control.residuals import ResidualAnalysis
+from attractor.control.metrics import ResidualAnalysis
 from attractor.data.record import Record, Signal
 from attractor.origin import Origin
 

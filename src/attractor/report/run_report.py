@@ -10,8 +10,7 @@ import jax
 import numpy as np
 
 from attractor.control import PlantModel, analyse_residuals
-from attractor.control.identification.assessment import mean_figures
-from attractor.control.identification.steady_map import steady_maps
+from attractor.control.identification.assessment import mean_figures, steady_maps
 from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, bound_in_words
 from attractor.certify.stability.certificate import simulated_contraction
 from attractor.control import PlantModel
-from attractor.control.identification.stability_file import claim, visited_states
+from attractor.control.identification.certification import claim, visited_states
 from attractor.data import from_archive
 from attractor.folders import facts_of
 from attractor.runs import check_origin, load_run

@@ -28,7 +28,7 @@ def _report(folder: Path, cell: "CellBuilder | None") -> Path:
 
 
 def _drive(model: "PlantModel", asked: Driving) -> "tuple[Any, np.ndarray]":
-    from attractor.control.identification.driving import driving_file, driving_of_run
+    from attractor.control.identification.from_files import driving_file, driving_of_run
     from attractor.data import ColumnOptions
 
     if asked.data is None:
@@ -37,7 +37,7 @@ def _drive(model: "PlantModel", asked: Driving) -> "tuple[Any, np.ndarray]":
 
 
 def _predict(model: "PlantModel", data: Path, out: Path, columns: "ColumnOptions") -> str:
-    from attractor.control.identification.file_prediction import predict_file
+    from attractor.control.identification.from_files import predict_file
 
     return predict_file(model, data, out, columns)
 
@@ -45,7 +45,7 @@ def _predict(model: "PlantModel", data: Path, out: Path, columns: "ColumnOptions
 def _export(
     model: "PlantModel", target: str, folder: Path, setup: "ControlSetup"
 ) -> list[tuple[Path, float | None]]:
-    from attractor.control.identification.deployment import export_model
+    from attractor.control.deployment import export_model
 
     return export_model(model, target, folder, setup)
 
@@ -53,7 +53,7 @@ def _export(
 def _certify(
     model: "PlantModel", folder: Path, input_bound: float, settings: "CertifySettings", command: str
 ) -> Proof:
-    from attractor.control.identification.stability_file import certify_model, claim, save_stability
+    from attractor.control.identification.certification import certify_model, claim, save_stability
     from attractor.progress import reporter_for
     from attractor.report import StabilityFacts, write_stability_report
 

@@ -7,13 +7,8 @@ from observer_cases import random_model, simulate
 from attractor.cells import GRU, Cell
 from attractor.certify.stability.published import published_condition
 from attractor.control.model import from_network
-from attractor.control.observers import (
-    Contraction,
-    NoiseLevels,
-    estimates,
-    guarded_kalman_observer,
-    kalman_observer,
-)
+from attractor.control.observer import estimates
+from attractor.control.observers import Contraction, NoiseLevels, guarded_kalman_observer, kalman_observer
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 
 SHARP = NoiseLevels(process=0.3, measurement=0.01)

@@ -11,8 +11,9 @@ from observer_cases import SIZE, one_step_pairs, random_model, simulate
 from attractor.cells import GRU, LSTM, EchoState, Elman, ResetAfterGRU
 from attractor.certify.stability.published import published_condition
 from attractor.control.model import from_network
-from attractor.control.observers import Observer, esn_observer, estimates, gru_observer, lstm_observer
-from attractor.control.observers.gains import row_gains
+from attractor.control.observer import Observer, estimates
+from attractor.control.observers import esn_observer, gru_observer, lstm_observer
+from attractor.control.observers.injection import row_gains
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 
 PAIRS = 400

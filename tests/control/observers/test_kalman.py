@@ -10,7 +10,8 @@ from observer_cases import random_model, simulate
 
 from attractor.cells import GRU, Cell
 from attractor.control.model import from_network
-from attractor.control.observers import NoiseLevels, estimates, kalman_observer
+from attractor.control.observer import estimates
+from attractor.control.observers import NoiseLevels, kalman_observer
 from attractor.errors import ConfigError
 
 A = np.array([[0.9, 0.2, 0.0], [-0.1, 0.8, 0.1], [0.0, 0.3, 0.95]])

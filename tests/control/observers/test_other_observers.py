@@ -13,15 +13,8 @@ from attractor.cells import GRU, NNARX, EchoState, NeuralStateSpace, Stack
 from attractor.certify.stability.published import published_condition
 from attractor.control.identification.plant_network import Encoder, PlantNetwork
 from attractor.control.model import ControlModel, from_network
-from attractor.control.observers import (
-    Convergence,
-    Observer,
-    estimates,
-    learned_observer,
-    measured_observer,
-    observer_for,
-    open_loop_observer,
-)
+from attractor.control.observer import Convergence, Observer, estimates, open_loop_observer
+from attractor.control.observers import learned_observer, measured_observer, observer_for
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program import in_double_precision
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from predictive_cases import card, linear
 
-from attractor.control.observers import Observer, open_loop_observer
+from attractor.control.observer import Observer, open_loop_observer
 from attractor.control.predictive import (
     ControllerOptions,
     ControlObjective,

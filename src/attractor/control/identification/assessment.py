@@ -1,14 +1,21 @@
-"""Judge a model: the figures of every replica on every test recording, as plain values for the card."""
+"""Judge a model: metrics of every replica on every recording, and the static gain, input by input."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
+from attractor.cells import initial_state
 from attractor.control.metrics import Metrics
-from attractor.data import Experiment, Record, Roles
+from attractor.data import Experiment, Record, Roles, Signal
+from attractor.program import compiled, single_precision
 
 from .plant_model import PlantModel
+from .plant_network import PlantNetwork
 
 
 def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
@@ -67,3 +74,57 @@ def _figures(model: PlantModel, experiment: Experiment, replica: int) -> dict[st
         **{name: [float(value) for value in getattr(metrics, name)] for name in names},
         "samples": metrics.samples,
     }
+
+
+LEVELS = 41
+HOLD = 2000
+_AT_REST = 1e-3
+
+
+@dataclass(frozen=True)
+class SteadyMap:
+    """Outputs at rest while one input is held at each of several levels, the others at mid range.
+
+    Args:
+        input: the input that is moved.
+        levels: its values, engineering units.
+        outputs: the outputs at rest, engineering units; NaN where the model did not come to rest.
+    """
+
+    input: Signal
+    levels: Float[np.ndarray, " levels"]
+    outputs: Float[np.ndarray, "levels outputs"]
+
+
+@single_precision()
+def steady_maps(model: PlantModel) -> list[SteadyMap]:
+    """The steady-state map of every input over the range of the training data.
+
+    The model is held for 2000 steps at each level; it counts as at rest when its outputs moved by less than
+    a thousandth of their spread over the last tenth.
+    """
+    count = len(model.signals_.inputs)
+    network = model.network()
+    maps = []
+    for index, signal in enumerate(model.signals_.inputs):
+        scaled = np.zeros((LEVELS, count))
+        scaled[:, index] = np.linspace(-1, 1, LEVELS)
+        late = np.asarray(_hold(network, jnp.asarray(scaled, jnp.float32)), float)
+        resting = np.ptp(late, axis=1) < _AT_REST
+        outputs = np.where(resting, model.output_scaling_.to_engineering(late[:, -1]), np.nan)
+        maps.append(SteadyMap(signal, model.input_scaling_.to_engineering(scaled)[:, index], outputs))
+    return maps
+
+
+@compiled
+def _hold(
+    network: PlantNetwork, levels: Float[Array, "levels inputs"]
+) -> Float[Array, "levels late outputs"]:
+    """Outputs over the last tenth of a long hold."""
+
+    def one(level: Float[Array, " inputs"]) -> Float[Array, "late outputs"]:
+        steps = jnp.broadcast_to(level, (HOLD, len(level)))
+        outputs, _ = network(steps, initial_state(network.cell))
+        return outputs[-HOLD // 10 :]
+
+    return jax.vmap(one)(levels)

@@ -26,8 +26,7 @@ from attractor.training.identity import probe_rows
 from attractor.training.restoring import check_scaling, fact
 from attractor.training.starting import structure_of
 
-from .feedthrough import has_feedthrough
-from .identification_task import IdentificationTask, free_run, pad
+from .identification_task import IdentificationTask, fit_readout, free_run, pad
 from .plant_network import NetworkPlan, PlantNetwork
 from .recordings import (
     Signals,
@@ -38,11 +37,11 @@ from .recordings import (
     check_held,
     check_judges,
     check_recordings,
+    has_feedthrough,
     known_names,
     like_model,
     split_validation,
 )
-from .ridge import fit_readout
 
 
 def _once(

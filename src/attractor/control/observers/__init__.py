@@ -1,27 +1,26 @@
-"""Observers: the state of a model from what was applied to the plant and what was measured."""
+"""Observers beside the open loop: each by its function, or by name."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+from jaxtyping import ArrayLike
+
+from attractor.cells import GRU, LSTM, NNARX, EchoState, ResetAfterGRU
+from attractor.control.model import ControlModel
+from attractor.control.observer import RunningObserver, open_loop_observer
+from attractor.errors import ConfigError, UnsupportedError
 
 from .esn_observer import esn_observer
-from .factory import KINDS, observer_for
 from .gru_observer import gru_observer
-from .guarded_kalman import Contraction, guarded_kalman_observer
-from .kalman import NoiseLevels, kalman_observer
-from .learned import learned_observer
+from .kalman import Contraction, NoiseLevels, guarded_kalman_observer, kalman_observer
 from .lstm_observer import lstm_observer
-from .measured import measured_observer
-from .open_loop import open_loop_observer
-from .protocol import Convergence, Observer
-from .running import ObserverMap, RunningObserver, estimates
+from .past_samples import learned_observer, measured_observer
 
 __all__ = [
     "KINDS",
     "Contraction",
-    "Convergence",
     "NoiseLevels",
-    "Observer",
-    "ObserverMap",
-    "RunningObserver",
     "esn_observer",
-    "estimates",
     "gru_observer",
     "guarded_kalman_observer",
     "kalman_observer",
@@ -29,5 +28,67 @@ __all__ = [
     "lstm_observer",
     "measured_observer",
     "observer_for",
-    "open_loop_observer",
 ]
+
+KINDS = ("auto", "measured", "injection", "learned", "kalman", "open-loop")
+
+
+def observer_for(
+    model: ControlModel,
+    kind: str = "auto",
+    input_bound: float | int = 1.0,
+    state: ArrayLike | None = None,
+) -> RunningObserver:
+    """An observer by name, or the one that suits the model.
+
+    "auto" reads the state off if it can be measured, else takes gains with a proved rate if there are any,
+    else the extended Kalman filter. The encoder is not among them: asked at every sample it predicted the
+    next output of the pH plant several times worse than the filter (`benchmarks/observers.py`).
+
+    Args:
+        model: the model.
+        kind: "auto", "measured" (NNARX), "injection" (gains for GRU, LSTM or echo state network), "learned"
+            (encoder), "kalman" (any cell), "open-loop" (any cell).
+        input_bound: largest component of a scaled input that a proved rate shall hold for.
+        state: the first estimate; rest by default.
+
+    Raises:
+        ConfigError: an unknown kind.
+        UnsupportedError: the kind does not fit the model.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"unknown observer {kind!r}; expected one of {', '.join(KINDS)}")
+    if kind == "auto":
+        return _suitable(model, input_bound, state)
+    if kind == "injection":
+        return _injection(model, input_bound, state)
+    builders: dict[str, Callable[[], RunningObserver]] = {
+        "measured": lambda: measured_observer(model, state),
+        "learned": lambda: learned_observer(model, state),
+        "kalman": lambda: kalman_observer(model, state=state),
+        "open-loop": lambda: open_loop_observer(model, state=state),
+    }
+    return builders[kind]()
+
+
+def _suitable(model: ControlModel, input_bound: float | int, state: ArrayLike | None) -> RunningObserver:
+    if type(model.network.cell) is NNARX:
+        return measured_observer(model, state)
+    try:
+        proved = _injection(model, input_bound, state)
+    except UnsupportedError:
+        proved = None
+    if proved is not None and proved.statement.guaranteed:
+        return proved
+    return kalman_observer(model, state=state)
+
+
+def _injection(model: ControlModel, input_bound: float | int, state: ArrayLike | None) -> RunningObserver:
+    kind = type(model.network.cell)
+    if kind in (GRU, ResetAfterGRU, eqx.nn.GRUCell):
+        return gru_observer(model, input_bound, state=state)
+    if kind in (LSTM, eqx.nn.LSTMCell):
+        return lstm_observer(model, input_bound, state=state)
+    if kind is EchoState:
+        return esn_observer(model, state=state)
+    raise UnsupportedError(f"no gains are known for the cell {kind.__name__}; take 'kalman' or 'open-loop'")

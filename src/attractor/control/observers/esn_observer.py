@@ -8,13 +8,11 @@ from jaxtyping import ArrayLike, Float
 
 from attractor.cells import EchoState, name_of
 from attractor.control.model import ControlModel
+from attractor.control.observer import Convergence, RunningObserver
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program import double_precision
 
-from .comparison import SLACK
-from .injection import InjectionMap
-from .protocol import Convergence
-from .running import RunningObserver
+from .injection import SLACK, InjectionMap
 
 Gain = Float[np.ndarray, "units outputs"]
 

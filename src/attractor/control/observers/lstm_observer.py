@@ -12,14 +12,11 @@ from scipy.special import expit
 
 from attractor.cells import LSTM, name_of
 from attractor.control.model import ControlModel
+from attractor.control.observer import Convergence, RunningObserver
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
 
-from .comparison import SLACK, best_weights, slope_bound
-from .gains import row_gains
-from .injection import InjectionMap
-from .protocol import Convergence
-from .running import RunningObserver
+from .injection import SLACK, InjectionMap, best_weights, row_gains, slope_bound
 
 Vector = Float[np.ndarray, " units"]
 Gains = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -1,13 +1,10 @@
 """Nonlinear model predictive control of any recurrent model: targets, plans, closed loops."""
 
-from .closed_loop import ClosedLoop, Scenario, run_closed_loop
-from .controller import ControllerOptions, ControlSolution, PredictiveController
-from .figures import LoopFigures, Segment, loop_figures
-from .offset_free import OutputDisturbance
-from .problem import ControlObjective, ControlProblem, Limits
+from .control_problem import ControlObjective, ControlProblem, Limits
+from .controller import ControllerOptions, ControlSolution, OutputDisturbance, PredictiveController
 from .sensitivities import Look, Situation
-from .solution import PlanSolution, SolveStatus
-from .solver import PlanSolver, SolverSettings
+from .simulated_loop import ClosedLoop, LoopFigures, Scenario, Segment, loop_figures, run_closed_loop
+from .solver import PlanSolution, PlanSolver, SolverSettings, SolveStatus
 from .target import Rest, SteadyTarget, TargetFinder
 from .terminal import (
     CertifiedTerminal,

@@ -7,7 +7,7 @@ import daqp
 import numpy as np
 from jaxtyping import Float, Int
 
-from .problem import ControlProblem
+from .control_problem import ControlProblem
 from .sensitivities import Look, differences
 
 _INFINITE = 1e30

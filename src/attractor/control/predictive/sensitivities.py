@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.control.model import ControlModel
 
-from .problem import ControlProblem
+from .control_problem import ControlProblem
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from attractor.control.model import ControlModel
 from attractor.program import double_precision
 
-from .problem import ControlProblem
+from .control_problem import ControlProblem
 
 _RESTS = 1e-10
 """Largest |f(x, u) - x| of a state that counts as at rest, scaled."""

@@ -1,4 +1,4 @@
-"""Simulate a trained model over a file and write its predictions beside what the file held."""
+"""An identified model and files: predictions beside what a file held, and the inputs of a file, scaled."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import ColumnOptions, Experiment, Signal, Table, read_csv, read_table, write_csv
+from attractor.data import (
+    ColumnOptions,
+    Experiment,
+    Record,
+    Signal,
+    Table,
+    from_archive,
+    read_csv,
+    read_table,
+    write_csv,
+)
 from attractor.data.time_axis import TIME_NAMES
-from attractor.errors import InputDataError, UnsupportedError
+from attractor.errors import ConfigError, InputDataError, UnsupportedError
+from attractor.folders import facts_of
+from attractor.runs import load_run
 
 from .plant_model import PlantModel
 from .recordings import Signals, check_sampling_time, check_unit
@@ -127,3 +139,35 @@ def _write(target: Path, table: Table, names: list[str], values: Columns) -> Non
     """All columns of the table as they are, and the new ones."""
     kept = [table.copied(position) for position in range(len(table.signals))]
     write_csv(target, [*(signal.label for signal in table.signals), *names], [*kept, *values.T])
+
+
+def driving_inputs(model: PlantModel, record: Record) -> Float[np.ndarray, "time inputs"]:
+    """Scaled inputs of all experiments, one after the other, the state carried over."""
+    parts = [model.input_scaling_.to_unit(experiment.inputs) for experiment in record.experiments]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def driving_file(model: PlantModel, source: Path, columns: ColumnOptions) -> Float[np.ndarray, "time inputs"]:
+    """Scaled inputs from a file with the input columns of the model.
+
+    Raises:
+        InputDataError: the file cannot be used, or lacks a column.
+    """
+    table = read_table(source, columns.delimiter)
+    names = [label_in(table, signal, source) for signal in model.signals_.inputs]
+    return driving_inputs(model, read_csv(table, inputs=names, outputs=[], columns=columns))
+
+
+def driving_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time inputs"]:
+    """Scaled inputs of the test data that a run was saved with, of the training data if it has none.
+
+    Raises:
+        ConfigError: the run was saved without its data.
+        RunFolderError: the folder is damaged.
+    """
+    run = load_run(folder)
+    if not run.evaluation or "data" not in run.card:
+        raise ConfigError(f"{folder} was saved without its data; give a file with the inputs")
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
+    return driving_inputs(model, roles.test if roles.test.experiments else roles.training)

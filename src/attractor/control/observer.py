@@ -1,7 +1,9 @@
-"""An observer as a pure map of its memory, and the object that holds the memory between samples."""
+"""What every observer of a state does and promises, and the simplest: the model run in open loop."""
 
 from abc import abstractmethod
-from typing import Any
+from dataclasses import dataclass
+from math import ceil, log
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -9,11 +11,84 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from attractor.control.model import ControlModel
-from attractor.errors import InputDataError, ShapeError
+from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled, double_precision, programs_of
 
-from .protocol import Convergence
+from .model import ControlModel, check_certificate
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How fast the error of an estimate vanishes, measured by its largest component.
+
+    |e(k)| <= amplification * rate^k |e(0)| + gain_from_noise * (largest measurement error), where e is the
+    true state of the model minus its estimate, and the plant is the model.
+
+    Args:
+        rate: contraction of the error a sample; None where none is proved.
+        guaranteed: whether the bound is proved for inputs within the bound it was asked for.
+        text: the statement in words for the user.
+        gain_from_noise: largest lasting error of a state per unit of measurement error (scaled units); None
+            where none is proved.
+        amplification: largest factor by which the error may grow before it shrinks; None if not known.
+        exact_after: samples after which the error is zero without noise; None if it only shrinks.
+        weights: w, if max |e_i| / w_i shrinks by `rate` at every single sample; None for another norm.
+    """
+
+    rate: float | None
+    guaranteed: bool
+    text: str
+    gain_from_noise: float | None = None
+    amplification: float | None = 1.0
+    exact_after: int | None = None
+    weights: tuple[float, ...] | None = None
+
+    def settling_steps(self, tolerance: float) -> int | None:
+        """Samples after which the error is proved to be below `tolerance` times its first value.
+
+        Returns:
+            A number of samples; None where nothing is proved.
+
+        Raises:
+            ConfigError: a tolerance outside (0, 1).
+        """
+        if not 0 < tolerance < 1:
+            raise ConfigError(f"tolerance={tolerance}: expected a share between 0 and 1")
+        if self.exact_after is not None:
+            return self.exact_after
+        if not self.guaranteed or self.rate is None or self.amplification is None:
+            return None
+        if self.rate <= 0:
+            return 1
+        return max(0, ceil(log(tolerance / self.amplification) / log(self.rate)))
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Estimates the state of a `ControlModel` from what was applied and what was measured.
+
+    At sample k it takes the scaled input u(k) and the scaled output y(k) and gives the estimate of x(k+1).
+    """
+
+    def start(self, state: Float[np.ndarray, " states"]) -> None:
+        """Begin anew from an estimate of the flat state."""
+        ...
+
+    def update(
+        self, given: Float[np.ndarray, " inputs"], measured: Float[np.ndarray, " outputs"]
+    ) -> Float[np.ndarray, " states"]:
+        """Take u(k) and y(k), and return the estimate of x(k+1)."""
+        ...
+
+    @property
+    def estimate(self) -> Float[np.ndarray, " states"]:
+        """The newest estimate of the flat state."""
+        ...
+
+    @property
+    def statement(self) -> Convergence:
+        """What is proved about the error."""
+        ...
 
 
 class ObserverMap(eqx.Module):
@@ -148,3 +223,51 @@ def _checked(name: str, values: ArrayLike, size: int, *, finite: bool = True) ->
     if finite and not np.isfinite(array).all():
         raise InputDataError(f"the {name} holds values that are not finite: {array}")
     return array
+
+
+class OpenLoopMap(ObserverMap):
+    """x(k+1) = f(x(k), u(k))."""
+
+    model: ControlModel
+
+    def __call__(
+        self, memory: Float[Array, " states"], given: Float[Array, " inputs"], measured: Array
+    ) -> Float[Array, " states"]:
+        """One step of the model."""
+        return self.model.step(memory, given)
+
+
+def open_loop_observer(
+    model: ControlModel, certificate: Any = None, state: ArrayLike | None = None
+) -> RunningObserver:
+    """Run the model beside the plant.
+
+    Args:
+        model: the model.
+        certificate: what proves that the model contracts: an object with `rate` and, if its norm is
+            max |x_i| / w_i over the flat state, `weights` w.
+        state: the first estimate; rest by default.
+
+    Raises:
+        ConfigError: the certificate speaks of another cell.
+    """
+    check_certificate(certificate, model.network.cell)
+    return RunningObserver(OpenLoopMap(model), _statement(certificate), state)
+
+
+def _statement(certificate: Any) -> Convergence:
+    rate = getattr(certificate, "rate", None)
+    if rate is None or not rate < 1:
+        text = (
+            "none stated: the model runs beside the plant, and no certificate says that it forgets its start"
+        )
+        return Convergence(None, guaranteed=False, text=text, amplification=None)
+    known = getattr(certificate, "in_maximum_norm", True)
+    weights = getattr(certificate, "weights", None) if known else None
+    amplification = None if weights is None else float(np.max(weights) / np.min(weights))
+    text = f"the error shrinks to at most {rate:.6g} times a sample, the certified rate of the model"
+    bound = getattr(certificate, "input_bound", None)
+    if bound is not None:
+        text += f", for inputs within {float(np.min(bound)):g} (scaled) and starts in the certified set"
+    # Measurements have no influence, so neither has their noise.
+    return Convergence(float(rate), True, text, gain_from_noise=0.0, amplification=amplification)

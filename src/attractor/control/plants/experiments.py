@@ -8,7 +8,7 @@ from jaxtyping import Float
 from attractor.data.record import Experiment, Record
 from attractor.errors import ConfigError
 
-from .plants.plant import Plant, simulate
+from .plant import Plant, simulate
 
 Seed = int | np.random.SeedSequence
 Levels = float | int | Sequence[float | int] | np.ndarray
