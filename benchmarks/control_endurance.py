@@ -19,7 +19,7 @@ from rich.console import Console
 from attractor.cells import GRU
 from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard, from_network
-from attractor.control.predictive import ControllerOptions, PredictiveController, SolverSettings
+from attractor.control.predictive import ControllerSettings, PredictiveController, SolverSettings
 from attractor.data import Scaling, Signal
 
 
@@ -38,8 +38,8 @@ def main():
     model = from_network(GRU(1, 8, key=jax.random.key(0)), reading, [0.0])
     unit = Scaling(np.zeros(1), np.ones(1))
     card = ModelCard(Signals((Signal("u"),), (Signal("y"),), 1.0), unit, unit)
-    options = ControllerOptions(solver=SolverSettings(iterations=asked.iterations))
-    controller = PredictiveController(model, card, options=options)
+    options = ControllerSettings(solver=SolverSettings(iterations=asked.iterations))
+    controller = PredictiveController(model, card, settings=options)
     generator, console, statuses = np.random.default_rng(1), Console(), Counter()
     begin, reference, slowest = time.perf_counter(), np.zeros(1), 0.0
     for sample in range(asked.samples):

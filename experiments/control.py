@@ -20,7 +20,7 @@ from rich.table import Table
 from attractor.certify import CertifySettings
 from attractor.control import PHNeutralisation, PlantModel, record_experiments
 from attractor.control.predictive import Scenario
-from attractor.control.study import ControlSetup, control_study
+from attractor.control.study import ControlSettings, control_study
 from attractor.data import assign_roles
 from attractor.errors import AttractorError
 from attractor.training import TrainingSettings
@@ -121,11 +121,11 @@ def _closed_loop(model: PlantModel) -> tuple[float, str]:
     kind = "measured" if model.cell == "nnarx" else "open-loop"
     try:
         study = control_study(
-            model, PHNeutralisation(), Scenario(references, disturbances), ControlSetup(observer=kind)
+            model, PHNeutralisation(), Scenario(references, disturbances), ControlSettings(observer=kind)
         )
     except AttractorError as problem:
         return float("nan"), str(problem)
-    return float(study.figures.absolute_error[0]), ""
+    return float(study.metrics.absolute_error[0]), ""
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from attractor.cli.options import own_cell
 from attractor.control import PHNeutralisation, plant_by_name, record_experiments
 from attractor.control.identification.assessment import assess
 from attractor.control.identification.certification import Use, stored_statement
-from attractor.control.study import ControlSetup, make_controller
+from attractor.control.study import ControlSettings, make_controller
 from attractor.data import Roles, to_archive
 from attractor.errors import ConfigError
 from attractor.export.c import c_compiler
@@ -369,4 +369,4 @@ def test_a_certificate_for_tiny_inputs_names_them_and_does_not_cover_a_controlle
     assert "certified" not in stored_statement(stable, use)
     certificate = SimpleNamespace(weights=np.ones(2), rate=0.7, input_bound=np.array([0.001]))
     with pytest.raises(ConfigError, match=r"within ±0\.001 .*may apply inputs within ±1"):
-        make_controller(bench.model, plant_by_name("ph"), ControlSetup(horizon=3), certificate)
+        make_controller(bench.model, plant_by_name("ph"), ControlSettings(horizon=3), certificate)

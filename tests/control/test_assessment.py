@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attractor.control.identification.assessment import mean_figures
+from attractor.control.identification.assessment import mean_metric
 
 NAN, INF = float("nan"), float("inf")
 
@@ -33,11 +33,11 @@ STILL, HALF_STILL = ([NAN, NAN], [0.5, 0.5]), ([NAN, 60.0], [0.5, 1.0])
     ids=["one", "two", "one does not move", "one output does not move", "nothing moves"],
 )
 def test_fit_is_averaged_where_it_is_defined(experiments, expected):
-    np.testing.assert_allclose(mean_figures(assessment(*experiments), "fit"), expected)
+    np.testing.assert_allclose(mean_metric(assessment(*experiments), "fit"), expected)
 
 
 @pytest.mark.parametrize("failed", [([NAN, NAN], [NAN, NAN]), ([-INF, 50.0], [INF, 1.0])], ids=["NaN", "Inf"])
 def test_an_experiment_on_which_the_model_runs_away_is_not_left_out(failed):
     both = assessment([GOOD, GOOD], [failed, GOOD])
     for figure in ("fit", "rmse"):
-        assert np.isfinite(mean_figures(both, figure)).tolist() == [False, True]
+        assert np.isfinite(mean_metric(both, figure)).tolist() == [False, True]

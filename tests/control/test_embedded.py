@@ -12,7 +12,7 @@ from attractor.control.deployment import controller_code, controller_difference,
 from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard, from_network
 from attractor.control.predictive import ControlProblem, TargetFinder
-from attractor.control.study import ControlSetup
+from attractor.control.study import ControlSettings
 from attractor.data import Scaling, Signal
 from attractor.errors import ConfigError
 from attractor.export.c import c_compiler, compile_c, load_c
@@ -23,7 +23,7 @@ CARD = ModelCard(
     Scaling(np.array([5.0]), np.array([2.0])),
     Scaling(np.array([-1.0]), np.array([0.5])),
 )
-SETUP = ControlSetup(horizon=6, move_weight=0.3, rate_limit=0.8)
+SETUP = ControlSettings(horizon=6, move_weight=0.3, rate_limit=0.8)
 
 
 class Leaky(Cell):
@@ -72,7 +72,7 @@ def test_weights_and_limits_are_those_of_the_setup():
 
 def test_a_horizon_that_is_too_long_is_refused():
     with pytest.raises(ConfigError, match="65 times 1 inputs"):
-        controller_code(leaky(), CARD, ControlSetup(horizon=65))
+        controller_code(leaky(), CARD, ControlSettings(horizon=65))
 
 
 @compiled
@@ -124,7 +124,7 @@ def test_targets_with_two_inputs(tmp_path, outputs):
     units = Scaling(np.zeros(2), np.ones(2)), Scaling(np.zeros(outputs), np.ones(outputs))
     names = Signals((Signal("a"), Signal("b")), tuple(Signal(f"y{i}") for i in range(outputs)), 1.0)
     path = export_controller(
-        model, ModelCard(names, *units), ControlSetup(horizon=4), tmp_path / "own.c", name="own"
+        model, ModelCard(names, *units), ControlSettings(horizon=4), tmp_path / "own.c", name="own"
     )
     library, finder = load_c(compile_c(path)), TargetFinder(model, ControlProblem())
     for _ in range(10):

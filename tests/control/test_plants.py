@@ -10,18 +10,10 @@ from scipy.integrate import solve_ivp
 from scipy.io import loadmat
 
 from attractor.control.metrics import evaluate
-from attractor.control.plants import (
-    PLANTS,
-    PHNeutralisation,
-    QuadrupleTank,
-    charge_balance,
-    nonminimum_phase_tank,
-    ph_of,
-    pilot_plant_tank,
-    plant_by_name,
-    simulate,
-    steady_state,
-)
+from attractor.control.plants import PLANTS, plant_by_name
+from attractor.control.plants.ph import PHNeutralisation, charge_balance, ph_of
+from attractor.control.plants.plant import simulate, steady_state
+from attractor.control.plants.quadruple_tank import QuadrupleTank, nonminimum_phase_tank, pilot_plant_tank
 from attractor.errors import AttractorError, ConfigError, InputDataError, ShapeError
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/control/ph_bonassi_6000.mat"

@@ -43,7 +43,7 @@ def test_a_proof_is_kept_with_all_its_numbers(tmp_path):
     assert [attempt["rate"] for attempt in content["attempts"]] == [None, 0.875]
     assert stored_statement(tmp_path, USE) == (
         "The model is certified for inputs within ±1 and starts in the certified set: differences shrink to "
-        "at most 0.8750 times a sample."
+        "at most 0.8750 times their size per sample."
     )
 
 

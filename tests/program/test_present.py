@@ -10,7 +10,7 @@ import pytest
 
 import attractor
 from attractor.certify import CertifySettings, Verdict, certify
-from attractor.control.plants import Plant, simulate, steady_state
+from attractor.control import Plant, simulate, steady_state
 from attractor.data.record import Signal
 from attractor.dynamics import fixed_points, jacobian_norms, jacobian_spectrum, lyapunov_exponents
 from attractor.errors import CellError

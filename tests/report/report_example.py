@@ -2,8 +2,16 @@
 
 import numpy as np
 
-from attractor.control import PHNeutralisation, QuadrupleTank, analyse_residuals, evaluate, record_experiments
-from attractor.control.plants import Plant, simulate, steady_state
+from attractor.control import (
+    PHNeutralisation,
+    Plant,
+    QuadrupleTank,
+    analyse_residuals,
+    evaluate,
+    record_experiments,
+    simulate,
+    steady_state,
+)
 from attractor.data import Record
 from attractor.report import (
     DataPage,

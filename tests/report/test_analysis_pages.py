@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from attractor.certify import Attempt, Certificate, StabilityResult, Verdict, Witness
 from attractor.control.identification.recordings import Signals
-from attractor.control.predictive import ClosedLoop, Limits, SolveStatus, loop_figures
+from attractor.control.predictive import ClosedLoop, Limits, SolveStatus, loop_metrics
 from attractor.data import Signal
 from attractor.report import control_page as report_of_loop
 from attractor.report.analysis import AnalysisContents, Picture, Section, Sheet, Tile, render_analysis
@@ -149,9 +149,9 @@ def control_page(folder, made, other=None, **changes):
         limits=np.array([[0.0], [1.0]]),
         band=np.array([0.05]),
         loop=made,
-        figures=loop_figures(made, 0.05, limits),
+        figures=loop_metrics(made, 0.05, limits),
         other=other,
-        other_figures=loop_figures(other, 0.05, limits) if other is not None else None,
+        other_figures=loop_metrics(other, 0.05, limits) if other is not None else None,
         certificate="Nothing is proved of this model.",
         setup={"horizon": "20"},
         command="attractor control run",

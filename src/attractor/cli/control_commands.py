@@ -116,7 +116,7 @@ class ControlCommand:
         """Load, run both loops, save, report."""
         from attractor.control import PlantModel, plant_by_name
         from attractor.control.study import (
-            ControlSetup,
+            ControlSettings,
             control_study,
             read_scenario,
             save_loop,
@@ -131,7 +131,7 @@ class ControlCommand:
         else:
             scenario = read_scenario(self.reference, plant, model.signals_.sampling_time)
         scenario = replace(scenario, noise=self.noise, seed=self.seed)
-        setup = ControlSetup(**vars(self.controller))
+        setup = ControlSettings(**vars(self.controller))
         study = control_study(model, plant, scenario, setup, reporter_for("closed loop"))
         other = None
         if self.compare and setup.offset_gain:
@@ -161,7 +161,7 @@ class ExportCommand:
 
     def run(self) -> None:
         """Load, write, tell; every file is checked against the model, and one that fails stops no other."""
-        from attractor.control.study import ControlSetup
+        from attractor.control.study import ControlSettings
         from attractor.run_kinds import kind_of
 
         if self.controller != Planner() and "controller" not in self.to:
@@ -171,7 +171,7 @@ class ExportCommand:
         kind = kind_of(self.folder)
         export = kind.able("export", self.folder)
         model = kind.load(self.folder, cell_of(self.folder, self.cell))
-        setup = ControlSetup(**vars(self.controller))
+        setup = ControlSettings(**vars(self.controller))
 
         def write(target: str) -> Files:
             return export(model, target, self.out or self.folder, setup)
@@ -213,9 +213,9 @@ def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> P
         limits=study.limits,
         band=study.band,
         loop=study.loop,
-        figures=study.figures,
+        figures=study.metrics,
         other=other.loop if other else None,
-        other_figures=other.figures if other else None,
+        other_figures=other.metrics if other else None,
         certificate=certificate,
         setup=setup,
         command=shlex.join(["attractor", *sys.argv[1:]]),
@@ -226,7 +226,7 @@ def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> P
 
 def _show_loop(study: Any, outputs: Any) -> None:
     grid = Grid("from [s]", "output", "settled after [s]", "steady offset", title="closed loop on the plant")
-    for segment in study.figures.segments:
+    for segment in study.metrics.segments:
         for index, signal in enumerate(outputs):
             grid.add_row(
                 f"{study.loop.times[segment.begin]:g}",
@@ -237,7 +237,7 @@ def _show_loop(study: Any, outputs: Any) -> None:
     console.print(grid)
     milliseconds = 1e3 * study.loop.solve_seconds
     console.print(
-        f"{study.figures.input_violations} violations of input limits; "
+        f"{study.metrics.input_violations} violations of input limits; "
         f"solve {sorted(milliseconds)[len(milliseconds) // 2]:.2f} ms (median)"
     )
 

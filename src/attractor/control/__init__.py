@@ -1,4 +1,4 @@
-"""Plants to practise on, signals to excite them, and figures to judge a model of them."""
+"""Plants to practise on, signals to excite them, and metrics to judge a model of them."""
 
 from .identification import PlantModel
 from .metrics import (
@@ -11,8 +11,11 @@ from .metrics import (
     nrmse,
     rmse,
 )
-from .plants import PLANTS, PHNeutralisation, Plant, QuadrupleTank, plant_by_name, simulate, steady_state
+from .plants import PLANTS, plant_by_name
 from .plants.experiments import add_noise, binary, multilevel, record_experiments
+from .plants.ph import PHNeutralisation
+from .plants.plant import Plant, simulate, steady_state
+from .plants.quadruple_tank import QuadrupleTank
 
 __all__ = [
     "PLANTS",

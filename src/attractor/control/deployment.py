@@ -12,7 +12,7 @@ from attractor.data import Signal
 from attractor.errors import AttractorError, ConfigError
 from attractor.export import EXPORTERS, CompiledController, ControllerCode, export, to_c_function
 from attractor.export.c import c_compiler, controller_source
-from attractor.export.c.c_step import CFunction, c_array
+from attractor.export.c.c_step import c_array
 from attractor.files import make_folder, write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import double_precision, trace
@@ -21,7 +21,6 @@ from attractor.runs import check_origin
 from .identification.plant_model import PlantModel
 from .model import ControlModel, ModelCard, control_model
 from .predictive import (
-    ControlObjective,
     ControlProblem,
     Limits,
     LocalTerminal,
@@ -31,14 +30,14 @@ from .predictive import (
     SolverSettings,
     TargetFinder,
 )
-from .study import ControlSetup
+from .study import ControlSettings
 
 CONTROLLER = "controller"
 """The target that only a plant model has, beside those of every cell."""
 
 
 def export_model(
-    model: PlantModel, target: str, folder: Path, setup: ControlSetup | None = None
+    model: PlantModel, target: str, folder: Path, settings: ControlSettings | None = None
 ) -> list[tuple[Path, float | None]]:
     """Write the chosen network of a model: its step on scaled signals, and its read-out.
 
@@ -49,7 +48,7 @@ def export_model(
         target: a name of `attractor.export.EXPORTERS`; or "controller", the predictive controller as one C
             file.
         folder: to write into.
-        setup: of the controller.
+        settings: of the controller.
 
     Returns:
         The files, each with the largest difference from the model on random states and inputs (relative to
@@ -69,11 +68,11 @@ def export_model(
         raise ConfigError(f"unknown target {target!r}; expected one of {', '.join([*EXPORTERS, CONTROLLER])}")
     make_folder(folder)
     check_origin(folder, model.origin)
-    path, setup = folder / "controller.c", setup or ControlSetup()
+    path, settings = folder / "controller.c", settings or ControlSettings()
     inner, card = control_model(model)
-    export_controller(inner, card, setup, path, origin=model.origin)
+    export_controller(inner, card, settings, path, origin=model.origin)
     try:
-        return [(path, controller_difference(inner, card, setup))]
+        return [(path, controller_difference(inner, card, settings))]
     except AttractorError:
         path.unlink(missing_ok=True)
         raise
@@ -85,7 +84,7 @@ _COMPARISONS = 5
 """Situations in which the C file is compared with the solver in Python."""
 
 
-def controller_code(model: ControlModel, card: ModelCard, setup: ControlSetup) -> ControllerCode:
+def controller_code(model: ControlModel, card: ModelCard, settings: ControlSettings) -> ControllerCode:
     """What the predictive controller of an identified model minimises, on scaled signals.
 
     Inputs stay within [-1, 1], the range of the training. The terminal cost is the local cost to come where
@@ -95,38 +94,37 @@ def controller_code(model: ControlModel, card: ModelCard, setup: ControlSetup) -
     Args:
         model: the plant's model.
         card: its scaling.
-        setup: horizon, weights, rate limit (plant units) and whether one iteration a sample is all there is.
-            What it says of observer and offset is left to the caller: he gives the state, and the reference
-            less the estimated output disturbance.
+        settings: horizon, weights, rate limit (plant units) and whether there is one iteration per sample
+            only. Observer and offset are left to the caller, who gives the state, and the reference less the
+            estimated output disturbance.
 
     Raises:
-        ConfigError: more than 64 numbers to decide on, or a setup that contradicts itself.
+        ConfigError: more than 64 numbers to decide on, or settings that contradict one another.
     """
-    inputs = model.input_size
-    rate = None if setup.rate_limit is None else setup.rate_limit / card.inputs.scale
-    problem = _problem(setup, rate)
-    settings = SolverSettings(iterations=1) if setup.real_time else SolverSettings()
-    output, given, move = map(np.diag, problem.objective.diagonals(inputs, model.output_size))
+    inputs, solver = model.input_size, settings.solver
+    rate = None if settings.rate_limit is None else settings.rate_limit / card.inputs.scale
+    problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, rate))
+    output, input, move = map(np.diag, problem.objective.diagonals(inputs, model.output_size))
     return ControllerCode(
         step=model.step,
         output=model.output,
-        horizon=setup.horizon,
+        horizon=settings.horizon,
         output_weight=output,
-        input_weight=given,
+        input_weight=input,
         increment_weight=move,
         terminal_weight=_terminal(model, problem, np.diagonal(output)),
         low=-np.ones(inputs),
         high=np.ones(inputs),
         rate=rate,
-        iterations=settings.iterations,
-        tolerance=settings.tolerance,
+        iterations=solver.iterations,
+        tolerance=solver.tolerance,
     )
 
 
 def export_controller(
     model: ControlModel,
     card: ModelCard,
-    setup: ControlSetup,
+    settings: ControlSettings,
     path: str | PathLike[str],
     *,
     name: str = "controller",
@@ -141,7 +139,7 @@ def export_controller(
     Args:
         model: the plant's model.
         card: names, units and scaling.
-        setup: of the controller, see `controller_code`.
+        settings: of the controller, see `controller_code`.
         path: the file to write.
         name: begins all names in the file.
         origin: what the model is made from, for a comment in the file.
@@ -150,24 +148,24 @@ def export_controller(
         The path.
 
     Raises:
-        ConfigError: a name that C does not take, or a setup that cannot be written.
-        UnsupportedError: a primitive of the cell without a rule; the message names it and its place.
+        ConfigError: a name that C does not take, or settings that cannot be written.
+        UnsupportedError: a primitive of the cell without a rule; the message names it and its position.
         StorageError: the file cannot be written.
     """
     path = Path(path)
-    code = controller_code(model, card, setup)
+    code = controller_code(model, card, settings)
     text = controller_source(code, name=name) + "\n" + _signals(model, card, name)
     write_atomically(path, (stamped(origin, "/* {} */\n") + text).encode())
     return path
 
 
-def controller_difference(model: ControlModel, card: ModelCard, setup: ControlSetup) -> float | None:
+def controller_difference(model: ControlModel, card: ModelCard, settings: ControlSettings) -> float | None:
     """Compile the controller here and compare it with the solver in Python, both carried to convergence.
 
     Args:
         model: the plant's model.
         card: its scaling.
-        setup: of the controller.
+        settings: of the controller.
 
     Returns:
         The largest difference of a planned input (scaled) in random situations; None without a C compiler.
@@ -175,9 +173,10 @@ def controller_difference(model: ControlModel, card: ModelCard, setup: ControlSe
     if c_compiler() is None:
         return None
     fine = SolverSettings(tolerance=1e-9, iterations=100)
-    base = controller_code(model, card, setup)
+    base = controller_code(model, card, settings)
     code = ControllerCode(**vars(base) | {"iterations": fine.iterations, "tolerance": fine.tolerance})
-    solver = PlanSolver(model, _problem(setup, code.rate), fine)
+    problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, code.rate))
+    solver = PlanSolver(model, problem, fine)
     worst = 0.0
     with TemporaryDirectory() as folder:
         controller = CompiledController(code, Path(folder))
@@ -193,13 +192,6 @@ def controller_difference(model: ControlModel, card: ModelCard, setup: ControlSe
             )
             worst = max(worst, float(np.abs(answer.plan - wanted).max()))
     return worst
-
-
-def _problem(setup: ControlSetup, rate: np.ndarray | None) -> ControlProblem:
-    if setup.horizon < 1:
-        raise ConfigError(f"horizon={setup.horizon}: expected at least one sample")
-    objective = ControlObjective(output_weight=setup.output_weight, move_weight=setup.move_weight)
-    return ControlProblem(setup.horizon, objective, Limits(-1.0, 1.0, rate))
 
 
 def _terminal(model: ControlModel, problem: ControlProblem, weight: np.ndarray) -> np.ndarray:
@@ -223,20 +215,23 @@ def _situations(model: ControlModel, code: ControllerCode) -> list[Situation]:
 
 def _signals(model: ControlModel, card: ModelCard, name: str) -> str:
     """What stands after the controller: the model for the caller, and the scaling."""
-    parts = [_filled(_NOTES, name), *map(_described, ("input", "output"), _both(card))]
+    template = files("attractor.control").joinpath("embedded.c").read_text()
+    filled = template.replace("@name@", name).replace("@longest@", str(_LONGEST_REST))
+    notes, conversions, targets = filled.split("@@@\n")
+    parts = [notes, _described("input", card.signals.inputs), _described("output", card.signals.outputs)]
     for kind, scaling in (("input", card.inputs), ("output", card.outputs)):
         parts += [
             c_array(f"{name}_{kind}_offset", scaling.offset),
             c_array(f"{name}_{kind}_scale", scaling.scale),
-            _filled(_SCALING, name).replace("@kind@", kind).replace("@COUNT@", f"{kind.upper()}S"),
+            conversions.replace("@kind@", kind).replace("@COUNT@", f"{kind.upper()}S"),
         ]
-    parts += [function.code for function in _caller_functions(model, name)]
-    targets = files("attractor.control").joinpath("embedded.c").read_text()
-    return "\n".join([*parts, _filled(targets, name)])
-
-
-def _both(card: ModelCard) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
-    return card.signals.inputs, card.signals.outputs
+    with double_precision():
+        state, input = jnp.zeros(model.state_size), jnp.zeros(model.input_size)
+        step = trace(lambda input, state: model.step(state, input), input, state)
+        output = trace(model.output, state)
+    step = to_c_function(step, f"{name}_step", arguments=["u", "x"], results=["next"])
+    output = to_c_function(output, f"{name}_output", arguments=["x"], results=["y"])
+    return "\n".join([*parts, step.code, output.code, targets])
 
 
 def _described(kind: str, signals: tuple[Signal, ...]) -> str:
@@ -244,47 +239,3 @@ def _described(kind: str, signals: tuple[Signal, ...]) -> str:
     labels = ", ".join(signal.label for signal in signals)
     plain = "".join("_" if one in "*\\?" or not one.isprintable() else one for one in labels)
     return f"/* {kind}s: {plain} */"
-
-
-def _caller_functions(model: ControlModel, name: str) -> tuple[CFunction, CFunction]:
-    with double_precision():
-        state, given = jnp.zeros(model.state_size), jnp.zeros(model.input_size)
-        step = trace(lambda given, state: model.step(state, given), given, state)
-        output = trace(model.output, state)
-    return (
-        to_c_function(step, f"{name}_step", arguments=["u", "x"], results=["next"]),
-        to_c_function(output, f"{name}_output", arguments=["x"], results=["y"]),
-    )
-
-
-def _filled(text: str, name: str) -> str:
-    return text.replace("@name@", name).replace("@longest@", str(_LONGEST_REST))
-
-
-_NOTES = """\
-/* What the caller needs beside @name@_control, which takes and gives scaled signals.
-
-   @name@_scale_input, @name@_scale_output      plant units to scaled ones: (value - offset) / scale
-   @name@_unscale_input, @name@_unscale_output  and back
-   @name@_step(u, x, next)   the state one sample on; it is the caller who keeps the state
-   @name@_output(x, y)       what the sensors show
-   @name@_target(y_ref, u_ref, x_ref)   in: where the search begins (zeros, or the last target); out: the rest
-                             at which the output is y_ref, by Gauss-Newton within the limits of the input.
-                             Returns 0: reached, 1: the nearest output found, 2: the model does not come to
-                             rest, and u_ref and x_ref are as they were
-
-   A sample: scale the measurement; y_ref = scaled reference less the estimated output disturbance;
-   @name@_target; where it returns 1, y_ref = output at x_ref; @name@_control; apply the unscaled u_now;
-   @name@_step with u_now. */
-"""
-_SCALING = """
-void @name@_scale_@kind@(const double *values, double *scaled) {
-  for (int i = 0; i < @COUNT@; ++i) {
-    scaled[i] = (values[i] - @name@_@kind@_offset[i]) / @name@_@kind@_scale[i];
-  }
-}
-
-void @name@_unscale_@kind@(const double *scaled, double *values) {
-  for (int i = 0; i < @COUNT@; ++i) values[i] = scaled[i] * @name@_@kind@_scale[i] + @name@_@kind@_offset[i];
-}
-"""

@@ -1,20 +1,46 @@
+/* What the caller needs beside @name@_control, which takes and gives scaled signals.
 
-typedef struct { double next[STATES], by_x[STATES * STATES], by_u[INPUTS * STATES], defect; } @name@_look;
+   @name@_scale_input, @name@_scale_output      plant units to scaled ones: (value - offset) / scale
+   @name@_unscale_input, @name@_unscale_output  and back
+   @name@_step(u, x, next)   the state one sample on; it is the caller who keeps the state
+   @name@_output(x, y)       what the sensors show
+   @name@_target(y_ref, u_ref, x_ref)   in: where the search begins (zeros, or the last target); out: the rest
+                             at which the output is y_ref, by Gauss-Newton within the limits of the input.
+                             Returns 0: reached, 1: the nearest output found, 2: the model does not come to
+                             rest, and u_ref and x_ref are as they were
+
+   A sample: scale the measurement; y_ref = scaled reference less the estimated output disturbance;
+   @name@_target; where it returns 1, y_ref = output at x_ref; @name@_control; apply the unscaled u_now;
+   @name@_step with u_now. */
+@@@
+
+void @name@_scale_@kind@(const double *values, double *scaled) {
+  for (int i = 0; i < @COUNT@; ++i) {
+    scaled[i] = (values[i] - @name@_@kind@_offset[i]) / @name@_@kind@_scale[i];
+  }
+}
+
+void @name@_unscale_@kind@(const double *scaled, double *values) {
+  for (int i = 0; i < @COUNT@; ++i) values[i] = scaled[i] * @name@_@kind@_scale[i] + @name@_@kind@_offset[i];
+}
+@@@
+
+typedef struct { double next[STATES], by_x[STATES * STATES], by_u[INPUTS * STATES], defect; } @name@_linearisation;
 
 /* The next state from x under u; how far it is from x, infinite where it is no number. */
-static void @name@_try(const double *x, const double *u, @name@_look *look) {
-  @name@_model(x, u, look->next, look->by_x, look->by_u);
-  look->defect = @name@_finite(look->next, STATES) && @name@_finite(x, STATES) ? 0 : INFINITY;
-  for (int i = 0; i < STATES; ++i) look->defect = fmax(look->defect, fabs(look->next[i] - x[i]));
+static void @name@_try(const double *x, const double *u, @name@_linearisation *at) {
+  @name@_model(x, u, at->next, at->by_x, at->by_u);
+  at->defect = @name@_finite(at->next, STATES) && @name@_finite(x, STATES) ? 0 : INFINITY;
+  for (int i = 0; i < STATES; ++i) at->defect = fmax(at->defect, fabs(at->next[i] - x[i]));
 }
 
 /* (I - A)^-1 of the columns B and f(x, u) - x, by elimination with pivots. */
-static void @name@_divide(const @name@_look *look, const double *x, double (*a)[STATES + INPUTS + 1]) {
+static void @name@_divide(const @name@_linearisation *at, const double *x, double (*a)[STATES + INPUTS + 1]) {
   enum { WIDTH = STATES + INPUTS + 1 };
   for (int i = 0; i < STATES; ++i) {
-    for (int j = 0; j < STATES; ++j) a[i][j] = (double)(i == j) - look->by_x[j * STATES + i];
-    for (int c = 0; c < INPUTS; ++c) a[i][STATES + c] = look->by_u[c * STATES + i];
-    a[i][STATES + INPUTS] = look->next[i] - x[i];
+    for (int j = 0; j < STATES; ++j) a[i][j] = (double)(i == j) - at->by_x[j * STATES + i];
+    for (int c = 0; c < INPUTS; ++c) a[i][STATES + c] = at->by_u[c * STATES + i];
+    a[i][STATES + INPUTS] = at->next[i] - x[i];
   }
   for (int i = 0; i < STATES; ++i) {
     int pivot = i;
@@ -36,27 +62,27 @@ static void @name@_divide(const @name@_look *look, const double *x, double (*a)[
 /* From any x to the rest under u, and its derivative by u, entry [c * STATES + i] = d x_i / d u_c; 0 without rest.
    Newton's method, and samples of the model where it does not help. */
 static int @name@_settle(const double *u, double *x, double *by) {
-  @name@_look look, other;
+  @name@_linearisation at, other;
   double a[STATES][STATES + INPUTS + 1], trial[STATES];
-  @name@_try(x, u, &look);
-  for (int round = 0; round < @longest@ && @name@_is_finite(look.defect); ++round) {
+  @name@_try(x, u, &at);
+  for (int round = 0; round < @longest@ && @name@_is_finite(at.defect); ++round) {
     double size = 1;
     for (int i = 0; i < STATES; ++i) size = fmax(size, fabs(x[i]));
-    @name@_divide(&look, x, a);
-    if (look.defect <= 1e-13 * size) {
+    @name@_divide(&at, x, a);
+    if (at.defect <= 1e-13 * size) {
       for (int c = 0; c < INPUTS; ++c) for (int i = 0; i < STATES; ++i) by[c * STATES + i] = a[i][STATES + c];
       return @name@_finite(by, INPUTS * STATES);
     }
     for (int i = 0; i < STATES; ++i) trial[i] = x[i] + a[i][STATES + INPUTS];
     @name@_try(trial, u, &other);
-    if (other.defect < 0.5 * look.defect) {
+    if (other.defect < 0.5 * at.defect) {
       memcpy(x, trial, sizeof trial);
-      look = other;
+      at = other;
       continue;
     }
     for (int sample = 0; sample < 10; ++sample) {
-      memcpy(x, look.next, sizeof look.next);
-      @name@_try(x, u, &look);
+      memcpy(x, at.next, sizeof at.next);
+      @name@_try(x, u, &at);
     }
   }
   return 0;

@@ -8,12 +8,13 @@ from jaxtyping import Float, Int
 
 from attractor.errors import InputDataError, ShapeError
 
+Columns = Float[np.ndarray, "time outputs"]
 PerOutput = Float[np.ndarray, " outputs"]
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The usual figures of merit of one experiment; every array has one entry per output.
+    """The usual metrics of one experiment; every array has one entry per output.
 
     Args:
         fit: percent, 100 is perfect, 0 is as good as the mean; NaN where it is undefined.
@@ -40,23 +41,20 @@ class Metrics:
         return float(defined.mean()) if len(defined) else float("nan")
 
 
-def rmse(
-    measured: Float[np.ndarray, "time outputs"], simulated: Float[np.ndarray, "time outputs"]
-) -> PerOutput:
+def rmse(measured: Columns, simulated: Columns) -> PerOutput:
     r"""Root mean square error, $\sqrt{\frac1T \sum_t (y_t - \hat y_t)^2}$, unit of the output."""
     return np.sqrt(np.mean((measured - simulated) ** 2, axis=0))
 
 
-def nrmse(
-    measured: Float[np.ndarray, "time outputs"], simulated: Float[np.ndarray, "time outputs"]
-) -> PerOutput:
+def nrmse(measured: Columns, simulated: Columns) -> PerOutput:
     """`rmse` divided by the standard deviation of the measurement; NaN for a constant measurement."""
-    return _divide(rmse(measured, simulated), _spread(measured))
+    std = np.std(measured, axis=0)
+    # Rounding of the mean leaves 1e-16 of a constant.
+    moves = (np.ptp(measured, axis=0) > 0) & (std > 0)
+    return np.where(moves, rmse(measured, simulated) / np.where(moves, std, 1.0), np.nan)
 
 
-def fit_percent(
-    measured: Float[np.ndarray, "time outputs"], simulated: Float[np.ndarray, "time outputs"]
-) -> PerOutput:
+def fit_percent(measured: Columns, simulated: Columns) -> PerOutput:
     r"""FIT, $100 (1 - \lVert y - \hat y \rVert_2 / \lVert y - \bar y \rVert_2)$ percent per output.
 
     100 is perfect, 0 is what the mean of the measurement would reach, and there is no lower end. A common
@@ -66,28 +64,18 @@ def fit_percent(
     return 100.0 * (1.0 - nrmse(measured, simulated))
 
 
-def max_abs_error(
-    measured: Float[np.ndarray, "time outputs"], simulated: Float[np.ndarray, "time outputs"]
-) -> PerOutput:
+def max_abs_error(measured: Columns, simulated: Columns) -> PerOutput:
     """The largest absolute error of every output, unit of the output."""
     return np.max(np.abs(measured - simulated), axis=0)
 
 
-def evaluate(
-    measured: Float[np.ndarray, "time outputs"],
-    simulated: Float[np.ndarray, "rows outputs"],
-    *,
-    washout: int = 0,
-) -> Metrics:
-    """All figures of one experiment, after the washout in which the initial state is forgotten.
+def evaluate(measured: Columns, simulated: Float[np.ndarray, "rows outputs"], *, washout: int = 0) -> Metrics:
+    """All metrics of one experiment, after the washout in which the initial state is forgotten.
 
     Args:
         measured: what the sensors showed, engineering units.
         simulated: what the model says, same shape.
         washout: rows at the beginning that do not count.
-
-    Returns:
-        The figures.
 
     Raises:
         ShapeError: if the shapes differ or the washout leaves nothing.
@@ -99,23 +87,8 @@ def evaluate(
     if not 0 <= washout < len(measured):
         raise ShapeError(f"A washout of {washout} rows leaves nothing of an experiment of {len(measured)}.")
     truth, guess = measured[washout:], simulated[washout:]
-    return Metrics(
-        fit=fit_percent(truth, guess),
-        rmse=rmse(truth, guess),
-        nrmse=nrmse(truth, guess),
-        max_error=max_abs_error(truth, guess),
-        samples=len(truth),
-    )
-
-
-def _spread(measured: np.ndarray) -> np.ndarray:
-    """Standard deviation; exactly zero for a constant, where rounding of the mean would leave 1e-16."""
-    return np.where(np.ptp(measured, axis=0) == 0, 0.0, np.std(measured, axis=0))
-
-
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    usable = denominator > 0
-    return np.where(usable, numerator / np.where(usable, denominator, 1.0), np.nan)
+    values = (metric(truth, guess) for metric in (fit_percent, rmse, nrmse, max_abs_error))
+    return Metrics(*values, samples=len(truth))
 
 
 @dataclass(frozen=True)
@@ -190,8 +163,10 @@ def analyse_residuals(
     samples = len(residuals)
     quantile = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     left, right = _standardised(residuals), _standardised(inputs)
-    auto = np.stack([_correlation(column, column, samples)[samples - 1 :] for column in left.T])
-    drive = np.stack([_correlation(column, column, samples)[samples - 1 :] for column in right.T])
+    auto, of_inputs = (
+        np.stack([_correlation(column, column, samples)[samples - 1 :] for column in side.T])
+        for side in (left, right)
+    )
     cross = np.stack([[_correlation(one, other, lags + 1) for other in right.T] for one in left.T])
     return ResidualAnalysis(
         auto_lags=np.arange(lags + 1),
@@ -199,7 +174,7 @@ def analyse_residuals(
         auto_band=quantile / samples**0.5,
         cross_lags=np.arange(-lags, lags + 1),
         cross=cross,
-        cross_band=quantile * np.sqrt(_bartlett_variance(auto, drive) / samples),
+        cross_band=quantile * np.sqrt(_bartlett_variance(auto, of_inputs) / samples),
         confidence=confidence,
     )
 
@@ -212,20 +187,20 @@ def _correlation(one: np.ndarray, other: np.ndarray, span: int) -> np.ndarray:
     return np.concatenate([around[len(around) - span + 1 :], around[:span]])
 
 
-def _bartlett_variance(auto: np.ndarray, drive: np.ndarray) -> np.ndarray:
+def _bartlett_variance(auto: np.ndarray, of_inputs: np.ndarray) -> np.ndarray:
     """The variance P for every pair of an output and an input, never below a hundredth of the white one."""
     span = max(auto.shape[1] // 10, 1)
     taper = 1.0 - np.arange(span) / span
     weights = np.where(np.arange(span) == 0, 1.0, 2.0) * taper
-    products = np.einsum("ik,jk,k->ij", auto[:, :span], drive[:, :span], weights)
+    products = np.einsum("ik,jk,k->ij", auto[:, :span], of_inputs[:, :span], weights)
     return np.maximum(products, 0.01)
 
 
 def _standardised(columns: np.ndarray) -> np.ndarray:
     """Zero mean and unit variance; a column that does not vary becomes zero."""
     centred = np.where(np.ptp(columns, axis=0) == 0, 0.0, columns - columns.mean(axis=0))
-    deviation = centred.std(axis=0)
-    return centred / np.where(deviation > 0, deviation, 1.0)
+    std = centred.std(axis=0)
+    return centred / np.where(std > 0, std, 1.0)
 
 
 def _check(residuals: np.ndarray, inputs: np.ndarray, lags: int) -> None:

@@ -1,29 +1,37 @@
 """The model that observers and controllers work with: a flat state, scaled signals, float64."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
+from attractor.cells import CellLike, State
 from attractor.data import Scaling
-from attractor.errors import ConfigError, UnsupportedError
+from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
 from attractor.program import FlatMap, double_precision, flat_map, in_double_precision, unrounded
 from attractor.program.digest import cell_identity
 
 from .identification import PlantModel, PlantNetwork
 from .identification.recordings import Signals
 
+# What observers and controllers exchange, scaled: traced by JAX, and in NumPy between the samples.
+StateArray = Float[Array, " states"]
+InputArray = Float[Array, " inputs"]
+OutputArray = Float[Array, " outputs"]
+StateVector = Float[np.ndarray, " states"]
+InputVector = Float[np.ndarray, " inputs"]
+OutputVector = Float[np.ndarray, " outputs"]
+
 
 class ControlModel(eqx.Module):
     """x_{k+1} = f(x_k, u_k), y_k = g(x_k), with x a vector whatever the state of the cell looks like.
 
-    u and y are scaled: inputs to [-1, 1] over the training data, outputs to unit spread. All arithmetic is in
-    float64; call the methods inside `jax.enable_x64(True)`. A stack, an LSTM or a cell of the user's own has
-    all its real and complex arrays in x, as `attractor.program.flat_map` orders them.
+    u and y are scaled: inputs to [-1, 1] over the training data, outputs to unit standard deviation. All
+    arithmetic is in float64; call the methods inside `jax.enable_x64(True)`. A stack, an LSTM or a cell of
+    the user's own has all its real and complex arrays in x, as `attractor.program.flat_map` orders them.
 
     Args:
         network: the network in float64.
@@ -31,21 +39,19 @@ class ControlModel(eqx.Module):
 
     network: PlantNetwork
 
-    def step(self, state: Float[Array, " states"], given: Float[Array, " inputs"]) -> Float[Array, " states"]:
-        """f: the state after one sample under the input `given`."""
-        return self.flat.step(state, given)
+    def step(self, state: StateArray, input: InputArray) -> StateArray:
+        """f: the state after one sample under an input."""
+        return self.flat.step(state, input)
 
-    def output(self, state: Float[Array, " states"]) -> Float[Array, " outputs"]:
+    def output(self, state: StateArray) -> OutputArray:
         """g: what the sensors show in a state."""
         return self.network.read(self.restore(state))
 
-    def restore(self, state: Float[Array, " states"]) -> Any:
+    def restore(self, state: StateArray) -> State:
         """The state as the cell knows it."""
         return self.flat.restore(state)
 
-    def start(
-        self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
-    ) -> Float[Array, " states"]:
+    def start(self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]) -> StateArray:
         """The state after past samples (its encoder, a measurable state, or a washout); none: at rest."""
         return self.flat.flatten(self.network.start(inputs, outputs))
 
@@ -114,12 +120,12 @@ def control_model(model: PlantModel, replica: int | None = None) -> tuple[Contro
             "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "
             "measure before it acts: identify again with feedthrough=False"
         )
+    card = ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
     with double_precision():
-        wide = in_double_precision(network)
-    return ControlModel(wide), ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
+        return ControlModel(in_double_precision(network)), card
 
 
-def from_network(cell: Any, weight: Any, bias: Any) -> ControlModel:
+def from_network(cell: CellLike, weight: ArrayLike, bias: ArrayLike) -> ControlModel:
     """A control model from a cell and a linear read-out y = C h(x) + c, for work without a recording.
 
     Args:
@@ -135,12 +141,12 @@ def from_network(cell: Any, weight: Any, bias: Any) -> ControlModel:
         return ControlModel(in_double_precision(PlantNetwork(cell, readout, None, feedthrough=False)))
 
 
-def check_certificate(certificate: Any, cell: Any) -> None:
-    """Refuse a certificate of another cell, or of other weights; one made by hand says of none.
+def check_certificate(certificate: object, cell: CellLike) -> None:
+    """Refuse a certificate of another cell, or of other weights; one made by hand does not name its cell.
 
     Args:
         certificate: any object; one of `attractor.certify` knows what it is about.
-        cell: that it is used with.
+        cell: the cell that it is used with.
 
     Raises:
         ConfigError: it speaks of something else.
@@ -151,3 +157,24 @@ def check_certificate(certificate: Any, cell: Any) -> None:
             f"the certificate speaks of another cell, or of other weights ({about[:12]}): certify the cell "
             "of this model, or leave the certificate out"
         )
+
+
+def vector(name: str, values: ArrayLike, size: int, *, finite: bool = True) -> Float[np.ndarray, " size"]:
+    """Numbers as a float64 vector.
+
+    Args:
+        name: what a message calls them.
+        values: the numbers.
+        size: how many there must be.
+        finite: whether NaN and infinity are refused.
+
+    Raises:
+        ShapeError: another number of values.
+        InputDataError: a value is not finite.
+    """
+    array = np.asarray(values, np.float64)
+    if array.shape != (size,):
+        raise ShapeError(f"the {name} has shape {array.shape}; expected ({size},)")
+    if finite and not np.isfinite(array).all():
+        raise InputDataError(f"the {name} holds values that are not finite: {array}")
+    return array

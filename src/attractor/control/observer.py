@@ -3,18 +3,28 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from math import ceil, log
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError
 from attractor.program import compiled, double_precision, programs_of
 
-from .model import ControlModel, check_certificate
+from .model import (
+    ControlModel,
+    InputArray,
+    InputVector,
+    OutputArray,
+    OutputVector,
+    StateArray,
+    StateVector,
+    check_certificate,
+    vector,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Convergence:
     true state of the model minus its estimate, and the plant is the model.
 
     Args:
-        rate: contraction of the error a sample; None where none is proved.
+        rate: contraction of the error per sample; None where none is proved.
         guaranteed: whether the bound is proved for inputs within the bound it was asked for.
         text: the statement in words for the user.
         gain_from_noise: largest lasting error of a state per unit of measurement error (scaled units); None
@@ -42,6 +52,11 @@ class Convergence:
     amplification: float | None = 1.0
     exact_after: int | None = None
     weights: tuple[float, ...] | None = None
+
+    @classmethod
+    def unproved(cls, text: str) -> "Convergence":
+        """A statement that claims nothing."""
+        return cls(None, guaranteed=False, text=text, amplification=None)
 
     def settling_steps(self, tolerance: float) -> int | None:
         """Samples after which the error is proved to be below `tolerance` times its first value.
@@ -70,18 +85,16 @@ class Observer(Protocol):
     At sample k it takes the scaled input u(k) and the scaled output y(k) and gives the estimate of x(k+1).
     """
 
-    def start(self, state: Float[np.ndarray, " states"]) -> None:
+    def start(self, state: StateVector) -> None:
         """Begin anew from an estimate of the flat state."""
         ...
 
-    def update(
-        self, given: Float[np.ndarray, " inputs"], measured: Float[np.ndarray, " outputs"]
-    ) -> Float[np.ndarray, " states"]:
+    def update(self, input: InputVector, measured: OutputVector) -> StateVector:
         """Take u(k) and y(k), and return the estimate of x(k+1)."""
         ...
 
     @property
-    def estimate(self) -> Float[np.ndarray, " states"]:
+    def estimate(self) -> StateVector:
         """The newest estimate of the flat state."""
         ...
 
@@ -100,16 +113,14 @@ class ObserverMap(eqx.Module):
     model: eqx.AbstractVar[ControlModel]
 
     @abstractmethod
-    def __call__(
-        self, memory: Any, given: Float[Array, " inputs"], measured: Float[Array, " outputs"]
-    ) -> Any:
+    def __call__(self, memory: PyTree, input: InputArray, measured: OutputArray) -> PyTree:
         """One sample; a measured output that is not a number is missing."""
 
-    def begin(self, state: Float[Array, " states"]) -> Any:
+    def begin(self, state: StateArray) -> PyTree:
         """The memory that an estimate starts from."""
         return state
 
-    def estimate(self, memory: Any) -> Float[Array, " states"]:
+    def estimate(self, memory: PyTree) -> StateArray:
         """The estimate of the flat state."""
         return memory
 
@@ -143,12 +154,11 @@ class RunningObserver:
             ShapeError: a state of another size than the model's.
             InputDataError: a state that is not finite.
         """
-        values = _checked("state", state, self._states)
         with double_precision():
-            memory = self.update_map.begin(jnp.asarray(values))
+            memory = self.update_map.begin(jnp.asarray(vector("state", state, self._states)))
             self._memory, self._estimate = jax.device_get((memory, self.update_map.estimate(memory)))
 
-    def update(self, given: ArrayLike, measured: ArrayLike) -> Float[np.ndarray, " states"]:
+    def update(self, input: ArrayLike, measured: ArrayLike) -> StateVector:
         """Take u(k) and y(k), scaled, and return the estimate of x(k+1).
 
         A measured output that is not finite counts as missing; the model's own output stands in for it.
@@ -157,16 +167,16 @@ class RunningObserver:
             ShapeError: an input or an output of another size than the model's.
             InputDataError: an input that is not finite.
         """
-        given = _checked("input", given, self._inputs)
-        measured = _checked("measured output", measured, self._outputs, finite=False)
+        applied = vector("input", input, self._inputs)
+        seen = vector("measured output", measured, self._outputs, finite=False)
         with double_precision():
-            pair = jnp.asarray(given), jnp.asarray(measured)
-            step = _step(self.update_map, self._programs, self._memory, *pair)
+            sample = jnp.asarray(applied), jnp.asarray(seen)
+            step = _step(self.update_map, self._programs, self._memory, *sample)
             self._memory, self._estimate = jax.device_get(step)
         return self.estimate
 
     @property
-    def estimate(self) -> Float[np.ndarray, " states"]:
+    def estimate(self) -> StateVector:
         """The newest estimate of the flat state."""
         return np.array(self._estimate)
 
@@ -195,34 +205,25 @@ def estimates(
         return np.asarray(_scan(update_map, memory, jnp.asarray(inputs), jnp.asarray(outputs)))
 
 
-def filled(measured: Float[Array, " outputs"], predicted: Float[Array, " outputs"]) -> Array:
+def filled(measured: OutputArray, predicted: OutputArray) -> OutputArray:
     """The measured outputs, with the model's own where one is missing."""
     return jnp.where(jnp.isfinite(measured), measured, predicted)
 
 
 @eqx.filter_jit
 def _step(
-    update_map: ObserverMap, _programs: tuple[str, ...], memory: Any, given: Array, measured: Array
-) -> tuple[Any, Array]:
-    memory = update_map(memory, given, measured)
+    update_map: ObserverMap, _programs: tuple[str, ...], memory: PyTree, input: Array, measured: Array
+) -> tuple[PyTree, Array]:
+    memory = update_map(memory, input, measured)
     return memory, update_map.estimate(memory)
 
 
 @compiled
-def _scan(update_map: ObserverMap, memory: Any, inputs: Array, outputs: Array) -> Array:
-    def one(memory: Any, sample: tuple[Array, Array]) -> tuple[Any, Array]:
+def _scan(update_map: ObserverMap, memory: PyTree, inputs: Array, outputs: Array) -> Array:
+    def one(memory: PyTree, sample: tuple[Array, Array]) -> tuple[PyTree, Array]:
         return update_map(memory, *sample), update_map.estimate(memory)
 
     return jax.lax.scan(one, memory, (inputs, outputs))[1]
-
-
-def _checked(name: str, values: ArrayLike, size: int, *, finite: bool = True) -> np.ndarray:
-    array = np.asarray(values, np.float64)
-    if array.shape != (size,):
-        raise ShapeError(f"the {name} has shape {array.shape}; the model expects ({size},)")
-    if finite and not np.isfinite(array).all():
-        raise InputDataError(f"the {name} holds values that are not finite: {array}")
-    return array
 
 
 class OpenLoopMap(ObserverMap):
@@ -230,15 +231,13 @@ class OpenLoopMap(ObserverMap):
 
     model: ControlModel
 
-    def __call__(
-        self, memory: Float[Array, " states"], given: Float[Array, " inputs"], measured: Array
-    ) -> Float[Array, " states"]:
+    def __call__(self, memory: StateArray, input: InputArray, measured: OutputArray) -> StateArray:
         """One step of the model."""
-        return self.model.step(memory, given)
+        return self.model.step(memory, input)
 
 
 def open_loop_observer(
-    model: ControlModel, certificate: Any = None, state: ArrayLike | None = None
+    model: ControlModel, certificate: object = None, state: ArrayLike | None = None
 ) -> RunningObserver:
     """Run the model beside the plant.
 
@@ -255,17 +254,16 @@ def open_loop_observer(
     return RunningObserver(OpenLoopMap(model), _statement(certificate), state)
 
 
-def _statement(certificate: Any) -> Convergence:
+def _statement(certificate: object) -> Convergence:
     rate = getattr(certificate, "rate", None)
     if rate is None or not rate < 1:
-        text = (
+        return Convergence.unproved(
             "none stated: the model runs beside the plant, and no certificate says that it forgets its start"
         )
-        return Convergence(None, guaranteed=False, text=text, amplification=None)
     known = getattr(certificate, "in_maximum_norm", True)
     weights = getattr(certificate, "weights", None) if known else None
     amplification = None if weights is None else float(np.max(weights) / np.min(weights))
-    text = f"the error shrinks to at most {rate:.6g} times a sample, the certified rate of the model"
+    text = f"the error shrinks to at most {rate:.6g} times per sample, the certified rate of the model"
     bound = getattr(certificate, "input_bound", None)
     if bound is not None:
         text += f", for inputs within {float(np.min(bound)):g} (scaled) and starts in the certified set"

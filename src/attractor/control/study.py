@@ -14,36 +14,36 @@ from attractor.settings import Count, NonNegative, Positive, Settings
 from .identification import PlantModel
 from .model import control_model
 from .observers import observer_for
-from .plants import Plant
+from .plants.plant import Plant, disturbance_rows
 from .predictive import (
     ClosedLoop,
-    ControllerOptions,
+    ControllerSettings,
     ControlObjective,
     Limits,
-    LoopFigures,
+    LoopMetrics,
     PredictiveController,
     Scenario,
     SolverSettings,
-    loop_figures,
+    loop_metrics,
     run_closed_loop,
 )
 
 _LEVELS = (0.5, 0.8, 0.25, 0.5)
-"""Shares of the range of the outputs that a reference steps through if none is given."""
+"""Shares of the range of the outputs that a reference steps through by default."""
 
 
 @dataclass(frozen=True)
-class ControlSetup(Settings):
-    """How the controller of a study is set up.
+class ControlSettings(Settings):
+    """How the controller of a study works.
 
     Args:
         horizon: samples that a plan looks ahead.
         output_weight: weight of the outputs, scaled units.
         move_weight: weight of changes of the inputs, scaled units.
-        rate_limit: largest change of every input a sample, plant units; None for none.
+        rate_limit: largest change of every input per sample, plant units; None for none.
         observer: kind of observer, see `attractor.control.observers.observer_for`.
         offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
-        real_time: one step of the solver a sample instead of convergence.
+        real_time: one step of the solver per sample instead of convergence.
     """
 
     horizon: Count = 20
@@ -54,33 +54,43 @@ class ControlSetup(Settings):
     offset_gain: float = 0.3
     real_time: bool = False
 
+    @property
+    def objective(self) -> ControlObjective:
+        """The cost of a plan."""
+        return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight)
+
+    @property
+    def solver(self) -> SolverSettings:
+        """When a solve stops."""
+        return SolverSettings(iterations=1) if self.real_time else SolverSettings()
+
 
 @dataclass(frozen=True, eq=False)
 class ControlStudy:
-    """A closed loop with its figures.
+    """A closed loop, and how well it did.
 
     Args:
         loop: what happened.
-        figures: what it was worth.
+        metrics: how well it did.
         limits: smallest and largest input that were allowed, shape (2, inputs), plant units.
         band: half width of the band in which an output counts as settled, shape (outputs,).
     """
 
     loop: ClosedLoop
-    figures: LoopFigures
+    metrics: LoopMetrics
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
 
 
 def make_controller(
-    model: PlantModel, plant: Plant, setup: ControlSetup, certificate: object = None
+    model: PlantModel, plant: Plant, settings: ControlSettings, certificate: object = None
 ) -> PredictiveController:
     """A predictive controller for a plant of ours, within the input limits of the plant.
 
     Args:
         model: of the plant.
         plant: says what its inputs may be.
-        setup: of the controller.
+        settings: of the controller.
         certificate: gives the terminal cost, if there is one.
 
     Raises:
@@ -88,14 +98,13 @@ def make_controller(
     """
     _check_signals(model, plant)
     inner, card = control_model(model)
-    settings = SolverSettings(iterations=1) if setup.real_time else SolverSettings()
     return PredictiveController(
         inner,
         card,
-        ControlObjective(output_weight=setup.output_weight, move_weight=setup.move_weight),
-        _limits(plant, setup),
-        observer_for(inner, setup.observer),
-        ControllerOptions(setup.horizon, settings, certificate, setup.offset_gain),
+        settings.objective,
+        _limits(plant, settings),
+        observer_for(inner, settings.observer),
+        ControllerSettings(settings.horizon, settings.solver, certificate, settings.offset_gain),
     )
 
 
@@ -103,7 +112,7 @@ def control_study(
     model: PlantModel,
     plant: Plant,
     scenario: Scenario,
-    setup: ControlSetup,
+    settings: ControlSettings,
     reporter: Reporter | None = None,
 ) -> ControlStudy:
     """Control a plant with its identified model, and judge what came of it.
@@ -112,27 +121,25 @@ def control_study(
         model: of the plant.
         plant: the true process.
         scenario: references, disturbances, noise.
-        setup: of the controller.
+        settings: of the controller.
         reporter: hears about progress.
 
     Raises:
         InputDataError: the model has other signals than the plant, or the plant comes where its equations do
             not hold.
     """
-    controller = make_controller(model, plant, setup)
+    controller = make_controller(model, plant, settings)
     loop = run_closed_loop(controller, plant, scenario, reporter=reporter)
     noise = plant.measurement_noise if scenario.noise is None else scenario.noise
     band = np.maximum(
         5 * np.broadcast_to(noise, loop.outputs.shape[1:]), 0.01 * controller.card.outputs.scale
     )
-    low, high, _ = _limits(plant, setup).input_box(len(plant.inputs))
-    trained = controller.card.inputs.to_engineering(np.array([[-1.0], [1.0]]) * np.ones_like(low))
-    limits = np.stack([np.maximum(low, trained[0]), np.minimum(high, trained[1])])
-    return ControlStudy(loop, loop_figures(loop, band, _limits(plant, setup)), limits, band)
+    metrics = loop_metrics(loop, band, _limits(plant, settings))
+    return ControlStudy(loop, metrics, np.stack(controller.input_range), band)
 
 
 def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
-    """References, and disturbances where the file has them, from a CSV file with one row a sample.
+    """References, and disturbances where the file has them, from a CSV file with one row per sample.
 
     Args:
         path: columns with the names of the plant's outputs, and of any of its disturbances.
@@ -145,16 +152,16 @@ def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
     table = read_table(path)
     names = {signal.name for signal in table.signals}
     wanted = [signal.name for signal in plant.outputs]
-    given = [signal.name for signal in plant.disturbances if signal.name in names]
+    known = [signal.name for signal in plant.disturbances if signal.name in names]
     columns = ColumnOptions(sampling_time=None if "time" in names else sampling_time)
-    record = read_csv(table, inputs=[*wanted, *given], outputs=[], columns=columns)
+    record = read_csv(table, inputs=[*wanted, *known], outputs=[], columns=columns)
     if len(record.experiments) != 1:
         raise InputDataError(f"{path} holds {len(record.experiments)} experiments; a reference is one")
     values = record.experiments[0].inputs
-    disturbances = np.tile(np.asarray(plant.nominal_disturbances, float), (len(values), 1))
-    for place, signal in enumerate(plant.disturbances):
-        if signal.name in given:
-            disturbances[:, place] = values[:, len(wanted) + given.index(signal.name)]
+    disturbances = disturbance_rows(plant, None, len(values))
+    for index, signal in enumerate(plant.disturbances):
+        if signal.name in known:
+            disturbances[:, index] = values[:, len(wanted) + known.index(signal.name)]
     return Scenario(values[:, : len(wanted)], disturbances)
 
 
@@ -165,8 +172,8 @@ def stepped_scenario(model: PlantModel, rows: int) -> Scenario:
         model: knows that range.
         rows: samples at every level.
     """
-    center, spread = model.output_scaling_.offset, model.output_scaling_.scale
-    levels = np.array([center + (2 * share - 1) * spread for share in _LEVELS])
+    center, scale = model.output_scaling_.offset, model.output_scaling_.scale
+    levels = np.array([center + (2 * share - 1) * scale for share in _LEVELS])
     return Scenario(levels.repeat(rows, axis=0))
 
 
@@ -183,17 +190,15 @@ def save_loop(path: Path, plant: Plant, loop: ClosedLoop) -> None:
         ("", plant.inputs, loop.inputs),
         ("", plant.disturbances, loop.disturbances),
     )
-    labels = ["time [s]"]
-    columns = [loop.times]
+    labels, columns = ["time [s]"], [loop.times]
     for word, signals, values in groups:
-        for place, signal in enumerate(signals):
-            labels.append(f"{signal.name}_{word}" if word else signal.label)
-            columns.append(values[:, place])
+        labels += [f"{signal.name}_{word}" if word else signal.label for signal in signals]
+        columns += list(values.T)
     write_csv(path, labels, columns)
 
 
-def _limits(plant: Plant, setup: ControlSetup) -> Limits:
-    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), setup.rate_limit)
+def _limits(plant: Plant, settings: ControlSettings) -> Limits:
+    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), settings.rate_limit)
 
 
 def _check_signals(model: PlantModel, plant: Plant) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.control.identification.recordings import Signals
-from attractor.control.predictive import ClosedLoop, LoopFigures
+from attractor.control.predictive import ClosedLoop, LoopMetrics
 from attractor.origin import Origin
 from attractor.runs import check_origin
 
@@ -43,9 +43,9 @@ class ControlContents:
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
     loop: ClosedLoop
-    figures: LoopFigures
+    figures: LoopMetrics
     other: ClosedLoop | None
-    other_figures: LoopFigures | None
+    other_figures: LoopMetrics | None
     certificate: str
     setup: dict[str, str]
     command: str

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from attractor.control import PlantModel, analyse_residuals
-from attractor.control.identification.assessment import mean_figures, steady_maps
+from attractor.control.identification.assessment import mean_metric, steady_maps
 from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
@@ -71,7 +71,7 @@ def _no_data(folder: Path) -> str:
 def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
     """Everything the page shows, from a model, its data and its card."""
     shown = roles.test.experiments[:MOST_EXPERIMENTS]
-    fit = float(mean_figures(card, "fit")[model.chosen_])
+    fit = float(mean_metric(card, "fit")[model.chosen_])
     verdict, tone = _verdict(model, roles, card, fit)
     return IdentificationContents(
         title=title,
@@ -109,7 +109,7 @@ def _verdict(
     model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float
 ) -> tuple[str, Literal["good", "fair", "poor"]]:
     unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
-    if not np.isfinite(mean_figures(card, "rmse")[model.chosen_]):
+    if not np.isfinite(mean_metric(card, "rmse")[model.chosen_]):
         return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
     if np.isnan(fit):
         advice = "Look at the errors below, and test it where the plant moves."

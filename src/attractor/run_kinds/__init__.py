@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from attractor.cells.families import CellBuilder
     from attractor.certify import CertifySettings, StabilityResult
-    from attractor.control.study import ControlSetup
+    from attractor.control.study import ControlSettings
     from attractor.data import ColumnOptions
 
 Model = TypeVar("Model")
@@ -80,7 +80,7 @@ class RunKind(Generic[Model]):
     report: "Callable[[Path, CellBuilder | None], Path]"
     dynamics: "Callable[[Model, Driving], tuple[Any, np.ndarray]] | None" = None
     predict: "Callable[[Model, Path, Path, ColumnOptions], str] | None" = None
-    export: "Callable[[Model, str, Path, ControlSetup], list[tuple[Path, float | None]]] | None" = None
+    export: "Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None" = None
     certify: "Callable[[Model, Path, float, CertifySettings, str], Proof] | None" = None
 
     def able(self, task: str, folder: Path) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from attractor.cells.families import CellBuilder
     from attractor.certify import CertifySettings
     from attractor.control import PlantModel
-    from attractor.control.study import ControlSetup
+    from attractor.control.study import ControlSettings
     from attractor.data import ColumnOptions
 
 
@@ -28,12 +28,12 @@ def _report(folder: Path, cell: "CellBuilder | None") -> Path:
 
 
 def _drive(model: "PlantModel", asked: Driving) -> "tuple[Any, np.ndarray]":
-    from attractor.control.identification.from_files import driving_file, driving_of_run
+    from attractor.control.identification.from_files import inputs_of_file, inputs_of_run
     from attractor.data import ColumnOptions
 
     if asked.data is None:
-        return model.network().cell, driving_of_run(model, asked.folder)
-    return model.network().cell, driving_file(model, asked.data, asked.columns or ColumnOptions())
+        return model.network().cell, inputs_of_run(model, asked.folder)
+    return model.network().cell, inputs_of_file(model, asked.data, asked.columns or ColumnOptions())
 
 
 def _predict(model: "PlantModel", data: Path, out: Path, columns: "ColumnOptions") -> str:
@@ -43,7 +43,7 @@ def _predict(model: "PlantModel", data: Path, out: Path, columns: "ColumnOptions
 
 
 def _export(
-    model: "PlantModel", target: str, folder: Path, setup: "ControlSetup"
+    model: "PlantModel", target: str, folder: Path, setup: "ControlSettings"
 ) -> list[tuple[Path, float | None]]:
     from attractor.control.deployment import export_model
 

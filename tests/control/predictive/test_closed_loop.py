@@ -9,12 +9,12 @@ from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard
 from attractor.control.predictive import (
     ClosedLoop,
-    ControllerOptions,
+    ControllerSettings,
     Limits,
     PredictiveController,
     Scenario,
     SolveStatus,
-    loop_figures,
+    loop_metrics,
     run_closed_loop,
 )
 from attractor.data import Scaling
@@ -32,7 +32,9 @@ def controller():
         Scaling(np.array([14.75]), np.array([2.25])),
         Scaling(np.array([6.5]), np.array([0.7 * 2.25])),
     )
-    return PredictiveController(model, card, limits=Limits(12.5, 17.0), options=ControllerOptions(horizon=10))
+    return PredictiveController(
+        model, card, limits=Limits(12.5, 17.0), settings=ControllerSettings(horizon=10)
+    )
 
 
 class Recorder:
@@ -68,7 +70,7 @@ def test_the_record_is_what_happened(controller):
     assert recorder.reports[-1][:2] == (samples, samples)
     assert recorder.closed == 1
     # Even a crude model holds the reference, before and after the buffer flow has changed.
-    figures = loop_figures(loop, 0.1, controller.problem.limits.__class__(12.5, 17.0))
+    figures = loop_metrics(loop, 0.1, controller.problem.limits.__class__(12.5, 17.0))
     assert [one.begin for one in figures.segments] == [0, 30]
     for segment in figures.segments:
         assert abs(segment.offset[0]) < 0.03
@@ -118,7 +120,7 @@ def test_figures_of_a_loop_made_by_hand():
         statuses=[SolveStatus.CONVERGED] * 9
         + [SolveStatus.ITERATION_LIMIT, SolveStatus.REAL_TIME, SolveStatus.STATE_NOT_FINITE],
     )
-    figures = loop_figures(loop, 0.1, Limits(0.0, 1.5, rate=1.0, output_high=1.1))
+    figures = loop_metrics(loop, 0.1, Limits(0.0, 1.5, rate=1.0, output_high=1.1))
     assert [(one.begin, one.end) for one in figures.segments] == [(0, 2), (2, 9), (9, 12)]
     assert figures.segments[0].settling[0] == 0.0
     assert figures.segments[1].settling[0] == 6.0  # in the band for good from row 5 on, 3 samples of 2 s

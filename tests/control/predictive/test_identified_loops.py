@@ -6,12 +6,12 @@ import pytest
 from attractor.control import PlantModel, plant_by_name, record_experiments, steady_state
 from attractor.control.model import control_model
 from attractor.control.predictive import (
-    ControllerOptions,
+    ControllerSettings,
     Limits,
     PredictiveController,
     Scenario,
     SolveStatus,
-    loop_figures,
+    loop_metrics,
     run_closed_loop,
 )
 from attractor.data import assign_roles
@@ -41,9 +41,9 @@ def ph_loop(model, **options):
     disturbances[380:440, 0] *= 1.05
     disturbances[440:, 0] *= 0.95
     limits = Limits(plant.input_low, plant.input_high)
-    controller = PredictiveController(*model, limits=limits, options=ControllerOptions(**options))
+    controller = PredictiveController(*model, limits=limits, settings=ControllerSettings(**options))
     loop = run_closed_loop(controller, plant, Scenario(references, disturbances, noise=0.01, seed=1))
-    return loop, loop_figures(loop, 0.05, limits)
+    return loop, loop_metrics(loop, 0.05, limits)
 
 
 def test_the_ph_plant_follows_without_offset_and_rejects_disturbances(ph_model):
@@ -71,7 +71,7 @@ def test_the_quadruple_tank_follows_two_set_points_at_once():
     limits = Limits(plant.input_low, plant.input_high)
     controller = PredictiveController(*identified(plant, 12), limits=limits)
     loop = run_closed_loop(controller, plant, Scenario(references, seed=1))
-    figures = loop_figures(loop, 0.2, limits)
+    figures = loop_metrics(loop, 0.2, limits)
     assert figures.input_violations == 0
     assert not figures.alarms
     for segment in figures.segments:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attractor.control.predictive import OutputDisturbance
+from attractor.control.predictive.controller import OutputDisturbance
 from attractor.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import pytest
 from predictive_cases import card, gru_finder, gru_model, linear, situation
 
 from attractor.control.predictive import (
-    ControllerOptions,
+    ControllerSettings,
     ControlObjective,
     ControlProblem,
     Limits,
@@ -138,8 +138,8 @@ def resident():
 @pytest.mark.slow
 def test_memory_stays_flat():
     model = gru_model()
-    options = ControllerOptions(horizon=10, solver=SolverSettings(iterations=1))
-    controller = PredictiveController(model, card(model), options=options)
+    options = ControllerSettings(horizon=10, solver=SolverSettings(iterations=1))
+    controller = PredictiveController(model, card(model), settings=options)
     generator = np.random.default_rng(0)
 
     def steps(count):

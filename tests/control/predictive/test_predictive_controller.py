@@ -10,10 +10,11 @@ from predictive_cases import card, linear
 
 from attractor.control.observer import Observer, open_loop_observer
 from attractor.control.predictive import (
-    ControllerOptions,
+    ControllerSettings,
     ControlObjective,
     Limits,
     PredictiveController,
+    SolverSettings,
     SolveStatus,
 )
 from attractor.errors import InputDataError, ShapeError
@@ -25,7 +26,9 @@ LIMITS = Limits(9.0, 11.5, rate=0.5)
 
 def make(**options):
     limits, observer = options.pop("limits", LIMITS), options.pop("observer", None)
-    return PredictiveController(MODEL, UNITS, None, limits, observer, ControllerOptions(horizon=8, **options))
+    return PredictiveController(
+        MODEL, UNITS, None, limits, observer, ControllerSettings(horizon=8, **options)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +187,7 @@ def test_it_starts_from_recent_samples(controller):
 
 def test_the_real_time_iteration_and_a_model_of_many_limits(controller):
     limits = Limits(9.0, 11.5, rate=0.5, output_high=-8.2)
-    soft = make(limits=limits, solver=controller.options.solver.__class__(iterations=1))
+    soft = make(limits=limits, solver=SolverSettings(iterations=1))
     process, decisions = run(soft, -7.5, 80)
     assert all(one.status is SolveStatus.REAL_TIME for one in decisions)
     # The limit of the output wins over the wish.
@@ -204,7 +207,7 @@ def test_arrays_that_do_not_fit_are_refused(controller):
 
 def test_weights_of_the_inputs_pull_to_the_target():
     heavy = PredictiveController(
-        MODEL, UNITS, ControlObjective(input_weight=100.0), None, None, ControllerOptions(horizon=5)
+        MODEL, UNITS, ControlObjective(input_weight=100.0), None, None, ControllerSettings(horizon=5)
     )
     decision = heavy.act(np.array([-10.0]), np.array([-8.0]))
     np.testing.assert_allclose(decision.input, decision.target_input, atol=0.02)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import initial_state
 from attractor.control.metrics import Metrics
-from attractor.data import Experiment, Record, Roles, Signal
+from attractor.data import Roles, Signal
 from attractor.program import compiled, single_precision
 
 from .plant_model import PlantModel
@@ -26,9 +26,15 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
         `max_error` (lists over outputs, engineering units); `training` has the history and its outcome.
     """
     trained = model.trained_
-    parts = {"validation": roles.validation, "test": roles.test}
+    replicas = range(len(trained.scores))
     return {
-        "metrics": {role: _by_experiment(model, record) for role, record in parts.items()},
+        "metrics": {
+            role: {
+                one.name: [_metrics(model.evaluate(one, replica)) for replica in replicas]
+                for one in record.experiments
+            }
+            for role, record in (("validation", roles.validation), ("test", roles.test))
+        },
         "training": {
             "seconds": round(trained.seconds, 2),
             "history": trained.history,
@@ -39,8 +45,8 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
     }
 
 
-def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test") -> np.ndarray:
-    """A figure averaged over outputs, then over experiments; one value a replica, shape (replicas,).
+def mean_metric(assessment: Mapping[str, Any], metric: str, role: str = "test") -> np.ndarray:
+    """A metric averaged over outputs, then over experiments; one value per replica, shape (replicas,).
 
     An output that never moves has no FIT and is left out; NaN if none is left. A simulation that is not
     finite is never left out: the mean is not finite then, so that no good experiment hides a failure.
@@ -50,7 +56,7 @@ def mean_figures(assessment: Mapping[str, Any], figure: str, role: str = "test")
     def of(name: str) -> np.ndarray:
         return np.array([[replica[name] for replica in replicas] for replicas in experiments], float)
 
-    values = of(figure)
+    values = of(metric)
     counted = ~np.isnan(values) | ~np.isfinite(of("rmse"))
     return _mean(_mean(values, counted, 2), np.any(counted, axis=2), 0)
 
@@ -62,18 +68,9 @@ def _mean(values: np.ndarray, counted: np.ndarray, axis: int) -> np.ndarray:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def _by_experiment(model: PlantModel, record: Record) -> dict[str, list[dict[str, Any]]]:
-    replicas = range(len(model.trained_.scores))
-    return {one.name: [_figures(model, one, replica) for replica in replicas] for one in record.experiments}
-
-
-def _figures(model: PlantModel, experiment: Experiment, replica: int) -> dict[str, Any]:
-    metrics: Metrics = model.evaluate(experiment, replica)
+def _metrics(metrics: Metrics) -> dict[str, object]:
     names = ("fit", "rmse", "nrmse", "max_error")
-    return {
-        **{name: [float(value) for value in getattr(metrics, name)] for name in names},
-        "samples": metrics.samples,
-    }
+    return {**{name: getattr(metrics, name).tolist() for name in names}, "samples": metrics.samples}
 
 
 LEVELS = 41
@@ -101,7 +98,7 @@ def steady_maps(model: PlantModel) -> list[SteadyMap]:
     """The steady-state map of every input over the range of the training data.
 
     The model is held for 2000 steps at each level; it counts as at rest when its outputs moved by less than
-    a thousandth of their spread over the last tenth.
+    a thousandth of their standard deviation over the last tenth.
     """
     count = len(model.signals_.inputs)
     network = model.network()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,10 @@ def visited_states(
 ) -> Float[np.ndarray, "2 states"]:
     """Least and largest value of every state over a recording (engineering units), in flat order."""
     network = model.network()
-    given = jnp.asarray(model.input_scaling_.to_unit(inputs), jnp.float32)
+    applied = jnp.asarray(model.input_scaling_.to_unit(inputs), jnp.float32)
     seen = jnp.asarray(model.output_scaling_.to_unit(outputs), jnp.float32)
-    start = network.start(given[: model.settled], seen[: model.settled])
-    states = unroll(network.cell, given[model.settled :], start).states
+    start = network.start(applied[: model.settled], seen[: model.settled])
+    states = unroll(network.cell, applied[model.settled :], start).states
     leaves = jax.tree.leaves(states)
     flat = np.concatenate([np.asarray(leaf).reshape(len(leaf), -1) for leaf in leaves], axis=1)
     return np.stack([flat.min(axis=0), flat.max(axis=0)])
@@ -73,7 +73,7 @@ def claim(result: StabilityResult, input_bound: ArrayLike) -> str:
     if result.verdict is Verdict.PROVED:
         return (
             f"Proved for inputs within {bound} and starts in the certified set: the model forgets where it "
-            "started, and at a constant input it comes to rest at one place."
+            "started, and at a constant input it comes to rest in one state."
         )
     if result.verdict is Verdict.REFUTED:
         return (
@@ -107,16 +107,16 @@ def save_stability(
         "input_bound": np.atleast_1d(np.asarray(input_bound, float)).tolist(),
         "reason": result.reason,
         "seconds": result.seconds,
-        "certificate": _plain(result.certificate),
-        "witness": _plain(result.witness),
-        "attempts": [asdict(attempt) for attempt in result.attempts],
+        "certificate": result.certificate,
+        "witness": result.witness,
+        "attempts": result.attempts,
     }
-    plain = _finite(content)
+    plain = {name: _plain(value) for name, value in content.items()}
     write_atomically(path, json.dumps({"digest": _digest(plain), **plain}, indent=1).encode())
     return path
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def _digest(content: Mapping[str, object]) -> str:
     """Of all other entries, so that an accident to one digit is seen; it does not protect against people."""
     return hashlib.sha256(json.dumps(content, indent=1).encode()).hexdigest()
 
@@ -191,7 +191,7 @@ def _statement(content: Any, use: Use) -> str:
         )
     return (
         f"The model is certified for inputs within {bound_in_words(bound)} and starts in the certified set: "
-        f"differences shrink to at most {rate:.4f} times a sample."
+        f"differences shrink to at most {rate:.4f} times their size per sample."
     )
 
 
@@ -203,28 +203,24 @@ def _outside(certificate: Mapping[str, Any], states: np.ndarray | None) -> int:
     return int(((states < low - 1e-9) | (states > high + 1e-9)).any(axis=1).sum())
 
 
-def _plain(record: Any) -> dict[str, Any] | None:
-    return None if record is None else {name: _listed(value) for name, value in vars(record).items()}
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: what is not finite is written as null."""
+def _plain(value: object) -> object:
+    """Plain JSON values; JSON has no NaN, so that what is not finite is written as null."""
+    if is_dataclass(value):
+        return _plain(vars(value))
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_plain(one) for one in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def repair(
     model: PlantModel,
-    record: Any,
+    record: object,
     *,
-    validation: Any = None,
+    validation: object = None,
     steps: int = 2000,
     folder: Path | None = None,
     reporter: Reporter | None = None,

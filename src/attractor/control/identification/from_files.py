@@ -54,7 +54,9 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
     """
     table = read_table(source, columns.delimiter)
     values, sentence = _predictions(model, table, source, columns)
-    _write(target, table, [f"{signal.name}_pred" for signal in model.signals_.outputs], values)
+    kept = [table.copied(position) for position in range(len(table.signals))]
+    labels = [*(signal.label for signal in table.signals), *_predicted_names(model)]
+    write_csv(target, labels, [*kept, *values.T])
     return sentence
 
 
@@ -68,8 +70,11 @@ def predict_frame(
         UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
     """
     values, _ = _predictions(model, read_table(frame), Path("DataFrame"), columns or ColumnOptions())
-    names = [f"{signal.name}_pred" for signal in model.signals_.outputs]
-    return frame.assign(**dict(zip(names, values.T, strict=True)))
+    return frame.assign(**dict(zip(_predicted_names(model), values.T, strict=True)))
+
+
+def _predicted_names(model: PlantModel) -> list[str]:
+    return [f"{signal.name}_pred" for signal in model.signals_.outputs]
 
 
 def _predictions(
@@ -115,8 +120,7 @@ def _measured(model: PlantModel, table: Table, source: Path) -> Columns:
     """The outputs that the file holds, NaN where a cell is blank; all NaN if a column is missing."""
     if not all(table.called(signal.name) for signal in model.signals_.outputs):
         return np.full((len(table), len(model.signals_.outputs)), np.nan)
-    places = [table.find(label_in(table, signal, source)) for signal in model.signals_.outputs]
-    return table.numbers(places)
+    return table.numbers([table.find(label_in(table, signal, source)) for signal in model.signals_.outputs])
 
 
 def _rows_of(experiment: Experiment, source: Path) -> np.ndarray:
@@ -135,19 +139,15 @@ def _simulate(model: PlantModel, experiment: Experiment, measured: Columns) -> C
     return model.simulate(replace(experiment, outputs=measured))
 
 
-def _write(target: Path, table: Table, names: list[str], values: Columns) -> None:
-    """All columns of the table as they are, and the new ones."""
-    kept = [table.copied(position) for position in range(len(table.signals))]
-    write_csv(target, [*(signal.label for signal in table.signals), *names], [*kept, *values.T])
-
-
-def driving_inputs(model: PlantModel, record: Record) -> Float[np.ndarray, "time inputs"]:
+def scaled_inputs(model: PlantModel, record: Record) -> Float[np.ndarray, "time inputs"]:
     """Scaled inputs of all experiments, one after the other, the state carried over."""
     parts = [model.input_scaling_.to_unit(experiment.inputs) for experiment in record.experiments]
     return np.concatenate(parts).astype(np.float64)
 
 
-def driving_file(model: PlantModel, source: Path, columns: ColumnOptions) -> Float[np.ndarray, "time inputs"]:
+def inputs_of_file(
+    model: PlantModel, source: Path, columns: ColumnOptions
+) -> Float[np.ndarray, "time inputs"]:
     """Scaled inputs from a file with the input columns of the model.
 
     Raises:
@@ -155,10 +155,10 @@ def driving_file(model: PlantModel, source: Path, columns: ColumnOptions) -> Flo
     """
     table = read_table(source, columns.delimiter)
     names = [label_in(table, signal, source) for signal in model.signals_.inputs]
-    return driving_inputs(model, read_csv(table, inputs=names, outputs=[], columns=columns))
+    return scaled_inputs(model, read_csv(table, inputs=names, outputs=[], columns=columns))
 
 
-def driving_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time inputs"]:
+def inputs_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time inputs"]:
     """Scaled inputs of the test data that a run was saved with, of the training data if it has none.
 
     Raises:
@@ -170,4 +170,4 @@ def driving_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time i
         raise ConfigError(f"{folder} was saved without its data; give a file with the inputs")
     with facts_of(folder / "card.json"):
         roles = from_archive(run.card["data"], run.evaluation)
-    return driving_inputs(model, roles.test if roles.test.experiments else roles.training)
+    return scaled_inputs(model, roles.test if roles.test.experiments else roles.training)

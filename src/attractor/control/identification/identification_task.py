@@ -24,18 +24,10 @@ ROWS_AT_ONCE = 16000
 """Rows whose Jacobian is held in memory at once during a refinement."""
 
 
-class Padded(eqx.Module):
-    """Recordings of unequal length side by side: (experiments, time, channels) and which rows are valid."""
-
-    inputs: Float[Array, "experiments time inputs"]
-    outputs: Float[Array, "experiments time outputs"]
-    valid: Bool[Array, "experiments time"]
-
-
 def pad(
     inputs: Sequence[Float[np.ndarray, "_ inputs"]], outputs: Sequence[Float[np.ndarray, "_ outputs"]]
-) -> Padded:
-    """Recordings side by side, in float32, padded with zeros to the longest."""
+) -> Batch:
+    """Recordings of unequal length side by side, in float32, padded with zeros to the longest."""
     longest = max(len(one) for one in inputs)
 
     def stack(recordings: Sequence[np.ndarray]) -> Array:
@@ -43,7 +35,7 @@ def pad(
         return jnp.asarray(np.stack(padded), jnp.float32)
 
     valid = np.stack([np.arange(longest) < len(one) for one in inputs])
-    return Padded(stack(inputs), stack(outputs), jnp.asarray(valid))
+    return Batch(stack(inputs), stack(outputs), jnp.asarray(valid))
 
 
 def free_run(
@@ -66,14 +58,14 @@ class IdentificationTask(LeastSquares):
         validation_data: recordings for the choice of the best weights, never cut into windows.
         washout: rows of a window whose outputs set the state and are not predicted.
         settled: the same for a whole recording: 0 if recordings start at rest, else `washout`.
-        batch_size: windows a step.
+        batch_size: windows per step.
         stretch: how many times longer than a training window the pieces of a refinement are.
         contraction: the rate that the cell must keep for every input; None leaves it free.
     """
 
     build: Callable[[PRNGKeyArray], PlantNetwork] = eqx.field(static=True)
     windows: Windows
-    validation_data: Padded
+    validation_data: Batch
     washout: int = eqx.field(static=True)
     settled: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
@@ -102,9 +94,9 @@ class IdentificationTask(LeastSquares):
         del context
         error = partial(_error, model, self.washout)
         losses = jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
-        return (
-            losses if self.contraction is None else losses + contraction_penalty(model.cell, self.contraction)
-        )
+        if self.contraction is None:
+            return losses
+        return losses + contraction_penalty(model.cell, self.contraction)
 
     def validation(self, model: PlantNetwork) -> Float[Array, ""]:
         """Root of the mean squared free-run error over all validation rows, scaled outputs."""
@@ -171,7 +163,7 @@ PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
 
 
 @single_precision()
-def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: int) -> Trained:
+def fit_readout(task: IdentificationTask, training: Batch, seeds: int, seed: int) -> Trained:
     """The read-outs C, c with the least |Y - C X - c|^2 + n p |C|^2, p chosen on the validation data.
 
     The normal equations are solved in float64 on standardised features, so that p means the same for every
@@ -210,17 +202,18 @@ def fit_readout(task: IdentificationTask, training: Padded, seeds: int, seed: in
 
 def _path(network: PlantNetwork, features: np.ndarray, targets: np.ndarray) -> list[PlantNetwork]:
     """The network with the read-out of every penalty."""
-    centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
-    scaled, mean = (features - centre) / spread, targets.mean(axis=0)
+    centre, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
+    scaled, mean = (features - centre) / deviation, targets.mean(axis=0)
     gram, moment = scaled.T @ scaled / len(scaled), scaled.T @ (targets - mean) / len(scaled)
     networks = []
     for penalty in PENALTIES:
-        weight = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).T / spread
-        networks.append(_with_readout(network, weight, mean - weight @ centre))
+        weight = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).T / deviation
+        pair = jnp.asarray(weight, jnp.float32), jnp.asarray(mean - weight @ centre, jnp.float32)
+        networks.append(eqx.tree_at(lambda n: (n.readout.weight, n.readout.bias), network, pair))
     return networks
 
 
-def _regression(network: PlantNetwork, data: Padded, washout: int) -> tuple[np.ndarray, np.ndarray]:
+def _regression(network: PlantNetwork, data: Batch, washout: int) -> tuple[np.ndarray, np.ndarray]:
     """Exposed states and targets of all valid rows after the washout, float64."""
 
     @jax.jit
@@ -234,8 +227,3 @@ def _regression(network: PlantNetwork, data: Padded, washout: int) -> tuple[np.n
     seen = np.asarray(data.valid).copy()
     seen[:, : max(washout, 1)] = False
     return states[seen], np.asarray(data.outputs, np.float64)[seen]
-
-
-def _with_readout(network: PlantNetwork, weight: np.ndarray, bias: np.ndarray) -> PlantNetwork:
-    replace = jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32)
-    return eqx.tree_at(lambda n: (n.readout.weight, n.readout.bias), network, replace)

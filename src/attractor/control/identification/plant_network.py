@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import (
+    CellLike,
     Stack,
     State,
     exposed,
@@ -30,7 +30,7 @@ class Encoder(eqx.Module):
     x_W = E(u_0, y_0, ..., u_{W-1}, y_{W-1}) (Masti and Bemporad 2021; Beintema, Toth and Schoukens 2021).
 
     Args:
-        past: W, samples it looks at.
+        past: W, number of samples.
         signals: inputs plus outputs.
         state_size: numbers in the state of the cell.
         width: hidden units.
@@ -77,7 +77,7 @@ class PlantNetwork(eqx.Module):
         feedthrough: whether u_k may act on y_k.
     """
 
-    cell: Any
+    cell: CellLike
     readout: eqx.nn.Linear | None
     encoder: Encoder | None
     feedthrough: bool = eqx.field(static=True)
@@ -94,7 +94,7 @@ class PlantNetwork(eqx.Module):
 
     @property
     def reads_state(self) -> bool:
-        """Whether `start` looks at measured outputs."""
+        """Whether `start` reads measured outputs."""
         return self.encoder is not None or hasattr(self.cell, "measured_state")
 
     @property
@@ -126,7 +126,7 @@ class PlantNetwork(eqx.Module):
         return self._encoded(inputs, self.encoder(inputs[-past:], outputs[-past:]))
 
     def _encoded(self, inputs: Float[Array, "past inputs"], vector: Float[Array, " real"]) -> State:
-        """A state with given numbers in its real part, its counters, flags and keys as after the samples."""
+        """A state with these numbers in its real part, its counters, flags and keys as after the samples."""
         rest = initial_state(self.cell)
         layout = layout_of(rest, name_of(self.cell), vector.dtype)
         if not layout.discrete:
@@ -155,11 +155,11 @@ class NetworkPlan:
         layers: cells in the stack.
         inputs: number of inputs.
         outputs: number of outputs.
-        past: measured samples the encoder looks at; 0 for no encoder.
+        past: number of measured samples that the encoder reads; 0 for no encoder.
         feedthrough: whether u_k may act on y_k.
     """
 
-    cell: Callable[..., Any]
+    cell: Callable[..., CellLike]
     hidden_size: int
     layers: int
     inputs: int
@@ -181,13 +181,10 @@ class NetworkPlan:
             encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
         return PlantNetwork(cell, readout, encoder, self.feedthrough)
 
-    def _cells(self, key: PRNGKeyArray) -> Any:
-        if self.layers == 1:
-            return self._one(self.inputs, key)
-        cells: list[Any] = []
-        for part in jax.random.split(key, self.layers):
-            cells.append(self._one(exposed_size(cells[-1]) if cells else self.inputs, part))
-        return Stack(tuple(cells))
-
-    def _one(self, inputs: int, key: PRNGKeyArray) -> Any:
-        return trained_cell(self.cell, inputs, self.hidden_size, key=key, output_size=self.outputs)
+    def _cells(self, key: PRNGKeyArray) -> CellLike:
+        cells: list[CellLike] = []
+        for part in (key,) if self.layers == 1 else jax.random.split(key, self.layers):
+            size = exposed_size(cells[-1]) if cells else self.inputs
+            cell = trained_cell(self.cell, size, self.hidden_size, key=part, output_size=self.outputs)
+            cells.append(cell)
+        return cells[0] if self.layers == 1 else Stack(tuple(cells))

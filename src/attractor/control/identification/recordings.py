@@ -39,7 +39,7 @@ class Signals:
         return cls(inputs, outputs, sampling_time)
 
 
-def as_experiments(signals: Any) -> list[Any]:
+def as_experiments(signals: object) -> list[object]:
     """A list of recordings from one of them or a list.
 
     Raises:
@@ -48,13 +48,11 @@ def as_experiments(signals: Any) -> list[Any]:
     if not isinstance(signals, list | tuple):
         return [signals]
     if not signals:
-        raise InputDataError(
-            "an empty list of recordings was given; give at least one array (time, channels)"
-        )
+        raise InputDataError("an empty list of recordings; give at least one array (time, channels)")
     return list(signals)
 
 
-def as_record(inputs: Any, outputs: Any = None) -> Record:
+def as_record(inputs: object, outputs: object = None) -> Record:
     """A `Record` from arrays or tables, or the record itself.
 
     Columns of tables keep their names, and those of later tables are put in the order of the first; columns
@@ -82,9 +80,9 @@ def as_record(inputs: Any, outputs: Any = None) -> Record:
     return Record(applied_names, answered_names, tuple(experiments))
 
 
-def _side(letter: str, given: Any) -> tuple[tuple[Signal, ...], list[np.ndarray]]:
+def _side(letter: str, signals: object) -> tuple[tuple[Signal, ...], list[np.ndarray]]:
     """Names and columns of the inputs (letter u) or outputs (y) of all recordings."""
-    recordings, kind = as_experiments(given), {"u": "inputs", "y": "outputs"}[letter]
+    recordings, kind = as_experiments(signals), {"u": "inputs", "y": "outputs"}[letter]
     wheres = [f"{kind}[{index}]" for index in range(len(recordings))]
     found = [column_names(one, where) for one, where in zip(recordings, wheres, strict=True)]
     names = next((one for one in found if one), None)
@@ -123,7 +121,7 @@ def like_model(record: Record, signals: Signals) -> Record:
         for one in record.experiments
     ]
     inputs, outputs = (
-        tuple(getattr(record, kind)[place] for place in places) for kind, places in sides.items()
+        tuple(getattr(record, kind)[index] for index in indices) for kind, indices in sides.items()
     )
     return replace(record, inputs=inputs, outputs=outputs, experiments=tuple(experiments))
 
@@ -160,10 +158,9 @@ def check_judges(training: Record, judging: Record, washout: int, role: str) -> 
     )
     if expected != found:
         raise ShapeError(f"the {role} data have {found}, the training data {expected}")
-    for trained, given in zip(
-        training.inputs + training.outputs, judging.inputs + judging.outputs, strict=True
-    ):
-        check_unit(trained, given, f"the {role} data")
+    signals = training.inputs + training.outputs, judging.inputs + judging.outputs
+    for trained, judged in zip(*signals, strict=True):
+        check_unit(trained, judged, f"the {role} data")
     check_sampling_time(training.sampling_time, judging.sampling_time, f"the {role} data")
     try:
         check_recordings(judging, washout, constant_allowed=True)
@@ -171,35 +168,35 @@ def check_judges(training: Record, judging: Record, washout: int, role: str) -> 
         raise InputDataError(f"{role} data: {problem}") from problem
 
 
-def check_unit(trained: Signal, given: Signal, where: str) -> None:
+def check_unit(trained: Signal, found: Signal, where: str) -> None:
     """Refuse a signal in another unit; a signal without a unit is taken as it is.
 
     Raises:
         InputDataError: both units are known and differ.
     """
-    if trained.unit and given.unit and trained.unit != given.unit:
+    if trained.unit and found.unit and trained.unit != found.unit:
         raise InputDataError(
-            f"{where} give {given.name!r} in {given.unit}, the model was trained in {trained.unit}; convert "
+            f"{where} give {found.name!r} in {found.unit}, the model was trained in {trained.unit}; convert "
             "the column, or correct its unit in the header"
         )
 
 
-def check_sampling_time(trained: float, given: float, where: str) -> None:
+def check_sampling_time(trained: float, found: float, where: str) -> None:
     """Refuse samples that are not as far apart as those of the training data.
 
     Raises:
         InputDataError: the sampling times differ by more than a thousandth.
     """
-    if abs(given - trained) > 1e-3 * trained:
+    if abs(found - trained) > 1e-3 * trained:
         raise InputDataError(
-            f"{where} have a sampling time of {given:g} s, the training data {trained:g} s; a discrete-time "
+            f"{where} have a sampling time of {found:g} s, the training data {trained:g} s; a discrete-time "
             "model holds for one sampling time only: resample the data, or state sampling_time if the time "
             "column is wrong"
         )
 
 
 def split_validation(record: Record, validation: Record | None, share: float) -> tuple[Record, Record]:
-    """Training and validation recordings: those given, the last part of what there is, or all for both.
+    """Training and validation recordings: held out by the caller, the last part of all, or all for both.
 
     With a share of 0 nothing is held out: all recordings train, and the free run over them chooses the
     weights. That is for a second training, after the options were chosen on held-out data.
@@ -213,7 +210,7 @@ def split_validation(record: Record, validation: Record | None, share: float) ->
 
 
 def as_columns(
-    values: Any, where: str, names: Sequence[str] | None = None
+    values: object, where: str, names: Sequence[str] | None = None
 ) -> Float[np.ndarray, "time channels"]:
     """An array (time, channels) of numbers; (time,) is one channel.
 

@@ -1,7 +1,5 @@
 """Observers beside the open loop: each by its function, or by name."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 from jaxtyping import ArrayLike
 
@@ -62,33 +60,37 @@ def observer_for(
         return _suitable(model, input_bound, state)
     if kind == "injection":
         return _injection(model, input_bound, state)
-    builders: dict[str, Callable[[], RunningObserver]] = {
-        "measured": lambda: measured_observer(model, state),
-        "learned": lambda: learned_observer(model, state),
-        "kalman": lambda: kalman_observer(model, state=state),
-        "open-loop": lambda: open_loop_observer(model, state=state),
+    builders = {
+        "measured": measured_observer,
+        "learned": learned_observer,
+        "kalman": kalman_observer,
+        "open-loop": open_loop_observer,
     }
-    return builders[kind]()
+    return builders[kind](model, state=state)
 
 
 def _suitable(model: ControlModel, input_bound: float | int, state: ArrayLike | None) -> RunningObserver:
-    if type(model.network.cell) is NNARX:
+    cell = model.network.cell
+    if type(cell) is NNARX:
         return measured_observer(model, state)
-    try:
+    if type(cell) in _INJECTED and model.network.readout is not None:
         proved = _injection(model, input_bound, state)
-    except UnsupportedError:
-        proved = None
-    if proved is not None and proved.statement.guaranteed:
-        return proved
+        if proved.statement.guaranteed:
+            return proved
     return kalman_observer(model, state=state)
+
+
+_INJECTED = {
+    **dict.fromkeys((GRU, ResetAfterGRU, eqx.nn.GRUCell), gru_observer),
+    **dict.fromkeys((LSTM, eqx.nn.LSTMCell), lstm_observer),
+    EchoState: lambda model, input_bound, state: esn_observer(model, state=state),
+}
 
 
 def _injection(model: ControlModel, input_bound: float | int, state: ArrayLike | None) -> RunningObserver:
     kind = type(model.network.cell)
-    if kind in (GRU, ResetAfterGRU, eqx.nn.GRUCell):
-        return gru_observer(model, input_bound, state=state)
-    if kind in (LSTM, eqx.nn.LSTMCell):
-        return lstm_observer(model, input_bound, state=state)
-    if kind is EchoState:
-        return esn_observer(model, state=state)
-    raise UnsupportedError(f"no gains are known for the cell {kind.__name__}; take 'kalman' or 'open-loop'")
+    if kind not in _INJECTED:
+        raise UnsupportedError(
+            f"no gains are known for the cell {kind.__name__}; take 'kalman' or 'open-loop'"
+        )
+    return _INJECTED[kind](model, input_bound=input_bound, state=state)

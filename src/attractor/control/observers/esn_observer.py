@@ -1,20 +1,14 @@
 """An observer with a proved rate for echo state networks."""
 
-from dataclasses import dataclass
-
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike
 
 from attractor.cells import EchoState, name_of
 from attractor.control.model import ControlModel
 from attractor.control.observer import Convergence, RunningObserver
-from attractor.errors import ConfigError, UnsupportedError
-from attractor.program import double_precision
+from attractor.errors import UnsupportedError
 
-from .injection import SLACK, InjectionMap
-
-Gain = Float[np.ndarray, "units outputs"]
+from .injection import SLACK, Gain, Matrix, check_largest_gain, injection_observer, unproved_rate
 
 
 def esn_observer(
@@ -42,34 +36,17 @@ def esn_observer(
             f"a reservoir observer for a model with the cell {name_of(cell)}: expected an EchoState "
             "with a read-out"
         )
-    if largest_gain is not None and not largest_gain >= 0:
-        raise ConfigError(f"largest_gain={largest_gain}: expected a number of at least 0")
+    check_largest_gain(largest_gain)
     reservoir = np.asarray(cell.reservoir)
     seen = np.asarray(readout.weight)[:, : cell.hidden_size]
     gain = _gain(reservoir, seen, largest_gain)
-    outputs = len(seen)
-    with double_precision():
-        bound = jnp.concatenate([jnp.ones(cell.hidden_size), jnp.full(cell.input_size, jnp.inf)])
-        unlimited = jnp.full(outputs, jnp.inf)
-        update_map = InjectionMap(model, jnp.asarray(gain), bound, -unlimited, unlimited)
-    return RunningObserver(update_map, _statement(_Error(reservoir, seen, gain, cell.leak)), state)
+    bound = np.concatenate([np.ones(cell.hidden_size), np.full(cell.input_size, np.inf)])
+    left = float(np.linalg.norm(reservoir - gain @ seen, 2)) * SLACK
+    statement = _statement((1 - cell.leak + cell.leak * left) * SLACK, cell.leak, gain)
+    return injection_observer(model, gain, bound, np.full(len(seen), np.inf), statement, state)
 
 
-@dataclass(frozen=True)
-class _Error:
-    """What decides how the error evolves: W_x, C_x, L and the leak a."""
-
-    reservoir: Float[np.ndarray, "units units"]
-    seen: Float[np.ndarray, "outputs units"]
-    gain: Gain
-    leak: float
-
-
-def _gain(
-    reservoir: Float[np.ndarray, "units units"],
-    seen: Float[np.ndarray, "outputs units"],
-    largest: float | None,
-) -> Gain:
+def _gain(reservoir: Matrix, seen: Matrix, largest: float | None) -> Gain:
     best = reservoir @ np.linalg.pinv(seen)
     if largest is None or np.linalg.norm(best, 2) <= largest:
         return best
@@ -89,21 +66,16 @@ def _gain(
     return damped(high)
 
 
-def _statement(error: _Error) -> Convergence:
-    left = float(np.linalg.norm(error.reservoir - error.gain @ error.seen, 2)) * SLACK
-    rate = (1 - error.leak + error.leak * left) * SLACK
+def _statement(rate: float, leak: float, gain: Gain) -> Convergence:
     if not rate < 1:
-        text = f"none proved: the bound on the growth of the error is {rate:.6g} a sample, not below 1"
-        return Convergence(None, guaranteed=False, text=text, amplification=None)
-    text = (
-        f"the error of the reservoir shrinks to at most {rate:.6g} times a sample for any input, if the "
-        "plant is the model and the last input before the start is known"
-    )
-    noise = error.leak * float(np.linalg.norm(error.gain, 2)) * len(error.seen) ** 0.5
+        return unproved_rate(rate)
+    units, outputs = gain.shape
+    noise = leak * float(np.linalg.norm(gain, 2)) * outputs**0.5
     return Convergence(
-        rate=rate,
-        guaranteed=True,
-        text=text,
+        rate,
+        True,
+        f"the error of the reservoir shrinks to at most {rate:.6g} times its size per sample for any input, "
+        "if the plant is the model and the last input before the start is known",
         gain_from_noise=noise * SLACK / (1 - rate),
-        amplification=len(error.reservoir) ** 0.5,
+        amplification=units**0.5,
     )

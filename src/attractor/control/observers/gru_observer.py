@@ -1,26 +1,32 @@
 """Observers with a proved rate for gated recurrent units of both layouts."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike
 from scipy.special import expit
 
 from attractor.cells import GRU, ResetAfterGRU, name_of
 from attractor.control.model import ControlModel
-from attractor.control.observer import Convergence, RunningObserver
+from attractor.control.observer import RunningObserver
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
 
-from .injection import SLACK, InjectionMap, best_weights, row_gains, slope_bound
-
-Vector = Float[np.ndarray, " units"]
-Square = Float[np.ndarray, "units units"]
-Gain = Float[np.ndarray, "units outputs"]
+from .injection import (
+    SLACK,
+    Design,
+    Gain,
+    GatedWeights,
+    Matrix,
+    Vector,
+    best_weights,
+    injection_observer,
+    row_gains,
+    row_sums,
+    with_own_cell,
+)
 
 _ROUNDS = 4
 
@@ -57,60 +63,40 @@ def gru_observer(
     """
     model = _own_layout(model)
     unit = _unit(model, float(input_bound))
-    rate, weights, gains = _design(unit, largest_gain)
-    size, outputs = unit.inner.shape[0], unit.readout.shape[0]
-    order = [gains[0], gains[1], np.zeros((size, outputs))]
-    if not unit.resets_first:
-        order = [gains[1], gains[0], order[2]]
-    reach = np.abs(unit.readout).sum(axis=1)
-    with double_precision():
-        update_map = InjectionMap(
-            model,
-            jnp.asarray(np.concatenate(order)),
-            jnp.ones(size),
-            jnp.asarray(unit.offset - reach),
-            jnp.asarray(unit.offset + reach),
-        )
-    return RunningObserver(update_map, _statement(unit, rate, weights, gains, float(input_bound)), state)
+    design = _design(unit, largest_gain)
+    keep, reset = design.gains
+    gain = np.concatenate([*((keep, reset) if unit.resets_first else (reset, keep)), np.zeros_like(keep)])
+    statement = design.statement("the error", float(input_bound))
+    return injection_observer(model, gain, np.ones(len(keep)), row_sums(unit.readout), statement, state)
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """Weights of the state by gate (keep z, reset f, candidate r) and bounds over all states and inputs."""
+class _Unit(GatedWeights):
+    """Weights and bounds of keep gate z, reset gate f and candidate r, in this order.
+
+    Args:
+        resets_first: whether the reset gate acts before the product with the state.
+        inner: largest size of what the reset gate scales: U x before the product, U x + c behind it.
+    """
 
     resets_first: bool
-    keep: Square
-    reset: Square
-    candidate: Square
-    keep_bias: Vector
-    reset_bias: Vector
-    keep_radius: Vector
-    reset_radius: Vector
-    keep_driven: Vector
-    reset_driven: Vector
     inner: Vector
-    reach: Vector
-    slope: Vector
-    readout: Float[np.ndarray, "outputs units"]
-    offset: Float[np.ndarray, " outputs"]
 
 
 def _own_layout(model: ControlModel) -> ControlModel:
-    """The model with an Equinox cell rewritten as the cell of the same layout, which always has biases."""
     cell = model.network.cell
     if type(cell) is not eqx.nn.GRUCell:
         return model
-    twin = ResetAfterGRU(cell.input_size, cell.hidden_size, key=jax.random.key(0))
     with double_precision():
         zeros = jnp.zeros(3 * cell.hidden_size)
-        bias = zeros if cell.bias is None else cell.bias
-        inner = zeros[: cell.hidden_size] if cell.bias_n is None else cell.bias_n
-        twin = eqx.tree_at(
-            lambda one: (one.input_weight, one.state_weight, one.bias, one.candidate_bias),
-            twin,
-            (cell.weight_ih, cell.weight_hh, bias, inner),
+        return with_own_cell(
+            model,
+            ResetAfterGRU,
+            input_weight=cell.weight_ih,
+            state_weight=cell.weight_hh,
+            bias=zeros if cell.bias is None else cell.bias,
+            candidate_bias=zeros[: cell.hidden_size] if cell.bias_n is None else cell.bias_n,
         )
-    return eqx.tree_at(lambda one: one.network.cell, model, twin, is_leaf=lambda leaf: leaf is cell)
 
 
 def _unit(model: ControlModel, input_bound: float) -> _Unit:
@@ -118,59 +104,33 @@ def _unit(model: ControlModel, input_bound: float) -> _Unit:
     if type(cell) not in (GRU, ResetAfterGRU) or readout is None:
         raise UnsupportedError(f"a GRU observer for the cell {name_of(cell)}: expected a GRU with a read-out")
     first = type(cell) is GRU
-    given, biases = np.split(np.asarray(cell.input_weight), 3), np.split(np.asarray(cell.bias), 3)
+    weights, biases = np.split(np.asarray(cell.input_weight), 3), np.split(np.asarray(cell.bias), 3)
     if first:
         state = [*np.split(np.asarray(cell.gate_weight), 2), np.asarray(cell.candidate_weight)]
         inner = np.zeros(cell.hidden_size)
     else:
-        given, biases, state = (
+        weights, biases, state = (
             [part[1], part[0], part[2]]
-            for part in (given, biases, np.split(np.asarray(cell.state_weight), 3))
+            for part in (weights, biases, np.split(np.asarray(cell.state_weight), 3))
         )
-        inner = np.asarray(cell.candidate_bias)
-    driven = [input_bound * np.abs(part).sum(axis=1) * SLACK for part in given]
-    sums = [np.abs(part).sum(axis=1) * SLACK for part in state]
-    # The reset gate lies in (0, 1): before the product it scales |x| <= 1, behind it U x + c.
-    swing = sums[2] if first else sums[2] + np.abs(inner)
-    radius = driven[2] + swing
-    return _Unit(
-        first,
-        state[0],
-        state[1],
-        state[2],
-        biases[0],
-        biases[1],
-        driven[0] + sums[0],
-        driven[1] + sums[1],
-        driven[0],
-        driven[1],
-        inner=swing,
-        reach=np.tanh(np.abs(biases[2]) + radius),
-        slope=slope_bound(lambda a: 1 - np.tanh(a) ** 2, biases[2], radius),
-        readout=np.asarray(readout.weight),
-        offset=np.asarray(readout.bias),
-    )
-
-
-def _slope(
-    bias: Vector, driven: Vector, plain: Vector, weight: Square, gain: Gain, readout: np.ndarray
-) -> Vector:
-    """Largest slope of a gate over the arguments of the model and of the observer."""
-    injected = np.abs(weight - gain @ readout).sum(axis=1) + np.abs(gain) @ np.abs(readout).sum(axis=1)
-    radius = np.maximum(plain, driven + injected * SLACK)
-    return slope_bound(lambda a: expit(a) * expit(-a), bias, radius)
+        inner = np.abs(np.asarray(cell.candidate_bias))
+    input_effect = [input_bound * row_sums(part) * SLACK for part in weights]
+    # The reset gate lies in (0, 1), so that what it scales cannot grow.
+    sums = [row_sums(part) * SLACK for part in state]
+    sums[2] = sums[2] + inner
+    radius = [one + other for one, other in zip(input_effect, sums, strict=True)]
+    return _Unit(state, biases, input_effect, radius, np.asarray(readout.weight), first, sums[2])
 
 
 @dataclass(frozen=True)
 class _Bound:
-    """The error bound for given gains: |e+| <= z|e| + (1 - z) through |e| + keep |e|, plus noise."""
+    """The error bound for some gains: |e+| <= z|e| + (1 - z) through |e| + keep |e|, plus noise."""
 
     low: Vector
     high: Vector
-    through: Square
-    keep: Square
-    keep_noise: Vector
-    reset_noise: Vector
+    through: Matrix
+    keep: Matrix
+    noise: Vector
 
     def ratios(self, weights: Vector) -> Vector:
         """Largest growth of every component in units of its weight; linear in z, so at an end."""
@@ -180,63 +140,34 @@ class _Bound:
 
 
 def _bound(unit: _Unit, gains: tuple[Gain, Gain]) -> _Bound:
-    keep_left, reset_left = (
-        np.abs(weight - gain @ unit.readout)
-        for weight, gain in zip((unit.keep, unit.reset), gains, strict=True)
-    )
-    keep_slope = _slope(unit.keep_bias, unit.keep_driven, unit.keep_radius, unit.keep, gains[0], unit.readout)
-    reset_slope = _slope(
-        unit.reset_bias, unit.reset_driven, unit.reset_radius, unit.reset, gains[1], unit.readout
-    )
-    open_gate = expit(unit.reset_bias + unit.reset_radius)
-    candidate = np.abs(unit.candidate)
-    noise = [np.abs(gain).sum(axis=1) for gain in gains]
+    (keep_left, _, keep_slope), (reset_left, _, reset_slope) = map(unit.injected, (0, 1), gains)
+    keep_noise, reset_noise = map(row_sums, gains)
+    open_gate, candidate = expit(unit.bias[1] + unit.radius[1]), np.abs(unit.state[2])
     if unit.resets_first:
         through = candidate @ (np.diag(open_gate) + reset_slope[:, None] * reset_left)
-        reset_noise = candidate @ (reset_slope * noise[1])
+        reset_noise = candidate @ (reset_slope * reset_noise)
     else:
         swing = reset_slope * unit.inner
         through = open_gate[:, None] * candidate + swing[:, None] * reset_left
-        reset_noise = swing * noise[1]
-    change = keep_slope * (1 + unit.reach)
+        reset_noise = swing * reset_noise
+    steep = unit.candidate_slope(2)
+    change = keep_slope * (1 + np.tanh(np.abs(unit.bias[2]) + unit.radius[2]))
+    low, high = (expit(unit.bias[0] + end) for end in (-unit.radius[0], unit.radius[0]))
     return _Bound(
-        low=expit(unit.keep_bias - unit.keep_radius),
-        high=expit(unit.keep_bias + unit.keep_radius),
-        through=unit.slope[:, None] * through,
+        low,
+        high,
+        through=steep[:, None] * through,
         keep=change[:, None] * keep_left,
-        keep_noise=change * noise[0],
-        reset_noise=unit.slope * reset_noise,
+        noise=change * keep_noise + (1 - low) * (steep * reset_noise),
     )
 
 
-def _design(unit: _Unit, largest_gain: float | None) -> tuple[float, Vector, tuple[Gain, Gain]]:
+def _design(unit: _Unit, largest_gain: float | None) -> Design:
     """Gains for the weights of the norm and weights for the gains, in turn; the best pair is kept."""
-    weights, found = np.ones(len(unit.keep)), []
+    weights, found = np.ones(len(unit.inner)), []
     for _ in range(_ROUNDS):
-        choose = partial(row_gains, readout=unit.readout, weights=weights, largest=largest_gain)
-        gains = choose(unit.keep), choose(unit.reset)
-        rate, weights = best_weights(_bound(unit, gains).ratios, len(weights))
-        found.append((rate, weights, gains))
-    return min(found, key=lambda design: design[0])
-
-
-def _statement(
-    unit: _Unit, rate: float, weights: Vector, gains: tuple[Gain, Gain], input_bound: float
-) -> Convergence:
-    if not rate < 1:
-        text = f"none proved: the bound on the growth of the error is {rate:.6g} a sample, not below 1"
-        return Convergence(None, guaranteed=False, text=text, amplification=None)
-    bound = _bound(unit, gains)
-    noise = np.max((bound.keep_noise + (1 - bound.low) * bound.reset_noise) / weights) * SLACK
-    text = (
-        f"the error shrinks to at most {rate:.6g} times a sample for inputs within {input_bound:g} (scaled), "
-        "if the plant is the model"
-    )
-    return Convergence(
-        rate=rate,
-        guaranteed=True,
-        text=text,
-        gain_from_noise=float(np.max(weights) * noise / (1 - rate)),
-        amplification=float(np.max(weights) / np.min(weights)),
-        weights=tuple(weights.tolist()),
-    )
+        keep, reset = (row_gains(part, unit.readout, weights, largest_gain) for part in unit.state[:2])
+        bound = _bound(unit, (keep, reset))
+        rate, weights = best_weights(bound.ratios, len(weights))
+        found.append(Design(rate, weights, (keep, reset), bound.noise))
+    return min(found, key=lambda design: design.rate)

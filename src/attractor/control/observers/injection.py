@@ -1,16 +1,30 @@
 """What observers with a proved rate share: injection of the output error, gains, rates of error bounds."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 from scipy.optimize import linprog
+from scipy.special import expit
 
-from attractor.control.model import ControlModel
-from attractor.control.observer import ObserverMap, filled
+from attractor.cells import CellLike
+from attractor.control.model import ControlModel, InputArray, OutputArray, StateArray
+from attractor.control.observer import Convergence, ObserverMap, RunningObserver, filled
 from attractor.errors import ConfigError
+from attractor.program import double_precision
+
+Vector = Float[np.ndarray, " size"]
+Matrix = Float[np.ndarray, "rows columns"]
+Gain = Float[np.ndarray, "units outputs"]
+
+SLACK = 1 + 1e-12
+"""Covers the rounding of the sums in a bound many times over."""
+
+_FLOOR = 1e-9
 
 
 class InjectionMap(ObserverMap):
@@ -29,57 +43,181 @@ class InjectionMap(ObserverMap):
 
     model: ControlModel
     gain: Float[Array, "arguments outputs"]
-    state_bound: Float[Array, " states"]
-    output_low: Float[Array, " outputs"]
-    output_high: Float[Array, " outputs"]
+    state_bound: StateArray
+    output_low: OutputArray
+    output_high: OutputArray
 
-    def begin(self, state: Float[Array, " states"]) -> Float[Array, " states"]:
+    def begin(self, state: StateArray) -> StateArray:
         """The nearest possible state."""
         return jnp.clip(state, -self.state_bound, self.state_bound)
 
-    def __call__(
-        self,
-        memory: Float[Array, " states"],
-        given: Float[Array, " inputs"],
-        measured: Float[Array, " outputs"],
-    ) -> Float[Array, " states"]:
+    def __call__(self, memory: StateArray, input: InputArray, measured: OutputArray) -> StateArray:
         """One sample."""
         predicted = self.model.output(memory)
         seen = jnp.clip(filled(measured, predicted), self.output_low, self.output_high)
         cell = self.model.network.cell
         shifted = eqx.tree_at(lambda one: one.bias, cell, cell.bias + self.gain @ (seen - predicted))
         moved = eqx.tree_at(lambda model: model.network.cell, self.model, shifted)
-        return moved.step(memory, given)
+        return moved.step(memory, input)
+
+
+def injection_observer(
+    model: ControlModel,
+    gain: Matrix,
+    state_bound: Vector,
+    reach: Vector,
+    statement: Convergence,
+    state: ArrayLike | None = None,
+) -> RunningObserver:
+    """The observer with these gains.
+
+    Args:
+        model: with a read-out, and a cell with a `bias`.
+        gain: L, shape (arguments, outputs).
+        state_bound: largest absolute value of each state.
+        reach: how far outputs can be from the bias of the read-out.
+        statement: what is proved.
+        state: the first estimate; rest by default.
+    """
+    offset = np.asarray(model.network.readout.bias)
+    with double_precision():
+        arrays = (jnp.asarray(one) for one in (gain, state_bound, offset - reach, offset + reach))
+        return RunningObserver(InjectionMap(model, *arrays), statement, state)
+
+
+def with_own_cell(model: ControlModel, kind: Callable[..., CellLike], **arrays: Array) -> ControlModel:
+    """The model with a cell of ours, which always has a bias, in the place of one of the same layout.
+
+    Args:
+        model: the model.
+        kind: class of the cell.
+        arrays: all its arrays by name.
+    """
+    cell = model.network.cell
+    own = kind(cell.input_size, cell.hidden_size, key=jax.random.key(0))
+    own = eqx.tree_at(lambda one: [getattr(one, name) for name in arrays], own, list(arrays.values()))
+    return eqx.tree_at(lambda one: one.network.cell, model, own, is_leaf=lambda leaf: leaf is cell)
+
+
+def row_sums(matrix: Matrix) -> Float[np.ndarray, " rows"]:
+    """Largest size of the product of each row with numbers in [-1, 1]."""
+    return np.abs(matrix).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class GatedWeights:
+    """Weights of a gated cell, one entry per gate, with bounds over all states and all inputs in a box.
+
+    Args:
+        state: weights of the state, each (units, units).
+        bias: biases, each (units,).
+        input_effect: largest effect of the inputs on each argument.
+        radius: largest distance of each argument from its bias.
+        readout: C of the read-out.
+    """
+
+    state: list[Matrix]
+    bias: list[Vector]
+    input_effect: list[Vector]
+    radius: list[Vector]
+    readout: Float[np.ndarray, "outputs units"]
+
+    def injected(self, gate: int, gain: Gain) -> tuple[Matrix, Vector, Vector]:
+        r"""What a gain does to a gate.
+
+        Returns:
+            $|U - L C|$; the largest distance of the observer's argument from its bias; and the largest slope
+            of the gate over the arguments of the model and of the observer.
+        """
+        left = np.abs(self.state[gate] - gain @ self.readout)
+        argument = row_sums(left) + np.abs(gain) @ row_sums(self.readout)
+        observed = self.input_effect[gate] + argument * SLACK
+        radius = np.maximum(observed, self.radius[gate])
+        return left, observed, _slope_bound(lambda a: expit(a) * expit(-a), self.bias[gate], radius)
+
+    def candidate_slope(self, gate: int) -> Vector:
+        """Largest slope of tanh over the arguments of the candidate of the model."""
+        return _slope_bound(lambda a: 1 - np.tanh(a) ** 2, self.bias[gate], self.radius[gate])
+
+
+def _slope_bound(derivative: Callable[[Vector], Vector], centre: Vector, radius: Vector) -> Vector:
+    """Largest derivative of a logistic function or of tanh within centre +- radius: that nearest to zero."""
+    return derivative(np.maximum(np.abs(centre) - radius, 0.0)) * SLACK
+
+
+@dataclass(frozen=True)
+class Design:
+    """Gains, and the bound on the error that they give in the norm max |e_i| / w_i.
+
+    Args:
+        rate: bound on the growth of the error per sample.
+        weights: w.
+        gains: L of each gate that is injected.
+        noise: largest effect of a unit of measurement error on each component of the error.
+    """
+
+    rate: float
+    weights: Vector
+    gains: tuple[Gain, ...]
+    noise: Vector
+
+    def statement(self, error: str, input_bound: float) -> Convergence:
+        """What is proved.
+
+        Args:
+            error: what it is the error of, in words.
+            input_bound: largest component of an input for which the bound holds.
+        """
+        if not self.rate < 1:
+            return unproved_rate(self.rate)
+        noise = np.max(self.noise / self.weights) * SLACK
+        return Convergence(
+            self.rate,
+            True,
+            f"{error} shrinks to at most {self.rate:.6g} times its size per sample for inputs within "
+            f"{input_bound:g} (scaled), if the plant is the model",
+            gain_from_noise=float(np.max(self.weights) * noise / (1 - self.rate)),
+            amplification=float(np.max(self.weights) / np.min(self.weights)),
+            weights=tuple(self.weights.tolist()),
+        )
+
+
+def unproved_rate(rate: float) -> Convergence:
+    """The statement for a bound that does not contract."""
+    return Convergence.unproved(
+        f"none proved: the bound on the growth of the error is {rate:.6g} per sample, not below 1"
+    )
 
 
 def row_gains(
-    state_weight: Float[np.ndarray, "units states"],
-    readout: Float[np.ndarray, "outputs states"],
-    weights: Float[np.ndarray, " states"],
-    largest: float | None = None,
+    state_weight: Matrix, readout: Matrix, weights: Vector, largest: float | None = None
 ) -> Float[np.ndarray, "units outputs"]:
-    r"""L whose rows l minimise $\sum_j w_j |U_{ij} - (l C)_j|$: one small linear programme a row.
+    r"""L whose rows l minimise $\sum_j w_j |U_{ij} - (l C)_j|$: one small linear programme per row.
 
     Args:
-        state_weight: U.
-        readout: C.
-        weights: w, positive.
+        state_weight: U, shape (units, states).
+        readout: C, shape (outputs, states).
+        weights: w, positive, shape (states,).
         largest: bound on the sum of |l| of every row, which limits the effect of noise; None for none.
 
     Raises:
         ConfigError: a negative `largest`.
     """
+    check_largest_gain(largest)
+    return np.stack([_row_gain(row, readout, weights, largest) for row in state_weight])
+
+
+def check_largest_gain(largest: float | None) -> None:
+    """Refuse a bound on a gain that no gain can keep.
+
+    Raises:
+        ConfigError: it is negative or not a number.
+    """
     if largest is not None and not largest >= 0:
         raise ConfigError(f"largest_gain={largest}: expected a number of at least 0")
-    return np.stack([_row(row, readout, weights, largest) for row in state_weight])
 
 
-def _row(
-    row: Float[np.ndarray, " states"],
-    readout: Float[np.ndarray, "outputs states"],
-    weights: Float[np.ndarray, " states"],
-    largest: float | None,
-) -> Float[np.ndarray, " outputs"]:
+def _row_gain(row: Vector, readout: np.ndarray, weights: Vector, largest: float | None) -> np.ndarray:
     """Minimise w t subject to -t <= row - (p - q) C <= t and sum(p + q) <= largest; l = p - q."""
     outputs, states = readout.shape
     slack = -np.eye(states)
@@ -95,14 +233,6 @@ def _row(
     if found.x is None:  # cannot happen for finite weights: p = q = 0 is feasible; no gain is always sound
         return np.zeros(outputs)
     return found.x[:outputs] - found.x[outputs : 2 * outputs]
-
-
-Vector = Float[np.ndarray, " size"]
-
-SLACK = 1 + 1e-12
-"""Covers the rounding of the sums in a bound many times over."""
-
-_FLOOR = 1e-9
 
 
 def best_weights(
@@ -130,11 +260,3 @@ def best_weights(
         weights = weights * now + 1e-12
         weights = np.maximum(weights / weights.max(), _FLOOR)
     return best * SLACK, chosen
-
-
-def slope_bound(
-    derivative: Callable[[Vector], Vector], centre: Vector, radius: Vector
-) -> Float[np.ndarray, " size"]:
-    """Largest derivative of a logistic function or of tanh within centre +- radius: that nearest to zero."""
-    nearest = np.maximum(np.abs(centre) - radius, 0.0)
-    return derivative(nearest) * SLACK

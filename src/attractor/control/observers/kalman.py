@@ -9,14 +9,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from attractor.cells import GRU, LSTM, Cell, EchoState, ResetAfterGRU, name_of
-from attractor.control.model import ControlModel
+from attractor.control.model import ControlModel, InputArray, OutputArray, StateArray, StateVector
 from attractor.control.observer import Convergence, ObserverMap, RunningObserver
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision
 
 from .injection import SLACK
 
-Memory = tuple[Float[Array, " states"], Float[Array, "states states"]]
+Gain = Float[Array, "states outputs"]
+Memory = tuple[StateArray, Float[Array, "states states"]]
 """(estimate of the state, its covariance)."""
 
 
@@ -25,9 +26,9 @@ class NoiseLevels:
     """Standard deviations in scaled units; one number, or one for each state or output.
 
     Args:
-        process: what moves the state besides the model, each sample. It also stands for the mismatch of the
+        process: what moves the state besides the model, per sample. It also stands for the mismatch of the
             model, so it is not the noise of the plant alone.
-        measurement: noise of the sensors; outputs have unit spread.
+        measurement: noise of the sensors; outputs have unit variance.
         initial: error of the first estimate.
     """
 
@@ -56,40 +57,36 @@ class KalmanMap(ObserverMap):
     measurement: Float[Array, "outputs outputs"]
     initial: Float[Array, "states states"]
 
-    def begin(self, state: Float[Array, " states"]) -> Memory:
+    def begin(self, state: StateArray) -> Memory:
         """The state and the covariance of its error."""
         return state, self.initial
 
-    def estimate(self, memory: Memory) -> Float[Array, " states"]:
+    def estimate(self, memory: Memory) -> StateArray:
         """The predicted state."""
         return memory[0]
 
-    def limit(
-        self, gain: Float[Array, "states outputs"], seen: Float[Array, "outputs states"]
-    ) -> Float[Array, "states outputs"]:
+    def limit(self, gain: Gain, seen: Float[Array, "outputs states"]) -> Gain:
         """The gain that is used; Joseph's form holds for any."""
         return gain
 
-    def project(self, state: Float[Array, " states"]) -> Float[Array, " states"]:
+    def project(self, state: StateArray) -> StateArray:
         """The corrected state that is used."""
         return state
 
-    def __call__(
-        self, memory: Memory, given: Float[Array, " inputs"], measured: Float[Array, " outputs"]
-    ) -> Memory:
+    def __call__(self, memory: Memory, input: InputArray, measured: OutputArray) -> Memory:
         """One sample."""
         state, covariance = memory
         there = jnp.isfinite(measured)
         error = jnp.where(there, measured - self.model.output(state), 0.0)
         seen = jnp.where(there[:, None], jax.jacfwd(self.model.output)(state), 0.0)
-        spread = seen @ covariance @ seen.T + self.measurement
-        gain = self.limit(jnp.linalg.solve(spread, seen @ covariance).T, seen)
+        innovation = seen @ covariance @ seen.T + self.measurement
+        gain = self.limit(jnp.linalg.solve(innovation, seen @ covariance).T, seen)
         rest = jnp.eye(len(state)) - gain @ seen
         state = self.project(state + gain @ error)
         covariance = rest @ covariance @ rest.T + gain @ self.measurement @ gain.T
-        slope = jax.jacfwd(self.model.step)(state, given)
-        covariance = slope @ covariance @ slope.T + self.process
-        return self.model.step(state, given), (covariance + covariance.T) / 2
+        jacobian = jax.jacfwd(self.model.step)(state, input)
+        covariance = jacobian @ covariance @ jacobian.T + self.process
+        return self.model.step(state, input), (covariance + covariance.T) / 2
 
 
 def kalman_observer(
@@ -99,40 +96,35 @@ def kalman_observer(
 
     Args:
         model: the model.
-        noise: standard deviations in scaled units; defaults that suit outputs of unit spread.
+        noise: standard deviations in scaled units; defaults that suit outputs of unit variance.
         state: the first estimate; rest by default.
 
     Raises:
-        ConfigError: a deviation that is negative, zero for the measurement, or of the wrong length.
+        ConfigError: a standard deviation that is negative, zero for the measurement, or of the wrong length.
     """
     text = "local, none proved: a filter that linearises at its own estimate may lose the state"
-    statement = Convergence(None, guaranteed=False, text=text, amplification=None)
-    return RunningObserver(KalmanMap(model, **covariances(model, noise)), statement, state)
+    return RunningObserver(KalmanMap(model, **covariances(model, noise)), Convergence.unproved(text), state)
 
 
 def covariances(model: ControlModel, noise: NoiseLevels | None) -> dict[str, Array]:
     """The matrices of a filter by the names of the fields of `KalmanMap`.
 
     Raises:
-        ConfigError: a deviation that is negative, zero for the measurement, or of the wrong length.
+        ConfigError: a standard deviation that is negative, zero for the measurement, or of the wrong length.
     """
     noise = noise or NoiseLevels()
-    measurement = _covariance("measurement", noise.measurement, model.output_size)
-    if not np.diag(measurement).min() > 0:
+    sizes = {"process": model.state_size, "measurement": model.output_size, "initial": model.state_size}
+    matrices = {name: _covariance(name, getattr(noise, name), size) for name, size in sizes.items()}
+    if not np.diag(matrices["measurement"]).min() > 0:
         raise ConfigError(f"measurement={noise.measurement}: expected positive standard deviations")
-    matrices = {
-        "process": _covariance("process", noise.process, model.state_size),
-        "measurement": measurement,
-        "initial": _covariance("initial", noise.initial, model.state_size),
-    }
     with double_precision():
         return {name: jnp.asarray(matrix) for name, matrix in matrices.items()}
 
 
-def _covariance(name: str, deviation: float | tuple[float, ...], size: int) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(deviation, float))
+def _covariance(name: str, levels: float | tuple[float, ...], size: int) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(levels, float))
     if len(values) not in (1, size) or not (np.isfinite(values).all() and (values >= 0).all()):
-        raise ConfigError(f"{name}={deviation}: expected one standard deviation, or {size}, of at least 0")
+        raise ConfigError(f"{name}={levels}: expected one standard deviation, or {size}, of at least 0")
     return np.diag(np.broadcast_to(values, size) ** 2)
 
 
@@ -153,9 +145,9 @@ class Contraction:
     """
 
     rate: float
-    weights: Float[np.ndarray, " states"]
-    low: Float[np.ndarray, " states"]
-    high: Float[np.ndarray, " states"]
+    weights: StateVector
+    low: StateVector
+    high: StateVector
 
 
 class GuardedKalmanMap(KalmanMap):
@@ -178,22 +170,20 @@ class GuardedKalmanMap(KalmanMap):
         margin: m, above 1.
     """
 
-    weights: Float[Array, " states"]
-    low: Float[Array, " states"]
-    high: Float[Array, " states"]
+    weights: StateArray
+    low: StateArray
+    high: StateArray
     margin: Float[Array, ""]
 
-    def begin(self, state: Float[Array, " states"]) -> tuple[Array, Array]:
+    def begin(self, state: StateArray) -> Memory:
         """The nearest state in the box, and the covariance of its error."""
         return self.project(state), self.initial
 
-    def project(self, state: Float[Array, " states"]) -> Float[Array, " states"]:
+    def project(self, state: StateArray) -> StateArray:
         """The nearest state in the box."""
         return jnp.clip(state, self.low, self.high)
 
-    def limit(
-        self, gain: Float[Array, "states outputs"], seen: Float[Array, "outputs states"]
-    ) -> Float[Array, "states outputs"]:
+    def limit(self, gain: Gain, seen: Float[Array, "outputs states"]) -> Gain:
         """The largest part of every row that keeps the rate; none of it is always allowed."""
         effect, unit = gain @ seen, jnp.eye(len(gain))
         parts = jnp.append(2.0 ** -(jnp.arange(_PARTS) / 4), 0.0)
@@ -237,23 +227,16 @@ def guarded_kalman_observer(
         update_map = GuardedKalmanMap(
             model,
             **covariances(model, noise),
-            weights=jnp.asarray(contraction.weights),
-            low=jnp.asarray(contraction.low),
-            high=jnp.asarray(contraction.high),
+            **{name: jnp.asarray(getattr(contraction, name)) for name in ("weights", "low", "high")},
             margin=jnp.asarray(kept / contraction.rate / SLACK),
         )
     weights = np.asarray(contraction.weights)
     text = (
-        f"the error shrinks to at most {kept:.6g} times a sample without noise, if the plant is the model; "
+        f"the error shrinks to at most {kept:.6g} times per sample without noise, if the plant is the model; "
         "the gain of the filter is held back where it would not"
     )
-    statement = Convergence(
-        kept,
-        guaranteed=True,
-        text=text,
-        amplification=float(weights.max() / weights.min()),
-        weights=tuple(weights.tolist()),
-    )
+    growth = float(weights.max() / weights.min())
+    statement = Convergence(kept, True, text, amplification=growth, weights=tuple(weights.tolist()))
     return RunningObserver(update_map, statement, state)
 
 

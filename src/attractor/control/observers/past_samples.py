@@ -6,7 +6,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from attractor.cells import NNARX, name_of
 from attractor.certify.stability.published import published_condition
-from attractor.control.model import ControlModel
+from attractor.control.model import ControlModel, InputArray, OutputArray, StateArray
 from attractor.control.observer import Convergence, ObserverMap, RunningObserver, filled
 from attractor.errors import UnsupportedError
 
@@ -14,22 +14,17 @@ from attractor.errors import UnsupportedError
 class MeasuredMap(ObserverMap):
     """The newest output in the regressor is replaced by the measured one, then the model makes one step.
 
-    Without feedthrough the regressor at sample k ends with (y(k), u(k-1)), so a measurement has its place.
+    Without feedthrough the regressor at sample k ends with (y(k), u(k-1)).
     """
 
     model: ControlModel
 
-    def __call__(
-        self,
-        memory: Float[Array, " states"],
-        given: Float[Array, " inputs"],
-        measured: Float[Array, " outputs"],
-    ) -> Float[Array, " states"]:
+    def __call__(self, memory: StateArray, input: InputArray, measured: OutputArray) -> StateArray:
         """One sample."""
         newest = -(self.model.input_size + measured.shape[0])
         output = filled(measured, self.model.output(memory))
         regressor = memory.at[newest : newest + measured.shape[0]].set(output)
-        return self.model.step(regressor, given)
+        return self.model.step(regressor, input)
 
 
 def measured_observer(model: ControlModel, state: ArrayLike | None = None) -> RunningObserver:
@@ -61,9 +56,7 @@ def _noise_gain(cell: NNARX) -> float | None:
     return float(max(1.0, network * np.sqrt(cell.order * cell.output_size)))
 
 
-Memory = tuple[
-    Float[Array, " states"], Float[Array, "past inputs"], Float[Array, "past outputs"], Int[Array, ""]
-]
+Memory = tuple[StateArray, Float[Array, "past inputs"], Float[Array, "past outputs"], Int[Array, ""]]
 """(estimate, last inputs, last outputs, how many samples were seen)."""
 
 
@@ -78,26 +71,24 @@ class LearnedMap(ObserverMap):
     model: ControlModel
     past: int
 
-    def begin(self, state: Float[Array, " states"]) -> Memory:
+    def begin(self, state: StateArray) -> Memory:
         """A state and no samples."""
         inputs, outputs = self.model.input_size, self.model.output_size
         return state, jnp.zeros((self.past, inputs)), jnp.zeros((self.past, outputs)), jnp.zeros((), int)
 
-    def estimate(self, memory: Memory) -> Float[Array, " states"]:
+    def estimate(self, memory: Memory) -> StateArray:
         """The newest estimate."""
         return memory[0]
 
-    def __call__(
-        self, memory: Memory, given: Float[Array, " inputs"], measured: Float[Array, " outputs"]
-    ) -> Memory:
+    def __call__(self, memory: Memory, input: InputArray, measured: OutputArray) -> Memory:
         """One sample."""
         state, inputs, outputs, seen = memory
         output = filled(measured, self.model.output(state))
-        inputs = jnp.concatenate([inputs[1:], given[None]])
+        inputs = jnp.concatenate([inputs[1:], input[None]])
         outputs = jnp.concatenate([outputs[1:], output[None]])
         encoded = self.model.start(inputs, outputs)
         enough = seen + 1 >= self.past
-        return jnp.where(enough, encoded, self.model.step(state, given)), inputs, outputs, seen + 1
+        return jnp.where(enough, encoded, self.model.step(state, input)), inputs, outputs, seen + 1
 
 
 def learned_observer(model: ControlModel, state: ArrayLike | None = None) -> RunningObserver:
@@ -120,5 +111,4 @@ def learned_observer(model: ControlModel, state: ArrayLike | None = None) -> Run
         f"none proved: the error is that of the encoder on data; after {encoder.past} samples the start no "
         "longer plays a role"
     )
-    statement = Convergence(None, guaranteed=False, text=text, amplification=None)
-    return RunningObserver(LearnedMap(model, encoder.past), statement, state)
+    return RunningObserver(LearnedMap(model, encoder.past), Convergence.unproved(text), state)

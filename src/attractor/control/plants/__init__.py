@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from attractor.errors import ConfigError
 
-from .ph import PHNeutralisation, charge_balance, ph_of
-from .plant import Plant, advance, simulate, steady_state
+from .ph import PHNeutralisation
+from .plant import Plant
 from .quadruple_tank import QuadrupleTank, nonminimum_phase_tank, pilot_plant_tank
 
 PLANTS: dict[str, Callable[[], Plant]] = {
@@ -25,19 +25,3 @@ def plant_by_name(name: str) -> Plant:
     if name not in PLANTS:
         raise ConfigError(f"There is no plant {name!r}. Known plants: {', '.join(PLANTS)}.")
     return PLANTS[name]()
-
-
-__all__ = [
-    "PLANTS",
-    "PHNeutralisation",
-    "Plant",
-    "QuadrupleTank",
-    "advance",
-    "charge_balance",
-    "nonminimum_phase_tank",
-    "ph_of",
-    "pilot_plant_tank",
-    "plant_by_name",
-    "simulate",
-    "steady_state",
-]

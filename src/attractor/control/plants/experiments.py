@@ -1,6 +1,7 @@
-"""How to shake a plant so that its log can teach a model: test signals, noise and whole experiments."""
+"""How to excite a plant so that its log can teach a model: test signals, noise and whole experiments."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from .plant import Plant, simulate
 
 Seed = int | np.random.SeedSequence
 Levels = float | int | Sequence[float | int] | np.ndarray
+Columns = Float[np.ndarray, "time channels"]
 
 _SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 # Shortest and longest hold as a part of the settling time: short ones show the dynamics, long ones the gain.
@@ -26,7 +28,7 @@ def multilevel(
     *,
     hold: tuple[int, int] = (10, 60),
     jitter: float = 0.0,
-) -> Float[np.ndarray, "time inputs"]:
+) -> Columns:
     r"""A multilevel pseudo-random signal: random levels, each held for a random time.
 
     Channel by channel, levels are uniform in `[low, high]` and holds uniform in `hold`. White noise with
@@ -49,8 +51,7 @@ def multilevel(
     """
     generator = np.random.default_rng(seed)
     below, above = _range(samples, low, high, hold)
-    columns = [_held(generator, samples, hold, lambda n: generator.random(n)) for _ in below]
-    signal = np.column_stack(columns)
+    signal = np.column_stack([_held(generator, samples, hold, generator.random) for _ in below])
     if jitter:
         signal = np.clip(signal + jitter * generator.standard_normal(signal.shape), 0.0, 1.0)
     return below + (above - below) * signal
@@ -58,7 +59,7 @@ def multilevel(
 
 def binary(
     seed: Seed, samples: int, low: Levels, high: Levels, *, hold: tuple[int, int] = (10, 60)
-) -> Float[np.ndarray, "time inputs"]:
+) -> Columns:
     """A pseudo-random binary signal: `low` or `high`, each held for a random time.
 
     It excites a linear plant as strongly as its range allows and says nothing about curvature.
@@ -78,30 +79,28 @@ def binary(
     """
     generator = np.random.default_rng(seed)
     below, above = _range(samples, low, high, hold)
-    columns = [_held(generator, samples, hold, lambda n: generator.integers(0, 2, n)) for _ in below]
-    return below + (above - below) * np.column_stack(columns)
+    draw = partial(generator.integers, 0, 2)
+    return below + (above - below) * np.column_stack([_held(generator, samples, hold, draw) for _ in below])
 
 
-def add_noise(
-    seed: Seed, values: Float[np.ndarray, "time outputs"], deviation: Levels
-) -> Float[np.ndarray, "time outputs"]:
+def add_noise(seed: Seed, values: Columns, standard_deviation: Levels) -> Columns:
     """Measured values: `values` plus white Gaussian noise.
 
     Args:
         seed: equal seeds give equal noise.
         values: noise-free outputs.
-        deviation: standard deviation, one value or one per column, unit of the column.
+        standard_deviation: one value or one per column, unit of the column.
 
     Returns:
         A new array.
 
     Raises:
-        ConfigError: if a deviation is negative or not a number.
+        ConfigError: if a standard deviation is negative or not a number.
     """
-    scale = np.asarray(deviation, float)
+    scale = np.asarray(standard_deviation, float)
     if not (scale >= 0).all() or not np.isfinite(scale).all():
         raise ConfigError(
-            f"the standard deviation of the noise is {deviation}; expected a number of at least 0"
+            f"the standard deviation of the noise is {standard_deviation}; expected a number of at least 0"
         )
     return values + scale * np.random.default_rng(seed).standard_normal(values.shape)
 
@@ -135,7 +134,7 @@ def record_experiments(
         ConfigError: if an experiment has no rows.
     """
     interval = plant.sampling_time if sampling_time is None else sampling_time
-    deviation = plant.measurement_noise if noise is None else noise
+    std = plant.measurement_noise if noise is None else noise
     if not 0 < interval < np.inf:
         raise ConfigError(f"sampling_time={interval}: expected a positive number of seconds")
     if seed < 0:
@@ -148,7 +147,7 @@ def record_experiments(
         hold = hold_for(plant.settling_time, interval)
         inputs = multilevel(for_inputs, samples, plant.input_low, plant.input_high, hold=hold)
         _, outputs = simulate(plant, inputs, interval)
-        experiments.append(Experiment(name, inputs, add_noise(for_noise, outputs, deviation)))
+        experiments.append(Experiment(name, inputs, add_noise(for_noise, outputs, std)))
     return Record(plant.inputs, plant.outputs, tuple(experiments), interval)
 
 

@@ -1,6 +1,6 @@
 """The pH neutralisation process of Henson and Seborg: the usual benchmark of recurrent plant models."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ class PHNeutralisation(Plant):
     The data published with Bonassi et al. (CDC 2024) match `pk2=10.40` within their measurement noise.
 
     Example:
-        >>> from attractor.control.plants import PHNeutralisation, steady_state
+        >>> from attractor.control import PHNeutralisation, steady_state
         >>> state, output = steady_state(PHNeutralisation())
         >>> round(float(output[0]), 2)
         7.03
@@ -141,7 +141,7 @@ def ph_of(charge: Array, carbonate: Array, pks: tuple[float, float]) -> Array:
     return root - charge_balance(root, charge, carbonate, pks) / slope
 
 
-def _bracketed_newton(function: Any, like: Array) -> Array:
+def _bracketed_newton(function: Callable[[Array], Array], like: Array) -> Array:
     """The root of an increasing function between `LOWEST_PH` and `HIGHEST_PH`."""
 
     def halve_or_step(_: ArrayLike, bracket: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -23,7 +22,7 @@ _MAX_STEPS = 4096
 
 
 class Plant(eqx.Module):
-    r"""A process in continuous time that is driven by inputs and disturbances.
+    r"""A process in continuous time under inputs and disturbances.
 
     $$\dot x(t) = f(t, x(t), [u; d]), \qquad y(t) = g(x(t))$$
 
@@ -92,7 +91,7 @@ def equations_of(plant: Plant) -> str:
         jnp.asarray(plant.nominal_inputs), jnp.asarray(plant.nominal_disturbances)
     ])  # fmt: skip
 
-    def equations(plant: Plant, state: Array, forcing: Array) -> Any:
+    def equations(plant: Plant, state: Array, forcing: Array) -> tuple[Array, ...]:
         flow = plant.vector_field(0.0, state, forcing)
         return flow, plant.measure(state), plant.equilibrium(forcing), plant.possible(state, forcing)
 
@@ -165,7 +164,8 @@ def simulate(
     interval = plant.sampling_time if sampling_time is None else sampling_time
     if not interval > 0:
         raise InputDataError(f"sampling_time is {interval}; give a positive number of seconds.")
-    forcing = _forcing(plant, inputs, disturbances)
+    applied = signal_rows("inputs", inputs, plant.inputs, len(inputs))
+    forcing = np.concatenate([applied, disturbance_rows(plant, disturbances, len(applied))], axis=1)
     if state is None:
         state, _ = steady_state(plant, disturbances=tuple(forcing[0, len(plant.inputs) :]))
     with double_precision():
@@ -249,41 +249,50 @@ def _run(
 def _start(plant: Plant, state: ArrayLike) -> Float[np.ndarray, " states"]:
     start = np.asarray(state, float)
     if start.shape != (len(plant.state_scale),):
-        raise ShapeError(
-            f"a start of shape {start.shape} given, the plant has {len(plant.state_scale)} states"
-        )
+        raise ShapeError(f"the start has shape {start.shape}, the plant has {len(plant.state_scale)} states")
     if not np.isfinite(start).all():
         raise InputDataError(f"the start {start} is not finite")
     return start
 
 
-def _forcing(
-    plant: Plant, inputs: np.ndarray, disturbances: np.ndarray | None
-) -> Float[np.ndarray, "time forcing"]:
-    """Inputs and disturbances side by side, checked."""
-    inputs = np.asarray(inputs, float)
+def signal_rows(
+    name: str, values: ArrayLike, signals: Sequence[Signal], rows: int
+) -> Float[np.ndarray, "time signals"]:
+    """Values of a plant's signals, one row per sample and one column per signal.
+
+    Args:
+        name: what a message calls them.
+        values: plant units.
+        signals: what the columns are.
+        rows: how many there must be, at least one.
+
+    Raises:
+        ShapeError: another shape.
+        InputDataError: a value is not finite.
+    """
+    array = np.asarray(values, float)
+    if array.shape != (rows, len(signals)) or not rows:
+        wanted = ", ".join(signal.name for signal in signals)
+        raise ShapeError(
+            f"{name} has shape {array.shape}; expected (time, {len(signals)}): one column for {wanted}."
+        )
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise InputDataError(
+            f"{name} has a value that is not finite in row {row}: {array[row]}. Remove or fill it."
+        )
+    return array
+
+
+def disturbance_rows(plant: Plant, disturbances: ArrayLike | None, rows: int) -> np.ndarray:
+    """One row of disturbances per sample, see `signal_rows`; the nominal ones for None."""
     if disturbances is None:
-        disturbances = np.tile(np.asarray(plant.nominal_disturbances, float), (len(inputs), 1))
-    for name, array, signals in (
-        ("inputs", inputs, plant.inputs),
-        ("disturbances", np.asarray(disturbances, float), plant.disturbances),
-    ):
-        expected = (len(inputs), len(signals))
-        if array.shape != expected or not len(array):
-            wanted = ", ".join(signal.name for signal in signals)
-            raise ShapeError(
-                f"{name} has shape {array.shape}; expected (time, {len(signals)}): one column for {wanted}."
-            )
-        if not np.isfinite(array).all():
-            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise InputDataError(
-                f"{name} has a value that is not finite in row {row}: {array[row]}. Remove or fill it."
-            )
-    return np.concatenate([inputs, disturbances], axis=1)
+        return np.tile(np.asarray(plant.nominal_disturbances, float), (rows, 1))
+    return signal_rows("disturbances", disturbances, plant.disturbances, rows)
 
 
-def _row(name: str, given: Sequence[float | int] | None, default: tuple[float, ...]) -> np.ndarray:
-    values = np.asarray(default if given is None else given, float)
-    if values.shape != (len(default),):
-        raise ShapeError(f"{name} has shape {values.shape}; expected {len(default)} values.")
-    return values
+def _row(name: str, values: Sequence[float | int] | None, default: tuple[float, ...]) -> np.ndarray:
+    row = np.asarray(default if values is None else values, float)
+    if row.shape != (len(default),):
+        raise ShapeError(f"{name} has shape {row.shape}; expected {len(default)} values.")
+    return row

@@ -29,7 +29,7 @@ class QuadrupleTank(Plant):
     Source: Johansson, IEEE Trans. Control Systems Technology 8 (2000) 456, tables I and II.
 
     Example:
-        >>> from attractor.control.plants import QuadrupleTank, steady_state
+        >>> from attractor.control import QuadrupleTank, steady_state
         >>> steady_state(QuadrupleTank())[1].round(2).tolist()
         [12.26, 12.78]
     """
@@ -89,7 +89,7 @@ class QuadrupleTank(Plant):
 
 
 def nonminimum_phase_tank() -> QuadrupleTank:
-    """Johansson's second setting: most of the water goes up first, so a step starts the wrong way round."""
+    """Johansson's second setting: most of the water goes up first, so responses start the wrong way."""
     return QuadrupleTank(
         pump_gains=(3.14, 3.29),
         splits=(0.43, 0.34),

@@ -1,20 +1,12 @@
 """Nonlinear model predictive control of any recurrent model: targets, plans, closed loops."""
 
 from .control_problem import ControlObjective, ControlProblem, Limits
-from .controller import ControllerOptions, ControlSolution, OutputDisturbance, PredictiveController
-from .sensitivities import Look, Situation
-from .simulated_loop import ClosedLoop, LoopFigures, Scenario, Segment, loop_figures, run_closed_loop
-from .solver import PlanSolution, PlanSolver, SolverSettings, SolveStatus
-from .target import Rest, SteadyTarget, TargetFinder
-from .terminal import (
-    CertifiedTerminal,
-    ComparisonTerminal,
-    LocalTerminal,
-    NoTerminal,
-    TerminalCost,
-    comparison_cost,
-    diagonal_comparison_cost,
-)
+from .controller import ControllerSettings, PredictiveController
+from .sensitivities import Situation
+from .simulated_loop import ClosedLoop, LoopMetrics, Scenario, loop_metrics, run_closed_loop
+from .solver import PlanSolver, SolverSettings, SolveStatus
+from .target import TargetFinder
+from .terminal import CertifiedTerminal, ComparisonTerminal, LocalTerminal, NoTerminal
 
 __all__ = [
     "CertifiedTerminal",
@@ -22,28 +14,18 @@ __all__ = [
     "ComparisonTerminal",
     "ControlObjective",
     "ControlProblem",
-    "ControlSolution",
-    "ControllerOptions",
+    "ControllerSettings",
     "Limits",
     "LocalTerminal",
-    "Look",
-    "LoopFigures",
+    "LoopMetrics",
     "NoTerminal",
-    "OutputDisturbance",
-    "PlanSolution",
     "PlanSolver",
     "PredictiveController",
-    "Rest",
     "Scenario",
-    "Segment",
     "Situation",
     "SolveStatus",
     "SolverSettings",
-    "SteadyTarget",
     "TargetFinder",
-    "TerminalCost",
-    "comparison_cost",
-    "diagonal_comparison_cost",
-    "loop_figures",
+    "loop_metrics",
     "run_closed_loop",
 ]

@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from attractor.data import Scaling
 from attractor.errors import ConfigError, ShapeError
 from attractor.settings import Count, Settings
 
 PerChannel = float | int | Sequence[float | int] | np.ndarray
-_NO_LIMIT = np.inf
+Values = TypeVar("Values", np.ndarray, Array)
+
+# Over the horizon, in NumPy; `numbers` = horizon * inputs.
+InputPlan = Float[np.ndarray, "horizon inputs"]
+OutputPlan = Float[np.ndarray, "horizon outputs"]
+Numbers = Float[np.ndarray, " numbers"]
+Hessian = Float[np.ndarray, "numbers numbers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +74,8 @@ class Limits:
         input_low: smallest input.
         input_high: largest input.
         rate: largest change of an input from one sample to the next; None for none.
-        output_low: smallest wished output; None for none.
-        output_high: largest wished output; None for none.
+        output_low: smallest wanted output; None for none.
+        output_high: largest wanted output; None for none.
         linear_penalty: $c_1$, on outputs in scaled units; large enough, a limit that can be kept is kept.
         quadratic_penalty: $c_2$, alike.
     """
@@ -90,18 +97,27 @@ class Limits:
                 f"rate={self.rate}: expected positive numbers, or None for no limit of the rate"
             )
         _ordered("input", self.input_low, self.input_high)
-        if not np.isfinite(
-            np.concatenate([np.atleast_1d(self.input_low), np.atleast_1d(self.input_high)])
-        ).all():
+        if not (np.isfinite(self.input_low).all() and np.isfinite(self.input_high).all()):
             raise ConfigError(
                 f"input limits {self.input_low} to {self.input_high}: every input needs finite limits"
             )
-        _ordered("output", _or(self.output_low, -_NO_LIMIT), _or(self.output_high, _NO_LIMIT))
+        _ordered("output", *self._output_limits)
+
+    @property
+    def _output_limits(self) -> tuple[PerChannel, PerChannel]:
+        """Low and high, infinite where there is no limit."""
+        low, high = self.output_low, self.output_high
+        return (-np.inf if low is None else low), (np.inf if high is None else high)
 
     @property
     def has_output_limits(self) -> bool:
         """Whether any output is limited."""
         return self.output_low is not None or self.output_high is not None
+
+    def penalty(self, outputs: Values, low: Values, high: Values) -> Array | np.floating:
+        """What violations of the output limits cost; `low` and `high` have the shape of the outputs."""
+        beyond = (low - outputs).clip(0.0) + (outputs - high).clip(0.0)
+        return (self.linear_penalty * beyond + 0.5 * self.quadratic_penalty * beyond**2).sum()
 
     def input_box(self, inputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Low, high and rate with one number per input.
@@ -119,8 +135,8 @@ class Limits:
         Raises:
             ShapeError: a limit has another number of channels.
         """
-        low = per_channel("output_low", _or(self.output_low, -_NO_LIMIT), outputs)
-        return low, per_channel("output_high", _or(self.output_high, _NO_LIMIT), outputs)
+        low, high = self._output_limits
+        return per_channel("output_low", low, outputs), per_channel("output_high", high, outputs)
 
     def scaled(self, inputs: Scaling, outputs: Scaling) -> "Limits":
         """The same limits in scaled units, where inputs also stay within [-1, 1], the range of the training.
@@ -179,10 +195,6 @@ def per_channel(name: str, values: PerChannel, channels: int) -> Float[np.ndarra
     if array.ndim > 1 or (array.ndim == 1 and len(array) != channels):
         raise ShapeError(f"{name} has shape {array.shape}; give one number, or {channels}: one per channel")
     return np.broadcast_to(array, (channels,)).copy()
-
-
-def _or(values: PerChannel | None, otherwise: float) -> PerChannel:
-    return otherwise if values is None else values
 
 
 def _nonnegative(name: str, values: PerChannel) -> None:

@@ -10,13 +10,29 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.certify import bound_in_words
-from attractor.control.model import ControlModel, ModelCard, check_certificate
+from attractor.control.model import (
+    ControlModel,
+    InputVector,
+    ModelCard,
+    OutputVector,
+    StateVector,
+    check_certificate,
+    vector,
+)
 from attractor.control.observer import Observer, open_loop_observer
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError, ShapeError
 from attractor.program import double_precision
 from attractor.settings import Count, Settings
 
-from .control_problem import ControlObjective, ControlProblem, Limits, PerChannel, per_channel
+from .control_problem import (
+    ControlObjective,
+    ControlProblem,
+    InputPlan,
+    Limits,
+    OutputPlan,
+    PerChannel,
+    per_channel,
+)
 from .sensitivities import Situation
 from .solver import PlanSolution, PlanSolver, SolverSettings, SolveStatus
 from .target import SteadyTarget, TargetFinder
@@ -45,7 +61,7 @@ class OutputDisturbance:
         self.reset()
 
     @property
-    def value(self) -> Float[np.ndarray, " outputs"]:
+    def value(self) -> OutputVector:
         """d, scaled."""
         return self._value
 
@@ -53,9 +69,7 @@ class OutputDisturbance:
         """Forget what was learned."""
         self._value, self._started = np.zeros(len(self._gain)), False
 
-    def update(
-        self, measured: Float[np.ndarray, " outputs"], modelled: Float[np.ndarray, " outputs"]
-    ) -> Float[np.ndarray, " outputs"]:
+    def update(self, measured: OutputVector, modelled: OutputVector) -> OutputVector:
         """Learn from one sample; returns d.
 
         Args:
@@ -69,7 +83,7 @@ class OutputDisturbance:
 
 
 @dataclass(frozen=True)
-class ControllerOptions(Settings):
+class ControllerSettings(Settings):
     """How a `PredictiveController` works.
 
     Args:
@@ -103,14 +117,14 @@ class ControlSolution:
         seconds: wall time of the whole sample: estimate, target and solve.
     """
 
-    input: Float[np.ndarray, " inputs"]
-    plan: Float[np.ndarray, "horizon inputs"]
-    outputs: Float[np.ndarray, "horizon outputs"]
-    target_input: Float[np.ndarray, " inputs"]
-    target_output: Float[np.ndarray, " outputs"]
+    input: InputVector
+    plan: InputPlan
+    outputs: OutputPlan
+    target_input: InputVector
+    target_output: OutputVector
     reachable: bool
-    disturbance: Float[np.ndarray, " outputs"]
-    estimate: Float[np.ndarray, " states"]
+    disturbance: OutputVector
+    estimate: StateVector
     solve: PlanSolution
     seconds: float
 
@@ -124,7 +138,7 @@ class PredictiveController:
     r"""Nonlinear model predictive control of a plant by its recurrent model.
 
     Every sample: the observer's estimate $\hat x$, the disturbance $d$ on the outputs, the steady target of
-    the reference less $d$, and the plan that minimises the objective from $\hat x$. The observer is given
+    the reference less $d$, and the plan that minimises the objective from $\hat x$. The observer sees
     $y - d$, so that what is constant and unexplained ends up in $d$ alone.
 
     Limits are in plant units; inputs also stay within the range of the training, where the model was fitted
@@ -140,7 +154,10 @@ class PredictiveController:
         objective: weights, on scaled signals.
         limits: limits in plant units; by default the range of the training.
         observer: follows the state; the model in open loop by default.
-        options: horizon, solver, terminal cost, offset-free gain.
+        settings: horizon, solver, terminal cost, offset-free gain.
+
+    Attributes:
+        input_range: smallest and largest input that is ever applied, plant units.
     """
 
     def __init__(
@@ -150,27 +167,27 @@ class PredictiveController:
         objective: ControlObjective | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
-        options: ControllerOptions | None = None,
+        settings: ControllerSettings | None = None,
     ) -> None:
         self.model, self.card = model, card
         # Asked once: a model finds its sizes by tracing.
         self._inputs, self._outputs = model.input_size, model.output_size
-        self.options = options or ControllerOptions()
+        settings = settings or ControllerSettings()
         scaled = Limits() if limits is None else limits.scaled(card.inputs, card.outputs)
-        self.problem = ControlProblem(self.options.horizon, objective or ControlObjective(), scaled)
-        self.solver = PlanSolver(model, self.problem, self.options.solver)
+        self.problem = ControlProblem(settings.horizon, objective or ControlObjective(), scaled)
+        self.solver = PlanSolver(model, self.problem, settings.solver)
         self.targets = TargetFinder(model, self.problem)
         self.observer = open_loop_observer(model) if observer is None else observer
-        self._offset = OutputDisturbance(self.options.offset_gain, self._outputs)
-        self._terminal = terminal_rule(self.options.terminal)
-        check_certificate(self.options.terminal, model.network.cell)
-        _check_inputs(self.options.terminal, scaled, self._inputs)
+        self._offset = OutputDisturbance(settings.offset_gain, self._outputs)
+        self._terminal = terminal_rule(settings.terminal)
+        check_certificate(settings.terminal, model.network.cell)
+        _check_inputs(settings.terminal, scaled, self._inputs)
         self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
         self._read = jax.jit(lambda state: model.output(state))
-        self._box = _plant_box(card, limits, model.input_size)
+        self.input_range = _input_range(card, limits)
         self.start()
 
-    def start(self, last_input: Float[np.ndarray, " inputs"] | None = None) -> None:
+    def start(self, last_input: InputVector | None = None) -> None:
         """Begin with the plant at rest under an input; also compiles all that a sample needs.
 
         Args:
@@ -181,12 +198,10 @@ class PredictiveController:
             InputDataError: it is not finite.
             ShapeError: it does not have one value per input.
         """
-        size = self._inputs
-        self._last = np.zeros(size) if last_input is None else self._scaled_input(last_input)
+        self._last = np.zeros(self._inputs) if last_input is None else self._scaled_input(last_input)
+        low, high, _ = self.problem.limits.input_box(self._inputs)
         rest = self.targets.rest(self._last)
-        self._near = self.targets.rest(
-            np.clip(self._last, *self.problem.limits.input_box(size)[:2]), rest.state
-        )
+        self._near = self.targets.rest(np.clip(self._last, low, high), rest.state)
         self._begin(rest.state)
         references = np.tile(rest.output, (self.problem.horizon, 1))
         target = SteadyTarget(rest, rest.output, reachable=True, distance=0.0, iterations=0)
@@ -210,16 +225,16 @@ class PredictiveController:
 
     def act(
         self,
-        measured: Float[np.ndarray, " outputs"],
+        measured: OutputVector,
         reference: Float[np.ndarray, "*rows channels"],
-        applied: Float[np.ndarray, " inputs"] | None = None,
+        applied: InputVector | None = None,
     ) -> ControlSolution:
         """One sample: from a measurement to the input that is to be applied until the next one.
 
         Args:
             measured: y now, plant units. If it is not finite the last input is held, with an alarm, and the
                 observer goes on with what the model expects.
-            reference: the wished output from the next sample on; or a preview, one row per coming sample,
+            reference: the wanted output from the next sample on; or a preview, one row per coming sample,
                 whose last row holds beyond its end.
             applied: the input that the actuator really applied since the last call, if it was not the one
                 returned.
@@ -232,12 +247,13 @@ class PredictiveController:
         """
         begin = time.perf_counter()
         references = self._references(np.asarray(reference, float))
-        scaled = self.card.outputs.to_unit(_row("measured", measured, self._outputs))
+        scaled = self.card.outputs.to_unit(vector("measured output", measured, self._outputs, finite=False))
         if applied is not None:
             self._last = self._scaled_input(applied)
-        state = self._estimate()
         with double_precision():
-            modelled = np.asarray(self._read(state))
+            if self._pending is not None:
+                self._state = np.array(self.observer.update(self._last, self._pending))
+            state, modelled = self._state, np.asarray(self._read(self._state))
         if not np.isfinite(scaled).all():
             self._pending = modelled
             return self._hold(state, SolveStatus.MEASUREMENT_NOT_FINITE, begin)
@@ -246,43 +262,26 @@ class PredictiveController:
             return self._hold(state, SolveStatus.STATE_NOT_FINITE, begin)
         disturbance = self._offset.update(scaled, modelled)
         self._pending = scaled - disturbance
-        target = self._aim(references[-1], disturbance)
+        target = self.targets.find(references[-1], disturbance, self._near)
+        if target.rest.steady:
+            self._near = target.rest
         if not target.reachable:
-            # A wish that cannot be held is replaced by the nearest output that can.
+            # A reference that cannot be held is replaced by the nearest output that can.
             references = np.where(references == references[-1], target.output, references)
         solution = self.solver.solve(self._situation(state, references, target, disturbance))
         return self._conclude(state, target, solution, begin)
 
-    def _begin(self, state: Float[np.ndarray, " states"]) -> None:
+    def _begin(self, state: StateVector) -> None:
         self._state = np.array(state)
-        self._pending: np.ndarray | None = None
+        # What the observer takes with the next call: the outputs of this sample less the disturbance.
+        self._pending: OutputVector | None = None
         self._offset.reset()
         self.solver.reset()
         with double_precision():
             self.observer.start(self._state)
 
-    def _estimate(self) -> Float[np.ndarray, " states"]:
-        """The observer's estimate for now, from what was applied and measured a sample ago."""
-        if self._pending is not None:
-            with double_precision():
-                updated = self.observer.update(self._last, self._pending)
-            self._state = np.array(updated)
-        return self._state
-
-    def _aim(
-        self, reference: Float[np.ndarray, " outputs"], disturbance: Float[np.ndarray, " outputs"]
-    ) -> SteadyTarget:
-        target = self.targets.find(reference, disturbance, self._near)
-        if target.rest.steady:
-            self._near = target.rest
-        return target
-
     def _situation(
-        self,
-        state: Float[np.ndarray, " states"],
-        references: Float[np.ndarray, "horizon outputs"],
-        target: SteadyTarget,
-        disturbance: Float[np.ndarray, " outputs"],
+        self, state: StateVector, references: OutputPlan, target: SteadyTarget, disturbance: OutputVector
     ) -> Situation:
         rest = target.rest if target.rest.steady else self._near
         rule = self._terminal if target.rest.steady else NoTerminal()
@@ -290,17 +289,17 @@ class PredictiveController:
         return Situation(state, self._last, references, rest.state, rest.input, disturbance, terminal)
 
     def _conclude(
-        self, state: Float[np.ndarray, " states"], target: SteadyTarget, solution: PlanSolution, begin: float
+        self, state: StateVector, target: SteadyTarget, solution: PlanSolution, begin: float
     ) -> ControlSolution:
         self._last = solution.input.copy()
         # Rounding of the change of units must not carry an input over its limit.
-        plan = np.clip(self.card.inputs.to_engineering(solution.plan), *self._box)
-        to_outputs = self.card.outputs.to_engineering
+        plan = np.clip(self.card.inputs.to_engineering(solution.plan), *self.input_range)
+        to_inputs, to_outputs = self.card.inputs.to_engineering, self.card.outputs.to_engineering
         return ControlSolution(
             input=plan[0],
             plan=plan,
             outputs=to_outputs(solution.outputs),
-            target_input=self.card.inputs.to_engineering(target.rest.input),
+            target_input=to_inputs(target.rest.input),
             target_output=to_outputs(target.output),
             reachable=target.reachable,
             disturbance=self._offset.value * self.card.outputs.scale,
@@ -309,20 +308,16 @@ class PredictiveController:
             seconds=time.perf_counter() - begin,
         )
 
-    def _hold(
-        self, state: Float[np.ndarray, " states"], status: SolveStatus, begin: float
-    ) -> ControlSolution:
+    def _hold(self, state: StateVector, status: SolveStatus, begin: float) -> ControlSolution:
         """Hold the last input; an estimate that is not finite is replaced by the rest under that input."""
         solution = self.solver.hold(self._last, status)
         if not np.isfinite(state).all():
             self._begin(self.targets.rest(self._last).state)
-        near = self._near
-        target = SteadyTarget(
-            near, near.output + self._offset.value, reachable=False, distance=np.inf, iterations=0
-        )
+        output = self._near.output + self._offset.value
+        target = SteadyTarget(self._near, output, reachable=False, distance=np.inf, iterations=0)
         return self._conclude(state, target, solution, begin)
 
-    def _references(self, reference: np.ndarray) -> Float[np.ndarray, "horizon outputs"]:
+    def _references(self, reference: np.ndarray) -> OutputPlan:
         """One scaled row per sample of the horizon."""
         outputs, horizon = self._outputs, self.problem.horizon
         rows = reference[None] if reference.ndim == 1 else reference
@@ -333,15 +328,12 @@ class PredictiveController:
         index = np.minimum(np.arange(horizon), len(rows) - 1)
         return self.card.outputs.to_unit(rows[index])
 
-    def _scaled_input(self, given: Float[np.ndarray, " inputs"]) -> Float[np.ndarray, " inputs"]:
+    def _scaled_input(self, input: InputVector) -> InputVector:
         """Scaled and within the range of the training, beyond which the model says nothing."""
-        row = _row("the input", given, self._inputs)
-        if not np.isfinite(row).all():
-            raise InputDataError(f"the input {row} is not finite; give what the actuator really applies")
-        return np.clip(self.card.inputs.to_unit(row), -1.0, 1.0)
+        return np.clip(self.card.inputs.to_unit(vector("input", input, self._inputs)), -1.0, 1.0)
 
 
-def _check_inputs(certificate: Any, scaled: Limits, inputs: int) -> None:
+def _check_inputs(certificate: object, scaled: Limits, inputs: int) -> None:
     """Refuse a certificate that speaks of smaller inputs than the controller may apply.
 
     Raises:
@@ -360,17 +352,10 @@ def _check_inputs(certificate: Any, scaled: Limits, inputs: int) -> None:
         )
 
 
-def _row(name: str, values: np.ndarray, size: int) -> Float[np.ndarray, " size"]:
-    row = np.asarray(values, float)
-    if row.shape != (size,):
-        raise ShapeError(f"{name} has shape {row.shape}; expected ({size},)")
-    return row
-
-
-def _plant_box(card: ModelCard, limits: Limits | None, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+def _input_range(card: ModelCard, limits: Limits | None) -> tuple[InputVector, InputVector]:
     """Input limits in plant units, within the range of the training."""
     low, high = card.inputs.offset - card.inputs.scale, card.inputs.offset + card.inputs.scale
     if limits is None:
         return low, high
-    below, above, _ = limits.input_box(inputs)
+    below, above, _ = limits.input_box(len(low))
     return np.maximum(low, below), np.minimum(high, above)

@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 
 from attractor.control.model import ControlModel
 
-from .control_problem import ControlProblem
-from .sensitivities import Look, penalty, predict, unpacker
+from .control_problem import ControlProblem, Hessian, InputPlan, Numbers, OutputPlan
+from .sensitivities import Linearisation, output_penalty, predict, situation_unpacking
 
 _FLATTEST = 1e-8
 """Smallest eigenvalue of the model, relative to the largest."""
@@ -27,36 +27,31 @@ class Curvature:
     """
 
     def __init__(self, model: ControlModel, problem: ControlProblem) -> None:
-        unpack = unpacker(model, problem.horizon)
+        unpack = situation_unpacking(model, problem.horizon)
+        penalty = output_penalty(problem, model.output_size)
         weight, _, _ = problem.objective.diagonals(model.input_size, model.output_size)
         shape = problem.horizon, model.input_size
 
         def missing(situation: Array, plan: Array) -> Array:
             state, _, references, target, _, disturbance, terminal = unpack(situation)
 
-            def look(flat: Array) -> tuple[Array, Array]:
+            def predicted(flat: Array) -> tuple[Array, Array]:
                 states = predict(model, state, flat.reshape(shape))
                 return jax.vmap(model.output)(states) + disturbance, states[-1]
 
-            outputs, final = look(plan.ravel())
-            slope = 2.0 * weight * (outputs - references)
-            slope += jax.grad(lambda outputs: penalty(problem, outputs))(outputs)
-            pull = 2.0 * problem.objective.terminal_weight * (terminal @ (final - target))
+            outputs, final = predicted(plan.ravel())
+            slope = 2.0 * weight * (outputs - references) + jax.grad(penalty)(outputs)
+            final_slope = 2.0 * problem.objective.terminal_weight * (terminal @ (final - target))
 
-            def weighed(flat: Array) -> Array:
-                outputs, final = look(flat)
-                return jnp.vdot(slope, outputs) + pull @ final
+            def weighted(flat: Array) -> Array:
+                outputs, final = predicted(flat)
+                return jnp.vdot(slope, outputs) + final_slope @ final
 
-            return jax.hessian(weighed)(plan.ravel())
+            return jax.hessian(weighted)(plan.ravel())
 
         self._call = jax.jit(missing)
 
-    def __call__(
-        self,
-        situation: Float[np.ndarray, " all"],
-        plan: Float[np.ndarray, "horizon inputs"],
-        hessian: Float[np.ndarray, "numbers numbers"],
-    ) -> Float[np.ndarray, "numbers numbers"]:
+    def __call__(self, situation: Float[np.ndarray, " all"], plan: InputPlan, hessian: Hessian) -> Hessian:
         """The whole Hessian at a plan, directions of negative curvature turned over.
 
         Args:
@@ -80,7 +75,7 @@ class SecantCurvature:
 
     After a step s from $u$ to $u^+$ the part of the gradient's change that comes from the changed
     sensitivities is $d = (J(u^+) - J(u))' \lambda(u^+)$, with the slopes $\lambda$ of the cost by outputs and
-    final state; M is changed by the symmetric rank-one formula so that $M s = d$. It costs no further look at
+    final state; M is changed by the symmetric rank-one formula so that $M s = d$. It costs no evaluation of
     the model, and shifted by one sample it still fits the next plan: few steps are left to take.
 
     Source: the structured secant of Dennis, Gay and Welsch, ACM Trans. Mathematical Software 7 (1981) 348;
@@ -90,6 +85,9 @@ class SecantCurvature:
         problem: horizon and output weights.
         inputs: number of inputs.
         outputs: number of outputs.
+
+    Attributes:
+        matrix: M.
     """
 
     def __init__(self, problem: ControlProblem, inputs: int, outputs: int) -> None:
@@ -99,41 +97,31 @@ class SecantCurvature:
         self._size = problem.horizon * inputs
         self.reset()
 
-    @property
-    def matrix(self) -> Float[np.ndarray, "numbers numbers"]:
-        """M."""
-        return self._matrix
-
     def reset(self) -> None:
         """Forget everything."""
-        self._matrix = np.zeros((self._size, self._size))
+        self.matrix = np.zeros((self._size, self._size))
 
     def shift(self) -> None:
         """What was learned about sample k is now about sample k - 1."""
-        moved = np.zeros_like(self._matrix)
-        moved[: -self._inputs, : -self._inputs] = self._matrix[self._inputs :, self._inputs :]
-        self._matrix = moved
+        moved = np.zeros_like(self.matrix)
+        moved[: -self._inputs, : -self._inputs] = self.matrix[self._inputs :, self._inputs :]
+        self.matrix = moved
 
     def learn(
-        self,
-        before: Look,
-        after: Look,
-        step: Float[np.ndarray, " numbers"],
-        references: Float[np.ndarray, "horizon outputs"],
+        self, before: Linearisation, after: Linearisation, step: Numbers, references: OutputPlan
     ) -> None:
         """Learn from one step.
 
         Args:
-            before: the look from which it was taken.
-            after: the look to which it led.
+            before: the linearisation from which it was taken.
+            after: that where it led.
             step: the change of the plan.
-            references: wished outputs.
+            references: wanted outputs.
         """
         slope = self._weight * (after.outputs - references).ravel()
-        seen = (after.sensitivity - before.sensitivity).T @ slope + (
-            after.reach - before.reach
-        ).T @ after.pull
-        missed = seen - self._matrix @ step
+        change = (after.sensitivity - before.sensitivity).T @ slope
+        change = change + (after.final_sensitivity - before.final_sensitivity).T @ after.final_gradient
+        missed = change - self.matrix @ step
         along = float(missed @ step)
         if np.isfinite(along) and abs(along) > _SAFE * float(np.linalg.norm(missed) * np.linalg.norm(step)):
-            self._matrix = self._matrix + np.outer(missed, missed / along)
+            self.matrix = self.matrix + np.outer(missed, missed / along)

@@ -1,14 +1,14 @@
 """The quadratic program of one Gauss-Newton step, solved by the dual active-set method DAQP."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import daqp
 import numpy as np
-from jaxtyping import Float, Int
 
-from .control_problem import ControlProblem
-from .sensitivities import Look, differences
+from attractor.control.model import InputVector
+
+from .control_problem import ControlProblem, Hessian, InputPlan, Numbers
+from .sensitivities import Linearisation, differences
 
 _INFINITE = 1e30
 _SOFT = 8
@@ -27,7 +27,7 @@ class StepProposal:
         solved: whether the solver found it.
     """
 
-    step: Float[np.ndarray, " numbers"]
+    step: Numbers
     decrease: float
     stationarity: float
     iterations: int
@@ -64,68 +64,51 @@ class StepProgram:
         hard = len(self._low) + len(self._difference)
         self._sense: Int[np.ndarray, " rows"] = np.repeat([0, _SOFT], [hard, self._soft]).astype(np.int32)
         self._identity = np.eye(len(self._low))
-        self._solver: Any = None
+        self._solver: daqp.Model | None = None
+
+    def reset(self) -> None:
+        """Forget the active set of the last program."""
+        self._solver = None
 
     def solve(
-        self,
-        look: Look,
-        plan: Float[np.ndarray, "horizon inputs"],
-        last_input: Float[np.ndarray, " inputs"],
-        damping: float,
+        self, model: Linearisation, plan: InputPlan, last_input: InputVector, damping: float
     ) -> StepProposal:
-        """The step that the model at `plan` proposes; a failure drops the workspace, so the next is fresh."""
-        hessian = look.hessian + damping * self._identity
-        rows, lower, upper = self._constraints(look, plan.ravel(), last_input)
-        found, flag, info = self._run(hessian, look.gradient, rows, upper, lower)
-        if flag < 1 or not np.isfinite(found).all():
-            self._solver = None
-            return StepProposal(np.zeros_like(found), 0.0, np.inf, 0, solved=False)
+        """The step that the model of the cost at `plan` proposes; a failure drops the workspace."""
+        hessian = model.hessian + damping * self._identity
+        rows, lower, upper = self._constraints(model, plan.ravel(), last_input)
+        found, iterations = self._run(hessian, model.gradient, rows, upper, lower)
+        if found is None or not np.isfinite(found).all():
+            self.reset()
+            return StepProposal(np.zeros_like(model.gradient), 0.0, np.inf, 0, solved=False)
         step = np.clip(found, lower[: len(found)], upper[: len(found)])
         curved = hessian @ step
-        return StepProposal(
-            step,
-            self._decrease(look, step, curved),
-            float(np.abs(curved).max()),
-            info["iterations"],
-            solved=True,
-        )
+        largest = float(np.abs(curved).max())
+        return StepProposal(step, self._decrease(model, step, curved), largest, iterations, solved=True)
 
-    def _run(
-        self,
-        hessian: np.ndarray,
-        gradient: np.ndarray,
-        rows: np.ndarray,
-        upper: np.ndarray,
-        lower: np.ndarray,
-    ) -> tuple[np.ndarray, int, dict[str, Any]]:
-        failed = np.zeros(len(gradient)), -1, {}
+    def _run(self, hessian: Hessian, gradient: Numbers, *limits: np.ndarray) -> tuple[np.ndarray | None, int]:
+        """The minimiser, None where DAQP finds none, and changes of the active set."""
+        rows, upper, lower = limits
         if self._solver is None:
-            solver = daqp.Model()
-            solver.settings = {"primal_tol": _TOLERANCE}
-            flag, _ = solver.setup(hessian, gradient, rows, upper, lower, self._sense)
-            if flag < 0:
-                return failed
-            self._weigh(solver, len(upper))
-            self._solver = solver
+            self._solver = daqp.Model()
+            self._solver.settings = {"primal_tol": _TOLERANCE}
+            flag, _ = self._solver.setup(hessian, gradient, rows, upper, lower, self._sense)
+            if flag >= 0 and self._soft:
+                quadratic = np.full(len(upper), 1.0 / self._limits.quadratic_penalty)
+                linear = np.full(len(upper), float(self._limits.linear_penalty))
+                self._solver.soft_weights(quadratic, quadratic, linear, linear)
         else:
             # An update with no rows at all is refused by DAQP; then there is nothing to update either.
             changed = {"A": rows} if len(rows) else {}
             flag = self._solver.update(
                 H=hessian, f=gradient, bupper=upper, blower=lower, sense=self._sense, **changed
             )
-            if flag < 0:
-                return failed
+        if flag < 0:
+            return None, 0
         found, _, flag, info = self._solver.solve()
-        return np.asarray(found), flag, info
-
-    def _weigh(self, solver: Any, rows: int) -> None:
-        if self._soft:
-            quadratic = np.full(rows, 1.0 / self._limits.quadratic_penalty)
-            linear = np.full(rows, float(self._limits.linear_penalty))
-            solver.soft_weights(quadratic, quadratic, linear, linear)
+        return (np.asarray(found) if flag >= 1 else None), info["iterations"]
 
     def _constraints(
-        self, look: Look, plan: Float[np.ndarray, " numbers"], last_input: Float[np.ndarray, " inputs"]
+        self, model: Linearisation, plan: Numbers, last_input: InputVector
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, lower, upper = [self._difference], [self._low - plan], [self._high - plan]
         if self._rate is not None:
@@ -134,19 +117,18 @@ class StepProgram:
             lower.append(-self._rate - move)
             upper.append(self._rate - move)
         if self._soft:
-            rows.append(look.sensitivity)
-            lower.append(np.maximum(self._below - look.outputs.ravel(), -_INFINITE))
-            upper.append(np.minimum(self._above - look.outputs.ravel(), _INFINITE))
+            rows.append(model.sensitivity)
+            lower.append(np.maximum(self._below - model.outputs.ravel(), -_INFINITE))
+            upper.append(np.minimum(self._above - model.outputs.ravel(), _INFINITE))
         return np.concatenate(rows), np.concatenate(lower), np.concatenate(upper)
 
-    def _decrease(self, look: Look, step: np.ndarray, curved: np.ndarray) -> float:
-        fall = -float(look.gradient @ step + 0.5 * step @ curved)
+    def _decrease(self, model: Linearisation, step: Numbers, curved: Numbers) -> float:
+        fall = -float(model.gradient @ step + 0.5 * step @ curved)
         if not self._soft:
             return fall
-        outputs = look.outputs.ravel()
-        return fall + self._penalty(outputs) - self._penalty(outputs + look.sensitivity @ step)
-
-    def _penalty(self, outputs: Float[np.ndarray, " rows"]) -> float:
-        beyond = np.maximum(np.maximum(self._below - outputs, outputs - self._above), 0.0)
-        limits = self._limits
-        return float((limits.linear_penalty * beyond + 0.5 * limits.quadratic_penalty * beyond**2).sum())
+        outputs = model.outputs.ravel()
+        before, after = (
+            float(self._limits.penalty(one, self._below, self._above))
+            for one in (outputs, outputs + model.sensitivity @ step)
+        )
+        return fall + before - after

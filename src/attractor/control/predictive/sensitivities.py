@@ -1,4 +1,4 @@
-"""One compiled look at a plan: prediction, exact sensitivities, condensed Gauss-Newton model of the cost."""
+"""Compiled linearisation at a plan: prediction, exact sensitivities, Gauss-Newton model of the cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.control.model import ControlModel
+from attractor.control.model import ControlModel, InputVector, OutputVector, StateArray, StateVector
 
-from .control_problem import ControlProblem
+from .control_problem import ControlProblem, Hessian, InputPlan, Numbers, OutputPlan, Values
 
 
 @dataclass(frozen=True)
@@ -21,37 +21,42 @@ class Situation:
     Args:
         state: where the plant is believed to be.
         last_input: the input of the sample before.
-        references: wished outputs y_1 .. y_N.
+        references: wanted outputs y_1 .. y_N.
         target_state: x_r of the cost.
         target_input: u_r of the cost.
         disturbance: d, added to every predicted output.
         terminal: P of the cost.
     """
 
-    state: Float[np.ndarray, " states"]
-    last_input: Float[np.ndarray, " inputs"]
-    references: Float[np.ndarray, "horizon outputs"]
-    target_state: Float[np.ndarray, " states"]
-    target_input: Float[np.ndarray, " inputs"]
-    disturbance: Float[np.ndarray, " outputs"]
+    state: StateVector
+    last_input: InputVector
+    references: OutputPlan
+    target_state: StateVector
+    target_input: InputVector
+    disturbance: OutputVector
     terminal: Float[np.ndarray, "states states"]
 
-    def packed(self) -> Float[np.ndarray, " numbers"]:
+    @staticmethod
+    def shapes(states: int, inputs: int, outputs: int, horizon: int) -> dict[str, tuple[int, ...]]:
+        """The shape of every field, in their order."""
+        return {
+            "state": (states,),
+            "last_input": (inputs,),
+            "references": (horizon, outputs),
+            "target_state": (states,),
+            "target_input": (inputs,),
+            "disturbance": (outputs,),
+            "terminal": (states, states),
+        }
+
+    def packed(self) -> Float[np.ndarray, " all"]:
         """All of it in one vector: one transfer to the compiled function instead of seven."""
-        return np.concatenate([
-            self.state,
-            self.last_input,
-            self.references.ravel(),
-            self.target_state,
-            self.target_input,
-            self.disturbance,
-            self.terminal.ravel(),
-        ])
+        return np.concatenate([np.ravel(part) for part in vars(self).values()])
 
 
 @dataclass(frozen=True)
-class Look:
-    r"""What one evaluation tells about a plan u (flat, `numbers` = N * inputs).
+class Linearisation:
+    r"""The cost and the outputs about a plan u (flat, `numbers` = N * inputs).
 
     With $p$ the change of the plan: $J(u + p) \approx J(u) + g'p + \frac{1}{2} p'Hp$, $H$ positive
     semidefinite (Gauss-Newton), and $y(u + p) \approx y + Y p$ with the exact Jacobian $Y$.
@@ -63,44 +68,40 @@ class Look:
         hessian: H.
         outputs: predicted y_1 .. y_N, with the disturbance.
         sensitivity: Y, rows in the order of the outputs.
-        reach: dx_N/du.
-        pull: dJ/dx_N of the terminal cost.
+        final_sensitivity: dx_N/du.
+        final_gradient: dJ/dx_N of the terminal cost.
     """
 
     cost: float
     merit: float
-    gradient: Float[np.ndarray, " numbers"]
-    hessian: Float[np.ndarray, "numbers numbers"]
-    outputs: Float[np.ndarray, "horizon outputs"]
+    gradient: Numbers
+    hessian: Hessian
+    outputs: OutputPlan
     sensitivity: Float[np.ndarray, "rows numbers"]
-    reach: Float[np.ndarray, "states numbers"]
-    pull: Float[np.ndarray, " states"]
+    final_sensitivity: Float[np.ndarray, "states numbers"]
+    final_gradient: StateVector
 
     @property
     def finite(self) -> bool:
         """Whether every number can be used."""
-        return bool(
-            np.isfinite(self.merit)
-            and np.isfinite(self.gradient).all()
-            and np.isfinite(self.hessian).all()
-            and np.isfinite(self.sensitivity).all()
-        )
+        used = self.merit, self.gradient, self.hessian, self.sensitivity
+        return all(np.isfinite(part).all() for part in used)
 
 
 def predict(
-    model: ControlModel, state: Float[Array, " states"], plan: Float[Array, "horizon inputs"]
+    model: ControlModel, state: StateArray, plan: Float[Array, "horizon inputs"]
 ) -> Float[Array, "horizon states"]:
     """The states x_1 .. x_N that follow a state under a plan."""
 
-    def advance(state: Array, given: Array) -> tuple[Array, Array]:
-        after = model.step(state, given)
+    def advance(state: Array, input: Array) -> tuple[Array, Array]:
+        after = model.step(state, input)
         return after, after
 
     return jax.lax.scan(advance, state, plan)[1]
 
 
 def sensitivities(
-    model: ControlModel, state: Float[Array, " states"], plan: Float[Array, "horizon inputs"]
+    model: ControlModel, state: StateArray, plan: Float[Array, "horizon inputs"]
 ) -> tuple[
     Float[Array, "horizon states"],
     Float[Array, "horizon outputs"],
@@ -141,7 +142,7 @@ def sensitivities(
 
 
 class Evaluation:
-    """The compiled function from a situation and a plan to a `Look`: one call, one vector in, one out.
+    """The compiled function from a situation and a plan to a `Linearisation`: one vector in, one out.
 
     Dispatch is what a small controller spends its time on, so everything a step of the solver needs comes
     from one call.
@@ -156,37 +157,26 @@ class Evaluation:
         self.horizon, self.numbers = problem.horizon, problem.horizon * model.input_size
         self._call = jax.jit(_evaluation(model, problem))
         rows = self.horizon * self.outputs
-        sizes = (2, self.numbers, self.numbers**2, rows, rows * self.numbers, self.states * self.numbers)
-        ends = np.cumsum([0, *sizes, self.states]).tolist()
-        self._parts = [slice(*span) for span in pairwise(ends)]
+        square, by_rows = (self.numbers, self.numbers), (rows, self.numbers)
+        outputs, final = (self.horizon, self.outputs), (self.states, self.numbers)
+        self._unpack = unpacking((2,), (self.numbers,), square, outputs, by_rows, final, (self.states,))
 
-    def __call__(
-        self, situation: Float[np.ndarray, " numbers"], plan: Float[np.ndarray, "horizon inputs"]
-    ) -> Look:
-        """Look at a plan; `situation` is `Situation.packed()`. Call inside `jax.enable_x64(True)`."""
+    def __call__(self, situation: Float[np.ndarray, " all"], plan: InputPlan) -> Linearisation:
+        """Linearise at a plan; `situation` is `Situation.packed()`. Call inside `jax.enable_x64(True)`."""
         # A copy, since the buffers of JAX are read-only and the QP solver asks for writable ones.
-        flat = np.array(self._call(situation, plan))
-        values, gradient, hessian, outputs, sensitivity, reach, pull = (flat[part] for part in self._parts)
-        return Look(
-            float(values[0]),
-            float(values[1]),
-            gradient,
-            hessian.reshape(self.numbers, self.numbers),
-            outputs.reshape(self.horizon, self.outputs),
-            sensitivity.reshape(-1, self.numbers),
-            reach.reshape(self.states, self.numbers),
-            pull,
-        )
+        (cost, merit), *rest = self._unpack(np.array(self._call(situation, plan)))
+        return Linearisation(float(cost), float(merit), *rest)
 
 
 def _evaluation(model: ControlModel, problem: ControlProblem) -> Callable[[Array, Array], Array]:
     horizon, inputs = problem.horizon, model.input_size
-    output_weight, input_weight, move_weight = problem.objective.diagonals(inputs, model.output_size)
-    output_weight = np.tile(output_weight, horizon)
+    weights = problem.objective.diagonals(inputs, model.output_size)
+    output_weight, input_weight, move_weight = (np.tile(weight, horizon) for weight in weights)
     difference = differences(horizon, inputs)
-    moves = difference.T @ (np.tile(move_weight, horizon)[:, None] * difference)
-    fixed = 2.0 * (moves + np.diag(np.tile(input_weight, horizon)))
-    unpack = unpacker(model, horizon)
+    moves = difference.T @ (move_weight[:, None] * difference)
+    fixed = 2.0 * (moves + np.diag(input_weight))
+    unpack = situation_unpacking(model, horizon)
+    penalty = output_penalty(problem, model.output_size)
 
     def evaluate(situation: Array, plan: Array) -> Array:
         state, last, references, target_state, target_input, disturbance, terminal = unpack(situation)
@@ -195,47 +185,46 @@ def _evaluation(model: ControlModel, problem: ControlProblem) -> Callable[[Array
         outputs = outputs + disturbance
         sensitivity = sensitivity.reshape(-1, plan.size)
         error = (outputs - references).ravel()
-        final, reach = states[-1] - target_state, moved[-1]
+        final, by_plan = states[-1] - target_state, moved[-1]
         away = (plan - target_input).ravel()
         move = difference @ plan.ravel() - jnp.pad(last, (0, plan.size - inputs))
         cost = output_weight @ error**2 + final @ terminal @ final
-        cost += np.tile(input_weight, horizon) @ away**2 + np.tile(move_weight, horizon) @ move**2
+        cost += input_weight @ away**2 + move_weight @ move**2
         weighted = sensitivity * output_weight[:, None]
-        gradient = weighted.T @ error + reach.T @ (terminal @ final)
-        gradient += np.tile(input_weight, horizon) * away
-        gradient += difference.T @ (np.tile(move_weight, horizon) * move)
-        hessian = 2.0 * (weighted.T @ sensitivity + reach.T @ terminal @ reach) + fixed
-        merit = cost + penalty(problem, outputs)
-        pull = 2.0 * (terminal @ final)
-        parts = (jnp.stack([cost, merit]), 2.0 * gradient, hessian, outputs, sensitivity, reach, pull)
+        gradient = weighted.T @ error + by_plan.T @ (terminal @ final)
+        gradient += input_weight * away
+        gradient += difference.T @ (move_weight * move)
+        hessian = 2.0 * (weighted.T @ sensitivity + by_plan.T @ terminal @ by_plan) + fixed
+        values = jnp.stack([cost, cost + penalty(outputs)])
+        parts = values, 2.0 * gradient, hessian, outputs, sensitivity, by_plan, 2.0 * (terminal @ final)
         return jnp.concatenate([part.ravel() for part in parts])
 
     return evaluate
 
 
-def penalty(problem: ControlProblem, outputs: Float[Array, "horizon outputs"]) -> Float[Array, ""]:
-    """What violations of output limits cost."""
+def output_penalty(problem: ControlProblem, outputs: int) -> Callable[[Array], Array]:
+    """What violations of output limits cost, as a function of the outputs over the horizon."""
     limits = problem.limits
     if not limits.has_output_limits:
-        return jnp.zeros(())
-    low, high = limits.output_box(outputs.shape[1])
-    beyond = jnp.maximum(jnp.maximum(low - outputs, outputs - high), 0.0)
-    return (limits.linear_penalty * beyond + 0.5 * limits.quadratic_penalty * beyond**2).sum()
+        return lambda outputs: jnp.zeros(())
+    low, high = map(jnp.asarray, limits.output_box(outputs))
+    return lambda outputs: limits.penalty(outputs, low, high)
 
 
-def unpacker(model: ControlModel, horizon: int) -> Callable[[Array], list[Array]]:
+def unpacking(*shapes: tuple[int, ...]) -> Callable[[Values], list[Values]]:
+    """The function that cuts a vector into arrays of these shapes, the inverse of joining them."""
+    ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)]).tolist()
+    spans = [slice(*span) for span in pairwise(ends)]
+    return lambda packed: [packed[span].reshape(shape) for span, shape in zip(spans, shapes, strict=True)]
+
+
+def situation_unpacking(model: ControlModel, horizon: int) -> Callable[[Array], list[Array]]:
     """The inverse of `Situation.packed`, in the order of its fields."""
-    states, inputs, outputs = model.state_size, model.input_size, model.output_size
-    shapes = [(states,), (inputs,), (horizon, outputs), (states,), (inputs,), (outputs,), (states, states)]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-
-    def unpack(packed: Array) -> list[Array]:
-        return [part.reshape(shape) for part, shape in zip(jnp.split(packed, ends), shapes, strict=True)]
-
-    return unpack
+    sizes = model.state_size, model.input_size, model.output_size
+    return unpacking(*Situation.shapes(*sizes, horizon).values())
 
 
-def differences(horizon: int, inputs: int) -> Float[np.ndarray, "numbers numbers"]:
+def differences(horizon: int, inputs: int) -> Hessian:
     """The matrix that turns a flat plan into its moves u_k - u_{k-1}, but for the last input before it."""
     size = horizon * inputs
     return np.eye(size) - np.eye(size, k=-inputs)

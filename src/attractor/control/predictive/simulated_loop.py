@@ -3,14 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
-from attractor.control.plants.plant import Plant, advance, equations_of, steady_state
-from attractor.errors import InputDataError, ShapeError
+from attractor.control.model import InputVector, OutputVector, StateVector
+from attractor.control.plants.plant import (
+    Plant,
+    advance,
+    disturbance_rows,
+    equations_of,
+    signal_rows,
+    steady_state,
+)
+from attractor.errors import InputDataError
 from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
 
@@ -24,7 +33,7 @@ class Scenario:
     """What happens in a closed loop.
 
     Args:
-        references: wished outputs, one row per sample, plant units.
+        references: wanted outputs, one row per sample, plant units.
         disturbances: what nature does, one row per sample; the plant's nominal values by default.
         noise: standard deviation of the noise on every output; the plant's usual one by default, 0 for none.
         seed: equal seeds give equal noise.
@@ -46,7 +55,7 @@ class ClosedLoop:
 
     Args:
         times: s.
-        references: wished outputs.
+        references: wanted outputs.
         measured: what the controller saw.
         outputs: what a sensor without noise would have shown.
         inputs: what was applied from sample k to k + 1.
@@ -102,8 +111,8 @@ def run_closed_loop(
         for row, disturbing in enumerate(disturbances):
             shown = simulated.measure()
             measured = shown + noise[row]
-            wish = references[row + 1 :] if scenario.preview else references[row]
-            decision = controller.act(measured, wish if len(wish) else references[row])
+            ahead = references[row + 1 :] if scenario.preview else references[row]
+            decision = controller.act(measured, ahead if len(ahead) else references[row])
             simulated.advance(decision.input, disturbing)
             rows.append((shown, measured, decision))
             reporter.update(row + 1, len(references), decision.status.name.lower())
@@ -115,19 +124,18 @@ def run_closed_loop(
 class _Simulated:
     """A plant that runs one sample at a time."""
 
-    def __init__(self, plant: Plant, state: Float[np.ndarray, " states"], interval: float) -> None:
+    def __init__(self, plant: Plant, state: StateVector, interval: float) -> None:
         self._own, self._state = (plant, equations_of(plant)), np.asarray(state)
         self._interval = np.asarray(interval, float)
 
-    def measure(self) -> Float[np.ndarray, " outputs"]:
+    def measure(self) -> OutputVector:
         with double_precision():
             return np.asarray(_measure(self._own, self._state))
 
-    def advance(self, given: Float[np.ndarray, " inputs"], disturbing: Float[np.ndarray, "_"]) -> None:
-        forcing = np.concatenate([given, disturbing])
+    def advance(self, input: InputVector, disturbance: Float[np.ndarray, "_"]) -> None:
+        forcing = np.concatenate([input, disturbance])
         with double_precision():
-            after, possible = _sample(self._own, self._state, forcing, self._interval)
-            after, possible = np.asarray(after), bool(possible)
+            after, possible = jax.device_get(_sample(self._own, self._state, forcing, self._interval))
         if not possible or not np.isfinite(after).all():
             raise InputDataError(
                 f"the plant is where its equations do not hold: state {self._state}, inputs and disturbances "
@@ -138,39 +146,27 @@ class _Simulated:
 
 # Compiled once for all loops on a kind of plant.
 @eqx.filter_jit
-def _measure(own: tuple[Plant, str], state: Any) -> Array:
-    return own[0].measure(state)
+def _measure(own: tuple[Plant, str], state: ArrayLike) -> Array:
+    return own[0].measure(jnp.asarray(state))
 
 
 @eqx.filter_jit
-def _sample(own: tuple[Plant, str], state: Any, forcing: Any, interval: Any) -> tuple[Array, Array]:
+def _sample(
+    own: tuple[Plant, str], state: ArrayLike, forcing: ArrayLike, interval: ArrayLike
+) -> tuple[Array, Array]:
     plant, _ = own
+    state, forcing, interval = map(jnp.asarray, (state, forcing, interval))
     return advance(plant, state, forcing, interval), plant.possible(state, forcing)
 
 
 def _checked(plant: Plant, scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     references = np.asarray(scenario.references, float)
     rows = len(references) if references.ndim else 0
-    nominal = np.tile(np.asarray(plant.nominal_disturbances, float), (rows, 1))
-    given = nominal if scenario.disturbances is None else np.asarray(scenario.disturbances, float)
-    for name, array, columns in (
-        ("references", references, len(plant.outputs)),
-        ("disturbances", given, len(plant.disturbances)),
-    ):
-        if not rows or array.shape != (rows, columns):
-            raise ShapeError(
-                f"{name} has shape {array.shape}; expected (time, {columns}), one row per sample"
-            )
-        if not np.isfinite(array).all():
-            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise InputDataError(f"{name} has a value that is not finite in row {row}: {array[row]}")
-    deviation = plant.measurement_noise if scenario.noise is None else scenario.noise
-    deviation = per_channel("noise", deviation, len(plant.outputs))
-    return (
-        references,
-        given,
-        deviation * np.random.default_rng(scenario.seed).standard_normal(references.shape),
-    )
+    references = signal_rows("references", references, plant.outputs, rows)
+    disturbances = disturbance_rows(plant, scenario.disturbances, rows)
+    level = plant.measurement_noise if scenario.noise is None else scenario.noise
+    noise = np.random.default_rng(scenario.seed).standard_normal(references.shape)
+    return references, disturbances, per_channel("noise", level, len(plant.outputs)) * noise
 
 
 def _record(
@@ -179,20 +175,24 @@ def _record(
     disturbances: np.ndarray,
     rows: list[tuple[np.ndarray, np.ndarray, ControlSolution]],
 ) -> ClosedLoop:
-    decisions = [decision for _, _, decision in rows]
+    shown, measured, decisions = zip(*rows, strict=True)
+
+    def all_of(name: str) -> np.ndarray:
+        return np.array([getattr(one, name) for one in decisions])
+
     return ClosedLoop(
         times=controller.card.sampling_time * np.arange(len(rows)),
         references=references,
-        measured=np.array([measured for _, measured, _ in rows]),
-        outputs=np.array([shown for shown, _, _ in rows]),
-        inputs=np.array([one.input for one in decisions]),
+        measured=np.array(measured),
+        outputs=np.array(shown),
+        inputs=all_of("input"),
         disturbances=disturbances,
-        estimates=np.array([one.estimate for one in decisions]),
-        offsets=np.array([one.disturbance for one in decisions]),
-        reachable=np.array([one.reachable for one in decisions]),
+        estimates=all_of("estimate"),
+        offsets=all_of("disturbance"),
+        reachable=all_of("reachable"),
         statuses=tuple(one.status for one in decisions),
         solve_seconds=np.array([one.solve.seconds for one in decisions]),
-        seconds=np.array([one.seconds for one in decisions]),
+        seconds=all_of("seconds"),
     )
 
 
@@ -210,13 +210,13 @@ class Segment:
 
     begin: int
     end: int
-    settling: Float[np.ndarray, " outputs"]
-    offset: Float[np.ndarray, " outputs"]
+    settling: OutputVector
+    offset: OutputVector
 
 
 @dataclass(frozen=True, eq=False)
-class LoopFigures:
-    """Figures of a closed loop, in plant units, from outputs without measurement noise.
+class LoopMetrics:
+    """How well a closed loop did, in plant units, from outputs without measurement noise.
 
     Args:
         segments: one for the beginning and one for every change.
@@ -229,15 +229,15 @@ class LoopFigures:
     """
 
     segments: tuple[Segment, ...]
-    absolute_error: Float[np.ndarray, " outputs"]
-    travel: Float[np.ndarray, " inputs"]
+    absolute_error: OutputVector
+    travel: InputVector
     input_violations: int
     output_violations: int
     alarms: int
     fallbacks: int
 
 
-def loop_figures(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopFigures:
+def loop_metrics(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopMetrics:
     """Judge a closed loop.
 
     Args:
@@ -247,13 +247,14 @@ def loop_figures(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopFigu
     """
     width = per_channel("band", band, loop.outputs.shape[1])
     errors = loop.outputs - loop.references
+    low, high = limits.output_box(loop.outputs.shape[1])
     moves = np.abs(np.diff(loop.inputs, axis=0))
-    return LoopFigures(
+    return LoopMetrics(
         segments=tuple(_segment(loop, errors, width, begin, end) for begin, end in _spans(loop)),
         absolute_error=np.abs(errors).mean(axis=0),
         travel=moves.mean(axis=0) if len(moves) else np.zeros(loop.inputs.shape[1]),
         input_violations=_beyond_inputs(loop, moves, limits),
-        output_violations=_beyond_outputs(loop, limits),
+        output_violations=int(np.any((loop.outputs < low) | (loop.outputs > high), axis=1).sum()),
         alarms=sum(status.alarm for status in loop.statuses),
         fallbacks=sum(not status.optimal for status in loop.statuses),
     )
@@ -281,10 +282,5 @@ def _beyond_inputs(loop: ClosedLoop, moves: np.ndarray, limits: Limits) -> int:
     beyond = np.any((loop.inputs < low) | (loop.inputs > high), axis=1)
     if rate is not None:
         # Beyond rounding: a rate is the difference of two numbers that were converted from scaled units.
-        beyond = beyond | np.concatenate([[False], np.any(moves > rate * (1 + 1e-9), axis=1)])
+        beyond[1:] |= np.any(moves > rate * (1 + 1e-9), axis=1)
     return int(beyond.sum())
-
-
-def _beyond_outputs(loop: ClosedLoop, limits: Limits) -> int:
-    low, high = limits.output_box(loop.outputs.shape[1])
-    return int(np.any((loop.outputs < low) | (loop.outputs > high), axis=1).sum())

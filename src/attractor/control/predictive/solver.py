@@ -6,17 +6,16 @@ from enum import Enum
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float
 
-from attractor.control.model import ControlModel
+from attractor.control.model import ControlModel, InputVector
 from attractor.errors import ShapeError
 from attractor.program import double_precision
 from attractor.settings import Count, Positive, Settings, Within
 
-from .control_problem import ControlProblem
+from .control_problem import ControlProblem, InputPlan, OutputPlan
 from .hessian import Curvature, SecantCurvature
 from .quadratic_program import StepProgram, StepProposal
-from .sensitivities import Evaluation, Look, Situation
+from .sensitivities import Evaluation, Linearisation, Situation
 
 
 class SolveStatus(Enum):
@@ -34,7 +33,7 @@ class SolveStatus(Enum):
 
     @property
     def alarm(self) -> bool:
-        """Whether no plan could be computed and somebody should look."""
+        """Whether no plan could be computed and somebody should be told."""
         return self.value.startswith("ALARM")
 
     @property
@@ -57,14 +56,14 @@ class PlanSolution:
         penalty: what violations of output limits add to it there.
         residual: largest entry of the gradient of the Lagrangian at the last point that was evaluated.
         iterations: Gauss-Newton steps.
-        evaluations: looks at the model.
+        evaluations: linearisations of the model.
         qp_iterations: changes of the active set, in all quadratic programs together.
         seconds: wall time.
         status: how it ended.
     """
 
-    plan: Float[np.ndarray, "horizon inputs"]
-    outputs: Float[np.ndarray, "horizon outputs"]
+    plan: InputPlan
+    outputs: OutputPlan
     cost: float
     penalty: float
     residual: float
@@ -75,7 +74,7 @@ class PlanSolution:
     status: SolveStatus
 
     @property
-    def input(self) -> Float[np.ndarray, " inputs"]:
+    def input(self) -> InputVector:
         """What to apply now."""
         return self.plan[0]
 
@@ -115,10 +114,10 @@ class SolverSettings(Settings):
 class _Search:
     """The state of one solve: the best plan so far, always feasible, and what was spent on it."""
 
-    plan: Float[np.ndarray, "horizon inputs"]
-    look: Look
-    outputs: Float[np.ndarray, "horizon outputs"]
-    references: Float[np.ndarray, "horizon outputs"]
+    plan: InputPlan
+    model: Linearisation
+    outputs: OutputPlan
+    references: OutputPlan
     damping: float
     evaluations: int
     slow: int = 0
@@ -155,12 +154,13 @@ class PlanSolver:
         self.problem, self.settings = problem, settings or SolverSettings()
         with double_precision():
             self._evaluate, self._curvature = Evaluation(model, problem), Curvature(model, problem)
-        self._shape = problem.horizon, self._evaluate.inputs
-        self._low, self._high, self._rate = problem.limits.input_box(self._evaluate.inputs)
-        self._program = StepProgram(problem, self._evaluate.inputs, self._evaluate.outputs)
-        self._secant = SecantCurvature(problem, self._evaluate.inputs, self._evaluate.outputs)
-        self._next: Float[np.ndarray, "horizon inputs"] | None = None
-        self._shifted: Float[np.ndarray, "horizon inputs"] | None = None
+        inputs, outputs = self._evaluate.inputs, self._evaluate.outputs
+        self._shape = problem.horizon, inputs
+        self._low, self._high, self._rate = problem.limits.input_box(inputs)
+        self._program = StepProgram(problem, inputs, outputs)
+        self._secant = SecantCurvature(problem, inputs, outputs)
+        self._next: InputPlan | None = None
+        self._shifted: InputPlan | None = None
 
     def solve(self, situation: Situation) -> PlanSolution:
         """The best plan for a situation, in scaled units; never an exception for what the plant may do.
@@ -181,9 +181,8 @@ class PlanSolver:
             search = self._begin(situation, packed)
             if search is None:
                 return self.hold(situation.last_input, SolveStatus.PREDICTION_NOT_FINITE, begin)
-            status = self._iterate(
-                search, packed, np.clip(situation.last_input, self._low, self._high), begin
-            )
+            last_input = np.clip(situation.last_input, self._low, self._high)
+            status = self._iterate(search, packed, last_input, begin)
         return self._finish(search, situation, status, begin)
 
     def compile(self, situation: Situation) -> None:
@@ -203,11 +202,9 @@ class PlanSolver:
         """Forget the last plan: the next solve starts from the target's input."""
         self._next = self._shifted = None
         self._secant.reset()
-        self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
+        self._program.reset()
 
-    def hold(
-        self, last_input: Float[np.ndarray, " inputs"], status: SolveStatus, begin: float | None = None
-    ) -> PlanSolution:
+    def hold(self, last_input: InputVector, status: SolveStatus, begin: float | None = None) -> PlanSolution:
         """Hold the last input (the middle of the box if there is none) and forget all that was planned.
 
         Args:
@@ -223,9 +220,7 @@ class PlanSolver:
         seconds = time.perf_counter() - (now if begin is None else begin)
         return PlanSolution(plan, outputs, np.nan, np.nan, np.inf, 0, 0, 0, seconds, status)
 
-    def project(
-        self, plan: Float[np.ndarray, "horizon inputs"], last_input: Float[np.ndarray, " inputs"]
-    ) -> Float[np.ndarray, "horizon inputs"]:
+    def project(self, plan: InputPlan, last_input: InputVector) -> InputPlan:
         """The plan made to keep the box and, one input after the other, the rate limits.
 
         Where the last input was outside of the box, the box comes first.
@@ -239,43 +234,32 @@ class PlanSolver:
         return plan
 
     def _check(self, situation: Situation) -> None:
-        horizon, inputs = self._shape
-        states, outputs = self._evaluate.states, self._evaluate.outputs
-        expected = {
-            "state": (states,),
-            "last_input": (inputs,),
-            "references": (horizon, outputs),
-            "target_state": (states,),
-            "target_input": (inputs,),
-            "disturbance": (outputs,),
-            "terminal": (states, states),
-        }
-        for name, shape in expected.items():
-            given = np.shape(getattr(situation, name))
-            if given != shape:
-                raise ShapeError(f"{name} has shape {given}; this problem expects {shape}")
+        (horizon, inputs), sizes = self._shape, self._evaluate
+        for name, shape in Situation.shapes(sizes.states, inputs, sizes.outputs, horizon).items():
+            found = np.shape(getattr(situation, name))
+            if found != shape:
+                raise ShapeError(f"{name} has shape {found}; this problem expects {shape}")
 
     def _begin(self, situation: Situation, packed: np.ndarray) -> _Search | None:
-        """The first look: at the shifted plan, else at the target's input, else at the last input."""
+        """The first linearisation: at the shifted plan, else the target's input, else the last input."""
         evaluations = 0
         for plan in (self._next, situation.target_input, situation.last_input):
             if plan is None:
                 continue
             start = self.project(np.broadcast_to(plan, self._shape).copy(), situation.last_input)
-            look = self._evaluate(packed, start)
+            model = self._evaluate(packed, start)
             evaluations += 1
-            if look.finite:
-                return _Search(
-                    start, look, look.outputs, situation.references, self.settings.damping, evaluations
-                )
+            if model.finite:
+                references, damping = situation.references, self.settings.damping
+                return _Search(start, model, model.outputs, references, damping, evaluations)
         return None
 
     def _iterate(
         self, search: _Search, packed: np.ndarray, last_input: np.ndarray, begin: float
     ) -> SolveStatus:
         while True:
-            look = self._model(search, packed)
-            proposal = self._program.solve(look, search.plan, last_input, search.damping)
+            model = self._model(search, packed)
+            proposal = self._program.solve(model, search.plan, last_input, search.damping)
             search.qp_iterations += proposal.iterations
             if not proposal.solved and not search.plain:
                 # With the learned part the model may have lost its convexity: Gauss-Newton alone has it.
@@ -298,19 +282,17 @@ class PlanSolver:
                 return SolveStatus.STALLED
             if search.iterations >= self.settings.iterations:
                 return SolveStatus.ITERATION_LIMIT
-            if (
-                self.settings.time_limit is not None
-                and time.perf_counter() - begin > self.settings.time_limit
-            ):
+            limit = self.settings.time_limit
+            if limit is not None and time.perf_counter() - begin > limit:
                 return SolveStatus.TIME_LIMIT
 
-    def _model(self, search: _Search, packed: np.ndarray) -> Look:
-        """The look with the learned part added to the Hessian, or the exact one where steps stay long."""
+    def _model(self, search: _Search, packed: np.ndarray) -> Linearisation:
+        """The learned part added to the Hessian, or the exact Hessian where steps stay long."""
         if search.slow >= _TOO_SLOW:
-            return replace(search.look, hessian=self._curvature(packed, search.plan, search.look.hessian))
+            return replace(search.model, hessian=self._curvature(packed, search.plan, search.model.hessian))
         if search.plain:
-            return search.look
-        return replace(search.look, hessian=search.look.hessian + self._secant.matrix)
+            return search.model
+        return replace(search.model, hessian=search.model.hessian + self._secant.matrix)
 
     def _arrived(self, search: _Search, proposal: StepProposal) -> SolveStatus | None:
         """Whether this proposal ends the solve."""
@@ -318,21 +300,21 @@ class PlanSolver:
         if once or float(np.abs(proposal.step).max()) <= self.settings.tolerance:
             self._take(search, proposal)
             return SolveStatus.REAL_TIME if once else SolveStatus.CONVERGED
-        search.negligible += proposal.decrease <= _ROUNDING * abs(search.look.merit)
+        search.negligible += proposal.decrease <= _ROUNDING * abs(search.model.merit)
         return SolveStatus.STALLED if search.negligible > _PATIENCE else None
 
     def _descend(self, search: _Search, packed: np.ndarray, proposal: StepProposal) -> bool:
         """Move along the step until the true cost has fallen enough; otherwise raise the damping."""
         step = proposal.step.reshape(self._shape)
-        allowed, length = search.look.merit + _ROUNDING * abs(search.look.merit), 1.0
+        allowed, length = search.model.merit + _ROUNDING * abs(search.model.merit), 1.0
         while length >= (_SHORTEST if search.plain else _SHORTEST_LEARNED):
             plan = search.plan + length * step
-            look = self._evaluate(packed, plan)
+            model = self._evaluate(packed, plan)
             search.evaluations += 1
-            enough = look.merit <= allowed - _ARMIJO * length * proposal.decrease
-            if enough and look.finite:
-                self._secant.learn(search.look, look, length * proposal.step, search.references)
-                search.plan, search.look, search.outputs = plan, look, look.outputs
+            enough = model.merit <= allowed - _ARMIJO * length * proposal.decrease
+            if enough and model.finite:
+                self._secant.learn(search.model, model, length * proposal.step, search.references)
+                search.plan, search.model, search.outputs = plan, model, model.outputs
                 if length == 1.0:
                     search.damping = max(search.damping / 10, self.settings.damping)
                 return True
@@ -349,11 +331,10 @@ class PlanSolver:
         self._secant.reset()
 
     def _take(self, search: _Search, proposal: StepProposal) -> None:
-        """The last step: too small for another look, or the one step of the real-time iteration."""
+        """The last step: too small to linearise again, or the one step of the real-time iteration."""
         search.plan = search.plan + proposal.step.reshape(self._shape)
-        search.outputs = search.outputs + (search.look.sensitivity @ proposal.step).reshape(
-            search.outputs.shape
-        )
+        change = search.model.sensitivity @ proposal.step
+        search.outputs = search.outputs + change.reshape(search.outputs.shape)
 
     def _finish(
         self, search: _Search, situation: Situation, status: SolveStatus, begin: float
@@ -362,12 +343,12 @@ class PlanSolver:
         self._remember(plan)
         if not status.optimal:
             self._secant.reset()
-            self._program = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs)
+            self._program.reset()
         return PlanSolution(
             plan,
             search.outputs,
-            search.look.cost,
-            search.look.merit - search.look.cost,
+            search.model.cost,
+            search.model.merit - search.model.cost,
             search.residual,
             search.iterations,
             search.evaluations,
@@ -379,7 +360,7 @@ class PlanSolver:
     def _remember(self, plan: np.ndarray) -> None:
         """Shift the plan by one sample, the last input twice.
 
-        The end of a plan, where nothing comes after, looks the same at every sample and not like its shifted
+        The end of a plan, where nothing comes after, is the same at every sample and not like its shifted
         predecessor: what this solve has changed there the next one would change again, so it is done now.
         """
         shifted = np.concatenate([plan[1:], plan[-1:]])

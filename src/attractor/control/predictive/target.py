@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.control.model import ControlModel
+from attractor.control.model import ControlModel, InputVector, OutputVector, StateVector
 from attractor.program import double_precision
 
 from .control_problem import ControlProblem
+from .sensitivities import unpacking
 
 _RESTS = 1e-10
 """Largest |f(x, u) - x| of a state that counts as at rest, scaled."""
@@ -36,9 +37,9 @@ class Rest:
         gain: dy/du = C (I - A)^-1 B of the steady state.
     """
 
-    state: Float[np.ndarray, " states"]
-    input: Float[np.ndarray, " inputs"]
-    output: Float[np.ndarray, " outputs"]
+    state: StateVector
+    input: InputVector
+    output: OutputVector
     residual: float
     jacobian: Float[np.ndarray, "states states"]
     reading: Float[np.ndarray, "outputs states"]
@@ -47,9 +48,8 @@ class Rest:
     @property
     def steady(self) -> bool:
         """Whether the state is at rest, and everything finite."""
-        return bool(
-            self.residual <= _RESTS and np.isfinite(self.gain).all() and np.isfinite(self.output).all()
-        )
+        finite = np.isfinite(self.gain).all() and np.isfinite(self.output).all()
+        return bool(self.residual <= _RESTS and finite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class SteadyTarget:
     """
 
     rest: Rest
-    output: Float[np.ndarray, " outputs"]
+    output: OutputVector
     reachable: bool
     distance: float
     iterations: int
@@ -92,30 +92,21 @@ class TargetFinder:
         self._low, self._high, _ = problem.limits.input_box(model.input_size)
         self._weight, _, _ = problem.objective.diagonals(model.input_size, model.output_size)
         states, inputs, outputs = model.state_size, model.input_size, model.output_size
-        self._shapes = (states,), (outputs,), (), (states, states), (outputs, states), (outputs, inputs)
-        self._ends = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
-        self._call = jax.jit(lambda state, given: _at_rest(model, state, given))
+        matrices = (states, states), (outputs, states), (outputs, inputs)
+        self._unpack = unpacking((states,), (outputs,), (), *matrices)
+        self._call = jax.jit(lambda state, input: _at_rest(model, state, input))
         self._zero = np.zeros(states)
         self._none = np.zeros((0, inputs))
 
-    def rest(
-        self, given: Float[np.ndarray, " inputs"], start: Float[np.ndarray, " states"] | None = None
-    ) -> Rest:
+    def rest(self, input: InputVector, start: StateVector | None = None) -> Rest:
         """The model at rest under a constant input, sought from `start` (zeros by default)."""
         begin = self._zero if start is None or not np.isfinite(start).all() else start
         with double_precision():
-            flat = np.array(self._call(begin, given))
-        parts = [
-            part.reshape(shape) for part, shape in zip(np.split(flat, self._ends), self._shapes, strict=True)
-        ]
-        state, output, residual, jacobian, reading, gain = parts
-        return Rest(state, given, output, float(residual), jacobian, reading, gain)
+            state, output, residual, *matrices = self._unpack(np.array(self._call(begin, input)))
+        return Rest(state, input, output, float(residual), *matrices)
 
     def find(
-        self,
-        reference: Float[np.ndarray, " outputs"],
-        disturbance: Float[np.ndarray, " outputs"],
-        near: Rest | None = None,
+        self, reference: OutputVector, disturbance: OutputVector, near: Rest | None = None
     ) -> SteadyTarget:
         """The target for a reference.
 
@@ -137,7 +128,7 @@ class TargetFinder:
         reachable = distance <= _REACHED and best.steady
         return SteadyTarget(best, best.output + disturbance, reachable, distance, iterations)
 
-    def _search(self, wanted: Float[np.ndarray, " outputs"], start: Rest) -> tuple[Rest, int]:
+    def _search(self, wanted: OutputVector, start: Rest) -> tuple[Rest, int]:
         inside = np.clip(start.input, self._low, self._high)
         here = self.rest(inside, start.state)
         for done in range(_ROUNDS):
@@ -153,7 +144,7 @@ class TargetFinder:
             here = after
         return here, _ROUNDS
 
-    def _step(self, here: Rest, error: Float[np.ndarray, " outputs"]) -> Float[np.ndarray, " inputs"] | None:
+    def _step(self, here: Rest, error: OutputVector) -> InputVector | None:
         weighted = here.gain.T * np.maximum(self._weight, 1e-12)
         hessian = weighted @ here.gain
         # Relative to the gain, so that a weak actuator is not held back by the tie-break.
@@ -170,29 +161,26 @@ class TargetFinder:
         step = np.asarray(step)
         return step if flag > 0 and np.isfinite(step).all() else None
 
-    def _shorten(
-        self, here: Rest, step: Float[np.ndarray, " inputs"], wanted: Float[np.ndarray, " outputs"]
-    ) -> Rest | None:
+    def _shorten(self, here: Rest, step: InputVector, wanted: OutputVector) -> Rest | None:
         for length in 0.5 ** np.arange(12):
-            given = np.clip(here.input + length * step, self._low, self._high)
-            after = self.rest(given, here.state)
+            after = self.rest(np.clip(here.input + length * step, self._low, self._high), here.state)
             if after.steady and self._cost(after, wanted) < self._cost(here, wanted):
                 return after
         return None
 
-    def _cost(self, rest: Rest, wanted: Float[np.ndarray, " outputs"]) -> float:
+    def _cost(self, rest: Rest, wanted: OutputVector) -> float:
         cost = float(self._weight @ (rest.output - wanted) ** 2)
         return cost if rest.steady and np.isfinite(cost) else np.inf
 
-    def _distance(self, rest: Rest, wanted: Float[np.ndarray, " outputs"]) -> float:
+    def _distance(self, rest: Rest, wanted: OutputVector) -> float:
         return float(np.abs(rest.output - wanted).max()) if rest.steady else np.inf
 
 
-def _at_rest(model: ControlModel, start: Array, given: Array) -> Array:
+def _at_rest(model: ControlModel, start: Array, input: Array) -> Array:
     identity = jnp.eye(len(start), dtype=start.dtype)
 
     def defect(state: Array) -> Array:
-        return model.step(state, given) - state
+        return model.step(state, input) - state
 
     def size(state: Array) -> Array:
         value = jnp.abs(defect(state)).max()
@@ -200,8 +188,8 @@ def _at_rest(model: ControlModel, start: Array, given: Array) -> Array:
 
     def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         state, error, round_ = carry
-        newton = state + jnp.linalg.solve(identity - jax.jacfwd(model.step)(state, given), defect(state))
-        ahead = jax.lax.fori_loop(0, 10, lambda _, x: model.step(x, given), state)
+        newton = state + jnp.linalg.solve(identity - jax.jacfwd(model.step)(state, input), defect(state))
+        ahead = jax.lax.fori_loop(0, 10, lambda _, x: model.step(x, input), state)
         good = size(newton) < 0.5 * error
         after = jnp.where(good, newton, ahead)
         return after, size(after), round_ + 1
@@ -210,8 +198,8 @@ def _at_rest(model: ControlModel, start: Array, given: Array) -> Array:
         return (carry[1] > 1e-2 * _RESTS) & (carry[2] < _STEADY_ROUNDS)
 
     state, error, _ = jax.lax.while_loop(unfinished, improve, (start, size(start), jnp.asarray(0)))
-    jacobian, driven = jax.jacfwd(model.step, (0, 1))(state, given)
+    jacobian, by_input = jax.jacfwd(model.step, (0, 1))(state, input)
     reading = jax.jacfwd(model.output)(state)
-    gain = reading @ jnp.linalg.solve(identity - jacobian, driven)
+    gain = reading @ jnp.linalg.solve(identity - jacobian, by_input)
     parts = (state, model.output(state), error, jacobian, reading, gain)
     return jnp.concatenate([part.ravel() for part in parts])

@@ -1,13 +1,16 @@
 """The cost of everything after the horizon, under the input of the target."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import scipy.linalg
-from jaxtyping import Float
+from jaxtyping import ArrayLike, Float
 
+from attractor.control.model import OutputVector, StateVector
 from attractor.errors import ConfigError, ShapeError
+
+Square = Float[np.ndarray, "states states"]
+Reading = Float[np.ndarray, "outputs states"]
 
 # 2^30 samples: what has not died out by then never does.
 _DOUBLINGS = 30
@@ -24,7 +27,7 @@ class TerminalCost:
             if that is not known.
     """
 
-    matrix: Float[np.ndarray, "states states"]
+    matrix: Square
     local: bool
     decreases_after: int | None
 
@@ -33,12 +36,7 @@ class TerminalCost:
 class TerminalRule(Protocol):
     """What makes a terminal cost for a target."""
 
-    def at(
-        self,
-        jacobian: Float[np.ndarray, "states states"],
-        reading: Float[np.ndarray, "outputs states"],
-        output_weight: Float[np.ndarray, " outputs"],
-    ) -> TerminalCost:
+    def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """The terminal cost, from A and C at the target and the diagonal of Q."""
         ...
 
@@ -47,12 +45,7 @@ class TerminalRule(Protocol):
 class NoTerminal:
     """No terminal cost: everything after the horizon is ignored."""
 
-    def at(
-        self,
-        jacobian: Float[np.ndarray, "states states"],
-        reading: Float[np.ndarray, "outputs states"],
-        output_weight: Float[np.ndarray, " outputs"],
-    ) -> TerminalCost:
+    def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """Zeros."""
         del reading, output_weight
         return TerminalCost(np.zeros_like(jacobian), local=False, decreases_after=None)
@@ -67,12 +60,7 @@ class LocalTerminal:
     cost to come is infinite, and there is no terminal cost.
     """
 
-    def at(
-        self,
-        jacobian: Float[np.ndarray, "states states"],
-        reading: Float[np.ndarray, "outputs states"],
-        output_weight: Float[np.ndarray, " outputs"],
-    ) -> TerminalCost:
+    def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """P by doubling: $P_{j+1} = P_j + M_j' P_j M_j$, $M_{j+1} = M_j^2$, from $M_0 = A$."""
         seen = reading @ jacobian
         cost, power = seen.T @ (output_weight[:, None] * seen), jacobian
@@ -91,7 +79,7 @@ class ContractionCertificate(Protocol):
     r"""A proof of $|\Delta x^+|_w \le \lambda |\Delta x|_w$ for equal inputs, $|v|_w = \max_i |v_i|/w_i$."""
 
     @property
-    def weights(self) -> Any:
+    def weights(self) -> ArrayLike:
         """w, shape (states,)."""
         ...
 
@@ -121,7 +109,7 @@ class CertifiedTerminal:
         rate: the proven rate.
     """
 
-    weights: Float[np.ndarray, " states"]
+    weights: StateVector
     rate: float
 
     def __post_init__(self) -> None:
@@ -132,11 +120,6 @@ class CertifiedTerminal:
         if self.weights.ndim != 1 or not ((self.weights > 0) & np.isfinite(self.weights)).all():
             raise ConfigError("the weights of a certificate are positive numbers, one per state")
 
-    @classmethod
-    def of(cls, certificate: ContractionCertificate) -> "CertifiedTerminal":
-        """From any object with `weights` and `rate`."""
-        return cls(np.asarray(certificate.weights, float), float(certificate.rate))
-
     @property
     def decreases_after(self) -> int:
         """M above."""
@@ -145,12 +128,7 @@ class CertifiedTerminal:
             return 1
         return int(np.floor(np.log(states) / (-2.0 * np.log(self.rate)))) + 1
 
-    def at(
-        self,
-        jacobian: Float[np.ndarray, "states states"],
-        reading: Float[np.ndarray, "outputs states"],
-        output_weight: Float[np.ndarray, " outputs"],
-    ) -> TerminalCost:
+    def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """P = p diag(1/w^2); C is taken at the target, which is exact for a linear read-out."""
         if len(self.weights) != len(jacobian):
             raise ShapeError(
@@ -158,9 +136,8 @@ class CertifiedTerminal:
             )
         gain = np.abs(reading) @ self.weights
         price = self.rate**2 / (1.0 - self.rate**2) * (output_weight @ gain**2)
-        return TerminalCost(
-            np.diag(price / self.weights**2), local=False, decreases_after=self.decreases_after
-        )
+        matrix = np.diag(price / self.weights**2)
+        return TerminalCost(matrix, local=False, decreases_after=self.decreases_after)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,17 +157,12 @@ class ComparisonTerminal:
         matrix: A_d, shape (states, states).
     """
 
-    matrix: Float[np.ndarray, "states states"]
+    matrix: Square
 
     def __post_init__(self) -> None:
         check_comparison(self.matrix)
 
-    def at(
-        self,
-        jacobian: Float[np.ndarray, "states states"],
-        reading: Float[np.ndarray, "outputs states"],
-        output_weight: Float[np.ndarray, " outputs"],
-    ) -> TerminalCost:
+    def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """P = c D."""
         if self.matrix.shape != jacobian.shape:
             raise ShapeError(f"the comparison matrix has shape {self.matrix.shape}, A has {jacobian.shape}")
@@ -200,30 +172,7 @@ class ComparisonTerminal:
         return TerminalCost(np.diag(diagonal), local=False, decreases_after=1)
 
 
-def comparison_cost(
-    matrix: Float[np.ndarray, "states states"], price: float | int = 1.0
-) -> Float[np.ndarray, "states states"]:
-    r"""P of $V_f = v'Pv$, $v = |x - x_r|$, from a comparison matrix: $A_d' P A_d - P = -q I$.
-
-    P is entrywise nonnegative, so $v^+ \le A_d v$ gives $V_f(x^+) - V_f(x) \le -q |v|^2$.
-
-    Args:
-        matrix: A_d, nonnegative, spectral radius below 1.
-        price: q.
-
-    Raises:
-        ConfigError: the matrix is not such a one.
-        ShapeError: it is not square.
-
-    Source: Terzi, Bonassi, Farina and Scattolini, Int. J. Robust and Nonlinear Control 31 (2021), for LSTM.
-    """
-    check_comparison(matrix)
-    return scipy.linalg.solve_discrete_lyapunov(matrix.T, price * np.eye(len(matrix)))
-
-
-def diagonal_comparison_cost(
-    matrix: Float[np.ndarray, "states states"], price: float | int = 1.0
-) -> Float[np.ndarray, " states"]:
+def diagonal_comparison_cost(matrix: Square, price: float | int = 1.0) -> StateVector:
     r"""The diagonal of $cD$ in `ComparisonTerminal`: $A_d' (cD) A_d - cD \le -q I$.
 
     Args:
@@ -245,7 +194,7 @@ def check_comparison(matrix: Float[np.ndarray, "rows columns"]) -> None:
     """Refuse what is no comparison matrix of a contraction.
 
     Args:
-        matrix: what was given.
+        matrix: any matrix.
 
     Raises:
         ConfigError: an entry is negative or not finite, or the spectral radius is not below 1.
@@ -262,26 +211,26 @@ def check_comparison(matrix: Float[np.ndarray, "rows columns"]) -> None:
         )
 
 
-def terminal_rule(given: Any) -> TerminalRule:
+def terminal_rule(terminal: object) -> TerminalRule:
     """The rule for what a user gives: None, a rule, or a certificate.
 
     Args:
-        given: None for the local rule; an object with `weights` and `rate`; or a rule.
+        terminal: None for the local rule; an object with `weights` and `rate`; or a rule.
 
     Raises:
         ConfigError: none of these, or a certificate in another norm, which says nothing about this cost.
     """
-    if given is None:
+    if terminal is None:
         return LocalTerminal()
-    if hasattr(given, "at"):
-        return given
-    if not getattr(given, "in_maximum_norm", True):
+    if isinstance(terminal, TerminalRule):
+        return terminal
+    if not getattr(terminal, "in_maximum_norm", True):
         raise ConfigError(
             "this certificate is in another norm than max |x_i| / w_i; give one of level 1, 2 or 3, or None "
             "for the local terminal cost"
         )
-    if hasattr(given, "weights") and hasattr(given, "rate"):
-        return CertifiedTerminal.of(given)
+    if isinstance(terminal, ContractionCertificate):
+        return CertifiedTerminal(np.asarray(terminal.weights, float), float(terminal.rate))
     raise ConfigError(
-        f"terminal={given!r}: expected None, a terminal rule, or a certificate with `weights` and `rate`"
+        f"terminal={terminal!r}: expected None, a terminal rule, or a certificate with `weights` and `rate`"
     )
