@@ -9,9 +9,8 @@ from attractor.control.observer import RunningObserver, open_loop_observer
 from attractor.errors import ConfigError, UnsupportedError
 
 from .esn_observer import esn_observer
-from .gru_observer import gru_observer
+from .gated_observers import gru_observer, lstm_observer
 from .kalman import Contraction, NoiseLevels, guarded_kalman_observer, kalman_observer
-from .lstm_observer import lstm_observer
 from .past_samples import learned_observer, measured_observer
 
 __all__ = [
