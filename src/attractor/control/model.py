@@ -1,5 +1,6 @@
 """The model that observers and controllers work with: a flat state, scaled signals, float64."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -24,6 +25,7 @@ OutputArray = Float[Array, " outputs"]
 StateVector = Float[np.ndarray, " states"]
 InputVector = Float[np.ndarray, " inputs"]
 OutputVector = Float[np.ndarray, " outputs"]
+Numbers = ArrayLike | Sequence[float] | Sequence[Sequence[float]]
 
 
 class ControlModel(eqx.Module):
@@ -125,7 +127,7 @@ def control_model(model: PlantModel, replica: int | None = None) -> tuple[Contro
         return ControlModel(in_double_precision(network)), card
 
 
-def from_network(cell: CellLike, weight: ArrayLike, bias: ArrayLike) -> ControlModel:
+def from_network(cell: CellLike, weight: Numbers, bias: Numbers) -> ControlModel:
     """A control model from a cell and a linear read-out y = C h(x) + c, for work without a recording.
 
     Args:
@@ -176,5 +178,5 @@ def vector(name: str, values: ArrayLike, size: int, *, finite: bool = True) -> F
     if array.shape != (size,):
         raise ShapeError(f"the {name} has shape {array.shape}; expected ({size},)")
     if finite and not np.isfinite(array).all():
-        raise InputDataError(f"the {name} holds values that are not finite: {array}")
+        raise InputDataError(f"the {name} holds values that are not finite: {array}; give finite numbers")
     return array

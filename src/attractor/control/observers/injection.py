@@ -17,8 +17,8 @@ from attractor.control.observer import Convergence, ObserverMap, RunningObserver
 from attractor.errors import ConfigError
 from attractor.program import double_precision
 
-Vector = Float[np.ndarray, " size"]
-Matrix = Float[np.ndarray, "rows columns"]
+Vector = Float[np.ndarray, " _"]
+Matrix = Float[np.ndarray, "_ _"]
 Gain = Float[np.ndarray, "units outputs"]
 
 SLACK = 1 + 1e-12
@@ -99,7 +99,7 @@ def with_own_cell(model: ControlModel, kind: Callable[..., CellLike], **arrays: 
     return eqx.tree_at(lambda one: one.network.cell, model, own, is_leaf=lambda leaf: leaf is cell)
 
 
-def row_sums(matrix: Matrix) -> Float[np.ndarray, " rows"]:
+def row_sums(matrix: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, " rows"]:
     """Largest size of the product of each row with numbers in [-1, 1]."""
     return np.abs(matrix).sum(axis=1)
 
