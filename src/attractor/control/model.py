@@ -25,7 +25,7 @@ OutputArray = Float[Array, " outputs"]
 StateVector = Float[np.ndarray, " states"]
 InputVector = Float[np.ndarray, " inputs"]
 OutputVector = Float[np.ndarray, " outputs"]
-Numbers = ArrayLike | Sequence[float] | Sequence[Sequence[float]]
+Numbers = ArrayLike | Sequence[object]
 
 
 class ControlModel(eqx.Module):

@@ -43,7 +43,8 @@ def esn_observer(
     bound = np.concatenate([np.ones(cell.hidden_size), np.full(cell.input_size, np.inf)])
     left = float(np.linalg.norm(reservoir - gain @ seen, 2)) * SLACK
     statement = _statement((1 - cell.leak + cell.leak * left) * SLACK, cell.leak, gain)
-    return injection_observer(model, gain, bound, np.full(len(seen), np.inf), statement, state)
+    unlimited = np.full(len(seen), np.inf)
+    return injection_observer(model, gain, bound, (-unlimited, unlimited), statement, state)
 
 
 def _gain(reservoir: Matrix, seen: Matrix, largest: float | None) -> Gain:

@@ -73,7 +73,7 @@ def gru_observer(
     keep, reset = design.gains
     gain = np.concatenate([*((keep, reset) if unit.resets_first else (reset, keep)), np.zeros_like(keep)])
     statement = design.statement("the error", float(input_bound))
-    return injection_observer(model, gain, np.ones(len(keep)), row_sums(unit.readout), statement, state)
+    return injection_observer(model, gain, np.ones(len(keep)), unit.outputs, statement, state)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,16 @@ def _gru(model: ControlModel, input_bound: float) -> _GRU:
     sums = [row_sums(part) * SLACK for part in state]
     sums[2] = sums[2] + inner
     radius = [one + other for one, other in zip(input_effect, sums, strict=True)]
-    return _GRU(state, biases, input_effect, radius, np.asarray(readout.weight), first, sums[2])
+    return _GRU(
+        state,
+        biases,
+        input_effect,
+        radius,
+        np.asarray(readout.weight),
+        np.asarray(readout.bias),
+        first,
+        sums[2],
+    )
 
 
 @dataclass(frozen=True)
@@ -213,7 +222,7 @@ def lstm_observer(
     gain = np.concatenate([write, keep, np.zeros_like(write), show])
     bound = np.concatenate([np.ones(len(unit.memory)), unit.memory])
     statement = design.statement("the error of (h, c)", float(input_bound))
-    return injection_observer(model, gain, bound, row_sums(unit.readout), statement, state)
+    return injection_observer(model, gain, bound, unit.outputs, statement, state)
 
 
 @dataclass(frozen=True)
@@ -247,7 +256,9 @@ def _lstm(model: ControlModel, input_bound: float) -> _LSTM:
     candidate = np.tanh(np.abs(bias[2]) + radius[2])
     forgets = np.maximum(expit(-bias[1] - radius[1]), np.finfo(float).tiny)
     memory = expit(bias[0] + radius[0]) * candidate / forgets * SLACK
-    return _LSTM(state, bias, input_effect, radius, np.asarray(readout.weight), memory)
+    return _LSTM(
+        state, bias, input_effect, radius, np.asarray(readout.weight), np.asarray(readout.bias), memory
+    )
 
 
 @dataclass(frozen=True)

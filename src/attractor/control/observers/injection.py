@@ -65,23 +65,22 @@ def injection_observer(
     model: ControlModel,
     gain: Matrix,
     state_bound: Vector,
-    reach: Vector,
+    outputs: tuple[Vector, Vector],
     statement: Convergence,
     state: ArrayLike | None = None,
 ) -> RunningObserver:
     """The observer with these gains.
 
     Args:
-        model: with a read-out, and a cell with a `bias`.
+        model: with a cell that has a `bias`.
         gain: L, shape (arguments, outputs).
         state_bound: largest absolute value of each state.
-        reach: how far outputs can be from the bias of the read-out.
+        outputs: smallest and largest outputs that the read-out can show.
         statement: what is proved.
         state: the first estimate; rest by default.
     """
-    offset = np.asarray(model.network.readout.bias)
     with double_precision():
-        arrays = (jnp.asarray(one) for one in (gain, state_bound, offset - reach, offset + reach))
+        arrays = (jnp.asarray(one) for one in (gain, state_bound, *outputs))
         return RunningObserver(InjectionMap(model, *arrays), statement, state)
 
 
@@ -114,6 +113,7 @@ class GatedWeights:
         input_effect: largest effect of the inputs on each argument.
         radius: largest distance of each argument from its bias.
         readout: C of the read-out.
+        offset: its bias.
     """
 
     state: list[Matrix]
@@ -121,6 +121,13 @@ class GatedWeights:
     input_effect: list[Vector]
     radius: list[Vector]
     readout: Float[np.ndarray, "outputs units"]
+    offset: Float[np.ndarray, " outputs"]
+
+    @property
+    def outputs(self) -> tuple[Vector, Vector]:
+        """Smallest and largest outputs for exposed states within 1."""
+        reach = row_sums(self.readout)
+        return self.offset - reach, self.offset + reach
 
     def injected(self, gate: int, gain: Gain) -> tuple[Matrix, Vector, Vector]:
         r"""What a gain does to a gate.

@@ -62,7 +62,7 @@ class StepProgram:
         self._below, self._above = np.tile(below, horizon), np.tile(above, horizon)
         self._soft = horizon * outputs if limits.has_output_limits else 0
         hard = len(self._low) + len(self._difference)
-        self._sense: Int[np.ndarray, " rows"] = np.repeat([0, _SOFT], [hard, self._soft]).astype(np.int32)
+        self._sense = np.repeat([0, _SOFT], [hard, self._soft]).astype(np.int32)
         self._identity = np.eye(len(self._low))
         self._solver: daqp.Model | None = None
 
@@ -88,23 +88,24 @@ class StepProgram:
     def _run(self, hessian: Hessian, gradient: Numbers, *limits: np.ndarray) -> tuple[np.ndarray | None, int]:
         """The minimiser, None where DAQP finds none, and changes of the active set."""
         rows, upper, lower = limits
-        if self._solver is None:
-            self._solver = daqp.Model()
-            self._solver.settings = {"primal_tol": _TOLERANCE}
-            flag, _ = self._solver.setup(hessian, gradient, rows, upper, lower, self._sense)
+        solver, begun = self._solver or daqp.Model(), self._solver is not None
+        self._solver = solver
+        if not begun:
+            solver.settings = {"primal_tol": _TOLERANCE}
+            flag, _ = solver.setup(hessian, gradient, rows, upper, lower, self._sense)
             if flag >= 0 and self._soft:
                 quadratic = np.full(len(upper), 1.0 / self._limits.quadratic_penalty)
                 linear = np.full(len(upper), float(self._limits.linear_penalty))
-                self._solver.soft_weights(quadratic, quadratic, linear, linear)
+                solver.soft_weights(quadratic, quadratic, linear, linear)
         else:
             # An update with no rows at all is refused by DAQP; then there is nothing to update either.
             changed = {"A": rows} if len(rows) else {}
-            flag = self._solver.update(
+            flag = solver.update(
                 H=hessian, f=gradient, bupper=upper, blower=lower, sense=self._sense, **changed
             )
         if flag < 0:
             return None, 0
-        found, _, flag, info = self._solver.solve()
+        found, _, flag, info = solver.solve()
         return (np.asarray(found) if flag >= 1 else None), info["iterations"]
 
     def _constraints(

@@ -208,7 +208,7 @@ def output_penalty(problem: ControlProblem, outputs: int) -> Callable[[Array], A
     if not limits.has_output_limits:
         return lambda outputs: jnp.zeros(())
     low, high = map(jnp.asarray, limits.output_box(outputs))
-    return lambda outputs: limits.penalty(outputs, low, high)
+    return lambda outputs: jnp.asarray(limits.penalty(outputs, low, high))
 
 
 def unpacking(*shapes: tuple[int, ...]) -> Callable[[Values], list[Values]]:
