@@ -122,7 +122,7 @@ def test_a_quadratic_program_that_fails_leaves_the_plan_within_limits(bench, mon
     solver.settings = SANE
     program = type(solver._program)
     with monkeypatch.context() as patch:
-        patch.setattr(program, "_run", lambda self, *rest: (np.zeros(HORIZON), -4, {}))
+        patch.setattr(program, "_run", lambda self, *rest: (None, 0))
         solution = solver.solve(sane)
     assert solution.status is SolveStatus.QP_FAILED
     check(solver, sane, solution)

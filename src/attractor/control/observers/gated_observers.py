@@ -125,16 +125,8 @@ def _gru(model: ControlModel, input_bound: float) -> _GRU:
     sums = [row_sums(part) * SLACK for part in state]
     sums[2] = sums[2] + inner
     radius = [one + other for one, other in zip(input_effect, sums, strict=True)]
-    return _GRU(
-        state,
-        biases,
-        input_effect,
-        radius,
-        np.asarray(readout.weight),
-        np.asarray(readout.bias),
-        first,
-        sums[2],
-    )
+    shown = np.asarray(readout.weight), np.asarray(readout.bias)
+    return _GRU(state, biases, input_effect, radius, *shown, first, sums[2])
 
 
 @dataclass(frozen=True)
@@ -256,9 +248,8 @@ def _lstm(model: ControlModel, input_bound: float) -> _LSTM:
     candidate = np.tanh(np.abs(bias[2]) + radius[2])
     forgets = np.maximum(expit(-bias[1] - radius[1]), np.finfo(float).tiny)
     memory = expit(bias[0] + radius[0]) * candidate / forgets * SLACK
-    return _LSTM(
-        state, bias, input_effect, radius, np.asarray(readout.weight), np.asarray(readout.bias), memory
-    )
+    shown = np.asarray(readout.weight), np.asarray(readout.bias)
+    return _LSTM(state, bias, input_effect, radius, *shown, memory)
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,9 @@ class StepProgram:
     def _run(self, hessian: Hessian, gradient: Numbers, *limits: np.ndarray) -> tuple[np.ndarray | None, int]:
         """The minimiser, None where DAQP finds none, and changes of the active set."""
         rows, upper, lower = limits
-        solver, begun = self._solver or daqp.Model(), self._solver is not None
-        self._solver = solver
-        if not begun:
+        solver = self._solver
+        if solver is None:
+            solver = self._solver = daqp.Model()
             solver.settings = {"primal_tol": _TOLERANCE}
             flag, _ = solver.setup(hessian, gradient, rows, upper, lower, self._sense)
             if flag >= 0 and self._soft:
