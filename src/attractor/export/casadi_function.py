@@ -16,8 +16,7 @@ from jaxtyping import Array
 from attractor.errors import StorageError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, added_rules, double_precision, interpret, is_exact
-from attractor.program.trace import place
+from attractor.program import Program, Rule, added_rules, double_precision, interpret, is_exact, place
 
 from .exporters import EXPORTERS, Exporter, Rows
 from .flat_step import flat_step

@@ -10,8 +10,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
-from attractor.program import PRIMITIVES, Kind, is_exact, of_kind
-from attractor.program.trace import place
+from attractor.program import PRIMITIVES, Kind, is_exact, of_kind, place
 
 Parameters = Mapping[str, Any]
 """Parameters of an equation."""

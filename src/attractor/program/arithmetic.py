@@ -4,17 +4,22 @@ JAX has switches for a whole process (`JAX_ENABLE_X64`, `jax_numpy_dtype_promoti
 `jax_numpy_rank_promotion="raise"`), which belong to the user. What trains, and what runs a trained model,
 enters `single_precision`; what analyses and proves enters `double_precision`. Inside, types follow the usual
 promotion, whatever the switches say outside. Both are contexts and decorators.
+
+NumPy arrays in a step are converted in each precision anew, see `read_anew`.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Tree = TypeVar("Tree")
+
+_WIDE = {"float32": "float64", "complex64": "complex128"}
+_NARROW = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}
 
 
 @contextmanager
@@ -55,23 +60,35 @@ def double_precision() -> Iterator[None]:
 def to_single_precision(tree: Tree) -> Tree:
     """The same tree with its arrays as `single_precision` makes them: no leaf of 64 bits is left."""
 
-    def narrow(leaf: Any) -> Any:
-        if not eqx.is_array(leaf) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    def narrow(leaf: object) -> object:
+        if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return leaf
-        return jnp.asarray(leaf, narrow_type(leaf.dtype))
+        return jnp.asarray(leaf, dtype_in(leaf, double=False))
 
     return jax.tree.map(narrow, tree)
 
 
-def narrow_type(dtype: Any) -> Any:
-    """What a type of 64 bits becomes in `single_precision`; any other as it is."""
-    return _NARROW.get(dtype.name, dtype)
+def dtype_in(array: jax.Array | np.ndarray, *, double: bool) -> Any:
+    """What the type of an array becomes in one of the two precisions; any other type stays."""
+    return (_WIDE if double else _NARROW).get(array.dtype.name, array.dtype)
 
 
-def wide_type(dtype: Any) -> Any:
-    """What a floating type of 32 bits becomes in `double_precision`; any other as it is."""
-    return _WIDE.get(dtype.name, dtype)
+def read_anew() -> None:
+    """Let JAX convert NumPy arrays each time it meets them; where it has no such handler, nothing changes.
 
+    JAX keeps for every NumPy array that a program holds what it became, and asks neither for the precision
+    nor whether the numbers have changed: an array of float64 that was met while a model was trained in
+    float32 stays float32 where the model is analysed in float64, and the two do not fit together. Here it is
+    converted each time that a program is traced, by a handler of JAX's own, which a later version may no
+    longer have.
+    """
+    try:
+        from jax._src.dtypes import canonicalize_dtype, register_canonicalize_value_handler
+        from jax._src.literals import TypedNdArray
+    except ImportError:
+        return
 
-_WIDE = {"float32": "float64", "complex64": "complex128"}
-_NARROW = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}
+    def converted(array: np.ndarray) -> TypedNdArray:
+        return TypedNdArray(np.asarray(array, canonicalize_dtype(array.dtype)))
+
+    register_canonicalize_value_handler(np.ndarray, converted)

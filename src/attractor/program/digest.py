@@ -4,7 +4,7 @@ A value of a program is named by a hash of the primitive that makes it, its para
 operands; a program is named by its results. So the order of independent lines, names of variables, lines
 whose result nobody uses, and calls (a jitted function inside a step) make no difference, while another
 primitive, parameter, shape, type, order of operands or constant does. Arrays that are handed in as
-arguments, such as weights, count by their place, shape and type only.
+arguments, such as weights, count by their position, shape and type only.
 
 The digest is the same in every process of one version of JAX. Another version may trace the same source
 into other primitives; whoever compares digests across versions needs a second opinion (see
@@ -14,20 +14,22 @@ into other primitives; whoever compares digests across versions needs a second o
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Atom
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.typing import ArrayLike
+from jaxtyping import Array, PyTree
 
-from attractor.cells import exposed, initial_state, input_shape
+from attractor.cells import CellLike, State, exposed, initial_state, input_shape
 from attractor.errors import ShapeError, UnsupportedError
 
-from .arithmetic import narrow_type, wide_type, with_precision
+from .arithmetic import dtype_in, with_precision
 from .trace import CALLS, DROPPED
-from .walk import bound, forward, results
+from .walk import aval, bound, forward, results
 
 _UNESSENTIAL = frozenset({
     "name", "donated_invars", "inline", "keep_unused", "in_shardings", "out_shardings", "in_layouts",
@@ -38,7 +40,7 @@ _UNESSENTIAL = frozenset({
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def equation_digest(function: Callable[..., Any], *arguments: Any, double: bool = False) -> str:
+def equation_digest(function: Callable[..., PyTree], *arguments: PyTree, double: bool = False) -> str:
     """The SHA-256 of what a function of pytrees computes, whatever the values of the JAX arrays in them are.
 
     It is traced in one precision, so that it does not depend on the settings of the process.
@@ -54,32 +56,28 @@ def equation_digest(function: Callable[..., Any], *arguments: Any, double: bool 
         64 hexadecimal digits.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    varied = [place for place, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+    varied = [index for index, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+    shapes = [
+        jax.ShapeDtypeStruct(leaves[index].shape, dtype_in(leaves[index], double=double)) for index in varied
+    ]
 
-    def of_arrays(*arrays: Any) -> list[Any]:
-        filled = list(leaves)
-        for place, array in zip(varied, arrays, strict=True):
-            filled[place] = array
-        result = function(*jax.tree.unflatten(structure, filled))
+    def of_arrays(*arrays: jax.Array) -> list[ArrayLike]:
+        filled = dict(enumerate(leaves)) | dict(zip(varied, arrays, strict=True))
+        result = function(*jax.tree.unflatten(structure, filled.values()))
         return [leaf for leaf in jax.tree.leaves(result) if eqx.is_array_like(leaf)]
 
     # What the process has set of JAX must not show: neither the precision of products, nor loops without jit.
     with with_precision(double=double), jax.default_matmul_precision(None), jax.disable_jit(False):
-        closed = jax.make_jaxpr(of_arrays)(*(_shaped(leaves[place], double=double) for place in varied))
+        closed = jax.make_jaxpr(of_arrays)(*shapes)
     return program_digest(closed)
-
-
-def _shaped(array: jax.Array, *, double: bool) -> jax.ShapeDtypeStruct:
-    """Shape and type of an array in one of the two precisions."""
-    return jax.ShapeDtypeStruct(array.shape, (wide_type if double else narrow_type)(array.dtype))
 
 
 def program_digest(closed: ClosedJaxpr) -> str:
     """The SHA-256 of a traced program; values of its constants count, those of its arguments do not."""
-    return _hash("program", *_results(*_parts(closed)))
+    return _hash("program", *_results(closed))
 
 
-def cell_digest(cell: Any, *, double: bool = False) -> str:
+def cell_digest(cell: CellLike, *, double: bool = False) -> str:
     """The SHA-256 of the equation of a cell: where it starts, its step, and what a read-out may see.
 
     Args:
@@ -87,15 +85,15 @@ def cell_digest(cell: Any, *, double: bool = False) -> str:
         double: see `equation_digest`.
     """
 
-    def once(cell: Any, given: Any) -> Any:
+    def once(cell: CellLike, input: Array) -> tuple[State, State, PyTree]:
         state = initial_state(cell)
-        after = cell(given, state)
+        after = cell(input, state)
         return state, after, _shown(cell, after)
 
     return equation_digest(once, cell, jnp.zeros(input_shape(cell), jnp.float32), double=double)
 
 
-def _shown(cell: Any, state: Any) -> Any:
+def _shown(cell: CellLike, state: State) -> PyTree:
     """What a read-out may see; nothing of a cell that does not say what."""
     try:
         return exposed(cell, state)
@@ -103,7 +101,7 @@ def _shown(cell: Any, state: Any) -> Any:
         return ()
 
 
-def cell_identity(cell: Any) -> str:
+def cell_identity(cell: CellLike) -> str:
     """The SHA-256 of a cell: of its equation and of every number in it, whatever their precision."""
     total = hashlib.sha256(cell_digest(cell).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
@@ -113,7 +111,7 @@ def cell_identity(cell: Any) -> str:
     return total.hexdigest()
 
 
-def _widest(leaf: Any) -> np.ndarray:
+def _widest(leaf: ArrayLike) -> np.ndarray:
     """Numbers in the type that holds them exactly, so that a widened cell is the same cell."""
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
@@ -121,27 +119,27 @@ def _widest(leaf: Any) -> np.ndarray:
     return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
 
 
-def _results(jaxpr: Jaxpr, constants: Sequence[str]) -> list[str]:
-    """Names of the results of a jaxpr whose arguments are named by their place."""
-    arguments = [_hash("argument", place, _type(one)) for place, one in enumerate(jaxpr.invars)]
-    return _walk(jaxpr, constants, arguments)
+def _results(program: ClosedJaxpr | Jaxpr, arguments: Sequence[str] | None = None) -> list[str]:
+    """Names of the results.
 
-
-def _parts(program: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, list[str]]:
-    """A jaxpr, and names of its constants: by their values, or by their place where those stand elsewhere."""
-    if isinstance(program, ClosedJaxpr):
-        return program.jaxpr, [_constant(one) for one in program.consts]
-    return program, [_hash("constant", place, _type(one)) for place, one in enumerate(program.constvars)]
-
-
-def _walk(jaxpr: Jaxpr, constants: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    Constants are named by their values, or by their position where those stand elsewhere; so are arguments
+    that have no names yet.
+    """
+    closed = isinstance(program, ClosedJaxpr)
+    jaxpr = program.jaxpr if closed else program
+    constants = list(map(_constant, program.consts)) if closed else _numbered("constant", jaxpr.constvars)
+    if arguments is None:
+        arguments = _numbered("argument", jaxpr.invars)
     names = forward(jaxpr, bound(jaxpr, constants, arguments), _named, literal=_literal)
     return results(jaxpr, names, _literal)
 
 
+def _numbered(what: str, variables: Sequence[Atom]) -> list[str]:
+    return [_hash(what, index, _type(one)) for index, one in enumerate(variables)]
+
+
 def _literal(literal: Literal) -> str:
-    kind: Any = literal.aval
-    return _constant(np.asarray(literal.val, kind.dtype))
+    return _constant(np.asarray(literal.val, aval(literal).dtype))
 
 
 def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
@@ -150,16 +148,14 @@ def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
     if primitive in DROPPED:
         return operands
     if primitive in CALLS:
-        inner = equation.params[CALLS[primitive]]
-        return _walk(*_parts(inner), operands)
-    whole = _hash(primitive, _described(equation.params), *operands)
-    return [_hash(whole, place, _type(one)) for place, one in enumerate(equation.outvars)]
+        return _results(equation.params[CALLS[primitive]], operands)
+    return _numbered(_hash(primitive, _described(equation.params), *operands), equation.outvars)
 
 
-def _described(value: Any) -> str:
+def _described(value: object) -> str:
     """A parameter as text that is the same in every process."""
     if isinstance(value, ClosedJaxpr | Jaxpr):
-        return _hash("jaxpr", *_results(*_parts(value)))
+        return _hash("jaxpr", *_results(value))
     if isinstance(value, Mapping):
         kept = sorted(set(value) - _UNESSENTIAL, key=str)
         parts = (f"{key}={_described(value[key])}" for key in kept)
@@ -174,15 +170,15 @@ def _described(value: Any) -> str:
     return _ADDRESS.sub("", repr(value.item() if isinstance(value, np.generic) else value))
 
 
-def _constant(value: Any) -> str:
+def _constant(value: jax.Array | np.ndarray) -> str:
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     array = np.asarray(value)
     return _hash("constant", array.dtype, array.shape, hashlib.sha256(array.tobytes()).hexdigest())
 
 
-def _type(variable: Any) -> str:
-    return f"{variable.aval.dtype}{tuple(variable.aval.shape)}"
+def _type(variable: Atom) -> str:
+    return f"{aval(variable).dtype}{tuple(aval(variable).shape)}"
 
 
 def _hash(*parts: object) -> str:

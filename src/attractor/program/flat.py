@@ -18,14 +18,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import (
+    CellLike,
     State,
     exposed,
     initial_state,
@@ -114,7 +116,7 @@ class Layout:
 
     def _order(self) -> list[int]:
         """Leaves in the order of the vector."""
-        return sorted(range(len(self.leaves)), key=lambda place: not self.leaves[place].kind.differentiable)
+        return sorted(range(len(self.leaves)), key=lambda index: not self.leaves[index].kind.differentiable)
 
     def flatten(self, state: State) -> Float[Array, " numbers"]:
         """The vector of a state.
@@ -124,16 +126,16 @@ class Layout:
                 initial state.
         """
         arrays = self.checked(state)
-        parts = [_numbers(arrays[place], self.leaves[place], self.dtype) for place in self._order()]
+        parts = [_numbers(arrays[index], self.leaves[index], self.dtype) for index in self._order()]
         return jnp.concatenate(parts) if parts else jnp.zeros(0, self.dtype)
 
     def restore(self, vector: Float[Array, " numbers"]) -> State:
         """The state of a vector, every leaf with its own type."""
         arrays: list[Any] = [None] * len(self.leaves)
         start = 0
-        for place in self._order():
-            leaf = self.leaves[place]
-            arrays[place] = _array(vector[start : start + leaf.numbers], leaf)
+        for index in self._order():
+            leaf = self.leaves[index]
+            arrays[index] = _array(vector[start : start + leaf.numbers], leaf)
             start += leaf.numbers
         return jax.tree.unflatten(self.structure, arrays)
 
@@ -189,7 +191,7 @@ class Layout:
                 )
         return arrays
 
-    def _array_of(self, value: Any) -> Array:
+    def _array_of(self, value: object) -> Array:
         try:
             return _as_array(value)
         except TypeError as problem:
@@ -209,7 +211,7 @@ class FlatMap(eqx.Module):
         layout: where the leaves stand in it.
     """
 
-    cell: Any
+    cell: CellLike
     start: Float[Array, " numbers"]
     layout: Layout = eqx.field(static=True)
 
@@ -236,8 +238,8 @@ class FlatMap(eqx.Module):
         Raises:
             ShapeError: the step returns something else than a state.
         """
-        given = shaped_input(self.cell, input)
-        return self.flatten(take_step(self.cell, given, self.restore(state), key))
+        own = shaped_input(self.cell, input)
+        return self.flatten(take_step(self.cell, own, self.restore(state), key))
 
     def linearize(
         self, state: Float[Array, " numbers"], input: Float[Array, " inputs"], key: PRNGKeyArray | None = None
@@ -320,7 +322,7 @@ class HeldMap(FlatMap):
         return self.layout.restore(jnp.concatenate([vector, self.held.astype(vector.dtype)]))
 
 
-def flat_map(cell: Any, state: State | None = None, *, dtype: Any = jnp.float64) -> FlatMap:
+def flat_map(cell: CellLike, state: State | None = None, *, dtype: DTypeLike = jnp.float64) -> FlatMap:
     """A cell as a map of vectors; for float64 call it inside `jax.enable_x64(True)`.
 
     Args:
@@ -340,7 +342,7 @@ def flat_map(cell: Any, state: State | None = None, *, dtype: Any = jnp.float64)
     return FlatMap(converted, layout.flatten(own if state is None else state), layout)
 
 
-def layout_of(state: State, owner: str, dtype: Any = jnp.float64) -> Layout:
+def layout_of(state: State, owner: str, dtype: DTypeLike = jnp.float64) -> Layout:
     """Where the leaves of a state stand in a vector.
 
     Args:
@@ -360,7 +362,7 @@ def layout_of(state: State, owner: str, dtype: Any = jnp.float64) -> Layout:
     return Layout(owner, structure, leaves, jnp.dtype(dtype))
 
 
-def _leaf(name: str, value: Any, owner: str) -> Leaf:
+def _leaf(name: str, value: object, owner: str) -> Leaf:
     try:
         array = _as_array(value)
         kind = _kind(array)
@@ -376,12 +378,12 @@ def _leaf(name: str, value: Any, owner: str) -> Leaf:
     return Leaf(name, kind, tuple(array.shape), array.dtype, each * prod(array.shape))
 
 
-def _as_array(value: Any) -> Array:
+def _as_array(value: object) -> Array:
     """An array as it stands; a Python number as JAX takes it."""
-    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+    return value if isinstance(value, jax.Array) else jnp.asarray(cast(ArrayLike, value))
 
 
-def _kind(array: Any) -> LeafKind:
+def _kind(array: Array) -> LeafKind:
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         return LeafKind.KEY
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
@@ -391,7 +393,7 @@ def _kind(array: Any) -> LeafKind:
     return LeafKind.WHOLE
 
 
-def _numbers(array: Array, leaf: Leaf, dtype: Any) -> Array:
+def _numbers(array: Array, leaf: Leaf, dtype: DTypeLike) -> Array:
     """The entries of a leaf; those of whole numbers have no derivative."""
     if leaf.kind is LeafKind.COMPLEX:
         return jnp.concatenate([jnp.real(array).ravel(), jnp.imag(array).ravel()]).astype(dtype)
@@ -420,27 +422,20 @@ def _discrete_roles(flat: FlatMap) -> tuple[set[Leaf], list[Leaf]]:
     Read off the program: a leaf that is handed on as it came never changes, and what no operation of the real
     part has among its operands has no influence on it.
     """
-    program = trace(lambda given, state: take_step(flat.cell, given, state), *_example(flat))
+    example = jnp.zeros(input_shape(flat.cell), flat.layout.dtype), flat.layout.restore(flat.start)
+    program = trace(lambda input, state: take_step(flat.cell, input, state), *example)
     leaves = flat.layout.leaves
     incoming = program.jaxpr.invars[-len(leaves) :]
     outgoing = program.jaxpr.outvars
     moving = {leaf for leaf, old, new in zip(leaves, incoming, outgoing, strict=True) if old is not new}
-    sources = {place: needed(program.jaxpr, [outgoing[place]]) for place in range(len(leaves))}
-    reached = {place for place, leaf in enumerate(leaves) if leaf.kind.differentiable}
-    while True:
-        more = {other for place in reached for other, old in enumerate(incoming) if old in sources[place]}
-        if more <= reached:
-            break
+    sources = [needed(program.jaxpr, [atom]) for atom in outgoing]
+    reached: set[int] = set()
+    more = {index for index, leaf in enumerate(leaves) if leaf.kind.differentiable}
+    while not more <= reached:
         reached |= more
-    used = [leaf for place, leaf in enumerate(leaves) if place in reached and not leaf.kind.differentiable]
+        more = {other for index in reached for other, old in enumerate(incoming) if old in sources[index]}
+    used = [leaf for index, leaf in enumerate(leaves) if index in reached and not leaf.kind.differentiable]
     return {leaf for leaf in moving if not leaf.kind.differentiable}, used
-
-
-def _example(flat: FlatMap) -> tuple[Array, State]:
-    return jnp.zeros(input_shape(flat.cell), flat.layout.dtype), flat.layout.restore(flat.start)
-
-
-__all__ = ["FlatMap", "HeldMap", "Layout", "Leaf", "LeafKind", "flat_map", "layout_of"]
 
 
 def hessian_before(

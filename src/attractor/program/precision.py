@@ -2,27 +2,29 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
-from jaxtyping import Array, PRNGKeyArray
+from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
+from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from attractor.cells import State, exposed, initial_state, input_size, name_of, take_step
+from attractor.cells import CellLike, State, exposed, initial_state, input_size, name_of, take_step
 from attractor.errors import PrecisionWarning, UnsupportedError
 
-from .trace import Program, place, trace
-from .walk import bound, forward, results
+from .trace import trace
+from .walk import Program, aval, bound, forward, place, results
 
+Module = TypeVar("Module")
 _CASTS = ("convert_element_type", "reduce_precision")
 _OWN_RULES = ("custom_jvp_call", "custom_vjp_call")
 _COARSE = 1e-4
 """Rounding, relative, from which a map is a staircase to be reckoned with and no smooth map with noise."""
 
 
-def in_precision(module: Any, dtype: Any) -> Any:
+def in_precision(module: Module, dtype: DTypeLike) -> Module:
     """The same module with real weights of one floating type and complex ones of the same precision.
 
     Whole numbers, flags and keys stay as they are, and so does every imaginary part.
@@ -33,7 +35,7 @@ def in_precision(module: Any, dtype: Any) -> Any:
     """
     complex_type = jnp.complex128 if jnp.dtype(dtype) == jnp.float64 else jnp.complex64
 
-    def converted(leaf: Any) -> Any:
+    def converted(leaf: object) -> object:
         if not eqx.is_inexact_array(leaf):
             return leaf
         return jnp.asarray(leaf, complex_type if jnp.iscomplexobj(leaf) else dtype)
@@ -41,7 +43,7 @@ def in_precision(module: Any, dtype: Any) -> Any:
     return jax.tree.map(converted, module)
 
 
-def in_double_precision(module: Any) -> Any:
+def in_double_precision(module: Module) -> Module:
     """The same module with its weights in float64 and complex128; call it inside `jax.enable_x64(True)`."""
     return in_precision(module, jnp.float64)
 
@@ -61,7 +63,7 @@ class Unrounded(eqx.Module):
         cell: a cell in float64.
     """
 
-    cell: Any
+    cell: CellLike
 
     @property
     def input_size(self) -> int:
@@ -100,12 +102,12 @@ class Unrounded(eqx.Module):
         return _without_casts(trace(step, input, state), jax.tree.leaves((input, state)))
 
 
-def unrounded(cell: Any) -> Any:
+def unrounded(cell: CellLike) -> Unrounded:
     """The cell with `Unrounded` around it; one that has it already as it is."""
     return cell if isinstance(cell, Unrounded) else Unrounded(cell)
 
 
-def plain(cell: Any) -> Any:
+def plain(cell: CellLike) -> CellLike:
     """The user's own cell, without `Unrounded` around it."""
     return cell.cell if isinstance(cell, Unrounded) else cell
 
@@ -127,15 +129,18 @@ def _speak_of(name: str, casts: Sequence[JaxprEqn]) -> None:
 
 
 def _equations_of_state(
-    step: Any, input: Array, state: State, wanted: Callable[[JaxprEqn, Jaxpr], bool]
+    step: Callable[[Array, State], State],
+    input: Array,
+    state: State,
+    wanted: Callable[[JaxprEqn, Jaxpr], bool],
 ) -> list[JaxprEqn]:
     """Those of the wanted kind whose numbers depend on the state."""
     leaves, structure = jax.tree.flatten(state)
-    closed = jax.make_jaxpr(lambda given, *parts: step(given, jax.tree.unflatten(structure, parts)))(
+    closed = jax.make_jaxpr(lambda input, *parts: step(input, jax.tree.unflatten(structure, parts)))(
         input, *leaves
     )
-    given = len(closed.jaxpr.invars) - len(leaves)
-    return _dependent_equations(closed.jaxpr, [False] * given + [True] * len(leaves), wanted)
+    before = len(closed.jaxpr.invars) - len(leaves)
+    return _dependent_equations(closed.jaxpr, [False] * before + [True] * len(leaves), wanted)
 
 
 def _dependent_equations(
@@ -147,7 +152,7 @@ def _dependent_equations(
     def rule(equation: JaxprEqn, touched: list[bool]) -> list[bool]:
         if any(touched):
             found.extend([equation] if wanted(equation, jaxpr) else [])
-            for inner in _inner(equation):
+            for inner in jaxprs_in_params(equation.params):
                 count = len(inner.invars)
                 reached = touched if count == len(touched) else [True] * count
                 found.extend(_dependent_equations(inner, reached, wanted))
@@ -156,15 +161,6 @@ def _dependent_equations(
     known = bound(jaxpr, [False] * len(jaxpr.constvars), dependent)
     forward(jaxpr, known, rule, literal=lambda _: False)
     return found
-
-
-def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
-    for value in equation.params.values():
-        for one in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(one, ClosedJaxpr):
-                yield one.jaxpr
-            elif isinstance(one, Jaxpr):
-                yield one
 
 
 def _hides_derivative(equation: JaxprEqn, around: Jaxpr) -> bool:
@@ -178,7 +174,7 @@ def _hides_derivative(equation: JaxprEqn, around: Jaxpr) -> bool:
         return not _is_installed(around)
     if name not in _OWN_RULES:
         return False
-    body = next(_inner(equation))
+    body = next(jaxprs_in_params(equation.params))
     return not _is_installed(body) and not any(map(_has_none, _all_equations(body)))
 
 
@@ -193,14 +189,14 @@ def _has_none(equation: JaxprEqn) -> bool:
 def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
     for equation in jaxpr.eqns:
         yield equation
-        for inner in _inner(equation):
+        for inner in jaxprs_in_params(equation.params):
             yield from _all_equations(inner)
 
 
 def _is_narrowing(equation: JaxprEqn, _: Jaxpr | None = None) -> bool:
     if equation.primitive.name not in _CASTS:
         return False
-    before: Any = equation.invars[0].aval
+    before = aval(equation.invars[0])
     floating = jnp.issubdtype(before.dtype, jnp.inexact)
     return bool(floating and _unit(equation) > float(jnp.finfo(before.dtype).eps))
 
@@ -219,15 +215,15 @@ def _narrow_type(equation: JaxprEqn) -> str:
     return str(jnp.dtype(equation.params["new_dtype"]))
 
 
-def _without_casts(program: Program, arguments: Sequence[Any]) -> Any:
+def _without_casts(program: Program, arguments: Sequence[ArrayLike]) -> PyTree:
     """The result of a program with every floating number in float64."""
     jaxpr = program.jaxpr
-    values = forward(jaxpr, bound(jaxpr, program.constants, arguments), _widely)
-    return jax.tree.unflatten(program.outputs, map(_wide, results(jaxpr, values)))
+    values = forward(jaxpr, bound(jaxpr, program.constants, arguments), _in_double)
+    return jax.tree.unflatten(program.outputs, map(_widened, results(jaxpr, values)))
 
 
-def _widely(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
-    operands = [_wide(operand) for operand in operands]
+def _in_double(equation: JaxprEqn, operands: list[ArrayLike]) -> list[ArrayLike]:
+    operands = [_widened(operand) for operand in operands]
     if _is_narrowing(equation):
         return operands
     parameters = {name: _wide_type(value) for name, value in equation.params.items()}
@@ -235,8 +231,8 @@ def _widely(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
     return list(made) if equation.primitive.multiple_results else [made]
 
 
-def _wide(value: Any) -> Any:
-    if not eqx.is_inexact_array(value):
+def _widened(value: ArrayLike) -> ArrayLike:
+    if not (isinstance(value, jax.Array) and eqx.is_inexact_array(value)):
         return value
     return jnp.asarray(value, _wide_type(value.dtype))
 
@@ -250,6 +246,3 @@ def _wide_type(value: Any) -> Any:
     if kind is None or not jnp.issubdtype(kind, jnp.inexact):
         return value
     return jnp.result_type(kind, jnp.float64)
-
-
-__all__ = ["Unrounded", "in_double_precision", "in_precision", "plain", "unrounded"]

@@ -1,19 +1,19 @@
 """From a function to a flat program: a jaxpr in which every call is written out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
-from jaxtyping import Array
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
+from jaxtyping import Array, PyTree
 
-from attractor.cells import initial_state, input_shape
+from attractor.cells import CellLike, State, initial_state, input_shape
 from attractor.errors import UnsupportedError
 
 from .primitives import Kind, of_kind
-from .walk import apply, bound, forward, needed, results
+from .walk import Program, apply, aval, bound, forward, needed, place, results
 
 CALLS = {
     "jit": "jaxpr",
@@ -32,39 +32,7 @@ _LONGEST_LOOP = 256
 """A loop of known length inside a step is written out up to this many rounds."""
 
 
-@dataclass(frozen=True)
-class Program:
-    """Straight-line code: equations of first-order primitives, in order.
-
-    Args:
-        jaxpr: the equations; its `invars` are the flattened arguments, its `constvars` the constants.
-        constants: the values of the `constvars` (weights that were closed over, literal arrays).
-        inputs: structure of the arguments, to flatten and restore pytrees.
-        outputs: structure of the result.
-    """
-
-    jaxpr: Jaxpr
-    constants: tuple[Array, ...]
-    inputs: Any
-    outputs: Any
-
-    @property
-    def primitives(self) -> tuple[str, ...]:
-        """Names of the primitives that occur, sorted."""
-        return tuple(sorted({equation.primitive.name for equation in self.jaxpr.eqns}))
-
-    @property
-    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the flattened arguments."""
-        return tuple(tuple(_aval(variable).shape) for variable in self.jaxpr.invars)
-
-    @property
-    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the flattened results."""
-        return tuple(tuple(_aval(atom).shape) for atom in self.jaxpr.outvars)
-
-
-def trace(function: Callable[..., Any], *arguments: Any) -> Program:
+def trace(function: Callable[..., PyTree], *arguments: PyTree) -> Program:
     """The flat program of a function of pytrees of arrays.
 
     Jitted functions, custom derivatives and checkpoints are written out, loops of known length are unrolled,
@@ -79,21 +47,20 @@ def trace(function: Callable[..., Any], *arguments: Any) -> Program:
         UnsupportedError: a loop whose length depends on values, or a branch.
     """
     leaves, inputs = jax.tree.flatten(arguments)
-    result: list[Any] = []
+    outputs = inputs  # replaced when the function is traced
 
-    def flat(*leaves: Any) -> list[Array]:
-        values, structure = jax.tree.flatten(function(*jax.tree.unflatten(inputs, leaves)))
-        result[:] = [structure]
+    def flat(*leaves: object) -> list[Array]:
+        nonlocal outputs
+        values, outputs = jax.tree.flatten(function(*jax.tree.unflatten(inputs, leaves)))
         return [jnp.asarray(value) for value in values]
 
     closed = jax.make_jaxpr(flat)(*leaves)
-    outputs = result[0]
-    written_out = jax.make_jaxpr(lambda *given: _evaluate(closed.jaxpr, closed.consts, given))(*leaves)
+    written_out = jax.make_jaxpr(lambda *own: _evaluate(closed.jaxpr, closed.consts, own))(*leaves)
     jaxpr = _without_dead_code(written_out.jaxpr)
     return Program(jaxpr, tuple(map(jnp.asarray, written_out.consts)), inputs, outputs)
 
 
-def step_program(cell: Any, *, read: Callable[[Any], Array] | None = None) -> Program:
+def step_program(cell: CellLike, *, read: Callable[[State], Array] | None = None) -> Program:
     """The program of one step, `(input, state) -> state'`, or `(input, state) -> (state', read(state'))`.
 
     Weights are constants of the program. Trace inside `jax.enable_x64(True)` with a cell from
@@ -104,39 +71,38 @@ def step_program(cell: Any, *, read: Callable[[Any], Array] | None = None) -> Pr
         read: an output to compute beside the new state.
     """
     state = initial_state(cell)
-    given = jnp.zeros(input_shape(cell), jax.tree.leaves(state)[0].dtype)
+    input = jnp.zeros(input_shape(cell), jax.tree.leaves(state)[0].dtype)
 
-    def step(given: Array, state: Any) -> Any:
-        after = cell(given, state)
+    def step(input: Array, state: State) -> State | tuple[State, Array]:
+        after = cell(input, state)
         return after if read is None else (after, read(after))
 
-    return trace(step, given, state)
+    return trace(step, input, state)
 
 
 def _evaluate(
-    jaxpr: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any], call: JaxprEqn | None = None
+    jaxpr: Jaxpr, constants: Sequence[object], arguments: Sequence[object], call: JaxprEqn | None = None
 ) -> list[Any]:
     """Evaluate a jaxpr, going into every call instead of making it.
 
     What stands inside a function of JAX has no line of the user's; it takes that of the `call`.
     """
 
-    def rule(own: JaxprEqn, operands: list[Any]) -> Sequence[Any]:
+    def rule(own: JaxprEqn, operands: list[object]) -> Sequence[object]:
         equation = own if call is None or place(own) else own.replace(source_info=call.source_info)
         return _applied(jaxpr, equation, operands)
 
     return results(jaxpr, forward(jaxpr, bound(jaxpr, constants, arguments), rule))
 
 
-def _applied(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]:
+def _applied(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[object]) -> Sequence[object]:
     name = equation.primitive.name
     if name in DROPPED:
         return operands
     if name in CALLS:
-        inner = equation.params[CALLS[name]]
-        if isinstance(inner, ClosedJaxpr):
-            return _evaluate(inner.jaxpr, inner.consts, operands, equation)
-        return _evaluate(inner, (), operands, equation)
+        called = equation.params[CALLS[name]]
+        inner, constants = (called.jaxpr, called.consts) if isinstance(called, ClosedJaxpr) else (called, ())
+        return _evaluate(inner, constants, operands, equation)
     if name == "scan":
         return _unrolled(equation, operands)
     if name in ("while", "cond"):
@@ -147,7 +113,7 @@ def _applied(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[Any]) -> list[Any]
     return apply(jaxpr, equation, operands)
 
 
-def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
+def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Array]:
     """A scan of known length, round by round."""
     parameters = equation.params
     fixed, carried = _scan_counts(parameters)
@@ -176,22 +142,47 @@ def _scan_counts(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return len(constants), len(carried)
 
 
-def place(equation: JaxprEqn) -> str:
-    """Where the user wrote an equation, ` (cell.py:12)`, or nothing if that is not known."""
-    try:
-        from jax._src import source_info_util
-
-        where = source_info_util.summarize(equation.source_info)
-    except (ImportError, AttributeError):  # a private helper of JAX: a message without a place is a message
-        return ""
-    return f" ({where})" if where else ""
-
-
 def _without_dead_code(jaxpr: Jaxpr) -> Jaxpr:
     used = needed(jaxpr, jaxpr.outvars)
     kept = [one for one in jaxpr.eqns if one.effects or not used.isdisjoint(one.outvars)]
     return jaxpr.replace(eqns=kept)
 
 
-def _aval(atom: Any) -> Any:
-    return atom.aval
+def without_repeats(jaxpr: Jaxpr) -> Jaxpr:
+    """The same program, with an equation that stands there twice done once.
+
+    XLA would find the second one as well, but only after differentiation, when the two have different
+    cotangents: a step with its first and second derivative would cost four products backward, not three.
+    """
+    first: dict[Hashable, list[Var]] = {}
+    same: dict[Var, Var] = {}
+    kept = []
+    for own in jaxpr.eqns:
+        atoms = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in own.invars]
+        equation = own.replace(invars=atoms)
+        key = _identity(equation)
+        if key is not None and key in first:
+            same.update(zip(own.outvars, first[key], strict=True))
+            continue
+        first |= {} if key is None else {key: own.outvars}
+        kept.append(equation)
+    outvars = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in jaxpr.outvars]
+    return jaxpr.replace(eqns=kept, outvars=outvars)
+
+
+def _identity(equation: JaxprEqn) -> Hashable:
+    """Equal for two equations that compute the same; None for one that must not be compared."""
+    if equation.effects:
+        return None
+    atoms = [
+        atom if isinstance(atom, Var) else (str(aval(atom)), np.asarray(atom.val).tobytes())
+        for atom in equation.invars
+    ]
+    made = tuple(str(aval(atom)) for atom in equation.outvars)  # 1 and True are equal as parameters
+    parameters = tuple(sorted(equation.params.items(), key=lambda item: item[0]))
+    key = (equation.primitive, tuple(atoms), parameters, made)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key

@@ -5,27 +5,26 @@ state (the input projection), and only the rest must wait for the state. The spl
 step, so it works for every cell without a word from its author.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from math import prod
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.ad_checkpoint import checkpoint_name
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.core import Atom
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var, jaxprs_in_params
 from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
 from attractor.errors import UnsupportedError
 from attractor.program import PRIMITIVES
-from attractor.program.walk import apply, bound, forward, results, value_of
+from attractor.program.trace import without_repeats
+from attractor.program.walk import apply, aval, bound, forward, results, value_of
 
 Values = list[Array]
-Atom = Var | Literal
 Example = ArrayLike | jax.ShapeDtypeStruct
 """Of an array, only shape and type matter."""
 
@@ -160,7 +159,7 @@ def _named(value: Array) -> Array:
     return jax.lax.complex(checkpoint_name(value.real, COSTLY), checkpoint_name(value.imag, COSTLY))
 
 
-def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
+def _levels(jaxpr: Jaxpr, begin: dict[Var, int]) -> list[int]:
     """For every equation, the highest level among what it depends on."""
     found: list[int] = []
 
@@ -168,7 +167,7 @@ def _levels(jaxpr: Jaxpr, given: dict[Var, int]) -> list[int]:
         found.append(STEP if equation.effects or stays_in_place(equation) else max(operands, default=ONCE))
         return [found[-1]] * len(equation.outvars)
 
-    known = dict.fromkeys((*jaxpr.constvars, *jaxpr.invars), ONCE) | given
+    known = dict.fromkeys((*jaxpr.constvars, *jaxpr.invars), ONCE) | begin
     forward(jaxpr, known, rule, literal=lambda _: ONCE)
     return found
 
@@ -207,46 +206,6 @@ def flat(step: Callable[..., PyTree]) -> Callable[..., Values]:
     return written_out
 
 
-def without_repeats(jaxpr: Jaxpr) -> Jaxpr:
-    """The same program, with an equation that stands there twice done once.
-
-    XLA would find the second one as well, but only after differentiation, when the two have different
-    cotangents: a step with its first and second derivative would cost four products backward, not three.
-    """
-    first: dict[Hashable, list[Var]] = {}
-    same: dict[Var, Var] = {}
-    kept = []
-    for own in jaxpr.eqns:
-        atoms = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in own.invars]
-        equation = own.replace(invars=atoms)
-        key = _identity(equation)
-        if key is not None and key in first:
-            same.update(zip(own.outvars, first[key], strict=True))
-            continue
-        first |= {} if key is None else {key: own.outvars}
-        kept.append(equation)
-    outvars = [same.get(atom, atom) if isinstance(atom, Var) else atom for atom in jaxpr.outvars]
-    return jaxpr.replace(eqns=kept, outvars=outvars)
-
-
-def _identity(equation: JaxprEqn) -> Hashable:
-    """Equal for two equations that compute the same; None for one that must not be compared."""
-    if equation.effects:
-        return None
-    atoms = [
-        atom if isinstance(atom, Var) else (str(_aval(atom)), np.asarray(atom.val).tobytes())
-        for atom in equation.invars
-    ]
-    made = tuple(str(_aval(atom)) for atom in equation.outvars)  # 1 and True are equal as parameters
-    parameters = tuple(sorted(equation.params.items(), key=lambda item: item[0]))
-    key = (equation.primitive, tuple(atoms), parameters, made)
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
-
-
 def product_cost(equation: JaxprEqn) -> int:
     """Multiplications of the matrix products in an equation and what it calls, in every turn of a scan."""
     if equation.primitive.name != "dot_general":
@@ -269,14 +228,14 @@ def stays_in_place(equation: JaxprEqn) -> bool:
     """
     if equation.primitive.name in ("pure_callback", "rng_bit_generator"):
         return True
-    kinds = {str(_aval(atom).dtype) for atom in equation.invars if hasattr(_aval(atom), "dtype")}
+    kinds = {str(aval(atom).dtype) for atom in equation.invars if hasattr(aval(atom), "dtype")}
     other_keys = any(kind.startswith("key<") and kind != "key<fry>" for kind in kinds)
     return other_keys or any(stays_in_place(inner) for inner in _called(equation))
 
 
 def _refuse_references(jaxpr: Jaxpr) -> None:
     variables = chain(jaxpr.constvars, *(equation.outvars for equation in jaxpr.eqns))
-    if any(type(_aval(variable)).__name__ == "AbstractRef" for variable in variables):
+    if any(type(aval(variable)).__name__ == "AbstractRef" for variable in variables):
         raise UnsupportedError(
             "the step writes to a mutable reference (jax.new_ref); keep what changes in the state"
         )
@@ -309,15 +268,9 @@ def _vector_first(equation: JaxprEqn) -> JaxprEqn | None:
 
 
 def _shape(atom: Atom) -> tuple[int, ...]:
-    return _aval(atom).shape
-
-
-def _aval(atom: Atom) -> Any:
-    return atom.aval
+    return aval(atom).shape
 
 
 def _called(equation: JaxprEqn) -> list[JaxprEqn]:
     """The equations of the jaxprs among the parameters of an equation."""
-    parameters = equation.params.values()
-    parts = chain.from_iterable(part if isinstance(part, tuple | list) else (part,) for part in parameters)
-    return [eqn for part in parts if isinstance(part, ClosedJaxpr | Jaxpr) for eqn in part.eqns]
+    return [inner for jaxpr in jaxprs_in_params(equation.params) for inner in jaxpr.eqns]

@@ -13,9 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from attractor.cells import CellLike, State, initial_state, input_shape, knows_input, name_of, take_step
 from attractor.errors import ShapeError
-from attractor.program import compiled, may_change, same_each_time
+from attractor.program import compiled, digest_or_new, may_change, same_each_time
 from attractor.program.digest import program_digest
-from attractor.program.present import digest_or_new
 
 from .split import AHEAD, ONCE, STEP, WORTH_HOISTING, SplitStep, split_step
 from .strategies import Loop, Store, Strategy, strategy

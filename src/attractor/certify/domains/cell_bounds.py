@@ -9,21 +9,22 @@ precision. So is arithmetic on truth values that depend on the state.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf, prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.extend.core import JaxprEqn, Literal, Var
+from jax.core import Atom, Tracer
+from jax.extend.core import JaxprEqn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from attractor.cells import State, initial_state, input_size, name_of, shaped_input
+from attractor.cells import CellLike, State, initial_state, input_size, name_of, shaped_input
 from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import Kind, Program, Rule, interpret, layout_of, of_kind, place, trace
-from attractor.scan.split import without_repeats
+from attractor.program.trace import without_repeats
+from attractor.program.walk import aval
 
 from .algebra import enclose, row_corners
 from .choices import Undecided
@@ -72,7 +73,7 @@ class StepBounds(eqx.Module):
         image: box of the new states.
         jacobian: entrywise range of the derivative of the new states, shape (states, states + inputs).
         corners: for every leaf of the state the absolute derivatives at the corners of its form, shape
-            (corners, leaf, states + inputs); see `attractor.certify.domains.extremes.row_corners`.
+            (corners, leaf, states + inputs); see `attractor.certify.domains.algebra.row_corners`.
         curvature: for every state and input, how much the slopes of scalar functions may vary along it,
             summed over all of them: where a box is worth splitting.
     """
@@ -177,7 +178,7 @@ def centred_image(cell: eqx.Module, box: Box) -> Interval:
     return intersection(bounds.image, around)
 
 
-def _forms(cell: Any, box: Box, directions: Array, rules: Mapping[str, Rule]) -> list[Form]:
+def _forms(cell: CellLike, box: Box, directions: Array, rules: Mapping[str, Rule]) -> list[Form]:
     """A form for every leaf of the new state; row k of `directions` is the derivative of state or input k."""
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf, box.low.dtype), floating_state(cell))
     nothing = jnp.zeros(input_size(cell), box.low.dtype)
@@ -323,17 +324,17 @@ def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
         )
 
 
-def _digits(atom: Var | Literal) -> int:
+def _digits(atom: Atom) -> int:
     """Bits of the fraction of a floating type; other types are judged by the rules."""
     return jnp.finfo(_dtype(atom)).nmant if _is_floating(atom) else 0
 
 
-def _is_floating(atom: Var | Literal) -> bool:
+def _is_floating(atom: Atom) -> bool:
     return jnp.issubdtype(_dtype(atom), jnp.floating)
 
 
-def _dtype(atom: Var | Literal) -> np.dtype:
-    return atom.aval.dtype  # pyright: ignore[reportAttributeAccessIssue]
+def _dtype(atom: Atom) -> np.dtype:
+    return aval(atom).dtype
 
 
 def _low_precision(equation: JaxprEqn) -> bool:

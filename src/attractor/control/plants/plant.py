@@ -13,9 +13,8 @@ from jaxtyping import Array, Bool, Float
 
 from attractor.data.record import Signal
 from attractor.errors import InputDataError, ShapeError
-from attractor.program import double_precision
+from attractor.program import digest_or_new, double_precision
 from attractor.program.digest import equation_digest
-from attractor.program.present import digest_or_new
 
 _RELATIVE_TOLERANCE = 1e-9
 _MAX_STEPS = 4096

@@ -9,8 +9,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
-from attractor.program import Program, Rule, added_rules, is_exact
-from attractor.program.trace import place
+from attractor.program import Program, Rule, added_rules, is_exact, place
 
 from ..movement import MOVES, Contraction, Move, check_rounding, dtype_of, known_array, move, shape_of
 from .c_writer import Apply, Known, Read, Value, Writer, kind_of, numbered, product, stretched, take

@@ -29,8 +29,17 @@ from scipy.sparse.csgraph import connected_components
 from attractor.cells import shaped_input
 from attractor.dynamics.eigenvalues import Point
 from attractor.errors import UnsupportedError
-from attractor.program import Kind, LeafKind, Program, interpret, is_exact, of_kind, quickly_compiled, trace
-from attractor.program.trace import place
+from attractor.program import (
+    Kind,
+    LeafKind,
+    Program,
+    interpret,
+    is_exact,
+    of_kind,
+    place,
+    quickly_compiled,
+    trace,
+)
 from attractor.program.walk import apply, bound, forward, value_of
 
 ELEMENTWISE = of_kind(Kind.ELEMENTWISE, Kind.CHOOSING)
