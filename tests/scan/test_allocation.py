@@ -5,7 +5,7 @@ import pytest
 
 SCRIPT = """
 import ctypes, resource, sys
-from attractor.scan.allocation import keep_freed_memory
+from attractor.scan import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "kept" else None
 library = ctypes.CDLL(None)
 library.malloc.restype = ctypes.c_void_p
@@ -35,7 +35,7 @@ def test_freed_memory_is_used_again_without_a_page_fault():
 
 
 def test_a_c_library_without_the_setting_changes_nothing(monkeypatch):
-    from attractor.scan import allocation
+    from attractor.scan import strategies
 
-    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda _: object())
-    assert allocation.keep_freed_memory() is False
+    monkeypatch.setattr(strategies.ctypes, "CDLL", lambda _: object())
+    assert strategies.keep_freed_memory() is False

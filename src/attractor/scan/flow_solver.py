@@ -1,7 +1,6 @@
 """Solve a cell in continuous time, with step sizes that follow the error, by Diffrax."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import diffrax
 import jax
@@ -10,15 +9,16 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import State, initial_state, input_shape
+from attractor.cells import CellLike, State, initial_state, input_shape
 from attractor.errors import ConfigError, DivergedError, ShapeError
 from attractor.program import compiled
+from attractor.settings import Count, Positive, Settings
 
 from .unroll import Unrolled
 
 
 @dataclass(frozen=True)
-class FlowSolver:
+class FlowSolver(Settings):
     """How closely a flow is solved.
 
     Args:
@@ -31,22 +31,17 @@ class FlowSolver:
         ConfigError: a value that is not positive.
     """
 
-    relative: float | int = 1e-6
-    absolute: float | int = 1e-8
-    most_steps: int = 100_000
+    relative: Positive = 1e-6
+    absolute: Positive = 1e-8
+    most_steps: Count = 100_000
     method: diffrax.AbstractSolver | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("relative", "absolute", "most_steps"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name}={getattr(self, name)}: expected a positive number")
 
 
 _USUAL = FlowSolver()
 
 
 def solve_flow(
-    flow: Any,
+    flow: CellLike,
     times: Float[Array | np.ndarray, " time"],
     inputs: Float[Array | np.ndarray, "rows ..."] | None = None,
     state: State | None = None,
@@ -86,7 +81,7 @@ def solve_flow(
     return Unrolled(states, jax.tree.map(lambda leaf: leaf[-1], states))
 
 
-def _check(flow: Any, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
+def _check(flow: CellLike, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
     if len(times) < 2:
         raise ShapeError(f"{len(times)} times: a flow needs at least the first and the last one")
     if not np.all(np.diff(np.asarray(times, np.float64)) > 0):
@@ -97,7 +92,7 @@ def _check(flow: Any, times: Array | np.ndarray, inputs: Array | np.ndarray | No
 
 
 @compiled
-def _solved(flow: Any, times: Array, rows: Array, start: State, how: tuple) -> tuple[State, ArrayLike]:
+def _solved(flow: CellLike, times: Array, rows: Array, start: State, how: tuple) -> tuple[State, ArrayLike]:
     method, relative, absolute, most_steps = how
     path = diffrax.LinearInterpolation(times, rows)
     solution = diffrax.diffeqsolve(
