@@ -56,7 +56,7 @@ def enclose(form: Form) -> Enclosure:
     constant = form.terms.get(frozenset())
     if constant is not None or not parts:
         ends = (Coefficient(0.0) if constant is None else constant).interval
-        values.append(Interval(*(jnp.broadcast_to(end, form.shape).astype(dtype_of(form)) for end in ends)))
+        values.append(ends.each(lambda end: jnp.broadcast_to(end, form.shape).astype(dtype_of(form))))
     if not jacobians:
         jacobians.append(exactly(jnp.zeros((*form.shape, form.directions), dtype_of(form))))
     return Enclosure(reduce(add, values), reduce(add, jacobians))
@@ -143,12 +143,12 @@ def _by_pieces(form: Form, most: int, combinations: int) -> _Known:
     base, children = _common_base(form)
     numbers = prod(form.shape) * max(form.directions, 1) * combinations
     count = min(most, _MOST_PIECES, max(_MOST_NUMBERS // max(numbers, 1), 1)) if children else 1
-    values = {name: _lifted(symbol.value, count) for name, symbol in form.symbols.items()}
-    slopes = {
-        name: _lifted(symbol.slope, count)
-        for name, symbol in form.symbols.items()
-        if symbol.slope is not None
-    }
+
+    def lifted(interval: Interval) -> Interval:
+        return interval.each(lambda end: jnp.broadcast_to(end, (count, *end.shape)))
+
+    values = {name: lifted(symbol.value) for name, symbol in form.symbols.items()}
+    slopes = {name: lifted(symbol.slope) for name, symbol in form.symbols.items() if symbol.slope is not None}
     if count > 1:
         whole = enclose(base)
         continuous = jnp.isfinite(whole.jacobian.low) & jnp.isfinite(whole.jacobian.high)
@@ -185,10 +185,6 @@ def _own(base: Form, form: Form) -> list[Hashable]:
     return [name for name in monomial if alone and name in form.symbols and base.shape == form.shape]
 
 
-def _lifted(interval: Interval, count: int) -> Interval:
-    return Interval(*(jnp.broadcast_to(end, (count, *end.shape)) for end in interval))
-
-
 def _nearer(one: Interval, whole: Interval) -> Interval:
     """What two bounds of a quantity leave of it; where the first is not a number, the second."""
     low = jnp.where(jnp.isnan(one.low), whole.low, jnp.maximum(one.low, whole.low))
@@ -221,17 +217,20 @@ def _derivative(symbol: Symbol, known: _Known, name: Hashable, combinations: int
     if known.pieces == 1 or name not in known.slopes:
         return symbol.derivative
     slope = known.slopes[name]
-    found = multiply(Interval(slope.low[..., None], slope.high[..., None]), symbol.jacobian)
-    return Interval(*(jnp.tile(end, (combinations, *(1,) * (end.ndim - 1))) for end in found))
+    found = multiply(slope.each(lambda end: end[..., None]), symbol.jacobian)
+    return found.each(lambda end: jnp.tile(end, (combinations, *(1,) * (end.ndim - 1))))
 
 
 def scaled_by(factor: Coefficient, interval: Interval, trailing: int) -> Interval:
     """An interval times a coefficient; plus and minus one lose nothing."""
     if factor.exact and isinstance(factor.value, float) and abs(factor.value) == 1.0:
-        return interval if factor.value > 0 else Interval(-interval.high, -interval.low)
+        return interval if factor.value > 0 else -interval
     shape = interval.low.shape[: interval.low.ndim - trailing]
-    ends = (jnp.broadcast_to(end, shape).astype(interval.low.dtype) for end in factor.interval)
-    return multiply(Interval(*(end.reshape((*shape, *(1,) * trailing)) for end in ends)), interval)
+
+    def spread(end: Array) -> Array:
+        return jnp.broadcast_to(end, shape).astype(interval.low.dtype).reshape((*shape, *(1,) * trailing))
+
+    return multiply(factor.interval.each(spread), interval)
 
 
 def _tangent(
@@ -240,11 +239,11 @@ def _tangent(
     values: Mapping[Hashable, Array],
     form: Form,
 ) -> Interval:
-    parts = []
-    for name, gradient in gradients.items():
-        factor = _evaluate(gradient, values, form)
-        spread = Interval(factor.low[..., None], factor.high[..., None])
-        parts.append(multiply(spread, derivatives[name]))
+    factors = {name: _evaluate(gradient, values, form) for name, gradient in gradients.items()}
+    parts = (
+        multiply(factor.each(lambda end: end[..., None]), derivatives[name])
+        for name, factor in factors.items()
+    )
     return reduce(add, parts)
 
 
@@ -273,9 +272,7 @@ def _gradient(form: Form, name: Hashable) -> dict[Monomial, Coefficient]:
 def _independent_parts(form: Form) -> list[Form]:
     """The form split into sums that share no symbol: each has its extremes on its own."""
     groups: list[set[Hashable]] = []
-    for monomial in form.terms:
-        if not monomial:
-            continue
+    for monomial in filter(None, form.terms):
         touched = [group for group in groups if group & monomial]
         groups = [group for group in groups if not group & monomial]
         groups.append(set(monomial).union(*touched))
@@ -407,15 +404,13 @@ def mapped(form: Form, operation: Callable[[Array], Array], name: Hashable) -> F
     along = jax.vmap(operation, in_axes=-1, out_axes=-1)
     symbols = {}
     for symbol in form.symbols.values():
-        slope = None if symbol.slope is None else Interval(*map(operation, symbol.slope))
-        moved = Symbol(
+        symbols[symbol.key] = Symbol(
             (symbol.key, name),
-            Interval(*map(operation, symbol.value)),
-            slope,
-            Interval(*map(along, symbol.jacobian)),
-            tuple(Interval(*map(along, branch)) for branch in symbol.branches),
+            symbol.value.each(operation),
+            symbol.slope and symbol.slope.each(operation),
+            symbol.jacobian.each(along),
+            tuple(branch.each(along) for branch in symbol.branches),
         )
-        symbols[symbol.key] = moved
     terms = {
         frozenset(symbols[key].key for key in monomial): Coefficient(*map(moved_array, found))
         for monomial, found in form.terms.items()

@@ -82,17 +82,21 @@ class Undecided:
     side: int
 
 
+def _apart(one: Interval, other: Interval) -> Array:
+    return (one.high < other.low) | (one.low > other.high)
+
+
+def _nowhere(one: Interval, _: Interval) -> Array:
+    return jnp.zeros(one.low.shape, bool)
+
+
 COMPARISONS: dict[str, Rule] = {
     "lt": compare(lambda a, b: a.high < b.low, lambda a, b: a.low >= b.high),
     "le": compare(lambda a, b: a.high <= b.low, lambda a, b: a.low > b.high),
     "gt": compare(lambda a, b: a.low > b.high, lambda a, b: a.high <= b.low),
     "ge": compare(lambda a, b: a.low >= b.high, lambda a, b: a.high < b.low),
-    "eq": compare(
-        lambda a, b: jnp.zeros(a.low.shape, bool), lambda a, b: (a.high < b.low) | (a.low > b.high)
-    ),
-    "ne": compare(
-        lambda a, b: (a.high < b.low) | (a.low > b.high), lambda a, b: jnp.zeros(a.low.shape, bool)
-    ),
+    "eq": compare(_nowhere, _apart),
+    "ne": compare(_apart, _nowhere),
 }
 
 
@@ -110,16 +114,8 @@ def select(equation: JaxprEqn, which: "Undecided | Operand", *cases: Operand) ->
     like = next(case for case in cases if isinstance(case, Form))
     enclosures = [enclosure_of(case, like) for case in cases]
     index = jnp.asarray(which).astype(jnp.int32)
-    value = Interval(
-        *(_chosen(index, [getattr(one.value, end) for one in enclosures]) for end in ("low", "high"))
-    )
-    jacobian = Interval(
-        *(
-            _chosen(index[..., None], [getattr(one.jacobian, end) for one in enclosures])
-            for end in ("low", "high")
-        )
-    )
-    return symbol_form(value, jacobian)
+    value = _chosen(index, [one.value for one in enclosures])
+    return symbol_form(value, _chosen(index[..., None], [one.jacobian for one in enclosures]))
 
 
 def _undecided(which: Undecided, no: Operand, yes: Operand) -> Form:
@@ -147,17 +143,15 @@ def _where_gap_is_continuous(gap: Form, met: Interval, jumps: Interval) -> Inter
     cases need not be equal anywhere, and their difference is a jump.
     """
     slopes = enclose(gap).jacobian
-    continuous = jnp.isfinite(slopes.low) & jnp.isfinite(slopes.high)
-    return Interval(*(jnp.where(continuous, end, steep) for end, steep in zip(met, jumps, strict=True)))
+    return met.where(jnp.isfinite(slopes.low) & jnp.isfinite(slopes.high), jumps)
 
 
 def _on_side(case: Operand, value: Interval, which: Undecided, answer: int) -> Interval:
     """The range of a case where the comparison gave that answer: of the gap itself, one half."""
     if case is not which.gap or which.side == 0:
         return value
-    if answer * which.side > 0:
-        return Interval(*(jnp.maximum(end, 0.0) for end in value))
-    return Interval(*(jnp.minimum(end, 0.0) for end in value))
+    half = jnp.maximum if answer * which.side > 0 else jnp.minimum
+    return value.each(lambda end: half(end, 0.0))
 
 
 def _meet(which: Undecided, no: Operand, yes: Operand) -> bool:
@@ -180,14 +174,13 @@ def truth_form(one: Undecided) -> Form:
 
 
 def _pick(surely: Array, never: Array, no: Interval, yes: Interval, either: Interval) -> Interval:
-    ends = zip(no, yes, either, strict=True)
-    return Interval(*(jnp.where(surely, one, jnp.where(never, zero, both)) for zero, one, both in ends))
+    return yes.where(surely, no.where(never, either))
 
 
-def _chosen(index: Array, arrays: list[Array]) -> Array:
-    result = arrays[0]
-    for number, array in enumerate(arrays[1:], start=1):
-        result = jnp.where(index == number, array, result)
+def _chosen(index: Array, cases: list[Interval]) -> Interval:
+    result = cases[0]
+    for number, case in enumerate(cases[1:], start=1):
+        result = case.where(index == number, result)
     return result
 
 

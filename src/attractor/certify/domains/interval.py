@@ -9,6 +9,8 @@ certify nothing.
 """
 
 from collections.abc import Callable
+from functools import reduce
+from math import prod
 from typing import NamedTuple
 
 import jax
@@ -43,6 +45,18 @@ class Interval(NamedTuple):
         """Length of every element."""
         return self.high - self.low
 
+    def each(self, operation: Callable[..., Array]) -> "Interval":
+        """Both ends under an operation that keeps their order: it moves entries, or it rises."""
+        return Interval(operation(self.low), operation(self.high))
+
+    def where(self, condition: Array, other: "Interval") -> "Interval":
+        """This interval where a condition holds, elsewhere the other one."""
+        return Interval(*(jnp.where(condition, *ends) for ends in zip(self, other, strict=True)))
+
+    def __neg__(self) -> "Interval":
+        """All arrays whose negative lies in it."""
+        return Interval(-self.high, -self.low)
+
 
 IntervalMap = Callable[[Interval], Interval]
 
@@ -76,11 +90,9 @@ def add(one: Interval, other: Interval) -> Interval:
 
 def multiply(one: Interval, other: Interval) -> Interval:
     """Elementwise product."""
-    corners = [_product(left, right) for left in (one.low, one.high) for right in (other.low, other.high)]
-    low, high = corners[0], corners[0]
-    for corner in corners[1:]:
-        low, high = jnp.minimum(low, corner), jnp.maximum(high, corner)
-    return widened(Interval(low, high), 1, jnp.maximum(jnp.abs(low), jnp.abs(high)))
+    corners = [_product(left, right) for left in one for right in other]
+    found = Interval(reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
+    return widened(found, 1, found.magnitude)
 
 
 def hull(one: Interval, other: Interval) -> Interval:
@@ -114,9 +126,7 @@ def contract(
     )
     if center.dtype != jnp.float64:
         return result
-    terms = 1
-    for axis in dimensions[0]:
-        terms *= matrix.shape[axis]
+    terms = prod(matrix.shape[axis] for axis in dimensions[0])
     magnitude = jax.lax.dot_general(jnp.abs(matrix), interval.magnitude, numbers)
     return widened(result, 2 * terms + 6, jnp.where(lost, 0.0, magnitude))
 
@@ -154,10 +164,23 @@ def _absolutely(low: Array, high: Array, size: float, floor: float, ceiling: flo
     return _inside(widened(Interval(low, high), TRANSCENDENTAL, jnp.full_like(low, size)), floor, ceiling)
 
 
+def _defined(inside: Array, found: Interval, elsewhere: float = jnp.nan) -> Interval:
+    """An interval where its function is defined; elsewhere one without ends, or none at all."""
+    return Interval(jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere))
+
+
 def _increasing(name: str, function: Callable[[Array], Array]) -> IntervalMap:
     """An increasing function, whose range the table of primitives knows."""
     floor, ceiling = map(float, PRIMITIVES[name].range)
     return lambda p: _rounded(function(p.low), function(p.high), floor, ceiling)
+
+
+def _sigmoid(
+    name: str, function: Callable[[Array], Array], slope: Callable[[Array], Array]
+) -> ScalarFunction:
+    """An increasing function that is steepest at zero; the table of primitives knows how steep."""
+    _, steepest = PRIMITIVES[name].slope or (0.0, jnp.inf)
+    return ScalarFunction(_increasing(name, function), _bell(slope, float(steepest)))
 
 
 def _bell(slope: Callable[[Array], Array], top: float) -> IntervalMap:
@@ -199,8 +222,7 @@ def _reciprocal_power(exponent: int) -> ScalarFunction:
         return ScalarFunction(_constant(1.0), _constant(0.0))
 
     def value(p: Interval, power: int = exponent) -> Interval:
-        below = _power(power).value(p)
-        return _inverse(below)
+        return _inverse(_power(power).value(p))
 
     def slope(p: Interval) -> Interval:
         steep = value(p, exponent + 1)
@@ -211,9 +233,8 @@ def _reciprocal_power(exponent: int) -> ScalarFunction:
 
 def _inverse(p: Interval) -> Interval:
     holds_zero = (p.low <= 0) & (p.high >= 0)
-    safe = Interval(jnp.where(holds_zero, 1.0, p.low), jnp.where(holds_zero, 1.0, p.high))
-    inside = _rounded(1 / safe.high, 1 / safe.low)
-    return Interval(jnp.where(holds_zero, jnp.nan, inside.low), jnp.where(holds_zero, jnp.nan, inside.high))
+    safe = p.each(lambda end: jnp.where(holds_zero, 1.0, end))
+    return _defined(~holds_zero, _rounded(1 / safe.high, 1 / safe.low))
 
 
 def _constant(value: float) -> IntervalMap:
@@ -232,8 +253,7 @@ def _positive_only(
         inside = p.low > TINY
         low, high = jnp.where(inside, p.low, 1.0), jnp.where(inside, p.high, 1.0)
         ends = (function(low), function(high)) if increasing else (function(high), function(low))
-        found = _rounded(*ends)
-        return Interval(jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere))
+        return _defined(inside, _rounded(*ends), elsewhere)
 
     return ranges
 
@@ -252,11 +272,9 @@ def _sine(phase: float) -> ScalarFunction:
             turns = 2 * jnp.pi
             # An extremum this close counts as inside; far out the argument itself is known less well.
             slack = 1e-9 + 1e-14 * jnp.maximum(jnp.abs(low), jnp.abs(high))
-            peak = jnp.floor((high + slack - jnp.pi / 2) / turns) >= jnp.ceil(
-                (low - slack - jnp.pi / 2) / turns
-            )
-            dip = jnp.floor((high + slack + jnp.pi / 2) / turns) >= jnp.ceil(
-                (low - slack + jnp.pi / 2) / turns
+            peak, dip = (
+                jnp.floor((high + slack - at) / turns) >= jnp.ceil((low - slack - at) / turns)
+                for at in (jnp.pi / 2, -jnp.pi / 2)
             )
             ends = jnp.sin(low), jnp.sin(high)
             size = 1.0 + jnp.maximum(jnp.abs(low), jnp.abs(high))  # the argument is rounded as well
@@ -276,10 +294,6 @@ def _absolute(p: Interval) -> Interval:
     return Interval(jnp.abs(nearest), p.magnitude)
 
 
-def _sign_range(p: Interval) -> Interval:
-    return Interval(jnp.sign(p.low), jnp.sign(p.high))
-
-
 def _jump(p: Interval) -> Interval:
     """The slope of a step function: none away from zero, unbounded across it."""
     jumps = (p.low <= 0) & (p.high >= 0)
@@ -295,31 +309,21 @@ def _decreasing_erf(p: Interval) -> Interval:
     return _absolutely(jax.lax.erfc(p.high), jax.lax.erfc(p.low), 2.0, 0.0, 2.0)
 
 
-def _fall_of_erf(p: Interval) -> Interval:
-    rise = _bell(_bell_of_erf, 1.2)(p)
-    return Interval(-rise.high, -rise.low)
-
-
-def _exponential(p: Interval) -> Interval:
-    return _rounded(jnp.exp(p.low), jnp.exp(p.high), 0.0)
-
-
 def _root(p: Interval) -> Interval:
-    inside = p.low >= 0
-    found = _rounded(jnp.sqrt(jnp.maximum(p.low, 0.0)), jnp.sqrt(jnp.maximum(p.high, 0.0)), 0.0)
-    return Interval(jnp.where(inside, found.low, jnp.nan), jnp.where(inside, found.high, jnp.nan))
+    roots = p.each(lambda end: jnp.sqrt(jnp.maximum(end, 0.0)))
+    return _defined(p.low >= 0, _rounded(*roots, 0.0))
 
+
+_exponential = _increasing("exp", lambda p: jnp.exp(p))
+_erf = _sigmoid("erf", lambda p: jax.lax.erf(p), _bell_of_erf)
 
 SCALAR: dict[str, ScalarFunction] = {
-    "tanh": ScalarFunction(
-        _increasing("tanh", lambda p: jnp.tanh(p)), _bell(lambda p: 1 - jnp.tanh(p) ** 2, 1.0)
+    "tanh": _sigmoid("tanh", lambda p: jnp.tanh(p), lambda p: 1 - jnp.tanh(p) ** 2),
+    "logistic": _sigmoid(
+        "logistic", lambda p: jax.nn.sigmoid(p), lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p)
     ),
-    "logistic": ScalarFunction(
-        _increasing("logistic", lambda p: jax.nn.sigmoid(p)),
-        _bell(lambda p: jax.nn.sigmoid(p) * jax.nn.sigmoid(-p), 0.25),
-    ),
-    "erf": ScalarFunction(_increasing("erf", lambda p: jax.lax.erf(p)), _bell(_bell_of_erf, 1.2)),
-    "erfc": ScalarFunction(_decreasing_erf, _fall_of_erf),
+    "erf": _erf,
+    "erfc": ScalarFunction(_decreasing_erf, lambda p: -_erf.slope(p)),
     "exp": ScalarFunction(_exponential, _exponential),
     "expm1": ScalarFunction(_increasing("expm1", lambda p: jnp.expm1(p)), _exponential),
     "log": ScalarFunction(
@@ -339,10 +343,10 @@ SCALAR: dict[str, ScalarFunction] = {
     ),
     "sin": _sine(0.0),
     "cos": _sine(float(jnp.pi / 2)),
-    "abs": ScalarFunction(_absolute, _sign_range),
-    "sign": ScalarFunction(_sign_range, _jump),
+    "abs": ScalarFunction(_absolute, lambda p: p.each(jnp.sign)),
+    "sign": ScalarFunction(lambda p: p.each(jnp.sign), _jump),
     "floor": ScalarFunction(
-        lambda p: Interval(jnp.floor(p.low), jnp.floor(p.high)),
+        lambda p: p.each(jnp.floor),
         lambda p: Interval(
             jnp.zeros_like(p.low), jnp.where(jnp.floor(p.low) < jnp.floor(p.high), jnp.inf, 0.0)
         ),
@@ -372,9 +376,7 @@ def real_power(exponent: Array) -> ScalarFunction:
                 TRANSCENDENTAL,
                 jnp.maximum(jnp.abs(low), jnp.abs(high)) * (1 + 100 * (1 + jnp.abs(power))),
             )
-            return Interval(
-                jnp.where(inside, found.low, -elsewhere), jnp.where(inside, found.high, elsewhere)
-            )
+            return _defined(inside, found, elsewhere)
 
         return ranges
 
@@ -384,7 +386,7 @@ def real_power(exponent: Array) -> ScalarFunction:
 def above(threshold: Array) -> ScalarFunction:
     """max(p, c), the rectifier for c = 0."""
     return ScalarFunction(
-        lambda p: Interval(jnp.maximum(p.low, threshold), jnp.maximum(p.high, threshold)),
+        lambda p: p.each(lambda end: jnp.maximum(end, threshold)),
         lambda p: Interval(jnp.where(p.low >= threshold, 1.0, 0.0), jnp.where(p.high <= threshold, 0.0, 1.0)),
     )
 
@@ -392,6 +394,6 @@ def above(threshold: Array) -> ScalarFunction:
 def below(threshold: Array) -> ScalarFunction:
     """min(p, c)."""
     return ScalarFunction(
-        lambda p: Interval(jnp.minimum(p.low, threshold), jnp.minimum(p.high, threshold)),
+        lambda p: p.each(lambda end: jnp.minimum(end, threshold)),
         lambda p: Interval(jnp.where(p.high <= threshold, 1.0, 0.0), jnp.where(p.low >= threshold, 0.0, 1.0)),
     )

@@ -66,7 +66,7 @@ class Coefficient(NamedTuple):
     def interval(self) -> Interval:
         """The factor as an interval."""
         value = jnp.asarray(self.value)
-        return Interval(value, value) if self.exact else Interval(value - self.error, value + self.error)
+        return exactly(value) if self.exact else Interval(value - self.error, value + self.error)
 
 
 ONE = Coefficient(1.0)
@@ -256,7 +256,7 @@ def pieces(whole: Interval, count: int, cut: Array) -> Interval:
     inner = whole.low + shares[1:-1] * (whole.high - whole.low)
     inner = jnp.minimum(jnp.maximum(inner, whole.low), whole.high)
     ends = jnp.concatenate([whole.low[None], inner, whole.high[None]])
-    return Interval(jnp.where(cut, ends[:-1], whole.low), jnp.where(cut, ends[1:], whole.high))
+    return Interval(ends[:-1], ends[1:]).where(cut, whole)
 
 
 class Norm(NamedTuple):
@@ -336,7 +336,7 @@ class Symbol:
         """Derivative of the quantity itself, slope included."""
         if self.slope is None:
             return self.jacobian
-        return multiply(Interval(self.slope.low[..., None], self.slope.high[..., None]), self.jacobian)
+        return multiply(self.slope.each(lambda end: end[..., None]), self.jacobian)
 
 
 @dataclass(frozen=True, eq=False)

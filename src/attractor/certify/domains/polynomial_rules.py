@@ -8,10 +8,10 @@ A rule for a new primitive is registered where it is written, in a file of its o
 A package names its module in the entry-point group `attractor.polynomial_rules`.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from math import inf, prod
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +106,7 @@ def _multiply(_: JaxprEqn, one: Operand, other: Operand) -> Form:
     return _normalised(one, other, -0.5) or _normalised(other, one, -0.5) or times(one, other)
 
 
-def _with_facts(form: Form, **facts: Any) -> Form:
+def _with_facts(form: Form, **facts: bool | Form | Norm | None) -> Form:
     return replace(form, facts=form.facts._replace(**facts))
 
 
@@ -150,19 +150,14 @@ def _product_of_arrays(equation: JaxprEqn, one: Operand, other: Operand) -> Form
     jacobian = contract(weight, inside.jacobian, (tuple(own), tuple(theirs)))
     if isinstance(one, Form):  # the free axes of the form come first
         free = weight.ndim - len(own)
-        value = Interval(*(_rotated(array, free, 0) for array in value))
-        jacobian = Interval(*(_rotated(array, free, 1) for array in jacobian))
+        value = value.each(lambda array: _rotated(array, free, 0))
+        jacobian = jacobian.each(lambda array: _rotated(array, free, 1))
     return symbol_form(value, jacobian)
 
 
 def _rotated(array: Array, leading: int, trailing: int) -> Array:
     """The first axes moved behind the others, before the last `trailing` ones."""
-    order = [
-        *range(leading, array.ndim - trailing),
-        *range(leading),
-        *range(array.ndim - trailing, array.ndim),
-    ]
-    return array.transpose(order)
+    return jnp.moveaxis(array, range(leading), range(array.ndim - trailing - leading, array.ndim - trailing))
 
 
 def _general_product(equation: JaxprEqn, one: Operand, other: Operand) -> Form:
@@ -283,8 +278,7 @@ def _never_above(threshold: Exact, form: Form) -> bool:
 
 def _unless(other_wins: Array, own: Interval, other: Interval) -> Interval:
     """The derivative of one operand, or of the other one where that is the extreme on the whole box."""
-    ends = zip(own, other, strict=True)
-    return Interval(*(jnp.where(other_wins[..., None], theirs, ours) for ours, theirs in ends))
+    return other.where(other_wins[..., None], own)
 
 
 def _clamp(equation: JaxprEqn, least: Operand, one: Operand, most: Operand) -> Form:
@@ -309,7 +303,7 @@ def _move(equation: JaxprEqn, one: Operand, *exact: Operand) -> Form:
     return mapped(one, operation, _name_of(equation, cast(tuple[Exact, ...], exact)))
 
 
-def _done(equation: JaxprEqn, parameters: dict[str, Any], *arrays: Exact) -> Array:
+def _done(equation: JaxprEqn, parameters: Mapping[str, object], *arrays: Exact) -> Array:
     """What the primitive of an equation makes of arrays."""
     return equation.primitive.bind(*arrays, **parameters)
 
@@ -332,9 +326,9 @@ def _gather(equation: JaxprEqn, one: Operand, *exact: Operand) -> Form:
     inside = enclose(one)
     still = {**equation.params, "fill_value": 0.0}
     index = cast(tuple[Exact, ...], exact)
-    value = (_done(equation, equation.params, end, *index) for end in inside.value)
+    value = inside.value.each(lambda end: _done(equation, equation.params, end, *index))
     along = jax.vmap(lambda end: _done(equation, still, end, *index), in_axes=-1, out_axes=-1)
-    return symbol_form(Interval(*value), Interval(*map(along, inside.jacobian)))
+    return symbol_form(value, inside.jacobian.each(along))
 
 
 def _split(equation: JaxprEqn, one: Form) -> list[Form]:
@@ -353,7 +347,7 @@ def _joined(join: Callable[[JaxprEqn, Sequence[Array]], Array]) -> Rule:
     def rule(equation: JaxprEqn, *parts: Operand) -> Form:
         directions = next(part for part in parts if isinstance(part, Form)).directions
         found = [spread_enclosure(part, shape_of(part), directions) for part in parts]
-        values = [Interval(*map(jnp.asarray, one.value)) for one in found]
+        values = [one.value.each(jnp.asarray) for one in found]
         along = jax.vmap(lambda *ends: join(equation, ends), in_axes=-1, out_axes=-1)
         value = Interval(*(join(equation, ends) for ends in zip(*values, strict=True)))
         return symbol_form(
@@ -376,9 +370,7 @@ def _largest(sign: float) -> Rule:
         count = prod(one.shape[axis] for axis in axes)
         ends = [_with_last(sign * end, axes, count, 0) for end in inside.value]
         low, high = ends if sign > 0 else ends[::-1]
-        value = Interval(
-            *(sign * jnp.max(_with_last(sign * end, axes, count, 0), -1) for end in inside.value)
-        )
+        value = inside.value.each(lambda end: sign * jnp.max(_with_last(sign * end, axes, count, 0), -1))
         never = high < jnp.max(low, axis=-1, keepdims=True)
         best = jnp.argmax(low, axis=-1)[..., None, None]
         slopes = [_with_last(end, axes, count, 1) for end in inside.jacobian]
@@ -406,9 +398,8 @@ def _pad(equation: JaxprEqn, one: Operand, filler: Operand) -> Form:
     def padded(array: Array, with_: Exact) -> Array:
         return jax.lax.pad(array, jnp.asarray(with_, array.dtype), equation.params["padding_config"])
 
-    value = Interval(*(padded(end, filler) for end in inside.value))
     along = jax.vmap(lambda array: padded(array, 0.0), in_axes=-1, out_axes=-1)
-    return symbol_form(value, Interval(*map(along, inside.jacobian)))
+    return symbol_form(inside.value.each(lambda end: padded(end, filler)), inside.jacobian.each(along))
 
 
 def _pad_unknown(equation: JaxprEqn, one: Operand, filler: Form) -> Form:
@@ -483,6 +474,3 @@ def register_function(primitive: str, function: ScalarFunction) -> None:
     """
     RULES.register(primitive, _scalar, source=function.value.__module__)
     SCALAR[primitive] = function
-
-
-__all__ = ["RULES", "apply_scalar", "register_function"]

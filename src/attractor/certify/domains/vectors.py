@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from .algebra import enclose
 from .interval import SCALAR, TINY, TRANSCENDENTAL, Interval, add, exactly, multiply, outward
-from .polynomial import Form, Norm, symbol_form
+from .polynomial import Enclosure, Form, Norm, symbol_form
 
 _MOST = 64
 """Entries of a vector whose Jacobian is written out; longer ones are bounded piece by piece."""
@@ -44,18 +44,16 @@ def normalised_form(norm: Norm) -> Form:
     inside, square = _flat(norm.of), _square(norm)
     shrink = SCALAR["rsqrt"].value(square)
     within = outward(exactly(1 / jnp.sqrt(norm.factor) * jnp.ones_like(inside.value.low)), 8).high
-    plain = multiply(inside.value, Interval(shrink.low[None], shrink.high[None]))
+    plain = multiply(inside.value, shrink.each(lambda end: end[None]))
     value = Interval(jnp.maximum(plain.low, -within), jnp.minimum(plain.high, within))
     size = len(value.low)
     scaled = multiply(value, exactly(jnp.full_like(value.low, norm.factor)))
-    share = multiply(
-        Interval(scaled.low[:, None], scaled.high[:, None]), Interval(value.low[None], value.high[None])
-    )
+    share = _outer(scaled, value)
     same = jnp.eye(size, dtype=bool)
     least, most = jnp.where(same, 0.0, -0.5), jnp.where(same, 1.0, 0.5)
-    share = Interval(jnp.clip(share.low, least, most), jnp.clip(share.high, least, most))
+    share = share.each(lambda end: jnp.clip(end, least, most))
     one = same.astype(value.low.dtype)
-    matrix = multiply(add(exactly(one), Interval(-share.high, -share.low)), shrink)
+    matrix = multiply(add(exactly(one), -share), shrink)
     return _shaped(norm.of, value, _product(matrix, inside.jacobian))
 
 
@@ -80,14 +78,12 @@ def softmax_form(argument: Form) -> Form:
     value = Interval(
         jnp.clip(ends.low * (1 - error), 0.0, 1.0), jnp.clip(ends.high * (1 + error) + TINY, 0.0, 1.0)
     )
-    both = multiply(
-        Interval(value.low[:, None], value.high[:, None]), Interval(value.low[None], value.high[None])
-    )
+    both = _outer(value, value)
     apart = Interval(jnp.maximum(-both.high, -0.25), jnp.minimum(-both.low, 0.0))
-    rest = add(exactly(jnp.ones_like(low)), Interval(-value.high, -value.low))
+    rest = add(exactly(jnp.ones_like(low)), -value)
     own = multiply(value, Interval(jnp.maximum(rest.low, 0.0), rest.high))
     own = Interval(jnp.maximum(own.low, 0.0), jnp.minimum(own.high, 0.25))
-    matrix = Interval(*(jnp.where(same, mine[:, None], end) for mine, end in zip(own, apart, strict=True)))
+    matrix = own.each(lambda end: end[:, None]).where(same, apart)
     return _shaped(argument, value, _product(matrix, inside.jacobian))
 
 
@@ -96,23 +92,15 @@ def is_short(form: Form) -> bool:
     return prod(form.shape) <= _MOST
 
 
-class _Flat:
+def _flat(form: Form) -> Enclosure:
     """Values and derivatives of all entries of a form, as one vector."""
-
-    def __init__(self, value: Interval, jacobian: Interval) -> None:
-        self.value, self.jacobian = value, jacobian
-
-
-def _flat(form: Form) -> _Flat:
-    found = enclose(form)
-    value = Interval(*(end.reshape(-1) for end in found.value))
-    shape = prod(form.shape), form.directions
-    return _Flat(value, Interval(*(end.reshape(shape) for end in found.jacobian)))
+    found, shape = enclose(form), (prod(form.shape), form.directions)
+    return Enclosure(found.value.each(jnp.ravel), found.jacobian.each(lambda end: end.reshape(shape)))
 
 
 def _shaped(like: Form, value: Interval, jacobian: Interval) -> Form:
-    value = Interval(*(end.reshape(like.shape) for end in value))
-    return symbol_form(value, Interval(*(end.reshape((*like.shape, end.shape[-1])) for end in jacobian)))
+    along = jacobian.each(lambda end: end.reshape((*like.shape, end.shape[-1])))
+    return symbol_form(value.each(lambda end: end.reshape(like.shape)), along)
 
 
 def _square(norm: Norm) -> Interval:
@@ -124,12 +112,14 @@ def _square(norm: Norm) -> Interval:
     return Interval(jnp.maximum(found.low, 0.0), found.high)
 
 
+def _outer(column: Interval, row: Interval) -> Interval:
+    """All products of an entry of one vector with an entry of another."""
+    return multiply(column.each(lambda end: end[:, None]), row.each(lambda end: end[None]))
+
+
 def _product(matrix: Interval, jacobian: Interval) -> Interval:
     """The product of an interval matrix (rows, entries) with (entries, directions)."""
-    parts = multiply(
-        Interval(matrix.low[:, :, None], matrix.high[:, :, None]),
-        Interval(jacobian.low[None], jacobian.high[None]),
-    )
+    parts = multiply(matrix.each(lambda end: end[:, :, None]), jacobian.each(lambda end: end[None]))
     low, high = parts.low.sum(axis=1), parts.high.sum(axis=1)
     units = parts.low.shape[1] + 2
     error = 2.0**-51 * units * parts.magnitude.sum(axis=1)
@@ -138,8 +128,4 @@ def _product(matrix: Interval, jacobian: Interval) -> Interval:
 
 def _applied(row: Interval, jacobian: Interval) -> Interval:
     """The product of an interval row (entries,) with (entries, directions)."""
-    found = _product(Interval(row.low[None], row.high[None]), jacobian)
-    return Interval(found.low[0], found.high[0])
-
-
-__all__ = ["is_short", "norm_form", "normalised_form", "softmax_form"]
+    return _product(row.each(lambda end: end[None]), jacobian).each(lambda end: end[0])

@@ -32,20 +32,6 @@ class InvariantBox(NamedTuple):
     steps: Int[Array, ""]
 
 
-def find_invariant(cell: eqx.Module, box: Box, rounds: int = 60) -> InvariantBox:
-    """Grow a box until it holds its own image.
-
-    Every round takes the hull of the box and its image and runs ahead of a geometric series: a memory cell
-    that keeps a share f of itself grows to the sum of the series, c = i g / (1 - f), in a few rounds.
-
-    Args:
-        cell: any cell, in float64 for a claim that holds in exact arithmetic.
-        box: where to start: it stays inside the result.
-        rounds: how often to grow.
-    """
-    return settle(cell, box, growing=rounds, rounds=0)[0]
-
-
 def shrink(
     cell: eqx.Module, invariant: InvariantBox, *, cuts: int = 0, rounds: int = 200, tolerance: float = 1e-6
 ) -> InvariantBox:
@@ -75,11 +61,15 @@ def settle(
     tolerance: float = 1e-6,
     centred: bool = False,
 ) -> tuple[InvariantBox, InvariantBox]:
-    """`find_invariant` and `shrink` in one loop, which is compiled in half the time of two.
+    """Grow a box until it holds its own image, then shrink it: one loop, compiled in half the time of two.
+
+    Every round of growing takes the hull of the box and its image and runs ahead of a geometric series: a
+    memory cell that keeps a share f of itself grows to the sum of the series, c = i g / (1 - f), in a few
+    rounds.
 
     Args:
         cell: any cell, in float64 for a claim that holds in exact arithmetic.
-        box: where to start.
+        box: where to start: it stays inside the first result.
         growing: most rounds of growing.
         rounds: most images after that.
         tolerance: stop when no side gains this share of the longest one.
@@ -149,13 +139,14 @@ def _settled(cell: eqx.Module, box: Box, begun: _Progress, limits: _Limits) -> _
         found = now.found | (holds(now.state, image) & bounded(image))
         larger = _ahead(now.state, hull(now.state, image), now.last)
         smaller = intersection(now.state, image)
-        smaller = _keep(bounded(smaller), smaller, now.state)  # what is not defined replaces nothing
+        smaller = smaller.where(bounded(smaller), now.state)  # what is not defined replaces nothing
         shrinks = found & (now.steps < limits.images)
         gain = jnp.max(now.state.width - smaller.width)
+        first = now.state.where(found, larger)
         return _Progress(
-            state=_keep(shrinks, smaller, _keep(found, now.state, larger)),
+            state=smaller.where(shrinks, first),
             last=now.state,
-            first=_keep(now.found, now.first, _keep(found, now.state, larger)),
+            first=now.first.where(now.found, first),
             found=found,
             grown=now.grown + ~found,
             steps=now.steps + shrinks,
@@ -204,8 +195,3 @@ def _ahead(state: Interval, joined: Interval, last: Interval) -> Interval:
         return jnp.clip(moved, -2 * _LARGEST, 2 * _LARGEST)
 
     return Interval(end(state.low, joined.low, last.low), end(state.high, joined.high, last.high))
-
-
-def _keep(kept: Array, one: Interval, other: Interval) -> Interval:
-    """The one box where `kept` holds, else the other."""
-    return Interval(jnp.where(kept, one.low, other.low), jnp.where(kept, one.high, other.high))

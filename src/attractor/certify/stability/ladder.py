@@ -200,7 +200,7 @@ def _has_complex_leaves(cell: eqx.Module) -> bool:
 class _Unread(eqx.Module):
     """A cell whose step is no straight-line code of real numbers, compiled anew for every claim about it."""
 
-    cell: Callable[[Array, State], State]
+    cell: CellLike
     claim: object = eqx.field(static=True)
     why: str = eqx.field(static=True)
 

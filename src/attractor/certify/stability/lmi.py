@@ -345,12 +345,12 @@ def _input_gain(system: SlopeSystem, metric: np.ndarray) -> float:
     """Bound on |B_u e + B q|_P / |e| for q that e alone drives: |q_i| <= upper_i (|D q| + |D_u e|)_i."""
     root = np.linalg.cholesky(metric).T
     steepest = np.maximum(np.abs(system.lower), np.abs(system.upper))[:, None]
-    driven = steepest * system.neuron_input_weight
+    moved = steepest * system.neuron_input_weight
     if np.any(system.feedback):
-        loop = np.eye(len(driven)) - steepest * np.abs(system.feedback)
-        driven = np.linalg.solve(loop, np.abs(driven))
+        loop = np.eye(len(moved)) - steepest * np.abs(system.feedback)
+        moved = np.linalg.solve(loop, np.abs(moved))
     direct, through = root @ system.input_weight, np.linalg.norm(root @ system.acting, 2)
-    gain = np.linalg.norm(direct, 2) + through * np.linalg.norm(driven, 2)
+    gain = np.linalg.norm(direct, 2) + through * np.linalg.norm(moved, 2)
     return float(gain * (1 + 1e-9))  # far more than the roundings of these few products
 
 

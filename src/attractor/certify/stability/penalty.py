@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..domains import Box, Interval, step_bounds, step_image, unit_box
+from ..domains import Interval, step_bounds, step_image, unit_box
 from ..domains.interval import intersection
-from .invariant import InvariantBox, find_invariant
+from .invariant import InvariantBox, settle
 from .weighted_norms import best_weights
 
 Module = TypeVar("Module", bound=eqx.Module)
@@ -63,8 +63,8 @@ def contraction_bound(
     """
     frozen = jax.lax.stop_gradient(eqx.filter(cell, eqx.is_array))
     still = eqx.combine(frozen, cell)
-    held = find_invariant(still, unit_box(still, input_bound), target.growing)
-    held = _refined(still, held, target.shrinking)
+    start_box = unit_box(still, input_bound)
+    _, held = settle(still, start_box, growing=target.growing, rounds=target.shrinking, tolerance=0.0)
     held = jax.tree.map(jax.lax.stop_gradient, held)
     image = step_image(cell, held.box)
     inside = intersection(image, held.box.state)
@@ -116,16 +116,6 @@ def contraction_penalty(cell: eqx.Module, target: ContractionTarget) -> Float[Ar
     return jax.nn.softplus(_SHARPNESS * excess) / _SHARPNESS
 
 
-def _refined(cell: eqx.Module, held: InvariantBox, rounds: int) -> InvariantBox:
-    def replace(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        whole = Interval(*state)
-        image = intersection(step_image(cell, held.box.with_state(whole)), whole)
-        return (jnp.where(held.found, image.low, state[0]), jnp.where(held.found, image.high, state[1])), None
-
-    state, _ = jax.lax.scan(replace, (held.box.state.low, held.box.state.high), None, length=rounds)
-    return InvariantBox(held.box.with_state(Interval(*state)), held.found, held.steps + rounds)
-
-
 def contract_weights(cell: Module, target: ContractionTarget, steps: int = 200) -> Module:
     """The cell with its weights moved, as little as a few linear projections need, until the bound is met.
 
@@ -164,6 +154,3 @@ def contract_weights(cell: Module, target: ContractionTarget, steps: int = 200) 
     start = (moving, nothing, jnp.full((), jnp.finfo(dtype).max), jnp.zeros((), jnp.int32))
     moved, *_ = jax.lax.while_loop(going, project, start)
     return eqx.combine(moved, fixed)
-
-
-__all__ = ["Box", "ContractionTarget", "contract_weights", "contraction_bound", "contraction_penalty"]

@@ -16,10 +16,12 @@ from jaxtyping import Float
 
 from attractor.cells import GRU, LSTM, ResetAfterGRU
 
-from .condition import PUBLISHED, Formula, PublishedCondition
-from .norms import (
+from .condition import (
     INFINITY,
+    PUBLISHED,
     SLACK,
+    Formula,
+    PublishedCondition,
     as_weights,
     gate_bound,
     induced_norm,
@@ -29,42 +31,29 @@ from .norms import (
     row_norm,
 )
 
-InputMatrix = Float[np.ndarray, "units inputs"]
-Square = Float[np.ndarray, "units units"]
 Vector = Float[np.ndarray, " units"]
-
-_SET = "states within [-1, 1]"
 
 
 @dataclass(frozen=True)
-class GRUWeights:
-    """The weights of a gated recurrent unit by gate: z keeps, f resets, r is the candidate.
+class GateWeights:
+    """The weights of a gated cell in float64, one entry a gate.
+
+    A gated recurrent unit has the gates z (keeps), f (resets) and r (the candidate), a long short-term memory
+    i (writes), f (keeps), g (the candidate) and o (shows).
 
     Args:
-        input_weights: W_z, W_f, W_r.
-        state_weights: U_z, U_f, U_r.
-        biases: b_z, b_f, b_r.
-        candidate_bias: the bias c inside the reset product f * (U_r x + c); None for the layout whose reset
-            gate acts before the product.
+        input_weights: W.
+        state_weights: U.
+        biases: b.
     """
 
-    input_weights: tuple[InputMatrix, InputMatrix, InputMatrix]
-    state_weights: tuple[Square, Square, Square]
-    biases: tuple[Vector, Vector, Vector]
-    candidate_bias: Vector | None
+    input_weights: list[Float[np.ndarray, "units inputs"]]
+    state_weights: list[Float[np.ndarray, "units units"]]
+    biases: list[Vector]
 
-
-def gru_weights(cell: GRU | ResetAfterGRU | eqx.nn.GRUCell) -> GRUWeights:
-    """The weights of a cell of one of the three classes, in float64."""
-    if isinstance(cell, GRU):
-        keep, reset = np.split(as_weights(cell.gate_weight), 2)
-        driven, bias = np.split(as_weights(cell.input_weight), 3), np.split(as_weights(cell.bias), 3)
-        state = keep, reset, as_weights(cell.candidate_weight)
-        return GRUWeights((driven[0], driven[1], driven[2]), state, (bias[0], bias[1], bias[2]), None)
-    driven, state, bias, inner = _reset_after(cell)
-    return GRUWeights(
-        (driven[1], driven[0], driven[2]), (state[1], state[0], state[2]), (bias[1], bias[0], bias[2]), inner
-    )
+    def blocks(self, gate: int, input_bound: float) -> tuple[np.ndarray, ...]:
+        r"""$\bar u W_g, U_g, b_g$: their row norm bounds the argument of a gate."""
+        return input_bound * self.input_weights[gate], self.state_weights[gate], self.biases[gate]
 
 
 def gru_condition(cell: GRU, input_bound: float) -> PublishedCondition:
@@ -81,22 +70,15 @@ def gru_condition(cell: GRU, input_bound: float) -> PublishedCondition:
         cell: exactly a `GRU`.
         input_bound: largest component of a scaled input.
     """
-    weights = gru_weights(cell)
-    scaled = [input_bound * matrix for matrix in weights.input_weights]
-    reset, _ = gate_bound(scaled[1], weights.state_weights[1], weights.biases[1])
-    norms = [row_norm(matrix) for matrix in weights.state_weights]
-    candidate = np.tanh(row_norm(scaled[2], weights.state_weights[2], weights.biases[2]))
-    return _condition(
+    state = np.concatenate([as_weights(cell.gate_weight), as_weights(cell.candidate_weight)])
+    arrays = as_weights(cell.input_weight), state, as_weights(cell.bias)
+    weights = GateWeights(*(np.split(array, 3) for array in arrays))
+    return _gru_condition(
         weights,
+        None,
         input_bound,
-        _Layout(
-            family="GRU, reset gate before the product",
-            damping=norms[2] * (reset + norms[1] / 4),
-            iss_residual=norms[2] * reset - 1,
-            candidate=float(candidate),
-            reset_reach=norms[2],
-            source="arXiv 2011.06806; 2111.13557",
-        ),
+        family="GRU, reset gate before the product",
+        source="arXiv 2011.06806; 2111.13557",
     )
 
 
@@ -111,67 +93,6 @@ def reset_after_condition(cell: ResetAfterGRU | eqx.nn.GRUCell, input_bound: flo
         cell: exactly a `ResetAfterGRU` or an `equinox.nn.GRUCell`, with or without biases.
         input_bound: largest component of a scaled input.
     """
-    weights = gru_weights(cell)
-    inner = weights.candidate_bias
-    if inner is None:
-        inner = np.zeros(len(weights.biases[0]))
-    scaled = [input_bound * matrix for matrix in weights.input_weights]
-    reset, _ = gate_bound(scaled[1], weights.state_weights[1], weights.biases[1])
-    norms = [row_norm(matrix) for matrix in weights.state_weights]
-    reach = row_norm(weights.state_weights[2], inner)
-    candidate = np.tanh(row_norm(scaled[2], weights.state_weights[2], weights.biases[2], inner))
-    return _condition(
-        weights,
-        input_bound,
-        _Layout(
-            family="GRU, reset gate after the product",
-            damping=reset * norms[2] + norms[1] * reach / 4,
-            iss_residual=norms[2] * reset - 1,
-            candidate=float(candidate),
-            reset_reach=reach,
-            source="derived here after arXiv 2011.06806, whose formula is not valid for this layout",
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What differs between the layouts: beta, residual of plain stability, p_r, bound of what f scales."""
-
-    family: str
-    damping: float
-    iss_residual: float
-    candidate: float
-    reset_reach: float
-    source: str
-
-
-def _condition(weights: GRUWeights, input_bound: float, layout: _Layout) -> PublishedCondition:
-    driven, beta = [row_norm(matrix) for matrix in weights.input_weights], layout.damping
-    keep, write = gate_bound(
-        input_bound * weights.input_weights[0], weights.state_weights[0], weights.biases[0]
-    )
-    through_keep = (1 + layout.candidate) * row_norm(weights.state_weights[0]) / 4
-    # Linear in z: the largest value is at an end of [1 - s_z, s_z], at s_z whenever beta < 1.
-    damped = max(keep + write * beta, write + keep * beta)
-    gain = (1 + layout.candidate) * driven[0] / 4 + driven[2] + product(layout.reset_reach, driven[1]) / 4
-    return PublishedCondition(
-        family=layout.family,
-        residual=beta - 1 + quotient(through_keep, write),
-        rate=(damped + through_keep) * SLACK,
-        iss_residual=layout.iss_residual,
-        input_gain=gain * SLACK,
-        norm="largest component",
-        source=layout.source,
-        note=f"holds for inputs within {input_bound:g} (scaled) and {_SET}; rate and gain are derived here",
-        largest_state=np.ones(len(weights.biases[0])),
-    )
-
-
-def _reset_after(
-    cell: ResetAfterGRU | eqx.nn.GRUCell,
-) -> tuple[list[InputMatrix], list[Square], list[Vector], Vector]:
-    """Weights in the order reset, keep, candidate, and the bias inside the reset product."""
     if isinstance(cell, ResetAfterGRU):
         arrays = cell.input_weight, cell.state_weight, cell.bias, cell.candidate_bias
     else:
@@ -179,30 +100,44 @@ def _reset_after(
     zeros = np.zeros(3 * cell.hidden_size)
     bias = zeros if arrays[2] is None else as_weights(arrays[2])
     inner = zeros[: cell.hidden_size] if arrays[3] is None else as_weights(arrays[3])
-    return np.split(as_weights(arrays[0]), 3), np.split(as_weights(arrays[1]), 3), np.split(bias, 3), inner
+    parts = (np.split(array, 3) for array in (as_weights(arrays[0]), as_weights(arrays[1]), bias))
+    return _gru_condition(
+        GateWeights(*([keep, reset, candidate] for reset, keep, candidate in parts)),
+        inner,
+        input_bound,
+        family="GRU, reset gate after the product",
+        source="derived here after arXiv 2011.06806, whose formula is not valid for this layout",
+    )
 
 
-@dataclass(frozen=True)
-class LSTMWeights:
-    """The weights of a long short-term memory by gate, in the order i (write), f (keep), g, o (show)."""
-
-    input_weights: tuple[InputMatrix, InputMatrix, InputMatrix, InputMatrix]
-    state_weights: tuple[Square, Square, Square, Square]
-    biases: tuple[Vector, Vector, Vector, Vector]
-
-
-def lstm_weights(cell: LSTM | eqx.nn.LSTMCell) -> LSTMWeights:
-    """The weights of a cell of one of the two classes, in float64."""
-    if isinstance(cell, LSTM):
-        arrays = cell.input_weight, cell.state_weight, cell.bias
-    else:
-        zeros = np.zeros(4 * cell.hidden_size)
-        arrays = cell.weight_ih, cell.weight_hh, zeros if cell.bias is None else cell.bias
-    driven, state, bias = (np.split(as_weights(array), 4) for array in arrays)
-    return LSTMWeights(
-        (driven[0], driven[1], driven[2], driven[3]),
-        (state[0], state[1], state[2], state[3]),
-        (bias[0], bias[1], bias[2], bias[3]),
+def _gru_condition(
+    weights: GateWeights, inner: Vector | None, input_bound: float, *, family: str, source: str
+) -> PublishedCondition:
+    """Either layout; `inner` is the bias c inside the reset product, which only the second one has."""
+    keep, write = gate_bound(*weights.blocks(0, input_bound))
+    reset, _ = gate_bound(*weights.blocks(1, input_bound))
+    inputs, norms = (list(map(row_norm, one)) for one in (weights.input_weights, weights.state_weights))
+    within = () if inner is None else (inner,)
+    reach = row_norm(weights.state_weights[2], *within)
+    beta = norms[2] * (reset + norms[1] / 4) if inner is None else reset * norms[2] + norms[1] * reach / 4
+    candidate = float(np.tanh(row_norm(*weights.blocks(2, input_bound), *within)))
+    through_keep = (1 + candidate) * norms[0] / 4
+    # Linear in z: the largest value is at an end of [1 - s_z, s_z], at s_z whenever beta < 1.
+    damped = max(keep + write * beta, write + keep * beta)
+    gain = (1 + candidate) * inputs[0] / 4 + inputs[2] + product(reach, inputs[1]) / 4
+    return PublishedCondition(
+        family=family,
+        residual=beta - 1 + quotient(through_keep, write),
+        rate=(damped + through_keep) * SLACK,
+        iss_residual=norms[2] * reset - 1,
+        input_gain=gain * SLACK,
+        norm="largest component",
+        source=source,
+        note=(
+            f"holds for inputs within {input_bound:g} (scaled) and states within [-1, 1]; rate and gain are "
+            "derived here"
+        ),
+        largest_state=np.ones(len(weights.biases[0])),
     )
 
 
@@ -226,14 +161,19 @@ def lstm_condition(cell: LSTM | eqx.nn.LSTMCell, input_bound: float) -> Publishe
         cell: exactly an `LSTM` or an `equinox.nn.LSTMCell`, with or without bias.
         input_bound: largest component of a scaled input.
     """
-    weights = lstm_weights(cell)
+    if isinstance(cell, LSTM):
+        arrays = cell.input_weight, cell.state_weight, cell.bias
+    else:
+        zeros = np.zeros(4 * cell.hidden_size)
+        arrays = cell.weight_ih, cell.weight_hh, zeros if cell.bias is None else cell.bias
+    weights = GateWeights(*(np.split(as_weights(array), 4) for array in arrays))
     conditions = [_in_norm(weights, input_bound, order) for order in (2.0, INFINITY)]
     return min(conditions, key=lambda condition: condition.residual)
 
 
-def _in_norm(weights: LSTMWeights, input_bound: float, order: float) -> PublishedCondition:
-    write, keep, show = (_gate(weights, gate, input_bound) for gate in (0, 1, 3))
-    candidate = _candidate(weights, input_bound)
+def _in_norm(weights: GateWeights, input_bound: float, order: float) -> PublishedCondition:
+    write, keep, show = (gate_bound(*weights.blocks(gate, input_bound)) for gate in (0, 1, 3))
+    candidate = float(np.tanh(row_norm(*weights.blocks(2, input_bound))))
     memory = quotient(write[0] * candidate, keep[1]) * SLACK
     shown = float(np.tanh(memory))
 
@@ -268,17 +208,6 @@ def _in_norm(weights: LSTMWeights, input_bound: float, order: float) -> Publishe
         weights=np.repeat([1.0, weight], units),
         groups=np.repeat([0, 1], units) if order == 2 else None,
     )
-
-
-def _gate(weights: LSTMWeights, gate: int, input_bound: float) -> tuple[float, float]:
-    return gate_bound(
-        input_bound * weights.input_weights[gate], weights.state_weights[gate], weights.biases[gate]
-    )
-
-
-def _candidate(weights: LSTMWeights, input_bound: float) -> float:
-    largest = row_norm(input_bound * weights.input_weights[2], weights.state_weights[2], weights.biases[2])
-    return float(np.tanh(largest))
 
 
 def _perron_weight(keep: float, alpha: float, show: float, lower: float) -> float:

@@ -13,8 +13,7 @@ from jaxtyping import Float
 
 from attractor.cells import NNARX, EchoState, Elman
 
-from .condition import PUBLISHED, Formula, PublishedCondition
-from .norms import SLACK, as_weights, induced_norm, norm_name
+from .condition import PUBLISHED, SLACK, Formula, PublishedCondition, as_weights, induced_norm, norm_name
 
 _NOTE = "holds for any input and any state; the better of the Euclidean and the largest-component norm"
 
