@@ -27,13 +27,13 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Option = bool | int
 
+# A third of the time on a CPU, for code about three times as slow.
 _QUICK: dict[str, Option] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""A third of the time on a CPU, for code about three times as slow."""
+# Half as long again; the other code generator writes a value out wherever it is used, and so doubles its code
+# with every choice inside a choice: four of them took 20 GB.
 _CAREFUL = {**_QUICK, "xla_cpu_use_fusion_emitters": True}
-"""Half as long again; the other code generator writes a value out wherever it is used, and so doubles its
-code with every choice inside a choice: four of them took 20 GB."""
+# Modules whose code is the same at each call.
 _OWN = ("attractor.cells.", "attractor.training.", "attractor.program.", "equinox.")
-"""Modules whose code is the same at each call."""
 _UNKNOWN = "unknown "
 _count = count()
 

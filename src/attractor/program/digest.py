@@ -31,11 +31,11 @@ from .arithmetic import dtype_in, with_precision
 from .trace import CALLS, DROPPED
 from .walk import aval, bound, forward, results
 
+# Parameters that say how or where something is computed, or what it is called, not what it is.
 _UNESSENTIAL = frozenset({
     "name", "donated_invars", "inline", "keep_unused", "in_shardings", "out_shardings", "in_layouts",
     "out_layouts", "compiler_options_kvs", "ctx_mesh", "sharding", "out_sharding", "mesh",
 })  # fmt: skip
-"""Parameters that say how or where something is computed, or what it is called, not what it is."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 

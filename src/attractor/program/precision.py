@@ -20,8 +20,8 @@ from .walk import Program, aval, bound, forward, place, results
 Module = TypeVar("Module")
 _CASTS = ("convert_element_type", "reduce_precision")
 _OWN_RULES = ("custom_jvp_call", "custom_vjp_call")
+# Rounding, relative, from which a map is a staircase to be reckoned with and no smooth map with noise.
 _COARSE = 1e-4
-"""Rounding, relative, from which a map is a staircase to be reckoned with and no smooth map with noise."""
 
 
 def in_precision(module: Module, dtype: DTypeLike) -> Module:

@@ -21,8 +21,8 @@ from math import inf
 
 from attractor.registry import Registry
 
+# A least and a largest number.
 Between = tuple[float | int, float | int]
-"""A least and a largest number."""
 
 
 class Kind(Enum):
@@ -166,18 +166,19 @@ _MOVES = (
     *_moves("scatter", (0, 2)),
     *_moves("concatenate stack", None),
 )
+# Not known to be about as fast as reading their result: they are kept, not done again.
 _DEAR = frozenset(
     "acos acosh asin asinh atan atan2 atanh cbrt cosh erf_inv erfc lgamma nextafter sinh reduce_max "
     "reduce_min reduce_prod tile gather dynamic_update_slice scatter stack dot_general "
     "optimization_barrier".split()
 )
-"""Not known to be about as fast as reading their result: they are kept, not done again."""
 
 
 def _table(parts: Iterable[Primitive]) -> dict[str, Primitive]:
     return {one.name: replace(one, cheap=one.name not in _DEAR) for one in parts}
 
 
+# What is known of every primitive that some reading knows, by name.
 PRIMITIVES = _table((
     *_FUNCTIONS,
     *_STEPS,
@@ -192,13 +193,12 @@ PRIMITIVES = _table((
         for name in "stop_gradient name copy copy_p optimization_barrier".split()
     ),
 ))
-"""What is known of every primitive that some reading knows, by name."""
 
 
 AddedRule = str | Callable[..., object]
 
+# Rules beside those of the house, by reading and primitive; each reading says what its rules look like.
 RULES = Registry[tuple[str, str], AddedRule]("rule of a primitive", "attractor.primitives")
-"""Rules beside those of the house, by reading and primitive; each reading says what its rules look like."""
 
 
 def added_rules(reading: str) -> dict[str, AddedRule]:

@@ -31,8 +31,8 @@ from .precision import in_double_precision
 from .trace import trace
 from .walk import Program, apply, array_of, aval, bound, forward, place, results
 
+# Programs whose compiled readings may be found again.
 _KEPT = 256
-"""Programs whose compiled readings may be found again."""
 
 _known: OrderedDict[Hashable, Jaxpr] = OrderedDict()
 
@@ -286,12 +286,12 @@ def _exponential(_: JaxprEqn, one: Parts) -> Parts:
     return Parts(size * jnp.cos(one.imaginary), size * jnp.sin(one.imaginary))
 
 
+# Operations under which real and imaginary parts stay apart.
 _COMPONENTWISE = frozenset({
     "add", "sub", "neg", "add_any", "reduce_sum", "cumsum", "select_n", "reshape", "broadcast_in_dim",
     "squeeze", "expand_dims", "transpose", "slice", "rev", "concatenate", "stack", "split", "pad",
     "dynamic_slice", "gather", "copy", "copy_p",
 })  # fmt: skip
-"""Operations under which real and imaginary parts stay apart."""
 
 _RULES: dict[str, Callable[..., object]] = {
     "complex": lambda _, real, imaginary: Parts(real, imaginary),

@@ -15,6 +15,7 @@ from attractor.errors import UnsupportedError
 from .primitives import Kind, of_kind
 from .walk import Program, apply, aval, bound, forward, needed, place, results
 
+# Primitives that only call another jaxpr, and the parameter that holds it.
 CALLS = {
     "jit": "jaxpr",
     "closed_call": "call_jaxpr",
@@ -23,13 +24,12 @@ CALLS = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
 }
-"""Primitives that only call another jaxpr, and the parameter that holds it."""
 
+# Primitives of one operand that compute nothing.
 DROPPED = of_kind(Kind.PASSING)
-"""Primitives of one operand that compute nothing."""
 
+# A loop of known length inside a step is written out up to this many rounds.
 _LONGEST_LOOP = 256
-"""A loop of known length inside a step is written out up to this many rounds."""
 
 
 def trace(function: Callable[..., PyTree], *arguments: PyTree) -> Program:

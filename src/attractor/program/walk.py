@@ -23,8 +23,8 @@ from jaxtyping import Array
 from attractor.errors import UnsupportedError
 
 Value = TypeVar("Value")
+# `rule(equation, *operands) -> value`, or a list of values for a primitive with several results.
 Rule = Callable[..., Any]
-"""`rule(equation, *operands) -> value`, or a list of values for a primitive with several results."""
 
 
 @dataclass(frozen=True)

@@ -25,25 +25,24 @@ from attractor.program.trace import without_repeats
 from attractor.program.walk import apply, aval, bound, forward, results, value_of
 
 Values = list[Array]
+# Of an array, only shape and type matter.
 Example = ArrayLike | jax.ShapeDtypeStruct
-"""Of an array, only shape and type matter."""
 
+# An equation runs once a sequence, for all steps ahead of the loop, or inside the loop.
 ONCE, AHEAD, STEP = 0, 1, 2
-"""An equation runs once a sequence, for all steps ahead of the loop, or inside the loop."""
 
+# Name of the results in a step that are kept for the backward pass while the rest is computed again.
 COSTLY = "attractor.costly"
-"""Name of the results in a step that are kept for the backward pass while the rest is computed again."""
 
+# Multiplications a step from which an input projection is worth a product over all steps.
+#
+# Measured forward and backward on two cores: 650 x 1950 (1.3 million) gains a factor 1.3 to 1.6, 28 x 768 and
+# 8 x 96 lose up to 1.2, because the projected inputs must then be stored and read again.
 WORTH_HOISTING = 1 << 18
-"""Multiplications a step from which an input projection is worth a product over all steps.
-
-Measured forward and backward on two cores: 650 x 1950 (1.3 million) gains a factor 1.3 to 1.6, 28 x 768 and
-8 x 96 lose up to 1.2, because the projected inputs must then be stored and read again.
-"""
 
 
+# Primitives that a processor does about as fast as it reads their result from memory.
 CHEAP = frozenset(name for name, one in PRIMITIVES.items() if one.cheap)
-"""Primitives that a processor does about as fast as it reads their result from memory."""
 
 
 class SplitStep(eqx.Module):

@@ -23,11 +23,11 @@ from .split import COSTLY, SplitStep, Values
 
 _KEEP_COSTLY = jax.checkpoint_policies.save_only_these_names(COSTLY)
 
+# Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt(3)."""
 
+# What one step gets of the sequences: driven values, and whether the step is valid.
 Part = tuple[Values, Array]
-"""What one step gets of the sequences: driven values, and whether the step is valid."""
 Body = Callable[[State, Part], tuple[State, PyTree]]
 
 

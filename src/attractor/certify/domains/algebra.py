@@ -39,14 +39,14 @@ from .polynomial import (
     through,
 )
 
+# Corners of symbols and slopes that the bound of a row looks at.
 MOST_CORNERS = 256
-"""Corners of symbols and slopes that the bound of a row looks at."""
 
+# Pieces of the range of a form that several symbols come from.
 _MOST_PIECES = 32
-"""Pieces of the range of a form that several symbols come from."""
 
+# Numbers that all pieces of a bound may hold together.
 _MOST_NUMBERS = 2**20
-"""Numbers that all pieces of a bound may hold together."""
 
 
 def enclose(form: Form) -> Enclosure:
@@ -283,8 +283,8 @@ def _independent_parts(form: Form) -> list[Form]:
     return parts
 
 
+# A product that would join more symbols closes its factors first.
 MOST_SYMBOLS = 6
-"""A product that would join more symbols closes its factors first."""
 
 
 def scaled(form: Form, factor: Coefficient) -> Form:

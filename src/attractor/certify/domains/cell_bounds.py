@@ -32,8 +32,8 @@ from .interval import SCALAR, TINY, UNIT, Interval, exactly, intersection, widen
 from .polynomial import Form, Operand, dtype_of, symbol_form
 from .polynomial_rules import RULES
 
+# What stands at a variable of a program: a form, what is known exactly, or a truth value.
 Value: TypeAlias = Operand | Undecided
-"""What stands at a variable of a program: a form, what is known exactly, or a truth value."""
 
 
 class Box(eqx.Module):
@@ -274,8 +274,8 @@ def _joined(intervals: list[Interval], trailing: int) -> Interval:
     return Interval(*(jnp.concatenate([flat(end) for end in ends]) for ends in zip(*intervals, strict=True)))
 
 
+# Primitives whose first operand may be a truth value that is not decided.
 _TAKE_TRUTH = of_kind(Kind.CHOOSING) | {"convert_element_type"}
-"""Primitives whose first operand may be a truth value that is not decided."""
 
 
 def guarded(rules: Mapping[str, Rule]) -> dict[str, Rule]:

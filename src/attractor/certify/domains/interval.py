@@ -19,14 +19,14 @@ from jaxtyping import Array
 
 from attractor.program import PRIMITIVES
 
+# Bound of the relative error of one rounded operation in float64, twice the exact one.
 UNIT = 2.0**-52
-"""Bound of the relative error of one rounded operation in float64, twice the exact one."""
 
+# Units that a transcendental function may be wrong by, relative to its result.
 TRANSCENDENTAL = 16
-"""Units that a transcendental function may be wrong by, relative to its result."""
 
+# Absolute allowance for results that underflow: processors may flush what is below 2.3e-308 to zero.
 TINY = 1e-290
-"""Absolute allowance for results that underflow: processors may flush what is below 2.3e-308 to zero."""
 
 
 class Interval(NamedTuple):
@@ -317,6 +317,7 @@ def _root(p: Interval) -> Interval:
 _exponential = _increasing("exp", lambda p: jnp.exp(p))
 _erf = _sigmoid("erf", lambda p: jax.lax.erf(p), _bell_of_erf)
 
+# Every scalar function that bounds know, by the name of its primitive.
 SCALAR: dict[str, ScalarFunction] = {
     "tanh": _sigmoid("tanh", lambda p: jnp.tanh(p), lambda p: 1 - jnp.tanh(p) ** 2),
     "logistic": _sigmoid(
@@ -354,7 +355,6 @@ SCALAR: dict[str, ScalarFunction] = {
     "square": _power(2),
     "reciprocal": _reciprocal_power(1),
 }
-"""Every scalar function that bounds know, by the name of its primitive."""
 
 
 def integer_power(exponent: int) -> ScalarFunction:

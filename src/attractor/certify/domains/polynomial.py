@@ -35,8 +35,8 @@ from jaxtyping import Array
 
 from .interval import UNIT, Interval, add, exactly, hull, multiply
 
+# What is known exactly: a plain array or number. Weights that are traced count as known.
 Exact: TypeAlias = Array | np.ndarray | np.number | float | int
-"""What is known exactly: a plain array or number. Weights that are traced count as known."""
 
 _WHOLE = 2.0**53
 
@@ -300,8 +300,8 @@ class Facts(NamedTuple):
         return Facts(uniform=True, total_of=self.total_of, norm=self.norm)
 
 
+# No fact at all.
 NOTHING = Facts()
-"""No fact at all."""
 
 
 Monomial = frozenset[Hashable]
@@ -408,5 +408,5 @@ def dtype_of(form: Form) -> np.dtype:
     return jnp.result_type(*(symbol.value.low for symbol in form.symbols.values()))
 
 
+# What a rule is called with.
 Operand: TypeAlias = Form | Exact
-"""What a rule is called with."""

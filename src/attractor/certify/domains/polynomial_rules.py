@@ -68,8 +68,8 @@ from .polynomial import (
 )
 from .vectors import is_short, norm_form, normalised_form, softmax_form
 
+# Elements of which the largest may be one, so that the bound of a row looks at each of them.
 _MOST_BRANCHES = 16
-"""Elements of which the largest may be one, so that the bound of a row looks at each of them."""
 
 
 def apply_scalar(form: Form, function: ScalarFunction) -> Form:
@@ -201,8 +201,8 @@ def _summed(form: Form, axes: tuple[int, ...]) -> Form:
     return _with_facts(result, uniform=True, total_of=form, norm=norm)
 
 
+# Scalar functions that vectors are made of, and the fact that remembers them.
 _KEPT = {"square": "square_of", "exp": "exponential_of"}
-"""Scalar functions that vectors are made of, and the fact that remembers them."""
 
 
 def _scalar(equation: JaxprEqn, one: Form) -> Form:
@@ -455,8 +455,8 @@ _OWN: dict[str, Rule] = {
     **dict.fromkeys(_MOVES, _move),
 }
 
+# One rule for each primitive that bounds know; other packages add theirs by `register`.
 RULES: Registry[str, Rule] = Registry("rule of the polynomial domain", "attractor.polynomial_rules")
-"""One rule for each primitive that bounds know; other packages add theirs by `register`."""
 
 for _primitive, _rule in _OWN.items():
     RULES.register(_primitive, _rule, source=__name__)

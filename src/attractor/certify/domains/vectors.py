@@ -14,8 +14,8 @@ from .algebra import enclose
 from .interval import SCALAR, TINY, TRANSCENDENTAL, Interval, add, exactly, multiply, outward
 from .polynomial import Enclosure, Form, Norm, symbol_form
 
+# Entries of a vector whose Jacobian is written out; longer ones are bounded piece by piece.
 _MOST = 64
-"""Entries of a vector whose Jacobian is written out; longer ones are bounded piece by piece."""
 
 
 def norm_form(norm: Norm) -> Form:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+# Pieces that are bounded in one compiled call; memory grows with it.
 CHUNK = 256
-"""Pieces that are bounded in one compiled call; memory grows with it."""
 
 
 class Bound(NamedTuple):
@@ -35,11 +35,10 @@ class Bound(NamedTuple):
     axis: Int[Array, ""]
 
 
+# `bounder(low, high) -> Bound` for the box between two corners.
+#
+# It is compiled for many boxes at once: an Equinox module, or a function that is the same for all calls.
 Bounder = Callable[[Float[Array, " axes"], Float[Array, " axes"]], Bound]
-"""`bounder(low, high) -> Bound` for the box between two corners.
-
-It is compiled for many boxes at once: an Equinox module, or a function that is the same for all calls.
-"""
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,24 @@ from attractor.program import flat_map
 
 from ..domains import Box
 
+# Starts that are followed under every input.
 PAIRS = 64
-"""Starts that are followed under every input."""
+# Steps of a first run.
 STEPS = 1000
-"""Steps of a first run."""
+# Steps of the replay that decides.
 REPLAY = 20_000
-"""Steps of the replay that decides."""
+# Lengths of the periodic inputs that are tried, constant ones most.
 PERIODS = (1, 1, 1, 2, 3, 5)
-"""Lengths of the periodic inputs that are tried, constant ones most."""
+# A difference, relative to the size of the states, that no slow convergence leaves after the replay.
 _APART = 1e-3
-"""A difference, relative to the size of the states, that no slow convergence leaves after the replay."""
+# Over the second half of the replay the difference must not fall further: a slow contraction still falls.
 _STEADY = 1 - 1e-7
-"""Over the second half of the replay the difference must not fall further: a slow contraction still falls."""
+# A run ends before a state of this size: what grows for ever is told from what is only large.
 _ESCAPED = 1e100
-"""A run ends before a state of this size: what grows for ever is told from what is only large."""
+# A difference of two escaping runs has grown at least so much, which no transient of a proof does.
 _GROWN = 1e6
-"""A difference of two escaping runs has grown at least so much, which no transient of a proof does."""
+# Steps of a run that only shows how long one takes.
 _PROBE = 8
-"""Steps of a run that only shows how long one takes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+# `objective(inputs) -> (what the steps follow downhill, what shall be low)`; often the same.
 Objective = Callable[[Float[Array, "*shape"]], tuple[Float[Array, ""], Float[Array, ""]]]
-"""`objective(inputs) -> (what the steps follow downhill, what shall be low)`; often the same."""
 
 
 class Ball(NamedTuple):

@@ -37,6 +37,7 @@ class Verdict(Enum):
     UNKNOWN = "unknown: neither a proof nor a counterexample was found within the budget"
 
 
+# What the levels of the ladder are called.
 LEVELS = {
     0: "published condition",
     1: "componentwise bound with the best weights",
@@ -44,7 +45,6 @@ LEVELS = {
     3: "branch and bound",
     4: "linear matrix inequality",
 }
-"""What the levels of the ladder are called."""
 
 
 def bound_in_words(bound: ArrayLike) -> str:
@@ -186,8 +186,8 @@ class StabilityResult:
         return self.certificate
 
 
+# Pairs of trajectories that are simulated beside a certificate.
 PAIRS = 60
-"""Pairs of trajectories that are simulated beside a certificate."""
 
 
 class Contraction(NamedTuple):

@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Int
 from ..domains import Box, Interval, centred_image, step_bounds, step_image
 from ..domains.interval import hull, intersection
 
+# Share of the width by which a box is made larger, for the limit of a series is never quite reached.
 _INFLATION = 0.01
-"""Share of the width by which a box is made larger, for the limit of a series is never quite reached."""
 
 _SLOWEST = 0.9995
 _LARGEST = 1e8

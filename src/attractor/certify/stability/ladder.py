@@ -52,16 +52,16 @@ from .weighted_norms import (
     sampled_weights,
 )
 
+# Halvings of the box while it is refined for branch and bound.
 CUTS = 8
-"""Halvings of the box while it is refined for branch and bound."""
+# From here on a step is compiled by a code generator that writes no value out twice.
 _MANY_CHOICES = 3
-"""From here on a step is compiled by a code generator that writes no value out twice."""
+# Times that branch and bound starts again with better weights.
 _ROUNDS = 8
-"""Times that branch and bound starts again with better weights."""
 _NO_BOX = "no invariant box was found"
 _BELOW_ONE = 1 - 1e-9
+# Share of the time after which branch and bound leaves the rest to the search for a counterexample.
 _SEARCH_SHARE = 0.75
-"""Share of the time after which branch and bound leaves the rest to the search for a counterexample."""
 
 
 @dataclass(frozen=True)

@@ -25,18 +25,18 @@ from attractor.settings import Positive, Settings, Within
 from .premises import not_finite
 
 Matrix = ArrayLike | Sequence[Sequence[float | int]]
+# Smallest and largest slope of the activations, numbers or one value a unit.
 Slopes = tuple[ArrayLike | Sequence[float | int], ArrayLike | Sequence[float | int]]
-"""Smallest and largest slope of the activations, numbers or one value a unit."""
 
+# Largest relative error of one rounding.
 _UNIT = np.finfo(np.float64).eps / 2
-"""Largest relative error of one rounding."""
 
+# A solution is worth checking from this smallest eigenvalue on, with metrics of trace n.
 _STRICT = 1e-9
-"""A solution is worth checking from this smallest eigenvalue on, with metrics of trace n."""
 
 
+# The rate of a known metric is found up to this; a step is one small factorisation.
 _RATE_STEP = 1e-6
-"""The rate of a known metric is found up to this; a step is one small factorisation."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class QuadraticSolution:
     seconds: float
 
 
+# The answer for weights that are not finite.
 _NOTHING = QuadraticSolution(QuadraticStatus.NOT_FINITE, None, float("inf"), 0, 0.0)
-"""The answer for weights that are not finite."""
 
 
 @dataclass(frozen=True)

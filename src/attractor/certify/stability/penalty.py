@@ -16,13 +16,13 @@ from .weighted_norms import best_weights
 
 Module = TypeVar("Module", bound=eqx.Module)
 
+# How abruptly the penalty sets in at its target.
 _SHARPNESS = 200.0
-"""How abruptly the penalty sets in at its target."""
 
+# Each projection aims a little beyond its goal, so that the last one arrives.
 _SLACK = 1e-4
-"""Each projection aims a little beyond its goal, so that the last one arrives."""
+# Longest move in one projection, as a share of the norm of all weights: the bound is only locally linear.
 _LONGEST = 0.05
-"""Longest move in one projection, as a share of the norm of all weights: the bound is only locally linear."""
 
 
 @dataclass(frozen=True)

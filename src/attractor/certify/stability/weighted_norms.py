@@ -25,8 +25,8 @@ SAMPLES = 512
 _FLOOR = 1e-9
 _ITERATIONS = 200
 
+# Share of its width that counts for every axis, so that none is never split.
 _AT_LEAST = 0.05
-"""Share of its width that counts for every axis, so that none is never split."""
 
 
 def best_weights(

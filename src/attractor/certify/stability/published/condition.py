@@ -20,8 +20,8 @@ from attractor.registry import Registry
 
 from ..premises import not_finite
 
+# Covers the rounding of a sum or of a singular value many times over.
 SLACK = 1 + 1e-12
-"""Covers the rounding of a sum or of a singular value many times over."""
 
 INFINITY = float("inf")
 
@@ -95,14 +95,13 @@ class Formula:
     exposes: Callable[[Any, float], float | None] = _unbounded
 
 
+# The formula of each class of cells.
+#
+# A file of this package, or a module that another package names in the entry-point group
+# `attractor.published_conditions`, registers what it knows: `PUBLISHED.register(MyCell, Formula(...))`.
 PUBLISHED: Registry[type, Formula] = Registry(
     "published condition", "attractor.published_conditions", __package__
 )
-"""The formula of each class of cells.
-
-A file of this package, or a module that another package names in the entry-point group
-`attractor.published_conditions`, registers what it knows: `PUBLISHED.register(MyCell, Formula(...))`.
-"""
 
 
 def published_condition(cell: CellLike, input_bound: float | int = 1.0) -> PublishedCondition | None:
