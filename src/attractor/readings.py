@@ -39,7 +39,7 @@ from attractor.program import (
 )
 from attractor.training.noise import floating
 
-from .dynamics.eigenvalues import point
+from .dynamics.jacobians import point
 from .theory.random_matrices.local_maps import cut_step
 
 

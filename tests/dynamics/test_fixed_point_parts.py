@@ -8,7 +8,8 @@ from fixed_point_cases import Map, wells
 
 from attractor.dynamics.equilibria.descent import Descents, Outcome, descend, slots_for
 from attractor.dynamics.equilibria.distinct import clustered, distinct_points, in_order, joined
-from attractor.dynamics.equilibria.points import PointKind, index_sum, kind_of, spectrum, time_constants
+from attractor.dynamics.equilibria.points import PointKind, index_sum, kind_of, spectrum
+from attractor.dynamics.jacobians import time_scale
 from attractor.dynamics.trajectory import analysed
 from attractor.progress import SilentReporter
 
@@ -56,8 +57,10 @@ def test_kinds_are_three_valued_about_the_unit_circle(values, kind):
 
 def test_time_constants_of_decay_growth_and_rest():
     values = np.array([np.exp(-0.1), np.exp(0.2), 1.0, 0.0], complex)
-    np.testing.assert_allclose(np.abs(time_constants(values, 2.0)), [20, 10, np.inf, 0], rtol=1e-12)
-    assert (time_constants(values)[:2] > 0).tolist() == [True, False]
+    np.testing.assert_allclose(
+        np.abs(time_scale(values, continuous=False, time_step=2.0)), [20, 10, np.inf, 0], rtol=1e-12
+    )
+    assert (time_scale(values, continuous=False)[:2] > 0).tolist() == [True, False]
 
 
 def test_a_defective_eigenvalue_keeps_unit_vectors():

@@ -8,7 +8,7 @@ from dynamics_cases import linear
 from spectra_cases import random_state
 
 from attractor.cells import GRU, Elman, GatedFlow, discretise
-from attractor.dynamics.eigenvalues import jacobian_spectrum, spectra_along, time_scale
+from attractor.dynamics.jacobians import jacobian_spectrum, spectra_along, time_scale
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 
 KEY = jax.random.key(0)

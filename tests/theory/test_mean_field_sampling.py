@@ -20,8 +20,7 @@ from attractor.theory.mean_field import (
     solve_correlators,
     solve_mean_field,
 )
-from attractor.theory.mean_field.mean_field_exponent import ExponentSolution, mean_field_exponent
-from attractor.theory.mean_field.mean_field_solution import _phase
+from attractor.theory.mean_field.mean_field_solution import ExponentSolution, _phase, mean_field_exponent
 
 UNGATED = GatedParameters(gain=2.0, open_update=True, open_reset=True)
 QUICK = SamplingSettings(trajectories=128, settling=4, averaged=6, shortest=80.0, longest=80.0)

@@ -8,7 +8,7 @@ import pytest
 from spectra_cases import Interleaved, Leaky, TwoLayer, random_state, reassembled
 
 from attractor.cells import GRU, LSTM, Elman, GatedFlow, ResetAfterGRU, Stack, gated_rate
-from attractor.dynamics.eigenvalues import jacobian, point
+from attractor.dynamics.jacobians import jacobian, point
 from attractor.errors import UnsupportedError
 from attractor.theory.random_matrices.local_maps import local_maps
 

@@ -8,7 +8,7 @@ import pytest
 from spectra_cases import random_cell, random_state
 
 from attractor.cells import GRU, LSTM, Elman, GatedFlow, GatedForm, GatedState, ResetAfterGRU
-from attractor.dynamics.eigenvalues import point
+from attractor.dynamics.jacobians import point
 from attractor.theory.random_matrices.local_maps import local_maps
 from attractor.theory.random_matrices.support import support
 

@@ -1,12 +1,25 @@
 """What a recurrent network does, measured: exponents, fixed points, eigenvalues, Jacobians."""
 
-from .eigenvalues import JacobianSpectrum, jacobian_spectrum, spectra_along, time_scale
 from .equilibria.continuation import ContinuationSettings, follow_fixed_point, scaled_input
-from .equilibria.counting import CountSettings, FixedPointCount, count_fixed_points
-from .equilibria.fixed_point_curve import Bifurcation, BifurcationKind, Branch, BranchStatus
-from .equilibria.points import FixedPoints, PointKind, SearchCounts, SlowPoints
-from .equilibria.search import FixedPointSettings, fixed_points, sampled_starts
-from .jacobians import JacobianNorms, flow_norms, jacobian_norms
+from .equilibria.fixed_point_curve import BifurcationKind, Branch, BranchStatus
+from .equilibria.points import FixedPoints, PointKind
+from .equilibria.search import (
+    CountSettings,
+    FixedPointCount,
+    FixedPointSettings,
+    count_fixed_points,
+    fixed_points,
+    sampled_starts,
+)
+from .jacobians import (
+    JacobianNorms,
+    JacobianSpectrum,
+    flow_norms,
+    jacobian_norms,
+    jacobian_spectrum,
+    spectra_along,
+    time_scale,
+)
 from .lyapunov.covariant import CovariantVectors, covariant_vectors
 from .lyapunov.differentiable import leading_exponents
 from .lyapunov.exponents import LyapunovSettings, lyapunov_exponents
@@ -17,10 +30,9 @@ from .lyapunov.lyapunov_spectrum import (
     kaplan_yorke_dimension,
     participation_ratio,
 )
-from .portrait import Portrait, portrait
+from .trajectory import Portrait, portrait
 
 __all__ = [
-    "Bifurcation",
     "BifurcationKind",
     "Branch",
     "BranchStatus",
@@ -37,8 +49,6 @@ __all__ = [
     "LyapunovSpectrum",
     "PointKind",
     "Portrait",
-    "SearchCounts",
-    "SlowPoints",
     "count_fixed_points",
     "covariant_vectors",
     "entropy_rate_bound",

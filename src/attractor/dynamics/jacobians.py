@@ -1,21 +1,300 @@
-"""Jacobians along a driven trajectory: of every step, and of the last state in every earlier one."""
+"""Jacobians of a cell or flow: eigenvalues and time scales at a state, norms along a driven trajectory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jax.typing import ArrayLike
+from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from attractor.cells import CellLike, State
-from attractor.errors import InputDataError
-from attractor.program import FlatMap, compiled, double_precision
+from attractor.cells import CellLike, State, initial_state, input_shape, input_size, name_of
+from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
+from attractor.program import FlatMap, compiled, double_precision, in_double_precision, plain
 
-from .trajectory import check_finite, checked, prepared
+from .trajectory import (
+    analysed,
+    check_finite,
+    check_has_steps,
+    checked,
+    flat_inputs,
+    is_flow,
+    prepared,
+    time_step,
+    visited,
+)
 
 # Steps whose Jacobians are kept at a time.
 _CHUNK = 64
+
+
+class _Rates(eqx.Module):
+    """A flow read as a map: from a state to its change per unit of time."""
+
+    flow: CellLike
+
+    @property
+    def input_size(self) -> int:
+        return self.flow.input_size
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return getattr(self.flow, "input_shape", None)
+
+    def initial_state(self) -> State:
+        return initial_state(self.flow)
+
+    def __call__(self, input: Array, state: State) -> State:
+        return self.flow.vector_field(input, state)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a cell is linearised.
+
+    Args:
+        flat: the map of the cell, of a flow that to its change per unit of time, in float64.
+        input: of the step, shape (inputs,).
+        vector: the flat state.
+        time_step: time of one step of a cell that has one.
+    """
+
+    flat: FlatMap
+    input: Float[Array, " inputs"]
+    vector: Float[Array, " states"]
+    time_step: float | None
+
+    @property
+    def state(self) -> State:
+        """The state in the form of the cell's."""
+        return self.flat.restore(self.vector)
+
+    @property
+    def name(self) -> str:
+        """What the cell is called."""
+        return self.flat.layout.owner
+
+    @property
+    def continuous(self) -> bool:
+        """Whether eigenvalues are rates of a flow, and not factors of a step."""
+        return isinstance(plain(self.flat.cell), _Rates)
+
+
+def point(cell: CellLike, state: State, input: ArrayLike | None = None) -> Point:
+    """The cell, its input and its state in float64; call it inside `jax.enable_x64(True)`.
+
+    Raises:
+        ShapeError: a state or an input that does not fit the cell.
+        InputDataError: a state or an input that is not finite.
+        ConfigError: a cell without `input_size`.
+    """
+    _check_like(cell, state)
+    flat = analysed(_Rates(cell) if is_flow(cell) else cell)
+    size = input_size(cell)
+    given = np.zeros(size) if input is None else flat_inputs(cell, np.asarray(input, np.float64))
+    if given.shape != (size,):
+        raise ShapeError(
+            f"input of shape {given.shape} given to {name_of(cell)}, expected {input_shape(cell)}"
+        )
+    vector = flat.flatten(jax.tree.map(jnp.asarray, state))
+    for name, numbers in (("input", given), ("state", np.asarray(vector))):
+        if not np.all(np.isfinite(numbers)):
+            raise InputDataError(f"the {name} has entries that are not finite")
+    step = None if is_flow(cell) else time_step(in_double_precision(cell))
+    return Point(flat, jnp.asarray(given), vector, step)
+
+
+def _check_like(cell: CellLike, state: State) -> None:
+    def shapes(tree: State) -> tuple[object, object]:
+        return jax.tree.map(np.shape, tree), jax.tree.structure(tree)
+
+    expected = shapes(initial_state(cell))
+    if shapes(state) != expected:
+        raise ShapeError(
+            f"a state of shapes {shapes(state)[0]} given to {name_of(cell)}, expected {expected[0]}; "
+            "give one state, like that of `initial_state()`"
+        )
+
+
+def jacobian(here: Point) -> Float[np.ndarray, "states states"]:
+    """Derivative of the flat next state (of a flow: of the change) in the flat state.
+
+    Raises:
+        DivergedError: it is not finite.
+    """
+    matrix = np.asarray(_jacobian(here.flat, here.vector, here.input))
+    if not np.all(np.isfinite(matrix)):
+        raise DivergedError(f"the Jacobian of {here.name} is not finite at this state")
+    return matrix
+
+
+@compiled
+def _jacobian(flat: FlatMap, vector: Array, input: Array) -> Array:
+    return flat.jacobian(vector, input)
+
+
+@compiled
+def _push(flat: FlatMap, vector: Array, input: Array, tangent: Array) -> Array:
+    return flat.linearize(vector, input)[1](tangent)
+
+
+@dataclass(frozen=True, eq=False)
+class JacobianSpectrum:
+    """Eigenvalues of Jacobians at one or more states.
+
+    Args:
+        values: one row for every state, the slowest first: by absolute value, for a flow by real part.
+        continuous: whether they are rates of a flow; else they are factors of a step.
+        time_step: time of one step of a cell that has one.
+    """
+
+    values: Complex[np.ndarray, "points count"]
+    continuous: bool
+    time_step: float | None = None
+
+    @property
+    def radius(self) -> Float[np.ndarray, " points"]:
+        """Largest absolute value at every state: below 1 a small change of a step's state dies out."""
+        return np.abs(self.values).max(axis=1)
+
+    @property
+    def right_edge(self) -> Float[np.ndarray, " points"]:
+        """Largest real part at every state: below 0 a small change of a flow's state dies out."""
+        return np.real(self.values).max(axis=1)
+
+    @property
+    def time_scales(self) -> Float[np.ndarray, "points count"]:
+        """In the unit of time of the cell, or in steps where it has none; see `time_scale`."""
+        return time_scale(self.values, continuous=self.continuous, time_step=self.time_step)
+
+
+def time_scale(
+    values: ArrayLike | Sequence[complex | float], *, continuous: bool, time_step: float | int | None = None
+) -> Float[np.ndarray, "..."]:
+    """The time after which a mode has fallen by a factor e: -1/ln|lambda| steps, for a flow -1/Re lambda.
+
+    It is negative where a mode grows by that factor, infinite where it does neither, and 0 where one step
+    forgets it.
+
+    Args:
+        values: eigenvalues of any shape.
+        continuous: whether they are rates of a flow.
+        time_step: time of one step; None counts in steps.
+    """
+    given = np.asarray(values, complex)
+    with np.errstate(divide="ignore"):
+        rates = np.real(given) if continuous else np.log(np.abs(given)) / (time_step or 1.0)
+        return np.where(rates == 0, np.inf, -1 / np.where(rates == 0, 1.0, rates))
+
+
+def jacobian_spectrum(
+    cell: CellLike, state: State, input: ArrayLike | None = None, *, count: int | None = None
+) -> JacobianSpectrum:
+    """Eigenvalues of the Jacobian of a cell, or of a flow, at one state, in float64.
+
+    Args:
+        cell: any cell; or a flow, whose Jacobian is that of its vector field.
+        state: where; a pytree like the initial state.
+        input: of the step; zeros when None.
+        count: only the slowest ones, by Arnoldi iteration on products with the Jacobian (large networks);
+            None means all.
+
+    Raises:
+        ShapeError: a state or an input that does not fit the cell.
+        InputDataError: a state or an input that is not finite.
+        ConfigError: a count that is not below the number of states less one.
+        DivergedError: a Jacobian that is not finite, or an iteration that did not converge.
+    """
+    with double_precision():
+        here = point(cell, state, input)
+        values = _all(here) if count is None else _slowest(here, count)
+    return JacobianSpectrum(values[None], here.continuous, here.time_step)
+
+
+def spectra_along(
+    cell: CellLike,
+    inputs: Float[Array | np.ndarray, "time inputs"],
+    state: State | None = None,
+    *,
+    points: int = 20,
+) -> JacobianSpectrum:
+    """Eigenvalues of the Jacobians of single steps along the trajectory that inputs drive, in float64.
+
+    The Jacobian of a step is that before it: at the state that the step starts from, with its input.
+
+    Args:
+        cell: any cell; of a flow, its `discretise`d map.
+        inputs: one sequence.
+        state: where to start; the cell's own initial state when None.
+        points: how many steps, spread evenly over the sequence.
+
+    Raises:
+        ConfigError: less than one point, or a flow.
+        ShapeError: inputs that do not fit the cell.
+        InputDataError: no step, or inputs that are not finite.
+        DivergedError: a state or a Jacobian that is not finite.
+    """
+    check_has_steps(cell)
+    if points < 1:
+        raise ConfigError(f"points={points}: expected at least 1")
+    rows = _steps_of(cell, inputs)
+    steps = np.unique(np.linspace(0, len(rows) - 1, points).round().astype(int))
+    with double_precision():
+        flat, start, _ = prepared(cell, state, 0, None)
+        after = np.asarray(visited(flat, start, jnp.asarray(rows)))
+        check_finite(np.abs(after).max(axis=1), np.zeros((len(rows), 1)))
+        vectors = jnp.concatenate([start[None], after])
+        own = time_step(in_double_precision(cell))
+        values = np.stack([_all(Point(flat, jnp.asarray(rows[k]), vectors[k], own)) for k in steps])
+    return JacobianSpectrum(values, False, own)
+
+
+def _steps_of(cell: CellLike, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
+    """The checked inputs; at least one."""
+    values = checked(cell, inputs)
+    if len(values) == 0:
+        raise InputDataError("inputs without a step have no Jacobian")
+    return values
+
+
+def eigenvalues_of(matrix: np.ndarray, *, continuous: bool) -> np.ndarray:
+    """All eigenvalues, the slowest first."""
+    return _slowest_first(np.linalg.eigvals(matrix).astype(complex), continuous)
+
+
+def _all(here: Point) -> np.ndarray:
+    return eigenvalues_of(jacobian(here), continuous=here.continuous)
+
+
+def _slowest_first(values: np.ndarray, continuous: bool) -> np.ndarray:
+    slowness = np.real(values) if continuous else np.abs(values)
+    return values[np.argsort(-slowness, kind="stable")]
+
+
+def _slowest(here: Point, count: int) -> np.ndarray:
+    size = here.flat.real_size
+    if not 1 <= count < size - 1:
+        raise ConfigError(f"count={count}: expected 1 to {size - 2} for {size} states; None computes all")
+
+    def act(vector: np.ndarray) -> np.ndarray:
+        return np.asarray(_push(here.flat, here.vector, here.input, jnp.asarray(vector).reshape(-1)))
+
+    kind: Any = LinearOperator  # its stubs know only the constructor of a subclass
+    operator = kind((size, size), matvec=act, dtype=np.dtype(float))
+    start = np.random.default_rng(0).normal(size=size)  # ARPACK's own would differ from run to run
+    try:
+        values: Any = eigs(
+            operator, count, which="LR" if here.continuous else "LM", v0=start, return_eigenvectors=False
+        )
+    except ArpackNoConvergence as error:
+        raise DivergedError(
+            f"only {len(error.eigenvalues)} of {count} eigenvalues converged; give count=None for all"
+        ) from error
+    return _slowest_first(values, here.continuous)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +390,7 @@ def _along(
     Yields:
         Jacobians (steps, states, states), sizes of the states (steps,) and the number of the first step.
     """
-    values = checked(cell, inputs)
-    if len(values) == 0:
-        raise InputDataError("inputs without a step have no Jacobian")
+    values = _steps_of(cell, inputs)
     with double_precision():
         flat, start, keys = prepared(cell, state, len(values), key)
     for first in range(0, len(values), _CHUNK):

@@ -11,6 +11,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq, minimize_scalar
 
+Vector = Float[np.ndarray, " unknowns"]
+Matrix = Float[np.ndarray, "unknowns unknowns"]
+
 _STEPS = 25
 # A residual above which Newton's method will not come back.
 _LOST = 1e3
@@ -25,8 +28,8 @@ class Linearised(NamedTuple):
         residual: how large the errors are, in the unit of the tolerance.
     """
 
-    errors: Float[np.ndarray, " unknowns"]
-    matrix: Callable[[], Float[np.ndarray, "unknowns unknowns"]]
+    errors: Vector
+    matrix: Callable[[], Matrix]
     residual: float
 
 
@@ -39,14 +42,14 @@ class NewtonSolution(NamedTuple):
         steps: taken.
     """
 
-    unknowns: Float[np.ndarray, " unknowns"]
+    unknowns: Vector
     residual: float
     steps: int
 
 
 def newton(
-    equations: Callable[[Float[np.ndarray, " unknowns"]], Linearised],
-    start: Float[np.ndarray, " unknowns"],
+    equations: Callable[[Vector], Linearised],
+    start: Vector,
     tolerance: float,
     *,
     most: int = _STEPS,
@@ -69,9 +72,7 @@ def newton(
         unknowns, steps = unknowns - solved(found.matrix(), found.errors), steps + 1
 
 
-def solved(
-    matrix: Float[np.ndarray, "unknowns unknowns"], right: Float[np.ndarray, " unknowns"]
-) -> Float[np.ndarray, " unknowns"]:
+def solved(matrix: Matrix, right: Vector) -> Vector:
     """The solution of linear equations; the shortest one where the matrix is singular."""
     try:
         return np.linalg.solve(matrix, right)
@@ -79,7 +80,7 @@ def solved(
         return np.linalg.lstsq(matrix, right)[0]
 
 
-def largest(errors: Float[np.ndarray, " unknowns"], scale: float) -> float:
+def largest(errors: Vector, scale: float) -> float:
     """The largest error as a share of a scale."""
     return float(np.abs(errors).max() / scale)
 
@@ -96,11 +97,7 @@ def bracketed_root(function: Callable[[float], float], ends: tuple[float, float]
     return float(found[0])
 
 
-def bordered(
-    matrix: Float[np.ndarray, "unknowns unknowns"],
-    column: Float[np.ndarray, " unknowns"],
-    row: Float[np.ndarray, " unknowns"],
-) -> Float[np.ndarray, "more more"]:
+def bordered(matrix: Matrix, column: Vector, row: Vector) -> Float[np.ndarray, "more more"]:
     """A matrix with one more unknown, whose derivatives are a column, and one more equation, a row."""
     size = len(matrix)
     larger = np.zeros((size + 1, size + 1))

@@ -1,10 +1,11 @@
-"""A cell along the trajectory that inputs drive, its state one flat vector in float64."""
+"""The trajectory that inputs drive, its states flat vectors in float64, and the plane it moves in most."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import CellLike, State, initial_state, input_shape, input_size, knows_input, name_of
@@ -13,11 +14,15 @@ from attractor.program import (
     FlatMap,
     check_steady,
     compiled,
+    double_precision,
     flat_map,
     in_double_precision,
     may_change,
     unrounded,
 )
+
+# Width beyond the path on either side of the drawn part of its plane, and points of that on a side.
+_ROOM, _RESOLUTION = 0.25, 17
 
 
 def checked(cell: CellLike, inputs: Float[Array | np.ndarray, "time inputs"]) -> np.ndarray:
@@ -97,6 +102,20 @@ def visited(
     return jax.lax.scan(body, start, rows)[1]
 
 
+def path_of(cell: CellLike, rows: np.ndarray, state: State | None = None) -> np.ndarray:
+    """The path that checked inputs drive, flat states (time, states) without counters and keys."""
+    with double_precision():
+        flat, start, _ = prepared(cell, state, 0, None)
+        return np.asarray(visited(flat, start, jnp.asarray(rows)))[:, : flat.real_size]
+
+
+@compiled
+def moved(flat: FlatMap, states: Array, input: Array, count: int) -> Array:
+    """Many flat states after so many steps under one input, without noise."""
+    step = jax.vmap(lambda state: flat.step(state, input))
+    return jax.lax.fori_loop(0, count, lambda _, states: step(states), states)
+
+
 def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
     """A growth of -inf is that of a singular Jacobian, and no mistake."""
     wrong = ~np.isfinite(sizes) | np.isnan(growth).any(axis=1) | (growth == np.inf).any(axis=1)
@@ -109,7 +128,7 @@ def check_finite(sizes: np.ndarray, growth: np.ndarray, first: int = 0) -> None:
 
 
 def prepared_batch(
-    cell: CellLike, inputs: Any, state: State | None, key: PRNGKeyArray | None
+    cell: CellLike, inputs: ArrayLike, state: State | None, key: PRNGKeyArray | None
 ) -> tuple[FlatMap, Array, tuple[Array, Array | None]]:
     """The map in float64, its starts (batch, states), and inputs with keys (batch, time, ...).
 
@@ -132,7 +151,7 @@ def prepared_batch(
     return flat, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
 
 
-def _rows(cell: CellLike, inputs: Any) -> np.ndarray:
+def _rows(cell: CellLike, inputs: ArrayLike) -> np.ndarray:
     if isinstance(inputs, int | np.integer):
         if not knows_input(cell) or inputs < 0:
             raise ShapeError(
@@ -148,15 +167,27 @@ def _rows(cell: CellLike, inputs: Any) -> np.ndarray:
 def _starts(flat: FlatMap, state: State | None) -> Array:
     if state is None:
         return flat.start[None]
-    own, given = initial_state(flat.cell), state
-    shapes, single = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (given, own))
-    leading = {shape[:1] for shape in shapes}
-    if shapes != single and ([shape[1:] for shape in shapes] != single or len(leading) > 1):
+    single = _shapes(state) == _shapes(initial_state(flat.cell))
+    return flat.flatten(jax.tree.map(jnp.asarray, state))[None] if single else flat_batch(flat, state)
+
+
+def _shapes(state: State) -> list[tuple[int, ...]]:
+    return [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def flat_batch(flat: FlatMap, states: State) -> Float[Array, "batch states"]:
+    """States of the cell, one more axis in front, as vectors.
+
+    Raises:
+        ShapeError: they are unlike the cell's own.
+    """
+    own, given = _shapes(initial_state(flat.cell)), _shapes(states)
+    if [shape[1:] for shape in given] != own or len({shape[:1] for shape in given}) != 1:
         raise ShapeError(
-            f"a start of shapes {jax.tree.map(jnp.shape, given)}, expected {jax.tree.map(jnp.shape, own)}"
+            f"a start of shapes {given} given to {flat.layout.owner}, expected {own}, or several starts, with "
+            "one more axis in front"
         )
-    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], given) if shapes == single else given
-    return jax.vmap(flat.flatten)(batch)
+    return jax.vmap(flat.flatten)(jax.tree.map(jnp.asarray, states))
 
 
 def time_step(cell: CellLike) -> float | None:
@@ -165,3 +196,66 @@ def time_step(cell: CellLike) -> float | None:
     if step is None or callable(step):
         return None
     return float(np.mean(np.asarray(step, np.float64)))
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """What happens in the plane of the two leading principal components of a path.
+
+    Args:
+        centre: mean of the path.
+        axes: the two directions, orthonormal rows.
+        shares: share of the variance of each principal component, the largest first.
+        path: the path in the plane.
+        grid: points of the plane where the drift is known.
+        drift: one step minus the point it starts from, in the plane, at the constant input.
+    """
+
+    centre: Float[np.ndarray, " states"]
+    axes: Float[np.ndarray, "2 states"]
+    shares: Float[np.ndarray, " components"]
+    path: Float[np.ndarray, "time 2"]
+    grid: Float[np.ndarray, "points 2"]
+    drift: Float[np.ndarray, "points 2"]
+
+    def project(self, states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, "points 2"]:
+        """Where flat states fall in the plane."""
+        return (states - self.centre) @ self.axes.T
+
+
+def portrait(
+    cell: CellLike,
+    path: Float[np.ndarray, "time states"],
+    input: Float[np.ndarray, " inputs"],
+    beside: Float[np.ndarray, "points states"],
+) -> Portrait:
+    """The principal plane of a path, and the drift of one step in it.
+
+    The drift is that of the states in the plane itself, through the mean of the path: states of the path lie
+    off it by what the other components hold.
+
+    Args:
+        cell: any cell.
+        path: flat states.
+        input: the constant input of the drift.
+        beside: flat states that the drawn part of the plane must show as well, such as fixed points.
+    """
+    centre = path.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(path - centre, full_matrices=False)
+    axes = np.zeros((2, path.shape[1]))
+    axes[: min(2, len(directions))] = directions[:2]
+    shares = sizes**2 / max(float(np.sum(sizes**2)), np.finfo(float).tiny)
+    shown = np.concatenate([path, beside]) - centre
+    grid = _grid(shown @ axes.T)
+    with double_precision():
+        flat = analysed(cell).still("portrait")
+        there = np.asarray(moved(flat, jnp.asarray(centre + grid @ axes), jnp.asarray(input), 1))
+    drift = (there - centre) @ axes.T - grid
+    return Portrait(centre, axes, shares, (path - centre) @ axes.T, grid, drift)
+
+
+def _grid(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "grid 2"]:
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = _ROOM * np.maximum(high - low, 1e-6)
+    sides = [np.linspace(a, b, _RESOLUTION) for a, b in zip(low - room, high + room, strict=True)]
+    return np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)

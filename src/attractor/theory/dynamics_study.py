@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -20,15 +20,15 @@ from attractor.dynamics import (
     lyapunov_exponents,
     participation_ratio,
 )
-from attractor.dynamics.eigenvalues import JacobianSpectrum, spectra_along
 from attractor.dynamics.equilibria.search import root_mean_square
-from attractor.dynamics.portrait import Portrait, portrait
-from attractor.dynamics.trajectory import analysed, checked, prepared, visited
-from attractor.errors import AttractorError, ConfigError, InputDataError
-from attractor.program import FlatMap, compiled, double_precision
+from attractor.dynamics.jacobians import JacobianSpectrum, spectra_along
+from attractor.dynamics.trajectory import Portrait, analysed, checked, moved, path_of, portrait
+from attractor.errors import AttractorError, InputDataError
+from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, Seed, Settings, Within
 
-from .random_matrices.null_model import SpectralCurve, spectral_curve
+from .random_matrices.spectral_curve import SpectralCurve, spectral_curve
 from .regimes.regime_position import NetworkPosition, network_position
 
 # States up to which all exponents are measured, beyond it the leading ones.
@@ -71,7 +71,7 @@ class Regime(StrEnum):
 
 
 @dataclass(frozen=True)
-class DynamicsSettings:
+class DynamicsSettings(Settings):
     """How much is measured.
 
     Args:
@@ -84,15 +84,10 @@ class DynamicsSettings:
         ConfigError: a value outside its range.
     """
 
-    steps: int = 2000
-    starts: int = 256
-    points: int = 20
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 40), ("starts", 2), ("points", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}={getattr(self, name)}: expected at least {least}")
+    steps: Annotated[int, Within(40)] = 2000
+    starts: Annotated[int, Within(2)] = 256
+    points: Count = 20
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +169,9 @@ class DynamicsStudy:
                 for index, kind in enumerate(points.kinds)
             ],
             "position": None if self.position is None else self.position.position.to_dict(),
-            "outliers": [] if self.curve is None else [_complex(one.value) for one in self.curve.outliers],
+            "outliers": [
+                [one.value.real, one.value.imag] for one in (self.curve.outliers if self.curve else ())
+            ],
             "remarks": list(self.remarks),
             "seconds": self.seconds,
         }
@@ -204,35 +201,35 @@ def dynamics_study(
         InputDataError: fewer than 20 steps, or inputs that are not finite.
         DivergedError: the state left the finite numbers along the inputs; the step is named.
     """
-    begun = time.perf_counter()
+    begun, remarks = time.perf_counter(), []
     reporter = reporter or SilentReporter()
     rows = checked(cell, inputs)[: settings.steps]
     if len(rows) < 20:
         raise InputDataError(
             f"{len(rows)} steps are too few to see dynamics; give at least 20, better some hundreds"
         )
-    path = _path(cell, rows, state)
-    how = _exponents(settings, path)
+    path, mean, middle = path_of(cell, rows, state), rows.mean(axis=0), len(rows) // 2
+    arrived, burn_in = path[len(path) // 5 :], len(path) // 5
+    how = LyapunovSettings("all" if path.shape[1] <= _MANY else _LEADING, burn_in, seed=settings.seed)
     driven = lyapunov_exponents(cell, rows, state, settings=how, reporter=reporter)
-    mean, remarks = rows.mean(axis=0), []
     held = np.tile(mean, (max(len(rows), _HELD), 1))
     points, doubt = _fixed_points(cell, path, mean, settings, reporter)
     remarks += doubt
     resting = _or_remark(
         lambda: lyapunov_exponents(cell, held, state, settings=how, reporter=reporter), remarks
     )
-    arrived, middle = path[len(path) // 5 :], len(rows) // 2
-    spectrum, curve, plane, position = _told(
-        {
-            "eigenvalues": lambda: spectra_along(cell, rows, state, points=settings.points),
-            "curve of random networks": lambda: _or_remark(
-                lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks
-            ),
-            "principal plane": lambda: portrait(cell, arrived, mean, points.states),
-            "position among gated networks": lambda: network_position(cell),
-        },
-        reporter,
-    )
+    with closing(reporter):
+        reporter.update(0, 4, "eigenvalues")
+        spectrum = spectra_along(cell, rows, state, points=settings.points)
+        reporter.update(1, 4, "curve of random networks")
+        curve = _or_remark(
+            lambda: spectral_curve(cell, _state(cell, path[middle - 1]), rows[middle]), remarks
+        )
+        reporter.update(2, 4, "principal plane")
+        plane = portrait(cell, arrived, mean, points.states)
+        reporter.update(3, 4, "position among gated networks")
+        position = network_position(cell)
+        reporter.update(4, 4)
     return DynamicsStudy(
         driven=driven,
         resting=resting,
@@ -246,24 +243,6 @@ def dynamics_study(
         remarks=tuple(remarks),
         seconds=time.perf_counter() - begun,
     )
-
-
-def _told(work: dict[str, Callable[[], Any]], reporter: Reporter) -> list[Any]:
-    """What each piece of work returns; the reporter hears which one is under way."""
-    found = []
-    try:
-        for name, piece in work.items():
-            reporter.update(len(found), len(work), name)
-            found.append(piece())
-        reporter.update(len(found), len(work))
-    finally:
-        reporter.close()
-    return found
-
-
-def _exponents(settings: DynamicsSettings, path: np.ndarray) -> LyapunovSettings:
-    count: int | str = "all" if path.shape[1] <= _MANY else _LEADING
-    return LyapunovSettings(count, burn_in=len(path) // 5, seed=settings.seed)
 
 
 def _fixed_points(
@@ -294,22 +273,12 @@ def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.nda
     return np.concatenate([near, far])
 
 
-def _complex(value: complex) -> list[float]:
-    return [value.real, value.imag]
-
-
 def _or_remark(measure: Callable[[], _Measured], remarks: list[str]) -> _Measured | None:
     try:
         return measure()
     except AttractorError as problem:
         remarks.append(str(problem))
         return None
-
-
-def _path(cell: CellLike, rows: np.ndarray, state: State | None) -> np.ndarray:
-    with double_precision():
-        flat, start, _ = prepared(cell, state, 0, None)
-        return np.asarray(visited(flat, start, jnp.asarray(rows)))[:, : flat.real_size]
 
 
 def _state(cell: CellLike, flat: np.ndarray) -> State:
@@ -335,14 +304,7 @@ def comes_back(
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     starts = np.concatenate([distance * size * drawn for distance in _FAR_OUTSIDE])
     with double_precision():
-        ends = np.asarray(
-            _ends(analysed(cell).still("fixed points"), jnp.asarray(starts), jnp.asarray(input))
-        )
+        flat = analysed(cell).still("fixed points")
+        ends = np.asarray(moved(flat, jnp.asarray(starts), jnp.asarray(input), _STEPS_BACK))
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.all(np.linalg.norm(ends, axis=1) < np.linalg.norm(starts, axis=1)))
-
-
-@compiled
-def _ends(flat: FlatMap, starts: Array, input: Array) -> Array:
-    step = jax.vmap(lambda state: flat.step(state, input))
-    return jax.lax.fori_loop(0, _STEPS_BACK, lambda _, states: step(states), starts)

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from attractor.cells import CellLike, State, initial_state, shaped_input, step_o
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Positive, Settings, Within
 
 from ..trajectory import analysed
 from .fixed_point_curve import Bifurcation, Branch, BranchStatus, Curve, CurvePoint, between
@@ -31,7 +33,7 @@ _APART = 100.0
 
 
 @dataclass(frozen=True)
-class ContinuationSettings:
+class ContinuationSettings(Settings):
     """How long the steps along a branch are.
 
     Lengths are those of the curve where the interval of the parameter has length 1 and states are divided by
@@ -47,19 +49,15 @@ class ContinuationSettings:
         ConfigError: steps that are not positive or out of order, or fewer than two points.
     """
 
-    first_step: float = 0.01
-    largest_step: float = 0.05
-    smallest_step: float = 1e-6
-    points: int = 1000
+    first_step: Positive = 0.01
+    largest_step: Positive = 0.05
+    smallest_step: Positive = 1e-6
+    points: Annotated[int, Within(2)] = 1000
 
     def __post_init__(self) -> None:
-        if not 0 < self.smallest_step <= self.first_step <= self.largest_step < np.inf:
-            raise ConfigError(
-                f"smallest_step={self.smallest_step}, first_step={self.first_step}, "
-                f"largest_step={self.largest_step}: expected positive numbers in this order"
-            )
-        if self.points < 2:
-            raise ConfigError(f"points={self.points}: expected at least 2")
+        super().__post_init__()
+        rising = self.smallest_step <= self.first_step <= self.largest_step
+        self.expect(rising, "positive numbers in this order", "smallest_step", "first_step", "largest_step")
 
 
 _USUAL = ContinuationSettings()
@@ -108,11 +106,8 @@ def follow_fixed_point(
         row = constant_inputs(cell, input)[0]
         curve = Curve(build, row, (first, last))
         start = _start(curve, cell, state)
-        reporter = reporter or SilentReporter()
-        try:
-            points, found, status = _followed(curve, start, settings, reporter)
-        finally:
-            reporter.close()
+        with closing(reporter or SilentReporter()) as listener:
+            points, found, status = _followed(curve, start, settings, listener)
         return Branch(
             parameters=np.array([curve.parameter(point.position) for point in points]),
             states=np.stack([curve.state(point.position) for point in points]),
@@ -212,7 +207,7 @@ class _Driven(eqx.Module):
     """A cell whose input is a fixed one, times a scale."""
 
     cell: CellLike
-    row: Any
+    row: Float[Array | np.ndarray, " inputs"]
     scale: Array
     input_size: int = eqx.field(static=True, default=0)
 
@@ -222,14 +217,6 @@ class _Driven(eqx.Module):
 
     def initial_state(self) -> State:
         return initial_state(self.cell)
-
-
-class _ScaledInput(eqx.Module):
-    cell: CellLike
-    row: Any
-
-    def __call__(self, parameter: Array) -> _Driven:
-        return _Driven(self.cell, self.row, parameter)
 
 
 def scaled_input(cell: CellLike, input: Float[Array | np.ndarray, " inputs"]) -> Callable[..., CellLike]:
@@ -243,5 +230,4 @@ def scaled_input(cell: CellLike, input: Float[Array | np.ndarray, " inputs"]) ->
         ShapeError: an input that does not fit the cell.
         InputDataError: an input that is not finite.
     """
-    row = constant_inputs(cell, input)[0]
-    return _ScaledInput(cell, row)
+    return eqx.Partial(_Driven, cell, constant_inputs(cell, input)[0])

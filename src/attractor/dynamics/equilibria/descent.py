@@ -160,7 +160,7 @@ def _filled(part: np.ndarray, slots: int) -> np.ndarray:
 
 
 @compiled
-def _advanced(flat: HeldMap, descents: Descents, slots: int, limits: tuple[Any, ...]) -> Descents:
+def _advanced(flat: HeldMap, descents: Descents, slots: int, limits: tuple[Array, ...]) -> Descents:
     """Some trials further, or until fewer than the fewest allowed still run."""
     tolerance, most, fewest = limits
     field = drift(flat)
@@ -251,7 +251,7 @@ def _outcome(new: Descents, before: Array, at_rest: Array, limits: tuple[Array, 
     return jnp.select(list(cases.values()), numbers, jnp.asarray(0, new.outcomes.dtype))
 
 
-def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     """Where Newton's method for a minimum of q leads, the |F| there, and whether it is a minimum.
 
     Args:
@@ -259,18 +259,35 @@ def settled(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.nda
         states: flat states near minima.
         rows: the constant input of each.
     """
-    slots = slots_for(len(states), states.shape[1])
+    return in_chunks(_settled, flat, states, rows, slots_for(len(states), states.shape[1]))
+
+
+def in_chunks(
+    evaluate: Callable[..., tuple[Array, ...]],
+    flat: HeldMap,
+    states: np.ndarray,
+    rows: np.ndarray,
+    slots: int,
+) -> tuple[np.ndarray, ...]:
+    """What a compiled function gives at every state, so many at a time, in one shape however few there are.
+
+    Args:
+        evaluate: `evaluate(flat, states, rows)`, arrays with one entry a state.
+        flat: the map, in float64.
+        states: flat states, at least one.
+        rows: the constant input of each.
+        slots: states of one call; the last one is repeated where they do not fill it.
+    """
     found = []
     for first in range(0, len(states), slots):
         some = np.arange(first, first + slots).clip(max=len(states) - 1)
-        part = _settled(flat, states[some], rows[some])
+        part = evaluate(flat, states[some], rows[some])
         found.append([np.asarray(piece)[: len(states) - first] for piece in part])
-    ends, speeds, minima = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
-    return ends, speeds, minima
+    return tuple(np.concatenate(pieces) for pieces in zip(*found, strict=True))
 
 
 @compiled
-def _settled(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array, Array]:
+def _settled(flat: HeldMap, states: Array, rows: Array) -> tuple[Array, Array, Array]:
     field = drift(flat)
 
     def one(state: Array, row: Array) -> tuple[Array, Array, Array]:

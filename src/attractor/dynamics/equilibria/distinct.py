@@ -7,8 +7,7 @@ short. A component $u_i^T F$ that is only rounding asks for no step, so that lin
 $\sigma_i = 0$, are confirmed as well.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +17,7 @@ from scipy.spatial.distance import cdist
 
 from attractor.program import HeldMap, compiled
 
-from .descent import Descents, Outcome, drift, slots_for
+from .descent import Descents, Outcome, drift, in_chunks, slots_for
 from .points import SlowPoints
 
 # Rounding of a component of F, relative to max(1, |x|).
@@ -98,8 +97,7 @@ def in_order(
     return np.lexsort(ranks.T[::-1])
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
+class Candidates(NamedTuple):
     """Points with their linearisation.
 
     Args:
@@ -144,8 +142,8 @@ def polished(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> Candidates:
         new = _judged(there, *linearised(flat, there, rows[rough]))
         better = new.residuals < here.residuals[rough]
         rough = rough[better]
-        for one in fields(Candidates):
-            getattr(here, one.name)[rough] = getattr(new, one.name)[better]
+        for old, part in zip(here, new, strict=True):
+            old[rough] = part[better]
     return here
 
 
@@ -166,25 +164,17 @@ def _judged(states: np.ndarray, values: np.ndarray, jacobians: np.ndarray) -> Ca
 
 def linearised(flat: HeldMap, states: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F and its Jacobian at every state, a chunk at a time, in one shape however few there are."""
-    slots = slots_for(_MANY, states.shape[1])
-    values, jacobians = [], []
-    for first in range(0, len(states), slots):
-        some = np.arange(first, first + slots).clip(max=len(states) - 1)
-        part = _linearised(flat, states[some], rows[some])
-        count = min(slots, len(states) - first)
-        values.append(np.asarray(part[0])[:count])
-        jacobians.append(np.asarray(part[1])[:count])
-    return np.concatenate(values), np.concatenate(jacobians)
+    values, jacobians = in_chunks(_linearised, flat, states, rows, slots_for(_MANY, states.shape[1]))
+    return values, jacobians
 
 
 @compiled
-def _linearised(flat: HeldMap, states: Any, rows: Any) -> tuple[Array, Array]:
+def _linearised(flat: HeldMap, states: Array, rows: Array) -> tuple[Array, Array]:
     field = drift(flat)
     return jax.vmap(field)(states, rows), jax.vmap(jax.jacfwd(field))(states, rows)
 
 
-@dataclass(frozen=True, eq=False)
-class DistinctPoints:
+class DistinctPoints(NamedTuple):
     """Fixed points, each once.
 
     Args:
@@ -263,15 +253,13 @@ def joined(
     held = _held(known, more, conditions)
     apart = held < 0
     times = known.multiplicities + np.bincount(held[~apart], minlength=len(known.states))
-    known = replace(known, multiplicities=times)
+    known = known._replace(multiplicities=times)
     if not apart.any():
         return known
     new = distinct_points(flat, Descents(*(part[apart] for part in more)), conditions[apart], within)
-    pairs = ((getattr(known, one.name), getattr(new, one.name)) for one in fields(DistinctPoints))
-    both = DistinctPoints(*(np.concatenate(pair) for pair in pairs))
+    both = DistinctPoints(*(np.concatenate(pair) for pair in zip(known, new, strict=True)))
     kept, times = _gathered(both.states, both.conditions, both.radii, both.multiplicities)
-    chosen = DistinctPoints(*(getattr(both, one.name)[kept] for one in fields(DistinctPoints)))
-    return replace(chosen, multiplicities=times)
+    return DistinctPoints(*(part[kept] for part in both))._replace(multiplicities=times)
 
 
 def _held(known: DistinctPoints, more: Descents, conditions: np.ndarray) -> np.ndarray:

@@ -11,16 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Complex, Float, Int
 
 from attractor.cells import CellLike
-from attractor.dynamics.roots import Linearised, newton, solved
+from attractor.dynamics.roots import Linearised, bracketed_root, newton, solved
 from attractor.program import compiled
 
 from ..trajectory import analysed
@@ -259,8 +257,7 @@ class _Way:
         low, high = (test(self._at(length)) for length in (0.0, self._length))
         if low * high > 0:
             return self._at(0.0 if abs(low) < abs(high) else self._length)
-        length: Any = scipy.optimize.brentq(lambda s: test(self._at(s)), 0.0, self._length, xtol=_EXACT)
-        return self._at(length)
+        return self._at(bracketed_root(lambda s: test(self._at(s)), (0.0, self._length), _EXACT))
 
     def _at(self, length: float) -> CurvePoint:
         guess = self._start.position + length * self._tangent

@@ -17,6 +17,8 @@ from jaxtyping import Complex, Float, Int
 from attractor.cells import State
 from attractor.program import HeldMap, double_precision
 
+from ..jacobians import time_scale
+
 # How near to 1 a modulus decides nothing: where 1 is an eigenvalue of J, the point itself, and with it
 # the eigenvalue, is known only to the root of the tolerance 1e-12.
 MARGIN = 1e-6
@@ -71,7 +73,7 @@ def spectrum(jacobian: Float[np.ndarray, "states states"]) -> Spectrum:
 
 
 def descending(values: np.ndarray) -> np.ndarray:
-    """Places by falling modulus; of a pair, the one with positive imaginary part first."""
+    """Indices by falling modulus; of a pair, the one with positive imaginary part first."""
     size = np.abs(values)
     return np.lexsort((-np.imag(values), -np.real(values), -np.round(size, 12)))
 
@@ -108,17 +110,6 @@ def index_sum(values: Complex[np.ndarray, "points states"]) -> float:
     real = np.imag(values) == 0  # exactly so for a real matrix; a pair has a positive product
     beyond = np.sum(real & (np.real(values) > 1), axis=-1)
     return float(np.sum(1 - 2 * (beyond % 2)))
-
-
-def time_constants(
-    values: Complex[np.ndarray, "*points states"], step: float = 1.0
-) -> Float[np.ndarray, "*points states"]:
-    """-step / ln |lambda|: the time in which a mode shrinks to 1/e; negative where it grows instead.
-
-    Infinite for |lambda| = 1, and 0 for a direction that one step forgets.
-    """
-    with np.errstate(divide="ignore"):
-        return -step / np.log(np.abs(values)) + 0.0
 
 
 @dataclass(frozen=True)
@@ -231,8 +222,8 @@ class FixedPoints:
 
     @property
     def time_constants(self) -> Float[np.ndarray, "points states"]:
-        """Of every mode, in steps, or in units of time where the cell has a `step`; see `time_constants`."""
-        return time_constants(self.eigenvalues, self.time_step or 1.0)
+        """Of every mode, in steps, or in units of time where the cell has a `step`; see `time_scale`."""
+        return time_scale(self.eigenvalues, continuous=False, time_step=self.time_step)
 
     def modes(self, index: int) -> Spectrum:
         """Eigenvalues of one point with their right and left vectors."""

@@ -1,22 +1,34 @@
-"""The search for fixed and slow points of a cell: starts, the way downhill, and the points at the ends."""
+"""The search for fixed and slow points of a cell, from starts to distinct points, and how many there are."""
 
 import time
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from attractor.cells import CellLike, State, input_size, knows_input, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
-from attractor.program import FlatMap, HeldMap, double_precision
+from attractor.program import HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
 
-from ..trajectory import analysed, checked, flat_inputs, prepared, time_step, visited
+from ..trajectory import analysed, checked, flat_batch, flat_inputs, prepared, time_step, visited
 from .descent import Descents, Outcome, descend, settled
-from .distinct import DistinctPoints, distinct_points, in_order, joined, midpoints, sizes, slow_points
-from .points import FixedPoints, SearchCounts, eigenvalues, unstable_directions
+from .distinct import (
+    DistinctPoints,
+    clustered,
+    distinct_points,
+    in_order,
+    joined,
+    midpoints,
+    sizes,
+    slow_points,
+)
+from .points import FixedPoints, SearchCounts, eigenvalues, index_sum, unstable_directions
 
 # Root mean square of states below which a network counts as resting at zero.
 _RESTS = 1e-6
@@ -96,36 +108,6 @@ def random_starts(
     return np.resize(scales, count)[:, None] * source.normal(size=(count, states))
 
 
-def flat_starts(flat: FlatMap, starts: State) -> Float[np.ndarray, "starts states"]:
-    """Starts as vectors in float64; call it inside `jax.enable_x64(True)`.
-
-    Args:
-        flat: the map.
-        starts: vectors (starts, states), or states of the cell with one more axis in front.
-
-    Raises:
-        ShapeError: neither of the two, or no start.
-    """
-    leaves = jax.tree.leaves(starts)
-    alone = len(leaves) == 1 and np.ndim(leaves[0]) == 2 and not np.iscomplexobj(leaves[0])
-    vectors = np.asarray(leaves[0], np.float64) if alone else _flattened(flat, starts)
-    if vectors.ndim != 2 or vectors.shape[1] != flat.size or len(vectors) == 0:
-        raise ShapeError(
-            f"starts of shape {vectors.shape}, expected (starts, {flat.size}): flat states one a row, or "
-            f"states of {flat.layout.owner} with one more axis in front"
-        )
-    return vectors
-
-
-def _flattened(flat: FlatMap, starts: State) -> np.ndarray:
-    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(starts)}
-    if len(sizes) != 1 or sizes == {()}:
-        raise ShapeError(
-            f"the arrays of starts have first axes {sorted(sizes)}, expected one number of starts"
-        )
-    return np.asarray(jax.vmap(flat.flatten)(jax.tree.map(jnp.asarray, starts)))
-
-
 def constant_inputs(
     cell: CellLike, input: Float[Array | np.ndarray, "..."] | None
 ) -> Float[np.ndarray, "conditions inputs"]:
@@ -145,7 +127,7 @@ def constant_inputs(
 
 
 @dataclass(frozen=True)
-class FixedPointSettings:
+class FixedPointSettings(Settings):
     """How fixed points are searched.
 
     Args:
@@ -161,26 +143,16 @@ class FixedPointSettings:
         ConfigError: a value outside its range.
     """
 
-    starts: int = 256
-    scales: tuple[float | int, ...] = (0.1, 0.5, 1.0, 3.0)
-    seed: int = 0
-    tolerance: float = 1e-12
-    trials: int = 100
-    midpoint_waves: int = 4
+    starts: Count = 256
+    scales: tuple[Positive, ...] = (0.1, 0.5, 1.0, 3.0)
+    seed: Seed = 0
+    tolerance: Annotated[float, Within(1e-14, 1e-6), "no finer than the rounding of a step"] = 1e-12
+    trials: Count = 100
+    midpoint_waves: CountOrNone = 4
 
     def __post_init__(self) -> None:
-        good = {
-            "starts": self.starts >= 1,
-            "scales": len(self.scales) > 0 and all(0 < scale < np.inf for scale in self.scales),
-            "tolerance": 1e-14 <= self.tolerance <= 1e-6,
-            "trials": self.trials >= 1,
-            "midpoint_waves": self.midpoint_waves >= 0,
-        }
-        for name in (name for name, fine in good.items() if not fine):
-            raise ConfigError(
-                f"{name}={getattr(self, name)}: expected a positive number (midpoint_waves: at least 0; "
-                "tolerance: from 1e-14, the rounding of a step, to 1e-6)"
-            )
+        super().__post_init__()
+        self.expect(len(self.scales) > 0, "at least one positive number", "scales")
 
 
 _USUAL = FixedPointSettings()
@@ -241,9 +213,18 @@ def fixed_points(
 
 
 def _starts(flat: HeldMap, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
-    if starts is not None:
-        return flat_starts(flat, starts)
-    return random_starts(flat.size, settings.starts, settings.scales, settings.seed)
+    if starts is None:
+        return random_starts(flat.size, settings.starts, settings.scales, settings.seed)
+    if isinstance(starts, np.ndarray | jax.Array) and starts.ndim == 2 and not np.iscomplexobj(starts):
+        vectors = np.asarray(starts, np.float64)
+    else:
+        vectors = np.asarray(flat_batch(flat, starts))
+    if len(vectors) == 0 or vectors.shape[1] != flat.size:
+        raise ShapeError(
+            f"starts of shape {vectors.shape}, expected (starts, {flat.size}): flat states one a row, or "
+            f"states of {flat.layout.owner} with one more axis in front"
+        )
+    return vectors
 
 
 def _searched(
@@ -272,10 +253,8 @@ def _ends(
     flat: HeldMap, jobs: tuple[np.ndarray, np.ndarray], settings: FixedPointSettings, reporter: Reporter
 ) -> Descents:
     """All starts at their ends, those at rest or still under way made exact as far as they can be."""
-    try:
+    with closing(reporter):
         ended = descend(flat, *jobs, (settings.tolerance, settings.trials), reporter)
-    finally:
-        reporter.close()
     doubtful = np.flatnonzero(np.isin(ended.outcomes, (Outcome.AT_REST, Outcome.UNFINISHED)))
     if len(doubtful) == 0:
         return ended
@@ -313,3 +292,153 @@ def _counts(ended: Descents, converged: int, starts: int) -> SearchCounts:
     slow, not_finite = (int(np.sum(ended.outcomes == kind)) for kind in (Outcome.AT_REST, Outcome.NOT_FINITE))
     unfinished = starts - converged - slow - not_finite
     return SearchCounts(starts, converged, slow, unfinished, not_finite, int(ended.trials.sum()))
+
+
+# Points of two rounds nearer than this share of max(1, |x|) are one.
+_SAME_POINT = 1e-6
+
+_DOUBLED = FixedPointSettings(starts=128, midpoint_waves=0)
+
+
+@dataclass(frozen=True)
+class CountSettings(Settings):
+    """When counting stops.
+
+    Args:
+        most_starts: no more starts than this.
+        agreeing: doublings in a row that must leave the count as it is.
+        search: number of starts of the first round, their scales and seed, and how each is followed.
+
+    Raises:
+        ConfigError: fewer starts than the first round, or no doubling.
+    """
+
+    most_starts: Count = 16384
+    agreeing: Count = 2
+    search: FixedPointSettings = _DOUBLED
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        first = self.search.starts
+        self.expect(
+            self.most_starts >= first, f"at least the {first} starts of the first round", "most_starts"
+        )
+
+
+_USUAL_COUNT = CountSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPointCount:
+    r"""An empirical count of fixed points: a point that no start reaches is not counted.
+
+    With n starts that converged, of which $f_1$ reached a point that no other did and $f_2$ points were
+    reached exactly twice, the share of starts that would fall on known points is about $1 - f_1 / n$ (Good
+    1953, doi 10.1093/biomet/40.3-4.237), and about $f_1 (f_1 - 1) / (2 (f_2 + 1))$ points have not been seen,
+    a bound from below (Chao 1984; the form without bias).
+
+    Args:
+        states: the flat states that were found.
+        unstable: how many directions grow at each.
+        multiplicities: how many starts ended at each.
+        index_sum: for a bounded cell 1 where no point is missing, and any other value proves that some are;
+            see `index_sum`.
+        history: (starts, distinct points) after every round.
+        stable: whether the last doublings left the count as it was.
+        seconds: wall time, compilation included.
+    """
+
+    states: Float[np.ndarray, "points states"]
+    unstable: Int[np.ndarray, " points"]
+    multiplicities: Int[np.ndarray, " points"]
+    index_sum: float
+    history: tuple[tuple[int, int], ...]
+    stable: bool
+    seconds: float
+
+    @property
+    def found(self) -> int:
+        """Distinct fixed points that were found: at least so many exist."""
+        return len(self.states)
+
+    @property
+    def unseen(self) -> float:
+        """An estimate from below of how many more exist."""
+        once, twice = (int(np.sum(self.multiplicities == times)) for times in (1, 2))
+        return once * (once - 1) / (2 * (twice + 1))
+
+    @property
+    def coverage(self) -> float:
+        """The estimated share of converging starts that fall on points already found; 0 without any."""
+        total = int(self.multiplicities.sum())
+        return 1.0 - int(np.sum(self.multiplicities == 1)) / total if total else 0.0
+
+    def __str__(self) -> str:
+        """The count, and what it is worth."""
+        verdict = "stable under doubling" if self.stable else "still growing"
+        return (
+            f"{self.found} fixed points found from {self.history[-1][0]} starts ({verdict}; an empirical "
+            f"count): coverage {self.coverage:.4f}, at least {self.unseen:.1f} more estimated, "
+            f"sum of indices {self.index_sum:g} (1 for a bounded cell if none is missing)"
+        )
+
+
+def count_fixed_points(
+    cell: CellLike,
+    input: Float[Array | np.ndarray, "..."] | None = None,
+    *,
+    settings: CountSettings = _USUAL_COUNT,
+    reporter: Reporter | None = None,
+) -> FixedPointCount:
+    """Count the fixed points of a cell at one constant input, by random starts that double every round.
+
+    Meant for networks of up to about 60 states, where the number of points is still within reach.
+
+    Args:
+        cell: any cell.
+        input: the constant input, a vector; None means zeros.
+        settings: when to stop, and how to search.
+        reporter: hears how many starts of the present round have finished.
+
+    Raises:
+        ConfigError: no input for a cell without `input_size`, or several inputs.
+        ShapeError: an input that does not fit the cell.
+        InputDataError: an input that is not finite.
+    """
+    if input is not None and np.ndim(input) != 1:
+        raise ConfigError(
+            f"input of shape {np.shape(input)}: fixed points are counted at one input, a vector"
+        )
+    began = time.perf_counter()
+    rounds: list[FixedPoints] = []
+    history: list[tuple[int, int]] = []
+    kept = None
+    while kept is None or not (_agreed(history, settings.agreeing) or history[-1][0] >= settings.most_starts):
+        done = history[-1][0] if history else 0
+        fresh = min(max(done, settings.search.starts), settings.most_starts - done)
+        search = replace(settings.search, starts=fresh, seed=settings.search.seed + len(rounds))
+        rounds.append(fixed_points(cell, input, settings=search, reporter=reporter))
+        kept = _merged(rounds)
+        history.append((done + fresh, len(kept[0])))
+    stable = _agreed(history, settings.agreeing)
+    return FixedPointCount(*kept, tuple(history), stable, time.perf_counter() - began)
+
+
+def _agreed(history: list[tuple[int, int]], doublings: int) -> bool:
+    """Whether the last doublings left the count as it was."""
+    last = [found for _, found in history[-doublings - 1 :]]
+    return len(last) == doublings + 1 and len(set(last)) == 1
+
+
+def _merged(rounds: list[FixedPoints]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The distinct points of all rounds, their unstable directions, multiplicities and sum of indices."""
+    states, values, times = (
+        np.concatenate([getattr(found, name) for found in rounds])
+        for name in ("states", "eigenvalues", "multiplicities")
+    )
+    heads, labels = clustered(states, _SAME_POINT * sizes(states))
+    sums = np.bincount(labels, times, len(heads)).astype(int)
+    unstable = unstable_directions(values[heads])
+    order = in_order(states[heads], _SAME_POINT)
+    order = order[np.argsort(unstable[order], kind="stable")]
+    return states[heads[order]], unstable[order], sums[order], index_sum(values[heads])

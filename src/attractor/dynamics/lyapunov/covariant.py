@@ -1,7 +1,6 @@
 """Covariant Lyapunov vectors: the directions that grow with each exponent, forwards and backwards in time."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -117,9 +116,13 @@ def _shrinkage(triangles: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.linalg.solve(triangles, coefficients), axis=1)
 
 
+# State and basis.
+_Carried = tuple[Array, Array]
+
+
 @compiled
-def _forwards(flat: FlatMap, start: tuple[Array, Array], rows: Array) -> tuple[Array, Array, Array]:
-    def body(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Any]:
+def _forwards(flat: FlatMap, start: _Carried, rows: Array) -> tuple[Array, Array, Array]:
+    def body(carry: _Carried, row: Array) -> tuple[_Carried, tuple[Array, Array, Array]]:
         state, basis = carry
         new, push = flat.linearize(state, row)
         turned, triangle = jnp.linalg.qr(jax.vmap(push, 1, 1)(basis))

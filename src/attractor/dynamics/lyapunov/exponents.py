@@ -11,9 +11,9 @@ interval that was too long is repeated with half the steps.
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from math import inf
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,13 @@ from attractor.dynamics.trajectory import prepared_batch, time_step
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import FlatMap, compiled, double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
 
 from .low_frequency import BINS
 from .lyapunov_spectrum import Ending, LyapunovSpectrum
 
+_Triangles = TypeVar("_Triangles", Array, np.ndarray)
 _USUAL_COUNT = 10
-COUNTS = ("leading", "all")
 # Ratio of growths within an interval: rounding then disturbs an exponent by about 1e-9 an interval.
 MOST_SPREAD = 1e7
 
@@ -43,7 +44,7 @@ Inputs = Float[Array | np.ndarray, "time inputs"] | Float[Array | np.ndarray, "b
 
 
 @dataclass(frozen=True)
-class LyapunovSettings:
+class LyapunovSettings(Settings):
     """How Lyapunov exponents are measured.
 
     Args:
@@ -63,28 +64,14 @@ class LyapunovSettings:
         ConfigError: a value outside its range.
     """
 
-    count: int | str = "leading"
-    burn_in: int = 100
-    alignment: int | None = None
-    blocks: int = 20
-    longest: int = 64
-    tolerance: float | None = None
-    time_step: float | int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        count, step = self.count, self.time_step
-        good = {
-            "count": count in COUNTS if isinstance(count, str) else count >= 1,
-            "burn_in": self.burn_in >= 0,
-            "alignment": self.alignment is None or self.alignment >= 0,
-            "blocks": self.blocks >= 2,
-            "longest": self.longest >= 1,
-            "tolerance": self.tolerance is None or 0 < self.tolerance < inf,
-            "time_step": step is None or 0 < step < inf,
-        }
-        for name in (name for name, fine in good.items() if not fine):
-            raise ConfigError(f"{name}={getattr(self, name)}: expected {_EXPECTED[name]}")
+    count: Count | Literal["leading", "all"] = "leading"
+    burn_in: CountOrNone = 100
+    alignment: CountOrNone | None = None
+    blocks: Annotated[int, Within(2)] = 20
+    longest: Count = 64
+    tolerance: Positive | None = None
+    time_step: Positive | None = None
+    seed: Seed = 0
 
     @property
     def settling(self) -> int:
@@ -102,17 +89,6 @@ class LyapunovSettings:
         if self.count > states:
             raise ConfigError(f"count={self.count} exponents of a state with {states} entries")
         return self.count
-
-
-_EXPECTED = {
-    "count": f"a positive number or one of {', '.join(COUNTS)}",
-    "burn_in": "at least 0",
-    "alignment": "at least 0",
-    "blocks": "at least 2",
-    "longest": "at least 1",
-    "tolerance": "a positive number",
-    "time_step": "a positive number",
-}
 
 
 class Carried(NamedTuple):
@@ -180,23 +156,23 @@ def advance(
 ) -> tuple[Carried, Float[Array, "marks batch count"], Int[Array, ""]]:
     """Move states and basis from step `first` to before the last mark.
 
-    Runs that leave the finite numbers are carried on as they are, and the others do not care.
+    Runs that leave the finite numbers are carried on as they are; the others are not affected.
 
     Args:
         flat: the cell.
         carried: what is carried along.
         driven: inputs and keys.
         first: number of the first step.
-        marks: steps, in rising order, before which the growth is told.
+        marks: steps, in rising order, before which the growth is recorded.
 
     Returns:
-        What rides on, the growth of logarithms from the first step to every mark, and the number of
+        What is carried on, the growth of logarithms from the first step to every mark, and the number of
         decompositions. Between two decompositions the growth counts as even.
     """
     pushed, last = _pushed(flat), marks[-1]
 
     def body(carry: tuple[Array, Carried, Array, Array, Array]) -> tuple[Array, Carried, Array, Array, Array]:
-        step, carried, growth, told, count = carry
+        step, carried, growth, recorded, count = carry
         length = jnp.minimum(carried.interval, last - step)
         moved = jax.lax.fori_loop(step, step + length, lambda at, some: pushed(at, some, driven), carried)
         basis, logs, empty = _orthonormal(moved.basis)
@@ -221,15 +197,15 @@ def advance(
             jnp.where(stop, last, jnp.where(good, step + length, step)),
             kept,
             jnp.where(good, growth + logs, growth),
-            jnp.where(passed, growth + jnp.where(share > 0, share, 1.0) * logs, told),
+            jnp.where(passed, growth + jnp.where(share > 0, share, 1.0) * logs, recorded),
             count + good,
         )
 
     nothing = jnp.zeros(carried.singular.shape, carried.states.dtype)
     untold = jnp.zeros((len(marks), *nothing.shape), nothing.dtype)
     begun = (first, carried, nothing, untold, as_index(0))
-    _, carried, _, told, count = jax.lax.while_loop(lambda carry: carry[0] < last, body, begun)
-    return carried, told, count
+    _, carried, _, recorded, count = jax.lax.while_loop(lambda carry: carry[0] < last, body, begun)
+    return carried, recorded, count
 
 
 def _first_broken(
@@ -263,7 +239,7 @@ def _orthonormal(
     return jnp.swapaxes(turned, 1, 2), jnp.log(own), only_rounding(triangle, basis.shape[2])
 
 
-def only_rounding(triangles: Array | np.ndarray, states: int) -> Any:
+def only_rounding(triangles: _Triangles, states: int) -> _Triangles:
     """Which entries of diag R are zeros, to the accuracy of the arithmetic.
 
     What a pushed vector has beside the vectors before it is rounding where it is about as large as the error
@@ -342,19 +318,16 @@ def lyapunov_exponents(
         carried = settle(flat, carried, driven, as_index(0), as_index(settings.settling))
         arrived = np.full_like(blocks[0], settings.burn_in)  # one shape, one compilation
         carried, _, _ = advance(flat, carried, driven, as_index(settings.settling), jnp.asarray(arrived))
-        step = time_step(cell) if settings.time_step is None else float(settings.time_step)
+        step = time_step(cell) if settings.time_step is None else settings.time_step
         path = _Path(settings, step, carried)
         _check(carried, path, begun)
-        reporter = reporter or SilentReporter()
-        try:
-            ending = _measured(flat, carried, driven, blocks, path, reporter)
-        finally:
-            reporter.close()
+        with closing(reporter or SilentReporter()) as listener:
+            ending = _measured(flat, carried, driven, blocks, path, listener)
     return path.spectrum(ending, time.perf_counter() - begun)
 
 
 def _blocks(steps: int, settings: LyapunovSettings) -> np.ndarray:
-    """The steps before which growth is told, a row for every block; the last rows may repeat their end."""
+    """The steps before which growth is recorded, a row a block; the last rows may repeat their end."""
     counted = steps - settings.burn_in
     if counted < 2:
         raise InputDataError(
@@ -375,11 +348,11 @@ class _Path:
         self._marks: list[np.ndarray] = []
         self._decompositions = 0
 
-    def add(self, carried: Carried, told: Array, marks: np.ndarray, decompositions: Array) -> None:
+    def add(self, carried: Carried, recorded: Array, marks: np.ndarray, decompositions: Array) -> None:
         """One more block: growth of every run until each mark, the marks may repeat the last one."""
         kept = np.unique(marks, return_index=True)[1]
         before = self._sums[-1][:, -1:] if self._sums else 0.0
-        self._sums.append(before + np.swapaxes(np.asarray(told)[kept], 0, 1))
+        self._sums.append(before + np.swapaxes(np.asarray(recorded)[kept], 0, 1))
         self._marks.append(marks[kept] - self.settings.burn_in)
         self._decompositions += int(decompositions)
         self._last = carried
@@ -419,9 +392,9 @@ def _measured(
 ) -> Ending:
     begun, first = time.perf_counter(), path.settings.burn_in
     for done, marks in enumerate(blocks):
-        carried, told, count = advance(flat, carried, driven, as_index(first), jnp.asarray(marks))
+        carried, recorded, count = advance(flat, carried, driven, as_index(first), jnp.asarray(marks))
         _check(carried, path, begun)
-        path.add(carried, told, marks, count)
+        path.add(carried, recorded, marks, count)
         reporter.update(done + 1, len(blocks))
         if path.good_enough():
             return Ending.TOLERANCE

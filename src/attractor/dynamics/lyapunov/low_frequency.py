@@ -21,7 +21,7 @@ the coefficients are many and flat, and wide where they rise towards zero freque
 claimed that the path is too short to show.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -94,7 +94,7 @@ class MeanError:
         ).x
 
     @cached_property
-    def deviation(self) -> Float[np.ndarray, " columns"]:
+    def standard_error(self) -> Float[np.ndarray, " columns"]:
         """The least distance from the mean within which the limit lies with the probability of one sigma."""
         low, high = (self.quantile(share) for share in _ONE_SIGMA)
         return np.maximum(high, -low)
@@ -167,13 +167,12 @@ def _apart(found: MeanError, means: np.ndarray, agree: np.ndarray) -> MeanError:
     """Runs whose means differ by more than their own series explain speak by their scatter alone."""
     runs = len(means)
     scatter = means.std(axis=0, ddof=1)[:, None] / runs**0.5
-    return MeanError(
-        found.weights,
-        np.where(agree[:, None], found.centres, 0.0),
-        np.where(agree[:, None], found.scales, scatter),
-        np.where(agree, found.freedom, float(runs - 1)),
-        agree,
-        found.slow,
+    return replace(
+        found,
+        centres=np.where(agree[:, None], found.centres, 0.0),
+        scales=np.where(agree[:, None], found.scales, scatter),
+        freedom=np.where(agree, found.freedom, float(runs - 1)),
+        agree=agree,
     )
 
 
@@ -221,12 +220,8 @@ def _models(count: int) -> _Models:
         covariances += [shape + level * white for level in _BESIDE_DIFFERENCES]
         prior += [_PRIOR[2] / (len(_DIFFERENCED) * len(_BESIDE_DIFFERENCES))] * len(_BESIDE_DIFFERENCES)
     slow = np.array(memories + [0.0] * (len(prior) - len(memories))) >= _GOOD_PART
-    return _taken_apart(np.stack(covariances), np.log(np.array(prior) / sum(prior)), slow)
-
-
-def _taken_apart(covariances: np.ndarray, prior: np.ndarray, slow: np.ndarray) -> _Models:
-    precision = np.linalg.inv(covariances[:, 1:, 1:])
-    across = covariances[:, 0, 1:]
+    logarithms, whole = np.log(np.array(prior) / sum(prior)), np.stack(covariances)
+    precision, across = np.linalg.inv(whole[:, 1:, 1:]), whole[:, 0, 1:]
     slope = np.einsum("mk,mkl->ml", across, precision)
-    rest = covariances[:, 0, 0] - np.einsum("mk,mk->m", slope, across)
-    return _Models(precision, np.linalg.slogdet(covariances[:, 1:, 1:])[1], slope, rest, prior, slow)
+    rest = whole[:, 0, 0] - np.einsum("mk,mk->m", slope, across)
+    return _Models(precision, np.linalg.slogdet(whole[:, 1:, 1:])[1], slope, rest, logarithms, slow)

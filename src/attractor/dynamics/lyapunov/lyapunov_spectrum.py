@@ -124,7 +124,7 @@ class LyapunovSpectrum:
     @property
     def standard_error(self) -> Float[np.ndarray, " count"]:
         """Of `per_step`: the truth lies within it with a probability of 68 %; 0 beside -inf."""
-        return np.where(np.isfinite(self._means), self._error.deviation, 0.0)[self._order]
+        return np.where(np.isfinite(self._means), self._error.standard_error, 0.0)[self._order]
 
     @property
     def per_time(self) -> Float[np.ndarray, " count"] | None:
@@ -171,26 +171,29 @@ class LyapunovSpectrum:
         dimensions of the lower and of the upper ends of all exponents, for it rises with each of them; below
         and above zero the dimension of a cycle is 0 and above 1, so that its interval is wide.
         """
-        by = "formula of Kaplan and Yorke 1979"
-        if self._no_attractor:
-            return self._estimate(None, (None, None), "", by, self._no_attractor)
         states = self.last_basis.shape[2]
         low, high = (kaplan_yorke_dimension(-np.sort(-end), states) for end in self.interval())
         value = kaplan_yorke_dimension(self._without_noise, states)
         missing = "" if value is not None and high is not None else 'more exponents decide it: count="all"'
-        if value is not None and high is not None:
-            value = min(max(value, low or 0.0), high)
-        return self._estimate(value, (low, high), "", by, missing)
+        return self._of_attractor(value, (low, high), "", "formula of Kaplan and Yorke 1979", missing)
 
     @property
     def entropy_rate(self) -> Estimate:
         """Upper bound on the entropy rate, the sum of positive exponents; zero if it may be zero."""
-        unit, by = "nats per step", "inequality of Ruelle 1978"
+        low, high = (entropy_rate_bound(end) for end in self.interval())
+        value = entropy_rate_bound(self._without_noise)
+        return self._of_attractor(value, (low, high), "nats per step", "inequality of Ruelle 1978")
+
+    def _of_attractor(
+        self, value: float | None, ends: tuple[float | None, float | None], unit: str, by: str, why: str = ""
+    ) -> Estimate:
+        """A number that describes an attractor, between its ends; none where the runs do not share one."""
         if self._no_attractor:
             return self._estimate(None, (None, None), unit, by, self._no_attractor)
-        low, high = (entropy_rate_bound(end) for end in self.interval())
-        value = min(max(entropy_rate_bound(self._without_noise), low), high)
-        return self._estimate(value, (low, high), unit, by)
+        low, high = ends
+        if value is not None and high is not None:
+            value = min(max(value, low or 0.0), high)
+        return self._estimate(value, ends, unit, by, why)
 
     @property
     def _no_attractor(self) -> str:

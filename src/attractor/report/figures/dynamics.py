@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind
-from attractor.dynamics.portrait import Portrait
+from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind, Portrait
 from attractor.report.layout import panels
 from attractor.report.style import (
     ALERT,

@@ -6,8 +6,6 @@ gates Sompolinsky, Crisanti and Sommers 1988, *Chaos in random neural networks*.
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
 from .critical import (
-    BranchPoint,
-    CriticalGains,
     Phase,
     chaos_threshold,
     chaotic_branch,
@@ -16,27 +14,26 @@ from .critical import (
     fold_threshold,
 )
 from .gated_parameters import GatedParameters, SampledCovariance, input_covariance_of
-from .mean_field_exponent import ExponentSolution, mean_field_exponent, sample_exponent
 from .mean_field_fixed_points import (
-    LeadingEdge,
-    MeanFieldFixedPoint,
     fixed_point_gain,
     leading_edge,
     marginal_range,
     mean_field_fixed_points,
     stability_index,
 )
-from .mean_field_solution import MeanFieldSolution, solve_mean_field
+from .mean_field_solution import (
+    ExponentSolution,
+    MeanFieldSolution,
+    mean_field_exponent,
+    sample_exponent,
+    solve_mean_field,
+)
 from .sampling import SamplingSettings, sample_correlators
 
 __all__ = [
-    "BranchPoint",
     "CorrelatorSolution",
-    "CriticalGains",
     "ExponentSolution",
     "GatedParameters",
-    "LeadingEdge",
-    "MeanFieldFixedPoint",
     "MeanFieldSolution",
     "MeanFieldStatus",
     "Phase",

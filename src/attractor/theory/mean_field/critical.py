@@ -12,11 +12,13 @@ from time import perf_counter
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from attractor.dynamics.roots import Linearised, bordered, bounded_minimum, bracketed_root, largest, newton
 from attractor.errors import ConfigError
 
-from .gated_parameters import GatedParameters, check_autonomous, opening
+from .gated_parameters import GatedParameters, check_autonomous
+from .gaussian import Lags
 from .mean_field_fixed_points import fixed_point_gain
 from .self_consistency import LagWindow, SelfConsistency
 
@@ -50,7 +52,7 @@ class BranchPoint:
 
     variance: float
     gain: float
-    argument: Float[np.ndarray, " lags"]
+    argument: Lags
     window: LagWindow
     residual: float
     iterations: int
@@ -72,7 +74,7 @@ def first_point(parameters: GatedParameters, variance: float) -> BranchPoint:
         UnsupportedError: a network with an input, a bias, or an update gate that changes.
     """
     check_autonomous(parameters)
-    scale = 1 / parameters.resting_update + float(parameters.reset_time)
+    scale = 1 / parameters.resting_update + parameters.reset_time
     window = LagWindow(25.0 * scale, _INTERVALS[0])
     equations = SelfConsistency(parameters, window)
     series = equations.activity_series(variance)
@@ -95,7 +97,7 @@ def refined(parameters: GatedParameters, guess: BranchPoint) -> BranchPoint:
     return _newton(parameters, point)
 
 
-def fitted_window(window: LagWindow, values: Float[np.ndarray, " lags"], flat: float = _FLAT) -> LagWindow:
+def fitted_window(window: LagWindow, values: Lags, flat: float = _FLAT) -> LagWindow:
     """The window that values ask for: twelve correlation times, more where a tail is left, and smooth.
 
     Args:
@@ -254,10 +256,10 @@ def point_at_gain(parameters: GatedParameters, ends: tuple[BranchPoint, BranchPo
         variance = float(np.exp(logarithm))
         known = [point for point in ends if np.isclose(point.variance, variance, rtol=1e-14)]
         found.append(known[0] if known else refined(parameters, predicted(*ends, variance)))
-        return found[-1].gain - float(parameters.gain)
+        return found[-1].gain - parameters.gain
 
     bracketed_root(excess, (np.log(ends[0].variance), np.log(ends[1].variance)), 1e-13)
-    return min(found, key=lambda point: abs(point.gain - float(parameters.gain)))
+    return min(found, key=lambda point: abs(point.gain - parameters.gain))
 
 
 class Phase(StrEnum):
@@ -317,7 +319,7 @@ def fold_threshold(reset_bias: float | int) -> float | None:
     Returns:
         None where the resting gate is so open, s_0 >= 2/3, that small ones never do.
     """
-    rest = opening(reset_bias)
+    rest = float(expit(reset_bias))
     return None if rest >= 2 / 3 else float(np.sqrt(2 / ((1 - rest) * (2 - 3 * rest))))
 
 
@@ -330,7 +332,7 @@ def chaos_threshold(reset_bias: float | int) -> float | None:
     Returns:
         None where the resting gate is so open, s_0 >= 5/8, that weak chaos never does.
     """
-    rest = opening(reset_bias)
+    rest = float(expit(reset_bias))
     return None if rest >= 5 / 8 else float(np.sqrt(6 / ((1 - rest) * (5 - 8 * rest))))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +9,9 @@ from scipy.special import expit
 
 from attractor.cells import GatedForm
 from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
+from attractor.settings import NonNegative, Positive, Settings
+
+from .gaussian import Function, Lags, activation, gate
 
 _LONGEST = 100.0
 
@@ -37,15 +39,13 @@ class GatedParameters(GatedForm):
             gate is not open.
     """
 
-    update_gain: float | int = 0.0
-    reset_gain: float | int = 0.0
-    input_deviation: float | int = 0.0
+    update_gain: NonNegative = 0.0
+    reset_gain: NonNegative = 0.0
+    input_deviation: NonNegative = 0.0
     input_covariance: Callable | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.input_deviation < inf:
-            raise ConfigError(f"input_deviation={self.input_deviation}: expected at least 0")
         driven = self.input_deviation > 0 or self.input_covariance is not None
         if driven and self.input_mode != "gated" and not self.open_update:
             raise ConfigError(
@@ -72,13 +72,13 @@ class GatedParameters(GatedForm):
         """Whether the reset gate has one value for all units and times."""
         return self.open_reset or self.reset_gain == 0
 
-    def input_at(self, lags: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
+    def input_at(self, lags: Lags) -> Lags:
         """The covariance of the whole input at lags.
 
         Raises:
             InputDataError: an `input_covariance` that does not give one finite number for every lag.
         """
-        static = np.full(len(lags), float(self.input_deviation) ** 2)
+        static = np.full(len(lags), self.input_deviation**2)
         if self.input_covariance is None:
             return static
         changing = np.asarray(self.input_covariance(lags), np.float64)
@@ -92,17 +92,25 @@ class GatedParameters(GatedForm):
     @property
     def resting_update(self) -> float:
         """s_z(0)."""
-        return 1.0 if self.open_update else opening(self.update_bias)
+        return 1.0 if self.open_update else float(expit(self.update_bias))
 
     @property
     def resting_reset(self) -> float:
         """s_r(0)."""
-        return 1.0 if self.open_reset else opening(self.reset_bias)
+        return 1.0 if self.open_reset else float(expit(self.reset_bias))
 
+    @property
+    def activation(self) -> Function:
+        """phi, as a function of x = g h."""
+        return activation(self.bias)
 
-def opening(bias: float | int) -> float:
-    """1 / (1 + exp(-b))."""
-    return float(expit(bias))
+    @property
+    def reset_gate(self) -> Function:
+        """s_r, as a function of r."""
+        rest = self.resting_reset
+        if self.constant_reset:
+            return Function(lambda r: np.full_like(r, rest), np.zeros_like)
+        return gate(self.reset_gain, self.reset_bias)
 
 
 def check_autonomous(parameters: GatedParameters, *, any_update: bool = False) -> None:
@@ -121,7 +129,7 @@ def check_autonomous(parameters: GatedParameters, *, any_update: bool = False) -
 
 
 @dataclass(frozen=True, eq=False)
-class SampledCovariance:
+class SampledCovariance(Settings):
     """A covariance as a function of the lag, from samples; straight between them, zero beyond the last.
 
     Straight lines are exact for an input that is held constant between samples.
@@ -136,26 +144,23 @@ class SampledCovariance:
         InputDataError: values that are no covariance: not finite, or larger than at lag 0.
     """
 
-    step: float | int
+    step: Positive
     values: Float[np.ndarray, " samples"]
-    static: float | int = 0.0
+    static: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.step < np.inf or not 0 <= self.static < np.inf:
-            raise ConfigError(
-                f"step={self.step}, static={self.static}: expected a positive step and at least 0"
-            )
+        super().__post_init__()
         if not np.all(np.isfinite(self.values)) or np.any(np.abs(self.values) > self.values[0] * (1 + 1e-9)):
             raise InputDataError("values: a covariance is finite and nowhere larger than at lag 0")
 
     @property
     def longest(self) -> float:
         """The lag from which the changing part is zero."""
-        return float(self.step) * len(self.values)
+        return self.step * len(self.values)
 
-    def __call__(self, lags: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
+    def __call__(self, lags: Lags) -> Lags:
         """The covariance at lags."""
-        known = np.append(np.arange(len(self.values)) * float(self.step), self.longest)
+        known = np.append(np.arange(len(self.values)) * self.step, self.longest)
         return np.interp(lags, known, np.append(self.values, 0.0)) + self.static
 
 
@@ -168,12 +173,12 @@ def input_covariance_of(
 ) -> SampledCovariance:
     r"""The covariance of the input current $I_i = \sum_k U_{ik} x_k$ of data, for random input weights.
 
-    With independent U of deviation w the units see Gaussian currents of covariance
+    With independent U of standard deviation w the units see Gaussian currents of covariance
 
     $$C_I(l) = w^2 \sum_k \langle x_k(t)\, x_k(t + l) \rangle$$
 
     so that doubling the input weights makes it four times as large. The mean of each sequence becomes the
-    static part. Estimates at long lags are noise; they are weighed down in a straight line to the longest
+    static part. Estimates at long lags are noise; they are tapered in a straight line to the longest
     lag, which leaves a covariance a covariance.
 
     Args:
@@ -186,7 +191,7 @@ def input_covariance_of(
     Raises:
         InputDataError: no data, or a value that is not finite; its index is named.
         ShapeError: sequences with different channels.
-        ConfigError: a negative deviation, a step that is not positive, or a longest lag below one.
+        ConfigError: a negative standard deviation, a step that is not positive, or a longest lag below one.
 
     Example:
         >>> slow = np.sin(np.arange(400) / 20)[:, None]
@@ -202,7 +207,11 @@ def input_covariance_of(
         )
     total, square = sum(map(len, cases)), float(weight_deviation) ** 2
     static = sum(len(case) * float(np.sum(case.mean(axis=0) ** 2)) for case in cases) / total
-    products = sum(_products(case - case.mean(axis=0), lags) for case in cases) / total
+    size = 2 * max(*map(len, cases), lags)  # of Fourier transforms, whose powers give products at all lags
+    power = np.zeros(size // 2 + 1)
+    for case in cases:
+        power += np.sum(np.abs(np.fft.rfft(case - case.mean(axis=0), size, axis=0)) ** 2, axis=1)
+    products = np.fft.irfft(power, size)[:lags] / total
     taper = 1 - np.arange(lags) / lags
     return SampledCovariance(step, square * taper * products, square * static)
 
@@ -217,10 +226,3 @@ def _checked(cases: list[np.ndarray]) -> list[np.ndarray]:
         if len(bad):
             raise InputDataError(f"sequence {k}, step {bad[0][0]}, channel {bad[0][1]}: not a finite number")
     return [np.asarray(case, np.float64) for case in cases]
-
-
-def _products(values: Float[np.ndarray, "time channels"], lags: int) -> Float[np.ndarray, " lags"]:
-    """Sums of products at lags 0, 1, ..., over time and channels, by the Fourier transform."""
-    size = 2 * max(len(values), lags)
-    power = np.abs(np.fft.rfft(values, size, axis=0)) ** 2
-    return np.fft.irfft(power.sum(axis=1), size)[:lags]

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.special import expit
 
 # Trapezoidal sums of analytic functions converge exponentially: steps of 0.01 are exact to rounding for
-# functions with poles as near as 0.05, that is tanh(x) with a deviation of 30.
+# functions with poles as near as 0.05, that is tanh(x) with a standard deviation of 30.
 _REACH, _NODES = 12.0, 2401
 _DEGREES = (64, 160, 400, 1000)
 _NEGLIGIBLE, _NEGLIGIBLE_SLOPE = 1e-10, 1e-6
@@ -25,6 +25,8 @@ _TINY = 1e-300
 
 # Several numbers, or one of them.
 Values = np.ndarray | np.float64
+# A correlation function, one number for every lag.
+Lags = Float[np.ndarray, " lags"]
 
 
 class Function(NamedTuple):
@@ -99,7 +101,7 @@ class CorrelatorSeries:
     slope: Float[np.ndarray, " degrees"]
     curvature: Float[np.ndarray, " degrees"]
 
-    def at(self, covariance: Float[np.ndarray, " lags"]) -> "Correlators":
+    def at(self, covariance: Lags) -> "Correlators":
         """Correlators at covariances; correlations beyond [-1, 1], which rounding makes, are cut."""
         rho = np.clip(covariance / max(self.variance, _TINY), -1.0, 1.0)
         series = np.stack([self.correlation, self.slope, self.curvature], axis=1)
@@ -123,9 +125,9 @@ class Correlators(NamedTuple):
         curvature: <f'' f>, the derivative of <f f> by the variance at constant covariance.
     """
 
-    value: Float[np.ndarray, " lags"]
-    slope: Float[np.ndarray, " lags"]
-    curvature: Float[np.ndarray, " lags"]
+    value: Lags
+    slope: Lags
+    curvature: Lags
 
 
 def correlator_series(function: Function, variance: float) -> CorrelatorSeries:

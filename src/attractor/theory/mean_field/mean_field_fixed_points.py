@@ -13,7 +13,7 @@ from attractor.dynamics.roots import bounded_minimum, bracketed_root
 from attractor.errors import ConfigError, UnsupportedError
 
 from .gated_parameters import GatedParameters, check_autonomous
-from .gaussian import Values, activation, gate, moment
+from .gaussian import Values, moment
 
 # Of the variance on the grid that brackets roots; the grid is even in its logarithm.
 _SMALLEST, _GRID = 1e-10, 400
@@ -21,6 +21,8 @@ _SMALLEST, _GRID = 1e-10, 400
 _REACH, _NODES = 10.0, 200_001
 _LARGEST_LOGARITHM = 20.0
 _NO_COUPLING = 1e-20
+
+Points = Float[np.ndarray, " points"]
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,18 @@ def mean_field_fixed_points(parameters: GatedParameters) -> tuple[MeanFieldFixed
     """
     if parameters.input_covariance is not None:
         return ()
-    largest = 1.01 * (1 + float(parameters.input_deviation) ** 2)
+    largest = 1.01 * (1 + parameters.input_deviation**2)
     logarithms = np.linspace(np.log(_SMALLEST), np.log(largest), _GRID)
     excess = np.atleast_1d(_excess(parameters, logarithms))
-    roots = [_root(parameters, *ends) for ends in _brackets(parameters, logarithms, excess)]
+    roots = [
+        bracketed_root(lambda x: float(_excess(parameters, x)), ends, 1e-13)
+        for ends in _brackets(parameters, logarithms, excess)
+    ]
     zero = [_point(parameters, 0.0)] if parameters.autonomous else []
     return (*zero, *(_point(parameters, float(np.exp(root))) for root in sorted(roots)))
 
 
-def fixed_point_gain(
-    parameters: GatedParameters, variance: Float[np.ndarray, " points"]
-) -> Float[np.ndarray, " points"]:
+def fixed_point_gain(parameters: GatedParameters, variance: Points) -> Points:
     r"""The gain whose fixed point has $u = g^2 \Delta$, without input: $g(u) = \sqrt{u / (q(u) S(q(u)))}$.
 
     No equation is solved, so that all branches and folds appear.
@@ -83,30 +86,25 @@ def fixed_point_gain(
     return np.sqrt(variance / (activity * _openness(parameters, activity)))
 
 
-def stability_index(
-    parameters: GatedParameters, gain: Float[np.ndarray, " points"], variance: Float[np.ndarray, " points"]
-) -> Float[np.ndarray, " points"]:
+def stability_index(parameters: GatedParameters, gain: Points, variance: Points) -> Points:
     """Lambda of fixed points, one for every pair of a gain and a variance u = g^2 Delta."""
-    phi = activation(parameters.bias)
+    phi = parameters.activation
     activity = moment(lambda x: phi.value(x) ** 2, variance)
     steepness = gain**2 * moment(lambda x: phi.slope(x) ** 2, variance)
-    if parameters.constant_reset:
-        return steepness * parameters.resting_reset**2
-    opening = gate(parameters.reset_gain, parameters.reset_bias)
-    opened = moment(lambda r: opening.slope(r) ** 2, activity)
-    return steepness * (_openness(parameters, activity) + activity * opened)
+    return steepness * (_openness(parameters, activity) + _opened(parameters, activity))
 
 
 def _openness(parameters: GatedParameters, activity: Values) -> Values:
-    if parameters.constant_reset:
-        return 0 * activity + parameters.resting_reset**2
-    opening = gate(parameters.reset_gain, parameters.reset_bias)
-    return moment(lambda r: opening.value(r) ** 2, activity)
+    return moment(lambda r: parameters.reset_gate.value(r) ** 2, activity)
+
+
+def _opened(parameters: GatedParameters, activity: Values) -> Values:
+    """Q <s_r'^2>."""
+    return activity * moment(lambda r: parameters.reset_gate.slope(r) ** 2, activity)
 
 
 def _statistics(parameters: GatedParameters, variance: Values) -> tuple[Values, Values]:
-    phi = activation(parameters.bias)
-    activity = moment(lambda x: phi.value(x) ** 2, float(parameters.gain) ** 2 * variance)
+    activity = moment(lambda x: parameters.activation.value(x) ** 2, parameters.gain**2 * variance)
     return activity, _openness(parameters, activity)
 
 
@@ -114,7 +112,7 @@ def _excess(parameters: GatedParameters, logarithms: Values | float) -> Values:
     """(q S + sigma^2) / Delta - 1; dividing keeps roots near zero apart from zero."""
     variance = np.exp(np.asarray(logarithms, np.float64))
     activity, openness = _statistics(parameters, variance)
-    return (activity * openness + float(parameters.input_deviation) ** 2) / variance - 1
+    return (activity * openness + parameters.input_deviation**2) / variance - 1
 
 
 def _brackets(
@@ -135,13 +133,9 @@ def _brackets(
     return [(points[k], points[k + 1]) for k in np.flatnonzero(values[1:] * values[:-1] < 0)]
 
 
-def _root(parameters: GatedParameters, low: float, high: float) -> float:
-    return bracketed_root(lambda x: float(_excess(parameters, x)), (low, high), 1e-13)
-
-
 def _point(parameters: GatedParameters, variance: float) -> MeanFieldFixedPoint:
     activity, openness = (float(x) for x in _statistics(parameters, np.float64(variance)))
-    gain = np.array([float(parameters.gain)])
+    gain = np.array([parameters.gain])
     index = stability_index(parameters, gain, gain**2 * variance)
     return MeanFieldFixedPoint(variance, activity, openness, float(index[0]))
 
@@ -201,17 +195,17 @@ def leading_edge(parameters: GatedParameters, fixed_point: MeanFieldFixedPoint |
         raise UnsupportedError("input_covariance: a network under a changing input has no fixed point")
     point = points[-1] if fixed_point is None else fixed_point
     factors = _factors(parameters, point)
-    spread = 0.0 if parameters.constant_update else float(parameters.update_gain) * np.sqrt(point.activity)
-    bias = float(parameters.update_bias)
-    if spread == 0:
+    scale = 0.0 if parameters.constant_update else parameters.update_gain * np.sqrt(point.activity)
+    bias = parameters.update_bias
+    if scale == 0:
         growth = _constant_gate_edge(parameters, factors)
         logarithm = float(np.log(growth)) if growth > 0 else -np.inf
         return LeadingEdge(point, 1.0, growth, logarithm, logarithm)
-    share = float(ndtr(bias / spread))
+    share = float(ndtr(bias / scale))
     if point.stability_index <= 1:
         return LeadingEdge(point, share, 0.0, -np.inf, -np.inf)
-    logarithm = _logarithm(parameters, factors, spread)
-    asymptotic = bias - spread * float(ndtri(1 / point.stability_index))
+    logarithm = _logarithm(parameters, factors, scale)
+    asymptotic = bias - scale * float(ndtri(1 / point.stability_index))
     return LeadingEdge(point, share, float(np.exp(logarithm)), logarithm, asymptotic)
 
 
@@ -237,8 +231,8 @@ def marginal_range(parameters: GatedParameters) -> tuple[float, float]:
         variance = np.exp(logarithm)
         activity = moment(lambda x: np.tanh(x) ** 2, variance)
         index = stability_index(parameters, fixed_point_gain(parameters, variance), variance)
-        spread = float(parameters.update_gain) * np.sqrt(activity)
-        return np.log(index) + log_ndtr(float(parameters.update_bias) / spread)
+        scale = parameters.update_gain * np.sqrt(activity)
+        return np.log(index) + log_ndtr(parameters.update_bias / scale)
 
     beyond = np.flatnonzero(margin(logarithms) > 0)
     gains = fixed_point_gain(parameters, np.exp(logarithms))
@@ -253,17 +247,14 @@ def marginal_range(parameters: GatedParameters) -> tuple[float, float]:
 
 def _factors(parameters: GatedParameters, point: MeanFieldFixedPoint) -> tuple[float, float]:
     """<phi'^2> S and <phi'^2> q <s_r'^2>, which add up to Lambda."""
-    if parameters.constant_reset:
-        return point.stability_index, 0.0
-    opening = gate(parameters.reset_gain, parameters.reset_bias)
-    opened = point.activity * float(moment(lambda r: opening.slope(r) ** 2, point.activity))
+    opened = float(_opened(parameters, np.float64(point.activity)))
     steepness = point.stability_index / (point.openness + opened)
     return steepness * point.openness, steepness * opened
 
 
 def _constant_gate_edge(parameters: GatedParameters, factors: tuple[float, float]) -> float:
     """The edge where s_z is one number; never below the decay rate of the reset gate."""
-    rate, time = parameters.resting_update, float(parameters.reset_time)
+    rate, time = parameters.resting_update, parameters.reset_time
 
     def excess(growth: float) -> float:
         reset = factors[1] / (1 + time * growth) ** 2 if factors[1] else 0.0
@@ -275,12 +266,12 @@ def _constant_gate_edge(parameters: GatedParameters, factors: tuple[float, float
     return bracketed_root(excess, (low * (1 - 1e-12), float(np.exp(_LARGEST_LOGARITHM))), 1e-14)
 
 
-def _logarithm(parameters: GatedParameters, factors: tuple[float, float], spread: float) -> float:
+def _logarithm(parameters: GatedParameters, factors: tuple[float, float], scale: float) -> float:
     points = np.linspace(-_REACH, _REACH, _NODES)
     weights = np.exp(-(points**2) / 2)
     weights /= weights.sum()
-    argument = spread * points + float(parameters.update_bias)
-    time = float(parameters.reset_time)
+    argument = scale * points + parameters.update_bias
+    time = parameters.reset_time
 
     def excess(logarithm: float) -> float:
         # s / (lambda + s) = 1 / (1 + lambda (1 + e^-y)), in logarithms so that nothing overflows
@@ -288,5 +279,5 @@ def _logarithm(parameters: GatedParameters, factors: tuple[float, float], spread
         reset = factors[1] / (1 + time * np.exp(logarithm)) ** 2
         return float((weights @ slowed) * (factors[0] + reset)) - 1
 
-    low = float(parameters.update_bias) - _REACH * spread - _LARGEST_LOGARITHM
+    low = parameters.update_bias - _REACH * scale - _LARGEST_LOGARITHM
     return bracketed_root(excess, (low, _LARGEST_LOGARITHM), 1e-11)

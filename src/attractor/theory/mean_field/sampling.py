@@ -4,24 +4,25 @@ The other units are noise to it, whose covariance follows from the trajectories 
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, Float
 from numpy.fft import irfft, rfft
 from scipy.special import expit
 
-from attractor.errors import ConfigError
 from attractor.progress import Reporter, SilentReporter
+from attractor.settings import Count, Positive, Seed, Settings, Within
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators, zero_solution
 from .critical import fold_gain
 from .gated_parameters import GatedParameters
-from .gaussian import Correlators, correlator_series, gate
+from .gaussian import Correlators, Lags
 from .mean_field_fixed_points import mean_field_fixed_points
-from .self_consistency import LagWindow
+from .self_consistency import LagWindow, openness_of
 
 # Independent solutions, whose scatter is the error estimate.
 CHAINS = 8
@@ -34,6 +35,12 @@ _SCATTER, _AGREED = 4.0, 1e-3
 _START_TIME = 10.0
 _MOST_SWEEPS = 250
 
+ChainLags = Float[np.ndarray, "chains lags"]
+Trajectories = Float[np.ndarray, "chains count period"]
+# Trajectories with time first, and their amplitudes by frequency.
+Columns = Float[np.ndarray, "period paths"]
+Amplitudes = Complex[np.ndarray, "chains count frequencies"]
+
 
 class Paths(NamedTuple):
     """Periodic trajectories of one unit, and the noise that drives them.
@@ -44,9 +51,9 @@ class Paths(NamedTuple):
         state: h.
     """
 
-    noise: Float[np.ndarray, "chains count period"]
-    update: Float[np.ndarray, "chains count period"]
-    state: Float[np.ndarray, "chains count period"]
+    noise: Trajectories
+    update: Trajectories
+    state: Trajectories
 
 
 class SampledUnit:
@@ -56,20 +63,14 @@ class SampledUnit:
         self.parameters, self.window, self.pairs = parameters, window, pairs
         self.period = 2 * window.intervals
         self.step = window.length / window.intervals
-        self.gate = gate(parameters.reset_gain, parameters.reset_bias)
         self.from_input = parameters.input_at(window.lags)
 
-    def openness(
-        self, activity: Float[np.ndarray, " lags"]
-    ) -> tuple[Float[np.ndarray, " lags"], Correlators]:
+    def openness(self, activity: Lags) -> tuple[Lags, Correlators]:
         """C_r, and the correlators of s_r, which are those of a function of a Gaussian process."""
-        reset = self.window.filtered(activity, self.window.low_pass(float(self.parameters.reset_time)))
-        if self.parameters.constant_reset:
-            nothing = np.zeros_like(reset)
-            return reset, Correlators(nothing + self.parameters.resting_reset**2, nothing, nothing)
-        return reset, correlator_series(self.gate, max(reset[0], 0.0)).at(reset)
+        reset = self.window.filtered(activity, self.window.low_pass(self.parameters.reset_time))
+        return reset, openness_of(self.parameters, reset)
 
-    def paths(self, activity: Float[np.ndarray, "chains lags"], rng: np.random.Generator) -> Paths:
+    def paths(self, activity: ChainLags, rng: np.random.Generator) -> Paths:
         """Trajectories under the noise that follows from C_phi of every chain; every z comes with -z."""
         current = [row * self.openness(row)[1].value + self.from_input for row in activity]
         noise = self.coloured(self.white(2 * self.pairs, rng), np.array(current))
@@ -83,24 +84,21 @@ class SampledUnit:
 
     def activity(self, state: np.ndarray) -> np.ndarray:
         """phi(h)."""
-        return np.tanh(float(self.parameters.gain) * state + float(self.parameters.bias))
+        return np.tanh(self.parameters.gain * state + self.parameters.bias)
 
     def rate(self, update: np.ndarray) -> np.ndarray:
         """s_z(z)."""
         if self.parameters.open_update:
             return np.ones_like(update)
-        return expit(float(self.parameters.update_gain) * update + float(self.parameters.update_bias))
+        return expit(self.parameters.update_gain * update + self.parameters.update_bias)
 
     def filtered(
-        self,
-        covariances: Float[np.ndarray, "chains lags"],
-        time: float | int,
-        growth: float | Float[np.ndarray, "chains 1"] = 0.0,
-    ) -> Float[np.ndarray, "chains lags"]:
+        self, covariances: ChainLags, time: float, growth: float | Float[np.ndarray, "chains 1"] = 0.0
+    ) -> ChainLags:
         """Covariances of what leaky integrators make of processes; see `LagWindow.low_pass`."""
-        return self.window.filtered(covariances, self.window.low_pass(float(time), growth))
+        return self.window.filtered(covariances, self.window.low_pass(time, growth))
 
-    def white(self, count: int, rng: np.random.Generator) -> Complex[np.ndarray, "chains count frequencies"]:
+    def white(self, count: int, rng: np.random.Generator) -> Amplitudes:
         """Normal amplitudes of all frequencies, whose mean power is exact at every one of them."""
         shape = (CHAINS, count, self.window.intervals + 1)
         drawn = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
@@ -108,24 +106,18 @@ class SampledUnit:
         drawn /= np.sqrt(np.mean(np.abs(drawn) ** 2, axis=1, keepdims=True))
         return drawn
 
-    def coloured(
-        self,
-        white: Complex[np.ndarray, "chains count frequencies"],
-        covariance: Float[np.ndarray, "chains lags"],
-    ) -> Float[np.ndarray, "chains count period"]:
+    def coloured(self, white: Amplitudes, covariance: ChainLags) -> Trajectories:
         """Periodic Gaussian processes with given covariances."""
         both = np.concatenate([covariance, covariance[:, -2:0:-1]], axis=1)
         power = np.maximum(rfft(both, axis=1).real, 0.0)
         return irfft(white * np.sqrt(self.period * power[:, None]), self.period, axis=-1)
 
-    def between(self, values: Float[np.ndarray, "chains count period"]) -> Float[np.ndarray, "period paths"]:
+    def between(self, values: Trajectories) -> Columns:
         """Values halfway between two steps, time first."""
         columns = np.ascontiguousarray(values.reshape(-1, self.period).T)
         return 0.5 * (columns + np.roll(columns, -1, axis=0))
 
-    def periodic(
-        self, decay: Float[np.ndarray, "period paths"], push: Float[np.ndarray, "period paths"]
-    ) -> Float[np.ndarray, "chains count period"]:
+    def periodic(self, decay: Columns, push: Columns) -> Trajectories:
         """The periodic solution of x(t + step) = exp(-decay) x(t) + push.
 
         After one period x(T) = A x(0) + B, so that the periodic solution starts at B / (1 - A).
@@ -140,16 +132,14 @@ class SampledUnit:
             values[k + 1] += push[k]
         return values.T.reshape(CHAINS, -1, self.period)
 
-    def correlations(
-        self, values: Float[np.ndarray, "chains count period"]
-    ) -> Float[np.ndarray, "chains lags"]:
+    def correlations(self, values: Trajectories) -> ChainLags:
         """The mean of x(t) x(t + lag) over trajectories and times."""
         power = np.mean(np.abs(rfft(values, axis=-1)) ** 2, axis=1) / self.period
         return irfft(power, self.period, axis=-1)[:, : self.window.intervals + 1]
 
 
 @dataclass(frozen=True)
-class SamplingSettings:
+class SamplingSettings(Settings):
     """How trajectories are sampled.
 
     Args:
@@ -164,23 +154,18 @@ class SamplingSettings:
         ConfigError: a value outside its range.
     """
 
-    trajectories: int = 2048
-    settling: int = 12
-    averaged: int = 16
-    shortest: float | int = 160.0
-    longest: float | int = 1280.0
-    seed: int = 0
+    trajectories: Annotated[int, Within(2 * CHAINS)] = 2048
+    settling: Count = 12
+    averaged: Annotated[int, Within(2)] = 16
+    shortest: Positive = 160.0
+    longest: Positive = 1280.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.trajectories < 2 * CHAINS or self.trajectories % (2 * CHAINS):
-            raise ConfigError(
-                f"trajectories={self.trajectories}: expected a positive multiple of {2 * CHAINS}"
-            )
-        if self.settling < 1 or self.averaged < 2 or not 0 < self.shortest <= self.longest < np.inf:
-            raise ConfigError(
-                f"settling={self.settling}, averaged={self.averaged}, shortest={self.shortest}, longest="
-                f"{self.longest}: expected sweeps of at least 1 and 2, and periods in rising order"
-            )
+        super().__post_init__()
+        whole = self.trajectories % (2 * CHAINS) == 0
+        self.expect(whole, f"a multiple of {2 * CHAINS}", "trajectories")
+        self.expect(self.shortest <= self.longest, "periods in rising order", "shortest", "longest")
 
 
 _USUAL = SamplingSettings()
@@ -205,18 +190,15 @@ def sample_correlators(
     begun = perf_counter()
     if parameters.autonomous and parameters.gain <= fold_gain(parameters):
         return zero_solution(parameters, begun)
-    reporter = reporter or SilentReporter()
-    try:
-        return _sampled(parameters, settings, reporter, begun)
-    finally:
-        reporter.close()
+    with closing(reporter or SilentReporter()) as listener:
+        return _sampled(parameters, settings, listener, begun)
 
 
 def _sampled(
     parameters: GatedParameters, settings: SamplingSettings, reporter: Reporter, begun: float
 ) -> CorrelatorSolution:
     rng, stretch = np.random.default_rng(settings.seed), settings.settling + settings.averaged
-    window, sweeps = _window(float(settings.shortest)), 0
+    window, sweeps = _window(settings.shortest), 0
     activity = np.tile(_start(parameters, window), (CHAINS, 1))
     while True:
         unit = SampledUnit(parameters, window, pairs_for(settings, window))
@@ -243,7 +225,7 @@ def _heard(reporter: Reporter, before: int, stretch: int, window: LagWindow) -> 
     return lambda sweep: reporter.update(before + sweep, before + stretch, message)
 
 
-def _start(parameters: GatedParameters, window: LagWindow) -> Float[np.ndarray, " lags"]:
+def _start(parameters: GatedParameters, window: LagWindow) -> Lags:
     """C_phi of the network whose update gate keeps its resting value; a large one where that decays."""
     known = solve_correlators(replace(parameters, update_gain=0.0))
     if known.status is MeanFieldStatus.ZERO:
@@ -256,8 +238,8 @@ def _start(parameters: GatedParameters, window: LagWindow) -> Float[np.ndarray, 
 class _Average:
     """Of C_phi and C_h, one row for every chain, and C_h(0) of the two halves of the average."""
 
-    activity: Float[np.ndarray, "chains lags"]
-    state: Float[np.ndarray, "chains lags"]
+    activity: ChainLags
+    state: ChainLags
     halves: tuple[float, float]
 
     @property
@@ -288,12 +270,12 @@ def pairs_for(settings: SamplingSettings, window: LagWindow) -> int:
     With its mean power made exact, a frequency of few trajectories is no longer Gaussian.
     """
     first = settings.trajectories // (2 * CHAINS)
-    return max(round(first * float(settings.shortest) / (2 * window.length)), min(first, _FEWEST_PAIRS))
+    return max(round(first * settings.shortest / (2 * window.length)), min(first, _FEWEST_PAIRS))
 
 
 def _average(
     unit: SampledUnit,
-    activity: Float[np.ndarray, "chains lags"],
+    activity: ChainLags,
     settings: SamplingSettings,
     rng: np.random.Generator,
     heard: Callable[[int], None],

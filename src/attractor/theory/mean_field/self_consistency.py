@@ -10,7 +10,7 @@ from scipy.fft import dct
 from scipy.interpolate import CubicSpline
 
 from .gated_parameters import GatedParameters
-from .gaussian import Correlators, CorrelatorSeries, Function, activation, correlator_series, gate
+from .gaussian import Correlators, CorrelatorSeries, Lags, correlator_series
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class LagWindow:
     intervals: int
 
     @property
-    def lags(self) -> Float[np.ndarray, " lags"]:
+    def lags(self) -> Lags:
         """The lags."""
         return np.linspace(0.0, self.length, self.intervals + 1)
 
     @property
-    def frequencies(self) -> Float[np.ndarray, " lags"]:
+    def frequencies(self) -> Lags:
         """Angular frequencies of the cosines."""
         return np.pi / self.length * np.arange(self.intervals + 1)
 
@@ -46,7 +46,7 @@ class LagWindow:
         """
         return 1 / ((1 + growth * time) ** 2 + (time * self.frequencies) ** 2)
 
-    def spectrum(self, values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " lags"]:
+    def spectrum(self, values: Lags) -> Lags:
         """Amplitudes of the cosines, those of the ends halved."""
         return _transformed(values) / self.intervals
 
@@ -56,30 +56,30 @@ class LagWindow:
         """Values with the amplitude of every cosine multiplied."""
         return _transformed(multiplier * _transformed(values)) / (2 * self.intervals)
 
-    def filter_matrix(self, multiplier: Float[np.ndarray, " lags"]) -> Float[np.ndarray, "lags lags"]:
+    def filter_matrix(self, multiplier: Lags) -> Float[np.ndarray, "lags lags"]:
         """The matrix of `filtered`."""
         cosines = _cosines(self.intervals)
         return cosines.T @ (multiplier[:, None] * cosines.T) / (2 * self.intervals)
 
-    def moved_to(self, other: "LagWindow", values: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " moved"]:
+    def moved_to(self, other: "LagWindow", values: Lags) -> Float[np.ndarray, " moved"]:
         """Values on another window, by cubic splines; constant beyond the end of this one."""
         spline = CubicSpline(self.lags, values, bc_type="clamped")
         return spline(np.minimum(other.lags, self.length))
 
-    def correlation_time(self, values: Float[np.ndarray, " lags"]) -> float:
+    def correlation_time(self, values: Lags) -> float:
         """The integral of (C - C(end)) / (C(0) - C(end)), with magnitudes so that oscillation counts."""
         fall = values[0] - values[-1]
         if fall <= 0:
             return self.length
         return float(np.trapezoid(np.abs(values - values[-1]), dx=self.length / self.intervals) / fall)
 
-    def tail(self, values: Float[np.ndarray, " lags"]) -> float:
+    def tail(self, values: Lags) -> float:
         """How much still changes in the last tenth of the window, as a share of the whole fall."""
         fall = values[0] - values[-1]
         last = values[-(self.intervals // 10) :]
         return float(np.ptp(last) / fall) if fall > 0 else 0.0
 
-    def roughness(self, values: Float[np.ndarray, " lags"]) -> float:
+    def roughness(self, values: Lags) -> float:
         """The largest amplitude among the upper eighth of the cosines, as a share of the variation."""
         amplitudes = np.abs(self.spectrum(values))
         return float(amplitudes[-(self.intervals // 8) :].max() / max(amplitudes[1:].max(), 1e-300))
@@ -106,9 +106,17 @@ class Correlations(NamedTuple):
     """
 
     activity: Correlators
-    reset: Float[np.ndarray, " lags"]
+    reset: Lags
     openness: Correlators
-    state: Float[np.ndarray, " lags"]
+    state: Lags
+
+
+def openness_of(parameters: GatedParameters, reset: Lags) -> Correlators:
+    """The correlators of s_r, a function of a Gaussian process r, from C_r."""
+    if parameters.constant_reset:
+        nothing = np.zeros_like(reset)
+        return Correlators(nothing + parameters.resting_reset**2, nothing, nothing)
+    return correlator_series(parameters.reset_gate, max(reset[0], 0.0)).at(reset)
 
 
 @dataclass(frozen=True)
@@ -128,37 +136,25 @@ class SelfConsistency:
     window: LagWindow
 
     @cached_property
-    def state_filter(self) -> Float[np.ndarray, " lags"]:
+    def state_filter(self) -> Lags:
         """The multiplier of cosines that makes C_h of a covariance of currents."""
         return self.window.low_pass(1 / self.parameters.resting_update)
 
     @cached_property
-    def reset_filter(self) -> Float[np.ndarray, " lags"]:
+    def reset_filter(self) -> Lags:
         """The multiplier of cosines that makes C_r of C_phi."""
-        return self.window.low_pass(float(self.parameters.reset_time))
+        return self.window.low_pass(self.parameters.reset_time)
 
     @cached_property
-    def from_input(self) -> Float[np.ndarray, " lags"]:
+    def from_input(self) -> Lags:
         """What the input alone adds to C_h."""
         return self.window.filtered(self.parameters.input_at(self.window.lags), self.state_filter)
 
-    @cached_property
-    def activation(self) -> Function:
-        """The activation phi as a function of x."""
-        return activation(self.parameters.bias)
-
-    @cached_property
-    def gate(self) -> Function:
-        """The reset gate s_r."""
-        return gate(self.parameters.reset_gain, self.parameters.reset_bias)
-
     def activity_series(self, variance: float) -> CorrelatorSeries:
         """The series of C_phi, for many correlation functions of one variance."""
-        return correlator_series(self.activation, variance)
+        return correlator_series(self.parameters.activation, variance)
 
-    def __call__(
-        self, argument: Float[np.ndarray, " lags"], series: CorrelatorSeries | None = None
-    ) -> Correlations:
+    def __call__(self, argument: Lags, series: CorrelatorSeries | None = None) -> Correlations:
         """All correlation functions that follow from C_x.
 
         Args:
@@ -167,16 +163,10 @@ class SelfConsistency:
         """
         activity = (series or self.activity_series(max(argument[0], 0.0))).at(argument)
         reset = self.window.filtered(activity.value, self.reset_filter)
-        openness = self._openness(reset)
+        openness = openness_of(self.parameters, reset)
         current = activity.value * openness.value
         state = self.window.filtered(current, self.state_filter) + self.from_input
         return Correlations(activity, reset, openness, state)
-
-    def _openness(self, reset: Float[np.ndarray, " lags"]) -> Correlators:
-        if self.parameters.constant_reset:
-            nothing = np.zeros_like(reset)
-            return Correlators(nothing + self.parameters.resting_reset**2, nothing, nothing)
-        return correlator_series(self.gate, max(reset[0], 0.0)).at(reset)
 
     def derivative(self, found: Correlations) -> Float[np.ndarray, "lags lags"]:
         """The matrix of derivatives of C_h by C_x, where `found` was computed."""

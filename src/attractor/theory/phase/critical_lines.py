@@ -1,20 +1,19 @@
 """Critical lines of mean-field theory and relaxation times, over the two axes of a phase diagram."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from contourpy import contour_generator
 from jaxtyping import Float
 
-from attractor.cells import GatedForm
 from attractor.progress import Reporter
 from attractor.sweeps import Arrays, Task, TaskStore, sweep
 from attractor.theory.mean_field.critical import critical_gains, fold_gain
 from attractor.theory.mean_field.gated_parameters import GatedParameters
 from attractor.theory.mean_field.mean_field_fixed_points import leading_edge, marginal_range
 
-from .phase_plan import PhaseAxis, PhasePlan, with_values
+from .phase_plan import PhaseAxis, PhasePlan
 
 # Ratio of gains beyond which it is plain on which side of the onset of chaos a network lies.
 NEAR = 1.25
@@ -31,11 +30,6 @@ _ALONG, _GRID, _MAP = 33, 17, 17
 _CORRECTIONS, _CLOSE = 2, 1e-4
 # Relative distance from its equation beyond which a vertex is a gap: at a jump, the contour is no line.
 _FARTHEST = 5e-3
-
-
-def mean_field_parameters(form: GatedForm, values: Mapping[str, float]) -> GatedParameters:
-    """The parameters of the theory for a network without input."""
-    return GatedParameters.of(with_values(form, values))
 
 
 def line_names(plan: PhasePlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -76,7 +70,7 @@ def critical_values(
         gain: if only the side matters on which this gain lies: far from chaos, the gain of the nearest other
             line stands for that of chaos, which costs nothing.
     """
-    parameters = mean_field_parameters(plan.form, values)
+    parameters = GatedParameters.of(replace(plan.form, **values))
     found = {"zero": 1 / parameters.resting_reset}
     if "fold" in names:
         found["fold"] = fold_gain(parameters)
@@ -115,7 +109,7 @@ def relaxation_in_row(plan: PhasePlan, xs: np.ndarray, y: float) -> Arrays:
 
 
 def _log_relaxation(plan: PhasePlan, x: float, y: float) -> float:
-    edge = leading_edge(mean_field_parameters(plan.form, plan.values_at(np.array([x, y]))))
+    edge = leading_edge(GatedParameters.of(replace(plan.form, **plan.values_at(np.array([x, y])))))
     if np.isfinite(edge.logarithm):
         return float(-edge.logarithm / np.log(10))
     time = edge.relaxation_time
@@ -184,7 +178,8 @@ def theory_of(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> Theory:
         lines = tuple(_over_gain(plan, name, rows) for name in names)
     else:
         lines = _contours(plan, names, rows, (store, reporter))
-        remarks = (*remarks, *_absent(lines, names))
+        absent = [name for name in names if name not in {line.name for line in lines}]
+        remarks = (*remarks, *(f"No point of this plane lies where {LABELS[name]}." for name in absent))
     map_x, map_y = (_nodes(axis, _MAP) if maps else np.empty(0) for axis in (plan.x, plan.y))
     relaxation = [one["log_relaxation"] for one in solved[len(tasks) :]]
     return Theory(lines, remarks, map_x, map_y, np.stack(relaxation) if maps else np.empty((0, 0)))
@@ -232,11 +227,6 @@ def _over_gain(plan: PhasePlan, name: str, solved: list[Arrays]) -> TheoryLine:
     return TheoryLine(name, x, y, residual)
 
 
-def _absent(lines: tuple[TheoryLine, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    drawn = {line.name for line in lines}
-    return tuple(f"No point of this plane lies where {LABELS[name]}." for name in names if name not in drawn)
-
-
 def _contours(
     plan: PhasePlan, names: tuple[str, ...], rows: list[Arrays], helpers: tuple[TaskStore, Reporter]
 ) -> tuple[TheoryLine, ...]:
@@ -255,12 +245,9 @@ def _contours(
                 for k, vertex in enumerate(piece)
             ]
     found = iter(sweep(tasks, *helpers))
-    return tuple(_line(name, [next(found)["vertex"] for _ in piece]) for name, piece in pieces)
-
-
-def _line(name: str, vertices: list[np.ndarray]) -> TheoryLine:
-    x, y, residual = np.stack(vertices).T
-    return TheoryLine(name, x, y, residual)
+    return tuple(
+        TheoryLine(name, *np.stack([next(found)["vertex"] for _ in piece]).T) for name, piece in pieces
+    )
 
 
 def _corrected(
@@ -292,8 +279,8 @@ def _edge(plan: PhasePlan, vertex: np.ndarray, excess: np.ndarray) -> tuple[list
     along_x = abs(column - round(column)) > abs(row - round(row))
     if along_x:
         left = min(int(column), len(xs) - 2)
-        places = [(round(row), left), (round(row), left + 1)]
+        nodes = [(round(row), left), (round(row), left + 1)]
     else:
         low = min(int(row), len(ys) - 2)
-        places = [(low, round(column)), (low + 1, round(column))]
-    return [np.array([xs[j], ys[i]]) for i, j in places], [float(excess[place]) for place in places]
+        nodes = [(low, round(column)), (low + 1, round(column))]
+    return [np.array([xs[j], ys[i]]) for i, j in nodes], [float(excess[node]) for node in nodes]

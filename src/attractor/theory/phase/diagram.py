@@ -16,7 +16,7 @@ from attractor.errors import InputDataError
 from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import environment
-from attractor.sweeps import Arrays, Task, TaskStore, store_for, sweep
+from attractor.sweeps import Task, TaskStore, store_for, sweep
 
 from .critical_lines import Theory, TheoryLine, theory_of
 from .phase_plan import PhasePlan, parameter_name
@@ -51,13 +51,13 @@ def mean_and_interval(
         Exponents, lower and upper ends; NaN where there is no exponent.
     """
     seeds, *points, blocks = growth.shape
-    mean = np.full(int(np.prod(points)), np.nan)
-    low, high = mean.copy(), mean.copy()
-    paths = np.moveaxis(growth.reshape(seeds, len(mean), blocks), 1, -1)
+    paths = np.moveaxis(growth.reshape(seeds, -1, blocks), 1, -1)
     known = np.isfinite(paths).all(axis=(0, 1))
+    found = np.full((3, paths.shape[-1]), np.nan)
     if known.any():
-        mean[known], low[known], high[known] = _known(paths[..., known], confidence)
-    return mean.reshape(points), low.reshape(points), high.reshape(points)
+        found[:, known] = _known(paths[..., known], confidence)
+    mean, low, high = found.reshape(3, *points)
+    return mean, low, high
 
 
 def _known(paths: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,36 +186,25 @@ def phase_diagram(
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:
     """The simulations of all tiles, for every seed."""
-    blocks = plan.simulation.blocks
+    simulation, tiles = plan.simulation, plan.tiles
+    ends = len(tiles[0]), len(STARTS)
+    shapes = {"growth": (*ends, simulation.blocks), "variance": ends}
     return [
-        Task(f"tile-{seed}-{index:05d}", simulated_tile, (plan, points, seed), _tile_shapes(points, blocks))
-        for index, points in enumerate(plan.tiles)
-        for seed in plan.simulation.seeds
+        Task(f"tile-{seed}-{index:05d}", simulate_points, (plan, points, seed), shapes)
+        for index, points in enumerate(tiles)
+        for seed in simulation.seeds
     ]
-
-
-def _tile_shapes(points: np.ndarray, blocks: int) -> dict[str, tuple[int, ...]]:
-    ends = len(points), len(STARTS)
-    return {"growth": (*ends, blocks), "variance": ends}
-
-
-def simulated_tile(plan: PhasePlan, points: np.ndarray, seed: int) -> Arrays:
-    """One tile as arrays."""
-    return dict(simulate_points(plan, points, seed)._asdict())
 
 
 def _simulated(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> tuple[np.ndarray, np.ndarray]:
     """Growth (seeds, points, starts, blocks) and variance (seeds, points, starts)."""
-    tiles, seeds, count = (
-        sweep(tile_tasks(plan), store, reporter),
-        len(plan.simulation.seeds),
-        len(plan.points),
-    )
-    joined = [
-        np.stack([np.concatenate([tile[name] for tile in tiles[k::seeds]])[:count] for k in range(seeds)])
-        for name in ("growth", "variance")
-    ]
-    return joined[0], joined[1]
+    tiles, seeds = sweep(tile_tasks(plan), store, reporter), len(plan.simulation.seeds)
+
+    def joined(name: str) -> np.ndarray:
+        by_seed = [np.concatenate([tile[name] for tile in tiles[k::seeds]]) for k in range(seeds)]
+        return np.stack(by_seed)[:, : len(plan.points)]
+
+    return joined("growth"), joined("variance")
 
 
 def expected_outcomes(diagram: PhaseDiagram) -> np.ndarray:

@@ -2,28 +2,29 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from operator import index
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import numpy as np
+import pandas as pd
 from jaxtyping import PRNGKeyArray
 
-from attractor.cells import GatedForm
 from attractor.errors import RunFolderError, UnsupportedError
 from attractor.folders import facts_of, is_sealed, locked, read_file, read_sealed, write_sealed
+from attractor.settings import checked
 
 from .critical_lines import LABELS, Theory, TheoryLine
 from .diagram import STARTS, PhaseDiagram
-from .phase_plan import USUAL_FORM, USUAL_SIMULATION, PhaseAxis, PhasePlan, PhaseSimulation
+from .phase_plan import PhasePlan
 from .phase_simulation import plan_facts, plan_hash
 
 FORMAT = 3
 JSON_FILE, CSV_FILE = "diagram.json", "diagram.csv"
 PAGE_FILE, SVG_FILE = "diagram.html", "diagram.svg"
 
-_Made = TypeVar("_Made")
+# What is estimated for every start and point.
+_FIELDS = ("exponent", "low", "high", "variance")
 
 
 @dataclass(frozen=True)
@@ -123,36 +124,32 @@ def load_diagram(folder: str | Path) -> PhaseDiagram:
         return _diagram(facts)
 
 
-def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
+def _diagram(facts: Mapping[str, Any]) -> PhaseDiagram:
     plan = _plan(facts["plan"])
     shape = len(STARTS), plan.y.points, plan.x.points
-    fields = {name: _array(facts[name], shape) for name in ("exponent", "low", "high", "variance")}
-    seconds, versions = _number(facts["seconds"]), dict(facts["versions"])
-    name = _text(facts["hash"])
+    fields = {name: _array(facts[name], shape) for name in _FIELDS}
     return PhaseDiagram(
-        plan=plan, hash=name, theory=_theory(facts["theory"]), seconds=seconds, versions=versions, **fields
+        plan=plan,
+        hash=checked("hash", str, facts["hash"]),
+        theory=_theory(facts["theory"]),
+        seconds=checked("seconds", float, facts["seconds"]),
+        versions=dict(facts["versions"]),
+        **fields,
     )
 
 
 def _table(diagram: PhaseDiagram) -> str:
-    plan, outcomes = diagram.plan, diagram.outcomes
-    signs, times = diagram.signs, diagram.relaxation_time
-    columns = ("exponent", "low", "high", "sign", "variance", "relaxation_time")
-    header = [plan.x.name, plan.y.name, "outcome"]
-    header += [f"{column}_{start}" for start in STARTS for column in columns]
-    lines = [",".join(header)]
-    for number, point in enumerate(plan.points):
-        at = divmod(number, plan.x.points)
-        cells = [_cell(point[0]), _cell(point[1]), outcomes[at].name.lower()]
-        for start in range(len(STARTS)):
-            one = (diagram.exponent, diagram.low, diagram.high, signs, diagram.variance, times)
-            cells += [_cell(field[start][at]) for field in one]
-        lines.append(",".join(cells))
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: float) -> str:
-    return repr(float(value)) if np.isfinite(value) else ""
+    """What is not finite is left empty."""
+    plan = diagram.plan
+    columns: dict[str, object] = {plan.x.name: plan.points[:, 0], plan.y.name: plan.points[:, 1]}
+    columns["outcome"] = [one.name.lower() for one in diagram.outcomes.ravel()]
+    fields = {name: getattr(diagram, name) for name in _FIELDS}
+    fields |= {"sign": diagram.signs, "relaxation_time": diagram.relaxation_time}
+    for index, start in enumerate(STARTS):
+        for name in ("exponent", "low", "high", "sign", "variance", "relaxation_time"):
+            values = fields[name][index].ravel()
+            columns[f"{name}_{start}"] = np.where(np.isfinite(values), values, np.nan)
+    return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
 
 
 def _facts(diagram: PhaseDiagram) -> dict[str, object]:
@@ -162,7 +159,7 @@ def _facts(diagram: PhaseDiagram) -> dict[str, object]:
         "plan": plan_facts(diagram.plan),
         "hash": diagram.hash,
         "starts": STARTS,
-        **{name: _numbers(getattr(diagram, name)) for name in ("exponent", "low", "high", "variance")},
+        **{name: _numbers(getattr(diagram, name)) for name in _FIELDS},
         "outcomes": [[one.name.lower() for one in row] for row in diagram.outcomes],
         "theory": {
             "lines": [{name: _plain(value) for name, value in vars(line).items()} for line in theory.lines],
@@ -185,64 +182,30 @@ def _numbers(values: np.ndarray) -> list[object]:
     return plain.tolist()
 
 
-def _array(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def _array(values: list[object], shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Nested lists of numbers and None as an array of this shape, or along one axis."""
     plain = np.array(values, object)
     wanted = (len(values),) if shape is None else shape
     if plain.shape != wanted:
         raise ValueError(f"numbers of shape {plain.shape}, expected {wanted}")
-    return np.array([np.nan if one is None else _number(one) for one in plain.ravel()]).reshape(wanted)
+    numbers = [checked("numbers", float | None, one) for one in plain.ravel()]
+    return np.array(numbers, float).reshape(wanted)
 
 
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} where a number is expected")
-    return float(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} where a text is expected")
-    return value
-
-
-def _made(kind: type[_Made], facts: Any, usual: Mapping[str, Any]) -> _Made:
-    """A dataclass from facts of the kinds that its usual values have."""
-    for name, value in facts.items():
-        like = usual[name]
-        right = isinstance(value, float | int if isinstance(like, float) else type(like))
-        if not right or isinstance(value, bool) != isinstance(like, bool):
-            raise TypeError(f"{name} is {value!r}, expected something like {like!r}")
-    return kind(**facts)
-
-
-def _plan(facts: Any) -> PhasePlan:
-    like = {"name": "gain", "low": 0.0, "high": 1.0, "points": 2}
-    axes = _made(PhaseAxis, facts["x"], like), _made(PhaseAxis, facts["y"], like)
-    simulation = {**facts["simulation"], "seeds": tuple(facts["simulation"]["seeds"])}
-    if not all(type(seed) is int for seed in simulation["seeds"]):
-        raise TypeError(f"seeds {simulation['seeds']!r} are not all whole numbers")
-    usual = {name: float(one) if type(one) is int else one for name, one in asdict(USUAL_SIMULATION).items()}
-    usual |= {"blocks": USUAL_SIMULATION.blocks}
-    shared = {"simulation": _made(PhaseSimulation, simulation, usual), "tile": index(facts["tile"])}
+def _plan(facts: Mapping[str, Any]) -> PhasePlan:
+    known = {name: facts[name] for name in ("x", "y", "simulation", "tile")}
     if facts["form"] is None:
-        return PhasePlan(*axes, build=Elsewhere(_text(facts["network"])), **shared)
-    form = _made(GatedForm, facts["form"], asdict(USUAL_FORM))
-    return PhasePlan(*axes, form=form, size=index(facts["size"]), **shared)
+        return PhasePlan.from_facts({**known, "build": Elsewhere(checked("network", str, facts["network"]))})
+    return PhasePlan.from_facts({**known, "form": facts["form"], "size": facts["size"]})
 
 
-def _theory(facts: Any) -> Theory:
+def _theory(facts: Mapping[str, Any]) -> Theory:
+    known = {name: name for name in LABELS}
     lines = tuple(
-        TheoryLine(_known_line(line["name"]), *(_array(line[name]) for name in ("x", "y", "residual")))
+        TheoryLine(known[line["name"]], *(_array(line[name]) for name in ("x", "y", "residual")))
         for line in facts["lines"]
     )
     map_x, map_y = _array(facts["map_x"]), _array(facts["map_y"])
     shape = (len(map_y), len(map_x)) if len(map_x) else (0, 0)
     relaxation = np.empty(shape) if 0 in shape else _array(facts["log_relaxation"], shape)
-    return Theory(lines, tuple(map(_text, facts["remarks"])), map_x, map_y, relaxation)
-
-
-def _known_line(name: object) -> str:
-    if name not in LABELS:
-        raise ValueError(f"{name!r} is no line of the theory; known are {', '.join(LABELS)}")
-    return str(name)
+    return Theory(lines, checked("remarks", tuple[str, ...], facts["remarks"]), map_x, map_y, relaxation)

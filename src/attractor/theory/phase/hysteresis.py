@@ -103,11 +103,7 @@ def _followed(networks: Networks, axis: PhaseAxis, simulation: PhaseSimulation, 
     growth, variance = [], []
     for index in range(axis.points):
         both = [index, axis.points - 1 - index]
-        pairs = zip(all_values.leaves, all_values.axes, strict=True)
-        leaves = [leaf if shared is None else leaf[both] for leaf, shared in pairs]
-        grown, squares, states = follow(
-            all_values._replace(leaves=leaves), (states, tangents), simulation, one_start_each
-        )
+        grown, squares, states = follow(all_values.some(both), (states, tangents), simulation, one_start_each)
         states = jax.tree.map(lambda leaf, kick: leaf + simulation.small * kick, states, tangents)
         growth.append(np.asarray(grown, np.float64))
         variance.append(np.asarray(squares, np.float64))

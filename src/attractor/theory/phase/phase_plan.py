@@ -1,15 +1,15 @@
 """What a phase diagram shows: two axes, a network, and how it is simulated."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from math import inf, isfinite
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import METHODS, CellLike, GatedForm
+from attractor.cells import CellLike, GatedForm
 from attractor.errors import ConfigError
+from attractor.settings import Count, NonNegative, Positive, Seed, Settings, Within
 
 # Letters of Krishnamurthy, Can and Schwab 2022 (arXiv 2007.14823), with our sign of the biases.
 LETTERS = {
@@ -35,7 +35,6 @@ SYMBOLS = {
     "reset_time": "τ of the reset gate",
 }
 
-_OPEN = {"update": "open_update", "reset": "open_reset"}
 # `build(values, key) -> Flow`: a network with the values of the two axes, drawn with a key.
 Build = Callable[..., CellLike]
 
@@ -45,39 +44,6 @@ USUAL_FORM = GatedForm(open_update=True)
 def parameter_name(name: str) -> str:
     """The name of a parameter, for that name or its letter; any other name as it is."""
     return LETTERS.get(name, name)
-
-
-def gate_of(name: str) -> str | None:
-    """The gate a parameter belongs to, "update" or "reset"; None for those of h."""
-    first = name.split("_", maxsplit=1)[0]
-    return first if first in _OPEN else None
-
-
-def check_moves(form: GatedForm, name: str, axis: str) -> None:
-    """Refuse an axis that is no parameter, or one of a gate that is not there.
-
-    Args:
-        form: of the network.
-        name: of the parameter.
-        axis: which axis it is on, for the message.
-
-    Raises:
-        ConfigError: it does not move anything.
-    """
-    if name not in SYMBOLS:
-        letters = ", ".join(f"{ours} ({letter})" for letter, ours in LETTERS.items())
-        raise ConfigError(f"{axis}: {name!r} is no parameter of a gated network; give one of {letters}")
-    gate = gate_of(name)
-    if gate is not None and getattr(form, _OPEN[gate]):
-        raise ConfigError(
-            f"{axis}: {name} has no effect on a gate that is always open; set {_OPEN[gate]}=False"
-        )
-
-
-def with_values(form: GatedForm, values: Mapping[str, float]) -> GatedForm:
-    """The form with other numbers."""
-    kept: dict[str, Any] = {field.name: getattr(form, field.name) for field in fields(form)}
-    return GatedForm(**{**kept, **values})
 
 
 class Networks(NamedTuple):
@@ -94,11 +60,8 @@ class Networks(NamedTuple):
     build: Build | None
 
 
-PRECISIONS = ("float32", "float64")
-
-
 @dataclass(frozen=True)
-class PhaseAxis:
+class PhaseAxis(Settings):
     """A parameter and the values it takes, evenly spaced with both ends.
 
     Args:
@@ -112,18 +75,17 @@ class PhaseAxis:
     """
 
     name: str
-    low: float | int
-    high: float | int
-    points: int
+    low: float
+    high: float
+    points: Annotated[int, Within(2)]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "name", parameter_name(self.name))
-        if not (isfinite(self.low) and isfinite(self.high) and self.low < self.high):
+        if not self.low < self.high:
             raise ConfigError(
                 f"axis {self.name}: {self.low} to {self.high}, expected two finite numbers, rising"
             )
-        if self.points < 2:
-            raise ConfigError(f"axis {self.name}: {self.points} points, expected at least 2")
 
     @property
     def values(self) -> Float[np.ndarray, " points"]:
@@ -147,15 +109,19 @@ def check_axis(form: GatedForm, axis: PhaseAxis, side: str) -> None:
     Raises:
         ConfigError: what is refused.
     """
-    check_moves(form, axis.name, side)
-    positive = axis.name in {"update_time", "reset_time"}
-    if (positive and axis.low <= 0) or (axis.name.endswith("gain") and axis.low < 0):
-        least = "above 0" if positive else "at least 0"
-        raise ConfigError(f"{side}: {axis.name} from {axis.low}: expected values {least}")
+    if axis.name not in SYMBOLS:
+        letters = ", ".join(f"{ours} ({letter})" for letter, ours in LETTERS.items())
+        raise ConfigError(f"{side}: {axis.name!r} is no parameter of a gated network; give one of {letters}")
+    always_open = f"open_{axis.name.split('_')[0]}"
+    if getattr(form, always_open, False):
+        raise ConfigError(
+            f"{side}: {axis.name} has no effect on a gate that is always open; set {always_open}=False"
+        )
+    replace(form, **{axis.name: axis.low})  # the range of a parameter has no upper end
 
 
 @dataclass(frozen=True)
-class PhaseSimulation:
+class PhaseSimulation(Settings):
     """How every point of a diagram is simulated.
 
     The exponent belongs to the map of one step, so a step must follow the flow: 0.2 times the shortest time
@@ -177,43 +143,33 @@ class PhaseSimulation:
         ConfigError: a value outside its range.
     """
 
-    time: float | int = 200
-    transient: float | int = 200
-    step: float | int = 0.2
-    method: str = "heun"
-    blocks: int = 40
-    large: float | int = 1.0
-    small: float | int = 1e-3
-    confidence: float = 0.99
-    precision: str = "float32"
-    seeds: tuple[int, ...] = (0,)
+    time: Positive = 200.0
+    transient: NonNegative = 200.0
+    step: Positive = 0.2
+    method: Literal["euler", "heun", "rk4"] = "heun"
+    blocks: Annotated[int, Within(4)] = 40
+    large: Positive = 1.0
+    small: Positive = 1e-3
+    confidence: Annotated[float, Within(0.5, 1, above=True, below=True)] = 0.99
+    precision: Literal["float32", "float64"] = "float32"
+    seeds: tuple[Seed, ...] = (0,)
 
     def __post_init__(self) -> None:
-        good = {
-            "step": (0 < self.step < inf, "a positive number"),
-            "time": (self.blocks * self.step <= self.time < inf, "at least a step for every block"),
-            "transient": (0 <= self.transient < inf, "at least 0"),
-            "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
-            "blocks": (self.blocks >= 4, "at least 4"),
-            "large": (self.small < self.large < inf, "a number above that of the small start"),
-            "small": (0 < self.small < inf, "a positive number"),
-            "confidence": (0.5 < self.confidence < 1, "between 0.5 and 1"),
-            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-            "seeds": (len(set(self.seeds)) == len(self.seeds) >= 1, "at least one seed, all different"),
-        }
-        for name, (fine, expected) in good.items():
-            if not fine:
-                raise ConfigError(f"{name}={getattr(self, name)}: expected {expected}")
+        super().__post_init__()
+        self.expect(self.blocks * self.step <= self.time, "at least a step for every block", "time")
+        self.expect(self.small < self.large, "a number above that of the small start", "large", "small")
+        different = len(set(self.seeds)) == len(self.seeds) >= 1
+        self.expect(different, "at least one seed, all different", "seeds")
 
     @property
     def block_steps(self) -> int:
         """Steps of one block."""
-        return round(float(self.time) / float(self.step) / self.blocks)
+        return round(self.time / self.step / self.blocks)
 
     @property
     def transient_steps(self) -> int:
         """Steps before the first block."""
-        return round(float(self.transient) / float(self.step))
+        return round(self.transient / self.step)
 
 
 USUAL_SIMULATION = PhaseSimulation()
@@ -230,11 +186,11 @@ def check_step(form: GatedForm, axes: Sequence[PhaseAxis], simulation: PhaseSimu
     Raises:
         ConfigError: a step of more than half of the shortest time constant.
     """
-    lowest = {axis.name: float(axis.low) for axis in axes}
+    lowest = replace(form, **{axis.name: axis.low for axis in axes})
     times = {"h": 1.0}
-    for gate, always_open in (("update_time", form.open_update), ("reset_time", form.open_reset)):
-        if not always_open:
-            times[gate] = lowest.get(gate, float(getattr(form, gate)))
+    for gate in ("update", "reset"):
+        if not getattr(form, f"open_{gate}"):
+            times[f"{gate}_time"] = getattr(lowest, f"{gate}_time")
     name = min(times, key=lambda one: times[one])
     if simulation.step > times[name] / 2:
         raise ConfigError(
@@ -244,7 +200,7 @@ def check_step(form: GatedForm, axes: Sequence[PhaseAxis], simulation: PhaseSimu
 
 
 @dataclass(frozen=True)
-class PhasePlan:
+class PhasePlan(Settings):
     """Everything that determines a phase diagram.
 
     Args:
@@ -270,17 +226,15 @@ class PhasePlan:
     x: PhaseAxis
     y: PhaseAxis
     form: GatedForm = USUAL_FORM
-    size: int = 200
+    size: Count = 200
     build: Build | None = None
     simulation: PhaseSimulation = USUAL_SIMULATION
-    tile: int = 64
+    tile: Count = 64
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.x.name == self.y.name:
             raise ConfigError(f"x and y: both are {self.x.name}; give two parameters")
-        for name in ("size", "tile"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: expected at least 1")
         if self.build is None:
             for side, axis in (("x", self.x), ("y", self.y)):
                 check_axis(self.form, axis, side)

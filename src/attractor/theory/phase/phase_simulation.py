@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -18,8 +18,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.cells import CellLike, GatedFlow, GatedForm, State, discretise, initial_state
 from attractor.errors import ConfigError
 from attractor.program import with_precision
+from attractor.sweeps import Arrays
 
-from .phase_plan import Networks, PhasePlan, PhaseSimulation, with_values
+from .phase_plan import Networks, PhasePlan, PhaseSimulation
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 # One part in so many of the transient turns the tangent vector to the direction of fastest growth.
@@ -30,25 +31,33 @@ Grown = tuple[State, State, Array, Array]
 
 
 class Family(NamedTuple):
-    """Networks that differ in some leaves.
+    """Networks that differ in some numbers.
 
     Args:
-        leaves: what is the same in all of them as it is, what differs with a leading axis.
-        axes: None for a leaf that all share, else 0, in the order of the leaves.
-        others: leaves that are no numbers, None for those that are.
-        structure: of the whole.
+        numbers: a network of arrays, those that differ with a leading axis; None for what is no number.
+        axes: the same network with 0 for arrays that differ, None for those that all share.
+        others: the same network with what is no number.
     """
 
-    leaves: list[np.ndarray]
-    axes: tuple[int | None, ...]
-    others: tuple[Any, ...]
-    structure: Any
+    numbers: CellLike
+    axes: CellLike
+    others: CellLike
 
-    def member(self, leaves: Sequence[ArrayLike]) -> CellLike:
-        """The network with these leaves."""
-        numbers = iter(leaves)
-        filled = [next(numbers) if other is None else other for other in self.others]
-        return jax.tree.unflatten(self.structure, filled)
+    def member(self, numbers: CellLike) -> CellLike:
+        """The network with these numbers."""
+        return eqx.combine(numbers, self.others)
+
+    def some(self, indices: list[int]) -> "Family":
+        """A part of the networks."""
+
+        def chosen(axis: int | None, array: np.ndarray | None) -> np.ndarray | None:
+            return array if axis is None or array is None else array[indices]
+
+        return self._replace(numbers=jax.tree.map(chosen, self.axes, self.numbers, is_leaf=_is_none))
+
+
+def _is_none(leaf: object) -> bool:
+    return leaf is None
 
 
 def family(flows: Sequence[CellLike]) -> Family:
@@ -60,43 +69,36 @@ def family(flows: Sequence[CellLike]) -> Family:
     Raises:
         ConfigError: they differ in more than numbers.
     """
-    structures = [jax.tree.structure(flow) for flow in flows]
-    columns = list(zip(*map(jax.tree.leaves, flows), strict=True)) if len(set(structures)) == 1 else None
-    if columns is None:
+    if len({jax.tree.structure(flow) for flow in flows}) > 1:
         raise ConfigError(
             "build: networks of different structure; make every parameter that changes an array leaf"
         )
-    leaves, axes, others = [], [], []
-    for column in columns:
-        if not _is_number(column[0]):
-            _check_same(column)
-            others.append(column[0])
-            continue
-        others.append(None)
-        shared = all(one is column[0] or np.array_equal(one, column[0]) for one in column[1:])
-        _check_shapes(column)
-        leaves.append(np.asarray(column[0]) if shared else np.stack([np.asarray(one) for one in column]))
-        axes.append(None if shared else 0)
-    return Family(leaves, tuple(axes), tuple(others), structures[0])
+    numbers, others = zip(*(eqx.partition(flow, _is_number) for flow in flows), strict=True)
+    for first, *rest in zip(*map(jax.tree.leaves, others), strict=True):
+        if any(one != first for one in rest):
+            raise ConfigError(
+                f"build: a leaf is {first!r} in one network and another in the next; make it an array"
+            )
+    axes = jax.tree.map(_axis, *numbers)
+    return Family(jax.tree.map(_joined, *numbers), axes, others[0])
 
 
 def _is_number(leaf: object) -> bool:
     return eqx.is_array_like(leaf) and not isinstance(leaf, int | bool)
 
 
-def _check_same(column: Sequence[object]) -> None:
-    if any(one != column[0] for one in column[1:]):
-        raise ConfigError(
-            f"build: a leaf is {column[0]!r} in one network and another in the next; make it an array"
-        )
-
-
-def _check_shapes(column: Sequence[ArrayLike]) -> None:
-    shapes = {np.shape(one) for one in column}
+def _axis(first: ArrayLike, *rest: ArrayLike) -> int | None:
+    """Along which axis of the joined array the networks lie; None where they share one."""
+    shapes = {np.shape(one) for one in (first, *rest)}
     if len(shapes) > 1:
         raise ConfigError(
             f"build: a leaf has the shapes {sorted(shapes)}; networks of one diagram have one size"
         )
+    return None if all(one is first or np.array_equal(one, first) for one in rest) else 0
+
+
+def _joined(*column: ArrayLike) -> np.ndarray:
+    return np.asarray(column[0]) if _axis(*column) is None else np.stack([np.asarray(one) for one in column])
 
 
 def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> list[CellLike]:
@@ -115,7 +117,7 @@ def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed:
     key = jax.random.key(seed)
     if networks.build is None:
         base = GatedFlow(0, networks.size, form=networks.form, key=key)
-        return [_reformed(base, with_values(networks.form, values)) for values in points]
+        return [_reformed(base, replace(networks.form, **values)) for values in points]
     flows = [networks.build(dict(values), key) for values in points]
     if not hasattr(flows[0], "vector_field"):
         raise ConfigError(
@@ -175,47 +177,27 @@ def _equations(flow: CellLike) -> str:
     return _ADDRESS.sub("", str(field))
 
 
-class Measured(NamedTuple):
-    """What the points of a tile did.
-
-    Args:
-        growth: of the tangent vector per unit of time; NaN where the state left the finite numbers.
-        variance: mean square of the activity over units and the last block.
-    """
-
-    growth: Float[np.ndarray, "points starts blocks"]
-    variance: Float[np.ndarray, "points starts"]
-
-
 # Which network begins where: `every_start` or `one_start_each`.
 Pairing = Callable[..., tuple[Array, Array, State]]
 
 
-class _How(NamedTuple):
-    """All that the compiled program is made for; hashable."""
-
-    axes: tuple[int | None, ...]
-    others: tuple[Any, ...]
-    structure: Any
-    step: float
-    method: str
-    blocks: int
-    block_steps: int
-    transient_steps: int
-
-
-def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed: int) -> Measured:
+def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed: int) -> Arrays:
     """Follow every point of a tile from the large and from the small start.
 
     Args:
         plan: of the diagram.
         points: values of x and y.
         seed: of the couplings, the starts and the tangent vector.
+
+    Returns:
+        "growth", of the tangent vector per unit of time, shape (points, starts, blocks), NaN where the state
+        left the finite numbers; and "variance", mean square of the activity over units and the last block,
+        shape (points, starts).
     """
     flows = networks_at(plan.networks, [plan.values_at(point) for point in points], seed)
     starts = starts_of(flows[0], plan.simulation, seed)
     growth, variance, _ = follow(family(flows), starts, plan.simulation, every_start)
-    return Measured(np.asarray(growth, np.float64), np.asarray(variance, np.float64))
+    return {"growth": np.asarray(growth, np.float64), "variance": np.asarray(variance, np.float64)}
 
 
 def starts_of(flow: CellLike, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
@@ -256,16 +238,8 @@ def follow(
     """
     with with_precision(double=simulation.precision == "float64"):
         kind = jnp.dtype(simulation.precision)
-        leaves, begun = jax.tree.map(partial(_cast, kind=kind), (networks.leaves, starts))
-        how = _How(
-            *networks[1:],
-            float(simulation.step),
-            simulation.method,
-            simulation.blocks,
-            simulation.block_steps,
-            simulation.transient_steps,
-        )
-        return _program(pairing)(how, leaves, *begun)
+        numbers, begun = jax.tree.map(partial(_cast, kind=kind), (networks.numbers, starts))
+        return _program(pairing)(networks._replace(numbers=numbers), simulation, *begun)
 
 
 def _cast(leaf: Array | np.ndarray, kind: np.dtype) -> np.ndarray:
@@ -281,28 +255,35 @@ def _program(pairing: Pairing) -> Any:
     however many cores there are: a point has the same bits wherever it is computed.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
-    return jax.jit(pairing, static_argnums=0, compiler_options=options)
+    jitted: Any = eqx.filter_jit  # hands further options on to `jax.jit`, which its type does not show
+    return jitted(pairing, compiler_options=options)
 
 
-def every_start(how: _How, leaves: list[Array], states: State, tangents: State) -> tuple[Array, Array, State]:
+def every_start(
+    networks: Family, simulation: PhaseSimulation, states: State, tangents: State
+) -> tuple[Array, Array, State]:
     """Every network from every start: leading axes (networks, starts)."""
-    by_start = jax.vmap(partial(_one, how), in_axes=(None, 0, 0))
-    return jax.vmap(by_start, in_axes=(list(how.axes), None, None))(leaves, states, tangents)
+
+    def one(numbers: CellLike) -> tuple[Array, Array, State]:
+        return jax.vmap(partial(_measured, simulation, networks.member(numbers)))(states, tangents)
+
+    return jax.vmap(one, in_axes=(networks.axes,))(networks.numbers)
 
 
 def one_start_each(
-    how: _How, leaves: list[Array], states: State, tangents: State
+    networks: Family, simulation: PhaseSimulation, states: State, tangents: State
 ) -> tuple[Array, Array, State]:
     """Every network from a start of its own: leading axis (networks,)."""
-    return jax.vmap(partial(_one, how), in_axes=(list(how.axes), 0, 0))(leaves, states, tangents)
+
+    def one(numbers: CellLike, state: State, tangent: State) -> tuple[Array, Array, State]:
+        return _measured(simulation, networks.member(numbers), state, tangent)
+
+    return jax.vmap(one, in_axes=(networks.axes, 0, 0))(networks.numbers, states, tangents)
 
 
-def _one(how: _How, leaves: list[Array], state: State, tangent: State) -> tuple[Array, Array, State]:
-    flow = Family([], how.axes, how.others, how.structure).member(leaves)
-    return _measured(how, flow, state, tangent)
-
-
-def _measured(how: _How, flow: CellLike, state: State, tangent: State) -> tuple[Array, Array, State]:
+def _measured(
+    how: PhaseSimulation, flow: CellLike, state: State, tangent: State
+) -> tuple[Array, Array, State]:
     cell = discretise(flow, how.step, how.method)
     still = jnp.zeros(flow.input_size, jax.tree.leaves(state)[0].dtype)
 

@@ -14,7 +14,7 @@ is assumed about how a cell stacks its gates or orders its state.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,24 +22,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import JaxprEqn
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from attractor.cells import shaped_input
-from attractor.dynamics.eigenvalues import Point
+from attractor.dynamics.jacobians import Point
 from attractor.errors import UnsupportedError
-from attractor.program import (
-    Kind,
-    LeafKind,
-    Program,
-    interpret,
-    is_exact,
-    of_kind,
-    place,
-    quickly_compiled,
-    trace,
-)
+from attractor.program import Kind, LeafKind, Program, interpret, of_kind, place, quickly_compiled, trace
 from attractor.program.walk import apply, bound, forward, value_of
 
 ELEMENTWISE = of_kind(Kind.ELEMENTWISE, Kind.CHOOSING)
@@ -60,6 +51,10 @@ class Entries:
     """For every entry of an array the number of a state entry, or a product's entry, that it depends on."""
 
     numbers: np.ndarray
+
+
+# What does not depend on the state comes as it is.
+Operand = Entries | ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +122,7 @@ class _Walk:
     products: list[Product] = field(default_factory=list)
 
     @property
-    def rules(self) -> dict[str, Any]:
+    def rules(self) -> dict[str, Callable[..., object]]:
         return {
             **dict.fromkeys(ELEMENTWISE, self.elementwise),
             **dict.fromkeys(MOVING, _move),
@@ -148,31 +143,36 @@ class _Walk:
         graph = coo_array((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(self.count, self.count))
         return connected_components(graph, directed=False)[1]
 
-    def elementwise(self, equation: JaxprEqn, *operands: Any) -> Entries:
+    def elementwise(self, equation: JaxprEqn, *operands: Operand) -> Entries:
         shape = _shape(equation)
-        given = [np.broadcast_to(operand.numbers, shape) for operand in operands if not is_exact(operand)]
+        given = [np.broadcast_to(one.numbers, shape) for one in operands if isinstance(one, Entries)]
         joined = np.asarray(np.max(given, axis=0))
         for numbers in given:
             self.link(numbers, joined)
         return Entries(joined)
 
-    def reduce(self, equation: JaxprEqn, operand: Any) -> Entries:
+    def reduce(self, equation: JaxprEqn, operand: Entries) -> Entries:
         axes = tuple(equation.params["axes"])
         joined = np.asarray(operand.numbers.max(axes))
         self.link(operand.numbers, np.broadcast_to(np.expand_dims(joined, axes), operand.numbers.shape))
         return Entries(joined)
 
-    def product(self, equation: JaxprEqn, left: Any, right: Any) -> Entries:
-        place_of_vector = 1 if is_exact(left) else 0
-        vector, matrix = (right, left) if place_of_vector else (left, right)
+    def product(self, equation: JaxprEqn, left: Operand, right: Operand) -> Entries:
+        vector, matrix = (left, right) if isinstance(left, Entries) else (right, left)
         contracted, batch = equation.params["dimension_numbers"]
-        if not is_exact(matrix) or vector.numbers.ndim != 1 or np.ndim(matrix) > 2 or batch[0]:
+        if (
+            isinstance(matrix, Entries)
+            or not isinstance(vector, Entries)
+            or (vector.numbers.ndim, len(batch[0])) != (1, 0)
+            or np.ndim(matrix) > 2
+        ):
             raise UnsupportedError(
                 f"a product that is not that of a fixed matrix and a vector{place(equation)}"
             )
-        turned = np.moveaxis(np.asarray(matrix), contracted[1 - place_of_vector][0], -1)
+        which = 0 if vector is left else 1
+        turned = np.moveaxis(np.asarray(matrix), contracted[1 - which][0], -1)
         rows = self.new(_shape(equation))
-        atom, result = equation.invars[place_of_vector], equation.outvars[0]
+        atom, result = equation.invars[which], equation.outvars[0]
         flat = np.atleast_2d(turned)
         self.products.append(Product(flat, atom, result, vector.numbers, rows.reshape(-1)))
         return Entries(rows)
@@ -183,7 +183,7 @@ def _shape(equation: JaxprEqn) -> tuple[int, ...]:
     return result.shape
 
 
-def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
+def _move(equation: JaxprEqn, *operands: Operand) -> list[Entries]:
     """Let the primitive move the numbers."""
     name = equation.primitive.name
     moving = (
@@ -192,15 +192,17 @@ def _move(equation: JaxprEqn, *operands: Any) -> list[Entries]:
     given = [_numbers(operand) if index in moving else operand for index, operand in enumerate(operands)]
     if name == "pad":
         given[1] = jnp.asarray(FREE)
-    if not all(map(is_exact, given)):
+    if any(isinstance(one, Entries) for one in given):
         raise UnsupportedError(f"'{name}'{place(equation)} at an index that depends on the state")
     results = equation.primitive.bind(*given, **equation.params)
     several = results if equation.primitive.multiple_results else [results]
     return [Entries(np.asarray(np.maximum(np.asarray(moved), FREE))) for moved in several]
 
 
-def _numbers(operand: Any) -> Any:
-    return jnp.full(np.shape(operand), FREE) if is_exact(operand) else jnp.asarray(operand.numbers)
+def _numbers(operand: Operand) -> Array:
+    if isinstance(operand, Entries):
+        return jnp.asarray(operand.numbers)
+    return jnp.full(np.shape(operand), FREE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,8 +270,7 @@ def local_maps(here: Point) -> LocalMaps:
         raise UnsupportedError(
             f"the step has {len(blocks)} matrices between units of {len(kinds)} kinds; at most {_MOST_BLOCKS}"
         )
-    units = _differentiated(_CutStep(program, cut), here, kinds)
-    return LocalMaps(units, blocks)
+    return LocalMaps(_differentiated(program, cut, here, kinds), blocks)
 
 
 def cut_step(here: Point) -> tuple[Program, Cut, list[_Kind]]:
@@ -307,7 +308,7 @@ _STATE, _ROW, _COLUMN = 0, 1, 2
 
 def _table(cut: Cut, sizes: Sequence[int]) -> np.ndarray:
     """Rows (unit, what, of which array, position) of all entries, sorted."""
-    parts: list[tuple[Any, ...]] = [
+    parts: list[tuple[ArrayLike, ...]] = [
         (cut.units[: cut.states], _STATE, np.repeat(np.arange(len(sizes)), sizes), np.arange(cut.states))
     ]
     for index, product in enumerate(cut.products):
@@ -334,20 +335,18 @@ def _kind(entries: np.ndarray) -> _Kind:
 
 def _blocks(cut: Cut, kinds: Sequence[_Kind]) -> list[Block]:
     """Every matrix, split by the kinds of units that it joins; blocks of zeros are left out."""
-    to = [
-        (p, Port(k, i), kind.rows[:, i])
-        for k, kind in enumerate(kinds)
-        for i, p in enumerate(kind.row_products)
-    ]
-    origin = [
-        (p, Port(k, i), kind.columns[:, i])
-        for k, kind in enumerate(kinds)
-        for i, p in enumerate(kind.column_products)
-    ]
+
+    def ports(entries: str, owners: str) -> list[tuple[int, Port, np.ndarray]]:
+        return [
+            (product, Port(k, i), getattr(kind, entries)[:, i])
+            for k, kind in enumerate(kinds)
+            for i, product in enumerate(getattr(kind, owners))
+        ]
+
     blocks = [
         Block(port, other, cut.products[product].matrix[np.ix_(rows, columns)])
-        for product, port, rows in to
-        for owner, other, columns in origin
+        for product, port, rows in ports("rows", "row_products")
+        for owner, other, columns in ports("columns", "column_products")
         if owner == product
     ]
     return [block for block in blocks if block.matrix.any()]
@@ -357,20 +356,15 @@ def _blocks(cut: Cut, kinds: Sequence[_Kind]) -> list[Block]:
 _Moved = tuple[Array, list[Array], list[Array]]
 
 
-class _CutStep:
-    """The program of a step whose products can be given from outside."""
+def _differentiated(program: Program, cut: Cut, here: Point, kinds: Sequence[_Kind]) -> tuple[Units, ...]:
+    products, jaxpr = cut.products, program.jaxpr
+    seeds = _seeds(kinds, cut.states, [len(product.rows) for product in products])
+    flat, restore = here.vector, here.flat.restore
+    probe = np.random.default_rng(0).normal(size=len(flat))
 
-    def __init__(self, program: Program, cut: Cut) -> None:
-        self.program, self.cut = program, cut
-
-    def run(
-        self, constants: Sequence[Array], arguments: Sequence[Array], results: Sequence[Array] | None
-    ) -> _Moved:
-        """Flat next state, vectors and results of all products; with given results, or with its own."""
-        jaxpr = self.program.jaxpr
-        given = (
-            {} if results is None else dict(zip((p.result for p in self.cut.products), results, strict=True))
-        )
+    def moved(arguments: Sequence[Array], constants: Sequence[Array], results: list[Array] | None) -> _Moved:
+        """The step with given results of its products, or with its own."""
+        given = {} if results is None else dict(zip((p.result for p in products), results, strict=True))
 
         def rule(equation: JaxprEqn, operands: list[Array]) -> list[Array]:
             made = equation.outvars[0]
@@ -378,23 +372,13 @@ class _CutStep:
 
         known = forward(jaxpr, bound(jaxpr, constants, arguments), rule)
         after = jnp.concatenate([value_of(atom, known).reshape(-1) for atom in jaxpr.outvars])
-        return (
-            after,
-            [known[p.vector] for p in self.cut.products],
-            [known[p.result] for p in self.cut.products],
-        )
+        return after, [known[p.vector] for p in products], [known[p.result] for p in products]
 
-
-def _differentiated(step: _CutStep, here: Point, kinds: Sequence[_Kind]) -> tuple[Units, ...]:
-    products = step.cut.products
-    lengths = [len(product.rows) for product in products]
-    seeds = _seeds(kinds, step.cut.states, lengths)
-    flat, restore = here.vector, here.flat.restore
-    probe = np.random.default_rng(0).normal(size=len(flat))
-
-    def derivatives(constants: Any, input: Array, flat: Array, seeds: Any, probe: Array) -> Any:
-        def run(flat: Array, results: Any) -> Any:
-            return step.run(constants, [input, *jax.tree.leaves(restore(flat))], results)
+    def derivatives(
+        constants: Sequence[Array], input: Array, flat: Array, seeds: tuple[Array, list[Array]], probe: Array
+    ) -> tuple[tuple[Array, list[Array]], _Moved]:
+        def run(flat: Array, results: list[Array] | None) -> _Moved:
+            return moved([input, *jax.tree.leaves(restore(flat))], constants, results)
 
         results = run(flat, None)[2]
         local = jax.vmap(lambda seed: jax.jvp(lambda *at: run(*at)[:2], (flat, results), seed)[1])(seeds)
@@ -402,7 +386,7 @@ def _differentiated(step: _CutStep, here: Point, kinds: Sequence[_Kind]) -> tupl
 
     shaped = [seed.reshape(-1, *p.result.aval.shape) for seed, p in zip(seeds[1], products, strict=True)]
     local, whole = quickly_compiled(derivatives)(
-        step.program.constants, here.input, flat, (seeds[0], shaped), jnp.asarray(probe)
+        program.constants, here.input, flat, (seeds[0], shaped), jnp.asarray(probe)
     )
     after, vectors = np.asarray(local[0]), [np.asarray(vector) for vector in local[1]]
     units = tuple(_gathered(kind, after, vectors) for kind in kinds)

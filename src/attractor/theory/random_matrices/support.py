@@ -25,9 +25,10 @@ this is the elliptic law.)
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import product
 
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Complex, Float
 from scipy.linalg import schur
 from scipy.spatial import KDTree
@@ -113,16 +114,12 @@ def with_own_couplings(maps: LocalMaps) -> LocalMaps:
             matrix = without_diagonal(matrix)
         blocks.append(Block(block.to, block.origin, matrix))
     units = tuple(_loop_closed(unit, loop) for unit, loop in zip(maps.units, own, strict=True))
-    return LocalMaps(units, _not_zero(blocks))
+    return LocalMaps(units, tuple(block for block in blocks if block.matrix.any()))
 
 
 def without_diagonal(matrix: np.ndarray) -> np.ndarray:
     """A square matrix with zeros on its diagonal."""
     return matrix - np.diag(np.diag(matrix))
-
-
-def _not_zero(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    return tuple(block for block in blocks if block.matrix.any())
 
 
 def _diagonal_stands_out(matrix: np.ndarray) -> bool:
@@ -176,44 +173,32 @@ class Ensemble:
 def ensemble(blocks: Sequence[Block]) -> Ensemble:
     """Measure energies and correlations."""
     matrices = tuple(map(_random, blocks))
-    alike = {pair: value for pair, value in _alike(blocks)}
-    return Ensemble(matrices, alike, dict(_mirrored(blocks)))
+    return Ensemble(matrices, _correlations(blocks, mirrored=False), _correlations(blocks, mirrored=True))
 
 
 def _random(block: Block) -> RandomMatrix:
     squares = np.square(block.matrix)
-    return RandomMatrix(
-        block.to, block.origin, np.sqrt(squares.sum(axis=1)), np.sqrt(squares.sum(axis=0) / squares.sum())
-    )
+    columns = np.sqrt(squares.sum(axis=0) / squares.sum())
+    return RandomMatrix(block.to, block.origin, np.sqrt(squares.sum(axis=1)), columns)
 
 
-def _alike(blocks: Sequence[Block]) -> Iterator[tuple[tuple[int, int], float]]:
-    for one, first in enumerate(blocks):
-        for other, second in enumerate(blocks):
-            if one == other:
-                yield (one, other), 1.0
-            elif (first.to.kind, first.origin.kind) == (second.to.kind, second.origin.kind):
-                yield from _significant((one, other), first.matrix, second.matrix)
-
-
-def _mirrored(blocks: Sequence[Block]) -> Iterator[tuple[tuple[int, int], float]]:
-    for one, first in enumerate(blocks):
-        for other, second in enumerate(blocks):
-            if (first.to.kind, first.origin.kind) != (second.origin.kind, second.to.kind):
-                continue
-            matrices = first.matrix, second.matrix.T
-            if first.to.kind == first.origin.kind:  # an entry on the diagonal is its own mirror image
-                matrices = without_diagonal(matrices[0]), without_diagonal(matrices[1])
-            yield from _significant((one, other), *matrices)
-
-
-def _significant(
-    pair: tuple[int, int], one: np.ndarray, other: np.ndarray
-) -> Iterator[tuple[tuple[int, int], float]]:
-    sizes = np.linalg.norm(one) * np.linalg.norm(other)
-    value = float(np.vdot(one, other) / sizes) if sizes > 0 else 0.0
-    if abs(value) > min(0.99, _DEVIATIONS / one.size**0.5):
-        yield pair, value
+def _correlations(blocks: Sequence[Block], *, mirrored: bool) -> dict[tuple[int, int], float]:
+    """Those beyond chance of entries (i, j) of two matrices, the second one transposed where mirrored."""
+    found = {}
+    for (one, first), (other, second) in product(enumerate(blocks), repeat=2):
+        ends = second.to.kind, second.origin.kind
+        if (first.to.kind, first.origin.kind) != (ends[::-1] if mirrored else ends):
+            continue
+        matrices = first.matrix, second.matrix.T if mirrored else second.matrix
+        if mirrored and first.to.kind == first.origin.kind:
+            # an entry on the diagonal is its own mirror image
+            matrices = without_diagonal(matrices[0]), without_diagonal(matrices[1])
+        sizes = np.linalg.norm(matrices[0]) * np.linalg.norm(matrices[1])
+        value = float(np.vdot(*matrices) / sizes) if sizes > 0 else 0.0
+        same = one == other and not mirrored
+        if same or abs(value) > min(0.99, _DEVIATIONS / first.matrix.size**0.5):
+            found[one, other] = 1.0 if same else value
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,13 +220,13 @@ class Support:
         """A length of the order of the spectrum."""
         return float(np.abs(self.poles).max(initial=0.0)) or 1.0
 
-    def level(self, values: Any) -> np.ndarray:
+    def level(self, values: ArrayLike) -> np.ndarray:
         """L at complex numbers of any shape: at least 1 inside the spectrum of the random network."""
         flat = np.asarray(values, complex)
         parts = [self._level(part) for part in self._parts(flat.reshape(-1))]
         return np.concatenate([*parts, np.zeros(0)]).reshape(flat.shape)
 
-    def participation(self, values: Any) -> np.ndarray:
+    def participation(self, values: ArrayLike) -> np.ndarray:
         """How many units carry L: (sum of shares)^2 over the sum of squared shares."""
         flat = np.asarray(values, complex)
         counts = [self._participation(part) for part in self._parts(flat.reshape(-1), 1)]
@@ -282,8 +267,8 @@ class Support:
         for to, origin, share in terms:
             matrix[to, origin] = share.sum()
         values, vectors = np.linalg.eig(matrix)
-        place = np.argmax(np.abs(values))
-        right, left = vectors[:, place], np.linalg.pinv(vectors)[place]
+        largest = np.argmax(np.abs(values))
+        right, left = vectors[:, largest], np.linalg.pinv(vectors)[largest]
         pairs = list(self.random.alike)
         shares = [np.zeros(kind.passed.shape[-1]) for kind in self.kinds]
         for to, origin, share in terms:

@@ -1,23 +1,17 @@
 """Initialisation by regime: contracting, at the edge of stability, or an integrator; then measured."""
 
-from .at_rest import EdgeStatus, Measured
-from .couplings import Coupling, EffectiveParameters, effective_parameters
-from .goals import Recommendation, recommended_regime
-from .initialising import Agreement, Initialised, Predicted, builder, in_regime, initialise
+from .at_rest import EdgeStatus
+from .couplings import Coupling, effective_parameters, resting_modes
+from .goals import recommended_regime
+from .initialising import Agreement, Initialised, builder, in_regime, initialise
 from .regime_position import Position, regime_of
-from .resting import RestingModes, resting_modes
 
 __all__ = [
     "Agreement",
     "Coupling",
     "EdgeStatus",
-    "EffectiveParameters",
     "Initialised",
-    "Measured",
     "Position",
-    "Predicted",
-    "Recommendation",
-    "RestingModes",
     "builder",
     "effective_parameters",
     "in_regime",

@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from attractor.cells import CellLike, State, discretise, initial_state, input_shape, input_size, name_of
 from attractor.claims import Solution
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
-from attractor.dynamics.eigenvalues import JacobianSpectrum, jacobian_spectrum, time_scale
+from attractor.dynamics.jacobians import JacobianSpectrum, jacobian_spectrum, time_scale
 from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import DivergedError, UnsupportedError
 from attractor.program import FlatMap, compiled, double_precision, flat_map, trace
@@ -94,15 +94,9 @@ def measure(cell: CellLike, steps: int, key: PRNGKeyArray) -> Measured:
     """
     moving = cell if callable(cell) else discretise(cell, _FLOW_STEP)
     spectrum, residual = spectrum_at_rest(cell)
-    exponents, errors = _exponents(moving, steps, key)
-    return Measured(
-        eigenvalues=spectrum.values[0],
-        continuous=spectrum.continuous,
-        rest_residual=residual,
-        autonomous_exponent=exponents[0],
-        driven_exponent=exponents[1],
-        standard_errors=errors,
-    )
+    (still, still_error), (driven, driven_error) = _exponents(moving, steps, key)
+    values, continuous = spectrum.values[0], spectrum.continuous
+    return Measured(values, continuous, residual, still, driven, (still_error, driven_error))
 
 
 def spectrum_at_rest(cell: CellLike) -> tuple[JacobianSpectrum, float]:
@@ -135,10 +129,8 @@ def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
     return found, jnp.abs(change(found)).max()
 
 
-def _exponents(
-    cell: CellLike, steps: int, key: PRNGKeyArray
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The largest exponents without and with input, and their standard errors, in one run of two rows."""
+def _exponents(cell: CellLike, steps: int, key: PRNGKeyArray) -> list[tuple[float, float]]:
+    """The largest exponent and its standard error without input, and with it, in one run of two rows."""
     noise_key, start_key = jax.random.split(key)
     driven = np.asarray(jax.random.normal(noise_key, (2 * steps, input_size(cell))))
     flat = flat_map(cell, dtype=jnp.float32)
@@ -153,9 +145,8 @@ def _exponents(
                 f"{('without', 'with')[run]} input the state is not finite at step {step}", found
             )
     unit = time_step(cell) or 1.0
-    still, moved = (found.alone(run) for run in (0, 1))
-    errors = float(still.standard_error[0]) / unit, float(moved.standard_error[0]) / unit
-    return (float(still.per_step[0]) / unit, float(moved.per_step[0]) / unit), errors
+    runs = [found.alone(run) for run in (0, 1)]
+    return [(float(one.per_step[0]) / unit, float(one.standard_error[0]) / unit) for one in runs]
 
 
 class EdgeStatus(StrEnum):
@@ -219,10 +210,8 @@ def _multiplying(jaxpr: Jaxpr, weights: int) -> set[int]:
 def scaled(cell: CellLike, matrices: tuple[bool, ...], factor: float) -> CellLike:
     """The cell with these leaves times a factor."""
     leaves, structure = jax.tree.flatten(cell)
-    new = [
-        leaf * jnp.asarray(factor, leaf.dtype) if is_one else leaf
-        for leaf, is_one in zip(leaves, matrices, strict=True)
-    ]
+    pairs = zip(leaves, matrices, strict=True)
+    new = [leaf * jnp.asarray(factor, leaf.dtype) if own else leaf for leaf, own in pairs]
     return jax.tree.unflatten(structure, new)
 
 

@@ -8,8 +8,7 @@ from attractor.cells import CellLike
 from attractor.cells.initial import memory_bias
 from attractor.errors import ConfigError, UnsupportedError
 
-from .couplings import CANDIDATE, Coupling, Couplings, coupling_names, flow_of
-from .resting import edge_gain
+from .couplings import CANDIDATE, Coupling, Couplings, coupling_names, edge_gain, flow_of
 
 Timescales = tuple[float | int, float | int]
 

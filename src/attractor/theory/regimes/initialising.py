@@ -16,9 +16,17 @@ from attractor.claims import Solution
 from attractor.errors import UnsupportedError
 
 from .at_rest import SETTLING, Measured, edge_of, measure, scaled, state_matrices
-from .couplings import EffectiveParameters, effective_parameters, has_theory, with_parameters
+from .couplings import (
+    QUANTILES,
+    EffectiveParameters,
+    RestingModes,
+    effective_parameters,
+    has_theory,
+    resting_modes,
+    time_quantiles,
+    with_parameters,
+)
 from .goals import SHORT_LAG, Timescales, couplings_for, goal_of
-from .resting import QUANTILES, RestingModes, resting_modes, time_quantiles
 
 # Measured time scales and those of units agree within a factor 1 + 4 / sqrt(units); in 150 random
 # networks of 24 to 192 units with memories of 2 to 400 steps the largest was 3.1 instead of 4.
@@ -130,7 +138,9 @@ def initialise(
         if has_theory(cell)
         else _by_measurement(cell, regime, timescales)
     )
-    measured = measure(made, _steps(timescales), measure_key)
+    longest = 0.0 if timescales is None else float(timescales[1])
+    steps = int(np.clip(5 * longest, _SHORTEST, _LONGEST))  # several times the longest memory, within reason
+    measured = measure(made, steps, measure_key)
     return Initialised(
         cell=made,
         regime=regime,
@@ -141,18 +151,6 @@ def initialise(
         warnings=tuple(_differences(made, regime, predicted, measured)),
         seconds=time.perf_counter() - begun,
     )
-
-
-def drawn(cell: CellLike, regime: str, timescales: Timescales | None, key: PRNGKeyArray) -> CellLike:
-    """The cell with matrices and biases of a regime, unmeasured; it can be traced.
-
-    Args:
-        cell: one that the theory knows.
-        regime: see `initialise`.
-        timescales: see `initialise`.
-        key: draws the matrices.
-    """
-    return with_parameters(cell, couplings_for(cell, regime, timescales), key)
 
 
 def _by_theory(
@@ -168,32 +166,17 @@ def _by_theory(
 def _by_measurement(
     cell: CellLike, regime: str, timescales: Timescales | None
 ) -> tuple[CellLike, Predicted, Solution[float]]:
-    check_scalable(cell, timescales)
-    matrices = state_matrices(cell)
-    edge = edge_of(cell, matrices)
-    made = scaled(cell, matrices, edge.value * goal_of(regime, timescales).criticality)
-    leading = (1.0 if callable(cell) else 0.0) if regime == "edge" else None
-    return made, Predicted(leading, None if leading is None else np.inf, None, None), edge
-
-
-def check_scalable(cell: CellLike, timescales: Timescales | None) -> None:
-    """A cell whose gates are unknown has no time scales to set.
-
-    Raises:
-        UnsupportedError: time scales are asked for.
-    """
     if timescales is not None:
         raise UnsupportedError(
             f"timescales={timescales}: the gates of {name_of(cell)} are not known here, so only "
             "contracting and edge without time scales are possible. If its constructor takes `timescales`, "
             "give the class to `builder`"
         )
-
-
-def _steps(timescales: Timescales | None) -> int:
-    """Several times the longest memory, within reason."""
-    longest = 0.0 if timescales is None else float(timescales[1])
-    return int(np.clip(5 * longest, _SHORTEST, _LONGEST))
+    matrices = state_matrices(cell)
+    edge = edge_of(cell, matrices)
+    made = scaled(cell, matrices, edge.value * goal_of(regime, timescales).criticality)
+    leading = (1.0 if callable(cell) else 0.0) if regime == "edge" else None
+    return made, Predicted(leading, None if leading is None else np.inf, None, None), edge
 
 
 def _differences(made: CellLike, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
@@ -224,16 +207,14 @@ def _differences(made: CellLike, regime: str, predicted: Predicted, measured: Me
 
 
 def _leading_agrees(predicted: Predicted, measured: Measured) -> bool:
-    modes = predicted.modes
+    """What grows is the real part of a rate, and the modulus of a factor."""
+    modes, value, tolerance = predicted.modes, measured.leading, _SCALED_WELL
     if predicted.leading is None:
         return True
-    # What grows is the real part of a rate, and the modulus of a factor.
-    if modes is None:
-        size = measured.leading.real if measured.continuous else abs(measured.leading)
-        return abs(size - predicted.leading) < _SCALED_WELL
-    value = modes.own(measured.eigenvalues)[0]
-    size = value.real if modes.continuous else abs(value)
-    return bool(abs(size - predicted.leading) < modes.tolerance)
+    if modes is not None:
+        value, tolerance = modes.own(measured.eigenvalues)[0], modes.tolerance
+    size = value.real if measured.continuous else abs(value)
+    return bool(abs(size - predicted.leading) < tolerance)
 
 
 def _wrong_times(predicted: Predicted, measured: Measured) -> Iterator[str]:
@@ -315,11 +296,14 @@ def in_regime(
     own_key, draw_key = jax.random.split(key)
     made = build(input_size, hidden_size, key=own_key)
     if has_theory(made):
-        return drawn(made, regime, timescales, draw_key)
+        return with_parameters(made, couplings_for(made, regime, timescales), draw_key)
     if timescales is not None:
         build = _with_timescales(build, timescales)
         made = build(input_size, hidden_size, key=own_key)
-    matrices, edge = _edge_of_sample(build, input_size, hidden_size)
+    with jax.ensure_compile_time_eval():  # networks are built inside a trace; the sample must have numbers
+        sample = build(input_size, hidden_size, key=jax.random.key(0))
+        matrices = state_matrices(sample)
+        edge = edge_of(sample, matrices)
     return scaled(made, matrices, goal.criticality * edge.value)
 
 
@@ -330,12 +314,3 @@ def _with_timescales(build: Callable[..., CellLike], timescales: Timescales) -> 
             "and it takes no `timescales`; leave them out, and take the contracting or the edge regime"
         )
     return partial(build, timescales=timescales)
-
-
-def _edge_of_sample(
-    build: Callable[..., CellLike], input_size: int, hidden_size: int
-) -> tuple[tuple[bool, ...], Solution[float]]:
-    with jax.ensure_compile_time_eval():  # networks are built inside a trace; the sample must have numbers
-        sample = build(input_size, hidden_size, key=jax.random.key(0))
-        matrices = state_matrices(sample)
-        return matrices, edge_of(sample, matrices)

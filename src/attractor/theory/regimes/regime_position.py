@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 
 from attractor.cells import CellLike
+from attractor.dynamics.roots import bracketed_root
 from attractor.errors import UnsupportedError
 from attractor.theory.mean_field import GatedParameters, critical_gains, fold_threshold
 
-from .couplings import Coupling, EffectiveParameters, effective_parameters
+from .couplings import Coupling, EffectiveParameters, RestingModes, effective_parameters, resting_modes
 from .goals import SHORT_LAG
-from .resting import RestingModes, resting_modes
 
 # Largest change of a bias that is tried; a gate moved by it is open or shut for good.
 _FARTHEST = 50.0
@@ -158,8 +156,7 @@ def _bias_distance(cell: CellLike, parameters: EffectiveParameters) -> float | N
 
     if excess(_FARTHEST) <= 0:
         return inf
-    distance: Any = -inf if excess(-_FARTHEST) >= 0 else brentq(excess, -_FARTHEST, _FARTHEST)
-    return float(distance)
+    return -inf if excess(-_FARTHEST) >= 0 else bracketed_root(excess, (-_FARTHEST, _FARTHEST), 2e-12)
 
 
 def _reset_distance(parameters: EffectiveParameters) -> float | None:
