@@ -184,7 +184,7 @@ def flat_batch(flat: FlatMap, states: State) -> Float[Array, "batch states"]:
     own, given = _shapes(initial_state(flat.cell)), _shapes(states)
     if [shape[1:] for shape in given] != own or len({shape[:1] for shape in given}) != 1:
         raise ShapeError(
-            f"a start of shapes {given} given to {flat.layout.owner}, expected {own}, or several starts, with "
+            f"a start of shapes {given} given to {flat.layout.owner}, expected {own}, or several, with "
             "one more axis in front"
         )
     return jax.vmap(flat.flatten)(jax.tree.map(jnp.asarray, states))

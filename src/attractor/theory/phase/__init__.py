@@ -1,9 +1,18 @@
 """Phase diagrams: what networks do over two parameters, simulated beside the lines of theory."""
 
 from .critical_lines import Theory, TheoryLine
-from .diagram import Outcome, PhaseDiagram, Placement, agreement, expected_outcomes, phase_diagram, place_on
+from .diagram import (
+    HysteresisScan,
+    Outcome,
+    PhaseDiagram,
+    Placement,
+    agreement,
+    expected_outcomes,
+    hysteresis_scan,
+    phase_diagram,
+    place_on,
+)
 from .diagram_files import load_diagram, save_diagram
-from .hysteresis import HysteresisScan, hysteresis_scan
 from .phase_plan import PhaseAxis, PhasePlan, PhaseSimulation
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Phase diagrams: simulated outcomes over two parameters, with the lines of theory."""
+"""Phase diagrams, outcomes over two parameters with the lines of theory, and scans of one parameter."""
 
 import contextlib
 from collections.abc import Mapping
@@ -8,21 +8,42 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
+from attractor.cells import GatedForm
 from attractor.dynamics.lyapunov.low_frequency import error_of_mean
 from attractor.errors import InputDataError
 from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import environment
-from attractor.sweeps import Task, TaskStore, store_for, sweep
+from attractor.sweeps import Arrays, Task, TaskStore, store_for, sweep
 
 from .critical_lines import Theory, TheoryLine, theory_of
-from .phase_plan import PhasePlan, parameter_name
-from .phase_simulation import plan_hash, simulate_points
+from .phase_plan import (
+    USUAL_FORM,
+    Build,
+    Networks,
+    PhaseAxis,
+    PhasePlan,
+    PhaseSimulation,
+    check_axis,
+    check_step,
+    parameter_name,
+)
+from .phase_simulation import (
+    family,
+    follow,
+    networks_at,
+    one_start_each,
+    plan_hash,
+    simulate_points,
+    starts_of,
+)
 
 STARTS = ("large", "small")
+_FIVE_SEEDS = PhaseSimulation(seeds=(0, 1, 2, 3, 4))
 
 
 class Outcome(StrEnum):
@@ -313,3 +334,96 @@ def _nearest_crossing(line: TheoryLine, x: float, y: float) -> float | None:
         return None
     crossings = line.x[at] - low[at] * (line.x[at + 1] - line.x[at]) / (high[at] - low[at])
     return float(crossings[np.argmin(np.abs(crossings - x))])
+
+
+@dataclass(frozen=True, eq=False)
+class HysteresisScan:
+    """Exponents along one parameter, with the state of one value as the start of the next.
+
+    Args:
+        axis: the parameter.
+        exponent: per unit of time; first axis: upwards from the small start, downwards from the large one.
+        low: lower end of the interval of every exponent, at the confidence of the simulation.
+        high: its upper end.
+        variance: mean square of the activity in the last block.
+        simulation: how it was measured.
+        seconds: wall time.
+    """
+
+    axis: PhaseAxis
+    exponent: Float[np.ndarray, "directions seeds points"]
+    low: Float[np.ndarray, "directions seeds points"]
+    high: Float[np.ndarray, "directions seeds points"]
+    variance: Float[np.ndarray, "directions seeds points"]
+    simulation: PhaseSimulation
+    seconds: float
+
+    @property
+    def signs(self) -> Float[np.ndarray, "directions seeds points"]:
+        """1 chaotic, -1 settling, 0 undecided, NaN diverged."""
+        return signs(self.low, self.high)
+
+    @property
+    def share(self) -> Float[np.ndarray, " points"]:
+        """For every value the share of seeds that settle on the way up and are chaotic on the way down."""
+        up, down = self.signs
+        return np.mean((up == -1) & (down == 1), axis=0)
+
+
+def hysteresis_scan(
+    axis: PhaseAxis,
+    *,
+    form: GatedForm = USUAL_FORM,
+    size: int = 600,
+    build: Build | None = None,
+    simulation: PhaseSimulation = _FIVE_SEEDS,
+    reporter: Reporter | None = None,
+) -> HysteresisScan:
+    """Carry the state through rising values of a parameter, and another through falling ones.
+
+    On the way up the network begins near zero, on the way down from the large start. Where the two ways
+    differ the network has two attractors. Before every value the state is disturbed by the small amplitude:
+    one that has sunk to exactly zero would stay there for ever, stable or not.
+
+    Args:
+        axis: the parameter and its values.
+        form: of a gated network.
+        size: its units.
+        build: of other networks, as in `PhasePlan`; then `form` and `size` have no effect.
+        simulation: how every value is simulated; each seed has a network of its own.
+        reporter: hears about every seed.
+
+    Raises:
+        ConfigError: a parameter that does not exist or has no effect.
+    """
+    begun = perf_counter()
+    if build is None:
+        check_axis(form, axis, "axis")
+        check_step(form, (axis,), simulation)
+    networks, ends = Networks(form, size, build), (2, axis.points)
+    shapes = {"growth": (*ends, simulation.blocks), "variance": ends}
+    tasks = [
+        Task(f"seed-{seed}", _followed, (networks, axis, simulation, seed), shapes)
+        for seed in simulation.seeds
+    ]
+    found = sweep(tasks, reporter=reporter)
+    growth, variance = (np.stack([one[name] for one in found], axis=1) for name in shapes)
+    estimates = mean_and_interval(growth[None], simulation.confidence)
+    return HysteresisScan(axis, *estimates, variance, simulation, perf_counter() - begun)
+
+
+def _followed(networks: Networks, axis: PhaseAxis, simulation: PhaseSimulation, seed: int) -> Arrays:
+    """Growth (directions, points, blocks) and variance (directions, points) of one network, rising first."""
+    flows = networks_at(networks, [{axis.name: float(value)} for value in axis.values], seed)
+    all_values = family(flows)
+    states, tangents = starts_of(flows[0], simulation, seed)
+    states = jax.tree.map(lambda leaf: leaf[::-1], states)  # the small start goes up
+    growth, variance = [], []
+    for index in range(axis.points):
+        both = [index, axis.points - 1 - index]
+        grown, squares, states = follow(all_values.some(both), (states, tangents), simulation, one_start_each)
+        states = jax.tree.map(lambda leaf, kick: leaf + simulation.small * kick, states, tangents)
+        growth.append(np.asarray(grown, np.float64))
+        variance.append(np.asarray(squares, np.float64))
+    by_value = {"growth": np.stack(growth, axis=1), "variance": np.stack(variance, axis=1)}
+    return {name: np.stack([field[0], field[1, ::-1]]) for name, field in by_value.items()}

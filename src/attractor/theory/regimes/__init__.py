@@ -2,8 +2,7 @@
 
 from .at_rest import EdgeStatus
 from .couplings import Coupling, effective_parameters, resting_modes
-from .goals import recommended_regime
-from .initialising import Agreement, Initialised, builder, in_regime, initialise
+from .initialising import Agreement, Initialised, builder, in_regime, initialise, recommended_regime
 from .regime_position import Position, regime_of
 
 __all__ = [

@@ -12,7 +12,7 @@ from attractor.errors import UnsupportedError
 from attractor.theory.mean_field import GatedParameters, critical_gains, fold_threshold
 
 from .couplings import Coupling, EffectiveParameters, RestingModes, effective_parameters, resting_modes
-from .goals import SHORT_LAG
+from .initialising import SHORT_LAG
 
 # Largest change of a bias that is tried; a gate moved by it is open or shut for good.
 _FARTHEST = 50.0
