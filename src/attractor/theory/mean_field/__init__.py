@@ -5,14 +5,7 @@ gates Sompolinsky, Crisanti and Sommers 1988, *Chaos in random neural networks*.
 """
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
-from .critical import (
-    Phase,
-    chaos_threshold,
-    chaotic_branch,
-    critical_gains,
-    fold_gain,
-    fold_threshold,
-)
+from .critical import Phase, chaos_threshold, chaotic_branch, critical_gains, fold_gain, fold_threshold
 from .gated_parameters import GatedParameters, SampledCovariance, input_covariance_of
 from .mean_field_fixed_points import (
     fixed_point_gain,

@@ -14,14 +14,7 @@ from scipy.linalg import lu_factor, lu_solve
 from scipy.optimize import elementwise
 
 from attractor.cells import CellLike, State
-from attractor.dynamics.jacobians import (
-    JacobianSpectrum,
-    Point,
-    eigenvalues_of,
-    jacobian,
-    point,
-    time_scale,
-)
+from attractor.dynamics.jacobians import JacobianSpectrum, Point, eigenvalues_of, jacobian, point, time_scale
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
 
