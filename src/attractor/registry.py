@@ -79,7 +79,8 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         raise ConfigError(f"unknown {self.what} {key!r}{hint} Known: {', '.join(known)}")
 
     def __getitem__(self, key: Key) -> Entry:
-        self._load()
+        if key not in self._entries:  # what is there needs nobody else's file
+            self._load()
         return self._entries[key]
 
     def __iter__(self) -> Iterator[Key]:
@@ -115,8 +116,11 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
 
 def _load_foreign(point: EntryPoint, what: str) -> None:
     """Import the module of another package; one that fails is reported and left out."""
+    import jax
+
     try:
-        point.load()
+        with jax.ensure_compile_time_eval():  # a table may be read first while a step is traced
+            point.load()
     except Exception as error:  # noqa: BLE001 (whatever a stranger's module raises must not stop this one)
         package = point.dist.name if point.dist else "another package"
         message = (

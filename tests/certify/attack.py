@@ -439,7 +439,7 @@ def _flat_steps():
 
 
 FAULTS = {
-    "sine is zero only at zero": lambda: PRIMITIVES.update(
+    "sine is zero only at zero": lambda: PRIMITIVES._entries.update(
         sin=replace(PRIMITIVES["sin"], zeros=ZeroRule.BOTH)
     ),
     "casts are nothing": lambda: setattr(cell_bounds, "_refuse_narrow", lambda equation, operands: None),

@@ -1,23 +1,27 @@
-"""Another package adds a cell, a primitive, an exporter and a kind of run; no file of the house changes."""
+"""Another package adds to every open table; no file of the house changes."""
 
 import sys
 from importlib import import_module
 from pathlib import Path
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from attractor import PlantModel, check_cell, cli
 from attractor.cells import FAMILIES, cell_class
+from attractor.certify import CertifySettings, Verdict, certify
+from attractor.certify.stability.published import PUBLISHED
 from attractor.data import Experiment, Record, Signal
 from attractor.export import EXPORTERS, check_parity
 from attractor.export.c import c_compiler
-from attractor.program import RULES
+from attractor.program import PRIMITIVES, RULES, Kind, of_kind
 from attractor.run_kinds import RUN_KINDS
 from attractor.training import TrainingSettings
 
-TABLES = (EXPORTERS, FAMILIES, RULES, RUN_KINDS)
+TABLES = (EXPORTERS, FAMILIES, PRIMITIVES, PUBLISHED, RULES, RUN_KINDS)
 
 
 @pytest.fixture
@@ -46,6 +50,23 @@ def test_a_cell_and_the_rules_of_its_primitive(plugged):
     assert max(check_parity(cell, targets=targets, samples=20).values()) < 1e-12
     assert check_cell(cell)["plain text"].reason == "for people"
     assert "softstep" in check_cell(cell)["ONNX"].reason, "no rule was registered for it"
+
+
+def test_facts_of_its_primitives_reach_every_reading(plugged):
+    assert "softstep" in of_kind(Kind.ELEMENTWISE)
+    assert "mirrored" in set(of_kind(Kind.MOVING))
+    cell = cell_class("soft-step")(1, 2, key=jax.random.key(0))
+    assert check_cell(cell)["NumPy"].available, "'mirrored' has no rule of its own"
+
+
+def test_a_published_condition_for_its_cell(plugged):
+    cell = cell_class("soft-step")(1, 2, key=jax.random.key(0))
+    weak = eqx.tree_at(lambda one: one.state_weight, cell, jnp.full((2, 2), 0.1))
+    settings = CertifySettings(levels=(0,), refute=False)
+    found = certify(weak, settings=settings)
+    assert found.verdict is Verdict.PROVED
+    assert found.certificate.rate == pytest.approx(0.6)
+    assert certify(cell, settings=settings).verdict is Verdict.UNKNOWN
 
 
 def test_a_model_is_identified_with_a_cell_by_its_name(plugged, tmp_path):

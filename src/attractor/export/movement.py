@@ -15,10 +15,7 @@ from attractor.program import PRIMITIVES, Kind, is_exact, of_kind, place
 Parameters = Mapping[str, Any]
 """Parameters of an equation."""
 
-_MOVING = {name: PRIMITIVES[name].moved for name in of_kind(Kind.MOVING)}
-"""Which operands are moved (None: all); the others say where to, and have to be known."""
-
-MOVES = frozenset(_MOVING)
+MOVES = of_kind(Kind.MOVING)
 """The primitives that `move` knows."""
 
 
@@ -44,7 +41,8 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
     Raises:
         UnsupportedError: the place depends on values of the run.
     """
-    moving = _MOVING[equation.primitive.name] or tuple(range(len(operands)))
+    # The operands that are not moved say where to, and have to be known.
+    moving = PRIMITIVES[equation.primitive.name].moved or tuple(range(len(operands)))
     if not all(is_exact(operand) for index, operand in enumerate(operands) if index not in moving):
         raise UnsupportedError(
             f"'{equation.primitive.name}'{place(equation)} at an index that depends on values cannot be "

@@ -20,7 +20,17 @@ from .compiling import (
 )
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, hessian_before, layout_of
 from .precision import in_double_precision, in_precision, plain, unrounded
-from .primitives import PRIMITIVES, RULES, Kind, Primitive, ZeroRule, added_rules, of_kind, zeros_of
+from .primitives import (
+    JAX_PRIMITIVES,
+    PRIMITIVES,
+    RULES,
+    Kind,
+    Primitive,
+    ZeroRule,
+    added_rules,
+    of_kind,
+    zeros_of,
+)
 from .real_cell import TracedCell, real_cell, without_complex
 from .trace import step_program, trace
 from .walk import Program, Rule, interpret, is_exact, place
@@ -28,10 +38,48 @@ from .walk import Program, Rule, interpret, is_exact, place
 read_anew()
 
 __all__ = [
-    "PRIMITIVES", "RULES", "FlatMap", "HeldMap", "Kind", "Layout", "Leaf", "LeafKind", "Primitive", "Program",
-    "Rule", "TracedCell", "ZeroRule", "added_rules", "check_steady", "compiled", "digest_or_new",
-    "double_precision", "flat_map", "hessian_before", "in_double_precision", "in_precision", "interpret",
-    "is_exact", "layout_of", "may_change", "of_kind", "place", "plain", "programs_of", "quickly_compiled",
-    "real_cell", "same_each_time", "single_precision", "step_program", "to_single_precision", "trace",
-    "unchanged", "unrounded", "usual_promotion", "with_precision", "without_complex", "zeros_of",
-]  # fmt: skip
+    "JAX_PRIMITIVES",
+    "PRIMITIVES",
+    "RULES",
+    "FlatMap",
+    "HeldMap",
+    "Kind",
+    "Layout",
+    "Leaf",
+    "LeafKind",
+    "Primitive",
+    "Program",
+    "Rule",
+    "TracedCell",
+    "ZeroRule",
+    "added_rules",
+    "check_steady",
+    "compiled",
+    "digest_or_new",
+    "double_precision",
+    "flat_map",
+    "hessian_before",
+    "in_double_precision",
+    "in_precision",
+    "interpret",
+    "is_exact",
+    "layout_of",
+    "may_change",
+    "of_kind",
+    "place",
+    "plain",
+    "programs_of",
+    "quickly_compiled",
+    "real_cell",
+    "same_each_time",
+    "single_precision",
+    "step_program",
+    "to_single_precision",
+    "trace",
+    "unchanged",
+    "unrounded",
+    "usual_promotion",
+    "with_precision",
+    "without_complex",
+    "zeros_of",
+]

@@ -8,13 +8,17 @@ are argued: that sin 0 = 0 says nothing of where a sine is zero. What is not in 
 is a field that is left out.
 
 A primitive of one's own needs no change here. Its file, named by the entry points `attractor.primitives` of
-its package, registers how a reading writes or bounds it:
+its package, registers what is known of it, and how a reading writes it:
 
+    PRIMITIVES.register("softstep", Primitive("softstep", Kind.ELEMENTWISE, (-1, 1), (0, 3), because="..."))
     RULES.register(("NumPy", "softstep"), "np.tanh(3.0 * {0})")
     RULES.register(("CasADi", "softstep"), lambda a: (3 * a).tanh())
+
+A fact is a promise: certificates rest on `zeros` and `jumps`, exports on `moved`. Only what is never in doubt
+belongs here; a field that is left out says nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
@@ -174,12 +178,8 @@ _DEAR = frozenset(
 )
 
 
-def _table(parts: Iterable[Primitive]) -> dict[str, Primitive]:
-    return {one.name: replace(one, cheap=one.name not in _DEAR) for one in parts}
-
-
-# What is known of every primitive that some reading knows, by name.
-PRIMITIVES = _table((
+# Every primitive of JAX that some reading knows.
+_LISTED = (
     *_FUNCTIONS,
     *_STEPS,
     *_ARITHMETIC,
@@ -192,13 +192,20 @@ PRIMITIVES = _table((
         Primitive(name, Kind.PASSING)
         for name in "stop_gradient name copy copy_p optimization_barrier".split()
     ),
-))
+)
+JAX_PRIMITIVES = tuple(replace(one, cheap=one.name not in _DEAR) for one in _LISTED)
+
+# What is known of every primitive that some reading knows, by name.
+PRIMITIVES = Registry[str, Primitive]("primitive", "attractor.primitives", __package__)
+
+for _one in JAX_PRIMITIVES:
+    PRIMITIVES.register(_one.name, _one, source=__name__)
 
 
 AddedRule = str | Callable[..., object]
 
 # Rules beside those of the house, by reading and primitive; each reading says what its rules look like.
-RULES = Registry[tuple[str, str], AddedRule]("rule of a primitive", "attractor.primitives")
+RULES = Registry[tuple[str, str], AddedRule]("rule of a primitive", "attractor.primitives", __package__)
 
 
 def added_rules(reading: str) -> dict[str, AddedRule]:
@@ -206,15 +213,25 @@ def added_rules(reading: str) -> dict[str, AddedRule]:
     return {name: rule for (of, name), rule in RULES.items() if of == reading}
 
 
-def of_kind(*kinds: Kind) -> frozenset[str]:
-    """Names of the primitives of some kinds."""
-    return frozenset(name for name, one in PRIMITIVES.items() if one.kind in kinds)
+@dataclass(frozen=True)
+class OfKind:
+    """Names of primitives, looked up when they are asked for: other packages may still add some."""
+
+    kinds: tuple[Kind, ...]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in PRIMITIVES and PRIMITIVES[name].kind in self.kinds
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, one in PRIMITIVES.items() if one.kind in self.kinds)
+
+
+def of_kind(*kinds: Kind) -> OfKind:
+    """Names of the primitives of some kinds, those of other packages among them."""
+    return OfKind(kinds)
 
 
 def zeros_of(name: str) -> ZeroRule:
     """What zeros of a primitive have to do with those of its operand; nothing is known of one not listed."""
     known = PRIMITIVES.get(name)
     return ZeroRule.UNKNOWN if known is None else known.zeros
-
-
-__all__ = ["PRIMITIVES", "RULES", "Kind", "Primitive", "ZeroRule", "added_rules", "of_kind", "zeros_of"]

@@ -41,10 +41,6 @@ COSTLY = "attractor.costly"
 WORTH_HOISTING = 1 << 18
 
 
-# Primitives that a processor does about as fast as it reads their result from memory.
-CHEAP = frozenset(name for name, one in PRIMITIVES.items() if one.cheap)
-
-
 class SplitStep(eqx.Module):
     """One step of a cell, in the three pieces `prepare`, `drive` and `advance`.
 
@@ -217,7 +213,8 @@ def is_cheap(equation: JaxprEqn) -> bool:
     """Whether repeating an equation costs about as little as keeping its results."""
     if equation.primitive.name in ("custom_jvp_call", "jit"):
         return all(is_cheap(inner) for inner in _called(equation))
-    return equation.primitive.name in CHEAP
+    known = PRIMITIVES.get(equation.primitive.name)
+    return known is not None and known.cheap
 
 
 def stays_in_place(equation: JaxprEqn) -> bool:

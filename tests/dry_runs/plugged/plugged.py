@@ -1,4 +1,4 @@
-"""A package of somebody else: a cell with a primitive of its own, an exporter and a kind of run."""
+"""A package of somebody else: a cell, its primitives and condition, an exporter, a kind of run."""
 
 import runpy
 from types import SimpleNamespace
@@ -12,29 +12,55 @@ from jax.interpreters import ad, batching, mlir
 
 import attractor
 from attractor.cells import FAMILIES, Elman
+from attractor.certify.stability.published import PUBLISHED, Formula, PublishedCondition
 from attractor.export import EXPORTERS, Exporter, export, flat_step
 from attractor.export.numpy_step import numpy_source
-from attractor.program import RULES
+from attractor.program import PRIMITIVES, RULES, Kind, ZeroRule
+from attractor.program import Primitive as Facts
 from attractor.run_kinds import RUN_KINDS, RunKind
 from attractor.runs import Run, load_run, save_run
 
-softstep = Primitive("softstep")  # tanh(3 a)
-softstep.def_impl(lambda a: jnp.tanh(3 * a))
-softstep.def_abstract_eval(lambda a: a)
-mlir.register_lowering(softstep, mlir.lower_fun(lambda a: jnp.tanh(3 * a), multiple_results=False))
+
+def primitive(name, function):
+    made = Primitive(name)
+    made.def_impl(function)
+    made.def_abstract_eval(lambda a: a)
+    mlir.register_lowering(made, mlir.lower_fun(function, multiple_results=False))
+    return made
+
+
+softstep = primitive("softstep", lambda a: jnp.tanh(3 * a))
 ad.defjvp(softstep, lambda tangent, a: tangent * 3 * (1 - jnp.tanh(3 * a) ** 2))
 batching.defvectorized(softstep)
+facts = Facts(
+    "softstep", Kind.ELEMENTWISE, (-1, 1), (0, 3), ZeroRule.BOTH, because="tanh rises and tanh 0 = 0"
+)
+PRIMITIVES.register("softstep", facts, source=__name__)
 RULES.register(("NumPy", "softstep"), "np.tanh(3 * {0})", source=__name__)
 RULES.register(("C", "softstep"), "tanh(3 * {0})", source=__name__)
 RULES.register(("CasADi", "softstep"), lambda a: (3 * a).tanh())
 
+mirrored = primitive("mirrored", lambda a: a[::-1])  # needs no rule to be exported: it only moves entries
+ad.deflinear2(mirrored, lambda cotangent, _: (cotangent[::-1],))
+batching.primitive_batchers[mirrored] = lambda given, axes: (jax.vmap(lambda a: a[::-1], axes)(*given), 0)
+PRIMITIVES.register("mirrored", Facts("mirrored", Kind.MOVING, moved=(0,)), source=__name__)
+
 
 class SoftStep(Elman):
     def __call__(self, input, state, *, key=None):
-        return softstep.bind(self.input_weight @ input + self.state_weight @ state + self.bias)
+        return softstep.bind(self.input_weight @ input + self.state_weight @ mirrored.bind(state) + self.bias)
+
+
+def condition(cell, input_bound):
+    norm, gain = (3 * np.abs(weight).sum(axis=1).max() for weight in (cell.state_weight, cell.input_weight))
+    numbers = (float(number) for number in (norm - 1, norm, norm - 1, gain))
+    everywhere = np.full(cell.hidden_size, np.inf)
+    words = "largest component", "a paper", "any state"
+    return PublishedCondition("soft step", *numbers, *words, largest_state=everywhere)
 
 
 FAMILIES.register("soft-step", SoftStep)
+PUBLISHED.register(SoftStep, Formula(condition), source=__name__)
 
 
 def write(source, path, origin):

@@ -274,8 +274,7 @@ def _joined(intervals: list[Interval], trailing: int) -> Interval:
     return Interval(*(jnp.concatenate([flat(end) for end in ends]) for ends in zip(*intervals, strict=True)))
 
 
-# Primitives whose first operand may be a truth value that is not decided.
-_TAKE_TRUTH = of_kind(Kind.CHOOSING) | {"convert_element_type"}
+_CHOOSING = of_kind(Kind.CHOOSING)
 
 
 def guarded(rules: Mapping[str, Rule]) -> dict[str, Rule]:
@@ -304,11 +303,11 @@ def _number(operand: Value) -> Value:
 
 
 def _refuse_truth(equation: JaxprEqn, operands: Sequence[Value]) -> None:
-    free = 1 if equation.primitive.name in _TAKE_TRUTH else 0
+    name = equation.primitive.name
+    free = 1 if name == "convert_element_type" or name in _CHOOSING else 0  # may take one that is not decided
     if any(isinstance(operand, Undecided) for operand in operands[free:]):
         raise UnsupportedError(
-            f"interval bounds: '{equation.primitive.name}' of a truth value that depends on the state"
-            f"{place(equation)}"
+            f"interval bounds: '{name}' of a truth value that depends on the state{place(equation)}"
         )
 
 

@@ -22,7 +22,7 @@ from jax.lax import GatherScatterMode
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
-from attractor.program import PRIMITIVES, Kind, Rule, of_kind, place, zeros_of
+from attractor.program import JAX_PRIMITIVES, Rule, place, zeros_of
 from attractor.registry import Registry
 
 from .algebra import enclose, mapped, plus, scaled, shifted, times
@@ -424,7 +424,7 @@ def _convert(equation: JaxprEqn, one: Form | Undecided) -> Form:
     return truth_form(one) if isinstance(one, Undecided) else one
 
 
-_MOVES = [name for name in of_kind(Kind.MOVING) if PRIMITIVES[name].whole_moves]
+_MOVES = [one.name for one in JAX_PRIMITIVES if one.whole_moves]
 
 _OWN: dict[str, Rule] = {
     "add": _add,
@@ -456,7 +456,9 @@ _OWN: dict[str, Rule] = {
 }
 
 # One rule for each primitive that bounds know; other packages add theirs by `register`.
-RULES: Registry[str, Rule] = Registry("rule of the polynomial domain", "attractor.polynomial_rules")
+RULES: Registry[str, Rule] = Registry(
+    "rule of the polynomial domain", "attractor.polynomial_rules", __package__
+)
 
 for _primitive, _rule in _OWN.items():
     RULES.register(_primitive, _rule, source=__name__)
