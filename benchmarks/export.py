@@ -20,7 +20,8 @@ import numpy as np
 
 from attractor.cells import GRU
 from attractor.export import CompiledController, ControllerCode
-from attractor.export.c import c_prelude, compile_c, step_with_jacobians, to_c_function
+from attractor.export.c.c_controller import step_with_jacobians
+from attractor.export.c.c_step import c_prelude, compile_c, to_c_function
 from attractor.program import in_double_precision, trace
 
 OPTIONS = {"-O2": ("-O2",), "-O3 -march=native": ("-O3", "-march=native")}

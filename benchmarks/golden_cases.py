@@ -30,7 +30,7 @@ import attractor
 from attractor import PlantModel, SequenceClassifier
 from attractor.certify import CertifySettings, certify
 from attractor.dynamics import LyapunovSettings, kaplan_yorke_dimension, lyapunov_exponents
-from attractor.export import EXPORTERS, flat_step, to_c, to_numpy, to_onnx_step, write_casadi
+from attractor.export import EXPORTERS, flat_step, to_c, to_numpy, to_onnx, write_casadi
 from attractor.theory.mean_field import (
     GatedParameters,
     SampledCovariance,
@@ -345,7 +345,7 @@ WRITERS: dict[str, tuple[str, Callable[[Any, Path], Any], Callable[[Path], str] 
     "numpy": ("step.py", to_numpy, python_code),
     "c": ("step.c", to_c, c_code),
     "casadi": ("step.casadi", write_casadi, None),
-    "onnx": ("step.onnx", to_onnx_step, None),
+    "onnx": ("step.onnx", to_onnx, None),
 }
 
 

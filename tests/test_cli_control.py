@@ -17,7 +17,7 @@ from attractor.control.identification.certification import Use, stored_statement
 from attractor.control.study import ControlSettings, make_controller
 from attractor.data import Roles, to_archive
 from attractor.errors import ConfigError
-from attractor.export.c import c_compiler
+from attractor.export.c.c_step import c_compiler
 from attractor.origin import Origin, derived_files, origin_of
 from attractor.runs import load_run
 from attractor.training import TrainingSettings
@@ -199,10 +199,14 @@ def test_a_target_that_fails_leaves_no_file_and_stops_no_other(bench, stable, tm
     from attractor.errors import AttractorError
     from attractor.export import onnx_model
 
-    def fails(*_, **__):
-        raise AttractorError("deviates")
+    write = onnx_model.to_onnx
 
-    monkeypatch.setattr(onnx_model, "to_onnx_sequence", fails)  # after step.onnx has been written
+    def fails(*given, sequence, **options):
+        if sequence:  # after step.onnx has been written
+            raise AttractorError("deviates")
+        return write(*given, sequence=sequence, **options)
+
+    monkeypatch.setattr(onnx_model, "to_onnx", fails)
     assert call("export", stable, "--to", "onnx", "numpy", "--out", tmp_path, "--cell", bench.name) == 2
     assert "deviates" in said(capsys)
     assert {path.name for path in tmp_path.iterdir()} == {"step.py"}

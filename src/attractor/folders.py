@@ -41,18 +41,18 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as problem:
         raise storage_error(path, problem) from problem
     facts = os.fstat(handle)
-    place = facts.st_dev, facts.st_ino
+    identity = facts.st_dev, facts.st_ino
     try:
-        if _HELD.get(place) == threading.get_ident():
+        if _HELD.get(identity) == threading.get_ident():
             yield
             return
         _take_lock(handle, path)
-        _HELD[place] = threading.get_ident()
+        _HELD[identity] = threading.get_ident()
         try:
             remove_strays(folder)
             yield
         finally:
-            del _HELD[place]
+            del _HELD[identity]
     finally:
         os.close(handle)
 

@@ -66,7 +66,7 @@ def stamped(origin: Origin | None, around: str) -> str:
 
     Args:
         origin: to be stamped.
-        around: text with `{}` in the place of the stamp.
+        around: text with `{}` where the stamp goes.
     """
     return "" if origin is None else around.format(origin.stamp)
 

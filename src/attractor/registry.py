@@ -128,6 +128,3 @@ def _load_foreign(point: EntryPoint, what: str) -> None:
             f"{type(error).__name__}: {error}. It is left out"
         )
         warnings.warn(message, stacklevel=4)
-
-
-__all__ = ["Registry"]

@@ -15,7 +15,7 @@ from attractor.control.predictive import ControlProblem, TargetFinder
 from attractor.control.study import ControlSettings
 from attractor.data import Scaling, Signal
 from attractor.errors import ConfigError
-from attractor.export.c import c_compiler, compile_c, load_c
+from attractor.export.c.c_step import c_compiler, compile_c, load_c
 
 compiled = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")
 CARD = ModelCard(

@@ -16,7 +16,7 @@ from attractor.certify import CertifySettings, Verdict, certify
 from attractor.certify.stability.published import PUBLISHED
 from attractor.data import Experiment, Record, Signal
 from attractor.export import EXPORTERS, check_parity
-from attractor.export.c import c_compiler
+from attractor.export.c.c_step import c_compiler
 from attractor.program import PRIMITIVES, RULES, Kind, of_kind
 from attractor.run_kinds import RUN_KINDS
 from attractor.training import TrainingSettings

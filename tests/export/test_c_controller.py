@@ -12,7 +12,8 @@ from attractor.cells import GRU
 from attractor.cells import cell as own_cell
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.export import CompiledController, ControllerCode, ControllerStatus, to_casadi
-from attractor.export.c import c_compiler, controller_source
+from attractor.export.c.c_controller import controller_source
+from attractor.export.c.c_step import c_compiler
 
 pytestmark = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")
 

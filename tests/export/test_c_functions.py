@@ -12,14 +12,8 @@ from attractor.cells import GRU
 from attractor.cells import cell as own_cell
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.export import flat_step, to_c
-from attractor.export.c import (
-    c_compiler,
-    c_prelude,
-    compile_c,
-    load_c,
-    step_with_jacobians,
-    to_c_function,
-)
+from attractor.export.c.c_controller import step_with_jacobians
+from attractor.export.c.c_step import c_compiler, c_prelude, compile_c, load_c, to_c_function
 from attractor.program import in_double_precision, interpret, trace
 
 pytestmark = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")

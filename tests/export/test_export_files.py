@@ -22,8 +22,7 @@ from attractor.export import (
     to_c,
     to_casadi,
     to_numpy,
-    to_onnx_sequence,
-    to_onnx_step,
+    to_onnx,
     written_deviation,
 )
 from attractor.program import in_double_precision
@@ -106,7 +105,7 @@ def test_casadi_jacobians_are_those_of_jax(network):
 def test_missing_packages_are_named_with_what_to_install(network, tmp_path, monkeypatch):
     for package, export, extra in (
         ("casadi", lambda: to_casadi(network), "control"),
-        ("onnx", lambda: to_onnx_step(network, tmp_path / "model.onnx"), "onnx"),
+        ("onnx", lambda: to_onnx(network, tmp_path / "model.onnx"), "onnx"),
     ):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(UnsupportedError, match=rf"pip install attractor\[{extra}\]"):
@@ -116,7 +115,7 @@ def test_missing_packages_are_named_with_what_to_install(network, tmp_path, monk
 def test_an_onnx_sequence_runs_at_any_length_and_batch(network, tmp_path):
     import onnxruntime
 
-    export = to_onnx_sequence(network, tmp_path / "model.onnx", double_precision=True)
+    export = to_onnx(network, tmp_path / "model.onnx", sequence=True, double_precision=True)
     assert export.check is OnnxCheck.AGREES
     assert export.difference < 1e-12
     session = onnxruntime.InferenceSession(str(export.path), providers=["CPUExecutionProvider"])
@@ -131,7 +130,7 @@ def test_an_onnx_sequence_runs_at_any_length_and_batch(network, tmp_path):
 
 def test_an_onnx_file_is_said_not_to_be_compared_without_a_runtime(network, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    export = to_onnx_step(network, tmp_path / "model.onnx")
+    export = to_onnx(network, tmp_path / "model.onnx")
     assert (export.check, export.difference) == (OnnxCheck.NOT_RUN, None)
     assert export.path.exists()
 
@@ -145,7 +144,7 @@ def test_a_wrong_onnx_model_is_not_written(network, tmp_path, monkeypatch):
 
     monkeypatch.setattr(onnx_model, "run_batch", wrong)
     with pytest.raises(AttractorError, match=r"deviates from PlantNetwork by .*e-04"):
-        to_onnx_step(network, tmp_path / "model.onnx")
+        to_onnx(network, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
@@ -153,7 +152,7 @@ def test_long_sums_may_lose_what_float32_loses_in_them(tmp_path):
     """An echo state network of 60 units with a trained read-out was refused for 1.2e-05."""
     cell = EchoState(1, 60, key=jax.random.key(0))
     weight = 1e3 * jax.random.normal(jax.random.key(1), (200, 61), jnp.float32)
-    export = to_onnx_step(cell, tmp_path / "model.onnx", read=lambda state: weight @ cell.exposed(state))
+    export = to_onnx(cell, tmp_path / "model.onnx", read=lambda state: weight @ cell.exposed(state))
     assert 1e-5 < export.difference < 1e-2
     assert export.check is OnnxCheck.AGREES
 
@@ -168,14 +167,14 @@ GRADIENTS = {
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_a_step_down_a_gradient_becomes_an_onnx_model(tmp_path, name):
     source = own_cell(lambda u, x: x - 0.1 * jax.grad(GRADIENTS[name])(x) + u[0], 1, np.zeros(3))
-    assert to_onnx_step(source, tmp_path / "model.onnx").difference < 1e-6
+    assert to_onnx(source, tmp_path / "model.onnx").difference < 1e-6
 
 
 def test_scalars_in_onnx_have_no_axis(tmp_path):
     import onnx
 
     source = own_cell(lambda u, x: x**2.5 + jnp.maximum(x.sum(), 0.3) * u[0], 1, np.ones(3))
-    graph = onnx.load(str(to_onnx_step(source, tmp_path / "model.onnx").path)).graph
+    graph = onnx.load(str(to_onnx(source, tmp_path / "model.onnx").path)).graph
     shapes = {tuple(array.dims) for array in graph.initializer if array.data_type == onnx.TensorProto.FLOAT}
     assert () in shapes
     assert (1,) not in shapes
@@ -226,7 +225,7 @@ def test_the_read_out_of_a_network_is_compared_too(network, tmp_path):
 def test_an_operator_that_the_runtime_lacks_in_float64_is_named(tmp_path):
     source = own_cell(lambda u, x: jax.scipy.special.erf(x) + u[0], 1, np.zeros(2))
     with pytest.raises(UnsupportedError, match=r"float64: .*Erf"):
-        to_onnx_step(source, tmp_path / "model.onnx", double_precision=True)
+        to_onnx(source, tmp_path / "model.onnx", double_precision=True)
 
 
 def test_names_that_c_does_not_take_are_refused(tmp_path):

@@ -14,7 +14,7 @@ from attractor.cells import cell as own_cell
 from attractor.control.identification import PlantNetwork
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.export import check_parity, flat_step, to_numpy, written_deviation
-from attractor.export.c import c_compiler
+from attractor.export.c.c_step import c_compiler
 from attractor.program import trace
 
 TARGETS = ("numpy", "casadi", "onnx", *(("c",) if c_compiler() else ()))

@@ -1,6 +1,14 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
-from .building import build_cell, check_module, check_vector_input, is_built, trained_cell
+from .building import (
+    FAMILIES,
+    build_cell,
+    cell_class,
+    check_module,
+    check_vector_input,
+    is_built,
+    trained_cell,
+)
 from .calling import calling, check_derivative, take_step
 from .constant import Constant, check_trained_arrays, constant
 from .contract import (
@@ -22,17 +30,16 @@ from .contract import (
 )
 from .elman import Elman
 from .esn import EchoState
-from .families import FAMILIES, cell_class
-from .flow import METHODS, Discretised, Flow, discretise
+from .flow import METHODS, Discretised, Flow, FlowLike, discretise
 from .function import FunctionCell, cell
-from .gated_flow import Gate, GatedFlow, GatedForm, GatedState, gated_rate
+from .gated_flow import GatedFlow, GatedForm, GatedState, gated_rate
 from .gru import GRU, ResetAfterGRU
 from .lipschitz import GatedLipschitz, Lipschitz, LipschitzForm, StateNoise, antisymmetric, official_step
 from .lstm import LSTM
-from .mgrn import ChannelMemory, ChannelwiseLSTM, GroupMemory, MemoryGated, MemoryGates
+from .mgrn import ChannelwiseLSTM, GroupMemory, MemoryGated
 from .nnarx import NNARX
 from .partition import Partition, channelled_groups, parse_groups
-from .recurrent_equilibrium import EquilibriumMatrices, RecurrentEquilibrium
+from .recurrent_equilibrium import RecurrentEquilibrium
 from .stack import Stack
 from .state_space import NeuralStateSpace
 
@@ -44,16 +51,14 @@ __all__ = [
     "NNARX",
     "Cell",
     "CellLike",
-    "ChannelMemory",
     "ChannelwiseLSTM",
     "Constant",
     "Discretised",
     "EchoState",
     "Elman",
-    "EquilibriumMatrices",
     "Flow",
+    "FlowLike",
     "FunctionCell",
-    "Gate",
     "GatedFlow",
     "GatedForm",
     "GatedLipschitz",
@@ -63,7 +68,6 @@ __all__ = [
     "Lipschitz",
     "LipschitzForm",
     "MemoryGated",
-    "MemoryGates",
     "NeuralStateSpace",
     "Partition",
     "RecurrentEquilibrium",

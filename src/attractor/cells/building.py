@@ -1,8 +1,8 @@
-"""How a cell is made of what a user hands in: a class, a function that builds one, or a cell as it stands."""
+"""How a cell is made of what a user hands in: a name, a class, a function that builds one, or a cell."""
 
 from collections.abc import Callable
 from inspect import Parameter, isclass, signature
-from typing import Any
+from typing import TypeGuard
 
 import equinox as eqx
 import jax
@@ -10,21 +10,43 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from attractor.errors import ConfigError
+from attractor.registry import Registry
 
 from .calling import calling, check_derivative
 from .constant import check_trained_arrays
 from .contract import CellLike, name_of
 
+CellBuilder = Callable[..., CellLike]
+"""`build(input_size, hidden_size, *, key) -> cell`: a class or a function."""
+
+FAMILIES = Registry[str, CellBuilder]("cell", "attractor.cells", __package__)
+"""Families of cells by name, for the command line, estimators and run folders.
+
+Every file of this package registers what it defines; another package does so by an entry point.
+"""
+
+
+def cell_class(name: str) -> CellBuilder:
+    """The class behind a name.
+
+    Raises:
+        ConfigError: unknown name; the nearest one is suggested.
+    """
+    try:
+        return FAMILIES.find(name)
+    except ConfigError as problem:
+        raise ConfigError(f"{problem}, or give a class of your own") from problem
+
 
 def build_cell(
-    build: Callable[..., Any],
+    build: Callable[..., object],
     input_size: int,
     hidden_size: int,
     *,
     key: PRNGKeyArray,
     fill: bool = False,
-    **more: Any,
-) -> Any:
+    **more: object,
+) -> CellLike:
     """A cell from what builds it, called with what it asks for.
 
     Args:
@@ -58,20 +80,20 @@ def build_cell(
     )
 
 
-def is_built(thing: Any) -> bool:
-    """Whether something is a cell that stands, and not a class or a function that builds one."""
+def is_built(thing: object) -> TypeGuard[CellLike]:
+    """Whether something is a cell as it stands, and not a class or a function that builds one."""
     if isinstance(thing, eqx.Module):
         return True
     return callable(thing) and not isclass(thing) and _has_state(thing)
 
 
-def _has_state(thing: Any) -> bool:
+def _has_state(thing: object) -> bool:
     return hasattr(thing, "initial_state") or hasattr(thing, "hidden_size")
 
 
 def trained_cell(
-    build: Callable[..., Any], input_size: int, hidden_size: int, *, key: PRNGKeyArray, **more: Any
-) -> Any:
+    build: Callable[..., object], input_size: int, hidden_size: int, *, key: PRNGKeyArray, **more: object
+) -> CellLike:
     """As `build_cell`, for a cell that is to be trained.
 
     Raises:
@@ -88,7 +110,7 @@ def trained_cell(
     return cell
 
 
-def check_module(cell: Any) -> None:
+def check_module(cell: object) -> None:
     """Refuse an object that JAX does not look into: its weights would silently stay as they are.
 
     Raises:
@@ -115,10 +137,10 @@ def check_vector_input(cell: CellLike) -> None:
         )
 
 
-def _in_types_of_today(cell: Any) -> Any:
+def _in_types_of_today(cell: CellLike) -> CellLike:
     """Arrays of 64 bits as 32, where JAX computes in these: the cell may have been made where it does not."""
 
-    def narrow(leaf: Any) -> Any:
+    def narrow(leaf: object) -> object:
         if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return leaf
         return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))
@@ -126,7 +148,7 @@ def _in_types_of_today(cell: Any) -> Any:
     return jax.tree.map(narrow, cell)
 
 
-def _as_it_stands(cell: Any, input_size: int) -> Any:
+def _as_it_stands(cell: CellLike, input_size: int) -> CellLike:
     own = getattr(cell, "input_size", input_size)
     if own != input_size:
         raise ConfigError(f"{name_of(cell)} has {own} inputs, {input_size} are needed")
@@ -134,8 +156,8 @@ def _as_it_stands(cell: Any, input_size: int) -> Any:
 
 
 def _arguments(
-    build: Callable[..., Any], sizes: tuple[int, int], options: dict[str, Any], fill: bool
-) -> tuple[tuple[int, ...], dict[str, Any]]:
+    build: Callable[..., object], sizes: tuple[int, int], options: dict[str, object], fill: bool
+) -> tuple[tuple[int, ...], dict[str, object]]:
     """What to call it with, or an error that says what it asks for beyond that."""
     try:
         parameters = list(signature(build).parameters.values())
@@ -179,8 +201,5 @@ def _sizes_with_defaults(own: list[Parameter]) -> int:
 _SIZES = ("size", "input", "hidden", "unit", "dim", "width", "feature", "channel", "n_")
 
 
-def _named(thing: Any) -> str:
+def _named(thing: object) -> str:
     return getattr(thing, "__name__", None) or type(thing).__name__
-
-
-__all__ = ["build_cell", "check_vector_input", "trained_cell"]

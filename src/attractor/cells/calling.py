@@ -1,4 +1,4 @@
-"""The one place where a cell is called: what goes wrong in it is told as a mistake in it, with its line."""
+"""Every call of a cell goes through here: an exception inside becomes a `CellError` that names the line."""
 
 import traceback
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def calling(cell: CellLike, part: str = "step") -> Iterator[None]:
 
 
 def _message(name: str, part: str, problem: Exception) -> str:
-    where = _place(problem)
+    where = _users_line(problem)
     if isinstance(problem, _TO_NUMPY):
         return (
             f"the {part} of {name} turns a value that is only known when it runs into a NumPy array{where}; "
@@ -66,7 +66,7 @@ def _message(name: str, part: str, problem: Exception) -> str:
     return f"the {part} of {name} failed{where}: {type(problem).__name__}: {text}"
 
 
-def _place(problem: Exception) -> str:
+def _users_line(problem: Exception) -> str:
     """The user's line: the innermost one that stands neither here nor in an installed package."""
     own = str(Path(__file__).resolve().parents[1])
     frames = [
@@ -92,7 +92,7 @@ def check_derivative(cell: CellLike) -> None:
 
     def total(parts: tuple[CellLike, State]) -> Array:
         module, states = parts
-        new = jax.vmap(lambda given, state: take_step(module, given, state))(inputs, states)
+        new = jax.vmap(lambda input, state: take_step(module, input, state))(inputs, states)
         return sum((jnp.sum(jnp.real(leaf)) for leaf in jax.tree.leaves(new) if _moves(leaf)), jnp.zeros(()))
 
     inputs = jnp.zeros((_BATCH, *input_shape(cell)))
@@ -111,6 +111,3 @@ def _repeated(leaf: Array) -> Array:
 
 def _moves(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
-__all__ = ["calling", "check_derivative", "take_step"]

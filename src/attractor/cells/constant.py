@@ -15,12 +15,14 @@ from attractor.errors import ConfigError
 
 from .contract import name_of
 
+Operator = Callable[["Constant", ArrayLike], Array]
 
-def _binary(operation: Callable[[Any, Any], Any]) -> Any:
+
+def _binary(operation: Callable[..., Array]) -> Operator:
     return lambda self, other: operation(self.__jax_array__(), other)
 
 
-def _reflected(operation: Callable[[Any, Any], Any]) -> Any:
+def _reflected(operation: Callable[..., Array]) -> Operator:
     return lambda self, other: operation(other, self.__jax_array__())
 
 
@@ -45,9 +47,9 @@ class Constant(eqx.Module):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.__jax_array__(), name)
 
-    def __getitem__(self, index: Any) -> Array:
+    def __getitem__(self, index: object) -> Array:
         """A part of it."""
-        return self.__jax_array__()[index]
+        return self.__jax_array__()[index]  # pyright: ignore[reportArgumentType] (JAX refuses what is none)
 
     def __len__(self) -> int:
         """Length of the first axis."""
@@ -83,7 +85,7 @@ def constant(array: ArrayLike) -> Constant:
     return Constant(jnp.asarray(array))
 
 
-def check_trained_arrays(cell: Any) -> None:
+def check_trained_arrays(cell: object) -> None:
     """Refuse NumPy arrays of real or complex numbers in a cell that is to be trained: they may mean either.
 
     Raises:
@@ -96,6 +98,3 @@ def check_trained_arrays(cell: Any) -> None:
                 f"{name} is a NumPy array; write attractor.constant(array) if it is fixed (a mask), "
                 "jnp.asarray(array) if it is a weight to be trained"
             )
-
-
-__all__ = ["Constant", "check_trained_arrays", "constant"]

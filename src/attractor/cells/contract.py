@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from math import prod
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 import equinox as eqx
 import jax
@@ -20,10 +20,24 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedError
 
-State = Any
+State = PyTree
 """Any pytree of arrays."""
-CellLike = Any
-"""A `Cell`, a cell of Equinox, or any other module or function `(input, state) -> state`."""
+Input = Float[Array, " inputs"]
+Hidden = Float[Array, " hidden"]
+"""A vector of `hidden_size` numbers, the whole state of many cells."""
+
+
+if TYPE_CHECKING:
+
+    class CellLike(Protocol):
+        """A `Cell`, a cell of Equinox, or any other module or function `(input, state) -> state`."""
+
+        def __call__(self, input: Array, state: State, /) -> State:
+            """One step; the functions below ask for the rest of the contract."""
+            ...
+
+else:
+    CellLike = object  # what is no cell is refused by the reading that met it, in words, not by its type
 
 
 class HalfStep(NamedTuple):
@@ -77,9 +91,7 @@ class Cell(eqx.Module):
     hidden_size: eqx.AbstractVar[int]
 
     @abstractmethod
-    def __call__(
-        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
-    ) -> State:
+    def __call__(self, input: Input, state: State, *, key: PRNGKeyArray | None = None) -> State:
         """One step. `key=None` means no noise (evaluation); a key means noise on."""
 
     def initial_state(self) -> State:
@@ -91,7 +103,7 @@ class Cell(eqx.Module):
         return state
 
 
-def weight_dtype(cell: CellLike) -> jnp.dtype:
+def weight_dtype(cell: object) -> jnp.dtype:
     """The floating type of a cell's weights; the default type of JAX for a cell without weights."""
     leaves = [leaf for leaf in jax.tree.leaves(cell) if eqx.is_inexact_array(leaf)]
     return jnp.result_type(*leaves) if leaves else jnp.result_type(float)
@@ -145,7 +157,7 @@ def _parameters(step: CellLike) -> Mapping[str, Parameter]:
         return {"key": Parameter("key", Parameter.KEYWORD_ONLY, default=None)}
 
 
-def name_of(cell: CellLike) -> str:
+def name_of(cell: object) -> str:
     """What messages call a cell: its `name`, where that is a text, else the name of its class or function."""
     own = getattr(cell, "name", None)
     if isinstance(own, str) and own:
@@ -153,7 +165,7 @@ def name_of(cell: CellLike) -> str:
     return getattr(cell, "__name__", None) or type(cell).__name__
 
 
-def input_shape(cell: CellLike) -> tuple[int, ...]:
+def input_shape(cell: object) -> tuple[int, ...]:
     """Shape of one input of a cell: its `input_shape`, or else `(input_size,)`.
 
     Raises:
@@ -179,12 +191,12 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
 
 
-def knows_input(cell: CellLike) -> bool:
+def knows_input(cell: object) -> bool:
     """Whether a cell says what its input looks like."""
     return any(getattr(cell, name, None) is not None for name in ("input_size", "input_shape"))
 
 
-def input_size(cell: CellLike) -> int:
+def input_size(cell: object) -> int:
     """How many numbers one input of a cell holds: its length, where it is a vector.
 
     Raises:
@@ -193,28 +205,29 @@ def input_size(cell: CellLike) -> int:
     return prod(input_shape(cell))
 
 
-def shaped_input(cell: CellLike, input: Float[Array, "..."]) -> Float[Array, "..."]:
+def shaped_input(cell: object, input: Float[Array, "..."]) -> Float[Array, "..."]:
     """An input in the shape that the cell takes, from a vector of its numbers row by row."""
     return input if getattr(cell, "input_shape", None) is None else jnp.reshape(input, input_shape(cell))
 
 
-def initial_state(cell: CellLike) -> State:
-    """The state a sequence starts from.
+def initial_state(cell: object) -> State:
+    """The state a sequence starts from, of a cell or a flow.
 
     Raises:
         UnsupportedError: the cell neither says so itself nor has a `hidden_size`.
     """
-    if hasattr(cell, "initial_state"):
-        return cell.initial_state()
-    if not hasattr(cell, "hidden_size"):
+    own, size = getattr(cell, "initial_state", None), getattr(cell, "hidden_size", None)
+    if own is not None:
+        return own()
+    if size is None:
         raise UnsupportedError(
             f"{name_of(cell)} has neither `initial_state()` nor `hidden_size`; write one of them"
         )
-    zeros = jnp.zeros(cell.hidden_size, weight_dtype(cell))
+    zeros = jnp.zeros(size, weight_dtype(cell))
     return (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros
 
 
-def exposed(cell: CellLike, state: State) -> Float[Array, " exposed"]:
+def exposed(cell: object, state: State) -> Float[Array, " exposed"]:
     """What a read-out may see of `state`: the hidden vector of an LSTM, everything for a vector state.
 
     Raises:
@@ -224,7 +237,8 @@ def exposed(cell: CellLike, state: State) -> Float[Array, " exposed"]:
     """
     if isinstance(cell, eqx.nn.LSTMCell):
         return state[0]
-    seen = cell.exposed(state) if hasattr(cell, "exposed") else state
+    own = getattr(cell, "exposed", None)
+    seen = state if own is None else own(state)
     if not hasattr(seen, "ndim"):
         raise UnsupportedError(
             f"the state of {name_of(cell)} has several arrays; write `exposed(state)`, which gives the "
@@ -243,6 +257,6 @@ def exposed(cell: CellLike, state: State) -> Float[Array, " exposed"]:
     return seen
 
 
-def exposed_size(cell: CellLike) -> int:
+def exposed_size(cell: object) -> int:
     """Length of the vector a read-out sees."""
     return eqx.filter_eval_shape(lambda cell: exposed(cell, initial_state(cell)), cell).shape[0]

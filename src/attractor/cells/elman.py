@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .contract import Cell
-from .families import FAMILIES
+from .building import FAMILIES
+from .contract import Cell, Hidden, Input
 from .initial import uniform_weight
 
 
@@ -21,7 +21,7 @@ class Elman(Cell):
 
     input_weight: Float[Array, "hidden inputs"]
     state_weight: Float[Array, "hidden hidden"]
-    bias: Float[Array, " hidden"]
+    bias: Hidden
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
@@ -32,13 +32,7 @@ class Elman(Cell):
         self.bias = jnp.zeros(hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __call__(
-        self,
-        input: Float[Array, " inputs"],
-        state: Float[Array, " hidden"],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, " hidden"]:
+    def __call__(self, input: Input, state: Hidden, *, key: PRNGKeyArray | None = None) -> Hidden:
         """One step."""
         return jnp.tanh(self.input_weight @ input + self.state_weight @ state + self.bias)
 

@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
-from .contract import Cell, weight_dtype
-from .families import FAMILIES
+from .building import FAMILIES
+from .contract import Cell, Hidden, Input, weight_dtype
 
-EchoStateState = tuple[Float[Array, " hidden"], Float[Array, " inputs"]]
+EchoStateState = tuple[Hidden, Input]
 """(reservoir x, last input u)."""
 
 
@@ -38,7 +38,7 @@ class EchoState(Cell):
     fixed: ClassVar[bool] = True
     reservoir: Float[Array, "hidden hidden"]
     input_weight: Float[Array, "hidden inputs"]
-    bias: Float[Array, " hidden"]
+    bias: Hidden
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
     leak: float = eqx.field(static=True)
@@ -68,7 +68,7 @@ class EchoState(Cell):
         self.input_size, self.hidden_size, self.leak = input_size, hidden_size, leak
 
     def __call__(
-        self, input: Float[Array, " inputs"], state: EchoStateState, *, key: PRNGKeyArray | None = None
+        self, input: Input, state: EchoStateState, *, key: PRNGKeyArray | None = None
     ) -> EchoStateState:
         """One step; gradients do not reach the reservoir."""
         old, _ = state

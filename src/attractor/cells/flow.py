@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -12,7 +12,26 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
-from .contract import Cell, State, weight_dtype
+from .contract import Cell, Input, State, exposed, initial_state, weight_dtype
+
+
+@runtime_checkable
+class FlowLike(Protocol):
+    """A `Flow`, or any other module with a vector field."""
+
+    @property
+    def input_size(self) -> int:
+        """Length of the input vector."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """Length of the state, where that is a vector."""
+        ...
+
+    def vector_field(self, input: Array, state: State, /) -> State:
+        """F(u, x)."""
+        ...
 
 
 class Flow(eqx.Module):
@@ -36,7 +55,7 @@ class Flow(eqx.Module):
     hidden_size: eqx.AbstractVar[int]
 
     @abstractmethod
-    def vector_field(self, input: Float[Array, " inputs"], state: State) -> State:
+    def vector_field(self, input: Input, state: State) -> State:
         """F(u, x), change per unit of time, a pytree like the state."""
 
     def initial_state(self) -> State:
@@ -89,13 +108,13 @@ class Discretised(Cell):
         ConfigError: an unknown method, or a step that is not positive.
     """
 
-    flow: Any
+    flow: FlowLike
     step: float = eqx.field(static=True)
     method: str = eqx.field(static=True)
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    def __init__(self, flow: Any, step: float | int, method: str) -> None:
+    def __init__(self, flow: FlowLike, step: float | int, method: str) -> None:
         if method not in METHODS:
             raise ConfigError(f"method={method!r}: expected one of {', '.join(METHODS)}")
         if not 0 < step < inf:
@@ -108,22 +127,20 @@ class Discretised(Cell):
         """That of the flow, where its input is not a vector."""
         return getattr(self.flow, "input_shape", None)
 
-    def __call__(
-        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
-    ) -> State:
+    def __call__(self, input: Input, state: State, *, key: PRNGKeyArray | None = None) -> State:
         """One step."""
         return METHODS[self.method](lambda state: self.flow.vector_field(input, state), state, self.step)
 
     def initial_state(self) -> State:
         """That of the flow."""
-        return self.flow.initial_state()
+        return initial_state(self.flow)
 
     def exposed(self, state: State) -> Float[Array, " exposed"]:
         """What the flow exposes."""
-        return self.flow.exposed(state)
+        return exposed(self.flow, state)
 
 
-def discretise(flow: Any, step: float | int, method: str = "rk4") -> Discretised:
+def discretise(flow: FlowLike, step: float | int, method: str = "rk4") -> Discretised:
     """The map of one fixed step of a flow, a cell like any other.
 
     The map is a system of its own: an Euler step of a large `step` may be chaotic where the flow is not.

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from attractor.errors import CellError, ConfigError
 
@@ -30,7 +29,7 @@ class FunctionCell(eqx.Module):
     """
 
     initial: State
-    weights: Any
+    weights: PyTree
     step: Callable[..., State] = eqx.field(static=True)
     input_size: int = eqx.field(static=True)
     show: Callable[[State], Array] | None = eqx.field(static=True, default=None)
@@ -49,7 +48,7 @@ class FunctionCell(eqx.Module):
         """The state a sequence starts from; it is not trained."""
         return jax.tree.map(jax.lax.stop_gradient, self.initial)
 
-    def exposed(self, state: State) -> Any:
+    def exposed(self, state: State) -> PyTree:
         """What a read-out may see: all of it where nothing else was said."""
         return state if self.show is None else self.show(state)
 
@@ -65,7 +64,7 @@ def cell(
     input_size: int,
     initial: State | ArrayLike,
     *,
-    weights: Any = None,
+    weights: PyTree = None,
     exposed: Callable[[State], Array] | None = None,
 ) -> FunctionCell:
     """A cell made of a function, for every reading.
@@ -105,15 +104,15 @@ def cell(
     return FunctionCell(jax.tree.map(jnp.asarray, initial), weights, step, input_size, exposed)
 
 
-def _name(step: Any) -> str:
+def _name(step: object) -> str:
     return getattr(step, "__name__", type(step).__name__)
 
 
-def _is_numbers(leaf: Any) -> bool:
+def _is_numbers(leaf: object) -> bool:
     return isinstance(leaf, _NUMBERS) and getattr(leaf, "dtype", np.dtype(float)) != np.dtype(object)
 
 
-def _check_arguments(step: Callable[..., State], weights: Any) -> None:
+def _check_arguments(step: Callable[..., State], weights: PyTree) -> None:
     """Refuse a step that cannot be called with what it will be called with."""
     given = 2 if weights is None else 3
     try:
@@ -126,6 +125,3 @@ def _check_arguments(step: Callable[..., State], weights: Any) -> None:
             f"the step of {_name(step)} cannot be called as {called}: {problem}; a step of three arguments "
             "needs `weights=`, one of two must do without"
         ) from problem
-
-
-__all__ = ["FunctionCell", "cell"]

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 from attractor.settings import NonNegative, Positive, Settings
 
-from .contract import weight_dtype
-from .families import FAMILIES
+from .building import FAMILIES
+from .contract import Hidden, Input, weight_dtype
 from .flow import Discretised, Flow, discretise
 
 
@@ -58,9 +58,9 @@ USUAL_GATES = GatedForm()
 class GatedState(NamedTuple):
     """h, z and r, shape (hidden,) each; None for a gate that is always open."""
 
-    activity: Float[Array, " hidden"]
-    update: Float[Array, " hidden"] | None
-    reset: Float[Array, " hidden"] | None
+    activity: Hidden
+    update: Hidden | None
+    reset: Hidden | None
 
 
 class Gate(eqx.Module):
@@ -77,19 +77,14 @@ class Gate(eqx.Module):
     coupling: Float[Array, "hidden hidden"]
     input_weight: Float[Array, "hidden inputs"]
     gain: Float[Array, ""]
-    bias: Float[Array, " hidden"]
+    bias: Hidden
     log_time: Float[Array, ""]
 
-    def opening(self, state: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+    def opening(self, state: Hidden) -> Hidden:
         """sigmoid(alpha x + b), between 0 and 1."""
         return jax.nn.sigmoid(self.gain * state + self.bias)
 
-    def change(
-        self,
-        input: Float[Array, " inputs"],
-        rate: Float[Array, " hidden"],
-        state: Float[Array, " hidden"],
-    ) -> Float[Array, " hidden"]:
+    def change(self, input: Input, rate: Hidden, state: Hidden) -> Hidden:
         """dx/dt."""
         return jnp.exp(-self.log_time) * (self.coupling @ rate + self.input_weight @ input - state)
 
@@ -122,7 +117,7 @@ class GatedFlow(Flow):
     coupling: Float[Array, "hidden hidden"]
     input_weight: Float[Array, "hidden inputs"]
     gain: Float[Array, ""]
-    bias: Float[Array, " hidden"]
+    bias: Hidden
     update_gate: Gate | None
     reset_gate: Gate | None
     input_size: int = eqx.field(static=True)
@@ -142,33 +137,30 @@ class GatedFlow(Flow):
         self.coupling = _random_coupling(own, hidden_size)
         self.input_weight = jax.random.normal(outside, shape) / max(input_size, 1) ** 0.5
         self.gain, self.bias = jnp.asarray(form.gain, float), jnp.full(hidden_size, form.bias, float)
-        self.update_gate = self.reset_gate = None
-        if not form.open_update:
-            numbers = (form.update_gain, form.update_bias, form.update_time)
-            self.update_gate = _random_gate(update, shape, numbers)
-        if not form.open_reset:
-            numbers = (form.reset_gain, form.reset_bias, form.reset_time)
-            self.reset_gate = _random_gate(reset, shape, numbers)
+        updating = form.update_gain, form.update_bias, form.update_time
+        resetting = form.reset_gain, form.reset_bias, form.reset_time
+        self.update_gate = None if form.open_update else _random_gate(update, shape, updating)
+        self.reset_gate = None if form.open_reset else _random_gate(reset, shape, resetting)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.input_mode = form.input_mode
 
-    def rate(self, activity: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
+    def rate(self, activity: Hidden) -> Hidden:
         """phi(h) = tanh(g_h h + b_h)."""
         return jnp.tanh(self.gain * activity + self.bias)
 
-    def vector_field(self, input: Float[Array, " inputs"], state: GatedState) -> GatedState:
+    def vector_field(self, input: Input, state: GatedState) -> GatedState:
         """Changes of h, z and r per unit of time."""
         rate = self.rate(state.activity)
-        shown = rate if self.reset_gate is None else rate * self.reset_gate.opening(_given(state.reset))
+        shown = rate if self.reset_gate is None else rate * self.reset_gate.opening(_part(state.reset))
         pull, drive = self.coupling @ shown - state.activity, self.input_weight @ input
         if self.input_mode == "gated":
             pull, drive = pull + drive, jnp.zeros_like(drive)
         if self.update_gate is not None:
-            pull = self.update_gate.opening(_given(state.update)) * pull
+            pull = self.update_gate.opening(_part(state.update)) * pull
         return GatedState(
             pull + drive,
-            None if self.update_gate is None else self.update_gate.change(input, rate, _given(state.update)),
-            None if self.reset_gate is None else self.reset_gate.change(input, rate, _given(state.reset)),
+            None if self.update_gate is None else self.update_gate.change(input, rate, _part(state.update)),
+            None if self.reset_gate is None else self.reset_gate.change(input, rate, _part(state.reset)),
         )
 
     def initial_state(self) -> GatedState:
@@ -180,12 +172,12 @@ class GatedFlow(Flow):
             None if self.reset_gate is None else zeros,
         )
 
-    def exposed(self, state: GatedState) -> Float[Array, " hidden"]:
+    def exposed(self, state: GatedState) -> Hidden:
         """The rates phi(h)."""
         return self.rate(state.activity)
 
 
-def _given(state: Array | None) -> Array:
+def _part(state: Array | None) -> Array:
     """The state of a gate that is there."""
     if state is None:
         raise ConfigError("the state has no entry for a gate that is not open; start from `initial_state()`")

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .contract import Cell
-from .families import FAMILIES
-from .initial import timescale_bias, uniform_weight
+from .building import FAMILIES
+from .contract import Cell, Hidden, Input
+from .initial import Timescales, timescale_bias, uniform_weight
 
 _CALM = 0.3
 """Gates that hardly feel the state at first: a start from which long memories train reliably."""
@@ -39,12 +39,7 @@ class GRU(Cell):
     hidden_size: int = eqx.field(static=True)
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        timescales: tuple[float, float] = (2.0, 20.0),
-        key: PRNGKeyArray,
+        self, input_size: int, hidden_size: int, *, timescales: Timescales = (2.0, 20.0), key: PRNGKeyArray
     ) -> None:
         input_key, gate_key, candidate_key = jax.random.split(key, 3)
         self.input_weight = uniform_weight(input_key, 3 * hidden_size, input_size, hidden_size)
@@ -53,13 +48,7 @@ class GRU(Cell):
         self.bias = jnp.concatenate([timescale_bias(hidden_size, timescales), jnp.zeros(2 * hidden_size)])
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __call__(
-        self,
-        input: Float[Array, " inputs"],
-        state: Float[Array, " hidden"],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, " hidden"]:
+    def __call__(self, input: Input, state: Hidden, *, key: PRNGKeyArray | None = None) -> Hidden:
         """One step."""
         driven = self.input_weight @ input + self.bias
         gates = jax.nn.sigmoid(driven[: 2 * self.hidden_size] + self.gate_weight @ state)
@@ -84,17 +73,12 @@ class ResetAfterGRU(Cell):
     input_weight: Float[Array, "3*hidden inputs"]
     state_weight: Float[Array, "3*hidden hidden"]
     bias: Float[Array, " 3*hidden"]
-    candidate_bias: Float[Array, " hidden"]
+    candidate_bias: Hidden
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        timescales: tuple[float, float] = (2.0, 20.0),
-        key: PRNGKeyArray,
+        self, input_size: int, hidden_size: int, *, timescales: Timescales = (2.0, 20.0), key: PRNGKeyArray
     ) -> None:
         input_key, state_key = jax.random.split(key)
         self.input_weight = uniform_weight(input_key, 3 * hidden_size, input_size, hidden_size)
@@ -105,13 +89,7 @@ class ResetAfterGRU(Cell):
         self.candidate_bias = zeros
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __call__(
-        self,
-        input: Float[Array, " inputs"],
-        state: Float[Array, " hidden"],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, " hidden"]:
+    def __call__(self, input: Input, state: Hidden, *, key: PRNGKeyArray | None = None) -> Hidden:
         """One step."""
         driven = jnp.split(self.input_weight @ input + self.bias, 3)
         recurrent = jnp.split(self.state_weight @ state, 3)

@@ -7,6 +7,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
+Timescales = tuple[float | int, float | int]
+"""The shortest and the longest memory of units, in steps."""
+
 
 def uniform_weight(
     key: PRNGKeyArray, rows: int, columns: int, fan_in: int | None = None
@@ -16,7 +19,7 @@ def uniform_weight(
     return jax.random.uniform(key, (rows, columns), minval=-bound, maxval=bound)
 
 
-def timescale_bias(size: int, timescales: tuple[float, float]) -> Float[Array, " size"]:
+def timescale_bias(size: int, timescales: Timescales) -> Float[Array, " size"]:
     """Biases of a keep gate so that unit i forgets with its own time constant.
 
     A gate that stays at z keeps a memory of about tau = 1/(1-z) steps, so the bias is log(tau - 1), with tau
@@ -28,7 +31,7 @@ def timescale_bias(size: int, timescales: tuple[float, float]) -> Float[Array, "
     return jnp.asarray(memory_bias(size, timescales), float)  # compiles nothing
 
 
-def memory_bias(size: int, timescales: tuple[float, float]) -> Float[np.ndarray, " size"]:
+def memory_bias(size: int, timescales: Timescales) -> Float[np.ndarray, " size"]:
     """The numbers of `timescale_bias`, which are known also while JAX traces.
 
     Raises:

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .contract import Cell, weight_dtype
-from .families import FAMILIES
-from .initial import timescale_bias, uniform_weight
+from .building import FAMILIES
+from .contract import Cell, Hidden, Input, weight_dtype
+from .initial import Timescales, timescale_bias, uniform_weight
 
-LSTMState = tuple[Float[Array, " hidden"], Float[Array, " hidden"]]
+LSTMState = tuple[Hidden, Hidden]
 """(h, c), in the order of Equinox and torch."""
 
 
@@ -32,12 +32,7 @@ class LSTM(Cell):
     hidden_size: int = eqx.field(static=True)
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        timescales: tuple[float, float] = (2.0, 20.0),
-        key: PRNGKeyArray,
+        self, input_size: int, hidden_size: int, *, timescales: Timescales = (2.0, 20.0), key: PRNGKeyArray
     ) -> None:
         input_key, state_key = jax.random.split(key)
         self.input_weight = uniform_weight(input_key, 4 * hidden_size, input_size, hidden_size)
@@ -46,9 +41,7 @@ class LSTM(Cell):
         self.bias = jnp.concatenate([zeros, timescale_bias(hidden_size, timescales), zeros, zeros])
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __call__(
-        self, input: Float[Array, " inputs"], state: LSTMState, *, key: PRNGKeyArray | None = None
-    ) -> LSTMState:
+    def __call__(self, input: Input, state: LSTMState, *, key: PRNGKeyArray | None = None) -> LSTMState:
         """One step."""
         hidden, memory = state
         driven = self.input_weight @ input + self.bias + self.state_weight @ hidden
@@ -61,7 +54,7 @@ class LSTM(Cell):
         zeros = jnp.zeros(self.hidden_size, weight_dtype(self))
         return zeros, zeros
 
-    def exposed(self, state: LSTMState) -> Float[Array, " hidden"]:
+    def exposed(self, state: LSTMState) -> Hidden:
         """The hidden vector h."""
         return state[0]
 

@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from attractor.errors import ConfigError
 
+from .building import FAMILIES
 from .contract import Cell, weight_dtype
-from .families import FAMILIES
-from .initial import timescale_bias
+from .initial import Timescales, timescale_bias
 from .lstm import LSTM, LSTMState
 from .partition import Partition
 
@@ -120,7 +120,7 @@ class MemoryGated(Cell):
         groups: Sequence[Sequence[int]] | None = None,
         joint_factor: float | int = 2,
         initial: str = "chrono",
-        timescales: tuple[float | int, float | int] = (2.0, 20.0),
+        timescales: Timescales = (2.0, 20.0),
         feeds: str = "candidate",
         key: PRNGKeyArray,
     ) -> None:
@@ -220,10 +220,10 @@ def start_weights(
     partition: Partition,
     widths: tuple[int, int],
     initial: str,
-    timescales: tuple[float | int, float | int],
+    timescales: Timescales,
     key: PRNGKeyArray,
 ) -> StartWeights:
-    """Weights of one of the `STARTS`; places without a variable are zero.
+    """Weights of one of the `STARTS`; entries without a variable are zero.
 
     Args:
         partition: the groups.
@@ -236,7 +236,7 @@ def start_weights(
     input_weight, *others = drawn.marginal
     filled = jnp.asarray(partition.filled[:, None])
     drawn = drawn._replace(marginal=(jnp.where(filled, input_weight, 0), *others))
-    return _remembering(drawn, widths, timescales) if initial == "chrono" else drawn
+    return _with_timescales(drawn, widths, timescales) if initial == "chrono" else drawn
 
 
 def _uniform(partition: Partition, widths: tuple[int, int], key: PRNGKeyArray) -> StartWeights:
@@ -279,15 +279,12 @@ def _orthogonal(partition: Partition, widths: tuple[int, int], key: PRNGKeyArray
     )
 
 
-def _remembering(
-    weights: StartWeights, widths: tuple[int, int], timescales: tuple[float | int, float | int]
-) -> StartWeights:
+def _with_timescales(weights: StartWeights, widths: tuple[int, int], timescales: Timescales) -> StartWeights:
     """The same weights with biases of the keep gates that spread the memories over the time scales."""
     hidden, joint = widths
-    shortest, longest = timescales
-    keep = timescale_bias(hidden, (float(shortest), float(longest)))
+    keep = timescale_bias(hidden, timescales)
     bias = weights.marginal[2].at[:, hidden : 2 * hidden].set(keep)
-    gate_bias = timescale_bias(joint, (float(shortest), float(longest)))
+    gate_bias = timescale_bias(joint, timescales)
     return StartWeights((*weights.marginal[:2], bias), weights.candidate, (*weights.gate[:2], gate_bias))
 
 

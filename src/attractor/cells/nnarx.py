@@ -6,8 +6,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError, ShapeError
 
-from .contract import Cell, weight_dtype
-from .families import FAMILIES
+from .building import FAMILIES
+from .contract import Cell, Input, weight_dtype
 
 
 class NNARX(Cell):
@@ -53,7 +53,7 @@ class NNARX(Cell):
 
     def __call__(
         self,
-        input: Float[Array, " inputs"],
+        input: Input,
         state: Float[Array, "order signals"],
         *,
         key: PRNGKeyArray | None = None,

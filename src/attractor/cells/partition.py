@@ -43,7 +43,7 @@ class Partition:
         ConfigError: no group, an empty one, a variable in two groups or in none.
 
     Example:
-        >>> Partition(((0, 2), (1,))).places.tolist()
+        >>> Partition(((0, 2), (1,))).table.tolist()
         [[0, 2], [1, 3]]
     """
 
@@ -113,12 +113,12 @@ class Partition:
 
     @property
     def filled(self) -> np.ndarray:
-        """Which places of (groups, widest) hold a variable."""
+        """Which entries of (groups, widest) hold a variable."""
         return np.arange(self.widest) < np.asarray(self.sizes)[:, None]
 
     @property
-    def places(self) -> np.ndarray:
-        """Which variable stands at each place of (groups, widest); `size` where there is none."""
+    def table(self) -> np.ndarray:
+        """The variable of each entry of (groups, widest); `size` where there is none."""
         table = np.full((len(self.groups), self.widest), self.size)
         table[self.filled] = self.order
         return table
@@ -128,7 +128,7 @@ class Partition:
         if self.size == len(self.groups) * self.widest and np.array_equal(self.order, np.arange(self.size)):
             return values.reshape(len(self.groups), self.widest)  # only a view
         padded = jnp.concatenate([values, jnp.zeros(1, values.dtype)])
-        return padded.at[self.places].get(mode="promise_in_bounds")
+        return padded.at[self.table].get(mode="promise_in_bounds")
 
     def observe(self, input: Shaped[Array, " inputs"]) -> Observation:
         """An input with its missing values made zero, by groups, and which groups have a value at all."""

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.errors import ConfigError
 
-from .contract import Cell
-from .families import FAMILIES
-from .initial import uniform_weight
+from .building import FAMILIES
+from .contract import Cell, Hidden, Input
+from .initial import Timescales, uniform_weight
 
 _REGULAR = 1e-4
 """epsilon: keeps H positive definite, also when it is computed in float32."""
@@ -76,7 +76,7 @@ class RecurrentEquilibrium(Cell):
     skew: Float[Array, "hidden hidden"]
     input_weight: Float[Array, "hidden inputs"]
     neuron_input_weight: Float[Array, "neurons inputs"]
-    bias: Float[Array, " hidden"]
+    bias: Hidden
     neuron_bias: Float[Array, " neurons"]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
@@ -90,7 +90,7 @@ class RecurrentEquilibrium(Cell):
         *,
         neurons: int | None = None,
         rate: float | int = 1.0,
-        timescales: tuple[float, float] = (2.0, 20.0),
+        timescales: Timescales = (2.0, 20.0),
         key: PRNGKeyArray,
     ) -> None:
         neurons = hidden_size if neurons is None else neurons
@@ -108,13 +108,7 @@ class RecurrentEquilibrium(Cell):
         self.input_size, self.hidden_size, self.neurons = input_size, hidden_size, neurons
         self.rate = float(rate)
 
-    def __call__(
-        self,
-        input: Float[Array, " inputs"],
-        state: Float[Array, " hidden"],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, " hidden"]:
+    def __call__(self, input: Input, state: Hidden, *, key: PRNGKeyArray | None = None) -> Hidden:
         """One step."""
         made = self.matrices()
         driven = made.sensing @ state + self.neuron_input_weight @ input + self.neuron_bias
@@ -145,7 +139,7 @@ class RecurrentEquilibrium(Cell):
         return self.matrices().metric, self.rate
 
 
-def _check(neurons: int, rate: float | int, timescales: tuple[float, float]) -> None:
+def _check(neurons: int, rate: float | int, timescales: Timescales) -> None:
     if not 0 < rate <= 1:
         raise ConfigError(f"rate={rate}: expected a factor in (0, 1]")
     if neurons < 1:

@@ -1,7 +1,6 @@
 """Deep recurrent networks: a stack of cells is a cell."""
 
 from itertools import pairwise
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ShapeError
 
 from .calling import take_step
-from .contract import Cell, State, exposed, exposed_size, initial_state
+from .contract import Cell, CellLike, Input, State, exposed, exposed_size, initial_state, input_size
 
 
 class Stack(Cell):
@@ -23,27 +22,25 @@ class Stack(Cell):
         ShapeError: no cell, or a cell whose input does not fit the one below.
     """
 
-    cells: tuple[Any, ...]
+    cells: tuple[CellLike, ...]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
 
-    def __init__(self, cells: tuple[Any, ...]) -> None:
+    def __init__(self, cells: tuple[CellLike, ...]) -> None:
         if not cells:
             raise ShapeError("a stack needs at least one cell")
         for level, (below, above) in enumerate(pairwise(cells), start=1):
-            if above.input_size != exposed_size(below):
+            if input_size(above) != exposed_size(below):
                 raise ShapeError(
-                    f"cell {level} of the stack takes {above.input_size} inputs, but cell {level - 1} "
+                    f"cell {level} of the stack takes {input_size(above)} inputs, but cell {level - 1} "
                     f"exposes {exposed_size(below)}"
                 )
         self.cells = tuple(cells)
-        self.input_size = cells[0].input_size
+        self.input_size = input_size(cells[0])
         own = getattr(cells[-1], "hidden_size", None)
         self.hidden_size = exposed_size(cells[-1]) if own is None else own
 
-    def __call__(
-        self, input: Float[Array, " inputs"], state: State, *, key: PRNGKeyArray | None = None
-    ) -> State:
+    def __call__(self, input: Input, state: State, *, key: PRNGKeyArray | None = None) -> State:
         """One step through all cells, each with its own part of the key."""
         keys = [None] * len(self.cells) if key is None else jax.random.split(key, len(self.cells))
         states = []

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .contract import Cell
-from .families import FAMILIES
-from .initial import uniform_weight
+from .building import FAMILIES
+from .contract import Cell, Hidden, Input
+from .initial import Timescales, uniform_weight
 
 
 class NeuralStateSpace(Cell):
@@ -39,7 +39,7 @@ class NeuralStateSpace(Cell):
         hidden_size: int,
         *,
         width: int = 16,
-        timescales: tuple[float, float] = (2.0, 20.0),
+        timescales: Timescales = (2.0, 20.0),
         key: PRNGKeyArray,
     ) -> None:
         linear_key, input_key, inner_key, outer_key = jax.random.split(key, 4)
@@ -51,13 +51,7 @@ class NeuralStateSpace(Cell):
         self.outer_weight = 0.1 * uniform_weight(outer_key, hidden_size, width)
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __call__(
-        self,
-        input: Float[Array, " inputs"],
-        state: Float[Array, " hidden"],
-        *,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, " hidden"]:
+    def __call__(self, input: Input, state: Hidden, *, key: PRNGKeyArray | None = None) -> Hidden:
         """One step."""
         inner = jnp.tanh(self.inner_weight @ jnp.concatenate([state, input]) + self.inner_bias)
         return self.transition @ state + self.input_weight @ input + self.outer_weight @ inner

@@ -11,8 +11,8 @@ import numpy as np
 from attractor.data import Signal
 from attractor.errors import AttractorError, ConfigError
 from attractor.export import EXPORTERS, CompiledController, ControllerCode, export, to_c_function
-from attractor.export.c import c_compiler, controller_source
-from attractor.export.c.c_step import c_array
+from attractor.export.c.c_controller import controller_source
+from attractor.export.c.c_step import c_array, c_compiler
 from attractor.files import make_folder, write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import double_precision, trace

@@ -3,34 +3,23 @@
 CasADi and ONNX are asked for when something is exported to them, not when this package is imported.
 """
 
-from .c import (
-    CompiledController,
-    ControllerAnswer,
-    ControllerCode,
-    ControllerStatus,
-    to_c,
-    to_c_controller,
-    to_c_function,
-)
+from .c.c_controller import CompiledController, ControllerCode, ControllerStatus, to_c_controller
+from .c.c_step import to_c, to_c_function
 from .casadi_function import casadi_expressions, to_casadi, write_casadi
 from .exporters import EXPORTERS, Exporter, check_parity, export, written_deviation
-from .flat_step import FlatStep, flat_step
+from .flat_step import flat_step
 from .numpy_step import to_numpy
-from .onnx_model import OnnxCheck, OnnxExport, to_onnx_sequence, to_onnx_step
-from .published_weights import PublishedNetwork, from_lipschitz_state, from_mgrn_state
+from .onnx_model import OnnxCheck, to_onnx
+from .published_weights import from_lipschitz_state, from_mgrn_state
 from .torch_weights import from_torch_state, load_torch, save_torch, to_torch_state
 
 __all__ = [
     "EXPORTERS",
     "CompiledController",
-    "ControllerAnswer",
     "ControllerCode",
     "ControllerStatus",
     "Exporter",
-    "FlatStep",
     "OnnxCheck",
-    "OnnxExport",
-    "PublishedNetwork",
     "casadi_expressions",
     "check_parity",
     "export",
@@ -45,8 +34,7 @@ __all__ = [
     "to_c_function",
     "to_casadi",
     "to_numpy",
-    "to_onnx_sequence",
-    "to_onnx_step",
+    "to_onnx",
     "to_torch_state",
     "write_casadi",
     "written_deviation",

@@ -4,45 +4,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import accumulate
+from operator import add, mul, truediv
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jax.extend.core import JaxprEqn
-from jaxtyping import Array
 
 from attractor.errors import StorageError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, added_rules, double_precision, interpret, is_exact, place
+from attractor.program import Exact, Program, Rule, added_rules, double_precision, interpret, place
 
-from .exporters import EXPORTERS, Exporter, Rows
-from .flat_step import flat_step
-from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, shape_of
+from .exporters import EXPORTERS, Exporter, Rows, needed
+from .flat_step import Readout, flat_step
+from .movement import INFIX, MOVES, Contraction, check_rounding, dtype_of, move, shape_of, without_rounding
 
-_ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "add": lambda a, b: a + b,
-    "add_any": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
+Scalars = Callable[..., Any]
+"""A function of CasADi's numbers (SX); its types are not known to Python's checkers."""
+
+_ARITHMETIC: dict[str, Scalars] = {
     "pow": lambda a, b: a**b,
     "neg": lambda a: -a,
     "square": lambda a: a * a,
     "logistic": lambda a: 1 / (1 + (-a).exp()),
     "rsqrt": lambda a: 1 / a.sqrt(),
     "exp2": lambda a: 2**a,
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "lt": lambda a, b: a < b,
-    "le": lambda a, b: a <= b,
     "xor": lambda a, b: a != b,
-    "gt": lambda a, b: a > b,
-    "ge": lambda a, b: a >= b,
     "copy": lambda a: a,
-}
+} | {name: function for name, (_, function) in INFIX.items()}
 _NAMED = {
     "max": "fmax",
     "min": "fmin",
@@ -62,7 +55,7 @@ _NAMED = {
 """Primitives, and the functions of CasADi that compute them."""
 
 
-def to_casadi(source: Any, *, read: Callable[[Any], Array] | None = None, name: str = "step") -> Any:
+def to_casadi(source: object, *, read: Readout | None = None, name: str = "step") -> Any:
     """A `casadi.Function` of scalar expressions (SX): (u, x) -> x', or (u, x) -> (x', y) with y = g(x').
 
     Args:
@@ -73,7 +66,7 @@ def to_casadi(source: Any, *, read: Callable[[Any], Array] | None = None, name: 
     Raises:
         UnsupportedError: CasADi is not installed, or a primitive without a rule.
     """
-    casadi = _casadi()
+    casadi = needed("casadi", "control")
     flat = flat_step(source, read=read)
     given, state = casadi.SX.sym("u", flat.input_size), casadi.SX.sym("x", flat.state_size)
     results = [casadi_expressions(flat.step, [given, state])[0]]
@@ -83,10 +76,10 @@ def to_casadi(source: Any, *, read: Callable[[Any], Array] | None = None, name: 
 
 
 def write_casadi(
-    source: Any,
+    source: object,
     path: str | PathLike[str],
     *,
-    read: Callable[[Any], Array] | None = None,
+    read: Readout | None = None,
     origin: Origin | None = None,
 ) -> Path:
     """Write the function of `to_casadi` to a file for `casadi.Function.load`, whole or not at all.
@@ -106,7 +99,7 @@ def write_casadi(
         UnsupportedError: CasADi is not installed, or a primitive without a rule.
         StorageError: the file cannot be written.
     """
-    path, casadi = Path(path), _casadi()
+    path, casadi = Path(path), needed("casadi", "control")
     with TemporaryDirectory() as folder:
         draft = Path(folder) / "step.casadi"
         to_casadi(source, read=read).save(str(draft))
@@ -131,7 +124,7 @@ def casadi_expressions(program: Program, arguments: Sequence[Any]) -> list[Any]:
     Raises:
         UnsupportedError: CasADi is not installed, or a primitive without a rule.
     """
-    casadi = _casadi()
+    casadi = needed("casadi", "control")
     symbols = [
         _filled([column[index] for index in range(column.numel())], shape)
         for column, shape in zip(arguments, program.input_shapes, strict=True)
@@ -141,21 +134,14 @@ def casadi_expressions(program: Program, arguments: Sequence[Any]) -> list[Any]:
     return [casadi.vertcat(*_entries(result).flat) for result in results]
 
 
-def _casadi() -> Any:
-    try:
-        import casadi
-    except ImportError as problem:
-        raise UnsupportedError(
-            "an export to CasADi needs the package casadi: pip install attractor[control]"
-        ) from problem
-    return casadi
-
-
 @dataclass(frozen=True)
 class _Symbols:
     """An array of CasADi scalars; not a plain array, so `interpret` calls the rules."""
 
     entries: np.ndarray
+
+
+Operand = _Symbols | Exact
 
 
 def _filled(entries: Sequence[Any] | np.ndarray, shape: tuple[int, ...]) -> _Symbols:
@@ -165,19 +151,22 @@ def _filled(entries: Sequence[Any] | np.ndarray, shape: tuple[int, ...]) -> _Sym
     return _Symbols(array.reshape(shape))
 
 
-def _entries(value: Any) -> np.ndarray:
+def _entries(value: Operand) -> np.ndarray:
     """Entries of a symbolic or exact operand; numbers of Python, which CasADi takes."""
-    return known_array(value).astype(object) if is_exact(value) else value.entries
+    return value.entries if isinstance(value, _Symbols) else np.asarray(value).astype(object)
 
 
-def _rules(casadi: Any) -> dict[str, Rule]:
-    def elementwise(function: Callable[..., Any], equation: JaxprEqn, *operands: Any) -> _Symbols:
+def _rules(casadi: ModuleType) -> dict[str, Rule]:
+    def towards_zero(a: Any) -> Any:
+        return casadi.sign(a) * casadi.floor(casadi.fabs(a))
+
+    def elementwise(function: Scalars, equation: JaxprEqn, *operands: Operand) -> _Symbols:
         shape, name = shape_of(equation.outvars[0]), equation.primitive.name
         kind = dtype_of(equation.outvars[0]).kind
         if kind in "iu" and name in ("and", "or", "not", "xor"):
             raise UnsupportedError(f"CasADi has no '{name}' of the bits of whole numbers{place(equation)}")
-        if kind in "iu" and name == "div":
-            function = partial(_whole_quotient, casadi)
+        if kind in "iu" and name == "div" and function is truediv:
+            return elementwise(lambda a, b: towards_zero(a / b), equation, *operands)
         columns = [np.broadcast_to(_entries(operand), shape).ravel() for operand in operands]
         scalars = zip(*([casadi.SX(entry) for entry in column] for column in columns), strict=True)
         return _filled([function(*entries) for entries in scalars], shape)
@@ -187,12 +176,13 @@ def _rules(casadi: Any) -> dict[str, Rule]:
     rules["clamp"] = partial(elementwise, lambda low, a, high: casadi.fmin(casadi.fmax(a, low), high))
     rules["select_n"] = partial(elementwise, partial(_chosen, casadi))
     rules["convert_element_type"] = partial(_converted, elementwise, casadi)
-    rules["reduce_precision"] = _reduced_precision
+    rules["reduce_precision"] = partial(without_rounding, "CasADi")
     rules["round"] = partial(_rounded, elementwise, casadi)
     rules["is_finite"] = partial(elementwise, lambda a: casadi.fabs(a) <= np.finfo(float).max)
     rules["integer_pow"] = lambda equation, a: elementwise(lambda x: x ** equation.params["y"], equation, a)
-    rules |= {name: partial(_reduced, function) for name, function in _reductions(casadi).items()}
-    rules |= {name: partial(_accumulated, function) for name, function in _cumulative(casadi).items()}
+    reductions = _reductions(casadi)
+    rules |= {f"reduce_{name}": partial(_reduced, function) for name, function in reductions.items()}
+    rules |= {f"cum{name}": partial(_accumulated, reductions[name]) for name in ("sum", "prod", "max", "min")}
     rules |= dict.fromkeys(MOVES, _moved)
     rules["dot_general"] = _product
     # Of a file of one's own: `rule(*scalars) -> scalar`, for each entry of the result.
@@ -200,31 +190,12 @@ def _rules(casadi: Any) -> dict[str, Rule]:
     return rules | {name: partial(elementwise, rule) for name, rule in added.items()}
 
 
-def _whole_quotient(casadi: Any, a: Any, b: Any) -> Any:
-    return casadi.sign(a / b) * casadi.floor(casadi.fabs(a / b))
+def _reductions(casadi: ModuleType) -> dict[str, Scalars]:
+    extremes = {"max": casadi.fmax, "min": casadi.fmin}
+    return {"sum": add, "prod": mul, "and": casadi.logic_and, "or": casadi.logic_or} | extremes
 
 
-def _reductions(casadi: Any) -> dict[str, Callable[[Any, Any], Any]]:
-    return {
-        "reduce_sum": lambda a, b: a + b,
-        "reduce_prod": lambda a, b: a * b,
-        "reduce_max": casadi.fmax,
-        "reduce_min": casadi.fmin,
-        "reduce_and": casadi.logic_and,
-        "reduce_or": casadi.logic_or,
-    }
-
-
-def _cumulative(casadi: Any) -> dict[str, Callable[[Any, Any], Any]]:
-    return {
-        "cumsum": lambda a, b: a + b,
-        "cumprod": lambda a, b: a * b,
-        "cummax": casadi.fmax,
-        "cummin": casadi.fmin,
-    }
-
-
-def _chosen(casadi: Any, which: Any, *cases: Any) -> Any:
+def _chosen(casadi: ModuleType, which: Any, *cases: Any) -> Any:
     value = cases[0]
     for number, case in enumerate(cases[1:], start=1):
         value = casadi.if_else(which == number, case, value)
@@ -232,7 +203,7 @@ def _chosen(casadi: Any, which: Any, *cases: Any) -> Any:
 
 
 def _converted(
-    elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
+    elementwise: Callable[..., _Symbols], casadi: ModuleType, equation: JaxprEqn, operand: _Symbols
 ) -> _Symbols:
     """Types of numbers: CasADi knows float64 only, so a float32 stays as exact as it was."""
     check_rounding(equation, "CasADi")
@@ -244,13 +215,8 @@ def _converted(
     return operand
 
 
-def _reduced_precision(equation: JaxprEqn, operand: _Symbols) -> _Symbols:
-    check_rounding(equation, "CasADi")
-    return operand
-
-
 def _rounded(
-    elementwise: Callable[..., _Symbols], casadi: Any, equation: JaxprEqn, operand: _Symbols
+    elementwise: Callable[..., _Symbols], casadi: ModuleType, equation: JaxprEqn, operand: _Symbols
 ) -> _Symbols:
     """Halves go to the even neighbour, or away from zero."""
 
@@ -265,20 +231,20 @@ def _rounded(
     return elementwise(to_even if even else away, equation, operand)
 
 
-def _moved(equation: JaxprEqn, *operands: Any) -> list[_Symbols]:
+def _moved(equation: JaxprEqn, *operands: Operand) -> list[_Symbols]:
     moved = move(equation, *operands)
     flat = np.concatenate([_entries(operand).ravel() for operand in moved.operands])
     return [_filled(flat[indices.ravel()], indices.shape) for indices in moved.indices]
 
 
-def _reduced(function: Callable[[Any, Any], Any], equation: JaxprEqn, operand: _Symbols) -> _Symbols:
+def _reduced(function: Scalars, equation: JaxprEqn, operand: _Symbols) -> _Symbols:
     axes, shape = equation.params["axes"], shape_of(equation.outvars[0])
     kept = [axis for axis in range(operand.entries.ndim) if axis not in axes]
     rows = operand.entries.transpose([*kept, *axes]).reshape(int(np.prod(shape)), -1)
     return _filled([reduce(function, row) for row in rows], shape)
 
 
-def _accumulated(function: Callable[[Any, Any], Any], equation: JaxprEqn, operand: _Symbols) -> _Symbols:
+def _accumulated(function: Scalars, equation: JaxprEqn, operand: _Symbols) -> _Symbols:
     axis, step = equation.params["axis"], -1 if equation.params["reverse"] else 1
     lines = np.moveaxis(operand.entries, axis, -1)
     rows = lines.reshape(-1, lines.shape[-1])[:, ::step]
@@ -287,7 +253,7 @@ def _accumulated(function: Callable[[Any, Any], Any], equation: JaxprEqn, operan
     return _Symbols(np.moveaxis(flat.entries, -1, axis))
 
 
-def _product(equation: JaxprEqn, left: Any, right: Any) -> _Symbols:
+def _product(equation: JaxprEqn, left: Operand, right: Operand) -> _Symbols:
     """Dot products of rows; zeros among the weights leave no trace."""
     lefts, rights = Contraction.of(equation).arranged(_entries(left), _entries(right))
     sums = [
@@ -299,7 +265,7 @@ def _product(equation: JaxprEqn, left: Any, right: Any) -> _Symbols:
     return _filled(sums, shape_of(equation.outvars[0]))
 
 
-def _zero(entry: Any) -> bool:
+def _zero(entry: object) -> bool:
     return isinstance(entry, float | int) and entry == 0
 
 
@@ -307,8 +273,8 @@ def _write(source: object, path: Path, origin: Origin | None) -> None:
     write_casadi(source, path, origin=origin)
 
 
-def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
-    found = _casadi().Function.load(str(path)).map(len(given))(given.T, states.T)
+def _run(path: Path, inputs: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+    found = needed("casadi", "control").Function.load(str(path)).map(len(inputs))(inputs.T, states.T)
     after, *seen = (np.array(part).T for part in (found if isinstance(found, tuple) else (found,)))
     return after, seen[0] if outputs else after[:, :0]
 

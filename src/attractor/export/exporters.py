@@ -6,17 +6,19 @@ A target is one file of this package, or of another one, that registers an `Expo
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from attractor.cells import initial_state, name_of, shaped_input, take_step
-from attractor.errors import AttractorError
+from attractor.cells import CellLike, initial_state, name_of, shaped_input, take_step
+from attractor.errors import AttractorError, UnsupportedError
 from attractor.files import make_folder
 from attractor.origin import Origin
 from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
@@ -29,6 +31,24 @@ Rows = Float[np.ndarray, "samples _"]
 
 _ROUNDING = 1e-3
 """What float32 may lose in one step of a large cell."""
+
+
+def needed(package: str, extra: str) -> ModuleType:
+    """A package that an export needs and Attractor itself does not.
+
+    Args:
+        package: its name.
+        extra: of Attractor, that installs it.
+
+    Raises:
+        UnsupportedError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as problem:
+        raise UnsupportedError(
+            f"this export needs the package {package}: pip install attractor[{extra}]"
+        ) from problem
 
 
 @dataclass(frozen=True)
@@ -119,7 +139,7 @@ def check_parity(
     """Export a cell to each target, run one step at random inputs and states, and compare with the cell.
 
     Inputs are uniform in [-1, 1], states in [-1, 1] about the initial state; whole numbers of the state stay.
-    The step that counts is the cell's own call, with its weights made wider, and with them as they are: where
+    The step that counts is the cell's own call, with its weights in float64, and with them as they are: where
     these two differ by more than rounding in the type of the cell, the second decides.
 
     Args:
@@ -170,7 +190,7 @@ def written_deviation(
 class _Probe(NamedTuple):
     """Where a cell is compared with what was written, and what it gives there."""
 
-    given: Rows
+    inputs: Rows
     states: Rows
     after: Rows
     seen: Rows
@@ -178,14 +198,14 @@ class _Probe(NamedTuple):
 
 def _probe(source: object, samples: int, seed: int) -> _Probe:
     cell, read = parts_of(source, None)
-    given, states = _places(cell, samples, seed)
-    after = _steps(cell, given, states)
-    return _Probe(given, states, after, after[:, :0] if read is None else _outputs(source, after))
+    inputs, states = _samples(cell, samples, seed)
+    after = _steps(cell, inputs, states)
+    return _Probe(inputs, states, after, after[:, :0] if read is None else _outputs(source, after))
 
 
 def _deviation(target: str, path: Path, probe: _Probe) -> float:
     try:
-        after, seen = EXPORTERS.find(target).run(path, probe.given, probe.states, probe.seen.shape[1])
+        after, seen = EXPORTERS.find(target).run(path, probe.inputs, probe.states, probe.seen.shape[1])
     except (AttractorError, ImportError):
         raise
     except Exception as problem:
@@ -201,38 +221,38 @@ def _outputs(source: object, states: Rows) -> Rows:
         cell, read = parts_of(in_double_precision(source), None)
         layout = layout_of(initial_state(cell), name_of(cell), jnp.float64)
 
-        def seen(state: Any) -> Any:
+        def seen(state: Array) -> Array:
             return jnp.ravel(read(layout.restore(state))) if read is not None else state[:0]
 
         return np.asarray(jax.jit(jax.vmap(seen))(jnp.asarray(states)))
 
 
-def _places(cell: Any, samples: int, seed: int) -> tuple[Rows, Rows]:
+def _samples(cell: CellLike, samples: int, seed: int) -> tuple[Rows, Rows]:
     """Random inputs and states, which float32 holds exactly, so that a cell sees them in any type."""
     numbers = np.random.default_rng(seed)
     flat = flat_map(cell, dtype=jnp.float32)
-    given = numbers.uniform(-1, 1, (samples, flat.input_size)).astype(np.float32)
+    inputs = numbers.uniform(-1, 1, (samples, flat.input_size)).astype(np.float32)
     states = np.tile(np.asarray(flat.start), (samples, 1))
     states[:, : flat.real_size] += numbers.uniform(-1, 1, (samples, flat.real_size)).astype(np.float32)
-    return given.astype(float), states.astype(float)
+    return inputs.astype(float), states.astype(float)
 
 
-def _steps(cell: Any, given: Rows, states: Rows) -> Rows:
+def _steps(cell: CellLike, inputs: Rows, states: Rows) -> Rows:
     """The steps of the cell itself, in float64, unless that copy is another map than the cell."""
     with double_precision():
-        wide = _called(in_double_precision(cell), given, states, jnp.float64)
+        double = _called(in_double_precision(cell), inputs, states, jnp.dtype(jnp.float64))
     with usual_promotion():  # the cell as it is, whatever the process forbids
-        own = _called(cell, given, states, jnp.float32)
-    return own if deviation(own, wide) > _ROUNDING else wide
+        own = _called(cell, inputs, states, jnp.dtype(jnp.float32))
+    return own if deviation(own, double) > _ROUNDING else double
 
 
-def _called(cell: Any, given: Rows, states: Rows, dtype: Any) -> Rows:
+def _called(cell: CellLike, inputs: Rows, states: Rows, dtype: jnp.dtype) -> Rows:
     """Steps of a cell whose types are left alone."""
     layout = layout_of(initial_state(cell), name_of(cell), dtype)
 
-    def step(given: Any, state: Any) -> Any:
-        return layout.flatten(take_step(cell, shaped_input(cell, given), layout.restore(state)))
+    def step(input: Array, state: Array) -> Array:
+        return layout.flatten(take_step(cell, shaped_input(cell, input), layout.restore(state)))
 
     # One after the other, as every step can be run; `vmap` knows no rule for a callback.
-    rows = jnp.asarray(given, dtype), jnp.asarray(states, dtype)
+    rows = jnp.asarray(inputs, dtype), jnp.asarray(states, dtype)
     return np.asarray(jax.jit(lambda rows: jax.lax.map(lambda row: step(*row), rows))(rows), float)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, cast, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import knows_input, shaped_input
+from attractor.cells import CellLike, State, knows_input, shaped_input
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program import (
     FlatMap,
@@ -21,6 +21,23 @@ from attractor.program import (
     with_precision,
     without_complex,
 )
+
+Readout = Callable[[State], Array]
+"""An output of the state of a cell."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A cell with an output, as a model has it."""
+
+    @property
+    def cell(self) -> CellLike:
+        """The cell."""
+        ...
+
+    def read(self, state: State, /) -> Array:
+        """The output."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,9 +71,7 @@ class FlatStep:
         return 0 if self.output is None else self.output.output_shapes[0][0]
 
 
-def flat_step(
-    source: Any, *, read: Callable[[Any], Array] | None = None, single_precision: bool = False
-) -> FlatStep:
+def flat_step(source: object, *, read: Readout | None = None, single_precision: bool = False) -> FlatStep:
     """The flat step of a cell or of a plant network.
 
     Args:
@@ -70,7 +85,7 @@ def flat_step(
         ShapeError: the step returns something else than a state.
         UnsupportedError: a state that is not made of numbers, or an output that is complex.
     """
-    dtype = jnp.float32 if single_precision else jnp.float64
+    dtype = jnp.dtype(jnp.float32 if single_precision else jnp.float64)
     with with_precision(double=not single_precision):
         cell, read = parts_of(in_precision(source, dtype), read)
         flat = flat_map(cell, dtype=dtype)
@@ -96,7 +111,7 @@ def _real_program(function: Callable[..., Array], *arguments: Array) -> Program:
     return without_complex(trace(function, *arguments), arguments)
 
 
-def _real_output(output: Array, dtype: Any) -> Array:
+def _real_output(output: Array, dtype: jnp.dtype) -> Array:
     if jnp.iscomplexobj(output):
         raise UnsupportedError(
             "the output is complex; an exported one is real: show real and imaginary parts side by side"
@@ -104,11 +119,11 @@ def _real_output(output: Array, dtype: Any) -> Array:
     return jnp.ravel(output).astype(dtype)
 
 
-def parts_of(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Callable[[Any], Array] | None]:
+def parts_of(source: object, read: Readout | None) -> tuple[CellLike, Readout | None]:
     """The cell and the output."""
     if knows_input(source):
-        return source, read
-    if hasattr(source, "cell") and hasattr(source, "read"):
+        return cast(CellLike, source), read
+    if isinstance(source, Network):
         return source.cell, read or source.read
     raise ConfigError(
         f"cannot export {type(source).__name__}: expected a cell (with `input_size`), a network with `cell` "
@@ -117,7 +132,7 @@ def parts_of(source: Any, read: Callable[[Any], Array] | None) -> tuple[Any, Cal
 
 
 def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest |found - wanted| / (1 + |wanted|); infinite if they are not finite at the same places."""
+    """The largest |found - wanted| / (1 + |wanted|); infinite if one is not finite where the other is."""
     finite = np.isfinite(wanted)
     if found.shape != wanted.shape or not np.array_equal(np.isfinite(found), finite):
         return float("inf")

@@ -2,25 +2,42 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import add, eq, ge, gt, le, lt, mul, ne, sub, truediv
+from typing import Any, Generic, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
-from attractor.program import PRIMITIVES, Kind, is_exact, of_kind, place
+from attractor.program import PRIMITIVES, Exact, Kind, is_exact, of_kind, place
 
 Parameters = Mapping[str, Any]
 """Parameters of an equation."""
+
+Operand = TypeVar("Operand")
+
+INFIX = {
+    "add": ("+", add),
+    "add_any": ("+", add),
+    "sub": ("-", sub),
+    "mul": ("*", mul),
+    "div": ("/", truediv),
+    "eq": ("==", eq),
+    "ne": ("!=", ne),
+    "lt": ("<", lt),
+    "le": ("<=", le),
+    "gt": (">", gt),
+    "ge": (">=", ge),
+}
+"""Primitives that Python and C write alike, and what they do in Python."""
 
 MOVES = of_kind(Kind.MOVING)
 """The primitives that `move` knows."""
 
 
 @dataclass(frozen=True)
-class Move:
+class Move(Generic[Operand]):
     """Every entry of a result is one entry of an operand.
 
     Args:
@@ -30,16 +47,16 @@ class Move:
         size: entries of all operands together.
     """
 
-    operands: list[Any]
+    operands: list[Operand]
     indices: list[np.ndarray]
     size: int
 
 
-def move(equation: JaxprEqn, *operands: Any) -> Move:
+def move(equation: JaxprEqn, *operands: Operand) -> Move[Operand]:
     """Where the entries go, found by letting the primitive move numbered entries.
 
     Raises:
-        UnsupportedError: the place depends on values of the run.
+        UnsupportedError: the position depends on values of the run.
     """
     # The operands that are not moved say where to, and have to be known.
     moving = PRIMITIVES[equation.primitive.name].moved or tuple(range(len(operands)))
@@ -48,13 +65,14 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
             f"'{equation.primitive.name}'{place(equation)} at an index that depends on values cannot be "
             "exported; choose with jnp.where"
         )
-    numbered, start = list(operands), 0
+    numbered: list[Any] = list(operands)
+    start = 0
     for index in moving:
         shape = shape_of(equation.invars[index])
         size = int(np.prod(shape))
         numbered[index] = np.arange(start, start + size, dtype=np.int32).reshape(shape)
         start += size
-    indices = _places(equation, numbered)
+    indices = _rearranged(equation, numbered)
     if any(array.size and (array.min() < 0 or array.max() >= start) for array in indices):
         raise UnsupportedError(
             f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
@@ -62,54 +80,38 @@ def move(equation: JaxprEqn, *operands: Any) -> Move:
     return Move([operands[index] for index in moving], indices, start)
 
 
-def _places(equation: JaxprEqn, numbered: list[Any]) -> list[np.ndarray]:
+def _rearranged(equation: JaxprEqn, numbered: Sequence[Exact]) -> list[np.ndarray]:
     """The results of the primitive; the common ones by NumPy, which has nothing to compile."""
     name = equation.primitive.name
     if name == "reshape" and equation.params["dimensions"] is None:
         name = "squeeze"
     if name in _DIRECT:
         return _DIRECT[name](numbered, shape_of(equation.outvars[0]), equation.params)
-    places = equation.primitive.bind(*map(jnp.asarray, numbered), **equation.params)
-    return [np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])]
+    moved = equation.primitive.bind(*map(jnp.asarray, numbered), **equation.params)
+    return [np.asarray(array) for array in (moved if equation.primitive.multiple_results else [moved])]
 
 
-def _shaped(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
-    return [given[0].reshape(shape)]
-
-
-def _spread(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+def _spread(arrays: Sequence[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
     aligned = [1] * len(shape)
     for own, axis in enumerate(parameters["broadcast_dimensions"]):
-        aligned[axis] = given[0].shape[own]
-    return [np.broadcast_to(given[0].reshape(aligned), shape)]
+        aligned[axis] = arrays[0].shape[own]
+    return [np.broadcast_to(arrays[0].reshape(aligned), shape)]
 
 
-def _cut(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
-    steps = parameters["strides"] or [1] * given[0].ndim
+def _cut(arrays: Sequence[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
+    steps = parameters["strides"] or [1] * arrays[0].ndim
     bounds = zip(parameters["start_indices"], parameters["limit_indices"], steps, strict=True)
-    return [given[0][tuple(slice(*bound) for bound in bounds)]]
-
-
-def _parts(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
-    return np.split(given[0], np.cumsum(parameters["sizes"])[:-1], parameters["axis"])
-
-
-def _joined(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
-    return [np.concatenate(given, parameters["dimension"])]
-
-
-def _permuted(given: list[np.ndarray], shape: tuple[int, ...], parameters: Parameters) -> list[np.ndarray]:
-    return [given[0].transpose(parameters["permutation"])]
+    return [arrays[0][tuple(slice(*bound) for bound in bounds)]]
 
 
 _DIRECT: dict[str, Callable[..., list[np.ndarray]]] = {
-    "squeeze": _shaped,
-    "expand_dims": _shaped,
+    "squeeze": lambda arrays, shape, _: [arrays[0].reshape(shape)],
+    "expand_dims": lambda arrays, shape, _: [arrays[0].reshape(shape)],
     "broadcast_in_dim": _spread,
     "slice": _cut,
-    "split": _parts,
-    "concatenate": _joined,
-    "transpose": _permuted,
+    "split": lambda arrays, _, own: np.split(arrays[0], np.cumsum(own["sizes"])[:-1], own["axis"]),
+    "concatenate": lambda arrays, _, own: [np.concatenate(arrays, own["dimension"])],
+    "transpose": lambda arrays, _, own: [arrays[0].transpose(own["permutation"])],
 }
 
 
@@ -175,7 +177,7 @@ def check_rounding(equation: JaxprEqn, target: str, known: Sequence[str] = ("flo
         known: the floating types that the target writes.
 
     Raises:
-        UnsupportedError: names type, primitive and place.
+        UnsupportedError: names type, primitive and line.
     """
     if equation.primitive.name == "reduce_precision":
         digits = equation.params["mantissa_bits"]
@@ -191,6 +193,12 @@ def check_rounding(equation: JaxprEqn, target: str, known: Sequence[str] = ("flo
         )
 
 
+def without_rounding(target: str, equation: JaxprEqn, operand: Operand) -> Operand:
+    """The rule of `reduce_precision`: the operand as it is, where no digits of the target are lost."""
+    check_rounding(equation, target)
+    return operand
+
+
 def shape_of(atom: Any) -> tuple[int, ...]:
     """Shape of a variable of a program."""
     return tuple(atom.aval.shape)
@@ -199,8 +207,3 @@ def shape_of(atom: Any) -> tuple[int, ...]:
 def dtype_of(atom: Any) -> np.dtype:
     """Type of the numbers of a variable of a program."""
     return np.dtype(atom.aval.dtype)
-
-
-def known_array(value: jax.Array | np.ndarray | np.generic | float | int | bool) -> np.ndarray:
-    """An exact operand as an array of NumPy."""
-    return np.asarray(value)

@@ -1,7 +1,7 @@
 """A step as a Python file that needs NumPy and nothing else."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -9,63 +9,28 @@ from typing import Any
 
 import numpy as np
 from jax.extend.core import JaxprEqn
-from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, Rule, added_rules, double_precision, interpret, is_exact
+from attractor.program import Exact, Program, Rule, added_rules, double_precision, interpret
 
 from .exporters import EXPORTERS, Exporter, Rows
-from .flat_step import FlatStep, flat_step
-from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start
+from .flat_step import FlatStep, Readout, flat_step
+from .movement import INFIX, MOVES, Contraction, check_rounding, dtype_of, move, run_start, without_rounding
 
 _ELEMENTWISE = {
-    "add": "{0} + {1}",
-    "add_any": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
     "rem": "np.fmod({0}, {1})",
     "pow": "{0} ** {1}",
     "max": "np.maximum({0}, {1})",
     "min": "np.minimum({0}, {1})",
     "atan2": "np.arctan2({0}, {1})",
     "neg": "-{0}",
-    "abs": "np.abs({0})",
-    "sign": "np.sign({0})",
-    "floor": "np.floor({0})",
-    "ceil": "np.ceil({0})",
     "square": "{0} * {0}",
-    "sqrt": "np.sqrt({0})",
     "rsqrt": "1.0 / np.sqrt({0})",
-    "cbrt": "np.cbrt({0})",
-    "exp": "np.exp({0})",
-    "exp2": "np.exp2({0})",
-    "expm1": "np.expm1({0})",
-    "log": "np.log({0})",
-    "log1p": "np.log1p({0})",
     "logistic": "0.5 + 0.5 * np.tanh(0.5 * {0})",  # exp would overflow, with a warning, far below zero
-    "tanh": "np.tanh({0})",
-    "sinh": "np.sinh({0})",
-    "cosh": "np.cosh({0})",
-    "asinh": "np.arcsinh({0})",
-    "acosh": "np.arccosh({0})",
-    "atanh": "np.arctanh({0})",
-    "sin": "np.sin({0})",
-    "cos": "np.cos({0})",
-    "tan": "np.tan({0})",
-    "asin": "np.arcsin({0})",
-    "acos": "np.arccos({0})",
-    "atan": "np.arctan({0})",
     "erf": "np.vectorize(math.erf, otypes=[float])({0})",
     "erfc": "np.vectorize(math.erfc, otypes=[float])({0})",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
     "and": "{0} & {1}",
     "or": "{0} | {1}",
     "xor": "{0} ^ {1}",
@@ -74,6 +39,12 @@ _ELEMENTWISE = {
     "clamp": "np.minimum(np.maximum({1}, {0}), {2})",
     "copy": "{0}",
 }
+_ELEMENTWISE |= {name: f"{{0}} {symbol} {{1}}" for name, (symbol, _) in INFIX.items()}
+_ELEMENTWISE |= {
+    name: f"np.{name}({{0}})"
+    for name in "abs sign floor ceil sqrt cbrt exp exp2 expm1 log log1p tanh sinh cosh sin cos tan".split()
+}
+_ELEMENTWISE |= {f"a{name}": f"np.arc{name}({{0}})" for name in "sinh cosh tanh sin cos tan".split()}
 _REDUCTIONS = {
     "reduce_sum": "np.sum",
     "reduce_max": "np.max",
@@ -89,12 +60,15 @@ _CUMULATIVE = {
     "cummin": "np.minimum.accumulate",
 }
 
+Operand = str | Exact
+"""The name of a value, or what is known of it."""
+
 
 def to_numpy(
-    source: Any,
+    source: object,
     path: str | PathLike[str],
     *,
-    read: Callable[[Any], Array] | None = None,
+    read: Readout | None = None,
     origin: Origin | None = None,
 ) -> Path:
     """Write one Python file with `step(u, x) -> x'`, `INITIAL_STATE` and, with an output, `read(x) -> y`.
@@ -112,7 +86,7 @@ def to_numpy(
         The path.
 
     Raises:
-        UnsupportedError: a primitive without a rule; the message names it and its place.
+        UnsupportedError: a primitive without a rule; the message names it and its line.
         StorageError: the file cannot be written.
     """
     path = Path(path)
@@ -139,13 +113,13 @@ def _write(source: object, path: Path, origin: Origin | None) -> None:
     to_numpy(source, path, origin=origin)
 
 
-def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+def _run(path: Path, inputs: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
     specification = importlib.util.spec_from_file_location("exported_step", path)
     if specification is None or specification.loader is None:
         raise UnsupportedError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    after = np.stack([module.step(u, x) for u, x in zip(given, states, strict=True)])
+    after = np.stack([module.step(u, x) for u, x in zip(inputs, states, strict=True)])
     return after, np.stack([module.read(x) for x in after]) if outputs else after[:, :0]
 
 
@@ -188,21 +162,21 @@ class _Listing:
         self.lines.append(f"v{self._count} = {code}")
         return f"v{self._count}"
 
-    def operand(self, value: Any) -> str:
+    def operand(self, value: Operand) -> str:
         """Code for an operand of an elementwise operation: a number where all entries are one."""
-        if not is_exact(value):
+        if isinstance(value, str):
             return value
-        array = known_array(value)
+        array = np.asarray(value)
         if array.size and np.all(array == array.flat[0]) and np.isfinite(array.flat[0]):
             number = repr(array.flat[0].item())
             return f"({number})" if number.startswith("-") else number
         return self.array(array)
 
-    def array(self, value: Any) -> str:
+    def array(self, value: Operand) -> str:
         """Code for an operand as an array."""
-        if not is_exact(value):
+        if isinstance(value, str):
             return value
-        array = known_array(value)
+        array = np.asarray(value)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._names:
             self._names[key] = f"C{len(self._names)}"
@@ -217,12 +191,12 @@ def _array_text(array: np.ndarray) -> str:
 
 
 def _rules(listing: _Listing) -> dict[str, Rule]:
-    def elementwise(pattern: str, equation: JaxprEqn, *operands: Any) -> str:
+    def elementwise(pattern: str, equation: JaxprEqn, *operands: Operand) -> str:
         if equation.primitive.name == "div" and dtype_of(equation.outvars[0]).kind in "iu":
             pattern = f"np.trunc({pattern}).astype(np.int64)"
         return listing.assign(pattern.format(*map(listing.operand, operands)))
 
-    def product(equation: JaxprEqn, left: Any, right: Any) -> str:
+    def product(equation: JaxprEqn, left: Operand, right: Operand) -> str:
         left, right = listing.array(left), listing.array(right)
         formula = Contraction.of(equation).formula()
         plain = formula == "ba,a->b"  # a matrix times a vector
@@ -237,7 +211,7 @@ def _rules(listing: _Listing) -> dict[str, Rule]:
             return listing.assign(f"{function}({operand}, axis={axis})")
         return listing.assign(f"np.flip({function}(np.flip({operand}, {axis}), axis={axis}), {axis})")
 
-    def moved(equation: JaxprEqn, *operands: Any) -> list[str]:
+    def moved(equation: JaxprEqn, *operands: Operand) -> list[str]:
         return _moved(listing, equation, *operands)
 
     rules: dict[str, Rule] = {name: partial(elementwise, pattern) for name, pattern in _ELEMENTWISE.items()}
@@ -259,11 +233,7 @@ def _rules_with_parameters(listing: _Listing) -> dict[str, Rule]:
         check_rounding(equation, "NumPy", ("float64", "float32", "float16"))
         return listing.assign(f"{operand}.astype(np.{np.dtype(equation.params['new_dtype']).name})")
 
-    def reduce(equation: JaxprEqn, operand: str) -> str:
-        check_rounding(equation, "NumPy")
-        return operand
-
-    def choose(equation: JaxprEqn, which: Any, *cases: Any) -> str:
+    def choose(equation: JaxprEqn, which: Operand, *cases: Operand) -> str:
         if len(cases) == 2:
             no, yes = map(listing.operand, cases)
             return listing.assign(f"np.where({listing.array(which)}, {yes}, {no})")
@@ -278,13 +248,13 @@ def _rules_with_parameters(listing: _Listing) -> dict[str, Rule]:
     return {
         "integer_pow": power,
         "convert_element_type": convert,
-        "reduce_precision": reduce,
+        "reduce_precision": partial(without_rounding, "NumPy"),
         "select_n": choose,
         "round": rounded,
     }
 
 
-def _moved(listing: _Listing, equation: JaxprEqn, *operands: Any) -> list[str]:
+def _moved(listing: _Listing, equation: JaxprEqn, *operands: Operand) -> list[str]:
     """The results of a primitive that moves entries."""
     moved = move(equation, *operands)
     flat = [f"{listing.array(operand)}.ravel()" for operand in moved.operands]

@@ -1,16 +1,18 @@
 """ONNX nodes from a program: every array gets one axis in front, the batch, whose length is free."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from attractor.program import Program, Rule, added_rules, interpret, is_exact
+from attractor.program import Exact, Program, Rule, added_rules, interpret
 
-from .movement import MOVES, Contraction, check_rounding, dtype_of, known_array, move, run_start, shape_of
+from .movement import MOVES, Contraction, dtype_of, move, run_start, shape_of, without_rounding
 
 _NODES = {
     "add": "Add",
@@ -62,6 +64,9 @@ class Tensor:
     shape: tuple[int, ...]
 
 
+Operand = Tensor | Exact
+
+
 class Graph:
     """Nodes and constants of one ONNX graph.
 
@@ -70,7 +75,7 @@ class Graph:
         sized_by: a tensor whose first axis is the batch.
     """
 
-    def __init__(self, onnx: Any, sized_by: str) -> None:
+    def __init__(self, onnx: ModuleType, sized_by: str) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._onnx = onnx
@@ -99,20 +104,20 @@ class Graph:
         """A constant list of whole numbers."""
         return self.constant(np.array(numbers, np.int64))
 
-    def batched(self, value: Any) -> str:
+    def batched(self, value: Operand) -> str:
         """A value with its batch axis; an exact one is repeated."""
-        if not is_exact(value):
+        if isinstance(value, Tensor):
             return value.name
-        array = known_array(value)
+        array = np.asarray(value)
         if self._batch is None:
             self._batch = self.node("Shape", [self._sized_by], start=0, end=1)
         shape = self.node("Concat", [self._batch, self.integers(*array.shape)], axis=0)
         return self.node("Expand", [self.constant(array[None]), shape])
 
-    def aligned(self, value: Any, rank: int) -> str:
+    def aligned(self, value: Operand, rank: int) -> str:
         """An operand of an elementwise node of that rank."""
-        if is_exact(value):
-            return self.constant(known_array(value))
+        if not isinstance(value, Tensor):
+            return self.constant(np.asarray(value))
         missing = rank - len(value.shape)
         return self.reshaped(value.name, (*[1] * missing, *value.shape)) if missing else value.name
 
@@ -135,7 +140,7 @@ def add_program(graph: Graph, program: Program, arguments: Sequence[str], result
         results: names of the batched results.
 
     Raises:
-        UnsupportedError: a primitive without a rule; the message names it and its place.
+        UnsupportedError: a primitive without a rule; the message names it and its line.
     """
     given = [Tensor(name, shape) for name, shape in zip(arguments, program.input_shapes, strict=True)]
     values = interpret(program, _rules(graph), given, "ONNX")
@@ -144,34 +149,42 @@ def add_program(graph: Graph, program: Program, arguments: Sequence[str], result
 
 
 def _rules(graph: Graph) -> dict[str, Rule]:
-    def elementwise(kind: str, equation: JaxprEqn, *operands: Any) -> Tensor:
-        shape = shape_of(equation.outvars[0])
-        names = [graph.aligned(operand, len(shape)) for operand in operands]
-        return Tensor(graph.node(kind, names), shape)
+    elementwise = partial(_elementwise, graph)
 
     def reduced(kind: str, equation: JaxprEqn, operand: Tensor) -> Tensor:
         axes = graph.integers(*(axis + 1 for axis in equation.params["axes"]))
         name = graph.node(kind, [operand.name, axes], keepdims=0)
         return Tensor(name, shape_of(equation.outvars[0]))
 
-    def logic(kind: str, equation: JaxprEqn, *operands: Any) -> Tensor:
+    def logic(kind: str, equation: JaxprEqn, *operands: Operand) -> Tensor:
         flag = np.dtype(dtype_of(equation.outvars[0])).kind == "b"
         return elementwise(kind if flag else f"Bitwise{kind}", equation, *operands)
 
     rules: dict[str, Rule] = {name: partial(elementwise, kind) for name, kind in _NODES.items()}
+    rules["rem"] = partial(elementwise, "Mod", fmod=1)
     rules |= {name: partial(reduced, kind) for name, kind in _REDUCTIONS.items()}
     rules |= {name: partial(logic, kind) for name, kind in _LOGIC.items()}
     rules |= {name: partial(rule, graph) for name, rule in _COMPOSED.items()}
     rules |= dict.fromkeys(MOVES, partial(_moved, graph))
+    rules["reduce_precision"] = partial(without_rounding, "ONNX")
     # Of a file of one's own: the name of one node, or `rule(graph, equation, *operands) -> Tensor`.
     for name, added in added_rules("ONNX").items():
         rules[name] = partial(elementwise, added) if isinstance(added, str) else partial(added, graph)
     return rules
 
 
-def _moved(graph: Graph, equation: JaxprEqn, *operands: Any) -> list[Tensor]:
+def _elementwise(
+    graph: Graph, kind: str, equation: JaxprEqn, *operands: Operand, **attributes: int
+) -> Tensor:
+    """One node for every entry of the result."""
+    shape = shape_of(equation.outvars[0])
+    names = [graph.aligned(operand, len(shape)) for operand in operands]
+    return Tensor(graph.node(kind, names, **attributes), shape)
+
+
+def _moved(graph: Graph, equation: JaxprEqn, *operands: Operand) -> list[Tensor]:
     moved = move(equation, *operands)
-    flat = [graph.reshaped(graph.batched(operand), [_size(operand)]) for operand in moved.operands]
+    flat = [graph.reshaped(graph.batched(operand), [prod(_shape(operand))]) for operand in moved.operands]
     source = flat[0] if len(flat) == 1 else graph.node("Concat", flat, axis=1)
     results = []
     for indices in moved.indices:
@@ -186,21 +199,19 @@ def _moved(graph: Graph, equation: JaxprEqn, *operands: Any) -> list[Tensor]:
     return results
 
 
-def _size(value: Any) -> int:
-    return int(np.prod(np.shape(value) if is_exact(value) else value.shape))
+def _shape(value: Operand) -> tuple[int, ...]:
+    return value.shape if isinstance(value, Tensor) else np.shape(value)
 
 
-def _product(graph: Graph, equation: JaxprEqn, left: Any, right: Any) -> Tensor:
+def _product(graph: Graph, equation: JaxprEqn, left: Operand, right: Operand) -> Tensor:
     axes, shape = Contraction.of(equation), shape_of(equation.outvars[0])
-    batched = [not is_exact(left), not is_exact(right)]
+    batched = [isinstance(side, Tensor) for side in (left, right)]
     plain = axes.formula()
-    if plain == "ba,a->b" and batched == [False, True]:  # a matrix times a vector
-        weight = graph.constant(np.ascontiguousarray(known_array(left).T))
+    # A known matrix times a vector.
+    if plain == "ba,a->b" and isinstance(right, Tensor) and not isinstance(left, Tensor):
+        weight = graph.constant(np.ascontiguousarray(np.asarray(left).T))
         return Tensor(graph.node("MatMul", [right.name, weight]), shape)
-    names = [
-        graph.aligned(side, len(np.shape(side)) if is_exact(side) else len(side.shape))
-        for side in (left, right)
-    ]
+    names = [graph.aligned(side, len(_shape(side))) for side in (left, right)]
     return Tensor(graph.node("Einsum", names, equation=axes.formula(batched)), shape)
 
 
@@ -252,16 +263,9 @@ def _logarithm_of_one_plus(graph: Graph, equation: JaxprEqn, operand: Tensor) ->
     return Tensor(graph.node("Where", [none, operand.name, exact]), operand.shape)
 
 
-def _unequal(graph: Graph, equation: JaxprEqn, *operands: Any) -> Tensor:
-    shape = shape_of(equation.outvars[0])
-    names = [graph.aligned(operand, len(shape)) for operand in operands]
-    return Tensor(graph.node("Not", [graph.node("Equal", names)]), shape)
-
-
-def _remainder(graph: Graph, equation: JaxprEqn, *operands: Any) -> Tensor:
-    shape = shape_of(equation.outvars[0])
-    names = [graph.aligned(operand, len(shape)) for operand in operands]
-    return Tensor(graph.node("Mod", names, fmod=1), shape)
+def _unequal(graph: Graph, equation: JaxprEqn, *operands: Operand) -> Tensor:
+    equal = _elementwise(graph, "Equal", equation, *operands)
+    return Tensor(graph.node("Not", [equal.name]), equal.shape)
 
 
 def _finite(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
@@ -269,21 +273,21 @@ def _finite(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return Tensor(graph.node("Not", [graph.node("Or", parts)]), operand.shape)
 
 
-def _clamped(graph: Graph, equation: JaxprEqn, low: Any, operand: Any, high: Any) -> Tensor:
+def _clamped(graph: Graph, equation: JaxprEqn, low: Operand, operand: Operand, high: Operand) -> Tensor:
     shape = shape_of(equation.outvars[0])
-    low, operand, high = (graph.aligned(value, len(shape)) for value in (low, operand, high))
-    return Tensor(graph.node("Min", [graph.node("Max", [operand, low]), high]), shape)
+    least, name, most = (graph.aligned(value, len(shape)) for value in (low, operand, high))
+    return Tensor(graph.node("Min", [graph.node("Max", [name, least]), most]), shape)
 
 
-def _chosen(graph: Graph, equation: JaxprEqn, which: Any, *cases: Any) -> Tensor:
+def _chosen(graph: Graph, equation: JaxprEqn, which: Operand, *cases: Operand) -> Tensor:
     shape = shape_of(equation.outvars[0])
-    which, *names = (graph.aligned(value, len(shape)) for value in (which, *cases))
+    index, *names = (graph.aligned(value, len(shape)) for value in (which, *cases))
     dtype = np.dtype(dtype_of(equation.invars[0]))
     value = names[0]
     for number, name in enumerate(names[1:], start=1):
-        here = which
+        here = index
         if dtype.kind != "b":
-            here = graph.node("Equal", [which, graph.constant(np.asarray(number, dtype))])
+            here = graph.node("Equal", [index, graph.constant(np.asarray(number, dtype))])
         value = graph.node("Where", [here, name, value])
     return Tensor(value, shape)
 
@@ -304,16 +308,11 @@ def _cumulative(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return Tensor(name, operand.shape)
 
 
-def _reduced_precision(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
-    check_rounding(equation, "ONNX")
-    return operand
-
-
 def _same(graph: Graph, equation: JaxprEqn, operand: Tensor) -> Tensor:
     return operand
 
 
-_COMPOSED: dict[str, Any] = {
+_COMPOSED: dict[str, Callable[..., Tensor]] = {
     "dot_general": _product,
     "integer_pow": _power,
     "exp2": _power_of_two,
@@ -323,7 +322,6 @@ _COMPOSED: dict[str, Any] = {
     "expm1": _exponential_minus_one,
     "log1p": _logarithm_of_one_plus,
     "ne": _unequal,
-    "rem": _remainder,
     "is_finite": _finite,
     "clamp": _clamped,
     "select_n": _chosen,
@@ -332,5 +330,4 @@ _COMPOSED: dict[str, Any] = {
     "reduce_or": partial(_all_or_any, "ReduceMax"),
     "cumsum": _cumulative,
     "copy": _same,
-    "reduce_precision": _reduced_precision,
 }

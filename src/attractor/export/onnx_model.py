@@ -1,9 +1,9 @@
 """A cell as an ONNX model, one step or a whole sequence, compared with the cell before it is written."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
+from importlib.util import find_spec
 from math import prod
 from os import PathLike
 from pathlib import Path
@@ -21,8 +21,8 @@ from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import Program, interpret, with_precision
 
-from .exporters import EXPORTERS, Exporter, Rows
-from .flat_step import FlatStep, deviation, flat_step
+from .exporters import EXPORTERS, Exporter, Rows, needed
+from .flat_step import FlatStep, Readout, deviation, flat_step
 from .movement import Contraction, shape_of
 from .onnx_graph import Graph, add_program
 
@@ -54,22 +54,29 @@ class OnnxExport:
     difference: float | None
 
 
-def to_onnx_step(
-    source: Any,
+def to_onnx(
+    source: object,
     path: str | PathLike[str],
     *,
-    read: Callable[[Any], Array] | None = None,
+    sequence: bool = False,
+    read: Readout | None = None,
     double_precision: bool = False,
     origin: Origin | None = None,
 ) -> OnnxExport:
-    """Write one step: u (batch, inputs), x (batch, states) -> x_next (batch, states), y (batch, outputs).
+    """Write one step, or a whole run.
 
-    The batch is of any size. y is what `read` sees of x_next; without `read`, the output of a network or what
-    the cell exposes.
+    A step: u (batch, inputs), x (batch, states) -> x_next (batch, states), y (batch, outputs). y is what
+    `read` sees of x_next; without `read`, the output of a network or what the cell exposes.
+
+    A run: inputs (batch, time, inputs), initial_state (batch, states) -> outputs (batch, time, outputs), what
+    `read` sees of the state after each input, and last_state (batch, states).
+
+    Batch and time are of any length.
 
     Args:
         source: a cell or a network with a cell and an output.
         path: the file to write.
+        sequence: a whole run instead of a step.
         read: an output of the state of a cell.
         double_precision: float64 instead of float32.
         origin: what the step is made from, for the metadata of the file.
@@ -79,40 +86,8 @@ def to_onnx_step(
         AttractorError: the model does not give the numbers of the cell; nothing is written.
         StorageError: the file cannot be written.
     """
-    return _export(source, Path(path), read, double_precision, sequence=False, origin=origin)
-
-
-def to_onnx_sequence(
-    source: Any,
-    path: str | PathLike[str],
-    *,
-    read: Callable[[Any], Array] | None = None,
-    double_precision: bool = False,
-    origin: Origin | None = None,
-) -> OnnxExport:
-    """Write a whole run: inputs (batch, time, inputs), initial_state (batch, states) -> outputs, last_state.
-
-    outputs (batch, time, outputs) is what `read` sees of the state after each input; last_state is
-    (batch, states). Batch and time are of any length. Arguments and errors are those of `to_onnx_step`.
-
-    Raises:
-        UnsupportedError: onnx is not installed, or a primitive without a rule.
-        AttractorError: the model does not give the numbers of the cell; nothing is written.
-        StorageError: the file cannot be written.
-    """
-    return _export(source, Path(path), read, double_precision, sequence=True, origin=origin)
-
-
-def _export(
-    source: Any,
-    path: Path,
-    read: Callable[[Any], Array] | None,
-    double_precision: bool,
-    *,
-    sequence: bool,
-    origin: Origin | None,
-) -> OnnxExport:
-    onnx = _onnx()
+    path = Path(path)
+    onnx = needed("onnx", "onnx")
     if read is None and knows_input(source):
         read = _exposed(source)
     flat = flat_step(source, read=read, single_precision=not double_precision)
@@ -136,7 +111,7 @@ def _export(
     return OnnxExport(path, OnnxCheck.NOT_RUN if difference is None else OnnxCheck.AGREES, difference)
 
 
-def _check_graph(onnx: Any, model: Any, name: str) -> None:
+def _check_graph(onnx: ModuleType, model: Any, name: str) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as problem:
@@ -145,7 +120,7 @@ def _check_graph(onnx: Any, model: Any, name: str) -> None:
         ) from problem
 
 
-def _allowed(source: Any, read: Any, flat: FlatStep, double_precision: bool) -> float:
+def _allowed(source: object, read: Readout | None, flat: FlatStep, double_precision: bool) -> float:
     """The deviation that rounding explains: sums in another order differ the more, the longer they are.
 
     In float32 the cell itself is compared with float64 at the same points: what it loses there is what
@@ -178,16 +153,7 @@ def _longest_sum(program: Program) -> int:
     return longest
 
 
-def _onnx() -> ModuleType:
-    try:
-        return import_module("onnx")
-    except ImportError as problem:
-        raise UnsupportedError(
-            "an export to ONNX needs the package onnx: pip install attractor[onnx]"
-        ) from problem
-
-
-def _exposed(cell: Any) -> Callable[[Any], Array]:
+def _exposed(cell: object) -> Readout:
     return lambda state: exposed(cell, state)
 
 
@@ -197,7 +163,7 @@ def _output(flat: FlatStep) -> Program:
     return flat.output
 
 
-def _step(onnx: Any, flat: FlatStep) -> Any:
+def _step(onnx: ModuleType, flat: FlatStep) -> Any:
     """The graph of one step; also the body of the loop over time."""
     graph = Graph(onnx, "x")
     add_program(graph, flat.step, ["u", "x"], ["x_next"])
@@ -205,16 +171,13 @@ def _step(onnx: Any, flat: FlatStep) -> Any:
     return onnx.helper.make_graph(
         graph.nodes,
         "step",
-        [_info(onnx, flat, "u", "batch", flat.input_size), _info(onnx, flat, "x", "batch", flat.state_size)],
-        [
-            _info(onnx, flat, "x_next", "batch", flat.state_size),
-            _info(onnx, flat, "y", "batch", flat.output_size),
-        ],
+        _described(onnx, flat, "batch", u=flat.input_size, x=flat.state_size),
+        _described(onnx, flat, "batch", x_next=flat.state_size, y=flat.output_size),
         graph.constants,
     )
 
 
-def _sequence(onnx: Any, flat: FlatStep) -> Any:
+def _sequence(onnx: ModuleType, flat: FlatStep) -> Any:
     """A Scan over the time axis; its body takes the state first."""
     body = _step(onnx, flat)
     inputs = [body.input[1], body.input[0]]
@@ -229,23 +192,17 @@ def _sequence(onnx: Any, flat: FlatStep) -> Any:
         scan_input_axes=[1],
         scan_output_axes=[1],
     )
-    return onnx.helper.make_graph(
-        [scan],
-        "sequence",
-        [
-            _info(onnx, flat, "inputs", "batch", "time", flat.input_size),
-            _info(onnx, flat, "initial_state", "batch", flat.state_size),
-        ],
-        [
-            _info(onnx, flat, "outputs", "batch", "time", flat.output_size),
-            _info(onnx, flat, "last_state", "batch", flat.state_size),
-        ],
-    )
+    given = _described(onnx, flat, "batch", "time", inputs=flat.input_size)
+    given += _described(onnx, flat, "batch", initial_state=flat.state_size)
+    found = _described(onnx, flat, "batch", "time", outputs=flat.output_size)
+    found += _described(onnx, flat, "batch", last_state=flat.state_size)
+    return onnx.helper.make_graph([scan], "sequence", given, found)
 
 
-def _info(onnx: Any, flat: FlatStep, name: str, *shape: str | int) -> Any:
+def _described(onnx: ModuleType, flat: FlatStep, *axes: str, **sizes: int) -> list[object]:
+    """Arguments or results of a graph: free axes, and the length of the last one by name."""
     dtype = onnx.helper.np_dtype_to_tensor_dtype(flat.initial.dtype)
-    return onnx.helper.make_tensor_value_info(name, dtype, shape)
+    return [onnx.helper.make_tensor_value_info(name, dtype, (*axes, size)) for name, size in sizes.items()]
 
 
 def _difference(content: bytes, flat: FlatStep, sequence: bool) -> float | None:
@@ -305,41 +262,27 @@ def run_batch(flat: FlatStep, inputs: np.ndarray, states: np.ndarray) -> tuple[n
     return outputs, visited
 
 
-def _write_step(source: object, path: Path, origin: Origin | None) -> float | None:
-    return _finite(to_onnx_step(source, path, origin=origin).difference)
-
-
-def _write_sequence(source: object, path: Path, origin: Origin | None) -> float | None:
-    return _finite(to_onnx_sequence(source, path, origin=origin).difference)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
+def _write(source: object, path: Path, origin: Origin | None) -> float | None:
+    return to_onnx(source, path, origin=origin, sequence=path.stem == "sequence").difference
 
 
 def _runs_here() -> bool:
-    try:
-        import_module("onnxruntime")
-    except ImportError:
-        return False
-    return True
+    return find_spec("onnxruntime") is not None
 
 
-def _run(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
-    if not _runs_here():
-        raise UnsupportedError("to run an ONNX model needs onnxruntime: pip install attractor[onnx]")
-    session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    narrow = {"u": given.astype(np.float32), "x": states.astype(np.float32)}
+def _run(path: Path, inputs: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+    session = needed("onnxruntime", "onnx").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    narrow = {"u": inputs.astype(np.float32), "x": states.astype(np.float32)}
     after, seen = (np.asarray(part, float) for part in session.run(["x_next", "y"], narrow))
     return after, seen if outputs else after[:, :0]
 
 
 def _check(cell: object) -> str:
-    _step(_onnx(), flat_step(cell, read=_exposed(cell), single_precision=True))
+    _step(needed("onnx", "onnx"), flat_step(cell, read=_exposed(cell), single_precision=True))
     return "in float32"
 
 
 EXPORTERS.register(
     "onnx",
-    Exporter("ONNX", {"step.onnx": _write_step, "sequence.onnx": _write_sequence}, _run, _check, _runs_here),
+    Exporter("ONNX", dict.fromkeys(("step.onnx", "sequence.onnx"), _write), _run, _check, _runs_here),
 )

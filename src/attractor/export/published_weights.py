@@ -11,17 +11,15 @@ columns, A h; their matrices are therefore transposed on the way in.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from attractor.cells import Lipschitz, LipschitzForm, MemoryGated, Partition, StateNoise
-from attractor.errors import ConfigError, InputDataError, UnsupportedError
+from attractor.cells import Cell, Lipschitz, LipschitzForm, MemoryGated, Partition, StateNoise
+from attractor.errors import ConfigError, UnsupportedError
 
-from .torch_weights import as_arrays, check_floating, check_names
+from .torch_weights import DType, as_arrays, check_floating, check_names, check_shape, with_weights
 
 _MARGINAL = re.compile(r"marginal_(0|[1-9][0-9]{0,3})\.cell\.(w_ih|w_hh|b_ih)")
 _JOINT = ("u_c", "b_c", "w_z", "u_z", "b_z")
@@ -35,12 +33,12 @@ class PublishedNetwork(NamedTuple):
         readout: logits of what the cell exposes of its last state.
     """
 
-    cell: Any
+    cell: Cell
     readout: eqx.nn.Linear
 
 
 def from_mgrn_state(
-    state: Mapping[str, Any], *, groups: Sequence[Sequence[int]] | None = None, dtype: Any = None
+    state: Mapping[str, object], *, groups: Sequence[Sequence[int]] | None = None, dtype: DType | None = None
 ) -> PublishedNetwork:
     """The memory-gated network with the weights of the authors' `mGRNDropout`.
 
@@ -65,21 +63,21 @@ def from_mgrn_state(
         {*names, *(f"joint.cell.{part}" for part in _JOINT), *_linear("fc1")},
         "a published mGRN network",
     )
-    sizes = [_shape(arrays, f"marginal_{group}.cell.w_ih", None, None)[1] for group in range(count)]
+    sizes = [check_shape(arrays, f"marginal_{group}.cell.w_ih", None, None)[1] for group in range(count)]
     partition = _partition(sizes, groups)
-    hidden = _shape(arrays, "marginal_0.cell.w_hh", None, None)[1]
-    joint = _shape(arrays, "joint.cell.u_c", None, count * hidden)[0]
+    hidden = check_shape(arrays, "marginal_0.cell.w_hh", None, None)[1]
+    joint = check_shape(arrays, "joint.cell.u_c", None, count * hidden)[0]
     _check_mgrn_shapes(arrays, sizes, hidden, joint)
     return PublishedNetwork(_mgrn(arrays, partition, hidden, joint), _readout(arrays, "fc1"))
 
 
 def from_lipschitz_state(
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     *,
     form: LipschitzForm,
     step: float | int | None = None,
     noise: StateNoise | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> PublishedNetwork:
     """The Lipschitz or noisy network with the weights of the authors' `NoisyRNN` or `rnn_models`.
 
@@ -109,47 +107,29 @@ def from_lipschitz_state(
     antisymmetric = "B" not in arrays
     expected = {"C", *_linear("E"), *_linear("D")} | (set() if antisymmetric else {"B"})
     check_names(arrays, expected | ({"d"} & set(arrays)), "a published Lipschitz network")
-    size = _shape(arrays, "C", None, None)[0]
+    size = check_shape(arrays, "C", None, None)[0]
     for name in ("B", "C"):
-        _shape({"B": arrays["C"], **arrays}, name, size, size)
-    inputs = _shape(arrays, "E.weight", size, None)[1]
-    _shape(arrays, "E.bias", size)
+        check_shape({"B": arrays["C"], **arrays}, name, size, size)
+    inputs = check_shape(arrays, "E.weight", size, None)[1]
+    check_shape(arrays, "E.bias", size)
     _check_form(form, antisymmetric, "d" in arrays, step)
-    raw = _raw_step(arrays, size) if form.learned_step == "each" else None
-    blank = eqx.filter_eval_shape(
-        lambda key: Lipschitz(
-            inputs, size, step=0.1 if step is None else step, form=form, noise=noise or StateNoise(), key=key
-        ),
-        jax.random.key(0),
-    )
-    weights = [arrays["C"].T, arrays["E.weight"], arrays["E.bias"]]
-    cell = eqx.tree_at(
-        lambda cell: [cell.state_weight, cell.input_weight, cell.bias],
-        blank,
-        [jnp.asarray(weight) for weight in weights],
-    )
+    weights = {"state_weight": arrays["C"].T, "input_weight": arrays["E.weight"], "bias": arrays["E.bias"]}
     if not antisymmetric:
-        cell = eqx.tree_at(lambda cell: cell.linear_weight, cell, jnp.asarray(arrays["B"].T))
-    if raw is not None:
-        cell = eqx.tree_at(lambda cell: cell.raw_step, cell, jnp.asarray(raw))
+        weights["linear_weight"] = arrays["B"].T
+    if form.learned_step == "each":
+        weights["raw_step"] = _raw_step(arrays, size)
+    first, quiet = 0.1 if step is None else step, StateNoise()
+    cell = with_weights(
+        lambda key: Lipschitz(inputs, size, step=first, form=form, noise=noise or quiet, key=key), weights
+    )
     return PublishedNetwork(cell, _readout(arrays, "D"))
 
 
-def _arrays(state: Mapping[str, Any], dtype: Any) -> dict[str, np.ndarray]:
+def _arrays(state: Mapping[str, object], dtype: DType | None) -> dict[str, np.ndarray]:
     """The entries as floating-point arrays that JAX can hold."""
     arrays = as_arrays(state)
     check_floating(arrays, dtype)
     return {name: array.astype(dtype or array.dtype) for name, array in arrays.items()}
-
-
-def _shape(arrays: Mapping[str, np.ndarray], name: str, *expected: int | None) -> tuple[int, ...]:
-    """The shape of an entry, once it is known to be the expected one (None: any size)."""
-    shape = arrays[name].shape
-    agrees = [found == size or (size is None and found) for size, found in zip(expected, shape, strict=False)]
-    if len(shape) != len(expected) or not all(agrees):
-        wanted = tuple("any" if size is None else size for size in expected)
-        raise InputDataError(f"{name} has shape {shape}, expected {wanted}")
-    return shape
 
 
 def _linear(name: str) -> tuple[str, str]:
@@ -157,11 +137,10 @@ def _linear(name: str) -> tuple[str, str]:
 
 
 def _readout(arrays: Mapping[str, np.ndarray], name: str) -> eqx.nn.Linear:
-    outputs, inputs = _shape(arrays, f"{name}.weight", None, None)
-    _shape(arrays, f"{name}.bias", outputs)
-    blank = eqx.filter_eval_shape(eqx.nn.Linear, inputs, outputs, key=jax.random.key(0))
-    weights = [jnp.asarray(arrays[entry]) for entry in _linear(name)]
-    return eqx.tree_at(lambda linear: [linear.weight, linear.bias], blank, weights)
+    outputs, inputs = check_shape(arrays, f"{name}.weight", None, None)
+    check_shape(arrays, f"{name}.bias", outputs)
+    weights = {part: arrays[f"{name}.{part}"] for part in ("weight", "bias")}
+    return with_weights(lambda key: eqx.nn.Linear(inputs, outputs, key=key), weights)
 
 
 def _partition(sizes: Sequence[int], groups: Sequence[Sequence[int]] | None) -> Partition:
@@ -181,10 +160,10 @@ def _check_mgrn_shapes(
 ) -> None:
     for group, size in enumerate(sizes):
         for part, shape in (("w_ih", (size,)), ("w_hh", (hidden,)), ("b_ih", ())):
-            _shape(arrays, f"marginal_{group}.cell.{part}", 3 * hidden, *shape)
+            check_shape(arrays, f"marginal_{group}.cell.{part}", 3 * hidden, *shape)
     for part, shape in (("b_c", ()), ("w_z", (sum(sizes),)), ("u_z", (joint,)), ("b_z", ())):
-        _shape(arrays, f"joint.cell.{part}", joint, *shape)
-    _shape(arrays, "fc1.weight", None, joint)
+        check_shape(arrays, f"joint.cell.{part}", joint, *shape)
+    check_shape(arrays, "fc1.weight", None, joint)
 
 
 def _mgrn(arrays: Mapping[str, np.ndarray], partition: Partition, hidden: int, joint: int) -> MemoryGated:
@@ -205,14 +184,8 @@ def _mgrn(arrays: Mapping[str, np.ndarray], partition: Partition, hidden: int, j
         "gate_state_weight": arrays["joint.cell.u_z"],
         "gate_bias": arrays["joint.cell.b_z"],
     }
-    blank = eqx.filter_eval_shape(
-        lambda key: MemoryGated(
-            partition.size, hidden, groups=partition.groups, joint_factor=joint / hidden, key=key
-        ),
-        jax.random.key(0),
-    )
-    arrived = [jnp.asarray(weight) for weight in weights.values()]
-    return eqx.tree_at(lambda cell: [getattr(cell, name) for name in weights], blank, arrived)
+    sizes, options = (partition.size, hidden), {"groups": partition.groups, "joint_factor": joint / hidden}
+    return with_weights(lambda key: MemoryGated(*sizes, **options, key=key), weights)
 
 
 def _check_form(form: LipschitzForm, antisymmetric: bool, has_steps: bool, step: float | int | None) -> None:
@@ -234,7 +207,7 @@ def _check_form(form: LipschitzForm, antisymmetric: bool, has_steps: bool, step:
 def _raw_step(arrays: Mapping[str, np.ndarray], size: int) -> np.ndarray:
     """What softplus turns into the trained steps, which the authors' code does not keep positive."""
     steps = arrays["d"]
-    _shape(arrays, "d", size)
+    check_shape(arrays, "d", size)
     if not (steps > 0).all():
         units = np.flatnonzero(~(steps > 0))
         raise UnsupportedError(

@@ -10,28 +10,31 @@ and `bias_hh` is zero, so a state dict that went through here computes the same 
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
+from jaxtyping import PRNGKeyArray
 
 from ..arrays import read_arrays
-from ..cells import GRU, LSTM, Elman, ResetAfterGRU, Stack, name_of
+from ..cells import GRU, LSTM, Cell, CellLike, Elman, ResetAfterGRU, Stack, name_of
 from ..errors import ConfigError, InputDataError, RunFolderError, UnsupportedError
 from ..files import write_atomically
 from ..folders import read_file
 
 _SHOWN = 5
+Built = TypeVar("Built")
+DType = type | str | np.dtype
 _FLOATING = tuple(np.dtype(kind) for kind in (jnp.bfloat16, np.float16, np.float32, np.float64))
 
 
-def as_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def as_arrays(state: Mapping[str, object]) -> dict[str, np.ndarray]:
     """The entries of a state dict, arrays or tensors on the host, as NumPy arrays.
 
     Raises:
@@ -66,7 +69,7 @@ def check_names(found: Collection[str], expected: Collection[str], what: str) ->
         raise InputDataError(f"not the state dict of {what}: {', '.join(faults[:_SHOWN])}{more}")
 
 
-def check_floating(state: Mapping[str, np.ndarray], dtype: Any) -> None:
+def check_floating(state: Mapping[str, np.ndarray], dtype: DType | None) -> None:
     """Refuse entries that are no floating-point numbers, or that JAX would round without being told to.
 
     Args:
@@ -90,14 +93,53 @@ def check_floating(state: Mapping[str, np.ndarray], dtype: Any) -> None:
             )
 
 
+def check_shape(
+    arrays: Mapping[str, np.ndarray], name: str, *expected: int | None, empty: bool = False
+) -> tuple[int, ...]:
+    """The shape of an entry, once it is known to be the expected one.
+
+    Args:
+        arrays: entries by name.
+        name: of the entry.
+        expected: sizes of the axes; None for any.
+        empty: whether an axis of any size may have none.
+
+    Raises:
+        InputDataError: it is another one.
+    """
+    shape = arrays[name].shape
+    agrees = [
+        found == size or (size is None and (found or empty))
+        for size, found in zip(expected, shape, strict=False)
+    ]
+    if len(shape) != len(expected) or not all(agrees):
+        wanted = tuple("any" if size is None else size for size in expected)
+        raise InputDataError(f"{name} has shape {shape}, expected {wanted}")
+    return shape
+
+
+def with_weights(build: Callable[[PRNGKeyArray], Built], weights: Mapping[str, np.ndarray]) -> Built:
+    """A module with these weights by the names of its fields; none are drawn.
+
+    Args:
+        build: makes the module from a key.
+        weights: the arrays that replace its own.
+    """
+    blank = eqx.filter_eval_shape(build, jax.random.key(0))
+    arrays = [jnp.asarray(weight) for weight in weights.values()]
+    return eqx.tree_at(lambda made: [getattr(made, name) for name in weights], blank, arrays)
+
+
 State = dict[str, np.ndarray]
+Layer = Elman | ResetAfterGRU | LSTM | eqx.nn.GRUCell | eqx.nn.LSTMCell
+"""What one layer of a torch module can be."""
 
 _BUILDS = {1: Elman, 3: ResetAfterGRU, 4: LSTM}
 """Gates stacked in the rows of a weight, and the cell they make; all use torch's order of gates."""
 _KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(0|[1-9][0-9]{0,3})")
 
 
-def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> Any:
+def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: DType | None = None) -> Cell:
     """The cell (several layers: the `Stack`) with the weights of a torch state dict.
 
     The number of gates tells the kind: 1 is `torch.nn.RNN` (-> `Elman`; a state dict does not say whether its
@@ -126,12 +168,12 @@ def from_torch_state(state: Mapping[str, np.ndarray], *, dtype: Any = None) -> A
         state = {name: array.astype(dtype) for name, array in state.items()}
     cells, expected = [], None
     for layer in range(layers):
-        cells.append(_cell(state, layer, expected, dtype))
+        cells.append(_cell(state, layer, expected))
         expected = cells[-1].hidden_size
     return cells[0] if layers == 1 else Stack(tuple(cells))
 
 
-def to_torch_state(cell: Any) -> State:
+def to_torch_state(cell: CellLike) -> State:
     """The state dict of the torch module that computes what `cell` computes; it has biases.
 
     Args:
@@ -151,7 +193,7 @@ def to_torch_state(cell: Any) -> State:
     return {f"{name}_l{level}": array for level, part in enumerate(parts) for name, array in part.items()}
 
 
-def load_torch(path: str | PathLike[str], *, dtype: Any = None) -> Any:
+def load_torch(path: str | PathLike[str], *, dtype: DType | None = None) -> Cell:
     """The cell with the weights in a safetensors file of a torch state dict; see `from_torch_state`.
 
     Raises:
@@ -164,7 +206,7 @@ def load_torch(path: str | PathLike[str], *, dtype: Any = None) -> Any:
     return from_torch_state(state, dtype=dtype)
 
 
-def save_torch(cell: Any, path: str | PathLike[str]) -> None:
+def save_torch(cell: CellLike, path: str | PathLike[str]) -> None:
     """Write the state dict of `to_torch_state` to a safetensors file.
 
     Raises:
@@ -190,17 +232,12 @@ def _layers(state: Mapping[str, np.ndarray]) -> int:
     return layers
 
 
-def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None, dtype: Any) -> Any:
+def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None) -> Cell:
     """The cell of one layer."""
 
     def entry(part: str, *shape: int | None) -> np.ndarray:
-        name = f"{part}_l{layer}"
-        array = state.get(name, np.zeros([size or 0 for size in shape], state[f"weight_hh_l{layer}"].dtype))
-        agrees = [size in {None, found} for size, found in zip(shape, array.shape, strict=False)]
-        if len(shape) != array.ndim or not all(agrees):
-            expected = tuple("any" if size is None else size for size in shape)
-            raise InputDataError(f"{name} has shape {array.shape}, expected {expected}")
-        return array
+        check_shape(state, f"{part}_l{layer}", *shape, empty=True)
+        return state[f"{part}_l{layer}"]
 
     rows, hidden = entry("weight_hh", None, None).shape
     gates = rows / hidden if hidden else 0
@@ -208,7 +245,9 @@ def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None, d
         raise InputDataError(
             f"weight_hh_l{layer} has shape {(rows, hidden)}, expected 1, 3 or 4 gates of {hidden} rows"
         )
-    recurrent, driven = entry("bias_hh", rows), entry("bias_ih", rows)
+    none = np.zeros(rows, state[f"weight_hh_l{layer}"].dtype)
+    biased = f"bias_hh_l{layer}" in state
+    recurrent, driven = (entry(part, rows) if biased else none for part in ("bias_hh", "bias_ih"))
     candidate = rows - hidden if gates == 3 else rows
     values = {
         "input_weight": entry("weight_ih", rows, input_size),
@@ -217,42 +256,34 @@ def _cell(state: Mapping[str, np.ndarray], layer: int, input_size: int | None, d
     }
     if gates == 3:
         values["candidate_bias"] = recurrent[candidate:]
-    return _filled(_BUILDS[int(gates)], values, dtype)
+    inputs = values["input_weight"].shape[1]
+    return with_weights(lambda key: _BUILDS[int(gates)](inputs, hidden, key=key), values)
 
 
-def _filled(build: Any, values: Mapping[str, np.ndarray], dtype: Any) -> Any:
-    """A cell with the given weights; none are drawn."""
-    hidden, inputs = values["state_weight"].shape[1], values["input_weight"].shape[1]
-    blank = eqx.filter_eval_shape(build, inputs, hidden, key=jax.random.key(0))
-    arrays = [jnp.asarray(value, dtype or value.dtype) for value in values.values()]
-    return eqx.tree_at(lambda cell: [getattr(cell, name) for name in values], blank, arrays)
-
-
-def _flat(cell: Any) -> Sequence[Any]:
+def _flat(cell: CellLike) -> list[Layer]:
     """The layers of a cell from the input upwards."""
-    return [layer for part in cell.cells for layer in _flat(part)] if isinstance(cell, Stack) else [cell]
-
-
-def _parts(cell: Any) -> State:
-    """The entries of one layer, without the suffix of the layer."""
+    if isinstance(cell, Stack):
+        return [layer for part in cell.cells for layer in _flat(part)]
     if isinstance(cell, GRU):
         raise UnsupportedError(
             "torch has no such GRU: here the reset gate acts before the matrix product, U (f * h), in torch "
             "after it, r * (U h), and no choice of weights turns one into the other; train a ResetAfterGRU"
         )
-    if isinstance(cell, Elman | ResetAfterGRU | LSTM):
-        return _entries(
-            cell.input_weight, cell.state_weight, cell.bias, getattr(cell, "candidate_bias", None)
+    if not isinstance(cell, Layer):
+        raise UnsupportedError(
+            f"torch has no module for {name_of(cell)}; expected Elman, ResetAfterGRU, LSTM, "
+            "equinox.nn.GRUCell, equinox.nn.LSTMCell or a Stack of them"
         )
+    return [cell]
+
+
+def _parts(cell: Layer) -> State:
+    """The entries of one layer, without the suffix of the layer."""
     if isinstance(cell, eqx.nn.GRUCell | eqx.nn.LSTMCell):
-        return _entries(cell.weight_ih, cell.weight_hh, cell.bias, getattr(cell, "bias_n", None))
-    raise UnsupportedError(
-        f"torch has no module for {name_of(cell)}; expected Elman, ResetAfterGRU, LSTM, "
-        "equinox.nn.GRUCell, equinox.nn.LSTMCell or a Stack of them"
-    )
-
-
-def _entries(input_weight: Any, state_weight: Any, bias: Any, candidate_bias: Any) -> State:
+        input_weight, state_weight = cell.weight_ih, cell.weight_hh
+    else:
+        input_weight, state_weight = cell.input_weight, cell.state_weight
+    candidate_bias, bias = getattr(cell, "candidate_bias", getattr(cell, "bias_n", None)), cell.bias
     weights = {"weight_ih": np.array(input_weight), "weight_hh": np.array(state_weight)}
     rows, dtype = len(weights["weight_hh"]), weights["weight_hh"].dtype
     recurrent = np.zeros(rows, dtype)

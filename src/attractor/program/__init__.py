@@ -33,7 +33,7 @@ from .primitives import (
 )
 from .real_cell import TracedCell, real_cell, without_complex
 from .trace import step_program, trace
-from .walk import Program, Rule, interpret, is_exact, place
+from .walk import Exact, Program, Rule, interpret, is_exact, place
 
 read_anew()
 
@@ -41,6 +41,7 @@ __all__ = [
     "JAX_PRIMITIVES",
     "PRIMITIVES",
     "RULES",
+    "Exact",
     "FlatMap",
     "HeldMap",
     "Kind",

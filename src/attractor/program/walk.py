@@ -204,9 +204,13 @@ def _number(literal: Literal) -> np.ndarray:
     return np.asarray(literal.val, aval(literal).dtype)
 
 
+# What is known as it stands: a plain array or number; traced weights count as known.
+Exact = jax.Array | np.ndarray | np.generic | float | int | bool
+
+
 def is_exact(value: object) -> bool:
-    """Whether an operand is a plain array, known exactly (traced weights count as known)."""
-    return isinstance(value, jax.Array | np.ndarray | np.generic | float | int | bool)
+    """Whether an operand is a plain array, known exactly."""
+    return isinstance(value, Exact)
 
 
 def place(equation: JaxprEqn) -> str:

@@ -16,7 +16,7 @@ from attractor.registry import Registry
 if TYPE_CHECKING:
     import numpy as np
 
-    from attractor.cells.families import CellBuilder
+    from attractor.cells.building import CellBuilder
     from attractor.certify import CertifySettings, StabilityResult
     from attractor.control.study import ControlSettings
     from attractor.data import ColumnOptions

@@ -10,7 +10,7 @@ from . import RUN_KINDS, Driving, RunKind
 if TYPE_CHECKING:
     import numpy as np
 
-    from attractor.cells.families import CellBuilder
+    from attractor.cells.building import CellBuilder
     from attractor.classification import SequenceClassifier
 
 

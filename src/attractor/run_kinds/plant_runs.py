@@ -8,7 +8,7 @@ from . import RUN_KINDS, Driving, Proof, RunKind
 if TYPE_CHECKING:
     import numpy as np
 
-    from attractor.cells.families import CellBuilder
+    from attractor.cells.building import CellBuilder
     from attractor.certify import CertifySettings
     from attractor.control import PlantModel
     from attractor.control.study import ControlSettings

@@ -135,7 +135,7 @@ def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: st
     Raises:
         ConfigError: a name that C does not take.
         ShapeError: the model does not fit the weights.
-        UnsupportedError: a primitive without a rule; the message names it and its place.
+        UnsupportedError: a primitive without a rule; the message names it and its line.
         StorageError: the file cannot be written.
     """
     path = Path(path)

@@ -3,15 +3,24 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
-from attractor.program import Program, Rule, added_rules, is_exact, place
+from attractor.program import Exact, Program, Rule, added_rules, place
 
-from ..movement import MOVES, Contraction, Move, check_rounding, dtype_of, known_array, move, shape_of
+from ..movement import (
+    INFIX,
+    MOVES,
+    Contraction,
+    Move,
+    check_rounding,
+    dtype_of,
+    move,
+    shape_of,
+    without_rounding,
+)
 from .c_writer import Apply, Known, Read, Value, Writer, kind_of, numbered, product, stretched, take
 
 PRELUDE = """\
@@ -29,18 +38,7 @@ static inline REAL attractor_power(REAL a, int n) {
 """Functions that the code of the rules calls; NaN goes through all of them."""
 
 _PATTERNS = {
-    "add": "({0} + {1})",
-    "add_any": "({0} + {1})",
-    "sub": "({0} - {1})",
-    "mul": "({0} * {1})",
-    "div": "({0} / {1})",
     "neg": "(-{0})",
-    "eq": "({0} == {1})",
-    "ne": "({0} != {1})",
-    "lt": "({0} < {1})",
-    "le": "({0} <= {1})",
-    "gt": "({0} > {1})",
-    "ge": "({0} >= {1})",
     "and": "({0} & {1})",
     "or": "({0} | {1})",
     "xor": "({0} ^ {1})",
@@ -52,7 +50,7 @@ _PATTERNS = {
     "clamp": "attractor_min(attractor_max({1}, {0}), {2})",
     "is_finite": "(isfinite({0}) != 0)",
     "copy": "{0}",
-}
+} | {name: f"({{0}} {symbol} {{1}})" for name, (symbol, _) in INFIX.items()}
 _FUNCTIONS = {
     "abs": "fabs({0})",
     "rem": "fmod({0}, {1})",
@@ -75,6 +73,9 @@ _REDUCTIONS = {
     "and": ("1", "{0} & {1}"),
     "or": ("0", "{0} | {1}"),
 }
+
+Operand = Value | Exact
+"""What an equation gets, and what a rule gives: a result that is known needs no code."""
 
 
 class Rules:
@@ -110,21 +111,21 @@ class Rules:
             "dot_general": self._product,
             "integer_pow": self._power,
             "convert_element_type": self._converted,
-            "reduce_precision": self._reduced_precision,
+            "reduce_precision": partial(without_rounding, "C"),
             "select_n": self._chosen,
             "not": self._inverted,
             "round": self._rounded,
         }
 
-    def value(self, operand: Any) -> Value:
+    def value(self, operand: Operand) -> Value:
         """An operand as a value of the C program."""
-        return Known(known_array(operand)) if is_exact(operand) else operand
+        return operand if isinstance(operand, Value) else Known(np.asarray(operand))
 
     def _call(self, code: str) -> str:
         """A function of math.h for the type of the numbers."""
         return code if self._writer.real == "double" else code.replace("(", "f(", 1)
 
-    def _elementwise(self, pattern: str, equation: JaxprEqn, *operands: Any) -> Any:
+    def _elementwise(self, pattern: str, equation: JaxprEqn, *operands: Operand) -> Operand:
         shape, kind = shape_of(equation.outvars[0]), _kind(equation)
         values = [stretched(self.value(operand), shape) for operand in operands]
         shorter = _folded(equation.primitive.name, *values)
@@ -137,16 +138,12 @@ class Rules:
         many = self._uses[equation.outvars[result]] > 1
         return self._writer.stored(value) if many and isinstance(value, Apply) else value
 
-    def _power(self, equation: JaxprEqn, operand: Value) -> Value:
+    def _power(self, equation: JaxprEqn, operand: Value) -> Operand:
         exponent = equation.params["y"]
         pattern = "attractor_square({0})" if exponent == 2 else f"attractor_power({{0}}, {exponent})"
         return self._elementwise(pattern, equation, operand)
 
-    def _reduced_precision(self, equation: JaxprEqn, operand: Value) -> Value:
-        check_rounding(equation, "C")
-        return operand
-
-    def _converted(self, equation: JaxprEqn, operand: Value) -> Value:
+    def _converted(self, equation: JaxprEqn, operand: Value) -> Operand:
         check_rounding(equation, "C")
         new = np.dtype(equation.params["new_dtype"])
         if new.kind == "b":
@@ -157,7 +154,7 @@ class Rules:
             pattern = f"({self._writer.real if new.kind == 'f' else 'long'})({{0}})"
         return self._elementwise(pattern, equation, operand)
 
-    def _chosen(self, equation: JaxprEqn, which: Any, *cases: Any) -> Value:
+    def _chosen(self, equation: JaxprEqn, which: Operand, *cases: Operand) -> Operand:
         pattern = "{1}"
         values = [which, *cases]
         if len(cases) == 2:
@@ -167,15 +164,15 @@ class Rules:
             pattern = f"({{0}} == {case} ? {{{case + 1}}} : {pattern})"
         return self._elementwise(pattern, equation, *values)
 
-    def _inverted(self, equation: JaxprEqn, operand: Value) -> Value:
+    def _inverted(self, equation: JaxprEqn, operand: Value) -> Operand:
         flag = np.dtype(dtype_of(equation.outvars[0])).kind == "b"
         return self._elementwise("(!{0})" if flag else "(~{0})", equation, operand)
 
-    def _rounded(self, equation: JaxprEqn, operand: Value) -> Value:
+    def _rounded(self, equation: JaxprEqn, operand: Value) -> Operand:
         to_even = equation.params["rounding_method"].value == 1
         return self._elementwise(self._call("rint({0})" if to_even else "round({0})"), equation, operand)
 
-    def _moved(self, equation: JaxprEqn, *operands: Any) -> list[Value]:
+    def _moved(self, equation: JaxprEqn, *operands: Operand) -> list[Value]:
         moved = move(equation, *operands)
         if len(moved.operands) > 1:
             return [self._joined(equation, moved)]
@@ -189,9 +186,9 @@ class Rules:
 
     def _joined(self, equation: JaxprEqn, moved: Move) -> Value:
         """Several operands in one new array."""
-        places = moved.indices[0]
-        target = self._writer.buffer(places.shape, _kind(equation))
-        flat, start = places.ravel(), 0
+        positions = moved.indices[0]
+        target = self._writer.buffer(positions.shape, _kind(equation))
+        flat, start = positions.ravel(), 0
         for operand in moved.operands:
             value = self.value(operand)
             size = int(np.prod(value.shape))
@@ -239,7 +236,7 @@ class Rules:
             body.append(f"{writer.expression(last, ['i', '0'])} = s;")
         writer.loops([("i", count)], ["{", *body, "}"])
 
-    def _product(self, equation: JaxprEqn, left: Any, right: Any) -> Value:
+    def _product(self, equation: JaxprEqn, left: Operand, right: Operand) -> Value:
         return product(self._writer, Contraction.of(equation), self.value(left), self.value(right), equation)
 
 
@@ -257,7 +254,7 @@ def _kind(equation: JaxprEqn) -> str:
         ) from problem
 
 
-def _folded(name: str, *values: Value) -> Any:
+def _folded(name: str, *values: Value) -> Operand | None:
     """A shorter value where one operand is all zeros or ones; None if there is none."""
     numbers: list[Callable[[float], bool]] = [partial(_all_are, value) for value in values]
     if name == "mul":
@@ -287,8 +284,8 @@ def uniform_number(value: Known) -> float | None:
     return float(array.flat[0])
 
 
-def _rows(places: np.ndarray) -> np.ndarray:
+def _rows(positions: np.ndarray) -> np.ndarray:
     """Increasing positions as rows of neighbours, if they are rows of one length."""
-    breaks = np.flatnonzero(np.diff(places) != 1)
-    length = int(breaks[0]) + 1 if breaks.size else places.size
-    return places.reshape(-1, length) if length and places.size % length == 0 else places
+    breaks = np.flatnonzero(np.diff(positions) != 1)
+    length = int(breaks[0]) + 1 if breaks.size else positions.size
+    return positions.reshape(-1, length) if length and positions.size % length == 0 else positions

@@ -4,15 +4,13 @@ import ctypes
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
-from jaxtyping import Array
 
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.files import write_atomically
@@ -20,7 +18,7 @@ from attractor.origin import Origin, stamped
 from attractor.program import Program, double_precision, interpret
 
 from ..exporters import EXPORTERS, Exporter, Rows
-from ..flat_step import FlatStep, flat_step
+from ..flat_step import FlatStep, Readout, flat_step
 from ..movement import dtype_of
 from .c_rules import PRELUDE, Rules
 from .c_writer import Apply, Read, Value, Writer, kind_of, numbered
@@ -30,11 +28,11 @@ _NOT_FINITE = ("isfinite(", "NAN", " != ")
 
 
 def to_c(
-    source: Any,
+    source: object,
     path: str | PathLike[str],
     *,
     name: str = "model",
-    read: Callable[[Any], Array] | None = None,
+    read: Readout | None = None,
     dtype: str = "double",
     origin: Origin | None = None,
 ) -> Path:
@@ -57,7 +55,7 @@ def to_c(
 
     Raises:
         ConfigError: a name that C does not take, or another `dtype`.
-        UnsupportedError: a primitive without a rule; the message names it and its place.
+        UnsupportedError: a primitive without a rule; the message names it and its line.
         StorageError: the file cannot be written.
     """
     path = Path(path)
@@ -162,7 +160,7 @@ def to_c_function(
 
     Raises:
         ConfigError: another `dtype`, or a name that the code itself uses.
-        UnsupportedError: a primitive without a rule; the message names it and its place.
+        UnsupportedError: a primitive without a rule; the message names it and its line.
     """
     if dtype not in ("double", "float"):
         raise ConfigError(f"dtype={dtype!r}: expected 'double' or 'float'")
@@ -269,11 +267,11 @@ def _write(source: object, path: Path, origin: Origin | None) -> None:
     to_c(source, path, origin=origin)
 
 
-def _run_step(path: Path, given: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+def _run_step(path: Path, inputs: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
     with TemporaryDirectory() as folder:  # what the compiler makes is nobody's export
         library = load_c(compile_c(Path(shutil.copy(path, folder))))
     after, seen = np.empty_like(states), np.empty((len(states), outputs))
-    for u, x, result in zip(given, states, after, strict=True):
+    for u, x, result in zip(inputs, states, after, strict=True):
         library.model_step(*map(pointer, (u, x, result)))
     for x, result in zip(after, seen, strict=True) if outputs else ():
         library.model_output(*map(pointer, (x, result)))

@@ -57,7 +57,7 @@ class Apply:
     """An elementwise operation that is written out where its result is needed.
 
     Args:
-        pattern: C code with a place for each operand.
+        pattern: C code with a field for each operand.
         operands: values of the same shape.
         kind: C type of the result.
     """
@@ -203,8 +203,8 @@ class Writer:
             else:
                 axis += 1
         names = _INDICES[: len(shape)]
-        places = numbered(value.shape).reshape(shape)
-        left, right = (self.expression(take(side, places), names) for side in (target, value))
+        positions = numbered(value.shape).reshape(shape)
+        left, right = (self.expression(take(side, positions), names) for side in (target, value))
         self.loops(zip(names, shape, strict=True), [f"{left} = {right};"])
 
     def loops(self, ranges: "Sequence[tuple[str, int]] | zip", body: Sequence[str]) -> None:

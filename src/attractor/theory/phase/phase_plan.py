@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import CellLike, GatedForm
+from attractor.cells import FlowLike, GatedForm
 from attractor.errors import ConfigError
 from attractor.settings import Count, NonNegative, Positive, Seed, Settings, Within
 
@@ -36,7 +36,7 @@ SYMBOLS = {
 }
 
 # `build(values, key) -> Flow`: a network with the values of the two axes, drawn with a key.
-Build = Callable[..., CellLike]
+Build = Callable[..., FlowLike]
 
 USUAL_FORM = GatedForm(open_update=True)
 

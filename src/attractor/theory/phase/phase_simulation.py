@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import CellLike, GatedFlow, GatedForm, State, discretise, initial_state
+from attractor.cells import FlowLike, GatedFlow, GatedForm, State, discretise, initial_state
 from attractor.errors import ConfigError
 from attractor.program import with_precision
 from attractor.sweeps import Arrays
@@ -60,7 +60,7 @@ def _is_none(leaf: object) -> bool:
     return leaf is None
 
 
-def family(flows: Sequence[CellLike]) -> Family:
+def family(flows: Sequence[FlowLike]) -> Family:
     """Networks of one structure as one family; random couplings that are equal are held once.
 
     Args:
@@ -101,7 +101,7 @@ def _joined(*column: ArrayLike) -> np.ndarray:
     return np.asarray(column[0]) if _axis(*column) is None else np.stack([np.asarray(one) for one in column])
 
 
-def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> list[CellLike]:
+def networks_at(networks: Networks, points: Sequence[Mapping[str, float]], seed: int) -> Sequence[FlowLike]:
     """The network of every point, all with the random couplings of one seed.
 
     They are drawn in float32 whatever the arithmetic of the simulation, so that both see one network.
@@ -171,7 +171,7 @@ def plan_hash(plan: PhasePlan) -> str:
     return digest.hexdigest()
 
 
-def _equations(flow: CellLike) -> str:
+def _equations(flow: FlowLike) -> str:
     """The vector field as JAX understands it, without addresses in memory."""
     field = jax.make_jaxpr(flow.vector_field)(jnp.zeros(flow.input_size), initial_state(flow))
     return _ADDRESS.sub("", str(field))
@@ -200,7 +200,7 @@ def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed
     return {"growth": np.asarray(growth, np.float64), "variance": np.asarray(variance, np.float64)}
 
 
-def starts_of(flow: CellLike, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
+def starts_of(flow: FlowLike, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
     """The large and the small start, and their tangent vectors; both with a leading axis of two.
 
     All are normal numbers about the initial state of the flow.
@@ -282,7 +282,7 @@ def one_start_each(
 
 
 def _measured(
-    how: PhaseSimulation, flow: CellLike, state: State, tangent: State
+    how: PhaseSimulation, flow: FlowLike, state: State, tangent: State
 ) -> tuple[Array, Array, State]:
     cell = discretise(flow, how.step, how.method)
     still = jnp.zeros(flow.input_size, jax.tree.leaves(state)[0].dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.special import expit
 
-from attractor.cells import GRU, LSTM, CellLike, Discretised, Elman, GatedFlow, ResetAfterGRU, name_of
+from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfterGRU, name_of
 from attractor.dynamics.jacobians import time_scale
 from attractor.dynamics.roots import bracketed_root
 from attractor.errors import UnsupportedError
@@ -36,6 +37,7 @@ class Coupling:
 
 
 Couplings = Mapping[str, Coupling]
+Network = TypeVar("Network")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +87,9 @@ class Layout:
     """
 
     names: tuple[str, ...]
-    matrices: Callable[[CellLike], tuple[Array, ...]]
-    biases: Callable[[CellLike], Array]
-    others: Callable[[CellLike], tuple[Array, ...]] = lambda _: ()
+    matrices: Callable[[Any], tuple[Array, ...]]
+    biases: Callable[[Any], Array]
+    others: Callable[[Any], tuple[Array, ...]] = lambda _: ()
 
 
 _RESET_AFTER = ("reset", "keep", CANDIDATE)
@@ -106,20 +108,20 @@ _LAYOUTS: dict[type, Layout] = {
 }
 
 
-def has_theory(cell: CellLike) -> bool:
+def has_theory(cell: object) -> bool:
     """Whether the theory knows this kind of cell."""
     return flow_of(cell) is not None or (
         type(cell) in _LAYOUTS and _LAYOUTS[type(cell)].biases(cell) is not None
     )
 
 
-def flow_of(cell: CellLike) -> GatedFlow | None:
+def flow_of(cell: object) -> GatedFlow | None:
     """The gated flow that a cell is, or whose fixed step it takes."""
     flow = cell.flow if isinstance(cell, Discretised) else cell
     return flow if isinstance(flow, GatedFlow) else None
 
 
-def coupling_names(cell: CellLike) -> tuple[str, ...]:
+def coupling_names(cell: object) -> tuple[str, ...]:
     """Names of the couplings of a cell that the theory knows."""
     flow = flow_of(cell)
     if flow is None:
@@ -127,7 +129,7 @@ def coupling_names(cell: CellLike) -> tuple[str, ...]:
     return tuple(name for name, where in _ROWS.items() if where(flow) is not None)
 
 
-def effective_parameters(cell: CellLike) -> EffectiveParameters:
+def effective_parameters(cell: object) -> EffectiveParameters:
     """Gains and biases of a GRU (both layouts), LSTM, gated flow or Elman cell, trained or not.
 
     Args:
@@ -151,7 +153,7 @@ def effective_parameters(cell: CellLike) -> EffectiveParameters:
     return EffectiveParameters(_of_layout(cell) if flow is None else _of_flow(flow))
 
 
-def with_parameters(cell: CellLike, couplings: Couplings, key: PRNGKeyArray) -> CellLike:
+def with_parameters(cell: Network, couplings: Couplings, key: PRNGKeyArray) -> Network:
     """The cell with new normal matrices of these gains, and these biases; its input weights stay.
 
     Only array operations: it can be traced, as builders of networks are.
@@ -165,7 +167,7 @@ def with_parameters(cell: CellLike, couplings: Couplings, key: PRNGKeyArray) -> 
     flow = flow_of(cell)
     if flow is None:
         return _into_layout(cell, couplings, keys)
-    written = _into_flow(flow, couplings, keys)
+    written: Any = _into_flow(flow, couplings, keys)
     return eqx.tree_at(lambda cell: cell.flow, cell, written) if isinstance(cell, Discretised) else written
 
 
@@ -173,7 +175,7 @@ def _gain(matrix: Array | np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(matrix, np.float64)) / len(matrix) ** 0.5)
 
 
-def _of_layout(cell: CellLike) -> dict[str, Coupling]:
+def _of_layout(cell: object) -> dict[str, Coupling]:
     layout = _LAYOUTS[type(cell)]
     matrices = np.concatenate([np.asarray(leaf, np.float64) for leaf in layout.matrices(cell)])
     biases = np.asarray(layout.biases(cell), np.float64)
@@ -195,7 +197,7 @@ def _normal(key: PRNGKeyArray, size: int, gain: float | int = 1.0) -> Float[Arra
     return gain / size**0.5 * jax.random.normal(key, (size, size))
 
 
-def _into_layout(cell: CellLike, couplings: Couplings, keys: Mapping[str, PRNGKeyArray]) -> CellLike:
+def _into_layout(cell: Network, couplings: Couplings, keys: Mapping[str, PRNGKeyArray]) -> Network:
     layout = _LAYOUTS[type(cell)]
     old = layout.matrices(cell)
     size = old[0].shape[1]
@@ -216,7 +218,7 @@ def _into_flow(flow: GatedFlow, couplings: Couplings, keys: Mapping[str, PRNGKey
     return flow
 
 
-_ROWS: dict[str, Callable[[CellLike], CellLike]] = {
+_ROWS: dict[str, Callable[[GatedFlow], Any]] = {
     CANDIDATE: lambda flow: flow,
     "update": lambda flow: flow.update_gate,
     "reset": lambda flow: flow.reset_gate,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from inspect import signature
+from typing import Any
 
 import jax
 import numpy as np
@@ -329,7 +330,7 @@ def _by_measurement(
     return made, Predicted(leading, None if leading is None else np.inf, None, None), edge
 
 
-def _differences(made: CellLike, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
+def _differences(made: Any, regime: str, predicted: Predicted, measured: Measured) -> Iterator[str]:
     if not measured.at_rest:
         yield (
             f"without input the state still moves by {measured.rest_residual:.2g} per step after {SETTLING} "

@@ -96,7 +96,7 @@ def _gains(problem: NoiseProblem, strength: Array, keys: Array) -> Float[Array, 
     still = problem.loss_of(derivatives_at_the_end(problem, 0, None)[0])
 
     def run(key: Array, size: Array) -> Array:
-        cell = _Simulated(problem.cell, problem.diffusion, size)
+        cell: Any = _Simulated(problem.cell, problem.diffusion, size)
         last = unroll(cell, problem.inputs, problem.state, length=problem.length, key=key).last
         return problem.loss_of(last)
 

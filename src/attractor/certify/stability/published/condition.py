@@ -104,7 +104,7 @@ PUBLISHED: Registry[type, Formula] = Registry(
 )
 
 
-def published_condition(cell: CellLike, input_bound: float | int = 1.0) -> PublishedCondition | None:
+def published_condition(cell: object, input_bound: float | int = 1.0) -> PublishedCondition | None:
     """The published stability condition of a cell, evaluated on its weights in float64.
 
     A formula is used for exactly the class that it was derived for: a subclass may have overridden the step,

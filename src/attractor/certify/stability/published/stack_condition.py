@@ -1,7 +1,5 @@
 """The condition for stacks: every cell for itself, for a cascade of stable systems is stable."""
 
-import equinox as eqx
-
 from attractor.cells import Stack
 
 from .condition import PUBLISHED, Formula, PublishedCondition, published_condition
@@ -39,7 +37,7 @@ def stack_condition(cell: Stack, input_bound: float) -> PublishedCondition | Non
     )
 
 
-def exposed_bound(cell: eqx.Module, input_bound: float) -> float | None:
+def exposed_bound(cell: object, input_bound: float) -> float | None:
     """Largest component of what a cell exposes, from states within [-1, 1]; None if nothing bounds it."""
     formula = PUBLISHED.get(type(cell))
     return None if formula is None else formula.exposes(cell, input_bound)
