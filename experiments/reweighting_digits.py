@@ -24,7 +24,7 @@ from attractor.training import (
     select_replica,
     train,
 )
-from attractor.training.coteaching import CoTeaching
+from attractor.training.epoch_task import CoTeaching
 from attractor.training.reweighting import ExampleWeights
 
 TRAINING, WIDTH, CLASSES, BATCH = 1000, 128, 10, 100

@@ -24,11 +24,16 @@ from attractor.program.digest import equation_digest
 from attractor.runs import Run, load_run, weights_digest
 from attractor.settings import Settings, check_name, checked, checked_fields
 from attractor.training import Trained, select_replica
-from attractor.training.checkpoint import CHECKPOINT, save_finished, to_arrays
-from attractor.training.describing import describe_option, describe_program, find_cell
-from attractor.training.fingerprint import fingerprint
+from attractor.training.building import (
+    check_sizes,
+    describe_option,
+    describe_program,
+    fact,
+    find_cell,
+    restored,
+)
+from attractor.training.checkpoint import CHECKPOINT, fingerprint, save_finished, to_arrays
 from attractor.training.identity import check_equation, check_rebuilds, describe_equation
-from attractor.training.restoring import check_sizes, fact, restored
 
 Facts = Mapping[str, Any]
 """Plain JSON values by name."""

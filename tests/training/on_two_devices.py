@@ -14,7 +14,7 @@ import attractor
 from attractor.cells import GRU
 from attractor.errors import ShapeError
 from attractor.training import EpochTask, NoisyState, Reweighting, Task, TrainingSettings, spreading, train
-from attractor.training.coteaching import CoTeaching
+from attractor.training.epoch_task import CoTeaching
 
 SETTINGS = TrainingSettings(steps=6, validate_every=3, learning_rate=0.05, seeds=2)
 

@@ -8,8 +8,7 @@ from labelled_points import POINTS, WRONG, epoch_settings, points
 
 from attractor.errors import ConfigError
 from attractor.training import EpochTask, train
-from attractor.training.coteaching import CoTeaching
-from attractor.training.epoch_task import ExampleContext
+from attractor.training.epoch_task import CoTeaching, ExampleContext
 
 
 def losses_at(pair, model, ids, progress):

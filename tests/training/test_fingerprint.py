@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attractor.training.fingerprint import fingerprint
+from attractor.training.checkpoint import fingerprint
 from attractor.training.losses import CrossEntropy, GeneralisedCrossEntropy
 
 
@@ -108,7 +108,7 @@ def test_a_circle_ends():
 
 PROGRAM = """
 import numpy as np
-from attractor.training.fingerprint import fingerprint
+from attractor.training.checkpoint import fingerprint
 words = {"red", "green", "blue"}
 def loss(x, names=frozenset(words)):
     return x in {"red", "green", "blue"}

@@ -19,7 +19,7 @@ from attractor.training.regulariser import (
     regularised_loss,
     small_noise,
 )
-from attractor.training.regulariser.path import flat
+from attractor.training.regulariser.exact import flat
 from attractor.training.regulariser.problem import derivatives_at_the_end
 
 

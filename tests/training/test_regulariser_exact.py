@@ -6,17 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from regulariser_cases import KEY, MIXED, PROBLEMS, STEPS, Linear, problem, signal
+from regulariser_reference import direct_sum, perturbation_trace
 
 from attractor.cells import GRU, StateNoise
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.scan import unroll
 from attractor.training.regulariser import (
     NoiseProblem,
-    direct_sum,
     estimate,
     forward_moments,
     fragility,
-    perturbation_trace,
     small_noise,
 )
 

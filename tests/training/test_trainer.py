@@ -74,7 +74,7 @@ def test_replicas_do_not_look_at_one_another(trained):
 
 def reference(task, weight, batch_key):
     """The loop written out: Adam of arXiv 1412.6980 with the clip of the settings."""
-    from attractor.training.optimiser import make_schedule
+    from attractor.training.training_settings import make_schedule
 
     schedule = make_schedule(SETTINGS)
     first, second = jnp.zeros(2), jnp.zeros(2)

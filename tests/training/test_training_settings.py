@@ -8,7 +8,7 @@ import pytest
 from attractor.errors import ConfigError
 from attractor.program import single_precision
 from attractor.training import TrainingSettings
-from attractor.training.optimiser import make_optimiser, make_schedule
+from attractor.training.training_settings import make_optimiser, make_schedule
 
 COUNTS = ("steps", "batch_size", "validate_every", "patience", "seeds")
 SIZES = ("learning_rate", "warmup", "final_rate", "clip_norm")

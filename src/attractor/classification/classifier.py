@@ -41,10 +41,9 @@ from attractor.training import (
     select_replica,
     train,
 )
-from attractor.training.coteaching import CoTeaching
-from attractor.training.describing import describe_option
+from attractor.training.building import check_scaling, describe_option, fact, texts
+from attractor.training.epoch_task import CoTeaching
 from attractor.training.identity import probe_rows
-from attractor.training.restoring import check_scaling, fact, texts
 
 from .calibration import fit_temperature, probabilities_of
 from .cases import (

@@ -20,8 +20,7 @@ from jaxtyping import Array, DTypeLike, Float, Int, PyTree
 
 from attractor.program import compiled, double_precision
 
-from .checkpoint import REFINEMENT, from_arrays, load_training, save_checkpoint
-from .fingerprint import fingerprint
+from .checkpoint import REFINEMENT, fingerprint, from_arrays, load_training, save_checkpoint
 from .run_log import Entry, RunLog
 from .task import Model, Task
 from .trainer import Trained

@@ -20,14 +20,13 @@ from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
 from attractor.settings import LARGEST_WHOLE
 
-from .divergence import diagnose
-from .fingerprint import fingerprint
+from .building import start_all, structure_of
+from .checkpoint import fingerprint
 from .run_log import Entry, RunLog, is_first_process, plain_state
 from .spreading import Device, choose_mesh, everywhere, on_one_device
-from .starting import start_all, structure_of
 from .task import Batch, BatchIterator, Memory, Model, Task, check_number, select_replica
 from .training_settings import TrainingSettings
-from .update import NEVER, Observed, Replica, Update
+from .update import NEVER, Observed, Replica, Update, diagnose
 
 
 @dataclass(frozen=True)

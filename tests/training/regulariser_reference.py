@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from attractor.program import compiled
-
-from .path import Path, affordable, follow
-from .problem import NoiseProblem, NoiseTerms
-from .smoothness import require_second_derivatives
+from attractor.training.regulariser import NoiseProblem, NoiseTerms
+from attractor.training.regulariser.exact import Path, affordable, follow
+from attractor.training.regulariser.problem import require_second_derivatives
 
 
 def direct_sum(problem: NoiseProblem) -> NoiseTerms:
