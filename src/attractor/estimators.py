@@ -24,7 +24,9 @@ from attractor.program.digest import equation_digest
 from attractor.runs import Run, load_run, weights_digest
 from attractor.settings import Settings, check_name, checked, checked_fields
 from attractor.training import Trained, select_replica
-from attractor.training.building import (
+from attractor.training.checkpoint import CHECKPOINT, fingerprint, save_finished, to_arrays
+from attractor.training.identity import check_equation, check_rebuilds, describe_equation
+from attractor.training.networks import (
     check_sizes,
     describe_option,
     describe_program,
@@ -32,8 +34,6 @@ from attractor.training.building import (
     find_cell,
     restored,
 )
-from attractor.training.checkpoint import CHECKPOINT, fingerprint, save_finished, to_arrays
-from attractor.training.identity import check_equation, check_rebuilds, describe_equation
 
 Facts = Mapping[str, Any]
 """Plain JSON values by name."""

@@ -38,7 +38,7 @@ from attractor.theory.regimes import (
 from attractor.theory.regimes.at_rest import state_matrices
 from attractor.theory.regimes.couplings import CANDIDATE, time_quantiles, with_parameters
 from attractor.theory.regimes.initialising import GOALS, couplings_for
-from attractor.training.building import describe_option, find_cell
+from attractor.training.networks import describe_option, find_cell
 
 KEY = jax.random.key(0)
 UNITS = 64

@@ -41,9 +41,9 @@ from attractor.training import (
     select_replica,
     train,
 )
-from attractor.training.building import check_scaling, describe_option, fact, texts
 from attractor.training.epoch_task import CoTeaching
 from attractor.training.identity import probe_rows
+from attractor.training.networks import check_scaling, describe_option, fact, texts
 
 from .calibration import fit_temperature, probabilities_of
 from .cases import (

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from attractor.errors import InputDataError
 from attractor.training import ExampleContext, ExampleLosses, Examples, cross_entropy
-from attractor.training.building import structure_of
 from attractor.training.losses import LabelLoss
+from attractor.training.networks import structure_of
 from attractor.training.noise import annealed, with_noise_factor
 from attractor.training.regulariser import NoiseProblem, estimate
 

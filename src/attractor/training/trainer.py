@@ -20,8 +20,8 @@ from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
 from attractor.settings import LARGEST_WHOLE
 
-from .building import start_all, structure_of
 from .checkpoint import fingerprint
+from .networks import start_all, structure_of
 from .run_log import Entry, RunLog, is_first_process, plain_state
 from .spreading import Device, choose_mesh, everywhere, on_one_device
 from .task import Batch, BatchIterator, Memory, Model, Task, check_number, select_replica

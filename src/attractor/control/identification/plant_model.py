@@ -21,9 +21,9 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, PartialShare, Seed
 from attractor.training import RunLog, Trained, TrainingSettings, Windows, refine, train
-from attractor.training.building import check_scaling, fact, structure_of
 from attractor.training.checkpoint import CHECKPOINTS, check_own
 from attractor.training.identity import probe_rows
+from attractor.training.networks import check_scaling, fact, structure_of
 
 from .identification_task import IdentificationTask, fit_readout, free_run, pad
 from .plant_network import NetworkPlan, PlantNetwork

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from attractor.data import Experiment, Record, Signal, check_representable, hold_out
 from attractor.data.table import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
-from attractor.training.building import fact
+from attractor.training.networks import fact
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from attractor.cells import GRU, Lipschitz, LipschitzForm
 from attractor.errors import RunFolderError
-from attractor.training.building import describe_option, find_cell
+from attractor.training.networks import describe_option, find_cell
 
 
 def saved(cell):
