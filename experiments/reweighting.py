@@ -171,8 +171,10 @@ def _series_outcome(
     begin = time.monotonic()
     model.fit(replace(training, labels=labels))
     seconds = time.monotonic() - begin
-    diary = model.diary_
-    fitted = Fitted(model.score(test), diary.weights, diary.scores.sum(axis=0), diary.logits.argmax(axis=1))
+    history = model.case_history_
+    fitted = Fitted(
+        model.score(test), history.weights, history.scores.sum(axis=0), history.logits.argmax(axis=1)
+    )
     return _outcome(fitted, labels, wrong, seconds)
 
 

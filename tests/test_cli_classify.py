@@ -164,7 +164,7 @@ def test_cases_of_a_group_share_their_weight_and_their_role(chain, tmp_path, cap
     places = [int(name.split()[1]) for name in model.training_ids_]
     pairs = {place // 2 for place in places}
     assert len(places) == 2 * len(pairs)
-    weights = dict(zip(places, model.diary_.weights, strict=True))
+    weights = dict(zip(places, model.case_history_.weights, strict=True))
     assert len({round(float(weights[2 * pair]), 6) for pair in pairs}) > 1
     for pair in pairs:
         assert weights[2 * pair] == pytest.approx(weights[2 * pair + 1], rel=1e-5)

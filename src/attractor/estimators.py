@@ -6,26 +6,29 @@ An estimator is a dataclass of at most a dozen options, some of them settings wi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from attractor.arrays import Arrays
 from attractor.cells import cell_class
+from attractor.cells.families import CellBuilder
 from attractor.errors import ConfigError, NotFittedError, RunFolderError
 from attractor.folders import facts_of
 from attractor.origin import Origin
 from attractor.program import single_precision, unchanged
 from attractor.program.digest import equation_digest
 from attractor.runs import Run, load_run, weights_digest
-from attractor.settings import Settings, check_name, checked, checked_fields
+from attractor.settings import Settings, check_name, checked, checked_fields, names_of
 from attractor.training import Trained, select_replica
-from attractor.training.checkpoint import CHECKPOINT, fingerprint, save_finished, to_arrays
-from attractor.training.identity import check_equation, check_rebuilds, describe_equation
+from attractor.training.checkpoint import CHECKPOINT, Facts, fingerprint, save_finished, to_arrays
+from attractor.training.identity import Once, check_equation, check_rebuilds, describe_equation
 from attractor.training.networks import (
     check_sizes,
     describe_option,
@@ -34,10 +37,10 @@ from attractor.training.networks import (
     find_cell,
     restored,
 )
+from attractor.training.task import Model
 
-Facts = Mapping[str, Any]
-"""Plain JSON values by name."""
 Own = TypeVar("Own", bound="Estimator")
+Given = ParamSpec("Given")
 
 
 @runtime_checkable
@@ -49,9 +52,31 @@ class NetworkPlan(Protocol):
         """Numbers that the network takes at a step."""
         ...
 
-    def __call__(self, key: PRNGKeyArray) -> Any:
+    def __call__(self, key: PRNGKeyArray) -> Model:
         """A fresh network."""
         ...
+
+
+def fitting(
+    fit: Callable[Concatenate[Own, Given], Own],
+) -> Callable[Concatenate[Own, Given], Own]:
+    """`fit` of an estimator: with options that were checked, in single precision, forgetting an earlier one.
+
+    One that fails or is interrupted leaves nothing learned.
+    """
+
+    @wraps(fit)
+    def fitted(estimator: Own, /, *data: Given.args, **options: Given.kwargs) -> Own:
+        estimator.check_options()
+        estimator.forget()
+        try:
+            with single_precision():
+                return fit(estimator, *data, **options)
+        except BaseException:
+            estimator.forget()
+            raise
+
+    return fitted
 
 
 class Estimator(ABC):
@@ -71,12 +96,12 @@ class Estimator(ABC):
 
     checkpoints: ClassVar[tuple[str, ...]] = (CHECKPOINT,)
     """Files that a training may leave in a run folder while it is unfinished."""
-    once: ClassVar[Callable[..., Any]]
+    once: ClassVar[Once]
     """`once(network, *data)`: everything that a prediction hangs on, of one step over the data of `probe`."""
 
-    cell: str | Callable[..., Any]
+    cell: str | CellBuilder
     seed: int
-    replicas_: Any
+    replicas_: Model
     chosen_: int
     plan_: NetworkPlan
     trained_: Trained
@@ -95,8 +120,7 @@ class Estimator(ABC):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options by name; `deep` adds those of nested settings, such as `training__seeds`."""
-        own = {one.name: getattr(self, one.name) for one in fields(self)}  # pyright: ignore[reportArgumentType]
-        return own | _nested(own) if deep else own
+        return _options(self, deep)
 
     def set_params(self: Own, **params: Any) -> Own:
         """Change options, those of nested settings by names such as `training__seeds`.
@@ -104,19 +128,11 @@ class Estimator(ABC):
         Raises:
             ConfigError: an unknown option, or a value that its settings refuse.
         """
-        inner: dict[str, dict[str, Any]] = {}
-        for path, value in params.items():
-            name, nested, rest = path.partition("__")
-            check_name(name, list(self.get_params(deep=False)), type(self).__name__)
-            if nested:
-                inner.setdefault(name, {})[rest] = value
-            else:
-                setattr(self, name, value)
-        for name, values in inner.items():
-            setattr(self, name, _changed(name, getattr(self, name), values))
+        for name, value in _changes(self, type(self).__name__, params).items():
+            setattr(self, name, value)
         return self
 
-    def network(self, replica: int | None = None) -> Any:
+    def network(self, replica: int | None = None) -> Model:
         """The trained network of one replica, the chosen one by default; it works on prepared signals.
 
         Raises:
@@ -137,6 +153,9 @@ class Estimator(ABC):
         if not hasattr(self, "replicas_"):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted yet; call `fit`, or `{name}.load`")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "replicas_")
 
     @property
     def origin(self) -> Origin:
@@ -183,7 +202,7 @@ class Estimator(ABC):
 
     @classmethod
     @single_precision()
-    def load(cls: type[Own], folder: str | Path, cell: Callable[..., Any] | None = None) -> Own:
+    def load(cls: type[Own], folder: str | Path, cell: CellBuilder | None = None) -> Own:
         """Read a model back; a cell of your own is handed in, never imported from a file.
 
         Raises:
@@ -200,13 +219,13 @@ class Estimator(ABC):
         return model
 
     @classmethod
-    def _from_run(cls: type[Own], run: Run, folder: Path, cell: Callable[..., Any] | None) -> Own:
+    def _from_run(cls: type[Own], run: Run, folder: Path, cell: CellBuilder | None) -> Own:
         card, options = run.card, dict(run.card["options"])
         check_sizes({**options, **card}, run.weights)
         options["cell"] = find_cell(options["cell"], cell, cls.__name__)
         hints = get_type_hints(cls, include_extras=True)
         for name in options:
-            check_name(name, [one.name for one in fields(cls)], cls.__name__)  # pyright: ignore[reportArgumentType]
+            check_name(name, names_of(cls), cls.__name__)
         model = cls(**{name: checked(name, hints[name], value) for name, value in options.items()})
         model.chosen_ = fact(card, "replica", int)
         model.fingerprint_ = fact({"fingerprint": "", **card}, "fingerprint", str)
@@ -215,7 +234,7 @@ class Estimator(ABC):
         model.replicas_ = restored(model.plan_, card["replicas"], run.weights, folder)
         return model
 
-    def equation(self) -> dict[str, Any]:
+    def equation(self) -> dict[str, object]:
         """What a card keeps of the equation, see `describe_equation`."""
         network = self.network()
         return describe_equation(self.once, network, self.probe(network), self.cell)
@@ -232,7 +251,7 @@ class Estimator(ABC):
         """The options as plain JSON."""
         return {name: describe_option(value) for name, value in self.get_params(deep=False).items()}
 
-    def identify_training(self, **seen: Any) -> str:
+    def identify_training(self, **seen: object) -> str:
         """A digest of a training, so that a checkpoint is resumed by the one that wrote it only.
 
         Args:
@@ -241,7 +260,7 @@ class Estimator(ABC):
         program = describe_program(self.plan_, self.plan_.inputs) if callable(self.cell) else None
         return fingerprint(options=self.described_options(), program=program, **seen)
 
-    def cell_builder(self) -> Callable[..., Any]:
+    def cell_builder(self) -> CellBuilder:
         """What builds a cell: the class behind a name, or what the user gave."""
         return cell_class(self.cell) if isinstance(self.cell, str) else self.cell
 
@@ -250,23 +269,23 @@ class Estimator(ABC):
         """The structure that the options and the data ask for."""
 
     @abstractmethod
-    def probe(self, network: Any) -> tuple[Array, ...]:
+    def probe(self, network: Model) -> tuple[Array, ...]:
         """Fixed inputs of `once`, see `probe_rows`."""
 
     @abstractmethod
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """What a card keeps beside options and weights, as plain JSON."""
 
     @abstractmethod
     def take_facts(self, run: Run) -> None:
         """Take back from a run what `facts` and `notes` gave."""
 
-    def notes(self) -> dict[str, np.ndarray]:
+    def notes(self) -> Arrays:
         """Arrays beside the weights that a run folder keeps."""
         return {}
 
-    def _forget(self) -> None:
-        """Drop what an earlier `fit` learned, so that a failed one leaves no half-changed model."""
+    def forget(self) -> None:
+        """Drop what `fit` learned."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
 
@@ -281,31 +300,33 @@ class Estimator(ABC):
         """What scikit-learn asks of an estimator; its searches and pipelines call this."""
 
 
-def _nested(options: Facts) -> dict[str, Any]:
-    """The options of settings among the options, at any depth."""
-    found: dict[str, Any] = {}
-    for name, value in options.items():
-        if isinstance(value, Settings):
-            inner = {one.name: getattr(value, one.name) for one in fields(value)}  # pyright: ignore[reportArgumentType]
-            found |= {f"{name}__{key}": one for key, one in (inner | _nested(inner)).items()}
-    return found
+def _options(owner: object, deep: bool) -> dict[str, Any]:
+    """The options of an estimator or of settings by name; `deep` adds those of settings among them."""
+    own = {name: getattr(owner, name) for name in names_of(type(owner))}
+    inner = {
+        name: _options(value, deep) for name, value in own.items() if deep and isinstance(value, Settings)
+    }
+    return own | {
+        f"{name}__{path}": value for name, all_of in inner.items() for path, value in all_of.items()
+    }
 
 
-def _changed(name: str, settings: Any, values: Facts) -> Any:
-    """Settings with other values, given by paths such as `reweighting__strength`."""
-    if not isinstance(settings, Settings):
-        raise ConfigError(f"{name} is {settings!r}, which has no options of its own; set {name} first")
-    own: dict[str, Any] = {}
+def _changes(owner: object, title: str, asked: Facts) -> dict[str, Any]:
+    """New values of the options of an estimator or of settings, from paths such as `noise__additive`."""
+    known = _options(owner, deep=False)
+    new: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
-    known = [one.name for one in fields(settings)]  # pyright: ignore[reportArgumentType]
-    for path, value in values.items():
-        first, nested, rest = path.partition("__")
-        check_name(first, known, f"{name} ({type(settings).__name__})")
+    for path, value in asked.items():
+        name, nested, rest = path.partition("__")
+        check_name(name, list(known), title)
         if nested:
-            inner.setdefault(first, {})[rest] = value
+            inner.setdefault(name, {})[rest] = value
         else:
-            own[first] = value
-    for first, deeper in inner.items():
-        current = own.get(first, getattr(settings, first))
-        own[first] = _changed(f"{name}__{first}", current, deeper)
-    return replace(settings, **own)  # pyright: ignore[reportArgumentType]
+            new[name] = value
+    for name, deeper in inner.items():
+        settings = new.get(name, known[name])
+        if not isinstance(settings, Settings):
+            raise ConfigError(f"{name} is {settings!r}, which has no options of its own; set {name} first")
+        changes = _changes(settings, f"{name} ({type(settings).__name__})", deeper)
+        new[name] = replace(settings, **changes)  # pyright: ignore[reportArgumentType] (a dataclass)
+    return new

@@ -102,15 +102,14 @@ class Settings:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def from_facts(cls: type[Made], facts: Mapping[str, Any]) -> Made:
+    def from_facts(cls: type[Made], facts: Mapping[str, object]) -> Made:
         """Settings from values by name, such as a card has them; nested settings are tables in it.
 
         Raises:
             ConfigError: an unknown name, or a value that does not fit.
         """
-        known = [one.name for one in fields(cls)]  # pyright: ignore[reportArgumentType]
         for name in facts:
-            check_name(name, known, cls.__name__)
+            check_name(name, names_of(cls), cls.__name__)
         return cls(**facts)
 
     def expect(self, good: bool, expected: str, *names: str) -> None:
@@ -129,7 +128,7 @@ class Settings:
             raise ConfigError(f"{values}: expected {expected}")
 
 
-def checked_fields(owner: Any) -> dict[str, Any]:
+def checked_fields(owner: object) -> dict[str, Any]:
     """The fields of a dataclass as their annotations have them.
 
     Args:
@@ -139,10 +138,16 @@ def checked_fields(owner: Any) -> dict[str, Any]:
         ConfigError: names the first field that does not fit.
     """
     hints = _hints(type(owner))
-    return {one.name: checked(one.name, hints[one.name], getattr(owner, one.name)) for one in fields(owner)}
+    names = names_of(type(owner))
+    return {name: checked(name, hints[name], getattr(owner, name)) for name in names}
 
 
-def checked(name: str, annotation: Any, value: Any) -> Any:
+def names_of(kind: type) -> list[str]:
+    """The names of the fields of a dataclass."""
+    return [one.name for one in fields(kind)]
+
+
+def checked(name: str, annotation: object, value: object) -> Any:
     """A value as an annotation has it.
 
     Args:
@@ -179,7 +184,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def describe(annotation: Any) -> str:
+def describe(annotation: object) -> str:
     """What an annotation asks for, in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -193,7 +198,7 @@ def describe(annotation: Any) -> str:
     return _KINDS[annotation][1] if annotation in _KINDS else _named(annotation, origin)
 
 
-def _named(annotation: Any, origin: Any) -> str:
+def _named(annotation: object, origin: Any) -> str:
     """What a class is called."""
     if origin is collections.abc.Callable:
         return "a function or class"
@@ -201,7 +206,7 @@ def _named(annotation: Any, origin: Any) -> str:
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
-def _describe_annotated(kind: Any, notes: tuple[Any, ...]) -> str:
+def _describe_annotated(kind: object, notes: tuple[object, ...]) -> str:
     ranges = [note for note in notes if isinstance(note, Within)]
     advice = [note for note in notes if isinstance(note, str)]
     word = "whole number" if kind is int else "number"
@@ -213,7 +218,7 @@ class _RefusedError(Exception):
     """A value does not fit an annotation."""
 
 
-def _taken(annotation: Any, value: Any) -> Any:
+def _taken(annotation: object, value: object) -> object:
     """The value as the annotation has it, or `_RefusedError`."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -229,7 +234,7 @@ def _taken(annotation: Any, value: Any) -> Any:
     return _instance(collections.abc.Callable if origin is collections.abc.Callable else annotation, value)
 
 
-def _within(kind: Any, notes: tuple[Any, ...], value: Any) -> Any:
+def _within(kind: object, notes: tuple[object, ...], value: object) -> object:
     ranges = [note for note in notes if isinstance(note, Within)]
     infinite = kind is float and any(one.infinite for one in ranges)
     result = _real(value) if infinite else _taken(kind, value)
@@ -238,7 +243,7 @@ def _within(kind: Any, notes: tuple[Any, ...], value: Any) -> Any:
     return result
 
 
-def _first(kinds: tuple[Any, ...], value: Any) -> Any:
+def _first(kinds: tuple[object, ...], value: object) -> object:
     """By the first annotation of a union that takes it."""
     for kind in kinds:
         try:
@@ -248,7 +253,7 @@ def _first(kinds: tuple[Any, ...], value: Any) -> Any:
     raise _RefusedError
 
 
-def _each(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+def _each(kinds: tuple[object, ...], value: Any) -> tuple[object, ...]:
     value = value.tolist() if getattr(value, "ndim", 0) == 1 else value
     if not isinstance(value, list | tuple):
         raise _RefusedError
@@ -258,7 +263,7 @@ def _each(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     return tuple(_taken(kind, one) for kind, one in zip(every, value, strict=True))
 
 
-def _one_of(known: tuple[Any, ...], value: Any) -> Any:
+def _one_of(known: tuple[object, ...], value: object) -> object:
     value = _unwrapped(value)
     for one in known:
         if type(one) is type(value) and one == value:
@@ -266,11 +271,11 @@ def _one_of(known: tuple[Any, ...], value: Any) -> Any:
     raise _RefusedError
 
 
-def _instance(kind: Any, value: Any) -> Any:
+def _instance(kind: object, value: object) -> object:
     if isinstance(kind, type) and issubclass(kind, Settings) and isinstance(value, Mapping):
         return kind.from_facts(value)
     try:
-        fits = isinstance(value, kind)
+        fits = isinstance(value, kind)  # pyright: ignore[reportArgumentType] (of any kind: see below)
     except TypeError:  # what Python cannot compare, such as Any
         return value
     if not fits:
@@ -278,41 +283,41 @@ def _instance(kind: Any, value: Any) -> Any:
     return value
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: object) -> bool:
     value = _unwrapped(value)
     if not isinstance(value, bool):
         raise _RefusedError
     return value
 
 
-def _whole(value: Any) -> int:
+def _whole(value: object) -> int:
     value = _unwrapped(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise _RefusedError
     return int(value)
 
 
-def _real(value: Any) -> float:
+def _real(value: object) -> float:
     value = _unwrapped(value)
     if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
         raise _RefusedError
     return float(value)
 
 
-def _finite(value: Any) -> float:
+def _finite(value: object) -> float:
     number = _real(value)
     if not isfinite(number):
         raise _RefusedError
     return number
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise _RefusedError
     return str(value)
 
 
-def _none(value: Any) -> None:
+def _none(value: object) -> None:
     if value is not None:
         raise _RefusedError
 
@@ -328,12 +333,12 @@ _KINDS: dict[Any, tuple[Callable[[Any], Any], str]] = {
 """How values of the plain types are taken, and what they are called."""
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrapped(value: Any) -> object:
     """A number of NumPy or JAX as a plain one."""
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
-def _remedy(annotation: Any, value: Any) -> str:
+def _remedy(annotation: object, value: object) -> str:
     """What to write instead, where that can be said."""
     value, kinds = _unwrapped(value), list(_alternatives(annotation))
     if isinstance(value, str):
@@ -347,12 +352,12 @@ def _remedy(annotation: Any, value: Any) -> str:
     return ""
 
 
-def _alternatives(annotation: Any) -> Any:
+def _alternatives(annotation: object) -> tuple[object, ...]:
     """The members of a union, or the annotation alone."""
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
-def _fits(annotation: Any, value: Any) -> bool:
+def _fits(annotation: object, value: object) -> bool:
     try:
         _taken(annotation, value)
     except _RefusedError:

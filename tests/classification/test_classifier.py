@@ -263,8 +263,10 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
     assert (suspects.proposed[:3] != suspects.labels[:3]).all()
     assert suspects.ids[0] == f"case {suspects.places[0]}"
     np.testing.assert_array_equal(np.argsort(-suspects.scores(), kind="stable"), suspects.places)
-    weights = model.diary_.weights_over_time()
-    np.testing.assert_allclose(weights[-1], model.diary_.weights, rtol=0.05, atol=0.01)  # half precision
+    weights = model.case_history_.weights_over_time()
+    np.testing.assert_allclose(
+        weights[-1], model.case_history_.weights, rtol=0.05, atol=0.01
+    )  # half precision
 
 
 @pytest.mark.slow
@@ -275,7 +277,7 @@ def test_cases_of_one_patient_stay_together_and_share_a_weight(data):
     kept = np.array([int(name.split()[1]) for name in model.training_ids_]) // 4
     assert all((kept == patient).sum() in (0, 4) for patient in range(12))
     for patient in np.unique(kept):
-        assert np.ptp(model.diary_.weights[kept == patient]) == 0
+        assert np.ptp(model.case_history_.weights[kept == patient]) == 0
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(model, data, tmp_path):

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from attractor.classification.shapley import exact_shapley, sampled_shapley
+from attractor.classification.group_memory import exact_shapley, sampled_shapley
 
 
 class Game:

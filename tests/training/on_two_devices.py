@@ -99,12 +99,15 @@ def check_small_work_stays_on_one_device_and_large_work_does_not():
     model, context = task.initial(jax.random.key(0)), task_context()
     work = spreading.multiplications(task, model, task.draw(context), context)
     assert work >= 8 * 5 * 3 * (2 * 4 + 4 * 4), "a GRU has three products with the input and with the state"
-    assert spreading.choose_mesh(task, model, context, None) is None
-    for share, devices in ((work, 1), (work // 2, 2), (1, 2)):
+    assert spreading.choose_mesh(task, model, context, None, 10**9) is None
+    spreading.WORTH_COMPILING = 50 * work  # what the second device takes off the first in 100 steps
+    for share, steps, devices in ((work, 100, 1), (work // 2, 100, 2), (1, 100, 2), (1, 99, 1)):
         spreading.WORTH_A_DEVICE = share
-        mesh = spreading.choose_mesh(task, model, context, None)
+        mesh = spreading.choose_mesh(task, model, context, None, steps)
         assert (1 if mesh is None else mesh.size) == devices
-    assert spreading.choose_mesh(noisy(7), model, context, None) is None
+    assert spreading.choose_mesh(noisy(7), model, context, None, 100) is None
+    assert train(task, SETTINGS).devices == 1, "six steps do not pay for a program of two devices"
+    spreading.WORTH_COMPILING = 0
     said = train(task, SETTINGS, devices=None)
     assert said.devices == 2
 

@@ -178,8 +178,11 @@ def test_counts_whose_square_leaves_int32_split_like_small_ones(count):
     """`count**2` died from 46 341 on, and `below * (count - below)` wrapped round from 92 682 on."""
     few = np.concatenate([np.linspace(-1, 1, 30), np.linspace(5, 7, 11)])
     small, large = (fit_mixture(jnp.asarray(x, jnp.float32)) for x in (few, np.resize(few, count)))
+    # The copies are not quite equally many: of each hump at most one of its `count // 41` copies is cut,
+    # whose values lie within 1 of its centre. Rounding adds an eps of the largest value in each of 40 rounds.
+    nearly = 1 / (count // len(few)) + 40 * 7 * np.finfo(np.float32).eps
     for one, two in zip(small, large, strict=True):
-        np.testing.assert_allclose(one, two, rtol=2e-3)  # the copies are not quite equally many
+        np.testing.assert_allclose(one, two, rtol=0, atol=nearly)
 
 
 @pytest.mark.slow

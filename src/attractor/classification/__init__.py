@@ -1,15 +1,16 @@
 """Classification of multivariate series: the estimator, its network, suspects among the labels, its audit."""
 
-from .calibration import calibration_error, fit_temperature
 from .classifier import SequenceClassifier
 from .classifier_assessment import assess_classifier, assess_probabilities
+from .figures_of_merit import calibration_error, fit_temperature
 from .group_memory import GroupStudy, group_memory
 from .learning import EpochSettings, LabelSettings, NoiseSettings
 from .robustness_study import RobustnessPlan, RobustnessStudy, robustness_study
 from .sequence_network import NetworkPlan, SequenceNetwork
-from .suspects import Suspects, TrainingDiary
+from .suspects import CaseHistory, Suspects
 
 __all__ = [
+    "CaseHistory",
     "EpochSettings",
     "GroupStudy",
     "LabelSettings",
@@ -20,7 +21,6 @@ __all__ = [
     "SequenceClassifier",
     "SequenceNetwork",
     "Suspects",
-    "TrainingDiary",
     "assess_classifier",
     "assess_probabilities",
     "calibration_error",

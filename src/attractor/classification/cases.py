@@ -1,21 +1,22 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PyTree
 
 from attractor.data import Sequences
+from attractor.data.named_columns import column_names
 from attractor.data.sequence_labels import check_labels
 from attractor.errors import ConfigError, DivergedError, InputDataError
 
 
-def labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
+def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
     """Cases with labels counted from 0, and the classes as the user calls them."""
     data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+    given = np.asarray(y)
     if y is None:
         if data.labels is None:
             raise InputDataError(
@@ -24,9 +25,9 @@ def labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
             )
         names = np.array(data.classes)
     else:
-        if len(y) != len(data):
-            raise InputDataError(f"{len(y)} labels for {len(data)} cases; fit(X, y) needs one for each")
-        data, given = data.relabelled(y), np.asarray(y)
+        if not given.ndim or len(given) != len(data):
+            raise InputDataError(f"{given.size} labels for {len(data)} cases; fit(X, y) needs one for each")
+        data = data.relabelled(y)
         names = np.unique(check_labels(y) if given.dtype.kind == "O" else given)
     found = np.unique(labels_given(data))
     if len(found) < 2:
@@ -34,6 +35,13 @@ def labelled(X: Any, y: Any) -> tuple[Sequences, np.ndarray]:
             f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
         )
     return data, names
+
+
+def with_known_columns(cases: object, names: Sequence[str]) -> object:
+    """Cases of which every table that has all the columns of a model keeps only these, in its order."""
+    if not isinstance(cases, list | tuple):
+        return cases
+    return [one[list(names)] if {*names} <= {*(column_names(one) or ())} else one for one in cases]
 
 
 def labels_given(data: Sequences) -> np.ndarray:
@@ -62,13 +70,14 @@ def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " case
     return np.array([places.get(name, 0) for name in data.classes])[labels]
 
 
-def _spellings(name: Any) -> set[str]:
+def _spellings(name: object) -> set[str]:
     """How cases may call a class: a whole number may have been given as 1 or as 1.0."""
-    whole = isinstance(name, np.number) and float(name).is_integer()
-    return {str(name), str(int(name))} if whole else {str(name)}
+    if isinstance(name, np.integer | np.floating) and float(name).is_integer():
+        return {str(name), str(int(name))}
+    return {str(name)}
 
 
-def saved_classes(values: Any) -> np.ndarray:
+def saved_classes(values: object) -> np.ndarray:
     """The classes on the card of a run.
 
     Raises:
@@ -82,9 +91,9 @@ def saved_classes(values: Any) -> np.ndarray:
 
 def case_weights(
     labels: Int[np.ndarray, " cases"],
-    classes: Iterable[Any],
-    class_weight: Mapping[Any, float] | str | None,
-    sample_weight: Any = None,
+    classes: Iterable[object],
+    class_weight: Mapping[object, float | int] | str | None,
+    sample_weight: object = None,
 ) -> Float[np.ndarray, " cases"] | None:
     """What the loss of every case counts; None where all count the same.
 
@@ -111,7 +120,7 @@ def case_weights(
 
 
 def _class_weights(
-    labels: Int[np.ndarray, " cases"], names: list[str], asked: Mapping[Any, float] | str
+    labels: Int[np.ndarray, " cases"], names: list[str], asked: Mapping[object, float | int] | str
 ) -> Float[np.ndarray, " classes"]:
     if isinstance(asked, str):
         counts = np.bincount(labels, minlength=len(names))
@@ -128,7 +137,7 @@ def _class_weights(
     return weights
 
 
-def _sample_weights(given: Any, cases: int) -> Float[np.ndarray, " cases"]:
+def _sample_weights(given: object, cases: int) -> Float[np.ndarray, " cases"]:
     weights = np.asarray(given, float)
     if weights.shape != (cases,) or not ((weights >= 0) & (weights < np.inf)).all():
         raise InputDataError(
@@ -152,7 +161,7 @@ def check_logits(logits: Float[np.ndarray, "cases classes"], ids: Sequence[str])
         )
 
 
-def check_stream(logits: Float[np.ndarray, " classes"], before: Any) -> None:
+def check_stream(logits: Float[np.ndarray, " classes"], before: PyTree) -> None:
     """Refuse to go on with a stream that holds what is no number, and say since when.
 
     Args:

@@ -1,10 +1,8 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import StateNoise
+from attractor.cells.families import CellBuilder
 from attractor.cells.partition import channelled_groups, parse_groups
 from attractor.data import (
     FillState,
@@ -28,11 +27,11 @@ from attractor.data import (
     stratified_hold_out,
 )
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.estimators import Estimator
+from attractor.estimators import Estimator, fitting
 from attractor.program import compiled, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
-from attractor.settings import Count, Seed
+from attractor.settings import Count, Positive, Seed
 from attractor.training import (
     EpochTask,
     RunLog,
@@ -41,11 +40,11 @@ from attractor.training import (
     select_replica,
     train,
 )
+from attractor.training.checkpoint import Facts
 from attractor.training.epoch_task import CoTeaching
 from attractor.training.identity import probe_rows
-from attractor.training.networks import check_scaling, describe_option, fact, texts
+from attractor.training.networks import check_scaling, describe_option, fact
 
-from .calibration import fit_temperature, probabilities_of
 from .cases import (
     case_weights,
     check_logits,
@@ -55,16 +54,18 @@ from .cases import (
     labelled,
     labels_given,
     saved_classes,
+    with_known_columns,
 )
 from .examples import Labelled, SequenceExamples
+from .figures_of_merit import fit_temperature, probabilities_of
 from .learning import EpochSettings, LabelSettings, NoiseSettings
-from .sequence_network import NetworkPlan, SequenceNetwork, check_takes_missing
-from .suspects import Suspects, TrainingDiary, diary_of, rank_suspects
+from .sequence_network import NetworkPlan, SequenceNetwork, Stream, check_takes_missing
+from .suspects import CaseHistory, Suspects, case_history, rank_suspects
 
 _AT_ONCE = 256
 
 
-def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> Any:
+def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> tuple[Stream, tuple[Array, Stream]]:
     """Everything that a prediction hangs on: start, one step, logits."""
     stream = network.start()
     return stream, network.step(row, stream)
@@ -107,10 +108,10 @@ class SequenceClassifier(Estimator):
         (3, 2)
     """
 
-    cell: str | Callable[..., Any] = "gru"
+    cell: str | CellBuilder = "gru"
     hidden_size: Count = 64
     layers: Count = 1
-    groups: Any = None
+    groups: str | list | tuple | None = None
     standardise: bool = True
     pooling: Literal["last", "mean"] = "last"
     missing: MissingPolicy = "error"
@@ -122,15 +123,15 @@ class SequenceClassifier(Estimator):
 
     once = staticmethod(_once)
 
-    @single_precision()
+    @fitting
     def fit(  # noqa: PLR0913 (the protocol of scikit-learn, and what a run folder needs)
         self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
+        X: object,
+        y: object = None,
+        sample_weight: object = None,
         *,
         validation: Sequences | None = None,
-        weight_groups: Any = None,
+        weight_groups: object = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
     ) -> "SequenceClassifier":
@@ -153,11 +154,10 @@ class SequenceClassifier(Estimator):
             ConfigError: an option that makes no sense.
             DivergedError: training met values that are not finite.
         """
-        self.check_options()
-        self._forget()
         data, self.classes_ = labelled(X, y)
         weights = case_weights(labels_given(data), self.classes_, self.class_weight, sample_weight)
-        training, checking, chosen, held = self._divide(data, validation, weight_groups)
+        groups = None if weight_groups is None else np.asarray(weight_groups)
+        training, checking, chosen, held = self._divide(data, validation, groups)
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.plan_ = self.make_plan()
@@ -168,7 +168,7 @@ class SequenceClassifier(Estimator):
         examples = self._examples(training, checking)
         if weights is not None:
             examples = self._weighted(examples, weights[chosen], None if held is None else weights[held])
-        task = self._task(examples, training, weight_groups, chosen)
+        task = self._task(examples, training, groups, chosen)
         self.fingerprint_ = self._identified(task, training, checking)
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         with log.locked():
@@ -177,22 +177,22 @@ class SequenceClassifier(Estimator):
         self._deliver(self.trained_, examples)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: object) -> np.ndarray:
         """The most likely class of every case, as `fit` was given it."""
         best = self.logits(X).argmax(axis=1)
         return self.classes_[best]
 
-    def predict_proba(self, X: Any) -> Float[np.ndarray, "cases classes"]:
+    def predict_proba(self, X: object) -> Float[np.ndarray, "cases classes"]:
         """Calibrated probabilities of the classes, in the order of `classes_`."""
         return probabilities_of(self.logits(X), self.temperature_)
 
-    def decision_function(self, X: Any) -> Float[np.ndarray, "cases *classes"]:
+    def decision_function(self, X: object) -> Float[np.ndarray, "cases *classes"]:
         """Logits of the classes; of two classes how much that of the second exceeds the first, (cases,)."""
         logits = self.logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     @single_precision()
-    def logits(self, X: Any, replica: int | None = None) -> Float[np.ndarray, "cases classes"]:
+    def logits(self, X: object, replica: int | None = None) -> Float[np.ndarray, "cases classes"]:
         """Logits of all classes; replica None is the chosen network.
 
         Raises:
@@ -204,7 +204,7 @@ class SequenceClassifier(Estimator):
         check_logits(logits, data.ids)
         return logits
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Share of the cases whose most likely class is the true one.
 
         Args:
@@ -225,12 +225,14 @@ class SequenceClassifier(Estimator):
         return float(np.average(self.predict(data) == truth, weights=counts))
 
     @single_precision()
-    def start(self) -> Any:
+    def start(self) -> tuple[Stream, FillState]:
         """Where a stream of samples begins, for `predict_step`."""
         return self.network().start(), FillState.start(len(self.names_))
 
     @single_precision()
-    def predict_step(self, row: Any, stream: Any) -> tuple[Float[np.ndarray, " classes"], Any]:
+    def predict_step(
+        self, row: object, stream: tuple[Stream, FillState]
+    ) -> tuple[Float[np.ndarray, " classes"], tuple[Stream, FillState]]:
         """Probabilities after one more sample; after the last one they equal `predict_proba` of the whole.
 
         Args:
@@ -266,8 +268,8 @@ class SequenceClassifier(Estimator):
     def suspects(self) -> Suspects:
         """The training cases, those whose labels look most wrong first; needs no reweighting."""
         self.network()
-        probabilities = probabilities_of(self.diary_.logits, self.temperature_)
-        return rank_suspects(self.diary_, self.training_ids_, probabilities)
+        probabilities = probabilities_of(self.case_history_.logits, self.temperature_)
+        return rank_suspects(self.case_history_, self.training_ids_, probabilities)
 
     @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
@@ -327,7 +329,7 @@ class SequenceClassifier(Estimator):
             )
 
     def _divide(
-        self, data: Sequences, validation: Sequences | None, groups: Any
+        self, data: Sequences, validation: Sequences | None, groups: np.ndarray | None
     ) -> tuple[Sequences, Sequences | None, np.ndarray, np.ndarray | None]:
         """Training cases, validation cases, and where in the data both are; None for cases from elsewhere."""
         everything = np.arange(len(data))
@@ -347,9 +349,9 @@ class SequenceClassifier(Estimator):
         return data.select(kept), data.select(held), kept, held
 
     def _task(
-        self, examples: SequenceExamples, training: Sequences, groups: Any, chosen: np.ndarray
+        self, examples: SequenceExamples, training: Sequences, groups: np.ndarray | None, chosen: np.ndarray
     ) -> EpochTask:
-        codes = None if groups is None else np.unique(np.asarray(groups)[chosen], return_inverse=True)[1]
+        codes = None if groups is None else np.unique(groups[chosen], return_inverse=True)[1]
         wrong = self.labels.coteaching
         return EpochTask(
             CoTeaching(examples, wrong) if wrong else examples,
@@ -405,9 +407,9 @@ class SequenceClassifier(Estimator):
             logits = np.asarray(_all_logits(network, judges), float)
             self.temperature_ = fit_temperature(logits, np.asarray(judges.labels))
         logits = np.asarray(_all_logits(network, learned))
-        self.diary_ = diary_of(trained.memory, self.chosen_, np.asarray(learned.labels), logits)
+        self.case_history_ = case_history(trained.memory, self.chosen_, np.asarray(learned.labels), logits)
 
-    def as_sequences(self, X: Any) -> Sequences:
+    def as_sequences(self, X: object) -> Sequences:
         """Cases in any form that `fit` takes, checked against the variables of the model.
 
         Raises:
@@ -435,7 +437,7 @@ class SequenceClassifier(Estimator):
             options["labels"]["loss"] = type(self.labels.loss).__name__
         return options
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Names, classes, scaling and temperature."""
         return {
             "names": list(self.names_),
@@ -447,19 +449,21 @@ class SequenceClassifier(Estimator):
 
     def notes(self) -> dict[str, np.ndarray]:
         """What the training noted about its cases."""
-        return self.diary_.to_arrays()
+        return self.case_history_.to_arrays()
 
     def take_facts(self, run: Run) -> None:
         """The same back from a card and its arrays."""
         card = run.card
-        self.names_, self.training_ids_ = texts(card, "names"), texts(card, "training_ids")
+        self.names_, self.training_ids_ = (
+            fact(card, name, tuple[str, ...]) for name in ("names", "training_ids")
+        )
         self.classes_ = saved_classes(card["classes"])
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
-        self.temperature_ = fact(card, "temperature", float)
-        if not 0 < self.temperature_ < inf:
-            raise ValueError(f"temperature {self.temperature_}: expected a positive number")
-        self.diary_ = TrainingDiary.from_arrays(run.evaluation, len(self.training_ids_), len(card["classes"]))
+        self.temperature_ = fact(card, "temperature", Positive)
+        self.case_history_ = CaseHistory.from_arrays(
+            run.evaluation, len(self.training_ids_), len(card["classes"])
+        )
 
     @property
     def n_features_in_(self) -> int:
@@ -485,9 +489,11 @@ def _all_logits(network: SequenceNetwork, data: Labelled) -> Array:
 
 
 @eqx.filter_jit
-def _one_step(network: SequenceNetwork, _programs: tuple[str, ...], channels: Array, state: Any) -> Any:
+def _one_step(
+    network: SequenceNetwork, _programs: tuple[str, ...], channels: Array, state: Stream
+) -> tuple[Array, Stream]:
     return network.step(channels, state)
 
 
-def _seen(data: Sequences) -> list[Any]:
+def _seen(data: Sequences) -> list[object]:
     return [data.names, data.values, data.lengths, data.labels]

@@ -1,6 +1,6 @@
 """What is said about a classifier on cases that were held back: plain facts for the card of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,12 +11,12 @@ from jaxtyping import Float, Int
 from attractor.data import Sequences
 from attractor.errors import InputDataError
 
-from .calibration import calibration_error
 from .classifier import SequenceClassifier
 from .figures_of_merit import (
     average_precision,
     bootstrap_interval,
     brier_score,
+    calibration_error,
     confusion_matrix,
     log_loss,
     roc_auc,
@@ -185,7 +185,7 @@ def _ranking(scores: np.ndarray, labels: np.ndarray, seed: int) -> Facts:
     return facts
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float | None]) -> float:
     return float(np.mean([value for value in values if value is not None]))
 
 

@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from attractor.arrays import Arrays
 from attractor.data import Sequences, stratified_hold_out
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
@@ -19,7 +19,7 @@ from attractor.progress import Reporter
 from attractor.runs import check_origin, load_run
 
 from .classifier import SequenceClassifier
-from .classifier_assessment import assess_classifier, training_facts
+from .classifier_assessment import Facts, assess_classifier, training_facts
 from .group_memory import group_memory
 from .robustness_study import RobustnessStudy
 from .suspects import Suspects
@@ -104,9 +104,7 @@ def classify(
     model.fit(roles.training, **options, folder=folder, reporter=reporter)
 
 
-def run_contents(
-    model: SequenceClassifier, roles: ClassifierRoles, facts: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts) -> tuple[Facts, Arrays]:
     """Card and arrays of a run: figures, and the few series that a report draws.
 
     Args:
@@ -129,7 +127,7 @@ def run_contents(
     return card, shown_arrays(roles, suspects)
 
 
-def data_facts(roles: ClassifierRoles) -> dict[str, Any]:
+def data_facts(roles: ClassifierRoles) -> Facts:
     """What the cases are: counts, lengths, and the range of every variable in training."""
     parts = {"training": roles.training, "validation": roles.validation, "test": roles.test}
     known = {name: part for name, part in parts.items() if part is not None}
@@ -145,7 +143,7 @@ def data_facts(roles: ClassifierRoles) -> dict[str, Any]:
     }
 
 
-def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> dict[str, np.ndarray]:
+def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> Arrays:
     """The series that a report draws, in the unit of the data."""
     arrays = {}
     for name, places in (
@@ -172,7 +170,7 @@ def _missing_share(data: Sequences) -> float:
     return float(np.isnan(data.values[data.valid]).mean())
 
 
-def _groups(model: SequenceClassifier, test: Sequences) -> dict[str, Any] | None:
+def _groups(model: SequenceClassifier, test: Sequences) -> Facts | None:
     """Contributions and time scales of groups; None for cells that have none."""
     try:
         return group_memory(model, test, model.seed).to_dict()

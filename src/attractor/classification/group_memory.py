@@ -7,8 +7,11 @@ Contributions: Shapley values of the groups in the game whose value v(S) is the 
 true class when the groups in S are as measured and all variables of the others are at their mean.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from math import comb
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +27,6 @@ from attractor.scan import unroll
 
 from .classifier import SequenceClassifier
 from .reading import ValueLogits, bare_cell, channel_cases, scaled_cases, some_of, value_logits
-from .shapley import exact_shapley, sampled_shapley
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 JOINT = "joint memory"
@@ -145,7 +147,7 @@ def _members(model: SequenceClassifier, cell: MemoryGated) -> Bool[np.ndarray, "
     return np.array([[variable in group for variable in range(width)] for group in groups])
 
 
-def _named(names: tuple[str, ...], values: Any) -> dict[str, float]:
+def _named(names: tuple[str, ...], values: Iterable[float | np.floating]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
@@ -222,3 +224,65 @@ def _quantiles(keep: np.ndarray) -> list[float]:
     # tau grows with z, so that the quantiles of z are those of tau.
     shares = np.clip(np.quantile(seen, QUANTILES), 1e-12, 1 - 1e-7)
     return (-1 / np.log(shares)).tolist()
+
+
+@runtime_checkable
+class Game(Protocol):
+    """What a coalition is worth."""
+
+    @property
+    def groups(self) -> int:
+        """How many players there are."""
+        ...
+
+    def worth(self, present: Bool[np.ndarray, " groups"]) -> Float[np.ndarray, " figures"]:
+        """Value of the coalition of those present; the first figure is the one that is shared."""
+        ...
+
+
+Values = tuple[Float[np.ndarray, " groups"], Float[np.ndarray, " groups"]]
+"""Shapley values and their standard errors."""
+
+
+def exact_shapley(game: Game) -> Values:
+    """From all coalitions S: phi_k = sum of |S|! (n - |S| - 1)! / n! (v(S + k) - v(S)) over S without k.
+
+    Args:
+        game: of n players; its worth is asked for n 2^n times, 2^n of them different.
+
+    Returns:
+        The values, and zeros for their errors.
+    """
+    count = game.groups
+    values, everyone = np.zeros(count), np.arange(count)
+    for place in everyone:
+        others = np.delete(everyone, place)
+        for size in range(count):
+            weight = 1 / (count * comb(count - 1, size))
+            for chosen in combinations(others, size):
+                present = np.isin(everyone, chosen)
+                gained = game.worth(present | (everyone == place))[0] - game.worth(present)[0]
+                values[place] += weight * gained
+    return values, np.zeros(count)
+
+
+def sampled_shapley(game: Game, seed: int = 0, orders: int = 20) -> Values:
+    """Means of what every player adds when the players come in random orders; unbiased.
+
+    Args:
+        game: of n players; its worth is asked for (n + 1) times an order.
+        seed: of the orders.
+        orders: how many, at least 2.
+
+    Returns:
+        The values, which add up to the worth of all exactly, and the standard errors of the means.
+    """
+    rng, gains = np.random.default_rng(seed), np.zeros((orders, game.groups))
+    for row in gains:
+        present = np.zeros(game.groups, bool)
+        before = game.worth(present)[0]
+        for place in rng.permutation(game.groups):
+            present[place] = True
+            after = game.worth(present)[0]
+            row[place], before = after - before, after
+    return gains.mean(axis=0), gains.std(axis=0, ddof=1) / np.sqrt(orders)

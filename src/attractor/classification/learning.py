@@ -1,11 +1,12 @@
 """How a classifier learns: epochs, noise, and labels that may be wrong."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from attractor.errors import ConfigError
 from attractor.settings import Count, NonNegative, PartialShare, Positive, Settings, Share
 from attractor.training import Reweighting, TrainingSettings, label_loss
+from attractor.training.losses import LabelLoss
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class LabelSettings(Settings):
         ConfigError: a value outside its range, or an unknown loss.
     """
 
-    loss: Any = "cross-entropy"
+    loss: str | LabelLoss = "cross-entropy"
     reweighting: Reweighting | Literal["auto"] | None = None
     coteaching: PartialShare = 0.0
 

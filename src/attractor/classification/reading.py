@@ -1,7 +1,5 @@
 """A fitted classifier as the audit reads it: logits of one series of scaled values, whose gaps are NaN."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.audit import LabelledSequences
+from attractor.cells import CellLike
 from attractor.data import Sequences, channel_blocks
 from attractor.training.noise import NoisyState
 
@@ -86,7 +85,7 @@ def channel_cases(model: SequenceClassifier, data: Sequences) -> LabelledSequenc
     )
 
 
-def bare_cell(network: SequenceNetwork) -> Any:
+def bare_cell(network: SequenceNetwork) -> CellLike:
     """The cell without the wrapper that adds noise in training."""
     return network.cell.cell if isinstance(network.cell, NoisyState) else network.cell
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 
 from attractor.audit import (
     ATTACKS,
@@ -34,6 +34,8 @@ from attractor.settings import Count, CountOrNone, NonNegative, Settings
 
 from .classifier import SequenceClassifier
 from .reading import bare_cell, channel_cases, driving_inputs, scaled_cases, some_of, value_logits
+
+Found = TypeVar("Found")
 
 SCALE = "Levels are in standard deviations of the training data: values are disturbed after they are scaled."
 PLAIN_SCALE = "Levels are in the unit of the data: this model takes values as they are."
@@ -182,7 +184,7 @@ def _limits(
     return ChannelRange(low.astype(np.float32), high.astype(np.float32))
 
 
-def _or_reason(compute: Callable[[], Any]) -> Any:
+def _or_reason(compute: Callable[[], Found]) -> Found | str:
     """What is computed, or the sentence that says why it cannot be."""
     try:
         return compute()
@@ -280,5 +282,5 @@ def _verdict(found: StabilityBounds) -> dict[str, Any]:
     }
 
 
-def _without_nan(value: Any) -> Any:
+def _without_nan(value: PyTree[float]) -> PyTree[float | None]:
     return jax.tree.map(lambda number: number if np.isfinite(number) else None, value)

@@ -1,9 +1,7 @@
 """A sequence classifier: a cell, pooling over time and a linear read-out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import (
-    Stack,
+    CellLike,
     State,
     StateNoise,
     exposed,
@@ -21,9 +19,14 @@ from attractor.cells import (
     take_step,
     trained_cell,
 )
+from attractor.cells.families import CellBuilder
 from attractor.errors import ConfigError
 from attractor.scan import unroll
+from attractor.training.networks import stacked
 from attractor.training.noise import NoisyState
+
+Stream = tuple[State, Array, Array]
+"""Where a stream of samples stands: the state of the cell, the sum of what it exposed, steps so far."""
 
 
 class SequenceNetwork(eqx.Module):
@@ -37,7 +40,7 @@ class SequenceNetwork(eqx.Module):
         input_dropout: share of the channels that a key drops, the same ones at every step.
     """
 
-    cell: Any
+    cell: CellLike
     readout: eqx.nn.Linear
     pooling: str = eqx.field(static=True, default="last")
     dropout: float = eqx.field(static=True, default=0.0)
@@ -64,14 +67,14 @@ class SequenceNetwork(eqx.Module):
             pooled = jnp.where(valid, shown, 0.0).sum(axis=0) / count
         return self.readout(_dropped(pooled, self.dropout, output_key, pooled.shape))
 
-    def start(self) -> tuple[State, Float[Array, " exposed"], Float[Array, ""]]:
+    def start(self) -> Stream:
         """Where a stream begins: the cell's state, the sum of what it exposed, steps so far."""
         state = initial_state(self.cell)
         return state, jnp.zeros_like(exposed(self.cell, state)), jnp.zeros(())
 
     def step(
-        self, input: Float[Array, " channels"], stream: tuple[State, Array, Array]
-    ) -> tuple[Float[Array, " classes"], tuple[State, Array, Array]]:
+        self, input: Float[Array, " channels"], stream: Stream
+    ) -> tuple[Float[Array, " classes"], Stream]:
         """Logits after one more sample of a stream; after the last they equal those of the whole sequence."""
         state, total, steps = stream
         state = take_step(self.cell, input, state)
@@ -80,7 +83,7 @@ class SequenceNetwork(eqx.Module):
         return self.readout(shown if self.pooling == "last" else total / steps), (state, total, steps)
 
 
-def held(cell: Any) -> Any:
+def held(cell: CellLike) -> CellLike:
     """The cell itself, or one that no gradient reaches where it says that it is `fixed`."""
     if not getattr(cell, "fixed", False):
         return cell
@@ -111,7 +114,7 @@ class NetworkPlan:
         dropout: shares of the pooled state and of the channels that training drops.
     """
 
-    cell: Callable[..., Any]
+    cell: CellBuilder
     hidden_size: int
     layers: int
     inputs: int
@@ -124,20 +127,13 @@ class NetworkPlan:
     def __call__(self, key: PRNGKeyArray) -> SequenceNetwork:
         """A fresh network."""
         cell_key, readout_key = jax.random.split(key)
-        cell = self._cells(cell_key)
+        cell = stacked(self._cell, self.layers, self.inputs, cell_key)
         if self.noise is not None:
             cell = NoisyState(cell, self.noise)
         readout = eqx.nn.Linear(exposed_size(cell), self.classes, key=readout_key)
         return SequenceNetwork(cell, readout, self.pooling, *map(float, self.dropout))
 
-    def _cells(self, key: PRNGKeyArray) -> Any:
-        keys = jax.random.split(key, self.layers) if self.layers > 1 else [key]
-        cells: list[Any] = []
-        for level, part in enumerate(keys):
-            cells.append(self._one(exposed_size(cells[-1]) if cells else self.inputs, part, level))
-        return cells[0] if self.layers == 1 else Stack(tuple(cells))
-
-    def _one(self, inputs: int, key: PRNGKeyArray, level: int) -> Any:
+    def _cell(self, level: int, inputs: int, key: PRNGKeyArray) -> CellLike:
         if self.groups is None or level:
             return trained_cell(self.cell, inputs, self.hidden_size, key=key)
         if "groups" not in signature(self.cell).parameters:

@@ -12,7 +12,7 @@ from attractor.program import single_precision
 from attractor.training.reweighting import Classes, class_medians, degree_of_suspicion, log_weights
 
 _APART = 0.5
-_DIARY = "diary."
+_PREFIX = "case_history."
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Suspects:
 
 
 @dataclass(frozen=True)
-class TrainingDiary:
+class CaseHistory:
     """What the training noted about its cases, chosen replica.
 
     Args:
@@ -92,27 +92,27 @@ class TrainingDiary:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Its parts by name, for a run folder; scores in half precision."""
         return {
-            _DIARY + name: value.astype(np.float16) if name == "scores" else value
+            _PREFIX + name: value.astype(np.float16) if name == "scores" else value
             for name, value in vars(self).items()
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], cases: int, classes: int) -> "TrainingDiary":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], cases: int, classes: int) -> "CaseHistory":
         """What `to_arrays` wrote, among other arrays.
 
         Raises:
             ValueError: not one row for each of the cases, or one column for each of the classes.
         """
         parts = {
-            name.removeprefix(_DIARY): value for name, value in arrays.items() if name.startswith(_DIARY)
+            name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)
         }
-        diary = cls(**{**parts, "scores": parts["scores"].astype(np.float32)})
-        found = diary.scores.shape[1:], diary.weights.shape, diary.labels.shape, diary.logits.shape
-        if found != ((cases,), (cases,), (cases,), (cases, classes)) or diary.labels.dtype.kind not in "iu":
+        history = cls(**{**parts, "scores": parts["scores"].astype(np.float32)})
+        found = history.scores.shape[1:], history.weights.shape, history.labels.shape, history.logits.shape
+        if found != ((cases,), (cases,), (cases,), (cases, classes)) or history.labels.dtype.kind not in "iu":
             raise ValueError(
                 f"notes about cases of shapes {found}, expected {cases} cases and {classes} classes"
             )
-        return diary
+        return history
 
     @property
     def classes(self) -> Classes:
@@ -132,21 +132,21 @@ class TrainingDiary:
 
 
 @single_precision()
-def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.ndarray) -> Suspects:
+def rank_suspects(history: CaseHistory, ids: tuple[str, ...], probabilities: np.ndarray) -> Suspects:
     """Rank the training cases by their total loss.
 
     Args:
-        diary: of the training.
+        history: of the training.
         ids: how the user calls the cases.
         probabilities: calibrated, of the classes, for every training case.
     """
-    totals = diary.scores.sum(axis=0)
+    totals = history.scores.sum(axis=0)
     degrees = np.asarray(
         degree_of_suspicion(
             jnp.asarray(totals),
-            jnp.asarray(diary.scores[-1]),
-            jnp.asarray(diary.scores[0].mean()),
-            diary.classes,
+            jnp.asarray(history.scores[-1]),
+            jnp.asarray(history.scores[0].mean()),
+            history.classes,
         )
     )
     order = np.argsort(-totals, kind="stable")
@@ -155,15 +155,15 @@ def rank_suspects(diary: TrainingDiary, ids: tuple[str, ...], probabilities: np.
         ids=tuple(ids[place] for place in order),
         totals=totals[order].astype(float),
         apart=degrees[order] > _APART,
-        weights=diary.weights[order],
-        labels=diary.labels[order],
+        weights=history.weights[order],
+        labels=history.labels[order],
         proposed=probabilities.argmax(axis=1)[order],
         confidence=probabilities.max(axis=1)[order],
-        epochs=len(diary.scores),
+        epochs=len(history.scores),
     )
 
 
-def diary_of(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarray) -> TrainingDiary:
+def case_history(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarray) -> CaseHistory:
     """What the memory of a training in epochs says about one replica.
 
     Args:
@@ -173,7 +173,7 @@ def diary_of(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarray) 
         logits: of the training cases.
     """
     weights = np.exp(np.asarray(memory.weights.log_weights[replica], float))
-    return TrainingDiary(
+    return CaseHistory(
         scores=np.asarray(memory.scores[replica], np.float32),
         strengths=np.asarray(memory.strengths[replica], float),
         weights=weights * len(weights),

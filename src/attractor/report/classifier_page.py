@@ -219,13 +219,13 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
                 plot=lambda size: epochs_figure(training, model.chosen_, size),
             )
         )
-    diary = model.diary_
-    if diary.strengths.any():
+    history = model.case_history_
+    if history.strengths.any():
         reweighting = model.labels.asked_reweighting
-        weights = diary.weights_over_time(reweighting.memory if reweighting else 1.0)
-        pictures.append(_weights(weights, diary.strengths))
+        weights = history.weights_over_time(reweighting.memory if reweighting else 1.0)
+        pictures.append(_weights(weights, history.strengths))
     lead = "Every line is one network; the kept one is blue."
-    if not diary.strengths.any():
+    if not history.strengths.any():
         lead += " All cases weighed alike."
     if training["warnings"]:
         lead += " Remarks: " + "; ".join(training["warnings"])

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
-from attractor.arrays import pack, unpack
+from attractor.arrays import Arrays, pack, unpack
 from attractor.errors import InputDataError, RunFolderError, StorageError
 from attractor.files import write_atomically
 from attractor.folders import locked, read_file
@@ -27,6 +28,8 @@ from attractor.origin import Origin
 from attractor.runs import Run, is_unjudged, load_run, save_run
 
 Tree = TypeVar("Tree")
+Facts = Mapping[str, Any]
+"""Plain JSON values by name."""
 
 CHECKPOINT, REFINEMENT = CHECKPOINTS = ("checkpoint.safetensors", "refinement.safetensors")
 """Files that a training leaves until it is finished."""
@@ -34,7 +37,7 @@ CHECKPOINT, REFINEMENT = CHECKPOINTS = ("checkpoint.safetensors", "refinement.sa
 _MOST = 2**63
 
 
-def to_arrays(tree: Any) -> dict[str, np.ndarray]:
+def to_arrays(tree: PyTree) -> Arrays:
     """The leaves of a pytree that hold numbers, by their path.
 
     Python's own numbers and NumPy arrays are among them: a cell may have drawn one while it was built, and
@@ -60,12 +63,12 @@ def from_arrays(like: Tree, arrays: Mapping[str, np.ndarray], where: str) -> Tre
     return eqx.combine(jax.tree.unflatten(structure, new), like)
 
 
-def save_checkpoint(path: Path, tree: Any, facts: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, tree: PyTree, facts: Facts) -> None:
     """Write the arrays of `tree` and `facts` (plain JSON values)."""
     write_atomically(path, pack(to_arrays(tree), facts))
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """The arrays (for `from_arrays`) and the facts of a checkpoint.
 
     Raises:
@@ -77,7 +80,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise RunFolderError(f"{path} is damaged; delete it to start this training again") from problem
 
 
-def load_training(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load_training(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """The arrays and the facts of the checkpoint of a training: its fingerprint and its history.
 
     Raises:
@@ -161,7 +164,7 @@ def check_own(path: Path, fingerprint: str) -> None:
         )
 
 
-def _is_history(entries: Any) -> bool:
+def _is_history(entries: object) -> bool:
     """Whether these are entries of a log: a step, seconds, and a loss and a validation figure a member."""
     return isinstance(entries, list) and all(
         isinstance(entry, dict)
@@ -171,24 +174,29 @@ def _is_history(entries: Any) -> bool:
     )
 
 
-def _are_numbers(values: Any) -> bool:
+def _are_numbers(values: object) -> bool:
     return isinstance(values, list) and len(values) > 0 and all(map(_is_number, values))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     """Whether this is a number that a float can hold; JSON knows larger ones."""
     whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST
     return whole or isinstance(value, float)
 
 
-def holds_numbers(leaf: Any) -> bool:
+def holds_numbers(leaf: object) -> bool:
     """Whether a leaf is an array, a number, a flag or a random key."""
     return eqx.is_array(leaf) or (eqx.is_array_like(leaf) and np.asarray(leaf).dtype.kind in "biufcV")
 
 
-def _plain(leaf: Any) -> np.ndarray:
+def is_key(leaf: object) -> bool:
+    """Whether this is a random key, or an array of them."""
+    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: PyTree) -> np.ndarray:
     """A leaf as an array of a type that a file knows."""
-    if eqx.is_array(leaf) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if is_key(leaf):
         leaf = jax.random.key_data(leaf)
     array = np.array(leaf, order="C")  # ascontiguousarray would give a scalar an axis
     if array.dtype == np.complex128:
@@ -196,13 +204,13 @@ def _plain(leaf: Any) -> np.ndarray:
     return array
 
 
-def _restore(name: str, leaf: Any, value: np.ndarray, where: str) -> Any:
+def _restore(name: str, leaf: PyTree, value: np.ndarray, where: str) -> PyTree:
     plain = _plain(leaf)
     if plain.shape != value.shape or plain.dtype != value.dtype:
         raise RunFolderError(
             f"{where}: {name} is {value.dtype}{list(value.shape)}, expected {plain.dtype}{list(plain.shape)}"
         )
-    if eqx.is_array(leaf) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if is_key(leaf):
         return jax.random.wrap_key_data(jax.numpy.asarray(value))
     own = np.asarray(leaf).dtype
     if own == np.complex128:
@@ -216,7 +224,7 @@ _ROOMS = ("attractor.", "jax", "equinox", "optax", "numpy", "builtins")
 """Where classes come from whose code does not change between two commands of one installation."""
 
 
-def fingerprint(**parts: Any) -> str:
+def fingerprint(**parts: object) -> str:
     """The digest of everything in the parts: their arrays with types and shapes, in their order and grouping.
 
     Equal parts have equal digests in every process of one version of Python. Functions count by their code,
@@ -233,7 +241,7 @@ def fingerprint(**parts: Any) -> str:
     return _digest(parts, frozenset()).hex()
 
 
-def _digest(value: Any, above: frozenset[int]) -> bytes:
+def _digest(value: object, above: frozenset[int]) -> bytes:
     """Of one value; `above` holds what it lies in, where a circle would end."""
     if id(value) in above:
         return _joined("circle", ())
@@ -241,11 +249,11 @@ def _digest(value: Any, above: frozenset[int]) -> bytes:
         return _of_array(value)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return _joined(type(value).__name__, [repr(value).encode()])
-    inner: Callable[[Any], bytes] = partial(_digest, above=above | {id(value)})
+    inner: Callable[[object], bytes] = partial(_digest, above=above | {id(value)})
     return _joined(*_parts(value, inner))
 
 
-def _parts(value: Any, inner: Callable[[Any], bytes]) -> tuple[str, list[bytes]]:
+def _parts(value: object, inner: Callable[[object], bytes]) -> tuple[str, list[bytes]]:
     """Kind and parts of what is not an array or a plain value."""
     if isinstance(value, Mapping):
         pairs = sorted((inner(key), inner(one)) for key, one in value.items())
@@ -259,8 +267,8 @@ def _parts(value: Any, inner: Callable[[Any], bytes]) -> tuple[str, list[bytes]]
     return _of_object(value, inner)
 
 
-def _of_array(value: Any) -> bytes:
-    if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+def _of_array(value: PyTree) -> bytes:
+    if is_key(value):
         value = jax.random.key_data(value)
     array = np.asarray(value)
     if array.dtype.hasobject:
@@ -268,7 +276,7 @@ def _of_array(value: Any) -> bytes:
     return _joined(f"{array.dtype} {array.shape}", [np.ascontiguousarray(array).tobytes()])
 
 
-def _of_function(value: partial[Any] | MethodType | FunctionType | CodeType) -> list[Any]:
+def _of_function(value: partial | MethodType | FunctionType | CodeType) -> list[object]:
     """What decides what a function computes."""
     if isinstance(value, partial):
         return [value.func, value.args, value.keywords]
@@ -280,7 +288,7 @@ def _of_function(value: partial[Any] | MethodType | FunctionType | CodeType) -> 
     return [value.co_code, value.co_consts, value.co_names]
 
 
-def _of_object(value: Any, inner: Callable[[Any], bytes]) -> tuple[str, list[bytes]]:
+def _of_object(value: object, inner: Callable[[object], bytes]) -> tuple[str, list[bytes]]:
     """Kind and parts of a class, of something that has a name, or of an object by its fields."""
     name = getattr(value, "__qualname__", None)
     if isinstance(value, type):
@@ -295,13 +303,13 @@ def _is_ours(kind: type) -> bool:
     return kind.__module__.startswith(_ROOMS)
 
 
-def _functions(kind: type) -> list[Any]:
+def _functions(kind: type) -> list[object]:
     """What a class of the user's own computes with, its bases of that kind included."""
     own = [base for base in kind.__mro__ if not _is_ours(base)]
     return [{name: one for name, one in vars(base).items() if isinstance(one, FunctionType)} for base in own]
 
 
-def _content(cell: Any) -> Any:
+def _content(cell: CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # a name that is not bound yet

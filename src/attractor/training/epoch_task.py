@@ -11,17 +11,28 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from attractor.errors import ConfigError
+from attractor.settings import PartialShare, checked
 
 from .reweighting import (
+    Classes,
     ExampleWeights,
     Reweighting,
     Units,
+    balanced,
+    capped,
+    class_medians,
+    degree_of_suspicion,
     equal_weights,
     example_units,
+    log_weights,
+    shared_by_groups,
+    strength_for,
     token_units,
-    updated,
 )
 from .task import Memory, Model, StepContext, Task
+from .training_settings import PositiveShare
+
+_QUARTER, _LEARNED = 0.25, 0.5
 
 
 class ExampleContext(StepContext):
@@ -228,7 +239,7 @@ class EpochTask(Task):
         latest = memory.latest
         if self.reweighting is not None and self.reweighting.score == "evaluate":
             latest = self.all_scores(model)
-        weights, strength = updated(self, memory.weights, self.units.flat(latest), epoch / self.epochs)
+        weights, strength = self._reweighted(memory.weights, self.units.flat(latest), epoch / self.epochs)
         row = epoch - 1
         return EpochMemory(
             order=self._order(context.key, weights),
@@ -251,6 +262,60 @@ class EpochTask(Task):
         """How the user calls an example of a batch."""
         del context
         return self.examples.describe_example(int(batch[example]))
+
+    def _reweighted(
+        self, weights: ExampleWeights, scores: Float[Array, " units"], progress: Float[Array, ""]
+    ) -> tuple[ExampleWeights, Float[Array, ""]]:
+        """The weights after an epoch, from the scores of this epoch, and the strength behind them."""
+        settings = self.reweighting
+        chance = jnp.where(weights.chance == 0, scores.mean(), weights.chance)
+        if settings is None:
+            return replace(weights, totals=weights.totals + scores, chance=chance), jnp.zeros(())
+        now = replace(weights, totals=settings.memory * weights.totals + scores, chance=chance)
+        # The automatic strength grows once the warm-up is over and the better quarter of the examples has
+        # been learned. Before that, high losses tell what comes later, not what is wrong.
+        learned = jnp.quantile(scores, _QUARTER) < _LEARNED * chance
+        more = jnp.minimum(weights.grown + 1 / max(settings.ramp * self.epochs, 1), 1)
+        now = replace(now, grown=jnp.where((progress > settings.warmup) & learned, more, weights.grown))
+        shared = self._shared(now.totals)
+        strength = jnp.where(progress <= settings.warmup, 0.0, self._strength(settings, now, shared, scores))
+        new = log_weights(shared, strength)
+        if settings.balance == "class" and self._classes is not None:
+            new = balanced(new, self._classes)
+        if settings.cap:
+            new = capped(new, 1 / (settings.cap * len(new)))
+        return replace(now, log_weights=new), strength
+
+    def _shared(self, totals: Float[Array, " units"]) -> Float[Array, " units"]:
+        """What the weights are made of: totals against the median of their class, shared within groups.
+
+        A class that is hard as a whole keeps its weight.
+        """
+        if self._classes is not None:
+            totals = totals - class_medians(totals, self._classes)[self._classes.labels]
+        return totals if self.groups is None else shared_by_groups(totals, self.groups, self.counts[0])
+
+    def _strength(
+        self,
+        settings: Reweighting,
+        weights: ExampleWeights,
+        shared: Float[Array, " units"],
+        scores: Float[Array, " units"],
+    ) -> Float[Array, ""]:
+        """The strength asked for, held back where it would leave fewer examples than the floor.
+
+        The automatic one aims at the effective sample size of the examples whose labels look right, and gets
+        there gradually.
+        """
+        floor = strength_for(shared, jnp.maximum(settings.floor, 1 / len(shared)))
+        if not isinstance(settings.strength, str):
+            return jnp.minimum(settings.strength, floor)
+        wrong = degree_of_suspicion(weights.totals, scores, weights.chance, self._classes).mean()
+        return jnp.minimum(strength_for(shared, 1 - weights.grown * wrong), floor)
+
+    @property
+    def _classes(self) -> Classes | None:
+        return None if self.labels is None else Classes(self.labels, self.counts[1])
 
     def _order(self, key: PRNGKeyArray, weights: ExampleWeights) -> Int[Array, " rows"]:
         """A permutation, or draws by weight; filled up to whole batches."""
@@ -335,10 +400,8 @@ class CoTeaching(Examples):
     ramp: float | int = eqx.field(static=True, default=0.3)
 
     def __check_init__(self) -> None:
-        if not (0 <= self.wrong < 1 and 0 < self.ramp <= 1):
-            raise ConfigError(
-                f"wrong={self.wrong}, ramp={self.ramp}: expected shares, wrong below 1 and ramp above 0"
-            )
+        checked("wrong", PartialShare, self.wrong)
+        checked("ramp", PositiveShare, self.ramp)
 
     @property
     def size(self) -> int:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from attractor.cells import FAMILIES
 from attractor.errors import ConfigError, RunFolderError
@@ -27,7 +26,11 @@ from attractor.program import quickly_compiled, single_precision
 from attractor.program.digest import equation_digest
 from attractor.runs import environment
 
-from .checkpoint import holds_numbers
+from .checkpoint import Facts, holds_numbers, is_key
+from .task import Model
+
+Once = Callable[..., PyTree]
+"""`once(network, *data)`: everything that a prediction hangs on, of one step over fixed data."""
 
 _TOLERANCE = 1e-3
 """Two processors round one step differently by far less; another equation differs by more."""
@@ -37,8 +40,8 @@ _TRACERS = ("jax", "jaxlib", "equinox")
 
 @single_precision()
 def describe_equation(
-    once: Callable[..., Any], network: Any, data: tuple[Array, ...], build: Any
-) -> dict[str, Any]:
+    once: Once, network: Model, data: tuple[Array, ...], build: object
+) -> dict[str, object]:
     """What a card keeps of an equation.
 
     Args:
@@ -56,10 +59,10 @@ def describe_equation(
 
 @single_precision()
 def check_rebuilds(
-    once: Callable[..., Any],
-    plan: Callable[[PRNGKeyArray], Any],
-    data_of: Callable[[Any], tuple[Array, ...]],
-    build: Any,
+    once: Once,
+    plan: Callable[[PRNGKeyArray], Model],
+    data_of: Callable[[Model], tuple[Array, ...]],
+    build: object,
 ) -> None:
     """Refuse a cell that is another one each time it is built, beyond the numbers that a run folder keeps.
 
@@ -86,7 +89,7 @@ def check_rebuilds(
     )
 
 
-def _with_numbers(built: Any, numbers: Any) -> Any:
+def _with_numbers(built: Model, numbers: Model) -> Model:
     """A module with the arrays and numbers of another build of it, as a run folder gives them back."""
     leaves, structure = jax.tree.flatten(built)
     kept = jax.tree.leaves(numbers)
@@ -96,7 +99,7 @@ def _with_numbers(built: Any, numbers: Any) -> Any:
     return jax.tree.unflatten(structure, [other if holds_numbers(own) else own for own, other in pairs])
 
 
-def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_equation(folder: Path, card: Facts, now: Facts) -> None:
     """Compare the equation of a card with that of the model that was built from it.
 
     Where the digests differ, but the cell is one of the house or JAX itself has changed since, the prediction
@@ -125,7 +128,7 @@ def check_equation(folder: Path, card: Mapping[str, Any], now: Mapping[str, Any]
     raise RunFolderError(_refusal(folder, saved, now, difference))
 
 
-def _refusal(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any], difference: float) -> str:
+def _refusal(folder: Path, saved: Facts, now: Facts, difference: float) -> str:
     was, here = _table(saved.get("cell_file")), _table(now["cell_file"])
     if _named(was) != _named(here):
         cause = f"it is read with {_named(here)}"
@@ -145,30 +148,26 @@ def _refusal(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any], dif
     )
 
 
-def _named(cell_file: Mapping[str, Any]) -> str:
+def _named(cell_file: Facts) -> str:
     return f"{cell_file.get('name')} in {cell_file.get('path')}" if cell_file else "a cell of Attractor"
 
 
-def _table(value: object) -> Mapping[str, Any]:
+def _table(value: object) -> Facts:
     """What should be a table of facts, empty where a card holds something else."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _probe(once: Callable[..., Any], network: Any, data: tuple[Array, ...]) -> Float[np.ndarray, " numbers"]:
+def _probe(once: Once, network: Model, data: tuple[Array, ...]) -> Float[np.ndarray, " numbers"]:
     """What one step gives, on the processor, so that an accelerator's rounding plays no part."""
     with jax.default_device(jax.devices("cpu")[0]):
         leaves = jax.tree.leaves(_computed(once, network, data))
-    parts = [_real(np.asarray(leaf)) for leaf in leaves if not _is_key(leaf)]
+    parts = [_real(np.asarray(leaf)) for leaf in leaves if not is_key(leaf)]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
 @quickly_compiled
-def _computed(once: Callable[..., Any], network: Any, data: tuple[Array, ...]) -> Any:
+def _computed(once: Once, network: Model, data: tuple[Array, ...]) -> PyTree[Array]:
     return once(network, *data)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _real(values: np.ndarray) -> Float[np.ndarray, " numbers"]:
@@ -176,7 +175,7 @@ def _real(values: np.ndarray) -> Float[np.ndarray, " numbers"]:
     return wide.view(np.float64)
 
 
-def _difference(saved: Any, now: Any) -> float:
+def _difference(saved: object, now: object) -> float:
     """Largest difference relative to 1 + |value|; infinite where the numbers cannot be compared."""
     try:
         one, other = np.asarray(saved, float), np.asarray(now, float)
@@ -194,7 +193,7 @@ def probe_rows(rows: int, channels: int) -> Float[Array, "rows channels"]:
     return jnp.asarray(np.sin(1.0 + np.arange(rows * channels)).reshape(rows, channels), jnp.float32)
 
 
-def _is_own(option: Any) -> bool:
+def _is_own(option: object) -> bool:
     """Whether this is code, and not of the house or of JAX."""
     if isinstance(option, str) or not callable(option) or option in FAMILIES.values():
         return False
@@ -202,7 +201,7 @@ def _is_own(option: Any) -> bool:
     return module.partition(".")[0] not in ("attractor", "jax", "jaxlib")
 
 
-def _file_of(build: Any) -> dict[str, Any] | None:
+def _file_of(build: object) -> dict[str, str] | None:
     """Path, name and digest of the file that a cell of the user's own was written in.
 
     A cell of the house with a function of the user's own among its options or fields is one, too.
@@ -220,7 +219,7 @@ def _file_of(build: Any) -> dict[str, Any] | None:
     return {"path": str(path.resolve()), "name": name, "sha256": digest}
 
 
-def _code_of(build: Any) -> Any:
+def _code_of(build: object) -> object:
     """The class or function of the user's own behind what builds a cell, or the last thing that was found."""
     while not _is_own(build) or isinstance(build, partial):
         if isinstance(build, partial):
@@ -233,6 +232,6 @@ def _code_of(build: Any) -> Any:
     return build
 
 
-def _name_in(module: ModuleType | None, thing: Any) -> str | None:
+def _name_in(module: ModuleType | None, thing: object) -> str | None:
     """What a file calls a thing that it holds."""
     return next((name for name, value in vars(module).items() if value is thing), None) if module else None

@@ -144,7 +144,7 @@ LOSSES: dict[str, Callable[[], LabelLoss]] = {
 """Losses by name, with the usual values of their papers."""
 
 
-def label_loss(loss: Any) -> LabelLoss:
+def label_loss(loss: str | LabelLoss) -> LabelLoss:
     """The loss behind a name; a loss comes back as it is.
 
     Raises:

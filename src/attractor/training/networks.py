@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -21,11 +21,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PRNGKeyArray
 
-from attractor.cells import FAMILIES, cell_class, initial_state, take_step
+from attractor.cells import (
+    FAMILIES,
+    CellLike,
+    Stack,
+    State,
+    cell_class,
+    exposed_size,
+    initial_state,
+    take_step,
+)
+from attractor.cells.families import CellBuilder
 from attractor.data import Scaling
 from attractor.errors import CellError, ConfigError, RunFolderError
+from attractor.settings import checked
 
-from .checkpoint import from_arrays
+from .checkpoint import Facts, from_arrays
+from .task import Model
 
 _VALUES = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 
@@ -35,7 +47,7 @@ def needs_values(problem: BaseException) -> bool:
     return isinstance(problem, _VALUES) or isinstance(problem.__cause__, _VALUES)
 
 
-def structure_of(initial: Callable[[PRNGKeyArray], Any]) -> Any:
+def structure_of(initial: Callable[[PRNGKeyArray], Model]) -> Model:
     """What a function of a key makes, without its values where that is possible.
 
     Args:
@@ -54,8 +66,8 @@ def structure_of(initial: Callable[[PRNGKeyArray], Any]) -> Any:
 
 
 def start_all(
-    compiled: Callable[[Array], Any], one: Callable[[PRNGKeyArray], Any], keys: Key[Array, " seeds"]
-) -> Any:
+    compiled: Callable[[Array], Model], one: Callable[[PRNGKeyArray], Model], keys: Key[Array, " seeds"]
+) -> Model:
     """Starts for all keys, on a leading axis of their arrays.
 
     Args:
@@ -75,7 +87,7 @@ def start_all(
     return _stacked([one(key) for key in keys])
 
 
-def _stacked(starts: list[Any]) -> Any:
+def _stacked(starts: list[Model]) -> Model:
     arrays, rest = zip(*(eqx.partition(start, eqx.is_array) for start in starts), strict=True)
     for other in rest[1:]:
         if not eqx.tree_equal(other, rest[0]):
@@ -86,7 +98,26 @@ def _stacked(starts: list[Any]) -> Any:
     return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), rest[0])
 
 
-def describe_option(value: Any) -> Any:
+def stacked(
+    build: Callable[[int, int, PRNGKeyArray], CellLike], layers: int, inputs: int, key: PRNGKeyArray
+) -> CellLike:
+    """One cell, or several one above the other, each of which reads what the one below exposes.
+
+    Args:
+        build: level from 0, numbers that the cell takes, key -> the cell of that level.
+        layers: how many.
+        inputs: numbers that the first one takes.
+        key: draws all of them.
+    """
+    if layers == 1:
+        return build(0, inputs, key)
+    cells: list[CellLike] = []
+    for level, own in enumerate(jax.random.split(key, layers)):
+        cells.append(build(level, exposed_size(cells[-1]) if cells else inputs, own))
+    return Stack(tuple(cells))
+
+
+def describe_option(value: object) -> Any:
     """An option as plain JSON: the same in every process, for a cell of the user's own as well."""
     if isinstance(value, partial):
         options = {name: describe_option(option) for name, option in value.keywords.items()}
@@ -102,7 +133,7 @@ def describe_option(value: Any) -> Any:
     return cell_name(value) if callable(value) else value
 
 
-def describe_program(plan: Callable[[PRNGKeyArray], Any], inputs: int) -> str:
+def describe_program(plan: Callable[[PRNGKeyArray], Model], inputs: int) -> str:
     """What a network computes at its start and in a step, as text: tells a changed cell of the user's own.
 
     The same source gives the same text in every process of one version of JAX.
@@ -114,14 +145,14 @@ def describe_program(plan: Callable[[PRNGKeyArray], Any], inputs: int) -> str:
     network = plan(jax.random.key(0))
     arrays, static = eqx.partition(network.cell, eqx.is_array)
 
-    def step(arrays: Any, given: Array, state: Any) -> Any:
+    def step(arrays: CellLike, given: Array, state: State) -> State:
         return take_step(eqx.combine(arrays, static), given, state)
 
     given = jnp.zeros(inputs)
     return _start(plan, arrays) + jax.jit(step).lower(arrays, given, initial_state(network.cell)).as_text()
 
 
-def _start(plan: Callable[[PRNGKeyArray], Any], drawn: Any) -> str:
+def _start(plan: Callable[[PRNGKeyArray], Model], drawn: CellLike) -> str:
     """How a network is drawn; what it draws, where the constructor is plain Python that asks for values."""
     try:
         return jax.jit(lambda key: eqx.filter(plan(key), eqx.is_array)).lower(jax.random.key(0)).as_text()
@@ -131,7 +162,7 @@ def _start(plan: Callable[[PRNGKeyArray], Any], drawn: Any) -> str:
         return " ".join(np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(drawn))
 
 
-def cell_name(build: Callable[..., Any]) -> str:
+def cell_name(build: CellBuilder) -> str:
     """The registered name of a cell, or what a cell of the user's own calls itself, not that."""
     for name, known in FAMILIES.items():
         if build is known:
@@ -140,7 +171,7 @@ def cell_name(build: Callable[..., Any]) -> str:
     return f"own {own}" if own in FAMILIES else own
 
 
-def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
+def find_cell(saved: Any, own: CellBuilder | None, kind: str) -> str | CellBuilder:
     """The cell of a card: a registered name, the user's own, or one of them with options.
 
     Args:
@@ -174,12 +205,10 @@ def find_cell(saved: Any, own: Callable[..., Any] | None, kind: str) -> Any:
     )
 
 
-def _fixed(option: Any) -> Any:
+def _fixed(option: object) -> object:
     """Lists, which JSON made of tuples, as tuples again."""
     return tuple(_fixed(one) for one in option) if isinstance(option, list) else option
 
-
-Kind = TypeVar("Kind", bool, int, float, str)
 
 _SLACK = 2**20
 """Bytes that a network may have beside its stored weights: constants that are built anew."""
@@ -187,34 +216,14 @@ _MOST_ROWS = 2**20
 """Rows that may set the initial state; no recording settles for longer."""
 
 
-def fact(table: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
-    """A fact of a card, once it is known to be a flag, a whole number, a number or a text.
+def fact(table: Facts, name: str, kind: object) -> Any:
+    """A fact of a card, once it is known to be what an annotation says, see `attractor.settings`.
 
     Raises:
         KeyError: there is none.
-        TypeError: it is of another kind.
+        ConfigError: it is something else.
     """
-    value = table[name]
-    right = isinstance(value, int | float if kind is float else kind)
-    if not right or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(f"{name} is {str(value)[:80]!r}, expected a {_NAMES[kind]}")
-    return kind(value)
-
-
-_NAMES: dict[type, str] = {bool: "flag", int: "whole number", float: "number", str: "text"}
-
-
-def texts(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """A list of texts of a card.
-
-    Raises:
-        KeyError: there is none.
-        TypeError: it is something else.
-    """
-    values = table[name]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{name} is {str(values)[:80]!r}, expected a list of texts")
-    return tuple(values)
+    return checked(name, kind, table[name])
 
 
 def check_scaling(scaling: Scaling, signals: int) -> None:
@@ -227,7 +236,7 @@ def check_scaling(scaling: Scaling, signals: int) -> None:
         raise ValueError(f"a scaling of {len(scaling.offset)} signals where there are {signals}")
 
 
-def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def check_sizes(options: Facts, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse options that no network with these weights can have.
 
     A unit has a weight in the read-out at least, a layer an array, and every replica a row in an array.
@@ -238,7 +247,7 @@ def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 
     Raises:
         KeyError: an option is missing.
-        TypeError: one is no whole number.
+        ConfigError: one is no whole number.
         ValueError: one is not possible.
     """
     units = sum(array.size for array in arrays.values())
@@ -251,7 +260,9 @@ def check_sizes(options: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         raise ValueError(f"replica {options['replica']} of {options['replicas']}")
 
 
-def restored(plan: Callable[..., Any], replicas: int, arrays: Mapping[str, np.ndarray], folder: Path) -> Any:
+def restored(
+    plan: Callable[[PRNGKeyArray], Model], replicas: int, arrays: Mapping[str, np.ndarray], folder: Path
+) -> Model:
     """The replicas of a run with their stored weights.
 
     Args:
@@ -274,7 +285,7 @@ def restored(plan: Callable[..., Any], replicas: int, arrays: Mapping[str, np.nd
     return from_arrays(start_all(build, plan, keys), arrays, str(folder))
 
 
-def _check_bytes(blank: Any, arrays: Mapping[str, np.ndarray]) -> None:
+def _check_bytes(blank: Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse a structure that asks for much more memory than was stored."""
     shapes = [one for one in jax.tree.leaves(blank) if isinstance(one, jax.ShapeDtypeStruct)]
     asked = sum(math.prod(one.shape) * one.dtype.itemsize for one in shapes)

@@ -5,27 +5,58 @@ into the Lipschitz cell, which has it built in; the wrapper here does the same t
 """
 
 from itertools import accumulate
-from math import inf, pi
-from typing import Any
+from math import pi
+from typing import Annotated, Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from attractor.cells import State, StateNoise, exposed, initial_state, name_of, take_step, weight_dtype
+from attractor.cells import (
+    CellLike,
+    State,
+    StateNoise,
+    exposed,
+    initial_state,
+    name_of,
+    take_step,
+    weight_dtype,
+)
 from attractor.errors import ConfigError
 from attractor.program import layout_of
+from attractor.settings import NonNegative, checked
 
-_PASSED = ("input_size", "input_shape", "hidden_size", "output_size", "measured_state", "fixed")
-"""Facts of the contract that a cell may give or not; the wrapper gives those that its cell gives."""
+from .task import Model
 
-_KINDS = ("independent", "common")
+_Kind = Annotated[Literal["independent", "common"], "which go with every cell"]
 
 
-class NoisyState(eqx.Module):
+class Wrapper(eqx.Module):
+    """A cell around another cell, of which it says what the other says of itself.
+
+    Args:
+        cell: any cell.
+    """
+
+    cell: CellLike
+    passed: ClassVar[tuple[str, ...]] = ("input_size", "input_shape")
+    """Facts of the contract that a cell may give or not."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Those that the cell gives."""
+        if name in self.passed:
+            return getattr(self.cell, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def initial_state(self) -> State:
+        """That of the cell."""
+        return initial_state(self.cell)
+
+
+class NoisyState(Wrapper):
     """h' = n + deviation * z with n = cell(u, h) and deviation = factor * (s_a + s_m (n - h)).
 
     A key turns the noise on; without one the wrapper is its cell, bit for bit. Every floating array of the
@@ -55,35 +86,26 @@ class NoisyState(eqx.Module):
         (5, 3)
     """
 
-    cell: Any
+    passed = (*Wrapper.passed, "hidden_size", "output_size", "measured_state", "fixed")
+
     factor: Float[Array, ""]
     log_shares: Float[Array, " units"] | None
     noise: StateNoise = eqx.field(static=True)
 
     def __init__(
-        self, cell: Any, noise: StateNoise | float | int, *, factor: float | int = 1.0, learned: bool = False
+        self,
+        cell: CellLike,
+        noise: StateNoise | float | int,
+        *,
+        factor: float | int = 1.0,
+        learned: bool = False,
     ) -> None:
         noise = noise if isinstance(noise, StateNoise) else StateNoise(additive=noise)
-        if noise.kind not in _KINDS:
-            raise ConfigError(
-                f"kind={noise.kind!r}: expected one of {', '.join(_KINDS)}; only `Lipschitz` knows it"
-            )
-        if not 0 <= factor < inf:
-            raise ConfigError(f"factor={factor}: expected at least 0")
+        checked("kind", _Kind, noise.kind)
         self.cell, self.noise = cell, noise
-        self.factor = jnp.asarray(factor, float)
+        self.factor = jnp.asarray(checked("factor", NonNegative, factor), float)
         units = sum(leaf.size for leaf in jax.tree.leaves(floating(initial_state(cell))))
         self.log_shares = jnp.zeros(units, weight_dtype(cell)) if learned else None
-
-    def __getattr__(self, name: str) -> Any:
-        """Sizes and optional facts of the cell."""
-        if name in _PASSED:
-            return getattr(self.cell, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def initial_state(self) -> State:
-        """That of the cell."""
-        return initial_state(self.cell)
 
     def exposed(self, state: State) -> Float[Array, " exposed"]:
         """What the cell exposes."""
@@ -160,15 +182,15 @@ def normal(key: PRNGKeyArray, like: State, *, common: bool) -> State:
     return jax.tree.unflatten(structure, drawn)
 
 
-def _is_floating(leaf: Any) -> bool:
-    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+def _is_floating(leaf: object) -> bool:
+    return eqx.is_inexact_array(leaf)
 
 
 def _parts(leaf: Array) -> Array:
     return jnp.stack([jnp.real(leaf), jnp.imag(leaf)]) if jnp.iscomplexobj(leaf) else leaf
 
 
-def with_noise_factor(model: Any, factor: ArrayLike) -> Any:
+def with_noise_factor(model: Model, factor: ArrayLike) -> Model:
     """The model with the factor of every `NoisyState` in it set, wherever they are.
 
     Call it inside the loss of a task, so that the noise follows the progress of training.
@@ -178,7 +200,7 @@ def with_noise_factor(model: Any, factor: ArrayLike) -> Any:
         factor: the new factor, a number or a traced one.
     """
 
-    def set_one(part: Any) -> Any:
+    def set_one(part: PyTree) -> PyTree:
         if not isinstance(part, NoisyState):
             return part
         number = jnp.asarray(factor, part.factor.dtype)
@@ -186,9 +208,6 @@ def with_noise_factor(model: Any, factor: ArrayLike) -> Any:
         return eqx.tree_at(lambda noisy: (noisy.cell, noisy.factor), part, (inner, number))
 
     return jax.tree.map(set_one, model, is_leaf=lambda part: isinstance(part, NoisyState))
-
-
-_SHAPES = ("linear", "cosine", "geometric")
 
 
 def annealed(
@@ -205,8 +224,7 @@ def annealed(
     Raises:
         ConfigError: an unknown shape, or a geometric one with an end that is not positive.
     """
-    if shape not in _SHAPES:
-        raise ConfigError(f"shape={shape!r}: expected one of {', '.join(_SHAPES)}")
+    checked("shape", Literal["linear", "cosine", "geometric"], shape)
     if shape == "geometric" and min(start, end) <= 0:
         raise ConfigError(f"start={start}, end={end}: expected both above 0 for shape='geometric'")
     done = jnp.clip(jnp.asarray(progress, float), 0, 1)

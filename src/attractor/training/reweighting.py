@@ -7,7 +7,7 @@ an example. Which labels look wrong is read off the losses alone.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -157,7 +157,7 @@ def strength_for(totals: Float[Array, " examples"], share: Float[Array, ""]) -> 
     spread = jnp.maximum(totals.std(), jnp.finfo(totals.dtype).tiny ** 0.5)
     unit = (totals - totals.min()) / spread
 
-    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: int | Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = jnp.sqrt(low * high)
         enough = effective_size(log_weights(unit, middle)) >= share * len(totals)
@@ -209,7 +209,7 @@ def fit_mixture(values: Float[Array, " values"]) -> Mixture:
     spread = jnp.maximum(values.std(), jnp.finfo(values.dtype).tiny ** 0.5)
     unit = (values - values.mean()) / spread
 
-    def improve(_: Any, mixture: Mixture) -> Mixture:
+    def improve(_: int | Array, mixture: Mixture) -> Mixture:
         return _components(unit, mixture.upper(unit))
 
     start = _components(unit, (unit > _threshold(unit)).astype(unit.dtype))
@@ -313,9 +313,6 @@ def token_units(labels: Int[np.ndarray, "examples tokens"]) -> Units:
     )
 
 
-_QUARTER, _LEARNED = 0.25, 0.5
-
-
 class ExampleWeights(eqx.Module):
     """Where the weights stand.
 
@@ -340,76 +337,3 @@ def equal_weights(examples: int) -> ExampleWeights:
         chance=jnp.zeros(()),
         grown=jnp.zeros(()),
     )
-
-
-def updated(
-    task: Any, weights: ExampleWeights, scores: Float[Array, " examples"], progress: Float[Array, ""]
-) -> tuple[ExampleWeights, Float[Array, ""]]:
-    """The weights after an epoch, and the strength behind them.
-
-    Args:
-        task: an `EpochTask`: its settings, groups, labels and epochs count.
-        weights: before.
-        scores: of this epoch.
-        progress: share of the training that lies behind.
-    """
-    settings = task.reweighting
-    chance = jnp.where(weights.chance == 0, scores.mean(), weights.chance)
-    if settings is None:
-        added = ExampleWeights(weights.log_weights, weights.totals + scores, chance, weights.grown)
-        return added, jnp.zeros(())
-    totals = settings.memory * weights.totals + scores
-    grown = _grown(settings, weights.grown, scores, (chance, progress, task.epochs))
-    now = ExampleWeights(weights.log_weights, totals, chance, grown)
-    shared = _shared(task, totals)
-    strength = jnp.where(progress <= settings.warmup, 0.0, _strength(task, now, shared, scores))
-    new = log_weights(shared, strength)
-    if settings.balance == "class":
-        new = balanced(new, _classes(task))
-    if settings.cap:
-        new = capped(new, 1 / (settings.cap * len(new)))
-    return ExampleWeights(new, totals, chance, grown), strength
-
-
-def _grown(
-    settings: Reweighting, grown: Float[Array, ""], scores: Float[Array, " examples"], where: tuple[Any, ...]
-) -> Float[Array, ""]:
-    """A little more, once the warm-up is over and the better quarter of the examples has been learned.
-
-    Before that, high losses tell what comes later, not what is wrong.
-    """
-    chance, progress, epochs = where
-    learned = jnp.quantile(scores, _QUARTER) < _LEARNED * chance
-    more = jnp.minimum(grown + 1 / max(settings.ramp * epochs, 1), 1)
-    return jnp.where((progress > settings.warmup) & learned, more, grown)
-
-
-def _shared(task: Any, totals: Float[Array, " examples"]) -> Float[Array, " examples"]:
-    """What the weights are made of: totals against the median of their class, shared within groups.
-
-    A class that is hard as a whole keeps its weight.
-    """
-    if task.labels is not None:
-        totals = totals - class_medians(totals, _classes(task))[task.labels]
-    return totals if task.groups is None else shared_by_groups(totals, task.groups, task.counts[0])
-
-
-def _strength(
-    task: Any, weights: ExampleWeights, shared: Float[Array, " examples"], scores: Float[Array, " examples"]
-) -> Float[Array, ""]:
-    """The strength asked for, held back where it would leave fewer examples than the floor.
-
-    The automatic one aims at the effective sample size of the examples whose labels look right, and gets
-    there gradually.
-    """
-    settings = task.reweighting
-    floor = strength_for(shared, jnp.maximum(settings.floor, 1 / len(shared)))
-    if not isinstance(settings.strength, str):
-        return jnp.minimum(settings.strength, floor)
-    classes = None if task.labels is None else _classes(task)
-    wrong = degree_of_suspicion(weights.totals, scores, weights.chance, classes).mean()
-    return jnp.minimum(strength_for(shared, 1 - weights.grown * wrong), floor)
-
-
-def _classes(task: Any) -> Classes:
-    return Classes(task.labels, task.counts[1])

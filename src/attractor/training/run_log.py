@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+from jaxtyping import PyTree
 
 from attractor.errors import ConfigError, RunFolderError
 from attractor.folders import locked
@@ -17,7 +18,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import append_log, write_log
 
 from .checkpoint import CHECKPOINT, check_own, from_arrays, load_training, save_checkpoint
-from .task import BatchIterator
+from .task import BatchIterator, IteratorState
 
 Tree = TypeVar("Tree")
 Entry = dict[str, Any]
@@ -108,7 +109,7 @@ class RunLog:
         return like, history
 
     def save(
-        self, tree: Any, fingerprint: str, history: list[Entry], batches: BatchIterator | None = None
+        self, tree: PyTree, fingerprint: str, history: list[Entry], batches: BatchIterator | None = None
     ) -> None:
         """Write the checkpoint.
 
@@ -131,7 +132,7 @@ def is_first_process() -> bool:
     return jax.process_index() == 0
 
 
-def plain_state(batches: BatchIterator) -> Any:
+def plain_state(batches: BatchIterator) -> dict[str, Any]:
     """The state of an iterator as JSON holds it.
 
     Raises:
@@ -153,7 +154,7 @@ def plain_state(batches: BatchIterator) -> Any:
     return {"state": state}
 
 
-def _iterator_state(saved: Any, path: Path) -> Any:
+def _iterator_state(saved: object, path: Path) -> IteratorState:
     if isinstance(saved, Mapping) and isinstance(saved.get("base64"), str):
         with contextlib.suppress(ValueError):
             return base64.b64decode(saved["base64"], validate=True)

@@ -24,6 +24,7 @@ from attractor.errors import ConfigError, ShapeError
 from attractor.runs import allowed_threads
 from attractor.scan.split import product_cost
 
+from .checkpoint import is_key
 from .task import Batch, Memory, Model, StepContext, Task
 
 Tree = TypeVar("Tree")
@@ -33,6 +34,13 @@ Device = Any
 
 WORTH_A_DEVICE = 500_000_000
 """Multiplications in the losses of a batch, forward, for which a device more pays."""
+# The program of several devices takes longer to build: 0.2 to 0.4 s of processor time for a GRU classifier,
+# and up to 2 s where the cores have other work (a short `classify` of batches of 2.5e9 took 10.5 s spread and
+# 8.5 s on one device). One step of 2.5e9 takes 0.4 s on one core, of which a second, busy core took 0.04 to
+# 0.1 s off and an idle one 0.2 s: some 20 steps pay for the building, in which the second core takes over
+# 2.5e10.
+WORTH_COMPILING = 25_000_000_000
+"""Multiplications that the other devices must take off the first one in a whole training."""
 AXIS = "batch"
 """The name of the axis of a mesh."""
 _MOST_CORES = 8
@@ -139,18 +147,25 @@ def batch_size(batch: Batch) -> int | None:
 
 
 def choose_mesh(
-    task: Task, model: Model, context: StepContext, batch: Batch, devices: Sequence[Device] | None = None
+    task: Task,
+    model: Model,
+    context: StepContext,
+    batch: Batch,
+    steps: int,
+    devices: Sequence[Device] | None = None,
 ) -> Mesh | None:
     """The devices over which the batches of a training are spread; None for one device.
 
     Several processes (`jax.distributed`) use all their devices. One process uses as many as the work pays
-    for: one for every `WORTH_A_DEVICE` multiplications, and so many that they share the batch evenly.
+    for: one for every `WORTH_A_DEVICE` multiplications, and so many that they share the batch evenly. A
+    training so short that they take less than `WORTH_COMPILING` off the first one stays on one device.
 
     Args:
         task: what is learned.
         model: its structure, one replica.
         context: of the first step.
         batch: the first one, where it comes from the host; None where the task draws it.
+        steps: of the whole training.
         devices: use these, whatever the work.
 
     Raises:
@@ -169,9 +184,10 @@ def choose_mesh(
             f"the examples on their first axis, but are {jax.tree.map(jnp.shape, drawn)}"
         )
     if devices is None and jax.process_count() == 1:
-        most = multiplications(task, model, drawn, context) // WORTH_A_DEVICE
-        most = max(1, min(most, len(found), examples))
-        found = found[: max(count for count in range(1, most + 1) if examples % count == 0)]
+        work = multiplications(task, model, drawn, context)
+        most = max(1, min(work // WORTH_A_DEVICE, len(found), examples))
+        count = max(count for count in range(1, most + 1) if examples % count == 0)
+        found = found[: count if steps * work * (1 - 1 / count) >= WORTH_COMPILING else 1]
     if examples % len(found):
         raise ShapeError(
             f"a batch of {examples} examples cannot be shared evenly by {len(found)} devices; choose a "
@@ -225,9 +241,9 @@ def on_one_device(tree: Tree, mesh: Mesh | None) -> Tree:
     return tree if mesh is None else jax.tree.map(lambda leaf: _moved(leaf, jnp.asarray), tree)
 
 
-def _moved(leaf: Any, place: Callable[[np.ndarray], Array]) -> Any:
+def _moved(leaf: PyTree, place: Callable[[np.ndarray], Array]) -> PyTree:
     if not isinstance(leaf, jax.Array):
         return leaf
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if is_key(leaf):
         return jax.random.wrap_key_data(place(np.asarray(jax.random.key_data(leaf))))
     return place(np.asarray(leaf))

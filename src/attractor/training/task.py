@@ -39,7 +39,7 @@ class BatchIterator(Protocol):
         """Where the iterator stands."""
         ...
 
-    def set_state(self, state: Any, /) -> None:
+    def set_state(self, state: IteratorState, /) -> None:
         """Go on from there."""
         ...
 
@@ -175,14 +175,14 @@ class Task(eqx.Module):
         return jnp.where(jnp.isfinite(score), score, jnp.inf)
 
 
-def is_real(value: Any) -> bool:
+def is_real(value: PyTree) -> bool:
     """Whether something is a number or an array of real numbers."""
     kind = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     number = jnp.issubdtype(kind, jnp.number) or jnp.issubdtype(kind, jnp.bool_)
     return number and not jnp.issubdtype(kind, jnp.complexfloating)
 
 
-def check_number(what: str, value: Any) -> None:
+def check_number(what: str, value: PyTree) -> None:
     """Refuse what is not one real number.
 
     Raises:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -113,7 +112,7 @@ def train(
     mark = _mark(log, update, seed, batches)
     replicas = _fresh(update, jnp.asarray(seed))
     one = select_replica(replicas, 0)
-    mesh = choose_mesh(task, one.model, one.context, _peek(batches), devices)
+    mesh = choose_mesh(task, one.model, one.context, _peek(batches), settings.steps, devices)
     replicas, history = log.load(replicas, mark, batches)
     if mesh is not None:
         task, replicas = everywhere((task, replicas), mesh)
@@ -353,7 +352,7 @@ def _judge(given: tuple[Update, Model, ArrayLike], replicas: Replica) -> Replica
     return update.each(update.judged, replicas, candidates, jnp.asarray(scores))
 
 
-def _as_array(leaf: Any) -> Any:
+def _as_array(leaf: object) -> object:
     """Numbers of a batch as arrays, which a compiled step takes without being compiled anew."""
     return np.asarray(leaf) if isinstance(leaf, bool | int | float) else leaf
 

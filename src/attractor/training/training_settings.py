@@ -1,10 +1,11 @@
 """How long and how fast to train, and the optimiser that follows: Adam or momentum, all from Optax."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array
 
@@ -61,17 +62,10 @@ def make_optimiser(settings: TrainingSettings) -> optax.GradientTransformation:
 def _decay_of_moving(rate: float | int) -> optax.GradientTransformation:
     """Decoupled weight decay of the arrays that the loss moves: what is held constant does not shrink."""
 
-    def decayed(update: Array, weight: Array) -> Array:
+    def decayed(update: Array, weight: Array | np.ndarray) -> Array:
         return jnp.where(jnp.any(update != 0), update + rate * weight, update)
 
-    def update(updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None) -> Any:
-        return jax.tree.map(decayed, updates, params), state
-
-    def init(params: optax.Params) -> optax.OptState:
-        del params
-        return optax.EmptyState()
-
-    return optax.GradientTransformation(init, update)
+    return optax.stateless(lambda updates, params: jax.tree.map(decayed, updates, params))
 
 
 def make_schedule(settings: TrainingSettings) -> optax.Schedule:

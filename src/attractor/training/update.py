@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from attractor.errors import ConfigError, DivergedError
 from attractor.settings import LARGEST_WHOLE
@@ -106,7 +106,7 @@ class Update(eqx.Module):
             memory=jax.tree.map(_as_array, self.task.start_memory(batch_key)),
         )
 
-    def each(self, function: Callable[..., Tree], *stacked: Any) -> Tree:
+    def each(self, function: Callable[..., Tree], *stacked: PyTree) -> Tree:
         """A function of one replica, for all of them."""
         if self.settings.seeds > 1:
             result = eqx.filter_vmap(function)(*stacked)
@@ -197,7 +197,7 @@ class Update(eqx.Module):
         )
 
 
-def _as_array(leaf: Any) -> Any:
+def _as_array(leaf: object) -> object:
     """Numbers of a memory as arrays: nothing else is carried from step to step."""
     return jnp.asarray(leaf) if isinstance(leaf, bool | int | float | np.ndarray | np.generic) else leaf
 
@@ -218,7 +218,7 @@ def _observed(task: str, found: Mapping[str, Array]) -> Observed:
 
 
 def _choose(condition: Bool[Array, ""], yes: Tree, no: Tree) -> Tree:
-    def pick(one: Any, two: Any) -> Any:
+    def pick(one: PyTree, two: PyTree) -> PyTree:
         return jnp.where(condition, one, two) if eqx.is_array(one) else one
 
     return jax.tree.map(pick, yes, no)

@@ -135,7 +135,7 @@ def _rows_of(experiment: Experiment, source: Path) -> np.ndarray:
 
 def _simulate(model: PlantModel, experiment: Experiment, measured: Columns) -> Columns:
     if np.isnan(measured[: model.washout]).all():
-        return model.predict(experiment.inputs).reshape(len(experiment), -1)
+        return np.asarray(model.predict(experiment.inputs)).reshape(len(experiment), -1)
     return model.simulate(replace(experiment, outputs=measured))
 
 

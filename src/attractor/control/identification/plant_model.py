@@ -1,27 +1,27 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
+from attractor.cells import State, initial_state
+from attractor.cells.families import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.stability.penalty import ContractionTarget
 from attractor.control.metrics import Metrics, evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, ShapeError
-from attractor.estimators import Estimator
+from attractor.estimators import Estimator, fitting
 from attractor.program import compiled, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, PartialShare, Seed
 from attractor.training import RunLog, Trained, TrainingSettings, Windows, refine, train
-from attractor.training.checkpoint import CHECKPOINTS, check_own
+from attractor.training.checkpoint import CHECKPOINTS, Facts, check_own
 from attractor.training.identity import probe_rows
 from attractor.training.networks import check_scaling, fact, structure_of
 
@@ -45,7 +45,7 @@ from .recordings import (
 
 def _once(
     network: PlantNetwork, inputs: Float[Array, "rows inputs"], outputs: Float[Array, "rows outputs"]
-) -> Any:
+) -> tuple[State, State, State, Array]:
     """Everything that a prediction hangs on: rest, start from measured rows, one step, read-out."""
     begun = network.start(inputs[:-1], outputs[:-1])
     after = network.cell(inputs[-1], begun)
@@ -87,7 +87,7 @@ class PlantModel(Estimator):
         (300,)
     """
 
-    cell: str | Callable[..., Any] = "gru"
+    cell: str | CellBuilder = "gru"
     hidden_size: Count = 8
     layers: Count = 1
     initial_state: Literal["encoder", "washout", "zero"] = "encoder"
@@ -102,13 +102,13 @@ class PlantModel(Estimator):
     checkpoints: ClassVar[tuple[str, ...]] = CHECKPOINTS
     once = staticmethod(_once)
 
-    @single_precision()
+    @fitting
     def fit(
         self,
-        inputs: Any,
-        outputs: Any = None,
+        inputs: object,
+        outputs: object = None,
         *,
-        validation: Any = None,
+        validation: Record | tuple | list | None = None,
         start: PlantNetwork | None = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
@@ -129,8 +129,6 @@ class PlantModel(Estimator):
             ConfigError: an option that makes no sense.
             DivergedError: training met values that are not finite.
         """
-        self.check_options()
-        self._forget()
         record = as_record(inputs, outputs)
         self.flat_output_ = outputs is not None and np.asarray(as_experiments(outputs)[0]).ndim == 1
         held_out = None if validation is None else _as_pair(validation, record.sampling_time)
@@ -158,7 +156,7 @@ class PlantModel(Estimator):
         return self
 
     @single_precision()
-    def predict(self, inputs: Any, measured: Any = None) -> Any:
+    def predict(self, inputs: object, measured: object = None) -> np.ndarray | list[np.ndarray]:
         """Simulate the plant in free run: from inputs alone, in engineering units.
 
         Args:
@@ -183,7 +181,7 @@ class PlantModel(Estimator):
         results = [result[:, 0] if self.flat_output_ else result for result in results]
         return results if isinstance(inputs, list | tuple | Record) else results[0]
 
-    def _recordings(self, inputs: Any, measured: Any) -> tuple[list[np.ndarray], list[Any]]:
+    def _recordings(self, inputs: object, measured: object) -> tuple[list[np.ndarray], list[object]]:
         """Inputs and measured outputs of every recording, None where nothing was measured."""
         if isinstance(inputs, Record):
             record = like_model(inputs, self.signals_)
@@ -194,7 +192,7 @@ class PlantModel(Estimator):
         ]
         return runs, [None] * len(runs) if measured is None else as_experiments(measured)
 
-    def score(self, inputs: Any, outputs: Any = None) -> float:
+    def score(self, inputs: object, outputs: object = None) -> float:
         """FIT in percent, averaged over outputs and recordings: 100 is perfect, 0 is the mean.
 
         Outputs that do not move have no FIT and do not count; NaN if none is left.
@@ -284,7 +282,7 @@ class PlantModel(Estimator):
 
     @single_precision()
     def _simulate(
-        self, network: PlantNetwork, inputs: np.ndarray, measured: Any
+        self, network: PlantNetwork, inputs: np.ndarray, measured: object
     ) -> Float[np.ndarray, "time outputs"]:
         washout = self._state_rows(network, measured, len(inputs))
         self._check_inputs(inputs)
@@ -303,7 +301,7 @@ class PlantModel(Estimator):
         result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
         return result
 
-    def _state_rows(self, network: PlantNetwork, measured: Any, rows: int) -> int:
+    def _state_rows(self, network: PlantNetwork, measured: object, rows: int) -> int:
         """Rows from which the initial state is read; none if there is nothing to read or no need."""
         if measured is None or not network.reads_state or self.settled == 0:
             return 0
@@ -319,7 +317,7 @@ class PlantModel(Estimator):
             raise ShapeError(f"{inputs.shape[1]} input columns given, the model was trained with {expected}")
         check_finite("the inputs", self.signals_.inputs, inputs)
 
-    def _past(self, measured: Any, shape: tuple[int, int]) -> Float[np.ndarray, "time outputs"]:
+    def _past(self, measured: object, shape: tuple[int, int]) -> Float[np.ndarray, "time outputs"]:
         """Measured outputs that fit the inputs and are finite where they set the state."""
         values = as_columns(measured, "measured outputs", known_names("y", self.signals_.outputs))
         if values.shape != shape:
@@ -336,7 +334,7 @@ class PlantModel(Estimator):
         seen = probe_rows(rows, inputs + outputs)
         return seen[:, :inputs], seen[:, inputs:]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Signals, scaling, and what `fit` found in the data."""
         return {
             "signals": asdict(self.signals_),
@@ -389,7 +387,7 @@ def _scalings(training: Record) -> tuple[Scaling, Scaling]:
     )
 
 
-def _as_pair(validation: Any, sampling_time: float) -> Record:
+def _as_pair(validation: Record | tuple | list, sampling_time: float) -> Record:
     """Validation data as a record; arrays have no sampling time, so they have that of the training data."""
     if isinstance(validation, Record):
         return validation

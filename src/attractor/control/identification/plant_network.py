@@ -1,6 +1,5 @@
 """A plant model: a cell, a read-out and, if wanted, an encoder of the initial state."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -11,7 +10,6 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import (
     CellLike,
-    Stack,
     State,
     exposed,
     exposed_size,
@@ -20,8 +18,10 @@ from attractor.cells import (
     take_step,
     trained_cell,
 )
+from attractor.cells.families import CellBuilder
 from attractor.program import layout_of
 from attractor.scan import unroll
+from attractor.training.networks import stacked
 
 
 class Encoder(eqx.Module):
@@ -43,7 +43,7 @@ class Encoder(eqx.Module):
     def __init__(
         self, past: int, signals: int, state_size: int, *, width: int = 32, key: PRNGKeyArray
     ) -> None:
-        self.network = eqx.nn.MLP(past * signals, state_size, width, 1, _tanh, key=key)
+        self.network = eqx.nn.MLP(past * signals, state_size, width, 1, _tanh, _unchanged, key=key)
         self.past = past
 
     @property
@@ -62,6 +62,11 @@ class Encoder(eqx.Module):
 def _tanh(values: Array) -> Array:
     """Tanh as a function that can be pickled, as that of JAX cannot."""
     return jnp.tanh(values)
+
+
+def _unchanged(values: Array) -> Array:
+    """The identity as a function that can be pickled, as the default of Equinox cannot."""
+    return values
 
 
 class PlantNetwork(eqx.Module):
@@ -159,7 +164,7 @@ class NetworkPlan:
         feedthrough: whether u_k may act on y_k.
     """
 
-    cell: Callable[..., CellLike]
+    cell: CellBuilder
     hidden_size: int
     layers: int
     inputs: int
@@ -170,7 +175,7 @@ class NetworkPlan:
     def __call__(self, key: PRNGKeyArray) -> PlantNetwork:
         """A fresh network."""
         cell_key, readout_key, encoder_key = jax.random.split(key, 3)
-        cell = self._cells(cell_key)
+        cell = stacked(self._cell, self.layers, self.inputs, cell_key)
         readout = None
         if not hasattr(cell, "output_size"):
             readout = eqx.nn.Linear(exposed_size(cell), self.outputs, key=readout_key)
@@ -181,10 +186,6 @@ class NetworkPlan:
             encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
         return PlantNetwork(cell, readout, encoder, self.feedthrough)
 
-    def _cells(self, key: PRNGKeyArray) -> CellLike:
-        cells: list[CellLike] = []
-        for part in (key,) if self.layers == 1 else jax.random.split(key, self.layers):
-            size = exposed_size(cells[-1]) if cells else self.inputs
-            cell = trained_cell(self.cell, size, self.hidden_size, key=part, output_size=self.outputs)
-            cells.append(cell)
-        return cells[0] if self.layers == 1 else Stack(tuple(cells))
+    def _cell(self, level: int, inputs: int, key: PRNGKeyArray) -> CellLike:
+        del level
+        return trained_cell(self.cell, inputs, self.hidden_size, key=key, output_size=self.outputs)

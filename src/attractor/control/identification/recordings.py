@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from attractor.data import Experiment, Record, Signal, check_representable, hold_out
 from attractor.data.table import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
+from attractor.settings import Positive
 from attractor.training.networks import fact
 
 
@@ -33,10 +33,9 @@ class Signals:
             tuple(Signal(fact(one, "name", str), fact(one, "unit", str)) for one in facts[side])
             for side in ("inputs", "outputs")
         )
-        sampling_time = fact(facts, "sampling_time", float)
-        if not (inputs and outputs and 0 < sampling_time < inf):
-            raise ValueError(f"signals {facts!r}: expected inputs, outputs and a positive sampling time")
-        return cls(inputs, outputs, sampling_time)
+        if not (inputs and outputs):
+            raise ValueError(f"signals {facts!r}: expected inputs and outputs")
+        return cls(inputs, outputs, fact(facts, "sampling_time", Positive))
 
 
 def as_experiments(signals: object) -> list[object]:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from math import sqrt
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from attractor.cells import Lipschitz, State, StateNoise, name_of
+from attractor.cells import CellLike, Lipschitz, State, StateNoise, name_of
 from attractor.errors import ConfigError
 from attractor.training.noise import NoisyState, floating
 
-DeviationOf = Callable[[Any, State, State], State]
+DeviationOf = Callable[[Array, State, State], State]
 """(input, old state, new state) -> deviation of the noise of this step, in the floating arrays of a state."""
 
 
@@ -30,7 +30,7 @@ class Diffusion(Protocol):
         """Where the step leads on average, the path of reference; `new` is the step without noise."""
         ...
 
-    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """Deviation of what is added to every floating array; `new` is again the step without noise."""
         ...
 
@@ -53,7 +53,7 @@ class _OfLevels(_Centred):
     def common(self) -> bool:
         return self.noise.kind == "common"
 
-    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """Of the levels, whatever the cell."""
         del cell, input
         levels = self.noise
@@ -65,7 +65,7 @@ class _OfLevels(_Centred):
 class _OfWrapper(_OfLevels):
     """What a `NoisyState` does, with its factor and shares."""
 
-    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """Of the wrapper."""
         del input
         return cell.deviation(old, new)
@@ -74,7 +74,7 @@ class _OfWrapper(_OfLevels):
 class _OfLipschitz(_OfLevels):
     """sqrt(d) (s_a + s_m F), as F = (n - h) / d."""
 
-    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """Of the differential equation."""
         del input
         root = jnp.sqrt(cell.step)
@@ -94,7 +94,7 @@ class _OfOfficial(eqx.Module):
         """The factor is below one on average: the path without noise is not that of the evaluation."""
         return old + (1 - self.noise.multiplicative / 2) * (new - old)
 
-    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """The root of the sum of two variances."""
         del cell, input
         moved = self.noise.multiplicative / sqrt(12.0) * (new - old)
@@ -111,13 +111,13 @@ class _Given(_Centred):
     def common(self) -> bool:
         return False
 
-    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """What the function says."""
         del cell
         return self.function(input, old, new)
 
 
-def diffusion_of(cell: Any, noise: StateNoise | DeviationOf | None) -> Diffusion:
+def diffusion_of(cell: CellLike, noise: StateNoise | DeviationOf | None) -> Diffusion:
     """The noise to reckon with.
 
     Args:
@@ -138,7 +138,7 @@ def diffusion_of(cell: Any, noise: StateNoise | DeviationOf | None) -> Diffusion
     return _OfLevels(noise)
 
 
-def _own(cell: Any) -> Diffusion:
+def _own(cell: CellLike) -> Diffusion:
     if isinstance(cell, NoisyState):
         if _is_noisy(cell.cell):
             raise ConfigError("a cell with noise inside NoisyState: take one of the two noises away")
@@ -150,6 +150,6 @@ def _own(cell: Any) -> Diffusion:
     )
 
 
-def _is_noisy(cell: Any) -> bool:
+def _is_noisy(cell: CellLike) -> bool:
     levels = cell.noise if isinstance(cell, Lipschitz | NoisyState) else StateNoise()
     return levels.additive > 0 or levels.multiplicative > 0

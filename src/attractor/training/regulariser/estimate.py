@@ -1,19 +1,18 @@
 """P and Q from one draw, which training can afford, and whether the noise is small enough for them."""
 
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state
+from attractor.cells import State
 from attractor.errors import ConfigError
 from attractor.program import compiled
 from attractor.scan import unroll
-from attractor.training.noise import disturbed, floating, normal, with_floating
+from attractor.training.noise import Wrapper, disturbed, floating, normal, with_floating
 
 from .diffusion import Diffusion
 from .problem import NoiseProblem, NoiseTerms, check_real, derivatives_at_the_end, require_second_derivatives
@@ -160,24 +159,11 @@ def _gains(problem: NoiseProblem, strength: Array, keys: Array) -> Float[Array, 
     return jax.lax.map(pair, keys, batch_size=256)
 
 
-class _Simulated(eqx.Module):
+class _Simulated(Wrapper):
     """A cell with normal noise of size eps times the deviation that the diffusion gives on its own path."""
 
-    cell: Any
     diffusion: Diffusion
     size: Float[Array, ""]
-
-    @property
-    def input_size(self) -> int | None:
-        return getattr(self.cell, "input_size", None)
-
-    @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        return getattr(self.cell, "input_shape", None)
-
-    def initial_state(self) -> State:
-        """That of the cell."""
-        return initial_state(self.cell)
 
     def __call__(self, input: Array, state: State, *, key: PRNGKeyArray) -> State:
         new = self.cell(input, state)

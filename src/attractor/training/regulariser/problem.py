@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
-from attractor.cells import State, StateNoise, exposed, initial_state, name_of
+from attractor.cells import CellLike, State, StateNoise, exposed, initial_state, name_of
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program.walk import needed
 from attractor.scan import unroll
-from attractor.training.noise import disturbed, floating, with_floating
+from attractor.training.noise import Wrapper, disturbed, floating, with_floating
 
 from .diffusion import DeviationOf, Diffusion, diffusion_of
 
@@ -39,7 +39,7 @@ class NoiseProblem(eqx.Module):
         >>> problem = NoiseProblem(cell, jnp.ones((5, 2)), lambda h: jnp.sum(h**2), noise)
     """
 
-    cell: Any
+    cell: CellLike
     inputs: Shaped[Array, "time inputs"]
     loss: Callable[[Array], Array]
     noise: StateNoise | DeviationOf | None = None
@@ -83,7 +83,7 @@ class NoiseTerms(NamedTuple):
         return self.loss + jnp.asarray(strength) ** 2 / 2 * self.total
 
 
-class Derivatives(eqx.Module):
+class Derivatives(Wrapper):
     """A cell whose state also carries its first `order` derivatives with respect to the size of the noise.
 
     With h' = f(h) + t s z, z fixed and s taken at t = 0: h1' = f_h h1 + s z and h2' = f_h h2 + f_hh[h1, h1].
@@ -91,19 +91,8 @@ class Derivatives(eqx.Module):
     a key the derivatives stay zero.
     """
 
-    cell: Any
     diffusion: Diffusion
     order: int = eqx.field(static=True)
-
-    @property
-    def input_size(self) -> int | None:
-        """That of the cell."""
-        return getattr(self.cell, "input_size", None)
-
-    @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        """That of the cell."""
-        return getattr(self.cell, "input_shape", None)
 
     def initial_state(self) -> State:
         """The cell's, which noise does not move."""
@@ -134,11 +123,11 @@ class Derivatives(eqx.Module):
 
 
 def _pushed(
-    step: Callable[[State], tuple[State, Any]], at: State, along: tuple[State, ...]
-) -> tuple[tuple[State, ...], Any]:
+    step: Callable[[State], tuple[State, tuple[State, State]]], at: State, along: tuple[State, ...]
+) -> tuple[tuple[State, ...], tuple[State, State]]:
     """Derivatives of step(h(t)) from those of h(t), of order 0, 1 or 2; and the other result of the step."""
 
-    def tangent(at: State, first: State) -> tuple[State, Any]:
+    def tangent(at: State, first: State) -> tuple[State, tuple[State, State]]:
         return jax.jvp(step, (at,), (first,), has_aux=True)[1:]
 
     if not along:
@@ -214,18 +203,18 @@ def _second_derivative(problem: NoiseProblem, state: State) -> tuple[bool, bool]
     input = jax.ShapeDtypeStruct(problem.inputs.shape[1:], problem.inputs.dtype)
     arrays, static = eqx.partition(problem.cell, eqx.is_array)
 
-    def slope(moving: State, along: State, input: Array, arrays: Any) -> State:
+    def slope(moving: State, along: State, input: Array, arrays: PyTree) -> State:
         cell = eqx.combine(arrays, static)
         step = lambda moving: floating(cell(input, with_floating(moving, still)))  # noqa: E731
         return jax.jvp(step, (moving,), (along,))[1]
 
-    def bend(along: State, moving: State, input: Array, arrays: Any) -> State:
+    def bend(along: State, moving: State, input: Array, arrays: PyTree) -> State:
         return jax.jvp(lambda at: slope(at, along, input, arrays), (moving,), (along,))[1]
 
     return _depends(bend, moving, moving, input, arrays), _depends(slope, moving, moving, input, arrays)
 
 
-def _depends(function: Callable[..., Any], first: Any, *others: Any) -> bool:
+def _depends(function: Callable[..., PyTree], first: PyTree, *others: PyTree) -> bool:
     """Whether the result depends on the first argument, as far as the program shows."""
     jaxpr = jax.make_jaxpr(function)(first, *others).jaxpr
     return not needed(jaxpr, jaxpr.outvars).isdisjoint(jaxpr.invars[: len(jax.tree.leaves(first))])
