@@ -70,6 +70,8 @@ def test_forget_gates_start_with_the_promised_time_constants():
 def test_impossible_time_scales_are_refused():
     with pytest.raises(ConfigError, match="timescales"):
         LSTM(2, 4, timescales=(9.0, 3.0), key=KEY)
+    with pytest.raises(ConfigError, match="both finite"):
+        LSTM(2, 4, timescales=(2.0, float("inf")), key=KEY)
 
 
 def test_the_state_is_two_zero_vectors_and_a_read_out_sees_the_first():

@@ -187,7 +187,7 @@ def test_every_kind_trains_and_comes_back_from_a_folder(options, data, tmp_path)
     own = options["cell"] if options["cell"] is Leaky else None
     again = SequenceClassifier.load(tmp_path / "run", cell=own)
     np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
-    np.testing.assert_array_equal(again.suspects().places, model.suspects().places)
+    np.testing.assert_array_equal(again.suspects().positions, model.suspects().positions)
     assert again.labels.reweighting == model.labels.reweighting
 
 
@@ -258,11 +258,11 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
         training__keep="last",
     ).fit(noisy)
     suspects = model.suspects()
-    assert len(set(suspects.places[: len(wrong)]) & set(wrong)) >= len(wrong) - 1
+    assert len(set(suspects.positions[: len(wrong)]) & set(wrong)) >= len(wrong) - 1
     assert suspects.weights[: len(wrong)].mean() < 0.2
     assert (suspects.proposed[:3] != suspects.labels[:3]).all()
-    assert suspects.ids[0] == f"case {suspects.places[0]}"
-    np.testing.assert_array_equal(np.argsort(-suspects.scores(), kind="stable"), suspects.places)
+    assert suspects.ids[0] == f"case {suspects.positions[0]}"
+    np.testing.assert_array_equal(np.argsort(-suspects.scores(), kind="stable"), suspects.positions)
     weights = model.case_history_.weights_over_time()
     np.testing.assert_allclose(
         weights[-1], model.case_history_.weights, rtol=0.05, atol=0.01

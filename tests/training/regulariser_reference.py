@@ -39,8 +39,8 @@ def direct_sum(problem: NoiseProblem) -> NoiseTerms:
 def _direct(problem: NoiseProblem) -> NoiseTerms:
     path = follow(problem)
     steps = len(path.starts)
-    slopes = jax.vmap(jax.jacfwd(path.step, argnums=1))(path.places, path.starts)
-    bends = jax.vmap(jax.jacfwd(jax.jacfwd(path.step, argnums=1), argnums=1))(path.places, path.starts)
+    slopes = jax.vmap(jax.jacfwd(path.step, argnums=1))(path.before, path.starts)
+    bends = jax.vmap(jax.jacfwd(jax.jacfwd(path.step, argnums=1), argnums=1))(path.before, path.starts)
     gradient, hessian = jax.grad(path.loss)(path.last), jax.hessian(path.loss)(path.last)
     flatness = curvature = jnp.zeros((), path.last.dtype)
     for source in range(steps):
@@ -99,7 +99,7 @@ def _pushed_loss(path: Path, pushes: Float[Array, "steps units"]) -> Array:
     """The loss when something is added to every state."""
 
     def step(state: Array, slice_: tuple) -> tuple[Array, None]:
-        place, push = slice_
-        return path.step(place, state) + push, None
+        at, push = slice_
+        return path.step(at, state) + push, None
 
-    return path.loss(jax.lax.scan(step, path.starts[0], (path.places, pushes))[0])
+    return path.loss(jax.lax.scan(step, path.starts[0], (path.before, pushes))[0])

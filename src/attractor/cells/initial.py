@@ -1,5 +1,7 @@
 """How weights start."""
 
+from math import inf
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,6 @@ def memory_bias(size: int, timescales: Timescales) -> Float[np.ndarray, " size"]
         ConfigError: a time constant of one step or less.
     """
     shortest, longest = timescales
-    if not 1 < shortest <= longest:
-        raise ConfigError(f"timescales={timescales}: expected 1 < shortest <= longest, in steps")
+    if not 1 < shortest <= longest < inf:
+        raise ConfigError(f"timescales={timescales}: expected 1 < shortest <= longest, both finite, in steps")
     return np.log(np.geomspace(shortest, longest, size) - 1.0)

@@ -62,12 +62,12 @@ def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " case
         InputDataError: cases without labels, or of a class that the model does not know.
     """
     labels = labels_given(data)
-    places = {name: place for place, one in enumerate(classes) for name in _spellings(one)}
-    unknown = sorted(set(data.classes) - set(places))
+    positions = {name: position for position, one in enumerate(classes) for name in _spellings(one)}
+    unknown = sorted(set(data.classes) - set(positions))
     if unknown and any(data.classes[label] in unknown for label in labels):
         known = ", ".join(map(str, classes))
         raise InputDataError(f"classes that the model does not know: {', '.join(unknown)}; it knows {known}")
-    return np.array([places.get(name, 0) for name in data.classes])[labels]
+    return np.array([positions.get(name, 0) for name in data.classes])[labels]
 
 
 def _spellings(name: object) -> set[str]:
@@ -125,15 +125,15 @@ def _class_weights(
     if isinstance(asked, str):
         counts = np.bincount(labels, minlength=len(names))
         return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    places = {name: place for place, name in enumerate(names)}
+    positions = {name: position for position, name in enumerate(names)}
     weights = np.ones(len(names))
     for name, weight in asked.items():
-        if str(name) not in places or not 0 <= weight < np.inf:
+        if str(name) not in positions or not 0 <= weight < np.inf:
             raise ConfigError(
                 f"class_weight={{{name!r}: {weight!r}}}: expected a number of at least 0 for one of the "
-                f"classes {', '.join(places)}"
+                f"classes {', '.join(positions)}"
             )
-        weights[places[str(name)]] = weight
+        weights[positions[str(name)]] = weight
     return weights
 
 

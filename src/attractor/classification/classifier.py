@@ -84,9 +84,10 @@ class SequenceClassifier(Estimator):
             `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
         hidden_size: units a layer; for mgrn those of every group.
         layers: cells in the stack.
-        groups: which variables belong together, for mgrn: names, patterns or places such as
+        groups: which variables belong together, for mgrn: names, patterns or positions such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
-        standardise: scale variables to mean 0 and spread 1 by the training cases; False leaves them alone.
+        standardise: scale variables to mean 0 and standard deviation 1 by the training cases; False leaves
+            them alone.
         pooling: "last" reads the state after the last sample, "mean" the mean over time.
         missing: what becomes of missing values: "error" refuses them, "zero" puts the mean, "forward" the
             last value, "forward+mask" adds whether it was measured, "forward+mask+age" also since when, and
@@ -256,7 +257,7 @@ class SequenceClassifier(Estimator):
         state, gaps = stream
         scaled = self.scaling_.to_unit(values)
         check_representable(
-            scaled, lambda place: f"{self.names_[place]!r} of this sample, {values[place]:g},"
+            scaled, lambda position: f"{self.names_[position]!r} of this sample, {values[position]:g},"
         )
         channels, gaps = gaps.step(scaled, self.missing)
         network = select_replica(self.replicas_, self.chosen_)  # not asked at each sample what its program is
@@ -290,7 +291,7 @@ class SequenceClassifier(Estimator):
         )
 
     def labels_of(self, data: Sequences) -> np.ndarray:
-        """The labels of cases as places in `classes_`.
+        """The labels of cases as positions in `classes_`.
 
         Raises:
             InputDataError: cases without labels, or of classes that the model does not know.
@@ -304,7 +305,7 @@ class SequenceClassifier(Estimator):
         if self.groups is not None:
             groups = channelled_groups(parse_groups(self.groups, self.names_), copies)
         elif copies > 1 and self.cell == "mgrn":
-            groups = channelled_groups(tuple((place,) for place in range(len(self.names_))), copies)
+            groups = channelled_groups(tuple((position,) for position in range(len(self.names_))), copies)
         noise = self.noise
         return NetworkPlan(
             cell=self.cell_builder(),

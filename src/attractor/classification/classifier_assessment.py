@@ -61,7 +61,7 @@ def assess_probabilities(
 
     Args:
         probabilities: of the classes.
-        labels: true classes, as places.
+        labels: true classes, as positions.
         classes: their names.
         seed: of the bootstrap.
 
@@ -104,9 +104,9 @@ def per_class(confusion: Int[np.ndarray, "true predicted"], classes: Sequence[st
     is then 0, as is usual.
     """
     rows = []
-    for place, name in enumerate(classes):
-        hits = int(confusion[place, place])
-        support, predicted = int(confusion[place].sum()), int(confusion[:, place].sum())
+    for position, name in enumerate(classes):
+        hits = int(confusion[position, position])
+        support, predicted = int(confusion[position].sum()), int(confusion[:, position].sum())
         rows.append({
             "name": name,
             "support": support,
@@ -133,7 +133,7 @@ def reliability(
         bins: of equal width.
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    position = np.minimum((confidence * bins).astype(int), bins - 1)
     return [
         {
             "from": one / bins,
@@ -144,7 +144,7 @@ def reliability(
             "interval": _listed(wilson_interval(int(right[inside].sum()), int(inside.sum()))),
         }
         for one in range(bins)
-        if (inside := place == one).any()
+        if (inside := position == one).any()
     ]
 
 

@@ -121,8 +121,8 @@ def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts
         "metrics": {"test": assess_classifier(model, roles.test, model.seed)},
         "training": training_facts(model),
         "groups": _groups(model, roles.test),
-        "suspects": [roles.training.ids[place] for place in suspects.places[:SHOWN_SUSPECTS]],
-        "examples": [roles.training.ids[place] for place in _example_places(roles.training)],
+        "suspects": [roles.training.ids[position] for position in suspects.positions[:SHOWN_SUSPECTS]],
+        "examples": [roles.training.ids[position] for position in _example_positions(roles.training)],
     }
     return card, shown_arrays(roles, suspects)
 
@@ -146,24 +146,24 @@ def data_facts(roles: ClassifierRoles) -> Facts:
 def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> Arrays:
     """The series that a report draws, in the unit of the data."""
     arrays = {}
-    for name, places in (
-        ("suspects", suspects.places[:SHOWN_SUSPECTS]),
-        ("examples", _example_places(roles.training)),
+    for name, positions in (
+        ("suspects", suspects.positions[:SHOWN_SUSPECTS]),
+        ("examples", _example_positions(roles.training)),
     ):
-        some = roles.training.select(places)
+        some = roles.training.select(positions)
         arrays[f"{name}.values"] = some.values.astype(np.float32)
         arrays[f"{name}.lengths"] = some.lengths.astype(np.int32)
         arrays[f"{name}.labels"] = np.asarray(some.labels, np.int32)
     return arrays
 
 
-def _example_places(data: Sequences) -> np.ndarray:
+def _example_positions(data: Sequences) -> np.ndarray:
     """The case of median length of each class, for the first few classes that occur."""
-    places, labels = [], np.asarray(data.labels)
+    positions, labels = [], np.asarray(data.labels)
     for label in np.unique(labels)[:_SHOWN_EXAMPLES]:
         inside = np.flatnonzero(labels == label)
-        places.append(inside[np.argsort(data.lengths[inside], kind="stable")[len(inside) // 2]])
-    return np.array(places)
+        positions.append(inside[np.argsort(data.lengths[inside], kind="stable")[len(inside) // 2]])
+    return np.array(positions)
 
 
 def _missing_share(data: Sequences) -> float:
@@ -236,11 +236,11 @@ def write_suspects(
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(("id", "given", "proposed", "mean_loss", "stands_apart", "weight", "origin"))
-    for place, name in enumerate(suspects.ids):
-        stamp = stamped(None if place else origin, "{}")
-        given, proposed = classes[suspects.labels[place]], classes[suspects.proposed[place]]
-        loss, weight = (f"{part[place]:.6g}" for part in (suspects.mean_losses, suspects.weights))
-        apart = "yes" if suspects.apart[place] else "no"
+    for position, name in enumerate(suspects.ids):
+        stamp = stamped(None if position else origin, "{}")
+        given, proposed = classes[suspects.labels[position]], classes[suspects.proposed[position]]
+        loss, weight = (f"{part[position]:.6g}" for part in (suspects.mean_losses, suspects.weights))
+        apart = "yes" if suspects.apart[position] else "no"
         rows.writerow((name, given, proposed, loss, apart, weight, stamp))
     make_folder(path.parent)
     write_atomically(path, buffer.getvalue().encode(errors="backslashreplace"))

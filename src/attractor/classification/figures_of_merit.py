@@ -157,8 +157,8 @@ def calibration_error(
         bins: of equal width.
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, right - confidence, minlength=bins)
+    position = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(position, right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
 
 

@@ -92,7 +92,7 @@ def group_memory(model: SequenceClassifier, data: Sequences, seed: int = 0) -> G
     values, errors = exact_shapley(game) if exact else sampled_shapley(game, seed, _orders(len(names)))
     whole, nothing = game.worth(np.ones(len(names), bool)), game.worth(np.zeros(len(names), bool))
     gain = float(whole[0] - nothing[0])
-    alone = [whole - game.worth(np.arange(len(names)) != place) for place in range(len(names))]
+    alone = [whole - game.worth(np.arange(len(names)) != position) for position in range(len(names))]
     return GroupStudy(
         shares=_named(names, values / gain) if gain > 0 else {},
         gain=gain,
@@ -134,7 +134,7 @@ def group_names(model: SequenceClassifier) -> tuple[str, ...]:
     ]
     short = [text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…" for text in texts]
     return tuple(
-        text if short.count(text) == 1 else f"{text} ({place + 1})" for place, text in enumerate(short)
+        text if short.count(text) == 1 else f"{text} ({position + 1})" for position, text in enumerate(short)
     )
 
 
@@ -197,7 +197,7 @@ def _time_scales(
     cases = channel_cases(model, some_of(data, max(1, _MOST_GATES // size)))
     keep, joint = map(np.asarray, _gates(cell, jnp.asarray(cases.inputs), jnp.asarray(cases.lengths)))
     valid = np.arange(keep.shape[1]) < cases.lengths[:, None]
-    scales = {name: _quantiles(keep[valid][:, place]) for place, name in enumerate(names)}
+    scales = {name: _quantiles(keep[valid][:, position]) for position, name in enumerate(names)}
     return {**scales, JOINT: _quantiles(joint[valid])}
 
 
@@ -255,14 +255,14 @@ def exact_shapley(game: Game) -> Values:
     """
     count = game.groups
     values, everyone = np.zeros(count), np.arange(count)
-    for place in everyone:
-        others = np.delete(everyone, place)
+    for position in everyone:
+        others = np.delete(everyone, position)
         for size in range(count):
             weight = 1 / (count * comb(count - 1, size))
             for chosen in combinations(others, size):
                 present = np.isin(everyone, chosen)
-                gained = game.worth(present | (everyone == place))[0] - game.worth(present)[0]
-                values[place] += weight * gained
+                gained = game.worth(present | (everyone == position))[0] - game.worth(present)[0]
+                values[position] += weight * gained
     return values, np.zeros(count)
 
 
@@ -281,8 +281,8 @@ def sampled_shapley(game: Game, seed: int = 0, orders: int = 20) -> Values:
     for row in gains:
         present = np.zeros(game.groups, bool)
         before = game.worth(present)[0]
-        for place in rng.permutation(game.groups):
-            present[place] = True
+        for position in rng.permutation(game.groups):
+            present[position] = True
             after = game.worth(present)[0]
-            row[place], before = after - before, after
+            row[position], before = after - before, after
     return gains.mean(axis=0), gains.std(axis=0, ddof=1) / np.sqrt(orders)

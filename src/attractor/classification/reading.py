@@ -111,4 +111,4 @@ def driving_inputs(
     some = some_of(data, most)
     inputs = np.asarray(model.prepare(some).inputs)
     order = np.random.default_rng(0).permutation(len(some))
-    return np.concatenate([inputs[place, : some.lengths[place]] for place in order])[:most]
+    return np.concatenate([inputs[position, : some.lengths[position]] for position in order])[:most]

@@ -227,8 +227,10 @@ def _fragility(
     try:
         for first in range(0, len(cases), _CHUNK):
             # Filled up with the first case, so that one compiled program serves all pieces.
-            places = np.arange(first, first + _CHUNK) % len(cases)
-            piece = LabelledSequences(cases.inputs[places], cases.lengths[places], cases.labels[places])
+            positions = np.arange(first, first + _CHUNK) % len(cases)
+            piece = LabelledSequences(
+                cases.inputs[positions], cases.lengths[positions], cases.labels[positions]
+            )
             found.append(state_curvature(cell, network.readout, piece, batch=_CHUNK))
             reporter.update(min(first + _CHUNK, len(cases)), len(cases))
     finally:

@@ -23,19 +23,19 @@ class Suspects:
     heart, or has not learned the task yet, says nothing of it by its losses.
 
     Args:
-        places: of the cases among the training cases.
+        positions: of the cases among the training cases.
         ids: how the user calls them.
         totals: their losses added over all epochs; the higher, the more suspicious.
         apart: whether a case stands apart: the losses form two humps, it is in the upper one, and its label
             was never learned; see `attractor.training.reweighting.degree_of_suspicion`.
         weights: at the end of the training, relative to equal weights.
-        labels: as given, places in the classes.
+        labels: as given, positions in the classes.
         proposed: the class that the final network finds most likely.
         confidence: its calibrated probability.
         epochs: over which the losses were added.
     """
 
-    places: Int[np.ndarray, " cases"]
+    positions: Int[np.ndarray, " cases"]
     ids: tuple[str, ...]
     totals: Float[np.ndarray, " cases"]
     apart: Bool[np.ndarray, " cases"]
@@ -62,12 +62,12 @@ class Suspects:
         return self.totals / self.epochs
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def scores(self) -> Float[np.ndarray, " cases"]:
         """The totals in the order of the training cases, for comparisons with other detectors."""
         scores = np.empty(len(self))
-        scores[self.places] = self.totals
+        scores[self.positions] = self.totals
         return scores
 
 
@@ -151,8 +151,8 @@ def rank_suspects(history: CaseHistory, ids: tuple[str, ...], probabilities: np.
     )
     order = np.argsort(-totals, kind="stable")
     return Suspects(
-        places=order,
-        ids=tuple(ids[place] for place in order),
+        positions=order,
+        ids=tuple(ids[position] for position in order),
         totals=totals[order].astype(float),
         apart=degrees[order] > _APART,
         weights=history.weights[order],

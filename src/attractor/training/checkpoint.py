@@ -165,7 +165,7 @@ def check_own(path: Path, fingerprint: str) -> None:
 
 
 def _is_history(entries: object) -> bool:
-    """Whether these are entries of a log: a step, seconds, and a loss and a validation figure a member."""
+    """Whether these are entries of a log: step, seconds, and loss and validation per replica."""
     return isinstance(entries, list) and all(
         isinstance(entry, dict)
         and all(_is_number(entry.get(name)) for name in ("step", "seconds"))

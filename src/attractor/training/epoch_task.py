@@ -169,7 +169,7 @@ class EpochTask(Task):
         if reweighting is not None and reweighting.balance == "class" and labels is None:
             raise ConfigError('balance="class" needs the class of every example')
         self.units = _units(examples.size, labels)
-        tokens = self.units.places is not None
+        tokens = self.units.positions is not None
         if tokens and reweighting is not None and reweighting.batch == "sample":
             raise ConfigError(
                 'batch="sample" draws whole examples; for weights of tokens take "batch" or "importance"'

@@ -95,7 +95,7 @@ def parameter_count(task: LeastSquares, model: Model) -> int:
 @compiled
 def start(task: LeastSquares, model: Model) -> Refinement:
     """A refinement at its first step; call inside `jax.enable_x64(True)`."""
-    exact = to_double(model)
+    exact = _cast(model, jnp.float64)
     score = task.score(exact).astype(float)
     return Refinement(
         model=exact,
@@ -129,12 +129,12 @@ def advance(task: LeastSquares, groups: PyTree[Array], state: Refinement) -> Ref
         damping, _, _ = carry
         damping = damping * _MORE
         step = flat + _step(system, damping)
-        return damping, step, _squares(task, groups, _with(state.model, restore(step)))
+        return damping, step, _squares(task, groups, eqx.combine(restore(step), state.model))
 
     low = jnp.maximum(state.damping * _LESS / _MORE, _LEAST_DAMPING)
     damping, new, squares = jax.lax.while_loop(worse, attempt, (low, flat, jnp.array(jnp.inf, float)))
     success = squares < system.squares
-    model = _with(state.model, restore(jnp.where(success, new, flat)))
+    model = eqx.combine(restore(jnp.where(success, new, flat)), state.model)
     score = jnp.where(success, task.score(model).astype(float), state.score)
     better = score < state.best_score
     gain = 1 - squares / system.squares
@@ -209,7 +209,7 @@ def _rounds(
 
 
 def _merge(trained: Trained, replicas: list[Refinement], history: list[Entry]) -> Trained:
-    arrays = [eqx.filter(to_single(replica.best), eqx.is_array) for replica in replicas]
+    arrays = [eqx.filter(_cast(replica.best, jnp.float32), eqx.is_array) for replica in replicas]
     models = eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), trained.models)
     refined = np.array([int(replica.best_step) for replica in replicas])
     last = trained.history[-1]["step"] if trained.history else 0
@@ -239,22 +239,8 @@ def _message(replicas: list[Refinement]) -> str:
     return f"refining, loss {loss:.2e}, validation {best:.4f}"
 
 
-def to_double(model: Model) -> Model:
-    """The same weights in float64."""
-    return _cast(model, jnp.float64)
-
-
-def to_single(model: Model) -> Model:
-    """The same weights in float32, as they are trained and stored."""
-    return _cast(model, jnp.float32)
-
-
 def _cast(model: Model, dtype: DTypeLike) -> Model:
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, model)
-
-
-def _with(model: Model, chosen: Model) -> Model:
-    return eqx.combine(chosen, model)
 
 
 def _normal_equations(
@@ -266,7 +252,7 @@ def _normal_equations(
 
     def add(total: NormalEquations, group: PyTree[Array]) -> tuple[NormalEquations, None]:
         def residuals(flat: Float[Array, " parameters"]) -> Float[Array, " residuals"]:
-            return task.residuals(_with(model, restore(flat)), group)
+            return task.residuals(eqx.combine(restore(flat), model), group)
 
         values, jacobian = residuals(flat), jax.jacfwd(residuals)(flat)
         parts = NormalEquations(jacobian.T @ jacobian, jacobian.T @ values, values @ values)

@@ -26,8 +26,8 @@ class TrainingSettings(Settings):
         final_rate: last learning rate, as a share of the peak.
         clip_norm: gradients are scaled down to this norm.
         validate_every: steps between two validations; each writes a checkpoint.
-        patience: validations without improvement after which a member stops; None never stops early.
-        seeds: members trained side by side, each from its own seed.
+        patience: validations without improvement after which a replica stops; None never stops early.
+        seeds: replicas trained side by side, each from its own seed.
         weight_decay: share of the learning rate by which weights shrink a step (AdamW, arXiv 1711.05101).
         momentum: None trains by Adam; a number from 0 to below 1 by stochastic gradient descent with that
             momentum, whose learning rates are larger (0.1 is usual).

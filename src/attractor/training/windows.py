@@ -20,7 +20,7 @@ class Batch(eqx.Module):
 
 
 class Windows(eqx.Module):
-    """Windows drawn uniformly over all places where one fits.
+    """Windows drawn uniformly over all positions where one fits.
 
     Recordings stand end to end; an experiment is therefore chosen with probability proportional to its
     length minus the window. A recording shorter than the window gives one window, padded and marked.
@@ -52,21 +52,21 @@ class Windows(eqx.Module):
                 "training needs at least one recording, and every recording at least one row"
             )
         firsts = np.cumsum(lengths) - lengths
-        places = [
+        positions = [
             np.arange(first, first + max(size - length, 0) + 1)
             for first, size in zip(firsts, lengths, strict=True)
         ]
-        ends = [np.full(len(p), f + n) for p, f, n in zip(places, firsts, lengths, strict=True)]
-        self._starts = jnp.asarray(np.concatenate(places), jnp.int32)
+        ends = [np.full(len(p), f + n) for p, f, n in zip(positions, firsts, lengths, strict=True)]
+        self._starts = jnp.asarray(np.concatenate(positions), jnp.int32)
         self._ends = jnp.asarray(np.concatenate(ends), jnp.int32)
         self._inputs, self._outputs = _joined(inputs, length), _joined(outputs, length)
         self.length = length
 
     def draw(self, key: PRNGKeyArray, size: int) -> Batch:
         """A batch of `size` windows."""
-        places = self.places(key, size)
-        rows = self._starts[places][:, None] + jnp.arange(self.length)
-        return Batch(self._inputs[rows], self._outputs[rows], rows < self._ends[places][:, None])
+        positions = self.positions(key, size)
+        rows = self._starts[positions][:, None] + jnp.arange(self.length)
+        return Batch(self._inputs[rows], self._outputs[rows], rows < self._ends[positions][:, None])
 
     def cover(self, length: int, skip: int) -> Batch:
         """All recordings cut into windows of `length` rows that overlap by `skip` rows.
@@ -86,13 +86,13 @@ class Windows(eqx.Module):
         rows = np.minimum(rows, len(self._inputs) - 1)
         return Batch(self._inputs[rows], self._outputs[rows], jnp.asarray(valid))
 
-    def places(self, key: PRNGKeyArray, size: int) -> Int[Array, " size"]:
+    def positions(self, key: PRNGKeyArray, size: int) -> Int[Array, " size"]:
         """Which of the possible windows a key draws."""
         return jax.random.randint(key, (size,), 0, len(self._starts))
 
     def first_row(self, key: PRNGKeyArray, size: int, example: int) -> int:
         """Row of the joined recordings at which an example of a batch starts."""
-        return int(self._starts[self.places(key, size)[example]])
+        return int(self._starts[self.positions(key, size)[example]])
 
 
 def _joined(recordings: Sequence[np.ndarray], padding: int) -> Float[Array, "rows channels"]:

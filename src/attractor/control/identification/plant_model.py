@@ -57,7 +57,8 @@ class PlantModel(Estimator):
     """A recurrent model of a plant, identified from recordings of its inputs and outputs.
 
     The model is trained to *simulate*: from the inputs alone, for hundreds of steps, because that is what a
-    controller asks of it. Inputs are scaled to [-1, 1] and outputs to unit spread by the training data only.
+    controller asks of it. Inputs are scaled to [-1, 1] and outputs to a standard deviation of 1, by the
+    training data only.
 
     Args:
         cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space", "lipschitz",

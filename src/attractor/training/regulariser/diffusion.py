@@ -36,7 +36,11 @@ class Diffusion(Protocol):
 
 
 class _Centred(eqx.Module):
-    """Noise that leaves the mean of a step where it is."""
+    """Noise that is independent for every unit and leaves the mean of a step where it is."""
+
+    @property
+    def common(self) -> bool:
+        return False
 
     def mean(self, old: State, new: State) -> State:
         """The step itself."""
@@ -81,14 +85,10 @@ class _OfLipschitz(_OfLevels):
         return root * self.noise.additive + self.noise.multiplicative / root * (new - old)
 
 
-class _OfOfficial(eqx.Module):
+class _OfOfficial(_Centred):
     """s_a z in place of sqrt(d) s_a z, and a uniform factor of mean 1 - s_m / 2 in front of the drift."""
 
     noise: StateNoise = eqx.field(static=True)
-
-    @property
-    def common(self) -> bool:
-        return False
 
     def mean(self, old: State, new: State) -> State:
         """The factor is below one on average: the path without noise is not that of the evaluation."""
@@ -106,10 +106,6 @@ class _Given(_Centred):
     """A deviation in the user's words; independent for every unit."""
 
     function: DeviationOf
-
-    @property
-    def common(self) -> bool:
-        return False
 
     def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
         """What the function says."""

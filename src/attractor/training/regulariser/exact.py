@@ -30,7 +30,7 @@ class Path(NamedTuple):
     """A run without noise, h_0 ... h_M, in flat coordinates: all floating arrays of the state in one vector.
 
     Args:
-        places: input and whole old state of every step, leading axis M.
+        before: input and whole old state of every step, leading axis M.
         starts: h_0 ... h_{M-1}, shape (M, units).
         deviations: of what is added to h_1 ... h_M, shape (M, units).
         common: whether one number disturbs all units of a step.
@@ -40,7 +40,7 @@ class Path(NamedTuple):
         loss: of a vector in place of h_M.
     """
 
-    places: tuple[Array, State]
+    before: tuple[Array, State]
     starts: Float[Array, "steps units"]
     deviations: Float[Array, "steps units"]
     common: bool
@@ -73,15 +73,15 @@ def follow(problem: NoiseProblem) -> Path:
     ends, last = run.states[0], run.last[0]
     before = jax.tree.map(lambda one, many: jnp.concatenate([one[None], many[:-1]]), start, ends)
 
-    def step(place: tuple[Array, State], vector: Array) -> Array:
-        old = restored(place[1], vector)
-        return flat(diffusion.mean(old, cell(place[0], old)))
+    def step(at: tuple[Array, State], vector: Array) -> Array:
+        old = restored(at[1], vector)
+        return flat(diffusion.mean(old, cell(at[0], old)))
 
     def deviation(input: Array, old: State) -> Array:
         return flat(diffusion.deviation(cell, input, old, cell(input, old)))
 
     return Path(
-        places=(problem.inputs, before),
+        before=(problem.inputs, before),
         starts=jax.vmap(flat)(before),
         deviations=jax.vmap(deviation)(problem.inputs, before),
         common=diffusion.common,
@@ -181,10 +181,10 @@ def _forward(problem: NoiseProblem, curvature: bool) -> ForecastTube:
 
     def advance(carry: tuple[Array, Array], slice_: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         spread, shift = carry
-        place, start, deviation = slice_
+        at, start, deviation = slice_
 
         def step(vector: Array) -> Array:
-            return path.step(place, vector)
+            return path.step(at, vector)
 
         slope, source = jax.jacfwd(step)(start), path.directions(deviation)
         bend = bent_by(step, start, spread) / 2 if curvature else 0
@@ -193,7 +193,7 @@ def _forward(problem: NoiseProblem, curvature: bool) -> ForecastTube:
 
     zeros = jnp.zeros((units, units), path.last.dtype), jnp.zeros_like(path.last)
     (spread, shift), (spreads, shifts) = jax.lax.scan(
-        advance, zeros, (path.places, path.starts, path.deviations)
+        advance, zeros, (path.before, path.starts, path.deviations)
     )
     gradient, hessian = jax.grad(path.loss)(path.last), jax.hessian(path.loss)(path.last)
     terms = NoiseTerms(
@@ -282,16 +282,16 @@ def _backward(problem: NoiseProblem, curvature: bool) -> Fragility:
 
     def retreat(carry: tuple[Array, Array], slice_: tuple) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
         bend = carry[1]
-        place, start, deviation = slice_
+        at, start, deviation = slice_
         source = path.directions(deviation)
         report = jnp.vdot(source, bend @ source), jnp.trace(bend), jnp.linalg.eigvalsh(bend)[-1]
 
         def step(vector: Array) -> Array:
-            return path.step(place, vector)
+            return path.step(at, vector)
 
         return hessian_before(step, start, carry, curvature=curvature), report
 
     end = jax.grad(path.loss)(path.last), jax.hessian(path.loss)(path.last)
-    slices = (path.places, path.starts, path.deviations)
+    slices = (path.before, path.starts, path.deviations)
     _, reports = jax.lax.scan(retreat, end, slices, reverse=True)
     return Fragility(path.loss(path.last), *reports)
