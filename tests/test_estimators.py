@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.validation import check_is_fitted
 
 from attractor import PlantModel, SequenceClassifier
-from attractor.classification import EpochSettings, LabelSettings
+from attractor.classification import EpochSettings, LabelSettings, NoiseSettings
 from attractor.data import Experiment, Record, Sequences, Signal
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.settings import Settings
@@ -204,6 +206,20 @@ def test_two_classes_have_one_decision_value(fitted):
     assert get_scorer("roc_auc")(fitted, WAVES, KINDS) > 0.9
     calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), cv=2).fit(WAVES, KINDS)
     assert (calibrated.predict(WAVES) == KINDS).mean() > 0.9
+
+
+def test_a_fit_that_fails_leaves_nothing_learned():
+    model = plant().fit(LOG, ANSWER)
+    check_is_fitted(model)
+    with pytest.raises(InputDataError, match="nan in row 0"):
+        model.fit(LOG * np.nan, ANSWER)
+    asked = classifier(noise=NoiseSettings(additive=0.1), cell="no such cell")
+    with pytest.raises(ConfigError, match="no such cell"):
+        asked.fit(WAVES, KINDS)
+    for failed in (model, asked):
+        assert not [name for name in vars(failed) if name.endswith("_")]
+        with pytest.raises(SklearnNotFittedError):
+            check_is_fitted(failed)
 
 
 def test_a_search_reaches_options_of_settings():

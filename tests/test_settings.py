@@ -103,3 +103,8 @@ def test_an_annotation_can_be_asked_for_alone():
         checked("words", str | None, 3)
     with pytest.raises(ConfigError, match=r"long='x{199}\.\.\."):
         checked("long", int, "x" * 500)
+    assert type(checked("gain", Annotated[float, Within(0, infinite=True)], 2)) is float
+    assert checked("gain", Annotated[float, Within(0, infinite=True)], np.float32("inf")) == float("inf")
+    for none in (float("nan"), 10**400, -(10**400)):  # no float holds so many digits
+        with pytest.raises(ConfigError, match=r"expected a number of at least 0"):
+            checked("gain", Annotated[float, Within(0, infinite=True)], none)

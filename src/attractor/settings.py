@@ -23,8 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
-from math import inf, isfinite, isnan
+from math import inf, isfinite
 from numbers import Integral, Real
+from sys import float_info
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -55,11 +56,10 @@ class Within:
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, Real):
             return False
-        number = float(value)
-        if not (self.infinite or isfinite(number)):
+        if not (abs(value) < inf or (self.infinite and abs(value) == inf)):
             return False
-        too_low = number <= self.low if self.above else number < self.low
-        too_high = number >= self.high if self.below else number > self.high
+        too_low = value <= self.low if self.above else value < self.low
+        too_high = value >= self.high if self.below else value > self.high
         return not (too_low or too_high)
 
     def describe(self, kind: str) -> str:
@@ -195,7 +195,7 @@ def describe(annotation: object) -> str:
         return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(repr, inner))}"
     if origin is tuple:
         return f"a list, each {describe(inner[0])}" if inner[-1] is ... else f"{len(inner)} values"
-    return _KINDS[annotation][1] if annotation in _KINDS else _named(annotation, origin)
+    return _KINDS[annotation][2] if annotation in _KINDS else _named(annotation, origin)
 
 
 def _named(annotation: object, origin: Any) -> str:
@@ -230,14 +230,17 @@ def _taken(annotation: object, value: object) -> object:
     if origin is Literal:
         return _one_of(inner, value)
     if annotation in _KINDS:
-        return _KINDS[annotation][0](value)
+        fits, plain, _ = _KINDS[annotation]
+        if not fits(_unwrapped(value)):
+            raise _RefusedError
+        return plain(_unwrapped(value))
     return _instance(collections.abc.Callable if origin is collections.abc.Callable else annotation, value)
 
 
 def _within(kind: object, notes: tuple[object, ...], value: object) -> object:
     ranges = [note for note in notes if isinstance(note, Within)]
     infinite = kind is float and any(one.infinite for one in ranges)
-    result = _real(value) if infinite else _taken(kind, value)
+    result = _taken(_EXTENDED if infinite else kind, value)
     if not all(result in one for one in ranges):
         raise _RefusedError
     return result
@@ -283,54 +286,28 @@ def _instance(kind: object, value: object) -> object:
     return value
 
 
-def _boolean(value: object) -> bool:
-    value = _unwrapped(value)
-    if not isinstance(value, bool):
-        raise _RefusedError
-    return value
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _whole(value: object) -> int:
-    value = _unwrapped(value)
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise _RefusedError
-    return int(value)
+def _is_real(value: object) -> bool:
+    """Whether a float can hold this: numbers of Python may be larger, and NaN compares with none."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and (abs(value) <= float_info.max or abs(value) == inf)
 
 
-def _real(value: object) -> float:
-    value = _unwrapped(value)
-    if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
-        raise _RefusedError
-    return float(value)
-
-
-def _finite(value: object) -> float:
-    number = _real(value)
-    if not isfinite(number):
-        raise _RefusedError
-    return number
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _RefusedError
-    return str(value)
-
-
-def _none(value: object) -> None:
-    if value is not None:
-        raise _RefusedError
-
-
-_KINDS: dict[Any, tuple[Callable[[Any], Any], str]] = {
-    bool: (_boolean, "True or False"),
-    int: (_whole, "a whole number"),
-    float: (_finite, "a number"),
-    str: (_text, "a text"),
-    None: (_none, "None"),
-    NoneType: (_none, "None"),
+_EXTENDED = "a number or infinity"
+_NONE = (lambda value: value is None, lambda _: None, "None")
+_KINDS: dict[object, tuple[Callable[[Any], bool], Callable[[Any], object], str]] = {
+    bool: (lambda value: isinstance(value, bool), bool, "True or False"),
+    int: (_is_whole, int, "a whole number"),
+    float: (lambda value: _is_real(value) and abs(value) < inf, float, "a number"),
+    _EXTENDED: (_is_real, float, _EXTENDED),
+    str: (lambda value: isinstance(value, str), str, "a text"),
+    None: _NONE,
+    NoneType: _NONE,
 }
-"""How values of the plain types are taken, and what they are called."""
+"""Of the plain types: which values fit, what they become, and what they are called."""
 
 
 def _unwrapped(value: Any) -> object:
