@@ -51,7 +51,8 @@ Cases = dict[str, Entries]
 
 def classifier(**options: Any) -> SequenceClassifier:
     """A small classifier."""
-    return SequenceClassifier(**{"hidden_size": 4, "epochs": 5, "batch_size": 8, **options})
+    usual = {"hidden_size": 4, "training__epochs": 5, "training__batch_size": 8}
+    return SequenceClassifier().set_params(**usual | options)
 
 
 def plant_model(training: dict[str, Any], **options: Any) -> PlantModel:
@@ -291,8 +292,8 @@ def classifiers() -> Cases:
     """Weights, probabilities and the order of suspicion; the second with wrong labels that are reweighted."""
     series, labels = labelled_series()
     wrong = np.where(np.arange(len(labels)) < 6, labels[::-1], labels)
-    plain = classifier(cell="gru", noise=0.05, dropout=0.1)
-    reweighted = classifier(cell="lipschitz", reweighting="auto", epochs=10)
+    plain = classifier(cell="gru", noise__additive=0.05, noise__dropout=0.1)
+    reweighted = classifier(cell="lipschitz", labels__reweighting="auto", training__epochs=10)
     return {
         "gru": classified(plain.fit(series, labels), series),
         "lipschitz, reweighted": classified(reweighted.fit(series, wrong), series),
@@ -304,7 +305,7 @@ def classified(model: SequenceClassifier, series: list[np.ndarray]) -> Entries:
     suspects = model.suspects()
     return {
         **weights_of(model.network()),
-        "logits": model.decision_function(series),
+        "logits": model.logits(series),
         "probabilities": model.predict_proba(series),
         "suspects": np.array([int(re.sub(r"\D", "", name)) for name in suspects.ids]),
         "totals": suspects.totals,
