@@ -62,7 +62,7 @@ def test_reliability_counts_every_case_once_and_leaves_empty_bins_out():
 
 @pytest.mark.parametrize("shape", [(0, 3), (4, 2)], ids=["no case", "a class too few"])
 def test_cases_that_do_not_fit_are_refused(shape):
-    with pytest.raises(InputDataError, match="one row a case and one column a class"):
+    with pytest.raises(InputDataError, match="one row per case and one column per class"):
         assess_probabilities(np.full(shape, 0.5), np.zeros(shape[0], int), CLASSES)
 
 

@@ -82,7 +82,7 @@ class SequenceClassifier(Estimator):
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.FAMILIES`), or any callable
             `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
-        hidden_size: units a layer; for mgrn those of every group.
+        hidden_size: units per layer; for mgrn those of every group.
         layers: cells in the stack.
         groups: which variables belong together, for mgrn: names, patterns or positions such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.

@@ -77,7 +77,7 @@ def assess_probabilities(
     if not len(labels) or probabilities.shape != (len(labels), len(classes)):
         raise InputDataError(
             f"probabilities of shape {probabilities.shape} for {len(labels)} labels and {len(classes)} "
-            "classes; expected one row a case and one column a class"
+            "classes; expected one row per case and one column per class"
         )
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     right, rows = int(np.trace(confusion)), per_class(confusion, classes)
@@ -152,7 +152,7 @@ def training_facts(model: SequenceClassifier) -> Facts:
     """How the training went, from a model that was just fitted.
 
     Returns:
-        `history` (one entry an epoch), `scores` and `best_steps` of the replicas, `seconds`, `warnings`,
+        `history` (one entry per epoch), `scores` and `best_steps` of the replicas, `seconds`, `warnings`,
         `steps_per_epoch`, `parameters`.
     """
     trained, cases = model.trained_, len(model.training_ids_)

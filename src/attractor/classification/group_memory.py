@@ -270,7 +270,7 @@ def sampled_shapley(game: Game, seed: int = 0, orders: int = 20) -> Values:
     """Means of what every player adds when the players come in random orders; unbiased.
 
     Args:
-        game: of n players; its worth is asked for (n + 1) times an order.
+        game: of n players; its worth is asked for (n + 1) times per order.
         seed: of the orders.
         orders: how many, at least 2.
 

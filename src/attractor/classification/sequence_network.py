@@ -104,7 +104,7 @@ class NetworkPlan:
 
     Args:
         cell: `cell(input_size, hidden_size, *, key)` builds a cell; one that also takes `groups` gets them.
-        hidden_size: units a layer.
+        hidden_size: units per layer.
         layers: cells in the stack.
         inputs: number of channels.
         classes: number of classes.

@@ -128,7 +128,7 @@ class EpochTask(Task):
 
     Args:
         examples: the learning problem.
-        batch_size: examples a step.
+        batch_size: examples per step.
         epochs: passes over the examples.
         reweighting: how examples are weighted; None leaves them equal and keeps the scores met in training,
             by which suspects can be ranked all the same.

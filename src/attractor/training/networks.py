@@ -163,7 +163,7 @@ def _start(plan: Callable[[PRNGKeyArray], Model], drawn: CellLike) -> str:
 
 
 def cell_name(build: CellBuilder) -> str:
-    """The registered name of a cell, or what a cell of the user's own calls itself, not that."""
+    """The registered name of a cell, or the name of its class or function, marked where both are alike."""
     for name, known in FAMILIES.items():
         if build is known:
             return name

@@ -161,7 +161,7 @@ def refine(task: LeastSquares, trained: Trained, steps: int, log: RunLog) -> Tra
     Args:
         task: what was learned.
         trained: its training.
-        steps: most steps a replica; 0 changes nothing.
+        steps: most steps per replica; 0 changes nothing.
         log: where to write and report.
     """
     if steps == 0:

@@ -36,8 +36,8 @@ class Trained:
         models: the best weights of every replica, stacked on a leading axis.
         scores: their validations, shape (replicas,); inf for a replica that diverged at once.
         steps: the step each was found at, shape (replicas,).
-        history: one entry a validation: step, seconds, and by replica loss, validation and, with one list of
-            the values of every step since the entry before, what the task observed.
+        history: one entry per validation: step, seconds, and by replica loss, validation and, with one list
+            of the values of every step since the entry before, what the task observed.
         seconds: time spent, interruptions not counted.
         warnings: replicas that diverged, and how.
         last: the weights of every replica after its last step, whatever their validation.
@@ -331,7 +331,7 @@ def _advance(update: Update, replicas: Replica) -> tuple[Replica, Observed]:
 
 @eqx.filter_jit(donate="all-except-first")
 def _step_with(given: tuple[Update, Batch], replicas: Replica) -> tuple[Replica, Observed]:
-    """All replicas by one step, with a batch that was made on the host: one program a shape."""
+    """All replicas by one step, with a batch that was made on the host: one program per shape."""
     update, batch = given
     return update.each(lambda replica: update.step(replica, batch), replicas)
 

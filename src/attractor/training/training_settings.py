@@ -20,7 +20,7 @@ class TrainingSettings(Settings):
 
     Args:
         steps: updates of the weights.
-        batch_size: examples a step.
+        batch_size: examples per step.
         learning_rate: peak of the schedule (linear warm-up, then cosine).
         warmup: share of the steps that the learning rate needs to reach its peak.
         final_rate: last learning rate, as a share of the peak.
@@ -28,7 +28,7 @@ class TrainingSettings(Settings):
         validate_every: steps between two validations; each writes a checkpoint.
         patience: validations without improvement after which a replica stops; None never stops early.
         seeds: replicas trained side by side, each from its own seed.
-        weight_decay: share of the learning rate by which weights shrink a step (AdamW, arXiv 1711.05101).
+        weight_decay: share of the learning rate by which weights shrink per step (AdamW, arXiv 1711.05101).
         momentum: None trains by Adam; a number from 0 to below 1 by stochastic gradient descent with that
             momentum, whose learning rates are larger (0.1 is usual).
         refine: most Gauss-Newton steps afterwards, for networks that are small enough; 0 for none.

@@ -64,7 +64,7 @@ class PlantModel(Estimator):
         cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space", "lipschitz",
             "ren"), or any callable `cell(input_size, hidden_size, *, key)` that builds a cell, such as your
             own class.
-        hidden_size: units a layer.
+        hidden_size: units per layer.
         layers: cells in the stack.
         initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,
             "washout" lets the model forget a zero state over them, "zero" says recordings start at rest.

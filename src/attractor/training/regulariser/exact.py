@@ -120,7 +120,7 @@ def affordable(problem: NoiseProblem, arrays: Callable[[int, int], int]) -> Nois
     if bytes_needed > MOST_BYTES:
         raise ConfigError(
             f"this exact form needs about {bytes_needed / 2**30:.1f} GiB for {steps} steps of {units} units, "
-            f"more than {MOST_BYTES / 2**30:.0f} GiB: use `estimate`, which needs a few states a step"
+            f"more than {MOST_BYTES / 2**30:.0f} GiB: use `estimate`, which needs a few states per step"
         )
     return eqx.tree_at(
         lambda one: (one.inputs, one.length),
