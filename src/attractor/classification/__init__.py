@@ -2,7 +2,7 @@
 
 from .classifier import SequenceClassifier
 from .classifier_assessment import assess_classifier, assess_probabilities
-from .figures_of_merit import calibration_error, fit_temperature
+from .classifier_metrics import calibration_error, fit_temperature
 from .group_memory import GroupStudy, group_memory
 from .learning import EpochSettings, LabelSettings, NoiseSettings
 from .robustness_study import RobustnessPlan, RobustnessStudy, robustness_study

@@ -56,8 +56,8 @@ from .cases import (
     saved_classes,
     with_known_columns,
 )
+from .classifier_metrics import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples
-from .figures_of_merit import fit_temperature, probabilities_of
 from .learning import EpochSettings, LabelSettings, NoiseSettings
 from .sequence_network import NetworkPlan, SequenceNetwork, Stream, check_takes_missing
 from .suspects import CaseHistory, Suspects, case_history, rank_suspects

@@ -12,7 +12,7 @@ from attractor.data import Sequences
 from attractor.errors import InputDataError
 
 from .classifier import SequenceClassifier
-from .figures_of_merit import (
+from .classifier_metrics import (
     average_precision,
     bootstrap_interval,
     brier_score,
@@ -30,7 +30,7 @@ Facts = dict[str, Any]
 
 
 def assess_classifier(model: SequenceClassifier, data: Sequences, seed: int = 0) -> Facts:
-    """Figures of a fitted classifier on labelled cases.
+    """Metrics of a fitted classifier on labelled cases.
 
     Args:
         model: fitted.
@@ -54,7 +54,7 @@ def assess_probabilities(
     classes: Sequence[str],
     seed: int = 0,
 ) -> Facts:
-    """Figures of probabilities against the true labels, as plain numbers, lists and dictionaries.
+    """Metrics of probabilities against the true labels, as plain numbers, lists and dictionaries.
 
     Intervals are of 95 %: Wilson's for shares of cases, the percentile bootstrap for areas under curves. They
     tell how much another draw of test cases would change, not how much another training would.
@@ -179,9 +179,9 @@ def _ranking(scores: np.ndarray, labels: np.ndarray, seed: int) -> Facts:
     if len(np.unique(labels)) < 2:
         return {}
     facts: Facts = {}
-    for name, figure in (("roc_auc", roc_auc), ("average_precision", average_precision)):
-        facts[name] = figure(labels, scores)
-        facts[f"{name}_interval"] = list(bootstrap_interval(figure, labels, scores, seed))
+    for name, metric in (("roc_auc", roc_auc), ("average_precision", average_precision)):
+        facts[name] = metric(labels, scores)
+        facts[f"{name}_interval"] = list(bootstrap_interval(metric, labels, scores, seed))
     return facts
 
 

@@ -105,7 +105,7 @@ def classify(
 
 
 def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts) -> tuple[Facts, Arrays]:
-    """Card and arrays of a run: figures, and the few series that a report draws.
+    """Card and arrays of a run: metrics, and the few series that a report draws.
 
     Args:
         model: just fitted.

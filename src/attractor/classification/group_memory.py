@@ -235,8 +235,8 @@ class Game(Protocol):
         """How many players there are."""
         ...
 
-    def worth(self, present: Bool[np.ndarray, " groups"]) -> Float[np.ndarray, " figures"]:
-        """Value of the coalition of those present; the first figure is the one that is shared."""
+    def worth(self, present: Bool[np.ndarray, " groups"]) -> Float[np.ndarray, " metrics"]:
+        """Value of the coalition of those present; the first metric is the one that is shared."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Figures of merit of a classifier, each in its usual definition, and the temperature that calibrates it."""
+"""Metrics of a classifier, each in its usual definition, and the temperature that calibrates it."""
 
 from collections.abc import Callable
 
@@ -96,18 +96,18 @@ def average_precision(positive: Num[np.ndarray, " cases"], scores: Float[np.ndar
 
 
 def bootstrap_interval(
-    figure: Callable[[np.ndarray, np.ndarray], float],
+    metric: Callable[[np.ndarray, np.ndarray], float],
     positive: Int[np.ndarray, " cases"],
     scores: Float[np.ndarray, " cases"],
     seed: int = 0,
     draws: int = 1000,
 ) -> Interval:
-    """95 % percentile interval of a figure over cases drawn again, each kind for itself.
+    """95 % percentile interval of a metric over cases drawn again, each kind for itself.
 
     Drawing positive and negative cases apart keeps both in every draw.
 
     Args:
-        figure: `figure(positive, scores)`.
+        metric: `metric(positive, scores)`.
         positive: 1 for the cases to be found, 0 for the others.
         scores: of the cases.
         seed: of the draws.
@@ -118,7 +118,7 @@ def bootstrap_interval(
     values = []
     for _ in range(draws):
         chosen = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
-        values.append(figure(positive[chosen], scores[chosen]))
+        values.append(metric(positive[chosen], scores[chosen]))
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 

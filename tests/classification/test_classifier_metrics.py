@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attractor.classification.figures_of_merit import (
+from attractor.classification.classifier_metrics import (
     average_precision,
     bootstrap_interval,
     brier_score,
