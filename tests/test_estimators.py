@@ -65,6 +65,8 @@ NESTED = "settings of their own kind are defaults; scikit-learn allows plain val
 NAN = "the message names the value as Python prints it, nan, and says what to do about it"
 SHAPES = "the house's messages name shapes in their own words"
 TIME = "rows are samples in time: what comes before a row decides the output"
+DRAWN = "validation is drawn from all cases, also from those that count nothing"
+TIMES = "columns of a table (cases, time) are times; series of any length are taken"
 PLANT_EXCLUDED = {
     "check_fit_score_takes_y": "its arguments are inputs and outputs, the words of the field",
     "check_estimators_unfitted": NO_BASE,
@@ -80,7 +82,6 @@ PLANT_EXCLUDED = {
     "check_methods_sample_order_invariance": TIME,
     "check_methods_subset_invariance": TIME,
     "check_fit1d": "an array (time,) is one input",
-    "check_array_api_input": "SciPy's switch for other array libraries is off",
 }
 CLASSIFIER_EXCLUDED = {
     "check_estimators_unfitted": NO_BASE,
@@ -91,12 +92,11 @@ CLASSIFIER_EXCLUDED = {
     "check_estimators_empty_data_messages": SHAPES,
     "check_fit2d_1sample": SHAPES,
     "check_fit2d_predict1d": SHAPES,
-    "check_n_features_in": "columns of a table (cases, time) are times; series of any length are taken",
-    "check_n_features_in_after_fitting": "series of any length are taken",
+    "check_n_features_in": TIMES,
+    "check_n_features_in_after_fitting": TIMES,
     "check_classifiers_train": "series of any length are taken",
-    "check_sample_weight_equivalence_on_dense_data": "a case that counts nothing still fills a batch",
+    "check_sample_weight_equivalence_on_dense_data": DRAWN,
     "check_supervised_y_2d": "labels (cases, 1) are refused: they scored a perfect model 0.5",
-    "check_array_api_input": "SciPy's switch for other array libraries is off",
 }
 COMPILE_MUCH = {
     "check_classifiers_classes",
@@ -218,6 +218,11 @@ def test_a_fit_that_fails_leaves_nothing_learned():
         assert not [name for name in vars(failed) if name.endswith("_")]
         with pytest.raises(SklearnNotFittedError):
             check_is_fitted(failed)
+
+
+def test_a_plant_without_inputs_is_refused():
+    with pytest.raises(ShapeError, match=r"inputs\[0\] has shape \(60, 0\).* at least one channel"):
+        plant().fit(LOG[:, :0], ANSWER)
 
 
 def test_a_search_reaches_options_of_settings():

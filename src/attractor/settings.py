@@ -53,10 +53,9 @@ class Within:
     below: bool = False
     infinite: bool = False
 
-    def __contains__(self, value: object) -> bool:
-        if not isinstance(value, Real):
-            return False
-        if not (abs(value) < inf or (self.infinite and abs(value) == inf)):
+    def __contains__(self, value: Any) -> bool:
+        size: Any = abs(value) if isinstance(value, Real) else None
+        if size is None or not (size < inf or (self.infinite and size == inf)):
             return False
         too_low = value <= self.low if self.above else value < self.low
         too_high = value >= self.high if self.below else value > self.high
@@ -290,7 +289,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _is_real(value: object) -> bool:
+def _is_real(value: Any) -> bool:
     """Whether a float can hold this: numbers of Python may be larger, and NaN compares with none."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     return real and (abs(value) <= float_info.max or abs(value) == inf)

@@ -226,9 +226,10 @@ def as_columns(
     array = numbers_of(values, where)
     if array.ndim == 1:
         array = array[:, None]
-    if array.ndim != 2:
+    if array.ndim != 2 or not array.shape[1]:
         raise ShapeError(
-            f"{where} has shape {array.shape}, expected (time, channels); give a list for several recordings"
+            f"{where} has shape {array.shape}, expected (time, channels) with at least one channel; give a "
+            "list for several recordings"
         )
     return array[:, positions_of(names, found, where)] if names and found else array
 
