@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 from scipy import special
 
@@ -78,17 +79,20 @@ def _with_numpy(rules):
 
 @contextmanager
 def by_numpy():
-    """The bounds with NumPy's arrays, for the time of a `with` block."""
+    """The bounds with NumPy's arrays, for the time of a `with` block, in which types are not checked."""
     modules = [import_module(f"{_ROOM}.{name}") for name in _MODULES]
     other = {"jnp": _NUMPY, "jax": _JAX, "_done": _done, "guarded": _with_numpy}
     names = [(module, name) for module in modules for name in other if hasattr(module, name)]
     before = [(module, name, getattr(module, name)) for module, name in names]
+    checked = not jaxtyping.config.jaxtyping_disable
     try:
+        jaxtyping.config.update("jaxtyping_disable", True)  # NumPy's arrays are none of JAX
         for module, name in names:
             setattr(module, name, other[name])
         with np.errstate(all="ignore"):
             yield
     finally:
+        jaxtyping.config.update("jaxtyping_disable", not checked)
         for module, name, own in before:
             setattr(module, name, own)
 
