@@ -8,7 +8,14 @@ import pytest
 
 from attractor import files
 from attractor.errors import StorageError
-from attractor.files import make_folder, remove_strays, write_atomically, write_together
+from attractor.files import (
+    append_line,
+    hold,
+    make_folder,
+    remove_strays,
+    write_atomically,
+    write_together,
+)
 
 
 def full_disk(*_, **__):
@@ -161,3 +168,100 @@ def test_a_crash_between_renames_leaves_no_seal(tmp_path, monkeypatch, after):
     with pytest.raises(KeyboardInterrupt):
         write_together(tmp_path, {"a": b"3", "b": b"4", "seal": b"t"}, "seal")
     assert sorted(content(tmp_path)) == ["a", "b"]
+
+
+def test_a_file_and_then_its_folder_reach_the_disk_at_every_rename(tmp_path, monkeypatch):
+    events, fsync, replace = [], os.fsync, Path.replace
+
+    def flushed(handle):
+        events.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("rename"), replace(self, to)))
+    write_atomically(tmp_path / "weights", b"x")
+    assert events == ["file", "rename", "folder"]
+    events.clear()
+    write_together(tmp_path, {"a": b"1", "seal": b"s"}, "seal")
+    assert events == ["file", "file", "rename", "folder", "rename", "folder"]
+
+
+def test_nothing_old_is_touched_before_all_new_files_are_on_the_disk(tmp_path, monkeypatch):
+    write_together(tmp_path, {"a": b"1", "seal": b"s"}, "seal")
+    (tmp_path / "page").touch()
+    seen, fsync = [], os.fsync
+
+    def flushed(handle):
+        seen.append({"seal", "page"} & {path.name for path in tmp_path.iterdir()})
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    stale = [tmp_path / "page", tmp_path / "gone already"]
+    write_together(tmp_path, {"a": b"2", "seal": b"t"}, "seal", stale)
+    assert seen[:2] == [{"seal", "page"}] * 2
+    assert seen[2] == set(), "neither the old seal nor what was made from the old files"
+    assert content(tmp_path) == {"a": b"2", "seal": b"t"}
+
+
+def test_what_a_link_points_to_lends_the_new_file_nothing(tmp_path, umask):
+    (tmp_path / "private").touch()
+    (tmp_path / "private").chmod(0o600)
+    (tmp_path / "page").symlink_to(tmp_path / "private")
+    umask(0o022)
+    write_atomically(tmp_path / "page", b"x")
+    assert (mode(tmp_path / "page"), mode(tmp_path / "private")) == (0o644, 0o600)
+
+
+def test_lines_are_added_at_the_end_of_a_file_that_may_be_new(tmp_path, umask):
+    umask(0o022)
+    for line in ("first", "pH \u00b5"):
+        append_line(tmp_path / "log", line)
+    assert content(tmp_path) == {"log": "first\npH \u00b5\n".encode()}
+    assert mode(tmp_path / "log") == 0o644
+
+
+def test_a_lock_is_held_by_one_handle_and_the_other_one_is_not_made_to_wait(tmp_path):
+    (tmp_path / "lock").touch()
+    first, second = (os.open(tmp_path / "lock", os.O_RDWR) for _ in range(2))
+    assert (hold(first), hold(second), hold(first)) == (True, False, True)
+    os.close(first)
+    assert hold(second)
+    os.close(second)
+
+
+def test_a_temporary_file_that_was_swept_away_before_it_was_locked_is_made_anew(tmp_path, monkeypatch):
+    swept = []
+
+    def sweep_first(handle):
+        if not swept:
+            swept.extend(tmp_path.glob(".*"))
+            swept[0].unlink()
+        return hold(handle)
+
+    monkeypatch.setattr(files, "hold", sweep_first)
+    write_atomically(tmp_path / "weights", b"x")
+    assert len(swept) == 1
+    assert content(tmp_path) == {"weights": b"x"}
+
+
+def test_a_file_system_without_locks_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "hold", full_disk)
+    write_atomically(tmp_path / "weights", b"x")
+    (tmp_path / ".page.1.attractor.tmp").touch()
+    remove_strays(tmp_path)  # what cannot be locked cannot be told from what is being written
+    assert sorted(content(tmp_path)) == [".page.1.attractor.tmp", "weights"]
+
+
+@pytest.mark.parametrize("name", ["w*", "w?", "[w]"])
+def test_a_name_is_no_pattern_for_the_temporary_files_of_others(tmp_path, name):
+    for one in ("w1", "w", name):
+        (tmp_path / f".{one}.00.attractor.tmp").touch()
+    write_atomically(tmp_path / name, b"x")
+    assert sorted(content(tmp_path)) == sorted([name, ".w1.00.attractor.tmp", ".w.00.attractor.tmp"])
+
+
+def test_links_among_temporary_files_stay(tmp_path):
+    (tmp_path / "diary").touch()
+    (tmp_path / ".x.attractor.tmp").symlink_to(tmp_path / "diary")
+    remove_strays(tmp_path)
+    assert sorted(content(tmp_path)) == [".x.attractor.tmp", "diary"]

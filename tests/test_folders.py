@@ -1,6 +1,7 @@
 """One process in a folder, no writing through links, no temporary file of a living writer lost."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -135,3 +136,83 @@ def test_the_table_is_the_one_of_sha256sum(tmp_path):
     write_sealed(tmp_path, CONTENTS)
     line = (tmp_path / folders.SEAL).read_text().splitlines()[0]
     assert line == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a  a.json"
+
+
+def test_a_lock_file_names_its_holder_and_nothing_of_an_earlier_one(tmp_path):
+    (tmp_path / "lock").write_text(
+        "process 1 on a computer with a much longer name than any that there is" * 3
+    )
+    with locked(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def test_a_lock_of_which_the_holder_is_not_known_is_still_held(tmp_path):
+    (tmp_path / "lock").touch()
+    handle = os.open(tmp_path / "lock", os.O_RDWR)
+    assert files.hold(handle)
+    with pytest.raises(StorageError, match="in use by another process; wait"), locked(tmp_path):
+        pytest.fail("the lock was taken")
+    os.close(handle)
+    with locked(tmp_path):
+        pass
+
+
+def test_an_inner_lock_leaves_the_strays_of_the_outer_one_alone(tmp_path):
+    with locked(tmp_path):
+        (tmp_path / ".page.00.attractor.tmp").touch()
+        with locked(tmp_path):
+            assert (tmp_path / ".page.00.attractor.tmp").exists()
+    with locked(tmp_path):
+        assert not (tmp_path / ".page.00.attractor.tmp").exists()
+
+
+def test_a_table_with_more_or_turned_lines_is_refused(tmp_path):
+    write_sealed(tmp_path, CONTENTS)
+    seal = tmp_path / folders.SEAL
+    lines = seal.read_bytes().splitlines(keepends=True)
+    for changed in ([*lines, b"\n"], lines[::-1], [*lines, *lines]):
+        seal.write_bytes(b"".join(changed))
+        with pytest.raises(RunFolderError, match=r"SHA256SUMS was changed: .* a\.json, b\.csv"):
+            read_sealed(tmp_path, tuple(CONTENTS))
+
+
+def test_a_folder_sealed_with_other_files_is_not_overwritten(tmp_path):
+    write_sealed(tmp_path, CONTENTS)
+    with pytest.raises(RunFolderError, match=r"holds something else, sealed with b\.csv; choose"):
+        write_sealed(tmp_path, {"a.json": b"{}"})
+    write_sealed(tmp_path, {**CONTENTS, "c": b""})
+    assert read_sealed(tmp_path, ("a.json", "b.csv", "c"))["c"] == b""
+    many = {f"{number}": b"" for number in range(7)}
+    (tmp_path / "many").mkdir()
+    write_sealed(tmp_path / "many", many)
+    with pytest.raises(RunFolderError, match=r"sealed with 0, 1, 2, 3, 4; choose"):
+        write_sealed(tmp_path / "many", {"8": b""})
+
+
+def test_a_folder_in_the_place_of_the_table_is_no_seal(tmp_path):
+    (tmp_path / folders.SEAL).mkdir()
+    assert not folders.is_sealed(tmp_path)
+    (tmp_path / folders.SEAL).rmdir()
+    write_sealed(tmp_path, CONTENTS)
+    assert folders.is_sealed(tmp_path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: None])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
+    make(tmp_path / "card.json")
+    with pytest.raises(RunFolderError, match=r"card\.json cannot be read: "):
+        read_file(tmp_path / "card.json")
+
+
+def test_a_fact_that_is_missing_is_blamed_on_its_file_and_other_errors_are_left_as_they_are():
+    for wrong in (KeyError("weights"), TypeError("no number"), ValueError("nan")):
+        with (
+            pytest.raises(RunFolderError, match=rf"card lacks a fact .*{type(wrong).__name__}") as caught,
+            folders.facts_of(Path("card")),
+        ):
+            raise wrong
+        assert caught.value.__cause__ is wrong
+    for own in (RunFolderError("mine"), StorageError("mine"), KeyboardInterrupt()):
+        with pytest.raises(type(own)) as caught, folders.facts_of(Path("card")):
+            raise own
+        assert caught.value is own

@@ -362,3 +362,111 @@ def test_a_log_that_cannot_be_written_is_a_storage_error(tmp_path):
 def test_names_in_a_run_folder_never_leave_it(folder):
     arrays = safetensors.numpy.load((folder / "weights.safetensors").read_bytes())
     assert set(arrays) == {"weight", "empty"}
+
+
+def unjudged(**facts):
+    return Run({**RUN.card, **runs.UNJUDGED, **facts}, RUN.weights, RUN.evaluation)
+
+
+def test_a_run_that_was_never_judged_may_be_judged_and_a_judged_one_may_not(tmp_path):
+    assert not runs.is_unjudged(tmp_path)
+    save_run(tmp_path, unjudged(fingerprint="abc", command="attractor identify"))
+    assert runs.is_unjudged(tmp_path)
+    assert runs.is_unjudged(tmp_path, "abc")
+    assert not runs.is_unjudged(tmp_path, "other")
+    with pytest.raises(RunFolderError, match=r"had judged the model.*attractor identify"):
+        runs.check_judged(tmp_path, load_run(tmp_path))
+    runs.check_free(tmp_path, overwrite=False)
+    save_run(tmp_path, RUN)  # in its place
+    assert not runs.is_unjudged(tmp_path)
+    runs.check_judged(tmp_path, load_run(tmp_path))
+    with pytest.raises(RunFolderError, match="already holds a finished run"):
+        runs.check_free(tmp_path, overwrite=False)
+    (tmp_path / "card.json").write_text("{}")
+    assert not runs.is_unjudged(tmp_path), "what is damaged is not overwritten by accident"
+    with pytest.raises(RunFolderError, match="already holds"):
+        runs.check_free(tmp_path, overwrite=False)
+
+
+def test_a_run_without_its_report_says_how_to_write_it(tmp_path):
+    save_run(tmp_path, RUN)
+    with pytest.raises(RunFolderError, match="attractor report"):
+        runs.check_free(tmp_path, overwrite=False)
+    (tmp_path / "report.html").touch()
+    with pytest.raises(RunFolderError, match=r"on purpose$"):
+        runs.check_free(tmp_path, overwrite=False)
+    runs.check_free(tmp_path, overwrite=True)
+
+
+def test_what_was_made_from_one_run_is_not_put_beside_another(tmp_path):
+    runs.check_origin(tmp_path, OLD)  # no run, no objection
+    origin = save_run(tmp_path, RUN)
+    runs.check_origin(tmp_path, origin)
+    for other, words in ((OLD, "belongs to other weights"), (None, "does not say which weights")):
+        with pytest.raises(RunFolderError, match=f"holds another run .*{words}"):
+            runs.check_origin(tmp_path, other)
+
+
+def test_weights_have_the_digest_of_the_file_that_holds_them(tmp_path):
+    assert save_run(tmp_path, RUN).weights == runs.weights_digest(RUN.weights)
+    assert runs.weights_digest({"weight": np.ones(2)}) != runs.weights_digest({"weight": np.zeros(2)})
+
+
+def test_threads_are_counted_where_the_variable_says_nothing_and_where_the_system_does_not(monkeypatch):
+    for nothing in ("0", "", "two", "-3", "1.5"):
+        monkeypatch.setenv("NPROC", nothing)
+        assert runs.allowed_threads() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("NPROC", "5")
+    assert runs.allowed_threads() == 5
+    monkeypatch.delenv("NPROC")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for count, threads in ((3, 3), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert runs.allowed_threads() == threads
+
+
+def test_the_environment_names_versions_and_what_was_said_of_threads(monkeypatch):
+    monkeypatch.delenv("NPROC", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", "--flag")
+    found = environment()
+    assert "NPROC" not in found
+    assert found["XLA_FLAGS"] == "--flag"
+    assert {"python", "system", "threads", "attractor", "jax", "jaxlib", "equinox", "numpy"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("weights_sha256", "E" * 64), ("weights_sha256", "e" * 63), ("weights_sha256", "e" * 65),
+        ("weights_sha256", 64 * [1]), ("weights_sha256", None), ("equation", "e" * 64), ("equation", {}),
+        ("equation", {"sha256": "g" * 64}), ("equation", None),
+    ],
+)  # fmt: skip
+def test_a_card_whose_origin_is_no_digest_is_refused(folder, tmp_path, name, value):
+    card = {**json.loads((folder / "card.json").read_bytes()), name: value}
+    for other in HASHED:
+        (tmp_path / other).write_bytes((folder / other).read_bytes())
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    seal_again(tmp_path)
+    with pytest.raises(RunFolderError, match="names neither the weights nor the equation"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", HASHED[:3])
+def test_a_run_without_its_table_was_not_written_to_its_end(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(RunFolderError, match="was not written to its end: SHA256SUMS is missing"):
+        load_run(tmp_path)
+    (tmp_path / "checkpoint.safetensors").touch()
+    with pytest.raises(RunFolderError, match="unfinished training"):
+        load_run(tmp_path)
+
+
+def test_a_new_equation_alone_makes_what_was_derived_stale(tmp_path):
+    origin = save_run(tmp_path, RUN)
+    (tmp_path / "step.c").write_text(f"/* {origin.stamp} */")
+    (tmp_path / "closed_loop.csv").write_text("0,1")
+    (tmp_path / "report.html").mkdir()
+    other = Run({**RUN.card, "equation": {"sha256": "f" * 64}}, RUN.weights, RUN.evaluation)
+    assert save_run(tmp_path, other, overwrite=True) != origin
+    assert {path.name for path in tmp_path.iterdir()} == {*HASHED, "report.html"}
