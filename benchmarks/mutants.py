@@ -75,8 +75,9 @@ ROOMS = {
         tuple(
             f"tests/certify/domains/test_{name}.py"
             for name in (
-                "choices interval_numbers attained arithmetic rules vectors registered_rules attack".split()
-            )
+                "coefficients choices cell_bounds interval_numbers attained arithmetic rules vectors "
+                "registered_rules attack"
+            ).split()
         ),
         ("attractor.program", "attractor.cells", "attractor.scan", "attractor.registry"),
     ),

@@ -67,6 +67,12 @@ def test_a_state_of_one_array_is_called_the_state():
     assert (leaf.kind, leaf.numbers, leaf.shape) == (LeafKind.REAL, 6, (2, 3))
 
 
+def test_numbers_of_python_are_leaves_like_any_other():
+    numbers = layout_of({"count": 3, "x": 1.5}, "Mine")
+    assert [leaf.kind for leaf in numbers.leaves] == [LeafKind.WHOLE, LeafKind.REAL]
+    np.testing.assert_array_equal(numbers.flatten({"count": 4, "x": 2.5}), [2.5, 4])
+
+
 def test_every_leaf_comes_back_with_its_own_type():
     back = layout().restore(layout().flatten(state()))
     for name, value in STATE.items():
