@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv/.peers
+MUTANTS := .venv/.mutants
 
-.PHONY: demo test test-other-processor test-x64 test-all bench lint types layers clean
+.PHONY: demo test test-other-processor test-x64 test-all bench mutants lint types layers clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,6 +16,12 @@ $(READY): pyproject.toml constraints.txt
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 do-mpc dask distributed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps immrax==0.3.8
+	touch $@
+
+# What makes mutants of the source, without its own way of running them (a database, a server) and its needs.
+$(MUTANTS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
+	  cosmic-ray parso attrs stevedore
 	touch $@
 
 demo: $(READY)
@@ -71,6 +78,11 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.mutations --count 20000
 	$(BIN)/python -m benchmarks.kills
 	$(BIN)/python -m benchmarks.own_cells
+
+# Hours; it can be stopped and goes on where it was.
+mutants: $(MUTANTS)
+	$(BIN)/python -m benchmarks.mutants
+	$(BIN)/python -m benchmarks.tables
 
 lint: $(READY)
 	$(BIN)/ruff check .

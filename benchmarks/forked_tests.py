@@ -32,8 +32,10 @@ LIBRARIES = (
     "beartype", "numpy", "scipy.special", "scipy.optimize", "scipy.linalg", "pandas", "safetensors.numpy",
     "hypothesis", "mpmath", "pytest", "pytest_timeout",
 )  # fmt: skip
-OPTIONS = ("-x", "-q", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not peer", "--tb=line",
-           "--jaxtyping-packages=", "--timeout=0")  # fmt: skip
+OPTIONS = (
+    "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not peer",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning", "--jaxtyping-packages=", "--timeout=0",
+)  # fmt: skip
 """The hook that checks types is installed here, before anything of the house is imported."""
 _MEMORY = 24 * 2**30
 

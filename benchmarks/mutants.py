@@ -6,12 +6,12 @@ them fails. `make mutants` installs the library that makes the mutants, cosmic-r
 
     python -m benchmarks.mutants --count 300 --seed 2
 
-Places in the source are drawn alike, and at each place one of the operators that fit it: of the library's 213,
-those that leave an expression meaningful (arithmetic for arithmetic, logic for logic, order for order), for a
-shift of floats fails in every test that reaches it and proves nothing of the test. Not drawn is what changes no
-behaviour: annotations, docstrings, texts of messages, `__all__`, types in `isinstance` and `cast`, arguments of
-`dataclass`. What survives is listed with its line; a mutant that does the same as the source (a bound that
-looks at one corner more) is listed as well.
+Places in the source are drawn alike, and at each place one of the operators that fit it: of those of the
+library, the ones that leave an expression meaningful (arithmetic for arithmetic, logic for logic, order for
+order), for a shift of floats fails in every test that reaches it and proves nothing of the test. Not drawn is
+what changes no behaviour: annotations, docstrings, texts of messages, types in `isinstance` and `cast`,
+arguments of `dataclass`, and that what is zipped has one length. What survives is listed with its line; a
+mutant that does the same as the source (a bound that looks at more corners) is listed as well.
 
 The source is never touched: tests run in a copy, each mutant in a process forked from one that has imported
 the libraries already (see `benchmarks.forked_tests`). The limit of each mutant is processor time, five times
@@ -158,11 +158,11 @@ def operators() -> dict[str, object]:
     return {name: provider[name]() for name in sorted(provider) if fits(name)}
 
 
-def places(file: str) -> list[Place]:
+def places(tree: Path, file: str) -> list[Place]:
     """Everything in a file that can be changed, in the order of its lines."""
     from cosmic_ray.ast import ast_nodes, get_ast
 
-    source = (ROOT / file).read_text()
+    source = (tree / file).read_text()
     nodes, idle, found = list(ast_nodes(get_ast(source))), _without_behaviour(source), {}
     for name, operator in operators().items():
         spans = [span for node in nodes for span in operator.mutation_positions(node)]
@@ -180,43 +180,41 @@ def _without_behaviour(source: str) -> list[tuple[tuple[int, int], tuple[int, in
         return len(lines[line - 1].encode()[:offset].decode())
 
     for node in ast.walk(ast.parse(source)):
-        for one in _idle_parts(node):
+        for one in filter(None, _IDLE.get(type(node), lambda node: [])(node)):
             first = one.lineno, column(one.lineno, one.col_offset)
             spans.append((first, (one.end_lineno, column(one.end_lineno, one.end_col_offset))))
     return spans
 
 
-def _idle_parts(node: ast.AST) -> list[ast.AST]:
-    """Parts of a node that say something to readers and type checkers only."""
-    match node:
-        case ast.arg(annotation=annotation) if annotation is not None:
-            return [annotation]
-        case ast.AnnAssign(annotation=ast.Name("TypeAlias")):
-            return [node]
-        case ast.AnnAssign(annotation=annotation):
-            return [annotation]
-        case ast.FunctionDef(returns=returns, decorator_list=decorators):
-            return [
-                *([returns] if returns else []),
-                *(part for one in decorators for part in _idle_parts(one)),
-            ]
-        case ast.ClassDef(decorator_list=decorators):
-            calls = [one for one in decorators if isinstance(one, ast.Call)]
-            return [part for one in calls if ast.unparse(one.func) == "dataclass" for part in one.keywords]
-        case ast.Raise():
-            return [node]
-        case ast.Assign(targets=[ast.Name("message")]) | ast.AugAssign(target=ast.Name("message")):
-            return [node]
-        case ast.Call(func=ast.Name("isinstance" | "cast"), args=[first, second]):
-            return [second if node.func.id == "isinstance" else first]
-    return []
+def _of_class(node: ast.ClassDef) -> list[ast.AST]:
+    calls = [one for one in node.decorator_list if isinstance(one, ast.Call)]
+    return [part for one in calls if ast.unparse(one.func) == "dataclass" for part in one.keywords]
 
 
-def drawn(count: int, seed: int) -> list[tuple[Mutant, str]]:
+def _of_call(node: ast.Call) -> list[ast.AST]:
+    name = ast.unparse(node.func)
+    types = {"isinstance": node.args[1:], "cast": node.args[:1]}.get(name, [])
+    return [*types, *(node.keywords if name == "zip" else [])]
+
+
+_IDLE = {
+    ast.arg: lambda node: [node.annotation],
+    ast.AnnAssign: lambda node: [node if ast.unparse(node.annotation) == "TypeAlias" else node.annotation],
+    ast.FunctionDef: lambda node: [node.returns],
+    ast.ClassDef: _of_class,
+    ast.Raise: lambda node: [node],
+    ast.Assign: lambda node: [node] if ast.unparse(node.targets[0]) == "message" else [],
+    ast.AugAssign: lambda node: [node] if ast.unparse(node.target) == "message" else [],
+    ast.Call: _of_call,
+}
+"""Parts of a node that say something to readers, type checkers and the reader of an error only."""
+
+
+def drawn(tree: Path, count: int, seed: int) -> list[tuple[Mutant, str]]:
     """Mutants of a sample with their source, room by room."""
     random_ = random.Random(seed)  # noqa: S311
     everything = [
-        (room, place) for room, one in ROOMS.items() for file in one.files for place in places(file)
+        (room, place) for room, one in ROOMS.items() for file in one.files for place in places(tree, file)
     ]
     chosen = random_.sample(everything, len(everything))
     found: list[tuple[Mutant, str]] = []
@@ -224,17 +222,19 @@ def drawn(count: int, seed: int) -> list[tuple[Mutant, str]]:
         if len(found) == count:
             break
         ways = random_.sample(place.ways, len(place.ways))
-        made = next((one for way in ways if (one := _mutated(room, place, *way)) is not None), None)
+        made = next((one for way in ways if (one := _mutated(tree, room, place, *way)) is not None), None)
         found += [] if made is None else [made]
     order = list(ROOMS)
     return sorted(found, key=lambda pair: (order.index(pair[0].room), pair[0].file, pair[0].line))
 
 
-def _mutated(room: str, place: Place, operator: str, occurrence: int) -> tuple[Mutant, str] | None:
+def _mutated(
+    tree: Path, room: str, place: Place, operator: str, occurrence: int
+) -> tuple[Mutant, str] | None:
     """The mutant of a place; None where it is no program, or the same one."""
     from cosmic_ray.mutating import mutate_code
 
-    source = (ROOT / place.file).read_text()
+    source = (tree / place.file).read_text()
     changed = mutate_code(source, operators()[operator], occurrence)
     try:
         if changed is None or ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source)):
@@ -321,14 +321,14 @@ class Outcomes:
     """What became of mutants, kept in a file that grows line by line.
 
     Args:
-        folder: one for each state of the source is made in it.
+        folder: a file for each state of the source, and of what tests share, is made in it.
+        tree: the copy of the repository that tests run in.
     """
 
-    def __init__(self, folder: Path) -> None:
-        source = digests(list((ROOT / "src").rglob("*.py")))
-        helpers = digests([
-            path for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith("test_")
-        ])
+    def __init__(self, folder: Path, tree: Path) -> None:
+        self.tree = tree
+        shared = [path for path in (tree / "tests").rglob("*.py") if not path.name.startswith("test_")]
+        source, helpers = digests(list((tree / "src").rglob("*.py"))), digests(shared)
         self.path = folder / f"{source}-{helpers}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = self.path.read_text().splitlines() if self.path.exists() else []
@@ -339,23 +339,22 @@ class Outcomes:
         one = self.known.get(digest(source.encode()))
         if one is None:
             return None
-        now = tests_of(room)
+        now = self.tests_of(room)
         decisive = [one["killer"]] if one["killer"] in now else list({*now, *one["tests"]})
         return one if all(one["tests"].get(name) == now.get(name) for name in decisive) else None
 
     def keep(self, source: str, room: Room, outcome: dict) -> dict:
         """Write an outcome down."""
         killer = outcome["failed"].partition("::")[0]
-        one = {"mutant": digest(source.encode()), "killer": killer, "tests": tests_of(room), **outcome}
+        one = {"mutant": digest(source.encode()), "killer": killer, "tests": self.tests_of(room), **outcome}
         self.known[one["mutant"]] = one
         with self.path.open("a") as file:
             file.write(json.dumps(one) + "\n")
         return one
 
-
-def tests_of(room: Room) -> dict[str, str]:
-    """Digests of the files of tests of a room."""
-    return {name: digest((ROOT / name).read_bytes()) for name in room.tests}
+    def tests_of(self, room: Room) -> dict[str, str]:
+        """Digests of the files of tests of a room."""
+        return {name: digest((self.tree / name).read_bytes()) for name in room.tests}
 
 
 def all_met(mutants: list[tuple[Mutant, str]], outcomes: Outcomes, tree: Path) -> list[tuple[Mutant, dict]]:
@@ -388,11 +387,13 @@ def summary(found: list[tuple[Mutant, dict]]) -> list[dict]:
     rows = []
     for file in dict.fromkeys(mutant.file for mutant, _ in found):
         kinds = Counter(_kind(outcome["status"]) for mutant, outcome in found if mutant.file == file)
-        rows.append({"file": file, "mutants": kinds.total(), "failed": kinds["failed"], "ended": kinds["ended"],
-                     "survived": kinds["survived"]})  # fmt: skip
-    total = {name: sum(row[name] for row in rows) for name in ("mutants", "failed", "ended", "survived")}
+        rows.append({"file": file, "mutants": kinds.total(), **{kind: kinds[kind] for kind in KINDS}})
+    total = {name: sum(row[name] for row in rows) for name in ("mutants", *KINDS)}
     rows.append({"file": "all", **total})
     return [{**row, "dead": f"{1 - row['survived'] / row['mutants']:.1%}"} for row in rows]
+
+
+KINDS = ("failed", "ended", "survived")
 
 
 def _kind(status: int) -> str:
@@ -415,14 +416,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "mutants", help="of the outcomes")
     parser.add_argument("--show", action="store_true", help="list the mutants and meet none")
     asked = parser.parse_args()
-    mutants = drawn(asked.count, asked.seed)
-    if asked.show:
-        for mutant, _ in mutants:
-            print(f"{mutant.file}:{mutant.line} {mutant.operator}\n  - {mutant.before}\n  + {mutant.after}")
-        return
     with tempfile.TemporaryDirectory() as name:
-        copied(Path(name))
-        found = all_met(mutants, Outcomes(asked.folder), Path(name))
+        tree = Path(name)
+        copied(tree)
+        mutants = drawn(tree, asked.count, asked.seed)
+        if asked.show:
+            for one, _ in mutants:
+                print(f"{one.file}:{one.line} {one.operator}\n- {one.before}\n+ {one.after}")
+            return
+        found = all_met(mutants, Outcomes(asked.folder, tree), tree)
     rows = summary(found)
     survivors = [asdict(mutant) for mutant, outcome in found if not outcome["status"]]
     record("mutants", {"title": "Mutants and the tests of their module", "rows": rows},
