@@ -252,6 +252,10 @@ def _mutated(
     return Mutant(room, place.file, begin + 1, operator, before, after), changed
 
 
+_OUTCOMES = (0, 1, 2)
+"""Of pytest: all passed, one failed, a file of tests could not be imported."""
+
+
 class Runner:
     """A process that meets mutants of one room with its tests.
 
@@ -299,7 +303,10 @@ class Runner:
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit("the process that runs the tests has ended; see its last words above")
-        return json.loads(answer)
+        said = json.loads(answer)
+        if said["status"] not in _OUTCOMES and said["status"] >= 0:
+            raise SystemExit(f"the tests could not be run, status {said['status']}:\n{said['said']}")
+        return said
 
     def close(self) -> None:
         """End the process."""

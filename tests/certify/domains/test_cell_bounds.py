@@ -194,3 +194,25 @@ def test_leaves_of_a_state_stand_one_behind_the_other():
     np.testing.assert_allclose(found.jacobian, [expected, expected], atol=1e-12)
     np.testing.assert_allclose(found.row_sums(np.array([1.0, 0.5, 2.0])), [1, 3, 0], atol=1e-12)
     np.testing.assert_allclose(found.input_sums(), [0, 0, 3], atol=1e-12)
+
+
+def test_a_sum_of_a_row_is_the_largest_over_its_corners_and_two_roundings_of_each_product_more():
+    corners = np.array([[[1.0, 2.0, 8.0]], [[3.0, 0.5, 4.0]]])
+    both = Interval(np.zeros(2), np.ones(2))
+    bounds = StepBounds(
+        both, Interval(np.zeros((2, 3)), np.ones((2, 3))), [corners, 2 * corners], np.zeros(3)
+    )
+    rows, inputs = bounds.row_sums(np.array([1.0, 4.0])), bounds.input_sums()
+    np.testing.assert_allclose(rows / np.array([9, 18]) - 1, 2 * 4 * UNIT, rtol=0.07)
+    np.testing.assert_allclose(inputs / np.array([8, 16]) - 1, 2 * 5 * UNIT, rtol=0.07)
+    single = np.ones((1, 2, 3), np.float32)
+    quick = StepBounds(both, bounds.jacobian, [single], np.zeros(3))
+    np.testing.assert_array_equal(quick.row_sums(np.ones(2, np.float32)), [2, 2])
+
+
+def test_a_choice_between_truth_values_is_refused():
+    def update(u, x):
+        return jnp.where(jnp.where(x > 0, x > 1, x < -1), x, 0.0)
+
+    with pytest.raises(UnsupportedError, match="'select_n' of a truth value"):
+        step_bounds(Written(update, 2), Box(LOW, HIGH, 2))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy_rules import by_numpy
 
-from attractor.certify.domains.algebra import enclose, plus, scaled, shifted, times
+from attractor.certify.domains.algebra import enclose, plus, row_corners, scaled, shifted, times
 from attractor.certify.domains.choices import is_multiple
-from attractor.certify.domains.interval import UNIT, Interval, exactly
+from attractor.certify.domains.interval import TRANSCENDENTAL, UNIT, Interval, exactly
 from attractor.certify.domains.polynomial import (
     Coefficient,
     Curve,
+    Norm,
     Ranges,
     added,
     coefficient,
@@ -24,6 +25,7 @@ from attractor.certify.domains.polynomial import (
     symbol_form,
     through,
 )
+from attractor.certify.domains.vectors import is_short, norm_form, normalised_form, softmax_form
 
 
 @pytest.fixture(autouse=True)
@@ -204,3 +206,124 @@ def test_a_product_of_more_than_six_symbols_closes_its_factors():
     assert len(product.symbols) == 6
     assert len(times(product, factors[6]).symbols) == 2
     assert len(times(times(factors[0], factors[1]), factors[0]).symbols) == 2, "a shared symbol closes both"
+
+
+def test_the_rows_of_a_form_are_widened_by_the_size_of_what_cancels():
+    """0.1 a + 0.2 b - 0.3 c, where all three have slope 1 along one axis: 2.8e-17, of terms of 0.6."""
+    parts = [symbol_form(interval([0.0], [1.0]), exactly(np.ones((1, 1)))) for _ in range(3)]
+    form = scaled(parts[0], coefficient(0.1))
+    for part, weight in zip(parts[1:], (0.2, -0.3), strict=True):
+        form = plus(form, scaled(part, coefficient(weight)))
+    found = float(row_corners(form).max())
+    assert found == pytest.approx(2 * (6 + 4 * 3) * UNIT * 0.6, rel=0.2)
+
+
+def test_the_rows_of_a_form_hold_the_width_of_what_it_is_made_of():
+    wide = symbol_form(interval([0.0], [1.0]), interval([[-1.0, 2.0]], [[3.0, 2.5]]))
+    np.testing.assert_allclose(row_corners(wide).max(axis=0), [[3, 2.5]])
+    np.testing.assert_allclose(
+        row_corners(scaled(wide, Coefficient(-2.0, 0.5))).max(axis=0), [[9, 7.5]], rtol=0.1
+    )
+    sloped = symbol_form(
+        interval([0.0], [1.0]), interval([[-1.0, 2.0]], [[3.0, 2.5]]), interval([-4.0], [0.5])
+    )
+    np.testing.assert_allclose(row_corners(sloped).max(axis=0), [[12, 10]])
+    product = times(symbol((2.0,), (3.0,)), symbol((-5.0,), (1.0,)))
+    np.testing.assert_allclose(row_corners(product).max(axis=0), [[4]])  # |y + x|
+    assert row_corners(product).shape == (4, 1, 1)
+
+
+def test_a_slope_that_is_not_known_has_rows_without_bound():
+    lost = symbol_form(interval([0.0], [1.0]), interval([[np.nan]], [[np.nan]]))
+    assert row_corners(lost).max() == np.inf
+
+
+def test_a_form_of_too_many_corners_is_bounded_by_its_range():
+    """Nine slopes have 512 corners, more than are looked at; the hull of the derivative holds as well."""
+    form = None
+    for _ in range(9):
+        one = symbol_form(interval([0.0], [1.0]), exactly(np.ones((1, 1))), interval([-1.0], [0.5]))
+        form = one if form is None else plus(form, one)
+    assert row_corners(form).shape[0] == 1
+    np.testing.assert_allclose(row_corners(form), [[[9]]], rtol=1e-12)
+    few = symbol_form(interval([0.0], [1.0]), exactly(np.ones((1, 1))), interval([-1.0], [0.5]))
+    assert row_corners(few).shape[0] == 2
+
+
+@pytest.mark.parametrize(("entries", "short"), [(64, True), (65, False)])
+def test_the_jacobian_of_a_function_of_a_vector_is_written_out_up_to_64_entries(entries, short):
+    assert is_short(symbol([0.0] * entries, [1.0] * entries)) is short
+
+
+def test_a_softmax_is_widened_by_the_roundings_of_its_sum_and_the_size_of_its_arguments():
+    low, high = np.zeros(3), np.array([0.0, 0.0, 0.0])
+    found = enclose(softmax_form(symbol_form(Interval(low, high), exactly(np.eye(3))))).value
+    allowed = 2.0**-51 * 2 * (TRANSCENDENTAL + 3)
+    np.testing.assert_allclose(found.high * 3 - 1, allowed, rtol=0.05)
+    np.testing.assert_allclose(1 - found.low * 3, allowed, rtol=0.05)
+    far = symbol_form(Interval(np.array([0.0, 9.0]), np.array([0.0, 9.0])), exactly(np.eye(2)))
+    spread = enclose(softmax_form(far)).value
+    share = np.exp([-9.0, 0.0]) / (1 + np.exp(-9.0))
+    np.testing.assert_allclose(spread.high / share - 1, 2.0**-51 * 36 * 10, rtol=0.05)
+
+
+def test_a_softmax_takes_its_extremes_at_corners_and_its_slopes_stay_below_a_quarter():
+    low, high = np.array([-1.0, 0.0, 0.5]), np.array([1.0, 0.5, 2.0])
+    found = enclose(softmax_form(symbol_form(Interval(low, high), exactly(np.eye(3)))))
+
+    def share(own, others):
+        return np.array([
+            1 / (1 + sum(np.exp(others[j] - own[i]) for j in range(3) if j != i)) for i in range(3)
+        ])
+
+    np.testing.assert_allclose(found.value, [share(low, high), share(high, low)], rtol=1e-12)
+    value = found.value
+    for i in range(3):
+        for j in range(3):
+            if i == j:
+                most = min(0.25, value.high[i] * (1 - value.low[i]))
+                ends = max(0, value.low[i] * (1 - value.high[i])), most
+            else:
+                ends = max(-0.25, -value.high[i] * value.high[j]), -value.low[i] * value.low[j]
+            np.testing.assert_allclose(
+                [found.jacobian.low[i, j], found.jacobian.high[i, j]], ends, rtol=1e-12
+            )
+
+
+def test_a_norm_is_bounded_by_its_ends_and_its_slopes_by_the_nearest_one():
+    low, high = np.array([0.3, -0.8]), np.array([0.4, 0.6])
+    vector = symbol_form(Interval(low, high), exactly(np.eye(2)))
+    found = enclose(norm_form(Norm(vector, 4.0, 0.25, 0.5)))
+    ends = np.sqrt([4 * 0.09 + 0.25, 4 * (0.16 + 0.64) + 0.25])
+    np.testing.assert_allclose(found.value, ends, rtol=1e-12)
+    steep = np.minimum(2, 4 * np.array([0.4, 0.8]) / ends[0])
+    np.testing.assert_allclose(found.jacobian, [[0, -steep[1]], [steep[0], steep[1]]], rtol=1e-12, atol=1e-12)
+    zero = symbol_form(Interval(-high, high), exactly(np.eye(2)))
+    np.testing.assert_allclose(
+        enclose(norm_form(Norm(zero, 1.0, 0.0, 0.5))).jacobian, [[-1, -1], [1, 1]], rtol=1e-12
+    )
+
+
+def test_a_vector_divided_by_its_norm_stays_on_the_sphere_and_its_slopes_below_one_over_the_nearest_norm():
+    low, high = np.array([0.3, -0.8]), np.array([0.4, 0.6])
+    vector = symbol_form(Interval(low, high), exactly(np.eye(2)))
+    found = enclose(normalised_form(Norm(vector, 4.0, 0.25, -0.5)))
+    nearest, farthest = np.sqrt([4 * 0.09 + 0.25, 4 * (0.16 + 0.64) + 0.25])
+    np.testing.assert_allclose(found.value.low, [0.3 / farthest, -0.5], rtol=1e-12)
+    np.testing.assert_allclose(found.value.high, [0.5, 0.5], rtol=1e-12)
+    share = 4 * (0.3 / farthest) ** 2
+    np.testing.assert_allclose(found.jacobian.low[0], [0, -0.5 / nearest], atol=1e-12)
+    np.testing.assert_allclose(found.jacobian.high[0], [(1 - share) / nearest, 0.5 / nearest], rtol=1e-12)
+    np.testing.assert_allclose(found.jacobian.low[1], [-0.5 / nearest, 0], atol=1e-12)
+    np.testing.assert_allclose(found.jacobian.high[1], [0.5 / nearest, 1 / nearest], rtol=1e-12)
+
+
+def test_a_jacobian_is_multiplied_by_those_of_its_arguments():
+    """y = |p| of p = (x1 + x2, x1 - x2) on a box: rows times columns, with signs kept."""
+    inner = np.array([[1.0, 1.0], [1.0, -1.0]])
+    vector = symbol_form(interval([3.0, 3.9], [3.0, 4.1]), exactly(inner))
+    found = enclose(norm_form(Norm(vector, 1.0, 0.0, 0.5))).jacobian
+    steep = np.array([3.0, 4.1]) / np.hypot(3.0, 3.9)
+    steep = np.minimum(steep, 1)
+    np.testing.assert_allclose(found.low, [0, -steep[1]], atol=1e-12)
+    np.testing.assert_allclose(found.high, [steep.sum(), steep[0]], rtol=1e-12)

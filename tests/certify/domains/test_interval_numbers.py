@@ -352,3 +352,38 @@ def test_the_larger_and_the_smaller_of_a_number_and_a_threshold(box, larger, sma
         found = function(np.asarray(0.5))
         assert ends(found.value(interval(*box))) == [*value]
         assert ends(found.slope(interval(*box))) == [*slope]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "units"),
+    [(2, TRANSCENDENTAL + 1 + 1), (3, TRANSCENDENTAL + 2 + 1), (-1, 2 * TRANSCENDENTAL + 2 + 1)],
+)
+def test_the_slope_of_a_power_is_widened_by_its_chain_of_products(exponent, units):
+    exact = exponent * 3.0 ** (exponent - 1)
+    slope = ends(integer_power(exponent).slope(interval(3.0, 3.0)))
+    assert [abs(end / exact - 1) for end in slope] == pytest.approx([2 * units * UNIT] * 2, rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "size"), [("tanh", 1.0), ("logistic", 0.25), ("erf", 1.2)])
+def test_the_slope_of_a_bell_is_widened_by_the_units_of_its_largest_term(name, size):
+    low, high = ends(SCALAR[name].slope(interval(1.0, 1.0)))
+    assert high - low == pytest.approx(4 * TRANSCENDENTAL * UNIT * size, rel=0.02)
+
+
+def test_the_far_tail_of_erfc_is_only_known_to_be_small():
+    low, high = ends(SCALAR["erfc"].value(interval(1.0, 1.0)))
+    assert high - low == pytest.approx(8 * TRANSCENDENTAL * UNIT, rel=0.02)
+    assert ends(SCALAR["erfc"].value(interval(25.0, 26.0)))[0] == 0.0
+
+
+def test_a_sine_is_widened_by_the_rounding_of_its_argument():
+    for point in (3.0, -30.0):
+        low, high = ends(SCALAR["sin"].value(interval(point, point)))
+        assert high - low == pytest.approx(4 * TRANSCENDENTAL * UNIT * (1 + abs(point)), rel=0.02)
+
+
+def test_a_shifted_argument_is_widened_by_its_own_rounding():
+    low, high = ends(SCALAR["log1p"].slope(interval(1.0, 1.0)))
+    argument = 2 * UNIT / 2  # one unit of 1 + |p| = 2, of an argument of 2
+    assert high / 0.5 - 1 == pytest.approx(argument + 2 * TRANSCENDENTAL * UNIT, rel=0.02)
+    assert 1 - low / 0.5 == pytest.approx(argument + 2 * TRANSCENDENTAL * UNIT, rel=0.02)

@@ -201,3 +201,13 @@ def test_what_has_no_rule_is_named(update, named):
         cell = Written(update, 2)
         with pytest.raises(UnsupportedError, match=named):
             step_bounds(cell, Box(-jnp.ones(3), jnp.ones(3), 2))
+
+
+def test_a_single_number_that_is_held_in_an_array_stays_known():
+    """It is a constant of the program, and tells that both cases meet where the comparison changes."""
+    level, slope = jnp.asarray(0.25), jnp.asarray(3.0)
+    with jax.enable_x64(True):
+        cell = Written(lambda u, x: jnp.where(x > level, slope * x - 0.75, 0.0), 2)
+        found = step_bounds(cell, Box(-jnp.ones(3), jnp.ones(3), 2)).jacobian
+    np.testing.assert_allclose(np.diagonal(found.high), [3, 3], rtol=1e-12)
+    np.testing.assert_allclose(np.diagonal(found.low), [0, 0], atol=1e-12)
