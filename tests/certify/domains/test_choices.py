@@ -92,6 +92,13 @@ JUMPING = {
     "a gap of nothing": lambda p: jnp.where(0 * p > 0, p, 2 * p + 1),
     "a gap that jumps": lambda p: jnp.where(jnp.where(p > 0.1, p, p - 1) > 0, p, 0.0),
     "a truth value": lambda p: (p > 0).astype(p.dtype),
+    "a choice that meets elsewhere than at zero": lambda p: jnp.where(
+        p > 0, jnp.where(p > 0, p + 1, 1.0), 0.0
+    ),
+    "one of the two sides on one side": lambda p: jnp.where(p > p[::-1], p[::-1], 0.3),
+    "the other of the two sides on one side": lambda p: jnp.where(p > p[::-1], p, 0.3),
+    "one of the two sides on the other side": lambda p: jnp.where(p > p[::-1], 0.3, p),
+    "the other of the two sides on the other side": lambda p: jnp.where(p[::-1] > p, 0.3, p),
     "an equality": lambda p: jnp.where(p == 0.1, p + 1, p),
 }
 

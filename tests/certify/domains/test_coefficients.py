@@ -197,6 +197,13 @@ def test_errors_of_coefficients_widen_both_ends():
     assert 7 <= high <= 6 + 2 + 1e-9
 
 
+def test_errors_of_the_coefficients_of_products_widen_by_the_size_of_the_product():
+    both = scaled(times(symbol((1.0,), (2.0,)), symbol((-3.0,), (4.0,))), Coefficient(3.0, 0.25))
+    low, high = ends(both)
+    assert -18 - 2 * 4 * 0.25 * 8 <= low <= -18 - 0.25 * 6
+    assert 24 + 0.25 * 8 <= high <= 24 + 2 * 4 * 0.25 * 8
+
+
 def test_a_product_of_more_than_six_symbols_closes_its_factors():
     """Two factors of three symbols each stay open; a third one makes one symbol of what came before."""
     factors = [symbol() for _ in range(7)]
