@@ -222,7 +222,8 @@ def test_the_rows_of_a_form_are_widened_by_the_size_of_what_cancels():
     for part, weight in zip(parts[1:], (0.2, -0.3), strict=True):
         form = plus(form, scaled(part, coefficient(weight)))
     found = float(row_corners(form).max())
-    assert found == pytest.approx(2 * (6 + 4 * 3) * UNIT * 0.6, rel=0.2)
+    operations = 6 + 4 * 3 + 2  # of the row, and of the coefficient of each symbol
+    assert found == pytest.approx(2 * operations * UNIT * 0.6, rel=0.05)
 
 
 def test_the_rows_of_a_form_hold_the_width_of_what_it_is_made_of():
