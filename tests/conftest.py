@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import shutil
 import tempfile
 from collections import Counter
@@ -27,7 +26,6 @@ _SELDOM = (200_000, 50, 1000)
 
 _OFTEN = 3
 _CHECK_THEMSELVES = {"Settings", "Estimator"}
-_WITH_SHAPES = re.compile(r"jaxtyping|\b[A-Z]\w*\[(Array|np\.ndarray)")
 _check_types = jaxtyping.jaxtyped
 _made = Counter()
 
@@ -35,7 +33,7 @@ _made = Counter()
 def _check_types_of_the_first(*, typechecker):
     """The decorator of the import hook, without most of what checkers cost.
 
-    A checker is written when its function is first called, and knows shapes only where annotations do. A
+    A checker is written when its function is first called, and knows shapes only where annotations may. A
     function inside another is made anew at each call of that other one; its types are checked the first few
     times. Functions of modules and classes are made once and always checked. Settings and estimators compare
     their own fields with the annotations, take more (numbers of NumPy), and say more where one does not fit.
@@ -66,7 +64,8 @@ def _checked_when_called(made, check, plain):
         if jaxtyping.config.jaxtyping_disable:
             return made(*arguments, **named)
         if checker is None:
-            shapes = any(_WITH_SHAPES.search(str(one)) for one in made.__annotations__.values())
+            hints = made.__annotations__.values()
+            shapes = any(isinstance(one, str) or "jaxtyping" in str(one) for one in hints)
             checker = check(made) if shapes else plain(made)
         return checker(*arguments, **named)
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from attractor.arrays import Arrays
 from attractor.cells import cell_class
-from attractor.cells.families import CellBuilder
+from attractor.cells.building import CellBuilder
 from attractor.errors import ConfigError, NotFittedError, RunFolderError
 from attractor.folders import facts_of
 from attractor.origin import Origin

@@ -54,11 +54,13 @@ class Within:
     infinite: bool = False
 
     def __contains__(self, value: Any) -> bool:
-        size: Any = abs(value) if isinstance(value, Real) else None
-        if size is None or not (size < inf or (self.infinite and size == inf)):
+        if not isinstance(value, Real):
             return False
-        too_low = value <= self.low if self.above else value < self.low
-        too_high = value >= self.high if self.below else value > self.high
+        number: Any = value  # compared as it is: it may be larger than any float
+        if not (abs(number) < inf or (self.infinite and abs(number) == inf)):
+            return False
+        too_low = number <= self.low if self.above else number < self.low
+        too_high = number >= self.high if self.below else number > self.high
         return not (too_low or too_high)
 
     def describe(self, kind: str) -> str:
@@ -291,8 +293,10 @@ def _is_whole(value: object) -> bool:
 
 def _is_real(value: Any) -> bool:
     """Whether a float can hold this: numbers of Python may be larger, and NaN compares with none."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    return real and (abs(value) <= float_info.max or abs(value) == inf)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    size: Any = abs(value)
+    return size <= float_info.max or size == inf
 
 
 _EXTENDED = "a number or infinity"

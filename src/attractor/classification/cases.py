@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from attractor.data import Sequences
-from attractor.data.named_columns import column_names
 from attractor.data.sequence_labels import check_labels
 from attractor.errors import ConfigError, DivergedError, InputDataError
 
@@ -35,13 +34,6 @@ def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
             f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
         )
     return data, names
-
-
-def with_known_columns(cases: object, names: Sequence[str]) -> object:
-    """Cases of which every table that has all the columns of a model keeps only these, in its order."""
-    if not isinstance(cases, list | tuple):
-        return cases
-    return [one[list(names)] if {*names} <= {*(column_names(one) or ())} else one for one in cases]
 
 
 def labels_given(data: Sequences) -> np.ndarray:

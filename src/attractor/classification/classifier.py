@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import StateNoise
-from attractor.cells.families import CellBuilder
+from attractor.cells.building import CellBuilder
 from attractor.cells.partition import channelled_groups, parse_groups
 from attractor.data import (
     FillState,
@@ -54,7 +54,6 @@ from .cases import (
     labelled,
     labels_given,
     saved_classes,
-    with_known_columns,
 )
 from .classifier_metrics import fit_temperature, probabilities_of
 from .examples import Labelled, SequenceExamples

@@ -19,7 +19,7 @@ from attractor.cells import (
     take_step,
     trained_cell,
 )
-from attractor.cells.families import CellBuilder
+from attractor.cells.building import CellBuilder
 from attractor.errors import ConfigError
 from attractor.scan import unroll
 from attractor.training.networks import stacked

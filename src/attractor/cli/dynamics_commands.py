@@ -98,8 +98,9 @@ class LyapunovCommand:
         from attractor.progress import reporter_for
 
         wanted = Wanted(self.subject, self.data, self.cell, self.steps)
+        count: Any = int(self.count) if self.count.isdecimal() else self.count
         settings = LyapunovSettings(
-            count=int(self.count) if self.count.isdecimal() else self.count,
+            count=count,  # compared with what it may be by the settings
             burn_in=self.burn_in,
             tolerance=self.tolerance,
             seed=self.fresh.seed,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from attractor.cells import CellLike, State
+from attractor.cells import CellLike, State, input_size
 from attractor.data import Scaling
 from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
 from attractor.program import FlatMap, double_precision, flat_map, in_double_precision, unrounded
@@ -69,7 +69,7 @@ class ControlModel(eqx.Module):
     @property
     def input_size(self) -> int:
         """Number of inputs."""
-        return self.network.cell.input_size
+        return input_size(self.network.cell)
 
     @property
     def state_size(self) -> int:

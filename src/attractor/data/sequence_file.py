@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -327,7 +327,7 @@ def _read_nested(frame: "pd.DataFrame") -> Sequences:
     return data if is_counted else replace(data, ids=tuple(map(str, frame.index)))
 
 
-def _series(cell: object, index: object, name: str) -> Float[np.ndarray, " time"]:
+def _series(cell: Any, index: object, name: str) -> Float[np.ndarray, " time"]:
     where = f"DataFrame, row {index}, column '{name}'"
     if np.ndim(cell) != 1 or not np.size(cell):
         raise InputDataError(

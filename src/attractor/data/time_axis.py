@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -120,7 +120,7 @@ def _in_order(texts: "pd.Series", order: str) -> np.ndarray:
     """Instants of texts whose dates are in this order; NaT for others."""
     import pandas as pd
 
-    def convert(some: "pd.Series", clock: str) -> "pd.Series":
+    def convert(some: Any, clock: str) -> "pd.Series":
         return pd.to_datetime(some, format=order + clock, errors="coerce")
 
     # The clock of the first row is that of most rows.

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from attractor.cells import CellLike, State, initial_state, input_shape, input_size, name_of
+from attractor.cells import CellLike, FlowLike, State, initial_state, input_shape, input_size, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision, in_double_precision, plain
 
@@ -35,7 +35,7 @@ _CHUNK = 64
 class _Rates(eqx.Module):
     """A flow read as a map: from a state to its change per unit of time."""
 
-    flow: CellLike
+    flow: FlowLike
 
     @property
     def input_size(self) -> int:
@@ -84,7 +84,7 @@ class Point:
         return isinstance(plain(self.flat.cell), _Rates)
 
 
-def point(cell: CellLike, state: State, input: ArrayLike | None = None) -> Point:
+def point(cell: Any, state: State, input: ArrayLike | None = None) -> Point:
     """The cell, its input and its state in float64; call it inside `jax.enable_x64(True)`.
 
     Raises:
@@ -192,7 +192,7 @@ def time_scale(
 
 
 def jacobian_spectrum(
-    cell: CellLike, state: State, input: ArrayLike | None = None, *, count: int | None = None
+    cell: CellLike | FlowLike, state: State, input: ArrayLike | None = None, *, count: int | None = None
 ) -> JacobianSpectrum:
     """Eigenvalues of the Jacobian of a cell, or of a flow, at one state, in float64.
 

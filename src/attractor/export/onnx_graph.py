@@ -179,7 +179,7 @@ def _elementwise(
     """One node for every entry of the result."""
     shape = shape_of(equation.outvars[0])
     names = [graph.aligned(operand, len(shape)) for operand in operands]
-    return Tensor(graph.node(kind, names, **attributes), shape)
+    return Tensor(graph.node(kind, names, None, **attributes), shape)
 
 
 def _moved(graph: Graph, equation: JaxprEqn, *operands: Operand) -> list[Tensor]:

@@ -117,7 +117,7 @@ def _may_be_another(node: object) -> bool:
     return (has_own(node, "initial_state") or has_own(node, "hidden_size")) and may_change(node)
 
 
-def may_change(cell: CellLike) -> bool:
+def may_change(cell: object) -> bool:
     """Whether a step holds code that is not of this library or of Equinox, and so may be unsteady."""
     own = type(cell).__module__.startswith(_OWN)
     if not own or has_own(cell, "step") or not isinstance(cell, eqx.Module):

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import CellLike, State, initial_state, input_shape
+from attractor.cells import FlowLike, State, initial_state, input_shape
 from attractor.errors import ConfigError, DivergedError, ShapeError
 from attractor.program import compiled
 from attractor.settings import Count, Positive, Settings
@@ -41,7 +41,7 @@ _USUAL = FlowSolver()
 
 
 def solve_flow(
-    flow: CellLike,
+    flow: FlowLike,
     times: Float[Array | np.ndarray, " time"],
     inputs: Float[Array | np.ndarray, "rows ..."] | None = None,
     state: State | None = None,
@@ -81,7 +81,7 @@ def solve_flow(
     return Unrolled(states, jax.tree.map(lambda leaf: leaf[-1], states))
 
 
-def _check(flow: CellLike, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
+def _check(flow: FlowLike, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
     if len(times) < 2:
         raise ShapeError(f"{len(times)} times: a flow needs at least the first and the last one")
     if not np.all(np.diff(np.asarray(times, np.float64)) > 0):
@@ -92,7 +92,7 @@ def _check(flow: CellLike, times: Array | np.ndarray, inputs: Array | np.ndarray
 
 
 @compiled
-def _solved(flow: CellLike, times: Array, rows: Array, start: State, how: tuple) -> tuple[State, ArrayLike]:
+def _solved(flow: FlowLike, times: Array, rows: Array, start: State, how: tuple) -> tuple[State, ArrayLike]:
     method, relative, absolute, most_steps = how
     path = diffrax.LinearInterpolation(times, rows)
     solution = diffrax.diffeqsolve(

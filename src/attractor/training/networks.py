@@ -31,7 +31,7 @@ from attractor.cells import (
     initial_state,
     take_step,
 )
-from attractor.cells.families import CellBuilder
+from attractor.cells.building import CellBuilder
 from attractor.data import Scaling
 from attractor.errors import CellError, ConfigError, RunFolderError
 from attractor.settings import checked
@@ -117,7 +117,7 @@ def stacked(
     return Stack(tuple(cells))
 
 
-def describe_option(value: object) -> Any:
+def describe_option(value: Any) -> Any:
     """An option as plain JSON: the same in every process, for a cell of the user's own as well."""
     if isinstance(value, partial):
         options = {name: describe_option(option) for name, option in value.keywords.items()}

@@ -100,7 +100,7 @@ class StepBounds(eqx.Module):
         return jnp.isfinite(self.image.low).all() & jnp.isfinite(self.image.high).all()
 
 
-def unit_box(cell: eqx.Module, input_bound: ArrayLike = 1.0) -> Box:
+def unit_box(cell: CellLike, input_bound: ArrayLike = 1.0) -> Box:
     """States and inputs between -1 and 1 (inputs: between -input_bound and input_bound)."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(floating_state(cell))]
     states = sum(leaf.size for leaf in leaves)
@@ -110,7 +110,7 @@ def unit_box(cell: eqx.Module, input_bound: ArrayLike = 1.0) -> Box:
     return Box(-high, high, states)
 
 
-def floating_state(cell: eqx.Module) -> State:
+def floating_state(cell: CellLike) -> State:
     """The initial state of a cell, all of which is made of real numbers.
 
     Raises:
@@ -127,7 +127,7 @@ def floating_state(cell: eqx.Module) -> State:
     return start
 
 
-def step_bounds(cell: eqx.Module, box: Box) -> StepBounds:
+def step_bounds(cell: CellLike, box: Box) -> StepBounds:
     """Interpret one step of any cell with forms over a box.
 
     In float64 (inside `jax.enable_x64(True)`, with a cell in float64) every result is an outward bound: it
@@ -153,13 +153,13 @@ def step_bounds(cell: eqx.Module, box: Box) -> StepBounds:
     )
 
 
-def step_image(cell: eqx.Module, box: Box) -> Interval:
+def step_image(cell: CellLike, box: Box) -> Interval:
     """The box of the new states only: no derivative is followed."""
     nothing = jnp.zeros((len(box.low), 0), box.low.dtype)
     return _joined([enclose(form).value for form in _forms(cell, box, nothing, RULES)], 0)
 
 
-def centred_image(cell: eqx.Module, box: Box) -> Interval:
+def centred_image(cell: CellLike, box: Box) -> Interval:
     """The box of the new states, by the mean value theorem where that is tighter.
 
     f(x) lies in f(c) + J (x - c) with c the middle of the box and J the range of the derivative on it. A
@@ -212,7 +212,7 @@ def program_forms(
     return [_as_form(result, dtype_of(arguments[0]), arguments[0].directions) for result in results]
 
 
-def _check_structure(cell: eqx.Module, program: Program, start: State) -> None:
+def _check_structure(cell: CellLike, program: Program, start: State) -> None:
     """That a step gives back what it takes: the same leaves of the same shapes."""
     shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(start))
     if program.outputs != jax.tree.structure(start) or program.output_shapes != shapes:

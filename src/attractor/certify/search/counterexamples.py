@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from attractor.cells import CellLike
 from attractor.program import flat_map
 
 from ..domains import Box
@@ -52,7 +53,7 @@ class Witness:
     steps: int
 
 
-def find_witness(cell: eqx.Module, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:
+def find_witness(cell: CellLike, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:
     """Two trajectories that stay apart, or None if the search found none.
 
     Starts are drawn from the box, inputs are constant (extreme, zero and random), and periodic with levels
@@ -84,7 +85,7 @@ def find_witness(cell: eqx.Module, box: Box, seed: int = 0, deadline: float = fl
     return None
 
 
-def _seconds_of_probe(cell: eqx.Module, starts: np.ndarray, signals: np.ndarray) -> float:
+def _seconds_of_probe(cell: CellLike, starts: np.ndarray, signals: np.ndarray) -> float:
     """How long a few steps of all runs take, compilation aside."""
     seconds = 0.0
     for _ in range(2):  # the first one compiles
@@ -109,7 +110,7 @@ def _inputs(low: np.ndarray, high: np.ndarray, generator: np.random.Generator) -
 
 
 def _best(
-    cell: eqx.Module, starts: np.ndarray, signals: np.ndarray, distances: np.ndarray, pairs: np.ndarray
+    cell: CellLike, starts: np.ndarray, signals: np.ndarray, distances: np.ndarray, pairs: np.ndarray
 ) -> Witness | None:
     """Replay the pair that is furthest apart."""
     signal = int(np.argmax(np.where(np.isfinite(distances), distances, -1.0)))
@@ -127,7 +128,7 @@ def _best(
 
 
 @eqx.filter_jit
-def _apart(cell: eqx.Module, starts: Array, signals: Array, steps: Array | int) -> tuple[Array, Array]:
+def _apart(cell: CellLike, starts: Array, signals: Array, steps: Array | int) -> tuple[Array, Array]:
     """For every signal the largest distance between any two final states, and whose they are."""
 
     def one(signal: Array) -> tuple[Array, Array]:
@@ -140,7 +141,7 @@ def _apart(cell: eqx.Module, starts: Array, signals: Array, steps: Array | int) 
 
 
 @eqx.filter_jit
-def _replay(cell: eqx.Module, pair: Array, signal: Array) -> tuple[Array, Array, Array, Array]:
+def _replay(cell: CellLike, pair: Array, signal: Array) -> tuple[Array, Array, Array, Array]:
     """Largest distances over a period in the middle and at the end, the size there, and the steps taken."""
     half, period = REPLAY // 2, len(signal)
     halfway, first = _run(cell, pair, signal, 0, half - period)
@@ -151,7 +152,7 @@ def _replay(cell: eqx.Module, pair: Array, signal: Array) -> tuple[Array, Array,
 
 
 def _over_a_period(
-    cell: eqx.Module, pair: Array, signal: Array, begin: int
+    cell: CellLike, pair: Array, signal: Array, begin: int
 ) -> tuple[Array, Array, Array, Array]:
     """Largest distance and size over a period, the states after it, and the steps that were taken."""
 
@@ -166,7 +167,7 @@ def _over_a_period(
 
 
 def _run(
-    cell: eqx.Module, starts: Array, signal: Array, begin: Array | int, steps: Array | int
+    cell: CellLike, starts: Array, signal: Array, begin: Array | int, steps: Array | int
 ) -> tuple[Array, Array]:
     """The states after some steps of a periodic input, or before one of them escapes, and the steps taken.
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from attractor.cells import CellLike
 from attractor.errors import AttractorError
 from attractor.program import FlatMap, double_precision, flat_map
 
@@ -202,9 +203,7 @@ class Contraction(NamedTuple):
     typical: Float[np.ndarray, " steps"]
 
 
-def simulated_contraction(
-    cell: eqx.Module, certificate: Certificate, steps: int, seed: int = 0
-) -> Contraction:
+def simulated_contraction(cell: CellLike, certificate: Certificate, steps: int, seed: int = 0) -> Contraction:
     """Run pairs of trajectories from the certified box under common random inputs that hold for a while.
 
     Distances are in the norm of the certificate, see `Certificate.distance`.

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
+
+from attractor.cells import CellLike
 
 from ..domains import Box, Interval, centred_image, step_bounds, step_image
 from ..domains.interval import hull, intersection
@@ -33,7 +34,7 @@ class InvariantBox(NamedTuple):
 
 
 def shrink(
-    cell: eqx.Module, invariant: InvariantBox, *, cuts: int = 0, rounds: int = 200, tolerance: float = 1e-6
+    cell: CellLike, invariant: InvariantBox, *, cuts: int = 0, rounds: int = 200, tolerance: float = 1e-6
 ) -> InvariantBox:
     """Replace an invariant box by its image, again and again, while that takes something off.
 
@@ -53,7 +54,7 @@ def shrink(
 
 
 def settle(
-    cell: eqx.Module,
+    cell: CellLike,
     box: Box,
     *,
     growing: int = 60,
@@ -129,7 +130,7 @@ class _Limits(NamedTuple):
     centred: bool = False
 
 
-def _settled(cell: eqx.Module, box: Box, begun: _Progress, limits: _Limits) -> _Progress:
+def _settled(cell: CellLike, box: Box, begun: _Progress, limits: _Limits) -> _Progress:
     def unfinished(now: _Progress) -> Array:
         return jnp.where(now.found, now.going & (now.steps < limits.images), now.grown < limits.growing)
 
@@ -156,7 +157,7 @@ def _settled(cell: eqx.Module, box: Box, begun: _Progress, limits: _Limits) -> _
     return jax.lax.while_loop(unfinished, advance, begun)
 
 
-def _image(cell: eqx.Module, box: Box, cuts: int) -> Interval:
+def _image(cell: CellLike, box: Box, cuts: int) -> Interval:
     """The image of a box, by pieces: each cut halves all of them along the axis whose slopes vary most."""
     if cuts == 0:
         return step_image(cell, box)

@@ -90,8 +90,8 @@ class CertifySettings(Settings):
 class _Climb:
     """What is known so far, on the way up: about a cell, and about its step as it is now, of real arrays."""
 
-    cell: eqx.Module
-    step: eqx.Module
+    cell: CellLike
+    step: CellLike
     settings: CertifySettings
     input_bound: np.ndarray
     reporter: Reporter
@@ -186,14 +186,14 @@ def certify(
             reporter.close()
 
 
-def _signed(result: StabilityResult, cell: eqx.Module) -> StabilityResult:
+def _signed(result: StabilityResult, cell: CellLike) -> StabilityResult:
     """The result whose certificate says which cell it speaks of."""
     if result.certificate is None:
         return result
     return replace(result, certificate=replace(result.certificate, about=cell_identity(cell)))
 
 
-def _has_complex_leaves(cell: eqx.Module) -> bool:
+def _has_complex_leaves(cell: CellLike) -> bool:
     return any(leaf.kind is LeafKind.COMPLEX for leaf in flat_map(cell).layout.leaves)
 
 
@@ -470,21 +470,21 @@ class Bounded(eqx.Module):
     input_sums: Array
 
 
-def _tangled(cell: eqx.Module, *_: object, **__: object) -> bool:
+def _tangled(cell: CellLike, *_: object, **__: object) -> bool:
     return getattr(cell, "choices", 0) >= _MANY_CHOICES
 
 
 @partial(quickly_compiled, tangled=_tangled)
-def _settled(cell: eqx.Module, box: Box, *, centred: bool) -> tuple[InvariantBox, InvariantBox]:
+def _settled(cell: CellLike, box: Box, *, centred: bool) -> tuple[InvariantBox, InvariantBox]:
     return settle(cell, box, tolerance=1e-4, centred=centred)
 
 
 @eqx.filter_jit
-def _by_pieces(cell: eqx.Module, invariant: InvariantBox) -> InvariantBox:
+def _by_pieces(cell: CellLike, invariant: InvariantBox) -> InvariantBox:
     return shrink(cell, invariant, cuts=CUTS, rounds=40, tolerance=1e-3)
 
 
-def rate_on(cell: eqx.Module, invariant: InvariantBox) -> Bounded:
+def rate_on(cell: CellLike, invariant: InvariantBox) -> Bounded:
     """The smallest rate that the bound of one step proves on a box, with the weights that give it."""
     bounds: StepBounds = step_bounds(cell, invariant.box)
     rate, weights = best_weights(bounds.row_sums, jnp.ones(invariant.box.states))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -191,7 +190,7 @@ def quadratic_certificate(
     return search_metric(_layer(weight, float(leak), slopes, inputs), settings or QuadraticSettings())
 
 
-def cell_certificate(cell: eqx.Module, settings: QuadraticSettings | None = None) -> QuadraticSolution:
+def cell_certificate(cell: object, settings: QuadraticSettings | None = None) -> QuadraticSolution:
     """Contraction of a cell, for all inputs and states.
 
     A recurrent equilibrium network brings its metric with it, so nothing is searched and no solver is needed;
@@ -212,7 +211,7 @@ def cell_certificate(cell: eqx.Module, settings: QuadraticSettings | None = None
     return search_metric(slope_system(cell), settings or QuadraticSettings())
 
 
-def slope_system(cell: eqx.Module, slopes: Slopes = (0.0, 1.0)) -> SlopeSystem:
+def slope_system(cell: object, slopes: Slopes = (0.0, 1.0)) -> SlopeSystem:
     """Differences of two runs of a cell, in float64.
 
     Args:

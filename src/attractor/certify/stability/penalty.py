@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from attractor.cells import CellLike
+
 from ..domains import Interval, step_bounds, step_image, unit_box
 from ..domains.interval import intersection
 from .invariant import InvariantBox, settle
 from .weighted_norms import best_weights
 
-Module = TypeVar("Module", bound=eqx.Module)
+Module = TypeVar("Module", bound=CellLike)
 
 # How abruptly the penalty sets in at its target.
 _SHARPNESS = 200.0
@@ -44,7 +46,7 @@ class ContractionTarget:
 
 
 def contraction_bound(
-    cell: eqx.Module, target: ContractionTarget, input_bound: float | int = 1.0
+    cell: CellLike, target: ContractionTarget, input_bound: float | int = 1.0
 ) -> tuple[Float[Array, ""], InvariantBox]:
     """The rate at which a cell contracts on its refined invariant box, in the type of the weights.
 
@@ -109,7 +111,7 @@ def row_shares(
     return jax.lax.stop_gradient(shares / jnp.sum(shares))
 
 
-def contraction_penalty(cell: eqx.Module, target: ContractionTarget) -> Float[Array, ""]:
+def contraction_penalty(cell: CellLike, target: ContractionTarget) -> Float[Array, ""]:
     """softplus(k (R - target)) / k, R the contraction bound: R - target above the target, 0 below."""
     rate, _ = contraction_bound(cell, target)
     excess = jnp.where(jnp.isfinite(rate), rate, 0.0) - target.rate

@@ -13,6 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
+from attractor.cells import CellLike
 from attractor.program import flat_map, trace
 
 from ..domains import Box, StepBounds, floating_state, step_bounds
@@ -70,7 +71,7 @@ class JacobianNorm(eqx.Module):
         weights: w, positive.
     """
 
-    cell: eqx.Module
+    cell: CellLike
     weights: Float[Array, " states"]
 
     def __call__(self, low: Float[Array, " axes"], high: Float[Array, " axes"]) -> Bound:
@@ -90,7 +91,7 @@ def _axis(bounds: StepBounds, width: Array) -> Array:
     return jnp.argmax(width * (total + _AT_LEAST * jnp.mean(total)) + 1e-12 * width)
 
 
-def absolute_jacobian(cell: eqx.Module, point: Float[Array, " axes"]) -> Float[Array, "states axes"]:
+def absolute_jacobian(cell: CellLike, point: Float[Array, " axes"]) -> Float[Array, "states axes"]:
     """|d x' / d (x, u)| at a point (x, u), by forward differentiation of the map itself.
 
     The written-out program is differentiated, not the cell: what a cell stops or replaces for training
@@ -103,13 +104,13 @@ def absolute_jacobian(cell: eqx.Module, point: Float[Array, " axes"]) -> Float[A
     return jnp.abs(jax.jacfwd(lambda point: step(point[:size], point[size:])[0])(point))
 
 
-def sample_jacobians(cell: eqx.Module, box: Box, seed: int = 0) -> Float[np.ndarray, "samples states states"]:
+def sample_jacobians(cell: CellLike, box: Box, seed: int = 0) -> Float[np.ndarray, "samples states states"]:
     """|J| at points of the box, half of them at its corners."""
     return np.asarray(_sample(cell, box, jax.random.key(seed)))
 
 
 @eqx.filter_jit
-def _sample(cell: eqx.Module, box: Box, key: Array) -> Array:
+def _sample(cell: CellLike, box: Box, key: Array) -> Array:
     shares = jax.random.uniform(key, (SAMPLES, len(box.low)), box.low.dtype)
     shares = jnp.where(jnp.arange(SAMPLES)[:, None] % 2 == 0, shares, jnp.round(shares))
     points = box.low + shares * (box.high - box.low)

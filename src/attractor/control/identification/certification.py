@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
+from attractor.data import Record
 from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
 from attractor.folders import read_file
@@ -218,9 +219,9 @@ def _plain(value: object) -> object:
 
 def repair(
     model: PlantModel,
-    record: object,
+    record: Record | tuple | list,
     *,
-    validation: object = None,
+    validation: Record | tuple | list | None = None,
     steps: int = 2000,
     folder: Path | None = None,
     reporter: Reporter | None = None,

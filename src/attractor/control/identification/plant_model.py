@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state
-from attractor.cells.families import CellBuilder
+from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.stability.penalty import ContractionTarget
 from attractor.control.metrics import Metrics, evaluate

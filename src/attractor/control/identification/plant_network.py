@@ -1,6 +1,7 @@
 """A plant model: a cell, a read-out and, if wanted, an encoder of the initial state."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,7 +19,7 @@ from attractor.cells import (
     take_step,
     trained_cell,
 )
-from attractor.cells.families import CellBuilder
+from attractor.cells.building import CellBuilder
 from attractor.program import layout_of
 from attractor.scan import unroll
 from attractor.training.networks import stacked
@@ -144,10 +145,11 @@ class PlantNetwork(eqx.Module):
         Without feedthrough the state that shows y_k was made by u_{k-1}, so that the newest sample makes one
         step more; what came before the first sample is taken to be the first input.
         """
+        cell: Any = self.cell  # one with a `measured_state`
         if self.feedthrough:
-            return self.cell.measured_state(inputs, outputs)
+            return cell.measured_state(inputs, outputs)
         before = jnp.concatenate([inputs[:1], inputs[:-1]])
-        return take_step(self.cell, inputs[-1], self.cell.measured_state(before, outputs))
+        return take_step(cell, inputs[-1], cell.measured_state(before, outputs))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -106,7 +107,8 @@ def _with_own_gru(model: ControlModel) -> ControlModel:
 
 
 def _gru(model: ControlModel, input_bound: float) -> _GRU:
-    cell, readout = model.network.cell, model.network.readout
+    cell: Any = model.network.cell
+    readout = model.network.readout
     if type(cell) not in (GRU, ResetAfterGRU) or readout is None:
         raise UnsupportedError(f"a GRU observer for the cell {name_of(cell)}: expected a GRU with a read-out")
     first = type(cell) is GRU

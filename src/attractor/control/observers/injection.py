@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -55,7 +56,7 @@ class InjectionMap(ObserverMap):
         """One sample."""
         predicted = self.model.output(memory)
         seen = jnp.clip(filled(measured, predicted), self.output_low, self.output_high)
-        cell = self.model.network.cell
+        cell: Any = self.model.network.cell  # one with a bias, see `injection`
         shifted = eqx.tree_at(lambda one: one.bias, cell, cell.bias + self.gain @ (seen - predicted))
         moved = eqx.tree_at(lambda model: model.network.cell, self.model, shifted)
         return moved.step(memory, input)
@@ -92,7 +93,7 @@ def with_own_cell(model: ControlModel, kind: Callable[..., CellLike], **arrays: 
         kind: class of the cell.
         arrays: all its arrays by name.
     """
-    cell = model.network.cell
+    cell: Any = model.network.cell
     own = kind(cell.input_size, cell.hidden_size, key=jax.random.key(0))
     own = eqx.tree_at(lambda one: [getattr(one, name) for name in arrays], own, list(arrays.values()))
     return eqx.tree_at(lambda one: one.network.cell, model, own, is_leaf=lambda leaf: leaf is cell)

@@ -130,7 +130,7 @@ def descend(
         here = Descents(*(_filled(part[seats], pool) for part in everyone))
         here.outcomes[len(seats) :] = Outcome.UNFINISHED  # empty seats stay as they are
         fewest = slots if waiting < count else 1
-        after = _advanced(flat, here, slots, tuple(map(np.asarray, (*limits, fewest))))
+        after = _advanced(flat, here, slots, tuple(map(jnp.asarray, (*limits, fewest))))
         after = jax.tree.map(np.asarray, after)
         for part, new in zip(everyone, after, strict=True):
             part[seats] = new[: len(seats)]

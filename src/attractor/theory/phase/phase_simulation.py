@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from attractor.cells import FlowLike, GatedFlow, GatedForm, State, discretise, initial_state
 from attractor.errors import ConfigError
@@ -39,11 +39,11 @@ class Family(NamedTuple):
         others: the same network with what is no number.
     """
 
-    numbers: CellLike
-    axes: CellLike
-    others: CellLike
+    numbers: PyTree
+    axes: PyTree
+    others: PyTree
 
-    def member(self, numbers: CellLike) -> CellLike:
+    def member(self, numbers: PyTree) -> FlowLike:
         """The network with these numbers."""
         return eqx.combine(numbers, self.others)
 
@@ -264,7 +264,7 @@ def every_start(
 ) -> tuple[Array, Array, State]:
     """Every network from every start: leading axes (networks, starts)."""
 
-    def one(numbers: CellLike) -> tuple[Array, Array, State]:
+    def one(numbers: PyTree) -> tuple[Array, Array, State]:
         return jax.vmap(partial(_measured, simulation, networks.member(numbers)))(states, tangents)
 
     return jax.vmap(one, in_axes=(networks.axes,))(networks.numbers)
@@ -275,7 +275,7 @@ def one_start_each(
 ) -> tuple[Array, Array, State]:
     """Every network from a start of its own: leading axis (networks,)."""
 
-    def one(numbers: CellLike, state: State, tangent: State) -> tuple[Array, Array, State]:
+    def one(numbers: PyTree, state: State, tangent: State) -> tuple[Array, Array, State]:
         return _measured(simulation, networks.member(numbers), state, tangent)
 
     return jax.vmap(one, in_axes=(networks.axes, 0, 0))(networks.numbers, states, tangents)

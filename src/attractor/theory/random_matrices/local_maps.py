@@ -384,9 +384,10 @@ def _differentiated(program: Program, cut: Cut, here: Point, kinds: Sequence[_Ki
         local = jax.vmap(lambda seed: jax.jvp(lambda *at: run(*at)[:2], (flat, results), seed)[1])(seeds)
         return local, jax.jvp(lambda flat: run(flat, None), (flat,), (probe,))[1]
 
-    shaped = [seed.reshape(-1, *p.result.aval.shape) for seed, p in zip(seeds[1], products, strict=True)]
+    pairs = zip(seeds[1], products, strict=True)
+    shaped = [jnp.asarray(seed).reshape(-1, *product.result.aval.shape) for seed, product in pairs]
     local, whole = quickly_compiled(derivatives)(
-        program.constants, here.input, flat, (seeds[0], shaped), jnp.asarray(probe)
+        program.constants, here.input, flat, (jnp.asarray(seeds[0]), shaped), jnp.asarray(probe)
     )
     after, vectors = np.asarray(local[0]), [np.asarray(vector) for vector in local[1]]
     units = tuple(_gathered(kind, after, vectors) for kind in kinds)

@@ -16,7 +16,16 @@ from jax.extend.core import Jaxpr, JaxprEqn
 from jaxtyping import Array, Complex, PRNGKeyArray
 from scipy.optimize import brentq
 
-from attractor.cells import CellLike, State, discretise, initial_state, input_shape, input_size, name_of
+from attractor.cells import (
+    CellLike,
+    FlowLike,
+    State,
+    discretise,
+    initial_state,
+    input_shape,
+    input_size,
+    name_of,
+)
 from attractor.claims import Solution
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.jacobians import JacobianSpectrum, jacobian_spectrum, time_scale
@@ -109,7 +118,8 @@ def spectrum_at_rest(cell: CellLike) -> tuple[JacobianSpectrum, float]:
         flat = analysed(moving).still("the resting state")
         vector, residual = _at_rest(flat, jnp.zeros(flat.input_size))
         state = flat.restore(vector)
-    return jacobian_spectrum(flow_of(cell) or cell, state), float(residual)
+    linearised: CellLike | FlowLike = flow_of(cell) or cell
+    return jacobian_spectrum(linearised, state), float(residual)
 
 
 @compiled

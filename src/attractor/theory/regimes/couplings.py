@@ -317,7 +317,7 @@ class RestingModes:
         return values
 
 
-def resting_modes(cell: CellLike, couplings: Couplings) -> RestingModes:
+def resting_modes(cell: object, couplings: Couplings) -> RestingModes:
     """The modes of a cell with these parameters at zero, without input.
 
     Args:
@@ -335,7 +335,7 @@ def resting_modes(cell: CellLike, couplings: Couplings) -> RestingModes:
     )
 
 
-def edge_gain(cell: CellLike, couplings: Couplings) -> float:
+def edge_gain(cell: object, couplings: Couplings) -> float:
     """The gain of the candidate at which zero loses stability; it can be asked while the cell is traced.
 
     Args:
@@ -355,7 +355,7 @@ def _edge_gain(leaks: np.ndarray, weights: np.ndarray) -> float:
     return float((total / len(weights)) ** -0.5) if total > 0 else np.inf
 
 
-def _at_zero(cell: CellLike, couplings: Couplings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _at_zero(cell: object, couplings: Couplings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The centres d, the leaks and the weights w v of all units."""
     ones = np.ones(len(couplings[CANDIDATE].bias))
     biases = {name: np.asarray(coupling.bias, np.float64) for name, coupling in couplings.items()}

@@ -92,7 +92,7 @@ def goal_of(regime: str, timescales: Timescales | None) -> Goal:
     return GOALS[regime]
 
 
-def couplings_for(cell: CellLike, regime: str, timescales: Timescales | None) -> Couplings:
+def couplings_for(cell: Any, regime: str, timescales: Timescales | None) -> Couplings:
     r"""Gains and biases that bring a cell into a regime.
 
     Biases first: the keep (forget) gate of unit i rests at $1 - 1/\tau_i$ with $\tau$ spread geometrically

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import sqrt
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -69,7 +69,7 @@ class _OfLevels(_Centred):
 class _OfWrapper(_OfLevels):
     """What a `NoisyState` does, with its factor and shares."""
 
-    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
         """Of the wrapper."""
         del input
         return cell.deviation(old, new)
@@ -78,7 +78,7 @@ class _OfWrapper(_OfLevels):
 class _OfLipschitz(_OfLevels):
     """sqrt(d) (s_a + s_m F), as F = (n - h) / d."""
 
-    def deviation(self, cell: CellLike, input: Array, old: State, new: State) -> State:
+    def deviation(self, cell: Any, input: Array, old: State, new: State) -> State:
         """Of the differential equation."""
         del input
         root = jnp.sqrt(cell.step)

@@ -1,7 +1,7 @@
 """P and Q from one draw, which training can afford, and whether the noise is small enough for them."""
 
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -149,7 +149,7 @@ def _gains(problem: NoiseProblem, strength: Array, keys: Array) -> Float[Array, 
     still = problem.loss_of(derivatives_at_the_end(problem, 0, None)[0])
 
     def run(key: Array, size: Array) -> Array:
-        cell = _Simulated(problem.cell, problem.diffusion, size)
+        cell: Any = _Simulated(problem.cell, problem.diffusion, size)
         last = unroll(cell, problem.inputs, problem.state, length=problem.length, key=key).last
         return problem.loss_of(last)
 

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 from scipy.special import expit
 
-from attractor.cells import CellLike, name_of
+from attractor.cells import name_of
 from attractor.errors import ConfigError
 from attractor.registry import Registry
 
