@@ -130,7 +130,7 @@ def describe_option(value: Any) -> Any:
         return np.asarray(value).tolist()
     if isinstance(value, tuple | list):
         return [describe_option(one) for one in value]
-    return cell_name(value) if callable(value) else value
+    return cell_name(value) if callable(value) else value  # pyright: ignore[reportArgumentType]
 
 
 def describe_program(plan: Callable[[PRNGKeyArray], Model], inputs: int) -> str:
