@@ -24,7 +24,7 @@ from rich.console import Console
 
 from attractor.files import write_atomically
 from attractor.progress import reporter_for
-from attractor.report.analysis import AnalysisContents, Section, Tile, write_analysis
+from attractor.report.page import AnalysisContents, Section, Tile, write_analysis
 from benchmarks.recording import record
 
 from .gating_experiments import DIMENSION, DRIVEN, EXPONENT, INTEGRATOR, Size

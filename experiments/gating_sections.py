@@ -13,18 +13,18 @@ from scipy.interpolate import CubicSpline
 
 from attractor.cells import GRU, LSTM, GatedForm, ResetAfterGRU, discretise, initial_state
 from attractor.program import double_precision, in_double_precision
-from attractor.report.analysis import Picture, Section, Sheet, Tile
-from attractor.report.figures.gating import (
+from attractor.report.page import Picture, Section, Sheet, Tile
+from attractor.scan import unroll
+from attractor.theory import SpectralCurve, spectral_curve
+from attractor.theory.mean_field import ExponentSolution, GatedParameters, chaotic_branch, solve_mean_field
+from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, hysteresis_scan, phase_diagram
+from attractor.theory.phase.phase_page import phase_figure
+from experiments.gating_figures import (
     curves_figure,
     dimension_figure,
     hysteresis_figure,
     spectra_figure,
 )
-from attractor.report.figures.phase import phase_figure
-from attractor.scan import unroll
-from attractor.theory import SpectralCurve, spectral_curve
-from attractor.theory.mean_field import ExponentSolution, GatedParameters, chaotic_branch, solve_mean_field
-from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, hysteresis_scan, phase_diagram
 
 from .gating_experiments import Size, dimension, memory, network, simulated_exponent
 

@@ -38,9 +38,9 @@ from attractor.classification import EpochSettings, NoiseSettings, SequenceClass
 from attractor.classification.reading import scaled_cases, value_logits
 from attractor.data import Sequences, read_sequences, stratified_hold_out
 from attractor.progress import reporter_for
-from attractor.report.analysis import write_analysis
-from attractor.report.compared_curves import compared_contents
+from attractor.report.page import write_analysis
 from benchmarks.recording import record
+from experiments.compared_curves import compared_contents
 
 NETWORKS: dict[str, tuple[Any, float]] = {
     "lipschitz": (partial(Lipschitz, step=0.1, form=LipschitzForm(learned_step="each")), 1e-2),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
-from attractor.report.analysis import render_analysis
+from attractor.report.page import render_analysis
 from attractor.theory.mean_field import GatedParameters, solve_mean_field
 from experiments.gating import Effort, contents, parts, reproduce
 from experiments.gating_experiments import Size, memory, pulses, simulated_exponent

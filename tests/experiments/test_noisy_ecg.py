@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attractor.audit import InputScale, RobustnessCurve, RobustnessCurves
-from attractor.report.analysis import render_analysis
-from attractor.report.compared_curves import compared_contents
+from attractor.report.page import render_analysis
+from experiments.compared_curves import compared_contents
 from experiments.noisy_ecg import Trial, _followed, beats, chosen_level, merged, render
 
 

@@ -3,9 +3,7 @@
 import numpy as np
 
 from attractor.control import PHNeutralisation, QuadrupleTank, analyse_residuals, evaluate, record_experiments
-from attractor.control.plants import Plant, simulate, steady_state
-from attractor.data import Record
-from attractor.report import (
+from attractor.control.identification.identification_contents import (
     DataPage,
     Finding,
     IdentificationContents,
@@ -17,6 +15,8 @@ from attractor.report import (
     TrainingPage,
     TrainingRun,
 )
+from attractor.control.plants import Plant, simulate, steady_state
+from attractor.data import Record
 
 WASHOUT = 50
 FINDINGS = (

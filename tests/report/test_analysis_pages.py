@@ -10,13 +10,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from attractor.certify import Attempt, Certificate, StabilityResult, Verdict, Witness
+from attractor.certify.stability.certificate_page import StabilityFacts, stability_contents
+from attractor.control import loop_page as report_of_loop
 from attractor.control.identification.recordings import Signals
+from attractor.control.loop_page import ControlContents, write_control_report
 from attractor.control.predictive import ClosedLoop, Limits, SolveStatus, loop_figures
 from attractor.data import Signal
-from attractor.report import control_page as report_of_loop
-from attractor.report.analysis import AnalysisContents, Picture, Section, Sheet, Tile, render_analysis
-from attractor.report.control_page import ControlContents, write_control_report
-from attractor.report.stability_page import StabilityFacts, stability_contents
+from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, render_analysis
 
 EVIL = '<script>alert("x")</script>'
 

@@ -15,15 +15,21 @@ from attractor.audit import (
     StateDiffusion,
 )
 from attractor.classification.classifier_assessment import assess_probabilities
+from attractor.classification.classifier_cases_page import GroupPage, group_section
+from attractor.classification.classifier_figures import (
+    DrawnCase,
+    cases_figure,
+    class_scores_figure,
+    confusion_figure,
+    epochs_figure,
+    segments,
+    totals_figure,
+    weights_figure,
+)
+from attractor.classification.classifier_page import _verdict
+from attractor.classification.robustness_page import robustness_contents, worst_fall
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
-from attractor.report.analysis import AnalysisContents, render_analysis
-from attractor.report.classifier_page import _verdict
-from attractor.report.figures.cases import DrawnCase, cases_figure
-from attractor.report.figures.class_scores import class_scores_figure, confusion_figure, segments
-from attractor.report.figures.epochs import epochs_figure, totals_figure, weights_figure
-from attractor.report.group_section import GroupPage, group_section
-from attractor.report.page import draw
-from attractor.report.robustness_page import robustness_contents, worst_fall
+from attractor.report.page import AnalysisContents, draw, render_analysis
 from attractor.report.style import NARROW, WIDE, house_style, to_svg
 
 EVIL = '<script>alert("x")</script>'

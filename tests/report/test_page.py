@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from report_example import example_contents, two_by_two_contents
 
+from attractor.control.identification.identification_contents import Finding
+from attractor.control.identification.identification_page import render_identification_report, write_report
 from attractor.data import Signal
 from attractor.errors import StorageError
-from attractor.report import Finding, render_identification_report, write_report
 from attractor.report.page import write_document
 from attractor.report.wording import count, duration, mean_and_spread, significant, span, tone
 

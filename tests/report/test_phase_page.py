@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
-from attractor.report.analysis import render_analysis
-from attractor.report.phase_page import phase_contents, write_phase_report
+from attractor.report.page import render_analysis
 from attractor.report.style import NARROW, WIDE, house_style
 from attractor.theory.phase import (
     PhaseAxis,
@@ -19,6 +18,7 @@ from attractor.theory.phase import (
     TheoryLine,
     place_on,
 )
+from attractor.theory.phase.phase_page import phase_contents, write_phase_report
 
 PLAN = PhasePlan(
     PhaseAxis("g_h", 1.0, 4.0, 4),
@@ -83,7 +83,7 @@ def test_the_page_counts_outcomes_and_shows_both_pictures():
 
 
 def test_outcomes_differ_in_shape_and_colour():
-    from attractor.report.figures.phase import phase_figure
+    from attractor.theory.phase.phase_page import phase_figure
 
     for size in (WIDE, NARROW):
         with house_style(size, "test"):

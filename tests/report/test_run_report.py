@@ -7,10 +7,10 @@ import pytest
 
 from attractor import PlantModel
 from attractor.control.identification.assessment import assess
+from attractor.control.identification.identification_page import collect, write_run_report
 from attractor.data import Experiment, Record, Roles, Signal, to_archive
 from attractor.errors import RunFolderError
 from attractor.origin import origin_of
-from attractor.report.run_report import collect, write_run_report
 from attractor.runs import load_run
 from attractor.training import TrainingSettings
 

@@ -8,13 +8,13 @@ import matplotlib
 import numpy as np
 import pytest
 
-from attractor.report.layout import panels
 from attractor.report.style import (
     INK,
     MODEL,
     NARROW,
     WIDE,
     house_style,
+    panels,
     power_label,
     powers_of_ten,
     to_svg,

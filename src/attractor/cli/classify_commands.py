@@ -116,10 +116,10 @@ class ClassifyCommand:
 
     def run(self) -> None:
         """Read, divide, train, save, judge, report."""
+        from attractor.classification.classifier_page import write_classifier_report
         from attractor.classification.classifier_study import classify, divide, run_contents
         from attractor.data import read_case_groups
         from attractor.progress import reporter_for
-        from attractor.report.classifier_page import write_classifier_report
         from attractor.runs import UNJUDGED, check_free
         from attractor.scan import keep_freed_memory
         from attractor.training.spreading import use_all_cores
@@ -174,9 +174,9 @@ class RobustnessCommand:
         """Load, disturb, save, report."""
         from attractor.classification import SequenceClassifier
         from attractor.classification.classifier_study import known_cases, save_robustness, training_limits
+        from attractor.classification.robustness_page import write_robustness_report
         from attractor.classification.robustness_study import RobustnessPlan, robustness_study
         from attractor.progress import reporter_for
-        from attractor.report.robustness_page import write_robustness_report
 
         plan = RobustnessPlan(
             seeds=self.seeds,

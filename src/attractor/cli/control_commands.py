@@ -199,7 +199,7 @@ def _report_on(command: ControlCommand, model: Any, study: Any, other: Any) -> P
     import numpy as np
 
     from attractor.control.identification.stability_file import Use, stored_statement
-    from attractor.report.control_page import ControlContents, write_control_report
+    from attractor.control.loop_page import ControlContents, write_control_report
 
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
     use = Use(model.origin, inputs, study.loop.estimates)

@@ -44,9 +44,9 @@ class DynamicsCommand:
         """Load, measure, save, report."""
         from attractor.files import make_folder, write_atomically
         from attractor.progress import reporter_for
-        from attractor.report import DynamicsFacts, write_dynamics_report
         from attractor.runs import check_origin
         from attractor.theory import DynamicsSettings, dynamics_study
+        from attractor.theory.dynamics_page import DynamicsFacts, write_dynamics_report
 
         wanted = Wanted(self.subject, self.data, self.cell, self.steps)
         subject = find_subject(wanted, self.fresh, self.columns)

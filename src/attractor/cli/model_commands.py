@@ -161,8 +161,8 @@ class ReportCommand:
 def _conclude(model: Any, roles: "Roles", out: Path, *, overwrite: bool) -> None:
     """Save, judge, save what was found, report: whatever happens after training may not lose it."""
     from attractor.control.identification.assessment import assess
+    from attractor.control.identification.identification_page import write_run_report
     from attractor.data import to_archive
-    from attractor.report import write_run_report
     from attractor.runs import UNJUDGED
 
     facts, arrays = to_archive(roles)

@@ -76,10 +76,10 @@ class PhaseCommand:
         """Simulate, solve, write."""
         from attractor.folders import locked
         from attractor.progress import reporter_for
-        from attractor.report import write_phase_report
         from attractor.sweeps import spread
         from attractor.theory.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
         from attractor.theory.phase.diagram_files import check_diagram_free
+        from attractor.theory.phase.phase_page import write_phase_report
 
         axes = phase_axis("--x", *self.x), phase_axis("--y", *self.y)
         form = _form(self.fixed, {axis.name for axis in axes})

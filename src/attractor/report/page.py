@@ -1,21 +1,21 @@
-"""The page: contents in, one HTML document out."""
+"""The page: contents in, one HTML document out; and a figure as a file of its own."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from attractor.data.record import Signal
 from attractor.errors import StorageError, printable
 from attractor.files import make_folder, write_atomically
+from attractor.origin import Origin
 
-from . import figures, wording
-from .contents import IdentificationContents, PredictionPage, ResidualPage, SteadyStatePage
 from .style import NARROW, WIDE, Size, house_style, to_svg
+from .wording import FILTERS
 
 
 class Drawing(NamedTuple):
@@ -23,75 +23,6 @@ class Drawing(NamedTuple):
 
     wide: Markup
     narrow: Markup
-
-
-class PredictionView(NamedTuple):
-    """A prediction with its two figures and the rows of the close-up in words."""
-
-    page: PredictionPage
-    whole: Drawing
-    closeup: Drawing
-    closeup_span: str
-
-
-class ResidualView(NamedTuple):
-    """The residual figure of one output and how often its bars leave the band."""
-
-    page: ResidualPage
-    output: Signal
-    drawing: Drawing
-    auto_outside: float
-    cross_outside: float
-
-
-class SteadyStateView(NamedTuple):
-    """A steady-state map and its figure."""
-
-    page: SteadyStatePage
-    drawing: Drawing
-
-
-def render_identification_report(contents: IdentificationContents) -> str:
-    """The report as one HTML document: inline figures, no scripts, no network, light and dark.
-
-    Args:
-        contents: numbers and words; every word is escaped.
-
-    Returns:
-        The document.
-    """
-    page = environment().get_template("identification.html.j2")
-    return page.render(
-        contents=contents,
-        predictions=[_prediction(i, page) for i, page in enumerate(contents.predictions)],
-        signals=draw(
-            "signals", "Signals over time", lambda size: figures.signals_figure(contents.data, size)
-        ),
-        amplitudes=draw(
-            "inputs", "Use of the input range", lambda size: figures.amplitude_figure(contents.data, size)
-        ),
-        training=draw(
-            "training", "Training curves", lambda size: figures.training_figure(contents.training, size)
-        ),
-        residuals=[view for i, page in enumerate(contents.residuals) for view in _residuals(i, page)],
-        steady_states=[_steady_state(i, page) for i, page in enumerate(contents.steady_states)],
-    )
-
-
-def write_report(contents: IdentificationContents, path: Path) -> Path:
-    """Write the report; a reader never sees half a file.
-
-    Args:
-        contents: what to show.
-        path: of the HTML file; missing folders are made.
-
-    Returns:
-        The path.
-
-    Raises:
-        StorageError: if the file cannot be written.
-    """
-    return write_document(render_identification_report(contents), path)
 
 
 def write_document(document: str, path: Path) -> Path:
@@ -120,7 +51,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= wording.FILTERS
+    environment.filters |= FILTERS
     return environment
 
 
@@ -140,38 +71,132 @@ def draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
     return Drawing(*drawings)
 
 
-def _prediction(number: int, page: PredictionPage) -> PredictionView:
-    title = f"{page.output.name} in {page.experiment}"
-    first, last = figures.closeup_rows(page)
-    return PredictionView(
-        page,
-        draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
-        draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
-        wording.span(first * page.sampling_time, last * page.sampling_time),
-    )
+class Tile(NamedTuple):
+    """One figure on top of the page."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
 
 
-def _residuals(number: int, page: ResidualPage) -> list[ResidualView]:
-    def correlations(output: int) -> Drawing:
-        title = f"Correlations of the residual of {page.outputs[output].name} in {page.experiment}"
-        return draw(
-            f"residual-{number}-{output}", title, lambda size: figures.residual_figure(page, output, size)
-        )
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its caption.
 
-    return [
-        ResidualView(
-            page,
-            signal,
-            correlations(output),
-            float(page.analysis.auto_outside[output]),
-            float(np.max(page.analysis.cross_outside[output], initial=0.0)),
-        )
-        for output, signal in enumerate(page.outputs)
-    ]
+    Args:
+        name: unique on the page; letters, digits and hyphens.
+        title: what stands above it.
+        caption: how to read it.
+        plot: draws it for a screen.
+        facts: short facts above the figure, value and what it is.
+    """
+
+    name: str
+    title: str
+    caption: str
+    plot: Callable[[Size], Figure]
+    facts: tuple[tuple[str, str], ...] = ()
 
 
-def _steady_state(number: int, page: SteadyStatePage) -> SteadyStateView:
-    title = f"Steady-state map over {page.input.name}"
-    return SteadyStateView(
-        page, draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
-    )
+@dataclass(frozen=True)
+class Sheet:
+    """A table: the first column holds words, the others what they are about."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading."""
+
+    name: str
+    heading: str
+    lead: str
+    pictures: tuple[Picture, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
+
+
+@dataclass(frozen=True)
+class AnalysisContents:
+    """Everything the page shows.
+
+    Args:
+        kind: what sort of report it is.
+        title: what it is about.
+        verdict: the result in one sentence.
+        tone: how good that is.
+        tiles: figures on top.
+        sections: the body.
+        reproduce: the command that made it.
+        origin: the weights and the equation it speaks of; None for what no run stands behind.
+    """
+
+    kind: str
+    title: str
+    verdict: str
+    tone: Literal["good", "fair", "poor"]
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
+    reproduce: str
+    origin: Origin | None = None
+
+
+def render_analysis(contents: AnalysisContents) -> str:
+    """The page as one HTML document without scripts, light and dark."""
+    drawings: dict[str, Drawing] = {
+        picture.name: draw(picture.name, picture.title, picture.plot)
+        for section in contents.sections
+        for picture in section.pictures
+    }
+    return environment().get_template("analysis.html.j2").render(contents=contents, drawings=drawings)
+
+
+def write_analysis(contents: AnalysisContents, path: Path) -> Path:
+    """Write the page; a reader never sees half a file.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
+    return write_document(render_analysis(contents), path)
+
+
+_ROOT = re.compile(r":root\s*\{.*?\}", re.DOTALL)
+_VIEW = re.compile(r'viewBox="0 0 (\S+) (\S+)"')
+_MARGIN = 12.0
+"""Labels reach a little beyond the figure, where a page has room for them."""
+
+
+def standalone_svg(name: str, title: str, plot: Callable[[Size], Figure]) -> str:
+    """The figure for a wide screen as an SVG document, on a ground of its own, in light colours.
+
+    Args:
+        name: begins every id of the figure.
+        title: what a screen reader says.
+        plot: draws for one screen.
+    """
+    style = environment().get_template("style.css.j2").render()
+    colours = _ROOT.search(style)
+    rules = colours[0] if colours else ""
+    with house_style(WIDE, name):
+        svg = to_svg(plot(WIDE), name, title)
+    head, body = svg.split(">", 1)
+    ground = f'<rect x="{-_MARGIN}" y="{-_MARGIN}" width="100%" height="100%" fill="var(--card)"/>'
+    return f"{_VIEW.sub(_widened, head)}><style>{rules}</style>{ground}{body}\n"
+
+
+def _widened(view: re.Match[str]) -> str:
+    width, height = (float(side) + 2 * _MARGIN for side in view.groups())
+    return f'viewBox="{-_MARGIN:g} {-_MARGIN:g} {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+
+
+def write_svg(document: str, path: Path) -> Path:
+    """Write it; a reader never sees half a file.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    return write_document(document, path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .series import time_unit
+from attractor.report.series import time_unit
 
 _MISSING = "—"
 _SEVERITIES = {"error": "bad", "warning": "fair", "info": "info", "ok": "good"}

@@ -21,7 +21,7 @@ def _load(folder: Path, cell: "CellBuilder | None") -> "SequenceClassifier":
 
 
 def _report(folder: Path, cell: "CellBuilder | None") -> Path:
-    from attractor.report import write_classifier_report
+    from attractor.classification.classifier_page import write_classifier_report
 
     return write_classifier_report(folder, cell)
 

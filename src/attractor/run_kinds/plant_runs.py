@@ -22,7 +22,7 @@ def _load(folder: Path, cell: "CellBuilder | None") -> "PlantModel":
 
 
 def _report(folder: Path, cell: "CellBuilder | None") -> Path:
-    from attractor.report import write_run_report
+    from attractor.control.identification.identification_page import write_run_report
 
     return write_run_report(folder, cell)
 
@@ -53,9 +53,14 @@ def _export(
 def _certify(
     model: "PlantModel", folder: Path, input_bound: float, settings: "CertifySettings", command: str
 ) -> Proof:
-    from attractor.control.identification.stability_file import certify_model, claim, save_stability
+    from attractor.certify.stability.certificate_page import StabilityFacts
+    from attractor.control.identification.stability_file import (
+        certify_model,
+        claim,
+        save_stability,
+        write_stability_report,
+    )
     from attractor.progress import reporter_for
-    from attractor.report import StabilityFacts, write_stability_report
 
     result = certify_model(model, input_bound, settings, reporter_for("bounds"))
     save_stability(folder, result, input_bound, model.origin)

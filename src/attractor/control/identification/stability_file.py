@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
+from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify, claim
+from attractor.certify.stability.certificate_page import StabilityFacts, stability_contents
+from attractor.data import from_archive
 from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
-from attractor.folders import read_file
+from attractor.folders import facts_of, read_file
 from attractor.origin import Origin, find_origin
 from attractor.progress import Reporter
-from attractor.runs import check_origin
+from attractor.report.page import write_analysis
+from attractor.runs import check_origin, load_run
 from attractor.scan import unroll
 
 from .plant_model import PlantModel
@@ -62,27 +65,6 @@ def visited_states(
     return np.stack([flat.min(axis=0), flat.max(axis=0)])
 
 
-def claim(result: StabilityResult, input_bound: ArrayLike) -> str:
-    """What an analysis found, in one sentence that names the inputs and the starts it speaks of.
-
-    Args:
-        result: of `certify`.
-        input_bound: that it was asked for.
-    """
-    bound = bound_in_words(input_bound)
-    if result.verdict is Verdict.PROVED:
-        return (
-            f"Proved for inputs within {bound} and starts in the certified set: the model forgets where it "
-            "started, and at a constant input it comes to rest at one place."
-        )
-    if result.verdict is Verdict.REFUTED:
-        return (
-            f"Refuted for inputs within {bound}: under the same inputs two starts were found that never "
-            "meet; see the witness."
-        )
-    return f"Unknown for inputs within {bound}: neither proved nor refuted. {result.reason}"
-
-
 def save_stability(
     folder: Path, result: StabilityResult, input_bound: ArrayLike, origin: Origin | None
 ) -> Path:
@@ -114,6 +96,36 @@ def save_stability(
     plain = _finite(content)
     write_atomically(path, json.dumps({"digest": _digest(plain), **plain}, indent=1).encode())
     return path
+
+
+def write_stability_report(
+    folder: Path, model: PlantModel, result: StabilityResult, facts: StabilityFacts
+) -> Path:
+    """Write `certificate.html` into a run folder.
+
+    Args:
+        folder: of the run; its training data, if it has them, show where the states have been.
+        model: the model that was analysed.
+        result: of `certify`.
+        facts: what the page says beside it.
+
+    Raises:
+        RunFolderError: the folder holds another run than the one that was analysed.
+        StorageError: the file cannot be written.
+    """
+    check_origin(folder, model.origin)
+    contents = stability_contents(model.network().cell, result, facts, _visited(folder, model))
+    return write_analysis(replace(contents, origin=model.origin), folder / "certificate.html")
+
+
+def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
+    run = load_run(folder)
+    if not run.evaluation or "data" not in run.card:
+        return None
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
+    experiments = roles.training.experiments or roles.test.experiments
+    return visited_states(model, experiments[0].inputs, experiments[0].outputs)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

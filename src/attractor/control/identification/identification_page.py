@@ -3,21 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from attractor.control import PlantModel, analyse_residuals
 from attractor.control.identification.assessment import mean_figures
-from attractor.control.identification.steady_map import steady_maps
-from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
-from attractor.errors import RunFolderError
-from attractor.folders import facts_of
-from attractor.runs import REPORT, check_judged, load_run
-
-from .contents import (
+from attractor.control.identification.identification_contents import (
     DataPage,
     Finding,
     IdentificationContents,
@@ -29,14 +22,92 @@ from .contents import (
     TrainingPage,
     TrainingRun,
 )
-from .page import write_report
-from .wording import digests
+from attractor.control.identification.steady_map import steady_maps
+from attractor.control.residuals import analyse_residuals
+from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
+from attractor.errors import RunFolderError
+from attractor.folders import facts_of
+from attractor.report.page import Drawing, draw, environment, write_document
+from attractor.report.wording import digests, span
+from attractor.runs import REPORT, check_judged, load_run
+
+from . import identification_figures as figures
+from .plant_model import PlantModel
 
 MOST_EXPERIMENTS = 6
 """More test experiments than this are in the metrics table only."""
 
 _GOOD, _FAIR = 90.0, 70.0
 _TONES = {"error": "error", "warning": "warning", "note": "info"}
+
+
+class PredictionView(NamedTuple):
+    """A prediction with its two figures and the rows of the close-up in words."""
+
+    page: PredictionPage
+    whole: Drawing
+    closeup: Drawing
+    closeup_span: str
+
+
+class ResidualView(NamedTuple):
+    """The residual figure of one output and how often its bars leave the band."""
+
+    page: ResidualPage
+    output: Signal
+    drawing: Drawing
+    auto_outside: float
+    cross_outside: float
+
+
+class SteadyStateView(NamedTuple):
+    """A steady-state map and its figure."""
+
+    page: SteadyStatePage
+    drawing: Drawing
+
+
+def render_identification_report(contents: IdentificationContents) -> str:
+    """The report as one HTML document: inline figures, no scripts, no network, light and dark.
+
+    Args:
+        contents: numbers and words; every word is escaped.
+
+    Returns:
+        The document.
+    """
+    page = environment().get_template("identification.html.j2")
+    return page.render(
+        contents=contents,
+        predictions=[_prediction(i, page) for i, page in enumerate(contents.predictions)],
+        signals=draw(
+            "signals", "Signals over time", lambda size: figures.signals_figure(contents.data, size)
+        ),
+        amplitudes=draw(
+            "inputs", "Use of the input range", lambda size: figures.amplitude_figure(contents.data, size)
+        ),
+        training=draw(
+            "training", "Training curves", lambda size: figures.training_figure(contents.training, size)
+        ),
+        residuals=[view for i, page in enumerate(contents.residuals) for view in _residual_views(i, page)],
+        steady_states=[_steady_state(i, page) for i, page in enumerate(contents.steady_states)],
+    )
+
+
+def write_report(contents: IdentificationContents, path: Path) -> Path:
+    """Write the report; a reader never sees half a file.
+
+    Args:
+        contents: what to show.
+        path: of the HTML file; missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
+    return write_document(render_identification_report(contents), path)
 
 
 def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Path:
@@ -269,3 +340,40 @@ def _scaling(model: PlantModel) -> dict[str, str]:
 
     signals = model.signals_
     return lines(signals.inputs, model.input_scaling_) | lines(signals.outputs, model.output_scaling_)
+
+
+def _prediction(number: int, page: PredictionPage) -> PredictionView:
+    title = f"{page.output.name} in {page.experiment}"
+    first, last = figures.closeup_rows(page)
+    return PredictionView(
+        page,
+        draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
+        draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
+        span(first * page.sampling_time, last * page.sampling_time),
+    )
+
+
+def _residual_views(number: int, page: ResidualPage) -> list[ResidualView]:
+    def correlations(output: int) -> Drawing:
+        title = f"Correlations of the residual of {page.outputs[output].name} in {page.experiment}"
+        return draw(
+            f"residual-{number}-{output}", title, lambda size: figures.residual_figure(page, output, size)
+        )
+
+    return [
+        ResidualView(
+            page,
+            signal,
+            correlations(output),
+            float(page.analysis.auto_outside[output]),
+            float(np.max(page.analysis.cross_outside[output], initial=0.0)),
+        )
+        for output, signal in enumerate(page.outputs)
+    ]
+
+
+def _steady_state(number: int, page: SteadyStatePage) -> SteadyStateView:
+    title = f"Steady-state map over {page.input.name}"
+    return SteadyStateView(
+        page, draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
+    )

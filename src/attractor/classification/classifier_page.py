@@ -8,16 +8,24 @@ from typing import Any, Literal
 import numpy as np
 
 from attractor.classification import SequenceClassifier
+from attractor.classification.classifier_cases_page import (
+    GroupPage,
+    data_section,
+    group_section,
+    suspects_section,
+)
+from attractor.classification.classifier_figures import (
+    class_scores_figure,
+    confusion_figure,
+    epochs_figure,
+    reliability_figure,
+    weights_figure,
+)
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
+from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from attractor.report.wording import count, digests, duration, significant
 from attractor.runs import REPORT, Run, check_judged, load_run
-
-from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
-from .classifier_cases import data_section, suspects_section
-from .figures.class_scores import class_scores_figure, confusion_figure, reliability_figure
-from .figures.epochs import epochs_figure, weights_figure
-from .group_section import GroupPage, group_section
-from .wording import count, digests, duration, significant
 
 _PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
 _GOOD = 0.9

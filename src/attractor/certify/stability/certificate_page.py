@@ -1,23 +1,17 @@
 """The page of a certificate: verdict, rate, settling time, set, and every rung that was tried."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
-from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, bound_in_words
-from attractor.certify.stability.certificate import simulated_contraction
-from attractor.control import PlantModel
-from attractor.control.identification.stability_file import claim, visited_states
-from attractor.data import from_archive
-from attractor.folders import facts_of
-from attractor.runs import check_origin, load_run
-
-from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
-from .figures.stability import box_figure, contraction_figure
-from .wording import significant
+from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, bound_in_words, claim
+from attractor.certify.stability.certificate import Contraction, simulated_contraction
+from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile
+from attractor.report.style import BAND, MEASURED, MODEL, TEST, Size, legend_above, panels, powers_of_ten
+from attractor.report.wording import significant
 
 _TONES: dict[Verdict, Literal["good", "fair", "poor"]] = {
     Verdict.PROVED: "good",
@@ -49,36 +43,6 @@ class StabilityFacts:
     input_bound: float
     sampling_time: float
     command: str
-
-
-def write_stability_report(
-    folder: Path, model: PlantModel, result: StabilityResult, facts: StabilityFacts
-) -> Path:
-    """Write `certificate.html` into a run folder.
-
-    Args:
-        folder: of the run; its training data, if it has them, show where the states have been.
-        model: the model that was analysed.
-        result: of `certify`.
-        facts: what the page says beside it.
-
-    Raises:
-        RunFolderError: the folder holds another run than the one that was analysed.
-        StorageError: the file cannot be written.
-    """
-    check_origin(folder, model.origin)
-    contents = stability_contents(model.network().cell, result, facts, _visited(folder, model))
-    return write_analysis(replace(contents, origin=model.origin), folder / "certificate.html")
-
-
-def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
-    run = load_run(folder)
-    if not run.evaluation or "data" not in run.card:
-        return None
-    with facts_of(folder / "card.json"):
-        roles = from_archive(run.card["data"], run.evaluation)
-    experiments = roles.training.experiments or roles.test.experiments
-    return visited_states(model, experiments[0].inputs, experiments[0].outputs)
 
 
 def stability_contents(
@@ -202,3 +166,57 @@ def _attempts(result: StabilityResult) -> Section:
 
 def _numbers(values: np.ndarray) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+
+
+_LEAST = 1e-6
+
+
+def contraction_figure(
+    certificate: Certificate, simulated: Contraction, sampling_time: float, size: Size
+) -> Figure:
+    """The proved bound over time, and what simulated pairs do below it."""
+    figure, (axes,) = panels(size, [240 if size.is_wide else 210])
+    powers_of_ten(axes, "y")
+    times = np.arange(len(simulated.largest)) * sampling_time
+    bound = certificate.rate ** np.arange(len(times), dtype=float)
+    for values, colour, width, label in (
+        (bound, MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
+        (simulated.largest, TEST, 1.4, "slowest simulated pair" if size.is_wide else "slowest"),
+        (simulated.typical, MEASURED, 1.4, "median pair" if size.is_wide else "median"),
+    ):
+        axes.plot(
+            times, np.where(values > _LEAST, values, np.nan), color=colour, linewidth=width, label=label
+        )
+    axes.axhline(0.01, color=MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set(xlabel="time [s]", ylabel="difference, share of the first", ylim=(_LEAST, 2.0))
+    axes.margins(x=0.0)
+    legend_above(axes)
+    return figure
+
+
+def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] | None, size: Size) -> Figure:
+    """For every state the start box, the box that trajectories stay in, and where the data have been."""
+    figure, (axes,) = panels(size, [200])
+    places = np.arange(len(certificate.low))
+    starts = _finite(certificate.start_low, certificate.start_high)
+    held = _finite(certificate.low, certificate.high)
+    axes.bar(places, starts[1] - starts[0], bottom=starts[0], width=0.82, color=BAND, label="start box")
+    axes.bar(places, held[1] - held[0], bottom=held[0], width=0.5, color=MODEL, alpha=0.55, label="stays in")
+    if visited is not None:
+        heights = visited[1] - visited[0]
+        axes.bar(
+            places,
+            heights,
+            bottom=visited[0],
+            width=0.2,
+            color=TEST,
+            label="visited by the data" if size.is_wide else "data",
+        )
+    axes.set(xlabel="state", ylabel="value", xticks=places[:: max(1, len(places) // 16)])
+    legend_above(axes)
+    return figure
+
+
+def _finite(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends that can be drawn; a set without ends is drawn from -1 to 1."""
+    return np.where(np.isfinite(low), low, -1.0), np.where(np.isfinite(high), high, 1.0)

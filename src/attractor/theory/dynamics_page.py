@@ -9,11 +9,10 @@ import numpy as np
 
 from attractor.certify import StabilityResult, bound_in_words
 from attractor.origin import Origin
+from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from attractor.report.wording import significant
 from attractor.theory import DynamicsStudy, Regime, SpectralCurve
-from attractor.theory.regimes.regime_position import REGIMES, NetworkPosition
-
-from .analysis import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
-from .figures.dynamics import (
+from attractor.theory.dynamics_figures import (
     FEWEST,
     eigenvalue_figure,
     exponents_figure,
@@ -22,7 +21,7 @@ from .figures.dynamics import (
     position_figure,
     time_scale_figure,
 )
-from .wording import significant
+from attractor.theory.regimes.regime_position import REGIMES, NetworkPosition
 
 _SHOWN = 24
 """Rows of a table at most."""

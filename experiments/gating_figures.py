@@ -7,8 +7,19 @@ import numpy as np
 from jaxtyping import Complex, Float
 from matplotlib.figure import Figure
 
-from attractor.report.layout import grid_of, panels
-from attractor.report.style import ALERT, BAND, INK, MEASURED, MODEL, TEST, VALIDATION, Size, legend_above
+from attractor.report.style import (
+    ALERT,
+    BAND,
+    INK,
+    MEASURED,
+    MODEL,
+    TEST,
+    VALIDATION,
+    Size,
+    grid_of,
+    legend_above,
+    panels,
+)
 
 _COLOURS = (MEASURED, MODEL, TEST, VALIDATION)
 

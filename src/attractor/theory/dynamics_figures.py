@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 
 from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind
 from attractor.dynamics.portrait import Portrait
-from attractor.report.layout import panels
 from attractor.report.style import (
     ALERT,
     BAND,
@@ -22,6 +21,7 @@ from attractor.report.style import (
     VALIDATION,
     Size,
     legend_above,
+    panels,
     powers_of_ten,
 )
 from attractor.theory import SpectralCurve
