@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from attractor.audit import RobustnessCurve, RobustnessCurves
-from attractor.classification.robustness_page import level_label
-from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile
+from attractor.audit.curves_page import level_label
+from attractor.report.page import Page, PageFigure, PageTable, Section, Tile
 from attractor.report.style import ALERT, BAND, INK, MEASURED, MODEL, MUTED, TEST, VALIDATION, Size, grid_of
 
 _CLEAR = 0.01
@@ -17,26 +17,25 @@ Networks = Mapping[str, RobustnessCurves]
 """Curves by the name of the network; all of the same perturbations, levels and cases."""
 
 
-def compared_contents(title: str, tasks: Mapping[str, Networks], command: str) -> AnalysisContents:
+def compared_contents(tasks: Mapping[str, Networks]) -> Page:
     """What the page shows.
 
     Args:
-        title: name of the data.
         tasks: for every task its networks, the one that the page is about first.
-        command: that made it.
     """
     first = next(iter(tasks.values()))
     own = next(iter(first))
     gains = {name: _mean(first[own]) - _mean(curves) for name, curves in first.items() if name != own}
     best = min(gains, key=lambda name: gains[name])
-    return AnalysisContents(
+    return Page(
         kind="Robustness",
-        title=title,
         verdict=(
             f"{own}: {100 * _mean(first[own]):.1f} % right on average over all perturbations and levels, "
             f"{100 * gains[best]:+.1f} points against {best}, the best of the others."
         ),
         tone="good" if gains[best] >= _CLEAR else "fair",
+        meaning="The higher the curve, the less the perturbations cost.",
+        steps=(),
         tiles=tuple(
             Tile(name, f"{100 * _mean(curves):.1f}", "%", f"clean {100 * curves.clean:.1f} %")
             for name, curves in first.items()
@@ -44,7 +43,6 @@ def compared_contents(title: str, tasks: Mapping[str, Networks], command: str) -
         sections=tuple(
             _section(place, name, networks) for place, (name, networks) in enumerate(tasks.items())
         ),
-        reproduce=command,
     )
 
 
@@ -55,7 +53,7 @@ def _mean(curves: RobustnessCurves) -> float:
 
 def _section(place: int, name: str, networks: Networks) -> Section:
     some = next(iter(networks.values()))
-    picture = Picture(
+    figure = PageFigure(
         name=f"curves-{place}",
         title="Accuracy under perturbations",
         caption=(
@@ -71,11 +69,11 @@ def _section(place: int, name: str, networks: Networks) -> Section:
         for at, level in enumerate(curve.levels)
     )
     clean = ("none", "", *(f"{100 * one.clean:.1f}" for one in networks.values()))
-    sheet = Sheet("Accuracy, percent", ("perturbation", "level", *networks), (clean, *rows))
+    table = PageTable("Accuracy, percent", ("perturbation", "level", *networks), (clean, *rows))
     meanings = tuple((curve.name, curve.meaning) for curve in some.curves)
     lead = "Each panel disturbs the same cases in one way, stronger to the right."
-    levels = Sheet("What a level is", ("perturbation", "level"), meanings)
-    return Section(f"task-{place}", name, lead, (picture,), (sheet, levels))
+    levels = PageTable("What a level is", ("perturbation", "level"), meanings)
+    return Section(f"task-{place}", name, lead, (figure,), (table, levels))
 
 
 def _entry(curve: RobustnessCurve, level: int) -> str:

@@ -5,7 +5,6 @@ import numpy as np
 from attractor.control import PHNeutralisation, QuadrupleTank, analyse_residuals, evaluate, record_experiments
 from attractor.control.identification.identification_contents import (
     DataPage,
-    Finding,
     IdentificationContents,
     MetricsRow,
     PredictionPage,
@@ -17,12 +16,14 @@ from attractor.control.identification.identification_contents import (
 )
 from attractor.control.plants import Plant, simulate, steady_state
 from attractor.data import Record
+from attractor.report.page import Note
+from attractor.report.publishing import About
 
 WASHOUT = 50
 FINDINGS = (
-    Finding("ok", "No gaps, no text, no constant signals in 13\u202f000 rows."),
-    Finding("info", "The sampling time fits: a step response takes about 35 samples."),
-    Finding("warning", "q3 spends little time above 16.8 ml/s.", "Hold a few high levels longer."),
+    Note("ok", "No gaps, no text, no constant signals in 13\u202f000 rows."),
+    Note("info", "The sampling time fits: a step response takes about 35 samples."),
+    Note("warning", "q3 spends little time above 16.8 ml/s.", "Hold a few high levels longer."),
 )
 CARD = {
     "Model": {"Cell": "GRU, 8 units", "Inputs": "q3 [ml/s]", "Outputs": "pH", "Strictly proper": "yes"},
@@ -38,9 +39,9 @@ CARD = {
     },
     "Versions": {"Attractor": "0.1.0", "JAX": "0.10.2", "NumPy": "2.4.0"},
 }
-REPRODUCE = (
-    "attractor plant ph --samples 13000 --seed 0 --out ph.csv\n"
-    + "attractor fit ph.csv --inputs q3 --outputs pH"
+ABOUT = About(
+    "pH neutralisation",
+    "attractor plant ph --samples 13000 --seed 0 --out ph.csv\nattractor fit ph.csv --inputs q3 --outputs pH",
 )
 
 
@@ -55,7 +56,6 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
     metrics = evaluate(measured, predicted, washout=WASHOUT)
     analysis = analyse_residuals((measured - predicted)[WASHOUT:], test.experiments[0].inputs[WASHOUT:])
     return IdentificationContents(
-        title="pH neutralisation" if isinstance(plant, PHNeutralisation) else "Quadruple tank",
         verdict=f"A good model: FIT {metrics.mean_fit:.1f} % in free run over test data it has never seen.",
         tone="good",
         summary=Summary(
@@ -94,7 +94,6 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
             for i, signal in enumerate(record.outputs)
         ),
         model_card=CARD,
-        reproduce=REPRODUCE,
     )
 
 

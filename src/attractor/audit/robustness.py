@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from attractor.errors import ConfigError
 from attractor.program import compiled
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings
 
 from .attacks import Attack, attack_piece, check_channels, check_finite_gradients
@@ -303,3 +304,10 @@ def _perturbed_margins(logits: Logits, function: PerturbationFunction, piece: Pi
         return class_margin(logits(changed, length), label)
 
     return jax.vmap(one)(*piece)
+
+
+PAGES.register(
+    RobustnessCurves,
+    PageKind("curves.html", "attractor.audit.curves_page:curves_page", "curves.json"),
+    source=__name__,
+)

@@ -14,7 +14,7 @@ from attractor.classification.classifier_figures import (
     time_scales_figure,
     totals_figure,
 )
-from attractor.report.page import Picture, Section, Sheet
+from attractor.report.page import PageFigure, PageTable, Section
 from attractor.report.wording import count, significant
 from attractor.runs import Run
 
@@ -28,7 +28,7 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
     """Training cases whose labels look wrong: how many there are, the first ones, and their series."""
     suspects, classes = model.suspects(), [str(name) for name in model.classes_]
     found = int(suspects.apart.sum())
-    totals = Picture(
+    totals = PageFigure(
         name="totals",
         title="Losses of the training cases",
         caption=(
@@ -40,7 +40,7 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
         facts=((count(found), f"of {count(len(suspects))} training cases stand apart by their losses"),),
     )
     titles = [_title(suspects, place, classes) for place in range(min(_DRAWN, len(suspects)))]
-    drawn = Picture(
+    drawn = PageFigure(
         name="suspects",
         title="The first suspects",
         caption=(
@@ -66,7 +66,7 @@ def data_section(model: SequenceClassifier, run: Run) -> Section:
     facts = run.card["data"]
     labels = run.evaluation["examples.labels"]
     titles = [f"class {_short(str(model.classes_[label]))}" for label in labels]
-    examples = Picture(
+    examples = PageFigure(
         name="examples",
         title="An example of each class",
         caption=(
@@ -75,14 +75,14 @@ def data_section(model: SequenceClassifier, run: Run) -> Section:
         ),
         plot=lambda size: cases_figure(_series(model, run, "examples", titles), size),
     )
-    sheets = [_counts(facts)]
+    tables = [_counts(facts)]
     if facts.get("findings"):
         rows = tuple((one["severity"], f"{one['message']} {one['advice']}") for one in facts["findings"])
-        sheets.append(Sheet("What the data doctor says", ("", "finding"), rows))
-    return Section("data", "Data", facts["explanation"], (examples,), tuple(sheets))
+        tables.append(PageTable("What the data doctor says", ("", "finding"), rows))
+    return Section("data", "Data", facts["explanation"], (examples,), tuple(tables))
 
 
-def _counts(facts: Mapping[str, Any]) -> Sheet:
+def _counts(facts: Mapping[str, Any]) -> PageTable:
     parts = list(facts["counts"])
     rows = [
         (name, *(count(facts["counts"][part][name]) for part in parts))
@@ -94,10 +94,10 @@ def _counts(facts: Mapping[str, Any]) -> Sheet:
         ("missing values", *(f"{100 * facts['missing'][part]:.1f} %" for part in parts)),
     ]
     sources = " ".join(str(facts[name]) for name in ("source", "test_source") if facts.get(name))
-    return Sheet("Cases", ("class", *parts), tuple(rows), f"Read from {sources}." if sources else "")
+    return PageTable("Cases", ("class", *parts), tuple(rows), f"Read from {sources}." if sources else "")
 
 
-def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> Sheet:
+def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> PageTable:
     rows = tuple(
         (
             suspects.ids[place],
@@ -111,7 +111,7 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> Sheet:
     )
     header = ("case", "given label", "proposed", "mean loss", "stands apart", "weight")
     caption = "The command attractor suspects lists all of them. A weight of 1 is that of equal weights."
-    return Sheet("The first suspects in numbers", header, rows, caption)
+    return PageTable("The first suspects in numbers", header, rows, caption)
 
 
 def _title(suspects: Suspects, place: int, classes: Sequence[str]) -> str:
@@ -165,23 +165,23 @@ def group_section(page: GroupPage) -> Section:
     """Contributions and time scales, in figures and numbers."""
     order = sorted(page.shares, key=lambda name: -page.shares[name])
     first = order[:MOST_GROUPS]
-    pictures = [_time_scales(page, first)] if page.time_scales else []
+    figures = [_time_scales(page, first)] if page.time_scales else []
     if first:
-        pictures.insert(0, _shares(page, first))
+        figures.insert(0, _shares(page, first))
     lead = (
         "The network keeps a memory of its own for every group of variables and a joint one. "
         + ("" if order else "All groups together tell less than none, so that no share can be given. ")
         + ("" if len(order) <= MOST_GROUPS else f"Of {len(order)} groups the first {MOST_GROUPS} are drawn.")
     )
-    return Section("groups", "Groups of variables", lead, tuple(pictures), (_sheet(page, order),))
+    return Section("groups", "Groups of variables", lead, tuple(figures), (_sheet(page, order),))
 
 
-def _shares(page: GroupPage, names: Sequence[str]) -> Picture:
+def _shares(page: GroupPage, names: Sequence[str]) -> PageFigure:
     def chosen(values: Mapping[str, float | int]) -> dict[str, float | int]:
         return {name: values.get(name, 0.0) for name in names}
 
     thin = " The thin line is plus and minus one standard error." if any(page.errors.values()) else ""
-    return Picture(
+    return PageFigure(
         name="shares",
         title="What the groups contribute",
         caption=(
@@ -196,24 +196,24 @@ def _shares(page: GroupPage, names: Sequence[str]) -> Picture:
     )
 
 
-def _time_scales(page: GroupPage, first: Sequence[str]) -> Picture:
+def _time_scales(page: GroupPage, first: Sequence[str]) -> PageFigure:
     others = [name for name in page.time_scales if name not in page.shares]
     scales = {name: page.time_scales[name] for name in [*first, *others] if name in page.time_scales}
     if not first:
         scales = dict(page.time_scales)
-    return Picture(
+    return PageFigure(
         name="time-scales",
         title="How long the memories last",
         caption=(
-            "A memory that keeps the share z of its old value at a step forgets with the time scale "
-            "-1 / log z. The thin line holds 80 % of the units and steps of the test cases, the thick one "
-            "half of them, the dot is the median. Steps at which a group was not observed do not count."
+            "A memory that keeps the share z of its old value at a step forgets with the time scale -1 / "
+            "log z. The thin line holds 80 % of the units and steps of the test cases, the thick one half "
+            "of them, the dot is the median. Steps at which a group was not observed do not count."
         ),
         plot=lambda size: time_scales_figure(scales, size),
     )
 
 
-def _sheet(page: GroupPage, order: Sequence[str]) -> Sheet:
+def _sheet(page: GroupPage, order: Sequence[str]) -> PageTable:
     names = [*order, *(name for name in page.time_scales if name not in order)]
     rows = tuple(
         (
@@ -225,7 +225,7 @@ def _sheet(page: GroupPage, order: Sequence[str]) -> Sheet:
         for name in names
     )
     header = ("group", "share [%]", "accuracy lost [points]", "median time scale [steps]")
-    return Sheet("In numbers", header, rows)
+    return PageTable("In numbers", header, rows)
 
 
 def _percent(value: float | int | None) -> str:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from attractor.report.series import envelope
 from attractor.report.style import (
     ALERT,
     BAND,
@@ -22,6 +21,7 @@ from attractor.report.style import (
     TEST,
     VALIDATION,
     Size,
+    envelope,
     grid_of,
     legend_above,
     panels,

@@ -1,9 +1,9 @@
 """From the run folder of a classifier to its report."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +23,18 @@ from attractor.classification.classifier_figures import (
 )
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
-from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import PAGES, About, PageKind, publish
 from attractor.report.wording import count, digests, duration, significant
 from attractor.runs import REPORT, Run, check_judged, load_run
 
 _PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
 _GOOD = 0.9
+_MEANINGS = {
+    "good": "Of new cases like those of the test, about so many are named rightly, in every class.",
+    "fair": "It has learned something, but misses some classes often: see below which ones.",
+    "poor": "Do not use it: it has found nothing in the series that tells the classes apart.",
+}
 
 Facts = Mapping[str, Any]
 
@@ -53,19 +59,35 @@ def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None
             "arrays = run_contents(model, roles, {}); model.save(folder, card=card, evaluation=arrays, "
             "overwrite=True), with run_contents of attractor.classification.classifier_study"
         )
+    command = str(run.card.get("command", "SequenceClassifier(...).fit(...) from Python"))
     with facts_of(folder / "card.json"):
-        contents = replace(classifier_contents(folder.name, model, run), origin=run.origin)
-    return write_analysis(contents, folder / REPORT)
+        about = About(folder.name, command, run.origin, str(run.card["data"].get("source") or ""))
+        return publish(ClassifierRun(model, run), folder, about)
 
 
-def classifier_contents(title: str, model: SequenceClassifier, run: Run) -> AnalysisContents:
-    """Everything the page shows.
+@dataclass(frozen=True, eq=False)
+class ClassifierRun:
+    """A trained classifier with the card and the arrays of its run."""
+
+    model: SequenceClassifier
+    run: Run
+
+
+PAGES.register(
+    ClassifierRun,
+    PageKind(REPORT, "attractor.classification.classifier_page:classifier_page"),
+    source=__name__,
+)
+
+
+def classifier_page(result: ClassifierRun, about: About) -> Page:
+    """What the page says.
 
     Args:
-        title: name of the run.
-        model: fitted.
-        run: its card and arrays.
+        result: a run.
+        about: its name and origin.
     """
+    model, run = result.model, result.run
     card = run.card
     scores = card["metrics"]["test"]
     sections = [_scores(scores), _calibration(scores, model), _training(model, card)]
@@ -74,29 +96,32 @@ def classifier_contents(title: str, model: SequenceClassifier, run: Run) -> Anal
         sections.append(group_section(_group_page(card["groups"])))
     sections += [data_section(model, run), _model_card(model, card)]
     verdict, tone = _verdict(scores)
-    return AnalysisContents(
+    return Page(
         kind="Sequence classifier",
-        title=title,
         verdict=verdict,
         tone=tone,
+        meaning=_MEANINGS[tone],
+        steps=(
+            Step("See how it stands noise, gaps and drift:", f"attractor robustness {about.run} TEST.npz"),
+            Step("Look at the labels that look wrong:", f"attractor suspects {about.run}"),
+        ),
         tiles=_tiles(scores, card["training"]),
         sections=tuple(sections),
-        reproduce=str(card.get("command", "SequenceClassifier(...).fit(...) from Python")),
     )
 
 
-def _verdict(scores: Facts) -> tuple[str, Literal["good", "fair", "poor"]]:
+def _verdict(scores: Facts) -> tuple[str, Tone]:
     """Good and poor are measured against the share of the most frequent class: naming it is no skill."""
     low, high = scores["accuracy_interval"]
     usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
     always = f"always naming the most frequent class ({100 * usual:.1f} %)"
     said = (
-        f"Right in {100 * scores['accuracy']:.1f} % of {count(scores['cases'])} cases it has never seen "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+        f"Right in {100 * scores['accuracy']:.1f} % of {count(scores['cases'])} cases it has never seen (95 "
+        f"% interval {100 * low:.1f} to {100 * high:.1f} %)"
     )
     if low <= usual:
         return f"{said}. That is not clearly better than {always}.", "poor"
-    tone = "good" if scores["balanced_accuracy"] >= _GOOD else "fair"
+    tone: Tone = "good" if scores["balanced_accuracy"] >= _GOOD else "fair"
     return f"{said}, against {always}.", tone
 
 
@@ -121,8 +146,8 @@ def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
 def _scores(scores: Facts) -> Section:
     confusion = np.array(scores["confusion"], int)
     names, rows = [row["name"] for row in scores["per_class"]], scores["per_class"]
-    pictures = (
-        Picture(
+    figures = (
+        PageFigure(
             name="confusion",
             title="Confusion matrix",
             caption=(
@@ -131,7 +156,7 @@ def _scores(scores: Facts) -> Section:
             ),
             plot=lambda size: confusion_figure(confusion, names, size),
         ),
-        Picture(
+        PageFigure(
             name="class-scores",
             title="Precision and recall by class",
             caption=(
@@ -142,10 +167,10 @@ def _scores(scores: Facts) -> Section:
         ),
     )
     lead = "All figures are of the test cases, which training and validation never saw."
-    return Section("scores", "Scores", lead, pictures, (_figures(scores), _per_class(rows)))
+    return Section("scores", "Scores", lead, figures, (_figures(scores), _per_class(rows)))
 
 
-def _figures(scores: Facts) -> Sheet:
+def _figures(scores: Facts) -> PageTable:
     rows = []
     for name, words in (
         ("accuracy", "accuracy"),
@@ -164,10 +189,10 @@ def _figures(scores: Facts) -> Sheet:
         "Intervals show what another draw of test cases would change: Wilson's for accuracy, the bootstrap "
         "for areas. They do not show what another seed of the training would change."
     )
-    return Sheet("In numbers", ("figure", "value", "95 % interval"), tuple(rows), caption)
+    return PageTable("In numbers", ("figure", "value", "95 % interval"), tuple(rows), caption)
 
 
-def _per_class(rows: list[Facts]) -> Sheet:
+def _per_class(rows: list[Facts]) -> PageTable:
     header = ("class", "cases", "recall", "95 % interval", "precision", "95 % interval", "F1")
     body = tuple(
         (
@@ -182,7 +207,7 @@ def _per_class(rows: list[Facts]) -> Sheet:
         )
         for row in rows
     )
-    return Sheet("By class", header, body, "A dash: no case of the class, or it was never named.")
+    return PageTable("By class", header, body, "A dash: no case of the class, or it was never named.")
 
 
 def _share(value: float | None) -> str:
@@ -194,7 +219,7 @@ def _interval(ends: list[float] | None, digits: int) -> str:
 
 
 def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
-    picture = Picture(
+    figure = PageFigure(
         name="reliability",
         title="Reliability",
         caption=(
@@ -208,15 +233,15 @@ def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
         ),
     )
     lead = "Whether a probability means what it says: of cases with 80 % confidence, 80 % should be right."
-    return Section("calibration", "Calibration", lead, (picture,))
+    return Section("calibration", "Calibration", lead, (figure,))
 
 
 def _training(model: SequenceClassifier, card: Facts) -> Section:
     training = card["training"]
-    pictures = []
+    figures = []
     if training["history"]:
-        pictures.append(
-            Picture(
+        figures.append(
+            PageFigure(
                 name="epochs",
                 title="Training curves",
                 caption=(
@@ -231,18 +256,18 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
     if diary.strengths.any():
         reweighting = model.labels.asked_reweighting
         weights = diary.weights_over_time(reweighting.memory if reweighting else 1.0)
-        pictures.append(_weights(weights, diary.strengths))
+        figures.append(_weights(weights, diary.strengths))
     lead = "Every line is one network; the kept one is blue."
     if not diary.strengths.any():
         lead += " All cases weighed alike."
     if training["warnings"]:
         lead += " Remarks: " + "; ".join(training["warnings"])
-    return Section("training", "Training", lead, tuple(pictures))
+    return Section("training", "Training", lead, tuple(figures))
 
 
-def _weights(weights: np.ndarray, strengths: np.ndarray) -> Picture:
+def _weights(weights: np.ndarray, strengths: np.ndarray) -> PageFigure:
     left = weights[-1].sum() ** 2 / np.square(weights[-1]).sum()
-    return Picture(
+    return PageFigure(
         name="weights",
         title="Weights of the training cases",
         caption=(
@@ -278,12 +303,12 @@ def _model_card(model: SequenceClassifier, card: Facts) -> Section:
         "temperature": significant(model.temperature_),
         **digests(card),
     }
-    sheets = (
-        Sheet("Options", ("option", "value"), _rows(card["options"])),
-        Sheet("Outcome", ("what", "value"), tuple(outcome.items())),
-        Sheet("Made with", ("what", "version"), _rows(card["made_with"])),
+    tables = (
+        PageTable("Options", ("option", "value"), _rows(card["options"])),
+        PageTable("Outcome", ("what", "value"), tuple(outcome.items())),
+        PageTable("Made with", ("what", "version"), _rows(card["made_with"])),
     )
-    return Section("card", "Model card", "What it takes to make this model again.", sheets=sheets)
+    return Section("card", "Model card", "What it takes to make this model again.", tables=tables)
 
 
 def _rows(facts: Facts) -> tuple[tuple[str, str], ...]:

@@ -1,29 +1,25 @@
 """The page of a robustness study: curves, fragility over time, margins, stability."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from attractor.audit import RobustnessCurve, RobustnessCurves, StabilityVerdict
+from attractor.audit import StabilityVerdict
+from attractor.audit.curves_page import curves_section
 from attractor.classification.classifier_figures import draw_variables
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
-from attractor.origin import Origin
-from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import About
 from attractor.report.style import (
     ALERT,
-    BAND,
     MEASURED,
     MODEL,
     MUTED,
     TEST,
     Size,
-    grid_of,
     legend_above,
     panels,
     powers_of_ten,
@@ -31,51 +27,45 @@ from attractor.report.style import (
 from attractor.report.wording import significant
 
 _CALM, _SHAKEN = 0.05, 0.2
+_MEANINGS = {
+    "good": "Sensors that are a little worse than in training cost next to nothing.",
+    "fair": "Some disturbances cost several points: keep the sensors as good as in training.",
+    "poor": "Its answers hang on clean inputs. With worse sensors the score of the test says little.",
+}
 
 
-def write_robustness_report(
-    folder: Path, study: RobustnessStudy, names: Sequence[str], command: str, origin: Origin | None
-) -> Path:
-    """Write `robustness.html` into a run folder.
-
-    Args:
-        folder: of the run.
-        study: of its classifier.
-        names: of the variables.
-        command: that made it.
-        origin: the weights and the equation of the classifier.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    contents = replace(robustness_contents(folder.name, study, names, command), origin=origin)
-    return write_analysis(contents, folder / "robustness.html")
-
-
-def robustness_contents(
-    title: str, study: RobustnessStudy, names: Sequence[str], command: str
-) -> AnalysisContents:
-    """What the page shows.
+def robustness_page(study: RobustnessStudy, about: About, names: Sequence[str] = ()) -> Page:
+    """What the page says.
 
     Args:
-        title: name of the run.
-        study: of its classifier.
+        study: of a classifier.
+        about: its run.
         names: of the variables.
-        command: that made it.
     """
     fall, where = worst_fall(study)
-    tone: Literal["good", "fair", "poor"] = "good" if fall < _CALM else "fair" if fall < _SHAKEN else "poor"
-    return AnalysisContents(
+    tone: Tone = "good" if fall < _CALM else "fair" if fall < _SHAKEN else "poor"
+    return Page(
         kind="Robustness",
-        title=title,
         verdict=(
             f"Right in {100 * study.curves.clean:.1f} % of {study.curves.cases} cases as they are; at worst "
             f"{100 * fall:.1f} points less, under {where}."
         ),
         tone=tone,
+        meaning=_MEANINGS[tone],
+        steps=(Step("Train one that noise hurts less:", "attractor classify ... --noise 0.05"),)
+        if tone != "good"
+        else (
+            Step(
+                "Look for the worst inputs as well:", f"attractor robustness {about.run} TEST.npz --attacks"
+            ),
+        ),
         tiles=_tiles(study, fall),
-        sections=(_curves(study), _fragility(study, names), _margins(study), _stability(study)),
-        reproduce=command,
+        sections=(
+            curves_section(study.curves, study.remarks),
+            _fragility(study, names),
+            _margins(study),
+            _stability(study),
+        ),
     )
 
 
@@ -112,45 +102,13 @@ def _verdict_word(study: RobustnessStudy) -> str:
     return words.get(study.stability.verdict, "unknown")
 
 
-def _curves(study: RobustnessStudy) -> Section:
-    curves = study.curves
-    picture = Picture(
-        name="curves",
-        title="Accuracy under perturbations",
-        caption=(
-            f"The line is the mean of {len(curves.seeds)} draws, the band one standard deviation over them; "
-            "the dotted line is the accuracy without a perturbation. The flatter, the more robust. "
-            + " ".join(study.remarks)
-        ),
-        plot=lambda size: curves_figure(curves, size),
-    )
-    accuracies = Sheet(
-        "In numbers",
-        ("perturbation", "level", "mean accuracy", "standard deviation"),
-        tuple(row for curve in curves.curves for row in _rows(curve)),
-    )
-    meanings = Sheet(
-        "What a level is", ("perturbation", "level"), tuple((one.name, one.meaning) for one in curves.curves)
-    )
-    lead = "Each panel disturbs the inputs of the same test cases in one way, stronger to the right."
-    return Section("curves", "Perturbations", lead, (picture,), (meanings, accuracies))
-
-
-def _rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
-    spreads = [None] * len(curve.levels) if curve.spread is None else curve.spread
-    return [
-        (curve.name, f"{level:g}", f"{mean:.4f}", "—" if spread is None else f"{spread:.4f}")
-        for level, mean, spread in zip(curve.levels, curve.mean, spreads, strict=True)
-    ]
-
-
 def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
     lead = "When in a series a disturbance of the hidden state would cost most."
     found = study.fragility
     if not isinstance(found, Fragility):
         return Section("fragility", "Fragility over time", f"{lead} Not available: {found}.")
     listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    picture = Picture(
+    figure = PageFigure(
         name="fragility",
         title=f"Fragility over time: {found.example_id}",
         caption=(
@@ -162,7 +120,7 @@ def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
         plot=lambda size: fragility_figure(found, size),
         facts=((str(len(found.trace)), "cases in the median"),),
     )
-    return Section("fragility", "Fragility over time", lead, (picture,))
+    return Section("fragility", "Fragility over time", lead, (figure,))
 
 
 def _margins(study: RobustnessStudy) -> Section:
@@ -176,7 +134,7 @@ def _margins(study: RobustnessStudy) -> Section:
     else:
         lead = "How clear the decisions are, and how far inputs may move with a proof that they stay."
         facts.append((significant(float(np.median(radii))), "median certified radius, Euclidean, scaled"))
-    picture = Picture(
+    figure = PageFigure(
         name="margins",
         title="Margins",
         caption=(
@@ -185,7 +143,7 @@ def _margins(study: RobustnessStudy) -> Section:
         plot=lambda size: margins_figure(margins, size),
         facts=tuple(facts),
     )
-    return Section("margins", "Margins", lead, (picture,))
+    return Section("margins", "Margins", lead, (figure,))
 
 
 def _stability(study: RobustnessStudy) -> Section:
@@ -198,31 +156,15 @@ def _stability(study: RobustnessStudy) -> Section:
         rows.append(("verdict", f"not available: {study.stability}"))
     else:
         rows += [("verdict", study.stability.verdict.value), ("because", study.stability.reason)]
-    sheet = Sheet("The verdict in words", ("what", "finding"), tuple(rows))
+    table = PageTable("The verdict in words", ("what", "finding"), tuple(rows))
     lead = (
         "Do two states under the same inputs meet again? The exponent measures it along these data; the "
         "verdict holds for all inputs of their range, where it is proved."
     )
-    return Section("stability", "Stability", lead, sheets=(sheet,))
+    return Section("stability", "Stability", lead, tables=(table,))
 
 
-_COLUMNS = 3
 _BINS = 40
-
-
-def curves_figure(curves: RobustnessCurves, size: Size) -> Figure:
-    """One panel a perturbation, on one vertical scale: mean and spread over the draws."""
-    figure, grid = grid_of(size, len(curves.curves), 140 if size.is_wide else 120, _COLUMNS)
-    lowest = min(float((curve.mean - _spread(curve)).min()) for curve in curves.curves)
-    low = max(min(lowest, curves.clean) - 0.04, -0.02)
-    for axes, curve in zip(grid, curves.curves, strict=True):
-        levels = np.array([0.0, *curve.levels])
-        mean, spread = np.append(curves.clean, curve.mean), np.append(0.0, _spread(curve))
-        axes.fill_between(levels, mean - spread, mean + spread, color=BAND, linewidth=0)
-        axes.plot(levels, mean, "o-", color=MODEL, linewidth=1.8, markersize=4)
-        axes.axhline(curves.clean, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-        axes.set(title=curve.name, xlabel=level_label(curve), ylabel="accuracy", ylim=(low, 1.03))
-    return figure
 
 
 def fragility_figure(fragility: Fragility, size: Size) -> Figure:
@@ -262,19 +204,6 @@ def margins_figure(margins: Float[np.ndarray, " cases"], size: Size) -> Figure:
     axes.set(xlabel="score of the true class less the best other", ylabel="cases")
     legend_above(axes)
     return figure
-
-
-def _spread(curve: RobustnessCurve) -> np.ndarray:
-    return np.zeros(len(curve.levels)) if curve.spread is None else curve.spread
-
-
-def level_label(curve: RobustnessCurve) -> str:
-    """The label of the axis of the levels."""
-    return {
-        "unit of the inputs": "level [scaled]",
-        "probability": "probability",
-        "steps": "level [steps]",
-    }.get(curve.unit, f"level [{curve.unit}]")
 
 
 def _edges_with_zero(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
 """The page of a closed loop: trajectories with limits, offsets and settling, times of the solver."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from shlex import quote
 
 import numpy as np
 from jaxtyping import Float
@@ -12,9 +11,8 @@ from matplotlib.figure import Figure
 from attractor.control.identification.recordings import Signals
 from attractor.control.predictive import ClosedLoop, LoopFigures
 from attractor.data.record import Signal
-from attractor.origin import Origin
-from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
-from attractor.report.series import time_axis
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import PAGES, About, PageKind
 from attractor.report.style import (
     ALERT,
     INK,
@@ -27,8 +25,13 @@ from attractor.report.style import (
     panels,
     powers_of_ten,
 )
-from attractor.report.wording import significant
-from attractor.runs import check_origin
+from attractor.report.wording import significant, time_axis
+
+_MEANINGS = {
+    "good": "It controls this plant as it should: try it on the real one, under supervision.",
+    "fair": "It stays within its limits, but does not follow every change.",
+    "poor": "Not for a real plant: see below where it failed.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,6 @@ class ControlContents:
     """What is known of a closed loop.
 
     Args:
-        title: name of the run.
         plant: what was controlled.
         signals: names and units.
         limits: smallest and largest input, shape (2, inputs), plant units.
@@ -47,11 +49,8 @@ class ControlContents:
         other_figures: its figures.
         certificate: what is proved of the model, in words.
         setup: how the controller was set up, in words.
-        command: that made it.
-        origin: the weights and the equation of the model.
     """
 
-    title: str
     plant: str
     signals: Signals
     limits: Float[np.ndarray, "2 inputs"]
@@ -62,32 +61,39 @@ class ControlContents:
     other_figures: LoopFigures | None
     certificate: str
     setup: dict[str, str]
-    command: str
-    origin: Origin | None = None
 
 
-def write_control_report(contents: ControlContents, folder: Path) -> Path:
-    """Write `control.html` into a run folder.
+PAGES.register(
+    ControlContents, PageKind("control.html", "attractor.control.loop_page:loop_page"), source=__name__
+)
 
-    Raises:
-        RunFolderError: the folder holds another run than the one that was used.
-        StorageError: the file cannot be written.
+
+def loop_page(contents: ControlContents, about: About) -> Page:
+    """What the page says.
+
+    Args:
+        contents: of the loop.
+        about: the run of the model.
     """
-    check_origin(folder, contents.origin)
-    page = AnalysisContents(
+    tone = _tone(contents)
+    export = Step("Write it as one C file:", f"attractor export {about.run} --to controller")
+    calmer = Step(
+        "Plan further ahead, and more calmly:",
+        f"attractor control {about.run} --plant {quote(contents.plant)} --horizon 40 --move-weight 1",
+    )
+    certify = Step("See whether the model itself is stable:", f"attractor certify {about.run}")
+    return Page(
         kind="Closed loop",
-        title=f"{contents.title} on {contents.plant}",
         verdict=_sentence(contents),
-        tone=_tone(contents),
+        tone=tone,
+        meaning=_MEANINGS[tone],
+        steps=(export, certify) if tone == "good" else (calmer, certify),
         tiles=_tiles(contents),
         sections=(_trajectories(contents), _settling(contents), _solver(contents)),
-        reproduce=contents.command,
-        origin=contents.origin,
     )
-    return write_analysis(page, folder / "control.html")
 
 
-def _tone(contents: ControlContents) -> Literal["good", "fair", "poor"]:
+def _tone(contents: ControlContents) -> Tone:
     figures = contents.figures
     if figures.input_violations or figures.alarms:
         return "poor"
@@ -125,7 +131,7 @@ def _tiles(contents: ControlContents) -> tuple[Tile, ...]:
 def _trajectories(contents: ControlContents) -> Section:
     loop, other, signals = contents.loop, contents.other, contents.signals
     outputs = tuple(
-        Picture(
+        PageFigure(
             name=f"output-{index}",
             title=f"{signal.name} and its reference",
             caption=(
@@ -137,14 +143,14 @@ def _trajectories(contents: ControlContents) -> Section:
         )
         for index, signal in enumerate(signals.outputs)
     )
-    inputs = Picture(
+    inputs = PageFigure(
         name="inputs",
         title="What the controller did",
         caption="Every line must stay between the dashed limits; a line on a limit is a limit well used.",
         plot=lambda size: input_figure(loop, contents.limits, signals.inputs, size),
     )
     lead = "The identified model plans, the differential equations of the plant answer, with sensor noise."
-    return Section("trajectories", "Trajectories", lead, pictures=(*outputs, inputs))
+    return Section("trajectories", "Trajectories", lead, figures=(*outputs, inputs))
 
 
 def _settling(contents: ControlContents) -> Section:
@@ -160,21 +166,21 @@ def _settling(contents: ControlContents) -> Section:
                 "" if beside is None else f"{beside.offset[index]:+.4f}",
             ))
     band = ", ".join(f"±{value:.3g}" for value in contents.band)
-    sheet = Sheet(
+    table = PageTable(
         "After every change",
         ("from", "reference", "settled after [s]", "offset", "offset without offset-free"),
         tuple(rows),
-        f"Settled: within {band} of the reference for good. Offset: mean error over the last quarter. A dash "
-        "means that the output did not settle before the next change.",
+        f"Settled: within {band} of the reference for good. Offset: mean error over the last quarter. A "
+        "dash means that the output did not settle before the next change.",
     )
     lead = "A model is never the plant; what it gets wrong must not stay as an offset."
-    return Section("settling", "Offset and settling", lead, sheets=(sheet,))
+    return Section("settling", "Offset and settling", lead, tables=(table,))
 
 
 def _solver(contents: ControlContents) -> Section:
     loop, interval = contents.loop, contents.signals.sampling_time
     milliseconds = 1e3 * loop.solve_seconds
-    picture = Picture(
+    figure = PageFigure(
         name="solve-times",
         title="Time of a solve",
         caption="The whole histogram should lie far to the left of the sampling time.",
@@ -186,14 +192,14 @@ def _solver(contents: ControlContents) -> Section:
         ),
     )
     names = {status: loop.statuses.count(status) for status in dict.fromkeys(loop.statuses)}
-    ended = Sheet(
+    ended = PageTable(
         "How the solves ended",
         ("status", "samples"),
         tuple((status.value, str(count)) for status, count in names.items()),
     )
-    setup = Sheet("The controller", ("setting", "value"), tuple(contents.setup.items()))
+    setup = PageTable("The controller", ("setting", "value"), tuple(contents.setup.items()))
     lead = "Every solve says how it ended; whatever it says, the input applied is within its limits."
-    return Section("solver", "Solver", lead, (picture,), (ended, setup))
+    return Section("solver", "Solver", lead, (figure,), (ended, setup))
 
 
 _BINS = 40

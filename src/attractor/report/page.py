@@ -1,10 +1,13 @@
-"""The page: contents in, one HTML document out; and a figure as a file of its own."""
+"""The page: its contents in, one HTML document out; and a figure as a file of its own.
+
+A page leads from the verdict to what it means, to the next command, to the figures and then to the details.
+"""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -12,10 +15,107 @@ from matplotlib.figure import Figure
 
 from attractor.errors import StorageError, printable
 from attractor.files import make_folder, write_atomically
-from attractor.origin import Origin
 
+from .publishing import About
 from .style import NARROW, WIDE, Size, house_style, to_svg
-from .wording import FILTERS
+
+Tone = Literal["good", "fair", "poor"]
+Rows = tuple[tuple[str, ...], ...]
+
+
+class Tile(NamedTuple):
+    """One number on top of the page."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
+
+
+class Step(NamedTuple):
+    """What to do next: why, and the command that does it."""
+
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure with its caption.
+
+    Args:
+        name: unique on the page; letters, digits and hyphens.
+        title: what stands above it.
+        caption: how to read it; empty where the figure before it says so.
+        plot: draws it for a screen.
+        facts: short facts above the figure, value and what it is.
+    """
+
+    name: str
+    title: str
+    caption: str
+    plot: Callable[[Size], Figure]
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table: the first column holds words, the others what they are about."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: Rows
+    caption: str = ""
+
+
+class Note(NamedTuple):
+    """A finding with its severity: "error", "warning", "info" or "ok"."""
+
+    severity: str
+    message: str
+    advice: str = ""
+
+    @property
+    def tone(self) -> str:
+        """The class of the finding in the style sheet."""
+        return {"error": "bad", "warning": "fair", "ok": "good"}.get(self.severity, "info")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading."""
+
+    name: str
+    heading: str
+    lead: str = ""
+    figures: tuple[PageFigure, ...] = ()
+    tables: tuple[PageTable, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says of a result.
+
+    Args:
+        kind: what sort of page it is.
+        verdict: the result in one sentence.
+        tone: how good that is.
+        meaning: what follows from it for whoever uses the result.
+        steps: what to do next, the best first.
+        tiles: numbers on top.
+        sections: the body, figures first.
+        facts: what a JSON file beside the page says in addition to the result.
+    """
+
+    kind: str
+    verdict: str
+    tone: Tone
+    meaning: str
+    steps: tuple[Step, ...]
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Drawing(NamedTuple):
@@ -23,6 +123,21 @@ class Drawing(NamedTuple):
 
     wide: Markup
     narrow: Markup
+
+
+def render(page: Page, about: About) -> str:
+    """The page as one HTML document: inline figures, no scripts, no network, light and dark.
+
+    Args:
+        page: words, numbers and figures; every word is escaped.
+        about: what the page speaks of.
+    """
+    drawings = {
+        figure.name: draw(figure.name, figure.title, figure.plot)
+        for section in page.sections
+        for figure in section.figures
+    }
+    return environment().get_template("page.html.j2").render(page=page, about=about, drawings=drawings)
 
 
 def write_document(document: str, path: Path) -> Path:
@@ -43,16 +158,14 @@ def write_document(document: str, path: Path) -> Path:
 
 
 def environment() -> Environment:
-    """The templates of the house and their filters."""
-    environment = Environment(
+    """The templates of the house."""
+    return Environment(
         loader=PackageLoader("attractor.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= FILTERS
-    return environment
 
 
 def draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
@@ -69,99 +182,6 @@ def draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
         with house_style(size, own_name):
             drawings.append(to_svg(plot(size), own_name, title))
     return Drawing(*drawings)
-
-
-class Tile(NamedTuple):
-    """One figure on top of the page."""
-
-    label: str
-    value: str
-    unit: str
-    note: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its caption.
-
-    Args:
-        name: unique on the page; letters, digits and hyphens.
-        title: what stands above it.
-        caption: how to read it.
-        plot: draws it for a screen.
-        facts: short facts above the figure, value and what it is.
-    """
-
-    name: str
-    title: str
-    caption: str
-    plot: Callable[[Size], Figure]
-    facts: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table: the first column holds words, the others what they are about."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page with a heading."""
-
-    name: str
-    heading: str
-    lead: str
-    pictures: tuple[Picture, ...] = ()
-    sheets: tuple[Sheet, ...] = ()
-
-
-@dataclass(frozen=True)
-class AnalysisContents:
-    """Everything the page shows.
-
-    Args:
-        kind: what sort of report it is.
-        title: what it is about.
-        verdict: the result in one sentence.
-        tone: how good that is.
-        tiles: figures on top.
-        sections: the body.
-        reproduce: the command that made it.
-        origin: the weights and the equation it speaks of; None for what no run stands behind.
-    """
-
-    kind: str
-    title: str
-    verdict: str
-    tone: Literal["good", "fair", "poor"]
-    tiles: tuple[Tile, ...]
-    sections: tuple[Section, ...]
-    reproduce: str
-    origin: Origin | None = None
-
-
-def render_analysis(contents: AnalysisContents) -> str:
-    """The page as one HTML document without scripts, light and dark."""
-    drawings: dict[str, Drawing] = {
-        picture.name: draw(picture.name, picture.title, picture.plot)
-        for section in contents.sections
-        for picture in section.pictures
-    }
-    return environment().get_template("analysis.html.j2").render(contents=contents, drawings=drawings)
-
-
-def write_analysis(contents: AnalysisContents, path: Path) -> Path:
-    """Write the page; a reader never sees half a file.
-
-    Raises:
-        StorageError: if the file cannot be written.
-    """
-    return write_document(render_analysis(contents), path)
 
 
 _ROOT = re.compile(r":root\s*\{.*?\}", re.DOTALL)
@@ -191,12 +211,3 @@ def standalone_svg(name: str, title: str, plot: Callable[[Size], Figure]) -> str
 def _widened(view: re.Match[str]) -> str:
     width, height = (float(side) + 2 * _MARGIN for side in view.groups())
     return f'viewBox="{-_MARGIN:g} {-_MARGIN:g} {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-
-
-def write_svg(document: str, path: Path) -> Path:
-    """Write it; a reader never sees half a file.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    return write_document(document, path)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from jaxtyping import Float, Num
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -294,3 +295,34 @@ def grid_of(size: Size, count: int, height: int, most_columns: int) -> tuple[Fig
     for surplus in axes[count:]:
         surplus.remove()
     return figure, axes[:count]
+
+
+def envelope(
+    time: Num[np.ndarray, " time"], values: Float[np.ndarray, " time"], bins: int
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """The smallest and the largest value of every bin, so that no peak gets lost.
+
+    Values that are not finite count as missing; a bin of nothing else gives NaN, a gap in the line.
+
+    Args:
+        time: increasing.
+        values: one per time.
+        bins: the result has at most twice as many points.
+
+    Returns:
+        Times and values to draw, unchanged where the series is short enough.
+    """
+    values = np.where(np.isfinite(values), values, np.nan)
+    if len(values) <= 2 * bins:
+        return np.asarray(time, float), values
+    starts = np.linspace(0, len(values), bins, endpoint=False).astype(int)
+    extremes = np.stack([np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)], axis=1)
+    # A rising bin is drawn from its low to its high end, a falling one the other way round.
+    ends = np.append(starts[1:], len(values)) - 1
+    falling = values[starts] > values[ends]
+    extremes[falling] = extremes[falling, ::-1]
+    # The two points stand a quarter and three quarters into the bin; at one time they would draw stairs.
+    left, right = time[starts].astype(float), time[ends].astype(float)
+    return np.stack(
+        [0.75 * left + 0.25 * right, 0.25 * left + 0.75 * right], axis=1
+    ).ravel(), extremes.ravel()

@@ -53,20 +53,23 @@ def _export(
 def _certify(
     model: "PlantModel", folder: Path, input_bound: float, settings: "CertifySettings", command: str
 ) -> Proof:
-    from attractor.certify.stability.certificate_page import StabilityFacts
+    from attractor.certify import claim
+    from attractor.certify.stability.certificate_page import CertifiedCell
     from attractor.control.identification.stability_file import (
         certify_model,
-        claim,
         save_stability,
-        write_stability_report,
+        visited_in_training,
     )
     from attractor.progress import reporter_for
+    from attractor.report.publishing import About, publish
 
     result = certify_model(model, input_bound, settings, reporter_for("bounds"))
     save_stability(folder, result, input_bound, model.origin)
-    facts = StabilityFacts(folder.name, input_bound, model.signals_.sampling_time, command)
-    page = write_stability_report(folder, model, result, facts)
-    return Proof(result, claim(result, input_bound), page, model.signals_.sampling_time)
+    interval = model.signals_.sampling_time
+    visited = visited_in_training(folder, model)
+    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited)
+    page = publish(found, folder, About(command=command, origin=model.origin))
+    return Proof(result, claim(result, input_bound), page, interval)
 
 
 RUN_KINDS.register(

@@ -1,15 +1,12 @@
 """The page of the dynamics of a network: exponents, fixed points, eigenvalues and time scales."""
 
-from dataclasses import dataclass
 from math import log
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from attractor.certify import StabilityResult, bound_in_words
-from attractor.origin import Origin
-from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile, write_analysis
+from attractor.certify import Certificate, StabilityResult, bound_in_words
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import About
 from attractor.report.wording import significant
 from attractor.theory import DynamicsStudy, Regime, SpectralCurve
 from attractor.theory.dynamics_figures import (
@@ -28,11 +25,17 @@ _SHOWN = 24
 
 _LINES = (
     "Between the dotted and the solid line other fixed points exist beside a stable zero, and from the "
-    "dashed one on chaos: there the start decides. The lines are those of the gated flow at the mean "
-    "bias of the reset gate; a GRU shares its fixed points."
+    "dashed one on chaos: there the start decides. The lines are those of the gated flow at the mean bias "
+    "of the reset gate; a GRU shares its fixed points."
 )
 
-_TONES: dict[Regime, Literal["good", "fair", "poor"]] = {
+_MEANINGS = {
+    Regime.STABLE: "A wrong start is forgotten along these inputs; the same inputs give the same answer.",
+    Regime.EDGE: "Differences last long: the network remembers far back, and small errors stay as long.",
+    Regime.CHAOTIC: "Starts that differ by rounding part: no long simulation repeats itself.",
+    Regime.COLLAPSED: "The path stands on a point that it would leave if pushed: try another start.",
+}
+_TONES: dict[Regime, Tone] = {
     Regime.STABLE: "good",
     Regime.EDGE: "fair",
     Regime.CHAOTIC: "poor",
@@ -40,58 +43,35 @@ _TONES: dict[Regime, Literal["good", "fair", "poor"]] = {
 }
 
 
-@dataclass(frozen=True)
-class DynamicsFacts:
-    """What the page says beside the study.
+def dynamics_page(study: DynamicsStudy, about: About, proved: StabilityResult | None = None) -> Page:
+    """What the page says.
 
     Args:
-        title: name of the run or cell.
-        source: what drove the network.
+        study: of a cell.
+        about: the cell, and what drove it.
         proved: what `attractor.certify.certify` found; None if it was not asked.
-        command: that made the page.
-        origin: the weights and the equation of the run; None for a cell without one.
     """
-
-    title: str
-    source: str
-    proved: StabilityResult | None
-    command: str
-    origin: Origin | None = None
-
-    @property
-    def bound(self) -> float | None:
-        """Proved bound on the largest exponent, per step; None without a proof."""
-        certificate = None if self.proved is None else self.proved.certificate
-        return None if certificate is None else log(certificate.rate)
-
-
-def write_dynamics_report(path: Path, study: DynamicsStudy, facts: DynamicsFacts) -> Path:
-    """Write the page.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    return write_analysis(dynamics_contents(study, facts), path)
-
-
-def dynamics_contents(study: DynamicsStudy, facts: DynamicsFacts) -> AnalysisContents:
-    """What the page shows."""
-    sections = [_exponents(study, facts), _points(study), _eigenvalues(study)]
+    certificate = None if proved is None else proved.certificate
+    bound = None if certificate is None else log(certificate.rate)
+    sections = [_exponents(study, about.data, bound), _points(study), _eigenvalues(study)]
     if study.position is not None:
         sections.append(_position(study.position, study.regime))
     if study.remarks:
         rows = tuple((f"{place + 1}", text) for place, text in enumerate(study.remarks))
         lead = "What to keep in mind, and what could not be had."
-        sections.append(Section("remarks", "Remarks", lead, sheets=(Sheet("Remarks", ("", "what"), rows),)))
-    return AnalysisContents(
+        table = PageTable("Remarks", ("", "what"), rows)
+        sections.append(Section("remarks", "Remarks", lead, tables=(table,)))
+    certify = Step("Prove it for all inputs of the range:", f"attractor certify {about.run}")
+    longer = Step("Measure longer:", "attractor lyapunov ... --count all --steps 20000")
+    return Page(
         kind="Dynamics",
-        title=facts.title,
         verdict=verdict(study),
         tone=_TONES[study.regime],
-        tiles=_tiles(study, facts),
+        meaning=_MEANINGS[study.regime],
+        steps=(certify, longer) if about.origin and certificate is None else (longer,),
+        tiles=_tiles(study, certificate),
         sections=tuple(sections),
-        reproduce=facts.command,
-        origin=facts.origin,
+        facts={"proved_exponent": bound},
     )
 
 
@@ -111,13 +91,13 @@ def _points_in_words(study: DynamicsStudy) -> str:
     return f"With the mean input held: {counts} fixed point{'s' if len(kinds) > 1 else ''}."
 
 
-def _tiles(study: DynamicsStudy, facts: DynamicsFacts) -> tuple[Tile, ...]:
+def _tiles(study: DynamicsStudy, certificate: Certificate | None) -> tuple[Tile, ...]:
     driven = study.driven
     largest = driven.largest
-    proved = "—" if facts.bound is None else f"{facts.bound:.4f}"
-    said = "nothing is proved"
-    if facts.proved is not None and facts.proved.certificate is not None:
-        said = f"largest exponent, for inputs within {bound_in_words(facts.proved.certificate.input_bound)}"
+    proved, said = "—", "nothing is proved"
+    if certificate is not None:
+        proved = f"{log(certificate.rate):.4f}"
+        said = f"largest exponent, for inputs within {bound_in_words(certificate.input_bound)}"
     dimension = driven.kaplan_yorke
     ends = "" if dimension.high is None else f"{_end(dimension.low)} to {_end(dimension.high)} (95 %). "
     return (
@@ -127,7 +107,7 @@ def _tiles(study: DynamicsStudy, facts: DynamicsFacts) -> tuple[Tile, ...]:
             "per step",
             f"{_end(largest.low)} to {_end(largest.high)} (95 %)",
         ),
-        Tile("Proved below", proved, "a step" if facts.bound is not None else "", said),
+        Tile("Proved below", proved, "per step" if certificate else "", said),
         Tile(
             "Dimension",
             "—" if dimension.value is None else significant(dimension.value, 3),
@@ -153,9 +133,9 @@ def _states(study: DynamicsStudy) -> int:
     return study.driven.last_state.shape[1]
 
 
-def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
-    driven, bound = study.driven, facts.bound
-    picture = Picture(
+def _exponents(study: DynamicsStudy, source: str, bound: float | None) -> Section:
+    driven = study.driven
+    figure = PageFigure(
         name="exponents",
         title="Lyapunov exponents",
         caption=(
@@ -172,7 +152,7 @@ def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
         plot=lambda size: exponents_figure(driven, study.resting, bound, size),
     )
     rows = [
-        ("driven by", facts.source),
+        ("driven by", source),
         ("steps that count", str(driven.steps)),
         (
             "sum of positive exponents (bound on the entropy rate)",
@@ -188,21 +168,21 @@ def _exponents(study: DynamicsStudy, facts: DynamicsFacts) -> Section:
         rows.append(("largest exponent with the mean input held", f"{study.resting.per_step[0]:.4f} a step"))
         rows += [("remark, with the mean input held", text) for text in study.resting.remarks]
     rows += [("remark", text) for text in driven.remarks]
-    sheet = Sheet("In numbers", ("fact", "value"), tuple(rows))
+    table = PageTable("In numbers", ("fact", "value"), tuple(rows))
     lead = "Do two states under the same inputs meet again, and how fast?"
-    return Section("exponents", "Exponents", lead, (picture,), (sheet,))
+    return Section("exponents", "Exponents", lead, (figure,), (table,))
 
 
 def _points(study: DynamicsStudy) -> Section:
     points, plane = study.points, study.plane
     unit = _unit(study)
-    picture = Picture(
+    figure = PageFigure(
         name="plane",
         title="The plane in which the network moves most",
         caption=(
-            "Grey arrows: where one step leads with the mean input held, for states in this plane. The "
-            "thin line is the path under the data. Fixed points are projected onto the plane; those off "
-            "it may look misplaced."
+            "Grey arrows: where one step leads with the mean input held, for states in this plane. The thin "
+            "line is the path under the data. Fixed points are projected onto the plane; those off it may "
+            "look misplaced."
         ),
         plot=lambda size: portrait_figure(plane, points, size),
     )
@@ -223,9 +203,9 @@ def _points(study: DynamicsStudy) -> Section:
     slow = (
         f"{len(points.slow)} slow points beside them." if len(points.slow) else "No slow points beside them."
     )
-    sheet = Sheet("Fixed points", header, rows, more + slow)
+    table = PageTable("Fixed points", header, rows, more + slow)
     lead = "Where does the network come to rest when its input stands still at the mean of the data?"
-    return Section("points", "Fixed points", lead, (picture,), (sheet,))
+    return Section("points", "Fixed points", lead, (figure,), (table,))
 
 
 def _slowest(constants: np.ndarray) -> str:
@@ -235,7 +215,7 @@ def _slowest(constants: np.ndarray) -> str:
 
 def _eigenvalues(study: DynamicsStudy) -> Section:
     scales, unit, curve = study.spectrum.time_scales, _unit(study), study.curve
-    histogram = Picture(
+    histogram = PageFigure(
         name="scales",
         title="Time scales",
         caption=(
@@ -245,20 +225,20 @@ def _eigenvalues(study: DynamicsStudy) -> Section:
         plot=lambda size: time_scale_figure(scales, unit, size),
     )
     lead = "What does one step do to small changes, and what of that is more than chance?"
-    pictures = (histogram,) if curve is None else (_cloud(curve), histogram)
-    sheets = () if curve is None or not is_large(curve) else _outliers(curve, unit)
-    return Section("eigenvalues", "Eigenvalues", lead, pictures, sheets)
+    figures = (histogram,) if curve is None else (_cloud(curve), histogram)
+    tables = () if curve is None or not is_large(curve) else _outliers(curve, unit)
+    return Section("eigenvalues", "Eigenvalues", lead, figures, tables)
 
 
 def _unit(study: DynamicsStudy) -> str:
     return "steps" if study.driven.time_step is None else "units of time"
 
 
-def _cloud(curve: SpectralCurve) -> Picture:
+def _cloud(curve: SpectralCurve) -> PageFigure:
     beside = (
-        "The shaded region is where eigenvalues of a random network with the same units and the same "
-        "energy in every row and column of its matrices would lie. What lies far outside is structure "
-        "that training has "
+        "The shaded region is where eigenvalues of a random network with the same units and the same energy "
+        "in every row and column of its matrices would lie. What lies far outside is structure that "
+        "training has "
         "put there. " + " ".join(f"Note: {note}." for note in curve.notes)
     )
     facts = (
@@ -266,7 +246,7 @@ def _cloud(curve: SpectralCurve) -> Picture:
         (str(len(curve.outliers)), "outliers"),
     )
     few = f"With fewer than {FEWEST} states there is no large random network to compare with."
-    return Picture(
+    return PageFigure(
         name="eigenvalues",
         title="Eigenvalues in the middle of the path",
         caption=beside if is_large(curve) else few,
@@ -281,7 +261,7 @@ def _position(place: NetworkPosition, measured: Regime) -> Section:
         "The star is the network by the size of its matrices and the mean of its biases, as if they were "
         f"random. At the solid line zero loses its stability. {'' if place.lines is None else _LINES}"
     )
-    picture = Picture("position", "Among the phases", caption, lambda size: position_figure(place, size))
+    figure = PageFigure("position", "Among the phases", caption, lambda size: position_figure(place, size))
     rows = tuple((name.replace("_", " "), f"{value:.4g}") for name, value in position.to_dict().items())
     lead = (
         f"Theory of random networks of this size, left without input: {position.regime} "
@@ -289,14 +269,18 @@ def _position(place: NetworkPosition, measured: Regime) -> Section:
         f"nor what training made of the matrices. Measured: {measured.value}."
     )
     return Section(
-        "position", "Where it sits", lead, (picture,), (Sheet("Effective parameters", ("", "value"), rows),)
+        "position",
+        "Where it sits",
+        lead,
+        (figure,),
+        (PageTable("Effective parameters", ("", "value"), rows),),
     )
 
 
-def _outliers(curve: SpectralCurve, unit: str) -> tuple[Sheet, ...]:
+def _outliers(curve: SpectralCurve, unit: str) -> tuple[PageTable, ...]:
     rows = tuple(
         (f"{one.value.real:.4f} {one.value.imag:+.4f}i", significant(one.time_scale), f"{one.level:.3f}")
         for one in curve.outliers[:_SHOWN]
     )
     header = ("eigenvalue", f"time scale [{unit}]", "level")
-    return (Sheet("Outliers", header, rows, f"Null model: {curve.null}."),) if rows else ()
+    return (PageTable("Outliers", header, rows, f"Null model: {curve.null}."),) if rows else ()

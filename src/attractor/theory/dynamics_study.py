@@ -27,6 +27,7 @@ from attractor.dynamics.trajectory import analysed, checked, prepared, visited
 from attractor.errors import AttractorError, ConfigError, InputDataError
 from attractor.program import FlatMap, compiled, double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.publishing import PAGES, PageKind
 
 from .random_matrices.null_model import SpectralCurve, spectral_curve
 from .regimes.regime_position import NetworkPosition, network_position
@@ -181,6 +182,13 @@ class DynamicsStudy:
 
 
 _USUAL = DynamicsSettings()
+
+
+PAGES.register(
+    DynamicsStudy,
+    PageKind("dynamics.html", "attractor.theory.dynamics_page:dynamics_page", "dynamics.json"),
+    source=__name__,
+)
 
 
 def dynamics_study(

@@ -1,22 +1,36 @@
 """The page of a certificate: verdict, rate, settling time, set, and every rung that was tried."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, bound_in_words, claim
+from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, Witness, bound_in_words, claim
 from attractor.certify.stability.certificate import Contraction, simulated_contraction
-from attractor.report.page import AnalysisContents, Picture, Section, Sheet, Tile
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import PAGES, About, PageKind
 from attractor.report.style import BAND, MEASURED, MODEL, TEST, Size, legend_above, panels, powers_of_ten
 from attractor.report.wording import significant
 
-_TONES: dict[Verdict, Literal["good", "fair", "poor"]] = {
+_TONES: dict[Verdict, Tone] = {
     Verdict.PROVED: "good",
     Verdict.UNKNOWN: "fair",
     Verdict.REFUTED: "poor",
+}
+_MEANINGS = {
+    Verdict.PROVED: (
+        "A wrong start, and a disturbance once it is over, are forgotten at the rate below. Nothing is "
+        "claimed outside the certified set or for larger inputs."
+    ),
+    Verdict.UNKNOWN: (
+        "Nothing follows, neither good nor bad. Until it is proved, check every use by simulation, and do "
+        "not let a controller rely on it."
+    ),
+    Verdict.REFUTED: (
+        "What the model says depends on where it started, however long ago: two runs under the same inputs "
+        "can stay apart for ever."
+    ),
 }
 _WEIGHTED = (1, 2, 3)
 """Levels whose norm is the weighted maximum norm."""
@@ -28,52 +42,59 @@ _DISTANCES = (
 )
 
 
-@dataclass(frozen=True)
-class StabilityFacts:
-    """What the page says beside the analysis.
+@dataclass(frozen=True, eq=False)
+class CertifiedCell:
+    """A cell with what was found of it.
 
     Args:
-        title: name of the run.
-        input_bound: inputs within +- this were asked about, scaled.
-        sampling_time: s a step.
-        command: that made the page.
-    """
-
-    title: str
-    input_bound: float
-    sampling_time: float
-    command: str
-
-
-def stability_contents(
-    cell: Any,
-    result: StabilityResult,
-    facts: StabilityFacts,
-    visited: Float[np.ndarray, "2 states"] | None,
-) -> AnalysisContents:
-    """What the page shows.
-
-    Args:
-        cell: the cell that was analysed.
+        cell: that was analysed.
         result: of `certify`.
-        facts: what the page says beside it.
+        input_bound: inputs within +- this were asked about, scaled.
+        sampling_time: seconds per step.
         visited: least and largest value of every state over the data; None if not known.
     """
-    sampling_time = facts.sampling_time
-    certificate = result.certificate
+
+    cell: object
+    result: StabilityResult
+    input_bound: float
+    sampling_time: float
+    visited: Float[np.ndarray, "2 states"] | None = None
+
+
+PAGES.register(
+    CertifiedCell,
+    PageKind("certificate.html", "attractor.certify.stability.certificate_page:certificate_page"),
+    source=__name__,
+)
+
+
+def certificate_page(found: CertifiedCell, about: About) -> Page:
+    """What the page says.
+
+    Args:
+        found: the cell and its analysis.
+        about: the run of the cell.
+    """
+    result, certificate = found.result, found.result.certificate
     sections = [_attempts(result)]
     if certificate is not None:
-        sections = [_contraction(cell, certificate, sampling_time), _set(certificate, visited), *sections]
+        sections = [_contraction(found, certificate), _set(certificate, found.visited), *sections]
     elif result.witness is not None:
-        sections = [_witness(result), *sections]
-    return AnalysisContents(
+        sections = [_witness(result.witness), *sections]
+    repair = Step(
+        "Move it to where a certificate holds:", f"attractor repair {about.run} --out {about.run}-certified"
+    )
+    control = Step("Use it in a closed loop:", f"attractor control {about.run} --plant ph")
+    longer = Step("Search longer:", f"attractor certify {about.run} --time-budget 600")
+    steps = {Verdict.PROVED: (control,), Verdict.REFUTED: (repair,), Verdict.UNKNOWN: (repair, longer)}
+    return Page(
         kind="Stability certificate",
-        title=facts.title,
-        verdict=claim(result, facts.input_bound),
+        verdict=claim(result, found.input_bound),
         tone=_TONES[result.verdict],
-        tiles=_tiles(result, sampling_time),
+        meaning=_MEANINGS[result.verdict],
+        steps=steps[result.verdict],
+        tiles=_tiles(result, found.sampling_time),
         sections=tuple(sections),
-        reproduce=facts.command,
     )
 
 
@@ -96,10 +117,10 @@ def _tiles(result: StabilityResult, sampling_time: float) -> tuple[Tile, ...]:
     )
 
 
-def _contraction(cell: Any, certificate: Certificate, sampling_time: float) -> Section:
+def _contraction(found: CertifiedCell, certificate: Certificate) -> Section:
     steps = min(max(certificate.settling_steps(1e-3), 20), _LONGEST)
-    simulated = simulated_contraction(cell, certificate, steps)
-    picture = Picture(
+    simulated = simulated_contraction(found.cell, certificate, steps)
+    figure = PageFigure(
         name="contraction",
         title="How fast differences vanish",
         caption=(
@@ -107,14 +128,14 @@ def _contraction(cell: Any, certificate: Certificate, sampling_time: float) -> S
             "is the slowest of 60 simulated pairs; the room between them is what the proof gives away. The "
             f"dotted line is 1 %. {_DISTANCES[certificate.level == 0]}"
         ),
-        plot=lambda size: contraction_figure(certificate, simulated, sampling_time, size),
+        plot=lambda size: contraction_figure(certificate, simulated, found.sampling_time, size),
     )
     lead = "Two trajectories under the same inputs, from different starts: a wrong start is forgotten."
-    return Section("contraction", "Contraction", lead, pictures=(picture,))
+    return Section("contraction", "Contraction", lead, figures=(figure,))
 
 
 def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
-    picture = Picture(
+    figure = PageFigure(
         name="box",
         title="The certified set",
         caption=(
@@ -134,15 +155,12 @@ def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
         ),
         ("remarks", certificate.remarks),
     )
-    facts = Sheet("In numbers", ("fact", "value"), rows)
+    facts = PageTable("In numbers", ("fact", "value"), rows)
     lead = "A certificate without its set is worth nothing: here is where this one holds."
-    return Section("set", "Certified set", lead, (picture,), (facts,))
+    return Section("set", "Certified set", lead, (figure,), (facts,))
 
 
-def _witness(result: StabilityResult) -> Section:
-    witness = result.witness
-    if witness is None:
-        return Section("witness", "Witness", "There is none.")
+def _witness(witness: Witness) -> Section:
     rows = (
         ("first start", _numbers(witness.first)),
         ("second start", _numbers(witness.second)),
@@ -151,7 +169,9 @@ def _witness(result: StabilityResult) -> Section:
         ("steps followed", str(witness.steps)),
     )
     lead = "Start the model at both places under these inputs and see for yourself."
-    return Section("witness", "Witness", lead, sheets=(Sheet("Two trajectories", ("what", "value"), rows),))
+    return Section(
+        "witness", "Witness", lead, tables=(PageTable("Two trajectories", ("what", "value"), rows),)
+    )
 
 
 def _attempts(result: StabilityResult) -> Section:
@@ -159,9 +179,9 @@ def _attempts(result: StabilityResult) -> Section:
         (LEVELS.get(one.level, "search for a counterexample"), one.outcome, f"{one.seconds:.2f} s")
         for one in result.attempts
     )
-    sheet = Sheet("Rungs of the ladder", ("bound", "outcome", "time"), rows, "Times include compilation.")
+    table = PageTable("Rungs of the ladder", ("bound", "outcome", "time"), rows, "Times include compilation.")
     lead = "From the published condition to the strongest bound; the proof that settles soonest is kept."
-    return Section("attempts", "What was tried", lead, sheets=(sheet,))
+    return Section("attempts", "What was tried", lead, tables=(table,))
 
 
 def _numbers(values: np.ndarray) -> str:

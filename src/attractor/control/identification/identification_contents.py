@@ -1,29 +1,30 @@
-"""What an identification report shows: numbers and words only, computed elsewhere."""
+"""What the page of an identification shows: numbers and words, collected from a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float, Num
 
-from attractor.control.residuals import ResidualAnalysis
-from attractor.data.record import Record, Signal
-from attractor.origin import Origin
+from attractor.control.residuals import ResidualAnalysis, analyse_residuals
+from attractor.data import Experiment, Record, Roles, Signal, examine
+from attractor.report.page import Note, Tone
+from attractor.report.publishing import PAGES, PageKind
+from attractor.report.wording import digests
+from attractor.runs import REPORT
 
+from .assessment import mean_figures
+from .plant_model import PlantModel
+from .steady_map import steady_maps
 
-class Finding(NamedTuple):
-    """What the data doctor noticed.
+MOST_EXPERIMENTS = 6
+"""More test experiments than this are in the metrics table only."""
 
-    Args:
-        severity: "error", "warning", "info" or "ok".
-        message: what is the case.
-        advice: what to do about it.
-    """
-
-    severity: str
-    message: str
-    advice: str = ""
+_GOOD, _FAIR = 90.0, 70.0
+_TONES = {"error": "error", "warning": "warning", "note": "info"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class DataPage:
     training: Record
     validation: Record
     test: Record
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Note, ...] = ()
 
     @property
     def roles(self) -> dict[str, Record]:
@@ -185,7 +186,6 @@ class IdentificationContents:
     """Everything on the page. An empty tuple leaves its section out.
 
     Args:
-        title: name of the plant or the run.
         verdict: one sentence that says how good the model is.
         tone: colour of the verdict.
         summary: the tiles.
@@ -197,13 +197,10 @@ class IdentificationContents:
         steady_states: one per input.
         metrics: the rows of the metrics table.
         model_card: section to label to text.
-        reproduce: commands that give the same model again.
-        origin: the weights and the equation it speaks of; None for what no run stands behind.
     """
 
-    title: str
     verdict: str
-    tone: Literal["good", "fair", "poor"]
+    tone: Tone
     summary: Summary
     start_rows: int
     predictions: tuple[PredictionPage, ...]
@@ -213,5 +210,208 @@ class IdentificationContents:
     steady_states: tuple[SteadyStatePage, ...]
     metrics: tuple[MetricsRow, ...]
     model_card: Mapping[str, Mapping[str, str]]
-    reproduce: str
-    origin: Origin | None = None
+
+
+PAGES.register(
+    IdentificationContents,
+    PageKind(REPORT, "attractor.control.identification.identification_page:identification_page"),
+    source=__name__,
+)
+
+
+def collect(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
+    """Everything the page shows, from a model, its data and its card."""
+    shown = roles.test.experiments[:MOST_EXPERIMENTS]
+    fit = float(mean_figures(card, "fit")[model.chosen_])
+    verdict, tone = _verdict(model, roles, card, fit)
+    return IdentificationContents(
+        verdict=verdict,
+        tone=tone,
+        summary=_summary(model, roles, card, fit),
+        start_rows=_start_rows(model),
+        predictions=tuple(page for one in shown for page in _predictions(model, roles.test, one, card)),
+        data=DataPage(roles.training, roles.validation, roles.test, _findings(roles.training)),
+        training=_training(model, roles, card),
+        residuals=tuple(page for one in shown for page in _residuals(model, roles.test, one)),
+        steady_states=_steady_states(model, roles.training),
+        metrics=_metrics(model, roles.test, card),
+        model_card=_model_card(model, card),
+    )
+
+
+def parameter_count(model: PlantModel) -> int:
+    """Trained numbers of one replica: those of a fixed cell, such as a reservoir, are drawn and stay."""
+    numbers = eqx.filter(model.network(), eqx.is_inexact_array)
+    return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
+
+
+def _is_fixed(part: Any) -> bool:
+    return getattr(type(part), "fixed", False) is True
+
+
+def _start_rows(model: PlantModel) -> int:
+    """Rows of a recording whose measured outputs set the initial state."""
+    return model.settled if model.network().reads_state else 0
+
+
+def _verdict(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> tuple[str, Tone]:
+    unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
+    if not np.isfinite(mean_figures(card, "rmse")[model.chosen_]):
+        return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
+    if np.isnan(fit):
+        advice = "Look at the errors below, and test it where the plant moves."
+        return f"{unseen}, FIT is undefined: no measured output moves there. {advice}", "fair"
+    start = _start_rows(model)
+    seen = f"{unseen}, in free run from the inputs alone" + (
+        f" after its first {start} samples" if start else ""
+    )
+    if fit >= _GOOD:
+        return f"{seen}, the model follows the plant: FIT {fit:.1f} %.", "good"
+    if fit >= _FAIR:
+        return f"{seen}, the model follows the plant roughly: FIT {fit:.1f} %.", "fair"
+    return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"
+
+
+def _recordings(count: int) -> str:
+    return "a recording" if count == 1 else f"{count} recordings"
+
+
+def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
+    first = [replicas[model.chosen_]["rmse"][0] for replicas in card["metrics"]["test"].values()]
+    samples = sum(part.samples for part in (roles.training, roles.validation, roles.test))
+    return Summary(
+        fit=fit,
+        rmse=float(np.sqrt(np.mean(np.square(first)))),
+        output=roles.training.outputs[0],
+        samples=samples,
+        parameters=parameter_count(model),
+        training_seconds=float(card["training"]["seconds"]),
+    )
+
+
+def _predictions(
+    model: PlantModel, test: Record, experiment: Experiment, card: Mapping[str, Any]
+) -> list[PredictionPage]:
+    predicted = model.simulate(experiment)
+    figures = card["metrics"]["test"][experiment.name][model.chosen_]
+    return [
+        PredictionPage(
+            experiment=experiment.name,
+            output=signal,
+            sampling_time=test.sampling_time,
+            measured=experiment.outputs[:, index],
+            predicted=predicted[:, index],
+            washout=model.settled,
+            fit=figures["fit"][index],
+            rmse=figures["rmse"][index],
+            max_error=figures["max_error"][index],
+        )
+        for index, signal in enumerate(test.outputs)
+    ]
+
+
+def _findings(record: Record) -> tuple[Note, ...]:
+    return tuple(Note(_TONES[one.severity.value], one.message, one.advice) for one in examine(record)) or (
+        Note("ok", "The data doctor found nothing to complain about."),
+    )
+
+
+def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> TrainingPage:
+    history = card["training"]["history"]
+    if not history:
+        return TrainingPage((), model.chosen_, card["training"]["best_steps"][model.chosen_])
+    spread = _scaled_spread(model, roles)
+    steps = np.array([entry["step"] for entry in history], float)
+    runs = []
+    for replica in range(len(card["training"]["scores"])):
+        losses = [entry["loss"][replica] for entry in history] if "loss" in history[0] else []
+        scores = np.array([entry["validation"][replica] for entry in history], float)
+        runs.append(
+            TrainingRun(
+                seed=replica,
+                loss_steps=steps[: len(losses)],
+                training_loss=np.array(losses, float),
+                validation_steps=steps,
+                validation_fit=100 * (1 - scores / spread),
+            )
+        )
+    return TrainingPage(tuple(runs), model.chosen_, card["training"]["best_steps"][model.chosen_])
+
+
+def _scaled_spread(model: PlantModel, roles: Roles) -> float:
+    """Standard deviation of the scaled outputs that the validation figure was taken from; NaN for none."""
+    record = roles.validation if roles.validation.experiments else roles.training
+    outputs = np.concatenate([one.outputs[model.settled :] for one in record.experiments])
+    return float(np.sqrt(np.mean(model.output_scaling_.to_unit(outputs).var(axis=0)))) or float("nan")
+
+
+def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> list[ResidualPage]:
+    """No page where the rows are too few for one lag, or the model runs away."""
+    rows = slice(model.settled, None)
+    residuals = (experiment.outputs - model.simulate(experiment))[rows]
+    lags = min(25, len(residuals) // 4)
+    if lags < 1 or not np.isfinite(residuals).all():
+        return []
+    analysis = analyse_residuals(residuals, experiment.inputs[rows], lags=lags)
+    return [ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)]
+
+
+def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage, ...]:
+    inputs = np.concatenate([one.inputs for one in training.experiments])
+    outputs = np.concatenate([one.outputs for one in training.experiments])
+    return tuple(
+        SteadyStatePage(one.input, training.outputs, one.levels, one.outputs, inputs[:, index], outputs)
+        for index, one in enumerate(steady_maps(model))
+    )
+
+
+def _metrics(model: PlantModel, test: Record, card: Mapping[str, Any]) -> tuple[MetricsRow, ...]:
+    rows = []
+    for name, replicas in card["metrics"]["test"].items():
+        for index, signal in enumerate(test.outputs):
+            figures = {
+                key: replicas[model.chosen_][key][index] for key in ("fit", "rmse", "nrmse", "max_error")
+            }
+            per_seed = np.array([replica["fit"][index] for replica in replicas])
+            rows.append(MetricsRow(name, signal, **figures, fit_per_seed=per_seed))
+    return tuple(rows)
+
+
+def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    options = dict(card["options"])
+    training = options.pop("training")
+    outcome = card["training"]
+    options["trained for a certificate"] = "yes" if options.pop("certified") else "no"
+    if options["feedthrough"] is None:
+        options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
+    return {
+        "Model": {"parameters": str(parameter_count(model)), **_words(options)},
+        "Training": {
+            **_words(training),
+            "chosen seed": f"{model.chosen_}, weights of step {outcome['best_steps'][model.chosen_]}",
+            "time": f"{outcome['seconds']:.1f} s",
+            "remarks": "; ".join(outcome["warnings"]) or "none",
+        },
+        "Data": {
+            "source": str(card["data"]["source"]),
+            "sampling time": f"{card['data']['sampling_time']:g} s",
+            "parts": card["data"]["explanation"],
+            **{part: ", ".join(names) or "none" for part, names in card["data"]["experiments"].items()},
+        },
+        "Scaling": _scaling(model),
+        "Made with": _words(card["made_with"]),
+        "Files": digests(card),
+    }
+
+
+def _words(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name.replace("_", " "): str(value) for name, value in facts.items()}
+
+
+def _scaling(model: PlantModel) -> dict[str, str]:
+    def lines(signals: tuple[Signal, ...], scaling: Any) -> dict[str, str]:
+        triples = zip(signals, scaling.offset, scaling.scale, strict=True)
+        return {one.label: f"(value {-offset:+g}) / {scale:g}" for one, offset, scale in triples}
+
+    signals = model.signals_
+    return lines(signals.inputs, model.input_scaling_) | lines(signals.outputs, model.output_scaling_)

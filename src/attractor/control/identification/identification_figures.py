@@ -13,7 +13,6 @@ from attractor.control.identification.identification_contents import (
     TrainingPage,
 )
 from attractor.data.record import Record, Signal
-from attractor.report.series import envelope, time_axis, time_unit, worst_window
 from attractor.report.style import (
     ALERT,
     BAND,
@@ -26,11 +25,13 @@ from attractor.report.style import (
     TEST,
     VALIDATION,
     Size,
+    envelope,
     grid_of,
     legend_above,
     panels,
     powers_of_ten,
 )
+from attractor.report.wording import time_axis, time_unit
 
 COLOURS = {"training": MODEL, "validation": VALIDATION, "test": TEST}
 MOST_SIGNALS = 8
@@ -292,3 +293,22 @@ def _mark_choice(axes: Axes, page: TrainingPage) -> None:
             axes.annotate(
                 f"{point[1]:.1f} %", point, (4, 9), textcoords="offset points", color=INK, ha="right"
             )
+
+
+def worst_window(errors: Float[np.ndarray, " time"], length: int, start: int = 0) -> tuple[int, int]:
+    """First and last row (exclusive) of the window with the largest sum of squared errors.
+
+    Args:
+        errors: measured less predicted; what is not finite counts as zero.
+        length: of the window, in rows.
+        start: rows before it are not considered.
+
+    Returns:
+        Both ends; the whole series where it is shorter than the window.
+    """
+    squares = np.where(np.isfinite(errors), errors, 0.0)[start:] ** 2
+    if len(squares) <= length:
+        return start, len(errors)
+    total = np.concatenate([[0.0], np.cumsum(squares)])
+    first = start + int(np.argmax(total[length:] - total[:-length]))
+    return first, first + length

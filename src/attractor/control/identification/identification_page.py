@@ -1,113 +1,281 @@
-"""From a run folder to its report: collect numbers and words, then let the page draw them."""
+"""The page of an identification: what the numbers of a run mean, and what to do next."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
 
-from attractor.control.identification.assessment import mean_figures
-from attractor.control.identification.identification_contents import (
+from attractor.data import from_archive
+from attractor.errors import RunFolderError
+from attractor.folders import facts_of
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import About, publish
+from attractor.report.wording import count, duration, mean_and_spread, percent, significant, span
+from attractor.runs import check_judged, load_run
+
+from . import identification_figures as figures
+from .identification_contents import (
     DataPage,
-    Finding,
     IdentificationContents,
     MetricsRow,
     PredictionPage,
     ResidualPage,
-    SteadyStatePage,
     Summary,
     TrainingPage,
-    TrainingRun,
+    collect,
 )
-from attractor.control.identification.steady_map import steady_maps
-from attractor.control.residuals import analyse_residuals
-from attractor.data import Experiment, Record, Roles, Signal, examine, from_archive
-from attractor.errors import RunFolderError
-from attractor.folders import facts_of
-from attractor.report.page import Drawing, draw, environment, write_document
-from attractor.report.wording import digests, span
-from attractor.runs import REPORT, check_judged, load_run
-
-from . import identification_figures as figures
 from .plant_model import PlantModel
 
-MOST_EXPERIMENTS = 6
-"""More test experiments than this are in the metrics table only."""
 
-_GOOD, _FAIR = 90.0, 70.0
-_TONES = {"error": "error", "warning": "warning", "note": "info"}
-
-
-class PredictionView(NamedTuple):
-    """A prediction with its two figures and the rows of the close-up in words."""
-
-    page: PredictionPage
-    whole: Drawing
-    closeup: Drawing
-    closeup_span: str
-
-
-class ResidualView(NamedTuple):
-    """The residual figure of one output and how often its bars leave the band."""
-
-    page: ResidualPage
-    output: Signal
-    drawing: Drawing
-    auto_outside: float
-    cross_outside: float
-
-
-class SteadyStateView(NamedTuple):
-    """A steady-state map and its figure."""
-
-    page: SteadyStatePage
-    drawing: Drawing
-
-
-def render_identification_report(contents: IdentificationContents) -> str:
-    """The report as one HTML document: inline figures, no scripts, no network, light and dark.
+def identification_page(contents: IdentificationContents, about: About) -> Page:
+    """What the page says.
 
     Args:
-        contents: numbers and words; every word is escaped.
-
-    Returns:
-        The document.
+        contents: numbers and words.
+        about: the run.
     """
-    page = environment().get_template("identification.html.j2")
-    return page.render(
-        contents=contents,
-        predictions=[_prediction(i, page) for i, page in enumerate(contents.predictions)],
-        signals=draw(
-            "signals", "Signals over time", lambda size: figures.signals_figure(contents.data, size)
-        ),
-        amplitudes=draw(
-            "inputs", "Use of the input range", lambda size: figures.amplitude_figure(contents.data, size)
-        ),
-        training=draw(
-            "training", "Training curves", lambda size: figures.training_figure(contents.training, size)
-        ),
-        residuals=[view for i, page in enumerate(contents.residuals) for view in _residual_views(i, page)],
-        steady_states=[_steady_state(i, page) for i, page in enumerate(contents.steady_states)],
+    meaning, steps = _advice(contents.tone, about)
+    sections = (
+        _prediction_section(contents),
+        _data_section(contents.data),
+        _training_section(contents.training),
+        _residual_section(contents.residuals),
+        _steady_section(contents),
+        _metrics_section(contents.metrics),
+        _card_section(contents.model_card),
+    )
+    return Page(
+        kind="Identification report",
+        verdict=contents.verdict,
+        tone=contents.tone,
+        meaning=meaning,
+        steps=steps,
+        tiles=_tiles(contents.summary),
+        sections=tuple(one for one in sections if one.figures or one.tables or one.lead),
     )
 
 
-def write_report(contents: IdentificationContents, path: Path) -> Path:
-    """Write the report; a reader never sees half a file.
+def _advice(tone: Tone, about: About) -> tuple[str, tuple[Step, ...]]:
+    """What the verdict means, and what to do next."""
+    certify = Step(
+        "Prove that it forgets its past, or see that it does not:", f"attractor certify {about.run}"
+    )
+    control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant ph")
+    doctor = Step("Look at the data first:", "attractor doctor DATA.csv")
+    longer = Step("Train longer, from several starts:", "attractor identify ... --steps 12000 --seeds 3")
+    return {
+        "good": (
+            "For inputs like those of the test, its simulation can stand in for the plant: to predict, to "
+            "try controllers, to look for the best inputs.",
+            (certify, control),
+        ),
+        "fair": (
+            "Good enough for control that measurements correct; not for a long simulation without them.",
+            (longer, certify),
+        ),
+        "poor": (
+            "Do not decide anything by it yet. Either the data do not show how the plant moves, or the "
+            "training has not found it.",
+            (doctor, longer),
+        ),
+    }[tone]
 
-    Args:
-        contents: what to show.
-        path: of the HTML file; missing folders are made.
 
-    Returns:
-        The path.
+def _tiles(summary: Summary) -> tuple[Tile, ...]:
+    time, unit = duration(summary.training_seconds)
+    output = summary.output
+    return (
+        Tile("FIT", percent(summary.fit), "%", "free run on test data; 100 is perfect"),
+        Tile("RMSE", significant(summary.rmse), output.unit, f"typical error of {output.name}"),
+        Tile("Samples", count(summary.samples), "", "training, validation and test"),
+        Tile("Parameters", count(summary.parameters), "", "trained numbers in the model"),
+        Tile("Training", time, unit, "wall time, all seeds"),
+    )
 
-    Raises:
-        StorageError: if the file cannot be written.
-    """
-    return write_document(render_identification_report(contents), path)
+
+def _prediction_section(contents: IdentificationContents) -> Section:
+    lead = (
+        "Of a test experiment the model sees the inputs, and the measured outputs of its first "
+        f"{contents.start_rows} samples, which tell it where to start. From there on it sees the inputs only"
+        if contents.start_rows
+        else "The model sees the inputs only. It never sees a measured output of a test experiment"
+    )
+    drawn = [
+        figure
+        for number, page in enumerate(contents.predictions)
+        for figure in _prediction_figures(number, page, contents.start_rows)
+    ]
+    lead += ", so errors have every chance to build up."
+    return Section("prediction", "Prediction against measurement", lead, tuple(drawn))
+
+
+def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> tuple[PageFigure, PageFigure]:
+    """The whole experiment, and its worst stretch; only the first says how to read it."""
+    title, unit = f"{page.output.name} in {page.experiment}", page.output.unit
+    first, last = figures.closeup_rows(page)
+    stretch = span(first * page.sampling_time, last * page.sampling_time)
+    washout = ""
+    if start_rows:
+        washout = (
+            f" The first {start_rows} samples are washout: they set the initial state, and nothing there is "
+            "predicted or counts."
+        )
+    elif page.washout:
+        washout = (
+            f" The first {page.washout} samples are washout: there the model still forgets a wrong initial "
+            "state, and nothing there counts."
+        )
+    whole = PageFigure(
+        name=f"prediction-{number}",
+        title=title,
+        caption=(
+            "The blue line should cover the grey one. Below: measurement less model; the shaded band is "
+            f"twice the RMSE, and a good model fills it with noise and without a pattern.{washout}"
+        )
+        if number == 0
+        else "",
+        plot=lambda size: figures.prediction_figure(page, size),
+        facts=(
+            (f"{percent(page.fit)} %", "FIT"),
+            (f"{significant(page.rmse)} {unit}", "RMSE"),
+            (f"{significant(page.max_error)} {unit}", "largest error"),
+        ),
+    )
+    closeup = PageFigure(
+        name=f"closeup-{number}",
+        title=f"{title}: the worst stretch, {stretch}",
+        caption="The part of the experiment where the model errs most.",
+        plot=lambda size: figures.closeup_figure(page, size),
+    )
+    return whole, closeup
+
+
+def _data_section(data: DataPage) -> Section:
+    many = len(data.training.inputs) + len(data.training.outputs) > figures.MOST_SIGNALS
+    signals = PageFigure(
+        name="signals",
+        title="Signals over time",
+        caption=(
+            "Inputs on top, outputs below, the experiments one after the other. Test data should look like "
+            "the use you have in mind, and should not go where training has never "
+            f"been.{' Only the first eight signals are drawn.' if many else ''}"
+        ),
+        plot=lambda size: figures.signals_figure(data, size),
+    )
+    inputs = PageFigure(
+        name="inputs",
+        title="Use of the input range",
+        caption=(
+            "Amplitudes: no gaps under the orange line, or the model has to guess there. Spectrum: power at "
+            "low frequencies teaches the steady state, power at high ones the dynamics; the dashed line is "
+            "the highest frequency this sampling time can show."
+        ),
+        plot=lambda size: figures.amplitude_figure(data, size),
+    )
+    lead = "A model can only know what the plant was made to show."
+    return Section("data", "Data and excitation", lead, (signals, inputs), notes=data.findings)
+
+
+def _training_section(training: TrainingPage) -> Section:
+    if not training.runs:
+        return Section("training", "Training", "No history of this training was kept.")
+    curves = PageFigure(
+        name="training",
+        title="Training curves",
+        caption=(
+            f"Every line is one seed; the blue one was kept, at the dot (seed {training.chosen_seed}, step "
+            f"{training.chosen_step}). A loss that falls while FIT falls too is overfitting. Lines far apart "
+            "say that luck of the start matters: train more seeds. FIT values far below the best are cut off."
+        ),
+        plot=lambda size: figures.training_figure(training, size),
+    )
+    return Section("training", "Training", "How every seed learned.", (curves,))
+
+
+def _residual_section(pages: tuple[ResidualPage, ...]) -> Section:
+    lead = "What is left after the model should be noise: nothing in its past or in the inputs predicts it."
+    drawn = tuple(
+        _residual_figure(f"residual-{number}-{output}", page, output)
+        for number, page in enumerate(pages)
+        for output in range(len(page.outputs))
+    )
+    return Section("residuals", "Residuals", lead if drawn else "", drawn)
+
+
+def _residual_figure(name: str, page: ResidualPage, output: int) -> PageFigure:
+    found = page.analysis
+    chance = f"{100 * found.confidence:.0f}"
+    caption = (
+        f"Bars inside the band: nothing left to explain. The band holds {chance} % of what chance alone "
+        "would give. Red bars with an input at positive lags: the input acts in a way the model has "
+        "missed. At negative lags: feedback in the data, or a slow input. Red bars with itself alone: the "
+        "errors have a memory, as slow disturbances have; a simulation cannot know them. One lag is "
+        f"{page.sampling_time:g} s."
+    )
+    outside = float(found.auto_outside[output]), float(np.max(found.cross_outside[output], initial=0.0))
+    return PageFigure(
+        name=name,
+        title=f"Residual of {page.outputs[output].name} in {page.experiment}",
+        caption=caption if name == "residual-0-0" else "",
+        plot=lambda size: figures.residual_figure(page, output, size),
+        facts=(
+            (f"{percent(100 * outside[0], 0)} %", "of lags outside, with itself"),
+            (f"{percent(100 * outside[1], 0)} %", "of lags outside, with the worst input"),
+            (f"{percent(100 - 100 * found.confidence, 0)} %", "expected by chance"),
+        ),
+    )
+
+
+def _steady_section(contents: IdentificationContents) -> Section:
+    others = len(contents.data.training.inputs) > 1
+    caption = (
+        "The line should run through the cloud of training data, which scatters because the plant was "
+        f"rarely at rest{' and the other inputs moved' if others else ''}; where there are no dots the "
+        "model extrapolates. A slope that changes along the line is a gain that changes with the operating "
+        "point. A gap in the line means that the model did not come to rest."
+    )
+    held = ", the other inputs in the middle of their range" if others else ""
+    drawn = tuple(
+        PageFigure(
+            name=f"steady-{number}",
+            title=f"{page.input.name} held{held}",
+            caption="" if number else caption,
+            plot=lambda size, page=page: figures.steady_state_figure(page, size),
+        )
+        for number, page in enumerate(contents.steady_states)
+    )
+    lead = "Hold one input for ever: where does the model rest? The slope is the gain a controller will feel."
+    return Section("steady-state", "Steady state", lead if drawn else "", drawn)
+
+
+def _metrics_section(metrics: tuple[MetricsRow, ...]) -> Section:
+    rows = tuple(
+        (
+            row.experiment,
+            row.output.name,
+            percent(row.fit),
+            f"{significant(row.rmse)} {row.output.unit}",
+            significant(row.nrmse),
+            f"{significant(row.max_error)} {row.output.unit}",
+            mean_and_spread(row.fit_per_seed),
+            "  ".join(percent(fit) for fit in row.fit_per_seed),
+        )
+        for row in metrics
+    )
+    header = ("experiment", "output", "FIT [%]", "RMSE", "NRMSE", "largest error", "over seeds", "each seed")
+    caption = (
+        "FIT = 100 (1 - RMSE / standard deviation of the measurement) after the washout: 100 is perfect, 0 "
+        "is as good as predicting the mean, below 0 is worse than that. Over seeds: mean ± standard "
+        "deviation of FIT; where it is large, one run proves little. A dash means undefined, for instance "
+        "the FIT of a constant signal."
+    )
+    return Section("metrics", "Metrics", "", (), (PageTable("Free run", header, rows, caption),))
+
+
+def _card_section(card: Mapping[str, Mapping[str, str]]) -> Section:
+    tables = tuple(PageTable(name, ("fact", "value"), tuple(rows.items())) for name, rows in card.items())
+    return Section("model-card", "Model card", "What it takes to make this model again.", tables=tables)
 
 
 def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Path:
@@ -127,8 +295,10 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
         raise RunFolderError(_no_data(folder))
     with facts_of(folder / "card.json"):
         roles = from_archive(run.card["data"], run.evaluation)
-        contents = replace(collect(folder.name, model, roles, run.card), origin=run.origin)
-    return write_report(contents, folder / REPORT)
+        contents = collect(model, roles, run.card)
+        command = str(run.card.get("command", "PlantModel(...).fit(...) from Python"))
+        about = About(folder.name, command, run.origin, str(run.card["data"]["source"]))
+    return publish(contents, folder, about)
 
 
 def _no_data(folder: Path) -> str:
@@ -137,243 +307,4 @@ def _no_data(folder: Path) -> str:
         "`attractor identify` saves both; from Python, with Roles of your records: facts, arrays = "
         "attractor.data.to_archive(roles); model.save(folder, card={'data': facts, **assess(model, roles)}, "
         "evaluation=arrays, overwrite=True), with assess of attractor.control.identification.assessment"
-    )
-
-
-def collect(title: str, model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
-    """Everything the page shows, from a model, its data and its card."""
-    shown = roles.test.experiments[:MOST_EXPERIMENTS]
-    fit = float(mean_figures(card, "fit")[model.chosen_])
-    verdict, tone = _verdict(model, roles, card, fit)
-    return IdentificationContents(
-        title=title,
-        verdict=verdict,
-        tone=tone,
-        summary=_summary(model, roles, card, fit),
-        start_rows=_start_rows(model),
-        predictions=tuple(page for one in shown for page in _predictions(model, roles.test, one, card)),
-        data=DataPage(roles.training, roles.validation, roles.test, _findings(roles.training)),
-        training=_training(model, roles, card),
-        residuals=tuple(page for one in shown for page in _residuals(model, roles.test, one)),
-        steady_states=_steady_states(model, roles.training),
-        metrics=_metrics(model, roles.test, card),
-        model_card=_model_card(model, card),
-        reproduce=str(card.get("command", "PlantModel(...).fit(...) from Python")),
-    )
-
-
-def parameter_count(model: PlantModel) -> int:
-    """Trained numbers of one replica: those of a fixed cell, such as a reservoir, are drawn and stay."""
-    numbers = eqx.filter(model.network(), eqx.is_inexact_array)
-    return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
-
-
-def _is_fixed(part: Any) -> bool:
-    return getattr(type(part), "fixed", False) is True
-
-
-def _start_rows(model: PlantModel) -> int:
-    """Rows of a recording whose measured outputs set the initial state."""
-    return model.settled if model.network().reads_state else 0
-
-
-def _verdict(
-    model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float
-) -> tuple[str, Literal["good", "fair", "poor"]]:
-    unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
-    if not np.isfinite(mean_figures(card, "rmse")[model.chosen_]):
-        return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
-    if np.isnan(fit):
-        advice = "Look at the errors below, and test it where the plant moves."
-        return f"{unseen}, FIT is undefined: no measured output moves there. {advice}", "fair"
-    start = _start_rows(model)
-    seen = f"{unseen}, in free run from the inputs alone" + (
-        f" after its first {start} samples" if start else ""
-    )
-    if fit >= _GOOD:
-        return f"{seen}, the model follows the plant: FIT {fit:.1f} %.", "good"
-    if fit >= _FAIR:
-        return f"{seen}, the model follows the plant roughly: FIT {fit:.1f} %.", "fair"
-    return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"
-
-
-def _recordings(count: int) -> str:
-    return "a recording" if count == 1 else f"{count} recordings"
-
-
-def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
-    first = [replicas[model.chosen_]["rmse"][0] for replicas in card["metrics"]["test"].values()]
-    samples = sum(part.samples for part in (roles.training, roles.validation, roles.test))
-    return Summary(
-        fit=fit,
-        rmse=float(np.sqrt(np.mean(np.square(first)))),
-        output=roles.training.outputs[0],
-        samples=samples,
-        parameters=parameter_count(model),
-        training_seconds=float(card["training"]["seconds"]),
-    )
-
-
-def _predictions(
-    model: PlantModel, test: Record, experiment: Experiment, card: Mapping[str, Any]
-) -> list[PredictionPage]:
-    predicted = model.simulate(experiment)
-    figures = card["metrics"]["test"][experiment.name][model.chosen_]
-    return [
-        PredictionPage(
-            experiment=experiment.name,
-            output=signal,
-            sampling_time=test.sampling_time,
-            measured=experiment.outputs[:, index],
-            predicted=predicted[:, index],
-            washout=model.settled,
-            fit=figures["fit"][index],
-            rmse=figures["rmse"][index],
-            max_error=figures["max_error"][index],
-        )
-        for index, signal in enumerate(test.outputs)
-    ]
-
-
-def _findings(record: Record) -> tuple[Finding, ...]:
-    return tuple(Finding(_TONES[one.severity.value], one.message, one.advice) for one in examine(record)) or (
-        Finding("ok", "The data doctor found nothing to complain about."),
-    )
-
-
-def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> TrainingPage:
-    history = card["training"]["history"]
-    if not history:
-        return TrainingPage((), model.chosen_, card["training"]["best_steps"][model.chosen_])
-    spread = _scaled_spread(model, roles)
-    steps = np.array([entry["step"] for entry in history], float)
-    runs = []
-    for replica in range(len(card["training"]["scores"])):
-        losses = [entry["loss"][replica] for entry in history] if "loss" in history[0] else []
-        scores = np.array([entry["validation"][replica] for entry in history], float)
-        runs.append(
-            TrainingRun(
-                seed=replica,
-                loss_steps=steps[: len(losses)],
-                training_loss=np.array(losses, float),
-                validation_steps=steps,
-                validation_fit=100 * (1 - scores / spread),
-            )
-        )
-    return TrainingPage(tuple(runs), model.chosen_, card["training"]["best_steps"][model.chosen_])
-
-
-def _scaled_spread(model: PlantModel, roles: Roles) -> float:
-    """Standard deviation of the scaled outputs that the validation figure was taken from; NaN for none."""
-    record = roles.validation if roles.validation.experiments else roles.training
-    outputs = np.concatenate([one.outputs[model.settled :] for one in record.experiments])
-    return float(np.sqrt(np.mean(model.output_scaling_.to_unit(outputs).var(axis=0)))) or float("nan")
-
-
-def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> list[ResidualPage]:
-    """No page where the rows are too few for one lag, or the model runs away."""
-    rows = slice(model.settled, None)
-    residuals = (experiment.outputs - model.simulate(experiment))[rows]
-    lags = min(25, len(residuals) // 4)
-    if lags < 1 or not np.isfinite(residuals).all():
-        return []
-    analysis = analyse_residuals(residuals, experiment.inputs[rows], lags=lags)
-    return [ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)]
-
-
-def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage, ...]:
-    inputs = np.concatenate([one.inputs for one in training.experiments])
-    outputs = np.concatenate([one.outputs for one in training.experiments])
-    return tuple(
-        SteadyStatePage(one.input, training.outputs, one.levels, one.outputs, inputs[:, index], outputs)
-        for index, one in enumerate(steady_maps(model))
-    )
-
-
-def _metrics(model: PlantModel, test: Record, card: Mapping[str, Any]) -> tuple[MetricsRow, ...]:
-    rows = []
-    for name, replicas in card["metrics"]["test"].items():
-        for index, signal in enumerate(test.outputs):
-            figures = {
-                key: replicas[model.chosen_][key][index] for key in ("fit", "rmse", "nrmse", "max_error")
-            }
-            per_seed = np.array([replica["fit"][index] for replica in replicas])
-            rows.append(MetricsRow(name, signal, **figures, fit_per_seed=per_seed))
-    return tuple(rows)
-
-
-def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    options = dict(card["options"])
-    training = options.pop("training")
-    outcome = card["training"]
-    options["trained for a certificate"] = "yes" if options.pop("certified") else "no"
-    if options["feedthrough"] is None:
-        options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
-    return {
-        "Model": {"parameters": str(parameter_count(model)), **_words(options)},
-        "Training": {
-            **_words(training),
-            "chosen seed": f"{model.chosen_}, weights of step {outcome['best_steps'][model.chosen_]}",
-            "time": f"{outcome['seconds']:.1f} s",
-            "remarks": "; ".join(outcome["warnings"]) or "none",
-        },
-        "Data": {
-            "source": str(card["data"]["source"]),
-            "sampling time": f"{card['data']['sampling_time']:g} s",
-            "parts": card["data"]["explanation"],
-            **{part: ", ".join(names) or "none" for part, names in card["data"]["experiments"].items()},
-        },
-        "Scaling": _scaling(model),
-        "Made with": _words(card["made_with"]),
-        "Files": digests(card),
-    }
-
-
-def _words(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {name.replace("_", " "): str(value) for name, value in facts.items()}
-
-
-def _scaling(model: PlantModel) -> dict[str, str]:
-    def lines(signals: tuple[Signal, ...], scaling: Any) -> dict[str, str]:
-        triples = zip(signals, scaling.offset, scaling.scale, strict=True)
-        return {one.label: f"(value - {offset:g}) / {scale:g}" for one, offset, scale in triples}
-
-    signals = model.signals_
-    return lines(signals.inputs, model.input_scaling_) | lines(signals.outputs, model.output_scaling_)
-
-
-def _prediction(number: int, page: PredictionPage) -> PredictionView:
-    title = f"{page.output.name} in {page.experiment}"
-    first, last = figures.closeup_rows(page)
-    return PredictionView(
-        page,
-        draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
-        draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
-        span(first * page.sampling_time, last * page.sampling_time),
-    )
-
-
-def _residual_views(number: int, page: ResidualPage) -> list[ResidualView]:
-    def correlations(output: int) -> Drawing:
-        title = f"Correlations of the residual of {page.outputs[output].name} in {page.experiment}"
-        return draw(
-            f"residual-{number}-{output}", title, lambda size: figures.residual_figure(page, output, size)
-        )
-
-    return [
-        ResidualView(
-            page,
-            signal,
-            correlations(output),
-            float(page.analysis.auto_outside[output]),
-            float(np.max(page.analysis.cross_outside[output], initial=0.0)),
-        )
-        for output, signal in enumerate(page.outputs)
-    ]
-
-
-def _steady_state(number: int, page: SteadyStatePage) -> SteadyStateView:
-    title = f"Steady-state map over {page.input.name}"
-    return SteadyStateView(
-        page, draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
     )

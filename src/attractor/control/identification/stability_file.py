@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify, claim
-from attractor.certify.stability.certificate_page import StabilityFacts, stability_contents
 from attractor.data import from_archive
 from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
 from attractor.folders import facts_of, read_file
 from attractor.origin import Origin, find_origin
 from attractor.progress import Reporter
-from attractor.report.page import write_analysis
 from attractor.runs import check_origin, load_run
 from attractor.scan import unroll
 
@@ -98,27 +96,8 @@ def save_stability(
     return path
 
 
-def write_stability_report(
-    folder: Path, model: PlantModel, result: StabilityResult, facts: StabilityFacts
-) -> Path:
-    """Write `certificate.html` into a run folder.
-
-    Args:
-        folder: of the run; its training data, if it has them, show where the states have been.
-        model: the model that was analysed.
-        result: of `certify`.
-        facts: what the page says beside it.
-
-    Raises:
-        RunFolderError: the folder holds another run than the one that was analysed.
-        StorageError: the file cannot be written.
-    """
-    check_origin(folder, model.origin)
-    contents = stability_contents(model.network().cell, result, facts, _visited(folder, model))
-    return write_analysis(replace(contents, origin=model.origin), folder / "certificate.html")
-
-
-def _visited(folder: Path, model: PlantModel) -> np.ndarray | None:
+def visited_in_training(folder: Path, model: PlantModel) -> np.ndarray | None:
+    """`visited_states` over the data of a run; None if it was saved without them."""
     run = load_run(folder)
     if not run.evaluation or "data" not in run.card:
         return None

@@ -1,7 +1,6 @@
 """The page of a phase diagram: what networks do, where theory draws its lines, and how sure that is."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,19 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Rectangle
-from matplotlib.path import Path as Outline
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
-from attractor.report.page import (
-    AnalysisContents,
-    Picture,
-    Section,
-    Sheet,
-    Tile,
-    standalone_svg,
-    write_analysis,
-    write_svg,
-)
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, standalone_svg
+from attractor.report.publishing import About
 from attractor.report.style import (
     ALERT,
     INK,
@@ -36,60 +27,48 @@ from attractor.report.style import (
 )
 from attractor.report.wording import count, duration, significant
 from attractor.theory.phase import Outcome, PhaseDiagram, Placement, agreement
-from attractor.theory.phase.diagram_files import PAGE_FILE, SVG_FILE
 from attractor.theory.phase.phase_plan import SYMBOLS
 
 _FEW = 0.1
-"""A share of points without an answer that leaves the picture clear."""
+"""A share of points without an answer that leaves the figure clear."""
 
 
-def write_phase_report(
-    diagram: PhaseDiagram, folder: Path, command: str, marks: Sequence[Placement] = ()
-) -> Path:
-    """Write `diagram.html` and `diagram.svg` into a folder.
+def phase_page(diagram: PhaseDiagram, about: About, marks: Sequence[Placement] = ()) -> Page:
+    """What the page says.
 
     Args:
         diagram: what is shown.
-        folder: where to.
-        command: that made it.
-        marks: networks to mark, from `place_on`.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        StorageError: a file cannot be written.
-    """
-    drawn = standalone_svg("phase", _title(diagram), lambda size: phase_figure(diagram, marks, size))
-    write_svg(drawn, folder / SVG_FILE)
-    return write_analysis(phase_contents(diagram, command, marks), folder / PAGE_FILE)
-
-
-def phase_contents(diagram: PhaseDiagram, command: str, marks: Sequence[Placement] = ()) -> AnalysisContents:
-    """What the page shows.
-
-    Args:
-        diagram: what is shown.
-        command: that made it.
+        about: the command that made it.
         marks: networks to mark, from `place_on`.
     """
     sections = [_outcomes(diagram, marks), _exponents(diagram)]
     if diagram.theory.log_relaxation.size:
         sections.append(_relaxation(diagram))
-    return AnalysisContents(
+    undecided = _open(diagram)
+    longer = Step("Decide more points by a longer time:", "attractor phase ... --time 1000 --out OTHER")
+    initialise = Step("See where a network of yours stands:", "attractor dynamics RUN")
+    return Page(
         kind="Phase diagram",
-        title=_title(diagram),
         verdict=_sentence(diagram),
-        tone="good" if _open(diagram) <= _FEW else "fair",
+        tone="good" if undecided <= _FEW else "fair",
+        meaning=(
+            "Choose weights where networks settle for memory that fades, near a line for long memory, and "
+            "stay clear of where the start decides unless two attractors are wanted."
+        ),
+        steps=(longer, initialise) if undecided > _FEW else (initialise,),
         tiles=_tiles(diagram),
         sections=(*sections, _facts(diagram)),
-        reproduce=command,
     )
 
 
-def _title(diagram: PhaseDiagram) -> str:
-    plan = diagram.plan
-    return f"{plan.x.label} and {plan.y.label}"
+def phase_svg(diagram: PhaseDiagram, marks: Sequence[Placement] = ()) -> str:
+    """The diagram as an SVG file of its own."""
+    return standalone_svg("phase", diagram_title(diagram), lambda size: phase_figure(diagram, marks, size))
+
+
+def diagram_title(diagram: PhaseDiagram) -> str:
+    """The names of both axes."""
+    return f"{diagram.plan.x.label} and {diagram.plan.y.label}"
 
 
 def _open(diagram: PhaseDiagram) -> float:
@@ -141,20 +120,20 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
         else ""
     )
     caption = (
-        f"Every mark is one network, followed from a start of size {simulation.large:g} and from one of size "
-        f"{simulation.small:g}. Chaotic means that its largest Lyapunov exponent is surely above zero over "
-        f"the measured time, settles that it is surely below, and undecided neither, as next to a transition "
-        f"or on a cycle; a longer time decides more. {lines}A long chaotic transient cannot be told from "
-        "chaos in a finite simulation."
+        f"Every mark is one network, followed from a start of size {simulation.large:g} and from one of "
+        f"size {simulation.small:g}. Chaotic means that its largest Lyapunov exponent is surely above zero "
+        "over the measured time, settles that it is surely below, and undecided neither, as next to a "
+        f"transition or on a cycle; a longer time decides more. {lines}A long chaotic transient cannot be "
+        "told from chaos in a finite simulation."
     )
-    picture = Picture("phase", "Outcomes", caption, lambda size: phase_figure(diagram, marks, size))
-    sheets = ()
+    figure = PageFigure("phase", "Outcomes", caption, lambda size: phase_figure(diagram, marks, size))
+    tables = ()
     if marks:
         rows = tuple((mark.sentence, _distances(diagram, mark)) for mark in marks)
-        sheets = (Sheet("Marked networks", ("where", "lines of theory at this height"), rows),)
+        tables = (PageTable("Marked networks", ("where", "lines of theory at this height"), rows),)
     remarks = " ".join(diagram.theory.remarks)
     lead = f"What a network does, from two starts. {remarks}".strip()
-    return Section("outcomes", "Diagram", lead, (picture,), sheets)
+    return Section("outcomes", "Diagram", lead, (figure,), tables)
 
 
 def _distances(diagram: PhaseDiagram, mark: Placement) -> str:
@@ -172,10 +151,10 @@ def _exponents(diagram: PhaseDiagram) -> Section:
         "colour the faster. Where the two panels differ the network has two attractors. The time in which a "
         "difference shrinks by e is one over the size of a negative exponent."
     )
-    picture = Picture("exponents", "Exponents", caption, lambda size: exponent_figure(diagram, size))
-    sheet = Sheet("In numbers", ("quantity", "large start", "small start"), _ranges(diagram))
+    figure = PageFigure("exponents", "Exponents", caption, lambda size: exponent_figure(diagram, size))
+    table = PageTable("In numbers", ("quantity", "large start", "small start"), _ranges(diagram))
     lead = "How fast two neighbouring states part or meet."
-    return Section("exponents", "Exponents", lead, (picture,), (sheet,))
+    return Section("exponents", "Exponents", lead, (figure,), (table,))
 
 
 def _ranges(diagram: PhaseDiagram) -> tuple[tuple[str, ...], ...]:
@@ -201,9 +180,11 @@ def _relaxation(diagram: PhaseDiagram) -> Section:
         "from the edge of the spectrum of its Jacobian; the stronger the colour the longer. A steep update "
         "gate makes it exponentially long over a whole range of gains, without fine tuning."
     )
-    picture = Picture("relaxation", "Relaxation time", caption, lambda size: relaxation_figure(diagram, size))
+    figure = PageFigure(
+        "relaxation", "Relaxation time", caption, lambda size: relaxation_figure(diagram, size)
+    )
     lead = "What theory says about the slowest motion, for infinitely many units."
-    return Section("relaxation", "Time scales", lead, (picture,))
+    return Section("relaxation", "Time scales", lead, (figure,))
 
 
 def _facts(diagram: PhaseDiagram) -> Section:
@@ -218,10 +199,10 @@ def _facts(diagram: PhaseDiagram) -> Section:
         ("hash of the plan", diagram.hash[:16]),
         ("made with", ", ".join(f"{name} {version}" for name, version in diagram.versions.items())),
     ]
-    sheets = [Sheet("Settings", ("setting", "value"), tuple(rows))]
+    tables = [PageTable("Settings", ("setting", "value"), tuple(rows))]
     if diagram.theory.lines:
-        sheets.append(_line_sheet(diagram))
-    return Section("facts", "Facts", "What was computed, and how.", sheets=tuple(sheets))
+        tables.append(_line_sheet(diagram))
+    return Section("facts", "Facts", "What was computed, and how.", tables=tuple(tables))
 
 
 def _fixed(diagram: PhaseDiagram) -> list[tuple[str, str]]:
@@ -238,7 +219,7 @@ def _fixed(diagram: PhaseDiagram) -> list[tuple[str, str]]:
     return [("fixed", ", ".join([*fixed, *(f"{gate} gate open" for gate in sorted(gates))]))]
 
 
-def _line_sheet(diagram: PhaseDiagram) -> Sheet:
+def _line_sheet(diagram: PhaseDiagram) -> PageTable:
     rows = []
     for line in diagram.theory.lines:
         solved = np.isfinite(line.residual)
@@ -246,10 +227,10 @@ def _line_sheet(diagram: PhaseDiagram) -> Sheet:
         rows.append((line.label, f"{solved.sum()} of {len(solved)}", largest))
     caption = (
         "The residual is the relative distance between the gain of the network and the critical one; zero "
-        "where the gain is an axis, for the line is then the solution itself. Where lines meet there is one "
-        f"transition instead of several.{_agreement(diagram)}"
+        "where the gain is an axis, for the line is then the solution itself. Where lines meet there is "
+        f"one transition instead of several.{_agreement(diagram)}"
     )
-    return Sheet("Lines of theory", ("line", "points", "largest residual"), tuple(rows), caption)
+    return PageTable("Lines of theory", ("line", "points", "largest residual"), tuple(rows), caption)
 
 
 def _agreement(diagram: PhaseDiagram) -> str:
@@ -315,8 +296,8 @@ def _marks(diagram: PhaseDiagram, chosen: np.ndarray, shape: np.ndarray, colour:
     plan = diagram.plan
     cell = np.array([plan.x.values[1] - plan.x.values[0], plan.y.values[1] - plan.y.values[0]])
     corners = plan.points[chosen.ravel()][:, None] + cell * np.vstack([shape, shape[:1]])
-    codes = [Outline.MOVETO, *[Outline.LINETO] * (len(shape) - 1), Outline.CLOSEPOLY]
-    path = Outline(corners.reshape(-1, 2), codes * len(corners))
+    codes = [Path.MOVETO, *[Path.LINETO] * (len(shape) - 1), Path.CLOSEPOLY]
+    path = Path(corners.reshape(-1, 2), codes * len(corners))
     return PathPatch(path, facecolor=colour, linewidth=0)
 
 
