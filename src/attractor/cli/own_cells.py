@@ -1,4 +1,4 @@
-"""The cell of a run that was trained with a file of the user's own: found again, so that --cell need not be.
+"""Cells of the user's own: `file.py:Class`; that of a run is found again, so that --cell need not be given.
 
 A run names the file of its cell. Reading a run must run no code of strangers, though: anybody can write a
 path on a card. So the command line runs a file that a card names only if this user has given it by --cell
@@ -7,13 +7,51 @@ before; the paths of those files are kept in a text file of the user's (`~/.loca
 
 import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attractor.errors import RunFolderError, StorageError
+from attractor.errors import ConfigError, RunFolderError, StorageError
 
 from .console import console, escaped
-from .options import own_cell
+
+
+def own_cell(text: str | None) -> Any:
+    """The class behind `file.py:Class`; None for a name of the house."""
+    if text is None or ":" not in text:
+        return None
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    path, _, name = text.rpartition(":")
+    spec = spec_from_file_location(f"_attractor_own_cell_{Path(path).stem}", path)
+    if not Path(path).is_file() or spec is None or spec.loader is None:
+        raise ConfigError(f"--cell {text}: there is no Python file {path}")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up while it is being run
+    try:
+        with _importing_from(Path(path).resolve().parent):
+            spec.loader.exec_module(module)
+    except Exception as problem:
+        raise ConfigError(
+            f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
+        ) from problem
+    if not hasattr(module, name):
+        raise ConfigError(f"--cell {text}: {path} has no class {name}")
+    return getattr(module, name)
+
+
+@contextlib.contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Let a file import what stands beside it, as a script may; what it imports later is found last."""
+    place = str(folder)
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+        if place not in sys.path:
+            sys.path.append(place)
 
 
 def given_cell(text: str | None) -> Any:
