@@ -25,7 +25,7 @@ from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, About, PageKind, publish
-from attractor.report.wording import count, digests, duration, significant
+from attractor.report.wording import count, digests, duration, in_words, significant
 from attractor.runs import REPORT, Run, check_judged, load_run
 
 _PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
@@ -304,12 +304,8 @@ def _model_card(model: SequenceClassifier, card: Facts) -> Section:
         **digests(card),
     }
     tables = (
-        PageTable("Options", ("option", "value"), _rows(card["options"])),
+        PageTable("Options", ("option", "value"), tuple(in_words(card["options"]).items())),
         PageTable("Outcome", ("what", "value"), tuple(outcome.items())),
-        PageTable("Made with", ("what", "version"), _rows(card["made_with"])),
+        PageTable("Made with", ("what", "version"), tuple(in_words(card["made_with"]).items())),
     )
     return Section("card", "Model card", "What it takes to make this model again.", tables=tables)
-
-
-def _rows(facts: Facts) -> tuple[tuple[str, str], ...]:
-    return tuple((name.replace("_", " "), str(value)) for name, value in facts.items())

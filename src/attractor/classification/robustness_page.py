@@ -28,7 +28,7 @@ from attractor.report.wording import significant
 
 _CALM, _SHAKEN = 0.05, 0.2
 _MEANINGS = {
-    "good": "Sensors that are a little worse than in training cost next to nothing.",
+    "good": "Worse sensors than in training cost next to nothing of the accuracy that it has.",
     "fair": "Some disturbances cost several points: keep the sensors as good as in training.",
     "poor": "Its answers hang on clean inputs. With worse sensors the score of the test says little.",
 }

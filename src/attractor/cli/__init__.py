@@ -9,14 +9,15 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from attractor.errors import AttractorError, ConfigError
 
 from .cache import use_cache
-from .console import Facts, Json, console, errors, escaped, show_warning
+from .console import Facts, Json, errors, escaped, show_warning
+from .console import console as terminal
 from .parsing import parsed
 
 OUR_BUG = 70
@@ -72,14 +73,14 @@ json = Json()
 def main() -> None:
     """Run one command; a user's mistake ends in a message and a status, never in a traceback."""
     words = [word for word in sys.argv[1:] if word not in _EVERYWHERE]
-    json.wanted = console.quiet = "--json" in sys.argv[1:]
+    json.wanted = terminal.quiet = "--json" in sys.argv[1:]
     _listen_to_interrupts()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
             status = _start(words)
     finally:
-        json.wanted = console.quiet = False
+        json.wanted = terminal.quiet = False
     sys.exit(status)
 
 
@@ -106,7 +107,7 @@ def _start(words: list[str]) -> int:
     if words and words[0] == "--version":
         from importlib.metadata import version
 
-        console.print(f"attractor {version('attractor')}", highlight=False)
+        terminal.print(f"attractor {version('attractor')}", highlight=False)
         json.say({"version": version("attractor")})
         return 0
     if not words or words[0] in ("--help", "-h"):
@@ -133,18 +134,18 @@ def _class_of(name: str) -> type:
 
 def _help() -> None:
     """All commands by what people want, the options of all, and what a status means."""
-    console.print(
+    terminal.print(
         "usage: attractor COMMAND [OPTIONS]\n\nRecurrent networks you can depend on.", highlight=False
     )
     for group in dict.fromkeys(one.group for one in COMMANDS.values()):
-        console.print(f"\n[bold]{group}[/]")
+        terminal.print(f"\n[bold]{group}[/]")
         for name, one in COMMANDS.items():
             if one.group == group:
-                console.print(f"  {name:<12}{one.summary}", highlight=False)
-    console.print("\n[bold]options of every command[/]")
+                terminal.print(f"  {name:<12}{one.summary}", highlight=False)
+    terminal.print("\n[bold]options of every command[/]")
     for option, meaning in (_EVERYWHERE | {"--help": "options of the command", "--version": "ours"}).items():
-        console.print(f"  {option:<12}{meaning}", highlight=False)
-    console.print(f"\n[bold]exit status[/]\n{_STATUSES}", highlight=False)
+        terminal.print(f"  {option:<12}{meaning}", highlight=False)
+    terminal.print(f"\n[bold]exit status[/]\n{_STATUSES}", highlight=False)
 
 
 def _listen_to_interrupts() -> None:
@@ -161,7 +162,7 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _run(task: Callable[[], Facts], made: list[Any]) -> int:
+def _run(task: Callable[[], Facts], made: Sequence[object] = ()) -> int:
     """Do a task and say how it ended.
 
     Args:

@@ -87,3 +87,17 @@ def digests(card: Mapping[str, Any]) -> dict[str, str]:
     facts = {"SHA-256 of the weights": card["weights_sha256"], "SHA-256 of the equation": equation["sha256"]}
     own = equation.get("cell_file")
     return facts | ({"cell": f"{own['name']} in {own['path']}"} if own else {})
+
+
+def in_words(facts: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Options and versions as rows of a table; nested ones follow the name of the group.
+
+    Example:
+        >>> in_words({"hidden_size": 8, "noise": {"additive": 0.1}})
+        {'hidden size': '8', 'noise, additive': '0.1'}
+    """
+    rows = {}
+    for name, value in facts.items():
+        label = before + name.replace("_", " ")
+        rows |= in_words(value, f"{label}, ") if isinstance(value, Mapping) else {label: str(value)}
+    return rows

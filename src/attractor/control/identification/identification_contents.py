@@ -13,7 +13,7 @@ from attractor.control.residuals import ResidualAnalysis, analyse_residuals
 from attractor.data import Experiment, Record, Roles, Signal, examine
 from attractor.report.page import Note, Tone
 from attractor.report.publishing import PAGES, PageKind
-from attractor.report.wording import digests
+from attractor.report.wording import digests, in_words
 from attractor.runs import REPORT
 
 from .assessment import mean_figures
@@ -385,9 +385,9 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
     if options["feedthrough"] is None:
         options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
     return {
-        "Model": {"parameters": str(parameter_count(model)), **_words(options)},
+        "Model": {"parameters": str(parameter_count(model)), **in_words(options)},
         "Training": {
-            **_words(training),
+            **in_words(training),
             "chosen seed": f"{model.chosen_}, weights of step {outcome['best_steps'][model.chosen_]}",
             "time": f"{outcome['seconds']:.1f} s",
             "remarks": "; ".join(outcome["warnings"]) or "none",
@@ -399,13 +399,9 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
             **{part: ", ".join(names) or "none" for part, names in card["data"]["experiments"].items()},
         },
         "Scaling": _scaling(model),
-        "Made with": _words(card["made_with"]),
+        "Made with": in_words(card["made_with"]),
         "Files": digests(card),
     }
-
-
-def _words(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {name.replace("_", " "): str(value) for name, value in facts.items()}
 
 
 def _scaling(model: PlantModel) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The data: every signal over time, how the input's range was used, and at which frequencies."""
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.signal import welch
