@@ -24,8 +24,8 @@ from rich.console import Console
 
 from attractor.files import write_atomically
 from attractor.progress import reporter_for
+from attractor.report.about import About
 from attractor.report.page import Page, Section, Tile, render, write_document
-from attractor.report.publishing import About
 from benchmarks.recording import record
 
 from .gating_experiments import DIMENSION, DRIVEN, EXPONENT, INTEGRATOR, Size

@@ -39,7 +39,7 @@ from attractor.classification.reading import scaled_cases, value_logits
 from attractor.data import Sequences, read_sequences, stratified_hold_out
 from attractor.progress import reporter_for
 from attractor.report import page as report_page
-from attractor.report.publishing import About
+from attractor.report.about import About
 from benchmarks.recording import record
 from experiments.compared_curves import compared_contents
 

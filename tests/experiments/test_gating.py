@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
+from attractor.report.about import About
 from attractor.report.page import render
-from attractor.report.publishing import About
 from attractor.theory.mean_field import GatedParameters, solve_mean_field
 from experiments.gating import Effort, contents, parts, reproduce
 from experiments.gating_experiments import Size, memory, pulses, simulated_exponent

@@ -7,7 +7,7 @@ import pytest
 
 from attractor.audit import InputScale, RobustnessCurve, RobustnessCurves
 from attractor.report import page as report_page
-from attractor.report.publishing import About
+from attractor.report.about import About
 from experiments.compared_curves import compared_contents
 from experiments.noisy_ecg import Trial, _followed, beats, chosen_level, merged, render
 

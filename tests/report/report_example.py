@@ -16,8 +16,8 @@ from attractor.control.identification.identification_contents import (
 )
 from attractor.control.plants import Plant, simulate, steady_state
 from attractor.data import Record
+from attractor.report.about import About
 from attractor.report.page import Note
-from attractor.report.publishing import About
 
 WASHOUT = 50
 FINDINGS = (

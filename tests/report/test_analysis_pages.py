@@ -15,8 +15,9 @@ from attractor.control.identification.recordings import Signals
 from attractor.control.loop_page import ControlContents, loop_page
 from attractor.control.predictive import ClosedLoop, Limits, SolveStatus, loop_figures
 from attractor.data import Signal
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, render
-from attractor.report.publishing import About, publish
+from attractor.report.publishing import publish
 
 ABOUT = About("run", "attractor certify run")
 EVIL = '<script>alert("x")</script>'

@@ -22,16 +22,15 @@ from attractor.classification.classifier_figures import (
     class_scores_figure,
     confusion_figure,
     epochs_figure,
-    segments,
     totals_figure,
     weights_figure,
 )
 from attractor.classification.classifier_page import _verdict
 from attractor.classification.robustness_page import robustness_page, worst_fall
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
+from attractor.report.about import About
 from attractor.report.page import Page, draw, render
-from attractor.report.publishing import About
-from attractor.report.style import NARROW, WIDE, house_style, to_svg
+from attractor.report.style import NARROW, WIDE, house_style, segments, to_svg
 
 EVIL = '<script>alert("x")</script>'
 

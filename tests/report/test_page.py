@@ -14,8 +14,9 @@ from report_example import ABOUT, example_contents, two_by_two_contents
 from attractor.control.identification.identification_page import identification_page
 from attractor.data import Signal
 from attractor.errors import StorageError
+from attractor.report.about import About
 from attractor.report.page import Note, render, write_document
-from attractor.report.publishing import About, publish
+from attractor.report.publishing import publish
 from attractor.report.wording import count, duration, mean_and_spread, significant, span
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}

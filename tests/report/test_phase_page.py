@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
+from attractor.report.about import About
 from attractor.report.page import render
-from attractor.report.publishing import About, publish
+from attractor.report.publishing import publish
 from attractor.report.style import NARROW, WIDE, house_style
 from attractor.theory.phase import (
     PhaseAxis,

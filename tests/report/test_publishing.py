@@ -24,8 +24,9 @@ from attractor.control.identification.identification_contents import Identificat
 from attractor.control.loop_page import ControlContents
 from attractor.errors import ConfigError
 from attractor.origin import Origin, find_origin
+from attractor.report.about import About
 from attractor.report.page import Page, Section, Step
-from attractor.report.publishing import PAGES, About, PageKind, link_pages, publish
+from attractor.report.publishing import PAGES, PageKind, link_pages, publish
 from attractor.theory import DynamicsStudy
 from attractor.theory.phase import PhaseDiagram
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile
-from attractor.report.publishing import About
 from attractor.report.style import BAND, MODEL, MUTED, Size, grid_of
 
 from .robustness import RobustnessCurve, RobustnessCurves

@@ -15,7 +15,7 @@ from attractor.classification.classifier_figures import (
     totals_figure,
 )
 from attractor.report.page import PageFigure, PageTable, Section
-from attractor.report.wording import count, significant
+from attractor.report.wording import count, shortened, significant
 from attractor.runs import Run
 
 _DRAWN = 6
@@ -45,7 +45,7 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
         title="The first suspects",
         caption=(
             "Scaled variables over the steps of the case. Above each: the given label and, behind the "
-            f"arrow, the class that the network proposes instead. {_variables(model.names_)}"
+            f"arrow, the class that the network proposes instead. {variables_drawn(model.names_)}"
         ),
         plot=lambda size: cases_figure(_series(model, run, "suspects", titles), size),
     )
@@ -65,13 +65,13 @@ def data_section(model: SequenceClassifier, run: Run) -> Section:
     """How the cases were divided, an example of each class, and what the data doctor said."""
     facts = run.card["data"]
     labels = run.evaluation["examples.labels"]
-    titles = [f"class {_short(str(model.classes_[label]))}" for label in labels]
+    titles = [f"class {shortened(str(model.classes_[label]), _SHORT)}" for label in labels]
     examples = PageFigure(
         name="examples",
         title="An example of each class",
         caption=(
             "Training cases of median length, in scaled variables, on one vertical scale; at most nine "
-            f"classes are drawn. {_variables(model.names_)}"
+            f"classes are drawn. {variables_drawn(model.names_)}"
         ),
         plot=lambda size: cases_figure(_series(model, run, "examples", titles), size),
     )
@@ -115,10 +115,10 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> PageTable:
 
 
 def _title(suspects: Suspects, place: int, classes: Sequence[str]) -> str:
-    given = _short(classes[int(suspects.labels[place])])
-    proposed = _short(classes[int(suspects.proposed[place])])
+    given = shortened(classes[int(suspects.labels[place])], _SHORT)
+    proposed = shortened(classes[int(suspects.proposed[place])], _SHORT)
     instead = f" → {proposed}?" if given != proposed else ""
-    return f"{_short(suspects.ids[place])}: {given}{instead}"
+    return f"{shortened(suspects.ids[place], _SHORT)}: {given}{instead}"
 
 
 def _series(model: SequenceClassifier, run: Run, name: str, titles: Sequence[str]) -> list[DrawnCase]:
@@ -129,13 +129,10 @@ def _series(model: SequenceClassifier, run: Run, name: str, titles: Sequence[str
     ]
 
 
-def _variables(names: Sequence[str]) -> str:
+def variables_drawn(names: Sequence[str]) -> str:
+    """Which variables a figure of series shows, in which colours."""
     listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     return f"Variables: {listed}" + (f" ({_COLOURS})." if len(names) > 1 else ".")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _SHORT else name[: _SHORT - 1] + "…"
 
 
 MOST_GROUPS = 40

@@ -24,9 +24,13 @@ from attractor.report.style import (
     envelope,
     grid_of,
     legend_above,
+    mark_point,
     panels,
     powers_of_ten,
+    replica_look,
+    segments,
 )
+from attractor.report.wording import shortened
 
 _WIDEST_CELL = 74.0
 _LEAST_CELL = 17.0
@@ -60,7 +64,7 @@ def confusion_figure(
     axes.xaxis.set_label_coords(0.0, -34.0 / height)
     axes.xaxis.label.set_horizontalalignment("left")
     _class_ticks(axes, classes, width / columns)
-    axes.set_yticks(range(count), [_short(name) for name in classes])
+    axes.set_yticks(range(count), [shortened(name, _LONGEST_NAME) for name in classes])
     axes.spines["bottom"].set_visible(False)
     axes.grid(visible=False)
     return figure
@@ -101,30 +105,12 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], size: Size) -> Figure:
     return figure
 
 
-def segments(places: np.ndarray, ends: np.ndarray, *, upright: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Lines from one end to the other at every place, as one path with gaps.
-
-    Args:
-        places: shape (lines,).
-        ends: shape (lines, 2).
-        upright: the ends are vertical coordinates; False makes them horizontal ones.
-    """
-    gap = np.full(len(places), np.nan)
-    along = np.column_stack([ends, gap]).ravel()
-    across = np.column_stack([places, places, gap]).ravel()
-    return (across, along) if upright else (along, across)
-
-
 def _class_ticks(axes: Axes, classes: Sequence[str], room: float) -> None:
     """Names of classes below the axis, as many as there is room for, in CSS pixels a class."""
-    names = [_short(name) for name in classes]
+    names = [shortened(name, _LONGEST_NAME) for name in classes]
     longest = max(map(len, names))
     step = max(1, -(-int(7 * longest + 8) // max(int(room), 1)))
     axes.set_xticks(range(0, len(names), step), names[::step])
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 _BINS = 40
@@ -141,7 +127,7 @@ def epochs_figure(training: Mapping[str, Any], chosen: int, size: Size) -> Figur
         if _spans_decades(curves):
             powers_of_ten(axes, "y")
         for number, replica in enumerate(sorted(replicas, key=lambda replica: replica == chosen)):
-            look = _look(replica, chosen, is_first=number == 0)
+            look = replica_look(replica, chosen, number == 0, "replica")
             axes.plot(epochs, curves[:, replica], **look)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -206,19 +192,11 @@ def _spans_decades(values: np.ndarray) -> bool:
     return bool(len(finite) and finite.min() > 0 and finite.max() > 20 * finite.min())
 
 
-def _look(replica: int, chosen: int, *, is_first: bool) -> dict[str, Any]:
-    if replica == chosen:
-        return {"color": MODEL, "linewidth": 1.8, "label": f"replica {replica}, kept"}
-    return {"color": MEASURED, "linewidth": 1.2, "label": "other replicas" if is_first else None}
-
-
 def _mark(axes: Axes, epochs: np.ndarray, values: Sequence[float] | np.ndarray, best: float) -> None:
     """A dot on the epoch whose weights were kept."""
     at = int(np.argmin(np.abs(epochs - best)))
     if np.isfinite(values[at]):
-        point = (epochs[at], values[at])
-        axes.plot(*point, "o", markersize=8, color=MODEL, markeredgecolor=CARD, markeredgewidth=2)
-        axes.annotate(f"{point[1]:.3g}", point, (0, 9), textcoords="offset points", color=INK, ha="center")
+        mark_point(axes, float(epochs[at]), float(values[at]), f"{values[at]:.3g}")
 
 
 _GROUP_ROW = 40

@@ -23,8 +23,9 @@ from attractor.classification.classifier_figures import (
 )
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.publishing import PAGES, About, PageKind, publish
+from attractor.report.publishing import PAGES, PageKind, publish
 from attractor.report.wording import count, digests, duration, in_words, significant
 from attractor.runs import REPORT, Run, check_judged, load_run
 

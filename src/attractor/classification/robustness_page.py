@@ -9,10 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from attractor.audit import StabilityVerdict
 from attractor.audit.curves_page import curves_section
+from attractor.classification.classifier_cases_page import variables_drawn
 from attractor.classification.classifier_figures import draw_variables
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.publishing import About
 from attractor.report.style import (
     ALERT,
     MEASURED,
@@ -107,15 +108,14 @@ def _fragility(study: RobustnessStudy, names: Sequence[str]) -> Section:
     found = study.fragility
     if not isinstance(found, Fragility):
         return Section("fragility", "Fragility over time", f"{lead} Not available: {found}.")
-    listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     figure = PageFigure(
         name="fragility",
         title=f"Fragility over time: {found.example_id}",
         caption=(
-            f"Above: the scaled variables of a case ({listed}; blue, orange, green, red and dark grey in "
-            "this order, the others light grey). Below: the trace of the Hessian of the loss in the state "
-            "after every step. Independent noise of variance s² in all units of the state at a step raises "
-            "the loss by s² / 2 times this height on average: at a peak the decision hangs on the moment."
+            f"Above: the scaled series of a case. {variables_drawn(names)} Below: the trace of the Hessian "
+            "of the loss in the state after every step. Independent noise of variance s² in all units of the "
+            "state at a step raises the loss by s² / 2 times this height on average: at a peak the decision "
+            "hangs on the moment."
         ),
         plot=lambda size: fragility_figure(found, size),
         facts=((str(len(found.trace)), "cases in the median"),),

@@ -30,7 +30,7 @@ from .console import (
     tell,
     tell_file,
 )
-from .own_cells import cell_of, given_cell
+from .own_cells import RunCommand, given_cell
 
 if TYPE_CHECKING:
     from attractor.classification import RobustnessStudy, Suspects
@@ -162,15 +162,11 @@ class ClassifyCommand:
 
 
 @dataclass(frozen=True)
-class RobustnessCommand:
+class RobustnessCommand(RunCommand):
     """Disturb the inputs of a trained classifier and see how long its answers stay right."""
 
-    folder: Positional[Path]
-    """The run folder."""
     data: Positional[Path]
     """Labelled cases that it was not trained on."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
     plan: OmitArgPrefixes[RobustnessPlan] = field(default_factory=RobustnessPlan)
     columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
 
@@ -179,9 +175,10 @@ class RobustnessCommand:
         from attractor.classification import robustness_study
         from attractor.classification.classifier_study import known_cases, training_limits
         from attractor.progress import reporter_for
-        from attractor.report.publishing import About, publish
+        from attractor.report.about import About
+        from attractor.report.publishing import publish
 
-        model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
+        model = SequenceClassifier.load(self.folder, self.own_cell())
         data = _read(self.data, self.columns, like=known_cases(model))
         study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
         about = About(command=given_command(), origin=model.origin, data=str(self.data))
@@ -192,23 +189,19 @@ class RobustnessCommand:
 
 
 @dataclass(frozen=True)
-class SuspectsCommand:
+class SuspectsCommand(RunCommand):
     """List the training cases whose labels look wrong, the most suspicious first."""
 
-    folder: Positional[Path]
-    """The run folder."""
     top: Count = 20
     """How many to show; the file has all of them."""
     out: Path | None = None
     """CSV file to write."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
 
     def run(self) -> Facts:
         """Load, rank, show, write."""
         from attractor.classification.classifier_study import write_suspects
 
-        model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
+        model = SequenceClassifier.load(self.folder, self.own_cell())
         suspects, classes = model.suspects(), [str(name) for name in model.classes_]
         rows = _show_suspects(suspects, classes, self.top)
         if self.out is not None:

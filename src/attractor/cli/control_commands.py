@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table as Grid
-from tyro.conf import OmitArgPrefixes, Positional, Suppress
+from tyro.conf import OmitArgPrefixes, Suppress
 
 from attractor.certify import Certificate, CertifySettings
 from attractor.control.study import ControlSetup
@@ -13,7 +13,7 @@ from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
 
 from .console import Facts, NotProvedError, console, escaped, given_command, tell, tell_file
-from .own_cells import cell_of
+from .own_cells import RunCommand
 
 if TYPE_CHECKING:
     from attractor.control import PlantModel
@@ -23,26 +23,20 @@ Files = list[tuple[Path, float | None]]
 
 
 @dataclass(frozen=True)
-class CertifyCommand:
+class CertifyCommand(RunCommand):
     """Prove that a trained model forgets its past for every input it may see, or show that it does not."""
 
-    folder: Positional[Path]
-    """The run folder."""
     input_bound: Positive = 1.0
     """Inputs lie within +- this; 1 is the range of the training data."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
     settings: OmitArgPrefixes[CertifySettings] = field(
         default_factory=lambda: CertifySettings(time_budget=60.0, tighten=True)
     )
 
     def run(self) -> Facts:
         """Certify, save, report; the status is 0 for a proof and 5 for none."""
-        from attractor.run_kinds import Proof, kind_of
+        from attractor.run_kinds import Proof
 
-        kind = kind_of(self.folder)
-        certify = kind.able("certify", self.folder)
-        model = kind.load(self.folder, cell_of(self.folder, self.cell))
+        model, certify = self.opened("certify")
         proof: Proof = certify(model, self.folder, self.input_bound, self.settings, given_command())
         result = proof.result
         for attempt in result.attempts:
@@ -67,11 +61,9 @@ class Planner(ControlSetup):
 
 
 @dataclass(frozen=True)
-class ControlCommand:
+class ControlCommand(RunCommand):
     """Control the true plant with a trained model of it, and write a report."""
 
-    folder: Positional[Path]
-    """The run folder."""
     plant: str
     """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
     reference: Path | None = None
@@ -84,8 +76,6 @@ class ControlCommand:
     """The noise follows from it."""
     compare: bool = True
     """Run the same without offset-free tracking beside it."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
     controller: OmitArgPrefixes[ControlSetup] = field(default_factory=ControlSetup)
 
     def run(self) -> Facts:
@@ -94,7 +84,7 @@ class ControlCommand:
         from attractor.control.study import control_study, read_scenario, save_loop, stepped_scenario
         from attractor.progress import reporter_for
 
-        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
+        model = PlantModel.load(self.folder, cell=self.own_cell())
         plant, setup = plant_by_name(self.plant), self.controller
         if self.reference is None:
             scenario = stepped_scenario(model, self.rows)
@@ -114,32 +104,24 @@ class ControlCommand:
 
 
 @dataclass(frozen=True)
-class ExportCommand:
+class ExportCommand(RunCommand):
     """Write the step of a trained model, or its predictive controller, for other tools."""
 
-    folder: Positional[Path]
-    """The run folder."""
     to: tuple[str, ...]
     """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
     packages add. All work on scaled signals; controller (one C file) converts them and leaves the estimate of
     the state and of the offset to its caller."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
     controller: OmitArgPrefixes[Planner] = field(default_factory=Planner)
 
     def run(self) -> Facts:
         """Load, write, tell; every file is checked against the model, and one that fails stops no other."""
-        from attractor.run_kinds import kind_of
-
         if self.controller != Planner() and "controller" not in self.to:
             raise ConfigError(
                 "horizon, weights, rate limit and real time are the controller's: add controller to --to"
             )
-        kind = kind_of(self.folder)
-        export = kind.able("export", self.folder)
-        model = kind.load(self.folder, cell_of(self.folder, self.cell))
+        model, export = self.opened("export")
         written: Files = []
         failed: list[AttractorError] = []
         for target in dict.fromkeys(self.to):
@@ -166,7 +148,8 @@ def _report_on(
 
     from attractor.control.identification.stability_file import Use, stored_statement
     from attractor.control.loop_page import ControlContents
-    from attractor.report.publishing import About, publish
+    from attractor.report.about import About
+    from attractor.report.publishing import publish
 
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
     certificate = stored_statement(command.folder, Use(model.origin, inputs, study.loop.estimates))

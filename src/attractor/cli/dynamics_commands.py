@@ -164,7 +164,8 @@ class DynamicsCommand:
     def run(self) -> Facts:
         """Load, measure, save, report."""
         from attractor.progress import reporter_for
-        from attractor.report.publishing import About, publish
+        from attractor.report.about import About
+        from attractor.report.publishing import publish
         from attractor.theory import dynamics_study
 
         wanted = Wanted(self.subject, self.data, self.cell, self.settings.steps, self.settings.seed)

@@ -24,7 +24,7 @@ from .console import (
     tell,
     tell_file,
 )
-from .own_cells import cell_of, given_cell
+from .own_cells import RunCommand, given_cell
 
 if TYPE_CHECKING:
     from attractor.control import PlantModel
@@ -139,19 +139,15 @@ class IdentifyCommand:
 
 
 @dataclass(frozen=True)
-class RepairCommand:
+class RepairCommand(RunCommand):
     """Move a trained model to where a certificate holds, as little as possible, and train it on there."""
 
-    folder: Positional[Path]
-    """The run folder of the trained model."""
     out: Path
     """The run folder of the new one."""
     steps: Count = 2000
     """Updates of the weights."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
 
     def run(self) -> Facts:
         """Load, project, train, judge, save, report."""
@@ -163,7 +159,7 @@ class RepairCommand:
         from attractor.runs import check_free, load_run
 
         check_free(self.out, overwrite=self.overwrite)
-        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
+        model = PlantModel.load(self.folder, cell=self.own_cell())
         run = load_run(self.folder)
         if not run.evaluation or "data" not in run.card:
             raise ConfigError(
@@ -183,26 +179,18 @@ class RepairCommand:
 
 
 @dataclass(frozen=True)
-class PredictCommand:
+class PredictCommand(RunCommand):
     """Simulate a trained model over new inputs."""
 
-    folder: Positional[Path]
-    """The run folder."""
     data: Positional[Path]
     """A CSV file with the input columns; output columns, if there are any, set the initial state."""
     out: Path
     """The CSV file to write: all columns of the data, and one column a predicted output."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
         """Load, simulate, write."""
-        from attractor.run_kinds import kind_of
-
-        kind = kind_of(self.folder)
-        predict = kind.able("predict", self.folder)
-        model = kind.load(self.folder, cell_of(self.folder, self.cell))
+        model, predict = self.opened("predict")
         summary = predict(model, self.data, self.out, columns_of(self.columns))
         tell(summary)
         tell_file(self.out)
@@ -210,13 +198,8 @@ class PredictCommand:
 
 
 @dataclass(frozen=True)
-class ReportCommand:
+class ReportCommand(RunCommand):
     """Write the report of a run folder again."""
-
-    folder: Positional[Path]
-    """The run folder."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
 
     def run(self) -> Facts:
         """Render; say what else in the folder belongs to another run."""
@@ -226,7 +209,7 @@ class ReportCommand:
         from attractor.training.checkpoint import remove_leftovers
 
         kind = kind_of(self.folder)
-        path = kind.report(self.folder, cell_of(self.folder, self.cell))
+        path = kind.report(self.folder, self.own_cell())
         foreign = {
             other.name: why for other, why in strangers(self.folder, load_run(self.folder).origin).items()
         }

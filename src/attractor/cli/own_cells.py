@@ -8,9 +8,12 @@ before; the paths of those files are kept in a text file of the user's (`~/.loca
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
+
+from tyro.conf import Positional
 
 from attractor.errors import ConfigError, RunFolderError, StorageError
 
@@ -116,3 +119,30 @@ def _trusted() -> set[Path]:
 def _list() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "attractor" / "cells"
+
+
+@dataclass(frozen=True)
+class RunCommand:
+    """What all commands about a finished run are given."""
+
+    folder: Positional[Path]
+    """The run folder."""
+    _: KW_ONLY
+    cell: str | None = None
+    """file.py:Class, for a run with a cell of your own."""
+
+    def own_cell(self) -> Any:
+        """The class of the cell of the run; None for one of the house."""
+        return cell_of(self.folder, self.cell)
+
+    def opened(self, task: str) -> tuple[Any, Callable[..., Any]]:
+        """The model of the run, and what does a task with runs of its kind.
+
+        Raises:
+            ConfigError: runs of this kind cannot do that.
+        """
+        from attractor.run_kinds import kind_of
+
+        kind = kind_of(self.folder)
+        able = kind.able(task, self.folder)
+        return kind.load(self.folder, self.own_cell()), able

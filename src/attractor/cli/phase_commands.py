@@ -51,8 +51,9 @@ class PhaseCommand:
         """Simulate, solve, write."""
         from attractor.folders import locked
         from attractor.progress import reporter_for
+        from attractor.report.about import About
         from attractor.report.page import write_document
-        from attractor.report.publishing import About, publish
+        from attractor.report.publishing import publish
         from attractor.sweeps import spread
         from attractor.theory.phase import PhasePlan, phase_diagram, place_on, save_diagram
         from attractor.theory.phase.diagram_files import SVG_FILE, check_diagram_free

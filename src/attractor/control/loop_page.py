@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from attractor.control.identification.recordings import Signals
 from attractor.control.predictive import ClosedLoop, LoopFigures
 from attractor.data.record import Signal
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.publishing import PAGES, About, PageKind
+from attractor.report.publishing import PAGES, PageKind
 from attractor.report.style import (
     ALERT,
     INK,

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from attractor.errors import StorageError, printable
 from attractor.files import make_folder, write_atomically
 
-from .publishing import About
+from .about import About
 from .style import NARROW, WIDE, Size, house_style, to_svg
 
 Tone = Literal["good", "fair", "poor"]

@@ -11,13 +11,10 @@ Another package adds pages of its own results in the same way, by an entry point
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from html import escape
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attractor.errors import ConfigError
@@ -26,51 +23,13 @@ from attractor.origin import Origin, find_origin, stamped
 from attractor.registry import Registry
 from attractor.runs import REPORT, check_origin, data_source
 
+from .about import About
+
 if TYPE_CHECKING:
     from .page import Page
 
 _LINKS = re.compile(r'<nav class="pages".*?</nav>', re.DOTALL)
 _KIND = re.compile(r'<meta name="attractor-page" content="([^"<>]*)">')
-
-
-@dataclass(frozen=True)
-class About:
-    """What a page speaks of, whatever its kind.
-
-    Args:
-        title: name of the run or cell; that of the folder if empty.
-        command: that made the result.
-        origin: the weights and the equation; None for what no run stands behind.
-        data: where the data come from; empty where there are none.
-        folder: of the page, as commands name it; `publish` fills it in.
-    """
-
-    title: str = ""
-    command: str = ""
-    origin: Origin | None = None
-    data: str = ""
-    folder: Path = Path()
-
-    @property
-    def run(self) -> str:
-        """The folder as a shell takes it."""
-        return quote(str(self.folder))
-
-    @property
-    def head(self) -> dict[str, str]:
-        """Weights, data, date and version, by what they are called on the page."""
-        made = (
-            {"Weights": f"{self.origin.weights[:12]}, equation {self.origin.equation[:12]}"}
-            if self.origin
-            else {}
-        )
-        data = {"Data": self.data} if self.data else {}
-        return {
-            **made,
-            **data,
-            "Date": datetime.now(UTC).date().isoformat(),
-            "Version": f"Attractor {version('attractor')}",
-        }
 
 
 class PageKind(NamedTuple):

@@ -44,6 +44,8 @@ _VARIABLES = {
     BAND: "band",
     CARD: "card",
 }
+Side = Literal["center", "right"]
+
 _FONTS = ["DejaVu Sans", "Last Resort High-Efficiency"]
 """The second has a box for every character that the first lacks, so that nothing is missing while text is
 measured; the page draws all text in fonts of its own."""
@@ -326,3 +328,42 @@ def envelope(
     return np.stack(
         [0.75 * left + 0.25 * right, 0.25 * left + 0.75 * right], axis=1
     ).ravel(), extremes.ravel()
+
+
+def segments(places: np.ndarray, ends: np.ndarray, *, upright: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Lines from one end to the other at every position, as one path with gaps, which keeps a page small.
+
+    Two equal ends give a dot where the line has round ends.
+
+    Args:
+        places: shape (lines,).
+        ends: shape (lines, 2).
+        upright: the ends are vertical coordinates; False makes them horizontal ones.
+    """
+    gap = np.full(len(places), np.nan)
+    along = np.column_stack([ends, gap]).ravel()
+    across = np.column_stack([places, places, gap]).ravel()
+    return (across, along) if upright else (along, across)
+
+
+def replica_look(replica: int, chosen: int, first: bool, word: str) -> dict[str, Any]:
+    """How the curve of one of several trainings is drawn: the one that was kept in colour, the others grey.
+
+    Args:
+        replica: its number.
+        chosen: the number of the one that was kept.
+        first: whether it is the first that is drawn, and stands in the legend for the others.
+        word: what a training is called: "seed".
+    """
+    if replica == chosen:
+        return {"color": MODEL, "linewidth": 1.8, "label": f"{word} {replica}, kept"}
+    return {"color": MEASURED, "linewidth": 1.2, "label": f"other {word}s" if first else None}
+
+
+def mark_point(
+    axes: Axes, x: float, y: float, text: str, side: Literal["center", "right"] = "center"
+) -> None:
+    """A dot with a text above it."""
+    axes.plot(x, y, "o", markersize=8, color=MODEL, markeredgecolor=CARD, markeredgewidth=2)
+    offset = (0 if side == "center" else 4, 9)
+    axes.annotate(text, (x, y), offset, textcoords="offset points", color=INK, ha=side)

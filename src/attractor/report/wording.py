@@ -89,6 +89,11 @@ def digests(card: Mapping[str, Any]) -> dict[str, str]:
     return facts | ({"cell": f"{own['name']} in {own['path']}"} if own else {})
 
 
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many characters."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
 def in_words(facts: Mapping[str, Any], before: str = "") -> dict[str, str]:
     """Options and versions as rows of a table; nested ones follow the name of the group.
 

@@ -61,7 +61,8 @@ def _certify(
         visited_in_training,
     )
     from attractor.progress import reporter_for
-    from attractor.report.publishing import About, publish
+    from attractor.report.about import About
+    from attractor.report.publishing import publish
 
     result = certify_model(model, input_bound, settings, reporter_for("bounds"))
     save_stability(folder, result, input_bound, model.origin)

@@ -5,8 +5,8 @@ from math import log
 import numpy as np
 
 from attractor.certify import Certificate, StabilityResult, bound_in_words
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.publishing import About
 from attractor.report.wording import significant
 from attractor.theory import DynamicsStudy, Regime, SpectralCurve
 from attractor.theory.dynamics_figures import (

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, Witness, bound_in_words, claim
 from attractor.certify.stability.certificate import Contraction, simulated_contraction
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.publishing import PAGES, About, PageKind
+from attractor.report.publishing import PAGES, PageKind
 from attractor.report.style import BAND, MEASURED, MODEL, TEST, Size, legend_above, panels, powers_of_ten
 from attractor.report.wording import significant
 

@@ -17,9 +17,7 @@ from attractor.data.record import Record, Signal
 from attractor.report.style import (
     ALERT,
     BAND,
-    CARD,
     GRID,
-    INK,
     MEASURED,
     MODEL,
     MUTED,
@@ -29,8 +27,11 @@ from attractor.report.style import (
     envelope,
     grid_of,
     legend_above,
+    mark_point,
     panels,
     powers_of_ten,
+    replica_look,
+    segments,
 )
 from attractor.report.wording import time_axis, time_unit
 
@@ -218,9 +219,12 @@ def correlation_panel(axes: Axes, lags: np.ndarray, values: np.ndarray, band: fl
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
     for chosen, colour in ((~is_outside, MEASURED), (is_outside, ALERT)):
         x, y = lags[chosen], values[chosen]
-        # One path with gaps instead of one element per bar keeps the page small.
-        feet = np.column_stack([np.zeros(len(x)), y, np.full(len(x), np.nan)]).ravel()
-        axes.plot(np.repeat(x, 3), feet, color=colour, linewidth=3.0, solid_capstyle="butt")
+        axes.plot(
+            *segments(x, np.column_stack([np.zeros(len(x)), y])),
+            color=colour,
+            linewidth=3.0,
+            solid_capstyle="butt",
+        )
     finite = values[np.isfinite(values)]
     axes.set_ylim(1.15 * finite.min(initial=-1.6 * band), 1.15 * finite.max(initial=1.6 * band))
 
@@ -236,18 +240,17 @@ def steady_state_figure(page: SteadyStatePage, size: Size) -> Figure:
     for number, (signal, axes) in enumerate(zip(page.outputs, grid, strict=True)):
         x, y = page.cloud_inputs[thin], page.cloud_outputs[thin, number]
         axes.plot(
-            *_dots(x, y), color=MEASURED, linewidth=3.4, solid_capstyle="round", alpha=0.7, label="data"
+            *segments(x, np.column_stack([y, y])),
+            color=MEASURED,
+            linewidth=3.4,
+            solid_capstyle="round",
+            alpha=0.7,
+            label="data",
         )
         axes.plot(page.levels, page.equilibria[:, number], color=MODEL, linewidth=2.2, label="model at rest")
         axes.set(xlabel=page.input.label, ylabel=signal.label)
     legend_above(grid[0])
     return figure
-
-
-def _dots(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points as segments of no length: one path with round ends instead of one element per dot."""
-    gap = np.full(len(x), np.nan)
-    return np.column_stack([x, x, gap]).ravel(), np.column_stack([y, y, gap]).ravel()
 
 
 # Early FIT values are far below zero; they would flatten the part that matters.
@@ -259,7 +262,7 @@ def training_figure(page: TrainingPage, size: Size) -> Figure:
     figure, (left, right) = grid_of(size, 2, 210 if size.is_wide else 170, 2)
     powers_of_ten(left, "y")
     for number, run in enumerate(sorted(page.runs, key=lambda run: run.seed == page.chosen_seed)):
-        look = _look(run.seed == page.chosen_seed, run.seed, number == 0)
+        look = replica_look(run.seed, page.chosen_seed, number == 0, "seed")
         loss = np.where(run.training_loss > 0, run.training_loss, np.nan)
         left.plot(*envelope(run.loss_steps, loss, size.bins // 2), **look)
         right.plot(*envelope(run.validation_steps, run.validation_fit, size.bins // 2), **look)
@@ -268,12 +271,6 @@ def training_figure(page: TrainingPage, size: Size) -> Figure:
     _mark_choice(right, page)
     legend_above(left)
     return figure
-
-
-def _look(is_chosen: bool, seed: int, is_first: bool) -> dict:
-    if is_chosen:
-        return {"color": MODEL, "linewidth": 1.8, "label": f"seed {seed}, kept"}
-    return {"color": MEASURED, "linewidth": 1.2, "label": "other seeds" if is_first else None}
 
 
 def _mark_choice(axes: Axes, page: TrainingPage) -> None:
@@ -289,11 +286,8 @@ def _mark_choice(axes: Axes, page: TrainingPage) -> None:
     for run in page.runs:
         if run.seed == page.chosen_seed and len(run.validation_steps):
             at = int(np.argmin(np.abs(run.validation_steps - page.chosen_step)))
-            point = (run.validation_steps[at], run.validation_fit[at])
-            axes.plot(*point, "o", markersize=8, color=MODEL, markeredgecolor=CARD, markeredgewidth=2)
-            axes.annotate(
-                f"{point[1]:.1f} %", point, (4, 9), textcoords="offset points", color=INK, ha="right"
-            )
+            value = float(run.validation_fit[at])
+            mark_point(axes, float(run.validation_steps[at]), value, f"{value:.1f} %", "right")
 
 
 def worst_window(errors: Float[np.ndarray, " time"], length: int, start: int = 0) -> tuple[int, int]:

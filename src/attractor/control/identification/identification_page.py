@@ -9,8 +9,9 @@ import numpy as np
 from attractor.data import from_archive
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.publishing import About, publish
+from attractor.report.publishing import publish
 from attractor.report.wording import count, duration, mean_and_spread, percent, significant, span
 from attractor.runs import check_judged, load_run
 

@@ -11,8 +11,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
+from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, standalone_svg
-from attractor.report.publishing import About
 from attractor.report.style import (
     ALERT,
     INK,
