@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from attractor.audit import RobustnessCurve, RobustnessCurves
 from attractor.audit.curves_page import level_label
 from attractor.report.page import Page, PageFigure, PageTable, Section, Tile
-from attractor.report.style import ALERT, BAND, INK, MEASURED, MODEL, MUTED, TEST, VALIDATION, Size, grid_of
+from attractor.report.style import Hue, Size, grid_of
 
 _CLEAR = 0.01
 """A gain in mean accuracy that is called good."""
@@ -82,7 +82,7 @@ def _entry(curve: RobustnessCurve, level: int) -> str:
 
 
 _COLUMNS = 3
-_COLOURS = (MODEL, ALERT, TEST, MEASURED, VALIDATION, INK)
+_COLOURS = (Hue.MODEL, Hue.ALERT, Hue.TEST, Hue.MEASURED, Hue.VALIDATION, Hue.INK)
 _DASHES = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)))
 
 
@@ -97,7 +97,7 @@ def compared_figure(networks: Mapping[str, RobustnessCurves], size: Size) -> Fig
             levels, mean = np.array([0.0, *curve.levels]), np.append(curves.clean, curve.mean)
             if number == 0 and curve.spread is not None:
                 spread = np.append(0.0, curve.spread)
-                axes.fill_between(levels, mean - spread, mean + spread, color=BAND, linewidth=0)
+                axes.fill_between(levels, mean - spread, mean + spread, color=Hue.BAND, linewidth=0)
             axes.plot(levels, mean, color=_COLOURS[look], linestyle=_DASHES[look], linewidth=1.6, label=name)
         axes.set(
             title=some.curves[place].name,
@@ -105,5 +105,5 @@ def compared_figure(networks: Mapping[str, RobustnessCurves], size: Size) -> Fig
             ylabel="accuracy",
             ylim=(max(lowest - 0.04, -0.02), 1.03),
         )
-    grid[0].legend(loc="best", labelcolor=MUTED)
+    grid[0].legend(loc="best", labelcolor=Hue.MUTED)
     return figure

@@ -7,21 +7,9 @@ import numpy as np
 from jaxtyping import Complex, Float
 from matplotlib.figure import Figure
 
-from attractor.report.style import (
-    ALERT,
-    BAND,
-    INK,
-    MEASURED,
-    MODEL,
-    TEST,
-    VALIDATION,
-    Size,
-    grid_of,
-    legend_above,
-    panels,
-)
+from attractor.report.style import Hue, Size, grid_of, legend_above, panels
 
-_COLOURS = (MEASURED, MODEL, TEST, VALIDATION)
+_COLOURS = (Hue.MEASURED, Hue.MODEL, Hue.TEST, Hue.VALIDATION)
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Abscissa and values by label; values of shape (points,) or (seeds, points)."""
@@ -39,9 +27,9 @@ def curves_figure(curves: Curves, axis: tuple[str, str], size: Size) -> Figure:
     for colour, (name, (places, values)) in zip(_COLOURS, curves.items(), strict=False):
         rows = np.atleast_2d(values)
         if len(rows) > 1:
-            axes.fill_between(places, rows.min(axis=0), rows.max(axis=0), color=BAND, linewidth=0)
+            axes.fill_between(places, rows.min(axis=0), rows.max(axis=0), color=Hue.BAND, linewidth=0)
         axes.plot(places, rows.mean(axis=0), color=colour, linewidth=1.6, label=name)
-    axes.axhline(0.0, color=INK, linewidth=0.6)
+    axes.axhline(0.0, color=Hue.INK, linewidth=0.6)
     axes.set(xlabel=axis[0], ylabel=axis[1])
     axes.margins(x=0.0)
     legend_above(axes, 4 if size.is_wide else 2)
@@ -64,7 +52,7 @@ def hysteresis_figure(
     """
     figure, (axes,) = panels(size, [300 if size.is_wide else 240])
     values, variance = scan
-    for way, (name, marker, colour) in enumerate((("upwards", "^", MODEL), ("downwards", "v", TEST))):
+    for way, (name, marker, colour) in enumerate((("upwards", "^", Hue.MODEL), ("downwards", "v", Hue.TEST))):
         for place, row in enumerate(variance[way]):
             axes.plot(
                 values,
@@ -79,7 +67,7 @@ def hysteresis_figure(
     for place, (gains, heights) in enumerate(theory):
         style: Any = "-" if place == 0 else (0, (4, 3))
         name = "theory, chaos" if place == 0 else "theory, unstable"
-        axes.plot(gains, heights, color=INK, linewidth=1.4, linestyle=style, label=name)
+        axes.plot(gains, heights, color=Hue.INK, linewidth=1.4, linestyle=style, label=name)
     room = 0.02 * float(np.ptp(values))
     axes.set(
         xlabel=label,
@@ -102,9 +90,9 @@ def spectra_figure(
     """
     figure, grid = grid_of(size, len(spectra), 230, 2)
     for axes, (name, (values, curves)) in zip(grid, spectra.items(), strict=True):
-        axes.scatter(np.real(values), np.imag(values), s=4, color=MEASURED, linewidths=0)
+        axes.scatter(np.real(values), np.imag(values), s=4, color=Hue.MEASURED, linewidths=0)
         for curve in curves:
-            axes.plot(np.real(curve), np.imag(curve), color=ALERT, linewidth=1.4)
+            axes.plot(np.real(curve), np.imag(curve), color=Hue.ALERT, linewidth=1.4)
         axes.set(
             title=name, xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim"
         )

@@ -175,7 +175,7 @@ def check_name(name: str, known: Sequence[str], owner: str) -> None:
 
 def shown(value: object) -> str:
     """A value as a message shows it, a long one cut."""
-    text = repr(unwrapped(value))
+    text = repr(_unwrapped(value))
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
@@ -259,7 +259,7 @@ def _each(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
 
 
 def _one_of(known: tuple[Any, ...], value: Any) -> Any:
-    value = unwrapped(value)
+    value = _unwrapped(value)
     for one in known:
         if type(one) is type(value) and one == value:
             return one
@@ -279,21 +279,21 @@ def _instance(kind: Any, value: Any) -> Any:
 
 
 def _boolean(value: Any) -> bool:
-    value = unwrapped(value)
+    value = _unwrapped(value)
     if not isinstance(value, bool):
         raise _RefusedError
     return value
 
 
 def _whole(value: Any) -> int:
-    value = unwrapped(value)
+    value = _unwrapped(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise _RefusedError
     return int(value)
 
 
 def _real(value: Any) -> float:
-    value = unwrapped(value)
+    value = _unwrapped(value)
     if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
         raise _RefusedError
     return float(value)
@@ -328,14 +328,14 @@ _KINDS: dict[Any, tuple[Callable[[Any], Any], str]] = {
 """How values of the plain types are taken, and what they are called."""
 
 
-def unwrapped(value: Any) -> Any:
+def _unwrapped(value: Any) -> Any:
     """A number of NumPy or JAX as a plain one."""
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _remedy(annotation: Any, value: Any) -> str:
     """What to write instead, where that can be said."""
-    value, kinds = unwrapped(value), list(_alternatives(annotation))
+    value, kinds = _unwrapped(value), list(_alternatives(annotation))
     if isinstance(value, str):
         texts = [one for kind in kinds if get_origin(kind) is Literal for one in get_args(kind)]
         near = get_close_matches(value, [one for one in texts if isinstance(one, str)], n=1)

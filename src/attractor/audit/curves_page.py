@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile
-from attractor.report.style import BAND, MODEL, MUTED, Size, grid_of
+from attractor.report.style import Hue, Size, grid_of
 
 from .robustness import RobustnessCurve, RobustnessCurves
 
@@ -85,9 +85,9 @@ def curves_figure(curves: RobustnessCurves, size: Size) -> Figure:
     for axes, curve in zip(grid, curves.curves, strict=True):
         levels = np.array([0.0, *curve.levels])
         mean, spread = np.append(curves.clean, curve.mean), np.append(0.0, _spread(curve))
-        axes.fill_between(levels, mean - spread, mean + spread, color=BAND, linewidth=0)
-        axes.plot(levels, mean, "o-", color=MODEL, linewidth=1.8, markersize=4)
-        axes.axhline(curves.clean, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.fill_between(levels, mean - spread, mean + spread, color=Hue.BAND, linewidth=0)
+        axes.plot(levels, mean, "o-", color=Hue.MODEL, linewidth=1.8, markersize=4)
+        axes.axhline(curves.clean, color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.set(title=curve.name, xlabel=level_label(curve), ylabel="accuracy", ylim=(low, 1.03))
     return figure
 

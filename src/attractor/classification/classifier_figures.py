@@ -11,15 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from attractor.report.style import (
-    ALERT,
-    BAND,
-    CARD,
-    INK,
-    MEASURED,
-    MODEL,
-    MUTED,
-    TEST,
-    VALIDATION,
+    Hue,
     Size,
     envelope,
     grid_of,
@@ -52,11 +44,11 @@ def confusion_figure(
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     for true, predicted in np.argwhere(confusion):
         strength = 0.08 + 0.92 * float(shares[true, predicted])
-        colour = MODEL if true == predicted else ALERT
+        colour = Hue.MODEL if true == predicted else Hue.ALERT
         corner = (predicted - 0.46, true - 0.46)
         axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=strength, linewidth=0))
         if width / columns >= _LEAST_CELL:
-            ink = CARD if strength > _DARK else INK
+            ink = Hue.CARD if strength > _DARK else Hue.INK
             axes.text(predicted, true, str(confusion[true, predicted]), color=ink, ha="center", va="center")
     axes.set(
         xlim=(-0.5, columns - 0.5), ylim=(count - 0.5, -0.5), xlabel="predicted class", ylabel="true class"
@@ -74,7 +66,7 @@ def class_scores_figure(rows: Sequence[Mapping[str, Any]], size: Size) -> Figure
     """Recall and precision of every class with their 95 % intervals."""
     figure, (axes,) = panels(size, [220 if size.is_wide else 190])
     places = np.arange(len(rows), dtype=float)
-    for name, colour, shift in (("recall", MODEL, -0.12), ("precision", TEST, 0.12)):
+    for name, colour, shift in (("recall", Hue.MODEL, -0.12), ("precision", Hue.TEST, 0.12)):
         values = np.array([np.nan if row[name] is None else row[name] for row in rows], float)
         ends = np.array([row[f"{name}_interval"] or (np.nan, np.nan) for row in rows], float)
         axes.plot(*segments(places + shift, ends), color=colour, linewidth=1.6)
@@ -95,11 +87,11 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], size: Size) -> Figure:
         for name in ("from", "to", "cases", "confidence", "accuracy")
     )
     ends = np.array([one["interval"] for one in bins], float)
-    left.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), label="calibrated")
-    left.plot(*segments(confidence, ends), color=MODEL, linewidth=1.6)
-    left.plot(confidence, accuracy, "o", color=MODEL, markersize=6, label="cases in a bin")
+    left.plot([0, 1], [0, 1], color=Hue.MUTED, linewidth=1.0, linestyle=(0, (4, 3)), label="calibrated")
+    left.plot(*segments(confidence, ends), color=Hue.MODEL, linewidth=1.6)
+    left.plot(confidence, accuracy, "o", color=Hue.MODEL, markersize=6, label="cases in a bin")
     left.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.04))
-    right.bar((low + high) / 2, cases, width=0.92 * (high - low), color=MEASURED)
+    right.bar((low + high) / 2, cases, width=0.92 * (high - low), color=Hue.MEASURED)
     right.set(xlabel="confidence", ylabel="cases", xlim=(0, 1.02))
     legend_above(left)
     return figure
@@ -149,13 +141,13 @@ def weights_figure(
     powers_of_ten(top, "y")
     for low, high, label in ((5, 95, "90 % of the cases"), (25, 75, "half of them")):
         ends = np.percentile(shown, (low, high), axis=1)
-        top.fill_between(epochs, *ends, color=BAND, linewidth=0, label=label)
-    top.plot(epochs, np.median(shown, axis=1), color=MODEL, linewidth=1.8, label="median")
-    top.plot(epochs, shown.min(axis=1), color=ALERT, linewidth=1.2, label="least")
-    top.axhline(1.0, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        top.fill_between(epochs, *ends, color=Hue.BAND, linewidth=0, label=label)
+    top.plot(epochs, np.median(shown, axis=1), color=Hue.MODEL, linewidth=1.8, label="median")
+    top.plot(epochs, shown.min(axis=1), color=Hue.ALERT, linewidth=1.2, label="least")
+    top.axhline(1.0, color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
     size_share = weights.sum(axis=1) ** 2 / np.square(weights).sum(axis=1) / weights.shape[1]
-    middle.plot(epochs, size_share, color=MODEL, linewidth=1.6)
-    bottom.plot(epochs, strengths, color=TEST, linewidth=1.6)
+    middle.plot(epochs, size_share, color=Hue.MODEL, linewidth=1.6)
+    bottom.plot(epochs, strengths, color=Hue.TEST, linewidth=1.6)
     top.set_ylabel("weight")
     middle.set(ylabel="ESS / N", ylim=(0, 1.05))
     bottom.set(ylabel="strength", xlabel="epoch", xlim=(1, max(len(weights), 2)))
@@ -171,7 +163,7 @@ def totals_figure(
     figure, (axes,) = panels(size, [170])
     roots = np.sqrt(totals)
     edges = np.linspace(0, roots.max(initial=1e-9) * 1.001, _BINS + 1)
-    kinds = [(~apart, MEASURED, "like most"), (apart, ALERT, "stands apart")]
+    kinds = [(~apart, Hue.MEASURED, "like most"), (apart, Hue.ALERT, "stands apart")]
     present = [kind for kind in kinds if kind[0].any()]
     axes.hist(
         [roots[chosen] for chosen, _, _ in present],
@@ -214,15 +206,15 @@ def shares_figure(
     values, spread = (100 * np.array([part[name] for name in names]) for part in (shares, errors))
     lost = 100 * np.array([drops[name] for name in names])
     places = np.arange(len(names), dtype=float)
-    left.barh(places, values, height=0.36, color=MODEL)
+    left.barh(places, values, height=0.36, color=Hue.MODEL)
     if spread.any():
         ends = np.column_stack([values - spread, values + spread])
-        left.plot(*segments(places, ends, upright=False), color=INK, linewidth=1.2)
-    right.barh(places, lost, height=0.36, color=TEST)
+        left.plot(*segments(places, ends, upright=False), color=Hue.INK, linewidth=1.2)
+    right.barh(places, lost, height=0.36, color=Hue.TEST)
     left.set(xlabel="share of the information [%]")
     right.set(xlabel="accuracy lost without it [points]")
     for axes in (left, right):
-        axes.axvline(0.0, color=MUTED, linewidth=0.8)
+        axes.axvline(0.0, color=Hue.MUTED, linewidth=0.8)
         _names_above(axes, names)
     return figure
 
@@ -234,11 +226,11 @@ def time_scales_figure(scales: Mapping[str, Sequence[float | int]], size: Size) 
     powers_of_ten(axes, "x")
     rows = np.array([scales[name] for name in names], float).reshape(len(names), 5)
     places = np.arange(len(names), dtype=float)
-    axes.plot(*segments(places, rows[:, [0, 4]], upright=False), color=MODEL, linewidth=1.4)
+    axes.plot(*segments(places, rows[:, [0, 4]], upright=False), color=Hue.MODEL, linewidth=1.4)
     axes.plot(
-        *segments(places, rows[:, [1, 3]], upright=False), color=MODEL, linewidth=5, solid_capstyle="butt"
+        *segments(places, rows[:, [1, 3]], upright=False), color=Hue.MODEL, linewidth=5, solid_capstyle="butt"
     )
-    axes.plot(rows[:, 2], places, "o", color=TEST, markersize=7)
+    axes.plot(rows[:, 2], places, "o", color=Hue.TEST, markersize=7)
     axes.xaxis.set_major_formatter("{x:g}")
     if rows.size and rows.max() < 100 * rows.min():
         axes.xaxis.set_minor_formatter("{x:g}")
@@ -252,11 +244,17 @@ def _names_above(axes: Axes, names: Sequence[str]) -> None:
     axes.set(ylim=(len(names) - 0.45, -0.75), yticks=[])
     for place, name in enumerate(names):
         axes.text(
-            0.0, place - 0.3, name, color=INK, ha="left", va="bottom", transform=axes.get_yaxis_transform()
+            0.0,
+            place - 0.3,
+            name,
+            color=Hue.INK,
+            ha="left",
+            va="bottom",
+            transform=axes.get_yaxis_transform(),
         )
 
 
-_COLOURS = (MODEL, TEST, VALIDATION, ALERT, MUTED)
+_COLOURS = (Hue.MODEL, Hue.TEST, Hue.VALIDATION, Hue.ALERT, Hue.MUTED)
 _COLUMNS = 3
 
 
@@ -296,7 +294,7 @@ def draw_variables(axes: Axes, values: Float[np.ndarray, "time variables"], bins
     steps = np.arange(len(values), dtype=float)
     for variable in reversed(range(values.shape[1])):
         own = variable < len(_COLOURS)
-        colour, width = (_COLOURS[variable], 1.3) if own else (MEASURED, 0.9)
+        colour, width = (_COLOURS[variable], 1.3) if own else (Hue.MEASURED, 0.9)
         axes.plot(*envelope(steps, values[:, variable], bins), color=colour, linewidth=width)
         alone = _alone(values[:, variable])
         if len(alone):

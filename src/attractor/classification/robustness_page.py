@@ -14,17 +14,7 @@ from attractor.classification.classifier_figures import draw_variables
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
-from attractor.report.style import (
-    ALERT,
-    MEASURED,
-    MODEL,
-    MUTED,
-    TEST,
-    Size,
-    legend_above,
-    panels,
-    powers_of_ten,
-)
+from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
 from attractor.report.wording import significant
 
 _CALM, _SHAKEN = 0.05, 0.2
@@ -178,11 +168,15 @@ def fragility_figure(fragility: Fragility, size: Size) -> Figure:
         typical = np.nanmedian(fragility.trace[:, : length + 1], axis=0)
     if min(own.min(), typical.min()) > 0:
         powers_of_ten(bottom, "y")
-    bottom.plot(steps, typical, color=MEASURED, linewidth=2.6, label="median of the cases")
-    bottom.plot(steps, own, color=MODEL, linewidth=1.8, label="this case, trace")
+    bottom.plot(steps, typical, color=Hue.MEASURED, linewidth=2.6, label="median of the cases")
+    bottom.plot(steps, own, color=Hue.MODEL, linewidth=1.8, label="this case, trace")
     largest = fragility.largest[fragility.example, : length + 1]
     bottom.plot(
-        steps, largest, color=TEST, linewidth=1.2, label="largest eigenvalue" if size.is_wide else "largest"
+        steps,
+        largest,
+        color=Hue.TEST,
+        linewidth=1.2,
+        label="largest eigenvalue" if size.is_wide else "largest",
     )
     top.set(ylabel="scaled", xlabel="step", xlim=(0, length))
     bottom.set(ylabel="curvature", xlabel="step")
@@ -197,10 +191,10 @@ def margins_figure(margins: Float[np.ndarray, " cases"], size: Size) -> Figure:
     """How clear the decisions are; cases on the left of zero are classified wrongly."""
     figure, (axes,) = panels(size, [170])
     edges = _edges_with_zero(margins)
-    for chosen, colour, label in ((margins > 0, MODEL, "right"), (margins <= 0, ALERT, "wrong")):
+    for chosen, colour, label in ((margins > 0, Hue.MODEL, "right"), (margins <= 0, Hue.ALERT, "wrong")):
         if chosen.any():
             axes.hist(margins[chosen], bins=list(edges), color=colour, label=label)
-    axes.axvline(0.0, color=MUTED, linewidth=1.0)
+    axes.axvline(0.0, color=Hue.MUTED, linewidth=1.0)
     axes.set(xlabel="score of the true class less the best other", ylabel="cases")
     legend_above(axes)
     return figure

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -218,12 +218,13 @@ def _read(path: Path, columns: SeriesColumns, like: "Sequences | None" = None) -
 
 def _classifier(command: ClassifyCommand) -> SequenceClassifier:
     model, labels = command.model, command.labels
+    options: dict[str, Any] = {
+        **vars(model),
+        "cell": given_cell(model.cell) or model.cell,
+        "class_weight": None if model.class_weight == "none" else model.class_weight,
+    }
     return SequenceClassifier(
-        **vars(model)
-        | {
-            "cell": given_cell(model.cell) or model.cell,
-            "class_weight": None if model.class_weight == "none" else model.class_weight,
-        },
+        **options,
         noise=NoiseSettings(**vars(command.noise)),
         labels=LabelSettings(labels.loss, reweighting_of(labels.reweight, labels.balance)),
         training=command.training,

@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.text import Text
 
 from attractor.errors import AttractorError, printable
-from attractor.settings import unwrapped
 
 if TYPE_CHECKING:
     from attractor.data import Finding, Record
@@ -118,7 +117,8 @@ class Json:
 
 def _plain(value: object) -> object:
     """A value as JSON has it; numbers that are not finite become null."""
-    value = value.tolist() if hasattr(value, "tolist") else unwrapped(value)
+    tolist = getattr(value, "tolist", None)  # an array or a number of NumPy or JAX
+    value = tolist() if callable(tolist) else value
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
 """Commands about models of plants and their logs: identify, repair, predict, report, doctor, plant."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
@@ -42,7 +42,7 @@ class Columns(ColumnOptions):
 
 def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
     """The same for the reader, with blocks of rows as they are written."""
-    return ColumnOptions(**vars(columns) | {"rows": tuple(parse_row_block(text) for text in rows)})
+    return replace(columns, rows=tuple(parse_row_block(text) for text in rows))
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,9 @@ class IdentifyCommand:
         roles = _read_roles(self)
         tell(roles.explanation)
         show_serious(examine(roles.training))
+        options: dict[str, Any] = {**vars(self.model), "cell": given_cell(self.model.cell) or self.model.cell}
         model = PlantModel(
-            **vars(self.model) | {"cell": given_cell(self.model.cell) or self.model.cell},
+            **options,
             validation_share=self.test_data.validation_share,
             window=self.window,
             training=self.training,

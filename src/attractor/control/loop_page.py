@@ -14,18 +14,7 @@ from attractor.data.record import Signal
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, PageKind
-from attractor.report.style import (
-    ALERT,
-    INK,
-    MEASURED,
-    MODEL,
-    MUTED,
-    TEST,
-    Size,
-    legend_above,
-    panels,
-    powers_of_ten,
-)
+from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
 from attractor.report.wording import significant, time_axis
 
 _MEANINGS = {
@@ -216,12 +205,12 @@ def output_figure(
         axes.plot(
             time,
             other.outputs[:, index],
-            color=MEASURED,
+            color=Hue.MEASURED,
             linewidth=2.2,
             label="without offset-free" if size.is_wide else "without",
         )
-    axes.plot(time, loop.outputs[:, index], color=MODEL, linewidth=1.8, label="plant")
-    axes.step(time, loop.references[:, index], where="post", color=INK, linewidth=1.0, label="reference")
+    axes.plot(time, loop.outputs[:, index], color=Hue.MODEL, linewidth=1.8, label="plant")
+    axes.step(time, loop.references[:, index], where="post", color=Hue.INK, linewidth=1.0, label="reference")
     _disturbances(axes, loop, time, size)
     axes.set(xlabel=label, ylabel=signal.label)
     axes.margins(x=0.0)
@@ -236,10 +225,10 @@ def input_figure(
     figure, grid = panels(size, [130] * len(signals), share=len(signals) > 1)
     time, label = _time(loop)
     for index, (axes, signal) in enumerate(zip(grid, signals, strict=True)):
-        axes.step(time, loop.inputs[:, index], where="post", color=MODEL, linewidth=1.6, label="applied")
+        axes.step(time, loop.inputs[:, index], where="post", color=Hue.MODEL, linewidth=1.6, label="applied")
         for number, end in enumerate(limits[:, index]):
             name = "limits" if number == 0 else None
-            axes.axhline(end, color=ALERT, linewidth=1.0, linestyle=(0, (4, 3)), label=name)
+            axes.axhline(end, color=Hue.ALERT, linewidth=1.0, linestyle=(0, (4, 3)), label=name)
         axes.set_ylabel(signal.label)
         axes.margins(x=0.0)
     grid[-1].set_xlabel(label)
@@ -253,9 +242,9 @@ def solve_time_figure(loop: ClosedLoop, sampling_time: float, size: Size) -> Fig
     powers_of_ten(axes, "x")
     milliseconds = 1e3 * loop.solve_seconds
     edges = np.geomspace(milliseconds.min() * 0.9, max(milliseconds.max() * 1.1, milliseconds.min()), _BINS)
-    axes.hist(milliseconds, bins=list(edges), color=MODEL)
-    axes.axvline(1e3 * sampling_time, color=TEST, linewidth=1.6, label="sampling time")
-    axes.axvline(float(np.median(milliseconds)), color=INK, linewidth=1.0, label="median")
+    axes.hist(milliseconds, bins=list(edges), color=Hue.MODEL)
+    axes.axvline(1e3 * sampling_time, color=Hue.TEST, linewidth=1.6, label="sampling time")
+    axes.axvline(float(np.median(milliseconds)), color=Hue.INK, linewidth=1.0, label="median")
     axes.set(xlabel="time of a solve [ms]", ylabel="samples")
     legend_above(axes)
     return figure
@@ -271,4 +260,4 @@ def _disturbances(axes: Axes, loop: ClosedLoop, time: np.ndarray, size: Size) ->
     changed = np.flatnonzero((np.diff(loop.disturbances, axis=0) != 0).any(axis=1)) + 1
     for number, row in enumerate(changed):
         name = "disturbance" if number == 0 and size.is_wide else None
-        axes.axvline(time[row], color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)), label=name)
+        axes.axvline(time[row], color=Hue.MUTED, linewidth=0.9, linestyle=(0, (2, 2)), label=name)

@@ -20,30 +20,23 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from attractor.errors import printable
 
-# Drawn in these colours, which nothing else uses; the page's style sheet says what they look like.
-INK = "#010101"
-MUTED = "#010102"
-GRID = "#010103"
-MEASURED = "#010104"
-MODEL = "#010105"
-VALIDATION = "#010106"
-TEST = "#010107"
-ALERT = "#010108"
-BAND = "#010109"
-CARD = "#01010a"
 
-_VARIABLES = {
-    INK: "ink",
-    MUTED: "muted",
-    GRID: "grid",
-    MEASURED: "measured",
-    MODEL: "model",
-    VALIDATION: "validation",
-    TEST: "test",
-    ALERT: "alert",
-    BAND: "band",
-    CARD: "card",
-}
+class Hue:
+    """The colours of all figures. Nothing else uses these; the style sheet says what they look like."""
+
+    INK = "#010101"
+    MUTED = "#010102"
+    GRID = "#010103"
+    MEASURED = "#010104"
+    MODEL = "#010105"
+    VALIDATION = "#010106"
+    TEST = "#010107"
+    ALERT = "#010108"
+    BAND = "#010109"
+    CARD = "#01010a"
+
+
+_VARIABLES = {value: name.lower() for name, value in vars(Hue).items() if name.isupper()}
 Side = Literal["center", "right"]
 
 _FONTS = ["DejaVu Sans", "Last Resort High-Efficiency"]
@@ -98,12 +91,12 @@ def house_style(size: Size, salt: str) -> Iterator[None]:
         "font.size": size.font,
         "text.parse_math": False,
         "path.simplify": False,
-        "text.color": INK,
-        "axes.edgecolor": GRID,
-        "axes.labelcolor": MUTED,
+        "text.color": Hue.INK,
+        "axes.edgecolor": Hue.GRID,
+        "axes.labelcolor": Hue.MUTED,
         "axes.labelsize": size.font,
         "axes.titlesize": size.font,
-        "axes.titlecolor": INK,
+        "axes.titlecolor": Hue.INK,
         "axes.titlelocation": "left",
         "axes.facecolor": "none",
         "axes.grid": True,
@@ -113,12 +106,12 @@ def house_style(size: Size, salt: str) -> Iterator[None]:
         "axes.spines.left": False,
         "axes.formatter.useoffset": False,
         "axes.unicode_minus": True,
-        "grid.color": GRID,
+        "grid.color": Hue.GRID,
         "grid.linewidth": 0.8,
-        "xtick.color": GRID,
-        "ytick.color": GRID,
-        "xtick.labelcolor": MUTED,
-        "ytick.labelcolor": MUTED,
+        "xtick.color": Hue.GRID,
+        "ytick.color": Hue.GRID,
+        "xtick.labelcolor": Hue.MUTED,
+        "ytick.labelcolor": Hue.MUTED,
         "ytick.major.size": 0,
         "xtick.minor.size": 0,
         "ytick.minor.size": 0,
@@ -216,7 +209,7 @@ def _themed(tag: str) -> str:
 def legend_above(axes: Axes, columns: int = 4) -> None:
     """A legend in one line above the panel."""
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, labelcolor=MUTED)
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, labelcolor=Hue.MUTED)
 
 
 def powers_of_ten(axes: Axes, *names: Literal["x", "y"]) -> None:
@@ -356,14 +349,14 @@ def replica_look(replica: int, chosen: int, first: bool, word: str) -> dict[str,
         word: what a training is called: "seed".
     """
     if replica == chosen:
-        return {"color": MODEL, "linewidth": 1.8, "label": f"{word} {replica}, kept"}
-    return {"color": MEASURED, "linewidth": 1.2, "label": f"other {word}s" if first else None}
+        return {"color": Hue.MODEL, "linewidth": 1.8, "label": f"{word} {replica}, kept"}
+    return {"color": Hue.MEASURED, "linewidth": 1.2, "label": f"other {word}s" if first else None}
 
 
 def mark_point(
     axes: Axes, x: float, y: float, text: str, side: Literal["center", "right"] = "center"
 ) -> None:
     """A dot with a text above it."""
-    axes.plot(x, y, "o", markersize=8, color=MODEL, markeredgecolor=CARD, markeredgewidth=2)
+    axes.plot(x, y, "o", markersize=8, color=Hue.MODEL, markeredgecolor=Hue.CARD, markeredgewidth=2)
     offset = (0 if side == "center" else 4, 9)
-    axes.annotate(text, (x, y), offset, textcoords="offset points", color=INK, ha=side)
+    axes.annotate(text, (x, y), offset, textcoords="offset points", color=Hue.INK, ha=side)

@@ -10,28 +10,15 @@ from matplotlib.ticker import MaxNLocator
 
 from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind
 from attractor.dynamics.portrait import Portrait
-from attractor.report.style import (
-    ALERT,
-    BAND,
-    INK,
-    MEASURED,
-    MODEL,
-    MUTED,
-    TEST,
-    VALIDATION,
-    Size,
-    legend_above,
-    panels,
-    powers_of_ten,
-)
+from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
 from attractor.theory import SpectralCurve
 from attractor.theory.regimes.regime_position import NetworkPosition
 
 _LOOKS: dict[PointKind, tuple[str, str, str]] = {
-    PointKind.ATTRACTING: ("o", MODEL, "attracting"),
-    PointKind.SADDLE: ("X", ALERT, "saddle"),
-    PointKind.REPELLING: ("s", TEST, "repelling"),
-    PointKind.MARGINAL: ("D", VALIDATION, "marginal"),
+    PointKind.ATTRACTING: ("o", Hue.MODEL, "attracting"),
+    PointKind.SADDLE: ("X", Hue.ALERT, "saddle"),
+    PointKind.REPELLING: ("s", Hue.TEST, "repelling"),
+    PointKind.MARGINAL: ("D", Hue.VALIDATION, "marginal"),
 }
 
 
@@ -52,7 +39,7 @@ def exponents_figure(
         axes.plot(
             _places(values),
             values,
-            color=MEASURED,
+            color=Hue.MEASURED,
             marker="o",
             markersize=3,
             linewidth=1,
@@ -60,13 +47,19 @@ def exponents_figure(
         )
     values = _finite(driven.per_step)
     low, high = driven.interval()[:, : len(values)]
-    axes.fill_between(_places(values), low, high, color=BAND, linewidth=0, label="95 % interval")
+    axes.fill_between(_places(values), low, high, color=Hue.BAND, linewidth=0, label="95 % interval")
     axes.plot(
-        _places(values), values, color=MODEL, marker="o", markersize=4, linewidth=1.4, label="along the data"
+        _places(values),
+        values,
+        color=Hue.MODEL,
+        marker="o",
+        markersize=4,
+        linewidth=1.4,
+        label="along the data",
     )
-    axes.axhline(0.0, color=INK, linewidth=0.8)
+    axes.axhline(0.0, color=Hue.INK, linewidth=0.8)
     if bound is not None and np.isfinite(bound):
-        axes.axhline(bound, color=ALERT, linewidth=1.4, linestyle="--", label="proved bound")
+        axes.axhline(bound, color=Hue.ALERT, linewidth=1.4, linestyle="--", label="proved bound")
     axes.set(xlabel="exponent", ylabel="growth of logarithms a step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes, 4 if size.is_wide else 2)
@@ -88,7 +81,7 @@ def portrait_figure(plane: Portrait, points: FixedPoints, size: Size) -> Figure:
     x, y = (plane.grid[:, axis].reshape(side, side) for axis in (0, 1))
     u, v = (plane.drift[:, axis].reshape(side, side) for axis in (0, 1))
     axes.streamplot(
-        x, y, u, v, color=MUTED, density=0.9 if size.is_wide else 0.6, linewidth=0.4, arrowsize=0.6
+        x, y, u, v, color=Hue.MUTED, density=0.9 if size.is_wide else 0.6, linewidth=0.4, arrowsize=0.6
     )
     _draw_path(axes, plane.path)
     places = plane.project(points.states)
@@ -112,7 +105,7 @@ def _draw_path(axes: Axes, path: Float[np.ndarray, "time 2"]) -> None:
     width = np.ptp(path, axis=0).max()
     jumps = np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) > _JUMP * width
     look: dict[str, Any] = {"marker": ".", "markersize": 2, "linestyle": ""} if jumps else {"linewidth": 0.7}
-    axes.plot(*path.T, color=VALIDATION, label="path under the data", **look)
+    axes.plot(*path.T, color=Hue.VALIDATION, label="path under the data", **look)
 
 
 def _second(plane: Portrait) -> str:
@@ -132,19 +125,23 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
         axes.plot(
             np.real(turn),
             np.imag(turn),
-            color=MUTED,
+            color=Hue.MUTED,
             linewidth=0.9,
             linestyle=(0, (4, 3)),
             label="unit circle",
         )
     for place, line in enumerate(curve.boundary.curves if is_large(curve) else ()):
         label = "random network" if place == 0 else None
-        axes.fill(np.real(line), np.imag(line), facecolor=BAND, edgecolor=MODEL, linewidth=1.4, label=label)
+        axes.fill(
+            np.real(line), np.imag(line), facecolor=Hue.BAND, edgecolor=Hue.MODEL, linewidth=1.4, label=label
+        )
     values = curve.spectrum.values[0]
-    axes.scatter(np.real(values), np.imag(values), s=9, color=MEASURED, zorder=2, label="eigenvalues")
+    axes.scatter(np.real(values), np.imag(values), s=9, color=Hue.MEASURED, zorder=2, label="eigenvalues")
     far = np.array([outlier.value for outlier in curve.outliers])
     if len(far):
-        axes.scatter(np.real(far), np.imag(far), s=40, marker="X", color=ALERT, zorder=3, label="outliers")
+        axes.scatter(
+            np.real(far), np.imag(far), s=40, marker="X", color=Hue.ALERT, zorder=3, label="outliers"
+        )
     axes.set(xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim")
     legend_above(axes, 4 if size.is_wide else 2)
     return figure
@@ -156,12 +153,14 @@ def position_figure(place: NetworkPosition, size: Size) -> Figure:
     gain, height = place.position.modes.gain, place.position.parameters.reset_gain or 0.0
     lines = place.lines
     if lines is None:
-        axes.axvline(place.position.modes.edge_gain, color=INK, linewidth=1.6, label="zero loses stability")
+        axes.axvline(
+            place.position.modes.edge_gain, color=Hue.INK, linewidth=1.6, label="zero loses stability"
+        )
     else:
-        axes.plot(lines.zero, lines.reset_gains, color=INK, linewidth=1.6, label="zero loses stability")
-        axes.plot(lines.fold, lines.reset_gains, color=MUTED, linestyle=":", label="fixed points appear")
-        axes.plot(lines.chaos, lines.reset_gains, color=TEST, linestyle="--", label="chaos appears")
-    axes.scatter([gain], [height], marker="*", s=160, color=ALERT, zorder=3, label="this network")
+        axes.plot(lines.zero, lines.reset_gains, color=Hue.INK, linewidth=1.6, label="zero loses stability")
+        axes.plot(lines.fold, lines.reset_gains, color=Hue.MUTED, linestyle=":", label="fixed points appear")
+        axes.plot(lines.chaos, lines.reset_gains, color=Hue.TEST, linestyle="--", label="chaos appears")
+    axes.scatter([gain], [height], marker="*", s=160, color=Hue.ALERT, zorder=3, label="this network")
     axes.set(xlabel="gain of the candidate", ylabel="gain of the reset gate")
     axes.set_xlim(left=0.0)
     if lines is None:
@@ -177,6 +176,6 @@ def time_scale_figure(scales: Float[np.ndarray, "..."], unit: str, size: Size) -
     known = scales[np.isfinite(scales) & (scales > 0)]
     share = np.full(len(known), 1.0 / max(scales.size, 1))
     edges = np.geomspace(known.min() * 0.99, known.max() * 1.01, 40) if len(known) else [0.1, 1.0]
-    axes.hist(known, bins=edges, weights=share, color=MODEL)
+    axes.hist(known, bins=edges, weights=share, color=Hue.MODEL)
     axes.set(xlabel=f"time to fall by a factor e [{unit}]", ylabel="share of modes")
     return figure

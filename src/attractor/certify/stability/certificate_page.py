@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from attractor.certify.stability.certificate import Contraction, simulated_contr
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, PageKind
-from attractor.report.style import BAND, MEASURED, MODEL, TEST, Size, legend_above, panels, powers_of_ten
+from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
 from attractor.report.wording import significant
 
 _TONES: dict[Verdict, Tone] = {
@@ -55,7 +56,7 @@ class CertifiedCell:
         visited: least and largest value of every state over the data; None if not known.
     """
 
-    cell: object
+    cell: eqx.Module
     result: StabilityResult
     input_bound: float
     sampling_time: float
@@ -201,14 +202,14 @@ def contraction_figure(
     times = np.arange(len(simulated.largest)) * sampling_time
     bound = certificate.rate ** np.arange(len(times), dtype=float)
     for values, colour, width, label in (
-        (bound, MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
-        (simulated.largest, TEST, 1.4, "slowest simulated pair" if size.is_wide else "slowest"),
-        (simulated.typical, MEASURED, 1.4, "median pair" if size.is_wide else "median"),
+        (bound, Hue.MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
+        (simulated.largest, Hue.TEST, 1.4, "slowest simulated pair" if size.is_wide else "slowest"),
+        (simulated.typical, Hue.MEASURED, 1.4, "median pair" if size.is_wide else "median"),
     ):
         axes.plot(
             times, np.where(values > _LEAST, values, np.nan), color=colour, linewidth=width, label=label
         )
-    axes.axhline(0.01, color=MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.axhline(0.01, color=Hue.MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set(xlabel="time [s]", ylabel="difference, share of the first", ylim=(_LEAST, 2.0))
     axes.margins(x=0.0)
     legend_above(axes)
@@ -221,8 +222,10 @@ def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] 
     places = np.arange(len(certificate.low))
     starts = _finite(certificate.start_low, certificate.start_high)
     held = _finite(certificate.low, certificate.high)
-    axes.bar(places, starts[1] - starts[0], bottom=starts[0], width=0.82, color=BAND, label="start box")
-    axes.bar(places, held[1] - held[0], bottom=held[0], width=0.5, color=MODEL, alpha=0.55, label="stays in")
+    axes.bar(places, starts[1] - starts[0], bottom=starts[0], width=0.82, color=Hue.BAND, label="start box")
+    axes.bar(
+        places, held[1] - held[0], bottom=held[0], width=0.5, color=Hue.MODEL, alpha=0.55, label="stays in"
+    )
     if visited is not None:
         heights = visited[1] - visited[0]
         axes.bar(
@@ -230,7 +233,7 @@ def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] 
             heights,
             bottom=visited[0],
             width=0.2,
-            color=TEST,
+            color=Hue.TEST,
             label="visited by the data" if size.is_wide else "data",
         )
     axes.set(xlabel="state", ylabel="value", xticks=places[:: max(1, len(places) // 16)])

@@ -15,14 +15,7 @@ from attractor.control.identification.identification_contents import (
 )
 from attractor.data.record import Record, Signal
 from attractor.report.style import (
-    ALERT,
-    BAND,
-    GRID,
-    MEASURED,
-    MODEL,
-    MUTED,
-    TEST,
-    VALIDATION,
+    Hue,
     Size,
     envelope,
     grid_of,
@@ -35,7 +28,7 @@ from attractor.report.style import (
 )
 from attractor.report.wording import time_axis, time_unit
 
-COLOURS = {"training": MODEL, "validation": VALIDATION, "test": TEST}
+COLOURS = {"training": Hue.MODEL, "validation": Hue.VALIDATION, "test": Hue.TEST}
 MOST_SIGNALS = 8
 _SEGMENT = 512
 
@@ -77,7 +70,7 @@ def _one_signal(axes: Axes, page: DataPage, column: int, bins_per_row: float, un
             label = role if number == 0 else None
             axes.plot(*envelope(time, values, bins), color=COLOURS[role], linewidth=1.1, label=label)
             start += len(values)
-            axes.axvline(time[-1], color=GRID, linewidth=1.0)
+            axes.axvline(time[-1], color=Hue.GRID, linewidth=1.0)
 
 
 def _histogram(axes: Axes, page: DataPage, column: int, signal: Signal) -> None:
@@ -86,8 +79,8 @@ def _histogram(axes: Axes, page: DataPage, column: int, signal: Signal) -> None:
     if not len(both):
         return
     edges = np.linspace(both.min(), both.max() + 1e-9 * (1 + abs(both.max())), 31)
-    axes.stairs(_share(training, edges), edges, fill=True, color=MEASURED, label="training")
-    axes.stairs(_share(test, edges), edges, color=TEST, linewidth=1.6, label="test")
+    axes.stairs(_share(training, edges), edges, fill=True, color=Hue.MEASURED, label="training")
+    axes.stairs(_share(test, edges), edges, color=Hue.TEST, linewidth=1.6, label="test")
     axes.set(xlabel=signal.label, ylabel="share of samples [%]")
 
 
@@ -99,10 +92,10 @@ def _spectrum(axes: Axes, record: Record, column: int, signal: Signal) -> None:
     segment = min(_SEGMENT, len(values))
     frequency, power = welch(values, 1.0 / record.sampling_time, nperseg=segment)
     powers_of_ten(axes, "x", "y")
-    axes.plot(frequency[1:], np.maximum(power[1:], 1e-12 * power.max()), color=MODEL, linewidth=1.4)
+    axes.plot(frequency[1:], np.maximum(power[1:], 1e-12 * power.max()), color=Hue.MODEL, linewidth=1.4)
     axes.set(xlabel="frequency [Hz]", ylabel=f"power density [{_squared(signal.unit)}/Hz]")
     axes.grid(which="minor", visible=False)
-    axes.axvline(frequency[-1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.axvline(frequency[-1], color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
 
 
 def _squared(unit: str) -> str:
@@ -131,8 +124,8 @@ def prediction_figure(page: PredictionPage, size: Size) -> Figure:
     time, label = time_axis(len(page.measured), page.sampling_time)
     _overlay(top, page, time, size)
     residual = residual_of(page)
-    bottom.axhspan(-2 * page.rmse, 2 * page.rmse, color=BAND, linewidth=0)
-    bottom.plot(*envelope(time, residual, size.bins), color=MUTED, linewidth=1.0)
+    bottom.axhspan(-2 * page.rmse, 2 * page.rmse, color=Hue.BAND, linewidth=0)
+    bottom.plot(*envelope(time, residual, size.bins), color=Hue.MUTED, linewidth=1.0)
     _washout(bottom, page, time)
     bottom.margins(x=0.0)
     _limit_to(bottom, residual[page.washout :])
@@ -146,8 +139,8 @@ def closeup_figure(page: PredictionPage, size: Size) -> Figure:
     time, label = time_axis(len(page.measured), page.sampling_time)
     first, last = closeup_rows(page)
     rows = slice(first, last)
-    axes.plot(*envelope(time[rows], page.measured[rows], size.bins), color=MEASURED, linewidth=3.5)
-    axes.plot(*envelope(time[rows], page.predicted[rows], size.bins), color=MODEL, linewidth=1.6)
+    axes.plot(*envelope(time[rows], page.measured[rows], size.bins), color=Hue.MEASURED, linewidth=3.5)
+    axes.plot(*envelope(time[rows], page.predicted[rows], size.bins), color=Hue.MODEL, linewidth=1.6)
     axes.set(xlabel=label, ylabel=page.output.label)
     axes.margins(x=0.0)
     return figure
@@ -166,8 +159,10 @@ def residual_of(page: PredictionPage) -> np.ndarray:
 
 
 def _overlay(axes: Axes, page: PredictionPage, time: np.ndarray, size: Size) -> None:
-    axes.plot(*envelope(time, page.measured, size.bins), color=MEASURED, linewidth=3.0, label="measured")
-    axes.plot(*envelope(time, page.predicted, size.bins), color=MODEL, linewidth=1.3, label="model, free run")
+    axes.plot(*envelope(time, page.measured, size.bins), color=Hue.MEASURED, linewidth=3.0, label="measured")
+    axes.plot(
+        *envelope(time, page.predicted, size.bins), color=Hue.MODEL, linewidth=1.3, label="model, free run"
+    )
     _washout(axes, page, time, label="washout" if size.is_wide else None)
     axes.margins(x=0.0)
     axes.set_ylabel(page.output.label)
@@ -177,8 +172,8 @@ def _overlay(axes: Axes, page: PredictionPage, time: np.ndarray, size: Size) -> 
 def _washout(axes: Axes, page: PredictionPage, time: np.ndarray, label: str | None = None) -> None:
     if page.washout:
         end = time[min(page.washout, len(time) - 1)]
-        axes.axvspan(0.0, end, color=GRID, linewidth=0, label=label, zorder=0)
-        axes.axvline(end, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.axvspan(0.0, end, color=Hue.GRID, linewidth=0, label=label, zorder=0)
+        axes.axvline(end, color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
 
 
 def _limit_to(axes: Axes, values: np.ndarray) -> None:
@@ -215,9 +210,9 @@ def residual_figure(page: ResidualPage, output: int, size: Size) -> Figure:
 def correlation_panel(axes: Axes, lags: np.ndarray, values: np.ndarray, band: float) -> None:
     """Bars at every lag over the band of chance; bars that leave the band are coloured."""
     is_outside = np.abs(values) > band
-    axes.axhspan(-band, band, color=BAND, linewidth=0)
-    axes.axhline(0.0, color=MUTED, linewidth=0.8)
-    for chosen, colour in ((~is_outside, MEASURED), (is_outside, ALERT)):
+    axes.axhspan(-band, band, color=Hue.BAND, linewidth=0)
+    axes.axhline(0.0, color=Hue.MUTED, linewidth=0.8)
+    for chosen, colour in ((~is_outside, Hue.MEASURED), (is_outside, Hue.ALERT)):
         x, y = lags[chosen], values[chosen]
         axes.plot(
             *segments(x, np.column_stack([np.zeros(len(x)), y])),
@@ -241,13 +236,15 @@ def steady_state_figure(page: SteadyStatePage, size: Size) -> Figure:
         x, y = page.cloud_inputs[thin], page.cloud_outputs[thin, number]
         axes.plot(
             *segments(x, np.column_stack([y, y])),
-            color=MEASURED,
+            color=Hue.MEASURED,
             linewidth=3.4,
             solid_capstyle="round",
             alpha=0.7,
             label="data",
         )
-        axes.plot(page.levels, page.equilibria[:, number], color=MODEL, linewidth=2.2, label="model at rest")
+        axes.plot(
+            page.levels, page.equilibria[:, number], color=Hue.MODEL, linewidth=2.2, label="model at rest"
+        )
         axes.set(xlabel=page.input.label, ylabel=signal.label)
     legend_above(grid[0])
     return figure

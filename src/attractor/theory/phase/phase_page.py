@@ -13,18 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, standalone_svg
-from attractor.report.style import (
-    ALERT,
-    INK,
-    MODEL,
-    MUTED,
-    TEST,
-    VALIDATION,
-    Size,
-    grid_of,
-    panels,
-    power_label,
-)
+from attractor.report.style import Hue, Size, grid_of, panels, power_label
 from attractor.report.wording import count, duration, significant
 from attractor.theory.phase import Outcome, PhaseDiagram, Placement, agreement
 from attractor.theory.phase.phase_plan import SYMBOLS
@@ -257,11 +246,11 @@ _BAR_SHAPE = np.array([[-1, -0.22], [1, -0.22], [1, 0.22], [-1, 0.22]]) * 0.4
 _TALL = _BAR_SHAPE[:, ::-1]
 
 _LOOKS: dict[Outcome, tuple[np.ndarray, str, str, str]] = {
-    Outcome.SETTLES: (_DIAMOND, MODEL, "D", "settles"),
-    Outcome.CHAOTIC: (_SQUARE, TEST, "s", "chaotic"),
-    Outcome.START_DECIDES: (_TRIANGLE, ALERT, "^", "the start decides"),
-    Outcome.UNDECIDED: (_BAR_SHAPE, MUTED, "_", "undecided"),
-    Outcome.DIVERGED: (_TALL, INK, "|", "diverged"),
+    Outcome.SETTLES: (_DIAMOND, Hue.MODEL, "D", "settles"),
+    Outcome.CHAOTIC: (_SQUARE, Hue.TEST, "s", "chaotic"),
+    Outcome.START_DECIDES: (_TRIANGLE, Hue.ALERT, "^", "the start decides"),
+    Outcome.UNDECIDED: (_BAR_SHAPE, Hue.MUTED, "_", "undecided"),
+    Outcome.DIVERGED: (_TALL, Hue.INK, "|", "diverged"),
 }
 """Shape in units of a cell, colour, marker of the legend, and short name: shape alone tells them apart."""
 
@@ -278,14 +267,16 @@ def phase_figure(diagram: PhaseDiagram, marks: Sequence[Placement], size: Size) 
             axes.add_patch(_marks(diagram, outcomes == outcome, shape, colour))
             handles.append(_marker(marker, colour, name))
     for line in diagram.theory.lines:
-        axes.plot(line.x, line.y, color=INK, linewidth=1.8, linestyle=_DASHES[line.name])
+        axes.plot(line.x, line.y, color=Hue.INK, linewidth=1.8, linestyle=_DASHES[line.name])
         handles.append(
-            Line2D([], [], color=INK, linewidth=1.8, linestyle=_DASHES[line.name], label=line.label)
+            Line2D([], [], color=Hue.INK, linewidth=1.8, linestyle=_DASHES[line.name], label=line.label)
         )
     if marks:
         places = [mark.x for mark in marks], [mark.y for mark in marks]
-        axes.plot(*places, "*", color=VALIDATION, markeredgecolor=INK, markersize=15, linestyle="none")
-        handles.append(_marker("*", VALIDATION, "marked network"))
+        axes.plot(
+            *places, "*", color=Hue.VALIDATION, markeredgecolor=Hue.INK, markersize=15, linestyle="none"
+        )
+        handles.append(_marker("*", Hue.VALIDATION, "marked network"))
     _frame(axes, diagram)
     _legend(figure, axes, handles, size)
     return figure
@@ -332,7 +323,7 @@ def _legend(figure: Figure, axes: Axes, handles: list[Line2D], size: Size) -> No
         loc="lower left",
         bbox_to_anchor=(0.0 if size.is_wide else -box.x0 / box.width, 1.0),
         ncols=columns,
-        labelcolor=MUTED,
+        labelcolor=Hue.MUTED,
         labelspacing=0.35,
     )
 
@@ -372,7 +363,7 @@ def relaxation_figure(diagram: PhaseDiagram, size: Size) -> Figure:
     values = np.ma.masked_invalid(theory.log_relaxation)
     axes.contourf(theory.map_x, theory.map_y, values, levels=levels, colors=shades)
     for line in theory.lines:
-        axes.plot(line.x, line.y, color=INK, linewidth=1.8, linestyle=_DASHES[line.name])
+        axes.plot(line.x, line.y, color=Hue.INK, linewidth=1.8, linestyle=_DASHES[line.name])
     _frame(axes, diagram)
     _bar(figure, shades, [power_label(10.0 ** float(level)) for level in levels], size)
     return figure
@@ -383,7 +374,7 @@ def _bands(axes: Axes, diagram: PhaseDiagram, values: np.ndarray, levels: np.nda
     masked = np.ma.masked_invalid(values)
     axes.contourf(plan.x.values, plan.y.values, masked, levels=levels, colors=_shades(levels))
     for line in diagram.theory.lines:
-        axes.plot(line.x, line.y, color=INK, linewidth=1.2, linestyle=_DASHES[line.name])
+        axes.plot(line.x, line.y, color=Hue.INK, linewidth=1.2, linestyle=_DASHES[line.name])
     _frame(axes, diagram)
 
 
@@ -392,7 +383,7 @@ def _shades(levels: np.ndarray) -> list[tuple[str, float]]:
     middles = (levels[:-1] + levels[1:]) / 2
     farthest = np.abs(middles).max()
     strengths = 1 - (1 - _FAINTEST) * (1 - np.abs(middles) / farthest)
-    return [(TEST if m > 0 else MODEL, float(s)) for m, s in zip(middles, strengths, strict=True)]
+    return [(Hue.TEST if m > 0 else Hue.MODEL, float(s)) for m, s in zip(middles, strengths, strict=True)]
 
 
 def _bar(figure: Figure, shades: Sequence[tuple[str, float]], labels: Sequence[str], size: Size) -> None:
