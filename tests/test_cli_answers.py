@@ -77,7 +77,7 @@ def test_json_is_one_document_of_numbers_and_nothing_else(tmp_path, capsys):
     assert call("doctor", log(tmp_path / "log.csv"), "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["rows"] == 60
-    assert facts["inputs"] == ["valve[bold]"]
+    assert facts["inputs"] == ["valve [bold]"]
     assert {"severity", "message", "advice"} == set(facts["findings"][0])
     assert call("doctor", tmp_path / "log.csv") == 0
     assert "60 rows of" in said(capsys), "words again, without --json"
@@ -112,7 +112,7 @@ def test_json_has_plain_values_only(tmp_path, capsys):
 
 def test_text_of_the_users_is_shown_as_it_is(tmp_path, capsys):
     assert call("doctor", log(tmp_path / "log.csv")) == 0
-    assert "valve[bold] -> level :smile:" in said(capsys)
+    assert "valve [bold] -> level :smile:" in said(capsys)
     assert call("doctor", tmp_path / "[red]x.csv") == 2
     assert "[red]x.csv" in said(capsys)
     assert call("lyapunov", "e.py:Gem[/bold]") == 2

@@ -45,7 +45,10 @@ class PhaseCommand:
     """Address of a running Dask cluster, as tcp://host:8786; without it one is started on this machine."""
     overwrite: bool = False
     """Replace another diagram in that folder."""
-    simulation: OmitArgPrefixes[PhaseSimulation] = field(default_factory=PhaseSimulation)
+    # Times as the parser makes them: the name of a diagram tells 200.0 from 200.
+    simulation: OmitArgPrefixes[PhaseSimulation] = field(
+        default_factory=lambda: PhaseSimulation(time=200.0, transient=200.0)
+    )
 
     def run(self) -> Facts:
         """Simulate, solve, write."""

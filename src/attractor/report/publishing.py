@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .page import Page
 
 _LINKS = re.compile(r'<nav class="pages".*?</nav>', re.DOTALL)
-_KIND = re.compile(r'<meta name="attractor-page" content="([^"<>]*)">')
+_KIND = re.compile(r'<meta name="attractor-page" content="([^"<>]+)">')
 
 
 class PageKind(NamedTuple):
@@ -77,11 +77,10 @@ def publish(result: Any, folder: Path, about: About | None = None, **beside: Any
     """
     from .page import render, write_document
 
-    about = about or About()
+    kind, about = kind_of_page(type(result)), about or About()
     check_origin(folder, about.origin)
     data = about.data or data_source(folder)
     about = replace(about, folder=folder, title=about.title or folder.name, data=data)
-    kind = kind_of_page(type(result))
     page = kind.page(result, about, **beside)
     path = write_document(render(page, about), folder / kind.file)
     if kind.json is not None:

@@ -86,7 +86,7 @@ def certificate_page(found: CertifiedCell, about: About) -> Page:
     repair = Step(
         "Move it to where a certificate holds:", f"attractor repair {about.run} --out {about.run}-certified"
     )
-    control = Step("Use it in a closed loop:", f"attractor control {about.run} --plant ph")
+    control = Step("Use it in a closed loop:", f"attractor control {about.run} --plant PLANT")
     longer = Step("Search longer:", f"attractor certify {about.run} --time-budget 600")
     steps = {Verdict.PROVED: (control,), Verdict.REFUTED: (repair,), Verdict.UNKNOWN: (repair, longer)}
     return Page(

@@ -59,10 +59,8 @@ def identification_page(contents: IdentificationContents, about: About) -> Page:
 
 def _advice(tone: Tone, about: About) -> tuple[str, tuple[Step, ...]]:
     """What the verdict means, and what to do next."""
-    certify = Step(
-        "Prove that it forgets its past, or see that it does not:", f"attractor certify {about.run}"
-    )
-    control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant ph")
+    certify = Step("Prove that a wrong start dies out:", f"attractor certify {about.run}")
+    control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant PLANT")
     doctor = Step("Look at the data first:", "attractor doctor DATA.csv")
     longer = Step("Train longer, from several starts:", "attractor identify ... --steps 12000 --seeds 3")
     return {
