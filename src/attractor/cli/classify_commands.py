@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -13,9 +13,12 @@ from attractor.classification import (
     LabelSettings,
     NoiseSettings,
     RobustnessPlan,
+    RobustnessStudy,
     SequenceClassifier,
+    Suspects,
 )
-from attractor.data import LongColumns
+from attractor.classification.classifier_study import ClassifierRoles
+from attractor.data import Finding, LongColumns, Sequences
 from attractor.errors import ConfigError
 from attractor.settings import Count, NonNegative, Seed
 from attractor.training import Reweighting
@@ -24,18 +27,12 @@ from .console import (
     Facts,
     console,
     escaped,
-    facts_of_findings,
     given_command,
-    show_serious,
     tell,
     tell_file,
 )
+from .model_commands import facts_of_findings, show_serious
 from .own_cells import RunCommand, given_cell
-
-if TYPE_CHECKING:
-    from attractor.classification import RobustnessStudy, Suspects
-    from attractor.classification.classifier_study import ClassifierRoles
-    from attractor.data import Finding, Sequences
 
 _SCORES = {
     "accuracy": "accuracy",
@@ -210,7 +207,7 @@ class SuspectsCommand(RunCommand):
         return {"suspects": rows, "ranked": len(suspects), "file": self.out}
 
 
-def _read(path: Path, columns: SeriesColumns, like: "Sequences | None" = None) -> "Sequences":
+def _read(path: Path, columns: SeriesColumns, like: Sequences | None = None) -> Sequences:
     from attractor.data import read_sequences
 
     return read_sequences(path, None if columns == SeriesColumns() else columns, like=like)
@@ -253,7 +250,7 @@ def reweighting_of(text: str, balance: Literal["none", "class"]) -> Reweighting 
     return Reweighting(strength=strength, balance=balance)
 
 
-def _examined(roles: "ClassifierRoles") -> "list[Finding]":
+def _examined(roles: ClassifierRoles) -> list[Finding]:
     from attractor.data import compare_sequences, examine_sequences
 
     return [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
@@ -268,7 +265,7 @@ def _show_scores(metrics: Facts) -> None:
     console.print(grid)
 
 
-def _show_curves(study: "RobustnessStudy") -> None:
+def _show_curves(study: RobustnessStudy) -> None:
     curves = study.curves
     grid = Grid("perturbation", "level", "accuracy", title=f"clean accuracy {curves.clean:.4f}")
     for curve in curves.curves:
@@ -279,7 +276,7 @@ def _show_curves(study: "RobustnessStudy") -> None:
         tell(remark)
 
 
-def _show_suspects(suspects: "Suspects", classes: list[str], top: int) -> list[Facts]:
+def _show_suspects(suspects: Suspects, classes: list[str], top: int) -> list[Facts]:
     """The first cases, shown and returned."""
     grid = Grid("rank", "case", "given label", "proposed", "mean loss", "stands apart", "weight")
     rows = [

@@ -6,16 +6,13 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
 from attractor.errors import AttractorError, printable
-
-if TYPE_CHECKING:
-    from attractor.data import Finding, Record
 
 Facts = dict[str, Any]
 """What a command found, for people who give `--json`."""
@@ -71,36 +68,6 @@ def tell_file(path: object, what: str = "wrote") -> None:
 def show_warning(message: Warning | str, *_: object) -> None:
     """A warning in one line, in place of the source line where it came up."""
     errors.print(f"[yellow]warning:[/] {escaped(message)}", soft_wrap=True)
-
-
-def signals_of(record: "Record") -> str:
-    """What drives what, in one line."""
-    inputs = ", ".join(signal.label for signal in record.inputs)
-    outputs = ", ".join(signal.label for signal in record.outputs)
-    return escaped(f"{inputs} -> {outputs}")
-
-
-def show_findings(findings: "list[Finding]") -> None:
-    """What the data doctor found, with its advice."""
-    colours = {"ERROR": "red", "WARNING": "yellow", "NOTE": "cyan"}
-    for finding in findings:
-        name = finding.severity.name
-        console.print(f"[bold {colours[name]}]{name.lower()}[/] {escaped(finding.message)}")
-        console.print(f"  [dim]{escaped(finding.advice)}[/]")
-
-
-def show_serious(findings: "list[Finding]") -> "list[Finding]":
-    """Errors and warnings of the data doctor, shown and returned; notes are for `attractor doctor`."""
-    serious = [finding for finding in findings if finding.severity.name != "NOTE"]
-    show_findings(serious)
-    return serious
-
-
-def facts_of_findings(findings: "list[Finding]") -> list[dict[str, str]]:
-    """Findings as plain values."""
-    return [
-        {"severity": one.severity.value, "message": one.message, "advice": one.advice} for one in findings
-    ]
 
 
 @dataclass

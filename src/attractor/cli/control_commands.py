@@ -2,22 +2,19 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Suppress
 
 from attractor.certify import Certificate, CertifySettings
-from attractor.control.study import ControlSetup
+from attractor.control import PlantModel
+from attractor.control.study import ControlSetup, ControlStudy
 from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
 
 from .console import Facts, NotProvedError, console, escaped, given_command, tell, tell_file
 from .own_cells import RunCommand
-
-if TYPE_CHECKING:
-    from attractor.control import PlantModel
-    from attractor.control.study import ControlStudy
 
 Files = list[tuple[Path, float | None]]
 
@@ -142,7 +139,7 @@ class ExportCommand(RunCommand):
 
 
 def _report_on(
-    command: ControlCommand, model: "PlantModel", study: "ControlStudy", other: "ControlStudy | None"
+    command: ControlCommand, model: PlantModel, study: ControlStudy, other: ControlStudy | None
 ) -> Path:
     import numpy as np
 
@@ -170,7 +167,7 @@ def _report_on(
     return publish(contents, command.folder, About(title, given_command(), model.origin))
 
 
-def _show_loop(study: "ControlStudy", outputs: list[str]) -> Facts:
+def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
     grid = Grid("from [s]", "output", "settled after [s]", "steady offset", title="closed loop on the plant")
     segments = [
         {

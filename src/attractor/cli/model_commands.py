@@ -2,42 +2,70 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
-from attractor.data import ColumnOptions, RowBlock, check_apart, parse_row_block
+from attractor.control import PlantModel
+from attractor.data import ColumnOptions, Finding, Record, Roles, RowBlock, check_apart, parse_row_block
 from attractor.errors import ConfigError
-from attractor.settings import Count, PartialShare, Seed
+from attractor.settings import Count, PartialShare, Positive, Seed, checked_fields
 from attractor.training import TrainingSettings
 
 from .console import (
     Facts,
     console,
     escaped,
-    facts_of_findings,
     given_command,
-    show_findings,
-    show_serious,
-    signals_of,
     tell,
     tell_file,
 )
 from .own_cells import RunCommand, given_cell
 
-if TYPE_CHECKING:
-    from attractor.control import PlantModel
-    from attractor.data import Record, Roles
-
 Names = tuple[str, ...]
+
+
+def signals_of(record: Record) -> str:
+    """What drives what, in one line."""
+    inputs = ", ".join(signal.label for signal in record.inputs)
+    outputs = ", ".join(signal.label for signal in record.outputs)
+    return escaped(f"{inputs} -> {outputs}")
+
+
+def show_findings(findings: list[Finding]) -> None:
+    """What the data doctor found, with its advice."""
+    colours = {"ERROR": "red", "WARNING": "yellow", "NOTE": "cyan"}
+    for finding in findings:
+        name = finding.severity.name
+        console.print(f"[bold {colours[name]}]{name.lower()}[/] {escaped(finding.message)}")
+        console.print(f"  [dim]{escaped(finding.advice)}[/]")
+
+
+def show_serious(findings: list[Finding]) -> list[Finding]:
+    """Errors and warnings of the data doctor, shown and returned; notes are for `attractor doctor`."""
+    serious = [finding for finding in findings if finding.severity.name != "NOTE"]
+    show_findings(serious)
+    return serious
+
+
+def facts_of_findings(findings: list[Finding]) -> list[dict[str, str]]:
+    """Findings as plain values."""
+    return [
+        {"severity": one.severity.value, "message": one.message, "advice": one.advice} for one in findings
+    ]
 
 
 @dataclass(frozen=True)
 class Columns(ColumnOptions):
     """How the columns of the file are read."""
 
+    sampling_time: Positive | None = None
     rows: Annotated[tuple[RowBlock, ...], Suppress] = ()
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        super().__post_init__()
 
 
 def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
@@ -278,14 +306,14 @@ class DoctorCommand:
         return facts | {"findings": facts_of_findings(findings)}
 
 
-def _show_record(record: "Record") -> Facts:
+def _show_record(record: Record) -> Facts:
     console.print(f"{record.samples} rows of {signals_of(record)}, every {record.sampling_time:g} s")
     names = {"inputs": record.inputs, "outputs": record.outputs}
     labels = {role: [signal.label for signal in signals] for role, signals in names.items()}
     return {"rows": record.samples, "sampling_time": record.sampling_time, **labels}
 
 
-def _conclude(model: "PlantModel", roles: "Roles", out: Path, *, overwrite: bool) -> Facts:
+def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) -> Facts:
     """Save, judge, save what was found, report: whatever happens after training may not lose it."""
     from attractor.control.identification import assessment, identification_page
     from attractor.data import to_archive
@@ -305,13 +333,13 @@ def _conclude(model: "PlantModel", roles: "Roles", out: Path, *, overwrite: bool
     return {"run": out, "report": report, "test": scores}
 
 
-def _read_roles(command: IdentifyCommand) -> "Roles":
+def _read_roles(command: IdentifyCommand) -> Roles:
     """The data set of `identify`, with a role for every part."""
     from attractor.data import Roles, assign_roles, read_csv
 
     asked = command.test_data
 
-    def read(path: Path, inputs: Names, outputs: Names, rows: Names) -> "Record":
+    def read(path: Path, inputs: Names, outputs: Names, rows: Names) -> Record:
         columns = columns_of(command.columns, rows)
         return read_csv(path, inputs=inputs, outputs=outputs, columns=columns)
 

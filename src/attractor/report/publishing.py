@@ -10,12 +10,11 @@ Another package adds pages of its own results in the same way, by an entry point
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from attractor.errors import ConfigError
 from attractor.files import write_atomically
@@ -24,9 +23,6 @@ from attractor.registry import Registry
 from attractor.runs import REPORT, check_origin, data_source
 
 from .about import About
-
-if TYPE_CHECKING:
-    from .page import Page
 
 _LINKS = re.compile(r'<nav class="pages".*?</nav>', re.DOTALL)
 _KIND = re.compile(r'<meta name="attractor-page" content="([^"<>]+)">')
@@ -44,12 +40,6 @@ class PageKind(NamedTuple):
     file: str
     build: str
     json: str | None = None
-
-    def page(self, result: object, about: About, **beside: Any) -> "Page":
-        """What the page says; see `publish`."""
-        module, _, name = self.build.partition(":")
-        build: Callable[..., Page] = getattr(import_module(module), name)
-        return build(result, about, **beside)
 
 
 PAGES = Registry[type, PageKind]("page", "attractor.pages")
@@ -81,7 +71,8 @@ def publish(result: Any, folder: Path, about: About | None = None, **beside: Any
     check_origin(folder, about.origin)
     data = about.data or data_source(folder)
     about = replace(about, folder=folder, title=about.title or folder.name, data=data)
-    page = kind.page(result, about, **beside)
+    module, _, name = kind.build.partition(":")
+    page = getattr(import_module(module), name)(result, about, **beside)
     path = write_document(render(page, about), folder / kind.file)
     if kind.json is not None:
         known = {"origin": stamped(about.origin, "{}"), "source": about.data, "command": about.command}
