@@ -87,9 +87,9 @@ def test_a_page_leads_from_the_verdict_to_the_details(result, tmp_path):
     assert "<script" not in html
 
 
-def test_a_result_without_a_page_is_named():
+def test_a_result_without_a_page_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"results of type dict have no page; .*DynamicsStudy"):
-        publish({}, None)
+        publish({}, tmp_path)
 
 
 @dataclass(frozen=True)

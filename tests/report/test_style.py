@@ -118,7 +118,7 @@ def texts(svg):
     "text",
     [
         Hue.INK,
-        f"{MODEL} and {INK}",
+        f"{Hue.MODEL} and {Hue.INK}",
         "font-family: Arial; font: 3px Arial",
         ' d="1.23456 2.34567" id="one" xlink:href="#a"',
         "url(#a) <style>b</style> <defs> </defs> <!-- c -->",
