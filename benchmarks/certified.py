@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.certify import CertifySettings, Verdict
-from attractor.cli.options import own_cell
+from attractor.cli.own_cells import own_cell
 from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank, record_experiments
 from attractor.data import assign_roles
 from attractor.training import TrainingSettings

@@ -28,7 +28,7 @@ TASKS = {
 def command(log, folder, options):
     """The command line of a training."""
     words = ["identify", str(log), *COMMON, *options, "--out", str(folder)]
-    return [sys.executable, "-m", "attractor.cli", *words]
+    return [sys.executable, "-m", "attractor", *words]
 
 
 def finished(folder):
@@ -87,7 +87,7 @@ def trial(log, folder, task, times, draw):
 def compare(root, wanted, draw):
     """Run trials until there were enough kills; True if all ended in the same bits without strays."""
     log = root / "ph.csv"
-    plant = [sys.executable, "-m", "attractor.cli", "plant", "ph", "--samples", "600", "--out", str(log)]
+    plant = [sys.executable, "-m", "attractor", "plant", "ph", "--samples", "600", "--out", str(log)]
     subprocess.run(plant, check=True, stdout=subprocess.DEVNULL)
     times = {task: train(log, root / task, options) for task, options in TASKS.items()}
     reference = {task: digest(root / task) for task in TASKS}

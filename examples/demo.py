@@ -11,7 +11,7 @@ REFERENCE = [(7.0, 60), (8.0, 60), (6.5, 60), (7.0, 120)]
 
 def attractor(*words: str) -> None:
     print(f"\n$ attractor {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "attractor.cli", *words], check=True)
+    subprocess.run([sys.executable, "-m", "attractor", *words], check=True)
 
 
 def write_reference(path: Path) -> None:

@@ -24,7 +24,8 @@ from rich.console import Console
 
 from attractor.files import write_atomically
 from attractor.progress import reporter_for
-from attractor.report.analysis import AnalysisContents, Section, Tile, write_analysis
+from attractor.report.about import About
+from attractor.report.page import Page, Section, Tile, render, write_document
 from benchmarks.recording import record
 
 from .gating_experiments import DIMENSION, DRIVEN, EXPONENT, INTEGRATOR, Size
@@ -104,18 +105,18 @@ def reproduce(effort: Effort, folder: Path | None = None, names: tuple[str, ...]
     return found
 
 
-def contents(found: list[Part], command: str) -> AnalysisContents:
+def contents(found: list[Part]) -> Page:
     """The page."""
     sections: tuple[Section, ...] = tuple(part.section for part in found)
     tiles: tuple[Tile, ...] = tuple(part.tile for part in found if part.tile is not None)
-    return AnalysisContents(
+    return Page(
         kind="Reproduction",
-        title="Theory of gating in recurrent networks",
         verdict=" ".join(part.sentence for part in found),
         tone="good",
+        meaning="What the paper says of infinitely many units, beside networks of finite size.",
+        steps=(),
         tiles=tiles,
         sections=sections,
-        reproduce=command,
     )
 
 
@@ -136,7 +137,8 @@ def main() -> None:
     figures = {part.section.name: part.figures for part in found}
     write_atomically(asked.out.with_suffix(".json"), (json.dumps(figures, indent=1) + "\n").encode())
     command = " ".join(["python -m experiments.gating", *sys.argv[1:]])
-    console.print(f"page: {write_analysis(contents(found, command), asked.out)}")
+    about = About("Theory of gating in recurrent networks", command)
+    console.print(f"page: {write_document(render(contents(found), about), asked.out)}")
 
 
 if __name__ == "__main__":

@@ -13,18 +13,18 @@ from scipy.interpolate import CubicSpline
 
 from attractor.cells import GRU, LSTM, GatedForm, ResetAfterGRU, discretise, initial_state
 from attractor.program import double_precision, in_double_precision
-from attractor.report.analysis import Picture, Section, Sheet, Tile
-from attractor.report.figures.gating import (
+from attractor.report.page import PageFigure, PageTable, Section, Tile
+from attractor.scan import unroll
+from attractor.theory import SpectralCurve, spectral_curve
+from attractor.theory.mean_field import ExponentSolution, GatedParameters, chaotic_branch, solve_mean_field
+from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, hysteresis_scan, phase_diagram
+from attractor.theory.phase.phase_page import phase_figure
+from experiments.gating_figures import (
     curves_figure,
     dimension_figure,
     hysteresis_figure,
     spectra_figure,
 )
-from attractor.report.figures.phase import phase_figure
-from attractor.scan import unroll
-from attractor.theory import SpectralCurve, spectral_curve
-from attractor.theory.mean_field import ExponentSolution, GatedParameters, chaotic_branch, solve_mean_field
-from attractor.theory.phase import Outcome, PhaseAxis, PhasePlan, hysteresis_scan, phase_diagram
 
 from .gating_experiments import Size, dimension, memory, network, simulated_exponent
 
@@ -93,7 +93,7 @@ def table_section(size: Size) -> Part:
             "theory",
             "Mean-field theory",
             "Correlations and the largest Lyapunov exponent, by theory and by simulation.",
-            sheets=(Sheet("Theory and simulation", header, tuple(rows), caption),),
+            tables=(PageTable("Theory and simulation", header, tuple(rows), caption),),
         ),
         f"Exponents of networks of {size.units} units are {low:.2f} to {high:.2f} times those of theory.",
         Tile("Exponents", f"{low:.2f} to {high:.2f}", "", f"simulated by theory, N = {size.units}"),
@@ -121,7 +121,7 @@ def phase_section(points: int, folder: Path | None) -> Part:
     )
     diagram = phase_diagram(plan, folder=folder)
     share = diagram.share(Outcome.START_DECIDES)
-    picture = Picture(
+    figure = PageFigure(
         "phase",
         "Phase diagram",
         "Output gate with bias -1, open update gate. Zero loses its stability at the straight line; "
@@ -131,7 +131,7 @@ def phase_section(points: int, folder: Path | None) -> Part:
         lambda size: phase_figure(diagram, (), size),
     )
     return Part(
-        Section("phase", "Phases", "What does a network do over its two gains?", (picture,)),
+        Section("phase", "Phases", "What does a network do over its two gains?", (figure,)),
         f"The start decides at {100 * share:.0f} % of the points of the phase diagram.",
         Tile("Hysteresis", f"{100 * share:.0f}", "%", "of the plane: rest or chaos, as it started"),
         {"start_decides": share},
@@ -143,7 +143,7 @@ def spectra_section(units: int) -> Part:
     curves = {name: _curve(*made) for name, made in _spectra_networks(units).items()}
     drawn = {name: (curve.spectrum.values[0], curve.boundary.curves) for name, curve in curves.items()}
     inside = {name: curve.share_inside for name, curve in curves.items()}
-    picture = Picture(
+    figure = PageFigure(
         "spectra",
         "Eigenvalues of the Jacobian, and where theory bounds them",
         f"Random networks of {units} units on their attractor: of the gated flow the eigenvalues are "
@@ -154,7 +154,7 @@ def spectra_section(units: int) -> Part:
     )
     least = 100 * min(inside.values())
     return Part(
-        Section("spectra", "Spectra", "Where do the eigenvalues of a random network lie?", (picture,)),
+        Section("spectra", "Spectra", "Where do the eigenvalues of a random network lie?", (figure,)),
         f"At least {least:.1f} % of the eigenvalues lie inside the curves of theory.",
         Tile("Inside the curve", f"{least:.1f}", "%", "of eigenvalues, the least of four networks"),
         {"inside": inside},
@@ -208,7 +208,7 @@ def hysteresis_section(units: int, points: int) -> Part:
     scan = hysteresis_scan(axis, form=JUMP, size=units)
     branches = _branches(JUMP, axis.high)
     both = scan.share
-    picture = Picture(
+    figure = PageFigure(
         "hysteresis",
         "A transition with a jump",
         f"Five networks of {units} units with an output gate of gain 10 and bias -1, the state carried "
@@ -225,7 +225,7 @@ def hysteresis_section(units: int, points: int) -> Part:
     wide = axis.values[both >= 0.5]
     text = f"from {wide.min():.2f} to {wide.max():.2f}" if len(wide) else "nowhere"
     return Part(
-        Section("hysteresis", "Discontinuous transition", "What does the past decide?", (picture,)),
+        Section("hysteresis", "Discontinuous transition", "What does the past decide?", (figure,)),
         f"Rest and chaos live side by side at gains {text}.",
         Tile("Two attractors", text, "", "gains at which half of the networks differ between up and down"),
         {"share": both.tolist(), "gains": axis.values.tolist()},
@@ -263,7 +263,7 @@ def chaos_section(size: Size, levels: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.8
             "Chaos that an input starts",
             "A weak constant input opens output gates and makes a stable network chaotic; a strong one "
             "stops it.",
-            sheets=(Sheet("Largest exponent over the strength of the input", header, rows, caption),),
+            tables=(PageTable("Largest exponent over the strength of the input", header, rows, caption),),
         ),
         f"A constant input of deviation {text} makes a stable network chaotic.",
         None,
@@ -277,8 +277,8 @@ def memory_section(size: Size, gains: Sequence[float] = (0.0, 10.0, 30.0)) -> Pa
     overlaps = {name: (one.lags, one.overlap) for name, one in found.items()}
     traces = {name: (one.lags, one.trace) for name, one in found.items()}
     lasting = found[f"update gain {gains[1]:g}"]
-    pictures = (
-        Picture(
+    figures = (
+        PageFigure(
             "overlap",
             "How long a state lasts",
             f"Cosine between the activities now and then, networks of {size.units} units without input; "
@@ -286,7 +286,7 @@ def memory_section(size: Size, gains: Sequence[float] = (0.0, 10.0, 30.0)) -> Pa
             lambda screen: curves_figure(overlaps, ("time since", "overlap with the state then"), screen),
             facts=tuple((f"{one.at_end:.2f}", f"at the end, {name}") for name, one in found.items()),
         ),
-        Picture(
+        PageFigure(
             "pulses",
             "An integrator",
             "What three pulses along one direction leave in the state, against a run without them: "
@@ -301,8 +301,8 @@ def memory_section(size: Size, gains: Sequence[float] = (0.0, 10.0, 30.0)) -> Pa
             "memory",
             "Memory and its reset",
             "A strong update gate holds states without fine tuning, and forgets when it is forced open.",
-            pictures,
-            (Sheet("Overlap with the state that was noted", header, rows),),
+            figures,
+            (PageTable("Overlap with the state that was noted", header, rows),),
         ),
         f"With an update gain of {gains[1]:g} a state keeps an overlap of {lasting.at_end:.2f} for a time "
         f"of {lasting.lags[-1]:g}, and {lasting.reset.mean():.2f} is left after the gate was forced open "
@@ -324,7 +324,7 @@ def dimension_section(size: Size, gains: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 
     """Dimension of chaos over the gain of the output gate."""
     found = dimension(gains, size)
     shares = {"Kaplan-Yorke": found.kaplan_yorke, "participation ratio": found.participation}
-    picture = Picture(
+    figure = PageFigure(
         "dimension",
         "Dimension of the attractor",
         f"Networks of {size.units} units with gain 3 and an open update gate; mean and deviation over "
@@ -333,7 +333,7 @@ def dimension_section(size: Size, gains: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 
     )
     means = found.kaplan_yorke.mean(axis=1)
     return Part(
-        Section("dimension", "Dimension", "In how many directions does chaos move?", (picture,)),
+        Section("dimension", "Dimension", "In how many directions does chaos move?", (figure,)),
         f"The Kaplan-Yorke dimension goes from {means[0]:.3f} N at output gain {gains[0]:g} to "
         f"{means[-1]:.3f} N at {gains[-1]:g}.",
         None,

@@ -38,9 +38,10 @@ from attractor.classification import EpochSettings, NoiseSettings, SequenceClass
 from attractor.classification.reading import scaled_cases, value_logits
 from attractor.data import Sequences, read_sequences, stratified_hold_out
 from attractor.progress import reporter_for
-from attractor.report.analysis import write_analysis
-from attractor.report.compared_curves import compared_contents
+from attractor.report import page as report_page
+from attractor.report.about import About
 from benchmarks.recording import record
+from experiments.compared_curves import compared_contents
 
 NETWORKS: dict[str, tuple[Any, float]] = {
     "lipschitz": (partial(Lipschitz, step=0.1, form=LipschitzForm(learned_step="each")), 1e-2),
@@ -224,7 +225,8 @@ def main() -> None:
         console.print(table)
     record("noisy_ecg", *tables, seeds=range(asked.seeds))
     command = " ".join(["python -m experiments.noisy_ecg", *sys.argv[1:]])
-    console.print(f"page: {write_analysis(compared_contents('ECG5000', found, command), asked.out)}")
+    document = report_page.render(compared_contents(found), About("ECG5000", command))
+    console.print(f"page: {report_page.write_document(document, asked.out)}")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ def pytest_configure(config):
     jax.config.update(_QUICK, True)
     jax.config.update("jax_num_cpu_devices", 1)
     os.environ[_QUICK.upper()] = "1"
+    os.environ["ATTRACTOR_CACHE"] = "off"
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
     jax.config.update(_CACHE, tempfile.mkdtemp(prefix="compiled-"))

@@ -72,7 +72,7 @@ def test_killed_between_the_run_and_its_report_it_says_which_command_writes_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("attractor.report.write_run_report", interrupted)
+        patch.setattr("attractor.control.identification.identification_page.write_run_report", interrupted)
         assert call("identify", chain / "ph.csv", *words) == cli.INTERRUPTED
     assert f"the run is finished, its report is not: `attractor report {run}` writes it" in said(capsys)
     assert call("identify", chain / "ph.csv", *words) == 2

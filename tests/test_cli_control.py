@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attractor import PlantModel, cli
-from attractor.cli.options import own_cell
+from attractor.cli.own_cells import own_cell
 from attractor.control import PHNeutralisation, plant_by_name, record_experiments
 from attractor.control.identification.assessment import assess
 from attractor.control.identification.certification import Use, stored_statement

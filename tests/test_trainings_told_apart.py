@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from attractor import PlantModel, SequenceClassifier
+from attractor.classification import EpochSettings
 from attractor.classification import classifier as classifiers
-from attractor.cli.classify_commands import Classifier, ClassifyCommand, Learning
-from attractor.cli.model_commands import IdentifyCommand
-from attractor.cli.options import Model, Training
-from attractor.cli.options import TestData as RowsOfRoles
+from attractor.cli.classify_commands import Classifier, ClassifyCommand, Labels
+from attractor.cli.model_commands import IdentifyCommand, Model
+from attractor.cli.model_commands import TestData as RowsOfRoles
 from attractor.control.identification import plant_model as plants
 from attractor.data import Experiment, Record, Sequences, Signal
 from attractor.settings import Settings
@@ -243,7 +243,7 @@ def test_other_weight_groups_in_the_same_file_are_told_on_the_command_line(known
     data = series(tmp_path / "cases.csv")
     groups = tmp_path / "groups.csv"
     command = ClassifyCommand(
-        data, tmp_path / "run", weight_groups=groups, learning=Learning(validation_share=0.0)
+        data, tmp_path / "run", weight_groups=groups, training=EpochSettings(validation_share=0.0)
     )
     table(groups, [("case", "group"), *((case, case // 2) for case in range(24))])
     first = known_as(command.run)
@@ -258,14 +258,15 @@ def test_other_weight_groups_in_the_same_file_are_told_on_the_command_line(known
 def test_options_of_the_command_line_are_told(known_as, tmp_path):
     data = series(tmp_path / "cases.csv")
     found = [
-        known_as(ClassifyCommand(data, tmp_path / "run", model=model, learning=learning).run)
-        for model, learning in (
-            (Classifier(), Learning()),
-            (Classifier(hidden=3), Learning()),
-            (Classifier(), Learning(reweight="auto")),
-            (Classifier(), Learning(reweight="2")),
-            (Classifier(), Learning(reweight="2", balance="class")),
-            (Classifier(), Learning(seed=3)),
+        known_as(ClassifyCommand(data, tmp_path / "run", **options).run)
+        for options in (
+            {},
+            {"model": Classifier(hidden_size=3)},
+            {"labels": Labels(reweight="auto")},
+            {"labels": Labels(reweight="2")},
+            {"labels": Labels(reweight="2", balance="class")},
+            {"training": EpochSettings(epochs=7)},
+            {"seed": 3},
         )
     ]
     assert len(set(found)) == len(found)
@@ -275,9 +276,9 @@ def test_other_rows_of_a_log_are_told_on_the_command_line(known_as, tmp_path):
     rows = [(k, np.sin(0.3 * k), np.cos(0.2 * k)) for k in range(200)]
     log = table(tmp_path / "log.csv", [("time", "q", "h"), *rows])
 
-    def command(train, check, **training):
+    def command(train, check, **options):
         parts = RowsOfRoles(train_rows=train, validation_rows=check, test_rows=("150:",))
-        options = {"model": Model(washout=5), "training": Training(window=20, **training)}
+        options = {"model": Model(washout=5), "window": 20, **options}
         return IdentifyCommand(log, ("q",), ("h",), tmp_path / "run", test_data=parts, **options)
 
     a, b, c = "a=0:50", "b=50:100", "c=100:150"
@@ -285,7 +286,7 @@ def test_other_rows_of_a_log_are_told_on_the_command_line(known_as, tmp_path):
         known_as(command((a,), (b, c)).run),
         known_as(command((a, b), (c,)).run),
         known_as(command((a,), (c,)).run),
-        known_as(command((a,), (b, c), steps=7).run),
+        known_as(command((a,), (b, c), training=TrainingSettings(steps=7)).run),
         known_as(command((a,), (b, c), seed=3).run),
     ]
     assert len(set(found)) == len(found)

@@ -145,6 +145,15 @@ def check_origin(folder: Path, origin: Origin | None) -> None:
         )
 
 
+def data_source(folder: Path) -> str:
+    """Where the data of the run in a folder came from; empty if it has none, or does not say."""
+    try:
+        facts = load_run(folder).card.get("data")
+    except RunFolderError:
+        return ""
+    return str(facts.get("source") or "") if isinstance(facts, dict) else ""
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a finished run (not whether it is intact)."""
     return is_sealed(folder)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attractor.certify import Attempt, Certificate, StabilityResult, Verdict, Witness
-from attractor.control.identification.certification import FILE, Use, claim, save_stability, stored_statement
+from attractor.certify import Attempt, Certificate, StabilityResult, Verdict, Witness, claim
+from attractor.control.identification.certification import FILE, Use, save_stability, stored_statement
 from attractor.errors import RunFolderError, StorageError
 from attractor.origin import Origin
 from attractor.runs import Run, save_run

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
-from attractor.report.analysis import render_analysis
+from attractor.report.about import About
+from attractor.report.page import render
 from attractor.theory.mean_field import GatedParameters, solve_mean_field
 from experiments.gating import Effort, contents, parts, reproduce
 from experiments.gating_experiments import Size, memory, pulses, simulated_exponent
@@ -57,7 +58,7 @@ def test_a_network_below_its_onset_settles():
 @pytest.mark.slow
 def test_every_part_has_its_section(tmp_path):
     found = reproduce(EFFORT, tmp_path)
-    html = render_analysis(contents(found, "command"))
+    html = render(contents(found), About("gating", "command"))
     assert re.findall(r'<section id="([^"]+)"', html) == [*parts(EFFORT, None), "reproduce"]
     assert "<script" not in html
     assert all(part.sentence.endswith(".") for part in found)

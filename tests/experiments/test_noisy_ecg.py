@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from attractor.audit import InputScale, RobustnessCurve, RobustnessCurves
-from attractor.report.analysis import render_analysis
-from attractor.report.compared_curves import compared_contents
+from attractor.report import page as report_page
+from attractor.report.about import About
+from experiments.compared_curves import compared_contents
 from experiments.noisy_ecg import Trial, _followed, beats, chosen_level, merged, render
 
 
@@ -52,7 +53,7 @@ def test_classes_are_told_apart_as_asked(tmp_path):
 
 def test_the_table_and_the_page_hold_the_networks_beside_each_other():
     assert render("task", FOUND).row_count == 2
-    html = render_analysis(compared_contents("beats", {"task": FOUND}, "command"))
+    html = report_page.render(compared_contents({"task": FOUND}), About("beats", "command"))
     assert "noisy: 60.0 % right on average" in html
     assert "+15.0 points against plain" in html.replace("\n", " ")
     assert "<svg" in html

@@ -12,10 +12,8 @@ from attractor.control import (
     simulate,
     steady_state,
 )
-from attractor.data import Record
-from attractor.report import (
+from attractor.control.identification.identification_contents import (
     DataPage,
-    Finding,
     IdentificationContents,
     MetricsRow,
     PredictionPage,
@@ -25,12 +23,15 @@ from attractor.report import (
     TrainingPage,
     TrainingRun,
 )
+from attractor.data import Record
+from attractor.report.about import About
+from attractor.report.page import Note
 
 WASHOUT = 50
 FINDINGS = (
-    Finding("ok", "No gaps, no text, no constant signals in 13\u202f000 rows."),
-    Finding("info", "The sampling time fits: a step response takes about 35 samples."),
-    Finding("warning", "q3 spends little time above 16.8 ml/s.", "Hold a few high levels longer."),
+    Note("ok", "No gaps, no text, no constant signals in 13\u202f000 rows."),
+    Note("info", "The sampling time fits: a step response takes about 35 samples."),
+    Note("warning", "q3 spends little time above 16.8 ml/s.", "Hold a few high levels longer."),
 )
 CARD = {
     "Model": {"Cell": "GRU, 8 units", "Inputs": "q3 [ml/s]", "Outputs": "pH", "Strictly proper": "yes"},
@@ -46,9 +47,9 @@ CARD = {
     },
     "Versions": {"Attractor": "0.1.0", "JAX": "0.10.2", "NumPy": "2.4.0"},
 }
-REPRODUCE = (
-    "attractor plant ph --samples 13000 --seed 0 --out ph.csv\n"
-    + "attractor fit ph.csv --inputs q3 --outputs pH"
+ABOUT = About(
+    "pH neutralisation",
+    "attractor plant ph --samples 13000 --seed 0 --out ph.csv\nattractor fit ph.csv --inputs q3 --outputs pH",
 )
 
 
@@ -63,7 +64,6 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
     metrics = evaluate(measured, predicted, washout=WASHOUT)
     analysis = analyse_residuals((measured - predicted)[WASHOUT:], test.experiments[0].inputs[WASHOUT:])
     return IdentificationContents(
-        title="pH neutralisation" if isinstance(plant, PHNeutralisation) else "Quadruple tank",
         verdict=f"A good model: FIT {metrics.mean_fit:.1f} % in free run over test data it has never seen.",
         tone="good",
         summary=Summary(
@@ -102,7 +102,6 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
             for i, signal in enumerate(record.outputs)
         ),
         model_card=CARD,
-        reproduce=REPRODUCE,
     )
 
 

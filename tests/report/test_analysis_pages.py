@@ -10,14 +10,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from attractor.certify import Attempt, Certificate, StabilityResult, Verdict, Witness
+from attractor.certify.stability.certificate_page import CertifiedCell, certificate_page
 from attractor.control.identification.recordings import Signals
+from attractor.control.loop_page import ControlContents, loop_page
 from attractor.control.predictive import ClosedLoop, Limits, SolveStatus, loop_metrics
 from attractor.data import Signal
-from attractor.report import control_page as report_of_loop
-from attractor.report.analysis import AnalysisContents, Picture, Section, Sheet, Tile, render_analysis
-from attractor.report.control_page import ControlContents, write_control_report
-from attractor.report.stability_page import StabilityFacts, stability_contents
+from attractor.report.about import About
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, render
+from attractor.report.publishing import publish
 
+ABOUT = About("run", "attractor certify run")
 EVIL = '<script>alert("x")</script>'
 
 
@@ -32,11 +34,13 @@ def check_harmless(html):
 
 
 def test_every_word_of_a_page_is_escaped():
-    picture = Picture("one", EVIL, EVIL, lambda size: Figure(figsize=(2, 1)), facts=((EVIL, EVIL),))
-    sheet = Sheet(EVIL, (EVIL, EVIL), ((EVIL, EVIL),), EVIL)
-    section = Section("part", EVIL, EVIL, (picture,), (sheet,))
+    figure = PageFigure("one", EVIL, EVIL, lambda size: Figure(figsize=(2, 1)), facts=((EVIL, EVIL),))
+    table = PageTable(EVIL, (EVIL, EVIL), ((EVIL, EVIL),), EVIL)
+    section = Section("part", EVIL, EVIL, (figure,), (table,))
     tile = Tile(EVIL, EVIL, EVIL, EVIL)
-    html = render_analysis(AnalysisContents(EVIL, EVIL, EVIL, "good", (tile,), (section,), EVIL))
+    step = Step(EVIL, EVIL)
+    page = Page(EVIL, EVIL, "good", EVIL, (step,), (tile,), (section,))
+    html = render(page, About(EVIL, EVIL, data=EVIL))
     check_harmless(html)
     assert html.count("&lt;script&gt;") >= 18
     assert sections(html) == ["part", "reproduce"]
@@ -66,15 +70,14 @@ UNKNOWN = StabilityResult(Verdict.UNKNOWN, None, None, ATTEMPTS, 2.0, "The time 
 
 def stability(result):
     cell = Halving(jnp.zeros(2))
-    return stability_contents(
-        cell, result, StabilityFacts("run", 1.0, 10.0, "attractor certify run"), np.array([-ONES, ONES]) / 2
-    )
+    found = CertifiedCell(cell, result, 1.0, 10.0, np.array([-ONES, ONES]) / 2)
+    return certificate_page(found, ABOUT)
 
 
 def test_a_proof_shows_rate_settling_set_and_figures():
     """log(0.01) / log(0.5) = 6.6: 7 steps, and one into the box; at 10 s each."""
     contents = stability(PROVED)
-    html = render_analysis(contents)
+    html = render(contents, ABOUT)
     check_harmless(html)
     assert sections(html) == ["contraction", "set", "attempts", "reproduce"]
     assert contents.tone == "good"
@@ -94,13 +97,13 @@ def test_a_proof_shows_rate_settling_set_and_figures():
 )
 def test_the_norm_of_a_proof_is_named(level, norm):
     proof = replace(CERTIFICATE, level=level)
-    (sheet,) = stability(replace(PROVED, certificate=proof)).sections[1].sheets
-    assert dict(sheet.rows)["norm"].startswith(norm)
+    (table,) = stability(replace(PROVED, certificate=proof)).sections[1].tables
+    assert dict(table.rows)["norm"].startswith(norm)
 
 
 def test_a_counterexample_is_shown_to_be_repeated():
     contents = stability(REFUTED)
-    html = render_analysis(contents)
+    html = render(contents, ABOUT)
     assert sections(html) == ["witness", "attempts", "reproduce"]
     assert (contents.tone, contents.tiles[0].value) == ("poor", "refuted")
     for text in ("(0.25, 1)", "(-0.25, 1)", "(0.125)", "4000"):
@@ -109,7 +112,7 @@ def test_a_counterexample_is_shown_to_be_repeated():
 
 def test_what_is_unknown_is_not_called_stable():
     contents = stability(UNKNOWN)
-    assert sections(render_analysis(contents)) == ["attempts", "reproduce"]
+    assert sections(render(contents, ABOUT)) == ["attempts", "reproduce"]
     assert (contents.tone, contents.tiles[0].value) == ("fair", "unknown")
     assert (
         contents.verdict
@@ -140,10 +143,9 @@ def loop(**changes):
     return replace(made, **changes)
 
 
-def control_page(folder, made, other=None, **changes):
+def control_contents(made, other=None, **changes):
     limits = Limits(0.0, 1.0)
     contents = ControlContents(
-        title="run",
         plant="ph",
         signals=Signals((Signal("q3", "ml/s"),), (Signal("pH"),), 10.0),
         limits=np.array([[0.0], [1.0]]),
@@ -154,14 +156,13 @@ def control_page(folder, made, other=None, **changes):
         other_figures=loop_metrics(other, 0.05, limits) if other is not None else None,
         certificate="Nothing is proved of this model.",
         setup={"horizon": "20"},
-        command="attractor control run",
     )
-    return write_control_report(replace(contents, **changes), folder).read_text()
+    return replace(contents, **changes)
 
 
 def test_a_loop_that_settles_is_good(tmp_path):
     other = loop(outputs=loop().outputs + 0.25)
-    html = control_page(tmp_path, loop(), other)
+    html = publish(control_contents(loop(), other), tmp_path, ABOUT).read_text()
     check_harmless(html)
     assert sections(html) == ["trajectories", "settling", "solver", "reproduce"]
     assert "The plant settles after every change, and no input leaves its limits. Nothing is proved" in html
@@ -186,29 +187,18 @@ def test_a_loop_that_settles_is_good(tmp_path):
     ],
     ids=["never there", "beyond limits", "fallbacks", "alarms"],
 )
-def test_a_loop_with_a_flaw_says_which(tmp_path, monkeypatch, changes, tone, words):
-    pages = []
-
-    def instead(page, path):
-        pages.append(page)
-        path.write_text("")
-        return path
-
-    monkeypatch.setattr(report_of_loop, "write_analysis", instead)  # the figures are drawn in other tests
-    control_page(tmp_path, loop(**changes))
-    (page,) = pages
+def test_a_loop_with_a_flaw_says_which(changes, tone, words):
+    page = loop_page(control_contents(loop(**changes)), ABOUT)  # the figures are drawn in other tests
     assert page.tone == tone
     assert words in page.verdict
     assert not any(tile.value == "nan" for tile in page.tiles)
 
 
 def test_names_from_files_are_escaped_on_the_page_of_a_loop(tmp_path):
-    html = control_page(
-        tmp_path,
+    contents = control_contents(
         loop(),
-        title=EVIL,
         signals=Signals((Signal(EVIL, "ml/s"),), (Signal(EVIL),), 10.0),
         setup={"horizon": EVIL},
-        command=EVIL,
     )
+    html = publish(contents, tmp_path, About(EVIL, EVIL)).read_text()
     check_harmless(html)

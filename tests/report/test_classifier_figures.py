@@ -15,22 +15,28 @@ from attractor.audit import (
     StateDiffusion,
 )
 from attractor.classification.classifier_assessment import assess_probabilities
+from attractor.classification.classifier_cases_page import GroupPage, group_section
+from attractor.classification.classifier_figures import (
+    DrawnCase,
+    cases_figure,
+    class_scores_figure,
+    confusion_figure,
+    epochs_figure,
+    totals_figure,
+    weights_figure,
+)
+from attractor.classification.classifier_page import _verdict
+from attractor.classification.robustness_page import robustness_page, worst_fall
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
-from attractor.report.analysis import AnalysisContents, render_analysis
-from attractor.report.classifier_page import _verdict
-from attractor.report.figures.cases import DrawnCase, cases_figure
-from attractor.report.figures.class_scores import class_scores_figure, confusion_figure, segments
-from attractor.report.figures.epochs import epochs_figure, totals_figure, weights_figure
-from attractor.report.group_section import GroupPage, group_section
-from attractor.report.page import draw
-from attractor.report.robustness_page import robustness_contents, worst_fall
-from attractor.report.style import NARROW, WIDE, house_style, to_svg
+from attractor.report.about import About
+from attractor.report.page import Page, draw, render
+from attractor.report.style import NARROW, WIDE, house_style, segments, to_svg
 
 EVIL = '<script>alert("x")</script>'
 
 
 def page_of(*sections):
-    return render_analysis(AnalysisContents("kind", "title", "verdict", "good", (), sections, "command"))
+    return render(Page("kind", "verdict", "good", "meaning", (), (), sections), About("title", "command"))
 
 
 def study(**changes):
@@ -63,12 +69,13 @@ def study(**changes):
 
 
 def test_a_whole_study_says_what_falls_and_what_is_proved():
-    contents = robustness_contents("run", study(), ("a", "b"), "attractor robustness run")
+    about = About("run", "attractor robustness run")
+    contents = robustness_page(study(), about, ("a", "b"))
     assert worst_fall(study()) == (pytest.approx(0.3), "drift at level 0.2")
     assert "at worst 30.0 points less, under drift at level 0.2" in contents.verdict
     assert contents.tone == "poor"
     assert contents.tiles[-1].value == "proved"
-    html = render_analysis(contents)
+    html = render(contents, about)
     for words in ("case 7", "Levels are scaled.", "0.200", "-0.2500 a step", "contracting"):
         assert words in html
     assert html.count("<figure") == 3
@@ -81,7 +88,8 @@ def test_parts_that_cannot_be_had_say_why():
         "exponent": "no exponent",
         "stability": "no time",
     }
-    html = render_analysis(robustness_contents(EVIL, study(**reasons, drive=0), (EVIL,), EVIL))
+    about = About(EVIL, EVIL)
+    html = render(robustness_page(study(**reasons, drive=0), about, (EVIL,)), about)
     for words in ("no radius here", "no exponent", "not available: no time", "Not available: &lt;script"):
         assert words in html
     assert "<script" not in html
@@ -100,10 +108,10 @@ GROUPS = GroupPage(
 def test_groups_are_ordered_and_shown_with_their_memories():
     section = group_section(GROUPS)
     html = page_of(section)
-    (sheet,) = section.sheets
-    assert [row[0] for row in sheet.rows] == ["legs", EVIL, "arms", "joint memory"]
-    assert sheet.rows[0][1:] == ("75.0", "20.0", "3.00")
-    assert sheet.rows[2] == ("arms", "-25.0", "0.0", "—")
+    (table,) = section.tables
+    assert [row[0] for row in table.rows] == ["legs", EVIL, "arms", "joint memory"]
+    assert table.rows[0][1:] == ("75.0", "20.0", "3.00")
+    assert table.rows[2] == ("arms", "-25.0", "0.0", "—")
     assert "<script" not in html
     assert "one standard error" in html
     assert html.count("<figure") == 2
@@ -111,7 +119,7 @@ def test_groups_are_ordered_and_shown_with_their_memories():
 
 def test_groups_that_tell_nothing_have_time_scales_only():
     section = group_section(GroupPage({}, {"joint memory": [1, 2, 3, 4, 5.0]}, {}, {}, 3))
-    assert [picture.name for picture in section.pictures] == ["time-scales"]
+    assert [figure.name for figure in section.figures] == ["time-scales"]
     assert "less than none" in section.lead
     assert page_of(section)
 

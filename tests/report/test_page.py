@@ -5,16 +5,19 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
-from report_example import example_contents, two_by_two_contents
+from report_example import ABOUT, example_contents, two_by_two_contents
 
+from attractor.control.identification.identification_page import identification_page
 from attractor.data import Signal
 from attractor.errors import StorageError
-from attractor.report import Finding, render_identification_report, write_report
-from attractor.report.page import write_document
-from attractor.report.wording import count, duration, mean_and_spread, significant, span, tone
+from attractor.report.about import About
+from attractor.report.page import Note, render, write_document
+from attractor.report.publishing import publish
+from attractor.report.wording import count, duration, mean_and_spread, significant, span
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 SECTIONS = [
@@ -28,6 +31,10 @@ SECTIONS = [
     "reproduce",
 ]
 EVIL = '<script>alert("q3")</script>'
+
+
+def rendered(contents, about=ABOUT):
+    return render(identification_page(contents, about), about)
 
 
 class Balance(HTMLParser):
@@ -68,7 +75,7 @@ def contents():
 
 @pytest.fixture(scope="module")
 def page(contents):
-    return render_identification_report(contents)
+    return rendered(contents)
 
 
 def test_the_page_is_balanced_and_its_ids_are_unique(page):
@@ -115,7 +122,7 @@ def test_every_figure_is_xml_and_small(page):
 
 @pytest.mark.slow
 def test_a_full_size_page_stays_below_its_limit():
-    html = render_identification_report(two_by_two_contents())
+    html = rendered(two_by_two_contents())
     assert len(html.encode()) < 1_500_000
     assert max(len(figure.encode()) for figure in re.findall(r"<svg.*?</svg>", html, re.DOTALL)) < 60_000
     parsed(html)
@@ -126,10 +133,9 @@ def test_names_from_the_user_are_escaped(contents):
     record = replace(contents.data.training, inputs=(signal,), outputs=(signal,))
     evil = replace(
         contents,
-        title=EVIL,
         verdict=EVIL,
         summary=replace(contents.summary, output=signal),
-        data=replace(contents.data, training=record, findings=(Finding(EVIL, EVIL, EVIL),)),
+        data=replace(contents.data, training=record, findings=(Note(EVIL, EVIL, EVIL),)),
         predictions=tuple(replace(p, experiment=EVIL, output=signal) for p in contents.predictions),
         residuals=tuple(
             replace(p, experiment=EVIL, inputs=(signal,), outputs=(signal,)) for p in contents.residuals
@@ -137,9 +143,8 @@ def test_names_from_the_user_are_escaped(contents):
         steady_states=tuple(replace(p, input=signal, outputs=(signal,)) for p in contents.steady_states),
         metrics=tuple(replace(row, experiment=EVIL, output=signal) for row in contents.metrics),
         model_card={EVIL: {EVIL: EVIL}},
-        reproduce=EVIL,
     )
-    html = render_identification_report(evil)
+    html = rendered(evil, About(EVIL, EVIL, data=EVIL, folder=Path(EVIL)))
     assert "<script" not in html
     assert "<b>]" not in html
     parser = parsed(html)
@@ -231,7 +236,7 @@ def with_little(contents):
     [with_nothing_finite, pytest.param(with_gaps, marks=pytest.mark.slow), with_constants, with_little],
 )
 def test_strange_numbers_do_not_break_the_page(contents, spoil):
-    html = render_identification_report(spoil(contents))
+    html = rendered(spoil(contents))
     parsed(html)
     for figure in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
         ET.fromstring(figure)  # noqa: S314
@@ -239,7 +244,7 @@ def test_strange_numbers_do_not_break_the_page(contents, spoil):
 
 
 def test_sections_without_contents_are_left_out(contents):
-    html = render_identification_report(with_little(contents))
+    html = rendered(with_little(contents))
     assert 'href="#residuals"' not in html
     assert 'id="steady-state"' not in html
 
@@ -263,13 +268,13 @@ def test_the_page_says_what_the_model_sees_of_a_test_experiment(contents, start_
         start_rows=start_rows,
         predictions=tuple(replace(p, washout=washout) for p in contents.predictions),
     )
-    html = render_identification_report(page)
+    html = rendered(page)
     assert [words in html for words in said] == [True] * len(said)
     assert [words in html for words in unsaid] == [False] * len(unsaid)
 
 
 def test_the_report_is_written_whole(contents, tmp_path):
-    path = write_report(contents, tmp_path / "runs" / "report.html")
+    path = publish(contents, tmp_path / "runs", ABOUT)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
 
@@ -277,11 +282,11 @@ def test_the_report_is_written_whole(contents, tmp_path):
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(contents, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="could not be written"):
-        write_report(contents, tmp_path / "file" / "report.html")
+        publish(contents, tmp_path / "file", ABOUT)
 
 
 def test_the_same_contents_give_the_same_page(contents, page):
-    assert render_identification_report(contents) == page
+    assert rendered(contents) == page
 
 
 @pytest.mark.parametrize(
@@ -308,7 +313,7 @@ def test_words_for_numbers():
     assert mean_and_spread(np.array([1.0, 3.0])) == "2.0 ± 1.4"
     assert mean_and_spread(np.array([np.nan, 3.0])) == "3.0"
     assert mean_and_spread(np.empty(0)) == "—"
-    assert (tone("error"), tone("anything")) == ("bad", "info")
+    assert (Note("error", "").tone, Note("anything", "").tone) == ("bad", "info")
 
 
 def test_a_file_name_that_is_not_utf8_can_stand_on_a_page(tmp_path):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from attractor.cells import GatedForm
-from attractor.report.analysis import render_analysis
-from attractor.report.phase_page import phase_contents, write_phase_report
+from attractor.report.about import About
+from attractor.report.page import render
+from attractor.report.publishing import publish
 from attractor.report.style import NARROW, WIDE, house_style
 from attractor.theory.phase import (
     PhaseAxis,
@@ -19,6 +20,7 @@ from attractor.theory.phase import (
     TheoryLine,
     place_on,
 )
+from attractor.theory.phase.phase_page import phase_page, phase_svg
 
 PLAN = PhasePlan(
     PhaseAxis("g_h", 1.0, 4.0, 4),
@@ -54,8 +56,9 @@ MARK = place_on(DIAGRAM, {"gain": 2.2, "alpha_z": 0.9})
 
 def test_the_page_counts_outcomes_and_shows_both_pictures():
     """4 of 12 settle, 4 are chaotic, 2 depend on the start, one is undecided and one left the numbers."""
-    contents = phase_contents(DIAGRAM, "attractor phase <x>", (MARK,))
-    html = render_analysis(contents)
+    about = About("axes", "attractor phase <x>")
+    contents = phase_page(DIAGRAM, about, (MARK,))
+    html = render(contents, about)
     assert "<script" not in html
     assert re.findall(r'<section id="([^"]+)"', html) == [
         "outcomes",
@@ -83,7 +86,7 @@ def test_the_page_counts_outcomes_and_shows_both_pictures():
 
 
 def test_outcomes_differ_in_shape_and_colour():
-    from attractor.report.figures.phase import phase_figure
+    from attractor.theory.phase.phase_page import phase_figure
 
     for size in (WIDE, NARROW):
         with house_style(size, "test"):
@@ -112,13 +115,13 @@ def test_a_diagram_without_theory_has_no_lines(tmp_path):
     figures = {"exponent": -0.5, "low": -0.6, "high": -0.4}
     grids = {name: np.full((2, 3, 4), value) for name, value in figures.items()}
     settled = replace(DIAGRAM, theory=empty, **grids)
-    contents = phase_contents(settled, "attractor phase")
+    contents = phase_page(settled, About())
     assert [section.name for section in contents.sections] == ["outcomes", "exponents", "facts"]
     assert "nowhere does the start decide" in contents.verdict
     assert contents.tone == "good"
-    page = write_phase_report(settled, tmp_path, "attractor phase")
+    page = publish(settled, tmp_path, About("axes", "attractor phase"))
     assert page == tmp_path / "diagram.html"
-    svg = (tmp_path / "diagram.svg").read_text()
+    svg = phase_svg(settled)
     assert svg.startswith("<svg xmlns=")
     assert "--model: #1f56d8" in svg, "it brings its colours along"
     assert svg.count("<svg") == svg.count("</svg>") == 1
@@ -126,4 +129,4 @@ def test_a_diagram_without_theory_has_no_lines(tmp_path):
 
 @pytest.mark.parametrize("exponent", [np.full((2, 3, 4), 0.5), np.full((2, 3, 4), np.nan)])
 def test_any_field_of_exponents_can_be_drawn(exponent):
-    assert render_analysis(phase_contents(replace(DIAGRAM, exponent=exponent), "x"))
+    assert render(phase_page(replace(DIAGRAM, exponent=exponent), About()), About())

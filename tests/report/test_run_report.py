@@ -7,10 +7,11 @@ import pytest
 
 from attractor import PlantModel
 from attractor.control.identification.assessment import assess
+from attractor.control.identification.identification_contents import collect
+from attractor.control.identification.identification_page import write_run_report
 from attractor.data import Experiment, Record, Roles, Signal, to_archive
 from attractor.errors import RunFolderError
 from attractor.origin import origin_of
-from attractor.report.run_report import collect, write_run_report
 from attractor.runs import load_run
 from attractor.training import TrainingSettings
 
@@ -80,7 +81,7 @@ def test_the_card_shows_what_the_run_was_made_from(fitted, tmp_path):
 
 
 def contents(model, folder, roles):
-    return collect("title", model, roles, load_run(folder).card)
+    return collect(model, roles, load_run(folder).card)
 
 
 @pytest.mark.parametrize(

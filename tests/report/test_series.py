@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attractor.report.series import envelope, time_axis, time_unit, worst_window
+from attractor.control.identification.identification_figures import worst_window
+from attractor.report.style import envelope
+from attractor.report.wording import time_axis, time_unit
 
 
 @given(samples=st.integers(1, 3000), bins=st.integers(1, 100), seed=st.integers(0, 99))

@@ -8,23 +8,13 @@ import matplotlib
 import numpy as np
 import pytest
 
-from attractor.report.layout import panels
-from attractor.report.style import (
-    INK,
-    MODEL,
-    NARROW,
-    WIDE,
-    house_style,
-    power_label,
-    powers_of_ten,
-    to_svg,
-)
+from attractor.report.style import NARROW, WIDE, Hue, house_style, panels, power_label, powers_of_ten, to_svg
 
 
 def drawn(name, size=WIDE, **look):
     with house_style(size, name):
         figure, (axes,) = panels(size, [132])
-        axes.plot([1.0, 2.0, 3.0], [1.23456789, 0.1, 0.001], **({"color": MODEL} | look))
+        axes.plot([1.0, 2.0, 3.0], [1.23456789, 0.1, 0.001], **({"color": Hue.MODEL} | look))
         axes.set_ylabel("a < b & $c$")
         powers_of_ten(axes, "y")
         return to_svg(figure, name, 'title with " and <')
@@ -42,7 +32,7 @@ def test_colours_and_font_come_from_the_page():
     svg = drawn("one")
     assert "var(--model)" in svg
     assert "var(--font)" in svg
-    assert INK[:5] not in svg
+    assert Hue.INK[:5] not in svg
     assert "DejaVu" not in svg
 
 
@@ -77,15 +67,15 @@ def test_dots_survive_as_segments_of_no_length():
     assert "h0" not in svg
     with house_style(WIDE, "dots"):
         figure, (axes,) = panels(WIDE, [50])
-        axes.plot([1, 1, np.nan, 2, 2], [1, 1, np.nan, 2, 2], color=MODEL, solid_capstyle="round")
+        axes.plot([1, 1, np.nan, 2, 2], [1, 1, np.nan, 2, 2], color=Hue.MODEL, solid_capstyle="round")
         assert to_svg(figure, "dots", "").count("h0") == 2
 
 
 def test_a_line_that_begins_with_a_repeated_point_stays_a_line():
     with house_style(WIDE, "stairs"):
         figure, (axes,) = panels(WIDE, [50])
-        axes.stairs([0, 2, 0], [0, 1, 2, 3], color=MODEL, fill=True)
-        axes.plot([0, 0, 1], [0, 0, 1], color=MODEL)
+        axes.stairs([0, 2, 0], [0, 1, 2, 3], color=Hue.MODEL, fill=True)
+        axes.plot([0, 0, 1], [0, 0, 1], color=Hue.MODEL)
         svg = to_svg(figure, "stairs", "")
     assert "h0" not in svg
     for path in re.findall(r' d="([^"]*)"', svg):
@@ -112,7 +102,7 @@ def labelled(text):
     """A figure with a text of the user's in every place where one may stand."""
     with house_style(WIDE, "own"):
         figure, (axes,) = panels(WIDE, [132])
-        axes.plot([1.0, 2.0], [1.0, 2.0], label=text, color=MODEL)
+        axes.plot([1.0, 2.0], [1.0, 2.0], label=text, color=Hue.MODEL)
         axes.set_title(text)
         axes.set_ylabel(text)
         axes.set_yticks([1.0, 2.0], [text, "b"])
@@ -127,8 +117,8 @@ def texts(svg):
 @pytest.mark.parametrize(
     "text",
     [
-        INK,
-        f"{MODEL} and {INK}",
+        Hue.INK,
+        f"{Hue.MODEL} and {Hue.INK}",
         "font-family: Arial; font: 3px Arial",
         ' d="1.23456 2.34567" id="one" xlink:href="#a"',
         "url(#a) <style>b</style> <defs> </defs> <!-- c -->",
@@ -139,7 +129,7 @@ def test_text_that_looks_like_a_drawing_is_left_as_it_is(text):
     svg = labelled(text)
     assert texts(svg).count(text) == 4
     assert "var(--model)" in svg
-    assert MODEL not in re.sub(r">[^<]*<", "><", svg).replace(f'aria-label="{text}"', "")
+    assert Hue.MODEL not in re.sub(r">[^<]*<", "><", svg).replace(f'aria-label="{text}"', "")
 
 
 @pytest.mark.filterwarnings("error")

@@ -9,8 +9,8 @@ from dynamics_cases import KEY, Listener, Map, linear
 
 from attractor.cells import LSTM, Cell, Elman
 from attractor.errors import ConfigError, InputDataError
-from attractor.report.dynamics_page import _position, verdict
 from attractor.theory import DynamicsSettings, Regime, dynamics_study
+from attractor.theory.dynamics_page import _position, verdict
 from attractor.theory.dynamics_study import comes_back
 from attractor.theory.regimes import regime_of
 from attractor.theory.regimes.regime_position import NetworkPosition

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from attractor.cells import GRU, Elman, Lipschitz
-from attractor.cli.options import own_cell
+from attractor.cli.own_cells import own_cell
 from attractor.training.identity import _file_of
 
 SOURCE = """

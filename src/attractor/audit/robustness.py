@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings
 
 from .attacks import Attack, How, attack_piece, check_channels, check_finite_gradients
@@ -331,3 +332,10 @@ def trend(levels: ArrayLike, values: ArrayLike) -> Trend:
             raise InputDataError(f"{name} must be finite and not all the same, to be ranked")
     correlation, p_value = np.asarray(spearmanr(repeated, value.ravel())).tolist()
     return Trend(correlation, p_value, value.size)
+
+
+PAGES.register(
+    RobustnessCurves,
+    PageKind("curves.html", "attractor.audit.curves_page:curves_page", "curves.json"),
+    source=__name__,
+)

@@ -10,11 +10,12 @@ from .stability.certificate import (
     Verdict,
     Witness,
     bound_in_words,
+    claim,
 )
 from .stability.ladder import CertifySettings, certify
 
 __all__ = [
     "LEVELS", "Attempt", "Box", "Certificate", "CertificateError", "CertifySettings", "Interval",
-    "StabilityResult", "StepBounds", "Verdict", "Witness", "bound_in_words", "certify", "step_bounds",
-    "step_image", "unit_box",
+    "StabilityResult", "StepBounds", "Verdict", "Witness", "bound_in_words", "certify", "claim",
+    "step_bounds", "step_image", "unit_box",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
 from attractor.origin import Origin, stamped
 from attractor.progress import Reporter
-from attractor.runs import check_origin, load_run
+from attractor.runs import load_run
 
 from .classifier import SequenceClassifier
 from .classifier_assessment import Facts, assess_classifier, training_facts
 from .group_memory import group_memory
-from .robustness_study import RobustnessStudy
 from .suspects import Suspects
 
 TEST_SHARE = 0.2
@@ -203,20 +201,6 @@ def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
         facts = load_run(folder).card.get("data", {})
         limits = [np.array(facts[name], float) for name in ("low", "high")] if "low" in facts else None
     return (limits[0], limits[1]) if limits else None
-
-
-def save_robustness(folder: Path, study: RobustnessStudy, origin: Origin | None, **facts: str) -> Path:
-    """Write `robustness.json` into a run folder; the file names the weights it speaks of.
-
-    Raises:
-        RunFolderError: the folder holds another run than the one that was studied.
-        StorageError: the file cannot be written.
-    """
-    check_origin(folder, origin)
-    content = {"origin": stamped(origin, "{}"), **facts, **study.to_dict()}
-    path = folder / "robustness.json"
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-    return path
 
 
 def write_suspects(

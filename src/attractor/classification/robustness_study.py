@@ -30,6 +30,7 @@ from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import layout_of, single_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, CountOrNone, NonNegative, Settings
 
 from .classifier import SequenceClassifier
@@ -286,3 +287,12 @@ def _verdict(found: StabilityBounds) -> dict[str, Any]:
 
 def _without_nan(value: PyTree[float]) -> PyTree[float | None]:
     return jax.tree.map(lambda number: number if np.isfinite(number) else None, value)
+
+
+PAGES.register(
+    RobustnessStudy,
+    PageKind(
+        "robustness.html", "attractor.classification.robustness_page:robustness_page", "robustness.json"
+    ),
+    source=__name__,
+)

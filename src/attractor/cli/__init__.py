@@ -1,65 +1,86 @@
 """The command line: parse, call the library, show.
 
-JAX is imported inside the commands, so that `--help` answers at once.
+Commands and JAX are imported when one is asked for, so that `--help` answers at once.
 """
 
+import importlib
 import os
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
-import tyro
+from attractor.errors import AttractorError, ConfigError
 
-from attractor.errors import AttractorError
-
-from .classify_commands import ClassifyCommand, RobustnessCommand, SuspectsCommand
-from .console import errors, escaped, show_warning
-from .control_commands import CertifyCommand, ControlCommand, ExportCommand
-from .data_commands import DoctorCommand, PlantCommand
-from .dynamics_commands import DynamicsCommand, LyapunovCommand
-from .model_commands import IdentifyCommand, PredictCommand, RepairCommand, ReportCommand
-from .options import check_words
-from .phase_commands import PhaseCommand
-from .repeated import gathered
+from .cache import use_cache
+from .console import Facts, Json, errors, escaped, show_warning
+from .console import console as terminal
+from .parsing import parsed
 
 OUR_BUG = 70
 INTERRUPTED = 130
 REPEAT_SECONDS = 0.5
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "plant": PlantCommand,
-    "identify": IdentifyCommand,
-    "predict": PredictCommand,
-    "report": ReportCommand,
-    "doctor": DoctorCommand,
-    "certify": CertifyCommand,
-    "repair": RepairCommand,
-    "control": ControlCommand,
-    "export": ExportCommand,
-    "classify": ClassifyCommand,
-    "robustness": RobustnessCommand,
-    "suspects": SuspectsCommand,
-    "dynamics": DynamicsCommand,
-    "lyapunov": LyapunovCommand,
-    "phase": PhaseCommand,
+
+class Listed(NamedTuple):
+    """A command as the help lists it.
+
+    Args:
+        group: what people want by it.
+        home: "module:class" of the dataclass of its options.
+        summary: what it does, in a few words.
+    """
+
+    group: str
+    home: str
+    summary: str
+
+
+COMMANDS = {
+    "identify": Listed("train", "model_commands:IdentifyCommand", "a model of a plant, from its log"),
+    "repair": Listed("train", "model_commands:RepairCommand", "a model again, so that it can be certified"),
+    "classify": Listed("train", "classify_commands:ClassifyCommand", "a classifier of series"),
+    "predict": Listed("use", "model_commands:PredictCommand", "a model: simulate it over new inputs"),
+    "control": Listed("use", "control_commands:ControlCommand", "a model: control the plant by it"),
+    "export": Listed("use", "control_commands:ExportCommand", "a model or its controller in other tools"),
+    "doctor": Listed("understand", "model_commands:DoctorCommand", "what makes a log hard to learn from"),
+    "dynamics": Listed("understand", "dynamics_commands:DynamicsCommand", "what a network does: a page"),
+    "lyapunov": Listed("understand", "dynamics_commands:LyapunovCommand", "exponents of any map"),
+    "phase": Listed("understand", "phase_commands:PhaseCommand", "what random networks do: a diagram"),
+    "robustness": Listed("understand", "classify_commands:RobustnessCommand", "a classifier under noise"),
+    "suspects": Listed("understand", "classify_commands:SuspectsCommand", "labels that look wrong"),
+    "certify": Listed("prove", "control_commands:CertifyCommand", "that a model forgets its past"),
+    "report": Listed("manage", "model_commands:ReportCommand", "write the page of a run again"),
+    "plant": Listed("manage", "model_commands:PlantCommand", "the log of a plant to practise on"),
 }
+_STATUSES = """0   done
+2   a mistake in the command or in a file: the message says which, and what to do
+3   a computation left the finite numbers
+4   a file cannot be written, or another process uses it
+5   certify: not proved
+70  a defect of Attractor
+130 interrupted: the same command goes on where it was"""
+_EVERYWHERE = {
+    "--json": "numbers as one JSON document on standard output, in place of words",
+    "--no-cache": "compile everything anew; else programs are kept in ~/.cache/attractor",
+}
+json = Json()
 
 
 def main() -> None:
     """Run one command; a user's mistake ends in a message and a status, never in a traceback."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="attractor",
-        description="Recurrent networks you can depend on.",
-        args=gathered(sys.argv[1:], COMMANDS),
-    )
+    words = [word for word in sys.argv[1:] if word not in _EVERYWHERE]
+    json.wanted = terminal.quiet = "--json" in sys.argv[1:]
     _listen_to_interrupts()
-    with warnings.catch_warnings():
-        warnings.showwarning = show_warning
-        status = _run(command.run)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            status = _start(words)
+    finally:
+        json.wanted = terminal.quiet = False
     sys.exit(status)
 
 
@@ -69,6 +90,8 @@ def program() -> None:
     An interrupted one ends at once: JAX may still compute in threads, and Python, taking everything down
     around them, would crash after all was said.
     """
+    if "--no-cache" not in sys.argv:
+        use_cache()
     try:
         main()
     except SystemExit as end:
@@ -77,6 +100,52 @@ def program() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(INTERRUPTED)
+
+
+def _start(words: list[str]) -> int:
+    """Answer what needs no command, or find the command and run it."""
+    if words and words[0] == "--version":
+        from importlib.metadata import version
+
+        terminal.print(f"attractor {version('attractor')}", highlight=False)
+        json.say({"version": version("attractor")})
+        return 0
+    if not words or words[0] in ("--help", "-h"):
+        _help()
+        return 0 if words else 2
+    made: list[Any] = []
+
+    def task() -> Facts:
+        made.append(parsed(words[1:], words[0], _class_of(words[0])))
+        return made[0].run()
+
+    return _run(task, made)
+
+
+def _class_of(name: str) -> type:
+    """The class of a command, by its name."""
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`attractor --help` lists them"
+        raise ConfigError(f"there is no command {name!r}; {hint}")
+    module, _, kind = COMMANDS[name].home.partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), kind)
+
+
+def _help() -> None:
+    """All commands by what people want, the options of all, and what a status means."""
+    terminal.print(
+        "usage: attractor COMMAND [OPTIONS]\n\nRecurrent networks you can depend on.", highlight=False
+    )
+    for group in dict.fromkeys(one.group for one in COMMANDS.values()):
+        terminal.print(f"\n[bold]{group}[/]")
+        for name, one in COMMANDS.items():
+            if one.group == group:
+                terminal.print(f"  {name:<12}{one.summary}", highlight=False)
+    terminal.print("\n[bold]options of every command[/]")
+    for option, meaning in (_EVERYWHERE | {"--help": "options of the command", "--version": "ours"}).items():
+        terminal.print(f"  {option:<12}{meaning}", highlight=False)
+    terminal.print(f"\n[bold]exit status[/]\n{_STATUSES}", highlight=False)
 
 
 def _listen_to_interrupts() -> None:
@@ -93,16 +162,21 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _run(task: Callable[[], None]) -> int:
+def _run(task: Callable[[], Facts], made: Sequence[object] = ()) -> int:
+    """Do a task and say how it ended.
+
+    Args:
+        task: returns what it found.
+        made: holds the command, once its words are understood.
+    """
     try:
-        check_words(getattr(task, "__self__", None))
-        _heard(task)
+        json.say(_heard(task))
     except AttractorError as problem:
-        errors.print(f"[bold red]error:[/] {escaped(str(problem))}", soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escaped(problem)}", soft_wrap=True)
+        json.say({"error": str(problem), **getattr(problem, "facts", {})})
         return problem.exit_code
     except KeyboardInterrupt:
-        advice = _after_interrupt(getattr(task, "__self__", None))
-        errors.print(f"interrupted; {escaped(advice)}", soft_wrap=True)
+        errors.print(f"interrupted; {escaped(_after_interrupt(*made))}", soft_wrap=True)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 (the last line of defence: a bug of ours has its own status)
         errors.print(traceback.format_exc(), markup=False, soft_wrap=True)
@@ -111,7 +185,7 @@ def _run(task: Callable[[], None]) -> int:
     return 0
 
 
-def _after_interrupt(command: Any) -> str:
+def _after_interrupt(command: object = None) -> str:
     """What to do after a command was interrupted: a run that is finished needs its report alone."""
     from pathlib import Path
 
@@ -125,9 +199,9 @@ def _after_interrupt(command: Any) -> str:
     return f"give the same command again{' to go on from the last checkpoint' if resumes else ''}"
 
 
-def _heard(task: Callable[[], None]) -> None:
+def _heard(task: Callable[[], Facts]) -> Facts:
     """Do a task; however it ends, no interrupt that comes again disturbs what is said about it."""
     try:
-        task()
+        return task()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,37 +1,57 @@
 """Commands about classification: classify, robustness, suspects."""
 
-import shlex
-import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
 from rich.table import Table as Grid
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from attractor.classification import (
+    EpochSettings,
+    LabelSettings,
+    NoiseSettings,
+    RobustnessPlan,
+    RobustnessStudy,
+    SequenceClassifier,
+    Suspects,
+)
+from attractor.classification.classifier_study import ClassifierRoles
+from attractor.data import Finding, LongColumns, Sequences
 from attractor.errors import ConfigError
-from attractor.settings import Count, CountOrNone, NonNegative, PartialShare, Positive, Seed, Share
+from attractor.settings import Count, NonNegative, Seed
+from attractor.training import Reweighting
 
-from .console import console, escaped, show_findings
-from .saved_cell import cell_of, given_cell
+from .console import (
+    Facts,
+    console,
+    escaped,
+    given_command,
+    tell,
+    tell_file,
+)
+from .model_commands import facts_of_findings, show_serious
+from .own_cells import RunCommand, given_cell
 
-if TYPE_CHECKING:
-    from attractor.data import Finding, Sequences
+_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "roc_auc": "AUC-ROC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}
 
 
 @dataclass(frozen=True)
-class SeriesColumns:
+class SeriesColumns(LongColumns):
     """How the columns of a table of series are read; other formats name their own."""
 
-    label_column: str | None = None
-    """Column of the class; one called label, class, target or y is found by itself."""
-    id_column: str | None = None
-    """Column that tells the cases apart; one called id, case, series or sequence is found by itself."""
-    time_column: str | None = None
-    """Column by which the rows of a case are ordered; one called time, timestamp or t is found by itself."""
-    delimiter: str | None = None
-    """What stands between two cells; found by itself if not given."""
+    case: Annotated[str | None, arg(name="id-column")] = None
+    label: Annotated[str | None, arg(name="label-column")] = None
+    time: Annotated[str | None, arg(name="time-column")] = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,7 @@ class Classifier:
 
     cell: str = "gru"
     """gru, lstm, mgrn, lipschitz, antisymmetric, tanh, ... or your own class: file.py:Class."""
-    hidden: Count = 64
+    hidden_size: Annotated[Count, arg(name="hidden")] = 64
     """Units a layer; for mgrn those of every group."""
     layers: Count = 1
     """Cells in the stack."""
@@ -51,47 +71,29 @@ class Classifier:
     missing: Literal["error", "zero", "forward", "forward+mask", "forward+mask+age", "cell"] = "error"
     """What becomes of missing values; cell hands them to a cell that knows what to do, such as mgrn."""
     standardise: bool = True
-    """Scale every variable to mean 0 and spread 1 by the training cases."""
+    """Scale every variable to mean 0 and standard deviation 1 by the training cases."""
     class_weight: Literal["none", "balanced"] = "none"
     """balanced lets every class count the same in the loss, however rare; none counts every case the same."""
 
 
 @dataclass(frozen=True)
-class Learning:
-    """How it is trained."""
+class Noise(NoiseSettings):
+    """What disturbs the network while it is trained; evaluation is without."""
 
-    noise: NonNegative = 0.0
-    """Standard deviation of the noise in the hidden state at every step of the training."""
-    multiplicative_noise: NonNegative = 0.0
-    """The same in proportion to what the step changes."""
-    annealing: Share = 1.0
-    """Share of the noise that is left at the end; 1 keeps it constant."""
-    dropout: PartialShare = 0.0
-    """Share of the last state that training drops."""
-    input_dropout: PartialShare = 0.0
-    """Share of the channels that training drops, the same ones for a whole series."""
+    additive: Annotated[NonNegative, arg(name="noise")] = 0.0
+    multiplicative: Annotated[NonNegative, arg(name="multiplicative-noise")] = 0.0
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is done about labels, some of which may be wrong."""
+
     loss: str = "cross-entropy"
     """cross-entropy, label-smoothing, generalised-cross-entropy, symmetric-cross-entropy, early-learning."""
     reweight: str = "none"
     """none weighs all cases alike, auto fades out those whose labels look wrong, a number is the strength."""
     balance: Literal["none", "class"] = "none"
     """With --reweight: class keeps the share of every class, so that no rare class fades out as a whole."""
-    epochs: Count = 60
-    """Passes over the training cases."""
-    batch_size: Count = 32
-    """Cases a step."""
-    learning_rate: Positive = 3e-3
-    """Peak of the learning rate."""
-    weight_decay: NonNegative = 1e-4
-    """Of AdamW."""
-    validation_share: PartialShare = 0.2
-    """Share of every class that chooses epoch and temperature; 0 trains on everything."""
-    keep: Literal["best", "last"] = "best"
-    """Weights of the epoch that did best in validation, or the last ones."""
-    seeds: Count = 1
-    """Networks trained side by side; the best in validation is kept."""
-    seed: Seed = 0
-    """All randomness follows from it."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,19 @@ class ClassifyCommand:
     case, in their order."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
+    seed: Seed = 0
+    """All randomness follows from it."""
     columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
     model: OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
-    learning: OmitArgPrefixes[Learning] = field(default_factory=Learning)
+    noise: OmitArgPrefixes[Noise] = field(default_factory=Noise)
+    labels: OmitArgPrefixes[Labels] = field(default_factory=Labels)
+    training: OmitArgPrefixes[EpochSettings] = field(default_factory=EpochSettings)
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Read, divide, train, save, judge, report."""
-        from attractor.classification.classifier_study import classify, divide, run_contents
+        from attractor.classification import classifier_page, classifier_study
         from attractor.data import read_case_groups
         from attractor.progress import reporter_for
-        from attractor.report.classifier_page import write_classifier_report
         from attractor.runs import UNJUDGED, check_free
         from attractor.scan import keep_freed_memory
         from attractor.training.spreading import use_all_cores
@@ -127,143 +132,104 @@ class ClassifyCommand:
         keep_freed_memory()
         use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
-        model = _classifier(self.model, self.learning)
+        model = _classifier(self)
         data = _read(self.data, self.columns)
         test = None if self.test is None else _read(self.test, self.columns, like=data)
         groups = None if self.weight_groups is None else read_case_groups(self.weight_groups, data)
-        roles = divide(data, test, self.learning.validation_share, self.learning.seed, groups)
-        console.print(escaped(roles.explanation), soft_wrap=True)
-        findings = _warnings(roles)
-        show_findings(findings) if findings else None
+        roles = classifier_study.divide(data, test, self.training.validation_share, self.seed, groups)
+        tell(roles.explanation)
+        findings = show_serious(_examined(roles))
         with warnings.catch_warnings():  # the data doctor has said so already
             warnings.filterwarnings("ignore", message="variable .* is constant")
-            classify(model, roles, self.out, reporter_for("training"))
-        files = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
-        command = {"command": shlex.join(["attractor", *sys.argv[1:]])}
+            classifier_study.classify(model, roles, self.out, reporter_for("training"))
+        sources = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
+        command = {"command": given_command()}
         # Whatever happens after training may not lose it.
         model.save(self.out, card=command | UNJUDGED, overwrite=self.overwrite)
-        console.print(f"trained and saved in {escaped(self.out)}; judging it now", soft_wrap=True)
-        card, arrays = run_contents(model, roles, {**files, "findings": [_fact(one) for one in findings]})
+        tell(f"trained and saved in {self.out}; judging it now")
+        known = {**sources, "findings": facts_of_findings(findings)}
+        card, arrays = classifier_study.run_contents(model, roles, known)
         model.save(self.out, card=card | command, evaluation=arrays, overwrite=True)
-        report = write_classifier_report(self.out, None if isinstance(model.cell, str) else model.cell)
-        _show_scores(card["metrics"]["test"])
-        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+        own_cell = None if isinstance(model.cell, str) else model.cell
+        report = classifier_page.write_classifier_report(self.out, own_cell)
+        scores = card["metrics"]["test"]
+        _show_scores(scores)
+        tell_file(report, "report:")
+        return {"run": self.out, "report": report, "test": scores}
 
 
 @dataclass(frozen=True)
-class RobustnessCommand:
+class RobustnessCommand(RunCommand):
     """Disturb the inputs of a trained classifier and see how long its answers stay right."""
 
-    folder: Positional[Path]
-    """The run folder."""
     data: Positional[Path]
     """Labelled cases that it was not trained on."""
-    seeds: Count = 5
-    """Draws of every perturbation."""
-    attacks: bool = False
-    """Look for the worst inputs as well, which takes much longer."""
-    fragility_cases: CountOrNone = 24
-    """Cases whose fragility over time is followed; 0 for none."""
-    time_budget: NonNegative = 20.0
-    """Seconds for the search for a stability certificate."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
+    plan: OmitArgPrefixes[RobustnessPlan] = field(default_factory=RobustnessPlan)
     columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Load, disturb, save, report."""
-        from attractor.classification import SequenceClassifier
-        from attractor.classification.classifier_study import known_cases, save_robustness, training_limits
-        from attractor.classification.robustness_study import RobustnessPlan, robustness_study
+        from attractor.classification import robustness_study
+        from attractor.classification.classifier_study import known_cases, training_limits
         from attractor.progress import reporter_for
-        from attractor.report.robustness_page import write_robustness_report
+        from attractor.report.about import About
+        from attractor.report.publishing import publish
 
-        plan = RobustnessPlan(
-            seeds=self.seeds,
-            attacks=self.attacks,
-            fragility_cases=self.fragility_cases,
-            time_budget=self.time_budget,
-        )
-        model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
+        model = SequenceClassifier.load(self.folder, self.own_cell())
         data = _read(self.data, self.columns, like=known_cases(model))
-        study = robustness_study(model, data, plan, training_limits(self.folder), reporter_for)
-        command = shlex.join(["attractor", *sys.argv[1:]])
-        saved = save_robustness(self.folder, study, model.origin, source=str(self.data), command=command)
-        report = write_robustness_report(self.folder, study, model.names_, command, model.origin)
+        study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
+        about = About(command=given_command(), origin=model.origin, data=str(self.data))
+        report = publish(study, self.folder, about, names=model.names_)
         _show_curves(study)
-        console.print(f"wrote [bold]{escaped(saved)}[/]", soft_wrap=True)
-        console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+        tell_file(report, "report:")
+        return {"report": report, **study.to_dict()}
 
 
 @dataclass(frozen=True)
-class SuspectsCommand:
+class SuspectsCommand(RunCommand):
     """List the training cases whose labels look wrong, the most suspicious first."""
 
-    folder: Positional[Path]
-    """The run folder."""
     top: Count = 20
     """How many to show; the file has all of them."""
     out: Path | None = None
     """CSV file to write."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Load, rank, show, write."""
-        from attractor.classification import SequenceClassifier
         from attractor.classification.classifier_study import write_suspects
 
-        model = SequenceClassifier.load(self.folder, cell_of(self.folder, self.cell))
+        model = SequenceClassifier.load(self.folder, self.own_cell())
         suspects, classes = model.suspects(), [str(name) for name in model.classes_]
-        _show_suspects(suspects, classes, self.top)
+        rows = _show_suspects(suspects, classes, self.top)
         if self.out is not None:
             write_suspects(self.out, suspects, classes, model.origin)
-            console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
+            tell_file(self.out)
+        return {"suspects": rows, "ranked": len(suspects), "file": self.out}
 
 
-def _read(path: Path, columns: SeriesColumns, like: "Sequences | None" = None) -> "Sequences":
-    from attractor.data import LongColumns, read_sequences
+def _read(path: Path, columns: SeriesColumns, like: Sequences | None = None) -> Sequences:
+    from attractor.data import read_sequences
 
-    asked = LongColumns(
-        case=columns.id_column,
-        label=columns.label_column,
-        time=columns.time_column,
-        delimiter=columns.delimiter,
-    )
-    return read_sequences(path, None if asked == LongColumns() else asked, like=like)
+    return read_sequences(path, None if columns == SeriesColumns() else columns, like=like)
 
 
-def _classifier(model: Classifier, learning: Learning) -> Any:
-    from attractor.classification import EpochSettings, LabelSettings, NoiseSettings, SequenceClassifier
-
-    options = {**vars(model), "cell": given_cell(model.cell) or model.cell}
-    options["hidden_size"] = options.pop("hidden")
-    balanced = options.pop("class_weight") == "balanced"
+def _classifier(command: ClassifyCommand) -> SequenceClassifier:
+    model, labels = command.model, command.labels
+    options: dict[str, Any] = {
+        **vars(model),
+        "cell": given_cell(model.cell) or model.cell,
+        "class_weight": None if model.class_weight == "none" else model.class_weight,
+    }
     return SequenceClassifier(
         **options,
-        noise=NoiseSettings(
-            additive=learning.noise,
-            multiplicative=learning.multiplicative_noise,
-            annealing=learning.annealing,
-            dropout=learning.dropout,
-            input_dropout=learning.input_dropout,
-        ),
-        labels=LabelSettings(learning.loss, reweighting_of(learning.reweight, learning.balance)),
-        class_weight="balanced" if balanced else None,
-        training=EpochSettings(
-            epochs=learning.epochs,
-            batch_size=learning.batch_size,
-            learning_rate=learning.learning_rate,
-            weight_decay=learning.weight_decay,
-            validation_share=learning.validation_share,
-            keep=learning.keep,
-            seeds=learning.seeds,
-        ),
-        seed=learning.seed,
+        noise=NoiseSettings(**vars(command.noise)),
+        labels=LabelSettings(labels.loss, reweighting_of(labels.reweight, labels.balance)),
+        training=command.training,
+        seed=command.seed,
     )
 
 
-def reweighting_of(text: str, balance: Literal["none", "class"]) -> Any:
+def reweighting_of(text: str, balance: Literal["none", "class"]) -> Reweighting | None:
     """What `--reweight` and `--balance` mean.
 
     Args:
@@ -273,8 +239,6 @@ def reweighting_of(text: str, balance: Literal["none", "class"]) -> Any:
     Raises:
         ConfigError: anything else.
     """
-    from attractor.training import Reweighting
-
     if text == "none":
         if balance != "none":
             raise ConfigError(f"--balance {balance} is about reweighting; give --reweight as well")
@@ -286,35 +250,22 @@ def reweighting_of(text: str, balance: Literal["none", "class"]) -> Any:
     return Reweighting(strength=strength, balance=balance)
 
 
-def _warnings(roles: Any) -> "list[Finding]":
+def _examined(roles: ClassifierRoles) -> list[Finding]:
     from attractor.data import compare_sequences, examine_sequences
 
-    found = [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
-    return [finding for finding in found if finding.severity.name != "NOTE"]
+    return [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
 
 
-def _fact(finding: "Finding") -> dict[str, str]:
-    return {"severity": finding.severity.value, "message": finding.message, "advice": finding.advice}
-
-
-def _show_scores(metrics: dict[str, Any]) -> None:
-    grid = Grid("figure", "value", "95 % interval", title=f"{metrics['cases']} unseen cases")
-    for name, words in (
-        ("accuracy", "accuracy"),
-        ("balanced_accuracy", "balanced accuracy"),
-        ("macro_f1", "macro F1"),
-        ("roc_auc", "AUC-ROC"),
-        ("average_precision", "average precision"),
-        ("log_loss", "log loss"),
-        ("calibration_error", "calibration error"),
-    ):
+def _show_scores(metrics: Facts) -> None:
+    grid = Grid("score", "value", "95 % interval", title=f"{metrics['cases']} unseen cases")
+    for name, words in _SCORES.items():
         if name in metrics:
             ends = metrics.get(f"{name}_interval")
             grid.add_row(words, f"{metrics[name]:.4f}", f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "")
     console.print(grid)
 
 
-def _show_curves(study: Any) -> None:
+def _show_curves(study: RobustnessStudy) -> None:
     curves = study.curves
     grid = Grid("perturbation", "level", "accuracy", title=f"clean accuracy {curves.clean:.4f}")
     for curve in curves.curves:
@@ -322,20 +273,27 @@ def _show_curves(study: Any) -> None:
             grid.add_row(escaped(curve.name), f"{level:g}", f"{mean:.4f}")
     console.print(grid)
     for remark in study.remarks:
-        console.print(escaped(remark), soft_wrap=True)
+        tell(remark)
 
 
-def _show_suspects(suspects: Any, classes: list[str], top: int) -> None:
+def _show_suspects(suspects: Suspects, classes: list[str], top: int) -> list[Facts]:
+    """The first cases, shown and returned."""
     grid = Grid("rank", "case", "given label", "proposed", "mean loss", "stands apart", "weight")
-    for place in range(min(top, len(suspects))):
-        grid.add_row(
-            str(place + 1),
-            escaped(suspects.ids[place]),
-            escaped(classes[suspects.labels[place]]),
-            escaped(classes[suspects.proposed[place]]),
-            f"{suspects.mean_losses[place]:.2g}",
-            "yes" if suspects.apart[place] else "",
-            f"{suspects.weights[place]:.2g}",
-        )
+    rows = [
+        {
+            "case": suspects.ids[index],
+            "given": classes[suspects.labels[index]],
+            "proposed": classes[suspects.proposed[index]],
+            "mean_loss": suspects.mean_losses[index],
+            "stands_apart": suspects.apart[index],
+            "weight": suspects.weights[index],
+        }
+        for index in range(min(top, len(suspects)))
+    ]
+    for rank, row in enumerate(rows, start=1):
+        names = (escaped(row[name]) for name in ("case", "given", "proposed"))
+        apart = "yes" if row["stands_apart"] else ""
+        grid.add_row(str(rank), *names, f"{row['mean_loss']:.2g}", apart, f"{row['weight']:.2g}")
     console.print(grid)
     console.print(suspects.scope)
+    return rows

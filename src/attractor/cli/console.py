@@ -1,15 +1,21 @@
 """What the command line says and where it says it."""
 
-from typing import TYPE_CHECKING, Any
+import json
+import math
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from attractor.errors import printable
+from attractor.errors import AttractorError, printable
 
-if TYPE_CHECKING:
-    from attractor.data import Record
+Facts = dict[str, Any]
+"""What a command found, for people who give `--json`."""
 
 
 class PlainConsole(Console):
@@ -24,9 +30,39 @@ console = PlainConsole(emoji=False)
 errors = PlainConsole(stderr=True, emoji=False)
 
 
+class NotProvedError(AttractorError):
+    """The command ran, and what it looked for is not proved.
+
+    Args:
+        message: why.
+        facts: what was found all the same.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, facts: Facts) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
 def escaped(text: object) -> str:
     """Text whose brackets are no markup."""
     return escape(str(text))
+
+
+def given_command() -> str:
+    """The command as it was given, for pages and cards."""
+    return shlex.join(["attractor", *sys.argv[1:]])
+
+
+def tell(text: object) -> None:
+    """A sentence with text of the user's, in one line."""
+    console.print(escaped(text), soft_wrap=True)
+
+
+def tell_file(path: object, what: str = "wrote") -> None:
+    """Where a file was written."""
+    console.print(f"{what} [bold]{escaped(path)}[/]", soft_wrap=True)
 
 
 def show_warning(message: Warning | str, *_: object) -> None:
@@ -34,19 +70,26 @@ def show_warning(message: Warning | str, *_: object) -> None:
     errors.print(f"[yellow]warning:[/] {escaped(message)}", soft_wrap=True)
 
 
-def signals_of(record: "Record") -> str:
-    """What drives what, in one line."""
-    inputs = ", ".join(signal.label for signal in record.inputs)
-    outputs = ", ".join(signal.label for signal in record.outputs)
-    return escaped(f"{inputs} -> {outputs}")
+@dataclass
+class Json:
+    """Whether facts are printed in place of words."""
+
+    wanted: bool = False
+
+    def say(self, facts: Mapping[str, Any]) -> None:
+        """Print facts as one JSON document, if that is wanted."""
+        if self.wanted:
+            sys.stdout.write(json.dumps(_plain(facts), indent=1) + "\n")
 
 
-def show_findings(findings: list[Any]) -> None:
-    """What the data doctor found, with its advice."""
-    colours = {"ERROR": "red", "WARNING": "yellow", "NOTE": "cyan"}
-    for finding in findings:
-        name = finding.severity.name
-        console.print(f"[bold {colours[name]}]{name.lower()}[/] {escaped(finding.message)}")
-        console.print(f"  [dim]{escaped(finding.advice)}[/]")
-    if not findings:
-        console.print("the data doctor found nothing to complain about")
+def _plain(value: object) -> object:
+    """A value as JSON has it; numbers that are not finite become null."""
+    tolist = getattr(value, "tolist", None)  # an array or a number of NumPy or JAX
+    value = tolist() if callable(tolist) else value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str | None) else str(value)

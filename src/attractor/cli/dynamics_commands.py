@@ -1,22 +1,146 @@
-"""Commands about dynamics: dynamics, lyapunov."""
+"""Commands about dynamics: what they speak of (a run, or a cell by its name or file), and what they show."""
 
 import json
-import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
+from attractor.cells import CellLike, State, build_cell, cell_class
+from attractor.cells.building import CellBuilder
+from attractor.certify import StabilityResult
+from attractor.dynamics import LyapunovSettings, LyapunovSpectrum
 from attractor.errors import ConfigError
-from attractor.origin import stamped
-from attractor.settings import Count, CountOrNone, NonNegative
+from attractor.origin import Origin, stamped
+from attractor.settings import Count, NonNegative
+from attractor.theory import DynamicsSettings
 
-from .console import console, escaped
-from .options import Columns
-from .subject import Fresh, Subject, Wanted, find_subject
+from .console import Facts, console, escaped, given_command, tell, tell_file
+from .model_commands import Columns, columns_of
+from .own_cells import cell_of, given_cell
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """How a cell is made that is not taken from a run, and what drives it."""
+
+    inputs: Count = 1
+    """Inputs of a cell that is built by their number."""
+    hidden: Count = 64
+    """Units of a cell that is built by their number."""
+    drive: NonNegative = 0.0
+    """Standard deviation of the white inputs; 0 leaves the cell alone."""
+    start: tuple[float, ...] = ()
+    """State to start from; the cell's own if not given."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cell and what drives it.
+
+    Args:
+        title: what it is called.
+        cell: the cell.
+        inputs: as the cell sees them, shape (time, inputs).
+        source: where the inputs come from, in words.
+        start: a state to start from; None for the cell's own.
+        folder: of the run; None for a cell without one.
+        origin: the weights and the equation of the run.
+    """
+
+    title: str
+    cell: CellLike
+    inputs: np.ndarray
+    source: str
+    start: State | None = None
+    folder: Path | None = None
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user named.
+
+    Args:
+        name: a run folder, file.py:Class, or the name of a cell.
+        data: a file that drives a run; None takes what the run was saved with.
+        cell: file.py:Class, for a run with a cell of the user's own.
+        steps: of a cell without data; at most so many of a file.
+        seed: of weights and inputs of a cell without a run.
+    """
+
+    name: str
+    data: Path | None
+    cell: str | None
+    steps: int
+    seed: int
+
+
+def find_subject(wanted: Wanted, fresh: Fresh, columns: Columns) -> Subject:
+    """The cell and its inputs.
+
+    Raises:
+        ConfigError: there is neither such a run, nor such a file, nor such a cell.
+        InputDataError: the data cannot be used.
+        RunFolderError: the run folder is damaged.
+    """
+    if Path(wanted.name).is_dir():
+        return _of_run(wanted, columns)
+    if wanted.data is not None:
+        raise ConfigError(
+            f"{wanted.name} is no run folder; data drive a trained run, --drive a cell by its name"
+        )
+    return _of_cell(wanted, fresh)
+
+
+def _of_run(wanted: Wanted, columns: Columns) -> Subject:
+    from attractor.run_kinds import Driving, kind_of
+
+    folder = Path(wanted.name)
+    kind = kind_of(folder)
+    driven = kind.able("dynamics", folder)
+    model = kind.load(folder, cell_of(folder, wanted.cell))
+    asked = None if columns == Columns() else columns_of(columns)
+    cell, inputs = driven(model, Driving(folder, wanted.data, wanted.steps, asked))
+    source = "data of the run" if wanted.data is None else wanted.data.name
+    return Subject(folder.name, cell, inputs[: wanted.steps], source, folder=folder, origin=model.origin)
+
+
+def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:
+    cell = _built(wanted, fresh)
+    size = getattr(cell, "input_size", fresh.inputs)
+    rows = fresh.drive * np.random.default_rng(wanted.seed).normal(size=(wanted.steps, size))
+    source = f"white inputs of standard deviation {fresh.drive:g}" if fresh.drive and size else "no input"
+    start = None if not fresh.start else _start(cell, fresh.start)
+    return Subject(wanted.name.rpartition(":")[2] or wanted.name, cell, rows, source, start)
+
+
+def _built(wanted: Wanted, fresh: Fresh) -> CellLike:
+    """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
+    build = given_cell(wanted.name) or _named(wanted.name)
+    return build_cell(build, fresh.inputs, fresh.hidden, key=jax.random.key(wanted.seed))
+
+
+def _named(name: str) -> CellBuilder:
+    try:
+        return cell_class(name)
+    except ConfigError as problem:
+        raise ConfigError(f"there is no run folder {name}, and no such cell: {problem}") from problem
+
+
+def _start(cell: CellLike, values: tuple[float, ...]) -> State:
+    from attractor.program import double_precision, flat_map
+
+    with double_precision():
+        flat = flat_map(cell)
+        if flat.real_size != len(values):
+            raise ConfigError(f"--start has {len(values)} numbers, the state has {flat.real_size} real ones")
+        rest = flat.start[flat.real_size :]
+        return flat.restore(jnp.concatenate([jnp.asarray(values, jnp.float64), rest]))
 
 
 @dataclass(frozen=True)
@@ -29,43 +153,34 @@ class DynamicsCommand:
     """A file that drives the network of a run; what the run was saved with if not given."""
     out: Path | None = None
     """Folder of the report; the run folder if there is one."""
-    steps: Count = 2000
-    """Steps at most."""
-    starts: Count = 256
-    """Starts of the search for fixed points."""
     certificate_budget: NonNegative = 10.0
     """Seconds for a proof beside the measured exponent; 0 looks for none."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
+    settings: OmitArgPrefixes[DynamicsSettings] = field(default_factory=DynamicsSettings)
     fresh: OmitArgPrefixes[Fresh] = field(default_factory=Fresh)
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Load, measure, save, report."""
-        from attractor.files import make_folder, write_atomically
         from attractor.progress import reporter_for
-        from attractor.report import DynamicsFacts, write_dynamics_report
-        from attractor.runs import check_origin
-        from attractor.theory import DynamicsSettings, dynamics_study
+        from attractor.report.about import About
+        from attractor.report.publishing import publish
+        from attractor.theory import dynamics_study
 
-        wanted = Wanted(self.subject, self.data, self.cell, self.steps)
+        wanted = Wanted(self.subject, self.data, self.cell, self.settings.steps, self.settings.seed)
         subject = find_subject(wanted, self.fresh, self.columns)
         folder = self.out or subject.folder
         if folder is None:
             raise ConfigError(f"{self.subject} is no run; say where the report goes by --out")
-        make_folder(folder)
-        plan = DynamicsSettings(steps=self.steps, starts=self.starts, seed=self.fresh.seed)
-        study = dynamics_study(subject.cell, subject.inputs, plan, reporter_for("dynamics"), subject.start)
+        reporter = reporter_for("dynamics")
+        study = dynamics_study(subject.cell, subject.inputs, self.settings, reporter, subject.start)
         proved = _certificate(subject, self.certificate_budget)
-        command = shlex.join(["attractor", *sys.argv[1:]])
-        facts = DynamicsFacts(subject.title, subject.source, proved, command, subject.origin)
-        check_origin(folder, subject.origin) if folder == subject.folder else None
-        made_from = {"origin": stamped(subject.origin, "{}"), "source": subject.source}
-        content = {**made_from, **study.to_dict(), "proved_exponent": facts.bound}
-        write_atomically(folder / "dynamics.json", (json.dumps(content, indent=1) + "\n").encode())
-        path = write_dynamics_report(folder / "dynamics.html", study, facts)
-        console.print(escaped(study), soft_wrap=True)
-        console.print(f"report: [bold]{escaped(path)}[/]", soft_wrap=True)
+        about = About(subject.title, given_command(), subject.origin, subject.source)
+        page = publish(study, folder, about, proved=proved)
+        tell(study)
+        tell_file(page, "report:")
+        return {"report": page, **study.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -76,51 +191,41 @@ class LyapunovCommand:
     """A run folder, a cell of your own (file.py:Class), or the name of a cell."""
     data: Positional[Path | None] = None
     """A file that drives the network of a run; what the run was saved with if not given."""
-    count: str = "leading"
-    """How many: a number, all, or leading for all but at most ten."""
     steps: Count = 5000
     """Steps at most, with the burn-in."""
-    burn_in: CountOrNone = 200
-    """Steps that do not count."""
-    tolerance: float | None = None
-    """Stop when all standard errors are below this, per step."""
     out: Path | None = None
     """JSON file to write."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
+    settings: OmitArgPrefixes[LyapunovSettings] = field(default_factory=lambda: LyapunovSettings(burn_in=200))
     fresh: OmitArgPrefixes[Fresh] = field(default_factory=Fresh)
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Load, measure, show, write."""
-        from attractor.dynamics import LyapunovSettings, lyapunov_exponents
+        from attractor.dynamics import lyapunov_exponents
         from attractor.files import write_atomically
         from attractor.progress import reporter_for
 
-        wanted = Wanted(self.subject, self.data, self.cell, self.steps)
-        count: Any = int(self.count) if self.count.isdecimal() else self.count
-        settings = LyapunovSettings(
-            count=count,  # compared with what it may be by the settings
-            burn_in=self.burn_in,
-            tolerance=self.tolerance,
-            seed=self.fresh.seed,
-        )
+        wanted = Wanted(self.subject, self.data, self.cell, self.steps, self.settings.seed)
         subject = find_subject(wanted, self.fresh, self.columns)
-        reporter = reporter_for("exponents")
         found = lyapunov_exponents(
-            subject.cell, subject.inputs, subject.start, settings=settings, reporter=reporter
+            subject.cell,
+            subject.inputs,
+            subject.start,
+            settings=self.settings,
+            reporter=reporter_for("exponents"),
         )
         _show(found, subject)
+        content = {"origin": stamped(subject.origin, "{}"), **found.to_dict()}
         if self.out is not None:
-            content = {"origin": stamped(subject.origin, "{}"), **found.to_dict()}
             write_atomically(self.out, (json.dumps(content, indent=1) + "\n").encode())
-            console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
+            tell_file(self.out)
+        return content
 
 
-def _certificate(subject: Subject, budget: float) -> Any:
+def _certificate(subject: Subject, budget: float) -> StabilityResult | None:
     """A proof for inputs within the range of the data; None where none is asked for or the cell cannot be."""
-    import numpy as np
-
     from attractor.certify import CertifySettings, certify
     from attractor.errors import UnsupportedError
 
@@ -133,14 +238,14 @@ def _certificate(subject: Subject, budget: float) -> Any:
         return None
 
 
-def _show(found: Any, subject: Subject) -> None:
+def _show(found: LyapunovSpectrum, subject: Subject) -> None:
     title = f"{subject.title}: Lyapunov exponents, {found.steps} steps, {subject.source}"
-    columns = ["", "a step", "95 % interval"] + ([] if found.time_step is None else ["per unit of time"])
+    columns = ["", "per step", "95 % interval"] + ([] if found.time_step is None else ["per unit of time"])
     grid = Grid(*columns, title=escaped(title))
     low, high = found.interval()
-    for place, value in enumerate(found.per_step):
-        row = [str(place + 1), f"{value:.5f}", f"{low[place]:.5f} to {high[place]:.5f}"]
+    for index, value in enumerate(found.per_step):
+        row = [str(index + 1), f"{value:.5f}", f"{low[index]:.5f} to {high[index]:.5f}"]
         grid.add_row(*row, *([] if found.time_step is None else [f"{value / found.time_step:.5f}"]))
     console.print(grid)
     for line in found.remarks:
-        console.print(escaped(line), soft_wrap=True)
+        tell(line)

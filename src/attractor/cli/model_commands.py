@@ -1,25 +1,117 @@
-"""Commands about models: identify, predict, report."""
+"""Commands about models of plants and their logs: identify, repair, predict, report, doctor, plant."""
 
-import shlex
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
 from rich.table import Table as Grid
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
+from attractor.control import PlantModel
+from attractor.data import ColumnOptions, Finding, Record, Roles, RowBlock, check_apart, parse_row_block
 from attractor.errors import ConfigError
-from attractor.settings import Count
+from attractor.settings import Count, PartialShare, Positive, Seed, checked_fields
+from attractor.training import TrainingSettings
 
-from .console import console, escaped, show_findings
-from .options import Columns, Model, TestData, Training, column_options
-from .saved_cell import cell_of, given_cell
-
-if TYPE_CHECKING:
-    from attractor.data import Record, Roles
+from .console import (
+    Facts,
+    console,
+    escaped,
+    given_command,
+    tell,
+    tell_file,
+)
+from .own_cells import RunCommand, given_cell
 
 Names = tuple[str, ...]
+
+
+def signals_of(record: Record) -> str:
+    """What drives what, in one line."""
+    inputs = ", ".join(signal.label for signal in record.inputs)
+    outputs = ", ".join(signal.label for signal in record.outputs)
+    return escaped(f"{inputs} -> {outputs}")
+
+
+def show_findings(findings: list[Finding]) -> None:
+    """What the data doctor found, with its advice."""
+    colours = {"ERROR": "red", "WARNING": "yellow", "NOTE": "cyan"}
+    for finding in findings:
+        name = finding.severity.name
+        console.print(f"[bold {colours[name]}]{name.lower()}[/] {escaped(finding.message)}")
+        console.print(f"  [dim]{escaped(finding.advice)}[/]")
+
+
+def show_serious(findings: list[Finding]) -> list[Finding]:
+    """Errors and warnings of the data doctor, shown and returned; notes are for `attractor doctor`."""
+    serious = [finding for finding in findings if finding.severity.name != "NOTE"]
+    show_findings(serious)
+    return serious
+
+
+def facts_of_findings(findings: list[Finding]) -> list[dict[str, str]]:
+    """Findings as plain values."""
+    return [
+        {"severity": one.severity.value, "message": one.message, "advice": one.advice} for one in findings
+    ]
+
+
+@dataclass(frozen=True)
+class Columns(ColumnOptions):
+    """How the columns of the file are read."""
+
+    sampling_time: Positive | None = None
+    rows: Annotated[tuple[RowBlock, ...], Suppress] = ()
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        super().__post_init__()
+
+
+def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
+    """The same for the reader, with blocks of rows as they are written."""
+    return replace(columns, rows=tuple(parse_row_block(text) for text in rows))
+
+
+@dataclass(frozen=True)
+class TestData:
+    """Where the test data come from; the last fifth of the data if nothing is said."""
+
+    test: Path | None = None
+    """A file of its own."""
+    test_inputs: tuple[str, ...] = ()
+    """Input columns of the test data, if they have other names."""
+    test_outputs: tuple[str, ...] = ()
+    """Output columns of the test data, if they have other names."""
+    train_rows: tuple[str, ...] = ()
+    """Rows for training and validation, such as 40600:110000; counted from 0 without the header."""
+    validation_rows: tuple[str, ...] = ()
+    """Rows for validation."""
+    test_rows: tuple[str, ...] = ()
+    """Rows for the test, such as arrow=0:25000; several blocks are several experiments."""
+    validation_share: PartialShare = 0.2
+    """Last part of the training rows that chooses the weights; 0 trains on everything."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained."""
+
+    cell: str = "gru"
+    """tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, ren, or your own class: file.py:Class."""
+    hidden_size: Annotated[Count, arg(name="hidden")] = 8
+    """Units a layer."""
+    layers: Count = 1
+    """Cells in the stack."""
+    initial_state: Literal["encoder", "washout", "zero"] = "encoder"
+    """How a recording starts: learned from its first samples, forgotten over them, or at rest."""
+    washout: Count = 20
+    """Samples that set the initial state and are not counted."""
+    feedthrough: bool | None = None
+    """Whether an input acts on the output of the same sample; decided from the data if not given."""
+    certified: bool = False
+    """Train for a certificate: a model that forgets its past for every input in the range of the data.
+    Nothing is proved by that; `attractor certify` proves it."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +128,20 @@ class IdentifyCommand:
     """The run folder; an interrupted training goes on when the command is given again."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
+    window: Count = 150
+    """Rows simulated in one training example."""
+    seed: Seed = 0
+    """All randomness follows from it."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
     test_data: OmitArgPrefixes[TestData] = field(default_factory=TestData)
     model: OmitArgPrefixes[Model] = field(default_factory=Model)
-    training: OmitArgPrefixes[Training] = field(default_factory=Training)
+    training: OmitArgPrefixes[TrainingSettings] = field(default_factory=TrainingSettings)
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Read, train, judge, save, report."""
+        from attractor.control import PlantModel
         from attractor.control.identification.recordings import check_judges
+        from attractor.data import examine
         from attractor.progress import reporter_for
         from attractor.runs import check_free
         from attractor.scan import keep_freed_memory
@@ -53,31 +151,34 @@ class IdentifyCommand:
         use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
         roles = _read_roles(self)
-        console.print(escaped(roles.explanation))
-        _warn(roles.training)
-        model = _plant_model(self.model, self.training, self.test_data.validation_share)
+        tell(roles.explanation)
+        show_serious(examine(roles.training))
+        options: dict[str, Any] = {**vars(self.model), "cell": given_cell(self.model.cell) or self.model.cell}
+        model = PlantModel(
+            **options,
+            validation_share=self.test_data.validation_share,
+            window=self.window,
+            training=self.training,
+            seed=self.seed,
+        )
         check_judges(roles.training, roles.test, model.washout, "test")
         reporter = reporter_for("training")
         model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
-        _conclude(model, roles, self.out, overwrite=self.overwrite)
+        return _conclude(model, roles, self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)
-class RepairCommand:
+class RepairCommand(RunCommand):
     """Move a trained model to where a certificate holds, as little as possible, and train it on there."""
 
-    folder: Positional[Path]
-    """The run folder of the trained model."""
     out: Path
     """The run folder of the new one."""
     steps: Count = 2000
     """Updates of the weights."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Load, project, train, judge, save, report."""
         from attractor.control import PlantModel
         from attractor.control.identification.certification import repair
@@ -87,7 +188,7 @@ class RepairCommand:
         from attractor.runs import check_free, load_run
 
         check_free(self.out, overwrite=self.overwrite)
-        model = PlantModel.load(self.folder, cell=cell_of(self.folder, self.cell))
+        model = PlantModel.load(self.folder, cell=self.own_cell())
         run = load_run(self.folder)
         if not run.evaluation or "data" not in run.card:
             raise ConfigError(
@@ -95,55 +196,41 @@ class RepairCommand:
             )
         with facts_of(self.folder / "card.json"):
             roles = from_archive(run.card["data"], run.evaluation)
-        validation = roles.validation if roles.validation.experiments else None
-        reporter = reporter_for("repair")
         repaired = repair(
             model,
             roles.training,
-            validation=validation,
+            validation=roles.validation if roles.validation.experiments else None,
             steps=self.steps,
             folder=self.out,
-            reporter=reporter,
+            reporter=reporter_for("repair"),
         )
-        _conclude(repaired, roles, self.out, overwrite=self.overwrite)
+        return _conclude(repaired, roles, self.out, overwrite=self.overwrite)
 
 
 @dataclass(frozen=True)
-class PredictCommand:
+class PredictCommand(RunCommand):
     """Simulate a trained model over new inputs."""
 
-    folder: Positional[Path]
-    """The run folder."""
     data: Positional[Path]
     """A CSV file with the input columns; output columns, if there are any, set the initial state."""
     out: Path
     """The CSV file to write: all columns of the data, and one column a predicted output."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Load, simulate, write."""
-        from attractor.run_kinds import kind_of
-
-        kind = kind_of(self.folder)
-        predict = kind.able("predict", self.folder)
-        model = kind.load(self.folder, cell_of(self.folder, self.cell))
-        summary = predict(model, self.data, self.out, column_options(self.columns))
-        console.print(summary)
-        console.print(f"wrote [bold]{escaped(self.out)}[/]", soft_wrap=True)
+        model, predict = self.opened("predict")
+        summary = predict(model, self.data, self.out, columns_of(self.columns))
+        tell(summary)
+        tell_file(self.out)
+        return {"summary": summary, "file": self.out}
 
 
 @dataclass(frozen=True)
-class ReportCommand:
+class ReportCommand(RunCommand):
     """Write the report of a run folder again."""
 
-    folder: Positional[Path]
-    """The run folder."""
-    cell: str | None = None
-    """file.py:Class, for a run with a cell of your own."""
-
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Render; say what else in the folder belongs to another run."""
         from attractor.origin import strangers
         from attractor.run_kinds import kind_of
@@ -151,39 +238,109 @@ class ReportCommand:
         from attractor.training.checkpoint import remove_leftovers
 
         kind = kind_of(self.folder)
-        path = kind.report(self.folder, cell_of(self.folder, self.cell))
-        for other, objection in strangers(self.folder, load_run(self.folder).origin).items():
-            console.print(f"[yellow]{escaped(other.name)} {escaped(objection)}[/]", soft_wrap=True)
+        path = kind.report(self.folder, self.own_cell())
+        foreign = {
+            other.name: why for other, why in strangers(self.folder, load_run(self.folder).origin).items()
+        }
+        for name, objection in foreign.items():
+            console.print(f"[yellow]{escaped(name)} {escaped(objection)}[/]", soft_wrap=True)
         remove_leftovers(self.folder)
-        console.print(f"report of the {escaped(kind.title)}: [bold]{escaped(path)}[/]", soft_wrap=True)
+        tell_file(path, f"report of the {escaped(kind.title)}:")
+        return {"report": path, "foreign": foreign}
 
 
-def _conclude(model: Any, roles: "Roles", out: Path, *, overwrite: bool) -> None:
+@dataclass(frozen=True)
+class PlantCommand:
+    """Simulate a plant and write its log."""
+
+    plant: Positional[str]
+    """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
+    out: Path
+    """The CSV file to write."""
+    samples: Count = 8000
+    """Rows in all: 60 % training, 20 % validation, 20 % test, each an experiment of its own."""
+    seed: Seed = 0
+    """Excitation and noise follow from it."""
+    noise: float | None = None
+    """Standard deviation of the measurement noise; the plant's usual one if not given."""
+    sampling_time: float | None = None
+    """Seconds between two rows; the plant's usual one if not given."""
+
+    def run(self) -> Facts:
+        """Simulate, write, tell."""
+        from attractor.control import plant_by_name, record_experiments
+        from attractor.data import write_record
+
+        options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
+        record = record_experiments(plant_by_name(self.plant), self.samples, **options)
+        write_record(self.out, record)
+        facts = _show_record(record)
+        tell_file(self.out)
+        return facts | {"file": self.out}
+
+
+@dataclass(frozen=True)
+class DoctorCommand:
+    """Look for what makes a log hard to learn from."""
+
+    data: Positional[Path]
+    """The CSV log."""
+    inputs: tuple[str, ...] = ()
+    """Input columns; all but the last column if not given."""
+    outputs: tuple[str, ...] = ()
+    """Output columns; the last column if not given."""
+    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
+
+    def run(self) -> Facts:
+        """Read, examine, tell."""
+        from attractor.data import examine, guess_columns, read_csv
+
+        inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
+        if not (inputs and outputs):
+            inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
+        record = read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
+        facts, findings = _show_record(record), examine(record)
+        show_findings(findings)
+        if not findings:
+            console.print("the data doctor found nothing to complain about")
+        return facts | {"findings": facts_of_findings(findings)}
+
+
+def _show_record(record: Record) -> Facts:
+    console.print(f"{record.samples} rows of {signals_of(record)}, every {record.sampling_time:g} s")
+    names = {"inputs": record.inputs, "outputs": record.outputs}
+    labels = {role: [signal.label for signal in signals] for role, signals in names.items()}
+    return {"rows": record.samples, "sampling_time": record.sampling_time, **labels}
+
+
+def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) -> Facts:
     """Save, judge, save what was found, report: whatever happens after training may not lose it."""
-    from attractor.control.identification.assessment import assess
+    from attractor.control.identification import assessment, identification_page
     from attractor.data import to_archive
-    from attractor.report import write_run_report
     from attractor.runs import UNJUDGED
 
     facts, arrays = to_archive(roles)
-    known = {"data": facts, "command": shlex.join(["attractor", *sys.argv[1:]])}
+    known = {"data": facts, "command": given_command()}
     model.save(out, card=known | UNJUDGED, evaluation=arrays, overwrite=overwrite)
-    console.print(f"trained and saved in {escaped(out)}; judging it now", soft_wrap=True)
-    card = {**known, **assess(model, roles)}
+    tell(f"trained and saved in {out}; judging it now")
+    card = {**known, **assessment.assess(model, roles)}
     model.save(out, card=card, evaluation=arrays, overwrite=True)
-    report = write_run_report(out, cell=None if isinstance(model.cell, str) else model.cell)
-    _show_figures(card, model.chosen_)
-    console.print(f"report: [bold]{escaped(report)}[/]", soft_wrap=True)
+    report = identification_page.write_run_report(
+        out, cell=None if isinstance(model.cell, str) else model.cell
+    )
+    scores = _show_scores(card, model.chosen_)
+    tell_file(report, "report:")
+    return {"run": out, "report": report, "test": scores}
 
 
-def _read_roles(command: IdentifyCommand) -> "Roles":
+def _read_roles(command: IdentifyCommand) -> Roles:
     """The data set of `identify`, with a role for every part."""
     from attractor.data import Roles, assign_roles, read_csv
 
     asked = command.test_data
 
-    def read(path: Path, inputs: Names, outputs: Names, rows: Names) -> "Record":
-        columns = column_options(command.columns, rows)
+    def read(path: Path, inputs: Names, outputs: Names, rows: Names) -> Record:
+        columns = columns_of(command.columns, rows)
         return read_csv(path, inputs=inputs, outputs=outputs, columns=columns)
 
     _check_rows(asked)
@@ -200,8 +357,6 @@ def _read_roles(command: IdentifyCommand) -> "Roles":
 
 def _check_rows(asked: TestData) -> None:
     """Rows of one role must not have another role as well."""
-    from attractor.data import check_apart, parse_row_block
-
     rows = {"--train-rows": asked.train_rows, "--validation-rows": asked.validation_rows}
     elsewhere = asked.test or asked.test_inputs or asked.test_outputs
     if not elsewhere:
@@ -216,47 +371,18 @@ def _check_rows(asked: TestData) -> None:
     check_apart({option: [parse_row_block(text) for text in texts] for option, texts in rows.items()})
 
 
-def _plant_model(model: Model, training: Training, share: float) -> Any:
-    from attractor.control import PlantModel
-    from attractor.training import TrainingSettings
-
-    return PlantModel(
-        cell=given_cell(model.cell) or model.cell,
-        hidden_size=model.hidden,
-        layers=model.layers,
-        initial_state=model.initial_state,
-        validation_share=share,
-        washout=model.washout,
-        feedthrough=model.feedthrough,
-        certified=model.certified,
-        window=training.window,
-        training=TrainingSettings(
-            steps=training.steps,
-            batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
-            patience=training.patience,
-            seeds=training.seeds,
-            refine=training.refine,
-        ),
-        seed=training.seed,
-    )
-
-
-def _warn(record: "Record") -> None:
-    from attractor.data import examine
-
-    show_findings([finding for finding in examine(record) if finding.severity.name != "NOTE"])
-
-
-def _show_figures(card: dict[str, Any], chosen: int) -> None:
+def _show_scores(card: Facts, chosen: int) -> list[Facts]:
+    """The free run of the chosen network over every test experiment, shown and returned."""
     grid = Grid(
         "test experiment", "output", "FIT %", "RMSE", "largest error", title="free run on unseen data"
     )
+    rows = []
     for experiment, replicas in card["metrics"]["test"].items():
         for index, output in enumerate(card["data"]["outputs"]):
-            values = [replicas[chosen][name][index] for name in ("fit", "rmse", "max_error")]
-            label = escaped(f"{output['name']} [{output['unit']}]" if output["unit"] else output["name"])
-            grid.add_row(
-                escaped(experiment), label, f"{values[0]:.2f}", *(f"{value:.4g}" for value in values[1:])
-            )
+            found = {name: replicas[chosen][name][index] for name in ("fit", "rmse", "max_error")}
+            label = f"{output['name']} [{output['unit']}]" if output["unit"] else output["name"]
+            numbers = f"{found['fit']:.2f}", f"{found['rmse']:.4g}", f"{found['max_error']:.4g}"
+            grid.add_row(escaped(experiment), escaped(label), *numbers)
+            rows.append({"experiment": experiment, "output": label, **found})
     console.print(grid)
+    return rows

@@ -1,46 +1,21 @@
 """Commands about dynamics: phase diagrams."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from tyro.conf import OmitArgPrefixes
 
+from attractor.cells import GatedForm
 from attractor.errors import ConfigError
-from attractor.settings import Count, NonNegative, Positive
+from attractor.settings import Count
+from attractor.theory.phase import Outcome, PhaseAxis, PhaseDiagram, PhaseSimulation, Placement
+from attractor.theory.phase.phase_plan import parameter_name
 
-from .console import console, escaped
-
-if TYPE_CHECKING:
-    from attractor.cells import GatedForm
-    from attractor.theory.phase import PhaseAxis, PhaseDiagram, Placement
+from .console import Facts, console, given_command, tell, tell_file
 
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """How every point is simulated."""
-
-    time: Positive = 200.0
-    """Time over which exponents are measured."""
-    transient: NonNegative = 200.0
-    """Time before that."""
-    step: Positive = 0.2
-    """Step of the integrator, at most 0.2 times the shortest time constant."""
-    method: Literal["euler", "heun", "rk4"] = "heun"
-    """Scheme of the integrator."""
-    precision: Literal["float32", "float64"] = "float32"
-    """Arithmetic of the simulation."""
-    large: Positive = 1.0
-    """Standard deviation of the entries of the large start."""
-    small: Positive = 1e-3
-    """Standard deviation of the entries of the small start."""
-    seeds: tuple[int, ...] = (0,)
-    """One random network for each; exponents are averaged."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +45,26 @@ class PhaseCommand:
     """Address of a running Dask cluster, as tcp://host:8786; without it one is started on this machine."""
     overwrite: bool = False
     """Replace another diagram in that folder."""
-    simulation: OmitArgPrefixes[Simulation] = field(default_factory=Simulation)
+    # Times as the parser makes them: the name of a diagram tells 200.0 from 200.
+    simulation: OmitArgPrefixes[PhaseSimulation] = field(
+        default_factory=lambda: PhaseSimulation(time=200.0, transient=200.0)
+    )
 
-    def run(self) -> None:
+    def run(self) -> Facts:
         """Simulate, solve, write."""
         from attractor.folders import locked
         from attractor.progress import reporter_for
-        from attractor.report import write_phase_report
+        from attractor.report.about import About
+        from attractor.report.page import write_document
+        from attractor.report.publishing import publish
         from attractor.sweeps import spread
-        from attractor.theory.phase import PhasePlan, PhaseSimulation, phase_diagram, place_on, save_diagram
-        from attractor.theory.phase.diagram_files import check_diagram_free
+        from attractor.theory.phase import PhasePlan, phase_diagram, place_on, save_diagram
+        from attractor.theory.phase.diagram_files import SVG_FILE, check_diagram_free
+        from attractor.theory.phase.phase_page import diagram_title, phase_svg
 
         axes = phase_axis("--x", *self.x), phase_axis("--y", *self.y)
         form = _form(self.fixed, {axis.name for axis in axes})
-        simulation = PhaseSimulation(**vars(self.simulation))
-        plan = PhasePlan(*axes, form=form, size=self.size, simulation=simulation)
+        plan = PhasePlan(*axes, form=form, size=self.size, simulation=self.simulation)
         marked = {name: _number("--mark", name, text) for name, text in _pairs("--mark", self.mark).items()}
         _check_mark(marked, {axis.name for axis in axes})
         with locked(self.out):
@@ -94,13 +74,15 @@ class PhaseCommand:
                 diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
             marks = (place_on(diagram, marked),) if marked else ()
             save_diagram(diagram, self.out, overwrite=self.overwrite)
-            command = shlex.join(["attractor", *sys.argv[1:]])
-            page = write_phase_report(diagram, self.out, command, marks)
-        _show(diagram, marks)
-        console.print(f"report: [bold]{escaped(page)}[/]", soft_wrap=True)
+            write_document(phase_svg(diagram, marks), self.out / SVG_FILE)
+            about = About(diagram_title(diagram), given_command())
+            page = publish(diagram, self.out, about, marks=marks)
+        facts = _show(diagram, marks)
+        tell_file(page, "report:")
+        return facts | {"report": page}
 
 
-def phase_axis(option: str, name: str, text: str) -> "PhaseAxis":
+def phase_axis(option: str, name: str, text: str) -> PhaseAxis:
     """An axis from its words.
 
     Args:
@@ -111,8 +93,6 @@ def phase_axis(option: str, name: str, text: str) -> "PhaseAxis":
     Raises:
         ConfigError: the text is no range.
     """
-    from attractor.theory.phase import PhaseAxis
-
     parts = text.split(":")
     try:
         low, high, points = float(parts[0]), float(parts[1]), int(parts[2])
@@ -126,9 +106,7 @@ def phase_axis(option: str, name: str, text: str) -> "PhaseAxis":
         raise ConfigError(f"{option}: {problem}") from problem
 
 
-def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
-    from attractor.cells import GatedForm
-
+def _form(fixed: tuple[str, ...], moved: set[str]) -> GatedForm:
     kinds = {one.name: one.default for one in fields(GatedForm)}
     given = {}
     for name, text in _pairs("--fixed", fixed).items():
@@ -145,8 +123,6 @@ def _form(fixed: tuple[str, ...], moved: set[str]) -> "GatedForm":
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    from attractor.theory.phase.phase_plan import parameter_name
-
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -156,7 +132,7 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _value(name: str, text: str, like: Any) -> Any:
+def _value(name: str, text: str, like: object) -> bool | str | float:
     if isinstance(like, bool):
         if text.lower() not in _TRUTHS:
             raise ConfigError(f"--fixed {name}={text}: expected true or false")
@@ -176,11 +152,11 @@ def _check_mark(marked: Mapping[str, float], axes: set[str]) -> None:
         raise ConfigError(f"--mark needs {name}, too: the diagram has an axis of it")
 
 
-def _show(diagram: "PhaseDiagram", marks: "tuple[Placement, ...]") -> None:
-    from attractor.theory.phase import Outcome
-
-    for outcome in Outcome:
-        if diagram.share(outcome):
-            console.print(f"{100 * diagram.share(outcome):5.1f} %  {outcome}")
+def _show(diagram: PhaseDiagram, marks: tuple[Placement, ...]) -> Facts:
+    shares = {outcome: diagram.share(outcome) for outcome in Outcome if diagram.share(outcome)}
+    for outcome, share in shares.items():
+        console.print(f"{100 * share:5.1f} %  {outcome}")
     for mark in marks:
-        console.print(escaped(mark.sentence))
+        tell(mark.sentence)
+    named = {outcome.name.lower(): share for outcome, share in shares.items()}
+    return {"shares": named, "marks": [mark.sentence for mark in marks]}

@@ -1,21 +1,121 @@
-"""The page: contents in, one HTML document out."""
+"""The page: its contents in, one HTML document out; and a figure as a file of its own.
 
-from collections.abc import Callable
+A page leads from the verdict to what it means, to the next command, to the figures and then to the details.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from attractor.data.record import Signal
 from attractor.errors import StorageError, printable
 from attractor.files import make_folder, write_atomically
 
-from . import figures, wording
-from .contents import IdentificationContents, PredictionPage, ResidualPage, SteadyStatePage
+from .about import About
 from .style import NARROW, WIDE, Size, house_style, to_svg
+
+Tone = Literal["good", "fair", "poor"]
+Rows = tuple[tuple[str, ...], ...]
+
+
+class Tile(NamedTuple):
+    """One number on top of the page."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
+
+
+class Step(NamedTuple):
+    """What to do next: why, and the command that does it."""
+
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure with its caption.
+
+    Args:
+        name: unique on the page; letters, digits and hyphens.
+        title: what stands above it.
+        caption: how to read it; empty where the figure before it says so.
+        plot: draws it for a screen.
+        facts: short facts above the figure, value and what it is.
+    """
+
+    name: str
+    title: str
+    caption: str
+    plot: Callable[[Size], Figure]
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table: the first column holds words, the others what they are about."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: Rows
+    caption: str = ""
+
+
+class Note(NamedTuple):
+    """A finding with its severity: "error", "warning", "info" or "ok"."""
+
+    severity: str
+    message: str
+    advice: str = ""
+
+    @property
+    def tone(self) -> str:
+        """The class of the finding in the style sheet."""
+        return {"error": "bad", "warning": "fair", "ok": "good"}.get(self.severity, "info")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading."""
+
+    name: str
+    heading: str
+    lead: str = ""
+    figures: tuple[PageFigure, ...] = ()
+    tables: tuple[PageTable, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says of a result.
+
+    Args:
+        kind: what sort of page it is.
+        verdict: the result in one sentence.
+        tone: how good that is.
+        meaning: what follows from it for whoever uses the result.
+        steps: what to do next, the best first.
+        tiles: numbers on top.
+        sections: the body, figures first.
+        facts: what a JSON file beside the page says in addition to the result.
+    """
+
+    kind: str
+    verdict: str
+    tone: Tone
+    meaning: str
+    steps: tuple[Step, ...]
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Drawing(NamedTuple):
@@ -25,73 +125,19 @@ class Drawing(NamedTuple):
     narrow: Markup
 
 
-class PredictionView(NamedTuple):
-    """A prediction with its two figures and the rows of the close-up in words."""
-
-    page: PredictionPage
-    whole: Drawing
-    closeup: Drawing
-    closeup_span: str
-
-
-class ResidualView(NamedTuple):
-    """The residual figure of one output and how often its bars leave the band."""
-
-    page: ResidualPage
-    output: Signal
-    drawing: Drawing
-    auto_outside: float
-    cross_outside: float
-
-
-class SteadyStateView(NamedTuple):
-    """A steady-state map and its figure."""
-
-    page: SteadyStatePage
-    drawing: Drawing
-
-
-def render_identification_report(contents: IdentificationContents) -> str:
-    """The report as one HTML document: inline figures, no scripts, no network, light and dark.
+def render(page: Page, about: About) -> str:
+    """The page as one HTML document: inline figures, no scripts, no network, light and dark.
 
     Args:
-        contents: numbers and words; every word is escaped.
-
-    Returns:
-        The document.
+        page: words, numbers and figures; every word is escaped.
+        about: what the page speaks of.
     """
-    page = environment().get_template("identification.html.j2")
-    return page.render(
-        contents=contents,
-        predictions=[_prediction(i, page) for i, page in enumerate(contents.predictions)],
-        signals=draw(
-            "signals", "Signals over time", lambda size: figures.signals_figure(contents.data, size)
-        ),
-        amplitudes=draw(
-            "inputs", "Use of the input range", lambda size: figures.amplitude_figure(contents.data, size)
-        ),
-        training=draw(
-            "training", "Training curves", lambda size: figures.training_figure(contents.training, size)
-        ),
-        residuals=[view for i, page in enumerate(contents.residuals) for view in _residuals(i, page)],
-        steady_states=[_steady_state(i, page) for i, page in enumerate(contents.steady_states)],
-    )
-
-
-def write_report(contents: IdentificationContents, path: Path) -> Path:
-    """Write the report; a reader never sees half a file.
-
-    Args:
-        contents: what to show.
-        path: of the HTML file; missing folders are made.
-
-    Returns:
-        The path.
-
-    Raises:
-        StorageError: if the file cannot be written.
-    """
-    return write_document(render_identification_report(contents), path)
+    drawings = {
+        figure.name: draw(figure.name, figure.title, figure.plot)
+        for section in page.sections
+        for figure in section.figures
+    }
+    return environment().get_template("page.html.j2").render(page=page, about=about, drawings=drawings)
 
 
 def write_document(document: str, path: Path) -> Path:
@@ -112,16 +158,14 @@ def write_document(document: str, path: Path) -> Path:
 
 
 def environment() -> Environment:
-    """The templates of the house and their filters."""
-    environment = Environment(
+    """The templates of the house."""
+    return Environment(
         loader=PackageLoader("attractor.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= wording.FILTERS
-    return environment
 
 
 def draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
@@ -140,38 +184,30 @@ def draw(name: str, title: str, plot: Callable[[Size], Figure]) -> Drawing:
     return Drawing(*drawings)
 
 
-def _prediction(number: int, page: PredictionPage) -> PredictionView:
-    title = f"{page.output.name} in {page.experiment}"
-    first, last = figures.closeup_rows(page)
-    return PredictionView(
-        page,
-        draw(f"prediction-{number}", title, lambda size: figures.prediction_figure(page, size)),
-        draw(f"closeup-{number}", f"{title}, close-up", lambda size: figures.closeup_figure(page, size)),
-        wording.span(first * page.sampling_time, last * page.sampling_time),
-    )
+_ROOT = re.compile(r":root\s*\{.*?\}", re.DOTALL)
+_VIEW = re.compile(r'viewBox="0 0 (\S+) (\S+)"')
+_MARGIN = 12.0
+"""Labels reach a little beyond the figure, where a page has room for them."""
 
 
-def _residuals(number: int, page: ResidualPage) -> list[ResidualView]:
-    def correlations(output: int) -> Drawing:
-        title = f"Correlations of the residual of {page.outputs[output].name} in {page.experiment}"
-        return draw(
-            f"residual-{number}-{output}", title, lambda size: figures.residual_figure(page, output, size)
-        )
+def standalone_svg(name: str, title: str, plot: Callable[[Size], Figure]) -> str:
+    """The figure for a wide screen as an SVG document, on a ground of its own, in light colours.
 
-    return [
-        ResidualView(
-            page,
-            signal,
-            correlations(output),
-            float(page.analysis.auto_outside[output]),
-            float(np.max(page.analysis.cross_outside[output], initial=0.0)),
-        )
-        for output, signal in enumerate(page.outputs)
-    ]
+    Args:
+        name: begins every id of the figure.
+        title: what a screen reader says.
+        plot: draws for one screen.
+    """
+    style = environment().get_template("style.css.j2").render()
+    colours = _ROOT.search(style)
+    rules = colours[0] if colours else ""
+    with house_style(WIDE, name):
+        svg = to_svg(plot(WIDE), name, title)
+    head, body = svg.split(">", 1)
+    ground = f'<rect x="{-_MARGIN}" y="{-_MARGIN}" width="100%" height="100%" fill="var(--card)"/>'
+    return f"{_VIEW.sub(_widened, head)}><style>{rules}</style>{ground}{body}\n"
 
 
-def _steady_state(number: int, page: SteadyStatePage) -> SteadyStateView:
-    title = f"Steady-state map over {page.input.name}"
-    return SteadyStateView(
-        page, draw(f"steady-{number}", title, lambda size: figures.steady_state_figure(page, size))
-    )
+def _widened(view: re.Match[str]) -> str:
+    width, height = (float(side) + 2 * _MARGIN for side in view.groups())
+    return f'viewBox="{-_MARGIN:g} {-_MARGIN:g} {width:g} {height:g}" width="{width:g}" height="{height:g}"'

@@ -3,13 +3,15 @@
 import io
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import matplotlib
+import numpy as np
+from jaxtyping import Float, Num
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -18,30 +20,25 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from attractor.errors import printable
 
-# Drawn in these colours, which nothing else uses; the page's style sheet says what they look like.
-INK = "#010101"
-MUTED = "#010102"
-GRID = "#010103"
-MEASURED = "#010104"
-MODEL = "#010105"
-VALIDATION = "#010106"
-TEST = "#010107"
-ALERT = "#010108"
-BAND = "#010109"
-CARD = "#01010a"
 
-_VARIABLES = {
-    INK: "ink",
-    MUTED: "muted",
-    GRID: "grid",
-    MEASURED: "measured",
-    MODEL: "model",
-    VALIDATION: "validation",
-    TEST: "test",
-    ALERT: "alert",
-    BAND: "band",
-    CARD: "card",
-}
+class Hue:
+    """The colours of all figures. Nothing else uses these; the style sheet says what they look like."""
+
+    INK = "#010101"
+    MUTED = "#010102"
+    GRID = "#010103"
+    MEASURED = "#010104"
+    MODEL = "#010105"
+    VALIDATION = "#010106"
+    TEST = "#010107"
+    ALERT = "#010108"
+    BAND = "#010109"
+    CARD = "#01010a"
+
+
+_VARIABLES = {value: name.lower() for name, value in vars(Hue).items() if name.isupper()}
+Side = Literal["center", "right"]
+
 _FONTS = ["DejaVu Sans", "Last Resort High-Efficiency"]
 """The second has a box for every character that the first lacks, so that nothing is missing while text is
 measured; the page draws all text in fonts of its own."""
@@ -94,12 +91,12 @@ def house_style(size: Size, salt: str) -> Iterator[None]:
         "font.size": size.font,
         "text.parse_math": False,
         "path.simplify": False,
-        "text.color": INK,
-        "axes.edgecolor": GRID,
-        "axes.labelcolor": MUTED,
+        "text.color": Hue.INK,
+        "axes.edgecolor": Hue.GRID,
+        "axes.labelcolor": Hue.MUTED,
         "axes.labelsize": size.font,
         "axes.titlesize": size.font,
-        "axes.titlecolor": INK,
+        "axes.titlecolor": Hue.INK,
         "axes.titlelocation": "left",
         "axes.facecolor": "none",
         "axes.grid": True,
@@ -109,12 +106,12 @@ def house_style(size: Size, salt: str) -> Iterator[None]:
         "axes.spines.left": False,
         "axes.formatter.useoffset": False,
         "axes.unicode_minus": True,
-        "grid.color": GRID,
+        "grid.color": Hue.GRID,
         "grid.linewidth": 0.8,
-        "xtick.color": GRID,
-        "ytick.color": GRID,
-        "xtick.labelcolor": MUTED,
-        "ytick.labelcolor": MUTED,
+        "xtick.color": Hue.GRID,
+        "ytick.color": Hue.GRID,
+        "xtick.labelcolor": Hue.MUTED,
+        "ytick.labelcolor": Hue.MUTED,
         "ytick.major.size": 0,
         "xtick.minor.size": 0,
         "ytick.minor.size": 0,
@@ -212,7 +209,7 @@ def _themed(tag: str) -> str:
 def legend_above(axes: Axes, columns: int = 4) -> None:
     """A legend in one line above the panel."""
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, labelcolor=MUTED)
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, labelcolor=Hue.MUTED)
 
 
 def powers_of_ten(axes: Axes, *names: Literal["x", "y"]) -> None:
@@ -244,3 +241,122 @@ def power_label(value: float) -> str:
     digit, exponent = f"{value:.0e}".split("e")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
     return power if digit == "1" else f"{digit}·{power}"
+
+
+_TOP = 26.0
+_BOTTOM = 42.0
+_RIGHT = 6.0
+_BETWEEN_ROWS = 72.0
+_CHARACTER = 0.62
+
+
+def panels(
+    size: Size, heights: Sequence[int], columns: int = 1, *, share: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure with fixed margins; the labels of all vertical axes stand in one line.
+
+    Fixed margins cost nothing, where a layout engine would draw every figure twice.
+
+    Args:
+        size: screen to draw for.
+        heights: of every row of panels, CSS pixels.
+        columns: panels side by side.
+        share: the rows share the horizontal axis, so that only the last one is labelled.
+
+    Returns:
+        The figure and its panels, row by row.
+    """
+    gap = 12.0 if share else _BETWEEN_ROWS
+    left = size.font * (1.2 + 7.0 * _CHARACTER)
+    total = _TOP + sum(heights) + gap * (len(heights) - 1) + _BOTTOM
+    width = (size.width - columns * left - _RIGHT * (1 + 3 * (columns - 1))) / columns
+    figure = Figure(figsize=(size.width / 72.0, total / 72.0), dpi=72)
+    axes: list[Axes] = []
+    tops = np.cumsum([_TOP, *(height + gap for height in heights)])
+    for top, height in zip(tops, heights, strict=False):
+        for column in range(columns):
+            x = left + column * (width + left + 3 * _RIGHT)
+            box = (x / size.width, 1.0 - (top + height) / total, width / size.width, height / total)
+            axes.append(figure.add_axes(box, sharex=axes[0] if share and axes else None))
+            axes[-1].yaxis.set_label_coords(-(left - 0.6 * size.font) / width, 0.5)
+            axes[-1].tick_params(labelbottom=not share or len(axes) == len(heights), bottom=not share)
+    return figure, axes
+
+
+def grid_of(size: Size, count: int, height: int, most_columns: int) -> tuple[Figure, list[Axes]]:
+    """So many equal panels: side by side up to `most_columns` on a wide screen, else one below the other."""
+    columns = min(count, most_columns) if size.is_wide else 1
+    figure, axes = panels(size, [height] * -(-count // columns), columns)
+    for surplus in axes[count:]:
+        surplus.remove()
+    return figure, axes[:count]
+
+
+def envelope(
+    time: Num[np.ndarray, " time"], values: Float[np.ndarray, " time"], bins: int
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """The smallest and the largest value of every bin, so that no peak gets lost.
+
+    Values that are not finite count as missing; a bin of nothing else gives NaN, a gap in the line.
+
+    Args:
+        time: increasing.
+        values: one per time.
+        bins: the result has at most twice as many points.
+
+    Returns:
+        Times and values to draw, unchanged where the series is short enough.
+    """
+    values = np.where(np.isfinite(values), values, np.nan)
+    if len(values) <= 2 * bins:
+        return np.asarray(time, float), values
+    starts = np.linspace(0, len(values), bins, endpoint=False).astype(int)
+    extremes = np.stack([np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)], axis=1)
+    # A rising bin is drawn from its low to its high end, a falling one the other way round.
+    ends = np.append(starts[1:], len(values)) - 1
+    falling = values[starts] > values[ends]
+    extremes[falling] = extremes[falling, ::-1]
+    # The two points stand a quarter and three quarters into the bin; at one time they would draw stairs.
+    left, right = time[starts].astype(float), time[ends].astype(float)
+    return np.stack(
+        [0.75 * left + 0.25 * right, 0.25 * left + 0.75 * right], axis=1
+    ).ravel(), extremes.ravel()
+
+
+def segments(places: np.ndarray, ends: np.ndarray, *, upright: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Lines from one end to the other at every position, as one path with gaps, which keeps a page small.
+
+    Two equal ends give a dot where the line has round ends.
+
+    Args:
+        places: shape (lines,).
+        ends: shape (lines, 2).
+        upright: the ends are vertical coordinates; False makes them horizontal ones.
+    """
+    gap = np.full(len(places), np.nan)
+    along = np.column_stack([ends, gap]).ravel()
+    across = np.column_stack([places, places, gap]).ravel()
+    return (across, along) if upright else (along, across)
+
+
+def replica_look(replica: int, chosen: int, first: bool, word: str) -> dict[str, Any]:
+    """How the curve of one of several trainings is drawn: the one that was kept in colour, the others grey.
+
+    Args:
+        replica: its number.
+        chosen: the number of the one that was kept.
+        first: whether it is the first that is drawn, and stands in the legend for the others.
+        word: what a training is called: "seed".
+    """
+    if replica == chosen:
+        return {"color": Hue.MODEL, "linewidth": 1.8, "label": f"{word} {replica}, kept"}
+    return {"color": Hue.MEASURED, "linewidth": 1.2, "label": f"other {word}s" if first else None}
+
+
+def mark_point(
+    axes: Axes, x: float, y: float, text: str, side: Literal["center", "right"] = "center"
+) -> None:
+    """A dot with a text above it."""
+    axes.plot(x, y, "o", markersize=8, color=Hue.MODEL, markeredgecolor=Hue.CARD, markeredgewidth=2)
+    offset = (0 if side == "center" else 4, 9)
+    axes.annotate(text, (x, y), offset, textcoords="offset points", color=Hue.INK, ha=side)

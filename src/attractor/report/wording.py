@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-from .series import time_unit
+from jaxtyping import Float
 
 _MISSING = "—"
-_SEVERITIES = {"error": "bad", "warning": "fair", "info": "info", "ok": "good"}
+_UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0))
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -29,11 +28,6 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{max(digits - 1 - exponent, 0)}f}"
 
 
-def plain(value: float) -> str:
-    """A number as a person would write it: 10, 0.5, 1e-06."""
-    return f"{value:g}"
-
-
 def percent(value: float, decimals: int = 1) -> str:
     """A percentage without its sign, a dash for NaN."""
     return f"{value:.{decimals}f}" if math.isfinite(value) else _MISSING
@@ -42,6 +36,22 @@ def percent(value: float, decimals: int = 1) -> str:
 def count(value: int) -> str:
     """A whole number with narrow spaces between the thousands."""
     return f"{value:,}".replace(",", "\u202f")
+
+
+def time_unit(seconds: float) -> tuple[str, float]:
+    """The unit in which a duration reads best, and its length in seconds.
+
+    Example:
+        >>> time_unit(25_000.0)
+        ('h', 3600.0)
+    """
+    return next((unit for unit in reversed(_UNITS) if seconds >= 3.0 * unit[1]), _UNITS[0])
+
+
+def time_axis(samples: int, sampling_time: float) -> tuple[Float[np.ndarray, " time"], str]:
+    """Times of the samples in the unit that reads best, and the label of the axis."""
+    unit, length = time_unit(samples * sampling_time)
+    return np.arange(samples) * sampling_time / length, f"time [{unit}]"
 
 
 def duration(seconds: float) -> tuple[str, str]:
@@ -71,25 +81,28 @@ def mean_and_spread(values: np.ndarray) -> str:
     return f"{finite.mean():.1f} ± {finite.std(ddof=1):.1f}"
 
 
-def tone(severity: str) -> str:
-    """The class of a finding in the style sheet."""
-    return _SEVERITIES.get(severity, "info")
-
-
-FILTERS = {
-    "significant": significant,
-    "percent": percent,
-    "plain": plain,
-    "count": count,
-    "duration": duration,
-    "mean_and_spread": mean_and_spread,
-    "tone": tone,
-}
-
-
 def digests(card: Mapping[str, Any]) -> dict[str, str]:
     """What a run is made from, for its card."""
     equation = card["equation"]
     facts = {"SHA-256 of the weights": card["weights_sha256"], "SHA-256 of the equation": equation["sha256"]}
     own = equation.get("cell_file")
     return facts | ({"cell": f"{own['name']} in {own['path']}"} if own else {})
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many characters."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def in_words(facts: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Options and versions as rows of a table; nested ones follow the name of the group.
+
+    Example:
+        >>> in_words({"hidden_size": 8, "noise": {"additive": 0.1}})
+        {'hidden size': '8', 'noise, additive': '0.1'}
+    """
+    rows = {}
+    for name, value in facts.items():
+        label = before + name.replace("_", " ")
+        rows |= in_words(value, f"{label}, ") if isinstance(value, Mapping) else {label: str(value)}
+    return rows

@@ -2,24 +2,23 @@
 
 Each file here registers one kind; another package does so by an entry point `attractor.run_kinds`. The
 command line reads the table: `report`, `predict`, `export`, `certify`, `dynamics` and `lyapunov` work on
-every kind that has what they need. The functions of a kind import what they need when they are called.
+every kind that has what they need.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from attractor.cells.building import CellBuilder
+from attractor.certify import CertifySettings, StabilityResult
+from attractor.control.study import ControlSettings
+from attractor.data import ColumnOptions
 from attractor.errors import ConfigError, RunFolderError
 from attractor.registry import Registry
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from attractor.cells.building import CellBuilder
-    from attractor.certify import CertifySettings, StabilityResult
-    from attractor.control.study import ControlSettings
-    from attractor.data import ColumnOptions
+from attractor.runs import load_run
 
 Model = TypeVar("Model")
 
@@ -38,7 +37,7 @@ class Driving:
     folder: Path
     data: Path | None
     steps: int
-    columns: "ColumnOptions | None"
+    columns: ColumnOptions | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Proof:
         sampling_time: seconds of a step.
     """
 
-    result: "StabilityResult"
+    result: StabilityResult
     claim: str
     page: Path
     sampling_time: float
@@ -76,12 +75,12 @@ class RunKind(Generic[Model]):
     """
 
     title: str
-    load: "Callable[[Path, CellBuilder | None], Model]"
-    report: "Callable[[Path, CellBuilder | None], Path]"
-    dynamics: "Callable[[Model, Driving], tuple[Any, np.ndarray]] | None" = None
-    predict: "Callable[[Model, Path, Path, ColumnOptions], str] | None" = None
-    export: "Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None" = None
-    certify: "Callable[[Model, Path, float, CertifySettings, str], Proof] | None" = None
+    load: Callable[[Path, CellBuilder | None], Model]
+    report: Callable[[Path, CellBuilder | None], Path]
+    dynamics: Callable[[Model, Driving], tuple[Any, np.ndarray]] | None = None
+    predict: Callable[[Model, Path, Path, ColumnOptions], str] | None = None
+    export: Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None = None
+    certify: Callable[[Model, Path, float, CertifySettings, str], Proof] | None = None
 
     def able(self, task: str, folder: Path) -> Callable[..., Any]:
         """The function for a task: "predict".
@@ -106,8 +105,6 @@ def kind_of(folder: Path) -> RunKind[Any]:
     Raises:
         RunFolderError: the folder is missing, damaged or foreign, or its kind is not known here.
     """
-    from attractor.runs import load_run
-
     name = load_run(folder).card.get("kind")
     if not isinstance(name, str) or name not in RUN_KINDS:
         raise RunFolderError(

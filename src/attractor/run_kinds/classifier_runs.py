@@ -1,38 +1,20 @@
 """Runs of `SequenceClassifier`: trained on labelled series."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from attractor.classification import SequenceClassifier
+from attractor.classification.classifier_page import write_classifier_report
+from attractor.classification.classifier_study import known_cases, stored_cases
+from attractor.classification.reading import bare_cell, driving_inputs
+from attractor.data import read_sequences
 from attractor.errors import ConfigError
 
 from . import RUN_KINDS, Driving, RunKind
 
-if TYPE_CHECKING:
-    import numpy as np
 
-    from attractor.cells.building import CellBuilder
-    from attractor.classification import SequenceClassifier
-
-
-def _load(folder: Path, cell: "CellBuilder | None") -> "SequenceClassifier":
-    from attractor.classification import SequenceClassifier
-
-    return SequenceClassifier.load(folder, cell)
-
-
-def _report(folder: Path, cell: "CellBuilder | None") -> Path:
-    from attractor.report import write_classifier_report
-
-    return write_classifier_report(folder, cell)
-
-
-def _drive(model: "SequenceClassifier", asked: Driving) -> "tuple[Any, np.ndarray]":
-    import numpy as np
-
-    from attractor.classification.classifier_study import known_cases, stored_cases
-    from attractor.classification.reading import bare_cell, driving_inputs
-    from attractor.data import read_sequences
-
+def _drive(model: SequenceClassifier, asked: Driving) -> tuple[Any, np.ndarray]:
     if asked.columns is not None:
         raise ConfigError("options about columns are for the log of a plant; this run classifies series")
     if asked.data is not None:
@@ -43,4 +25,8 @@ def _drive(model: "SequenceClassifier", asked: Driving) -> "tuple[Any, np.ndarra
     return bare_cell(model.network()), np.resize(inputs, (asked.steps, inputs.shape[1]))
 
 
-RUN_KINDS.register("SequenceClassifier", RunKind("classifier", _load, _report, _drive), source=__name__)
+RUN_KINDS.register(
+    "SequenceClassifier",
+    RunKind("classifier", SequenceClassifier.load, write_classifier_report, _drive),
+    source=__name__,
+)

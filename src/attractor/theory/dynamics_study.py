@@ -26,6 +26,7 @@ from attractor.dynamics.trajectory import Portrait, analysed, checked, moved, pa
 from attractor.errors import AttractorError, InputDataError
 from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings, Within
 
 from .random_matrices.spectral_curve import SpectralCurve, spectral_curve
@@ -178,6 +179,13 @@ class DynamicsStudy:
 
 
 _USUAL = DynamicsSettings()
+
+
+PAGES.register(
+    DynamicsStudy,
+    PageKind("dynamics.html", "attractor.theory.dynamics_page:dynamics_page", "dynamics.json"),
+    source=__name__,
+)
 
 
 def dynamics_study(

@@ -187,6 +187,27 @@ class StabilityResult:
         return self.certificate
 
 
+def claim(result: StabilityResult, input_bound: ArrayLike) -> str:
+    """What an analysis found, in one sentence that names the inputs and the starts it speaks of.
+
+    Args:
+        result: of `certify`.
+        input_bound: that it was asked for.
+    """
+    bound = bound_in_words(input_bound)
+    if result.verdict is Verdict.PROVED:
+        return (
+            f"Proved for inputs within {bound} and starts in the certified set: the model forgets where it "
+            "started, and at a constant input it comes to rest in one state."
+        )
+    if result.verdict is Verdict.REFUTED:
+        return (
+            f"Refuted for inputs within {bound}: under the same inputs two starts were found that never "
+            "meet; see the witness."
+        )
+    return f"Unknown for inputs within {bound}: neither proved nor refuted. {result.reason}"
+
+
 # Pairs of trajectories that are simulated beside a certificate.
 PAIRS = 60
 

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
-from attractor.data import Record
+from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify, claim
+from attractor.data import Record, from_archive
 from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
-from attractor.folders import read_file
+from attractor.folders import facts_of, read_file
 from attractor.origin import Origin, find_origin
 from attractor.progress import Reporter
-from attractor.runs import check_origin
+from attractor.runs import check_origin, load_run
 from attractor.scan import unroll
 
 from .plant_model import PlantModel
@@ -63,27 +63,6 @@ def visited_states(
     return np.stack([flat.min(axis=0), flat.max(axis=0)])
 
 
-def claim(result: StabilityResult, input_bound: ArrayLike) -> str:
-    """What an analysis found, in one sentence that names the inputs and the starts it speaks of.
-
-    Args:
-        result: of `certify`.
-        input_bound: that it was asked for.
-    """
-    bound = bound_in_words(input_bound)
-    if result.verdict is Verdict.PROVED:
-        return (
-            f"Proved for inputs within {bound} and starts in the certified set: the model forgets where it "
-            "started, and at a constant input it comes to rest in one state."
-        )
-    if result.verdict is Verdict.REFUTED:
-        return (
-            f"Refuted for inputs within {bound}: under the same inputs two starts were found that never "
-            "meet; see the witness."
-        )
-    return f"Unknown for inputs within {bound}: neither proved nor refuted. {result.reason}"
-
-
 def save_stability(
     folder: Path, result: StabilityResult, input_bound: ArrayLike, origin: Origin | None
 ) -> Path:
@@ -117,7 +96,18 @@ def save_stability(
     return path
 
 
-def _digest(content: Mapping[str, object]) -> str:
+def visited_in_training(folder: Path, model: PlantModel) -> np.ndarray | None:
+    """`visited_states` over the data of a run; None if it was saved without them."""
+    run = load_run(folder)
+    if not run.evaluation or "data" not in run.card:
+        return None
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
+    experiments = roles.training.experiments or roles.test.experiments
+    return visited_states(model, experiments[0].inputs, experiments[0].outputs)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
     """Of all other entries, so that an accident to one digit is seen; it does not protect against people."""
     return hashlib.sha256(json.dumps(content, indent=1).encode()).hexdigest()
 

@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from attractor.errors import RunFolderError, UnsupportedError
 from attractor.folders import facts_of, is_sealed, locked, read_file, read_sealed, write_sealed
+from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import checked
 
 from .critical_lines import LABELS, Theory, TheoryLine
@@ -22,6 +23,9 @@ from .phase_simulation import plan_facts, plan_hash
 FORMAT = 3
 JSON_FILE, CSV_FILE = "diagram.json", "diagram.csv"
 PAGE_FILE, SVG_FILE = "diagram.html", "diagram.svg"
+PAGES.register(
+    PhaseDiagram, PageKind(PAGE_FILE, "attractor.theory.phase.phase_page:phase_page"), source=__name__
+)
 
 # What is estimated for every start and point.
 _FIELDS = ("exponent", "low", "high", "variance")

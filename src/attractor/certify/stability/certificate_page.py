@@ -1,0 +1,246 @@
+"""The page of a certificate: verdict, rate, settling time, set, and every rung that was tried."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from attractor.cells import CellLike
+from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, Witness, bound_in_words, claim
+from attractor.certify.stability.certificate import Contraction, simulated_contraction
+from attractor.report.about import About
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import PAGES, PageKind
+from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
+from attractor.report.wording import significant
+
+_TONES: dict[Verdict, Tone] = {
+    Verdict.PROVED: "good",
+    Verdict.UNKNOWN: "fair",
+    Verdict.REFUTED: "poor",
+}
+_MEANINGS = {
+    Verdict.PROVED: (
+        "A wrong start, and a disturbance once it is over, are forgotten at the rate below. Nothing is "
+        "claimed outside the certified set or for larger inputs."
+    ),
+    Verdict.UNKNOWN: (
+        "Nothing follows, neither good nor bad. Until it is proved, check every use by simulation, and do "
+        "not let a controller rely on it."
+    ),
+    Verdict.REFUTED: (
+        "What the model says depends on where it started, however long ago: two runs under the same inputs "
+        "can stay apart for ever."
+    ),
+}
+_WEIGHTED = (1, 2, 3)
+"""Levels whose norm is the weighted maximum norm."""
+_LONGEST = 4000
+_DISTANCES = (
+    "Distances are in the norm of the certificate.",
+    "Simulated distances are largest differences of a state; the proof has another norm, see the remarks, "
+    "and at first a simulated line may lie above it.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedCell:
+    """A cell with what was found of it.
+
+    Args:
+        cell: that was analysed.
+        result: of `certify`.
+        input_bound: inputs within +- this were asked about, scaled.
+        sampling_time: seconds per step.
+        visited: least and largest value of every state over the data; None if not known.
+    """
+
+    cell: CellLike
+    result: StabilityResult
+    input_bound: float
+    sampling_time: float
+    visited: Float[np.ndarray, "2 states"] | None = None
+
+
+PAGES.register(
+    CertifiedCell,
+    PageKind("certificate.html", "attractor.certify.stability.certificate_page:certificate_page"),
+    source=__name__,
+)
+
+
+def certificate_page(found: CertifiedCell, about: About) -> Page:
+    """What the page says.
+
+    Args:
+        found: the cell and its analysis.
+        about: the run of the cell.
+    """
+    result, certificate = found.result, found.result.certificate
+    sections = [_attempts(result)]
+    if certificate is not None:
+        sections = [_contraction(found, certificate), _set(certificate, found.visited), *sections]
+    elif result.witness is not None:
+        sections = [_witness(result.witness), *sections]
+    repair = Step(
+        "Move it to where a certificate holds:", f"attractor repair {about.run} --out {about.run}-certified"
+    )
+    control = Step("Use it in a closed loop:", f"attractor control {about.run} --plant PLANT")
+    longer = Step("Search longer:", f"attractor certify {about.run} --time-budget 600")
+    steps = {Verdict.PROVED: (control,), Verdict.REFUTED: (repair,), Verdict.UNKNOWN: (repair, longer)}
+    return Page(
+        kind="Stability certificate",
+        verdict=claim(result, found.input_bound),
+        tone=_TONES[result.verdict],
+        meaning=_MEANINGS[result.verdict],
+        steps=steps[result.verdict],
+        tiles=_tiles(result, found.sampling_time),
+        sections=tuple(sections),
+    )
+
+
+def _tiles(result: StabilityResult, sampling_time: float) -> tuple[Tile, ...]:
+    seconds = Tile("Analysis", significant(result.seconds, 2), "s", "wall time with compilation")
+    certificate = result.certificate
+    if certificate is None:
+        return (Tile("Verdict", result.verdict.name.lower(), "", "no certificate"), seconds)
+    steps = certificate.settling_steps()
+    return (
+        Tile(
+            "Contraction", f"{certificate.rate:.4f}", "times", "what a step leaves of a difference, at most"
+        ),
+        Tile("Settling", significant(steps * sampling_time), "s", f"to 1 %, certified: {steps} steps"),
+        Tile("Level", str(certificate.level), "", LEVELS[certificate.level]),
+        Tile(
+            "Gain", significant(certificate.asymptotic_gain), "", "state per lasting input difference, scaled"
+        ),
+        seconds,
+    )
+
+
+def _contraction(found: CertifiedCell, certificate: Certificate) -> Section:
+    steps = min(max(certificate.settling_steps(1e-3), 20), _LONGEST)
+    simulated = simulated_contraction(found.cell, certificate, steps)
+    figure = PageFigure(
+        name="contraction",
+        title="How fast differences vanish",
+        caption=(
+            "The blue line is proved: no pair of trajectories in the box can lie above it. The orange line "
+            "is the slowest of 60 simulated pairs; the room between them is what the proof gives away. The "
+            f"dotted line is 1 %. {_DISTANCES[certificate.level == 0]}"
+        ),
+        plot=lambda size: contraction_figure(certificate, simulated, found.sampling_time, size),
+    )
+    lead = "Two trajectories under the same inputs, from different starts: a wrong start is forgotten."
+    return Section("contraction", "Contraction", lead, figures=(figure,))
+
+
+def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
+    figure = PageFigure(
+        name="box",
+        title="The certified set",
+        caption=(
+            "The proof speaks for starts in the light box and inputs within "
+            f"{bound_in_words(certificate.input_bound)} (scaled: the training data are within ±1). After "
+            f"{certificate.transient} steps every trajectory is in the blue box, and the rate holds there. "
+            "Outside the light box nothing is claimed."
+        ),
+        plot=lambda size: box_figure(certificate, visited, size),
+    )
+    rows = (
+        ("norm", "largest |difference| / weight" if certificate.level in _WEIGHTED else "see remarks"),
+        ("input gain of one step", significant(certificate.input_gain)),
+        (
+            "weights, smallest to largest",
+            f"{certificate.weights.min():.3g} to {certificate.weights.max():.3g}",
+        ),
+        ("remarks", certificate.remarks),
+    )
+    facts = PageTable("In numbers", ("fact", "value"), rows)
+    lead = "A certificate without its set is worth nothing: here is where this one holds."
+    return Section("set", "Certified set", lead, (figure,), (facts,))
+
+
+def _witness(witness: Witness) -> Section:
+    rows = (
+        ("first start", _numbers(witness.first)),
+        ("second start", _numbers(witness.second)),
+        ("inputs, repeated for ever", "; ".join(_numbers(row) for row in witness.inputs)),
+        ("difference after that", significant(witness.distance)),
+        ("steps followed", str(witness.steps)),
+    )
+    lead = "Start the model at both places under these inputs and see for yourself."
+    return Section(
+        "witness", "Witness", lead, tables=(PageTable("Two trajectories", ("what", "value"), rows),)
+    )
+
+
+def _attempts(result: StabilityResult) -> Section:
+    rows = tuple(
+        (LEVELS.get(one.level, "search for a counterexample"), one.outcome, f"{one.seconds:.2f} s")
+        for one in result.attempts
+    )
+    table = PageTable("Rungs of the ladder", ("bound", "outcome", "time"), rows, "Times include compilation.")
+    lead = "From the published condition to the strongest bound; the proof that settles soonest is kept."
+    return Section("attempts", "What was tried", lead, tables=(table,))
+
+
+def _numbers(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+
+
+_LEAST = 1e-6
+
+
+def contraction_figure(
+    certificate: Certificate, simulated: Contraction, sampling_time: float, size: Size
+) -> Figure:
+    """The proved bound over time, and what simulated pairs do below it."""
+    figure, (axes,) = panels(size, [240 if size.is_wide else 210])
+    powers_of_ten(axes, "y")
+    times = np.arange(len(simulated.largest)) * sampling_time
+    bound = certificate.rate ** np.arange(len(times), dtype=float)
+    for values, colour, width, label in (
+        (bound, Hue.MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
+        (simulated.largest, Hue.TEST, 1.4, "slowest simulated pair" if size.is_wide else "slowest"),
+        (simulated.typical, Hue.MEASURED, 1.4, "median pair" if size.is_wide else "median"),
+    ):
+        axes.plot(
+            times, np.where(values > _LEAST, values, np.nan), color=colour, linewidth=width, label=label
+        )
+    axes.axhline(0.01, color=Hue.MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set(xlabel="time [s]", ylabel="difference, share of the first", ylim=(_LEAST, 2.0))
+    axes.margins(x=0.0)
+    legend_above(axes)
+    return figure
+
+
+def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] | None, size: Size) -> Figure:
+    """For every state the start box, the box that trajectories stay in, and where the data have been."""
+    figure, (axes,) = panels(size, [200])
+    places = np.arange(len(certificate.low))
+    starts = _finite(certificate.start_low, certificate.start_high)
+    held = _finite(certificate.low, certificate.high)
+    axes.bar(places, starts[1] - starts[0], bottom=starts[0], width=0.82, color=Hue.BAND, label="start box")
+    axes.bar(
+        places, held[1] - held[0], bottom=held[0], width=0.5, color=Hue.MODEL, alpha=0.55, label="stays in"
+    )
+    if visited is not None:
+        heights = visited[1] - visited[0]
+        axes.bar(
+            places,
+            heights,
+            bottom=visited[0],
+            width=0.2,
+            color=Hue.TEST,
+            label="visited by the data" if size.is_wide else "data",
+        )
+    axes.set(xlabel="state", ylabel="value", xticks=places[:: max(1, len(places) // 16)])
+    legend_above(axes)
+    return figure
+
+
+def _finite(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends that can be drawn; a set without ends is drawn from -1 to 1."""
+    return np.where(np.isfinite(low), low, -1.0), np.where(np.isfinite(high), high, 1.0)

@@ -1,0 +1,312 @@
+"""From the run folder of a classifier to its report."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attractor.classification import SequenceClassifier
+from attractor.classification.classifier_cases_page import (
+    GroupPage,
+    data_section,
+    group_section,
+    suspects_section,
+)
+from attractor.classification.classifier_figures import (
+    class_scores_figure,
+    confusion_figure,
+    epochs_figure,
+    reliability_figure,
+    weights_figure,
+)
+from attractor.errors import RunFolderError
+from attractor.folders import facts_of
+from attractor.report.about import About
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import PAGES, PageKind, publish
+from attractor.report.wording import count, digests, duration, in_words, significant
+from attractor.runs import REPORT, Run, check_judged, load_run
+
+_PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
+_GOOD = 0.9
+_MEANINGS = {
+    "good": "Of new cases like those of the test, about so many are named rightly, in every class.",
+    "fair": "It has learned something, but misses some classes often: see below which ones.",
+    "poor": "Do not use it: it has found nothing in the series that tells the classes apart.",
+}
+
+Facts = Mapping[str, Any]
+
+
+def write_classifier_report(folder: Path, cell: Callable[..., Any] | None = None) -> Path:
+    """Write `report.html` into a run folder.
+
+    Args:
+        folder: a finished run of `SequenceClassifier`, saved with what a report shows.
+        cell: the class of a cell of the user's own.
+
+    Raises:
+        RunFolderError: the folder is missing, damaged or foreign, or was saved without what a report shows.
+    """
+    run = load_run(folder)
+    check_judged(folder, run)
+    model = SequenceClassifier.load(folder, cell)
+    if not all(part in run.card for part in _PARTS):
+        raise RunFolderError(
+            f"{folder} holds a classifier that was saved without its scores, so there is nothing to report "
+            "on. `attractor classify` saves them; from Python, with ClassifierRoles of your cases: card, "
+            "arrays = run_contents(model, roles, {}); model.save(folder, card=card, evaluation=arrays, "
+            "overwrite=True), with run_contents of attractor.classification.classifier_study"
+        )
+    command = str(run.card.get("command", "SequenceClassifier(...).fit(...) from Python"))
+    with facts_of(folder / "card.json"):
+        about = About(folder.name, command, run.origin, str(run.card["data"].get("source") or ""))
+        return publish(ClassifierRun(model, run), folder, about)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierRun:
+    """A trained classifier with the card and the arrays of its run."""
+
+    model: SequenceClassifier
+    run: Run
+
+
+PAGES.register(
+    ClassifierRun,
+    PageKind(REPORT, "attractor.classification.classifier_page:classifier_page"),
+    source=__name__,
+)
+
+
+def classifier_page(result: ClassifierRun, about: About) -> Page:
+    """What the page says.
+
+    Args:
+        result: a run.
+        about: its name and origin.
+    """
+    model, run = result.model, result.run
+    card = run.card
+    scores = card["metrics"]["test"]
+    sections = [_scores(scores), _calibration(scores, model), _training(model, card)]
+    sections.append(suspects_section(model, run))
+    if card["groups"] is not None:
+        sections.append(group_section(_group_page(card["groups"])))
+    sections += [data_section(model, run), _model_card(model, card)]
+    verdict, tone = _verdict(scores)
+    return Page(
+        kind="Sequence classifier",
+        verdict=verdict,
+        tone=tone,
+        meaning=_MEANINGS[tone],
+        steps=(
+            Step("See how it stands noise, gaps and drift:", f"attractor robustness {about.run} TEST.npz"),
+            Step("Look at the labels that look wrong:", f"attractor suspects {about.run}"),
+        ),
+        tiles=_tiles(scores, card["training"]),
+        sections=tuple(sections),
+    )
+
+
+def _verdict(scores: Facts) -> tuple[str, Tone]:
+    """Good and poor are measured against the share of the most frequent class: naming it is no skill."""
+    low, high = scores["accuracy_interval"]
+    usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
+    always = f"always naming the most frequent class ({100 * usual:.1f} %)"
+    said = (
+        f"Right in {100 * scores['accuracy']:.1f} % of {count(scores['cases'])} cases it has never seen (95 "
+        f"% interval {100 * low:.1f} to {100 * high:.1f} %)"
+    )
+    if low <= usual:
+        return f"{said}. That is not clearly better than {always}.", "poor"
+    tone: Tone = "good" if scores["balanced_accuracy"] >= _GOOD else "fair"
+    return f"{said}, against {always}.", tone
+
+
+def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
+    time, unit = duration(training["seconds"])
+    if "roc_auc" in scores:
+        low, high = scores["roc_auc_interval"]
+        third = Tile("AUC-ROC", f"{scores['roc_auc']:.3f}", "", f"95 % interval {low:.3f} to {high:.3f}")
+    else:
+        third = Tile("Macro F1", f"{scores['macro_f1']:.3f}", "", "mean over the classes")
+    low, high = scores["accuracy_interval"]
+    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+    return (
+        Tile("Accuracy", f"{100 * scores['accuracy']:.1f}", "%", interval),
+        Tile("Balanced", f"{100 * scores['balanced_accuracy']:.1f}", "%", "mean recall of the classes"),
+        third,
+        Tile("Calibration error", f"{100 * scores['calibration_error']:.1f}", "points", "confidence off by"),
+        Tile("Training", time, unit, f"{count(training['parameters'])} trained numbers"),
+    )
+
+
+def _scores(scores: Facts) -> Section:
+    confusion = np.array(scores["confusion"], int)
+    names, rows = [row["name"] for row in scores["per_class"]], scores["per_class"]
+    figures = (
+        PageFigure(
+            name="confusion",
+            title="Confusion matrix",
+            caption=(
+                "Rows are true classes, columns what the network said. Blue squares on the diagonal are "
+                "right, red ones are confusions; the stronger, the larger the share of the true class."
+            ),
+            plot=lambda size: confusion_figure(confusion, names, size),
+        ),
+        PageFigure(
+            name="class-scores",
+            title="Precision and recall by class",
+            caption=(
+                "Recall: share of the cases of a class that were found. Precision: share of those named so "
+                "that are. Lines are Wilson's 95 % intervals: long ones belong to classes with few cases."
+            ),
+            plot=lambda size: class_scores_figure(rows, size),
+        ),
+    )
+    lead = "All figures are of the test cases, which training and validation never saw."
+    return Section("scores", "Scores", lead, figures, (_figures(scores), _per_class(rows)))
+
+
+def _figures(scores: Facts) -> PageTable:
+    rows = []
+    for name, words in (
+        ("accuracy", "accuracy"),
+        ("balanced_accuracy", "balanced accuracy"),
+        ("macro_f1", "macro F1"),
+        ("roc_auc", "AUC-ROC"),
+        ("average_precision", "average precision"),
+        ("log_loss", "log loss [nat]"),
+        ("brier", "Brier score"),
+        ("calibration_error", "expected calibration error"),
+    ):
+        if name in scores:
+            ends = scores.get(f"{name}_interval")
+            rows.append((words, f"{scores[name]:.4f}", _interval(ends, 4) if ends else ""))
+    caption = (
+        "Intervals show what another draw of test cases would change: Wilson's for accuracy, the bootstrap "
+        "for areas. They do not show what another seed of the training would change."
+    )
+    return PageTable("In numbers", ("figure", "value", "95 % interval"), tuple(rows), caption)
+
+
+def _per_class(rows: list[Facts]) -> PageTable:
+    header = ("class", "cases", "recall", "95 % interval", "precision", "95 % interval", "F1")
+    body = tuple(
+        (
+            row["name"],
+            count(row["support"]),
+            *(
+                text
+                for name in ("recall", "precision")
+                for text in (_share(row[name]), _interval(row[f"{name}_interval"], 3))
+            ),
+            f"{row['f1']:.3f}",
+        )
+        for row in rows
+    )
+    return PageTable("By class", header, body, "A dash: no case of the class, or it was never named.")
+
+
+def _share(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: list[float] | None, digits: int) -> str:
+    return "—" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+
+
+def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
+    figure = PageFigure(
+        name="reliability",
+        title="Reliability",
+        caption=(
+            "A point below the dashed line: the network is surer than it is right; above: it is more often "
+            "right than it says. Lines are 95 % intervals. Right: how many cases stand in each bin."
+        ),
+        plot=lambda size: reliability_figure(scores["reliability"], size),
+        facts=(
+            (f"{100 * scores['calibration_error']:.1f} points", "expected calibration error"),
+            (f"{model.temperature_:.3f}", "temperature, from validation"),
+        ),
+    )
+    lead = "Whether a probability means what it says: of cases with 80 % confidence, 80 % should be right."
+    return Section("calibration", "Calibration", lead, (figure,))
+
+
+def _training(model: SequenceClassifier, card: Facts) -> Section:
+    training = card["training"]
+    figures = []
+    if training["history"]:
+        figures.append(
+            PageFigure(
+                name="epochs",
+                title="Training curves",
+                caption=(
+                    "Left: mean weighted loss in training, with noise and dropout on. Right: cross-entropy "
+                    "of the validation cases; the dot marks the weights that were kept. A right line that "
+                    "rises while the left one falls shows overfitting."
+                ),
+                plot=lambda size: epochs_figure(training, model.chosen_, size),
+            )
+        )
+    history = model.case_history_
+    if history.strengths.any():
+        reweighting = model.labels.asked_reweighting
+        weights = history.weights_over_time(reweighting.memory if reweighting else 1.0)
+        figures.append(_weights(weights, history.strengths))
+    lead = "Every line is one network; the kept one is blue."
+    if not history.strengths.any():
+        lead += " All cases weighed alike."
+    if training["warnings"]:
+        lead += " Remarks: " + "; ".join(training["warnings"])
+    return Section("training", "Training", lead, tuple(figures))
+
+
+def _weights(weights: np.ndarray, strengths: np.ndarray) -> PageFigure:
+    left = weights[-1].sum() ** 2 / np.square(weights[-1]).sum()
+    return PageFigure(
+        name="weights",
+        title="Weights of the training cases",
+        caption=(
+            "A weight of 1 is that of equal weights. Cases whose loss stays high fade out: the red line is "
+            "the least weight. ESS / N is the share of the cases that still count; the strength decides how "
+            "fast weights part. Shown before caps, shared weights and the balance of classes."
+        ),
+        plot=lambda size: weights_figure(weights, strengths, size),
+        facts=(
+            (f"{left:.0f} of {weights.shape[1]}", "effective cases at the end"),
+            (f"{100 * np.mean(weights[-1] < 0.1):.1f} %", "of the cases below a tenth of an equal weight"),
+        ),
+    )
+
+
+def _group_page(facts: Facts) -> GroupPage:
+    return GroupPage(
+        shares=facts["shares"],
+        time_scales=facts["time_scales"],
+        errors=facts["errors"],
+        accuracy_drops=facts["accuracy_drops"],
+        cases=facts["cases"],
+    )
+
+
+def _model_card(model: SequenceClassifier, card: Facts) -> Section:
+    training = card["training"]
+    best = model.training.keep == "best"
+    outcome = {
+        "chosen replica": f"{model.chosen_} of {card['replicas']}",
+        "kept step": str(training["best_steps"][model.chosen_]) if best else "the last",
+        "time": f"{training['seconds']:.1f} s",
+        "temperature": significant(model.temperature_),
+        **digests(card),
+    }
+    tables = (
+        PageTable("Options", ("option", "value"), tuple(in_words(card["options"]).items())),
+        PageTable("Outcome", ("what", "value"), tuple(outcome.items())),
+        PageTable("Made with", ("what", "version"), tuple(in_words(card["made_with"]).items())),
+    )
+    return Section("card", "Model card", "What it takes to make this model again.", tables=tables)

@@ -1,5 +1,0 @@
-"""`python -m attractor.cli`."""
-
-from attractor.cli import program
-
-program()

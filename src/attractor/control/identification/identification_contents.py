@@ -1,0 +1,412 @@
+"""What the page of an identification shows: numbers and words, collected from a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float, Num
+
+from attractor.control.metrics import ResidualAnalysis, analyse_residuals
+from attractor.data import Experiment, Record, Roles, Signal, examine
+from attractor.report.page import Note, Tone
+from attractor.report.publishing import PAGES, PageKind
+from attractor.report.wording import digests, in_words
+from attractor.runs import REPORT
+
+from .assessment import mean_metric, steady_maps
+from .plant_model import PlantModel
+
+MOST_EXPERIMENTS = 6
+"""More test experiments than this are in the metrics table only."""
+
+_GOOD, _FAIR = 90.0, 70.0
+_TONES = {"error": "error", "warning": "warning", "note": "info"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of the tiles on top of the page.
+
+    Args:
+        fit: FIT on the test experiments, percent, averaged over outputs.
+        rmse: root mean square error of the first output on the test experiments.
+        output: the signal that `rmse` belongs to.
+        samples: rows of the whole data set.
+        parameters: trained numbers of the model.
+        training_seconds: wall time of the training of all seeds.
+    """
+
+    fit: float
+    rmse: float
+    output: Signal
+    samples: int
+    parameters: int
+    training_seconds: float
+
+
+@dataclass(frozen=True)
+class DataPage:
+    """The data set by the role of its experiments, and what the data doctor found in it."""
+
+    training: Record
+    validation: Record
+    test: Record
+    findings: tuple[Note, ...] = ()
+
+    @property
+    def roles(self) -> dict[str, Record]:
+        """The three records by the name the figures give them."""
+        return {"training": self.training, "validation": self.validation, "test": self.test}
+
+
+@dataclass(frozen=True)
+class PredictionPage:
+    """A free-run simulation of one output over one test experiment.
+
+    Args:
+        experiment: its name.
+        output: the signal.
+        sampling_time: s.
+        measured: what the sensor showed, engineering units, (time,).
+        predicted: what the model says from the inputs alone, (time,).
+        washout: rows at the beginning that do not count.
+        fit: percent, after the washout.
+        rmse: engineering units, after the washout.
+        max_error: engineering units, after the washout.
+    """
+
+    experiment: str
+    output: Signal
+    sampling_time: float
+    measured: Float[np.ndarray, " time"]
+    predicted: Float[np.ndarray, " time"]
+    washout: int
+    fit: float
+    rmse: float
+    max_error: float
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How the training of one seed went.
+
+    Args:
+        seed: which one.
+        loss_steps: steps at which the training loss was logged, (n,).
+        training_loss: mean squared error in scaled units, (n,).
+        validation_steps: steps at which the model was validated, (m,).
+        validation_fit: FIT of the free run on the validation experiments, percent, (m,).
+    """
+
+    seed: int
+    loss_steps: Num[np.ndarray, " n"]
+    training_loss: Float[np.ndarray, " n"]
+    validation_steps: Num[np.ndarray, " m"]
+    validation_fit: Float[np.ndarray, " m"]
+
+
+@dataclass(frozen=True)
+class TrainingPage:
+    """The training of all seeds (none if no history was kept), and the checkpoint that was kept."""
+
+    runs: tuple[TrainingRun, ...]
+    chosen_seed: int
+    chosen_step: int
+
+
+@dataclass(frozen=True)
+class ResidualPage:
+    """The correlations left in the residuals of one test experiment.
+
+    Args:
+        experiment: its name.
+        inputs: the signals of the second axis of `analysis.cross`.
+        outputs: the signals of its first axis.
+        sampling_time: s, the length of one lag.
+        analysis: correlations and bands.
+    """
+
+    experiment: str
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    sampling_time: float
+    analysis: ResidualAnalysis
+
+
+@dataclass(frozen=True)
+class SteadyStatePage:
+    """Where the model comes to rest when one input is held and the others stay at their middle.
+
+    Args:
+        input: the input that is moved.
+        outputs: the signals of the columns of `equilibria`.
+        levels: values of the input, engineering units, (levels,).
+        equilibria: outputs of the model at rest; NaN where it does not come to rest.
+        cloud_inputs: training data, the input's column, (samples,).
+        cloud_outputs: training data, the outputs of the same rows.
+    """
+
+    input: Signal
+    outputs: tuple[Signal, ...]
+    levels: Float[np.ndarray, " levels"]
+    equilibria: Float[np.ndarray, "levels outputs"]
+    cloud_inputs: Float[np.ndarray, " samples"]
+    cloud_outputs: Float[np.ndarray, "samples outputs"]
+
+
+@dataclass(frozen=True)
+class MetricsRow:
+    """One line of the metrics table: an output in an experiment.
+
+    Args:
+        experiment: its name.
+        output: the signal.
+        fit: percent, of the chosen seed.
+        rmse: engineering units.
+        nrmse: `rmse` over the standard deviation of the measurement.
+        max_error: engineering units.
+        fit_per_seed: FIT of every seed in the order of training, (seeds,).
+    """
+
+    experiment: str
+    output: Signal
+    fit: float
+    rmse: float
+    nrmse: float
+    max_error: float
+    fit_per_seed: Float[np.ndarray, " seeds"] = field(default_factory=lambda: np.empty(0))
+
+
+@dataclass(frozen=True)
+class IdentificationContents:
+    """Everything on the page. An empty tuple leaves its section out.
+
+    Args:
+        verdict: one sentence that says how good the model is.
+        tone: colour of the verdict.
+        summary: the tiles.
+        start_rows: first samples of a test experiment whose measured outputs set the initial state.
+        predictions: one per test experiment and output.
+        data: the data set.
+        training: the training of all seeds.
+        residuals: one per test experiment that is long enough.
+        steady_states: one per input.
+        metrics: the rows of the metrics table.
+        model_card: section to label to text.
+    """
+
+    verdict: str
+    tone: Tone
+    summary: Summary
+    start_rows: int
+    predictions: tuple[PredictionPage, ...]
+    data: DataPage
+    training: TrainingPage
+    residuals: tuple[ResidualPage, ...]
+    steady_states: tuple[SteadyStatePage, ...]
+    metrics: tuple[MetricsRow, ...]
+    model_card: Mapping[str, Mapping[str, str]]
+
+
+PAGES.register(
+    IdentificationContents,
+    PageKind(REPORT, "attractor.control.identification.identification_page:identification_page"),
+    source=__name__,
+)
+
+
+def collect(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> IdentificationContents:
+    """Everything the page shows, from a model, its data and its card."""
+    shown = roles.test.experiments[:MOST_EXPERIMENTS]
+    fit = float(mean_metric(card, "fit")[model.chosen_])
+    verdict, tone = _verdict(model, roles, card, fit)
+    return IdentificationContents(
+        verdict=verdict,
+        tone=tone,
+        summary=_summary(model, roles, card, fit),
+        start_rows=_start_rows(model),
+        predictions=tuple(page for one in shown for page in _predictions(model, roles.test, one, card)),
+        data=DataPage(roles.training, roles.validation, roles.test, _findings(roles.training)),
+        training=_training(model, roles, card),
+        residuals=tuple(page for one in shown for page in _residuals(model, roles.test, one)),
+        steady_states=_steady_states(model, roles.training),
+        metrics=_metrics(model, roles.test, card),
+        model_card=_model_card(model, card),
+    )
+
+
+def parameter_count(model: PlantModel) -> int:
+    """Trained numbers of one replica: those of a fixed cell, such as a reservoir, are drawn and stay."""
+    numbers = eqx.filter(model.network(), eqx.is_inexact_array)
+    return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
+
+
+def _is_fixed(part: Any) -> bool:
+    return getattr(type(part), "fixed", False) is True
+
+
+def _start_rows(model: PlantModel) -> int:
+    """Rows of a recording whose measured outputs set the initial state."""
+    return model.settled if model.network().reads_state else 0
+
+
+def _verdict(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> tuple[str, Tone]:
+    unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
+    if not np.isfinite(mean_metric(card, "rmse")[model.chosen_]):
+        return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
+    if np.isnan(fit):
+        advice = "Look at the errors below, and test it where the plant moves."
+        return f"{unseen}, FIT is undefined: no measured output moves there. {advice}", "fair"
+    start = _start_rows(model)
+    seen = f"{unseen}, in free run from the inputs alone" + (
+        f" after its first {start} samples" if start else ""
+    )
+    if fit >= _GOOD:
+        return f"{seen}, the model follows the plant: FIT {fit:.1f} %.", "good"
+    if fit >= _FAIR:
+        return f"{seen}, the model follows the plant roughly: FIT {fit:.1f} %.", "fair"
+    return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"
+
+
+def _recordings(count: int) -> str:
+    return "a recording" if count == 1 else f"{count} recordings"
+
+
+def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
+    first = [replicas[model.chosen_]["rmse"][0] for replicas in card["metrics"]["test"].values()]
+    samples = sum(part.samples for part in (roles.training, roles.validation, roles.test))
+    return Summary(
+        fit=fit,
+        rmse=float(np.sqrt(np.mean(np.square(first)))),
+        output=roles.training.outputs[0],
+        samples=samples,
+        parameters=parameter_count(model),
+        training_seconds=float(card["training"]["seconds"]),
+    )
+
+
+def _predictions(
+    model: PlantModel, test: Record, experiment: Experiment, card: Mapping[str, Any]
+) -> list[PredictionPage]:
+    predicted = model.simulate(experiment)
+    figures = card["metrics"]["test"][experiment.name][model.chosen_]
+    return [
+        PredictionPage(
+            experiment=experiment.name,
+            output=signal,
+            sampling_time=test.sampling_time,
+            measured=experiment.outputs[:, index],
+            predicted=predicted[:, index],
+            washout=model.settled,
+            fit=figures["fit"][index],
+            rmse=figures["rmse"][index],
+            max_error=figures["max_error"][index],
+        )
+        for index, signal in enumerate(test.outputs)
+    ]
+
+
+def _findings(record: Record) -> tuple[Note, ...]:
+    return tuple(Note(_TONES[one.severity.value], one.message, one.advice) for one in examine(record)) or (
+        Note("ok", "The data doctor found nothing to complain about."),
+    )
+
+
+def _training(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> TrainingPage:
+    history = card["training"]["history"]
+    if not history:
+        return TrainingPage((), model.chosen_, card["training"]["best_steps"][model.chosen_])
+    spread = _scaled_spread(model, roles)
+    steps = np.array([entry["step"] for entry in history], float)
+    runs = []
+    for replica in range(len(card["training"]["scores"])):
+        losses = [entry["loss"][replica] for entry in history] if "loss" in history[0] else []
+        scores = np.array([entry["validation"][replica] for entry in history], float)
+        runs.append(
+            TrainingRun(
+                seed=replica,
+                loss_steps=steps[: len(losses)],
+                training_loss=np.array(losses, float),
+                validation_steps=steps,
+                validation_fit=100 * (1 - scores / spread),
+            )
+        )
+    return TrainingPage(tuple(runs), model.chosen_, card["training"]["best_steps"][model.chosen_])
+
+
+def _scaled_spread(model: PlantModel, roles: Roles) -> float:
+    """Standard deviation of the scaled outputs that the validation figure was taken from; NaN for none."""
+    record = roles.validation if roles.validation.experiments else roles.training
+    outputs = np.concatenate([one.outputs[model.settled :] for one in record.experiments])
+    return float(np.sqrt(np.mean(model.output_scaling_.to_unit(outputs).var(axis=0)))) or float("nan")
+
+
+def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> list[ResidualPage]:
+    """No page where the rows are too few for one lag, or the model runs away."""
+    rows = slice(model.settled, None)
+    residuals = (experiment.outputs - model.simulate(experiment))[rows]
+    lags = min(25, len(residuals) // 4)
+    if lags < 1 or not np.isfinite(residuals).all():
+        return []
+    analysis = analyse_residuals(residuals, experiment.inputs[rows], lags=lags)
+    return [ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)]
+
+
+def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage, ...]:
+    inputs = np.concatenate([one.inputs for one in training.experiments])
+    outputs = np.concatenate([one.outputs for one in training.experiments])
+    return tuple(
+        SteadyStatePage(one.input, training.outputs, one.levels, one.outputs, inputs[:, index], outputs)
+        for index, one in enumerate(steady_maps(model))
+    )
+
+
+def _metrics(model: PlantModel, test: Record, card: Mapping[str, Any]) -> tuple[MetricsRow, ...]:
+    rows = []
+    for name, replicas in card["metrics"]["test"].items():
+        for index, signal in enumerate(test.outputs):
+            figures = {
+                key: replicas[model.chosen_][key][index] for key in ("fit", "rmse", "nrmse", "max_error")
+            }
+            per_seed = np.array([replica["fit"][index] for replica in replicas])
+            rows.append(MetricsRow(name, signal, **figures, fit_per_seed=per_seed))
+    return tuple(rows)
+
+
+def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    options = dict(card["options"])
+    training = options.pop("training")
+    outcome = card["training"]
+    options["trained for a certificate"] = "yes" if options.pop("certified") else "no"
+    if options["feedthrough"] is None:
+        options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
+    return {
+        "Model": {"parameters": str(parameter_count(model)), **in_words(options)},
+        "Training": {
+            **in_words(training),
+            "chosen seed": f"{model.chosen_}, weights of step {outcome['best_steps'][model.chosen_]}",
+            "time": f"{outcome['seconds']:.1f} s",
+            "remarks": "; ".join(outcome["warnings"]) or "none",
+        },
+        "Data": {
+            "source": str(card["data"]["source"]),
+            "sampling time": f"{card['data']['sampling_time']:g} s",
+            "parts": card["data"]["explanation"],
+            **{part: ", ".join(names) or "none" for part, names in card["data"]["experiments"].items()},
+        },
+        "Scaling": _scaling(model),
+        "Made with": in_words(card["made_with"]),
+        "Files": digests(card),
+    }
+
+
+def _scaling(model: PlantModel) -> dict[str, str]:
+    def lines(signals: tuple[Signal, ...], scaling: Any) -> dict[str, str]:
+        triples = zip(signals, scaling.offset, scaling.scale, strict=True)
+        return {one.label: f"(value {-offset:+g}) / {scale:g}" for one, offset, scale in triples}
+
+    signals = model.signals_
+    return lines(signals.inputs, model.input_scaling_) | lines(signals.outputs, model.output_scaling_)

@@ -1,0 +1,309 @@
+"""The page of an identification: what the numbers of a run mean, and what to do next."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attractor.data import from_archive
+from attractor.errors import RunFolderError
+from attractor.folders import facts_of
+from attractor.report.about import About
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.publishing import publish
+from attractor.report.wording import count, duration, mean_and_spread, percent, significant, span
+from attractor.runs import check_judged, load_run
+
+from . import identification_figures as figures
+from .identification_contents import (
+    DataPage,
+    IdentificationContents,
+    MetricsRow,
+    PredictionPage,
+    ResidualPage,
+    Summary,
+    TrainingPage,
+    collect,
+)
+from .plant_model import PlantModel
+
+
+def identification_page(contents: IdentificationContents, about: About) -> Page:
+    """What the page says.
+
+    Args:
+        contents: numbers and words.
+        about: the run.
+    """
+    meaning, steps = _advice(contents.tone, about)
+    sections = (
+        _prediction_section(contents),
+        _data_section(contents.data),
+        _training_section(contents.training),
+        _residual_section(contents.residuals),
+        _steady_section(contents),
+        _metrics_section(contents.metrics),
+        _card_section(contents.model_card),
+    )
+    return Page(
+        kind="Identification report",
+        verdict=contents.verdict,
+        tone=contents.tone,
+        meaning=meaning,
+        steps=steps,
+        tiles=_tiles(contents.summary),
+        sections=tuple(one for one in sections if one.figures or one.tables or one.lead),
+    )
+
+
+def _advice(tone: Tone, about: About) -> tuple[str, tuple[Step, ...]]:
+    """What the verdict means, and what to do next."""
+    certify = Step("Prove that a wrong start dies out:", f"attractor certify {about.run}")
+    control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant PLANT")
+    doctor = Step("Look at the data first:", "attractor doctor DATA.csv")
+    longer = Step("Train longer, from several starts:", "attractor identify ... --steps 12000 --seeds 3")
+    return {
+        "good": (
+            "For inputs like those of the test, its simulation can stand in for the plant: to predict, to "
+            "try controllers, to look for the best inputs.",
+            (certify, control),
+        ),
+        "fair": (
+            "Good enough for control that measurements correct; not for a long simulation without them.",
+            (longer, certify),
+        ),
+        "poor": (
+            "Do not decide anything by it yet. Either the data do not show how the plant moves, or the "
+            "training has not found it.",
+            (doctor, longer),
+        ),
+    }[tone]
+
+
+def _tiles(summary: Summary) -> tuple[Tile, ...]:
+    time, unit = duration(summary.training_seconds)
+    output = summary.output
+    return (
+        Tile("FIT", percent(summary.fit), "%", "free run on test data; 100 is perfect"),
+        Tile("RMSE", significant(summary.rmse), output.unit, f"typical error of {output.name}"),
+        Tile("Samples", count(summary.samples), "", "training, validation and test"),
+        Tile("Parameters", count(summary.parameters), "", "trained numbers in the model"),
+        Tile("Training", time, unit, "wall time, all seeds"),
+    )
+
+
+def _prediction_section(contents: IdentificationContents) -> Section:
+    lead = (
+        "Of a test experiment the model sees the inputs, and the measured outputs of its first "
+        f"{contents.start_rows} samples, which tell it where to start. From there on it sees the inputs only"
+        if contents.start_rows
+        else "The model sees the inputs only. It never sees a measured output of a test experiment"
+    )
+    drawn = [
+        figure
+        for number, page in enumerate(contents.predictions)
+        for figure in _prediction_figures(number, page, contents.start_rows)
+    ]
+    lead += ", so errors have every chance to build up."
+    return Section("prediction", "Prediction against measurement", lead, tuple(drawn))
+
+
+def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> tuple[PageFigure, PageFigure]:
+    """The whole experiment, and its worst stretch; only the first says how to read it."""
+    title, unit = f"{page.output.name} in {page.experiment}", page.output.unit
+    first, last = figures.closeup_rows(page)
+    stretch = span(first * page.sampling_time, last * page.sampling_time)
+    washout = ""
+    if start_rows:
+        washout = (
+            f" The first {start_rows} samples are washout: they set the initial state, and nothing there is "
+            "predicted or counts."
+        )
+    elif page.washout:
+        washout = (
+            f" The first {page.washout} samples are washout: there the model still forgets a wrong initial "
+            "state, and nothing there counts."
+        )
+    whole = PageFigure(
+        name=f"prediction-{number}",
+        title=title,
+        caption=(
+            "The blue line should cover the grey one. Below: measurement less model; the shaded band is "
+            f"twice the RMSE, and a good model fills it with noise and without a pattern.{washout}"
+        )
+        if number == 0
+        else "",
+        plot=lambda size: figures.prediction_figure(page, size),
+        facts=(
+            (f"{percent(page.fit)} %", "FIT"),
+            (f"{significant(page.rmse)} {unit}", "RMSE"),
+            (f"{significant(page.max_error)} {unit}", "largest error"),
+        ),
+    )
+    closeup = PageFigure(
+        name=f"closeup-{number}",
+        title=f"{title}: the worst stretch, {stretch}",
+        caption="The part of the experiment where the model errs most.",
+        plot=lambda size: figures.closeup_figure(page, size),
+    )
+    return whole, closeup
+
+
+def _data_section(data: DataPage) -> Section:
+    many = len(data.training.inputs) + len(data.training.outputs) > figures.MOST_SIGNALS
+    signals = PageFigure(
+        name="signals",
+        title="Signals over time",
+        caption=(
+            "Inputs on top, outputs below, the experiments one after the other. Test data should look like "
+            "the use you have in mind, and should not go where training has never "
+            f"been.{' Only the first eight signals are drawn.' if many else ''}"
+        ),
+        plot=lambda size: figures.signals_figure(data, size),
+    )
+    inputs = PageFigure(
+        name="inputs",
+        title="Use of the input range",
+        caption=(
+            "Amplitudes: no gaps under the orange line, or the model has to guess there. Spectrum: power at "
+            "low frequencies teaches the steady state, power at high ones the dynamics; the dashed line is "
+            "the highest frequency this sampling time can show."
+        ),
+        plot=lambda size: figures.amplitude_figure(data, size),
+    )
+    lead = "A model can only know what the plant was made to show."
+    return Section("data", "Data and excitation", lead, (signals, inputs), notes=data.findings)
+
+
+def _training_section(training: TrainingPage) -> Section:
+    if not training.runs:
+        return Section("training", "Training", "No history of this training was kept.")
+    curves = PageFigure(
+        name="training",
+        title="Training curves",
+        caption=(
+            f"Every line is one seed; the blue one was kept, at the dot (seed {training.chosen_seed}, step "
+            f"{training.chosen_step}). A loss that falls while FIT falls too is overfitting. Lines far apart "
+            "say that luck of the start matters: train more seeds. FIT values far below the best are cut off."
+        ),
+        plot=lambda size: figures.training_figure(training, size),
+    )
+    return Section("training", "Training", "How every seed learned.", (curves,))
+
+
+def _residual_section(pages: tuple[ResidualPage, ...]) -> Section:
+    lead = "What is left after the model should be noise: nothing in its past or in the inputs predicts it."
+    drawn = tuple(
+        _residual_figure(f"residual-{number}-{output}", page, output)
+        for number, page in enumerate(pages)
+        for output in range(len(page.outputs))
+    )
+    return Section("residuals", "Residuals", lead if drawn else "", drawn)
+
+
+def _residual_figure(name: str, page: ResidualPage, output: int) -> PageFigure:
+    found = page.analysis
+    chance = f"{100 * found.confidence:.0f}"
+    caption = (
+        f"Bars inside the band: nothing left to explain. The band holds {chance} % of what chance alone "
+        "would give. Red bars with an input at positive lags: the input acts in a way the model has "
+        "missed. At negative lags: feedback in the data, or a slow input. Red bars with itself alone: the "
+        "errors have a memory, as slow disturbances have; a simulation cannot know them. One lag is "
+        f"{page.sampling_time:g} s."
+    )
+    outside = float(found.auto_outside[output]), float(np.max(found.cross_outside[output], initial=0.0))
+    return PageFigure(
+        name=name,
+        title=f"Residual of {page.outputs[output].name} in {page.experiment}",
+        caption=caption if name == "residual-0-0" else "",
+        plot=lambda size: figures.residual_figure(page, output, size),
+        facts=(
+            (f"{percent(100 * outside[0], 0)} %", "of lags outside, with itself"),
+            (f"{percent(100 * outside[1], 0)} %", "of lags outside, with the worst input"),
+            (f"{percent(100 - 100 * found.confidence, 0)} %", "expected by chance"),
+        ),
+    )
+
+
+def _steady_section(contents: IdentificationContents) -> Section:
+    others = len(contents.data.training.inputs) > 1
+    caption = (
+        "The line should run through the cloud of training data, which scatters because the plant was "
+        f"rarely at rest{' and the other inputs moved' if others else ''}; where there are no dots the "
+        "model extrapolates. A slope that changes along the line is a gain that changes with the operating "
+        "point. A gap in the line means that the model did not come to rest."
+    )
+    held = ", the other inputs in the middle of their range" if others else ""
+    drawn = tuple(
+        PageFigure(
+            name=f"steady-{number}",
+            title=f"{page.input.name} held{held}",
+            caption="" if number else caption,
+            plot=lambda size, page=page: figures.steady_state_figure(page, size),
+        )
+        for number, page in enumerate(contents.steady_states)
+    )
+    lead = "Hold one input for ever: where does the model rest? The slope is the gain a controller will feel."
+    return Section("steady-state", "Steady state", lead if drawn else "", drawn)
+
+
+def _metrics_section(metrics: tuple[MetricsRow, ...]) -> Section:
+    rows = tuple(
+        (
+            row.experiment,
+            row.output.name,
+            percent(row.fit),
+            f"{significant(row.rmse)} {row.output.unit}",
+            significant(row.nrmse),
+            f"{significant(row.max_error)} {row.output.unit}",
+            mean_and_spread(row.fit_per_seed),
+            "  ".join(percent(fit) for fit in row.fit_per_seed),
+        )
+        for row in metrics
+    )
+    header = ("experiment", "output", "FIT [%]", "RMSE", "NRMSE", "largest error", "over seeds", "each seed")
+    caption = (
+        "FIT = 100 (1 - RMSE / standard deviation of the measurement) after the washout: 100 is perfect, 0 "
+        "is as good as predicting the mean, below 0 is worse than that. Over seeds: mean ± standard "
+        "deviation of FIT; where it is large, one run proves little. A dash means undefined, for instance "
+        "the FIT of a constant signal."
+    )
+    return Section("metrics", "Metrics", "", (), (PageTable("Free run", header, rows, caption),))
+
+
+def _card_section(card: Mapping[str, Mapping[str, str]]) -> Section:
+    tables = tuple(PageTable(name, ("fact", "value"), tuple(rows.items())) for name, rows in card.items())
+    return Section("model-card", "Model card", "What it takes to make this model again.", tables=tables)
+
+
+def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Path:
+    """Write `report.html` into a run folder.
+
+    Args:
+        folder: a finished run of `PlantModel`, saved with its data.
+        cell: the class of a cell of the user's own.
+
+    Raises:
+        RunFolderError: the folder is missing, damaged or foreign, or was saved without its data.
+    """
+    run = load_run(folder)
+    check_judged(folder, run)
+    model = PlantModel.load(folder, cell=cell)
+    if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
+        raise RunFolderError(_no_data(folder))
+    with facts_of(folder / "card.json"):
+        roles = from_archive(run.card["data"], run.evaluation)
+        contents = collect(model, roles, run.card)
+        command = str(run.card.get("command", "PlantModel(...).fit(...) from Python"))
+        about = About(folder.name, command, run.origin, str(run.card["data"]["source"]))
+    return publish(contents, folder, about)
+
+
+def _no_data(folder: Path) -> str:
+    return (
+        f"{folder} holds a model that was saved without its data, so there is nothing to report on. "
+        "`attractor identify` saves both; from Python, with Roles of your records: facts, arrays = "
+        "attractor.data.to_archive(roles); model.save(folder, card={'data': facts, **assess(model, roles)}, "
+        "evaluation=arrays, overwrite=True), with assess of attractor.control.identification.assessment"
+    )
