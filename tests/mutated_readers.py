@@ -15,8 +15,7 @@ from attractor.classification import EpochSettings
 from attractor.control.identification.certification import Use, save_stability, stored_statement
 from attractor.data import ColumnOptions, read_case_groups, read_csv, read_table
 from attractor.data.archive_text import read_arff, read_ts
-from attractor.data.binary_files import read_npz
-from attractor.data.sequence_file import read_long_csv
+from attractor.data.sequence_file import read_long_csv, read_npz
 from attractor.export import from_lipschitz_state, from_mgrn_state, load_torch, save_torch
 from attractor.origin import Origin
 from attractor.runs import load_run

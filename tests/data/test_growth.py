@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from attractor.data import read_csv, read_table
-from attractor.data.binary_files import read_npz
+from attractor.data.sequence_file import read_npz
 from attractor.errors import InputDataError
 
 

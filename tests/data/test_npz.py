@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attractor.data import Sequences, read_sequences
-from attractor.data.binary_files import read_npz
+from attractor.data.sequence_file import read_npz
 from attractor.errors import AttractorError, InputDataError
 
 X = np.arange(12.0).reshape(2, 3, 2)
