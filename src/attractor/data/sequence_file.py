@@ -456,7 +456,8 @@ def _read_nested(frame: "pd.DataFrame") -> Sequences:
 
 def _series(cell: Any, index: object, name: str) -> Float[np.ndarray, " time"]:
     where = f"DataFrame, row {index}, column '{name}'"
-    if np.ndim(cell) != 1 or not np.size(cell):
+    array = np.asarray(cell)
+    if array.ndim != 1 or not array.size:
         raise InputDataError(
             f"{where}: {shortened(str(cell))} is no series of numbers; leave the row out, or give it one"
         )

@@ -124,13 +124,13 @@ def _in_order(texts: "pd.Series", order: str) -> np.ndarray:
         return pd.to_datetime(some, format=order + clock, errors="coerce")
 
     # The clock of the first row is that of most rows.
-    clocks = sorted(_CLOCKS, key=lambda clock: bool(convert(texts[:1], clock).isna().iloc[0]))
+    clocks = sorted(_CLOCKS, key=lambda clock: bool(convert(texts.head(1), clock).isna().iloc[0]))
     found = convert(texts, clocks[0]).astype("datetime64[us]")
     for clock in clocks[1:]:
         left = found.isna()
         if not left.any():
             break
-        found[left] = convert(texts[left], clock).astype("datetime64[us]")
+        found[left] = convert(texts.loc[left], clock).astype("datetime64[us]")
     return found.to_numpy()
 
 
