@@ -1,7 +1,6 @@
 """Phase diagrams as files: a table with one row a point, and a JSON file with everything."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -128,7 +127,7 @@ def load_diagram(folder: str | Path) -> PhaseDiagram:
         return _diagram(facts)
 
 
-def _diagram(facts: Mapping[str, Any]) -> PhaseDiagram:
+def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
     plan = _plan(facts["plan"])
     shape = len(STARTS), plan.y.points, plan.x.points
     fields = {name: _array(facts[name], shape) for name in _FIELDS}
@@ -186,7 +185,7 @@ def _numbers(values: np.ndarray) -> list[object]:
     return plain.tolist()
 
 
-def _array(values: list[object], shape: tuple[int, ...] | None = None) -> np.ndarray:
+def _array(values: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Nested lists of numbers and None as an array of this shape, or along one axis."""
     plain = np.array(values, object)
     wanted = (len(values),) if shape is None else shape
@@ -196,14 +195,14 @@ def _array(values: list[object], shape: tuple[int, ...] | None = None) -> np.nda
     return np.array(numbers, float).reshape(wanted)
 
 
-def _plan(facts: Mapping[str, Any]) -> PhasePlan:
+def _plan(facts: Any) -> PhasePlan:
     known = {name: facts[name] for name in ("x", "y", "simulation", "tile")}
     if facts["form"] is None:
         return PhasePlan.from_facts({**known, "build": Elsewhere(checked("network", str, facts["network"]))})
     return PhasePlan.from_facts({**known, "form": facts["form"], "size": facts["size"]})
 
 
-def _theory(facts: Mapping[str, Any]) -> Theory:
+def _theory(facts: Any) -> Theory:
     known = {name: name for name in LABELS}
     lines = tuple(
         TheoryLine(known[line["name"]], *(_array(line[name]) for name in ("x", "y", "residual")))
