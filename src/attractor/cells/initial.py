@@ -39,7 +39,9 @@ def memory_bias(size: int, timescales: Timescales) -> Float[np.ndarray, " size"]
     Raises:
         ConfigError: a time constant of one step or less.
     """
-    shortest, longest = timescales
+    shortest, longest = map(float, timescales)
     if not 1 < shortest <= longest < inf:
-        raise ConfigError(f"timescales={timescales}: expected 1 < shortest <= longest, both finite, in steps")
+        raise ConfigError(
+            f"timescales={(shortest, longest)}: expected 1 < shortest <= longest, both finite, in steps"
+        )
     return np.log(np.geomspace(shortest, longest, size) - 1.0)

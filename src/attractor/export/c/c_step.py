@@ -258,7 +258,7 @@ def load_c(library: Path) -> ctypes.CDLL:
 _NUMBERS = ctypes.POINTER(ctypes.c_double)
 
 
-def pointer(array: np.ndarray) -> "ctypes._Pointer[ctypes.c_double]":
+def pointer(array: np.ndarray) -> object:
     """The numbers of an array as C takes them."""
     return array.ctypes.data_as(_NUMBERS)
 

@@ -60,7 +60,7 @@ def _is_none(leaf: object) -> bool:
     return leaf is None
 
 
-def family(flows: Sequence[FlowLike]) -> Family:
+def family(flows: Sequence[object]) -> Family:
     """Networks of one structure as one family; random couplings that are equal are held once.
 
     Args:
