@@ -1,12 +1,13 @@
 """A plugin of pytest that counts what is compiled: `pytest -p tests.compiled_programs --programs FILE ...`.
 
 What costs time in these tests is building programs (tracing and lowering; XLA itself is told to be quick).
-Each process writes one line of JSON for each test to FILE: its seconds, the programs lowered while it ran and
+FILE gets one line of JSON for each test: its seconds, the programs lowered while it ran and
 in its fixtures, the seconds that tracing, lowering and compiling took, and how often which function was
 lowered. The summary tells programs per test, and the tests and functions that build the most.
 """
 
 import json
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -65,16 +66,20 @@ def pytest_runtest_teardown(item, nextitem):
             "building": dict(_counting.seconds),
             "functions": dict(_counting.programs),
         }
-        with Path(target).open("a") as file:
+        with Path(f"{target}.{os.getpid()}").open("a") as file:  # each process has its own
             file.write(json.dumps(line) + "\n")
 
 
 def pytest_terminal_summary(terminalreporter, config):
     """Programs per test, and who builds them."""
     target = config.getoption("--programs")
-    if target and Path(target).exists() and not hasattr(config, "workerinput"):
-        lines = [json.loads(line) for line in Path(target).read_text().splitlines()]
-        terminalreporter.write_line(summary(lines))
+    if target:
+        parts = sorted(Path(target).parent.glob(f"{Path(target).name}.*"))
+        lines = [line for part in parts for line in part.read_text().splitlines()]
+        Path(target).write_text("\n".join(lines))
+        for part in parts:
+            part.unlink()
+        terminalreporter.write_line(summary([json.loads(line) for line in lines]))
 
 
 def summary(lines):

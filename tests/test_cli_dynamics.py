@@ -100,7 +100,7 @@ def test_a_page_about_a_run_with_the_cases_that_it_keeps(trained, capsys):
         (("gru", "data.csv"), "gru is no run folder"),
         (("{own}:Flow",), "discretise(flow, step)"),
         (("{own}:Henon", "--start", 0.1), "--start has 1 numbers, the state has 2 real ones"),
-        (("{own}:Henon", "--count", "many"), "count=many"),
+        (("{own}:Henon", "--count", "many"), "Error parsing --count"),
         (("gru", "--steps", "100"), "burn_in=200"),
     ],
 )

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from attractor.errors import ConfigError
 
@@ -65,14 +65,14 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         self._entries[key], self._sources[key] = entry, source
         return entry
 
-    def find(self, key: Key) -> Entry:
+    def find(self, key: object) -> Entry:
         """The entry of a key.
 
         Raises:
             ConfigError: nothing is registered under it; the nearest key is suggested.
         """
-        if key in self:
-            return self._entries[key]
+        if isinstance(key, Hashable) and key in self:
+            return self._entries[cast(Key, key)]
         known = [str(one) for one in self]
         near = get_close_matches(str(key), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
