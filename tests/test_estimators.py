@@ -99,23 +99,33 @@ CLASSIFIER_EXCLUDED = {
     "check_supervised_y_2d": "labels (cases, 1) are refused: they scored a perfect model 0.5",
 }
 COMPILE_MUCH = {
-    "check_classifiers_classes",
     "check_class_weight_classifiers",
+    "check_classifier_data_not_an_array",
+    "check_classifiers_classes",
+    "check_classifiers_one_label_sample_weights",
     "check_classifiers_train",
     "check_decision_proba_consistency",
+    "check_dont_overwrite_parameters",
+    "check_dtype_object",
+    "check_estimators_dtypes",
+    "check_estimators_overwrite_params",
+    "check_estimators_pickle",
+    "check_fit2d_1feature",
     "check_fit_check_is_fitted",
     "check_fit_score_takes_y",
+    "check_n_features_in_after_fitting",
     "check_pipeline_consistency",
     "check_positive_only_tag_during_fit",
+    "check_regressor_data_not_an_array",
+    "check_regressor_multioutput",
+    "check_regressors_int",
+    "check_regressors_train",
     "check_sample_weight_equivalence_on_dense_data",
-    "check_classifiers_one_label_sample_weights",
-    "check_estimators_dtypes",
-    "check_n_features_in_after_fitting",
-    "check_fit2d_1feature",
+    "check_sample_weights_list",
+    "check_sample_weights_not_overwritten",
     "check_sample_weights_shape",
-    "check_classifier_data_not_an_array",
 }
-"""Data of other shapes, each a program to build."""
+"""Several trainings, or data of other shapes: seconds each, in programs to build; run with the slow tests."""
 
 
 def checks(estimator, excluded):
@@ -126,7 +136,7 @@ def checks(estimator, excluded):
     for made, check in found:
         name = check.func.__name__
         marks = [pytest.mark.xfail(reason=excluded[name])] if name in excluded else []
-        slow = isinstance(made, SequenceClassifier) and name in COMPILE_MUCH
+        slow = name in COMPILE_MUCH
         yield pytest.param(made, check, marks=[*marks, *([pytest.mark.slow] if slow else [])])
 
 

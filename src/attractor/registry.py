@@ -71,7 +71,7 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         Raises:
             ConfigError: nothing is registered under it; the nearest key is suggested.
         """
-        if isinstance(key, Hashable) and key in self:
+        if key in self:
             return self._entries[cast(Key, key)]
         known = [str(one) for one in self]
         near = get_close_matches(str(key), known, n=1)
@@ -82,6 +82,12 @@ class Registry(Mapping[Key, Entry], Generic[Key, Entry]):
         if key not in self._entries:  # what is there needs nobody else's file
             self._load()
         return self._entries[key]
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            return key in self._entries or key in set(self)
+        except TypeError:  # a list from a damaged file is no key of anything
+            return False
 
     def __iter__(self) -> Iterator[Key]:
         self._load()
