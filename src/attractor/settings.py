@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from numbers import Integral, Real
 from sys import float_info
 from types import NoneType, UnionType
@@ -54,13 +54,11 @@ class Within:
     infinite: bool = False
 
     def __contains__(self, value: Any) -> bool:
-        if not isinstance(value, Real):
+        size = _size(value)
+        if not (size < inf or (self.infinite and size == inf)):
             return False
-        number: Any = value  # compared as it is: it may be larger than any float
-        if not (abs(number) < inf or (self.infinite and abs(number) == inf)):
-            return False
-        too_low = number <= self.low if self.above else number < self.low
-        too_high = number >= self.high if self.below else number > self.high
+        too_low = value <= self.low if self.above else value < self.low
+        too_high = value >= self.high if self.below else value > self.high
         return not (too_low or too_high)
 
     def describe(self, kind: str) -> str:
@@ -292,11 +290,13 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    """Whether a float can hold this: numbers of Python may be larger, and NaN compares with none."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return False
-    size: Any = abs(value)
-    return size <= float_info.max or size == inf
+    """Whether a float can hold this number: whole ones may be larger, and NaN is none."""
+    return not isinstance(value, bool) and (_size(value) <= float_info.max or _size(value) == inf)
+
+
+def _size(value: Any) -> Any:
+    """The magnitude of a real number; NaN, which compares with nothing, of anything else."""
+    return abs(value) if isinstance(value, Real) else nan
 
 
 _EXTENDED = "a number or infinity"
