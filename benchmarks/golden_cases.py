@@ -393,7 +393,7 @@ class StopsLater:
 
 def resume() -> Cases:
     """A training that is interrupted at a checkpoint and resumed ends in the bits of one that is not."""
-    reweighted = partial(classifier, cell="lstm", reweighting="auto")
+    reweighted = partial(classifier, cell="lstm", labels__reweighting="auto")
     return {"plant": resumed(PLANTS["gru"], tank()), "classifier": resumed(reweighted, labelled_series())}
 
 
