@@ -101,9 +101,11 @@ def _forked(task):
         child = os.fork()
         if not child:
             _run(task, noted, said, name)
-        status, used = _waited(child, began + 20 * task["seconds"])
-        with contextlib.suppress(ProcessLookupError):  # what the tests have started
-            os.killpg(child, signal.SIGKILL)
+        try:
+            status, used = _waited(child, began + 20 * task["seconds"])
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # and what the tests have started
+                os.killpg(child, signal.SIGKILL)
         return {
             "status": status,
             "failed": noted.read_text(),
@@ -128,6 +130,7 @@ def _run(task, noted, said, folder):
     status = 70
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         out = os.open(said, os.O_WRONLY | os.O_CREAT)
         for handle in (1, 2):
             os.dup2(out, handle)
@@ -151,6 +154,7 @@ def main():
     """Prepare the rooms in the arguments, then do the tasks on the input."""
     warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of a fork beside threads
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no child stays
     prepare(sys.argv[1:])
     for line in sys.stdin:
         print(json.dumps(met(json.loads(line))), flush=True)

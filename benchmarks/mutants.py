@@ -15,22 +15,26 @@ mutant that does the same as the source (a bound that looks at more corners) is 
 
 The source is never touched: tests run in a copy, each mutant in a process forked from one that has imported
 the libraries already (see `benchmarks.forked_tests`). The limit of each mutant is processor time, five times
-what its tests take. Outcomes are kept in a folder, so that a run that was stopped goes on: a death counts as
-long as the source and the file of tests that killed stay the same, a survival as long as all of them do.
+what its tests take. A run that is interrupted writes what it knows, and the next one goes on: outcomes are
+kept in a folder. A death counts as long as the source and the file of tests that killed stay the same, a
+survival as long as all of them do.
 """
 
 import argparse
 import ast
+import contextlib
 import difflib
 import hashlib
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -211,7 +215,7 @@ _IDLE = {
 
 
 def drawn(tree: Path, count: int, seed: int) -> list[tuple[Mutant, str]]:
-    """Mutants of a sample with their source, room by room."""
+    """Mutants of a sample with their source, room by room, in each as they were drawn."""
     random_ = random.Random(seed)  # noqa: S311
     everything = [
         (room, place) for room, one in ROOMS.items() for file in one.files for place in places(tree, file)
@@ -225,7 +229,7 @@ def drawn(tree: Path, count: int, seed: int) -> list[tuple[Mutant, str]]:
         made = next((one for way in ways if (one := _mutated(tree, room, place, *way)) is not None), None)
         found += [] if made is None else [made]
     order = list(ROOMS)
-    return sorted(found, key=lambda pair: (order.index(pair[0].room), pair[0].file, pair[0].line))
+    return sorted(found, key=lambda pair: order.index(pair[0].room))
 
 
 def _mutated(
@@ -282,12 +286,19 @@ class Runner:
             env=environment,
         )
         self.seconds = 3600
-        untouched = self.meet(room.files[0], (tree / room.files[0]).read_text(), warm=True)
-        if untouched["status"]:
-            raise SystemExit(
-                f"the tests fail without a mutant, status {untouched['status']}:\n{untouched['said']}"
-            )
-        self.seconds = 30 + 5 * untouched["seconds"]
+        try:
+            self.seconds = 30 + 5 * self._untouched()
+        except BaseException:
+            self.close()
+            raise
+
+    def _untouched(self) -> float:
+        """The time of the tests without a mutant, which writes the bytecode that all others use."""
+        file = self.room.files[0]
+        said = self.meet(file, (self.tree / file).read_text(), warm=True)
+        if said["status"]:
+            raise SystemExit(f"the tests fail without a mutant, status {said['status']}:\n{said['said']}")
+        return said["seconds"]
 
     def meet(self, file: str, source: str, *, warm: bool = False) -> dict:
         """What the tests say of a changed file."""
@@ -309,8 +320,8 @@ class Runner:
         return said
 
     def close(self) -> None:
-        """End the process."""
-        self.process.stdin.close()
+        """End the process, with what it has started."""
+        self.process.terminate()
         self.process.wait()
 
 
@@ -364,40 +375,40 @@ class Outcomes:
         return {name: digest((self.tree / name).read_bytes()) for name in room.tests}
 
 
-def all_met(mutants: list[tuple[Mutant, str]], outcomes: Outcomes, tree: Path) -> list[tuple[Mutant, dict]]:
-    """Mutants and what became of them."""
-    found, runner = [], None
-    for number, (mutant, source) in enumerate(mutants, start=1):
-        room = ROOMS[mutant.room]
-        outcome = outcomes.of(source, room)
-        if outcome is None:
-            if runner is None or runner.room is not room:
-                if runner is not None:
-                    runner.close()
-                runner = Runner(room, tree)
-            outcome = outcomes.keep(source, room, runner.meet(mutant.file, source))
-        found.append((mutant, outcome))
-        survived = [one for one, said in found if not said["status"]]
-        what = (
-            "dead" if outcome["status"] else f"SURVIVES {mutant.operator}: {mutant.before} -> {mutant.after}"
-        )
-        print(
-            f"{number}/{len(mutants)}, {len(survived)} alive: {mutant.file}:{mutant.line} {what}", flush=True
-        )
-    if runner is not None:
-        runner.close()
-    return found
+def all_met(
+    mutants: list[tuple[Mutant, str]], outcomes: Outcomes, tree: Path
+) -> Iterator[tuple[Mutant, dict]]:
+    """Meet mutants one after the other.
+
+    Yields:
+        A mutant and what became of it.
+    """
+    runner = None
+    try:
+        for mutant, source in mutants:
+            room = ROOMS[mutant.room]
+            outcome = outcomes.of(source, room)
+            if outcome is None:
+                if runner is None or runner.room is not room:
+                    if runner is not None:
+                        runner.close()
+                    runner = Runner(room, tree)
+                outcome = outcomes.keep(source, room, runner.meet(mutant.file, source))
+            yield mutant, outcome
+    finally:
+        if runner is not None:
+            runner.close()
 
 
 def summary(found: list[tuple[Mutant, dict]]) -> list[dict]:
     """How many mutants of each file died, by a failing test or by the limit of time."""
     rows = []
-    for file in dict.fromkeys(mutant.file for mutant, _ in found):
+    for file in sorted({mutant.file for mutant, _ in found}):
         kinds = Counter(_kind(outcome["status"]) for mutant, outcome in found if mutant.file == file)
         rows.append({"file": file, "mutants": kinds.total(), **{kind: kinds[kind] for kind in KINDS}})
     total = {name: sum(row[name] for row in rows) for name in ("mutants", *KINDS)}
     rows.append({"file": "all", **total})
-    return [{**row, "dead": f"{1 - row['survived'] / row['mutants']:.1%}"} for row in rows]
+    return [{**row, "dead": f"{1 - row['survived'] / row['mutants']:.1%}"} for row in rows if row["mutants"]]
 
 
 KINDS = ("failed", "ended", "survived")
@@ -431,11 +442,24 @@ def main() -> None:
             for one, _ in mutants:
                 print(f"{one.file}:{one.line} {one.operator}\n- {one.before}\n+ {one.after}")
             return
-        found = all_met(mutants, Outcomes(asked.folder, tree), tree)
+        found = []
+        for one in (signal.SIGINT, signal.SIGTERM):  # a shell has its jobs ignore the first one
+            signal.signal(one, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            for mutant, outcome in all_met(mutants, Outcomes(asked.folder, tree), tree):
+                found.append((mutant, outcome))
+                fate = "dies" if outcome["status"] else f"SURVIVES {mutant.before} -> {mutant.after}"
+                print(f"{len(found)}/{asked.count} {mutant.file}:{mutant.line} {fate}", flush=True)
+    write(found, asked.count, asked.seed)
+
+
+def write(found: list[tuple[Mutant, dict]], count: int, seed: int) -> None:
+    """Print and record what is known, which may be of a part of the sample."""
     rows = summary(found)
     survivors = [asdict(mutant) for mutant, outcome in found if not outcome["status"]]
-    record("mutants", {"title": "Mutants and the tests of their module", "rows": rows},
-           {"title": "Survivors", "rows": survivors}, seeds=[asked.seed])  # fmt: skip
+    survivors.sort(key=lambda one: (one["file"], one["line"]))
+    title = f"{len(found)} of {count} mutants, and the tests of their module"
+    record("mutants", {"title": title, "rows": rows}, {"title": "Survivors", "rows": survivors}, seeds=[seed])
     for row in rows:
         print(row)
 
