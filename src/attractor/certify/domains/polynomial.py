@@ -88,7 +88,7 @@ def added(one: Coefficient, other: Coefficient) -> Coefficient:
 
 
 def multiplied(one: Coefficient, other: Coefficient) -> Coefficient:
-    """The product; times one, minus one or a power of two is exact."""
+    """The product; times an exact one or minus one nothing is rounded."""
     if one.exact and _is_unit(one.value):
         return _signed(other, one.value)
     if other.exact and _is_unit(other.value):
