@@ -12,6 +12,8 @@ from types import FunctionType
 import jax
 import jaxtyping
 import pytest
+from jax._src.interpreters import mlir
+from jaxlib.mlir import ir
 
 _QUICK = "jax_disable_most_optimizations"
 _CACHE = "jax_compilation_cache_dir"
@@ -23,6 +25,9 @@ _MOST_AREAS = 50_000
 
 _SELDOM = (200_000, 50, 1000)
 """Of the garbage collector: looking through traces and modules again and again took 6 % of the time."""
+
+_IN_ONE_CONTEXT = 300
+"""Programs: making a context of MLIR anew for each took 40 % of lowering it."""
 
 _OFTEN = 3
 _CHECK_THEMSELVES = {"Settings", "Estimator"}
@@ -73,6 +78,25 @@ def _checked_when_called(made, check, plain):
 
 
 jaxtyping.jaxtyped = _check_types_of_the_first
+
+
+def _shared_contexts(make):
+    """What makes contexts of MLIR, one for many programs; a program lowered within another gets its own."""
+    made, uses = None, 0
+
+    def context():
+        nonlocal made, uses
+        if ir.Context.current is not None:
+            return make()
+        if uses % _IN_ONE_CONTEXT == 0:
+            made = make()
+        uses += 1
+        return made
+
+    return context
+
+
+mlir.make_ir_context = _shared_contexts(mlir.make_ir_context)
 
 
 def pytest_configure(config):
