@@ -5,6 +5,7 @@ the best ones for the Jacobians at many points of it.
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -19,7 +20,7 @@ from attractor.program import flat_map, trace
 from ..domains import Box, StepBounds, floating_state, step_bounds
 from ..search import Bound
 
-RowSums = Callable[[Float[Array, " states"]], Float[Array, " states"]]
+Weights = TypeVar("Weights", np.ndarray, Array)
 
 SAMPLES = 512
 
@@ -31,8 +32,8 @@ _AT_LEAST = 0.05
 
 
 def best_weights(
-    row_sums: RowSums, start: Float[Array, " states"], iterations: int = _ITERATIONS
-) -> tuple[Float[Array, ""], Float[Array, " states"]]:
+    row_sums: Callable[[Weights], Weights], start: Weights, iterations: int = _ITERATIONS
+) -> tuple[Weights, Weights]:
     """The smallest rate max_i r_i(w) / w_i that was met, and its weights.
 
     r is monotone and homogeneous (row sums of a bound, largest over its corners), so w -> r(w) is a nonlinear
@@ -41,26 +42,33 @@ def best_weights(
 
     Args:
         row_sums: r, from weights (states,) to row sums (states,).
-        start: weights to start from, positive.
+        start: weights to start from (states,), positive. With those of NumPy r is called on the host, with
+            those of JAX it is traced once.
         iterations: steps of the power method.
 
     Returns:
         The rate and the weights, whose largest is 1.
     """
+    on_host = isinstance(start, np.ndarray)
+    of: Any = np if on_host else jnp
 
-    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
+    def step(carry: tuple[Weights, Weights, Weights], _: None = None) -> tuple[tuple[Any, Any, Any], None]:
         weights, best, best_found = carry
         sums = row_sums(weights)
-        rate = jnp.max(sums / weights)
+        rate = of.max(sums / weights)
         better = rate < best
-        best, best_found = jnp.where(better, rate, best), jnp.where(better, weights, best_found)
-        largest = jnp.maximum(jnp.max(sums), jnp.finfo(sums.dtype).tiny)
-        mixed = 0.5 * weights + 0.5 * jnp.where(jnp.isfinite(sums), sums / largest, 1.0)
-        return (jnp.maximum(mixed / jnp.max(mixed), _FLOOR), best, best_found), None
+        best, best_found = of.where(better, rate, best), of.where(better, weights, best_found)
+        largest = of.maximum(of.max(sums), of.finfo(sums.dtype).tiny)
+        mixed = 0.5 * weights + 0.5 * of.where(of.isfinite(sums), sums / largest, 1.0)
+        return (of.maximum(mixed / of.max(mixed), _FLOOR), best, best_found), None
 
-    infinite = jnp.asarray(jnp.inf, start.dtype)
-    (_, rate, weights), _ = jax.lax.scan(step, (start, infinite, start), None, length=iterations)
-    return rate, weights
+    carry = (start, of.asarray(of.inf, start.dtype), start)
+    if on_host:
+        for _ in range(iterations):
+            carry, _ = step(carry)
+    else:
+        carry, _ = jax.lax.scan(step, carry, None, length=iterations)
+    return carry[1], carry[2]
 
 
 class JacobianNorm(eqx.Module):

@@ -23,7 +23,6 @@ from .injection import (
     GatedWeights,
     Matrix,
     Vector,
-    best_weights,
     injection_observer,
     row_gains,
     row_sums,
@@ -141,11 +140,11 @@ class _GRUBound:
     keep: Matrix
     noise: Vector
 
-    def ratios(self, weights: Vector) -> Vector:
-        """Largest growth of every component in units of its weight; linear in z, so at an end."""
-        through, keep = self.through @ weights / weights, self.keep @ weights / weights
-        ends = [z + (1 - z) * through for z in (self.low, self.high)]
-        return (np.maximum(*ends) + keep) * SLACK
+    def row_sums(self, weights: Vector) -> Vector:
+        """Largest size of every component after errors of these sizes; linear in z, so at an end."""
+        through = self.through @ weights
+        ends = [z * weights + (1 - z) * through for z in (self.low, self.high)]
+        return (np.maximum(*ends) + self.keep @ weights) * SLACK
 
 
 def _gru_bound(unit: _GRU, gains: tuple[Gain, Gain]) -> _GRUBound:
@@ -177,8 +176,8 @@ def _gru_design(unit: _GRU, largest_gain: float | None) -> Design:
     for _ in range(_GRU_ROUNDS):
         keep, reset = (row_gains(part, unit.readout, weights, largest_gain) for part in unit.state[:2])
         bound = _gru_bound(unit, (keep, reset))
-        rate, weights = best_weights(bound.ratios, len(weights))
-        found.append(Design(rate, weights, (keep, reset), bound.noise))
+        found.append(Design.of(bound.row_sums, (keep, reset), bound.noise))
+        weights = found[-1].weights
     return min(found, key=lambda design: design.rate)
 
 
@@ -261,9 +260,9 @@ class _LSTMBound:
     matrix: Matrix
     noise: Vector
 
-    def ratios(self, weights: Vector) -> Vector:
-        """Largest growth of every component in units of its weight."""
-        return self.matrix @ weights / weights * SLACK
+    def row_sums(self, weights: Vector) -> Vector:
+        """Largest size of every component after errors of these sizes."""
+        return self.matrix @ weights * SLACK
 
 
 def _lstm_bound(unit: _LSTM, gains: tuple[Gain, ...]) -> _LSTMBound:
@@ -307,5 +306,4 @@ def _lstm_design(unit: _LSTM, largest_gain: float | None) -> Design:
 
 def _lstm_tried(unit: _LSTM, gains: tuple[Gain, ...]) -> Design:
     bound = _lstm_bound(unit, gains)
-    rate, weights = best_weights(bound.ratios, len(bound.matrix))
-    return Design(rate, weights, gains, bound.noise)
+    return Design.of(bound.row_sums, gains, bound.noise)
