@@ -1,14 +1,16 @@
 """Newton's method for many unknowns, and bracketed roots and minima of functions of one.
 
-The equations are NumPy functions with matrices of derivatives of their own, which optimistix, made for
-functions that JAX can trace, cannot take.
+A state of rest is that of a map that JAX traces. All other equations are NumPy functions with matrices of
+derivatives of their own, which optimistix, made for functions that JAX can trace, cannot take.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.optimize import brentq, minimize_scalar
 
 Vector = Float[np.ndarray, " unknowns"]
@@ -78,6 +80,40 @@ def solved(matrix: Matrix, right: Vector) -> Vector:
         return np.linalg.solve(matrix, right)
     except np.linalg.LinAlgError:
         return np.linalg.lstsq(matrix, right)[0]
+
+
+def state_of_rest(
+    step: Callable[[Array], Array], start: Float[Array, " states"], tolerance: float, rounds: int
+) -> tuple[Float[Array, " states"], Float[Array, ""]]:
+    """Where a map comes to rest, by Newton's method; where that does not halve the error, by ten steps.
+
+    Args:
+        step: x(k+1) from x(k), both (states,); traced by JAX.
+        start: the first state.
+        tolerance: of the largest entry of |step(x) - x|.
+        rounds: most of them.
+
+    Returns:
+        The state, and the largest entry of |step(x) - x| there; infinite where that is no number.
+    """
+    identity = jnp.eye(len(start), dtype=start.dtype)
+
+    def size(state: Array) -> Array:
+        value = jnp.abs(step(state) - state).max()
+        return jnp.where(jnp.isfinite(value), value, jnp.inf)
+
+    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        state, error, round_ = carry
+        closer = state + jnp.linalg.solve(identity - jax.jacfwd(step)(state), step(state) - state)
+        ahead = jax.lax.fori_loop(0, 10, lambda _, x: step(x), state)
+        after = jnp.where(size(closer) < 0.5 * error, closer, ahead)
+        return after, size(after), round_ + 1
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+        return (carry[1] > tolerance) & (carry[2] < rounds)
+
+    state, error, _ = jax.lax.while_loop(unfinished, improve, (start, size(start), jnp.asarray(0)))
+    return state, error
 
 
 def largest(errors: Vector, scale: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.control.model import ControlModel, InputVector, OutputVector, StateVector
+from attractor.dynamics.roots import state_of_rest
 from attractor.program import double_precision
 
 from .control_problem import ControlProblem
@@ -178,26 +179,7 @@ class TargetFinder:
 
 def _at_rest(model: ControlModel, start: Array, input: Array) -> Array:
     identity = jnp.eye(len(start), dtype=start.dtype)
-
-    def defect(state: Array) -> Array:
-        return model.step(state, input) - state
-
-    def size(state: Array) -> Array:
-        value = jnp.abs(defect(state)).max()
-        return jnp.where(jnp.isfinite(value), value, jnp.inf)
-
-    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        state, error, round_ = carry
-        newton = state + jnp.linalg.solve(identity - jax.jacfwd(model.step)(state, input), defect(state))
-        ahead = jax.lax.fori_loop(0, 10, lambda _, x: model.step(x, input), state)
-        good = size(newton) < 0.5 * error
-        after = jnp.where(good, newton, ahead)
-        return after, size(after), round_ + 1
-
-    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-        return (carry[1] > 1e-2 * _RESTS) & (carry[2] < _STEADY_ROUNDS)
-
-    state, error, _ = jax.lax.while_loop(unfinished, improve, (start, size(start), jnp.asarray(0)))
+    state, error = state_of_rest(lambda x: model.step(x, input), start, 1e-2 * _RESTS, _STEADY_ROUNDS)
     jacobian, by_input = jax.jacfwd(model.step, (0, 1))(state, input)
     reading = jax.jacfwd(model.output)(state)
     gain = reading @ jnp.linalg.solve(identity - jacobian, by_input)

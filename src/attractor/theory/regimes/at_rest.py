@@ -29,6 +29,7 @@ from attractor.cells import (
 from attractor.claims import Solution
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.dynamics.jacobians import JacobianSpectrum, jacobian_spectrum, time_scale
+from attractor.dynamics.roots import state_of_rest
 from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import DivergedError, UnsupportedError
 from attractor.program import FlatMap, compiled, double_precision, flat_map, trace
@@ -126,17 +127,11 @@ def spectrum_at_rest(cell: CellLike) -> tuple[JacobianSpectrum, float]:
 def _at_rest(flat: FlatMap, silence: Array) -> tuple[Array, Array]:
     """Many steps, then Newton's method: near the edge a state would take for ever to settle."""
 
-    def change(state: Array) -> Array:
-        return flat.step(state, silence) - state
+    def step(state: Array) -> Array:
+        return flat.step(state, silence)
 
-    def newton(_: Array, state: Array) -> Array:
-        closer = state - jnp.linalg.lstsq(jax.jacfwd(change)(state), change(state))[0]
-        better = jnp.abs(change(closer)).max() < jnp.abs(change(state)).max()
-        return jnp.where(better, closer, state)
-
-    settled = jax.lax.fori_loop(0, SETTLING, lambda _, state: state + change(state), flat.start)
-    found = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, settled)
-    return found, jnp.abs(change(found)).max()
+    settled = jax.lax.fori_loop(0, SETTLING, lambda _, state: step(state), flat.start)
+    return state_of_rest(step, settled, 0.0, _NEWTON_STEPS)
 
 
 def _exponents(cell: CellLike, steps: int, key: PRNGKeyArray) -> list[tuple[float, float]]:
