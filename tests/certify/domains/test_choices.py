@@ -132,3 +132,50 @@ def test_a_quantity_is_equal_to_itself_where_it_has_bounds(compare, slope):
     unbounded = bounds(lambda x: jnp.where(compare(1 / x, 1 / x), 2 * x, 3 * x), (-0.4, 0.5), (0.2, 0.5))[1]
     assert unbounded[0] == JUMPS
     np.testing.assert_allclose(unbounded[1], [slope, slope], rtol=1e-12)
+
+
+def between(x):
+    return (x > 0.4) & (x < 1.2)
+
+
+def far(x):
+    return ~between(x)
+
+
+def beside(x):
+    return jnp.concatenate([far(x)[1:], far(x)[:1]]) | (x > 5.0)
+
+
+def somewhere(x):
+    return jnp.broadcast_to(jnp.stack([far(x), x > 3.0]).any(), x.shape)
+
+
+def everywhere(x):
+    return jnp.broadcast_to((x < 2.0).reshape(2, 3).all(axis=0).all(), x.shape)
+
+
+LOGICAL = [between, far, beside, somewhere, everywhere]
+BOX_SIDES = [(0.5, 1.0), (0.0, 0.3), (0.3, 0.5), (1.3, 2.5), (0.5, 0.6), (0.9, 1.1)]
+
+
+@pytest.mark.parametrize("condition", LOGICAL)
+@pytest.mark.parametrize("order", [BOX_SIDES, BOX_SIDES[::-1], BOX_SIDES[:1] * 6])
+def test_what_logic_makes_of_truth_values_holds_for_every_point(condition, order):
+    """Decided exactly where all corners agree, as each side crosses at most one of the limits."""
+    values, slopes = bounds(lambda x: jnp.where(condition(x), 2 * x, 3 * x), *order)
+    points = np.random.default_rng(0).uniform(*np.array(order).T, (4000, 6))
+    held = np.asarray(jax.vmap(condition)(jnp.asarray(points)))
+    for unit, (low, high) in enumerate(order):
+        always, never = held[:, unit].all(), not held[:, unit].any()
+        factors = [2.0] if always else [3.0] if never else [2.0, 3.0]
+        np.testing.assert_allclose(
+            values[unit], (factors[0] * low, factors[-1] * high), rtol=1e-12, atol=1e-12
+        )
+        expected = (factors[0],) * 2 if len(factors) == 1 else JUMPS
+        np.testing.assert_allclose(slopes[unit], expected, rtol=1e-12)
+
+
+def test_a_case_that_is_zero_with_a_part_of_the_condition_jumps_all_the_same():
+    """x > 0 alone would meet at zero; with another condition the answer changes elsewhere too."""
+    _, slopes = bounds(lambda x: jnp.where((x > 0) & (x < 0.3), x, 0.0), (-0.4, 0.5))
+    assert slopes[0] == JUMPS

@@ -82,7 +82,17 @@ def products(u, x):
     return jnp.concatenate([*rows, jnp.einsum("ij,kj->ik", matrix, matrix).ravel()])
 
 
+def logic(u, x):
+    x = x[:8]
+    inside, beyond = (x > -0.2) & (x < 0.9), ~(x * x < 1.5)
+    turned = jnp.concatenate([inside[4:], beyond[:4]]) | beyond[::-1]
+    most = jnp.broadcast_to(turned.reshape(2, 4).all(axis=0).any(), (8,))
+    either = jnp.stack([inside, most]).any(axis=0)[jnp.array([1, 0, 3, 2, 5, 4, 7, 6])]
+    return jnp.concatenate([jnp.where(turned, x, 2 * x), jnp.where(either & ~most, jnp.tanh(x), u * x)])
+
+
 GROUPS = {
+    "logic": logic,
     "smooth": smooth,
     "kinks": kinks,
     "activations": activations,
@@ -193,7 +203,7 @@ def test_different_picks_of_one_state_do_not_cancel():
         (lambda u, x: 0.5 * x.astype(int).astype(float), "whole number"),
         (lambda u, x: jnp.sort(x), "sort"),
         (lambda u, x: x[jnp.argmax(x)] * x, "arg"),
-        (lambda u, x: jnp.where((x > 0) & (x < 1), x, 0.0), "and"),
+        (lambda u, x: jnp.where((x > 0) ^ (x < 1), x, 0.0), "xor"),
     ],
 )
 def test_what_has_no_rule_is_named(update, named):

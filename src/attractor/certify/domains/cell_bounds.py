@@ -9,7 +9,7 @@ precision. So is arithmetic on truth values that depend on the state.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf, prod
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import equinox as eqx
 import jax
@@ -27,10 +27,10 @@ from attractor.program.trace import without_repeats
 from attractor.program.walk import aval
 
 from .algebra import enclose, row_corners
-from .choices import Undecided
+from .choices import Undecided, truth
 from .interval import SCALAR, TINY, UNIT, Interval, exactly, intersection, widened
-from .polynomial import Form, Operand, dtype_of, symbol_form
-from .polynomial_rules import RULES
+from .polynomial import Exact, Form, Operand, dtype_of, symbol_form
+from .polynomial_rules import OF_TRUTH, RULES
 
 # What stands at a variable of a program: a form, what is known exactly, or a truth value.
 Value: TypeAlias = Operand | Undecided
@@ -286,6 +286,8 @@ def guarded(rules: Mapping[str, Rule]) -> dict[str, Rule]:
 
     def guard(rule: Rule) -> Rule:
         def checked(equation: JaxprEqn, *operands: Value) -> Value | list[Form]:
+            if _is_logic(equation, operands):
+                return truth(equation, *cast("Sequence[Undecided | Exact]", operands))
             _refuse_truth(equation, operands)
             _refuse_narrow(equation, operands)
             return rule(equation, *map(_number, operands))
@@ -300,6 +302,12 @@ def _number(operand: Value) -> Value:
     if isinstance(operand, jax.Array) and not isinstance(operand, Tracer) and operand.ndim == 0:
         return np.asarray(operand)
     return operand
+
+
+def _is_logic(equation: JaxprEqn, operands: Sequence[Value]) -> bool:
+    truths = any(isinstance(operand, Undecided) for operand in operands)
+    quantities = any(isinstance(operand, Form) for operand in operands)
+    return truths and not quantities and equation.primitive.name in OF_TRUTH
 
 
 def _refuse_truth(equation: JaxprEqn, operands: Sequence[Value]) -> None:

@@ -100,6 +100,26 @@ COMPARISONS: dict[str, Rule] = {
 }
 
 
+LOGIC = ("not", "and", "or", "reduce_and", "reduce_or")
+
+
+def truth(equation: JaxprEqn, *operands: "Undecided | Exact") -> Undecided:
+    """What a function makes of truth values, some of which are not decided; where is not followed.
+
+    All but `not` are monotone: what surely holds follows from what surely holds, and what may from what may.
+    """
+    ends = zip(*(_least_and_most(operand) for operand in operands), strict=True)
+    least, most = (equation.primitive.bind(*map(jnp.asarray, end), **equation.params) for end in ends)
+    surely, never = (most, ~least) if equation.primitive.name == "not" else (least, ~most)
+    like = next(one.gap for one in operands if isinstance(one, Undecided))
+    jump = _jump(surely, never, like.directions)
+    return Undecided(surely, never, (jump, jump), jump, 0)
+
+
+def _least_and_most(operand: "Undecided | Exact") -> "tuple[Exact, Exact]":
+    return (operand.surely, ~operand.never) if isinstance(operand, Undecided) else (operand, operand)
+
+
 def select(equation: JaxprEqn, which: "Undecided | Operand", *cases: Operand) -> Form:
     """A choice; where the box does not decide it, the result may jump, and then its slope has no bound."""
     if isinstance(which, Undecided):
@@ -167,9 +187,13 @@ def _meet(which: Undecided, no: Operand, yes: Operand) -> bool:
 
 def truth_form(one: Undecided) -> Form:
     """A truth value as a number: its slope has no bound where it jumps."""
-    low, high = one.surely.astype(float), 1.0 - one.never.astype(float)
-    zeros = exactly(jnp.zeros((*low.shape, one.gap.directions), low.dtype))
-    decided = one.surely[..., None], one.never[..., None]
+    return _jump(one.surely, one.never, one.gap.directions)
+
+
+def _jump(surely: Array, never: Array, directions: int) -> Form:
+    low, high = surely.astype(float), 1.0 - never.astype(float)
+    zeros = exactly(jnp.zeros((*low.shape, directions), low.dtype))
+    decided = surely[..., None], never[..., None]
     return symbol_form(Interval(low, high), _pick(*decided, zeros, zeros, _unbounded(zeros)))
 
 

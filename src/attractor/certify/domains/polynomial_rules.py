@@ -28,11 +28,13 @@ from attractor.registry import Registry
 from .algebra import enclose, mapped, plus, scaled, shifted, times
 from .choices import (
     COMPARISONS,
+    LOGIC,
     Undecided,
     difference,
     select,
     shape_of,
     spread_enclosure,
+    truth,
     truth_form,
 )
 from .interval import (
@@ -426,6 +428,9 @@ def _convert(equation: JaxprEqn, one: Form | Undecided) -> Form:
 
 _MOVES = [one.name for one in JAX_PRIMITIVES if one.whole_moves]
 
+# What truth values that are not decided may go through.
+OF_TRUTH = frozenset([*LOGIC, *_MOVES, "concatenate", "stack", "gather"])
+
 _OWN: dict[str, Rule] = {
     "add": _add,
     "add_any": _add,
@@ -441,6 +446,7 @@ _OWN: dict[str, Rule] = {
     "min": _extreme(-1, below),
     "clamp": _clamp,
     **COMPARISONS,
+    **dict.fromkeys(LOGIC, truth),
     "select_n": select,
     "split": _split,
     "concatenate": _joined(lambda equation, parts: jnp.concatenate(parts, equation.params["dimension"])),
