@@ -30,18 +30,22 @@ _IN_ONE_CONTEXT = 300
 """Programs: making a context of MLIR anew for each took 40 % of lowering it."""
 
 _OFTEN = 3
+_ENOUGH = 20
+"""Calls of a function in one test whose types are checked."""
+
 _CHECK_THEMSELVES = {"Settings", "Estimator"}
 _check_types = jaxtyping.jaxtyped
 _made = Counter()
+_calls = Counter()
 
 
 def _check_types_of_the_first(*, typechecker):
     """The decorator of the import hook, without most of what checkers cost.
 
-    A checker is written when its function is first called, and knows shapes only where annotations may. A
-    function inside another is made anew at each call of that other one; its types are checked the first few
-    times. Functions of modules and classes are made once and always checked. Settings and estimators compare
-    their own fields with the annotations, take more (numbers of NumPy), and say more where one does not fit.
+    A checker is written when its function is first called, knows shapes only where annotations may, and looks
+    at the first calls of each test. A function inside another is made anew at each call of that other one;
+    its types are checked the first few times. Settings and estimators compare their own fields with the
+    annotations, take more (numbers of NumPy), and say more where one does not fit.
     """
     check = _check_types(typechecker=typechecker)
 
@@ -66,7 +70,8 @@ def _checked_when_called(made, check, plain):
     @wraps(made)
     def called(*arguments, **named):
         nonlocal checker
-        if jaxtyping.config.jaxtyping_disable:
+        _calls[made] += 1
+        if jaxtyping.config.jaxtyping_disable or _calls[made] > _ENOUGH:
             return made(*arguments, **named)
         if checker is None:
             hints = made.__annotations__.values()
@@ -128,6 +133,11 @@ def pytest_unconfigure(config):
     jax.config.update(_CACHE, None)
     for made in (folder, os.environ.pop("XDG_STATE_HOME")):
         shutil.rmtree(made, ignore_errors=True)
+
+
+def pytest_runtest_setup(item):
+    """Check types anew."""
+    _calls.clear()
 
 
 def pytest_runtest_teardown(item, nextitem):
