@@ -18,7 +18,7 @@ from attractor.theory.phase import (
     PhaseSimulation,
     Theory,
     TheoryLine,
-    place_on,
+    position_in,
 )
 from attractor.theory.phase.phase_page import phase_page, phase_svg
 
@@ -51,7 +51,7 @@ DIAGRAM = PhaseDiagram(
     95.0,
     {"jax": "0.0"},
 )
-MARK = place_on(DIAGRAM, {"gain": 2.2, "alpha_z": 0.9})
+MARK = position_in(DIAGRAM, {"gain": 2.2, "alpha_z": 0.9})
 
 
 def test_the_page_counts_outcomes_and_shows_both_pictures():

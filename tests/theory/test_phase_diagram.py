@@ -29,7 +29,7 @@ from attractor.theory.phase import (
     expected_outcomes,
     load_diagram,
     phase_diagram,
-    place_on,
+    position_in,
     save_diagram,
 )
 from attractor.theory.phase.critical_lines import theory_of
@@ -396,17 +396,17 @@ def test_what_has_no_line_says_so():
 
 def test_a_network_finds_its_place(gated):
     _, diagram = gated
-    here = place_on(diagram, {"g_h": 1.0, "reset_bias": 0.0, "alpha_r": 10.0})
+    here = position_in(diagram, {"g_h": 1.0, "reset_bias": 0.0, "alpha_r": 10.0})
     assert here.inside
     assert here.outcome is diagram.outcomes[1, 0]
     assert here.distances["zero"] == pytest.approx(1.0)
     assert "nearest point" in here.sentence
-    away = place_on(diagram, {"gain": 9.0, "b_r": 0.0})
+    away = position_in(diagram, {"gain": 9.0, "b_r": 0.0})
     assert (away.inside, away.outcome) == (False, None)
     assert "outside" in away.sentence
-    assert "zero" not in place_on(diagram, {"gain": 1.0, "b_r": 5.0}).distances
+    assert "zero" not in position_in(diagram, {"gain": 1.0, "b_r": 5.0}).distances
     with pytest.raises(InputDataError, match="no finite reset_bias among gain"):
-        place_on(diagram, {"g_h": 1.0})
+        position_in(diagram, {"g_h": 1.0})
 
 
 def by_hand(form, x, y, exponents, lines):

@@ -170,7 +170,7 @@ def group_section(page: GroupPage) -> Section:
         + ("" if order else "All groups together tell less than none, so that no share can be given. ")
         + ("" if len(order) <= MOST_GROUPS else f"Of {len(order)} groups the first {MOST_GROUPS} are drawn.")
     )
-    return Section("groups", "Groups of variables", lead, tuple(figures), (_sheet(page, order),))
+    return Section("groups", "Groups of variables", lead, tuple(figures), (_group_table(page, order),))
 
 
 def _shares(page: GroupPage, names: Sequence[str]) -> PageFigure:
@@ -210,7 +210,7 @@ def _time_scales(page: GroupPage, first: Sequence[str]) -> PageFigure:
     )
 
 
-def _sheet(page: GroupPage, order: Sequence[str]) -> PageTable:
+def _group_table(page: GroupPage, order: Sequence[str]) -> PageTable:
     names = [*order, *(name for name in page.time_scales if name not in order)]
     rows = tuple(
         (

@@ -19,7 +19,7 @@ from attractor.report.style import (
     mark_point,
     panels,
     powers_of_ten,
-    replica_look,
+    replica_style,
     segments,
 )
 from attractor.report.wording import shortened
@@ -119,7 +119,7 @@ def epochs_figure(training: Mapping[str, Any], chosen: int, size: Size) -> Figur
         if _spans_decades(curves):
             powers_of_ten(axes, "y")
         for number, replica in enumerate(sorted(replicas, key=lambda replica: replica == chosen)):
-            look = replica_look(replica, chosen, number == 0, "replica")
+            look = replica_style(replica, chosen, number == 0, "replica")
             axes.plot(epochs, curves[:, replica], **look)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -25,14 +25,14 @@ from attractor.training import Reweighting
 
 from .console import (
     Facts,
+    command_line,
     console,
     escaped,
-    given_command,
     tell,
     tell_file,
 )
 from .model_commands import facts_of_findings, show_serious
-from .own_cells import RunCommand, given_cell
+from .own_cells import RunCommand, named_cell
 
 _SCORES = {
     "accuracy": "accuracy",
@@ -143,7 +143,7 @@ class ClassifyCommand:
             warnings.filterwarnings("ignore", message="variable .* is constant")
             classifier_study.classify(model, roles, self.out, reporter_for("training"))
         sources = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
-        command = {"command": given_command()}
+        command = {"command": command_line()}
         # Whatever happens after training may not lose it.
         model.save(self.out, card=command | UNJUDGED, overwrite=self.overwrite)
         tell(f"trained and saved in {self.out}; judging it now")
@@ -178,7 +178,7 @@ class RobustnessCommand(RunCommand):
         model = SequenceClassifier.load(self.folder, self.own_cell())
         data = _read(self.data, self.columns, like=known_cases(model))
         study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
-        about = About(command=given_command(), origin=model.origin, data=str(self.data))
+        about = About(command=command_line(), origin=model.origin, data=str(self.data))
         report = publish(study, self.folder, about, names=model.names_)
         _show_curves(study)
         tell_file(report, "report:")
@@ -217,7 +217,7 @@ def _classifier(command: ClassifyCommand) -> SequenceClassifier:
     model, labels = command.model, command.labels
     options: dict[str, Any] = {
         **vars(model),
-        "cell": given_cell(model.cell) or model.cell,
+        "cell": named_cell(model.cell) or model.cell,
         "class_weight": None if model.class_weight == "none" else model.class_weight,
     }
     return SequenceClassifier(

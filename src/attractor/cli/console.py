@@ -50,7 +50,7 @@ def escaped(text: object) -> str:
     return escape(str(text))
 
 
-def given_command() -> str:
+def command_line() -> str:
     """The command as it was given, for pages and cards."""
     return shlex.join(["attractor", *sys.argv[1:]])
 

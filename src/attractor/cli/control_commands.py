@@ -13,7 +13,7 @@ from attractor.control.study import ControlSettings, ControlStudy
 from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
 
-from .console import Facts, NotProvedError, console, escaped, given_command, tell, tell_file
+from .console import Facts, NotProvedError, command_line, console, escaped, tell, tell_file
 from .own_cells import RunCommand
 
 Files = list[tuple[Path, float | None]]
@@ -34,7 +34,7 @@ class CertifyCommand(RunCommand):
         from attractor.run_kinds import Proof
 
         model, certify = self.opened("certify")
-        proof: Proof = certify(model, self.folder, self.input_bound, self.settings, given_command())
+        proof: Proof = certify(model, self.folder, self.input_bound, self.settings, command_line())
         result = proof.result
         for attempt in result.attempts:
             name = f"level {attempt.level}" if attempt.level >= 0 else "search"
@@ -164,7 +164,7 @@ def _report_on(
         setup={name.replace("_", " "): str(value) for name, value in vars(command.controller).items()},
     )
     title = f"{command.folder.name} on {command.plant}"
-    return publish(contents, command.folder, About(title, given_command(), model.origin))
+    return publish(contents, command.folder, About(title, command_line(), model.origin))
 
 
 def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:

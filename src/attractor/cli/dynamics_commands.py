@@ -19,9 +19,9 @@ from attractor.origin import Origin, stamped
 from attractor.settings import Count, NonNegative
 from attractor.theory import DynamicsSettings
 
-from .console import Facts, console, escaped, given_command, tell, tell_file
+from .console import Facts, command_line, console, escaped, tell, tell_file
 from .model_commands import Columns, columns_of
-from .own_cells import cell_of, given_cell
+from .own_cells import cell_of, named_cell
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:
 
 def _built(wanted: Wanted, fresh: Fresh) -> CellLike:
     """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
-    build = given_cell(wanted.name) or _named(wanted.name)
+    build = named_cell(wanted.name) or _named(wanted.name)
     return build_cell(build, fresh.inputs, fresh.hidden, key=jax.random.key(wanted.seed))
 
 
@@ -176,7 +176,7 @@ class DynamicsCommand:
         reporter = reporter_for("dynamics")
         study = dynamics_study(subject.cell, subject.inputs, self.settings, reporter, subject.start)
         proved = _certificate(subject, self.certificate_budget)
-        about = About(subject.title, given_command(), subject.origin, subject.source)
+        about = About(subject.title, command_line(), subject.origin, subject.source)
         page = publish(study, folder, about, proved=proved)
         tell(study)
         tell_file(page, "report:")

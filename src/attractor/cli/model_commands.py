@@ -15,13 +15,13 @@ from attractor.training import TrainingSettings
 
 from .console import (
     Facts,
+    command_line,
     console,
     escaped,
-    given_command,
     tell,
     tell_file,
 )
-from .own_cells import RunCommand, given_cell
+from .own_cells import RunCommand, named_cell
 
 Names = tuple[str, ...]
 
@@ -153,7 +153,7 @@ class IdentifyCommand:
         roles = _read_roles(self)
         tell(roles.explanation)
         show_serious(examine(roles.training))
-        options: dict[str, Any] = {**vars(self.model), "cell": given_cell(self.model.cell) or self.model.cell}
+        options: dict[str, Any] = {**vars(self.model), "cell": named_cell(self.model.cell) or self.model.cell}
         model = PlantModel(
             **options,
             validation_share=self.test_data.validation_share,
@@ -320,7 +320,7 @@ def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) ->
     from attractor.runs import UNJUDGED
 
     facts, arrays = to_archive(roles)
-    known = {"data": facts, "command": given_command()}
+    known = {"data": facts, "command": command_line()}
     model.save(out, card=known | UNJUDGED, evaluation=arrays, overwrite=overwrite)
     tell(f"trained and saved in {out}; judging it now")
     card = {**known, **assessment.assess(model, roles)}

@@ -47,17 +47,17 @@ def own_cell(text: str | None) -> Any:
 @contextlib.contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
     """Let a file import what stands beside it, as a script may; what it imports later is found last."""
-    place = str(folder)
-    sys.path.insert(0, place)
+    path = str(folder)
+    sys.path.insert(0, path)
     try:
         yield
     finally:
-        sys.path.remove(place)
-        if place not in sys.path:
-            sys.path.append(place)
+        sys.path.remove(path)
+        if path not in sys.path:
+            sys.path.append(path)
 
 
-def given_cell(text: str | None) -> Any:
+def named_cell(text: str | None) -> Any:
     """The class behind `file.py:Class`, whose file is trusted from now on; None for a name of the house."""
     found = own_cell(text)
     if text is not None and found is not None:
@@ -79,7 +79,7 @@ def cell_of(folder: Path, text: str | None) -> Any:
     from attractor.runs import load_run
 
     if text is not None:
-        return given_cell(text)
+        return named_cell(text)
     facts = load_run(folder).card["equation"].get("cell_file")
     if not facts:
         return None
@@ -99,7 +99,7 @@ def cell_of(folder: Path, text: str | None) -> Any:
 
 
 def _trust(path: Path) -> None:
-    """Keep the path of a file that the user has given; without a place to keep it, it is given again."""
+    """Keep the path of a file that the user named; without room for it, it is named again."""
     from attractor.files import append_line, make_folder
 
     if path in _trusted():

@@ -10,10 +10,10 @@ from tyro.conf import OmitArgPrefixes
 from attractor.cells import GatedForm
 from attractor.errors import ConfigError
 from attractor.settings import Count
-from attractor.theory.phase import Outcome, PhaseAxis, PhaseDiagram, PhaseSimulation, Placement
+from attractor.theory.phase import DiagramPosition, Outcome, PhaseAxis, PhaseDiagram, PhaseSimulation
 from attractor.theory.phase.phase_plan import parameter_name
 
-from .console import Facts, console, given_command, tell, tell_file
+from .console import Facts, command_line, console, tell, tell_file
 
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -58,7 +58,7 @@ class PhaseCommand:
         from attractor.report.page import write_document
         from attractor.report.publishing import publish
         from attractor.sweeps import spread
-        from attractor.theory.phase import PhasePlan, phase_diagram, place_on, save_diagram
+        from attractor.theory.phase import PhasePlan, phase_diagram, position_in, save_diagram
         from attractor.theory.phase.diagram_files import SVG_FILE, check_diagram_free
         from attractor.theory.phase.phase_page import diagram_title, phase_svg
 
@@ -72,10 +72,10 @@ class PhaseCommand:
                 check_diagram_free(self.out, plan)
             with spread(self.backend, self.workers, self.scheduler):
                 diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
-            marks = (place_on(diagram, marked),) if marked else ()
+            marks = (position_in(diagram, marked),) if marked else ()
             save_diagram(diagram, self.out, overwrite=self.overwrite)
             write_document(phase_svg(diagram, marks), self.out / SVG_FILE)
-            about = About(diagram_title(diagram), given_command())
+            about = About(diagram_title(diagram), command_line())
             page = publish(diagram, self.out, about, marks=marks)
         facts = _show(diagram, marks)
         tell_file(page, "report:")
@@ -152,7 +152,7 @@ def _check_mark(marked: Mapping[str, float], axes: set[str]) -> None:
         raise ConfigError(f"--mark needs {name}, too: the diagram has an axis of it")
 
 
-def _show(diagram: PhaseDiagram, marks: tuple[Placement, ...]) -> Facts:
+def _show(diagram: PhaseDiagram, marks: tuple[DiagramPosition, ...]) -> Facts:
     shares = {outcome: diagram.share(outcome) for outcome in Outcome if diagram.share(outcome)}
     for outcome, share in shares.items():
         console.print(f"{100 * share:5.1f} %  {outcome}")

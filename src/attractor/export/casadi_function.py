@@ -17,7 +17,7 @@ from jax.extend.core import JaxprEqn
 from attractor.errors import StorageError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Exact, Program, Rule, added_rules, double_precision, interpret, place
+from attractor.program import Exact, Program, Rule, added_rules, double_precision, interpret, location
 
 from .exporters import EXPORTERS, Exporter, Rows, needed
 from .flat_step import Readout, flat_step
@@ -164,7 +164,7 @@ def _rules(casadi: ModuleType) -> dict[str, Rule]:
         shape, name = shape_of(equation.outvars[0]), equation.primitive.name
         kind = dtype_of(equation.outvars[0]).kind
         if kind in "iu" and name in ("and", "or", "not", "xor"):
-            raise UnsupportedError(f"CasADi has no '{name}' of the bits of whole numbers{place(equation)}")
+            raise UnsupportedError(f"CasADi has no '{name}' of the bits of whole numbers{location(equation)}")
         if kind in "iu" and name == "div" and function is truediv:
             return elementwise(lambda a, b: towards_zero(a / b), equation, *operands)
         columns = [np.broadcast_to(_entries(operand), shape).ravel() for operand in operands]

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
-from attractor.program import PRIMITIVES, Exact, Kind, is_exact, of_kind, place
+from attractor.program import PRIMITIVES, Exact, Kind, is_exact, location, of_kind
 
 Parameters = Mapping[str, Any]
 """Parameters of an equation."""
@@ -62,7 +62,7 @@ def move(equation: JaxprEqn, *operands: Operand) -> Move[Operand]:
     moving = PRIMITIVES[equation.primitive.name].moved or tuple(range(len(operands)))
     if not all(is_exact(operand) for index, operand in enumerate(operands) if index not in moving):
         raise UnsupportedError(
-            f"'{equation.primitive.name}'{place(equation)} at an index that depends on values cannot be "
+            f"'{equation.primitive.name}'{location(equation)} at an index that depends on values cannot be "
             "exported; choose with jnp.where"
         )
     numbered: list[Any] = list(operands)
@@ -75,7 +75,7 @@ def move(equation: JaxprEqn, *operands: Operand) -> Move[Operand]:
     indices = _rearranged(equation, numbered)
     if any(array.size and (array.min() < 0 or array.max() >= start) for array in indices):
         raise UnsupportedError(
-            f"'{equation.primitive.name}'{place(equation)} reads outside its array; index inside it"
+            f"'{equation.primitive.name}'{location(equation)} reads outside its array; index inside it"
         )
     return Move([operands[index] for index in moving], indices, start)
 
@@ -188,7 +188,7 @@ def check_rounding(equation: JaxprEqn, target: str, known: Sequence[str] = ("flo
         coarse, found = jnp.issubdtype(new, jnp.floating) and new.name not in known, new.name
     if coarse:
         raise UnsupportedError(
-            f"{target}: '{equation.primitive.name}'{place(equation)} rounds to {found}; an export without "
+            f"{target}: '{equation.primitive.name}'{location(equation)} rounds to {found}; an export without "
             f"that rounding would be another step. {target} rounds to {' or '.join(known)}"
         )
 

@@ -33,7 +33,7 @@ from .primitives import (
 )
 from .real_cell import TracedCell, real_cell, without_complex
 from .trace import step_program, trace
-from .walk import Exact, Program, Rule, interpret, is_exact, place
+from .walk import Exact, Program, Rule, interpret, is_exact, location
 
 read_anew()
 
@@ -65,9 +65,9 @@ __all__ = [
     "interpret",
     "is_exact",
     "layout_of",
+    "location",
     "may_change",
     "of_kind",
-    "place",
     "plain",
     "programs_of",
     "quickly_compiled",

@@ -15,7 +15,7 @@ from attractor.cells import CellLike, State, exposed, initial_state, input_size,
 from attractor.errors import PrecisionWarning, UnsupportedError
 
 from .trace import trace
-from .walk import Program, aval, bound, forward, place, results
+from .walk import Program, aval, bound, forward, location, results
 
 Module = TypeVar("Module")
 _CASTS = ("convert_element_type", "reduce_precision")
@@ -114,7 +114,7 @@ def plain(cell: CellLike) -> CellLike:
 
 def _speak_of(name: str, casts: Sequence[JaxprEqn]) -> None:
     coarsest = max(casts, key=_unit)
-    kind, where = _narrow_type(coarsest), place(coarsest)
+    kind, where = _narrow_type(coarsest), location(coarsest)
     if _unit(coarsest) > _COARSE:
         raise UnsupportedError(
             f"{name} rounds its state to {kind} inside its step{where}: between two rounded values the step "

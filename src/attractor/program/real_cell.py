@@ -29,7 +29,7 @@ from .compiling import check_steady
 from .flat import flat_map
 from .precision import in_double_precision
 from .trace import trace
-from .walk import Program, apply, array_of, aval, bound, forward, place, results
+from .walk import Program, apply, array_of, aval, bound, forward, location, results
 
 # Programs whose compiled readings may be found again.
 _KEPT = 256
@@ -207,7 +207,7 @@ def _results(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[object]) -> Sequen
         return _componentwise(equation, operands)
     if name not in _RULES:
         raise UnsupportedError(
-            f"'{name}' of complex numbers{place(equation)} is not written out in real ones; known: "
+            f"'{name}' of complex numbers{location(equation)} is not written out in real ones; known: "
             f"{', '.join(sorted({*_RULES, *_COMPONENTWISE}))}"
         )
     return [_RULES[name](equation, *operands)]

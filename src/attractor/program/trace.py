@@ -13,7 +13,7 @@ from attractor.cells import CellLike, State, initial_state, input_shape
 from attractor.errors import UnsupportedError
 
 from .primitives import Kind, of_kind
-from .walk import Program, apply, aval, bound, forward, needed, place, results
+from .walk import Program, apply, aval, bound, forward, location, needed, results
 
 # Primitives that only call another jaxpr, and the parameter that holds it.
 CALLS = {
@@ -89,7 +89,7 @@ def _evaluate(
     """
 
     def rule(own: JaxprEqn, operands: list[object]) -> Sequence[object]:
-        equation = own if call is None or place(own) else own.replace(source_info=call.source_info)
+        equation = own if call is None or location(own) else own.replace(source_info=call.source_info)
         return _applied(jaxpr, equation, operands)
 
     return results(jaxpr, forward(jaxpr, bound(jaxpr, constants, arguments), rule))
@@ -107,7 +107,7 @@ def _applied(jaxpr: Jaxpr, equation: JaxprEqn, operands: list[object]) -> Sequen
         return _unrolled(equation, operands)
     if name in ("while", "cond"):
         raise UnsupportedError(
-            f"a step with '{name}'{place(equation)} cannot be read as straight-line code; "
+            f"a step with '{name}'{location(equation)} cannot be read as straight-line code; "
             "use jnp.where for a choice, and a loop of fixed length"
         )
     return apply(jaxpr, equation, operands)
@@ -120,7 +120,7 @@ def _unrolled(equation: JaxprEqn, operands: list[Any]) -> list[Array]:
     length, inner = parameters["length"], parameters["jaxpr"]
     if length > _LONGEST_LOOP:
         raise UnsupportedError(
-            f"a loop of {length} rounds inside a step{place(equation)}; at most {_LONGEST_LOOP} are read"
+            f"a loop of {length} rounds inside a step{location(equation)}; at most {_LONGEST_LOOP} are read"
         )
     constants, carry = operands[:fixed], operands[fixed : fixed + carried]
     sequences = operands[fixed + carried :]

@@ -181,7 +181,7 @@ def interpret(
         name = equation.primitive.name
         if name not in rules:
             raise UnsupportedError(
-                f"{reading}: there is no rule for the primitive '{name}'{place(equation)}. "
+                f"{reading}: there is no rule for the primitive '{name}'{location(equation)}. "
                 f"Known: {', '.join(sorted(rules))}"
             )
         found = rules[name](equation, *operands)
@@ -213,7 +213,7 @@ def is_exact(value: object) -> bool:
     return isinstance(value, Exact)
 
 
-def place(equation: JaxprEqn) -> str:
+def location(equation: JaxprEqn) -> str:
     """Where the user wrote an equation, ` (cell.py:12)`, or nothing if that is not known."""
     try:
         from jax._src import source_info_util

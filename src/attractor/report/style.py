@@ -323,23 +323,25 @@ def envelope(
     ).ravel(), extremes.ravel()
 
 
-def segments(places: np.ndarray, ends: np.ndarray, *, upright: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def segments(
+    positions: np.ndarray, ends: np.ndarray, *, upright: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Lines from one end to the other at every position, as one path with gaps, which keeps a page small.
 
     Two equal ends give a dot where the line has round ends.
 
     Args:
-        places: shape (lines,).
+        positions: shape (lines,).
         ends: shape (lines, 2).
         upright: the ends are vertical coordinates; False makes them horizontal ones.
     """
-    gap = np.full(len(places), np.nan)
+    gap = np.full(len(positions), np.nan)
     along = np.column_stack([ends, gap]).ravel()
-    across = np.column_stack([places, places, gap]).ravel()
+    across = np.column_stack([positions, positions, gap]).ravel()
     return (across, along) if upright else (along, across)
 
 
-def replica_look(replica: int, chosen: int, first: bool, word: str) -> dict[str, Any]:
+def replica_style(replica: int, chosen: int, first: bool, word: str) -> dict[str, Any]:
     """How the curve of one of several trainings is drawn: the one that was kept in colour, the others grey.
 
     Args:

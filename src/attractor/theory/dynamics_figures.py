@@ -36,7 +36,7 @@ def exponents_figure(
     if resting is not None:
         values = _finite(resting.per_step)
         axes.plot(
-            _places(values),
+            _ranks(values),
             values,
             color=Hue.MEASURED,
             marker="o",
@@ -46,9 +46,9 @@ def exponents_figure(
         )
     values = _finite(driven.per_step)
     low, high = driven.interval()[:, : len(values)]
-    axes.fill_between(_places(values), low, high, color=Hue.BAND, linewidth=0, label="95 % interval")
+    axes.fill_between(_ranks(values), low, high, color=Hue.BAND, linewidth=0, label="95 % interval")
     axes.plot(
-        _places(values),
+        _ranks(values),
         values,
         color=Hue.MODEL,
         marker="o",
@@ -69,7 +69,7 @@ def _finite(exponents: Float[np.ndarray, " count"]) -> Float[np.ndarray, " finit
     return exponents[np.isfinite(exponents)]
 
 
-def _places(values: np.ndarray) -> np.ndarray:
+def _ranks(values: np.ndarray) -> np.ndarray:
     return np.arange(1, len(values) + 1)
 
 
@@ -83,9 +83,9 @@ def portrait_figure(plane: Portrait, points: FixedPoints, size: Size) -> Figure:
         x, y, u, v, color=Hue.MUTED, density=0.9 if size.is_wide else 0.6, linewidth=0.4, arrowsize=0.6
     )
     _draw_path(axes, plane.path)
-    places = plane.project(points.states)
+    projected = plane.project(points.states)
     for kind, (marker, colour, name) in _LOOKS.items():
-        chosen = [place for place, own in zip(places, points.kinds, strict=True) if own is kind]
+        chosen = [point for point, own in zip(projected, points.kinds, strict=True) if own is kind]
         if chosen:
             axes.scatter(*np.transpose(chosen), marker=marker, color=colour, s=46, zorder=3, label=name)
     axes.set(
@@ -129,8 +129,8 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
             linestyle=(0, (4, 3)),
             label="unit circle",
         )
-    for place, line in enumerate(curve.boundary.curves if is_large(curve) else ()):
-        label = "random network" if place == 0 else None
+    for index, line in enumerate(curve.boundary.curves if is_large(curve) else ()):
+        label = "random network" if index == 0 else None
         axes.fill(
             np.real(line), np.imag(line), facecolor=Hue.BAND, edgecolor=Hue.MODEL, linewidth=1.4, label=label
         )
@@ -146,14 +146,14 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
     return figure
 
 
-def position_figure(place: NetworkPosition, size: Size) -> Figure:
+def position_figure(network: NetworkPosition, size: Size) -> Figure:
     """The network in the plane of its gains, and the lines of theory where it has a reset gate."""
     figure, (axes,) = panels(size, [300 if size.is_wide else 250])
-    gain, height = place.position.modes.gain, place.position.parameters.reset_gain or 0.0
-    lines = place.lines
+    gain, height = network.position.modes.gain, network.position.parameters.reset_gain or 0.0
+    lines = network.lines
     if lines is None:
         axes.axvline(
-            place.position.modes.edge_gain, color=Hue.INK, linewidth=1.6, label="zero loses stability"
+            network.position.modes.edge_gain, color=Hue.INK, linewidth=1.6, label="zero loses stability"
         )
     else:
         axes.plot(lines.zero, lines.reset_gains, color=Hue.INK, linewidth=1.6, label="zero loses stability")

@@ -57,7 +57,7 @@ def dynamics_page(study: DynamicsStudy, about: About, proved: StabilityResult | 
     if study.position is not None:
         sections.append(_position(study.position, study.regime))
     if study.remarks:
-        rows = tuple((f"{place + 1}", text) for place, text in enumerate(study.remarks))
+        rows = tuple((f"{index + 1}", text) for index, text in enumerate(study.remarks))
         lead = "What to keep in mind, and what could not be had."
         table = PageTable("Remarks", ("", "what"), rows)
         sections.append(Section("remarks", "Remarks", lead, tables=(table,)))
@@ -188,15 +188,15 @@ def _points(study: DynamicsStudy) -> Section:
     )
     rows = tuple(
         (
-            str(place),
+            str(index),
             kind.name.lower(),
-            str(points.unstable[place]),
-            f"{abs(points.eigenvalues[place, 0]):.5f}",
-            _slowest(points.time_constants[place]),
-            f"{points.residuals[place]:.1e}",
-            str(points.multiplicities[place]),
+            str(points.unstable[index]),
+            f"{abs(points.eigenvalues[index, 0]):.5f}",
+            _slowest(points.time_constants[index]),
+            f"{points.residuals[index]:.1e}",
+            str(points.multiplicities[index]),
         )
-        for place, kind in list(enumerate(points.kinds))[:_SHOWN]
+        for index, kind in list(enumerate(points.kinds))[:_SHOWN]
     )
     header = ("", "kind", "unstable", "largest modulus", f"slowest [{unit}]", "residual", "reached")
     more = f"{len(points) - _SHOWN} more are not shown. " if len(points) > _SHOWN else ""
@@ -255,13 +255,13 @@ def _cloud(curve: SpectralCurve) -> PageFigure:
     )
 
 
-def _position(place: NetworkPosition, measured: Regime) -> Section:
-    position = place.position
+def _position(network: NetworkPosition, measured: Regime) -> Section:
+    position = network.position
     caption = (
         "The star is the network by the size of its matrices and the mean of its biases, as if they were "
-        f"random. At the solid line zero loses its stability. {'' if place.lines is None else _LINES}"
+        f"random. At the solid line zero loses its stability. {'' if network.lines is None else _LINES}"
     )
-    figure = PageFigure("position", "Among the phases", caption, lambda size: position_figure(place, size))
+    figure = PageFigure("position", "Among the phases", caption, lambda size: position_figure(network, size))
     rows = tuple((name.replace("_", " "), f"{value:.4g}") for name, value in position.to_dict().items())
     lead = (
         f"Theory of random networks of this size, left without input: {position.regime} "

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float
 
 from attractor.cells import CellLike, State, initial_state, input_size, name_of, shaped_input
 from attractor.errors import ShapeError, UnsupportedError
-from attractor.program import Kind, Program, Rule, interpret, layout_of, of_kind, place, trace
+from attractor.program import Kind, Program, Rule, interpret, layout_of, location, of_kind, trace
 from attractor.program.trace import without_repeats
 from attractor.program.walk import aval
 
@@ -315,7 +315,7 @@ def _refuse_truth(equation: JaxprEqn, operands: Sequence[Value]) -> None:
     free = 1 if name == "convert_element_type" or name in _CHOOSING else 0  # may take one that is not decided
     if any(isinstance(operand, Undecided) for operand in operands[free:]):
         raise UnsupportedError(
-            f"interval bounds: '{name}' of a truth value that depends on the state{place(equation)}"
+            f"interval bounds: '{name}' of a truth value that depends on the state{location(equation)}"
         )
 
 
@@ -326,7 +326,7 @@ def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
     if max(unknown) > min(kept, default=inf) or _low_precision(equation):
         raise UnsupportedError(
             f"interval bounds: '{equation.primitive.name}' rounds what depends on the state to "
-            f"{_dtype(equation.outvars[0])}{place(equation)}: a step function, whose jumps no contraction "
+            f"{_dtype(equation.outvars[0])}{location(equation)}: a step function, whose jumps no contraction "
             "survives. Compute the step in the type of its state"
         )
 

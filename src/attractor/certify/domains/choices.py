@@ -24,7 +24,7 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
-from attractor.program import Rule, place
+from attractor.program import Rule, location
 
 from .algebra import enclose, plus, scaled, shifted
 from .interval import Interval, exactly, hull
@@ -126,7 +126,7 @@ def select(equation: JaxprEqn, which: "Undecided | Operand", *cases: Operand) ->
         return _undecided(which, *cases)
     if isinstance(which, Form):
         raise UnsupportedError(
-            f"interval bounds: a choice by a number that depends on the state{place(equation)}"
+            f"interval bounds: a choice by a number that depends on the state{location(equation)}"
         )
     same = None if isinstance(which, Tracer) else np.unique(np.asarray(which))
     if same is not None and len(same) == 1 and isinstance(case := cases[int(same[0])], Form):

@@ -22,7 +22,7 @@ from jax.lax import GatherScatterMode
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
-from attractor.program import JAX_PRIMITIVES, Rule, place, zeros_of
+from attractor.program import JAX_PRIMITIVES, Rule, location, zeros_of
 from attractor.registry import Registry
 
 from .algebra import enclose, mapped, plus, scaled, shifted, times
@@ -296,7 +296,7 @@ def _move(equation: JaxprEqn, one: Operand, *exact: Operand) -> Form:
     if not isinstance(one, Form) or any(isinstance(operand, Form) for operand in exact):
         raise UnsupportedError(
             f"interval bounds: '{equation.primitive.name}' of a truth value, or at a position that depends "
-            f"on the state{place(equation)}"
+            f"on the state{location(equation)}"
         )
 
     def operation(array: Array) -> Array:
@@ -419,7 +419,7 @@ def _pad_unknown(equation: JaxprEqn, one: Operand, filler: Form) -> Form:
 def _convert(equation: JaxprEqn, one: Form | Undecided) -> Form:
     """A change of type: between floating types only rounding changes, which is not followed."""
     if not jnp.issubdtype(equation.params["new_dtype"], jnp.floating):
-        where = place(equation)
+        where = location(equation)
         raise UnsupportedError(
             f"interval bounds: a whole number, truth value or complex number of state or input{where}"
         )

@@ -170,7 +170,7 @@ def _witness(witness: Witness) -> Section:
         ("difference after that", significant(witness.distance)),
         ("steps followed", str(witness.steps)),
     )
-    lead = "Start the model at both places under these inputs and see for yourself."
+    lead = "Start the model from both states under these inputs and see for yourself."
     return Section(
         "witness", "Witness", lead, tables=(PageTable("Two trajectories", ("what", "value"), rows),)
     )
@@ -219,24 +219,26 @@ def contraction_figure(
 def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] | None, size: Size) -> Figure:
     """For every state the start box, the box that trajectories stay in, and where the data have been."""
     figure, (axes,) = panels(size, [200])
-    places = np.arange(len(certificate.low))
+    positions = np.arange(len(certificate.low))
     starts = _finite(certificate.start_low, certificate.start_high)
     held = _finite(certificate.low, certificate.high)
-    axes.bar(places, starts[1] - starts[0], bottom=starts[0], width=0.82, color=Hue.BAND, label="start box")
     axes.bar(
-        places, held[1] - held[0], bottom=held[0], width=0.5, color=Hue.MODEL, alpha=0.55, label="stays in"
+        positions, starts[1] - starts[0], bottom=starts[0], width=0.82, color=Hue.BAND, label="start box"
+    )
+    axes.bar(
+        positions, held[1] - held[0], bottom=held[0], width=0.5, color=Hue.MODEL, alpha=0.55, label="stays in"
     )
     if visited is not None:
         heights = visited[1] - visited[0]
         axes.bar(
-            places,
+            positions,
             heights,
             bottom=visited[0],
             width=0.2,
             color=Hue.TEST,
             label="visited by the data" if size.is_wide else "data",
         )
-    axes.set(xlabel="state", ylabel="value", xticks=places[:: max(1, len(places) // 16)])
+    axes.set(xlabel="state", ylabel="value", xticks=positions[:: max(1, len(positions) // 16)])
     legend_above(axes)
     return figure
 

@@ -23,7 +23,7 @@ from attractor.report.style import (
     mark_point,
     panels,
     powers_of_ten,
-    replica_look,
+    replica_style,
     segments,
 )
 from attractor.report.wording import time_axis, time_unit
@@ -259,7 +259,7 @@ def training_figure(page: TrainingPage, size: Size) -> Figure:
     figure, (left, right) = grid_of(size, 2, 210 if size.is_wide else 170, 2)
     powers_of_ten(left, "y")
     for number, run in enumerate(sorted(page.runs, key=lambda run: run.seed == page.chosen_seed)):
-        look = replica_look(run.seed, page.chosen_seed, number == 0, "seed")
+        look = replica_style(run.seed, page.chosen_seed, number == 0, "seed")
         loss = np.where(run.training_loss > 0, run.training_loss, np.nan)
         left.plot(*envelope(run.loss_steps, loss, size.bins // 2), **look)
         right.plot(*envelope(run.validation_steps, run.validation_fit, size.bins // 2), **look)

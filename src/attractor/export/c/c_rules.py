@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
 from attractor.errors import UnsupportedError
-from attractor.program import Exact, Program, Rule, added_rules, place
+from attractor.program import Exact, Program, Rule, added_rules, location
 
 from ..movement import (
     INFIX,
@@ -250,7 +250,7 @@ def _kind(equation: JaxprEqn) -> str:
         return kind_of(dtype_of(equation.outvars[0]))
     except UnsupportedError as problem:
         raise UnsupportedError(
-            f"{problem}; '{equation.primitive.name}'{place(equation)} makes them"
+            f"{problem}; '{equation.primitive.name}'{location(equation)} makes them"
         ) from problem
 
 

@@ -2,27 +2,27 @@
 
 from .critical_lines import Theory, TheoryLine
 from .diagram import (
+    DiagramPosition,
     HysteresisScan,
     Outcome,
     PhaseDiagram,
-    Placement,
     agreement,
     expected_outcomes,
     hysteresis_scan,
     phase_diagram,
-    place_on,
+    position_in,
 )
 from .diagram_files import load_diagram, save_diagram
 from .phase_plan import PhaseAxis, PhasePlan, PhaseSimulation
 
 __all__ = [
+    "DiagramPosition",
     "HysteresisScan",
     "Outcome",
     "PhaseAxis",
     "PhaseDiagram",
     "PhasePlan",
     "PhaseSimulation",
-    "Placement",
     "Theory",
     "TheoryLine",
     "agreement",
@@ -30,6 +30,6 @@ __all__ = [
     "hysteresis_scan",
     "load_diagram",
     "phase_diagram",
-    "place_on",
+    "position_in",
     "save_diagram",
 ]

@@ -273,7 +273,7 @@ def agreement(diagram: PhaseDiagram) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Placement:
+class DiagramPosition:
     """A position in a diagram.
 
     Args:
@@ -299,7 +299,7 @@ class Placement:
         return f"At ({self.x:.4g}, {self.y:.4g}), by the nearest point: {self.outcome}."
 
 
-def place_on(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> Placement:
+def position_in(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> DiagramPosition:
     """Where a network with these parameters sits.
 
     Args:
@@ -322,7 +322,7 @@ def place_on(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> Placemen
     outcome = diagram.outcomes[row, column] if inside else None
     crossings = {line.name: _nearest_crossing(line, x, y) for line in diagram.theory.lines}
     distances = {name: at - x for name, at in crossings.items() if at is not None}
-    return Placement(x, y, inside, outcome, distances)
+    return DiagramPosition(x, y, inside, outcome, distances)
 
 
 def _nearest_crossing(line: TheoryLine, x: float, y: float) -> float | None:

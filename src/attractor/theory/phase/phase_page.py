@@ -15,20 +15,20 @@ from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, standalone_svg
 from attractor.report.style import Hue, Size, grid_of, panels, power_label
 from attractor.report.wording import count, duration, significant
-from attractor.theory.phase import Outcome, PhaseDiagram, Placement, agreement
+from attractor.theory.phase import DiagramPosition, Outcome, PhaseDiagram, agreement
 from attractor.theory.phase.phase_plan import SYMBOLS
 
 _FEW = 0.1
 """A share of points without an answer that leaves the figure clear."""
 
 
-def phase_page(diagram: PhaseDiagram, about: About, marks: Sequence[Placement] = ()) -> Page:
+def phase_page(diagram: PhaseDiagram, about: About, marks: Sequence[DiagramPosition] = ()) -> Page:
     """What the page says.
 
     Args:
         diagram: what is shown.
         about: the command that made it.
-        marks: networks to mark, from `place_on`.
+        marks: networks to mark, from `position_in`.
     """
     sections = [_outcomes(diagram, marks), _exponents(diagram)]
     if diagram.theory.log_relaxation.size:
@@ -50,7 +50,7 @@ def phase_page(diagram: PhaseDiagram, about: About, marks: Sequence[Placement] =
     )
 
 
-def phase_svg(diagram: PhaseDiagram, marks: Sequence[Placement] = ()) -> str:
+def phase_svg(diagram: PhaseDiagram, marks: Sequence[DiagramPosition] = ()) -> str:
     """The diagram as an SVG file of its own."""
     return standalone_svg("phase", diagram_title(diagram), lambda size: phase_figure(diagram, marks, size))
 
@@ -100,7 +100,7 @@ def _tiles(diagram: PhaseDiagram) -> tuple[Tile, ...]:
     return (*shares, undecided, Tile("Computed in", seconds, unit, "wall time of what was missing"))
 
 
-def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
+def _outcomes(diagram: PhaseDiagram, marks: Sequence[DiagramPosition]) -> Section:
     simulation = diagram.plan.simulation
     lines = (
         "The lines are those of theory for infinitely many units; a network of finite size changes a little "
@@ -125,7 +125,7 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[Placement]) -> Section:
     return Section("outcomes", "Diagram", lead, (figure,), tables)
 
 
-def _distances(diagram: PhaseDiagram, mark: Placement) -> str:
+def _distances(diagram: PhaseDiagram, mark: DiagramPosition) -> str:
     labels = {line.name: line.label for line in diagram.theory.lines}
     parts = [
         f"{labels[name]} {abs(distance):.3g} to the {'right' if distance > 0 else 'left'}"
@@ -190,7 +190,7 @@ def _facts(diagram: PhaseDiagram) -> Section:
     ]
     tables = [PageTable("Settings", ("setting", "value"), tuple(rows))]
     if diagram.theory.lines:
-        tables.append(_line_sheet(diagram))
+        tables.append(_line_table(diagram))
     return Section("facts", "Facts", "What was computed, and how.", tables=tuple(tables))
 
 
@@ -208,7 +208,7 @@ def _fixed(diagram: PhaseDiagram) -> list[tuple[str, str]]:
     return [("fixed", ", ".join([*fixed, *(f"{gate} gate open" for gate in sorted(gates))]))]
 
 
-def _line_sheet(diagram: PhaseDiagram) -> PageTable:
+def _line_table(diagram: PhaseDiagram) -> PageTable:
     rows = []
     for line in diagram.theory.lines:
         solved = np.isfinite(line.residual)
@@ -257,7 +257,7 @@ _LOOKS: dict[Outcome, tuple[np.ndarray, str, str, str]] = {
 _DASHES: dict[str, Any] = {"zero": "-", "fold": (0, (1.2, 1.6)), "chaos": (0, (5, 2)), "marginal": "-."}
 
 
-def phase_figure(diagram: PhaseDiagram, marks: Sequence[Placement], size: Size) -> Figure:
+def phase_figure(diagram: PhaseDiagram, marks: Sequence[DiagramPosition], size: Size) -> Figure:
     """A mark for every simulated point, the lines of theory, and where networks of the user sit."""
     figure, (axes,) = panels(size, [_HEIGHTS[not size.is_wide]])
     outcomes = diagram.outcomes

@@ -30,7 +30,7 @@ from scipy.sparse.csgraph import connected_components
 from attractor.cells import shaped_input
 from attractor.dynamics.jacobians import Point
 from attractor.errors import UnsupportedError
-from attractor.program import Kind, LeafKind, Program, interpret, of_kind, place, quickly_compiled, trace
+from attractor.program import Kind, LeafKind, Program, interpret, location, of_kind, quickly_compiled, trace
 from attractor.program.walk import apply, bound, forward, value_of
 
 ELEMENTWISE = of_kind(Kind.ELEMENTWISE, Kind.CHOOSING)
@@ -167,7 +167,7 @@ class _Walk:
             or np.ndim(matrix) > 2
         ):
             raise UnsupportedError(
-                f"a product that is not that of a fixed matrix and a vector{place(equation)}"
+                f"a product that is not that of a fixed matrix and a vector{location(equation)}"
             )
         which = 0 if vector is left else 1
         turned = np.moveaxis(np.asarray(matrix), contracted[1 - which][0], -1)
@@ -193,7 +193,7 @@ def _move(equation: JaxprEqn, *operands: Operand) -> list[Entries]:
     if name == "pad":
         given[1] = jnp.asarray(FREE)
     if any(isinstance(one, Entries) for one in given):
-        raise UnsupportedError(f"'{name}'{place(equation)} at an index that depends on the state")
+        raise UnsupportedError(f"'{name}'{location(equation)} at an index that depends on the state")
     results = equation.primitive.bind(*given, **equation.params)
     several = results if equation.primitive.multiple_results else [results]
     return [Entries(np.asarray(np.maximum(np.asarray(moved), FREE))) for moved in several]

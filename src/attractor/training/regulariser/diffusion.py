@@ -102,7 +102,7 @@ class _OfOfficial(_Centred):
         return jnp.sqrt(self.noise.additive**2 + moved**2) if self.noise.additive else moved
 
 
-class _Given(_Centred):
+class _FunctionDeviation(_Centred):
     """A deviation in the user's words; independent for every unit."""
 
     function: DeviationOf
@@ -126,7 +126,7 @@ def diffusion_of(cell: CellLike, noise: StateNoise | DeviationOf | None) -> Diff
     if noise is None:
         return _own(cell)
     if not isinstance(noise, StateNoise):
-        return _Given(noise)
+        return _FunctionDeviation(noise)
     if noise.kind == "official":
         raise ConfigError(
             "kind='official': only a Lipschitz cell has this noise; build the cell with it, noise=None"
