@@ -182,7 +182,9 @@ def ritz_values(product: Product, start: Float[Array, " size"], steps: int) -> R
     """Eigenvalues by the Lanczos method; those at the two ends of the spectrum converge first.
 
     The basis is made orthogonal in full, twice in every step, so no eigenvalue appears in copies. A matrix
-    with fewer distinct eigenvalues than `steps` ends the method early, with exact values.
+    with fewer distinct eigenvalues than `steps` ends the method early, with exact values. (matfree 0.6.3 goes
+    on: of a matrix with five different eigenvalues it shows the largest six times. Its twenty and its sixty
+    steps took five times and twice as long, for 4000 weights in float32.)
 
     Args:
         product: v -> A v.

@@ -104,6 +104,8 @@ def state_of_rest(
 
     def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         state, error, round_ = carry
+        # The LU of lineax 0.1.1 gives the same bits, compiles 1.3 to 1.5 times as long and runs 3.3, 1.2 and
+        # 1.04 times as long for 8, 64 and 256 states.
         closer = state + jnp.linalg.solve(identity - jax.jacfwd(step)(state), step(state) - state)
         ahead = jax.lax.fori_loop(0, 10, lambda _, x: step(x), state)
         after = jnp.where(size(closer) < 0.5 * error, closer, ahead)
