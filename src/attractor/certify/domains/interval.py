@@ -91,7 +91,9 @@ def add(one: Interval, other: Interval) -> Interval:
 def multiply(one: Interval, other: Interval) -> Interval:
     """Elementwise product."""
     corners = [_product(left, right) for left in one for right in other]
+    undefined = reduce(jnp.logical_or, map(jnp.isnan, (*one, *other)))
     found = Interval(reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
+    found = found.each(lambda end: jnp.where(undefined, jnp.nan, end))
     return widened(found, 1, found.magnitude)
 
 
@@ -132,10 +134,12 @@ def contract(
 
 
 def _product(left: Array, right: Array) -> Array:
-    """A product in which zero times infinity is zero: no dependence on a thing, however steep, is none."""
+    """A product of numbers in which zero times infinity is zero, for no other product of two is undefined.
+
+    No dependence on a thing, however steep, is none.
+    """
     result = left * right
-    shut_off = ((left == 0) & jnp.isinf(right)) | (jnp.isinf(left) & (right == 0))
-    return jnp.where(shut_off, 0.0, result)
+    return jnp.where(jnp.isnan(result), 0.0, result)
 
 
 class ScalarFunction(NamedTuple):
