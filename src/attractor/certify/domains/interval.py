@@ -85,16 +85,26 @@ def outward(interval: Interval, units: int) -> Interval:
 
 def add(one: Interval, other: Interval) -> Interval:
     """Elementwise sum; a rounded sum is wrong by at most half a unit of itself."""
+    if (nothing := _empty(one, other)) is not None:
+        return nothing
     return outward(Interval(one.low + other.low, one.high + other.high), 1)
 
 
 def multiply(one: Interval, other: Interval) -> Interval:
     """Elementwise product."""
+    if (nothing := _empty(one, other)) is not None:
+        return nothing
     corners = [_product(left, right) for left in one for right in other]
     undefined = reduce(jnp.logical_or, map(jnp.isnan, (*one, *other)))
     found = Interval(reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
     found = found.each(lambda end: jnp.where(undefined, jnp.nan, end))
     return widened(found, 1, found.magnitude)
+
+
+def _empty(one: Interval, other: Interval) -> Interval | None:
+    """What arithmetic gives without elements, such as derivatives along no direction: nothing to compile."""
+    shape = jnp.broadcast_shapes(one.low.shape, other.low.shape)
+    return exactly(jnp.zeros(shape, jnp.result_type(one.low, other.low))) if 0 in shape else None
 
 
 def hull(one: Interval, other: Interval) -> Interval:
