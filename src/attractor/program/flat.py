@@ -412,7 +412,7 @@ def _numbers(array: Array, leaf: Leaf, dtype: DTypeLike) -> Array:
 def _known_numbers(array: Array, leaf: Leaf, dtype: DTypeLike) -> np.ndarray:
     """The same of an array that is not traced, by NumPy: JAX would compile a program for each shape."""
     values = np.asarray(jax.random.key_data(array) if leaf.kind is LeafKind.KEY else array)
-    parts = (values.real, values.imag) if leaf.kind is LeafKind.COMPLEX else (values,)
+    parts = (np.real(values), np.imag(values)) if leaf.kind is LeafKind.COMPLEX else (values,)
     return np.concatenate([part.ravel() for part in parts]).astype(dtype)
 
 

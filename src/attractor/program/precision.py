@@ -43,7 +43,7 @@ def in_precision(module: Module, dtype: DTypeLike) -> Module:
     """
     complex_type = jnp.complex128 if jnp.dtype(dtype) == jnp.float64 else jnp.complex64
 
-    def converted(leaf: object) -> object:
+    def converted(leaf: Any) -> object:
         if not eqx.is_inexact_array(leaf):
             return leaf
         kind = complex_type if jnp.iscomplexobj(leaf) else dtype
