@@ -99,8 +99,11 @@ def eigenvalues(cell):
         flow = in_double_precision(getattr(cell, "flow", cell))
         flat, restore = ravel_pytree(initial_state(flow))
         moved = flow if callable(flow) else flow.vector_field
-        silence = jnp.zeros(cell.input_size)
-        jacobian = jax.jacfwd(lambda flat: ravel_pytree(moved(silence, restore(flat)))[0])(flat)
+
+        def step(flat):
+            return ravel_pytree(moved(jnp.zeros(cell.input_size), restore(flat)))[0]
+
+        jacobian = jax.jit(jax.jacfwd(step))(flat)
     return np.linalg.eigvals(np.asarray(jacobian, float))
 
 

@@ -147,8 +147,8 @@ def prepared_batch(
                 f"a batch of {len(rows)} inputs and {len(starts)} starts; give as many {name} or one"
             )
     keys = None if key is None else jax.random.split(key, (batch, rows.shape[1]))
-    driven = jnp.broadcast_to(jnp.asarray(rows), (batch, *rows.shape[1:])), keys
-    return flat, jnp.broadcast_to(starts, (batch, starts.shape[1])), driven
+    driven = jax.device_put(np.broadcast_to(rows, (batch, *rows.shape[1:]))), keys  # compiles nothing
+    return flat, jax.device_put(np.broadcast_to(starts, (batch, starts.shape[1]))), driven
 
 
 def _rows(cell: CellLike, inputs: ArrayLike) -> np.ndarray:
@@ -164,11 +164,13 @@ def _rows(cell: CellLike, inputs: ArrayLike) -> np.ndarray:
     return np.stack([checked(cell, one) for one in values])
 
 
-def _starts(flat: FlatMap, state: State | None) -> Array:
+def _starts(flat: FlatMap, state: State | None) -> np.ndarray:
     if state is None:
-        return flat.start[None]
+        return np.asarray(flat.start)[None]
     single = _shapes(state) == _shapes(initial_state(flat.cell))
-    return flat.flatten(jax.tree.map(jnp.asarray, state))[None] if single else flat_batch(flat, state)
+    if single:
+        return np.asarray(flat.flatten(jax.tree.map(jnp.asarray, state)))[None]
+    return np.asarray(flat_batch(flat, state))
 
 
 def _shapes(state: State) -> list[tuple[int, ...]]:

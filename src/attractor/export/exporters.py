@@ -158,14 +158,15 @@ def check_parity(
     """
     exporters = {target: EXPORTERS.find(target) for target in targets}
     flat_step(source)  # says what is wrong with a source that is no cell
-    probe = _probe(source, samples, seed)
-    found = {}
     with TemporaryDirectory() as folder:
+        paths = {}
         for target, exporter in exporters.items():
             name, write = next(iter(exporter.files.items()))
-            write(source, Path(folder) / name, None)
-            found[target] = _deviation(target, Path(folder) / name, probe)
-    return found
+            make_folder(Path(folder) / target)
+            paths[target] = Path(folder) / target / name
+            write(source, paths[target], None)
+        probe = _probe(source, samples, seed)  # last: it is compiled, and a target may refuse the cell
+        return {target: _deviation(target, path, probe) for target, path in paths.items()}
 
 
 def written_deviation(

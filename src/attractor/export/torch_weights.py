@@ -126,7 +126,7 @@ def with_weights(build: Callable[[PRNGKeyArray], Built], weights: Mapping[str, n
         weights: the arrays that replace its own.
     """
     blank = eqx.filter_eval_shape(build, jax.random.key(0))
-    arrays = [jnp.asarray(weight) for weight in weights.values()]
+    arrays = [jax.device_put(np.array(weight)) for weight in weights.values()]  # which compiles nothing
     return eqx.tree_at(lambda made: [getattr(made, name) for name in weights], blank, arrays)
 
 

@@ -23,6 +23,8 @@ from typing import Any, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -39,7 +41,7 @@ from attractor.cells import (
 )
 from attractor.errors import ShapeError, UnsupportedError
 
-from .precision import in_precision
+from .precision import in_precision, put
 from .trace import trace
 from .walk import needed
 
@@ -126,8 +128,12 @@ class Layout:
                 initial state.
         """
         arrays = self.checked(state)
-        parts = [_numbers(arrays[index], self.leaves[index], self.dtype) for index in self._order()]
-        return jnp.concatenate(parts) if parts else jnp.zeros(0, self.dtype)
+        known = not any(isinstance(array, Tracer) for array in arrays)
+        numbers = _known_numbers if known else _numbers
+        parts = [numbers(arrays[index], self.leaves[index], self.dtype) for index in self._order()]
+        if known:
+            return put(np.concatenate(parts))
+        return jnp.concatenate(parts)
 
     def restore(self, vector: Float[Array, " numbers"]) -> State:
         """The state of a vector, every leaf with its own type."""
@@ -401,6 +407,13 @@ def _numbers(array: Array, leaf: Leaf, dtype: DTypeLike) -> Array:
         array = jax.random.key_data(array)
     entries = array.ravel().astype(dtype)
     return entries if leaf.kind is LeafKind.REAL else jax.lax.stop_gradient(entries)
+
+
+def _known_numbers(array: Array, leaf: Leaf, dtype: DTypeLike) -> np.ndarray:
+    """The same of an array that is not traced, by NumPy: JAX would compile a program for each shape."""
+    values = np.asarray(jax.random.key_data(array) if leaf.kind is LeafKind.KEY else array)
+    parts = (np.real(values), np.imag(values)) if leaf.kind is LeafKind.COMPLEX else (values,)
+    return np.concatenate([part.ravel() for part in parts]).astype(dtype)
 
 
 def _array(entries: Array, leaf: Leaf) -> Array:

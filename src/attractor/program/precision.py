@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, PRNGKeyArray, PyTree
@@ -24,6 +26,12 @@ _OWN_RULES = ("custom_jvp_call", "custom_vjp_call")
 _COARSE = 1e-4
 
 
+def put(values: np.ndarray) -> Array:
+    """A new NumPy array as one of JAX: nothing is compiled, and nothing is traced where JAX is tracing."""
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(values)
+
+
 def in_precision(module: Module, dtype: DTypeLike) -> Module:
     """The same module with real weights of one floating type and complex ones of the same precision.
 
@@ -35,10 +43,13 @@ def in_precision(module: Module, dtype: DTypeLike) -> Module:
     """
     complex_type = jnp.complex128 if jnp.dtype(dtype) == jnp.float64 else jnp.complex64
 
-    def converted(leaf: object) -> object:
+    def converted(leaf: Any) -> object:
         if not eqx.is_inexact_array(leaf):
             return leaf
-        return jnp.asarray(leaf, complex_type if jnp.iscomplexobj(leaf) else dtype)
+        kind = complex_type if jnp.iscomplexobj(leaf) else dtype
+        if isinstance(leaf, Tracer) or leaf.dtype == kind:
+            return jnp.asarray(leaf, kind)
+        return put(np.asarray(leaf).astype(kind))  # by NumPy, for JAX compiles a program for each shape
 
     return jax.tree.map(converted, module)
 

@@ -50,14 +50,19 @@ def fraction(number):
 
 def intervals(generator, shape):
     ends = generator.uniform(-2, 2, (2, *shape)) * 10.0 ** generator.integers(-12, 6, (2, *shape))
-    return Interval(jnp.asarray(ends.min(axis=0)), jnp.asarray(ends.max(axis=0)))
+    return Interval(ends.min(axis=0), ends.max(axis=0))
+
+
+def compiled(function, *arguments):
+    """What one program gives, as NumPy arrays: outside of it every operation is a program of its own."""
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, jax.jit(function)(*arguments))
 
 
 def test_sums_and_products_hold_the_exact_ones():
     generator = np.random.default_rng(0)
-    with jax.enable_x64(True):
-        one, other = intervals(generator, (300,)), intervals(generator, (300,))
-        total, both = add(one, other), multiply(one, other)
+    one, other = intervals(generator, (300,)), intervals(generator, (300,))
+    total, both = compiled(lambda *ends: (add(*ends), multiply(*ends)), one, other)
     for i in range(300):
         ends = [[fraction(interval.low[i]), fraction(interval.high[i])] for interval in (one, other)]
         assert fraction(total.low[i]) <= ends[0][0] + ends[1][0]
@@ -69,10 +74,9 @@ def test_sums_and_products_hold_the_exact_ones():
 
 def test_a_matrix_product_holds_the_exact_extremes():
     generator = np.random.default_rng(1)
-    with jax.enable_x64(True):
-        matrix = jnp.asarray(generator.uniform(-1, 1, (6, 40)) * 10.0 ** generator.integers(-8, 8, (6, 40)))
-        vector = intervals(generator, (40,))
-        found = contract(matrix, vector, ((1,), (0,)))
+    matrix = generator.uniform(-1, 1, (6, 40)) * 10.0 ** generator.integers(-8, 8, (6, 40))
+    vector = intervals(generator, (40,))
+    found = compiled(lambda *both: contract(*both, ((1,), (0,))), matrix, vector)
     for i in range(6):
         ends = [
             sorted((
@@ -86,18 +90,19 @@ def test_a_matrix_product_holds_the_exact_extremes():
 
 
 def test_what_is_undefined_stays_so_and_what_is_unbounded_is_infinite():
-    with jax.enable_x64(True):
-        matrix = jnp.ones((1, 2))
-        undefined = contract(matrix, Interval(jnp.array([0.0, jnp.nan]), jnp.ones(2)), ((1,), (0,)))
-        unbounded = contract(matrix, Interval(jnp.zeros(2), jnp.array([1.0, jnp.inf])), ((1,), (0,)))
-        assert jnp.isnan(undefined.low).all()
-        assert jnp.isnan(undefined.high).all()
-        assert unbounded.high[0] == jnp.inf
-        nothing = multiply(
-            Interval(jnp.zeros(2), jnp.zeros(2)), Interval(jnp.array([-jnp.inf, jnp.nan]), jnp.ones(2))
-        )
-        assert abs(nothing.low[0]) <= 2 * TINY
-        assert jnp.isnan(nothing.low[1])
+    some = Interval(np.array([0.0, np.nan]), np.ones(2)), Interval(np.zeros(2), np.array([1.0, np.inf]))
+    factors = Interval(np.zeros(2), np.zeros(2)), Interval(np.array([-np.inf, np.nan]), np.ones(2))
+
+    def all_three(some, factors):
+        products = [contract(jnp.ones((1, 2)), one, ((1,), (0,))) for one in some]
+        return *products, multiply(*factors)
+
+    undefined, unbounded, nothing = compiled(all_three, some, factors)
+    assert np.isnan(undefined.low).all()
+    assert np.isnan(undefined.high).all()
+    assert unbounded.high[0] == np.inf
+    assert abs(nothing.low[0]) <= 2 * TINY
+    assert np.isnan(nothing.low[1])
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -110,11 +115,10 @@ def test_scalar_functions_hold_what_many_digits_say(name):
     if name == "reciprocal":
         points = points[np.abs(points) > 1e-200]
     points = points[np.abs(points) > 1e-280] if name in POSITIVE else points
-    with jax.enable_x64(True):
-        box = jnp.asarray(points)
-        found = jax.jit(SCALAR[name].value)(Interval(box, box))
-        slope = jax.jit(SCALAR[name].slope)(Interval(box, box))
-    for point, *ends in zip(points, *map(np.asarray, (*found, *slope)), strict=True):
+    found, slope = compiled(
+        lambda box: (SCALAR[name].value(box), SCALAR[name].slope(box)), Interval(points, points)
+    )
+    for point, *ends in zip(points, *found, *slope, strict=True):
         exact = REFERENCES[name](mpmath.mpf(float(point)))
         assert ends[0] <= exact <= ends[1], point
         if 1e-3 < abs(point) < 1e3 and name not in ("erf", "erfc", "tanh"):
@@ -150,11 +154,12 @@ def test_transcendental_functions_keep_within_half_of_their_allowance():
 @pytest.mark.parametrize("exponent", [3, 4, 25, 60, -1, -3, 0.5, 2.7, -1.3])
 def test_powers_hold_what_many_digits_say(exponent):
     points = np.random.default_rng(4).uniform(0.2, 3.0, 200)
-    with jax.enable_x64(True):
-        box = jnp.asarray(points)
+
+    def ranges(box):
         power = integer_power(exponent) if isinstance(exponent, int) else real_power(jnp.asarray(exponent))
-        ranges = (power.value(Interval(box, box)), power.slope(Interval(box, box)))
-        value, slope = (Interval(*map(np.asarray, one)) for one in ranges)
+        return power.value(box), power.slope(box)
+
+    value, slope = compiled(ranges, Interval(points, points))
     for i, point in enumerate(points):
         exact = mpmath.mpf(float(point)) ** mpmath.mpf(exponent)
         steep = mpmath.mpf(exponent) * mpmath.mpf(float(point)) ** (mpmath.mpf(exponent) - 1)
@@ -176,14 +181,16 @@ def test_coefficients_know_their_rounding():
 
 def test_what_cancels_in_floats_but_not_in_truth_is_kept():
     """0.1 x + 0.2 x - 0.3 x is 2.8e-17 x in exact arithmetic."""
-    with jax.enable_x64(True):
-        ends = Interval(jnp.asarray([1e10]), jnp.asarray([1e10]))
+
+    def sum_of_three(ends):
         x = symbol_form(ends, Interval(jnp.ones((1, 1)), jnp.ones((1, 1))))
         total = plus(
             plus(scaled(x, coefficient(0.1)), scaled(x, coefficient(0.2))), scaled(x, coefficient(-0.3))
         )
-        found = jax.tree.map(np.asarray, enclose(shifted(total, 0.0)).__dict__)
-    value, jacobian = found["value"], found["jacobian"]
+        found = enclose(shifted(total, 0.0))
+        return found.value, found.jacobian
+
+    value, jacobian = compiled(sum_of_three, Interval(np.array([1e10]), np.array([1e10])))
     exact = fraction(0.1) + fraction(0.2) - fraction(0.3)
     assert fraction(value.low[0]) <= exact * 10**10 <= fraction(value.high[0])
     assert fraction(jacobian.low[0, 0]) <= exact <= fraction(jacobian.high[0, 0])

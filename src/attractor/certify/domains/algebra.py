@@ -201,15 +201,15 @@ def _enclose_part(form: Form) -> Enclosure:
     ways = [2] * len(names)
     known = _by_pieces(form, _MOST_PIECES, 2 ** len(names))
     combinations = 2 ** len(names)
+    values = dict(zip(names, _corners([known.values[name] for name in names], ways), strict=True))
+    found = _evaluate(form.terms, values, form)
+    value = Interval(found.low.min(axis=0), found.high.max(axis=0))
+    if not form.directions:  # no derivative is asked for, so none is compiled
+        return Enclosure(value, exactly(jnp.zeros((*form.shape, 0), dtype_of(form))))
     derivatives = {name: _derivative(form.symbols[name], known, name, combinations) for name in names}
     gradients = {name: _gradient(form, name) for name in names}
-    values = dict(zip(names, _corners([known.values[name] for name in names], ways), strict=True))
-    value = _evaluate(form.terms, values, form)
     tangent = _tangent(gradients, derivatives, values, form)
-    return Enclosure(
-        Interval(value.low.min(axis=0), value.high.max(axis=0)),
-        Interval(tangent.low.min(axis=0), tangent.high.max(axis=0)),
-    )
+    return Enclosure(value, Interval(tangent.low.min(axis=0), tangent.high.max(axis=0)))
 
 
 def _derivative(symbol: Symbol, known: _Known, name: Hashable, combinations: int) -> Interval:

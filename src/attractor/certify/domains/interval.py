@@ -85,14 +85,26 @@ def outward(interval: Interval, units: int) -> Interval:
 
 def add(one: Interval, other: Interval) -> Interval:
     """Elementwise sum; a rounded sum is wrong by at most half a unit of itself."""
+    if (nothing := _empty(one, other)) is not None:
+        return nothing
     return outward(Interval(one.low + other.low, one.high + other.high), 1)
 
 
 def multiply(one: Interval, other: Interval) -> Interval:
     """Elementwise product."""
+    if (nothing := _empty(one, other)) is not None:
+        return nothing
     corners = [_product(left, right) for left in one for right in other]
+    undefined = reduce(jnp.logical_or, map(jnp.isnan, (*one, *other)))
     found = Interval(reduce(jnp.minimum, corners), reduce(jnp.maximum, corners))
+    found = found.each(lambda end: jnp.where(undefined, jnp.nan, end))
     return widened(found, 1, found.magnitude)
+
+
+def _empty(one: Interval, other: Interval) -> Interval | None:
+    """What arithmetic gives without elements, such as derivatives along no direction: nothing to compile."""
+    shape = jnp.broadcast_shapes(one.low.shape, other.low.shape)
+    return exactly(jnp.zeros(shape, jnp.result_type(one.low, other.low))) if 0 in shape else None
 
 
 def hull(one: Interval, other: Interval) -> Interval:
@@ -132,10 +144,12 @@ def contract(
 
 
 def _product(left: Array, right: Array) -> Array:
-    """A product in which zero times infinity is zero: no dependence on a thing, however steep, is none."""
+    """A product of numbers in which zero times infinity is zero, for no other product of two is undefined.
+
+    No dependence on a thing, however steep, is none.
+    """
     result = left * right
-    shut_off = ((left == 0) & jnp.isinf(right)) | (jnp.isinf(left) & (right == 0))
-    return jnp.where(shut_off, 0.0, result)
+    return jnp.where(jnp.isnan(result), 0.0, result)
 
 
 class ScalarFunction(NamedTuple):

@@ -77,7 +77,7 @@ def find_witness(cell: CellLike, box: Box, seed: int = 0, deadline: float = floa
         probed = _seconds_of_probe(cell, starts, signals)
         if time.monotonic() + probed * STEPS / _PROBE > deadline:
             return None
-        found = _apart(cell, jnp.asarray(starts), jnp.asarray(signals), STEPS)
+        found = _apart(cell, *map(jax.device_put, (starts, signals, np.asarray(STEPS))))
         left = deadline - time.monotonic() - probed * REPLAY / _PROBE * 2 / (PAIRS * len(signals))
         witness = _best(cell, starts, signals, *map(np.asarray, found)) if left > 0 else None
         if witness is not None:
@@ -90,7 +90,7 @@ def _seconds_of_probe(cell: CellLike, starts: np.ndarray, signals: np.ndarray) -
     seconds = 0.0
     for _ in range(2):  # the first one compiles
         began = time.monotonic()
-        jax.block_until_ready(_apart(cell, jnp.asarray(starts), jnp.asarray(signals), _PROBE))
+        jax.block_until_ready(_apart(cell, *map(jax.device_put, (starts, signals, np.asarray(_PROBE)))))
         seconds = time.monotonic() - began
     return seconds
 
@@ -128,8 +128,11 @@ def _best(
 
 
 @eqx.filter_jit
-def _apart(cell: CellLike, starts: Array, signals: Array, steps: Array | int) -> tuple[Array, Array]:
-    """For every signal the largest distance between any two final states, and whose they are."""
+def _apart(cell: CellLike, starts: Array, signals: Array, steps: Array) -> tuple[Array, Array]:
+    """For every signal the largest distance between any two final states, and whose they are.
+
+    One program for all numbers of steps, so that a short run says what a long one takes.
+    """
 
     def one(signal: Array) -> tuple[Array, Array]:
         finals = jax.vmap(lambda start: _run(cell, start[None], signal, 0, steps)[0][0])(starts)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import jax
@@ -117,11 +118,18 @@ def start(
     flat: FlatMap, states: Float[Array, "batch states"], count: int, seed: int, longest: int
 ) -> Carried:
     """States with a random basis of their real part, the same for all of the batch."""
-    drawn = jax.random.normal(jax.random.key(seed), (flat.real_size, count), states.dtype)
-    basis = jnp.broadcast_to(jnp.linalg.qr(drawn)[0].T, (len(states), count, flat.real_size))
-    nothing = jnp.zeros((len(states), count), bool)
-    still, sound = jnp.zeros(len(states), bool), jnp.full(len(states), -1, jnp.int64)
+    batch = len(states)
+    first = np.asarray(_first_basis(jax.random.key(seed), (flat.real_size, count), states.dtype)).T
+    basis = jax.device_put(np.tile(first, (batch, 1, 1)))
+    nothing = jax.device_put(np.zeros((batch, count), bool))
+    still, sound = jax.device_put((np.zeros(batch, bool), np.full(batch, -1, np.int64)))
     return Carried(states, basis, as_index(1), as_index(longest), nothing, sound, still)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _first_basis(key: PRNGKeyArray, shape: tuple[int, int], dtype: np.dtype) -> Array:
+    """Random orthonormal columns, as one program."""
+    return jnp.linalg.qr(jax.random.normal(key, shape, dtype))[0]
 
 
 def as_index(step: int) -> Int[Array, ""]:
@@ -317,7 +325,7 @@ def lyapunov_exponents(
         carried = start(flat, states, count, settings.seed, longest)
         carried = settle(flat, carried, driven, as_index(0), as_index(settings.settling))
         arrived = np.full_like(blocks[0], settings.burn_in)  # one shape, one compilation
-        carried, _, _ = advance(flat, carried, driven, as_index(settings.settling), jnp.asarray(arrived))
+        carried, _, _ = advance(flat, carried, driven, as_index(settings.settling), jax.device_put(arrived))
         step = time_step(cell) if settings.time_step is None else settings.time_step
         path = _Path(settings, step, carried)
         _check(carried, path, begun)
@@ -392,7 +400,7 @@ def _measured(
 ) -> Ending:
     begun, first = time.perf_counter(), path.settings.burn_in
     for done, marks in enumerate(blocks):
-        carried, recorded, count = advance(flat, carried, driven, as_index(first), jnp.asarray(marks))
+        carried, recorded, count = advance(flat, carried, driven, as_index(first), jax.device_put(marks))
         _check(carried, path, begun)
         path.add(carried, recorded, marks, count)
         reporter.update(done + 1, len(blocks))
