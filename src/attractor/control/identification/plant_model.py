@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -16,7 +15,7 @@ from attractor.control.metrics import Metrics, evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.estimators import Estimator, fitting
-from attractor.program import compiled, single_precision
+from attractor.program import compiled, single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, PartialShare, Seed
@@ -296,9 +295,7 @@ class PlantModel(Estimator):
             seen[:washout] = self.output_scaling_.to_unit(past)
             check_held("the measured outputs", self.signals_.outputs, past, seen[:washout])
         result = np.full(shape, np.nan)
-        simulated = _free_run(
-            network, jnp.asarray(scaled, jnp.float32), jnp.asarray(seen, jnp.float32), washout
-        )
+        simulated = _free_run(network, single(scaled), single(seen), washout)
         result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
         return result
 
