@@ -338,7 +338,7 @@ def test_pieces_of_a_sequence_equal_the_whole_and_padding_changes_nothing():
     whole = unroll(cell, inputs)
     last = unroll(cell, inputs[4:], unroll(cell, inputs[:4]).last).last
     beyond = np.concatenate([inputs, np.full((3, 6), 1e30, np.float32)])
-    padded = unroll(cell, beyond, length=7).last
+    padded = unroll(cell, jax.device_put(beyond), length=7).last
     for one, piece, cut in zip(*map(jax.tree.leaves, (whole.last, last, padded)), strict=True):
         np.testing.assert_array_equal(one, piece)
         np.testing.assert_array_equal(one, cut)

@@ -58,7 +58,7 @@ def test_the_encoder_leaves_counters_and_keys_where_the_samples_left_them():
     inner, encoder = built(jax.random.key(0), jax.random.key(1), 4)
     cell = Stamped(inner)
     network = PlantNetwork(cell, None, encoder, feedthrough=True)
-    inputs, outputs = np.ones((10, 1), np.float32), np.zeros((10, 1), np.float32)
+    inputs, outputs = jax.device_put((np.ones((10, 1), np.float32), np.zeros((10, 1), np.float32)))
     state = eqx.filter_jit(network.start)(inputs, outputs)
     ran = unroll(cell, inputs).last
     assert int(state["steps"]) == 10

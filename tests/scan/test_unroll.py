@@ -22,6 +22,10 @@ def bits(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
+def on_host(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
 def assert_same_bits(one, other):
     for left, right in zip(bits(one), bits(other), strict=True):
         np.testing.assert_array_equal(left, right)
@@ -113,14 +117,14 @@ def padded_gradient(cell, inputs, length):
 @pytest.mark.parametrize("rubbish", [0.0, -3.0, 1e30, np.inf, np.nan])
 def test_what_follows_the_end_reaches_neither_states_nor_gradients(steps, rubbish):
     cell, inputs = CELLS["gru"](), signal(4, 2)
-    (value, states), (by_cell, by_inputs) = padded_gradient(cell, inputs, None)
-    tail = jnp.full((steps - 4, 2), rubbish)
-    (padded_value, padded), (padded_by_cell, padded_by_inputs) = padded_gradient(
-        cell, jnp.concatenate([inputs, tail]), jnp.array(4)
+    longer = np.concatenate([inputs, np.full((steps - 4, 2), rubbish, np.float32)])
+    (value, states), (by_cell, by_inputs) = on_host(padded_gradient(cell, inputs, None))
+    (padded_value, padded), (padded_by_cell, padded_by_inputs) = on_host(
+        padded_gradient(cell, jax.device_put(longer), jax.device_put(np.int32(4)))
     )
     assert padded_value == value
     assert_same_bits(padded[:4], states)
-    assert_same_bits(padded[4:], np.repeat(np.asarray(states[-1:]), steps - 4, axis=0))
+    assert_same_bits(padded[4:], np.repeat(states[-1:], steps - 4, axis=0))
     assert_same_bits(padded_by_cell, by_cell)
     assert_same_bits(padded_by_inputs[:4], by_inputs)
     assert not np.any(padded_by_inputs[4:])
@@ -179,10 +183,13 @@ BATCHED = eqx.filter_jit(
     seed=st.integers(0, 99),
 )
 def test_padding_never_matters_in_a_batch(lengths, rubbish, seed):
-    cell, inputs = CELLS["lstm"](), signal(4, 6, 2, seed=seed)
+    cell, inputs = CELLS["lstm"](), np.asarray(signal(4, 6, 2, seed=seed))
     beyond = np.arange(6)[None, :, None] >= np.array(lengths)[:, None, None]
-    clean = BATCHED(cell, jnp.where(beyond, 0, inputs), jnp.array(lengths))
-    dirty = BATCHED(cell, jnp.where(beyond, rubbish, inputs), jnp.array(lengths))
+    counts = jax.device_put(np.array(lengths, np.int32))
+    clean, dirty = (
+        BATCHED(cell, jax.device_put(np.where(beyond, np.float32(tail), inputs)), counts)
+        for tail in (0, rubbish)
+    )
     assert_same_bits(dirty, clean)
 
 
@@ -265,7 +272,8 @@ def test_noise_follows_the_key(key):
     assert_same_bits(unroll(cell, inputs, key=key).states, noisy)
     assert_same_bits(unroll(cell, inputs).states, python_loop(cell, inputs)[0])
     assert not np.any(noisy == unroll(cell, inputs).states)
-    steps = np.asarray(noisy[1:] - 0.5 * noisy[:-1])
+    noisy = np.asarray(noisy)
+    steps = noisy[1:] - 0.5 * noisy[:-1]
     assert len(np.unique(steps)) == steps.size
 
 
@@ -273,7 +281,8 @@ def test_hoisted_noise_equals_noise_inside_the_loop_and_outlives_padding():
     cell, inputs, key = Jitter(jnp.ones((2, 2))), signal(6, 2), jax.random.key(3)
     inside, hoisted = (unroll(cell, inputs, key=key, hoist=hoist).states for hoist in (False, True))
     np.testing.assert_allclose(hoisted, inside, rtol=1e-6, atol=1e-7)
-    longer = unroll(cell, jnp.concatenate([inputs, inputs]), key=key, length=6, hoist=False).states
+    twice = jax.device_put(np.concatenate([inputs, inputs]))
+    longer = unroll(cell, twice, key=key, length=6, hoist=False).states
     assert_same_bits(longer[:6], inside)
 
 
@@ -383,7 +392,8 @@ def test_noise_is_the_same_when_it_is_computed_twice(memory):
     cell, inputs, key = Jitter(jnp.ones((2, 2))), signal(6, 2), jax.random.key(3)
 
     def gradient(memory):
-        return jax.grad(lambda u: weighed(unroll(cell, u, key=key, memory=memory).states ** 2))(inputs)
+        loss = jax.grad(lambda u: weighed(unroll(cell, u, key=key, memory=memory).states ** 2))
+        return jax.jit(loss)(inputs)
 
     np.testing.assert_allclose(gradient(memory), gradient("store"), rtol=1e-5, atol=1e-6)
 
@@ -403,9 +413,10 @@ def test_the_gradient_reaches_the_start_and_vanishes_for_a_frozen_cell():
     def last(cell, start):
         return weighed(unroll(cell, inputs, start).last)
 
-    by_start = jax.grad(last, argnums=1)(cell, jnp.full(4, 0.1))
-    assert np.all(by_start != 0)
-    frozen = eqx.filter_grad(lambda cell: last(jax.lax.stop_gradient(cell), jnp.full(4, 0.1)))(cell)
+    start = jax.device_put(np.full(4, 0.1, np.float32))
+    by_start = jax.jit(jax.grad(last, argnums=1))(cell, start)
+    assert np.all(np.asarray(by_start) != 0)
+    frozen = eqx.filter_jit(eqx.filter_grad(lambda cell: last(jax.lax.stop_gradient(cell), start)))(cell)
     assert all(not np.any(leaf) for leaf in bits(frozen))
 
 

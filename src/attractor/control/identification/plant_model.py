@@ -329,8 +329,8 @@ class PlantModel(Estimator):
         """As many samples of inputs and outputs as the network reads its state from, and one more."""
         rows = 1 + (self.settled if network.reads_state else 0)
         inputs, outputs = len(self.signals_.inputs), len(self.signals_.outputs)
-        seen = probe_rows(rows, inputs + outputs)
-        return seen[:, :inputs], seen[:, inputs:]
+        seen = np.asarray(probe_rows(rows, inputs + outputs))
+        return single(seen[:, :inputs]), single(seen[:, inputs:])
 
     def facts(self) -> Facts:
         """Signals, scaling, and what `fit` found in the data."""
