@@ -26,10 +26,12 @@ HIDDEN, FACTOR = 4, 1.5
 
 def build(groups=GROUPS, hidden=HIDDEN, factor=FACTOR, **options):
     """A cell in the floating type of the moment whose weights and biases are all different from zero."""
-    size = sum(map(len, groups))
-    return MemoryGated(
-        size, hidden, groups=groups, joint_factor=factor, **{"initial": "torch", "key": KEY} | options
-    )
+    return made(KEY, sum(map(len, groups)), hidden, {"groups": groups, "initial": "torch"} | options, factor)
+
+
+@eqx.filter_jit
+def made(key, size, hidden, options, factor):
+    return MemoryGated(size, hidden, joint_factor=factor, key=key, **options)
 
 
 def changed(cell, **weights):
@@ -153,7 +155,7 @@ def test_weights_start_as_the_name_says_and_places_without_a_variable_are_zero(i
 
 def test_places_without_a_variable_get_no_gradient():
     cell, inputs = build(), signal(4, 6)
-    gradient = jax.grad(lambda cell: jnp.sum(unroll(cell, inputs).last.joint ** 2))(cell)
+    gradient = jax.jit(jax.grad(lambda cell: jnp.sum(unroll(cell, inputs).last.joint ** 2)))(cell)
     unfilled = np.broadcast_to(~cell.partition.filled[:, None], cell.input_weight.shape)
     assert (np.asarray(gradient.input_weight)[unfilled] == 0).all()
     assert (np.asarray(gradient.input_weight)[~unfilled] != 0).all()
@@ -250,7 +252,7 @@ def test_growth_rates_of_the_whole_are_those_of_its_parts():
 
 
 def test_all_memories_stay_inside_one():
-    cell = jax.tree.map(lambda leaf: 3 * leaf, build())
+    cell = jax.tree.map(lambda leaf: jax.device_put(3 * np.asarray(leaf)), build())
     states = unroll(cell, 2 * signal(40, 6)).states
     assert all((np.abs(leaf) < 1).all() for leaf in jax.tree.leaves(states))
     start = GroupMemory(jnp.full((3, HIDDEN), -2.0), jnp.full(6, 2.0))
@@ -315,16 +317,19 @@ def test_gradients_through_missing_values_are_finite_and_right():
     with jax.enable_x64(True):
         cell, inputs = build(), signal(5, 6, missing=0.5)
 
+        @jax.jit
         def loss(cell, inputs):
             return jnp.sum(unroll(cell, inputs).last.joint ** 2)
 
-        by_cell, by_inputs = jax.grad(loss, argnums=(0, 1))(cell, inputs)
+        by_cell, by_inputs = jax.jit(jax.grad(loss, argnums=(0, 1)))(cell, inputs)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(by_cell))
         np.testing.assert_array_equal(np.asarray(by_inputs)[np.isnan(inputs)], 0)
-        direction = jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), cell)
-        moved = [jax.tree.map(lambda a, d, s=s: a + s * d, cell, direction) for s in (1e-5, -1e-5)]
+        direction = jax.tree.map(lambda leaf: np.cos(np.arange(leaf.size)).reshape(leaf.shape), cell)
+        moved = [
+            jax.tree.map(lambda a, d, s=s: np.asarray(a) + s * d, cell, direction) for s in (1e-5, -1e-5)
+        ]
         slope = (loss(moved[0], inputs) - loss(moved[1], inputs)) / 2e-5
-        found = sum(jnp.vdot(*pair) for pair in zip(*map(jax.tree.leaves, (by_cell, direction)), strict=True))
+        found = sum(np.vdot(*pair) for pair in zip(*map(jax.tree.leaves, (by_cell, direction)), strict=True))
         np.testing.assert_allclose(found, slope, rtol=1e-8)
 
 
@@ -332,7 +337,8 @@ def test_pieces_of_a_sequence_equal_the_whole_and_padding_changes_nothing():
     cell, inputs = build(), signal(7, 6, missing=0.2)
     whole = unroll(cell, inputs)
     last = unroll(cell, inputs[4:], unroll(cell, inputs[:4]).last).last
-    padded = unroll(cell, jnp.concatenate([inputs, jnp.full((3, 6), 1e30)]), length=7).last
+    beyond = np.concatenate([inputs, np.full((3, 6), 1e30, np.float32)])
+    padded = unroll(cell, jax.device_put(beyond), length=7).last
     for one, piece, cut in zip(*map(jax.tree.leaves, (whole.last, last, padded)), strict=True):
         np.testing.assert_array_equal(one, piece)
         np.testing.assert_array_equal(one, cut)

@@ -1,3 +1,5 @@
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -6,22 +8,34 @@ import pytest
 
 from attractor.cells import RecurrentEquilibrium
 from attractor.errors import ConfigError
-from attractor.program import in_double_precision, interpret, step_program
+from attractor.program import interpret, step_program
 from attractor.scan import explain, unroll
 
 KEY = jax.random.key(0)
-CELL = RecurrentEquilibrium(2, 3, neurons=4, key=KEY)
+built = eqx.filter_jit(RecurrentEquilibrium)  # one program in place of dozens
+CELL = built(2, 3, neurons=4, key=KEY)
 STEP = eqx.filter_jit(lambda cell, u, x: cell(u, x))
 MATRICES = eqx.filter_jit(lambda cell: cell.matrices())
 
 
+@cache
+def shapes(rate):
+    return eqx.filter_eval_shape(lambda: RecurrentEquilibrium(2, 3, neurons=4, rate=rate, key=KEY))
+
+
 def drawn(rate, seed=0, size=1.0):
-    """A cell in float64 with all weights drawn anew; call it inside `jax.enable_x64(True)`."""
+    """A cell in float64 with all weights drawn anew, by NumPy; use it inside `jax.enable_x64(True)`."""
     draw = np.random.default_rng(seed)
-    cell = RecurrentEquilibrium(2, 3, neurons=4, rate=rate, key=KEY)
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(size * draw.standard_normal(leaf.shape)), in_double_precision(cell)
-    )
+    return jax.tree.map(lambda leaf: jax.device_put(size * draw.standard_normal(leaf.shape)), shapes(rate))
+
+
+@jax.jit
+@jax.vmap
+def distances(cell, u, one, other):
+    """Of pairs of states before and after a step, in the metric of the cell."""
+    metric, _ = cell.metric()
+    before, after = one - other, jax.vmap(cell)(u, one) - jax.vmap(cell)(u, other)
+    return tuple(jnp.einsum("ki,ij,kj->k", d, metric, d) for d in (before, after))
 
 
 def blocks(cell):
@@ -65,18 +79,11 @@ def test_two_runs_under_the_same_inputs_approach_each_other_at_the_promised_rate
     """60 networks, 40 pairs each, inputs up to a hundred: 2400 steps without an exception."""
     with jax.enable_x64(True):
         cells = [drawn(rate, seed, size) for seed in range(60)]
-        many = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cells)
+        many = jax.tree.map(lambda *leaves: np.stack(leaves), *cells)
         draw = np.random.default_rng(0)
-        u, one, other = (jnp.asarray(draw.standard_normal((60, 40, k))) for k in (2, 3, 3))
-        u = u * jnp.asarray(10.0 ** draw.integers(-1, 3, (60, 40, 1)))
-
-        def distances(cell, u, one, other):
-            metric, _ = cell.metric()
-            before, after = one - other, jax.vmap(cell)(u, one) - jax.vmap(cell)(u, other)
-            return tuple(jnp.einsum("ki,ij,kj->k", d, metric, d) for d in (before, after))
-
-        found = jax.jit(jax.vmap(distances))(many, u, one, other)
-        before, after = map(np.asarray, found)
+        u, one, other = (draw.standard_normal((60, 40, k)) for k in (2, 3, 3))
+        u = u * 10.0 ** draw.integers(-1, 3, (60, 40, 1))
+        before, after = map(np.asarray, distances(many, u, one, other))
     assert np.all(np.isfinite(after))
     assert np.all(before > 0)
     assert np.all(after <= rate**2 * before * (1 + 1e-9))
@@ -121,20 +128,21 @@ def test_the_program_of_a_step_is_the_step():
 
 
 def test_states_forget_with_the_promised_time_constants():
-    cell = RecurrentEquilibrium(1, 4, timescales=(2.0, 54.0), key=KEY)
+    cell = built(1, 4, timescales=(2.0, 54.0), key=KEY)
     found = np.sort(np.abs(np.linalg.eigvals(np.asarray(MATRICES(cell).transition))))
     # The random part of X shortens memories a little.
     np.testing.assert_allclose(1 - found, 1 / np.array([2, 6, 18, 54]), rtol=0.3)
 
 
 def test_a_rate_shortens_memories_that_it_forbids():
-    cell = RecurrentEquilibrium(1, 4, rate=0.6, timescales=(2.0, 54.0), key=KEY)
+    cell = built(1, 4, rate=0.6, timescales=(2.0, 54.0), key=KEY)
     assert cell.rate == 0.6
     assert np.max(np.abs(np.linalg.eigvals(np.asarray(MATRICES(cell).transition)))) < 0.6
 
 
 def test_an_ensemble_is_built_by_vmap_over_keys():
-    many = eqx.filter_vmap(lambda key: RecurrentEquilibrium(2, 3, key=key))(jax.random.split(KEY, 2))
+    build = eqx.filter_jit(eqx.filter_vmap(lambda key: RecurrentEquilibrium(2, 3, key=key)))
+    many = build(jax.random.split(KEY, 2))
     assert many.factor.shape == (2, 9, 9)
     assert not np.allclose(many.factor[0], many.factor[1])
 

@@ -23,6 +23,7 @@ from attractor.errors import (
 from attractor.training import Reweighting
 
 OPTIONS = {
+    "cell": "tanh",
     "hidden_size": 6,
     "training__epochs": 12,
     "training__batch_size": 12,
@@ -191,12 +192,6 @@ def test_every_kind_trains_and_comes_back_from_a_folder(options, data, tmp_path)
     assert again.labels.reweighting == model.labels.reweighting
 
 
-def test_a_cell_of_ones_own_must_be_handed_in_again(data, tmp_path):
-    made(training__epochs=1, cell=Leaky).fit(data).save(tmp_path)
-    with pytest.raises(RunFolderError, match="cell of your own"):
-        SequenceClassifier.load(tmp_path)
-
-
 class Drawn(Leaky):
     """A gain that Python draws while the cell is built."""
 
@@ -215,14 +210,29 @@ class Edited(Drawn):
         return self.gain * jnp.sin(super().__call__(input, state))
 
 
-def test_a_run_keeps_what_a_cell_drew_and_is_not_read_with_another_equation(data, tmp_path):
-    model = made(training__epochs=1, cell=Drawn).fit(data)
-    model.save(tmp_path)
-    again = SequenceClassifier.load(tmp_path, cell=Drawn)
+@pytest.fixture(scope="module")
+def drawn(data):
+    return made(training__epochs=1, cell=Drawn).fit(data)
+
+
+@pytest.fixture(scope="module")
+def drawn_run(drawn, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn") / "run"
+    drawn.save(folder)
+    return folder
+
+
+def test_a_cell_of_ones_own_must_be_handed_in_again(drawn_run):
+    with pytest.raises(RunFolderError, match="cell of your own"):
+        SequenceClassifier.load(drawn_run)
+
+
+def test_a_run_keeps_what_a_cell_drew_and_is_not_read_with_another_equation(drawn, drawn_run, data):
+    again = SequenceClassifier.load(drawn_run, cell=Drawn)
     assert isinstance(again.network().cell.gain, float)
-    np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
+    np.testing.assert_array_equal(again.predict_proba(data), drawn.predict_proba(data))
     with pytest.raises(RunFolderError, match=r"was trained with another equation.*read with Edited in"):
-        SequenceClassifier.load(tmp_path, cell=Edited)
+        SequenceClassifier.load(drawn_run, cell=Edited)
 
 
 def test_missing_values_need_a_policy_and_stream():
@@ -319,10 +329,11 @@ def test_too_few_patients_for_a_validation_are_told(data):
         made(training__epochs=1).fit(data, weight_groups=np.zeros(len(data), int))
 
 
-def test_validation_cases_of_ones_own_are_used(data):
-    extra = waves(cases=10, seed=5)
-    model = made(training__epochs=2).fit(data, validation=extra)
-    assert len(model.training_ids_) == len(data)
+def test_validation_cases_of_ones_own_are_used(model, data):
+    kept = len(model.training_ids_)  # as many as without: the same programs
+    own = made().fit(data.select(np.arange(kept)), validation=data.select(np.arange(kept, len(data))))
+    assert kept < len(data)
+    assert len(own.training_ids_) == kept
 
 
 @pytest.mark.parametrize(

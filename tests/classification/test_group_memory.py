@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from labelled_ramps import copied, fitted, ramps
 
-from attractor.cells import MemoryGated
+from attractor.cells import Elman, MemoryGated
 from attractor.classification.group_memory import (
     JOINT,
     _gates,
@@ -86,6 +86,9 @@ def test_groups_are_called_as_the_user_calls_them(model):
         assert group_names(renamed) == names
 
 
-def test_a_cell_without_groups_is_refused(data):
+def test_a_cell_without_groups_is_refused(model, data):
+    plain = copied(model)
+    shapes = eqx.filter_eval_shape(lambda: Elman(3, 2, key=jax.random.key(0)))  # no weight is looked at
+    plain.replicas_ = eqx.tree_at(lambda network: network.cell, model.replicas_, shapes)
     with pytest.raises(UnsupportedError, match="Elman has no memories of groups; use mgrn"):
-        group_memory(fitted(), data)
+        group_memory(plain, data)

@@ -11,15 +11,23 @@ from attractor.certify import CertifySettings, certify
 from attractor.control.identification.plant_network import Encoder, PlantNetwork
 
 
+@eqx.filter_jit
+def built(cell_key, encoder_key, past):
+    """A GRU and an encoder of its state, from one program."""
+    return GRU(1, 3, key=cell_key), Encoder(past, 2, 3, width=4, key=encoder_key)
+
+
 def test_the_encoder_ends_inside_the_certified_box_whatever_it_sees():
     keys = jax.random.split(jax.random.key(0), 3)
-    cell = jax.tree.map(lambda leaf: 0.5 * leaf if eqx.is_array(leaf) else leaf, GRU(1, 3, key=keys[0]))
-    encoder = Encoder(2, 2, 3, width=4, key=keys[1])
+    cell, encoder = built(keys[0], keys[1], 2)
+    cell = jax.tree.map(lambda leaf: 0.5 * np.asarray(leaf) if eqx.is_array(leaf) else leaf, cell)
+    cell = eqx.filter_jit(lambda same: same)(cell)
     network = PlantNetwork(cell, None, encoder, feedthrough=True)
     low, high = network.starts
     samples = 10.0 ** np.random.default_rng(0).uniform(-2, 4, (500, 1, 1))
     drawn = samples * np.random.default_rng(1).normal(size=(500, 2, 2))
-    states = np.asarray(jax.vmap(encoder)(jnp.asarray(drawn[..., :1]), jnp.asarray(drawn[..., 1:])))
+    drawn = drawn.astype(np.float32)
+    states = np.asarray(jax.jit(jax.vmap(encoder))(drawn[..., :1], drawn[..., 1:]))
     assert (low <= states).all()
     assert (states <= high).all()
     assert np.abs(states).max() > 1  # outside of the box that is certified without knowing the encoder
@@ -47,12 +55,12 @@ class Stamped(eqx.Module):
 
 
 def test_the_encoder_leaves_counters_and_keys_where_the_samples_left_them():
-    cell = Stamped(GRU(1, 3, key=jax.random.key(0)))
-    encoder = Encoder(4, 2, 3, width=4, key=jax.random.key(1))
+    inner, encoder = built(jax.random.key(0), jax.random.key(1), 4)
+    cell = Stamped(inner)
     network = PlantNetwork(cell, None, encoder, feedthrough=True)
-    inputs, outputs = jnp.ones((10, 1)), jnp.zeros((10, 1))
-    state = network.start(inputs, outputs)
+    inputs, outputs = jax.device_put((np.ones((10, 1), np.float32), np.zeros((10, 1), np.float32)))
+    state = eqx.filter_jit(network.start)(inputs, outputs)
     ran = unroll(cell, inputs).last
     assert int(state["steps"]) == 10
     np.testing.assert_array_equal(state["key"], ran["key"])
-    np.testing.assert_allclose(state["h"], encoder(inputs[-4:], outputs[-4:]), rtol=1e-6)
+    np.testing.assert_allclose(state["h"], eqx.filter_jit(encoder)(inputs[-4:], outputs[-4:]), rtol=1e-6)

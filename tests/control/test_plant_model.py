@@ -52,10 +52,14 @@ def tiny(**options):
     return PlantModel(**{**defaults, **options})
 
 
+def follower():
+    """A model that learns the plant; whoever trains it on as many rows runs the same programs."""
+    return tiny(training=TrainingSettings(steps=400, batch_size=16, learning_rate=2e-2, validate_every=100))
+
+
 @pytest.fixture(scope="module")
 def fitted():
-    settings = TrainingSettings(steps=400, batch_size=16, learning_rate=2e-2, validate_every=100)
-    return tiny(training=settings).fit(*plant(400))
+    return follower().fit(*plant(400))
 
 
 def test_a_simple_plant_is_followed_on_unseen_data(fitted):
@@ -107,11 +111,11 @@ def test_saved_and_loaded_it_predicts_the_same_bits(fitted, tmp_path):
     np.testing.assert_array_equal(PlantModel.load(tmp_path / "run").predict(inputs), fitted.predict(inputs))
 
 
-def test_the_same_seed_gives_the_same_numbers_and_leaves_the_data_alone():
-    inputs, outputs = plant(120)
+def test_the_same_seed_gives_the_same_numbers_and_leaves_the_data_alone(fitted):
+    inputs, outputs = plant(400)
     kept = inputs.copy(), outputs.copy()
-    one, two = tiny().fit(inputs, outputs), tiny().fit(inputs, outputs)
-    np.testing.assert_array_equal(one.predict(inputs), two.predict(inputs))
+    again = follower().fit(inputs, outputs)
+    np.testing.assert_array_equal(again.predict(inputs), fitted.predict(inputs))
     np.testing.assert_array_equal(inputs, kept[0])
     np.testing.assert_array_equal(outputs, kept[1])
 
@@ -153,14 +157,28 @@ def test_a_measurable_state_can_be_refined():
     assert model.trained_.history[-1]["method"] == "Gauss-Newton"
 
 
-def test_a_cell_of_the_users_own_must_be_handed_in_again(tmp_path):
-    inputs, outputs = plant(120)
-    model = tiny(cell=Leaky).fit(inputs, outputs)
-    model.save(tmp_path / "run")
+def one_step(cell, **options):
+    return tiny(cell=cell, training=ONE_STEP, initial_state="washout", **options).fit(*plant(120))
+
+
+@pytest.fixture(scope="module")
+def leaky_model():
+    return one_step(Leaky)
+
+
+@pytest.fixture(scope="module")
+def leaky_run(leaky_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("leaky") / "run"
+    leaky_model.save(folder)
+    return folder
+
+
+def test_a_cell_of_the_users_own_must_be_handed_in_again(leaky_model, leaky_run):
     with pytest.raises(RunFolderError, match="cell of your own"):
-        PlantModel.load(tmp_path / "run")
-    again = PlantModel.load(tmp_path / "run", cell=Leaky)
-    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+        PlantModel.load(leaky_run)
+    again = PlantModel.load(leaky_run, cell=Leaky)
+    inputs = plant(40, seed=5)[0]
+    np.testing.assert_array_equal(again.predict(inputs), leaky_model.predict(inputs))
 
 
 def leaky(leak):
@@ -188,7 +206,7 @@ class StopsSoon:
 
 def interrupted(model, folder):
     with pytest.raises(Stopped):
-        model.fit(*plant(120), folder=folder, reporter=StopsSoon())
+        model.fit(*plant(400), folder=folder, reporter=StopsSoon())
     assert (folder / "checkpoint.safetensors").exists()
 
 
@@ -198,25 +216,24 @@ def test_a_training_is_not_resumed_with_another_equation(tmp_path):
     with pytest.raises(
         RunFolderError, match="belongs to a training with other data, model, settings, seed or optimiser"
     ):
-        tiny(cell=leaky(0.2)).fit(*plant(120), folder=tmp_path)
-    tiny(cell=leaky(0.8)).fit(*plant(120), folder=tmp_path)
+        tiny(cell=leaky(0.2)).fit(*plant(400), folder=tmp_path)
+    tiny(cell=leaky(0.8)).fit(*plant(400), folder=tmp_path)
 
 
 def test_nothing_deletes_the_checkpoint_of_another_training(tmp_path):
-    interrupted(tiny(), tmp_path)
+    interrupted(follower(), tmp_path)
     echo = tiny(cell="esn", hidden_size=20)
     with pytest.raises(RunFolderError, match="belongs to a training"):
         echo.fit(*plant(120), folder=tmp_path)
     with pytest.raises(RunFolderError, match="belongs to a training"):
         echo.fit(*plant(120)).save(tmp_path)
     assert (tmp_path / "checkpoint.safetensors").exists()
-    tiny().fit(*plant(120), folder=tmp_path).save(tmp_path)
+    follower().fit(*plant(400), folder=tmp_path).save(tmp_path)
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_options_of_a_cell_survive_a_run_folder(tmp_path):
-    inputs, outputs = plant(120)
-    model = tiny(cell=partial(GRU, timescales=(2.0, 30.0))).fit(inputs, outputs)
+    model, (inputs, _) = one_step(partial(GRU, timescales=(2.0, 30.0))), plant(120)
     model.save(tmp_path / "run")
     again = PlantModel.load(tmp_path / "run")
     assert again.cell.keywords == {"timescales": (2.0, 30.0)}
@@ -323,10 +340,6 @@ def test_unknown_starts_and_cells_are_refused():
         tiny(cell="gro").fit(*plant(60))
 
 
-def one_step(cell, **options):
-    return tiny(cell=cell, training=ONE_STEP, initial_state="washout", **options).fit(*plant(120))
-
-
 def edited(equation, name="Leaky"):
     """`Leaky` as it is after an edit of its step."""
 
@@ -342,13 +355,6 @@ def tanh_to_sin(cell, input, state):
 
 def reordered(cell, input, state):
     return 0.8 * state + 0.2 * jnp.tanh(cell.weight @ jnp.concatenate([state, input]))
-
-
-@pytest.fixture(scope="module")
-def leaky_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("leaky") / "run"
-    one_step(Leaky).save(folder)
-    return folder
 
 
 @pytest.mark.parametrize("equation", [tanh_to_sin, reordered])
@@ -460,7 +466,9 @@ def test_a_number_that_cannot_be_kept_is_told_before_it_is_trained_and_before_it
 
 
 class Global(Leaky):
-    """A number that another module, or another day, may set."""
+    """A number that another module, or another day, may set; only its read-out is fitted, which is quick."""
+
+    fixed = True
 
     def __call__(self, input, state, *, key=None):
         return FACTOR["value"] * super().__call__(input, state)

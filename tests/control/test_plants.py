@@ -18,6 +18,8 @@ from attractor.errors import AttractorError, ConfigError, InputDataError, ShapeE
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/control/ph_bonassi_6000.mat"
 PKS = (6.35, 10.25)
+ph_at = jax.jit(lambda charge, carbonate: ph_of(charge, carbonate, PKS))
+balance_at = jax.jit(lambda ph, charge, carbonate: charge_balance(ph, charge, carbonate, PKS))
 
 
 @pytest.fixture(autouse=True)
@@ -92,28 +94,28 @@ def test_signals_ranges_and_noise_have_one_entry_each(name):
 
 def test_the_charge_balance_is_zero_at_the_ph():
     charge, carbonate = np.meshgrid(np.linspace(-0.03, 0.03, 41), np.geomspace(1e-6, 0.03, 41))
-    charge, carbonate = jnp.asarray(charge.ravel()), jnp.asarray(carbonate.ravel())
-    ph = ph_of(charge, carbonate, PKS)
-    assert jnp.abs(charge_balance(ph, charge, carbonate, PKS)).max() < 1e-12
-    assert jnp.all((ph > 1) & (ph < 14))
+    charge, carbonate = charge.ravel(), carbonate.ravel()
+    ph = np.asarray(ph_at(charge, carbonate))
+    assert np.abs(balance_at(ph, charge, carbonate)).max() < 1e-12
+    assert np.all((ph > 1) & (ph < 14))
 
 
 def test_the_charge_balance_increases_with_the_ph():
-    ph = jnp.linspace(-1, 15, 2001)
-    balance = charge_balance(ph, jnp.full_like(ph, -4e-4), jnp.full_like(ph, 5e-4), PKS)
-    assert jnp.all(jnp.diff(balance) > 0)
+    ph = np.linspace(-1, 15, 2001)
+    balance = balance_at(ph, np.full_like(ph, -4e-4), np.full_like(ph, 5e-4))
+    assert np.all(np.diff(balance) > 0)
 
 
 def test_pure_water_has_ph_seven():
-    assert ph_of(jnp.asarray(0.0), jnp.asarray(0.0), PKS) == pytest.approx(7.0, abs=1e-12)
+    assert ph_at(0.0, 0.0) == pytest.approx(7.0, abs=1e-12)
 
 
 def test_the_derivative_of_the_ph_is_that_of_the_implicit_function():
-    point = jnp.asarray([-4e-4, 5e-4])
-    gradient = jax.grad(lambda w: ph_of(w[0], w[1], PKS))(point)
+    point = np.array([-4e-4, 5e-4])
+    gradient = jax.jit(jax.grad(lambda w: ph_of(w[0], w[1], PKS)))(point)
     for axis in range(2):
-        step = jnp.zeros(2).at[axis].set(1e-8)
-        ahead, behind = (ph_of(*(point + sign * step), PKS) for sign in (1, -1))
+        step = 1e-8 * np.eye(2)[axis]
+        ahead, behind = (ph_at(*(point + sign * step)) for sign in (1, -1))
         assert float(gradient[axis]) == pytest.approx(float(ahead - behind) / 2e-8, rel=1e-5)
 
 
@@ -145,12 +147,12 @@ def test_the_published_operating_point_of_the_ph_process():
 
 def test_the_matter_in_the_tank_is_what_came_in_less_what_went_out():
     plant = PHNeutralisation()
-    forcing = jnp.asarray([16.5, 16.0, 0.4])
-    state = jnp.asarray([-3e-4, 6e-4, 12.0])
-    rate = plant.vector_field(0.0, state, forcing)
+    forcing = np.array([16.5, 16.0, 0.4])
+    state = np.array([-3e-4, 6e-4, 12.0])
+    rate = np.asarray(jax.jit(plant.vector_field)(0.0, state, forcing))
     stored = plant.tank_area * (rate[0] * state[2] + state[0] * rate[2])
-    entering = jnp.asarray([16.0, 0.4, 16.5]) @ jnp.asarray(plant.charge_of_streams)
-    leaving = plant.outflow(state[2]) * state[0]
+    entering = np.array([16.0, 0.4, 16.5]) @ np.array(plant.charge_of_streams)
+    leaving = float(jax.jit(plant.outflow)(state[2])) * state[0]
     assert float(stored) == pytest.approx(float(entering - leaving), rel=1e-12)
 
 
@@ -206,8 +208,8 @@ def test_the_side_of_the_tanks_zero_follows_the_valves():
 
     def changes_sign(tank):
         state = steady_state(tank)[0]
-        forcing = jnp.asarray(tank.nominal_inputs)
-        a, b = jax.jacobian(tank.vector_field, argnums=(1, 2))(0.0, jnp.asarray(state), forcing)
+        slopes = jax.jit(jax.jacobian(tank.vector_field, argnums=(1, 2)))
+        a, b = map(np.asarray, slopes(0.0, state, np.array(tank.nominal_inputs)))
         values = [np.linalg.det(np.linalg.solve(s * np.eye(4) - a, b)[:2]) for s in np.geomspace(1e-4, 1, 99)]
         return len(set(np.sign(values))) > 1
 
@@ -217,10 +219,11 @@ def test_the_side_of_the_tanks_zero_follows_the_valves():
 
 def test_empty_tanks_stay_finite_and_do_not_drain():
     tank = QuadrupleTank()
-    levels = jnp.asarray([-0.1, 0.0, -1.0, 2.0])
-    assert jnp.array_equal(tank.drain(levels) > 0, jnp.asarray([False, False, False, True]))
-    assert jnp.isfinite(jax.jacobian(tank.drain)(levels)).all()
-    states, _ = simulate(tank, np.zeros((60, 2)), 20.0)
+    levels = np.array([-0.1, 0.0, -1.0, 2.0])
+    drained, slopes = jax.jit(lambda h: (tank.drain(h), jax.jacobian(tank.drain)(h)))(levels)
+    np.testing.assert_array_equal(np.asarray(drained) > 0, [False, False, False, True])
+    assert np.isfinite(slopes).all()
+    states, _ = simulate(tank, np.zeros((40, 2)), 30.0)
     assert np.isfinite(states).all()
     assert states[-1].min() > -1e-3
 
@@ -263,9 +266,9 @@ def test_a_wrong_number_of_steady_inputs_is_refused():
 
 def test_a_tank_that_runs_dry_of_acid_or_backwards_is_no_plant():
     with pytest.raises(InputDataError, match=r"at row [0-9]+ the plant is where its equations do not hold"):
-        simulate(PHNeutralisation(), np.zeros((300, 1)))
+        simulate(PHNeutralisation(), np.zeros((40, 1)), 112.5)
     with pytest.raises(InputDataError, match=r"at row 0 .* equations do not hold"):
-        simulate(QuadrupleTank(), -np.ones((3, 2)))
+        simulate(QuadrupleTank(), -np.ones((40, 2)))
     with pytest.raises(InputDataError, match="no state of rest"):
         steady_state(PHNeutralisation(), (2.0,))
     with pytest.raises(InputDataError, match="no state of rest"):
@@ -280,5 +283,5 @@ def test_a_start_must_be_a_state():
 
 
 def test_an_empty_tank_may_be_filled():
-    states, _ = simulate(QuadrupleTank(), np.vstack([np.zeros((3, 2)), np.ones((3, 2))]), state=np.zeros(4))
+    states, _ = simulate(QuadrupleTank(), np.vstack([np.zeros((3, 2)), np.ones((37, 2))]), state=np.zeros(4))
     assert states[-1].min() > 0

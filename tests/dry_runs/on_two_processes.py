@@ -1,4 +1,4 @@
-"""Run by test_two_processes.py: `on_two_processes.py FOLDER [PORT PROCESS]`, alone or as one of two."""
+"""Run by test_two_processes.py: `main(FOLDER)` alone; as a script, FOLDER PORT PROCESS, as one of two."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import attractor
-from attractor.cells import GRU
+from attractor.cells import Elman
 from attractor.training import (
     EpochTask,
     ExampleLosses,
@@ -40,7 +40,7 @@ class Remembered(Examples):
         return len(self.inputs)
 
     def initial(self, key):
-        return NoisyState(GRU(2, 4, key=key), 0.1)
+        return NoisyState(Elman(2, 4, key=key), 0.1)
 
     def start_memory(self):
         return jnp.zeros(self.size, jnp.int32)
@@ -65,7 +65,7 @@ class Streamed(Task):
     validation_on_host = True
 
     def initial(self, key):
-        return GRU(2, 4, key=key)
+        return Elman(2, 4, key=key)
 
     def batches(self, seed):
         return Rows(np.asarray(self.inputs), np.asarray(self.answers))
@@ -98,8 +98,7 @@ def curve(trained):
     return [entry["loss"] + entry["validation"] for entry in trained.history]
 
 
-if __name__ == "__main__":
-    folder, *place = sys.argv[1:]
+def main(folder, *place):
     if place:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(f"localhost:{place[0]}", num_processes=2, process_id=int(place[1]))
@@ -121,3 +120,7 @@ if __name__ == "__main__":
         found[name] = curve(trained)
         found[name + " weights"] = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(trained.last)])
     np.savez(Path(folder) / f"{(place or ['', 'alone'])[1]}.npz", **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -23,6 +23,9 @@ def layer(x):
     return READOUT @ jnp.tanh(WEIGHT @ x + BIAS)
 
 
+layers = jax.jit(jax.vmap(layer))
+
+
 class Lines(NamedTuple):
     """Coefficients of a lower and an upper bound of every output, a row each."""
 
@@ -42,8 +45,10 @@ def intervals(equation, operands):
     raise NotImplementedError(equation.primitive.name)
 
 
-def linear_bounds(program, box):
-    """Lines of the results over a box, their constants, and the results' intervals."""
+@jax.jit
+def linear_bounds(box):
+    """Lines of the results of `layer` over a box, their constants, and the results' intervals."""
+    program = trace(layer, jnp.zeros(3))
     jaxpr = program.jaxpr
     values = forward(jaxpr, bound(jaxpr, program.constants, [box]), intervals)
     constants = [jnp.zeros(2)] * 2
@@ -78,11 +83,10 @@ def linear_bounds(program, box):
 def test_the_lines_hold_at_dense_samples_and_are_never_looser_than_intervals(radius):
     """Without taking the better of both: each line is extreme where tanh is, so one layer cannot lose."""
     with jax.enable_x64(True):
-        program = trace(layer, jnp.zeros(3))
-        box = Interval(jnp.full(3, 0.2 - radius), jnp.full(3, 0.2 + radius))
-        lines, (low, high), plain = linear_bounds(program, box)
+        box = Interval(np.full(3, 0.2 - radius), np.full(3, 0.2 + radius))
+        lines, (low, high), plain = jax.tree.map(np.asarray, linear_bounds(box))
         points = np.random.default_rng(1).uniform(box.low, box.high, (4000, 3))
-        values = np.asarray(jax.vmap(layer)(points))
+        values = np.asarray(layers(points))
         assert (points @ lines.low.T + low <= values + 1e-12).all()
         assert (points @ lines.high.T + high >= values - 1e-12).all()
         middle = np.full(3, 0.2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import on_two_processes
 import pytest
 
 import attractor
@@ -49,7 +50,11 @@ def test_two_processes_train_one_model_to_the_loss_curve_of_one(tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     for folder in (together, alone):
         folder.mkdir()
-    finish([start(together, port, process) for process in (0, 1)] + [start(alone)])
+    processes = [start(together, port, process) for process in (0, 1)]
+    try:
+        on_two_processes.main(alone)
+    finally:
+        finish(processes)
     first, second, one = (
         np.load(path) for path in (together / "0.npz", together / "1.npz", alone / "alone.npz")
     )

@@ -112,7 +112,7 @@ def test_what_is_proved_is_what_runs():
 
 def trained(cell):
     inputs = np.random.default_rng(0).uniform(-1, 1, (120, 1))
-    model = attractor.PlantModel(cell=cell, window=20, washout=5, training=QUICK)
+    model = attractor.PlantModel(cell=cell, window=20, washout=5, initial_state="zero", training=QUICK)
     return model.fit(inputs, np.cumsum(inputs, axis=0)), inputs
 
 
@@ -160,6 +160,7 @@ def test_a_constructor_is_read_at_every_training():
             hidden_size=2,
             window=20,
             washout=5,
+            initial_state="zero",
             training=TrainingSettings(steps=1, learning_rate=1e-9),
         )
         inputs = np.random.default_rng(0).uniform(-1, 1, (60, 1))

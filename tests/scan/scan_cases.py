@@ -14,9 +14,7 @@ def filled(build, *sizes, seed=0, **options):
     blank = eqx.filter_eval_shape(lambda: build(*sizes, key=jax.random.key(0), **options))
     return jax.tree.map(
         lambda leaf: (
-            jnp.asarray(rng.normal(size=leaf.shape) * 0.45, float)
-            if isinstance(leaf, jax.ShapeDtypeStruct)
-            else leaf
+            on_device(rng.normal(size=leaf.shape) * 0.45) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
         ),
         blank,
     )
@@ -36,7 +34,12 @@ CELLS = {
 
 
 def signal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), float)
+    return on_device(np.random.default_rng(seed).normal(size=shape))
+
+
+def on_device(values):
+    """Numbers in the default type of JAX; `jnp.asarray` would compile a program for each shape."""
+    return jax.device_put(values.astype(jnp.result_type(float)))
 
 
 STEP = eqx.filter_jit(lambda cell, u, state: cell(u, state))

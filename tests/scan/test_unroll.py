@@ -22,6 +22,10 @@ def bits(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
+def on_host(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
 def assert_same_bits(one, other):
     for left, right in zip(bits(one), bits(other), strict=True):
         np.testing.assert_array_equal(left, right)
@@ -36,7 +40,7 @@ def weighed(states):
 
 
 def agree(cell, variants, rtol):
-    """States and gradients of all variants, compiled together, against a loop over a compiled step."""
+    """States and gradients of all variants, compiled together, against a Python loop over the step."""
     inputs = signal(4, 2)
 
     def measured(run):
@@ -50,7 +54,7 @@ def agree(cell, variants, rtol):
     def all_variants(both):
         return [measured(lambda *given, v=variant: unroll(*given, **v))(both) for variant in variants]
 
-    expected = bits(measured(python_loop)((cell, inputs)))
+    expected = bits(eqx.filter_jit(measured(python_loop))((cell, inputs)))
     for variant, result in zip(variants, all_variants((cell, inputs)), strict=True):
         for left, right in zip(expected, bits(result), strict=True):
             np.testing.assert_allclose(right, left, rtol=rtol, atol=rtol, err_msg=str(variant))
@@ -113,14 +117,14 @@ def padded_gradient(cell, inputs, length):
 @pytest.mark.parametrize("rubbish", [0.0, -3.0, 1e30, np.inf, np.nan])
 def test_what_follows_the_end_reaches_neither_states_nor_gradients(steps, rubbish):
     cell, inputs = CELLS["gru"](), signal(4, 2)
-    (value, states), (by_cell, by_inputs) = padded_gradient(cell, inputs, None)
-    tail = jnp.full((steps - 4, 2), rubbish)
-    (padded_value, padded), (padded_by_cell, padded_by_inputs) = padded_gradient(
-        cell, jnp.concatenate([inputs, tail]), jnp.array(4)
+    longer = np.concatenate([inputs, np.full((steps - 4, 2), rubbish, np.float32)])
+    (value, states), (by_cell, by_inputs) = on_host(padded_gradient(cell, inputs, None))
+    (padded_value, padded), (padded_by_cell, padded_by_inputs) = on_host(
+        padded_gradient(cell, jax.device_put(longer), jax.device_put(np.int32(4)))
     )
     assert padded_value == value
     assert_same_bits(padded[:4], states)
-    assert_same_bits(padded[4:], np.repeat(np.asarray(states[-1:]), steps - 4, axis=0))
+    assert_same_bits(padded[4:], np.repeat(states[-1:], steps - 4, axis=0))
     assert_same_bits(padded_by_cell, by_cell)
     assert_same_bits(padded_by_inputs[:4], by_inputs)
     assert not np.any(padded_by_inputs[4:])
@@ -179,10 +183,13 @@ BATCHED = eqx.filter_jit(
     seed=st.integers(0, 99),
 )
 def test_padding_never_matters_in_a_batch(lengths, rubbish, seed):
-    cell, inputs = CELLS["lstm"](), signal(4, 6, 2, seed=seed)
+    cell, inputs = CELLS["lstm"](), np.asarray(signal(4, 6, 2, seed=seed))
     beyond = np.arange(6)[None, :, None] >= np.array(lengths)[:, None, None]
-    clean = BATCHED(cell, jnp.where(beyond, 0, inputs), jnp.array(lengths))
-    dirty = BATCHED(cell, jnp.where(beyond, rubbish, inputs), jnp.array(lengths))
+    counts = jax.device_put(np.array(lengths, np.int32))
+    clean, dirty = (
+        BATCHED(cell, jax.device_put(np.where(beyond, np.float32(tail), inputs)), counts)
+        for tail in (0, rubbish)
+    )
     assert_same_bits(dirty, clean)
 
 
@@ -226,18 +233,19 @@ def test_forward_reverse_and_second_derivatives_agree_with_each_other_and_with_d
         gradient = jax.jit(jax.grad(loss))(inputs)
         forward = jax.jit(jax.jacfwd(loss))(inputs)
         direction = signal(3, 1, seed=1)
-        _, along = jax.jvp(loss, (inputs,), (direction,))
+        along = jax.jit(lambda tangent: jax.jvp(loss, (inputs,), (tangent,))[1])(direction)
         np.testing.assert_allclose(forward, gradient, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(along, jnp.vdot(gradient, direction), rtol=1e-12)
+        np.testing.assert_allclose(along, np.vdot(gradient, direction), rtol=1e-12)
         # A central difference of step d errs by d^2 + eps / d: 1e-10 at d = 1e-5.
-        differences = [
-            (loss(inputs.at[t].add(1e-5)) - loss(inputs.at[t].add(-1e-5))) / 2e-5 for t in range(3)
+        around = [
+            (np.asarray(inputs) + step, np.asarray(inputs) - step) for step in 1e-5 * np.eye(3)[..., None]
         ]
+        differences = [float(loss(ahead) - loss(behind)) / 2e-5 for ahead, behind in around]
         np.testing.assert_allclose(gradient[:, 0], differences, rtol=0, atol=1e-9)
         hessian = jax.jit(jax.hessian(loss))(inputs).reshape(3, 3)
         np.testing.assert_allclose(hessian, hessian.T, rtol=0, atol=1e-14)
         slopes = jax.jit(jax.grad(loss))
-        rows = [(slopes(inputs.at[t].add(1e-5)) - slopes(inputs.at[t].add(-1e-5))) / 2e-5 for t in range(3)]
+        rows = [np.subtract(slopes(ahead), slopes(behind)) / 2e-5 for ahead, behind in around]
         np.testing.assert_allclose(hessian, np.array(rows)[..., 0], rtol=0, atol=1e-9)
 
 
@@ -264,7 +272,8 @@ def test_noise_follows_the_key(key):
     assert_same_bits(unroll(cell, inputs, key=key).states, noisy)
     assert_same_bits(unroll(cell, inputs).states, python_loop(cell, inputs)[0])
     assert not np.any(noisy == unroll(cell, inputs).states)
-    steps = np.asarray(noisy[1:] - 0.5 * noisy[:-1])
+    noisy = np.asarray(noisy)
+    steps = noisy[1:] - 0.5 * noisy[:-1]
     assert len(np.unique(steps)) == steps.size
 
 
@@ -272,7 +281,8 @@ def test_hoisted_noise_equals_noise_inside_the_loop_and_outlives_padding():
     cell, inputs, key = Jitter(jnp.ones((2, 2))), signal(6, 2), jax.random.key(3)
     inside, hoisted = (unroll(cell, inputs, key=key, hoist=hoist).states for hoist in (False, True))
     np.testing.assert_allclose(hoisted, inside, rtol=1e-6, atol=1e-7)
-    longer = unroll(cell, jnp.concatenate([inputs, inputs]), key=key, length=6, hoist=False).states
+    twice = jax.device_put(np.concatenate([inputs, inputs]))
+    longer = unroll(cell, twice, key=key, length=6, hoist=False).states
     assert_same_bits(longer[:6], inside)
 
 
@@ -382,7 +392,8 @@ def test_noise_is_the_same_when_it_is_computed_twice(memory):
     cell, inputs, key = Jitter(jnp.ones((2, 2))), signal(6, 2), jax.random.key(3)
 
     def gradient(memory):
-        return jax.grad(lambda u: weighed(unroll(cell, u, key=key, memory=memory).states ** 2))(inputs)
+        loss = jax.grad(lambda u: weighed(unroll(cell, u, key=key, memory=memory).states ** 2))
+        return jax.jit(loss)(inputs)
 
     np.testing.assert_allclose(gradient(memory), gradient("store"), rtol=1e-5, atol=1e-6)
 
@@ -402,9 +413,10 @@ def test_the_gradient_reaches_the_start_and_vanishes_for_a_frozen_cell():
     def last(cell, start):
         return weighed(unroll(cell, inputs, start).last)
 
-    by_start = jax.grad(last, argnums=1)(cell, jnp.full(4, 0.1))
-    assert np.all(by_start != 0)
-    frozen = eqx.filter_grad(lambda cell: last(jax.lax.stop_gradient(cell), jnp.full(4, 0.1)))(cell)
+    start = jax.device_put(np.full(4, 0.1, np.float32))
+    by_start = jax.jit(jax.grad(last, argnums=1))(cell, start)
+    assert np.all(np.asarray(by_start) != 0)
+    frozen = eqx.filter_jit(eqx.filter_grad(lambda cell: last(jax.lax.stop_gradient(cell), start)))(cell)
     assert all(not np.any(leaf) for leaf in bits(frozen))
 
 

@@ -1,5 +1,7 @@
 """Noise in the states of any cell: what it adds, what it leaves alone, and what of it is learned."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,12 +22,18 @@ CELLS = {
     "stack": lambda: Stack((GRU(2, 3, key=KEY), LSTM(3, 3, key=KEY))),
     "own, with a counter": lambda: Counting(0.5),
 }
-INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
+INPUTS = jax.device_put(np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32))
+
+
+@cache
+def made(name):
+    """The cell from one program."""
+    return eqx.filter_jit(CELLS[name])()
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_without_a_key_it_is_its_cell_bit_for_bit_and_a_factor_of_zero_is_silence(name):
-    cell = CELLS[name]()
+    cell = made(name)
     noisy = NoisyState(cell, StateNoise(0.3, 0.5))
     plain = unroll(cell, INPUTS)
     assert eqx.tree_equal(plain, unroll(noisy, INPUTS))
@@ -42,7 +50,8 @@ def test_the_noise_has_the_deviation_of_its_levels_and_grows_with_the_step(kind)
     cell, state = LSTM(2, 3, key=KEY), (jnp.array([0.5, -0.4, 0.0]), jnp.array([2.0, -3.0, 0.1]))
     noisy = NoisyState(cell, StateNoise(0.02, 0.4, kind), factor=0.5)
     new = cell(INPUTS[0], state)
-    drawn = jax.vmap(lambda key: noisy(INPUTS[0], state, key=key))(jax.random.split(KEY, 20_000))
+    draw = jax.jit(jax.vmap(lambda key: noisy(INPUTS[0], state, key=key)))
+    drawn = map(np.asarray, draw(jax.random.split(KEY, 20_000)))
     drawn = np.concatenate([(some - one) for some, one in zip(drawn, new, strict=True)], axis=1)
     level = 0.5 * (0.02 + 0.4 * (np.concatenate(new) - np.concatenate(state)))
     np.testing.assert_allclose(drawn.mean(axis=0) / np.abs(level), 0, atol=0.03)  # four errors of the mean
@@ -52,7 +61,7 @@ def test_the_noise_has_the_deviation_of_its_levels_and_grows_with_the_step(kind)
 
 
 def test_the_wrapper_tells_what_its_cell_tells():
-    noisy = NoisyState(CELLS["stack"](), StateNoise(0.1))
+    noisy = NoisyState(made("stack"), StateNoise(0.1))
     assert (noisy.input_size, noisy.hidden_size, exposed_size(noisy)) == (2, 3, 3)
     assert not hasattr(noisy, "output_size")
     assert not hasattr(noisy, "measured_state")

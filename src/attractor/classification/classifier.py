@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -28,7 +29,7 @@ from attractor.data import (
 )
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.estimators import Estimator, fitting
-from attractor.program import compiled, single_precision
+from attractor.program import compiled, single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, Positive, Seed
@@ -284,9 +285,9 @@ class SequenceClassifier(Estimator):
         whole = bool((data.lengths == filled.shape[1]).all())
         labels = np.zeros(len(data), int) if data.labels is None else data.labels
         return Labelled(
-            jnp.asarray(filled, jnp.float32),
-            None if whole else jnp.asarray(data.lengths, jnp.int32),
-            jnp.asarray(labels, jnp.int32),
+            single(filled),
+            None if whole else jax.device_put(data.lengths.astype(np.int32)),
+            jax.device_put(labels.astype(np.int32)),
         )
 
     def labels_of(self, data: Sequences) -> np.ndarray:

@@ -3,6 +3,7 @@
 from .arithmetic import (
     double_precision,
     read_anew,
+    single,
     single_precision,
     to_single_precision,
     usual_promotion,
@@ -73,6 +74,7 @@ __all__ = [
     "quickly_compiled",
     "real_cell",
     "same_each_time",
+    "single",
     "single_precision",
     "step_program",
     "to_single_precision",

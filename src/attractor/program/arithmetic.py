@@ -92,3 +92,13 @@ def read_anew() -> None:
         return TypedNdArray(np.asarray(array, canonicalize_dtype(array.dtype)))
 
     register_canonicalize_value_handler(np.ndarray, converted)
+
+
+def single(values: np.ndarray) -> jax.Array:
+    """Numbers in float32, infinite where it holds them no more; JAX would compile a program for each shape.
+
+    Args:
+        values: real numbers on the host.
+    """
+    with np.errstate(over="ignore"):
+        return jax.device_put(values.astype(np.float32))

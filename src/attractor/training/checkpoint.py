@@ -216,7 +216,7 @@ def _restore(name: str, leaf: PyTree, value: np.ndarray, where: str) -> PyTree:
     if own == np.complex128:
         value = value.view(np.complex128)[..., 0]
     if eqx.is_array(leaf):
-        return jax.numpy.asarray(value)
+        return jax.device_put(value, may_alias=False)
     return value if isinstance(leaf, np.ndarray) else type(leaf)(value[()])
 
 

@@ -16,13 +16,12 @@ from types import ModuleType
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from attractor.cells import FAMILIES
 from attractor.errors import ConfigError, RunFolderError
-from attractor.program import quickly_compiled, single_precision
+from attractor.program import quickly_compiled, single, single_precision
 from attractor.program.digest import equation_digest
 from attractor.runs import environment
 
@@ -190,7 +189,7 @@ def _difference(saved: object, now: object) -> float:
 
 def probe_rows(rows: int, channels: int) -> Float[Array, "rows channels"]:
     """Fixed numbers within [-1, 1] of which no two are alike, as inputs of a probe."""
-    return jnp.asarray(np.sin(1.0 + np.arange(rows * channels)).reshape(rows, channels), jnp.float32)
+    return single(np.sin(1.0 + np.arange(rows * channels)).reshape(rows, channels))
 
 
 def _is_own(option: object) -> bool:

@@ -34,11 +34,13 @@ from attractor.cells import (
 from attractor.cells.building import CellBuilder
 from attractor.data import Scaling
 from attractor.errors import CellError, ConfigError, RunFolderError
+from attractor.program import programs_of
 from attractor.settings import checked
 
 from .checkpoint import Facts, from_arrays
 from .task import Model
 
+_Shape = jax.ShapeDtypeStruct
 _VALUES = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 
 
@@ -278,17 +280,35 @@ def restored(
     keys = jax.random.split(jax.random.key(0), replicas)
     build = eqx.filter_vmap(plan)
     try:
-        _check_bytes(eqx.filter_eval_shape(build, keys), arrays)
+        blank = eqx.filter_eval_shape(build, keys)
+        _check_bytes(blank, arrays)
     except Exception as problem:
         if not needs_values(problem):  # a constructor that does is code of the user's own, no claim of a card
             raise
-    return from_arrays(start_all(build, plan, keys), arrays, str(folder))
+        blank = None
+    # The arrays of a cell of the house are all stored. One of the user's own may hold more of them.
+    empty = None if blank is None else _without_values(blank)
+    # A cell of the house holds no arrays but those that are stored; one of the user's own may, in a closure.
+    like = start_all(build, plan, keys) if empty is None or programs_of(empty, double=False) else empty
+    return from_arrays(like, arrays, str(folder))
+
+
+def _without_values(blank: Model) -> Model | None:
+    """Zeros in place of shapes and types, for which nothing is compiled; None where there are random keys."""
+    if not all(isinstance(one.dtype, np.dtype) for one in _shapes(blank)):
+        return None
+    return jax.tree.map(
+        lambda one: jax.device_put(np.zeros(one.shape, one.dtype)) if isinstance(one, _Shape) else one, blank
+    )
+
+
+def _shapes(blank: Model) -> list[_Shape]:
+    return [one for one in jax.tree.leaves(blank) if isinstance(one, _Shape)]
 
 
 def _check_bytes(blank: Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse a structure that asks for much more memory than was stored."""
-    shapes = [one for one in jax.tree.leaves(blank) if isinstance(one, jax.ShapeDtypeStruct)]
-    asked = sum(math.prod(one.shape) * one.dtype.itemsize for one in shapes)
+    asked = sum(math.prod(one.shape) * one.dtype.itemsize for one in _shapes(blank))
     stored = sum(array.nbytes for array in arrays.values())
     if asked > 2 * stored + _SLACK:
         raise ValueError(f"the options ask for weights of {asked} bytes, and {stored} are stored")

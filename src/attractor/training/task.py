@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -194,4 +195,10 @@ def check_number(what: str, value: PyTree) -> None:
 
 def select_replica(replicas: Tree, index: int) -> Tree:
     """One of a stack of models, or of anything else whose arrays have the replicas on their first axis."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, replicas)
+    arrays, rest = eqx.partition(replicas, eqx.is_array)
+    return eqx.combine(_rows(arrays, index), rest)
+
+
+@partial(jax.jit, static_argnums=1)  # one program in place of one for each shape
+def _rows(arrays: Tree, index: int) -> Tree:
+    return jax.tree.map(lambda leaf: leaf[index], arrays)

@@ -257,7 +257,7 @@ class _Running:
 
     def _note(self, made: np.ndarray, observed: Observed, failures: dict[str, str], seconds: float) -> None:
         entry: Entry = {
-            "step": int(np.max(self.replicas.step)),
+            "step": int(np.max(np.asarray(self.replicas.step))),
             "seconds": round(seconds, 3),
             "loss": np.asarray(self.replicas.loss, float).tolist(),
             "validation": np.asarray(self.replicas.score, float).tolist(),
@@ -279,7 +279,7 @@ class _Running:
 
     def message(self) -> str:
         """What people read while they wait."""
-        loss, score = np.nanmin(self.replicas.loss), np.min(self.replicas.best_score)
+        loss, score = np.nanmin(np.asarray(self.replicas.loss)), np.min(np.asarray(self.replicas.best_score))
         spread = f", batch spread over {self._devices} devices" if self._devices > 1 else ""
         return f"loss {loss:.2e}, validation {score:.4f}{spread}"
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from attractor.errors import InputDataError
+from attractor.program import single
 
 
 class Batch(eqx.Module):
@@ -57,8 +58,8 @@ class Windows(eqx.Module):
             for first, size in zip(firsts, lengths, strict=True)
         ]
         ends = [np.full(len(p), f + n) for p, f, n in zip(positions, firsts, lengths, strict=True)]
-        self._starts = jnp.asarray(np.concatenate(positions), jnp.int32)
-        self._ends = jnp.asarray(np.concatenate(ends), jnp.int32)
+        self._starts = jax.device_put(np.concatenate(positions).astype(np.int32))
+        self._ends = jax.device_put(np.concatenate(ends).astype(np.int32))
         self._inputs, self._outputs = _joined(inputs, length), _joined(outputs, length)
         self.length = length
 
@@ -97,4 +98,4 @@ class Windows(eqx.Module):
 
 def _joined(recordings: Sequence[np.ndarray], padding: int) -> Float[Array, "rows channels"]:
     whole = np.concatenate([*recordings, np.zeros((padding, recordings[0].shape[1]))])
-    return jnp.asarray(whole, jnp.float32)
+    return single(whole)

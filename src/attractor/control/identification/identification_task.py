@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from attractor.cells import exposed
+from attractor.cells import CellLike, exposed
 from attractor.certify.stability.penalty import ContractionTarget, contract_weights, contraction_penalty
 from attractor.errors import DivergedError
-from attractor.program import compiled, single_precision
+from attractor.program import compiled, single, single_precision
 from attractor.scan import unroll
 from attractor.training import Batch, StepContext, Trained, Windows
 from attractor.training.refinement import LeastSquares
@@ -32,7 +32,7 @@ def pad(
 
     def stack(recordings: Sequence[np.ndarray]) -> Array:
         padded = [np.pad(one, ((0, longest - len(one)), (0, 0))) for one in recordings]
-        return jnp.asarray(np.stack(padded), jnp.float32)
+        return single(np.stack(padded))
 
     valid = np.stack([np.arange(longest) < len(one) for one in inputs])
     return Batch(stack(inputs), stack(outputs), jnp.asarray(valid))
@@ -159,6 +159,12 @@ def _error(
     return jnp.sum(jnp.where(seen, squares, 0.0)) / jnp.maximum(jnp.sum(seen), 1)
 
 
+@compiled
+def _score(task: IdentificationTask, network: PlantNetwork) -> Float[Array, ""]:
+    """The validation of a network."""
+    return task.score(network)
+
+
 PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
 
 
@@ -179,12 +185,11 @@ def fit_readout(task: IdentificationTask, training: Batch, seeds: int, seed: int
         DivergedError: no read-out of any reservoir has a finite free run on the validation data.
     """
     start = time.monotonic()
-    validate = compiled(lambda network: task.score(network))
     results = []
     for key in jax.random.split(jax.random.key(seed), seeds):
         network = task.initial(key)
         candidates = _path(network, *_regression(network, training, task.washout))
-        scores = [float(validate(candidate)) for candidate in candidates]
+        scores = [float(_score(task, candidate)) for candidate in candidates]
         best = int(np.argmin(scores))
         results.append((candidates[best], scores[best], PENALTIES[best]))
     models, scores, penalties = zip(*results, strict=True)
@@ -208,20 +213,22 @@ def _path(network: PlantNetwork, features: np.ndarray, targets: np.ndarray) -> l
     networks = []
     for penalty in PENALTIES:
         weight = np.linalg.solve(gram + penalty * np.eye(len(gram)), moment).T / deviation
-        pair = jnp.asarray(weight, jnp.float32), jnp.asarray(mean - weight @ centre, jnp.float32)
+        pair = single(weight), single(mean - weight @ centre)
         networks.append(eqx.tree_at(lambda n: (n.readout.weight, n.readout.bias), network, pair))
     return networks
 
 
+@compiled
+def _exposed_states(
+    cell: CellLike, inputs: Float[Array, "recordings time inputs"]
+) -> Float[Array, "recordings time exposed"]:
+    """What a cell shows of its states, for every recording."""
+    return jax.vmap(lambda one: unroll(cell, one, read=lambda state: exposed(cell, state)).states)(inputs)
+
+
 def _regression(network: PlantNetwork, data: Batch, washout: int) -> tuple[np.ndarray, np.ndarray]:
     """Exposed states and targets of all valid rows after the washout, float64."""
-
-    @jax.jit
-    @jax.vmap
-    def run(inputs: Float[Array, "time inputs"]) -> Float[Array, "time exposed"]:
-        return unroll(network.cell, inputs, read=lambda state: exposed(network.cell, state)).states
-
-    states = np.asarray(run(data.inputs), np.float64)
+    states = np.asarray(_exposed_states(network.cell, data.inputs), np.float64)
     if not network.feedthrough:
         states = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
     seen = np.asarray(data.valid).copy()

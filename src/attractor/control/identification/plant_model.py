@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -16,7 +15,7 @@ from attractor.control.metrics import Metrics, evaluate
 from attractor.data import Experiment, Record, Scaling
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.estimators import Estimator, fitting
-from attractor.program import compiled, single_precision
+from attractor.program import compiled, single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, PartialShare, Seed
@@ -296,9 +295,7 @@ class PlantModel(Estimator):
             seen[:washout] = self.output_scaling_.to_unit(past)
             check_held("the measured outputs", self.signals_.outputs, past, seen[:washout])
         result = np.full(shape, np.nan)
-        simulated = _free_run(
-            network, jnp.asarray(scaled, jnp.float32), jnp.asarray(seen, jnp.float32), washout
-        )
+        simulated = _free_run(network, single(scaled), single(seen), washout)
         result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
         return result
 
@@ -332,8 +329,8 @@ class PlantModel(Estimator):
         """As many samples of inputs and outputs as the network reads its state from, and one more."""
         rows = 1 + (self.settled if network.reads_state else 0)
         inputs, outputs = len(self.signals_.inputs), len(self.signals_.outputs)
-        seen = probe_rows(rows, inputs + outputs)
-        return seen[:, :inputs], seen[:, inputs:]
+        seen = np.asarray(probe_rows(rows, inputs + outputs))
+        return single(seen[:, :inputs]), single(seen[:, inputs:])
 
     def facts(self) -> Facts:
         """Signals, scaling, and what `fit` found in the data."""
