@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -194,4 +195,15 @@ def check_number(what: str, value: PyTree) -> None:
 
 def select_replica(replicas: Tree, index: int) -> Tree:
     """One of a stack of models, or of anything else whose arrays have the replicas on their first axis."""
-    return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, replicas)
+    leaves, structure = jax.tree.flatten(replicas)
+    held = [place for place, leaf in enumerate(leaves) if eqx.is_array(leaf)]
+    chosen = _at([leaves[place] for place in held], index)
+    for place, leaf in zip(held, chosen, strict=True):
+        leaves[place] = leaf
+    return jax.tree.unflatten(structure, leaves)
+
+
+@partial(jax.jit, static_argnums=1, inline=True)
+def _at(arrays: list[Array], index: int) -> list[Array]:
+    """Of every array what stands at a place of its first axis: one program, not one for each shape."""
+    return [array[index] for array in arrays]
