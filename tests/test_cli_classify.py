@@ -15,6 +15,8 @@ from attractor.runs import load_run
 
 TINY = ("--cell", "lipschitz", "--hidden", "3", "--epochs", "2", "--batch-size", "8")
 
+CHAIN = (*TINY, "--epochs", "6", "--reweight", "0.5", "--balance", "class", "--noise", "0.05")
+
 
 def call(*words):
     """Exit status of a command, run in this process."""
@@ -59,20 +61,7 @@ def chain(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classify")
     train = write_ramps(folder / "train.npz")
     test = write_ramps(folder / "test.npz", cases=20, seed=1, classes=None)
-    words = (
-        "--test",
-        test,
-        *TINY,
-        "--epochs",
-        "6",
-        "--reweight",
-        "0.5",
-        "--balance",
-        "class",
-        "--noise",
-        "0.05",
-    )
-    assert call("classify", train, *words, "--out", folder / "run") == 0
+    assert call("classify", train, "--test", test, *CHAIN, "--out", folder / "run") == 0
     return folder
 
 
@@ -96,7 +85,7 @@ def test_the_chain_leaves_a_run_with_scores_and_report(chain):
 def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(
     chain, tmp_path, capsys, monkeypatch
 ):
-    run, words = tmp_path / "run", ("--test", chain / "test.npz", *TINY)
+    run, words = tmp_path / "run", ("--test", chain / "test.npz", *CHAIN)  # whose programs are there
 
     def dies(*_):
         raise OverflowError
@@ -265,7 +254,7 @@ def test_data_that_cannot_be_used_are_named(chain, tmp_path, capsys):
     assert call("classify", chain / "train.npz", "--test", strange, *TINY, "--out", tmp_path / "run") == 2
     assert "classes not known: float" in said(capsys)
     gaps = np.random.default_rng(0).standard_normal((40, 8, 2))
-    gaps[3, 2, 1] = np.nan
+    gaps[:, 2, 1] = np.nan
     holed = write_ramps(tmp_path / "holed.npz", X=gaps)
     assert call("classify", holed, *TINY, "--out", tmp_path / "run") == 2
     assert "choose what becomes of missing values" in said(capsys)

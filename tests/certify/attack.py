@@ -6,6 +6,7 @@ samples: values, differences along every axis, across every switch that bisectio
 pairs. Nothing is compiled beyond single operations, which all programs share.
 """
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -286,19 +287,27 @@ class _Samples:
     def __init__(self, update):
         values = getattr(update, "values", lambda u, x: [update(u, x)])
         step = jax.vmap(lambda point: values(point[STATES:], point[:STATES]))
-        self.program = jax.make_jaxpr(step)(jnp.zeros((_BATCH, STATES + 1)))
+        self.program = jax.make_jaxpr(step)(np.zeros((_BATCH, STATES + 1)))
 
     def __call__(self, points):
+        found = self._values(points)
+        size = np.nan_to_num(np.abs(found)).max(axis=(0, -1))
+        return found[-1].reshape(*points.shape[:-1], STATES), size.reshape(points.shape[:-1])
+
+    def after(self, points):
+        """The new states alone."""
+        return self._values(points)[-1].reshape(*points.shape[:-1], STATES)
+
+    def _values(self, points):
+        """All values on the way, shape (values, points, states)."""
         flat = points.reshape(-1, STATES + 1)
         parts = [self._evaluated(flat[start : start + _BATCH]) for start in range(0, len(flat), _BATCH)]
-        after, size = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return after.reshape(*points.shape[:-1], STATES), size.reshape(points.shape[:-1])
+        return np.concatenate(parts, axis=1)
 
     def _evaluated(self, points):
         padded = np.concatenate([points, np.repeat(points[:1], _BATCH - len(points), axis=0)])
         found = evaluated(self.program.jaxpr, self.program.consts, padded)
-        size = np.max([np.abs(np.nan_to_num(one)).max(axis=1) for one in found], axis=0)
-        return found[-1][: len(points)], size[: len(points)]
+        return np.stack(found)[:, : len(points)]
 
 
 def _drawn(low, high, generator, *shape):
@@ -342,7 +351,7 @@ def _across_switches(samples, claim, lines, left, right):
     outputs = np.arange(STATES)
     for _ in range(_HALVINGS):
         middle = (left + right) / 2
-        after, _ = samples(
+        after = samples.after(
             _on_axis(starts, axes, np.stack([left, middle, right], axis=-1).reshape(len(axes), -1))
         )
         own = np.nan_to_num(
@@ -419,18 +428,25 @@ def attack_seed(seed: int) -> Outcome:
     return Outcome(outcome.claimed, named)
 
 
-def main() -> None:
-    """Attack the programs of some seeds, `attack.py FIRST COUNT`, and print what was found as JSON.
-
-    A third argument breaks a rule first, to show that the attack would find it.
-    """
-    first, count = map(int, sys.argv[1:3])
-    for fault in sys.argv[3:]:
+def attacked(first: int, count: int, *faults: str) -> dict:
+    """What the attacks on the programs of some seeds find, after some rules were broken."""
+    for fault in faults:
         FAULTS[fault]()
     outcomes = [attack_seed(seed) for seed in range(first, first + count)]
     claimed = [sum(one.claimed[k] for one in outcomes) for k in (0, 1)]
-    violations = [text for one in outcomes for text in one.violations]
-    sys.stdout.write(json.dumps({"claimed": claimed, "violations": violations}))
+    return {"claimed": claimed, "violations": [text for one in outcomes for text in one.violations]}
+
+
+def main() -> None:
+    """Attack the programs of some seeds, `attack.py FIRST COUNT`, and print what was found as a line of JSON.
+
+    A third argument breaks a rule first, to show that the attack would find it. More such attacks may follow
+    behind a comma, `attack.py FIRST COUNT , FIRST COUNT FAULT`; what was broken stays broken.
+    """
+    gc.set_threshold(200_000, 50, 1000)  # looking for garbage again and again takes time
+    for words in " ".join(sys.argv[1:]).split(" , "):
+        first, count, *faults = words.split(" ", 2)
+        sys.stdout.write(json.dumps(attacked(int(first), int(count), *faults)) + "\n")
 
 
 def _flat_steps():

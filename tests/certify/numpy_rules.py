@@ -46,9 +46,7 @@ _JAX = SimpleNamespace(
         dot_general=lambda one, other, numbers: np.tensordot(one, other, numbers[0]),
         erf=special.erf,
         erfc=special.erfc,
-        pad=lambda array, value, config: np.asarray(
-            jax.lax.pad(jnp.asarray(array), jnp.asarray(value), config)
-        ),
+        pad=lambda array, value, config: _padded({"padding_config": config}, array, value),
     ),
     nn=SimpleNamespace(sigmoid=special.expit),
     tree=jax.tree,
@@ -63,7 +61,7 @@ def _done(equation, parameters, *arrays):
     rule = _BY_NUMPY.get(equation.primitive.name)
     if rule is not None:
         return rule(parameters, *map(np.asarray, arrays))
-    return np.asarray(equation.primitive.bind(*map(jnp.asarray, arrays), **parameters))
+    return np.asarray(equation.primitive.bind(*map(jax.device_put, arrays), **parameters))
 
 
 def _with_numpy(rules):
@@ -118,6 +116,28 @@ def _cut(parameters, a):
     steps = parameters["strides"] or [1] * a.ndim
     bounds = zip(parameters["start_indices"], parameters["limit_indices"], steps, strict=True)
     return a[tuple(slice(*bound) for bound in bounds)]
+
+
+def _piece(parameters, a, *starts):
+    sizes = parameters["slice_sizes"]
+    firsts = [
+        int(np.clip(one, 0, all_ - size)) for one, all_, size in zip(starts, a.shape, sizes, strict=True)
+    ]
+    return a[tuple(slice(first, first + size) for first, size in zip(firsts, sizes, strict=True))]
+
+
+def _padded(parameters, a, value):
+    before, behind, between = np.array(parameters["padding_config"]).reshape(-1, 3).T
+    rooms = before + a.shape + behind + between * np.maximum(np.array(a.shape) - 1, 0)
+    assert min(*before, *behind) >= 0  # nothing is cut off
+    found = np.full(rooms, value, np.asarray(a).dtype)
+    ends = before + (np.array(a.shape) - 1) * (between + 1) + 1
+    found[tuple(map(slice, before, ends, between + 1))] = a
+    return found
+
+
+def _split(parameters, a):
+    return np.split(a, np.cumsum(parameters["sizes"])[:-1], parameters["axis"])
 
 
 def _product(parameters, one, other):
@@ -175,6 +195,10 @@ _BY_NUMPY = {name: _plain(function) for name, function in _DIRECT.items()} | {
     "transpose": lambda parameters, a: a.transpose(parameters["permutation"]),
     "rev": lambda parameters, a: np.flip(a, tuple(parameters["dimensions"])),
     "concatenate": lambda parameters, *parts: np.concatenate(parts, parameters["dimension"]),
+    "dynamic_slice": _piece,
+    "pad": _padded,
+    "split": _split,
+    "stack": lambda parameters, *parts: np.stack(parts, parameters["axis"]),
     "convert_element_type": lambda parameters, a: a.astype(parameters["new_dtype"]),
     "sort": lambda parameters, a: np.sort(a, axis=parameters["dimension"]),
 }
@@ -197,9 +221,10 @@ def evaluated(jaxpr, constants, *arguments):
             inner = equation.params[_CALLS[name]]
             results = evaluated(inner.jaxpr, inner.consts, *operands)
         elif name in _BY_NUMPY:
-            results = [_BY_NUMPY[name](equation.params, *operands)]
+            found = _BY_NUMPY[name](equation.params, *operands)
+            results = found if isinstance(found, list) else [found]
         else:
-            results = equation.primitive.bind(*map(jnp.asarray, operands), **equation.params)
+            results = equation.primitive.bind(*map(jax.device_put, operands), **equation.params)
             results = map(np.asarray, results if equation.primitive.multiple_results else [results])
         known.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]

@@ -22,7 +22,7 @@ class Written(Cell):
     hidden_size: int = eqx.field(static=True)
 
     def __init__(self, update, states, inputs=1):
-        self.update, self.start = update, jnp.zeros(states)
+        self.update, self.start = update, jax.device_put(np.zeros(states))
         self.input_size, self.hidden_size = inputs, self.start.size
 
     def __call__(self, input, state, *, key=None):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from labelled_points import epoch_settings, points
+from linear_task import linear_task
 
 import attractor
 from attractor.cells import Elman
@@ -106,9 +107,12 @@ def check_small_work_stays_on_one_device_and_large_work_does_not():
         mesh = spreading.choose_mesh(task, model, context, None, steps)
         assert (1 if mesh is None else mesh.size) == devices
     assert spreading.choose_mesh(noisy(7), model, context, None, 100) is None
-    assert train(task, SETTINGS).devices == 1, "six steps do not pay for a program of two devices"
+    line = linear_task()  # whose training is compiled in less time
+    work = spreading.multiplications(line, line.initial(jax.random.key(0)), line.draw(context), context)
+    spreading.WORTH_COMPILING = 50 * work
+    assert train(line, SETTINGS).devices == 1, "six steps do not pay for a program of two devices"
     spreading.WORTH_COMPILING = 0
-    said = train(task, SETTINGS, devices=None)
+    said = train(line, SETTINGS, devices=None)
     assert said.devices == 2
 
 

@@ -209,12 +209,15 @@ def fit_mixture(values: Float[Array, " values"]) -> Mixture:
     spread = jnp.maximum(values.std(), jnp.finfo(values.dtype).tiny ** 0.5)
     unit = (values - values.mean()) / spread
 
-    def improve(_: int | Array, mixture: Mixture) -> Mixture:
-        return _components(unit, mixture.upper(unit))
-
     start = _components(unit, (unit > _threshold(unit)).astype(unit.dtype))
-    means, deviations, shares = jax.lax.fori_loop(0, _ROUNDS, improve, start)
+    _, (means, deviations, shares) = jax.lax.fori_loop(0, _ROUNDS, _improved, (unit, start))
     return Mixture(values.mean() + spread * means, spread * deviations, shares)
+
+
+def _improved(_: int | Array, state: tuple[Float[Array, " values"], Mixture]) -> tuple[Array, Mixture]:
+    """One round; what it needs it is handed, so that it is the same function and compiled once."""
+    values, mixture = state
+    return values, _components(values, mixture.upper(values))
 
 
 def _components(values: Float[Array, " values"], upper: Float[Array, " values"]) -> Mixture:
