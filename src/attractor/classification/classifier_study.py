@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from attractor.arrays import Arrays
-from attractor.data import Sequences, stratified_hold_out
+from attractor.data import Sequences, fill, stratified_hold_out
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
@@ -97,7 +97,13 @@ def divide(
 def classify(
     model: SequenceClassifier, roles: ClassifierRoles, folder: Path, reporter: Reporter | None = None
 ) -> None:
-    """Train in a run folder; an interrupted training goes on from its last checkpoint."""
+    """Train in a run folder; an interrupted training goes on from its last checkpoint.
+
+    Raises:
+        InputDataError: among others, missing values in test cases that the policy refuses: before training.
+    """
+    test = roles.test
+    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing)
     options = {"validation": roles.validation, "weight_groups": roles.groups}
     model.fit(roles.training, **options, folder=folder, reporter=reporter)
 

@@ -286,7 +286,6 @@ def restored(
         if not needs_values(problem):  # a constructor that does is code of the user's own, no claim of a card
             raise
         blank = None
-    # The arrays of a cell of the house are all stored. One of the user's own may hold more of them.
     empty = None if blank is None else _without_values(blank)
     # A cell of the house holds no arrays but those that are stored; one of the user's own may, in a closure.
     like = start_all(build, plan, keys) if empty is None or programs_of(empty, double=False) else empty
