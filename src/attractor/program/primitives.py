@@ -154,6 +154,9 @@ _OTHERS = tuple(
 )
 _REDUCTIONS = tuple(
     Primitive(name, Kind.REDUCING) for name in "reduce_sum reduce_max reduce_min reduce_prod".split()
+) + tuple(
+    Primitive(name, Kind.REDUCING, jumps=True, because="of truth values")
+    for name in "reduce_and reduce_or".split()
 )
 
 
@@ -173,7 +176,7 @@ _MOVES = (
 # Not known to be about as fast as reading their result: they are kept, not done again.
 _DEAR = frozenset(
     "acos acosh asin asinh atan atan2 atanh cbrt cosh erf_inv erfc lgamma nextafter sinh reduce_max "
-    "reduce_min reduce_prod tile gather dynamic_update_slice scatter stack dot_general "
+    "reduce_min reduce_prod reduce_and reduce_or tile gather dynamic_update_slice scatter stack dot_general "
     "optimization_barrier".split()
 )
 

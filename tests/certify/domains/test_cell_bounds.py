@@ -149,11 +149,8 @@ REFUSED = {
         lambda u, x: jax.lax.dot(jnp.asarray(MATRIX), x, precision=jax.lax.DotAlgorithmPreset.F32_F32_F32),
         "rounds what depends on the state",
     ),
-    "truth values side by side": (
-        lambda u, x: jnp.where(jnp.concatenate([x[:1] > 0, x[1:] > 0]), x, 0.0),
-        "'concatenate' of a truth value that depends on the state",
-    ),
-    "a truth value turned": (lambda u, x: jnp.where((x > 0)[::-1], x, 0.0), "'rev' of a truth value"),
+    "one of two truth values": (lambda u, x: jnp.where((x > 0) ^ (x > 1), x, 0.0), "primitive 'xor'"),
+    "a product with a truth value": (lambda u, x: jnp.cumsum(x > 0) * x, "truth value"),
     "a truth value as a state": (lambda u, x: x > 0, "a truth value as a part of the new state"),
     "a whole number": (lambda u, x: jnp.floor(x).astype(int).astype(float), "whole number"),
     "an index that depends on the state": (lambda u, x: x[jnp.floor(x[:1]).astype(int)] * x, "whole number"),
