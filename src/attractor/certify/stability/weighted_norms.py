@@ -27,6 +27,9 @@ SAMPLES = 512
 _FLOOR = 1e-9
 _ITERATIONS = 200
 
+# Change of weights, whose largest is 1, after which no other rate is met.
+_SETTLED = 1e-10
+
 # Share of its width that counts for every axis, so that none is never split.
 _AT_LEAST = 0.05
 
@@ -65,7 +68,10 @@ def best_weights(
     carry = (start, of.asarray(of.inf, start.dtype), start)
     if on_host:
         for _ in range(iterations):
+            before = carry[0]
             carry, _ = step(carry)
+            if np.abs(carry[0] - before).max() <= _SETTLED:
+                break
     else:
         carry, _ = jax.lax.scan(step, carry, None, length=iterations)
     return carry[1], carry[2]
