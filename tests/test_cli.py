@@ -41,7 +41,7 @@ def test_the_chain_leaves_a_run_with_report_and_log(chain):
 
 
 # The second is fitted at once and leaves no checkpoint.
-@pytest.mark.parametrize("cell", [pytest.param("gru", marks=pytest.mark.slow), "esn"])
+@pytest.mark.parametrize("cell", ["gru", "esn"])
 def test_an_identification_that_dies_while_judging_keeps_its_model_and_goes_on(
     chain, tmp_path, monkeypatch, cell
 ):

@@ -118,7 +118,6 @@ def test_the_report_has_its_parts_and_is_harmless(chain):
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).casefold().replace("finance", "")
 
 
-@pytest.mark.slow
 def test_report_writes_the_same_page_again(chain):
     before = (chain / "run" / "report.html").read_bytes()
     (chain / "run" / "report.html").unlink()

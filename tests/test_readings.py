@@ -401,7 +401,6 @@ def test_fixed_points_of_a_loop_are_found_without_a_derivative_backwards():
     np.testing.assert_allclose(found.states, [[0.2]], atol=1e-9)
 
 
-@pytest.mark.slow
 def test_a_step_that_solves_an_equation_has_a_digest():
     """Its loops hold programs whose constants stand elsewhere, over which the digest stumbled."""
 

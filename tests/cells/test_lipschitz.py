@@ -57,7 +57,7 @@ class Increments(diffrax.AbstractPath):
         return self.values[jnp.round(t0 / self.step).astype(int)]
 
 
-@pytest.mark.parametrize("noise", [pytest.param("independent", marks=pytest.mark.slow), "common"])
+@pytest.mark.parametrize("noise", ["independent", "common"])
 def test_a_noisy_run_is_euler_maruyama_of_diffrax_with_the_same_increments(noise):
     steps, size = 10, 4
     with jax.enable_x64(True):

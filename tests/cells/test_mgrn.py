@@ -92,7 +92,6 @@ def test_all_groups_at_once_equal_a_loop_over_groups(groups, missing, seed):
     np.testing.assert_allclose([one.joint for one in states], joint, atol=1e-13)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("feeds", ["candidate", "state"])
 def test_a_long_run_in_both_precisions_equals_the_loop(feeds):
     with jax.enable_x64(True):
@@ -106,7 +105,6 @@ def test_a_long_run_in_both_precisions_equals_the_loop(feeds):
     np.testing.assert_allclose(rounded.joint, joint, atol=2e-5)
 
 
-@pytest.mark.slow
 def test_the_count_of_parameters_is_the_published_formula():
     """K (3 H^2 + 3 H) + H D (3 + s) + s H^2 K + 2 s H + s^2 H^2, and three figures of the paper."""
     generator = np.random.default_rng(0)
@@ -288,7 +286,6 @@ def test_the_order_of_groups_and_of_variables_does_not_matter():
         np.testing.assert_allclose(moved.joint, expected.joint, atol=1e-14)
 
 
-@pytest.mark.slow
 def test_a_group_without_any_value_keeps_its_memory_and_shows_it():
     cell, inputs = build(), signal(4, 6)
     state = unroll(cell, inputs[:3]).last

@@ -167,7 +167,7 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
             {"cell": "mgrn", "groups": "wave, noise", "hidden_size": 4, "labels__coteaching": 0.2},
             marks=pytest.mark.slow,
         ),
-        pytest.param({"cell": Leaky, "layers": 2, "labels__reweighting": "auto"}, marks=pytest.mark.slow),
+        {"cell": Leaky, "layers": 2, "labels__reweighting": "auto"},
         pytest.param(
             {"cell": "gru", "noise": NoiseSettings(0.1, form="flatness+curvature")}, marks=pytest.mark.slow
         ),

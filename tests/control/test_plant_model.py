@@ -66,7 +66,6 @@ def test_a_simple_plant_is_followed_on_unseen_data(fitted):
     assert fitted.score(*plant(200, seed=7)) > 80
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "esn"])
 def test_what_the_process_has_set_of_jax_changes_no_bit(cell, tmp_path):
     """`JAX_ENABLE_X64=1` made every fit fail and a sound run unreadable, strict promotion likewise."""

@@ -95,7 +95,6 @@ def test_cat_map():
     np.testing.assert_allclose(found.per_step, [golden, -golden], atol=1e-12)
 
 
-@pytest.mark.slow
 def test_lorenz():
     settings = LyapunovSettings(count="all", burn_in=2_000)
     starts = jnp.asarray(np.random.default_rng(0).normal((1, 1, 20), size=(64, 3)))
@@ -192,7 +191,6 @@ def test_a_steep_map_does_not_overflow_between_decompositions():
     assert found.per_step[0] == pytest.approx(np.log(1e7) - np.log(2), abs=0.1)
 
 
-@pytest.mark.slow
 def test_products_of_ginibre_matrices():
     """Newman 1986: lambda_i = (log(2 / N) + psi((N - i + 1) / 2)) / 2."""
     size, steps = 20, 2_000

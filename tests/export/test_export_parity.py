@@ -213,12 +213,7 @@ OPERATIONS = {
 }
 
 
-NOW_AND_THEN = ("smooth", "products", "places")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in NOW_AND_THEN)) for name in OPERATIONS]
-)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_operations(name):
     found = check_parity(own_cell(OPERATIONS[name], 2, jnp.zeros(4)), targets=TARGETS, samples=100)
     assert {target for target in TARGETS if not found[target] < HIGHEST[target]} == set(), found

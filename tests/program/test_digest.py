@@ -159,7 +159,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 @pytest.mark.parametrize(
     "settings",
-    [pytest.param("", marks=pytest.mark.slow), SETTINGS],
+    ["", SETTINGS],
     ids=["as it comes", "with settings of the user's"],
 )
 def test_another_process_finds_the_same_digests(settings):

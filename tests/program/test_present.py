@@ -81,7 +81,7 @@ READINGS = {
 
 @pytest.mark.parametrize(
     "source",
-    [pytest.param(one, marks=[pytest.mark.slow] * (one in ("a list", "an object"))) for one in SOURCES],
+    SOURCES,
 )
 def test_every_reading_sees_what_the_step_is_now(source):
     step, change = SOURCES[source]()

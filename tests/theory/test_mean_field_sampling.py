@@ -65,7 +65,7 @@ def test_a_strong_input_holds_a_sampled_network_at_its_fixed_point():
     "parameters",
     [
         UNGATED,
-        pytest.param(GatedParameters(gain=3.0, reset_gain=2, open_update=True), marks=pytest.mark.slow),
+        GatedParameters(gain=3.0, reset_gain=2, open_update=True),
         pytest.param(
             GatedParameters(2.45, reset_gain=10, reset_bias=-1, open_update=True), marks=pytest.mark.slow
         ),
@@ -97,7 +97,6 @@ def test_an_exponent_that_is_out_of_sight_is_none():
     assert sample_exponent(moved, ONE_PERIOD) is None
 
 
-@pytest.mark.slow
 def test_a_gate_that_decides_nothing_still_decays_at_its_own_rate():
     driven = GatedParameters(
         0.8, open_update=True, reset_time=50, input_covariance=lambda lags: np.exp(-lags)

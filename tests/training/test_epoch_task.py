@@ -63,8 +63,8 @@ def test_no_strength_trains_like_no_reweighting(plain):
 @pytest.mark.parametrize(
     "batch",
     [
-        pytest.param("batch", marks=pytest.mark.slow),
-        pytest.param("importance", marks=pytest.mark.slow),
+        "batch",
+        "importance",
         "sample",
     ],
 )
@@ -140,7 +140,6 @@ def test_importance_and_sampling_are_unbiased():
         np.testing.assert_array_less(np.abs(draws.mean(axis=0) - expected), 4 * error)
 
 
-@pytest.mark.slow
 def test_a_batch_is_weighted_by_the_shares_of_its_members():
     """Weights that are ratios of whole numbers equal a data set with copies."""
     task = make(Reweighting())

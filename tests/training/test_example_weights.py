@@ -185,7 +185,6 @@ def test_counts_whose_square_leaves_int32_split_like_small_ones(count):
         np.testing.assert_allclose(one, two, rtol=0, atol=nearly)
 
 
-@pytest.mark.slow
 def test_wrong_labels_are_the_upper_of_two_humps_and_still_unlikely():
     totals, latest = losses_of_a_training()
     found = np.asarray(degree_of_suspicion(totals, latest, jnp.asarray(2.0)))

@@ -72,7 +72,6 @@ def test_the_wrapper_tells_what_its_cell_tells():
     assert jax.tree.structure(initial_state(own)) == jax.tree.structure(initial_state(Counting(0.5)))
 
 
-@pytest.mark.slow
 def test_shares_are_learned_under_a_fixed_budget_and_the_factor_is_not():
     noisy = NoisyState(GRU(2, 3, key=KEY), StateNoise(0.3), learned=True)
     np.testing.assert_allclose(noisy.shares(jnp.zeros(3)), 1, rtol=1e-6)

@@ -20,7 +20,6 @@ from attractor.training.regulariser import (
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_forms_agree(name):
     with jax.enable_x64(True):

@@ -77,10 +77,7 @@ WITHOUT_RULE = {
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in ("convolution", "sorting")))
-        for name in WITHOUT_RULE
-    ],
+    WITHOUT_RULE,
 )
 def test_what_has_no_rule_is_unknown_with_a_reason_and_in_time(name):
     """A call back to Python was a NotImplementedError, and a root took a minute for a budget of 10 s."""

@@ -27,12 +27,7 @@ PLAIN = {
 }  # fmt: skip
 
 
-OFTEN = ("linear", "softsign", "gate", "chain", "quotient", "larger of two")
-
-
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in PLAIN]
-)
+@pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_contracting_step_is_proved(name):
     states, update = PLAIN[name]
     proof = certify(Written(update, states), settings=CertifySettings(time_budget=20, refute=False)).require()
@@ -61,8 +56,8 @@ def test_the_larger_of_two_states_moves_as_one_of_them_does(name):
     "update",
     [
         lambda u, x: 1.5 * x,
-        pytest.param(lambda u, x: x + x**3 + u, marks=pytest.mark.slow),
-        pytest.param(lambda u, x: -1.001 * x + u, marks=pytest.mark.slow),
+        lambda u, x: x + x**3 + u,
+        lambda u, x: -1.001 * x + u,
         lambda u, x: x + 0.1 * u,
     ],
 )
