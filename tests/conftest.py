@@ -1,7 +1,8 @@
-"""How all tests compile: fast, because their programs are tiny and compiling them is most of the time."""
+"""How all tests compile: fast, once, and kept: programs are tiny, and compiling them is most of the time."""
 
 import gc
 import os
+import runpy
 import shutil
 import tempfile
 from collections import Counter
@@ -107,7 +108,8 @@ mlir.make_ir_context = _shared_contexts(mlir.make_ir_context)
 def pytest_configure(config):
     """Leave expensive passes out, also in commands that tests start, and compile no program twice.
 
-    Every process has a cache of its own, so that none reads what another is just writing.
+    What was compiled is kept for the next run, beside the repository's other caches. A damaged file there is
+    compiled again.
     """
     gc.set_threshold(*_SELDOM)
     jax.config.update(_QUICK, True)
@@ -115,10 +117,21 @@ def pytest_configure(config):
     os.environ[_QUICK.upper()] = "1"
     os.environ["ATTRACTOR_CACHE"] = "off"
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
-    jax.config.update(_CACHE, tempfile.mkdtemp(prefix="compiled-"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    flags = os.environ.get("XLA_FLAGS", "")  # which a worker has from the process that started it
+    os.environ["XLA_FLAGS"] = flags if _FLAGS in flags else f"{flags} {_FLAGS}".strip()
+    jax.config.update(_CACHE, str(_kept_programs()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _kept_programs():
+    """The folder of programs for this processor; the module alone, for types of the package are checked."""
+    root = Path(__file__).parents[1]
+    cache = runpy.run_path(str(root / "src" / "attractor" / "cli" / "cache.py"))
+    folder = root / ".cache" / "tests" / cache["processor_type"]()
+    folder.mkdir(parents=True, exist_ok=True)
+    cache["bound"](folder.parent)
+    return folder
 
 
 def pytest_collection_finish(session):
@@ -128,11 +141,8 @@ def pytest_collection_finish(session):
 
 
 def pytest_unconfigure(config):
-    """Leave nothing behind."""
-    folder = jax.config.jax_compilation_cache_dir
-    jax.config.update(_CACHE, None)
-    for made in (folder, os.environ.pop("XDG_STATE_HOME")):
-        shutil.rmtree(made, ignore_errors=True)
+    """Leave nothing behind but what was compiled."""
+    shutil.rmtree(os.environ.pop("XDG_STATE_HOME"), ignore_errors=True)
 
 
 def pytest_runtest_setup(item):

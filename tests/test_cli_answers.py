@@ -147,7 +147,7 @@ def test_programs_are_kept_by_the_type_of_processor(home, monkeypatch):
     assert folder.parent == home / "attractor" / "compiled"
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
     monkeypatch.setattr(cache, "_PROCESSOR", cache.re.compile("^processor.*", cache.re.MULTILINE))
-    assert cache._processor() != folder.name, "another processor has another folder"
+    assert cache.processor_type() != folder.name, "another processor has another folder"
 
 
 @pytest.mark.parametrize("how", ["switch", "of the user's own", "no folder"])

@@ -31,7 +31,7 @@ def use_cache() -> Path | None:
     if asked == "off" or _JAX in os.environ:
         return None
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attractor" / "compiled"
-    folder = (Path(asked) if asked else user) / _processor()
+    folder = (Path(asked) if asked else user) / processor_type()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         bound(folder.parent)
@@ -59,7 +59,7 @@ def bound(folder: Path, most: int = MOST_BYTES) -> None:
                 path.unlink()
 
 
-def _processor() -> str:
+def processor_type() -> str:
     """What machine code depends on: the type of processor with its features, and the compiler."""
     try:
         described = "".join(dict.fromkeys(_PROCESSOR.findall(Path("/proc/cpuinfo").read_text())))
