@@ -97,4 +97,4 @@ layers: $(READY)
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv demo runs .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo runs .cache/tests .pytest_cache .ruff_cache .hypothesis .import_linter_cache
