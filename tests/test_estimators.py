@@ -191,7 +191,8 @@ def test_a_value_that_makes_no_sense_is_named_when_the_estimator_is_made(options
 
 def test_fitted_estimators_can_be_pickled(fitted, identified, tmp_path):
     encoded = plant(cell="tanh", hidden_size=2, initial_state="encoder").fit(LOG, ANSWER)
-    for model, data in ((fitted, WAVES), (identified, LOG), (encoded, LOG)):
+    chain = plant(cell="nnarx", hidden_size=2, washout=5, window=8).fit(LOG, ANSWER)
+    for model, data in ((fitted, WAVES), (identified, LOG), (encoded, LOG), (chain, LOG)):
         joblib.dump(model, tmp_path / "model")
         for again in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model")):  # noqa: S301
             np.testing.assert_array_equal(again.predict(data), model.predict(data))

@@ -1,6 +1,9 @@
 """Neural nonlinear autoregression with exogenous input (NNARX), a cell whose state is the regressor."""
 
+from collections.abc import Callable
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -62,6 +65,12 @@ class NNARX(Cell):
         output = self.network(jnp.concatenate([state.ravel(), input]))
         return jnp.concatenate([state[1:], jnp.concatenate([output, input])[None]])
 
+    def __reduce__(self) -> tuple[Callable[..., "NNARX"], tuple[dict[str, int], list[Array]]]:
+        """Pickled by sizes and arrays, for the functions that a network of Equinox holds cannot be."""
+        names = ("input_size", "hidden_size", "output_size", "order")
+        sizes = {name: getattr(self, name) for name in names} | {"depth": len(self.network.layers) - 1}
+        return _of_arrays, (sizes, jax.tree.leaves(eqx.filter(self, eqx.is_array)))
+
     def initial_state(self) -> Float[Array, "order signals"]:
         """Zeros."""
         return jnp.zeros((self.order, self.output_size + self.input_size), weight_dtype(self))
@@ -81,6 +90,15 @@ class NNARX(Cell):
         if len(inputs) < self.order:
             raise ShapeError(f"{len(inputs)} past samples for a regressor of order {self.order}")
         return jnp.concatenate([outputs[-self.order :], inputs[-self.order :]], axis=1)
+
+
+def _of_arrays(sizes: dict[str, int], arrays: list[Array]) -> NNARX:
+    """The cell of these sizes with other arrays, which may have the replicas on their first axis."""
+    blank = eqx.filter_eval_shape(NNARX, **sizes, key=jax.random.key(0))
+    leaves, structure = jax.tree.flatten(blank)
+    known = iter(arrays)
+    filled = [next(known) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in leaves]
+    return jax.tree.unflatten(structure, filled)
 
 
 FAMILIES.register("nnarx", NNARX)

@@ -150,7 +150,31 @@ REFUSED = {
         "rounds what depends on the state",
     ),
     "one of two truth values": (lambda u, x: jnp.where((x > 0) ^ (x > 1), x, 0.0), "primitive 'xor'"),
-    "a product with a truth value": (lambda u, x: jnp.cumsum(x > 0) * x, "truth value"),
+    "a choice of whole numbers": (
+        lambda u, x: 0.4 * x + 0.4 * jnp.where(x > 0, 1, 0),
+        "makes a whole number",
+    ),
+    "a choice of whole numbers by the input": (
+        lambda u, x: x * (2.4 - jax.lax.div(jnp.where(u[0] > -5, 3, 5), 2)),  # 1, not 1.5
+        "makes a whole number",
+    ),
+    "whole numbers that wrap": (
+        lambda u, x: x * (1.4 - (jnp.where(x > -5, jnp.uint8(200), jnp.uint8(3)) + jnp.uint8(100)) / 300),
+        "makes a whole number",
+    ),
+    "a choice of truth values": (
+        lambda u, x: jnp.where(~jnp.where(x > 0, True, False), 0.5 * x, 0.5 * x + 0.2),
+        "chooses between truth values",
+    ),
+    "a truth value in half precision": (
+        lambda u, x: 0.4 * x * (2 - (x > -5).astype(jnp.float16) * 60000 * 2 / 60000),  # it overflows
+        "rounds what depends on the state to float16",
+    ),
+    "a choice in half precision": (
+        lambda u, x: x * jnp.where(x > 0, jnp.float16(1), jnp.float16(0)).astype(x.dtype),
+        "rounds what depends on the state to float16",
+    ),
+    "a count of truth values": (lambda u, x: (x > 0).sum() * x, "makes a whole number"),
     "a truth value as a state": (lambda u, x: x > 0, "a truth value as a part of the new state"),
     "a whole number": (lambda u, x: jnp.floor(x).astype(int).astype(float), "whole number"),
     "an index that depends on the state": (lambda u, x: x[jnp.floor(x[:1]).astype(int)] * x, "whole number"),

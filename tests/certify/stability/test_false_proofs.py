@@ -169,3 +169,20 @@ def test_an_activation_that_is_the_identity_at_two_points_only_is_not_taken_for_
     bent = eqx.tree_at(lambda c: c.network.final_activation, cell, lambda y: y * jnp.abs(y) / 2)
     assert published_condition(cell) is not None
     assert published_condition(bent) is None
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        lambda u, x: 0.5 * x + jnp.array([0, 0.4]) * jnp.where(x > 0, 1, 0),
+        lambda u, x: 0.5 * x + jnp.array([0, 0.4]) * jnp.where(jnp.any((x > 0) & (u[0] > -2)), 1, 0),
+        lambda u, x: jnp.stack([0.5 * x[0] + 0.2 * u[0], 0.3 * x[1] + 0.5 * jnp.where(x[1] > 0, 1, -1)]),
+        lambda u, x: jnp.clip(x * (2.4 - jax.lax.div(jnp.where(u[0] > -5, 3, 5), 2)), -1, 1),
+        lambda u, x: 0.4 * x * (3 - (x > -5).astype(jnp.float16) * 60000 * 2 / 60000),
+    ],
+    ids=["relay", "relay by two conditions", "relay of both signs", "division of whole numbers", "overflow"],
+)
+def test_a_jump_of_whole_numbers_or_of_few_digits_is_no_slope(update):
+    """A slope without bound was written as the least whole number, whose size is negative."""
+    proof = certify(Written(update, 2), settings=CertifySettings(levels=(1, 2), refute=False))
+    assert proof.verdict is not Verdict.PROVED

@@ -3,7 +3,8 @@
 A proof is about the map in exact arithmetic. A step that rounds to a narrower type on purpose is another map:
 its rounding is a step function with thousands of jumps, and between two of them it may hold what the map in
 float64 would let go. So it is refused by name, wherever it is written: as a cast, in a product, or as its
-precision. So is arithmetic on truth values that depend on the state.
+precision. So are whole numbers that depend on the state, whose arithmetic wraps and rounds, and arithmetic on
+truth values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -289,6 +290,7 @@ def guarded(rules: Mapping[str, Rule]) -> dict[str, Rule]:
             if _is_logic(equation, operands):
                 return truth(equation, *cast("Sequence[Undecided | Exact]", operands))
             _refuse_truth(equation, operands)
+            _refuse_whole(equation)
             _refuse_narrow(equation, operands)
             return rule(equation, *map(_number, operands))
 
@@ -319,10 +321,30 @@ def _refuse_truth(equation: JaxprEqn, operands: Sequence[Value]) -> None:
         )
 
 
+def _refuse_whole(equation: JaxprEqn) -> None:
+    """Arithmetic of whole numbers wraps and rounds; rules are about real ones."""
+    name = equation.primitive.name
+    truths = all(jnp.issubdtype(_dtype(atom), jnp.bool_) for atom in equation.outvars)
+    if truths and name in _CHOOSING:
+        raise UnsupportedError(
+            f"interval bounds: '{name}' chooses between truth values{location(equation)}; join the "
+            "conditions with &, | and ~"
+        )
+    if not (truths or all(map(_is_floating, equation.outvars))):
+        raise UnsupportedError(
+            f"interval bounds: '{name}' makes a whole number or complex number of state or input"
+            f"{location(equation)}; choose between 1.0 and 0.0 where 1 and 0 are meant"
+        )
+
+
 def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
     pairs = zip(equation.invars, operands, strict=True)
-    unknown = [_digits(atom) for atom, operand in pairs if isinstance(operand, Form | Undecided)]
-    kept = [_digits(atom) for atom in equation.outvars if _is_floating(atom)]
+    unknown = [
+        _digits_of(_compared_type(operand) if isinstance(operand, Undecided) else _dtype(atom))
+        for atom, operand in pairs
+        if isinstance(operand, Form | Undecided)
+    ]
+    kept = [_digits_of(_dtype(atom)) for atom in equation.outvars if _is_floating(atom)]
     if max(unknown) > min(kept, default=inf) or _low_precision(equation):
         raise UnsupportedError(
             f"interval bounds: '{equation.primitive.name}' rounds what depends on the state to "
@@ -331,9 +353,15 @@ def _refuse_narrow(equation: JaxprEqn, operands: Sequence[Value]) -> None:
         )
 
 
-def _digits(atom: Atom) -> int:
-    """Bits of the fraction of a floating type; other types are judged by the rules."""
-    return jnp.finfo(_dtype(atom)).nmant if _is_floating(atom) else 0
+def _compared_type(truth_value: Undecided) -> np.dtype:
+    """What was compared has it; a number that is made of the answer may have no coarser one."""
+    kinds = [symbol.value.low.dtype for symbol in truth_value.gap.symbols.values()]
+    return np.result_type(*kinds) if kinds else np.dtype(np.float64)
+
+
+def _digits_of(kind: np.dtype) -> int:
+    """Bits of the fraction of a floating type; others are refused by name."""
+    return jnp.finfo(kind).nmant if jnp.issubdtype(kind, jnp.floating) else 0
 
 
 def _is_floating(atom: Atom) -> bool:
