@@ -179,3 +179,18 @@ def test_a_case_that_is_zero_with_a_part_of_the_condition_jumps_all_the_same():
     """x > 0 alone would meet at zero; with another condition the answer changes elsewhere too."""
     _, slopes = bounds(lambda x: jnp.where((x > 0) & (x < 0.3), x, 0.0), (-0.4, 0.5))
     assert slopes[0] == JUMPS
+
+
+@pytest.mark.parametrize("update", [lambda p: jnp.where(p != 0, p, 0.0), lambda p: jnp.where(p == 0, 0.0, p)])
+def test_being_equal_or_not_says_nothing_of_the_side(update):
+    (value,), _ = bounds(update, (-0.4, 0.5))
+    np.testing.assert_allclose(value, (-0.4, 0.5), atol=1e-12)
+
+
+def test_thresholds_of_several_numbers_count_beside_a_square():
+    """Zero never exceeds a square; numbers above zero do."""
+    limits = jnp.array([0.5, 0.0, 0.1, 2.0, -1.0, 0.3])
+    values, _ = bounds(lambda x: jnp.maximum(x * x, limits), *[(-0.5, 0.6)] * 6)
+    highest = np.maximum(0.36, limits)
+    assert (np.array(values)[:, 1] >= highest - 1e-12).all()
+    assert (np.array(values)[:, 1] <= highest + 1e-9).all()
