@@ -104,7 +104,7 @@ LOGIC = ("not", "and", "or", "reduce_and", "reduce_or")
 
 
 def truth(equation: JaxprEqn, *operands: "Undecided | Exact") -> Undecided:
-    """What a function makes of truth values, some of which are not decided; where is not followed.
+    """What a function makes of truth values that may be undecided: whether it holds, not where it changes.
 
     All but `not` are monotone: what surely holds follows from what surely holds, and what may from what may.
     """

@@ -27,7 +27,7 @@ SAMPLES = 512
 _FLOOR = 1e-9
 _ITERATIONS = 200
 
-# Change of weights, whose largest is 1, after which no other rate is met.
+# Largest change of the weights, whose largest is 1, that ends the iteration on the host.
 _SETTLED = 1e-10
 
 # Share of its width that counts for every axis, so that none is never split.
