@@ -32,7 +32,7 @@ from attractor.estimators import Estimator, fitting
 from attractor.program import compiled, single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
-from attractor.settings import Count, Positive, Seed
+from attractor.settings import Count, Positive, Seed, Share
 from attractor.training import (
     EpochTask,
     RunLog,
@@ -57,9 +57,22 @@ from .cases import (
     saved_classes,
 )
 from .classifier_metrics import fit_temperature, probabilities_of
+from .convolution_branch import (
+    ConvolutionBranch,
+    branch_logits,
+    fit_branch,
+    recurrent_share,
+)
 from .examples import Labelled, SequenceExamples
-from .learning import EpochSettings, LabelSettings, NoiseSettings
-from .sequence_network import NetworkPlan, SequenceNetwork, Stream, check_takes_missing
+from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
+from .sequence_network import (
+    NetworkPlan,
+    SequenceNetwork,
+    Stream,
+    check_takes_missing,
+    weakened,
+    with_branch,
+)
 from .suspects import CaseHistory, Suspects, case_history, rank_suspects
 
 _AT_ONCE = 256
@@ -88,7 +101,8 @@ class SequenceClassifier(Estimator):
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
         standardise: scale variables to mean 0 and standard deviation 1 by the training cases; False leaves
             them alone.
-        pooling: "last" reads the state after the last sample, "mean" the mean over time.
+        readout: what the classes are read from, see `ReadoutSettings`: the state of the cell, and a ridge
+            regression on random convolutions that the recurrent network corrects.
         missing: what becomes of missing values: "error" refuses them, "zero" puts the mean, "forward" the
             last value, "forward+mask" adds whether it was measured, "forward+mask+age" also since when, and
             "cell" hands NaN to a cell that knows what to do, such as mgrn.
@@ -114,7 +128,7 @@ class SequenceClassifier(Estimator):
     layers: Count = 1
     groups: str | list | tuple | None = None
     standardise: bool = True
-    pooling: Literal["last", "mean"] = "last"
+    readout: ReadoutSettings = field(default_factory=ReadoutSettings)
     missing: MissingPolicy = "error"
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
@@ -161,6 +175,7 @@ class SequenceClassifier(Estimator):
         training, checking, chosen, held = self._divide(data, validation, groups)
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
+        self.longest_ = int(training.lengths.max())
         self.plan_ = self.make_plan()
         if self.missing == "cell":
             check_takes_missing(self.plan_, describe_option(self.cell))
@@ -169,13 +184,15 @@ class SequenceClassifier(Estimator):
         examples = self._examples(training, checking)
         if weights is not None:
             examples = self._weighted(examples, weights[chosen], None if held is None else weights[held])
+        branch, examples = self._with_convolutions(examples, data, chosen, held, weights)
         task = self._task(examples, training, groups, chosen)
         self.fingerprint_ = self._identified(task, training, checking)
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         with log.locked():
-            settings = self.training.of_steps(task.steps_per_epoch, task.batch_size)
+            ends = self.labels.asked_reweighting is not None
+            settings = self.training.of_steps(task.epochs, task.steps_per_epoch, task.batch_size, ends)
             self.trained_ = train(task, settings, self.seed, log)
-        self._deliver(self.trained_, examples)
+        self._deliver(self.trained_, examples, branch)
         return self
 
     def predict(self, X: object) -> np.ndarray:
@@ -315,18 +332,19 @@ class SequenceClassifier(Estimator):
             classes=len(self.classes_),
             groups=groups,
             noise=StateNoise(noise.additive, noise.multiplicative) if noise.is_noisy else None,
-            pooling=self.pooling,
+            pooling=self.readout.pooling,
             dropout=(noise.dropout, noise.input_dropout),
+            convolutions=(self.readout.convolutions, self.longest_) if self.readout.convolutions else None,
         )
 
     def check_options(self) -> None:
         """Refuse options outside their range, and noise in a form that does not go with the others."""
         super().check_options()
         form, loss = self.noise.form, label_loss(self.labels.loss)
-        if form != "injection" and (self.pooling != "last" or loss.start(1, 2) is not None):
+        if form != "injection" and (self.readout.pooling != "last" or loss.start(1, 2) is not None):
             raise ConfigError(
-                f"noise form={form!r} works with pooling='last', without dropout, and with a loss that keeps "
-                "nothing about its cases"
+                f"noise form={form!r} works with readout__pooling='last', without dropout, and with a loss "
+                "that keeps nothing about its cases"
             )
 
     def _divide(
@@ -357,7 +375,7 @@ class SequenceClassifier(Estimator):
         return EpochTask(
             CoTeaching(examples, wrong) if wrong else examples,
             batch_size=self.training.batch_size,
-            epochs=self.training.epochs,
+            epochs=self.training.passes(examples.size),
             reweighting=self.labels.asked_reweighting,
             groups=codes,
             labels=np.asarray(training.labels),
@@ -365,7 +383,7 @@ class SequenceClassifier(Estimator):
 
     def _examples(self, training: Sequences, checking: Sequences | None) -> SequenceExamples:
         return SequenceExamples(
-            build=self.plan_,
+            build=self.plan_.recurrent,
             training=self.prepare(training),
             checking=None if checking is None else self.prepare(checking),
             loss=label_loss(self.labels.loss),
@@ -396,19 +414,67 @@ class SequenceClassifier(Estimator):
             task=task,
         )
 
-    def _deliver(self, trained: Trained, examples: SequenceExamples) -> None:
+    def _with_convolutions(
+        self,
+        examples: SequenceExamples,
+        data: Sequences,
+        chosen: np.ndarray,
+        held: np.ndarray | None,
+        weights: np.ndarray | None,
+    ) -> tuple[ConvolutionBranch | None, SequenceExamples]:
+        """A linear classifier on random convolutions, and the examples with what is left for the network.
+
+        Validation cases that were kept back from the data take part in the fit: what is said of a case comes
+        from a fit without it.
+        """
+        if self.plan_.convolutions is None:
+            return None, examples
+        cases, judges = self.prepare(data), examples.checking
+        bank = self.plan_.bank(jax.random.key(self.seed))
+        lengths = None if cases.lengths is None else np.asarray(cases.lengths)
+        bank = bank.calibrated(cases.inputs, lengths, self.seed)
+        labels = np.asarray(cases.labels)
+        branch, logits = fit_branch(bank, cases.inputs, lengths, labels, len(self.classes_), weights)
+        single_logits = jnp.asarray(logits, jnp.float32)
+        learned = replace(examples.training, offsets=single_logits[chosen])
+        if judges is not None:
+            known = (
+                single_logits[held]
+                if held is not None
+                else branch_logits(branch, judges.inputs, judges.lengths)
+            )
+            judges = replace(judges, offsets=known)
+        return branch, replace(examples, training=learned, checking=judges)
+
+    def _deliver(
+        self, trained: Trained, examples: SequenceExamples, branch: ConvolutionBranch | None
+    ) -> None:
         """Weights, replica and temperature that validation chooses, and what was noted of the cases."""
         judges, learned = examples.checking, examples.training
         self.chosen_ = trained.chosen
         kept = trained.models if self.training.keep == "best" and judges is not None else trained.last
         self.replicas_ = kept[0] if self.labels.coteaching else kept
+        self.share_ = 1.0
+        if branch is not None and judges is not None:
+            self.share_ = self._shared(judges)
+            self.replicas_ = weakened(self.replicas_, self.share_)
         network = self.network()
         self.temperature_ = 1.0
-        if judges is not None:
+        if judges is not None and self.share_:
             logits = np.asarray(_all_logits(network, judges), float)
             self.temperature_ = fit_temperature(logits, np.asarray(judges.labels))
         logits = np.asarray(_all_logits(network, learned))
         self.case_history_ = case_history(trained.memory, self.chosen_, np.asarray(learned.labels), logits)
+        if branch is not None:
+            self.replicas_ = with_branch(self.replicas_, branch)
+            del self.programs_
+
+    def _shared(self, judges: Labelled) -> float:
+        """How much of the recurrent network validation wants beside the convolutions."""
+        network, labels = self.network(), np.asarray(judges.labels)
+        offsets = np.asarray(judges.offsets, float)
+        own = np.asarray(_all_logits(network, judges), float) - offsets
+        return recurrent_share(offsets, own, labels)
 
     def as_sequences(self, X: object) -> Sequences:
         """Cases in any form that `fit` takes, checked against the variables of the model.
@@ -446,6 +512,8 @@ class SequenceClassifier(Estimator):
             "training_ids": list(self.training_ids_),
             "scaling": self.scaling_.to_dict(),
             "temperature": self.temperature_,
+            "longest": self.longest_,
+            "recurrent_share": self.share_,
         }
 
     def notes(self) -> dict[str, np.ndarray]:
@@ -462,6 +530,8 @@ class SequenceClassifier(Estimator):
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
         self.temperature_ = fact(card, "temperature", Positive)
+        self.longest_ = fact(card, "longest", Count)
+        self.share_ = fact(card, "recurrent_share", Share)
         self.case_history_ = CaseHistory.from_arrays(
             run.evaluation, len(self.training_ids_), len(card["classes"])
         )

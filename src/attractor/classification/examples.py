@@ -27,12 +27,15 @@ class Labelled(eqx.Module):
         lengths: valid steps of each case; None if all are valid.
         labels: class of each case.
         weights: what the loss of each case counts, 1 on average; None if all count the same.
+        offsets: logits that are added to those of a network, of a classifier that it is to correct; None for
+            none.
     """
 
     inputs: Float[Array, "cases time channels"]
     lengths: Int[Array, " cases"] | None
     labels: Int[Array, " cases"]
     weights: Float[Array, " cases"] | None = None
+    offsets: Float[Array, "cases classes"] | None = None
 
     def weighted(self, weights: Float[np.ndarray, " cases"]) -> "Labelled":
         """The same cases, whose losses count so much.
@@ -61,7 +64,8 @@ class Labelled(eqx.Module):
             return network(inputs, length, key=key)
 
         axes = (0, None if lengths is None else 0, None if keys is None else 0)
-        return jax.vmap(one, in_axes=axes)(inputs, lengths, keys)
+        logits = jax.vmap(one, in_axes=axes)(inputs, lengths, keys)
+        return logits if self.offsets is None else logits + self.offsets[ids]
 
     def all_logits(self, network: SequenceNetwork, at_once: int) -> Float[Array, "cases classes"]:
         """Logits of all cases, `at_once` at a time."""
@@ -129,9 +133,10 @@ class SequenceExamples(Examples):
 
         def one(index: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
             label = data.labels[index][None]
+            offset = 0.0 if data.offsets is None else data.offsets[index]
 
             def loss(shown: Array) -> Array:
-                return self.loss(model.readout(shown)[None], label, None)[0][0]
+                return self.loss((model.readout(shown) + offset)[None], label, None)[0][0]
 
             length = None if data.lengths is None else data.lengths[index]
             problem = NoiseProblem(model.cell, data.inputs[index], loss, length=length)

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attractor.errors import ConfigError
-from attractor.settings import Count, NonNegative, PartialShare, Positive, Settings, Share
+from attractor.settings import Count, CountOrNone, NonNegative, PartialShare, Positive, Settings, Share
 from attractor.training import Reweighting, TrainingSettings, label_loss
 from attractor.training.losses import LabelLoss
+
+FEWEST_EPOCHS = 40
+PATIENCE = 400
+FEWEST_WAITED = 10
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,11 @@ class EpochSettings(Settings):
     """How long and how fast a classifier is trained, and which weights are kept.
 
     Args:
-        epochs: passes over the training cases.
+        epochs: passes over the training cases; None takes as many as make `updates`, and at least 40.
+        updates: of the weights, at least, where `epochs` is None: few cases make short epochs.
+        patience: updates without a better validation after which a network stops, at least ten epochs; None
+            never stops early, "auto" waits 400 where nothing hangs on the end of the training (`epochs` is
+            None, `keep` is "best", no case is reweighted).
         batch_size: cases per step.
         learning_rate: peak of the schedule.
         weight_decay: of AdamW.
@@ -26,7 +34,9 @@ class EpochSettings(Settings):
         ConfigError: a value outside its range.
     """
 
-    epochs: Count = 60
+    epochs: Count | None = None
+    updates: Count = 1500
+    patience: Count | Literal["auto"] | None = "auto"
     batch_size: Count = 32
     learning_rate: Positive = 3e-3
     weight_decay: NonNegative = 1e-4
@@ -34,16 +44,51 @@ class EpochSettings(Settings):
     keep: Literal["best", "last"] = "best"
     seeds: Count = 1
 
-    def of_steps(self, steps_per_epoch: int, batch_size: int) -> TrainingSettings:
-        """The same in steps, for the trainer; a batch holds no more cases than there are."""
+    def passes(self, cases: int) -> int:
+        """Epochs over so many cases."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(-(-self.updates // -(-cases // min(self.batch_size, cases))), FEWEST_EPOCHS)
+
+    def of_steps(self, passes: int, steps_per_epoch: int, batch_size: int, ends: bool) -> TrainingSettings:
+        """The same in steps, for the trainer.
+
+        Args:
+            passes: epochs.
+            steps_per_epoch: updates in each.
+            batch_size: no more cases than there are.
+            ends: whether something hangs on the end of the training, so that "auto" never stops early.
+        """
+        waits = self.patience
+        if waits == "auto":
+            waits = None if ends or self.epochs is not None or self.keep == "last" else PATIENCE
         return TrainingSettings(
-            steps=self.epochs * steps_per_epoch,
+            steps=passes * steps_per_epoch,
             batch_size=batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             validate_every=steps_per_epoch,
+            patience=None if waits is None else max(-(-waits // steps_per_epoch), FEWEST_WAITED),
             seeds=self.seeds,
         )
+
+
+@dataclass(frozen=True)
+class ReadoutSettings(Settings):
+    """What the classes are read from: what the cell exposes, and random convolutions of the series.
+
+    Args:
+        pooling: "last" reads the state after the last sample, "mean" the mean over time.
+        convolutions: about how many features of random convolutions (MiniRocket) the recurrent network
+            corrects: a ridge regression on them is fitted first, and validation decides how much of the
+            recurrent network is added to it; 0 reads the recurrent network alone.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    pooling: Literal["last", "mean"] = "last"
+    convolutions: CountOrNone = 5000
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A sequence classifier: a cell, pooling over time and a linear read-out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 
 import equinox as eqx
@@ -20,17 +20,23 @@ from attractor.cells import (
     trained_cell,
 )
 from attractor.cells.building import CellBuilder
+from attractor.cells.convolutions import RandomConvolutions
 from attractor.errors import ConfigError
 from attractor.scan import unroll
 from attractor.training.networks import stacked
 from attractor.training.noise import NoisyState
 
-Stream = tuple[State, Array, Array]
-"""Where a stream of samples stands: the state of the cell, the sum of what it exposed, steps so far."""
+from .convolution_branch import ConvolutionBranch
+
+Stream = tuple[State, Array, Array, State]
+"""Where a stream of samples stands: the state of the cell, the sum of what it exposed, steps so far, and the
+state of the random convolutions (None without them)."""
 
 
 class SequenceNetwork(eqx.Module):
     """Logits W p + b, where p is what the cell exposes after the last valid step, or its mean over time.
+
+    Those of random convolutions are added where there are any.
 
     Args:
         cell: any cell.
@@ -38,6 +44,7 @@ class SequenceNetwork(eqx.Module):
         pooling: "last" or "mean".
         dropout: share of p that a key drops.
         input_dropout: share of the channels that a key drops, the same ones at every step.
+        convolutions: what the recurrent part corrects; None for none.
     """
 
     cell: CellLike
@@ -45,6 +52,7 @@ class SequenceNetwork(eqx.Module):
     pooling: str = eqx.field(static=True, default="last")
     dropout: float = eqx.field(static=True, default=0.0)
     input_dropout: float = eqx.field(static=True, default=0.0)
+    convolutions: ConvolutionBranch | None = None
 
     def __call__(
         self,
@@ -65,22 +73,28 @@ class SequenceNetwork(eqx.Module):
             count = len(inputs) if length is None else length
             valid = jnp.arange(len(inputs))[:, None] < count
             pooled = jnp.where(valid, shown, 0.0).sum(axis=0) / count
-        return self.readout(_dropped(pooled, self.dropout, output_key, pooled.shape))
+        logits = self.readout(_dropped(pooled, self.dropout, output_key, pooled.shape))
+        return logits if self.convolutions is None else logits + self.convolutions(inputs, length)
 
     def start(self) -> Stream:
-        """Where a stream begins: the cell's state, the sum of what it exposed, steps so far."""
-        state = initial_state(self.cell)
-        return state, jnp.zeros_like(exposed(self.cell, state)), jnp.zeros(())
+        """Where a stream begins."""
+        state, branch = initial_state(self.cell), self.convolutions
+        patterns = None if branch is None else initial_state(branch.cell)
+        return state, jnp.zeros_like(exposed(self.cell, state)), jnp.zeros(()), patterns
 
     def step(
         self, input: Float[Array, " channels"], stream: Stream
     ) -> tuple[Float[Array, " classes"], Stream]:
         """Logits after one more sample of a stream; after the last they equal those of the whole sequence."""
-        state, total, steps = stream
+        state, total, steps, patterns = stream
         state = take_step(self.cell, input, state)
         shown = exposed(self.cell, state)
         total, steps = total + shown, steps + 1
-        return self.readout(shown if self.pooling == "last" else total / steps), (state, total, steps)
+        logits = self.readout(shown if self.pooling == "last" else total / steps)
+        if self.convolutions is not None:
+            patterns = self.convolutions.step(input, patterns)
+            logits += self.convolutions.logits(exposed(self.convolutions.cell, patterns))
+        return logits, (state, total, steps, patterns)
 
 
 def held(cell: CellLike) -> CellLike:
@@ -112,6 +126,8 @@ class NetworkPlan:
         noise: in the hidden state, in training.
         pooling: "last" or "mean".
         dropout: shares of the pooled state and of the channels that training drops.
+        convolutions: features of random convolutions, and the length of the series that they are made for;
+            None for a network without them.
     """
 
     cell: CellBuilder
@@ -123,6 +139,17 @@ class NetworkPlan:
     noise: StateNoise | None = None
     pooling: str = "last"
     dropout: tuple[float | int, float | int] = (0.0, 0.0)
+    convolutions: tuple[int, int] | None = None
+
+    @property
+    def recurrent(self) -> "NetworkPlan":
+        """The part that is trained by gradients."""
+        return replace(self, convolutions=None)
+
+    def bank(self, key: PRNGKeyArray) -> RandomConvolutions:
+        """The random convolutions, not calibrated yet."""
+        features, length = self.convolutions or (0, 1)
+        return RandomConvolutions(self.inputs, features, length=length, key=key)
 
     def __call__(self, key: PRNGKeyArray) -> SequenceNetwork:
         """A fresh network."""
@@ -131,7 +158,13 @@ class NetworkPlan:
         if self.noise is not None:
             cell = NoisyState(cell, self.noise)
         readout = eqx.nn.Linear(exposed_size(cell), self.classes, key=readout_key)
-        return SequenceNetwork(cell, readout, self.pooling, *map(float, self.dropout))
+        branch = None
+        if self.convolutions is not None:
+            bank = self.bank(key)
+            branch = ConvolutionBranch(
+                bank, jnp.zeros((self.classes, bank.hidden_size)), jnp.zeros(self.classes)
+            )
+        return SequenceNetwork(cell, readout, self.pooling, *map(float, self.dropout), convolutions=branch)
 
     def _cell(self, level: int, inputs: int, key: PRNGKeyArray) -> CellLike:
         if self.groups is None or level:
@@ -160,3 +193,16 @@ def check_takes_missing(plan: NetworkPlan, cell: object) -> None:
             f"missing='cell': {cell!r} does not know what to do with a missing value; take a cell that does, "
             "such as mgrn, or another policy, such as 'forward+mask'"
         )
+
+
+def with_branch(networks: SequenceNetwork, branch: ConvolutionBranch) -> SequenceNetwork:
+    """A stack of networks, each with the same convolutions beside it."""
+    count = len(networks.readout.weight)
+    every = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, axis=0), branch)
+    return replace(networks, convolutions=every)
+
+
+def weakened(networks: SequenceNetwork, share: float) -> SequenceNetwork:
+    """A stack of networks whose logits count only so much."""
+    scaled = jax.tree.map(lambda leaf: share * leaf, networks.readout)
+    return replace(networks, readout=scaled)

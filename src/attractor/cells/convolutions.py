@@ -1,0 +1,217 @@
+"""Random convolutions of a series as a cell: how often each of thousands of fixed patterns is met."""
+
+from itertools import combinations
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.stats import norm
+
+from attractor.errors import ConfigError
+
+from .contract import Cell, Input, weight_dtype
+
+TAPS = 9
+"""Samples that a pattern looks at."""
+PATTERNS = np.array([
+    [2.0 if tap in high else -1.0 for tap in range(TAPS)] for high in combinations(range(TAPS), 3)
+])
+"""All ways to weigh three of nine samples by 2 and the others by -1, shape (84, 9); every row sums to 0."""
+_MOST_DILATIONS = 32
+_MOST_CHANNELS = 9
+_GOLDEN = (1 + 5**0.5) / 2
+_WIDTH = 0.1
+"""Half width of a threshold, as a share of the spread of the responses: wide enough for a gradient, and as
+accurate as a sharp one on the data sets where both were tried."""
+
+
+class ConvolutionState(NamedTuple):
+    """What has been seen so far.
+
+    Args:
+        recent: the last samples, the newest in the last row, shape (span, inputs).
+        sums: by how much every threshold was exceeded, summed over time, shape (dilations, 84, thresholds).
+        count: samples so far.
+    """
+
+    recent: Float[Array, "span inputs"]
+    sums: Float[Array, "dilations patterns thresholds"]
+    count: Float[Array, ""]
+
+
+class RandomConvolutions(Cell):
+    """Shares of time in which dilated patterns of nine samples exceed thresholds; nothing of it is trained.
+
+    The patterns are those of MiniRocket (Dempster, Schmidt and Webb 2021): 84 patterns at up to 32 dilations,
+    each on a random choice of inputs, with thresholds at quantiles of what series of the training data
+    respond. Two things differ. A pattern looks back only and finds zeros before the first sample, so that the
+    convolution is a recurrent cell: its state is a shift register and a sum over time. And a threshold is a
+    ramp of finite width, so that a gradient and a Lipschitz constant exist.
+
+    Args:
+        input_size: variables of a series.
+        hidden_size: features wanted; the next multiple of what the dilations allow is taken.
+        length: of the longest series that it is made for; a pattern spans no more than that.
+        key: draws which inputs each pattern sees.
+
+    Raises:
+        ConfigError: a length below 1.
+    """
+
+    fixed: ClassVar[bool] = True
+    channels: Float[Array, "dilations patterns inputs"]
+    thresholds: Float[Array, "dilations patterns thresholds"]
+    widths: Float[Array, "dilations patterns"]
+    dilations: tuple[int, ...] = eqx.field(static=True)
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+
+    def __init__(self, input_size: int, hidden_size: int, *, length: int = 256, key: PRNGKeyArray) -> None:
+        if length < 1:
+            raise ConfigError(f"length={length}: expected at least one sample")
+        self.dilations, each = _dilations(hidden_size, length)
+        shape = len(self.dilations), len(PATTERNS)
+        self.channels = _chosen_inputs(shape, input_size, key)
+        spread = jnp.sqrt((PATTERNS[0] ** 2).sum() * self.channels.sum(axis=-1))
+        levels = jnp.asarray(norm.ppf(_levels((*shape, each))), self.channels.dtype)
+        self.thresholds = spread[..., None] * levels
+        self.widths = _WIDTH * spread
+        self.input_size, self.hidden_size = input_size, self.thresholds.size
+
+    @property
+    def span(self) -> int:
+        """Samples that the widest pattern reaches over."""
+        return (TAPS - 1) * max(self.dilations) + 1
+
+    def __call__(
+        self, input: Input, state: ConvolutionState, *, key: PRNGKeyArray | None = None
+    ) -> ConvolutionState:
+        """One more sample."""
+        recent = jnp.concatenate([state.recent[1:], input[None]])
+        back = np.multiply.outer(self.dilations, TAPS - 1 - np.arange(TAPS))
+        seen = recent[self.span - 1 - back]
+        response = jnp.einsum("dtc,dpc,pt->dp", seen, self._fixed.channels, PATTERNS.astype(seen.dtype))
+        return ConvolutionState(recent, state.sums + self._fixed.above(response), state.count + 1)
+
+    def initial_state(self) -> ConvolutionState:
+        """Nothing seen: zeros."""
+        dtype = weight_dtype(self)
+        recent = jnp.zeros((self.span, self.input_size), dtype)
+        return ConvolutionState(recent, jnp.zeros(self.thresholds.shape, dtype), jnp.zeros((), dtype))
+
+    def exposed(self, state: ConvolutionState) -> Float[Array, " features"]:
+        """The shares of time, each between 0 and 1; zeros before the first sample."""
+        return (state.sums / jnp.maximum(state.count, 1)).reshape(-1)
+
+    def whole(
+        self, inputs: Float[Array, "time inputs"], length: ArrayLike | None = None
+    ) -> Float[Array, " features"]:
+        """What the cell exposes after a whole series, by convolutions in place of a scan over time.
+
+        Args:
+            inputs: the series.
+            length: valid samples; None for all.
+        """
+        count = jnp.asarray(len(inputs) if length is None else length)
+        valid = (jnp.arange(len(inputs)) < count)[:, None, None]
+
+        def shares(_: None, at: tuple[Array, "RandomConvolutions"]) -> tuple[None, Array]:
+            dilation, one = at
+            above = one.above(one.responses(inputs, dilation))
+            return None, jnp.where(valid, above, 0.0).sum(axis=0) / jnp.maximum(count, 1)
+
+        _, found = jax.lax.scan(shares, None, (jnp.asarray(self.dilations), self._fixed))
+        return found.reshape(-1)
+
+    def calibrated(
+        self,
+        inputs: Float[Array, "cases time inputs"],
+        lengths: np.ndarray | None,
+        seed: int,
+        cases: int = 16,
+    ) -> "RandomConvolutions":
+        """The same patterns, with thresholds at quantiles of what some series respond.
+
+        Args:
+            inputs: series of the training data.
+            lengths: valid samples of each; None for all.
+            seed: decides which series.
+            cases: how many series are looked at.
+        """
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(len(inputs), min(cases, len(inputs)), replace=False)
+        levels = _levels(self.thresholds.shape)
+        asked = generator.integers(len(chosen), size=levels.shape[:2])
+        thresholds, spreads = np.zeros(levels.shape), np.zeros((len(chosen), *levels.shape[:2]))
+        for place, case in enumerate(chosen):
+            count = inputs.shape[1] if lengths is None else int(lengths[case])
+            responses = np.asarray(_all_responses(self, inputs[case]))[:, :count].transpose(0, 2, 1)
+            spreads[place] = responses.std(axis=2)
+            here = asked == place
+            ordered = np.sort(responses[here], axis=1)
+            positions = (levels[here] * (count - 1)).round().astype(int)
+            thresholds[here] = np.take_along_axis(ordered, positions, axis=1)
+        typical = np.median(spreads, axis=0)
+        widths = _WIDTH * np.where(typical > 0, typical, 1.0)
+        return eqx.tree_at(
+            lambda cell: (cell.thresholds, cell.widths),
+            self,
+            tuple(jnp.asarray(part, self.channels.dtype) for part in (thresholds, widths)),
+        )
+
+    def responses(
+        self, inputs: Float[Array, "time inputs"], dilation: ArrayLike
+    ) -> Float[Array, "time patterns"]:
+        """What the patterns of one dilation, whose `channels` these are, respond at every time."""
+        back = dilation * (TAPS - 1 - jnp.arange(TAPS))
+        positions = jnp.arange(len(inputs))[:, None] - back
+        seen = jnp.where(positions[..., None] >= 0, inputs[jnp.maximum(positions, 0)], 0.0)
+        weights = jnp.einsum("pc,pt->ptc", self.channels, PATTERNS.astype(inputs.dtype))
+        return seen.reshape(len(inputs), -1) @ weights.reshape(len(PATTERNS), -1).T
+
+    def above(self, response: Float[Array, "*times patterns"]) -> Float[Array, "*times patterns thresholds"]:
+        """0 below a threshold, 1 above it, and a ramp in between."""
+        excess = (response[..., None] - self.thresholds) / (2 * self.widths[..., None])
+        return jnp.clip(0.5 + excess, 0.0, 1.0)
+
+    @property
+    def _fixed(self) -> "RandomConvolutions":
+        return jax.tree.map(jax.lax.stop_gradient, self)
+
+
+@eqx.filter_jit
+def _all_responses(cell: RandomConvolutions, inputs: Array) -> Float[Array, "dilations time patterns"]:
+    def one(at: tuple[Array, RandomConvolutions]) -> Array:
+        dilation, patterns = at
+        return patterns.responses(inputs, dilation)
+
+    return jax.lax.map(one, (jnp.asarray(cell.dilations), cell))
+
+
+def _dilations(features: int, length: int) -> tuple[tuple[int, ...], int]:
+    """Dilations up to the length of a series, spread by their logarithm, and thresholds for each pattern."""
+    each = max(round(features / len(PATTERNS)), 1)
+    widest = np.log2(max((length - 1) / (TAPS - 1), 1))
+    spread = 2 ** np.linspace(0, widest, min(each, _MOST_DILATIONS))
+    dilations = tuple(int(one) for one in np.unique(spread.astype(int)))
+    return dilations, -(-each // len(dilations))
+
+
+def _levels(shape: tuple[int, ...]) -> np.ndarray:
+    """Probabilities that fill (0, 1) evenly, in the order of the golden ratio."""
+    return ((np.arange(1, np.prod(shape) + 1) * _GOLDEN) % 1).reshape(shape)
+
+
+def _chosen_inputs(
+    shape: tuple[int, int], inputs: int, key: PRNGKeyArray
+) -> Float[Array, "dilations patterns inputs"]:
+    """1 for the inputs that a pattern sees: at least one, small numbers more often."""
+    count_key, order_key = jax.random.split(key)
+    most = np.log2(min(inputs, _MOST_CHANNELS) + 1)
+    wanted = jnp.floor(2 ** jax.random.uniform(count_key, shape, maxval=most))
+    rank = jax.random.uniform(order_key, (*shape, inputs)).argsort(axis=-1).argsort(axis=-1)
+    return jnp.where(rank < wanted[..., None], 1.0, 0.0)

@@ -1,0 +1,186 @@
+"""A linear classifier on random convolutions, which a recurrent network then corrects."""
+
+from dataclasses import dataclass
+from operator import itemgetter
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+from scipy.special import log_softmax
+
+from attractor.cells import State, take_step
+from attractor.cells.convolutions import RandomConvolutions
+
+from .classifier_metrics import fit_temperature
+
+PENALTIES = np.logspace(-6, 1.5, 16)
+"""Ridge penalties that are tried, as shares of the number of features."""
+SHARES = np.linspace(0, 1, 11)
+_LEAST_SPREAD = 1e-6
+_AT_ONCE = 8
+
+
+class ConvolutionBranch(eqx.Module):
+    """Logits that are linear in the features of random convolutions.
+
+    Args:
+        cell: the convolutions.
+        weight: shape (classes, features).
+        bias: shape (classes,).
+    """
+
+    cell: RandomConvolutions
+    weight: Float[Array, "classes features"]
+    bias: Float[Array, " classes"]
+
+    def __call__(
+        self, inputs: Float[Array, "time channels"], length: ArrayLike | None = None
+    ) -> Float[Array, " classes"]:
+        """Logits of one series; a missing value counts as the mean, which is zero."""
+        return self.logits(self.cell.whole(jnp.nan_to_num(inputs), length))
+
+    def step(self, input: Float[Array, " channels"], state: State) -> State:
+        """The state of the convolutions after one more sample."""
+        return take_step(self.cell, jnp.nan_to_num(input), state)
+
+    def logits(self, features: Float[Array, " features"]) -> Float[Array, " classes"]:
+        """Logits of what the convolutions found."""
+        return self.weight @ features + self.bias
+
+    @property
+    def features(self) -> int:
+        """How many numbers the logits are made of."""
+        return self.cell.hidden_size
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """A ridge regression on the classes, +1 for the own one and -1 for the others.
+
+    Args:
+        weight: shape (features, classes).
+        bias: shape (classes,).
+        left_out: what a fit without a case says of it, for all cases, shape (cases, classes).
+        penalty: chosen by the squared error of these.
+    """
+
+    weight: Float[np.ndarray, "features classes"]
+    bias: Float[np.ndarray, " classes"]
+    left_out: Float[np.ndarray, "cases classes"]
+    penalty: float
+
+
+def fit_branch(
+    cell: RandomConvolutions,
+    inputs: Float[Array, "cases time channels"],
+    lengths: np.ndarray | None,
+    labels: Int[np.ndarray, " cases"],
+    classes: int,
+    weights: Float[np.ndarray, " cases"] | None = None,
+) -> tuple[ConvolutionBranch, Float[np.ndarray, "cases classes"]]:
+    """Fit the read-out of random convolutions by ridge regression, its penalty by leaving out each case.
+
+    Args:
+        cell: calibrated convolutions.
+        inputs: series, padded behind their lengths.
+        lengths: valid samples; None for all.
+        labels: classes as positions.
+        classes: how many there are.
+        weights: what every case counts; None counts all the same.
+
+    Returns:
+        The branch, and for every case the logits of a fit that has not seen its label. Both are scaled so
+        that the latter are calibrated.
+    """
+    features = np.asarray(_features(cell, inputs, None if lengths is None else jnp.asarray(lengths)), float)
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
+    targets = 2.0 * np.eye(classes)[labels] - 1.0
+    found = fit_ridge((features - centre) / spread, targets, weights)
+    sharpness = 1 / fit_temperature(found.left_out, labels)
+    weight = sharpness * (found.weight / spread[:, None]).T
+    bias = sharpness * found.bias - weight @ centre
+    branch = ConvolutionBranch(cell, jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32))
+    return branch, sharpness * found.left_out
+
+
+def fit_ridge(
+    features: Float[np.ndarray, "cases features"],
+    targets: Float[np.ndarray, "cases classes"],
+    weights: Float[np.ndarray, " cases"] | None = None,
+) -> RidgeFit:
+    """Ridge regression with an intercept that is not penalised, and its leave-one-out predictions.
+
+    One eigendecomposition serves all penalties (Golub, Heath and Wahba 1979).
+
+    Args:
+        features: of the cases.
+        targets: what they should give.
+        weights: what the squared error of every case counts; None counts all the same.
+    """
+    counts = np.ones(len(features)) if weights is None else weights / weights.mean()
+    roots, share = np.sqrt(counts)[:, None], counts / counts.sum()
+    centre, level = share @ features, share @ targets
+    rows, wanted = roots * (features - centre), roots * (targets - level)
+    wide = features.shape[1] > len(features)
+    values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    values = np.maximum(values, 0.0)
+    basis = vectors if wide else rows @ vectors
+    projected = basis.T @ wanted
+    tried = []
+    for penalty in PENALTIES * features.shape[1]:
+        shrunk = values / (values + penalty) if wide else 1 / (values + penalty)
+        fitted = basis @ (shrunk[:, None] * projected)
+        leverage = (basis**2) @ shrunk + share
+        residual = (wanted - fitted) / np.maximum(1 - leverage, 1e-9)[:, None]
+        tried.append((float(np.square(residual).mean()), penalty, residual))
+    _, penalty, residual = min(tried, key=itemgetter(0))
+    inverse = projected / (values + penalty)[:, None]
+    weight = rows.T @ (vectors @ inverse) if wide else vectors @ inverse
+    left_out = targets - residual / np.maximum(roots, 1e-12)
+    return RidgeFit(weight, level - centre @ weight, left_out, penalty)
+
+
+def branch_logits(
+    branch: ConvolutionBranch, inputs: Array, lengths: Array | None
+) -> Float[Array, "cases classes"]:
+    """What a branch says of some series."""
+    return jax.vmap(branch.logits)(_features(branch.cell, inputs, lengths))
+
+
+@eqx.filter_jit
+def _features(
+    cell: RandomConvolutions, inputs: Float[Array, "cases time channels"], lengths: Array | None
+) -> Float[Array, "cases features"]:
+    given = (inputs,) if lengths is None else (inputs, lengths)
+    return jax.lax.map(lambda one: cell.whole(*one), given, batch_size=min(_AT_ONCE, len(inputs)))
+
+
+def recurrent_share(
+    offsets: Float[np.ndarray, "cases classes"],
+    own: Float[np.ndarray, "cases classes"],
+    labels: Int[np.ndarray, " cases"],
+) -> float:
+    """How much of a recurrent network is added to what it corrects, from 0 to 1.
+
+    The share with the lowest cross-entropy, if that is lower than without the network by more than one
+    standard error of the mean over the cases; else 0.
+
+    Args:
+        offsets: logits of the convolutions, of cases that the network has not seen.
+        own: those that the network adds.
+        labels: of these cases.
+    """
+    alone = _cross_entropies(offsets, labels)
+    losses = np.array([_cross_entropies(offsets + share * own, labels) for share in SHARES])
+    best = int(losses.mean(axis=1).argmin())
+    gain = alone - losses[best]
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    return float(SHARES[best]) if gain.mean() > error else 0.0
+
+
+def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
