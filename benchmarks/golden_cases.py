@@ -51,7 +51,7 @@ Cases = dict[str, Entries]
 
 def classifier(**options: Any) -> SequenceClassifier:
     """A small classifier."""
-    usual = {"hidden_size": 4, "training__epochs": 5, "training__batch_size": 8}
+    usual = {"hidden_size": 4, "readout__convolutions": 0, "training__epochs": 5, "training__batch_size": 8}
     return SequenceClassifier().set_params(**usual | options)
 
 

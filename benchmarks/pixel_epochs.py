@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attractor.cells import Lipschitz
-from attractor.classification import EpochSettings, NoiseSettings, SequenceClassifier
+from attractor.classification import EpochSettings, NoiseSettings, ReadoutSettings, SequenceClassifier
 from benchmarks.recording import record
 from experiments.noisy import VALIDATION, pixels
 
@@ -36,6 +36,7 @@ def our_epochs(data, epochs, options):
         **options,
         hidden_size=HIDDEN,
         standardise=False,
+        readout=ReadoutSettings(convolutions=0),
         training=EpochSettings(
             batch_size=BATCH,
             epochs=epochs + 1,

@@ -58,8 +58,12 @@ DATA: dict[str, dict[str, Any]] = {
 }
 """Data sets and the options of every network on them; hourly records of intensive care have gaps."""
 
-WHOLE: dict[str, Any] = {"training__validation_share": 0.0, "training__keep": "last"}
-"""Train on all cases: there is nothing left to choose."""
+WHOLE: dict[str, Any] = {
+    "training__validation_share": 0.0,
+    "training__keep": "last",
+    "readout__convolutions": 0,
+}
+"""Train the network alone, on all cases: there is nothing left to choose."""
 
 STAYS, TRIMMED = "PhysioNet2012", 0.005
 

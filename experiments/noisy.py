@@ -44,7 +44,7 @@ from attractor.audit import (
     trend,
 )
 from attractor.cells import Lipschitz, LipschitzForm, antisymmetric
-from attractor.classification import EpochSettings, NoiseSettings, SequenceClassifier
+from attractor.classification import EpochSettings, NoiseSettings, ReadoutSettings, SequenceClassifier
 from attractor.data import Sequences, stratified_hold_out
 from attractor.progress import reporter_for
 from attractor.runs import append_log
@@ -146,6 +146,7 @@ def run(trial: Trial, folder: Path) -> Result:
         cell=_cell(trial),
         hidden_size=trial.hidden,
         standardise=False,
+        readout=ReadoutSettings(convolutions=0),
         noise=NoiseSettings(trial.noise, 0.02 if trial.noise else 0.0, annealing=ANNEALING),
         training=EpochSettings(
             epochs=trial.epochs,

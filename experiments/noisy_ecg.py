@@ -34,7 +34,7 @@ from attractor.audit import (
     robustness_curves,
 )
 from attractor.cells import Lipschitz, LipschitzForm
-from attractor.classification import EpochSettings, NoiseSettings, SequenceClassifier
+from attractor.classification import EpochSettings, NoiseSettings, ReadoutSettings, SequenceClassifier
 from attractor.classification.reading import scaled_cases, value_logits
 from attractor.data import Sequences, read_sequences, stratified_hold_out
 from attractor.progress import reporter_for
@@ -104,6 +104,7 @@ def fitted(task: Beats, trial: Trial) -> SequenceClassifier:
     return SequenceClassifier(
         cell=cell,
         hidden_size=HIDDEN,
+        readout=ReadoutSettings(convolutions=0),
         noise=NoiseSettings(trial.noise, annealing=ANNEALING),
         training=EpochSettings(
             epochs=EPOCHS,

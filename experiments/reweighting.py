@@ -48,8 +48,12 @@ SERIES: dict[str, dict[str, Any]] = {
 }
 """Data sets and the GRU that learns each of them."""
 
-WHOLE: dict[str, Any] = {"training__validation_share": 0.0, "training__keep": "last"}
-"""Train on all cases: there is nothing to choose."""
+WHOLE: dict[str, Any] = {
+    "training__validation_share": 0.0,
+    "training__keep": "last",
+    "readout__convolutions": 0,
+}
+"""Train the network alone, on all cases: there is nothing to choose."""
 
 
 @dataclass(frozen=True)

@@ -129,14 +129,15 @@ def test_the_network_that_a_training_starts_from_is_told(known_as, scale):
 
 
 CASES = Sequences(DRAW.normal(size=(24, 6, 2)), np.full(24, 6), ("u", "v"), np.arange(24) % 2, ("no", "yes"))
-CLASSIFIER = SequenceClassifier(hidden_size=2).set_params(training__epochs=2)
+CLASSIFIER = SequenceClassifier(hidden_size=2).set_params(training__epochs=2, readout__convolutions=0)
 CHANGED_CLASSIFIERS = {
     "cell": "lstm",
     "hidden_size": 3,
     "layers": 2,
     "groups": "0-1",
     "standardise": False,
-    "pooling": "mean",
+    "readout__pooling": "mean",
+    "readout__convolutions": 84,
     "noise__additive": 0.1,
     "noise__multiplicative": 0.1,
     "noise__form": "flatness",
@@ -149,6 +150,8 @@ CHANGED_CLASSIFIERS = {
     "labels__reweighting": "auto",
     "labels__coteaching": 0.1,
     "training__epochs": 3,
+    "training__patience": 1,
+    "training__updates": 7,
     "training__batch_size": 8,
     "training__learning_rate": 1e-3,
     "training__weight_decay": 1e-3,

@@ -24,8 +24,9 @@ def ramps(cases=24, steps=8, seed=0, missing=0.0):
 
 
 def classifier(**options):
-    """A small classifier that trains for one epoch."""
-    usual = {"cell": "tanh", "hidden_size": 3, "training__epochs": 1, "training__batch_size": 8}
+    """A small recurrent classifier that trains for one epoch."""
+    usual = {"cell": "tanh", "hidden_size": 3, "readout__convolutions": 0}
+    usual |= {"training__epochs": 1, "training__batch_size": 8}
     return SequenceClassifier().set_params(**{**usual, **options})
 
 

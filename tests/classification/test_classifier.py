@@ -25,6 +25,7 @@ from attractor.training import Reweighting
 OPTIONS = {
     "cell": "tanh",
     "hidden_size": 6,
+    "readout__convolutions": 0,
     "training__epochs": 12,
     "training__batch_size": 12,
     "training__learning_rate": 0.03,
@@ -107,8 +108,8 @@ def test_a_value_outside_float32_is_an_error_of_the_input_and_poisons_no_stream(
 def test_a_stream_that_holds_no_numbers_says_so_and_can_be_begun_anew():
     data, model = ramps(cases=24), classifier().fit(ramps(cases=24))
     row = data.one(0)[0]
-    (state, shown, steps), gaps = model.start()
-    poisoned = (state * np.nan, shown, steps), gaps
+    (state, shown, steps, none), gaps = model.start()
+    poisoned = (state * np.nan, shown, steps, none), gaps
     with pytest.raises(DivergedError, match="since an earlier sample; begin anew with `start`"):
         model.predict_step(row, poisoned)
     model.replicas_ = jax.tree.map(
@@ -129,7 +130,7 @@ def test_whole_numbers_come_back_as_they_were(data):
 @pytest.mark.slow
 def test_a_stream_ends_where_the_whole_sequence_does(model, data):
     for pooling in ("last", "mean"):
-        other = model if pooling == "last" else made(pooling="mean").fit(data)
+        other = model if pooling == "last" else made(readout__pooling="mean").fit(data)
         stream = other.start()
         for row in data.one(3):
             probabilities, stream = other.predict_step(row, stream)
@@ -158,7 +159,7 @@ def test_what_lies_beyond_a_case_changes_nothing(model, data):
         pytest.param(
             {
                 "cell": "lipschitz",
-                "pooling": "mean",
+                "readout__pooling": "mean",
                 "noise": NoiseSettings(0.05, dropout=0.1, input_dropout=0.1),
             },
             marks=pytest.mark.slow,
@@ -345,7 +346,7 @@ def test_validation_cases_of_ones_own_are_used(model, data):
         ("noise__dropout", 1.0),
         ("noise__annealing", 2.0),
         ("training__learning_rate", 0.0),
-        ("pooling", "max"),
+        ("readout__pooling", "max"),
         ("missing", "guess"),
         ("training__keep", "all"),
         ("labels__reweighting", "strong"),
@@ -367,7 +368,7 @@ def test_bad_data_say_where(model, data):
     with pytest.raises(ConfigError, match="without noise"):
         made(noise__form="flatness").fit(data)
     with pytest.raises(ConfigError, match="without dropout"):
-        made(noise=NoiseSettings(0.1, form="flatness"), pooling="mean").fit(data)
+        made(noise=NoiseSettings(0.1, form="flatness"), readout__pooling="mean").fit(data)
     with pytest.raises(ShapeError, match=r"expected \(2,\)"):
         model.predict_step(np.zeros(3), model.start())
     with pytest.raises(InputDataError, match="does not know: other"):

@@ -78,7 +78,13 @@ def test_it_is_plain_json(study):
 @pytest.mark.slow
 def test_what_cannot_be_had_says_why():
     """Mean pooling has no last state to bend, gaps have no certified radius, NaN has no exponent."""
-    options = {"cell": "mgrn", "hidden_size": 2, "missing": "cell", "pooling": "mean", "standardise": False}
+    options = {
+        "cell": "mgrn",
+        "hidden_size": 2,
+        "missing": "cell",
+        "readout__pooling": "mean",
+        "standardise": False,
+    }
     model = fitted(0.3, **options)
     plan = replace(QUICK, time_budget=0.0)
     found = robustness_study(model, ramps(cases=12, seed=1, missing=0.3), plan)

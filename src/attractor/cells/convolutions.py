@@ -167,11 +167,13 @@ class RandomConvolutions(Cell):
         self, inputs: Float[Array, "time inputs"], dilation: ArrayLike
     ) -> Float[Array, "time patterns"]:
         """What the patterns of one dilation, whose `channels` these are, respond at every time."""
-        back = dilation * (TAPS - 1 - jnp.arange(TAPS))
-        positions = jnp.arange(len(inputs))[:, None] - back
-        seen = jnp.where(positions[..., None] >= 0, inputs[jnp.maximum(positions, 0)], 0.0)
-        weights = jnp.einsum("pc,pt->ptc", self.channels, PATTERNS.astype(inputs.dtype))
-        return seen.reshape(len(inputs), -1) @ weights.reshape(len(PATTERNS), -1).T
+        mixed = inputs @ self.channels.T
+        known = jnp.concatenate([jnp.zeros((self.span - 1, len(PATTERNS)), mixed.dtype), mixed])
+        found = jnp.zeros_like(mixed)
+        for tap, weights in enumerate(PATTERNS.T.astype(inputs.dtype)):
+            first = self.span - 1 - dilation * (TAPS - 1 - tap)
+            found += weights * jax.lax.dynamic_slice_in_dim(known, first, len(inputs))
+        return found
 
     def above(self, response: Float[Array, "*times patterns"]) -> Float[Array, "*times patterns thresholds"]:
         """0 below a threshold, 1 above it, and a ramp in between."""
@@ -214,4 +216,4 @@ def _chosen_inputs(
     most = np.log2(min(inputs, _MOST_CHANNELS) + 1)
     wanted = jnp.floor(2 ** jax.random.uniform(count_key, shape, maxval=most))
     rank = jax.random.uniform(order_key, (*shape, inputs)).argsort(axis=-1).argsort(axis=-1)
-    return jnp.where(rank < wanted[..., None], 1.0, 0.0)
+    return (rank < wanted[..., None]).astype(wanted.dtype)

@@ -4,7 +4,7 @@ from .classifier import SequenceClassifier
 from .classifier_assessment import assess_classifier, assess_probabilities
 from .classifier_metrics import calibration_error, fit_temperature
 from .group_memory import GroupStudy, group_memory
-from .learning import EpochSettings, LabelSettings, NoiseSettings
+from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
 from .robustness_study import RobustnessPlan, RobustnessStudy, robustness_study
 from .sequence_network import NetworkPlan, SequenceNetwork
 from .suspects import CaseHistory, Suspects
@@ -16,6 +16,7 @@ __all__ = [
     "LabelSettings",
     "NetworkPlan",
     "NoiseSettings",
+    "ReadoutSettings",
     "RobustnessPlan",
     "RobustnessStudy",
     "SequenceClassifier",

@@ -59,11 +59,10 @@ from .cases import (
 from .classifier_metrics import fit_temperature, probabilities_of
 from .convolution_branch import (
     ConvolutionBranch,
-    branch_logits,
     fit_branch,
     recurrent_share,
 )
-from .examples import Labelled, SequenceExamples
+from .examples import CaseNames, Labelled, SequenceExamples
 from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
 from .sequence_network import (
     NetworkPlan,
@@ -387,7 +386,7 @@ class SequenceClassifier(Estimator):
             training=self.prepare(training),
             checking=None if checking is None else self.prepare(checking),
             loss=label_loss(self.labels.loss),
-            names=tuple(training.ids),
+            cases=CaseNames(tuple(training.ids)),
             annealing=self.noise.annealing,
             noise_form=self.noise.form,
             at_once=_AT_ONCE,
@@ -432,17 +431,14 @@ class SequenceClassifier(Estimator):
         cases, judges = self.prepare(data), examples.checking
         bank = self.plan_.bank(jax.random.key(self.seed))
         lengths = None if cases.lengths is None else np.asarray(cases.lengths)
-        bank = bank.calibrated(cases.inputs, lengths, self.seed)
+        inputs = jnp.nan_to_num(cases.inputs)
+        bank = bank.calibrated(inputs, lengths, self.seed)
         labels = np.asarray(cases.labels)
-        branch, logits = fit_branch(bank, cases.inputs, lengths, labels, len(self.classes_), weights)
+        branch, logits = fit_branch(bank, inputs, lengths, labels, len(self.classes_), weights)
         single_logits = jnp.asarray(logits, jnp.float32)
         learned = replace(examples.training, offsets=single_logits[chosen])
         if judges is not None:
-            known = (
-                single_logits[held]
-                if held is not None
-                else branch_logits(branch, judges.inputs, judges.lengths)
-            )
+            known = branch.of_all(judges.inputs, judges.lengths) if held is None else single_logits[held]
             judges = replace(judges, offsets=known)
         return branch, replace(examples, training=learned, checking=judges)
 
@@ -468,6 +464,7 @@ class SequenceClassifier(Estimator):
         if branch is not None:
             self.replicas_ = with_branch(self.replicas_, branch)
             del self.programs_
+            self.network()  # takes down which program is delivered
 
     def _shared(self, judges: Labelled) -> float:
         """How much of the recurrent network validation wants beside the convolutions."""

@@ -170,7 +170,8 @@ def training_facts(model: SequenceClassifier) -> Facts:
 def parameter_count(model: SequenceClassifier) -> int:
     """Numbers in the weights of one replica."""
     network = model.network()
-    trained = bare_cell(network), network.readout
+    branch = network.convolutions
+    trained = bare_cell(network), network.readout, None if branch is None else (branch.weight, branch.bias)
     return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(trained, eqx.is_inexact_array)))
 
 

@@ -28,11 +28,13 @@ class ConvolutionBranch(eqx.Module):
 
     Args:
         cell: the convolutions.
+        centre: mean features, which are taken off: what is left is small, and so is its rounding.
         weight: shape (classes, features).
         bias: shape (classes,).
     """
 
     cell: RandomConvolutions
+    centre: Float[Array, " features"]
     weight: Float[Array, "classes features"]
     bias: Float[Array, " classes"]
 
@@ -48,12 +50,14 @@ class ConvolutionBranch(eqx.Module):
 
     def logits(self, features: Float[Array, " features"]) -> Float[Array, " classes"]:
         """Logits of what the convolutions found."""
-        return self.weight @ features + self.bias
+        # Sums in place of a product: it would round a case in another way among others than alone.
+        return (self.weight * (features - self.centre)).sum(axis=1) + self.bias
 
-    @property
-    def features(self) -> int:
-        """How many numbers the logits are made of."""
-        return self.cell.hidden_size
+    def of_all(
+        self, inputs: Float[Array, "cases time channels"], lengths: Array | None
+    ) -> Float[Array, "cases classes"]:
+        """Logits of several series."""
+        return jax.vmap(self.logits)(_features(self.cell, jnp.nan_to_num(inputs), lengths))
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,14 @@ def fit_branch(
     found = fit_ridge((features - centre) / spread, targets, weights)
     sharpness = 1 / fit_temperature(found.left_out, labels)
     weight = sharpness * (found.weight / spread[:, None]).T
-    bias = sharpness * found.bias - weight @ centre
-    branch = ConvolutionBranch(cell, jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32))
-    return branch, sharpness * found.left_out
+    parts = (jnp.asarray(part, jnp.float32) for part in (centre, weight, sharpness * found.bias))
+    return ConvolutionBranch(cell, *parts), sharpness * found.left_out
+
+
+def empty_branch(cell: RandomConvolutions, classes: int) -> ConvolutionBranch:
+    """A branch that says nothing yet."""
+    features = jnp.zeros(cell.hidden_size)
+    return ConvolutionBranch(cell, features, jnp.zeros((classes, cell.hidden_size)), jnp.zeros(classes))
 
 
 def fit_ridge(
@@ -144,13 +153,6 @@ def fit_ridge(
     return RidgeFit(weight, level - centre @ weight, left_out, penalty)
 
 
-def branch_logits(
-    branch: ConvolutionBranch, inputs: Array, lengths: Array | None
-) -> Float[Array, "cases classes"]:
-    """What a branch says of some series."""
-    return jax.vmap(branch.logits)(_features(branch.cell, inputs, lengths))
-
-
 @eqx.filter_jit
 def _features(
     cell: RandomConvolutions, inputs: Float[Array, "cases time channels"], lengths: Array | None
@@ -166,21 +168,25 @@ def recurrent_share(
 ) -> float:
     """How much of a recurrent network is added to what it corrects, from 0 to 1.
 
-    The share with the lowest cross-entropy, if that is lower than without the network by more than one
-    standard error of the mean over the cases; else 0.
+    The share with the lowest cross-entropy, each at its own best temperature so that mere confidence does not
+    count. It must be lower than without the network by more than one standard error of the mean over the
+    cases, and no more cases may be wrong; else the share is 0.
 
     Args:
         offsets: logits of the convolutions, of cases that the network has not seen.
         own: those that the network adds.
         labels: of these cases.
     """
-    alone = _cross_entropies(offsets, labels)
-    losses = np.array([_cross_entropies(offsets + share * own, labels) for share in SHARES])
+    logits = [offsets + share * own for share in SHARES]
+    losses = np.array([_cross_entropies(one, labels) for one in logits])
     best = int(losses.mean(axis=1).argmin())
-    gain = alone - losses[best]
+    gain = losses[0] - losses[best]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return float(SHARES[best]) if gain.mean() > error else 0.0
+    wrong = [int((logits[one].argmax(axis=1) != labels).sum()) for one in (0, best)]
+    return float(SHARES[best]) if gain.mean() > error and wrong[1] <= wrong[0] else 0.0
 
 
 def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    """Of every case, at the temperature that is best for all of them."""
+    scaled = logits / fit_temperature(logits, labels)
+    return -log_softmax(scaled, axis=1)[np.arange(len(labels)), labels]

@@ -1,7 +1,7 @@
 """Labelled sequences as a learning problem for the trainer."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -75,6 +75,23 @@ class Labelled(eqx.Module):
         return logits.reshape(len(ids), -1)[:count]
 
 
+@dataclass(frozen=True, eq=False)
+class CaseNames:
+    """How the user calls the cases, for messages alone: a program compiled for some cases serves all others.
+
+    Args:
+        names: one for each case.
+    """
+
+    names: tuple[str, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CaseNames)
+
+    def __hash__(self) -> int:
+        return hash(CaseNames)
+
+
 class SequenceExamples(Examples):
     """Classify sequences; see `attractor.training.Examples`.
 
@@ -85,7 +102,7 @@ class SequenceExamples(Examples):
         loss: what is minimised for every case.
         annealing: the share of the noise at the end of the training, 1 for constant noise.
         noise_form: see `NoiseSettings.form`.
-        names: how the user calls the cases.
+        cases: how the user calls them.
         at_once: cases evaluated side by side.
     """
 
@@ -93,7 +110,7 @@ class SequenceExamples(Examples):
     training: Labelled
     checking: Labelled | None
     loss: LabelLoss = eqx.field(static=True)
-    names: tuple[str, ...] = eqx.field(static=True)
+    cases: CaseNames = eqx.field(static=True)
     annealing: float | int = eqx.field(static=True, default=1.0)
     noise_form: str = eqx.field(static=True, default="injection")
     at_once: int = eqx.field(static=True, default=64)
@@ -160,4 +177,4 @@ class SequenceExamples(Examples):
 
     def describe_example(self, example: int) -> str:
         """How the user calls a case."""
-        return self.names[example]
+        return self.cases.names[example]

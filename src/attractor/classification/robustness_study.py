@@ -194,9 +194,16 @@ def _or_reason(compute: Callable[[], Found]) -> Found | str:
 
 
 def _check_last(model: SequenceClassifier, what: str) -> None:
-    if model.pooling != "last":
+    """Refuse a network whose logits hang on more than the last state."""
+    readout = model.readout
+    if readout.pooling != "last":
         raise UnsupportedError(
-            f"{what} is computed for pooling='last'; this model reads the {model.pooling} over time"
+            f"{what} is computed for pooling='last'; this model reads the {readout.pooling} over time"
+        )
+    if readout.convolutions:
+        raise UnsupportedError(
+            f"{what} is computed for a recurrent network alone (convolutions=0); this model reads random "
+            "convolutions beside it"
         )
 
 

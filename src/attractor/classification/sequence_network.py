@@ -26,7 +26,7 @@ from attractor.scan import unroll
 from attractor.training.networks import stacked
 from attractor.training.noise import NoisyState
 
-from .convolution_branch import ConvolutionBranch
+from .convolution_branch import ConvolutionBranch, empty_branch
 
 Stream = tuple[State, Array, Array, State]
 """Where a stream of samples stands: the state of the cell, the sum of what it exposed, steps so far, and the
@@ -158,12 +158,7 @@ class NetworkPlan:
         if self.noise is not None:
             cell = NoisyState(cell, self.noise)
         readout = eqx.nn.Linear(exposed_size(cell), self.classes, key=readout_key)
-        branch = None
-        if self.convolutions is not None:
-            bank = self.bank(key)
-            branch = ConvolutionBranch(
-                bank, jnp.zeros((self.classes, bank.hidden_size)), jnp.zeros(self.classes)
-            )
+        branch = None if self.convolutions is None else empty_branch(self.bank(key), self.classes)
         return SequenceNetwork(cell, readout, self.pooling, *map(float, self.dropout), convolutions=branch)
 
     def _cell(self, level: int, inputs: int, key: PRNGKeyArray) -> CellLike:

@@ -173,9 +173,12 @@ def case_history(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarr
         logits: of the training cases.
     """
     weights = np.exp(np.asarray(memory.weights.log_weights[replica], float))
+    scores = np.asarray(memory.scores[replica], np.float32)
+    # A training that stopped early left the rows of later epochs at zero.
+    epochs = max(int(np.flatnonzero(scores.any(axis=1)).max(initial=0)) + 1, 1)
     return CaseHistory(
-        scores=np.asarray(memory.scores[replica], np.float32),
-        strengths=np.asarray(memory.strengths[replica], float),
+        scores=scores[:epochs],
+        strengths=np.asarray(memory.strengths[replica], float)[:epochs],
         weights=weights * len(weights),
         labels=np.asarray(labels, int),
         logits=np.asarray(logits, float),

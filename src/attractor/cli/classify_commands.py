@@ -12,6 +12,7 @@ from attractor.classification import (
     EpochSettings,
     LabelSettings,
     NoiseSettings,
+    ReadoutSettings,
     RobustnessPlan,
     RobustnessStudy,
     SequenceClassifier,
@@ -66,14 +67,17 @@ class Classifier:
     """Cells in the stack."""
     groups: str | None = None
     """Variables that belong together, for mgrn: "acc_*,gyro_*" or "0-2,3-5"; each for itself if not given."""
-    pooling: Literal["last", "mean"] = "last"
-    """What the classes are read from: the state after the last sample, or its mean over time."""
     missing: Literal["error", "zero", "forward", "forward+mask", "forward+mask+age", "cell"] = "error"
     """What becomes of missing values; cell hands them to a cell that knows what to do, such as mgrn."""
     standardise: bool = True
     """Scale every variable to mean 0 and standard deviation 1 by the training cases."""
     class_weight: Literal["none", "balanced"] = "none"
     """balanced lets every class count the same in the loss, however rare; none counts every case the same."""
+
+
+@dataclass(frozen=True)
+class Readout(ReadoutSettings):
+    """What the classes are read from."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class ClassifyCommand:
     """All randomness follows from it."""
     columns: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
     model: OmitArgPrefixes[Classifier] = field(default_factory=Classifier)
+    readout: OmitArgPrefixes[Readout] = field(default_factory=Readout)
     noise: OmitArgPrefixes[Noise] = field(default_factory=Noise)
     labels: OmitArgPrefixes[Labels] = field(default_factory=Labels)
     training: OmitArgPrefixes[EpochSettings] = field(default_factory=EpochSettings)
@@ -222,6 +227,7 @@ def _classifier(command: ClassifyCommand) -> SequenceClassifier:
     }
     return SequenceClassifier(
         **options,
+        readout=ReadoutSettings(**vars(command.readout)),
         noise=NoiseSettings(**vars(command.noise)),
         labels=LabelSettings(labels.loss, reweighting_of(labels.reweight, labels.balance)),
         training=command.training,

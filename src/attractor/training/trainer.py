@@ -27,6 +27,11 @@ from .task import Batch, BatchIterator, Memory, Model, Task, check_number, selec
 from .training_settings import TrainingSettings
 from .update import NEVER, Observed, Replica, Update, diagnose
 
+_CHECKPOINTS = 20
+"""A checkpoint is written when so great a part of the history is new: at most 5 % of the work is lost."""
+_LONGEST_UNSAVED = 60.0
+"""Seconds after which one is written all the same."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -80,9 +85,9 @@ def train(
     """Train `settings.seeds` replicas of a task and keep the best weights of each by validation.
 
     Replicas differ in their keys only, run under one `vmap`, and never look at one another. Every
-    `validate_every` steps they are validated, a line is logged and a checkpoint written; a killed training
-    that is called again with the same arguments goes on from there and ends in the same bits. It computes in
-    float32, and casts the arrays of the task to it.
+    `validate_every` steps they are validated, a line is logged and, unless the last is young, a checkpoint
+    written; a killed training that is called again with the same arguments goes on from there and ends in the
+    same bits. It computes in float32, and casts the arrays of the task to it.
 
     Each batch is spread over devices where its size pays for that, and over those of all processes under
     `jax.distributed`; every process then makes the same call and gets the same result, but for its seconds.
@@ -123,7 +128,7 @@ def train(
         while not running.finished:
             running.advance(start)
             log.add(history[-1])
-            if log.checkpoint:
+            if log.checkpoint and running.checkpoint_due():
                 log.save(on_one_device(running.replicas, mesh), mark, history, batches)
             log.report(history[-1]["step"], settings.steps, running.message())
     finally:
@@ -211,6 +216,20 @@ class _Running:
     ) -> None:
         self.update, self.replicas, self.history, self.batches = update, replicas, history, batches
         self.task = on_one_device(update.task, update.mesh)
+        self._kept, self._kept_at = len(history), time.monotonic()
+
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint should be written now.
+
+        It holds the whole history, so one for every validation would write with the square of their number:
+        they come at every twentieth more of it, and where none was written for a while.
+        """
+        count, now = len(self.history), time.monotonic()
+        more = count - self._kept >= max(count // _CHECKPOINTS, 1)
+        due = self.finished or more or now - self._kept_at > _LONGEST_UNSAVED
+        if due:
+            self._kept, self._kept_at = count, now
+        return due
 
     @property
     def finished(self) -> bool:

@@ -25,7 +25,7 @@ class TrainingSettings(Settings):
         warmup: share of the steps that the learning rate needs to reach its peak.
         final_rate: last learning rate, as a share of the peak.
         clip_norm: gradients are scaled down to this norm.
-        validate_every: steps between two validations; each writes a checkpoint.
+        validate_every: steps between two validations.
         patience: validations without improvement after which a replica stops; None never stops early.
         seeds: replicas trained side by side, each from its own seed.
         weight_decay: share of the learning rate by which weights shrink per step (AdamW, arXiv 1711.05101).

@@ -1,0 +1,126 @@
+"""The ridge regression on random convolutions, and the network that corrects it."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from labelled_ramps import classifier, ramps
+from sklearn.linear_model import RidgeCV
+
+from attractor.classification import ReadoutSettings, SequenceClassifier, robustness_study
+from attractor.classification.convolution_branch import PENALTIES, fit_ridge, recurrent_share
+
+DRAW = np.random.default_rng(0)
+BRANCHED = {"readout__convolutions": 168, "training__epochs": 3}
+
+
+def refitted(features, targets, penalty, weights):
+    """Weights and intercept of one ridge regression, from its normal equations."""
+    rows = np.hstack([features, np.ones((len(features), 1))])
+    matrix = rows.T @ (weights[:, None] * rows) + penalty * np.diag([*np.ones(features.shape[1]), 0])
+    return np.linalg.solve(matrix, rows.T @ (weights[:, None] * targets))
+
+
+@pytest.mark.parametrize("features", [5, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_left_out_is_what_a_fit_without_the_case_says(features, weighted):
+    rows, labels = DRAW.normal(size=(20, features)), np.arange(20) % 3
+    targets = 2.0 * np.eye(3)[labels] - 1
+    weights = DRAW.uniform(0.2, 3, 20) if weighted else np.ones(20)
+    weights /= weights.mean()
+    found = fit_ridge(rows, targets, weights if weighted else None)
+    whole = refitted(rows, targets, found.penalty, weights)
+    np.testing.assert_allclose(found.weight, whole[:-1], atol=1e-9)
+    np.testing.assert_allclose(found.bias, whole[-1], atol=1e-9)
+    for case in range(20):
+        others = np.arange(20) != case
+        centre = weights[others] @ rows[others] / weights[others].sum()
+        one = refitted(rows[others] - centre, targets[others], found.penalty, weights[others])
+        left_out = (rows[case] - centre) @ one[:-1] + one[-1]
+        np.testing.assert_allclose(found.left_out[case], left_out, atol=1e-8)
+
+
+def test_the_penalty_is_the_one_that_scikit_learn_chooses():
+    rows = DRAW.normal(size=(30, 12))
+    targets = rows[:, :2] + 2 * DRAW.normal(size=(30, 2))
+    peer = RidgeCV(alphas=PENALTIES * 12).fit(rows, targets)
+    found = fit_ridge(rows, targets)
+    assert found.penalty == pytest.approx(peer.alpha_)
+    np.testing.assert_allclose(found.weight, peer.coef_.T, atol=1e-8)
+
+
+def test_a_network_that_adds_nothing_gets_no_share():
+    labels = np.arange(40) % 2
+    good = 3.0 * (2.0 * np.eye(2)[labels] - 1) + DRAW.normal(size=(40, 2))
+    assert recurrent_share(good, np.zeros((40, 2)), labels) == 0
+    assert recurrent_share(good, 5 * DRAW.normal(size=(40, 2)), labels) == 0
+    assert recurrent_share(good[:1], good[:1], labels[:1]) == 0
+
+
+def test_a_network_that_helps_gets_one():
+    labels = np.arange(40) % 2
+    poor = DRAW.normal(size=(40, 2))
+    assert recurrent_share(poor, 3.0 * np.eye(2)[labels], labels) == 1
+
+
+@pytest.fixture(scope="module")
+def model():
+    return classifier(**BRANCHED).fit(ramps(cases=40))
+
+
+def test_convolutions_alone_tell_the_ramps_apart(model):
+    assert model.score(ramps(cases=60, seed=1)) > 0.95
+    assert 0 <= model.share_ <= 1
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_stream_ends_where_the_whole_series_does(pooling):
+    data = ramps(cases=24)
+    fresh = classifier(**BRANCHED, readout__pooling=pooling, training__validation_share=0.0).fit(data)
+    stream = fresh.start()
+    for row in data.one(3):
+        probabilities, stream = fresh.predict_step(row, stream)
+    np.testing.assert_allclose(probabilities, fresh.predict_proba(data.select([3]))[0], atol=1e-5)
+
+
+def test_a_case_alone_gets_what_it_gets_among_others(model):
+    data = ramps(cases=12, seed=2)
+    alone = np.concatenate([model.logits(data.select([case])) for case in range(3)])
+    np.testing.assert_allclose(alone, model.logits(data)[:3], atol=1e-5)
+
+
+def test_a_folder_gives_the_same_bits_back(model, tmp_path):
+    data = ramps(cases=12, seed=2)
+    model.save(tmp_path)
+    again = SequenceClassifier.load(tmp_path)
+    np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
+    assert (again.share_, again.longest_, again.origin) == (model.share_, model.longest_, model.origin)
+
+
+def test_a_missing_value_counts_as_the_mean():
+    cells = {"cell": "mgrn", "hidden_size": 2, "missing": "cell"}
+    gappy = classifier(**cells, **BRANCHED).fit(ramps(missing=0.2))
+    assert np.isfinite(gappy.predict_proba(ramps(cases=8, seed=3, missing=0.3))).all()
+
+
+def test_wrong_labels_do_not_stand_in_what_is_said_of_their_own_cases():
+    """Of every training case the convolutions say what a fit without it says: flipped ones come first."""
+    data = ramps(cases=60)
+    labels = np.asarray(data.labels).copy()
+    labels[:6] = 1 - labels[:6]
+    found = classifier(**BRANCHED, training__validation_share=0.0).fit(
+        [data.one(case) for case in range(60)], labels
+    )
+    worst = {int(name.split()[1]) for name in found.suspects().ids[:6]}
+    assert len(worst & set(range(6))) >= 5
+
+
+def test_readings_of_the_network_alone_say_so(model):
+    study = robustness_study(model, ramps(cases=8, seed=1))
+    assert "convolutions=0" in study.radii
+    assert "convolutions=0" in study.fragility
+
+
+def test_the_recurrent_network_alone_is_an_option():
+    alone = classifier(readout=ReadoutSettings(convolutions=0)).fit(ramps())
+    assert alone.network().convolutions is None
+    assert isinstance(jnp.asarray(alone.logits(ramps())), jnp.ndarray)
