@@ -7,7 +7,8 @@ from labelled_ramps import classifier, ramps
 from sklearn.linear_model import RidgeCV
 
 from attractor.classification import ReadoutSettings, SequenceClassifier, robustness_study
-from attractor.classification.convolution_branch import PENALTIES, fit_ridge, recurrent_share
+from attractor.classification.convolution_branch import recurrent_share
+from attractor.classification.ridge import PENALTIES, fit_ridge
 
 DRAW = np.random.default_rng(0)
 BRANCHED = {"readout__convolutions": 168, "training__epochs": 3}

@@ -27,7 +27,7 @@ from attractor.data import (
     sequence_scaling,
     stratified_hold_out,
 )
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
 from attractor.estimators import Estimator, fitting
 from attractor.program import compiled, single, single_precision
 from attractor.progress import Reporter, SilentReporter
@@ -63,6 +63,7 @@ from .convolution_branch import (
     recurrent_share,
 )
 from .examples import CaseNames, Labelled, SequenceExamples
+from .label_sets import Calibration, LabelSets, calibration_of
 from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
 from .sequence_network import (
     NetworkPlan,
@@ -220,6 +221,51 @@ class SequenceClassifier(Estimator):
         logits = np.asarray(_all_logits(network, self.prepare(data)), float)
         check_logits(logits, data.ids)
         return logits
+
+    def predict_sets(self, X: object, coverage: float = 0.9) -> LabelSets:
+        """For every case the labels that cannot be excluded, calibrated so that the true one is among them.
+
+        Args:
+            X: cases.
+            coverage: at least so great a share of new cases has the true label in its set; see `LabelSets`
+                for what is assumed.
+
+        Raises:
+            ConfigError: a coverage outside (0, 1), or a model that kept no case for validation.
+        """
+        self.check_fitted()
+        if self.calibration_ is None:
+            raise ConfigError(
+                "sets of labels are calibrated by validation cases, and this model kept none; fit it with a "
+                "validation_share above 0"
+            )
+        return self.calibration_.sets(self.logits(X), self.temperature_, coverage)
+
+    @single_precision()
+    def convolution_logits(self, X: object) -> Float[np.ndarray, "cases classes"]:
+        """What the random convolutions alone say of the classes, before the recurrent network corrects them.
+
+        Raises:
+            UnsupportedError: the model reads no random convolutions.
+        """
+        data = self.prepare(self.as_sequences(X))
+        return np.asarray(self._branch().of_all(data.inputs, data.lengths), float)
+
+    @single_precision()
+    def convolution_features(self, X: object) -> Float[np.ndarray, "cases features"]:
+        """The features of the random convolutions: shares of time, between 0 and 1.
+
+        Raises:
+            UnsupportedError: the model reads no random convolutions.
+        """
+        data = self.prepare(self.as_sequences(X))
+        return np.asarray(self._branch().features(data.inputs, data.lengths), float)
+
+    def _branch(self) -> ConvolutionBranch:
+        branch = self.network().convolutions
+        if branch is None:
+            raise UnsupportedError("this model reads no random convolutions (readout__convolutions=0)")
+        return branch
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Share of the cases whose most likely class is the true one.
@@ -455,12 +501,16 @@ class SequenceClassifier(Estimator):
             self.share_ = self._shared(judges)
             self.replicas_ = weakened(self.replicas_, self.share_)
         network = self.network()
-        self.temperature_ = 1.0
-        if judges is not None and self.share_:
-            logits = np.asarray(_all_logits(network, judges), float)
-            self.temperature_ = fit_temperature(logits, np.asarray(judges.labels))
-        logits = np.asarray(_all_logits(network, learned))
-        self.case_history_ = case_history(trained.memory, self.chosen_, np.asarray(learned.labels), logits)
+        self.temperature_, self.calibration_ = 1.0, None
+        logits, labels = np.asarray(_all_logits(network, learned)), np.asarray(learned.labels)
+        if judges is not None:
+            unseen, true = np.asarray(_all_logits(network, judges), float), np.asarray(judges.labels)
+            if self.share_:
+                self.temperature_ = fit_temperature(unseen, true)
+            else:  # the convolutions alone: what is said of training cases comes from fits without them
+                unseen, true = np.concatenate([unseen, logits]), np.concatenate([true, labels])
+            self.calibration_ = Calibration(unseen.astype(float), true, left_out=not self.share_)
+        self.case_history_ = case_history(trained.memory, self.chosen_, labels, logits)
         if branch is not None:
             self.replicas_ = with_branch(self.replicas_, branch)
             del self.programs_
@@ -515,7 +565,9 @@ class SequenceClassifier(Estimator):
 
     def notes(self) -> dict[str, np.ndarray]:
         """What the training noted about its cases."""
-        return self.case_history_.to_arrays()
+        known = {} if self.calibration_ is None else vars(self.calibration_)
+        calibration = {f"calibration.{name}": np.asarray(value) for name, value in known.items()}
+        return {**self.case_history_.to_arrays(), **calibration}
 
     def take_facts(self, run: Run) -> None:
         """The same back from a card and its arrays."""
@@ -529,6 +581,7 @@ class SequenceClassifier(Estimator):
         self.temperature_ = fact(card, "temperature", Positive)
         self.longest_ = fact(card, "longest", Count)
         self.share_ = fact(card, "recurrent_share", Share)
+        self.calibration_ = calibration_of(run.evaluation, len(card["classes"]))
         self.case_history_ = CaseHistory.from_arrays(
             run.evaluation, len(self.training_ids_), len(card["classes"])
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from attractor.classification import SequenceClassifier
+from attractor.classification.baselines import SUMMARY, besides
 from attractor.classification.classifier_cases_page import (
     GroupPage,
     data_section,
@@ -33,7 +34,7 @@ _PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
 _GOOD = 0.9
 _MEANINGS = {
     "good": "Of new cases like those of the test, about so many are named rightly, in every class.",
-    "fair": "It has learned something, but misses some classes often: see below which ones.",
+    "fair": "It has learned something, but a simpler model does as well, or some classes are missed often.",
     "poor": "Do not use it: it has found nothing in the series that tells the classes apart.",
 }
 
@@ -96,7 +97,7 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
     if card["groups"] is not None:
         sections.append(group_section(_group_page(card["groups"])))
     sections += [data_section(model, run), _model_card(model, card)]
-    verdict, tone = _verdict(scores)
+    verdict, tone = _verdict(scores, left_out=not model.share_)
     return Page(
         kind="Sequence classifier",
         verdict=verdict,
@@ -111,19 +112,32 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
     )
 
 
-def _verdict(scores: Facts) -> tuple[str, Tone]:
-    """Good and poor are measured against the share of the most frequent class: naming it is no skill."""
+def _verdict(scores: Facts, *, left_out: bool = False) -> tuple[str, Tone]:
+    """Measured against simple classifiers of the same cases: what they reach is no skill of a network.
+
+    Args:
+        scores: of the test cases.
+        left_out: whether validation left the recurrent network out.
+    """
     low, high = scores["accuracy_interval"]
     usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
     always = f"always naming the most frequent class ({100 * usual:.1f} %)"
-    said = (
-        f"Right in {100 * scores['accuracy']:.1f} % of {count(scores['cases'])} cases it has never seen (95 "
-        f"% interval {100 * low:.1f} to {100 * high:.1f} %)"
-    )
+    right = f"{100 * scores['accuracy']:.1f} %"
+    ends = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+    said = f"Right in {right} of {count(scores['cases'])} cases it has never seen ({ends})"
+    alone = " Random convolutions decide alone: the recurrent network did not help in validation."
+    alone = alone if left_out else ""
     if low <= usual:
-        return f"{said}. That is not clearly better than {always}.", "poor"
-    tone: Tone = "good" if scores["balanced_accuracy"] >= _GOOD else "fair"
-    return f"{said}, against {always}.", tone
+        return f"{said}. That is not clearly better than {always}.{alone}", "poor"
+    simple = next((one for one in besides(scores.get("beside", ())) if one.name == SUMMARY), None)
+    if simple is not None and not simple.is_beaten:
+        return (
+            f"{SUMMARY[0].upper()}{SUMMARY[1:]} does as well: right in {100 * simple.accuracy:.1f} % of "
+            f"{count(scores['cases'])} unseen cases, this model in {right} ({ends}).{alone}"
+        ), "fair"
+    beside = "" if simple is None else f"{100 * simple.accuracy:.1f} % for {SUMMARY} and "
+    reached = scores["balanced_accuracy"] >= _GOOD or scores["accuracy"] >= scores.get("attainable", 2.0)
+    return f"{said}, against {beside}{always}.{alone}", "good" if reached else "fair"
 
 
 def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
@@ -168,7 +182,32 @@ def _scores(scores: Facts) -> Section:
         ),
     )
     lead = "All figures are of the test cases, which training and validation never saw."
-    return Section("scores", "Scores", lead, figures, (_figures(scores), _per_class(rows)))
+    tables = (_figures(scores), *_beside(scores), _per_class(rows))
+    return Section("scores", "Scores", lead, figures, tables)
+
+
+def _beside(scores: Facts) -> tuple[PageTable, ...]:
+    rows = [
+        (
+            one.name,
+            f"{one.accuracy:.4f}",
+            _interval(list(one.interval), 4),
+            count(one.only_model),
+            count(one.only_other),
+            f"{one.p_value:.2g}",
+        )
+        for one in besides(scores.get("beside", ()))
+    ]
+    if not rows:
+        return ()
+    header = ("classifier", "accuracy", "95 % interval", "only the model right", "only it right", "p")
+    caption = (
+        "Simple classifiers, fitted on the training cases and scored on the same test cases; p is that of "
+        "equal skill, from the cases on which only one of the two is right (McNemar's exact test). From how "
+        f"often nearest neighbours disagree, about {100 * scores['attainable']:.0f} % seems attainable: a "
+        "rough estimate, too low where cases are few (Cover and Hart 1967)."
+    )
+    return (PageTable("Beside simple classifiers", header, tuple(rows), caption),)
 
 
 def _figures(scores: Facts) -> PageTable:
@@ -302,6 +341,7 @@ def _model_card(model: SequenceClassifier, card: Facts) -> Section:
         "kept step": str(training["best_steps"][model.chosen_]) if best else "the last",
         "time": f"{training['seconds']:.1f} s",
         "temperature": significant(model.temperature_),
+        "share of the recurrent network": significant(model.share_),
         **digests(card),
     }
     tables = (

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from attractor.origin import Origin, stamped
 from attractor.progress import Reporter
 from attractor.runs import load_run
 
+from .baselines import CONVOLUTIONS, attainable_accuracy, compare, simple_predictions, summary_features
 from .classifier import SequenceClassifier
 from .classifier_assessment import Facts, assess_classifier, training_facts
 from .group_memory import group_memory
@@ -122,13 +123,34 @@ def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts
     suspects = model.suspects()
     card = {
         "data": {**data_facts(roles), **facts},
-        "metrics": {"test": assess_classifier(model, roles.test, model.seed)},
+        "metrics": {"test": assess_classifier(model, roles.test, model.seed) | beside_scores(model, roles)},
         "training": training_facts(model),
         "groups": _groups(model, roles.test),
         "suspects": [roles.training.ids[position] for position in suspects.positions[:SHOWN_SUSPECTS]],
         "examples": [roles.training.ids[position] for position in _example_positions(roles.training)],
     }
     return card, shown_arrays(roles, suspects)
+
+
+def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
+    """What simple classifiers say of the test cases, beside the model, and about how much is attainable.
+
+    Returns:
+        `beside`: the fields of `Beside`, one entry for each; `attainable`: see `attainable_accuracy`.
+    """
+    labels = model.labels_of(roles.test)
+    known = roles.training
+    others = simple_predictions(replace(known, labels=model.labels_of(known)), roles.test)
+    features, branch = summary_features(known), model.network().convolutions
+    if branch is not None:
+        said = model.convolution_logits(roles.test)
+        others[CONVOLUTIONS] = said.argmax(axis=1)
+        features = model.convolution_features(known)
+    compared = compare(model.logits(roles.test).argmax(axis=1), labels, others)
+    return {
+        "beside": [asdict(one) for one in compared],
+        "attainable": attainable_accuracy(features, model.labels_of(known), model.seed),
+    }
 
 
 def data_facts(roles: ClassifierRoles) -> Facts:

@@ -1,8 +1,5 @@
 """A linear classifier on random convolutions, which a recurrent network then corrects."""
 
-from dataclasses import dataclass
-from operator import itemgetter
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,9 +12,8 @@ from attractor.cells import State, take_step
 from attractor.cells.convolutions import RandomConvolutions
 
 from .classifier_metrics import fit_temperature
+from .ridge import fit_ridge
 
-PENALTIES = np.logspace(-6, 1.5, 16)
-"""Ridge penalties that are tried, as shares of the number of features."""
 SHARES = np.linspace(0, 1, 11)
 _LEAST_SPREAD = 1e-6
 _AT_ONCE = 8
@@ -57,24 +53,13 @@ class ConvolutionBranch(eqx.Module):
         self, inputs: Float[Array, "cases time channels"], lengths: Array | None
     ) -> Float[Array, "cases classes"]:
         """Logits of several series."""
-        return jax.vmap(self.logits)(_features(self.cell, jnp.nan_to_num(inputs), lengths))
+        return jax.vmap(self.logits)(self.features(inputs, lengths))
 
-
-@dataclass(frozen=True)
-class RidgeFit:
-    """A ridge regression on the classes, +1 for the own one and -1 for the others.
-
-    Args:
-        weight: shape (features, classes).
-        bias: shape (classes,).
-        left_out: what a fit without a case says of it, for all cases, shape (cases, classes).
-        penalty: chosen by the squared error of these.
-    """
-
-    weight: Float[np.ndarray, "features classes"]
-    bias: Float[np.ndarray, " classes"]
-    left_out: Float[np.ndarray, "cases classes"]
-    penalty: float
+    def features(
+        self, inputs: Float[Array, "cases time channels"], lengths: Array | None
+    ) -> Float[Array, "cases features"]:
+        """What the convolutions find in several series."""
+        return _features(self.cell, jnp.nan_to_num(inputs), lengths)
 
 
 def fit_branch(
@@ -116,43 +101,6 @@ def empty_branch(cell: RandomConvolutions, classes: int) -> ConvolutionBranch:
     return ConvolutionBranch(cell, features, jnp.zeros((classes, cell.hidden_size)), jnp.zeros(classes))
 
 
-def fit_ridge(
-    features: Float[np.ndarray, "cases features"],
-    targets: Float[np.ndarray, "cases classes"],
-    weights: Float[np.ndarray, " cases"] | None = None,
-) -> RidgeFit:
-    """Ridge regression with an intercept that is not penalised, and its leave-one-out predictions.
-
-    One eigendecomposition serves all penalties (Golub, Heath and Wahba 1979).
-
-    Args:
-        features: of the cases.
-        targets: what they should give.
-        weights: what the squared error of every case counts; None counts all the same.
-    """
-    counts = np.ones(len(features)) if weights is None else weights / weights.mean()
-    roots, share = np.sqrt(counts)[:, None], counts / counts.sum()
-    centre, level = share @ features, share @ targets
-    rows, wanted = roots * (features - centre), roots * (targets - level)
-    wide = features.shape[1] > len(features)
-    values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
-    values = np.maximum(values, 0.0)
-    basis = vectors if wide else rows @ vectors
-    projected = basis.T @ wanted
-    tried = []
-    for penalty in PENALTIES * features.shape[1]:
-        shrunk = values / (values + penalty) if wide else 1 / (values + penalty)
-        fitted = basis @ (shrunk[:, None] * projected)
-        leverage = (basis**2) @ shrunk + share
-        residual = (wanted - fitted) / np.maximum(1 - leverage, 1e-9)[:, None]
-        tried.append((float(np.square(residual).mean()), penalty, residual))
-    _, penalty, residual = min(tried, key=itemgetter(0))
-    inverse = projected / (values + penalty)[:, None]
-    weight = rows.T @ (vectors @ inverse) if wide else vectors @ inverse
-    left_out = targets - residual / np.maximum(roots, 1e-12)
-    return RidgeFit(weight, level - centre @ weight, left_out, penalty)
-
-
 @eqx.filter_jit
 def _features(
     cell: RandomConvolutions, inputs: Float[Array, "cases time channels"], lengths: Array | None
@@ -169,7 +117,7 @@ def recurrent_share(
     """How much of a recurrent network is added to what it corrects, from 0 to 1.
 
     The share with the lowest cross-entropy, each at its own best temperature so that mere confidence does not
-    count. It must be lower than without the network by more than one standard error of the mean over the
+    count. It must be lower than without the network by more than two standard errors of the mean over the
     cases, and no more cases may be wrong; else the share is 0.
 
     Args:
@@ -183,7 +131,7 @@ def recurrent_share(
     gain = losses[0] - losses[best]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     wrong = [int((logits[one].argmax(axis=1) != labels).sum()) for one in (0, best)]
-    return float(SHARES[best]) if gain.mean() > error and wrong[1] <= wrong[0] else 0.0
+    return float(SHARES[best]) if gain.mean() > 2 * error and wrong[1] <= wrong[0] else 0.0
 
 
 def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

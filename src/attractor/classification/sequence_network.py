@@ -89,12 +89,18 @@ class SequenceNetwork(eqx.Module):
         state, total, steps, patterns = stream
         state = take_step(self.cell, input, state)
         shown = exposed(self.cell, state)
-        total, steps = total + shown, steps + 1
-        logits = self.readout(shown if self.pooling == "last" else total / steps)
         if self.convolutions is not None:
             patterns = self.convolutions.step(input, patterns)
-            logits += self.convolutions.logits(exposed(self.convolutions.cell, patterns))
-        return logits, (state, total, steps, patterns)
+        stream = state, total + shown, steps + 1, patterns
+        return self.logits(stream), stream
+
+    def logits(self, stream: Stream) -> Float[Array, " classes"]:
+        """Logits after the samples so far, at least one."""
+        state, total, steps, patterns = stream
+        pooled = exposed(self.cell, state) if self.pooling == "last" else total / steps
+        if self.convolutions is None:
+            return self.readout(pooled)
+        return self.readout(pooled) + self.convolutions.logits(exposed(self.convolutions.cell, patterns))
 
 
 def held(cell: CellLike) -> CellLike:
