@@ -8,7 +8,16 @@ from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from attractor.control import PlantModel
-from attractor.data import ColumnOptions, Finding, Record, Roles, RowBlock, check_apart, parse_row_block
+from attractor.data import (
+    ColumnOptions,
+    Finding,
+    LongColumns,
+    Record,
+    Roles,
+    RowBlock,
+    check_apart,
+    parse_row_block,
+)
 from attractor.errors import ConfigError
 from attractor.settings import Count, PartialShare, Positive, Seed, checked_fields
 from attractor.training import TrainingSettings
@@ -71,6 +80,15 @@ class Columns(ColumnOptions):
 def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
     """The same for the reader, with blocks of rows as they are written."""
     return replace(columns, rows=tuple(parse_row_block(text) for text in rows))
+
+
+@dataclass(frozen=True)
+class SeriesColumns(LongColumns):
+    """How the columns of a table of series are read; other formats name their own."""
+
+    case: Annotated[str | None, arg(name="id-column")] = None
+    label: Annotated[str | None, arg(name="label-column")] = None
+    time: Annotated[str | None, arg(name="time-column")] = None
 
 
 @dataclass(frozen=True)
@@ -209,18 +227,28 @@ class RepairCommand(RunCommand):
 
 @dataclass(frozen=True)
 class PredictCommand(RunCommand):
-    """Simulate a trained model over new inputs."""
+    """Simulate a trained model over new inputs, or name the classes of new series."""
 
     data: Positional[Path]
-    """A CSV file with the input columns; output columns, if there are any, set the initial state."""
+    """Of a plant: a CSV file with the input columns; output columns, if there are any, set the initial state.
+    Of a classifier: series, with or without labels."""
     out: Path
-    """The CSV file to write: all columns of the data, and one column a predicted output."""
+    """The CSV file to write. Of a plant: all columns of the data, and one column a predicted output. Of a
+    classifier: a row for every case with its class and the probabilities of all."""
+    coverage: float | None = None
+    """Add what holds the truth with this probability, such as 0.9: for a classifier the set of labels that
+    cannot be excluded."""
+    series: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
         """Load, simulate, write."""
+        from attractor.run_kinds import Reading
+
         model, predict = self.opened("predict")
-        summary = predict(model, self.data, self.out, columns_of(self.columns))
+        series = None if self.series == SeriesColumns() else self.series
+        reading = Reading(columns_of(self.columns), series, self.coverage)
+        summary = predict(model, self.data, self.out, reading)
         tell(summary)
         tell_file(self.out)
         return {"summary": summary, "file": self.out}

@@ -15,7 +15,7 @@ import numpy as np
 from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult
 from attractor.control.study import ControlSettings
-from attractor.data import ColumnOptions
+from attractor.data import ColumnOptions, LongColumns
 from attractor.errors import ConfigError, RunFolderError
 from attractor.registry import Registry
 from attractor.runs import load_run
@@ -38,6 +38,21 @@ class Driving:
     data: Path | None
     steps: int
     columns: ColumnOptions | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How `predict` reads a file, and what it adds to its answers.
+
+    Args:
+        columns: of a log.
+        series: columns of a table of series; None where nothing was said.
+        coverage: of intervals or sets beside the answers; None for none.
+    """
+
+    columns: ColumnOptions
+    series: LongColumns | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ class RunKind(Generic[Model]):
         report: `report(folder, cell) -> page`.
         dynamics: `dynamics(model, driving) -> cell, inputs`, what is studied; inputs (time, inputs) are those
             that the cell sees.
-        predict: `predict(model, data, out, columns) -> what was done`, in a sentence; writes `out`.
+        predict: `predict(model, data, out, reading) -> what was done`, in a sentence; writes `out`.
         export: `export(model, target, folder, setup) -> files`, each with its difference from the model;
             `attractor.export.export` does it for a cell, or a network with a cell and an output.
         certify: `certify(model, folder, input_bound, settings, command) -> proof`; writes its page.
@@ -78,7 +93,7 @@ class RunKind(Generic[Model]):
     load: Callable[[Path, CellBuilder | None], Model]
     report: Callable[[Path, CellBuilder | None], Path]
     dynamics: Callable[[Model, Driving], tuple[Any, np.ndarray]] | None = None
-    predict: Callable[[Model, Path, Path, ColumnOptions], str] | None = None
+    predict: Callable[[Model, Path, Path, Reading], str] | None = None
     export: Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None = None
     certify: Callable[[Model, Path, float, CertifySettings, str], Proof] | None = None
 

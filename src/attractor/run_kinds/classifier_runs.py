@@ -1,17 +1,27 @@
 """Runs of `SequenceClassifier`: trained on labelled series."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from attractor.certify import CertifySettings, certify, claim
+from attractor.certify.stability.certificate_page import CertifiedCell
 from attractor.classification import SequenceClassifier
 from attractor.classification.classifier_page import write_classifier_report
-from attractor.classification.classifier_study import known_cases, stored_cases
+from attractor.classification.classifier_study import known_cases, stored_cases, training_limits
+from attractor.classification.predicting import predict_cases
 from attractor.classification.reading import bare_cell, driving_inputs
-from attractor.data import read_sequences
+from attractor.classification.streamed import streamed
+from attractor.control.identification.certification import save_stability
+from attractor.data import ColumnOptions, read_sequences
 from attractor.errors import ConfigError
+from attractor.export import export
+from attractor.progress import reporter_for
+from attractor.report.about import About
+from attractor.report.publishing import publish
 
-from . import RUN_KINDS, Driving, RunKind
+from . import RUN_KINDS, Driving, Proof, Reading, RunKind
 
 
 def _drive(model: SequenceClassifier, asked: Driving) -> tuple[Any, np.ndarray]:
@@ -25,8 +35,56 @@ def _drive(model: SequenceClassifier, asked: Driving) -> tuple[Any, np.ndarray]:
     return bare_cell(model.network()), np.resize(inputs, (asked.steps, inputs.shape[1]))
 
 
+def _predict(model: SequenceClassifier, source: Path, target: Path, reading: Reading) -> str:
+    if reading.columns != ColumnOptions():
+        raise ConfigError(
+            "options about the columns of a log are for plants; for series there are --id-column, "
+            "--label-column and --time-column"
+        )
+    return predict_cases(model, source, target, reading.series, reading.coverage)
+
+
+def _export(
+    model: SequenceClassifier, target: str, folder: Path, setup: object
+) -> list[tuple[Path, float | None]]:
+    """The step of the stream, which takes samples in the unit of the data and gives probabilities."""
+    del setup
+    return export(streamed(model), target, folder, origin=model.origin)
+
+
+def _certify(
+    model: SequenceClassifier, folder: Path, input_bound: float, settings: CertifySettings, command: str
+) -> Proof:
+    """Of the recurrent part: whether it forgets its past, for values as large as those of the training."""
+    limits = training_limits(folder)
+    if limits is None or model.missing != "error":
+        raise ConfigError(
+            f"{folder}: what is proved holds for a range of values, and this run keeps none: it was saved "
+            "without its scores, or fills gaps (missing is not 'error')"
+        )
+    largest = max(np.abs(model.scaling_.to_unit(np.asarray(end, float))).max() for end in limits)
+    cell, bound = bare_cell(model.network()), float(input_bound * largest)
+    reporter = reporter_for("bounds")
+    try:
+        result = certify(cell, input_bound=bound, settings=settings, reporter=reporter)
+    finally:
+        reporter.close()
+    save_stability(folder, result, bound, model.origin)
+    found = CertifiedCell(cell, result, bound, None, None)
+    page = publish(found, folder, About(command=command, origin=model.origin))
+    return Proof(result, claim(result, bound), page, None)
+
+
 RUN_KINDS.register(
     "SequenceClassifier",
-    RunKind("classifier", SequenceClassifier.load, write_classifier_report, _drive),
+    RunKind(
+        "classifier",
+        SequenceClassifier.load,
+        write_classifier_report,
+        _drive,
+        _predict,
+        _export,
+        _certify,
+    ),
     source=__name__,
 )

@@ -17,11 +17,12 @@ from attractor.control.identification.certification import (
 from attractor.control.identification.from_files import inputs_of_file, inputs_of_run, predict_file
 from attractor.control.identification.identification_page import write_run_report
 from attractor.data import ColumnOptions
+from attractor.errors import ConfigError
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
 
-from . import RUN_KINDS, Driving, Proof, RunKind
+from . import RUN_KINDS, Driving, Proof, Reading, RunKind
 
 
 def _drive(model: PlantModel, asked: Driving) -> tuple[Any, np.ndarray]:
@@ -42,8 +43,16 @@ def _certify(
     return Proof(result, claim(result, input_bound), page, interval)
 
 
+def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) -> str:
+    if reading.series is not None:
+        raise ConfigError(f"options about cases and labels are for series; {source} is the log of a plant")
+    if reading.coverage is not None:
+        raise ConfigError("--coverage is for classifiers")
+    return predict_file(model, source, target, reading.columns)
+
+
 RUN_KINDS.register(
     "PlantModel",
-    RunKind("plant model", PlantModel.load, write_run_report, _drive, predict_file, export_model, _certify),
+    RunKind("plant model", PlantModel.load, write_run_report, _drive, _predict, export_model, _certify),
     source=__name__,
 )
