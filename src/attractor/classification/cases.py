@@ -1,5 +1,6 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from attractor.data import Sequences
+from attractor.data import Sequences, hold_out_recordings, stratified_hold_out
 from attractor.data.sequence_labels import check_labels
 from attractor.errors import ConfigError, DivergedError, InputDataError
 
@@ -45,6 +46,25 @@ def labels_given(data: Sequences) -> np.ndarray:
     if data.labels is None:
         raise InputDataError("these cases have no labels")
     return data.labels
+
+
+def kept_for_validation(
+    data: Sequences, share: float, seed: int, groups: np.ndarray | None
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held"]]:
+    """Positions of the training cases and of those for validation, apart by groups or by recordings.
+
+    Where cases share stretches of values, as windows of one recording do, a warning says what was done.
+    """
+    if groups is not None:
+        return stratified_hold_out(labels_given(data), share, seed, groups)
+    parts = hold_out_recordings(data, share, seed)
+    if parts.objection or parts.recordings:
+        warnings.warn(
+            f"validation: {' '.join(filter(None, (parts.recordings, parts.objection)))} For scores of your "
+            "own, split by the groups attractor.data.shared_stretches(cases).recordings.",
+            stacklevel=6,
+        )
+    return parts.kept, parts.held
 
 
 def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " cases"]:

@@ -2,6 +2,7 @@
 
 from .doctor import examine
 from .finding import Finding, Severity
+from .honest_split import HeldOut, hold_out_recordings
 from .labelled_sequences import Sequences
 from .preprocessing import (
     MISSING,
@@ -19,6 +20,7 @@ from .record_file import ColumnOptions, guess_columns, read_csv
 from .sequence_doctor import compare_sequences, examine_sequences
 from .sequence_file import LongColumns, read_case_groups, read_sequences
 from .sequence_labels import corrupt
+from .shared_stretches import SharedStretches, common_stretches, shared_stretches
 from .splits import Roles, assign_roles, from_archive, hold_out, stratified_hold_out, to_archive
 from .table import Table, read_table
 from .writing import to_frame, write_csv, write_record
@@ -29,6 +31,7 @@ __all__ = [
     "Experiment",
     "FillState",
     "Finding",
+    "HeldOut",
     "LongColumns",
     "MissingPolicy",
     "Record",
@@ -37,12 +40,14 @@ __all__ = [
     "Scaling",
     "Sequences",
     "Severity",
+    "SharedStretches",
     "Signal",
     "Table",
     "assign_roles",
     "channel_blocks",
     "check_apart",
     "check_representable",
+    "common_stretches",
     "compare_sequences",
     "corrupt",
     "examine",
@@ -51,6 +56,7 @@ __all__ = [
     "from_archive",
     "guess_columns",
     "hold_out",
+    "hold_out_recordings",
     "no_scaling",
     "parse_row_block",
     "read_case_groups",
@@ -58,6 +64,7 @@ __all__ = [
     "read_sequences",
     "read_table",
     "sequence_scaling",
+    "shared_stretches",
     "stratified_hold_out",
     "to_archive",
     "to_frame",

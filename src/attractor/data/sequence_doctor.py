@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from .finding import Finding, by_severity, error, note, out_of_range, warning
 from .labelled_sequences import SHOWN, Sequences, name_some
 from .preprocessing import is_constant
+from .shared_stretches import common_stretches, shared_stretches
 
 
 def fingerprints(data: Sequences) -> list[bytes | None]:
@@ -67,6 +68,48 @@ def check_leak(training: Sequences, test: Sequences) -> list[Finding]:
     return [warning("leak", "", message, advice, cases=len(pairs))]
 
 
+def check_shared(data: Sequences) -> list[Finding]:
+    """Cases that are windows of one recording; those that only repeat another one are another finding."""
+    found = shared_stretches(data)
+    if not found.is_complete:
+        message = f"{len(data)} cases are too many to look for stretches of values in common"
+        advice = "If they are windows of recordings, keep those of one recording on one side of every split."
+        return [note("not-compared", "", message, advice)]
+    keys, different = fingerprints(data), found.sharing.copy()
+    kinds: dict[int, set[bytes | None]] = {}
+    for recording, key in zip(found.recordings.tolist(), keys, strict=True):
+        kinds.setdefault(recording, set()).add(key)
+    different &= np.array([len(kinds[recording]) > 1 for recording in found.recordings.tolist()])
+    if not different.any():
+        return []
+    first = np.flatnonzero(found.recordings == found.recordings[different.argmax()])
+    shown = name_some([data.ids[case] for case in first])
+    advice = (
+        "Divide them by whole recordings, as `classify` and `fit` do; for a cross-validation of your own, "
+        "the groups are attractor.data.shared_stretches(cases).recordings. So many windows tell less than "
+        "as many independent cases would."
+    )
+    numbers = {"cases": int(np.count_nonzero(found.sharing)), "recordings": found.recording_count}
+    return [warning("shared-stretches", "", f"{found} (one: {shown})", advice, **numbers)]
+
+
+def check_common(training: Sequences, test: Sequences) -> list[Finding]:
+    """Test cases that are windows of the same recordings as training cases, variables in the same order."""
+    known = set(fingerprints(training)) - {None}
+    twins = np.array([key in known for key in fingerprints(test)])
+    common = common_stretches(training, test) & ~twins
+    if not common.any():
+        return []
+    cases = int(np.count_nonzero(common))
+    shown = name_some([test.ids[case] for case in np.flatnonzero(common)])
+    message = f"{cases} of {len(test)} test cases share stretches of values with training cases ({shown})"
+    advice = (
+        "Judge the model by recordings that training has no part of; windows of one recording are nearly the "
+        "same case, so that the result is too good."
+    )
+    return [warning("common-stretches", "", message, advice, cases=cases)]
+
+
 # With fewer cases a class can hardly be learned, and its hold-out part has one case or none.
 FEW_CASES = 5
 # From this ratio of class sizes on, accuracy says little about the rare class.
@@ -91,7 +134,7 @@ def examine_sequences(data: Sequences) -> list[Finding]:
         The findings, errors first, then warnings, then notes; empty for data without any remark.
     """
     findings = [*_check_empty(data), *_check_variables(data), *_check_missing(data), *_check_scales(data)]
-    findings += check_twins(data)
+    findings += [*check_twins(data), *check_shared(data)]
     if data.labels is not None:
         findings += [*_check_classes(data), *_check_lengths(data)]
     return by_severity(findings)
@@ -105,14 +148,14 @@ def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
         test: where it will be judged; brought to the variables and classes of `training` by name.
 
     Returns:
-        Test cases that are also training cases, variables that leave their range in training, and classes
-        without a training case.
+        Test cases that are also training cases or share stretches with them, variables that leave their range
+        in training, and classes without a training case.
 
     Raises:
         InputDataError: the test cases lack a variable, or have a class that training does not know.
     """
     test = test.aligned(training)
-    findings = check_leak(training, test)
+    findings = [*check_leak(training, test), *check_common(training, test)]
     for position, name in enumerate(training.names):
         findings += out_of_range(name, measured(training, position), measured(test, position), "the test")
     if training.labels is not None and test.labels is not None:
