@@ -281,7 +281,7 @@ class SequenceClassifier(Estimator):
         """
         scaled = np.where(data.valid[:, :, None], self.scaling_.to_unit(data.values), 0.0)
         check_representable(scaled, partial(described_value, data))
-        filled = fill(scaled, data.lengths, self.missing)
+        filled = fill(scaled, data.lengths, self.missing, data.where)
         whole = bool((data.lengths == filled.shape[1]).all())
         labels = np.zeros(len(data), int) if data.labels is None else data.labels
         return Labelled(

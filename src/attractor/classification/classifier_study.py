@@ -120,7 +120,7 @@ def classify(
         InputDataError: among others, missing values in test cases that the policy refuses: before training.
     """
     test = roles.test
-    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing)
+    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing, test.where)
     options = {"validation": roles.validation, "weight_groups": roles.groups}
     model.fit(roles.training, **options, folder=folder, reporter=reporter)
 

@@ -1,9 +1,11 @@
 """From files, DataFrames and arrays to a `Record` or `Sequences`: readers, splits and the data doctor."""
 
+from .counters import counting_variables
 from .doctor import examine
 from .finding import Finding, Severity
 from .honest_split import HeldOut, hold_out_recordings
 from .labelled_sequences import Sequences
+from .long_table import LongColumns, read_case_groups
 from .preprocessing import (
     MISSING,
     FillState,
@@ -18,7 +20,7 @@ from .preprocessing import (
 from .record import Experiment, Record, RowBlock, Signal, check_apart, parse_row_block
 from .record_file import ColumnOptions, guess_columns, read_csv
 from .sequence_doctor import compare_sequences, examine_sequences
-from .sequence_file import LongColumns, read_case_groups, read_sequences
+from .sequence_file import read_sequences
 from .sequence_labels import corrupt
 from .shared_stretches import SharedStretches, common_stretches, shared_stretches
 from .splits import Roles, assign_roles, from_archive, hold_out, stratified_hold_out, to_archive
@@ -50,6 +52,7 @@ __all__ = [
     "common_stretches",
     "compare_sequences",
     "corrupt",
+    "counting_variables",
     "examine",
     "examine_sequences",
     "fill",

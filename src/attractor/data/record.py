@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -62,6 +62,7 @@ class Record:
         experiments: the recordings; their lengths may differ.
         sampling_time: seconds between two samples.
         source: the file it was read from, if any.
+        assumed: what had to be assumed about the sampling time; empty if it is known.
     """
 
     inputs: tuple[Signal, ...]
@@ -69,6 +70,7 @@ class Record:
     experiments: tuple[Experiment, ...]
     sampling_time: float = 1.0
     source: Path | None = None
+    assumed: str = ""
 
     @property
     def samples(self) -> int:
@@ -77,7 +79,7 @@ class Record:
 
     def with_experiments(self, experiments: "tuple[Experiment, ...] | list[Experiment]") -> "Record":
         """The same signals with other experiments."""
-        return Record(self.inputs, self.outputs, tuple(experiments), self.sampling_time, self.source)
+        return replace(self, experiments=tuple(experiments))
 
 
 _RANGE = re.compile(r"\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*")

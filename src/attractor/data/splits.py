@@ -258,6 +258,7 @@ def to_archive(roles: Roles) -> tuple[dict[str, object], dict[str, np.ndarray]]:
         "inputs": [asdict(signal) for signal in roles.training.inputs],
         "outputs": [asdict(signal) for signal in roles.training.outputs],
         "sampling_time": roles.training.sampling_time,
+        "sampling_time_assumed": roles.training.assumed,
         "source": roles.training.source.name if roles.training.source else None,
         "explanation": roles.explanation,
         "experiments": {
@@ -293,7 +294,13 @@ def from_archive(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
                     "and outputs"
                 )
             experiments.append(Experiment(str(title), u.astype(float), y.astype(float)))
-        return Record(signals[0], signals[1], tuple(experiments), float(facts["sampling_time"]))
+        return Record(
+            signals[0],
+            signals[1],
+            tuple(experiments),
+            float(facts["sampling_time"]),
+            assumed=str(facts.get("sampling_time_assumed", "")),
+        )
 
     training, validation, test = map(part, _PARTS)
     return Roles(training, validation, test, str(facts["explanation"]))
