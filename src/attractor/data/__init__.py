@@ -17,7 +17,7 @@ from .preprocessing import (
     no_scaling,
     sequence_scaling,
 )
-from .record import Experiment, Record, RowBlock, Signal, check_apart, parse_row_block
+from .record import Experiment, Record, RowBlock, Signal, check_apart, describe_sampling, parse_row_block
 from .record_file import ColumnOptions, guess_columns, read_csv
 from .sequence_doctor import compare_sequences, examine_sequences
 from .sequence_file import read_sequences
@@ -53,6 +53,7 @@ __all__ = [
     "compare_sequences",
     "corrupt",
     "counting_variables",
+    "describe_sampling",
     "examine",
     "examine_sequences",
     "fill",

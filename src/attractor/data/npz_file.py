@@ -119,7 +119,7 @@ def _read_labels(
 ) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...], tuple[object, ...]]:
     """Labels, classes, and the classes in the type of the file."""
     if "y" not in arrays:
-        return None, *(((), ()) if like is None else (like.classes, like.class_values))
+        return (None, (), ()) if like is None else (None, like.classes, like.class_values)
     labels = check_labels(arrays["y"])
     values, codes = np.unique(labels, return_inverse=True)
     words = tuple(printable(str(one)) for one in values.tolist())

@@ -73,6 +73,11 @@ class Record:
     assumed: str = ""
 
     @property
+    def known_sampling_time(self) -> float | None:
+        """Seconds between two samples; None where that is only assumed."""
+        return None if self.assumed else self.sampling_time
+
+    @property
     def samples(self) -> int:
         """Number of rows over all experiments."""
         return sum(len(experiment) for experiment in self.experiments)
@@ -80,6 +85,16 @@ class Record:
     def with_experiments(self, experiments: "tuple[Experiment, ...] | list[Experiment]") -> "Record":
         """The same signals with other experiments."""
         return replace(self, experiments=tuple(experiments))
+
+
+def describe_sampling(sampling_time: float, assumed: str = "") -> str:
+    """A sampling time in words, with what it stands on.
+
+    Example:
+        >>> describe_sampling(0.5), describe_sampling(1.0, "no column tells the time")
+        ('0.5 s', '1 s (assumed: no column tells the time)')
+    """
+    return f"{sampling_time:g} s" + (f" (assumed: {assumed})" if assumed else "")
 
 
 _RANGE = re.compile(r"\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*")
