@@ -13,7 +13,7 @@ from attractor.classification import SequenceClassifier
 from attractor.origin import origin_of
 from attractor.runs import load_run
 
-TINY = ("--cell", "lipschitz", "--hidden", "3", "--epochs", "2", "--batch-size", "8")
+TINY = ("--cell", "lipschitz", "--hidden", "3", "--epochs", "2", "--batch-size", "8", "--convolutions", "84")
 
 CHAIN = (*TINY, "--epochs", "6", "--reweight", "0.5", "--balance", "class", "--noise", "0.05")
 
@@ -80,6 +80,54 @@ def test_the_chain_leaves_a_run_with_scores_and_report(chain):
     test = np.load(chain / "test.npz")
     assert scores["accuracy"] == np.mean(model.predict(test["X"]) == np.array(["fall", "rise"])[test["y"]])
     assert card["command"].startswith("attractor classify")
+
+
+def test_new_series_get_labels_probabilities_and_sets(chain, tmp_path, capsys):
+    model, values = SequenceClassifier.load(chain / "run"), np.load(chain / "test.npz")["X"]
+    np.savez(tmp_path / "new.npz", X=values)
+    out = tmp_path / "named.csv"
+    assert call("predict", chain / "run", tmp_path / "new.npz", "--out", out, "--coverage", "0.8") == 0
+    told = said(capsys)
+    assert "20 cases named" in told
+    assert "at least 80 % of such cases" in told
+    assert "exchangeable" in told
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["case", "class", "p(fall)", "p(rise)", "labels at 80 %"]
+    assert [row["class"] for row in rows] == model.predict(values).tolist()
+    probabilities = [[float(row["p(fall)"]), float(row["p(rise)"])] for row in rows]
+    np.testing.assert_allclose(probabilities, model.predict_proba(values), rtol=1e-6)
+    assert all(row["class"] in row["labels at 80 %"].split(" | ") for row in rows)
+    assert call("predict", chain / "run", chain / "test.npz", "--out", out) == 0
+    assert re.search(r"20 cases named; \d+ of them as the labels of the file have it", said(capsys))
+    assert "label" in out.read_text().splitlines()[0].split(",")
+
+
+@pytest.mark.parametrize("coverage", ["0", "1", "1.5"])
+def test_a_coverage_that_is_no_probability_is_named(chain, tmp_path, capsys, coverage):
+    words = (chain / "test.npz", "--out", tmp_path / "x.csv", "--coverage", coverage)
+    assert call("predict", chain / "run", *words) == 2
+    assert "expected a probability between 0 and 1" in said(capsys)
+
+
+def test_the_exported_step_gives_the_probabilities_of_the_model(chain, tmp_path, capsys):
+    assert call("export", chain / "run", "--to", "numpy", "--out", tmp_path) == 0
+    assert "differs from the model by at most" in said(capsys)
+    names: dict = {}
+    exec((tmp_path / "step.py").read_text(), names)  # noqa: S102 (our own export)
+    model, series = SequenceClassifier.load(chain / "run"), np.load(chain / "test.npz")["X"][0]
+    state = np.array(names["INITIAL_STATE"], float)
+    for row in series:
+        state, found = names["step"](row, state)
+    np.testing.assert_allclose(found, model.predict_proba(series[None])[0], atol=1e-5)
+
+
+def test_the_recurrent_part_can_be_certified_for_the_range_of_the_training(chain, capsys):
+    assert call("certify", chain / "run", "--time-budget", "5") in (0, 5)
+    told = said(capsys)
+    assert re.search(r"(Proved|Unknown|Refuted) for inputs within", told)
+    page = (chain / "run" / "certificate.html").read_text()
+    assert "None" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
 
 
 def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(

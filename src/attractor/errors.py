@@ -92,6 +92,10 @@ class PrecisionWarning(UserWarning):
     """A step computes in a narrower type than the analysis, which leaves its rounding out."""
 
 
+class DataWarning(UserWarning):
+    """Data were read, but not all of them as they stand, or not as they were meant."""
+
+
 class NotFittedError(AttractorError, ValueError, AttributeError):
     """A model is used before `fit`."""
 

@@ -53,9 +53,30 @@ def test_gaps_at_the_end_are_missing_without_lengths(save):
     assert read_npz(save(X=gaps)).lengths.tolist() == [3, 3]
 
 
-def test_numbers_without_names_count_from_zero(save):
-    assert read_npz(save(X=X, y=[2, 1])).classes == ("0", "1", "2")
-    assert read_npz(save(X=X, y=["x", "w"])).classes == ("w", "x")
+@pytest.mark.parametrize(
+    ("labels", "values"),
+    [
+        ([1, -1], (-1, 1)),
+        ([2, 1], (1, 2)),
+        ([7, 3], (3, 7)),
+        ([2.0, 1.0], (1, 2)),
+        ([True, False], (False, True)),
+        (["x", "w"], ("w", "x")),
+        ([0, 10**9], (0, 10**9)),
+        (np.array([1, 0], np.uint8), (0, 1)),
+    ],
+)
+def test_the_labels_that_occur_are_the_classes(save, labels, values):
+    data = read_npz(save(X=X, y=labels))
+    assert data.class_values == values
+    assert data.classes == tuple(map(str, values))
+    assert [values[label] for label in data.labels] == list(np.asarray(labels))
+    # A test file with some of them is read in the same terms.
+    test = read_sequences(save(X=X[:1], y=labels[:1]), like=data)
+    assert (test.class_values, test.labels.tolist()) == (values, data.labels[:1].tolist())
+    if not isinstance(values[0], str | bool):
+        with pytest.raises(InputDataError, match=r"classes not known: 5; known:"):
+            read_sequences(save(X=X, y=[values[1], 5]), like=data)
 
 
 def test_a_test_file_takes_names_from_the_training_cases(save):
@@ -81,14 +102,19 @@ def test_a_test_file_takes_names_from_the_training_cases(save):
         ({"X": X[:0]}, r"'X' has shape \(0, 3, 2\)"),
         ({"X": X.astype(complex)}, "'X' holds complex128"),
         ({"X": X.astype(object)}, "Python objects could run code"),
-        ({"X": X, "y": np.array(["a", None])}, "y.npy: Python objects could run code"),
+        (
+            {"X": X, "y": np.array(["a", None])},
+            r"y.npy: Python objects could run code when read; .* y.astype\(str\)",
+        ),
         ({"X": X, "length": [3]}, r"'length' of shape \(1,\)"),
         ({"X": X, "length": [3.0, 2.0]}, "'length' of shape .* float64"),
         ({"X": X, "length": [4, 3]}, "case 0: length 4, expected 1 to 3"),
         ({"X": X, "y": [0]}, "1 labels for 2 cases"),
-        ({"X": X, "y": [0, -1]}, "case 1: label -1"),
         ({"X": X, "y": [0, 0.5]}, "case 1 has the label 0.5"),
-        ({"X": X, "y": [0, 10**9]}, "'y' goes up to 1000000000 for 2 cases"),
+        ({"X": X, "y": [0, np.nan]}, "case 1 has no label"),
+        ({"X": X, "y": ["a", "nan"]}, "case 1 has no label"),
+        ({"X": X, "y": ["", "a"]}, "case 0 has no label"),
+        ({"X": X, "y": [0, -1], "classes": ["a", "b"]}, "case 1: label -1"),
         ({"X": X, "y": [0, 1], "classes": ["a"]}, "case 1: label 1 of 1 classes"),
         ({"X": X, "names": ["u"]}, "1 names for 2 variables"),
         ({"X": np.full_like(X, np.inf)}, "an infinite value"),

@@ -84,7 +84,11 @@ def test_labels_of_many_kinds(labels, classes):
     ("labels", "message"),
     [
         ([0.5, 1.0], "case 0 has the label 0.5; classes are texts or whole numbers"),
-        ([1.0, NAN], "case 1 has the label nan"),
+        ([1.0, NAN], "case 1 has no label"),
+        (["a", "nan"], "case 1 has no label"),
+        (["a", " "], "case 1 has no label"),
+        (["1", "NA"], "case 1 has no label"),
+        (np.ma.array(["a", "b"], mask=[False, True]), "case 1 has no label"),
         ([None, "a"], "case 0 has no label"),
         (["a"], "1 labels for 2 cases"),
         ([["a"], ["b"]], r"labels have shape \(2, 1\)"),

@@ -1,20 +1,24 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from attractor.data import Sequences
+from attractor.data import Sequences, hold_out_recordings, stratified_hold_out
+from attractor.data.long_table import told, without_counters
+from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
 from attractor.errors import ConfigError, DivergedError, InputDataError
 
 
 def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
     """Cases with labels counted from 0, and the classes as the user calls them."""
-    data = X if isinstance(X, Sequences) else Sequences.from_arrays(X)
+    data = X if isinstance(X, Sequences) else _as_given(X)
     given = np.asarray(y)
     if y is None:
         if data.labels is None:
@@ -22,7 +26,7 @@ def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
                 "fit needs a label for every case: fit(X, y), or Sequences with labels. This estimator "
                 "requires y to be passed, but the target y is None"
             )
-        names = np.array(data.classes)
+        names = np.array(data.class_values)
     else:
         if not given.ndim or len(given) != len(data):
             raise InputDataError(f"{given.size} labels for {len(data)} cases; fit(X, y) needs one for each")
@@ -36,6 +40,15 @@ def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
     return data, names
 
 
+def _as_given(X: object) -> Sequences:
+    """Cases from arrays or tables; what looks as if it were not meant so is told."""
+    data = Sequences.from_arrays(X)
+    if data.is_named:
+        return told(without_counters(data))
+    counters = check_counters(data) if len(data.names) > 1 else []
+    return told(replace(data, remarks=(*check_axes(data), *counters)))
+
+
 def labels_given(data: Sequences) -> np.ndarray:
     """The labels of cases that must have them.
 
@@ -45,6 +58,25 @@ def labels_given(data: Sequences) -> np.ndarray:
     if data.labels is None:
         raise InputDataError("these cases have no labels")
     return data.labels
+
+
+def kept_for_validation(
+    data: Sequences, share: float, seed: int, groups: np.ndarray | None
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held"]]:
+    """Positions of the training cases and of those for validation, apart by groups or by recordings.
+
+    Where cases share stretches of values, as windows of one recording do, a warning says what was done.
+    """
+    if groups is not None:
+        return stratified_hold_out(labels_given(data), share, seed, groups)
+    parts = hold_out_recordings(data, share, seed)
+    if parts.objection or parts.recordings:
+        warnings.warn(
+            f"validation: {' '.join(filter(None, (parts.recordings, parts.objection)))} For scores of your "
+            "own, split by the groups attractor.data.shared_stretches(cases).recordings.",
+            stacklevel=6,
+        )
+    return parts.kept, parts.held
 
 
 def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " cases"]:
@@ -178,5 +210,4 @@ def check_stream(logits: Float[np.ndarray, " classes"], before: PyTree) -> None:
 
 def described_value(data: Sequences, case: int, step: int, variable: int) -> str:
     """A value in the user's terms."""
-    value = data.values[case, step, variable]
-    return f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: {value:g}"
+    return f"{data.where(case, step, variable)}: {data.values[case, step, variable]:g}"

@@ -25,7 +25,6 @@ from attractor.data import (
     fill,
     no_scaling,
     sequence_scaling,
-    stratified_hold_out,
 )
 from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
 from attractor.estimators import Estimator, fitting
@@ -51,6 +50,7 @@ from .cases import (
     check_logits,
     check_stream,
     described_value,
+    kept_for_validation,
     known_labels,
     labelled,
     labels_given,
@@ -343,7 +343,7 @@ class SequenceClassifier(Estimator):
         """
         scaled = np.where(data.valid[:, :, None], self.scaling_.to_unit(data.values), 0.0)
         check_representable(scaled, partial(described_value, data))
-        filled = fill(scaled, data.lengths, self.missing)
+        filled = fill(scaled, data.lengths, self.missing, data.where)
         whole = bool((data.lengths == filled.shape[1]).all())
         labels = np.zeros(len(data), int) if data.labels is None else data.labels
         return Labelled(
@@ -406,7 +406,7 @@ class SequenceClassifier(Estimator):
         share = self.training.validation_share
         if not share:
             return data, None, everything, None
-        kept, held = stratified_hold_out(labels_given(data), share, self.seed, groups=groups)
+        kept, held = kept_for_validation(data, share, self.seed, groups)
         if not len(held):
             warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=3)
             return data, None, everything, None

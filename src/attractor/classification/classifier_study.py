@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from attractor.arrays import Arrays
-from attractor.data import Sequences, fill, stratified_hold_out
+from attractor.data import HeldOut, Sequences, fill, hold_out_recordings, stratified_hold_out
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
@@ -56,6 +56,8 @@ def divide(
 ) -> ClassifierRoles:
     """Give every case a role, class by class.
 
+    Without groups, cases that share stretches of values, as windows of one recording do, get the same role.
+
     Args:
         data: labelled cases.
         test: cases of a test file; None holds out a fifth of the data.
@@ -70,29 +72,44 @@ def divide(
     if data.labels is None:
         raise InputDataError("the training cases have no labels; a classifier needs a class for each")
     explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
+    is_told = test is None
     if test is None:
-        kept, held = stratified_hold_out(data.labels, TEST_SHARE, seed, groups)
-        if not len(held):
+        parts = _held_out(data, TEST_SHARE, seed, groups)
+        if not len(parts.held):
             raise InputDataError(
                 f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
             )
-        data, test = data.select(kept), data.select(held)
-        groups = None if groups is None else groups[kept]
-        what = "20 % of every class" if groups is None else "whole groups, about 20 % of every class"
+        what = "whole groups, about 20 % of every class" if parts.recordings else "20 % of every class"
         explanation = (
-            f"No test file was given: {len(held)} cases, {what}, drawn with seed {seed}, were held out for "
-            "the test."
+            f"No test file was given: {len(parts.held)} cases, {what}, drawn with seed {seed}, were held out "
+            f"for the test.{_told(parts.recordings, parts.objection)}"
         )
+        data, test = data.select(parts.kept), data.select(parts.held)
+        groups = None if groups is None else groups[parts.kept]
     test = test.aligned(data)
     if test.labels is None:
         raise InputDataError("the test cases have no labels to score against")
-    labels = np.asarray(data.labels)
-    kept, held = stratified_hold_out(labels, validation_share, seed, groups) if validation_share else ((), ())
-    if not len(held):
+    parts = _held_out(data, validation_share, seed, groups) if validation_share else None
+    if parts is None or not len(parts.held):
         return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.", groups)
-    explanation += f" Of the others, {len(kept)} train and {len(held)} choose epoch and temperature."
-    groups = None if groups is None else groups[kept]
-    return ClassifierRoles(data.select(kept), data.select(held), test, explanation, groups)
+    explanation += (
+        f" Of the others, {len(parts.kept)} train and {len(parts.held)} choose epoch and temperature."
+        f"{_told('' if is_told else parts.recordings, parts.objection)}"
+    )
+    groups = None if groups is None else groups[parts.kept]
+    return ClassifierRoles(data.select(parts.kept), data.select(parts.held), test, explanation, groups)
+
+
+def _told(*sentences: str) -> str:
+    """Sentences that follow others."""
+    return "".join(f" {one}" for one in sentences if one)
+
+
+def _held_out(data: Sequences, share: float, seed: int, groups: np.ndarray | None) -> HeldOut:
+    if groups is None:
+        return hold_out_recordings(data, share, seed)
+    kept, held = stratified_hold_out(np.asarray(data.labels), share, seed, groups)
+    return HeldOut(kept, held, "Cases of one group stay on one side.")
 
 
 def classify(
@@ -104,7 +121,7 @@ def classify(
         InputDataError: among others, missing values in test cases that the policy refuses: before training.
     """
     test = roles.test
-    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing)
+    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing, test.where)
     options = {"validation": roles.validation, "weight_groups": roles.groups}
     model.fit(roles.training, **options, folder=folder, reporter=reporter)
 

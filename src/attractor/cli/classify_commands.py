@@ -20,7 +20,7 @@ from attractor.classification import (
 )
 from attractor.classification.classifier_study import ClassifierRoles
 from attractor.data import Finding, Sequences
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, NonNegative, Seed
 from attractor.training import Reweighting
 
@@ -206,7 +206,9 @@ class SuspectsCommand(RunCommand):
 def _read(path: Path, columns: SeriesColumns, like: Sequences | None = None) -> Sequences:
     from attractor.data import read_sequences
 
-    return read_sequences(path, None if columns == SeriesColumns() else columns, like=like)
+    with warnings.catch_warnings():  # the remarks are among the findings of the data doctor
+        warnings.simplefilter("ignore", DataWarning)
+        return read_sequences(path, None if columns == SeriesColumns() else columns, like=like)
 
 
 def _classifier(command: ClassifyCommand) -> SequenceClassifier:

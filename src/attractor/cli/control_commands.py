@@ -189,12 +189,12 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
     return {"segments": segments, "input_violations": violations, "solve_milliseconds": median}
 
 
-def _show_certificate(certificate: Certificate, sampling_time: float) -> Facts:
+def _show_certificate(certificate: Certificate, sampling_time: float | None) -> Facts:
     steps = certificate.settling_steps()
-    seconds = steps * sampling_time
+    seconds = None if sampling_time is None else steps * sampling_time
     console.print(
         f"rate {certificate.rate:.4f} per step (level {certificate.level}), settled to 1 % after {steps} "
-        f"steps = {seconds:g} s"
+        f"steps{'' if seconds is None else f' = {seconds:g} s'}"
     )
     return {
         "rate": certificate.rate,

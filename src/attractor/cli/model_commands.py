@@ -16,6 +16,7 @@ from attractor.data import (
     Roles,
     RowBlock,
     check_apart,
+    describe_sampling,
     parse_row_block,
 )
 from attractor.errors import ConfigError
@@ -170,6 +171,10 @@ class IdentifyCommand:
         check_free(self.out, overwrite=self.overwrite)
         roles = _read_roles(self)
         tell(roles.explanation)
+        if roles.training.assumed:
+            interval, assumed = roles.training.sampling_time, roles.training.assumed
+            tell(f"one row every {describe_sampling(interval, assumed)}")
+            _ask_for_time(roles.training)
         show_serious(examine(roles.training))
         options: dict[str, Any] = {**vars(self.model), "cell": named_cell(self.model.cell) or self.model.cell}
         model = PlantModel(
@@ -335,10 +340,19 @@ class DoctorCommand:
 
 
 def _show_record(record: Record) -> Facts:
-    console.print(f"{record.samples} rows of {signals_of(record)}, every {record.sampling_time:g} s")
+    sampling = escaped(describe_sampling(record.sampling_time, record.assumed))
+    console.print(f"{record.samples} rows of {signals_of(record)}, every {sampling}", soft_wrap=True)
+    _ask_for_time(record)
     names = {"inputs": record.inputs, "outputs": record.outputs}
     labels = {role: [signal.label for signal in signals] for role, signals in names.items()}
-    return {"rows": record.samples, "sampling_time": record.sampling_time, **labels}
+    times = {"sampling_time": record.sampling_time, "sampling_time_assumed": record.assumed or None}
+    return {"rows": record.samples, **times, **labels}
+
+
+def _ask_for_time(record: Record) -> None:
+    """Which option says what had to be assumed about the sampling time."""
+    if record.assumed:
+        console.print("  [dim]give it by --sampling-time, in seconds, or name its column by --time[/]")
 
 
 def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) -> Facts:
@@ -377,6 +391,8 @@ def _read_roles(command: IdentifyCommand) -> Roles:
     if asked.test or asked.test_inputs or asked.test_outputs or asked.test_rows:
         inputs, outputs = asked.test_inputs or command.inputs, asked.test_outputs or command.outputs
         test = read(asked.test or command.data, inputs, outputs, asked.test_rows)
+        if test.assumed and not record.assumed:
+            test = replace(test, sampling_time=record.sampling_time, assumed="that of the training data")
     if asked.validation_rows and test is not None:
         validation = read(command.data, command.inputs, command.outputs, asked.validation_rows)
         return Roles(record, validation, test, "Rows were used as given.")

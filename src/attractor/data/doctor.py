@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from .counters import why_counted
 from .finding import Finding, Severity, by_severity, error, note, out_of_range, warning
 from .preprocessing import is_constant
 from .record import Record, Signal
@@ -45,6 +46,18 @@ def all_channels(record: Record) -> list[tuple[Signal, Float[np.ndarray, "_"]]]:
     inputs = np.concatenate([experiment.inputs for experiment in record.experiments])
     outputs = np.concatenate([experiment.outputs for experiment in record.experiments])
     return [*zip(record.inputs, inputs.T, strict=True), *zip(record.outputs, outputs.T, strict=True)]
+
+
+def check_counted(record: Record) -> list[Finding]:
+    """Signals that only count the rows or run like a clock: they tell the order of the rows."""
+    findings = []
+    for column, signal in enumerate(record.inputs + record.outputs):
+        experiments = [np.hstack([one.inputs, one.outputs])[:, column] for one in record.experiments]
+        why = why_counted(signal.name, experiments)
+        if why:
+            message = f"'{signal.name}' may be no measured quantity: {why}"
+            findings.append(warning("counter", signal.name, message, "Leave it out, unless it was applied."))
+    return findings
 
 
 def check_length(record: Record) -> list[Finding]:
@@ -108,13 +121,14 @@ def examine(record: Record) -> list[Finding]:
     constant = [finding for name, blocks in inputs + outputs for finding in check_constant(name, blocks)]
     still = {finding.signal for finding in constant}
     inputs, outputs = ([one for one in side if one[0] not in still] for side in (inputs, outputs))
-    findings = [*constant, *check_length(record), *check_ranges(record), *check_collinear(record)]
+    findings = [*constant, *check_counted(record), *check_length(record), *check_ranges(record)]
+    findings += check_collinear(record)
     for name, blocks in inputs:
         findings += examine_input(name, blocks)
     for name, blocks in outputs:
         findings += examine_output(name, blocks, [channel for _, channel in inputs])
     for (source, cause), (answer, effect) in product(inputs, outputs):
-        findings += check_delay((source, answer), cause, effect, record.sampling_time)
+        findings += check_delay((source, answer), cause, effect, record.known_sampling_time)
         findings += check_undersampling((source, answer), cause, effect)
     return by_severity(findings)
 
@@ -282,11 +296,12 @@ def estimate_delay(source: Blocks, answer: Blocks) -> int | None:
 
 
 def check_delay(
-    names: tuple[str, str], source: Blocks, answer: Blocks, sampling_time: float
+    names: tuple[str, str], source: Blocks, answer: Blocks, sampling_time: float | None
 ) -> list[Finding]:
     """How long an output waits before it answers an input, and whether it does at all.
 
-    An input that rests throughout each experiment, as in a step test, leaves both open.
+    The sampling time is None where it is only assumed. An input that rests throughout each experiment, as in
+    a step test, leaves both open.
     """
     if max(len(block) for block in source) < 4 * LAGS or all(is_constant(block) for block in source):
         return []
@@ -296,11 +311,12 @@ def check_delay(
         message = f"'{names[1]}' does not visibly answer '{names[0]}' within {LAGS} samples"
         advice = "Check that the right columns were chosen; a noisy plant needs a larger or longer input."
         return [warning("no-response", label, message, advice, lags=LAGS)]
-    seconds = delay * sampling_time
-    message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s), {seconds:.4g} s"
+    seconds = {} if sampling_time is None else {"seconds": delay * sampling_time}
+    message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s)"
+    message += "".join(f", {one:.4g} s" for one in seconds.values())
     is_long = delay > 3
     advice = "A long delay costs the model memory: shift the input by it." if is_long else "Nothing to do."
-    return [note("delay", label, message, advice, samples=delay, seconds=seconds)]
+    return [note("delay", label, message, advice, samples=delay, **seconds)]
 
 
 def decay_lag(blocks: Sequence[Float[np.ndarray, "_"]]) -> int:

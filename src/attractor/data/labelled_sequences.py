@@ -9,8 +9,11 @@ from jaxtyping import Float
 
 from attractor.errors import InputDataError, ShapeError
 
+from .finding import Finding
 from .sequence_labels import check_labels
 from .table import column_names, numbers_of, positions_of
+
+Index = int | np.integer
 
 # Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it.
 MOST_CELLS = 2**27
@@ -32,6 +35,12 @@ class Sequences:
             knows.
         classes: their names in the file's own words.
         ids: how the user calls each case; `case 17` is the one at position 17, counted from 0.
+        class_values: the classes in the user's own type, where their names are the texts of these; the names
+            otherwise.
+        rows: the line of the file, or the index of the DataFrame, that each step comes from, shape (cases,
+            time), or (cases, 1) where a line holds a case; None where nothing is known about it.
+        source: the file, for messages.
+        remarks: what reading left out, or had to assume.
 
     Raises:
         ShapeError: parts that do not fit one another.
@@ -45,11 +54,17 @@ class Sequences:
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    class_values: tuple[object, ...] = ()
+    rows: np.ndarray | None = None
+    source: str = ""
+    remarks: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         _check_arrays(self)
         if not self.ids:
             object.__setattr__(self, "ids", tuple(f"case {position}" for position in range(len(self.values))))
+        if tuple(map(str, self.class_values)) != tuple(self.classes):
+            object.__setattr__(self, "class_values", tuple(self.classes))
         _check_sizes(self)
         _check_lengths(self)
         _clear_padding(self)
@@ -76,6 +91,7 @@ class Sequences:
             lengths=lengths,
             labels=None if self.labels is None else self.labels[positions],
             ids=tuple(self.ids[position] for position in positions),
+            rows=None if self.rows is None else self.rows[positions],
         )
 
     def one(self, case: int) -> Float[np.ndarray, "time variables"]:
@@ -91,6 +107,15 @@ class Sequences:
     def has_missing(self) -> bool:
         """Whether a value within the length of its case is missing."""
         return bool(np.isnan(self.values[self.valid]).any())
+
+    def where(self, case: Index, step: Index, variable: Index) -> str:
+        """Name a value for a message as the user counts: row and column of the file, case and step."""
+        name = self.ids[case] if self.ids[case].startswith("case ") else f"case {self.ids[case]!r}"
+        place = f"{name}, step {step}, variable {self.names[variable]!r}"
+        if self.rows is None:
+            return f"{self.source}: {place}" if self.source else place
+        row = self.rows[case, min(step, self.rows.shape[1] - 1)]
+        return f"{self.source}, row {row}: {place}" if self.source else f"row {row}: {place}"
 
     def counts(self) -> dict[str, int]:
         """Cases of every class."""
@@ -111,7 +136,8 @@ class Sequences:
         if len(labels) != len(self):
             raise ShapeError(f"{len(labels)} labels for {len(self)} cases; give one for each")
         classes, codes = np.unique(labels, return_inverse=True)
-        return replace(self, labels=codes, classes=tuple(str(one) for one in classes))
+        names = tuple(str(one) for one in classes)
+        return replace(self, labels=codes, classes=names, class_values=tuple(classes.tolist()))
 
     def chosen(self, names: Sequence[str]) -> "Sequences":
         """The same cases with some of the variables, in the order given.
@@ -157,13 +183,14 @@ class Sequences:
         """
         same = self.matched(like.names)
         if self.labels is None:
-            return replace(same, classes=like.classes)
+            return replace(same, classes=like.classes, class_values=like.class_values)
         present = [self.classes[position] for position in np.unique(self.labels)]
         unknown = [name for name in present if name not in like.classes]
         if unknown:
             raise InputDataError(f"classes not known: {', '.join(unknown)}; known: {', '.join(like.classes)}")
         positions = [like.classes.index(name) if name in like.classes else 0 for name in self.classes]
-        return replace(same, labels=np.array(positions)[self.labels], classes=like.classes)
+        labels = np.array(positions)[self.labels]
+        return replace(same, labels=labels, classes=like.classes, class_values=like.class_values)
 
     @classmethod
     def from_arrays(
@@ -201,9 +228,10 @@ class Sequences:
         width = arrays[0].shape[1]
         for position, one in enumerate(arrays):
             if one.shape[1] != width:
+                turned = "; all have the same first axis: if the second is the time, give one.T of each"
                 raise ShapeError(
                     f"case {position} has {one.shape[1]} variables, case 0 has {width}; every case needs the "
-                    "same variables"
+                    f"same variables{turned if len({len(each) for each in arrays}) == 1 else ''}"
                 )
         if trim:
             arrays = [trimmed(one, f"case {position}") for position, one in enumerate(arrays)]
@@ -383,8 +411,8 @@ def _clear_padding(data: Sequences) -> None:
 def _check_values(data: Sequences) -> None:
     for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
         raise InputDataError(
-            f"{data.ids[case]}, step {step}, variable {data.names[variable]!r}: an infinite value; correct "
-            "it, or make it NaN, which means missing"
+            f"{data.where(case, step, variable)}: an infinite value; correct it, or make it NaN, which means "
+            "missing"
         )
 
 

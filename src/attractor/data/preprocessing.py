@@ -191,8 +191,15 @@ def channel_blocks(policy: str) -> int:
     return _BLOCKS.get(policy, 1)
 
 
+def _position(case: object, step: object, variable: object) -> str:
+    return f"case {case}, step {step}, variable {variable}"
+
+
 def fill(
-    values: Float[np.ndarray, "cases time variables"], lengths: Int[np.ndarray, " cases"], policy: str
+    values: Float[np.ndarray, "cases time variables"],
+    lengths: Int[np.ndarray, " cases"],
+    policy: str,
+    where: Callable[..., str] = _position,
 ) -> Float[np.ndarray, "cases time channels"]:
     """Channels without gaps.
 
@@ -207,6 +214,7 @@ def fill(
         values: scaled; NaN is missing.
         lengths: steps of each case; what lies beyond becomes 0.
         policy: one of the above.
+        where: names a value for messages by case, step and variable, as `Sequences.where` does.
 
     Returns:
         Channels in blocks: all values, then all masks, then all ages.
@@ -219,10 +227,11 @@ def fill(
     valid = (np.arange(values.shape[1]) < lengths[:, None])[:, :, None]
     measured = ~np.isnan(values)
     if policy == "error":
-        for case, step, variable in np.argwhere(~measured & valid)[:1]:
+        missing = np.argwhere(~measured & valid)
+        for case, step, variable in missing[:1]:
             raise InputDataError(
-                f"case {case}, step {step}, variable {variable} is missing; choose what becomes of missing "
-                f"values: missing={', '.join(MISSING[1:])}"
+                f"{where(case, step, variable)} is missing; choose what becomes of missing values "
+                f"({len(missing)} in all): missing={', '.join(MISSING[1:])}"
             )
     if policy in ("error", "zero", "cell"):
         return np.where(valid & (measured | (policy == "cell")), values, 0.0)

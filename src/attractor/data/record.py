@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -62,6 +62,7 @@ class Record:
         experiments: the recordings; their lengths may differ.
         sampling_time: seconds between two samples.
         source: the file it was read from, if any.
+        assumed: what had to be assumed about the sampling time; empty if it is known.
     """
 
     inputs: tuple[Signal, ...]
@@ -69,6 +70,12 @@ class Record:
     experiments: tuple[Experiment, ...]
     sampling_time: float = 1.0
     source: Path | None = None
+    assumed: str = ""
+
+    @property
+    def known_sampling_time(self) -> float | None:
+        """Seconds between two samples; None where that is only assumed."""
+        return None if self.assumed else self.sampling_time
 
     @property
     def samples(self) -> int:
@@ -77,7 +84,17 @@ class Record:
 
     def with_experiments(self, experiments: "tuple[Experiment, ...] | list[Experiment]") -> "Record":
         """The same signals with other experiments."""
-        return Record(self.inputs, self.outputs, tuple(experiments), self.sampling_time, self.source)
+        return replace(self, experiments=tuple(experiments))
+
+
+def describe_sampling(sampling_time: float, assumed: str = "") -> str:
+    """A sampling time in words, with what it stands on.
+
+    Example:
+        >>> describe_sampling(0.5), describe_sampling(1.0, "no column tells the time")
+        ('0.5 s', '1 s (assumed: no column tells the time)')
+    """
+    return f"{sampling_time:g} s" + (f" (assumed: {assumed})" if assumed else "")
 
 
 _RANGE = re.compile(r"\s*(?P<start>\d*)\s*:\s*(?P<stop>\d*)\s*")

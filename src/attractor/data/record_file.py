@@ -1,27 +1,30 @@
 """Read the log of a plant from a file into a `Record`, and guess its columns."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from jaxtyping import Int
 
-from attractor.errors import ConfigError, InputDataError, printable
+from attractor.errors import ConfigError, DataWarning, InputDataError, printable
 from attractor.settings import Settings, Within
 
+from .counters import why_counted
 from .record import Experiment, Record, RowBlock, check_names
 from .table import Table, read_table
 from .time_axis import (
     SECONDS,
-    TIME_NAMES,
     MissingPolicy,
     Recording,
     TimeColumn,
     check_increasing,
     fill_missing,
     find_sampling_time,
+    find_time,
+    find_times,
     read_time,
     regularise,
 )
@@ -36,7 +39,8 @@ class ColumnOptions(Settings):
 
     Args:
         time: the column of the instants: numbers (seconds, or the unit in its head: ns, us, ms, s, min, h,
-            d) or dates and times. A column called time, timestamp or t is found by itself.
+            d) or dates and times. A column called time, timestamp, t, datetime, date, elapsed, ts or epoch
+            is found by itself, also with a unit in its name, as in t_ms.
         experiment: the column that names the experiment of each row. One called experiment is found by
             itself.
         sampling_time: seconds between two rows. It replaces a time column that was found by
@@ -99,7 +103,8 @@ def read_csv(
         columns: time, experiments, missing values, delimiter.
 
     Returns:
-        The record. Without a time column and without `sampling_time` one row counts as one second.
+        The record. Without a time column and without `sampling_time` one row counts as one second, and the
+        record says that this is assumed.
 
     Raises:
         ConfigError: the choice of columns contradicts itself.
@@ -120,10 +125,13 @@ def read_csv(
         for part in fill_missing(Recording(name, rows, values[rows]), table, parts.channels, columns.missing)
     ]
     _require_rows(recordings, table)
-    sampling_time = columns.sampling_time or 1.0
+    sampling_time, assumed = columns.sampling_time or 1.0, "no column tells the time"
     if parts.time is not None:
-        recordings, sampling_time = _timed(read_time(table, parts.time), recordings, columns)
-    return _to_record(table, parts, recordings, sampling_time)
+        column = read_time(table, parts.time)
+        recordings, sampling_time = _timed(column, recordings, columns)
+        assumed = column.assumed
+    record = _to_record(table, parts, recordings, sampling_time)
+    return replace(record, assumed="" if columns.sampling_time is not None else assumed)
 
 
 def _find_parts(
@@ -135,7 +143,7 @@ def _find_parts(
         )
     chosen = [table.find(label) for label in (*inputs, *outputs)]
     table.check_once(chosen, "a signal is either an input or an output")
-    time = None if columns.sampling_time is not None else table.first_of(TIME_NAMES, chosen)
+    time = None if columns.sampling_time is not None else find_time(table, chosen)
     if columns.time is not None:
         time = table.find(columns.time)
     experiment = table.first_of(("experiment",), chosen)
@@ -215,6 +223,25 @@ def _to_record(table: Table, parts: _Parts, recordings: Sequence[Recording], sam
     return Record(inputs, outputs, tuple(experiments), float(sampling_time), table.path)
 
 
+def _is_aside(table: Table, position: int) -> bool:
+    """Whether a column is no signal: a time, texts, or what only counts the rows, which is told."""
+    if position in find_times(table):
+        return True
+    try:
+        values = table.numbers([position])[:, 0]
+    except InputDataError:
+        return True
+    why = why_counted(table.signals[position].name, [values])
+    if why:
+        label = table.signals[position].label
+        warnings.warn(
+            f"column '{label}' is no signal: {why}; name it by --inputs if it is one",
+            DataWarning,
+            stacklevel=3,
+        )
+    return bool(why)
+
+
 def guess_columns(
     source: "str | Path | pd.DataFrame",
     inputs: Sequence[str] = (),
@@ -230,7 +257,8 @@ def guess_columns(
         columns: what is known about time, experiments and delimiter; those columns are no signals.
 
     Returns:
-        Inputs and outputs with their units; those that were known are as they were given.
+        Inputs and outputs with their units; those that were known are as they were given. Columns of times,
+        texts, and columns that only count the rows are none of them: a `DataWarning` names the latter.
 
     Raises:
         InputDataError: fewer than two columns of signals, or no column with a name that was given.
@@ -241,7 +269,7 @@ def guess_columns(
     free = [
         signal.label
         for position, signal in enumerate(table.signals)
-        if position not in taken and signal.name.casefold() not in {*TIME_NAMES, "experiment"}
+        if position not in taken and signal.name.casefold() != "experiment" and not _is_aside(table, position)
     ]
     if not outputs:
         outputs, free = free[-1:], free[:-1]

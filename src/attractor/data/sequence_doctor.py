@@ -1,13 +1,16 @@
 """The data doctor for labelled series: what to know before a classifier is trained."""
 
 import hashlib
+import warnings
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from .counters import counting_variables
 from .finding import Finding, by_severity, error, note, out_of_range, warning
 from .labelled_sequences import SHOWN, Sequences, name_some
 from .preprocessing import is_constant
+from .shared_stretches import common_stretches, shared_stretches
 
 
 def fingerprints(data: Sequences) -> list[bytes | None]:
@@ -67,6 +70,95 @@ def check_leak(training: Sequences, test: Sequences) -> list[Finding]:
     return [warning("leak", "", message, advice, cases=len(pairs))]
 
 
+def check_shared(data: Sequences) -> list[Finding]:
+    """Cases that are windows of one recording; those that only repeat another one are another finding."""
+    found = shared_stretches(data)
+    if not found.is_complete:
+        message = f"{len(data)} cases are too many to look for stretches of values in common"
+        advice = "If they are windows of recordings, keep those of one recording on one side of every split."
+        return [note("not-compared", "", message, advice)]
+    keys, different = fingerprints(data), found.sharing.copy()
+    kinds: dict[int, set[bytes | None]] = {}
+    for recording, key in zip(found.recordings.tolist(), keys, strict=True):
+        kinds.setdefault(recording, set()).add(key)
+    different &= np.array([len(kinds[recording]) > 1 for recording in found.recordings.tolist()])
+    if not different.any():
+        return []
+    first = np.flatnonzero(found.recordings == found.recordings[different.argmax()])
+    shown = name_some([data.ids[case] for case in first])
+    advice = (
+        "Divide them by whole recordings, as `classify` and `fit` do; for a cross-validation of your own, "
+        "the groups are attractor.data.shared_stretches(cases).recordings. So many windows tell less than "
+        "as many independent cases would."
+    )
+    numbers = {"cases": int(np.count_nonzero(found.sharing)), "recordings": found.recording_count}
+    return [warning("shared-stretches", "", f"{found} (one: {shown})", advice, **numbers)]
+
+
+def check_common(training: Sequences, test: Sequences) -> list[Finding]:
+    """Test cases that are windows of the same recordings as training cases, variables in the same order."""
+    known = set(fingerprints(training)) - {None}
+    twins = np.array([key in known for key in fingerprints(test)])
+    common = common_stretches(training, test) & ~twins
+    if not common.any():
+        return []
+    cases = int(np.count_nonzero(common))
+    shown = name_some([test.ids[case] for case in np.flatnonzero(common)])
+    message = f"{cases} of {len(test)} test cases share stretches of values with training cases ({shown})"
+    advice = (
+        "Judge the model by recordings that training has no part of; windows of one recording are nearly the "
+        "same case, so that the result is too good."
+    )
+    return [warning("common-stretches", "", message, advice, cases=cases)]
+
+
+# How much smoother the last axis of an array must be than the middle one to look like the time: where it is
+# the longer of the two, and where it is not; and how rough the middle one must be.
+_SMOOTHER, _MUCH_SMOOTHER, _ROUGH = 0.75, 0.5, 0.5
+# Ten variables for a step are not what is usually recorded.
+_MANY_VARIABLES = 10
+
+
+def check_axes(data: Sequences) -> list[Finding]:
+    """Whether the axes of time and variables look swapped; variables with names are not asked."""
+    cases, time, variables = data.values.shape
+    if data.is_named or variables < 2 or np.ptp(data.lengths):
+        return []
+    along_time, across = _roughness(data.values), _roughness(data.values.swapaxes(1, 2))
+    limit = _SMOOTHER if variables > time else _MUCH_SMOOTHER
+    is_smooth = across < limit * along_time and along_time > _ROUGH
+    if not (is_smooth or variables >= _MANY_VARIABLES * time):
+        return []
+    why = "values run on along the last axis, not along the middle one" if is_smooth else "that is short"
+    message = (
+        f"an array of shape ({cases}, {time}, {variables}) is {cases} cases of {time} step(s) with "
+        f"{variables} variables, but {why}: time and variables look swapped"
+    )
+    advice = "If the last axis is the time, as in other libraries, give X.transpose(0, 2, 1)."
+    return [warning("axes", "", message, advice, along=along_time, across=across)]
+
+
+def _roughness(values: Float[np.ndarray, "cases steps columns"]) -> float:
+    """How much columns change from step to step: near 0 for smooth ones, 1 for noise."""
+    if values.shape[1] < 2:
+        return 1.0
+    with warnings.catch_warnings():  # columns without a value, or at rest
+        warnings.simplefilter("ignore", RuntimeWarning)
+        scale = np.nanstd(values, axis=(0, 1))
+        changes = np.nanmean(np.diff(values, axis=1) ** 2, axis=(0, 1)) / 2
+    moving = scale > 0
+    return float(np.mean(changes[moving] / scale[moving] ** 2)) if moving.any() else 0.0
+
+
+def check_counters(data: Sequences) -> list[Finding]:
+    """Variables that only count or tell the time: they tell in which order the cases were recorded."""
+    advice = "Leave it out, or a model reads from it in which order the cases were recorded."
+    return [
+        warning("counter", name, f"'{name}' may be no measured quantity: {why}", advice)
+        for name, why in counting_variables(data).items()
+    ]
+
+
 # With fewer cases a class can hardly be learned, and its hold-out part has one case or none.
 FEW_CASES = 5
 # From this ratio of class sizes on, accuracy says little about the rare class.
@@ -90,8 +182,9 @@ def examine_sequences(data: Sequences) -> list[Finding]:
     Returns:
         The findings, errors first, then warnings, then notes; empty for data without any remark.
     """
-    findings = [*_check_empty(data), *_check_variables(data), *_check_missing(data), *_check_scales(data)]
-    findings += check_twins(data)
+    findings = [*data.remarks, *check_axes(data), *check_counters(data), *_check_empty(data)]
+    findings += [*_check_variables(data), *_check_missing(data), *_check_scales(data)]
+    findings += [*check_twins(data), *check_shared(data)]
     if data.labels is not None:
         findings += [*_check_classes(data), *_check_lengths(data)]
     return by_severity(findings)
@@ -105,14 +198,14 @@ def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
         test: where it will be judged; brought to the variables and classes of `training` by name.
 
     Returns:
-        Test cases that are also training cases, variables that leave their range in training, and classes
-        without a training case.
+        Test cases that are also training cases or share stretches with them, variables that leave their range
+        in training, and classes without a training case.
 
     Raises:
         InputDataError: the test cases lack a variable, or have a class that training does not know.
     """
     test = test.aligned(training)
-    findings = check_leak(training, test)
+    findings = [*check_leak(training, test), *check_common(training, test)]
     for position, name in enumerate(training.names):
         findings += out_of_range(name, measured(training, position), measured(test, position), "the test")
     if training.labels is not None and test.labels is not None:

@@ -7,8 +7,31 @@ from jaxtyping import Bool, Int
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 
-# How files write that nobody knows the class; `none` and `NA` may well be classes.
-UNKNOWN = frozenset({"", "?"})
+# How files write that nobody knows the class.
+UNKNOWN = frozenset({"", "?", "nan", "<na>", "nat"})
+# These may well be names of classes, unless all others are numbers.
+_PERHAPS_UNKNOWN = frozenset({"na", "n/a", "#n/a", "none", "null"})
+
+
+def unknown_words(words: Sequence[str], classes: Sequence[str] = ()) -> list[bool]:
+    """Which class words only say that nobody knows the class; never those of the classes that are listed.
+
+    Example:
+        >>> unknown_words(["walk", "nan", "none"]), unknown_words(["1", "2", "none"])
+        ([False, True, False], [False, False, True])
+    """
+    folded = [word.strip().casefold() for word in words]
+    others = {word for word in folded if word not in UNKNOWN | _PERHAPS_UNKNOWN}
+    marks = UNKNOWN | _PERHAPS_UNKNOWN if others and all(map(_is_number, others)) else UNKNOWN
+    return [fold in marks and word not in classes for word, fold in zip(words, folded, strict=True)]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def encode_words(
@@ -17,7 +40,7 @@ def encode_words(
     """Class words as positions in the list of classes.
 
     Args:
-        words: one for each case; blank or `?` if nobody knows it, which holds for all cases or for none.
+        words: one for each case; blank, `?` or `nan` if nobody knows it, which holds for all cases or none.
         where: names a case for messages.
         classes: all classes in the order wanted; None takes those that occur, numbers in the order of
             their size and words in that of the alphabet.
@@ -28,12 +51,14 @@ def encode_words(
     Raises:
         InputDataError: some cases have no label, or one that is not among the classes.
     """
-    unknown = [word in UNKNOWN for word in words]
+    unknown = unknown_words(words, classes or ())
     if all(unknown):
         return None, tuple(classes or ())
     if any(unknown):
+        case = unknown.index(True)
         raise InputDataError(
-            f"{where(unknown.index(True))}: the case has no label, others have; give it one or remove it"
+            f"{where(case)}: the case has no label, others have; give it one in place of {words[case]!r}, or "
+            "remove it"
         )
     order = tuple(classes) if classes else sort_classes(set(words))
     positions = {name: position for position, name in enumerate(order)}
@@ -58,6 +83,8 @@ def check_labels(labels: object) -> np.ndarray:
     Raises:
         InputDataError: a label is missing, or a fraction: those are values to predict, not classes.
     """
+    for case in np.flatnonzero(np.ma.getmaskarray(labels) if np.ma.isMaskedArray(labels) else ())[:1]:
+        raise InputDataError(f"case {case} has no label (it is masked); give it one or leave the case out")
     array = np.asarray(labels)
     if array.ndim != 1:
         raise InputDataError(f"labels have shape {array.shape}, expected (cases,): one label for each case")
@@ -67,7 +94,15 @@ def check_labels(labels: object) -> np.ndarray:
         raise InputDataError(f"labels of type {array.dtype} are no classes; give texts or whole numbers")
     if array.dtype.kind == "f":
         return _whole(array)
-    return array.astype(str) if array.dtype.kind == "S" else array
+    return _known(array.astype(str)) if array.dtype.kind in "US" else array
+
+
+def _known(words: np.ndarray) -> np.ndarray:
+    for case in np.flatnonzero(unknown_words(words.tolist()))[:1]:
+        raise InputDataError(
+            f"case {case} has no label ({str(words[case])!r}); give it one or leave the case out"
+        )
+    return words
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -86,6 +121,8 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
 
 def _whole(array: np.ndarray) -> np.ndarray:
+    for case in np.flatnonzero(np.isnan(array))[:1]:
+        raise InputDataError(f"case {case} has no label (nan); give it one or leave the case out")
     bad = np.flatnonzero(~np.isfinite(array) | (array != np.rint(array)))
     if len(bad):
         raise InputDataError(

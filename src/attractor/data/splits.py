@@ -103,7 +103,8 @@ def stratified_hold_out(
 
     Every class gives the same share, rounded; a class of one case stays in training. With groups (patients,
     devices) whole groups are held out, a group at a time from a random order, as long as the class that lacks
-    most profits, and no class loses its last case in training.
+    most profits, and no class loses its last case in training. A class that would have none then gives its
+    smallest group that it can spare.
 
     Args:
         labels: class of each case.
@@ -134,6 +135,12 @@ def stratified_hold_out(
         closer = np.abs(wanted - after).sum() < np.abs(wanted - held).sum()
         if closer and (after < np.maximum(totals, 1)).all():
             held, taken[unit] = after, True
+    for label in np.flatnonzero((held == 0) & (wanted > 0)):
+        after = held + counts
+        spare = np.flatnonzero((counts[:, label] > 0) & ~taken & (after < np.maximum(totals, 1)).all(axis=1))
+        if len(spare):
+            unit = spare[counts[spare].sum(axis=1).argmin()]
+            held, taken[unit] = after[unit], True
     chosen = taken[units]
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
@@ -251,6 +258,7 @@ def to_archive(roles: Roles) -> tuple[dict[str, object], dict[str, np.ndarray]]:
         "inputs": [asdict(signal) for signal in roles.training.inputs],
         "outputs": [asdict(signal) for signal in roles.training.outputs],
         "sampling_time": roles.training.sampling_time,
+        "sampling_time_assumed": roles.training.assumed,
         "source": roles.training.source.name if roles.training.source else None,
         "explanation": roles.explanation,
         "experiments": {
@@ -286,7 +294,13 @@ def from_archive(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
                     "and outputs"
                 )
             experiments.append(Experiment(str(title), u.astype(float), y.astype(float)))
-        return Record(signals[0], signals[1], tuple(experiments), float(facts["sampling_time"]))
+        return Record(
+            signals[0],
+            signals[1],
+            tuple(experiments),
+            float(facts["sampling_time"]),
+            assumed=str(facts.get("sampling_time_assumed", "")),
+        )
 
     training, validation, test = map(part, _PARTS)
     return Roles(training, validation, test, str(facts["explanation"]))

@@ -1,5 +1,6 @@
 """The time column of a log: its unit, its step, its gaps; rows made complete and evenly spaced."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,24 +18,43 @@ from .table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-TIME_NAMES = ("time", "timestamp", "t")
 # A column without a unit counts seconds.
 SECONDS = {"": 1.0} | {
     name: seconds
     for names, seconds in (
-        ("ns", 1e-9),
-        ("us \N{MICRO SIGN}s \N{GREEK SMALL LETTER MU}s", 1e-6),
-        ("ms", 1e-3),
-        ("s sec second seconds", 1.0),
-        ("min minute minutes", 60.0),
-        ("h hour hours", 3600.0),
+        ("ns nanoseconds", 1e-9),
+        ("us usec microseconds \N{MICRO SIGN}s \N{GREEK SMALL LETTER MU}s", 1e-6),
+        ("ms msec millis milliseconds", 1e-3),
+        ("s sec secs second seconds", 1.0),
+        ("min mins minute minutes", 60.0),
+        ("h hr hour hours", 3600.0),
         ("d day days", 86400.0),
     )
     for name in names.split()
 }
+# How columns of times are called, the usual names first, each of which may end in a unit: `t_ms`.
+_TIMES = ("time", "timestamp", "t", "datetime", "elapsed", "epoch", "ts", "date")
+# How many of these are sure, and the share of the rows in which another one must run on.
+_USUAL, _RUNS = 3, 0.5
+_ALIASES = {
+    "date_time": "datetime",
+    "time_stamp": "timestamp",
+    "date time": "datetime",
+    "time stamp": "timestamp",
+    "elapsed_time": "elapsed",
+    "elapsed time": "elapsed",
+    "unixtime": "epoch",
+    "unix_time": "epoch",
+    "seconds": "t_s",
+    "milliseconds": "t_ms",
+    "millis": "t_ms",
+    "microseconds": "t_us",
+}
+_SPLIT = re.compile(r"(.+?)(?:[_ .-]([^_ .-]+)|(ms|us|ns|sec|seconds|millis))")
 # Largest difference of a step from a whole number of sampling times, as a share of them.
 JITTER = 0.01
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M:%S.%f %p")
+_CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?")
 # A zone ends a time: Z, +02:00, -0500.
 _ZONE = r"[T ].*(?:[Zz]|[+-]\d\d:?\d\d)$"
 
@@ -48,12 +68,14 @@ class TimeColumn:
         position: which column it is.
         values: the instants, shape (rows,), in seconds, or in the column's own unit if that is unknown.
         is_in_seconds: whether the unit of the column could be converted to seconds.
+        assumed: what had to be assumed about the unit; empty if it is known.
     """
 
     table: Table
     position: int
     values: Float[np.ndarray, "rows"]
     is_in_seconds: bool = True
+    assumed: str = ""
 
     def problem(self, row: int, text: str) -> InputDataError:
         """An error at a row of this column."""
@@ -68,7 +90,9 @@ def read_time(table: Table, position: int) -> TimeColumn:
     """
     instants = table.instants(position)
     first = table.cell(0, position)
-    if instants is None and DATE.match(first) and not is_number(first):
+    if instants is None and _CLOCK.fullmatch(first):
+        instants = _read_clock(table, position)
+    elif instants is None and DATE.match(first) and not is_number(first):
         instants = parse_dates(table.text(position))
     if instants is not None:
         for row in np.flatnonzero(np.isnat(instants))[:1]:
@@ -77,13 +101,95 @@ def read_time(table: Table, position: int) -> TimeColumn:
                 "time like 2024-05-31T12:00:00 in the style of the first row; correct the cell"
             )
         return TimeColumn(table, position, seconds_since_first(instants))
-    unit = SECONDS.get(table.signals[position].unit.casefold())
+    signal = table.signals[position]
+    named = signal.unit.casefold() or time_in_name(signal.name)[1]
+    unit = SECONDS.get(named)
+    numbers = table.numbers([position])[:, 0]
+    assumed = ""
+    if not named:
+        unit, assumed = _guessed_unit(signal.label, numbers)
     with np.errstate(over="ignore"):
-        values = table.numbers([position])[:, 0] * (unit or 1.0)
-    column = TimeColumn(table, position, values, unit is not None)
+        values = numbers * (unit or 1.0)
+    column = TimeColumn(table, position, values, unit is not None, assumed)
     for row in np.flatnonzero(~np.isfinite(values))[:1]:
         raise column.problem(int(row), "the time is missing or too large; correct it or remove the row")
     return column
+
+
+def _read_clock(table: Table, position: int) -> np.ndarray:
+    """Instants from the time of day alone, with the day from a column of dates if there is one.
+
+    Without one a clock that falls by more than half a day has passed midnight.
+    """
+    clocks = [cell.replace(",", ".") for cell in table.text(position)]
+    dates = [at for at in find_times(table, [position]) if time_in_name(table.signals[at].name)[0] == "date"]
+    days = table.text(dates[0]) if dates else ["2000-01-01"] * len(clocks)
+    joined = [f"{day} {clock}" if clock else "" for day, clock in zip(days, clocks, strict=True)]
+    instants = parse_dates(joined)
+    if not dates:
+        nights = np.cumsum(np.diff(instants, prepend=instants[:1]) < -np.timedelta64(12, "h"))
+        instants = instants + nights * np.timedelta64(1, "D")
+    return instants
+
+
+def time_in_name(name: str) -> tuple[str, str]:
+    """What kind of time a head names, and the unit in it; blank texts if it names none.
+
+    Example:
+        >>> [time_in_name(name) for name in ("Timestamp", "t_ms", "elapsed_us", "tmin", "T")]
+        [('timestamp', ''), ('t', 'ms'), ('elapsed', 'us'), ('', ''), ('t', '')]
+    """
+    folded = name.strip().casefold()
+    folded = _ALIASES.get(folded, folded)
+    if folded in _TIMES:
+        return folded, ""
+    match = _SPLIT.fullmatch(folded)
+    if match is None:
+        return "", ""
+    kind, unit = _ALIASES.get(match[1], match[1]), match[2] or match[3]
+    is_split = match[2] is not None or len(kind) > 1
+    return (kind, unit) if kind in _TIMES and unit in SECONDS and is_split else ("", "")
+
+
+def find_times(table: Table, taken: Sequence[int] = ()) -> list[int]:
+    """The free columns that are called like a time, the most usual name first."""
+    found = []
+    for position, signal in enumerate(table.signals):
+        kind = time_in_name(signal.name)[0]
+        # `T [K]` is a temperature.
+        is_other = signal.name.strip() == "T" and signal.unit.casefold() not in SECONDS
+        if kind and not is_other and position not in taken:
+            found.append((_TIMES.index(kind), position))
+    return [position for _, position in sorted(found)]
+
+
+def find_time(table: Table, taken: Sequence[int] = ()) -> int | None:
+    """The free column that tells the time by its name; one with a less usual name must run like a time."""
+    found = find_times(table, taken)
+    return next((position for position in found if _is_sure(table, position)), None)
+
+
+def _is_sure(table: Table, position: int) -> bool:
+    if time_in_name(table.signals[position].name)[0] in _TIMES[:_USUAL]:
+        return True
+    try:
+        times = read_time(table, position).values
+    except InputDataError:
+        return False
+    return bool(np.mean(np.diff(times) > 0) > _RUNS)
+
+
+# Instants since 1970 as numbers: the units, by the smallest number that only this one explains.
+_SINCE_1970 = ((1e17, 1e-9, "nanoseconds"), (1e14, 1e-6, "microseconds"), (1e11, 1e-3, "milliseconds"))
+
+
+def _guessed_unit(label: str, numbers: Float[np.ndarray, " rows"]) -> tuple[float, str]:
+    """Seconds in a unit that nobody named, and the assumption in words."""
+    first = float(numbers[0])
+    for smallest, seconds, unit in _SINCE_1970:
+        if smallest <= first < 1e3 * smallest:
+            return seconds, f"'{label}' names no unit; it looks like {unit} since 1970"
+    return 1.0, f"'{label}' names no unit; seconds"
 
 
 def parse_dates(cells: Sequence[str]) -> np.ndarray:

@@ -48,8 +48,10 @@ def time_unit(seconds: float) -> tuple[str, float]:
     return next((unit for unit in reversed(_UNITS) if seconds >= 3.0 * unit[1]), _UNITS[0])
 
 
-def time_axis(samples: int, sampling_time: float) -> tuple[Float[np.ndarray, " time"], str]:
-    """Times of the samples in the unit that reads best, and the label of the axis."""
+def time_axis(samples: int, sampling_time: float | None) -> tuple[Float[np.ndarray, " time"], str]:
+    """Times of the samples in the unit that reads best, and the label of the axis; None counts samples."""
+    if sampling_time is None:
+        return np.arange(samples, dtype=float), "time [samples]"
     unit, length = time_unit(samples * sampling_time)
     return np.arange(samples) * sampling_time / length, f"time [{unit}]"
 

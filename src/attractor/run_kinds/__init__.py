@@ -63,13 +63,13 @@ class Proof:
         result: of the ladder of bounds.
         claim: what was found, in a sentence.
         page: the report.
-        sampling_time: seconds of a step.
+        sampling_time: seconds of a step; None if that is only assumed.
     """
 
     result: StabilityResult
     claim: str
     page: Path
-    sampling_time: float
+    sampling_time: float | None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def _certify(
 ) -> Proof:
     result = certify_model(model, input_bound, settings, reporter_for("bounds"))
     save_stability(folder, result, input_bound, model.origin)
-    interval = model.signals_.sampling_time
+    interval = model.signals_.known_sampling_time
     visited = visited_in_training(folder, model)
     found = CertifiedCell(model.network().cell, result, input_bound, interval, visited)
     page = publish(found, folder, About(command=command, origin=model.origin))

@@ -52,14 +52,14 @@ class CertifiedCell:
         cell: that was analysed.
         result: of `certify`.
         input_bound: inputs within +- this were asked about, scaled.
-        sampling_time: seconds per step.
+        sampling_time: seconds per step; None if that is only assumed.
         visited: least and largest value of every state over the data; None if not known.
     """
 
     cell: CellLike
     result: StabilityResult
     input_bound: float
-    sampling_time: float
+    sampling_time: float | None
     visited: Float[np.ndarray, "2 states"] | None = None
 
 
@@ -100,17 +100,18 @@ def certificate_page(found: CertifiedCell, about: About) -> Page:
     )
 
 
-def _tiles(result: StabilityResult, sampling_time: float) -> tuple[Tile, ...]:
+def _tiles(result: StabilityResult, sampling_time: float | None) -> tuple[Tile, ...]:
     seconds = Tile("Analysis", significant(result.seconds, 2), "s", "wall time with compilation")
     certificate = result.certificate
     if certificate is None:
         return (Tile("Verdict", result.verdict.name.lower(), "", "no certificate"), seconds)
     steps = certificate.settling_steps()
+    settled = (str(steps), "steps") if sampling_time is None else (significant(steps * sampling_time), "s")
     return (
         Tile(
             "Contraction", f"{certificate.rate:.4f}", "times", "what a step leaves of a difference, at most"
         ),
-        Tile("Settling", significant(steps * sampling_time), "s", f"to 1 %, certified: {steps} steps"),
+        Tile("Settling", *settled, f"to 1 %, certified: {steps} steps"),
         Tile("Level", str(certificate.level), "", LEVELS[certificate.level]),
         Tile(
             "Gain", significant(certificate.asymptotic_gain), "", "state per lasting input difference, scaled"
@@ -194,12 +195,12 @@ _LEAST = 1e-6
 
 
 def contraction_figure(
-    certificate: Certificate, simulated: Contraction, sampling_time: float, size: Size
+    certificate: Certificate, simulated: Contraction, sampling_time: float | None, size: Size
 ) -> Figure:
     """The proved bound over time, and what simulated pairs do below it."""
     figure, (axes,) = panels(size, [240 if size.is_wide else 210])
     powers_of_ten(axes, "y")
-    times = np.arange(len(simulated.largest)) * sampling_time
+    times = np.arange(len(simulated.largest)) * (sampling_time or 1.0)
     bound = certificate.rate ** np.arange(len(times), dtype=float)
     for values, colour, width, label in (
         (bound, Hue.MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
@@ -210,7 +211,8 @@ def contraction_figure(
             times, np.where(values > _LEAST, values, np.nan), color=colour, linewidth=width, label=label
         )
     axes.axhline(0.01, color=Hue.MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
-    axes.set(xlabel="time [s]", ylabel="difference, share of the first", ylim=(_LEAST, 2.0))
+    unit = "steps" if sampling_time is None else "s"
+    axes.set(xlabel=f"time [{unit}]", ylabel="difference, share of the first", ylim=(_LEAST, 2.0))
     axes.margins(x=0.0)
     legend_above(axes)
     return figure

@@ -18,7 +18,7 @@ from attractor.data import (
     read_table,
     write_csv,
 )
-from attractor.data.time_axis import TIME_NAMES
+from attractor.data.time_axis import find_time
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.folders import facts_of
 from attractor.runs import load_run
@@ -111,9 +111,11 @@ def _with_time(table: Table, columns: ColumnOptions, signals: Signals) -> Column
     if columns.time or columns.sampling_time:
         return columns
     own = {signal.name for signal in signals.inputs + signals.outputs}
-    free = {signal.name.casefold(): signal.label for signal in table.signals if signal.name not in own}
-    found = [free[name] for name in TIME_NAMES if name in free]
-    return replace(columns, time=found[0]) if found else replace(columns, sampling_time=signals.sampling_time)
+    taken = [position for position, signal in enumerate(table.signals) if signal.name in own]
+    found = find_time(table, taken)
+    if found is None:
+        return replace(columns, sampling_time=signals.sampling_time)
+    return replace(columns, time=table.signals[found].label)
 
 
 def _measured(model: PlantModel, table: Table, source: Path) -> Columns:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from attractor.control.metrics import ResidualAnalysis, analyse_residuals
-from attractor.data import Experiment, Record, Roles, Signal, examine
+from attractor.data import Experiment, Record, Roles, Signal, describe_sampling, examine
 from attractor.report.page import Note, Tone
 from attractor.report.publishing import PAGES, PageKind
 from attractor.report.wording import digests, in_words
@@ -69,7 +69,7 @@ class PredictionPage:
     Args:
         experiment: its name.
         output: the signal.
-        sampling_time: s.
+        sampling_time: s; None if it is only assumed.
         measured: what the sensor showed, engineering units, (time,).
         predicted: what the model says from the inputs alone, (time,).
         washout: rows at the beginning that do not count.
@@ -80,7 +80,7 @@ class PredictionPage:
 
     experiment: str
     output: Signal
-    sampling_time: float
+    sampling_time: float | None
     measured: Float[np.ndarray, " time"]
     predicted: Float[np.ndarray, " time"]
     washout: int
@@ -125,14 +125,14 @@ class ResidualPage:
         experiment: its name.
         inputs: the signals of the second axis of `analysis.cross`.
         outputs: the signals of its first axis.
-        sampling_time: s, the length of one lag.
+        sampling_time: s, the length of one lag; None if it is only assumed.
         analysis: correlations and bands.
     """
 
     experiment: str
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
-    sampling_time: float
+    sampling_time: float | None
     analysis: ResidualAnalysis
 
 
@@ -297,7 +297,7 @@ def _predictions(
         PredictionPage(
             experiment=experiment.name,
             output=signal,
-            sampling_time=test.sampling_time,
+            sampling_time=test.known_sampling_time,
             measured=experiment.outputs[:, index],
             predicted=predicted[:, index],
             washout=model.settled,
@@ -352,7 +352,7 @@ def _residuals(model: PlantModel, test: Record, experiment: Experiment) -> list[
     if lags < 1 or not np.isfinite(residuals).all():
         return []
     analysis = analyse_residuals(residuals, experiment.inputs[rows], lags=lags)
-    return [ResidualPage(experiment.name, test.inputs, test.outputs, test.sampling_time, analysis)]
+    return [ResidualPage(experiment.name, test.inputs, test.outputs, test.known_sampling_time, analysis)]
 
 
 def _steady_states(model: PlantModel, training: Record) -> tuple[SteadyStatePage, ...]:
@@ -393,7 +393,9 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
         },
         "Data": {
             "source": str(card["data"]["source"]),
-            "sampling time": f"{card['data']['sampling_time']:g} s",
+            "sampling time": describe_sampling(
+                card["data"]["sampling_time"], card["data"].get("sampling_time_assumed", "")
+            ),
             "parts": card["data"]["explanation"],
             **{part: ", ".join(names) or "none" for part, names in card["data"]["experiments"].items()},
         },

@@ -39,7 +39,8 @@ def signals_figure(page: DataPage, size: Size) -> Figure:
     figure, rows = panels(size, [95] * len(signals), share=True)
     bins = size.bins * min(1.0, 2.5 / len(signals))
     total = sum(record.samples for record in page.roles.values())
-    unit, length = time_unit(total * page.training.sampling_time)
+    interval = page.training.known_sampling_time
+    unit, length = ("samples", 1.0) if interval is None else time_unit(total * interval)
     for column, (axes, signal) in enumerate(zip(rows, signals, strict=True)):
         _one_signal(axes, page, column, bins / total, length)
         axes.set_ylabel(signal.label)
@@ -65,7 +66,7 @@ def _one_signal(axes: Axes, page: DataPage, column: int, bins_per_row: float, un
     for role, record in page.roles.items():
         for number, experiment in enumerate(record.experiments):
             values = np.concatenate([experiment.inputs, experiment.outputs], axis=1)[:, column]
-            time = (start + np.arange(len(values))) * record.sampling_time / unit
+            time = (start + np.arange(len(values))) * (record.known_sampling_time or 1.0) / unit
             bins = max(2, int(bins_per_row * len(values)))
             label = role if number == 0 else None
             axes.plot(*envelope(time, values, bins), color=COLOURS[role], linewidth=1.1, label=label)
@@ -85,15 +86,17 @@ def _histogram(axes: Axes, page: DataPage, column: int, signal: Signal) -> None:
 
 
 def _spectrum(axes: Axes, record: Record, column: int, signal: Signal) -> None:
-    values = _column(record, column)
+    values, interval = _column(record, column), record.known_sampling_time
+    unit = "1/sample" if interval is None else "Hz"
     if len(values) < 8 or np.ptp(values) == 0:
-        axes.set(xlabel="frequency [Hz]", ylabel="power density")
+        axes.set(xlabel=f"frequency [{unit}]", ylabel="power density")
         return
     segment = min(_SEGMENT, len(values))
-    frequency, power = welch(values, 1.0 / record.sampling_time, nperseg=segment)
+    frequency, power = welch(values, 1.0 / (interval or 1.0), nperseg=segment)
     powers_of_ten(axes, "x", "y")
     axes.plot(frequency[1:], np.maximum(power[1:], 1e-12 * power.max()), color=Hue.MODEL, linewidth=1.4)
-    axes.set(xlabel="frequency [Hz]", ylabel=f"power density [{_squared(signal.unit)}/Hz]")
+    density = _squared(signal.unit) + (" sample" if interval is None else "/Hz")
+    axes.set(xlabel=f"frequency [{unit}]", ylabel=f"power density [{density}]")
     axes.grid(which="minor", visible=False)
     axes.axvline(frequency[-1], color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
 

@@ -113,7 +113,8 @@ def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> t
     """The whole experiment, and its worst stretch; only the first says how to read it."""
     title, unit = f"{page.output.name} in {page.experiment}", page.output.unit
     first, last = figures.closeup_rows(page)
-    stretch = span(first * page.sampling_time, last * page.sampling_time)
+    interval = page.sampling_time
+    stretch = f"samples {first} to {last}" if interval is None else span(first * interval, last * interval)
     washout = ""
     if start_rows:
         washout = (
@@ -210,7 +211,7 @@ def _residual_figure(name: str, page: ResidualPage, output: int) -> PageFigure:
         "would give. Red bars with an input at positive lags: the input acts in a way the model has "
         "missed. At negative lags: feedback in the data, or a slow input. Red bars with itself alone: the "
         "errors have a memory, as slow disturbances have; a simulation cannot know them. One lag is "
-        f"{page.sampling_time:g} s."
+        f"{'one sample' if page.sampling_time is None else f'{page.sampling_time:g} s'}."
     )
     outside = float(found.auto_outside[output]), float(np.max(found.cross_outside[output], initial=0.0))
     return PageFigure(

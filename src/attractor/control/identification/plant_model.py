@@ -135,7 +135,7 @@ class PlantModel(Estimator):
         training, checking = split_validation(record, held_out, self.validation_share)
         check_recordings(training, self.washout)
         check_judges(training, checking, self.washout, "validation")
-        self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time)
+        self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time, record.assumed)
         self.input_scaling_, self.output_scaling_ = _scalings(training)
         self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
         self.plan_ = self.make_plan()

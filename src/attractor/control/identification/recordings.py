@@ -16,11 +16,17 @@ from attractor.training.networks import fact
 
 @dataclass(frozen=True)
 class Signals:
-    """What the columns of a model mean."""
+    """What the columns of a model mean; `assumed` says what had to be assumed about the sampling time."""
 
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
     sampling_time: float = 1.0
+    assumed: str = ""
+
+    @property
+    def known_sampling_time(self) -> float | None:
+        """Seconds between two samples; None where that is only assumed."""
+        return None if self.assumed else self.sampling_time
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Signals":
@@ -35,7 +41,8 @@ class Signals:
         )
         if not (inputs and outputs):
             raise ValueError(f"signals {facts!r}: expected inputs and outputs")
-        return cls(inputs, outputs, fact(facts, "sampling_time", Positive))
+        assumed = fact({"assumed": "", **facts}, "assumed", str)
+        return cls(inputs, outputs, fact(facts, "sampling_time", Positive), assumed)
 
 
 def as_experiments(signals: object) -> list[object]:
@@ -76,7 +83,7 @@ def as_record(inputs: object, outputs: object = None) -> Record:
         if len(u) != len(y):
             raise InputDataError(f"recording {index} has {len(u)} rows of inputs and {len(y)} of outputs")
         experiments.append(Experiment(f"experiment {index}", u, y))
-    return Record(applied_names, answered_names, tuple(experiments))
+    return Record(applied_names, answered_names, tuple(experiments), assumed="arrays tell no time")
 
 
 def _side(letter: str, signals: object) -> tuple[tuple[Signal, ...], list[np.ndarray]]:
