@@ -24,16 +24,16 @@ def by_hand(cell, series):
     """Shares of time above every threshold, one pattern at a time."""
     found = np.zeros(cell.thresholds.shape)
     for d, dilation in enumerate(cell.dilations):
-        padded = np.concatenate([np.zeros((dilation * (TAPS - 1), 2)), series])
-        for p, weights in enumerate(PATTERNS):
-            seen = padded @ np.asarray(cell.channels[d, p], float)
-            response = sum(
-                weights[tap] * seen[dilation * tap : dilation * tap + len(series)] for tap in range(TAPS)
-            )
-            excess = (response[:, None] - np.asarray(cell.thresholds[d, p], float)) / (
-                2 * float(cell.widths[d, p])
-            )
-            found[d, p] = np.clip(0.5 + excess, 0, 1).mean(axis=0)
+        for kind, before in enumerate((np.zeros(2), series[0])):
+            padded = np.concatenate([np.tile(before, (dilation * (TAPS - 1), 1)), series])
+            for p, weights in enumerate(PATTERNS):
+                seen = padded @ np.asarray(cell.channels[d, p], float)
+                response = sum(
+                    weights[tap] * seen[dilation * tap : dilation * tap + len(series)] for tap in range(TAPS)
+                )
+                thresholds = np.asarray(cell.thresholds[d, p], float)[kind::2]
+                excess = (response[:, None] - thresholds) / (2 * float(cell.widths[d, p]))
+                found[d, p, kind::2] = np.clip(0.5 + excess, 0, 1).mean(axis=0)
     return found.reshape(-1)
 
 

@@ -125,3 +125,29 @@ def test_the_recurrent_network_alone_is_an_option():
     alone = classifier(readout=ReadoutSettings(convolutions=0)).fit(ramps())
     assert alone.network().convolutions is None
     assert isinstance(jnp.asarray(alone.logits(ramps())), jnp.ndarray)
+
+
+@pytest.mark.parametrize("features", [5, 40])
+def test_cases_that_belong_together_are_left_out_together(features):
+    rows, related = DRAW.normal(size=(20, features)), np.repeat(np.arange(6), [1, 2, 3, 4, 5, 5])
+    targets = 2.0 * np.eye(2)[np.arange(20) % 2] - 1
+    found = fit_ridge(rows, targets, None, related)
+    for one in range(6):
+        inside, others = related == one, related != one
+        centre = rows[others].mean(axis=0)
+        fit = refitted(rows[others] - centre, targets[others], found.penalty, np.ones(others.sum()))
+        np.testing.assert_allclose(
+            found.left_out[inside], (rows[inside] - centre) @ fit[:-1] + fit[-1], atol=1e-8
+        )
+
+
+def test_copies_of_a_case_do_not_vouch_for_one_another():
+    """Noise with random labels, every case ten times over: what is said of a case must be chance."""
+    series = DRAW.normal(size=(30, 20, 2)).repeat(10, axis=0)
+    labels = DRAW.permutation(np.arange(30) % 2).repeat(10)
+    quick = {"hidden_size": 2, "readout__convolutions": 168, "training__epochs": 1}
+    found = classifier(**quick).fit(series, labels, weight_groups=np.arange(30).repeat(10))
+    if found.calibration_.left_out:
+        right = found.calibration_.logits.argmax(axis=1) == found.calibration_.labels
+        assert right.mean() < 0.75
+    assert found.share_ == 0

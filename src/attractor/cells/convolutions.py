@@ -21,6 +21,7 @@ PATTERNS = np.array([
     [2.0 if tap in high else -1.0 for tap in range(TAPS)] for high in combinations(range(TAPS), 3)
 ])
 """All ways to weigh three of nine samples by 2 and the others by -1, shape (84, 9); every row sums to 0."""
+_BACK = TAPS - 1 - np.arange(TAPS)
 _MOST_DILATIONS = 32
 _MOST_CHANNELS = 9
 _GOLDEN = (1 + 5**0.5) / 2
@@ -33,14 +34,16 @@ class ConvolutionState(NamedTuple):
     """What has been seen so far.
 
     Args:
-        recent: the last samples, the newest in the last row, shape (span, inputs).
+        recent: the last samples, the newest in the last row, shape (span, inputs); zeros before the first.
+        first: the first sample.
         sums: by how much every threshold was exceeded, summed over time, shape (dilations, 84, thresholds).
-        count: samples so far.
+        steps: samples so far.
     """
 
     recent: Float[Array, "span inputs"]
+    first: Float[Array, " inputs"]
     sums: Float[Array, "dilations patterns thresholds"]
-    count: Float[Array, ""]
+    steps: Float[Array, ""]
 
 
 class RandomConvolutions(Cell):
@@ -48,9 +51,10 @@ class RandomConvolutions(Cell):
 
     The patterns are those of MiniRocket (Dempster, Schmidt and Webb 2021): 84 patterns at up to 32 dilations,
     each on a random choice of inputs, with thresholds at quantiles of what series of the training data
-    respond. Two things differ. A pattern looks back only and finds zeros before the first sample, so that the
-    convolution is a recurrent cell: its state is a shift register and a sum over time. And a threshold is a
-    ramp of finite width, so that a gradient and a Lipschitz constant exist.
+    respond. Two things differ. A pattern looks back only, so that the convolution is a recurrent cell: its
+    state is a shift register and a sum over time. Before the first sample it finds zeros, or, for every other
+    threshold, that sample itself, which tells level and shape apart. And a threshold is a ramp of finite
+    width, so that a gradient and a Lipschitz constant exist.
 
     Args:
         input_size: variables of a series.
@@ -91,21 +95,24 @@ class RandomConvolutions(Cell):
         self, input: Input, state: ConvolutionState, *, key: PRNGKeyArray | None = None
     ) -> ConvolutionState:
         """One more sample."""
+        fixed, patterns = self._fixed, PATTERNS.astype(input.dtype)
         recent = jnp.concatenate([state.recent[1:], input[None]])
-        back = np.multiply.outer(self.dilations, TAPS - 1 - np.arange(TAPS))
-        seen = recent[self.span - 1 - back]
-        response = jnp.einsum("dtc,dpc,pt->dp", seen, self._fixed.channels, PATTERNS.astype(seen.dtype))
-        return ConvolutionState(recent, state.sums + self._fixed.above(response), state.count + 1)
+        first = jnp.where(state.steps == 0, input, state.first)
+        back = np.multiply.outer(self.dilations, _BACK)
+        known = jnp.einsum("dtc,dpc,pt->dp", recent[self.span - 1 - back], fixed.channels, patterns)
+        before = jnp.where(back > state.steps, 1.0, 0.0).astype(input.dtype) @ patterns.T
+        above = fixed.above(known, known + before * (fixed.channels @ first))
+        return ConvolutionState(recent, first, state.sums + above, state.steps + 1)
 
     def initial_state(self) -> ConvolutionState:
         """Nothing seen: zeros."""
         dtype = weight_dtype(self)
-        recent = jnp.zeros((self.span, self.input_size), dtype)
-        return ConvolutionState(recent, jnp.zeros(self.thresholds.shape, dtype), jnp.zeros((), dtype))
+        recent, first = jnp.zeros((self.span, self.input_size), dtype), jnp.zeros(self.input_size, dtype)
+        return ConvolutionState(recent, first, jnp.zeros(self.thresholds.shape, dtype), jnp.zeros((), dtype))
 
     def exposed(self, state: ConvolutionState) -> Float[Array, " features"]:
         """The shares of time, each between 0 and 1; zeros before the first sample."""
-        return (state.sums / jnp.maximum(state.count, 1)).reshape(-1)
+        return (state.sums / jnp.maximum(state.steps, 1)).reshape(-1)
 
     def whole(
         self, inputs: Float[Array, "time inputs"], length: ArrayLike | None = None
@@ -121,7 +128,7 @@ class RandomConvolutions(Cell):
 
         def shares(_: None, at: tuple[Array, "RandomConvolutions"]) -> tuple[None, Array]:
             dilation, one = at
-            above = one.above(one.responses(inputs, dilation))
+            above = one.above(*one.responses(inputs, dilation))
             return None, jnp.where(valid, above, 0.0).sum(axis=0) / jnp.maximum(count, 1)
 
         _, found = jax.lax.scan(shares, None, (jnp.asarray(self.dilations), self._fixed))
@@ -149,12 +156,14 @@ class RandomConvolutions(Cell):
         thresholds, spreads = np.zeros(levels.shape), np.zeros((len(chosen), *levels.shape[:2]))
         for place, case in enumerate(chosen):
             count = inputs.shape[1] if lengths is None else int(lengths[case])
-            responses = np.asarray(_all_responses(self, inputs[case]))[:, :count].transpose(0, 2, 1)
-            spreads[place] = responses.std(axis=2)
+            both = [np.asarray(part)[:, :count] for part in _all_responses(self, inputs[case])]
+            spreads[place] = both[0].std(axis=1)
             here = asked == place
-            ordered = np.sort(responses[here], axis=1)
             positions = (levels[here] * (count - 1)).round().astype(int)
-            thresholds[here] = np.take_along_axis(ordered, positions, axis=1)
+            for kind, responses in enumerate(both):
+                ordered = np.sort(responses.transpose(0, 2, 1)[here], axis=1)
+                found = np.take_along_axis(ordered, positions, axis=1)
+                thresholds[here, kind::2] = found[:, kind::2]
         typical = np.median(spreads, axis=0)
         widths = _WIDTH * np.where(typical > 0, typical, 1.0)
         return eqx.tree_at(
@@ -165,20 +174,28 @@ class RandomConvolutions(Cell):
 
     def responses(
         self, inputs: Float[Array, "time inputs"], dilation: ArrayLike
-    ) -> Float[Array, "time patterns"]:
-        """What the patterns of one dilation, whose `channels` these are, respond at every time."""
+    ) -> tuple[Float[Array, "time patterns"], Float[Array, "time patterns"]]:
+        """What the patterns of one dilation, whose `channels` these are, respond at every time.
+
+        Returns:
+            Responses with zeros before the first sample, and with that sample held.
+        """
         mixed = inputs @ self.channels.T
         known = jnp.concatenate([jnp.zeros((self.span - 1, len(PATTERNS)), mixed.dtype), mixed])
         found = jnp.zeros_like(mixed)
-        for tap, weights in enumerate(PATTERNS.T.astype(inputs.dtype)):
-            first = self.span - 1 - dilation * (TAPS - 1 - tap)
-            found += weights * jax.lax.dynamic_slice_in_dim(known, first, len(inputs))
-        return found
+        for back, weights in zip(_BACK, PATTERNS.T.astype(inputs.dtype), strict=True):
+            begin = self.span - 1 - dilation * back
+            found += weights * jax.lax.dynamic_slice_in_dim(known, begin, len(inputs))
+        before = (dilation * _BACK > jnp.arange(len(inputs))[:, None]).astype(inputs.dtype)
+        return found, found + (before @ PATTERNS.T.astype(inputs.dtype)) * mixed[0]
 
-    def above(self, response: Float[Array, "*times patterns"]) -> Float[Array, "*times patterns thresholds"]:
-        """0 below a threshold, 1 above it, and a ramp in between."""
-        excess = (response[..., None] - self.thresholds) / (2 * self.widths[..., None])
-        return jnp.clip(0.5 + excess, 0.0, 1.0)
+    def above(
+        self, plain: Float[Array, "*times patterns"], held: Float[Array, "*times patterns"]
+    ) -> Float[Array, "*times patterns thresholds"]:
+        """0 below a threshold, 1 above, a ramp in between: the first for `plain`, the next for `held`."""
+        is_held = np.arange(self.thresholds.shape[-1]) % 2 == 1
+        response = jnp.where(is_held, held[..., None], plain[..., None])
+        return jnp.clip(0.5 + (response - self.thresholds) / (2 * self.widths[..., None]), 0.0, 1.0)
 
     @property
     def _fixed(self) -> "RandomConvolutions":
@@ -186,8 +203,10 @@ class RandomConvolutions(Cell):
 
 
 @eqx.filter_jit
-def _all_responses(cell: RandomConvolutions, inputs: Array) -> Float[Array, "dilations time patterns"]:
-    def one(at: tuple[Array, RandomConvolutions]) -> Array:
+def _all_responses(
+    cell: RandomConvolutions, inputs: Float[Array, "time inputs"]
+) -> tuple[Float[Array, "dilations time patterns"], Float[Array, "dilations time patterns"]]:
+    def one(at: tuple[Array, RandomConvolutions]) -> tuple[Array, Array]:
         dilation, patterns = at
         return patterns.responses(inputs, dilation)
 

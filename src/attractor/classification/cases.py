@@ -1,6 +1,5 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,11 +8,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from attractor.data import Sequences, hold_out_recordings, stratified_hold_out
+from attractor.data import Scaling, Sequences, check_representable
 from attractor.data.long_table import told, without_counters
 from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
-from attractor.errors import ConfigError, DivergedError, InputDataError
+from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 
 
 def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
@@ -58,25 +57,6 @@ def labels_given(data: Sequences) -> np.ndarray:
     if data.labels is None:
         raise InputDataError("these cases have no labels")
     return data.labels
-
-
-def kept_for_validation(
-    data: Sequences, share: float, seed: int, groups: np.ndarray | None
-) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held"]]:
-    """Positions of the training cases and of those for validation, apart by groups or by recordings.
-
-    Where cases share stretches of values, as windows of one recording do, a warning says what was done.
-    """
-    if groups is not None:
-        return stratified_hold_out(labels_given(data), share, seed, groups)
-    parts = hold_out_recordings(data, share, seed)
-    if parts.objection or parts.recordings:
-        warnings.warn(
-            f"validation: {' '.join(filter(None, (parts.recordings, parts.objection)))} For scores of your "
-            "own, split by the groups attractor.data.shared_stretches(cases).recordings.",
-            stacklevel=6,
-        )
-    return parts.kept, parts.held
 
 
 def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " cases"]:
@@ -206,6 +186,21 @@ def check_stream(logits: Float[np.ndarray, " classes"], before: PyTree) -> None:
             "as before: leave the sample out, or begin anew with `start`"
         )
     raise DivergedError(message)
+
+
+def scaled_sample(row: object, names: Sequence[str], scaling: Scaling) -> Float[np.ndarray, " variables"]:
+    """One sample of a stream in the scale of a model.
+
+    Raises:
+        ShapeError: another number of values.
+        InputDataError: a value that float32 does not hold.
+    """
+    values = np.asarray(row, float)
+    if values.shape != (len(names),):
+        raise ShapeError(f"a sample of shape {values.shape}, expected ({len(names)},): one for each variable")
+    scaled = scaling.to_unit(values)
+    check_representable(scaled, lambda position: f"{names[position]!r} of this sample, {values[position]:g},")
+    return scaled
 
 
 def described_value(data: Sequences, case: int, step: int, variable: int) -> str:

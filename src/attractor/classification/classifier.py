@@ -1,7 +1,6 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +25,9 @@ from attractor.data import (
     no_scaling,
     sequence_scaling,
 )
-from attractor.errors import ConfigError, InputDataError, ShapeError, UnsupportedError
+from attractor.errors import ConfigError, ShapeError
 from attractor.estimators import Estimator, fitting
-from attractor.program import compiled, single, single_precision
+from attractor.program import single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, Positive, Seed, Share
@@ -50,32 +49,26 @@ from .cases import (
     check_logits,
     check_stream,
     described_value,
-    kept_for_validation,
     known_labels,
     labelled,
     labels_given,
     saved_classes,
+    scaled_sample,
 )
-from .classifier_metrics import fit_temperature, probabilities_of
-from .convolution_branch import (
-    ConvolutionBranch,
-    fit_branch,
-    recurrent_share,
-)
+from .classifier_metrics import probabilities_of
+from .convolution_branch import BranchFit, ConvolutionBranch
+from .correction import AT_ONCE, all_logits, corrected, deliver
+from .division import Validation, divide_cases
 from .examples import CaseNames, Labelled, SequenceExamples
-from .label_sets import Calibration, LabelSets, calibration_of
+from .label_sets import LabelSets, calibration_of
 from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
 from .sequence_network import (
     NetworkPlan,
     SequenceNetwork,
     Stream,
     check_takes_missing,
-    weakened,
-    with_branch,
 )
 from .suspects import CaseHistory, Suspects, case_history, rank_suspects
-
-_AT_ONCE = 256
 
 
 def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> tuple[Stream, tuple[Array, Stream]]:
@@ -145,7 +138,7 @@ class SequenceClassifier(Estimator):
         y: object = None,
         sample_weight: object = None,
         *,
-        validation: Sequences | None = None,
+        validation: Validation = None,
         weight_groups: object = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
@@ -158,9 +151,11 @@ class SequenceClassifier(Estimator):
             y: the label of every case; None with `Sequences`.
             sample_weight: what the loss of every case counts, in training and in validation; None counts
                 all the same.
-            validation: cases for validation, of the same variables and classes; None keeps a share of X.
+            validation: cases for validation, of the same variables and classes, or the positions of those in
+                X; None keeps a share of X.
             weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
-                stay on one side of the validation and share one weight. None: every case for itself.
+                stay on one side of the validation and share one weight. None: every case for itself, but
+                for windows of one recording, which are found and kept on one side.
             folder: a run folder for the log and for checkpoints, so that a killed training can go on.
             reporter: hears about progress.
 
@@ -172,7 +167,10 @@ class SequenceClassifier(Estimator):
         data, self.classes_ = labelled(X, y)
         weights = case_weights(labels_given(data), self.classes_, self.class_weight, sample_weight)
         groups = None if weight_groups is None else np.asarray(weight_groups)
-        training, checking, chosen, held = self._divide(data, validation, groups)
+        parts = divide_cases(
+            data, self.classes_, validation, groups, self.training.validation_share, self.seed
+        )
+        training, checking = parts.training, parts.checking
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.longest_ = int(training.lengths.max())
@@ -183,10 +181,19 @@ class SequenceClassifier(Estimator):
             self.check_kept()
         examples = self._examples(training, checking)
         if weights is not None:
-            examples = self._weighted(examples, weights[chosen], None if held is None else weights[held])
-        branch, examples = self._with_convolutions(examples, data, chosen, held, weights)
-        task = self._task(examples, training, groups, chosen)
-        self.fingerprint_ = self._identified(task, training, checking)
+            judged = None if parts.held is None else weights[parts.held]
+            if judged is None and checking is not None:  # cases from elsewhere count by their class
+                judged = case_weights(labels_given(checking), self.classes_, self.class_weight)
+            examples = examples.weighted(weights[parts.chosen], judged)
+        branch = None
+        if self.readout.convolutions:
+            bank = self.make_plan().bank(jax.random.key(self.seed))
+            fit = BranchFit(len(self.classes_), weights, parts.related, self.seed)
+            branch, left_out = fit(bank, self.prepare(data))
+            examples = corrected(examples, branch, left_out, parts)
+        task = self._task(examples, training, None if groups is None else groups[parts.chosen])
+        own = {} if isinstance(self.labels.loss, str) else {"loss": self.labels.loss}
+        self.fingerprint_ = self.identify_training(own=own, classes=self.classes_, **parts.seen, task=task)
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         with log.locked():
             ends = self.labels.asked_reweighting is not None
@@ -218,7 +225,7 @@ class SequenceClassifier(Estimator):
             InputDataError: cases that do not fit the model.
         """
         network, data = self.network(replica), self.as_sequences(X)
-        logits = np.asarray(_all_logits(network, self.prepare(data)), float)
+        logits = np.asarray(all_logits(network, self.prepare(data)), float)
         check_logits(logits, data.ids)
         return logits
 
@@ -240,32 +247,6 @@ class SequenceClassifier(Estimator):
                 "validation_share above 0"
             )
         return self.calibration_.sets(self.logits(X), self.temperature_, coverage)
-
-    @single_precision()
-    def convolution_logits(self, X: object) -> Float[np.ndarray, "cases classes"]:
-        """What the random convolutions alone say of the classes, before the recurrent network corrects them.
-
-        Raises:
-            UnsupportedError: the model reads no random convolutions.
-        """
-        data = self.prepare(self.as_sequences(X))
-        return np.asarray(self._branch().of_all(data.inputs, data.lengths), float)
-
-    @single_precision()
-    def convolution_features(self, X: object) -> Float[np.ndarray, "cases features"]:
-        """The features of the random convolutions: shares of time, between 0 and 1.
-
-        Raises:
-            UnsupportedError: the model reads no random convolutions.
-        """
-        data = self.prepare(self.as_sequences(X))
-        return np.asarray(self._branch().features(data.inputs, data.lengths), float)
-
-    def _branch(self) -> ConvolutionBranch:
-        branch = self.network().convolutions
-        if branch is None:
-            raise UnsupportedError("this model reads no random convolutions (readout__convolutions=0)")
-        return branch
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Share of the cases whose most likely class is the true one.
@@ -311,18 +292,10 @@ class SequenceClassifier(Estimator):
                 stream that was given is as good as before.
             DivergedError: the state is not a number any more; `start` begins a new stream.
         """
-        values = np.asarray(row, float)
-        if values.shape != (len(self.names_),):
-            raise ShapeError(
-                f"a sample of shape {values.shape}, expected ({len(self.names_)},): one for each variable"
-            )
         state, gaps = stream
-        scaled = self.scaling_.to_unit(values)
-        check_representable(
-            scaled, lambda position: f"{self.names_[position]!r} of this sample, {values[position]:g},"
-        )
+        scaled = scaled_sample(row, self.names_, self.scaling_)
         channels, gaps = gaps.step(scaled, self.missing)
-        network = select_replica(self.replicas_, self.chosen_)  # not asked at each sample what its program is
+        network = select_replica(self.replicas_, self.chosen_)  # its program is not asked for at each sample
         logits, state = _one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
         check_stream(np.asarray(logits), stream[0])
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
@@ -392,30 +365,8 @@ class SequenceClassifier(Estimator):
                 "that keeps nothing about its cases"
             )
 
-    def _divide(
-        self, data: Sequences, validation: Sequences | None, groups: np.ndarray | None
-    ) -> tuple[Sequences, Sequences | None, np.ndarray, np.ndarray | None]:
-        """Training cases, validation cases, and where in the data both are; None for cases from elsewhere."""
-        everything = np.arange(len(data))
-        if groups is not None and len(groups) != len(data):
-            raise InputDataError(
-                f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}"
-            )
-        if validation is not None:
-            return data, replace(validation, labels=self.labels_of(validation)), everything, None
-        share = self.training.validation_share
-        if not share:
-            return data, None, everything, None
-        kept, held = kept_for_validation(data, share, self.seed, groups)
-        if not len(held):
-            warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=3)
-            return data, None, everything, None
-        return data.select(kept), data.select(held), kept, held
-
-    def _task(
-        self, examples: SequenceExamples, training: Sequences, groups: np.ndarray | None, chosen: np.ndarray
-    ) -> EpochTask:
-        codes = None if groups is None else np.unique(groups[chosen], return_inverse=True)[1]
+    def _task(self, examples: SequenceExamples, training: Sequences, groups: np.ndarray | None) -> EpochTask:
+        codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
         wrong = self.labels.coteaching
         return EpochTask(
             CoTeaching(examples, wrong) if wrong else examples,
@@ -428,100 +379,29 @@ class SequenceClassifier(Estimator):
 
     def _examples(self, training: Sequences, checking: Sequences | None) -> SequenceExamples:
         return SequenceExamples(
-            build=self.plan_.recurrent,
+            build=self.make_plan().recurrent,
             training=self.prepare(training),
             checking=None if checking is None else self.prepare(checking),
             loss=label_loss(self.labels.loss),
             cases=CaseNames(tuple(training.ids)),
             annealing=self.noise.annealing,
             noise_form=self.noise.form,
-            at_once=_AT_ONCE,
+            at_once=AT_ONCE,
         )
-
-    def _weighted(
-        self, examples: SequenceExamples, training: np.ndarray, checking: np.ndarray | None
-    ) -> SequenceExamples:
-        """The same examples with what each counts; validation cases from elsewhere count by their class."""
-        judges = examples.checking
-        if judges is not None and checking is None:
-            checking = case_weights(np.asarray(judges.labels), self.classes_, self.class_weight)
-        learned = examples.training.weighted(training)
-        judges = judges if judges is None or checking is None else judges.weighted(checking)
-        return replace(examples, training=learned, checking=judges)
-
-    def _identified(self, task: EpochTask, training: Sequences, checking: Sequences | None) -> str:
-        own = {} if isinstance(self.labels.loss, str) else {"loss": self.labels.loss}
-        return self.identify_training(
-            own=own,
-            classes=self.classes_,
-            training=_seen(training),
-            validation=None if checking is None else _seen(checking),
-            task=task,
-        )
-
-    def _with_convolutions(
-        self,
-        examples: SequenceExamples,
-        data: Sequences,
-        chosen: np.ndarray,
-        held: np.ndarray | None,
-        weights: np.ndarray | None,
-    ) -> tuple[ConvolutionBranch | None, SequenceExamples]:
-        """A linear classifier on random convolutions, and the examples with what is left for the network.
-
-        Validation cases that were kept back from the data take part in the fit: what is said of a case comes
-        from a fit without it.
-        """
-        if self.plan_.convolutions is None:
-            return None, examples
-        cases, judges = self.prepare(data), examples.checking
-        bank = self.plan_.bank(jax.random.key(self.seed))
-        lengths = None if cases.lengths is None else np.asarray(cases.lengths)
-        inputs = jnp.nan_to_num(cases.inputs)
-        bank = bank.calibrated(inputs, lengths, self.seed)
-        labels = np.asarray(cases.labels)
-        branch, logits = fit_branch(bank, inputs, lengths, labels, len(self.classes_), weights)
-        single_logits = jnp.asarray(logits, jnp.float32)
-        learned = replace(examples.training, offsets=single_logits[chosen])
-        if judges is not None:
-            known = branch.of_all(judges.inputs, judges.lengths) if held is None else single_logits[held]
-            judges = replace(judges, offsets=known)
-        return branch, replace(examples, training=learned, checking=judges)
 
     def _deliver(
         self, trained: Trained, examples: SequenceExamples, branch: ConvolutionBranch | None
     ) -> None:
         """Weights, replica and temperature that validation chooses, and what was noted of the cases."""
-        judges, learned = examples.checking, examples.training
-        self.chosen_ = trained.chosen
-        kept = trained.models if self.training.keep == "best" and judges is not None else trained.last
-        self.replicas_ = kept[0] if self.labels.coteaching else kept
-        self.share_ = 1.0
-        if branch is not None and judges is not None:
-            self.share_ = self._shared(judges)
-            self.replicas_ = weakened(self.replicas_, self.share_)
-        network = self.network()
-        self.temperature_, self.calibration_ = 1.0, None
-        logits, labels = np.asarray(_all_logits(network, learned)), np.asarray(learned.labels)
-        if judges is not None:
-            unseen, true = np.asarray(_all_logits(network, judges), float), np.asarray(judges.labels)
-            if self.share_:
-                self.temperature_ = fit_temperature(unseen, true)
-            else:  # the convolutions alone: what is said of training cases comes from fits without them
-                unseen, true = np.concatenate([unseen, logits]), np.concatenate([true, labels])
-            self.calibration_ = Calibration(unseen.astype(float), true, left_out=not self.share_)
-        self.case_history_ = case_history(trained.memory, self.chosen_, labels, logits)
-        if branch is not None:
-            self.replicas_ = with_branch(self.replicas_, branch)
-            del self.programs_
-            self.network()  # takes down which program is delivered
-
-    def _shared(self, judges: Labelled) -> float:
-        """How much of the recurrent network validation wants beside the convolutions."""
-        network, labels = self.network(), np.asarray(judges.labels)
-        offsets = np.asarray(judges.offsets, float)
-        own = np.asarray(_all_logits(network, judges), float) - offsets
-        return recurrent_share(offsets, own, labels)
+        self.chosen_, best = trained.chosen, self.training.keep == "best" and examples.checking is not None
+        kept = trained.models if best else trained.last
+        kept = kept[0] if self.labels.coteaching else kept
+        found = deliver(kept, self.chosen_, examples, branch)
+        self.replicas_, self.share_, self.temperature_ = found.replicas, found.share, found.temperature
+        self.calibration_ = found.calibration
+        labels = np.asarray(examples.training.labels)
+        self.case_history_ = case_history(trained.memory, self.chosen_, labels, found.logits)
+        self.network()  # takes down which program is delivered
 
     def as_sequences(self, X: object) -> Sequences:
         """Cases in any form that `fit` takes, checked against the variables of the model.
@@ -604,17 +484,8 @@ class SequenceClassifier(Estimator):
         )
 
 
-@compiled
-def _all_logits(network: SequenceNetwork, data: Labelled) -> Array:
-    return data.all_logits(network, min(_AT_ONCE, len(data.labels)))
-
-
 @eqx.filter_jit
 def _one_step(
     network: SequenceNetwork, _programs: tuple[str, ...], channels: Array, state: Stream
 ) -> tuple[Array, Stream]:
     return network.step(channels, state)
-
-
-def _seen(data: Sequences) -> list[object]:
-    return [data.names, data.values, data.lengths, data.labels]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from attractor.arrays import Arrays
 from attractor.data import HeldOut, Sequences, fill, hold_out_recordings, stratified_hold_out
@@ -21,6 +22,7 @@ from .baselines import CONVOLUTIONS, attainable_accuracy, compare, simple_predic
 from .classifier import SequenceClassifier
 from .classifier_assessment import Facts, assess_classifier, training_facts
 from .group_memory import group_memory
+from .reading import convolution_reading
 from .suspects import Suspects
 
 TEST_SHARE = 0.2
@@ -33,18 +35,30 @@ class ClassifierRoles:
     """Cases by what they are for.
 
     Args:
-        training: to learn from.
-        validation: choose the weights and the temperature; None for no validation.
+        learning: all cases but those of the test.
+        held: positions of those among them that choose the weights and the temperature; None for none.
         test: judge, and touch nothing else.
         explanation: how they were divided, in a sentence.
-        groups: what each training case comes from; None if every case stands for itself.
+        groups: what each case that is learned from comes from; None if every case stands for itself.
     """
 
-    training: Sequences
-    validation: Sequences | None
+    learning: Sequences
+    held: Int[np.ndarray, " held"] | None
     test: Sequences
     explanation: str
     groups: np.ndarray | None = None
+
+    @property
+    def training(self) -> Sequences:
+        """The cases to learn from."""
+        if self.held is None:
+            return self.learning
+        return self.learning.select(np.setdiff1d(np.arange(len(self.learning)), self.held))
+
+    @property
+    def validation(self) -> Sequences | None:
+        """The cases that choose the weights and the temperature; None for none."""
+        return None if self.held is None else self.learning.select(self.held)
 
 
 def divide(
@@ -96,8 +110,7 @@ def divide(
         f" Of the others, {len(parts.kept)} train and {len(parts.held)} choose epoch and temperature."
         f"{_told('' if is_told else parts.recordings, parts.objection)}"
     )
-    groups = None if groups is None else groups[parts.kept]
-    return ClassifierRoles(data.select(parts.kept), data.select(parts.held), test, explanation, groups)
+    return ClassifierRoles(data, parts.held, test, explanation, groups)
 
 
 def _told(*sentences: str) -> str:
@@ -122,8 +135,8 @@ def classify(
     """
     test = roles.test
     fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing, test.where)
-    options = {"validation": roles.validation, "weight_groups": roles.groups}
-    model.fit(roles.training, **options, folder=folder, reporter=reporter)
+    options = {"validation": roles.held, "weight_groups": roles.groups}
+    model.fit(roles.learning, **options, folder=folder, reporter=reporter)
 
 
 def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts) -> tuple[Facts, Arrays]:
@@ -158,11 +171,10 @@ def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
     labels = model.labels_of(roles.test)
     known = roles.training
     others = simple_predictions(replace(known, labels=model.labels_of(known)), roles.test)
-    features, branch = summary_features(known), model.network().convolutions
-    if branch is not None:
-        said = model.convolution_logits(roles.test)
-        others[CONVOLUTIONS] = said.argmax(axis=1)
-        features = model.convolution_features(known)
+    read, unseen = (convolution_reading(model, part) for part in (known, roles.test))
+    features = summary_features(known) if read is None else read[0]
+    if unseen is not None:
+        others[CONVOLUTIONS] = unseen[1].argmax(axis=1)
     compared = compare(model.logits(roles.test).argmax(axis=1), labels, others)
     return {
         "beside": [asdict(one) for one in compared],

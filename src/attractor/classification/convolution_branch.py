@@ -1,5 +1,8 @@
 """A linear classifier on random convolutions, which a recurrent network then corrects."""
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,9 @@ from attractor.cells.convolutions import RandomConvolutions
 
 from .classifier_metrics import fit_temperature
 from .ridge import fit_ridge
+
+if TYPE_CHECKING:
+    from .examples import Labelled
 
 SHARES = np.linspace(0, 1, 11)
 _LEAST_SPREAD = 1e-6
@@ -62,37 +68,47 @@ class ConvolutionBranch(eqx.Module):
         return _features(self.cell, jnp.nan_to_num(inputs), lengths)
 
 
-def fit_branch(
-    cell: RandomConvolutions,
-    inputs: Float[Array, "cases time channels"],
-    lengths: np.ndarray | None,
-    labels: Int[np.ndarray, " cases"],
-    classes: int,
-    weights: Float[np.ndarray, " cases"] | None = None,
-) -> tuple[ConvolutionBranch, Float[np.ndarray, "cases classes"]]:
-    """Fit the read-out of random convolutions by ridge regression, its penalty by leaving out each case.
+@dataclass(frozen=True, eq=False)
+class BranchFit:
+    """How the read-out of random convolutions is fitted: by ridge regression, its penalty by leaving out.
 
     Args:
-        cell: calibrated convolutions.
-        inputs: series, padded behind their lengths.
-        lengths: valid samples; None for all.
-        labels: classes as positions.
         classes: how many there are.
         weights: what every case counts; None counts all the same.
-
-    Returns:
-        The branch, and for every case the logits of a fit that has not seen its label. Both are scaled so
-        that the latter are calibrated.
+        related: what every case belongs to; cases that belong together are left out together. None leaves
+            out one at a time.
+        seed: decides on which series the convolutions are calibrated.
     """
-    features = np.asarray(_features(cell, inputs, None if lengths is None else jnp.asarray(lengths)), float)
-    centre, spread = features.mean(axis=0), features.std(axis=0)
-    spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
-    targets = 2.0 * np.eye(classes)[labels] - 1.0
-    found = fit_ridge((features - centre) / spread, targets, weights)
-    sharpness = 1 / fit_temperature(found.left_out, labels)
-    weight = sharpness * (found.weight / spread[:, None]).T
-    parts = (jnp.asarray(part, jnp.float32) for part in (centre, weight, sharpness * found.bias))
-    return ConvolutionBranch(cell, *parts), sharpness * found.left_out
+
+    classes: int
+    weights: Float[np.ndarray, " cases"] | None = None
+    related: Int[np.ndarray, " cases"] | None = None
+    seed: int = 0
+
+    def __call__(
+        self,
+        cell: RandomConvolutions,
+        cases: "Labelled",
+    ) -> tuple[ConvolutionBranch, Float[np.ndarray, "cases classes"]]:
+        """The branch, and for every case the logits of a fit that has not seen its label.
+
+        Both are scaled so that the latter are calibrated.
+
+        Args:
+            cell: convolutions; their thresholds are set here.
+            cases: scaled; a missing value counts as the mean, zero.
+        """
+        known, lengths, labels = jnp.nan_to_num(cases.inputs), cases.lengths, np.asarray(cases.labels)
+        cell = cell.calibrated(known, None if lengths is None else np.asarray(lengths), self.seed)
+        features = np.asarray(_features(cell, known, lengths), float)
+        centre, spread = features.mean(axis=0), features.std(axis=0)
+        spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
+        targets = 2.0 * np.eye(self.classes)[labels] - 1.0
+        found = fit_ridge((features - centre) / spread, targets, self.weights, self.related)
+        sharpness = 1 / fit_temperature(found.left_out, labels)
+        weight = sharpness * (found.weight / spread[:, None]).T
+        parts = (jnp.asarray(part, jnp.float32) for part in (centre, weight, sharpness * found.bias))
+        return ConvolutionBranch(cell, *parts), sharpness * found.left_out
 
 
 def empty_branch(cell: RandomConvolutions, classes: int) -> ConvolutionBranch:

@@ -115,6 +115,15 @@ class SequenceExamples(Examples):
     noise_form: str = eqx.field(static=True, default="injection")
     at_once: int = eqx.field(static=True, default=64)
 
+    def weighted(
+        self, learned: Float[np.ndarray, " cases"], judged: Float[np.ndarray, " validation"] | None
+    ) -> "SequenceExamples":
+        """The same with what the loss of every case counts, in training and in validation."""
+        checking = self.checking
+        if checking is not None and judged is not None:
+            checking = checking.weighted(judged)
+        return replace(self, training=self.training.weighted(learned), checking=checking)
+
     @property
     def size(self) -> int:
         """How many cases there are."""

@@ -61,6 +61,21 @@ def value_logits(model: SequenceClassifier) -> ValueLogits:
     return ValueLogits(model.network(), model.missing)
 
 
+def convolution_reading(
+    model: SequenceClassifier, data: Sequences
+) -> tuple[Float[np.ndarray, "cases features"], Float[np.ndarray, "cases classes"]] | None:
+    """What the random convolutions of a model find in some cases, and what they alone say of the classes.
+
+    None for a model that reads none. A feature is a share of time, between 0 and 1.
+    """
+    branch = model.network().convolutions
+    if branch is None:
+        return None
+    prepared = model.prepare(data)
+    features = branch.features(prepared.inputs, prepared.lengths)
+    return np.asarray(features, float), np.asarray(jax.vmap(branch.logits)(features), float)
+
+
 def scaled_cases(model: SequenceClassifier, data: Sequences) -> LabelledSequences:
     """Labelled cases in the scale of the model, missing values NaN.
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 PENALTIES = np.logspace(-6, 1.5, 16)
 """Ridge penalties that are tried, as shares of the number of features."""
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class RidgeFit:
     Args:
         weight: shape (features, classes).
         bias: shape (classes,).
-        left_out: what a fit without a case says of it, for all cases, shape (cases, classes).
+        left_out: what a fit without a case, and without its relatives, says of it, shape (cases, classes).
         penalty: chosen by the squared error of these.
     """
 
@@ -31,34 +32,45 @@ def fit_ridge(
     features: Float[np.ndarray, "cases features"],
     targets: Float[np.ndarray, "cases classes"],
     weights: Float[np.ndarray, " cases"] | None = None,
+    related: Int[np.ndarray, " cases"] | None = None,
 ) -> RidgeFit:
-    """Ridge regression with an intercept that is not penalised, and its leave-one-out predictions.
+    """Ridge regression with an intercept that is not penalised, and its leave-out predictions.
 
-    One eigendecomposition serves all penalties (Golub, Heath and Wahba 1979).
+    One eigendecomposition serves all penalties (Golub, Heath and Wahba 1979). What a fit without some cases
+    says of them follows from their block of the hat matrix H: its residuals are (I - H)^-1 times those of the
+    fit with them.
 
     Args:
         features: of the cases.
         targets: what they should give.
         weights: what the squared error of every case counts; None counts all the same.
+        related: cases of one number are left out together; None leaves out one at a time.
     """
     counts = np.ones(len(features)) if weights is None else weights / weights.mean()
-    roots, share = np.sqrt(counts)[:, None], counts / counts.sum()
+    roots = np.sqrt(counts)
+    share = counts / counts.sum()
     centre, level = share @ features, share @ targets
-    rows, wanted = roots * (features - centre), roots * (targets - level)
+    rows, wanted = roots[:, None] * (features - centre), roots[:, None] * (targets - level)
     wide = features.shape[1] > len(features)
     values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
     values = np.maximum(values, 0.0)
     basis = vectors if wide else rows @ vectors
     projected = basis.T @ wanted
+    blocks = [] if related is None else [np.flatnonzero(related == one) for one in np.unique(related)]
+    joined = [block for block in blocks if len(block) > 1]
     tried = []
     for penalty in PENALTIES * features.shape[1]:
         shrunk = values / (values + penalty) if wide else 1 / (values + penalty)
-        fitted = basis @ (shrunk[:, None] * projected)
-        leverage = (basis**2) @ shrunk + share
-        residual = (wanted - fitted) / np.maximum(1 - leverage, 1e-9)[:, None]
-        tried.append((float(np.square(residual).mean()), penalty, residual))
-    _, penalty, residual = min(tried, key=itemgetter(0))
+        residual = wanted - basis @ (shrunk[:, None] * projected)
+        left = residual / np.maximum(1 - (basis**2) @ shrunk - share, _LEAST)[:, None]
+        for block in joined:
+            hat = (basis[block] * shrunk) @ basis[block].T + np.outer(
+                roots[block], roots[block]
+            ) / counts.sum()
+            left[block] = np.linalg.lstsq(np.eye(len(block)) - hat, residual[block], rcond=None)[0]
+        tried.append((float(np.square(left).mean()), penalty, left))
+    _, penalty, left = min(tried, key=itemgetter(0))
     inverse = projected / (values + penalty)[:, None]
     weight = rows.T @ (vectors @ inverse) if wide else vectors @ inverse
-    left_out = targets - residual / np.maximum(roots, 1e-12)
+    left_out = targets - left / np.maximum(roots, 1e-12)[:, None]
     return RidgeFit(weight, level - centre @ weight, left_out, penalty)

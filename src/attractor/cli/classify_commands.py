@@ -19,7 +19,7 @@ from attractor.classification import (
     Suspects,
 )
 from attractor.classification.classifier_study import ClassifierRoles
-from attractor.data import Finding, Sequences
+from attractor.data import Finding, LongColumns, Sequences
 from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, NonNegative, Seed
 from attractor.training import Reweighting
@@ -32,7 +32,7 @@ from .console import (
     tell,
     tell_file,
 )
-from .model_commands import SeriesColumns, facts_of_findings, show_serious
+from .model_commands import facts_of_findings, show_serious
 from .own_cells import RunCommand, named_cell
 
 _SCORES = {
@@ -44,6 +44,15 @@ _SCORES = {
     "log_loss": "log loss",
     "calibration_error": "calibration error",
 }
+
+
+@dataclass(frozen=True)
+class SeriesColumns(LongColumns):
+    """How the columns of a table of series are read; other formats name their own."""
+
+    case: Annotated[str | None, arg(name="id-column")] = None
+    label: Annotated[str | None, arg(name="label-column")] = None
+    time: Annotated[str | None, arg(name="time-column")] = None
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,15 @@ def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
 
 
 @dataclass(frozen=True)
-class SeriesColumns(LongColumns):
-    """How the columns of a table of series are read; other formats name their own."""
+class CaseColumns:
+    """How the columns of a table of series are read, for a classifier; other formats name their own."""
 
     case: Annotated[str | None, arg(name="id-column")] = None
+    """The column that tells the cases apart."""
     label: Annotated[str | None, arg(name="label-column")] = None
+    """The class."""
     time: Annotated[str | None, arg(name="time-column")] = None
+    """Numbers or dates by which the rows of a case are put in order."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ class PredictCommand(RunCommand):
     coverage: float | None = None
     """Add what holds the truth with this probability, such as 0.9: for a classifier the set of labels that
     cannot be excluded."""
-    series: OmitArgPrefixes[SeriesColumns] = field(default_factory=SeriesColumns)
+    series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
@@ -251,7 +254,7 @@ class PredictCommand(RunCommand):
         from attractor.run_kinds import Reading
 
         model, predict = self.opened("predict")
-        series = None if self.series == SeriesColumns() else self.series
+        series = None if self.series == CaseColumns() else LongColumns(**vars(self.series))
         reading = Reading(columns_of(self.columns), series, self.coverage)
         summary = predict(model, self.data, self.out, reading)
         tell(summary)

@@ -1,5 +1,6 @@
 """Runs of `SequenceClassifier`: trained on labelled series."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from attractor.classification.predicting import predict_cases
 from attractor.classification.reading import bare_cell, driving_inputs
 from attractor.classification.streamed import streamed
 from attractor.control.identification.certification import save_stability
-from attractor.data import ColumnOptions, read_sequences
+from attractor.data import ColumnOptions, LongColumns, read_sequences
 from attractor.errors import ConfigError
 from attractor.export import export
 from attractor.progress import reporter_for
@@ -36,12 +37,16 @@ def _drive(model: SequenceClassifier, asked: Driving) -> tuple[Any, np.ndarray]:
 
 
 def _predict(model: SequenceClassifier, source: Path, target: Path, reading: Reading) -> str:
-    if reading.columns != ColumnOptions():
+    delimiter = reading.columns.delimiter
+    if vars(reading.columns) != vars(ColumnOptions(delimiter=delimiter)):
         raise ConfigError(
             "options about the columns of a log are for plants; for series there are --id-column, "
             "--label-column and --time-column"
         )
-    return predict_cases(model, source, target, reading.series, reading.coverage)
+    series = reading.series
+    if delimiter is not None:
+        series = replace(series or LongColumns(), delimiter=delimiter)
+    return predict_cases(model, source, target, series, reading.coverage)
 
 
 def _export(

@@ -1,0 +1,113 @@
+"""Which cases train a classifier, which choose its weights, and which of them belong together."""
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Int
+
+from attractor.data import Sequences, hold_out_recordings, shared_stretches, stratified_hold_out
+from attractor.errors import InputDataError
+
+from .cases import known_labels, labels_given
+
+Validation = Sequences | np.ndarray | list | tuple | None
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Cases by what they are for.
+
+    Args:
+        training: to learn from.
+        checking: to choose weights and temperature; None for none.
+        chosen: positions of the training cases among those that were given.
+        held: the same for validation; None for cases from elsewhere, or none.
+        related: for every case that was given what it belongs to, a patient or a recording: what is said of a
+            case may not come from its relatives. None where every case stands for itself.
+    """
+
+    training: Sequences
+    checking: Sequences | None
+    chosen: Int[np.ndarray, " training"]
+    held: Int[np.ndarray, " validation"] | None
+    related: Int[np.ndarray, " cases"] | None
+
+    @property
+    def seen(self) -> dict[str, object]:
+        """What a training sees of them, for its fingerprint."""
+        both = {"training": self.training, "validation": self.checking}
+        return {
+            role: None if data is None else [data.names, data.values, data.lengths, data.labels]
+            for role, data in both.items()
+        }
+
+
+def divide_cases(
+    data: Sequences,
+    classes: np.ndarray,
+    validation: Validation,
+    groups: np.ndarray | None,
+    share: float,
+    seed: int,
+) -> Division:
+    """Keep cases for validation: those that are named, or a share of every class.
+
+    Cases of one group stay on one side; without groups those that share stretches of values, as windows of
+    one recording do.
+
+    Args:
+        data: all cases.
+        classes: as the user calls them.
+        validation: other cases, or the positions of some of these; None keeps a share.
+        groups: for every case what it comes from; None if that is not known.
+        share: to keep.
+        seed: of the draw.
+
+    Raises:
+        InputDataError: groups for another number of cases, or positions that are none.
+    """
+    if groups is not None and len(groups) != len(data):
+        raise InputDataError(f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}")
+    everything = np.arange(len(data))
+    shared = shared_stretches(data) if groups is None else None
+    related = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    if shared is not None and shared.sharing.any():
+        related = shared.recordings
+    if isinstance(validation, Sequences):
+        checking = replace(validation, labels=known_labels(validation, classes))
+        return Division(data, checking, everything, None, related)
+    if validation is not None:
+        held = _positions(validation, len(data))
+        kept = np.setdiff1d(everything, held)
+    elif not share:
+        return Division(data, None, everything, None, related)
+    elif shared is None:
+        kept, held = stratified_hold_out(labels_given(data), share, seed, groups)
+    else:
+        parts = hold_out_recordings(data, share, seed, shared)
+        kept, held = parts.kept, parts.held
+        if parts.objection or parts.recordings:
+            warnings.warn(
+                f"validation: {' '.join(filter(None, (parts.recordings, parts.objection)))} For scores of "
+                "your own, split by the groups attractor.data.shared_stretches(cases).recordings.",
+                stacklevel=5,
+            )
+    if not len(held):
+        warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=5)
+        return Division(data, None, everything, None, related)
+    return Division(data.select(kept), data.select(held), kept, held, related)
+
+
+def _positions(asked: object, count: int) -> Int[np.ndarray, " held"]:
+    held = np.asarray(asked)
+    if held.ndim != 1 or held.dtype.kind not in "iu" or not len(held) or len(np.unique(held)) != len(held):
+        raise InputDataError(
+            f"validation={asked!r}: expected Sequences, or positions of cases, each at most once"
+        )
+    if held.min() < 0 or held.max() >= count or len(held) == count:
+        raise InputDataError(
+            f"validation names positions {held.min()} to {held.max()} ({len(held)} in all) of {count} cases: "
+            "expected some of them, counted from 0, and others left to learn from"
+        )
+    return held
