@@ -14,6 +14,7 @@ from attractor.audit import (
     StabilityVerdict,
     StateDiffusion,
 )
+from attractor.classification.baselines import SUMMARY, Beside
 from attractor.classification.classifier_assessment import assess_probabilities
 from attractor.classification.classifier_cases_page import GroupPage, group_section
 from attractor.classification.classifier_figures import (
@@ -167,6 +168,31 @@ def test_the_verdict_is_measured_against_the_most_frequent_class(right, share, t
     assert found == tone
     assert f"{right:.1f} %" in said
     assert f"({100 * share:.1f} %)" in said
+
+
+@pytest.mark.parametrize(
+    ("only_model", "only_other", "said", "tone"),
+    [
+        (20, 2, "against 77.0 % for a ridge regression on summary statistics and always naming", "good"),
+        (4, 3, "A ridge regression on summary statistics does as well: right in 94.0 %", "fair"),
+    ],
+)
+def test_a_simple_model_that_does_as_well_is_the_headline(only_model, only_other, said, tone):
+    accuracy = 0.95 - (only_model - only_other) / 100
+    beside = Beside(SUMMARY, accuracy, (0.6, 0.99), only_model, only_other, 0.001 if only_model > 9 else 1.0)
+    scores = {
+        "accuracy": 0.95,
+        "accuracy_interval": [0.9, 0.98],
+        "balanced_accuracy": 0.95,
+        "per_class": [{"support": 50}, {"support": 50}],
+        "cases": 100,
+        "beside": [vars(beside)],
+        "attainable": 0.97,
+    }
+    verdict, found = _verdict(scores, left_out=True)
+    assert said in verdict
+    assert "Random convolutions decide alone" in verdict
+    assert found == tone
 
 
 def test_training_is_drawn_for_all_replicas_and_marks_the_kept_epoch():

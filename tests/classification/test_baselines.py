@@ -1,0 +1,84 @@
+"""Simple classifiers beside the one that is judged, and what is attainable."""
+
+import numpy as np
+import pytest
+from labelled_ramps import ramps
+
+from attractor.classification.baselines import (
+    FREQUENT,
+    SUMMARY,
+    attainable_accuracy,
+    besides,
+    compare,
+    simple_predictions,
+    summary_features,
+)
+from attractor.data import Sequences
+
+DRAW = np.random.default_rng(0)
+
+
+def test_summary_statistics_are_what_they_are_called():
+    series = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 4.0], [3.0, 6.0]])
+    found = summary_features(Sequences(series[None], np.array([4]), ("a", "b"))).reshape(-1, 2)
+    first = dict(zip(("mean", "deviation"), found[:2, 0], strict=True))
+    assert first == {"mean": 3.0, "deviation": pytest.approx(np.sqrt(2.0))}
+    np.testing.assert_allclose(found[4:9, 0], [1, 2.5, 3, 3.5, 5])
+    np.testing.assert_allclose(found[9:11, 0], [1, 3])
+    np.testing.assert_allclose(found[11, 0], 2.0)
+    np.testing.assert_allclose(found[14:18, 0].sum(), 1.0)
+    np.testing.assert_allclose(found[-1], [0, 0.25])
+    assert found[0, 1] == 4.0  # the mean of what was measured
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_short_and_constant_series_have_finite_statistics(length):
+    flat = Sequences(np.ones((3, length, 2)), np.full(3, length), ("a", "b"))
+    assert np.isfinite(summary_features(flat)).all()
+    gone = Sequences(np.full((1, length, 1), np.nan), np.array([length]), ("a",))
+    assert np.isfinite(summary_features(gone)).all()
+
+
+def test_the_simple_ones_say_what_they_can():
+    training, test = ramps(cases=40), ramps(cases=30, seed=1)
+    found = simple_predictions(training, test)
+    labels = np.asarray(test.labels)
+    assert (found[SUMMARY] == labels).mean() > 0.9
+    assert len(set(found[FREQUENT])) == 1
+
+
+def test_series_without_any_difference_are_no_error():
+    flat = Sequences(np.ones((6, 4, 1)), np.full(6, 4), ("a",), np.arange(6) % 2, ("no", "yes"))
+    assert simple_predictions(flat, flat)[SUMMARY].shape == (6,)
+
+
+def test_beside_one_another_only_the_cases_count_on_which_they_differ():
+    labels = np.zeros(40, int)
+    model, same, worse = labels.copy(), labels.copy(), labels.copy()
+    same[:3], model[3:6] = 1, 1
+    worse[10:30] = 1
+    first, second = compare(model, labels, {"same": same, "worse": worse})
+    assert (first.only_model, first.only_other) == (3, 3)
+    assert not first.is_beaten
+    assert second.is_beaten
+    assert second.p_value < 1e-3
+    assert second.accuracy == 0.5
+    assert besides([vars(first) | {"interval": list(first.interval)}]) == [first]
+
+
+@pytest.mark.parametrize("overlap", [0.5, 1.0, 2.0])
+def test_what_is_attainable_is_near_the_truth_where_that_is_known(overlap):
+    """Two Gaussians in the plane, whose least error is the tail of a normal distribution."""
+    from scipy.stats import norm
+
+    labels = np.arange(1500) % 2
+    points = DRAW.normal(size=(1500, 2))
+    points[:, 0] += (2 * labels - 1) / overlap
+    truth = norm.cdf(1 / overlap)
+    assert attainable_accuracy(points, labels) == pytest.approx(truth, abs=0.04)
+
+
+def test_classes_apart_are_attainable_and_one_class_is_certain():
+    labels = np.arange(40) % 2
+    assert attainable_accuracy(labels[:, None] + 0.01 * DRAW.normal(size=(40, 1)), labels) == 1.0
+    assert attainable_accuracy(np.ones((4, 1)), np.zeros(4, int)) == 1.0

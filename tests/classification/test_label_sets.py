@@ -1,0 +1,86 @@
+"""Sets of labels: their coverage where it can be computed, their limits, and what they are calibrated by."""
+
+import numpy as np
+import pytest
+from labelled_ramps import classifier, fitted, ramps
+
+from attractor.classification import SequenceClassifier
+from attractor.classification.label_sets import Calibration
+from attractor.errors import ConfigError, InputDataError
+
+DRAW = np.random.default_rng(0)
+
+
+def drawn(cases, classes=4, seed=0):
+    """Logits of a fair classifier: labels are drawn from its own probabilities."""
+    rng = np.random.default_rng(seed)
+    logits = 1.5 * rng.normal(size=(cases, classes))
+    gumbel = -np.log(-np.log(rng.uniform(size=logits.shape)))
+    return logits, (logits + gumbel).argmax(axis=1)
+
+
+@pytest.mark.parametrize("coverage", [0.6, 0.8, 0.9, 0.95])
+def test_the_coverage_holds_on_average_over_calibrations(coverage):
+    """Forty calibrations of 50 cases each: the mean coverage is at least what was asked, and little more."""
+    measured = []
+    for seed in range(40):
+        known, asked = drawn(50, seed=seed), drawn(500, seed=1000 + seed)
+        measured.append(Calibration(*known).sets(asked[0], 1.0, coverage).assessed(asked[1])["measured"])
+    error = np.std(measured) / np.sqrt(len(measured))
+    assert np.mean(measured) > coverage - 3 * error
+    assert np.mean(measured) < coverage + 1 / 51 + 0.02 + 3 * error
+
+
+def test_a_wrong_temperature_costs_size_and_not_coverage():
+    known, asked = drawn(2000), drawn(4000, seed=1)
+    for temperature in (0.2, 1.0, 5.0):
+        found = Calibration(*known).sets(asked[0], temperature, 0.9).assessed(asked[1])
+        assert abs(found["measured"] - 0.9) < 0.03
+
+
+def test_what_is_stated_is_what_the_most_likely_class_reaches_alone():
+    """Of a classifier that is nearly always right, sets of one label hold it more often than was asked."""
+    labels = np.arange(400) % 3
+    logits = 6.0 * np.eye(3)[labels] + DRAW.normal(size=(400, 3))
+    sets = Calibration(logits[:200], labels[:200]).sets(logits[200:], 1.0, 0.8)
+    assert (sets.sizes >= 1).all()
+    assert sets.stated > 0.97
+    assert sets.assessed(labels[200:])["measured"] == pytest.approx(sets.stated, abs=0.03)
+
+
+def test_too_few_cases_exclude_nothing():
+    logits, labels = drawn(8)
+    sets = Calibration(logits, labels).sets(logits, 1.0, 0.9)
+    assert (sets.sizes == 4).all()
+    assert sets.stated == 1.0
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, -0.1, 1.1])
+def test_a_coverage_is_a_probability(coverage):
+    with pytest.raises(ConfigError, match="expected a probability between 0 and 1"):
+        Calibration(*drawn(20)).threshold(1.0, coverage)
+
+
+def test_labels_of_other_cases_are_refused():
+    logits, labels = drawn(20)
+    with pytest.raises(InputDataError, match="19 labels for 20 sets"):
+        Calibration(logits, labels).sets(logits, 1.0, 0.9).assessed(labels[1:])
+
+
+def test_a_classifier_is_calibrated_by_cases_that_it_has_not_learned(tmp_path):
+    model = fitted()
+    sets = model.predict_sets(ramps(cases=12, seed=1), 0.8)
+    assert sets.members.shape == (12, 2)
+    assert sets.cases == len(ramps()) - len(model.training_ids_)
+    model.save(tmp_path)
+    again = SequenceClassifier.load(tmp_path).predict_sets(ramps(cases=12, seed=1), 0.8)
+    np.testing.assert_array_equal(again.members, sets.members)
+    assert again.stated == sets.stated
+
+
+def test_without_validation_there_is_nothing_to_calibrate_by(tmp_path):
+    model = classifier(training__validation_share=0.0).fit(ramps())
+    model.save(tmp_path)
+    for one in (model, SequenceClassifier.load(tmp_path)):
+        with pytest.raises(ConfigError, match="validation_share above 0"):
+            one.predict_sets(ramps(), 0.9)
