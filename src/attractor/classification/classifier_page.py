@@ -22,6 +22,7 @@ from attractor.classification.classifier_figures import (
     reliability_figure,
     weights_figure,
 )
+from attractor.classification.label_sets import ASSUMPTION
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
@@ -273,7 +274,32 @@ def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
         ),
     )
     lead = "Whether a probability means what it says: of cases with 80 % confidence, 80 % should be right."
-    return Section("calibration", "Calibration", lead, (figure,))
+    return Section("calibration", "Calibration", lead, (figure,), _label_sets(scores, model))
+
+
+def _label_sets(scores: Facts, model: SequenceClassifier) -> tuple[PageTable, ...]:
+    rows = tuple(
+        (
+            f"{100 * one['coverage']:g} %",
+            f"{100 * one['stated']:.1f} %",
+            f"{100 * one['measured']:.1f} %",
+            f"{100 * one['interval'][0]:.1f} to {100 * one['interval'][1]:.1f} %",
+            f"{one['mean_size']:.2f} of {len(model.classes_)}",
+            f"{100 * one['single']:.1f} %",
+        )
+        for one in scores.get("label_sets", ())
+    )
+    if not rows or model.calibration_ is None:
+        return ()
+    header = ("asked", "stated", "held on test", "95 % interval", "labels in a set", "sets of one label")
+    cases = count(len(model.calibration_.labels))
+    by = "cases, each judged by a fit without it" if model.calibration_.left_out else "validation cases"
+    caption = (
+        f"Sets of labels that cannot be excluded (split conformal prediction), calibrated by {cases} {by}. "
+        "No set is empty, so that more is held than asked where one label alone is right so often. "
+        f"{ASSUMPTION} `attractor predict --coverage 0.9` writes them."
+    )
+    return (PageTable("Sets that hold the true label", header, rows, caption),)
 
 
 def _training(model: SequenceClassifier, card: Facts) -> Section:

@@ -153,13 +153,26 @@ def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts
     suspects = model.suspects()
     card = {
         "data": {**data_facts(roles), **facts},
-        "metrics": {"test": assess_classifier(model, roles.test, model.seed) | beside_scores(model, roles)},
+        "metrics": {"test": scores_on_test(model, roles)},
         "training": training_facts(model),
         "groups": _groups(model, roles.test),
         "suspects": [roles.training.ids[position] for position in suspects.positions[:SHOWN_SUSPECTS]],
         "examples": [roles.training.ids[position] for position in _example_positions(roles.training)],
     }
     return card, shown_arrays(roles, suspects)
+
+
+COVERAGES = (0.8, 0.9, 0.95)
+"""For which sets of labels are checked on the test cases."""
+
+
+def scores_on_test(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
+    """All that is said of the test cases: scores, simple classifiers beside them, sets of labels."""
+    labels = model.labels_of(roles.test)
+    known = () if model.calibration_ is None else COVERAGES
+    sets = [model.predict_sets(roles.test, coverage).assessed(labels) for coverage in known]
+    scores = assess_classifier(model, roles.test, model.seed)
+    return {**scores, **beside_scores(model, roles), "label_sets": sets}
 
 
 def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
