@@ -24,6 +24,7 @@ PATTERNS = np.array([
 _BACK = TAPS - 1 - np.arange(TAPS)
 _MOST_DILATIONS = 32
 _MOST_CHANNELS = 9
+_FEWEST_THRESHOLDS = 4
 _GOLDEN = (1 + 5**0.5) / 2
 _WIDTH = 0.1
 """Half width of a threshold, as a share of the spread of the responses: wide enough for a gradient, and as
@@ -77,7 +78,7 @@ class RandomConvolutions(Cell):
     def __init__(self, input_size: int, hidden_size: int, *, length: int = 256, key: PRNGKeyArray) -> None:
         if length < 1:
             raise ConfigError(f"length={length}: expected at least one sample")
-        self.dilations, each = _dilations(hidden_size, length)
+        self.dilations, each = _dilations(hidden_size, length, several=input_size > 1)
         shape = len(self.dilations), len(PATTERNS)
         self.channels = _chosen_inputs(shape, input_size, key)
         spread = jnp.sqrt((PATTERNS[0] ** 2).sum() * self.channels.sum(axis=-1))
@@ -213,13 +214,19 @@ def _all_responses(
     return jax.lax.map(one, (jnp.asarray(cell.dilations), cell))
 
 
-def _dilations(features: int, length: int) -> tuple[tuple[int, ...], int]:
-    """Dilations up to the length of a series, spread by their logarithm, and thresholds for each pattern."""
+def _dilations(features: int, length: int, *, several: bool) -> tuple[tuple[int, ...], int]:
+    """Dilations up to the length of a series, spread by their logarithm, and thresholds for each pattern.
+
+    Where there are several inputs a dilation comes more than once, with other choices of inputs, in place of
+    more thresholds: what a pattern finds hangs more on what it looks at.
+    """
     each = max(round(features / len(PATTERNS)), 1)
     widest = np.log2(max((length - 1) / (TAPS - 1), 1))
     spread = 2 ** np.linspace(0, widest, min(each, _MOST_DILATIONS))
-    dilations = tuple(int(one) for one in np.unique(spread.astype(int)))
-    return dilations, -(-each // len(dilations))
+    dilations = np.unique(spread.astype(int))
+    if several:
+        dilations = dilations.repeat(max(each // (_FEWEST_THRESHOLDS * len(dilations)), 1))
+    return tuple(dilations.tolist()), -(-each // len(dilations))
 
 
 def _levels(shape: tuple[int, ...]) -> np.ndarray:
