@@ -2,9 +2,9 @@
 
 Five folds of the training part of every set, the same as those of `baselines.json` in the folder (stratified,
 shuffled, seed 0), in which the figures of MiniRocket with a ridge and of a ridge on summary statistics stand.
-Where the folder has a test part, a model of the whole training part is scored on it once. Options were settled
-by such folds on the eight sets called SETTLED; the others were judged once, afterwards. The data are not part
-of the repository.
+Where the folder has a test part, a model of the whole training part is scored on it once. Options were
+settled by such folds on the eight sets called SETTLED; the others were judged once, afterwards. The data are
+not part of the repository.
 
     python -m experiments.classifier_defaults ../shared/data/timeseries
 """

@@ -26,9 +26,9 @@ from attractor.classification.classifier_figures import (
     totals_figure,
     weights_figure,
 )
-from attractor.classification.classifier_page import _verdict
 from attractor.classification.robustness_page import robustness_page, worst_fall
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
+from attractor.classification.verdict import judged
 from attractor.report.about import About
 from attractor.report.page import Page, draw, render
 from attractor.report.style import NARROW, WIDE, house_style, segments, to_svg
@@ -164,10 +164,10 @@ def test_the_verdict_is_measured_against_the_most_frequent_class(right, share, t
         "per_class": rows,
         "cases": 100,
     }
-    said, found = _verdict(scores)
-    assert found == tone
-    assert f"{right:.1f} %" in said
-    assert f"({100 * share:.1f} %)" in said
+    found = judged(scores)
+    assert found.tone == tone
+    assert f"{right:.1f} %" in found.said
+    assert f"({100 * share:.1f} %)" in found.said
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_a_simple_model_that_does_as_well_is_the_headline(only_model, only_other
         "beside": [vars(beside)],
         "attainable": 0.97,
     }
-    verdict, found = _verdict(scores, left_out=True)
-    assert said in verdict
-    assert "Random convolutions decide alone" in verdict
-    assert found == tone
+    found = judged(scores, left_out=True)
+    assert said in found.said
+    assert "Random convolutions decide alone" in found.said
+    assert found.tone == tone
 
 
 def test_training_is_drawn_for_all_replicas_and_marks_the_kept_epoch():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attractor.classification import SequenceClassifier
-from attractor.classification.baselines import SUMMARY, besides
+from attractor.classification.baselines import besides
 from attractor.classification.classifier_cases_page import (
     GroupPage,
     data_section,
@@ -23,22 +23,16 @@ from attractor.classification.classifier_figures import (
     weights_figure,
 )
 from attractor.classification.label_sets import ASSUMPTION
+from attractor.classification.verdict import judged
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
-from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile
 from attractor.report.publishing import PAGES, PageKind, publish
 from attractor.report.wording import count, digests, duration, in_words, significant
 from attractor.runs import REPORT, Run, check_judged, load_run
 
 _PARTS = ("data", "metrics", "training", "groups", "suspects", "examples")
-_GOOD = 0.9
-_MEANINGS = {
-    "good": "Of new cases like those of the test, about so many are named rightly, in every class.",
-    "fair": "It has learned something, but a simpler model does as well, or some classes are missed often.",
-    "poor": "Do not use it: it has found nothing in the series that tells the classes apart.",
-}
-
 Facts = Mapping[str, Any]
 
 
@@ -98,12 +92,12 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
     if card["groups"] is not None:
         sections.append(group_section(_group_page(card["groups"])))
     sections += [data_section(model, run), _model_card(model, card)]
-    verdict, tone = _verdict(scores, left_out=not model.share_)
+    found = judged(scores, left_out=not model.share_)
     return Page(
         kind="Sequence classifier",
-        verdict=verdict,
-        tone=tone,
-        meaning=_MEANINGS[tone],
+        verdict=found.said,
+        tone=found.tone,
+        meaning=found.meaning,
         steps=(
             Step("See how it stands noise, gaps and drift:", f"attractor robustness {about.run} TEST.npz"),
             Step("Look at the labels that look wrong:", f"attractor suspects {about.run}"),
@@ -111,34 +105,6 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
         tiles=_tiles(scores, card["training"]),
         sections=tuple(sections),
     )
-
-
-def _verdict(scores: Facts, *, left_out: bool = False) -> tuple[str, Tone]:
-    """Measured against simple classifiers of the same cases: what they reach is no skill of a network.
-
-    Args:
-        scores: of the test cases.
-        left_out: whether validation left the recurrent network out.
-    """
-    low, high = scores["accuracy_interval"]
-    usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
-    always = f"always naming the most frequent class ({100 * usual:.1f} %)"
-    right = f"{100 * scores['accuracy']:.1f} %"
-    ends = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-    said = f"Right in {right} of {count(scores['cases'])} cases it has never seen ({ends})"
-    alone = " Random convolutions decide alone: the recurrent network did not help in validation."
-    alone = alone if left_out else ""
-    if low <= usual:
-        return f"{said}. That is not clearly better than {always}.{alone}", "poor"
-    simple = next((one for one in besides(scores.get("beside", ())) if one.name == SUMMARY), None)
-    if simple is not None and not simple.is_beaten:
-        return (
-            f"{SUMMARY[0].upper()}{SUMMARY[1:]} does as well: right in {100 * simple.accuracy:.1f} % of "
-            f"{count(scores['cases'])} unseen cases, this model in {right} ({ends}).{alone}"
-        ), "fair"
-    beside = "" if simple is None else f"{100 * simple.accuracy:.1f} % for {SUMMARY} and "
-    reached = scores["balanced_accuracy"] >= _GOOD or scores["accuracy"] >= scores.get("attainable", 2.0)
-    return f"{said}, against {beside}{always}.{alone}", "good" if reached else "fair"
 
 
 def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:

@@ -128,6 +128,7 @@ class ClassifyCommand:
     def run(self) -> Facts:
         """Read, divide, train, save, judge, report."""
         from attractor.classification import classifier_page, classifier_study
+        from attractor.classification.verdict import judged
         from attractor.data import read_case_groups
         from attractor.progress import reporter_for
         from attractor.runs import UNJUDGED, check_free
@@ -158,9 +159,11 @@ class ClassifyCommand:
         own_cell = None if isinstance(model.cell, str) else model.cell
         report = classifier_page.write_classifier_report(self.out, own_cell)
         scores = card["metrics"]["test"]
+        found = judged(scores, left_out=not model.share_)
+        console.print(f"[bold]{escaped(found.said)}[/]", soft_wrap=True)
         _show_scores(scores)
         tell_file(report, "report:")
-        return {"run": self.out, "report": report, "test": scores}
+        return {"run": self.out, "report": report, "verdict": found.said, "test": scores}
 
 
 @dataclass(frozen=True)
