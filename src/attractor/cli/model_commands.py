@@ -228,10 +228,15 @@ class PredictCommand(RunCommand):
     """A CSV file with the input columns; output columns, if there are any, set the initial state."""
     out: Path
     """The CSV file to write: all columns of the data, and one column a predicted output."""
+    overwrite: bool = False
+    """Replace that file if it is there already."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
         """Load, simulate, write."""
+        from attractor.files import check_target
+
+        check_target(self.out, self.data, overwrite=self.overwrite)
         model, predict = self.opened("predict")
         summary = predict(model, self.data, self.out, columns_of(self.columns))
         tell(summary)
@@ -278,12 +283,16 @@ class PlantCommand:
     """Standard deviation of the measurement noise; the plant's usual one if not given."""
     sampling_time: float | None = None
     """Seconds between two rows; the plant's usual one if not given."""
+    overwrite: bool = False
+    """Replace the file if it is there already."""
 
     def run(self) -> Facts:
         """Simulate, write, tell."""
         from attractor.control import plant_by_name, record_experiments
         from attractor.data import write_record
+        from attractor.files import check_target
 
+        check_target(self.out, overwrite=self.overwrite)
         options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
         record = record_experiments(plant_by_name(self.plant), self.samples, **options)
         write_record(self.out, record)

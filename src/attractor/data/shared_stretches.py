@@ -169,7 +169,7 @@ def _candidates(codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray) -> Int
 
 def _sizes(longest: int) -> Sequence[int]:
     if longest < 2 * _STRETCHES[0]:
-        return (max(longest // 2, _SHORTEST),)
+        return [size for size in (max(longest // 2, _SHORTEST),) if size <= longest]
     return [size for size in _STRETCHES if 3 * size <= 2 * longest]
 
 
