@@ -84,12 +84,6 @@ def test_swapped_axes_are_named_with_the_remedy():
         Sequences.from_arrays([RNG.normal(size=(3, length)) for length in (9, 12)])
 
 
-def test_the_axes_of_real_sets_are_right(series_data):
-    for name in ("MNIST", "NATOPS", "SpokenDigitsMFCC", "PenDigits", "PhysioNet2012", "BasicMotions"):
-        data = read_sequences(series_data / f"{name}_train.npz")
-        labelled(data.values[:300], data.labels[:300])
-
-
 def test_what_counts_is_left_out_of_tables_and_named_in_arrays():
     labels = np.arange(12) % 2
     noise = RNG.normal(size=(12, 10, 2))

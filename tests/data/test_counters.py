@@ -42,6 +42,7 @@ COUNTED = {
     "recording": 100.0 + CASE,
     "begun": np.sort(RNG.random(CASES))[CASE],
     "id": 10 * CASE,
+    "subject_id": CASE // 3,
 }
 
 
