@@ -119,12 +119,12 @@ def test_the_report_has_its_parts_and_is_harmless(chain):
 
 
 def test_windows_and_an_index_do_not_mislead(tmp_path, capsys):
-    walks = np.random.default_rng(0).normal(size=(8, 24, 2)).cumsum(axis=1)
+    walks = np.random.default_rng(0).normal(size=(8, 16, 2)).cumsum(axis=1)
     rows = [
         f"{row},{case},{'ab'[case >= 20]},{step},{x},{y}"
         for case in range(40)
         for row, step in enumerate(range(8), 8 * case)
-        for x, y in [walks[case // 5, 4 * (case % 5) + step]]
+        for x, y in [walks[case // 5, 2 * (case % 5) + step]]
     ]
     (tmp_path / "t.csv").write_text("\n".join([",case,label,t,x,y", *rows]) + "\n")
     assert call("classify", tmp_path / "t.csv", *TINY, "--out", tmp_path / "run") == 0

@@ -332,7 +332,7 @@ def test_what_is_masked_or_marked_is_missing():
         classifier().fit(list(hidden), KINDS)
     marked = [pd.DataFrame(one, columns=["a", "b"]).convert_dtypes() for one in WAVES]
     marked[2].iloc[5, 1] = pd.NA
-    with pytest.raises(InputDataError, match="case 2, step 5, variable 1 is missing"):
+    with pytest.raises(InputDataError, match="case 2, step 5, variable 'b' is missing"):
         classifier().fit(marked, KINDS)
     with pytest.raises(InputDataError, match="'u0' is nan in row 7"):
         plant().fit(np.ma.masked_array(LOG, np.arange(60)[:, None] == [7, 70]), ANSWER)
