@@ -1,5 +1,6 @@
 """Cases that are windows of one recording: found by the stretches of values that they have in common."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ _TOLERANCE = 2.0**-18
 # Steps over all cases up to which they are compared, and values that are compared at once.
 _MOST_STEPS, _AT_ONCE = 50_000_000, 4_000_000
 _MISSING = 2**15
+# How near to 0 the mean of a case is that was scaled alone, to 1 its standard deviation (of all values, or of
+# one fewer), and how many cases must be so.
+_CLOSE, _ROUGHLY, _MOST = 1e-3, 0.1, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,8 @@ def shared_stretches(data: Sequences) -> SharedStretches:
 
     Short stretches that move are looked up in all cases by a hash of their values, rounded to about three
     digits. What is found is followed as far as it goes: it counts if it is too rare to be a chance, and if
-    half of the variables that move agree over most of the common time.
+    half of the variables that move agree over most of the common time. Cases of which each was brought to its
+    own mean and standard deviation, or to its own range, are compared by their shape.
 
     Args:
         data: cases, labelled or not.
@@ -76,12 +81,9 @@ def shared_stretches(data: Sequences) -> SharedStretches:
     cases, time, _ = data.values.shape
     if cases * time > _MOST_STEPS or cases == 1:
         return SharedStretches(np.arange(cases), np.empty((0, 2), int), cases == 1)
-    scaled = np.stack([_scaled(channel) for channel in np.moveaxis(data.values, 2, 0)], axis=2)
-    codes = _codes(scaled)
-    bits = np.where(_moving(scaled, codes), _rarity(codes), 0)
-    candidates = _candidates(codes, bits, data.lengths)
-    needed = _BITS + 2 * np.log2(data.lengths.sum())
-    links = np.unique(np.concatenate(_confirmed(candidates, (scaled, bits, data.valid), needed)), axis=0)
+    links = _links(data.values, data.lengths)
+    if _is_scaled_alone(data.values):
+        links = np.unique(np.concatenate([links, _links(_shapes(data.values), data.lengths)]), axis=0)
     return SharedStretches(_components(links, cases), links)
 
 
@@ -102,6 +104,42 @@ def common_stretches(training: Sequences, test: Sequences) -> Bool[np.ndarray, "
     links = shared_stretches(Sequences(values, lengths, training.names)).links
     across = links[(links[:, 0] < len(training)) & (links[:, 1] >= len(training)), 1]
     return np.bincount(across - len(training), minlength=len(test)) > 0
+
+
+def _links(
+    values: Float[np.ndarray, "cases time variables"], lengths: Int[np.ndarray, " cases"]
+) -> Int[np.ndarray, "links 2"]:
+    """Pairs of cases with a stretch in common."""
+    scaled = np.stack([_scaled(channel) for channel in np.moveaxis(values, 2, 0)], axis=2)
+    codes = _codes(scaled)
+    bits = np.where(_moving(scaled, codes), _rarity(codes), 0)
+    candidates = _candidates(codes, bits, lengths)
+    valid = np.arange(values.shape[1]) < lengths[:, None]
+    needed = _BITS + 2 * np.log2(lengths.sum())
+    return np.unique(np.concatenate(_confirmed(candidates, (scaled, bits, valid), needed)), axis=0)
+
+
+def _is_scaled_alone(values: Float[np.ndarray, "cases time variables"]) -> bool:
+    """Whether each case has mean 0 and standard deviation 1, or the same range, in a variable that moves."""
+    with warnings.catch_warnings():  # cases without a value
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+        mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
+    moving = deviation > 0
+    if not moving.any():
+        return False
+    is_standard = (np.abs(mean) < _CLOSE) & (np.abs(deviation - 1) < _ROUGHLY)
+    is_ranged = (np.abs(low - np.nanmin(values)) < _CLOSE) & (np.abs(high - np.nanmax(values)) < _CLOSE)
+    return bool(is_standard[moving].mean() > _MOST or is_ranged[moving].mean() > _MOST)
+
+
+def _shapes(values: Float[np.ndarray, "cases time variables"]) -> Float[np.ndarray, "cases time variables"]:
+    """What scale and offset of a case leave alone: each change as a share of it and the one before."""
+    change = np.diff(values, axis=1)
+    size = np.abs(change[:, 1:]) + np.abs(change[:, :-1])
+    shares = np.full(values.shape, np.nan)
+    shares[:, 2:] = np.where(size > 0, change[:, 1:] / np.where(size > 0, size, 1), 0)
+    return shares
 
 
 def _rounded(values: Float[np.ndarray, "*shape"], kind: type[np.floating]) -> Float[np.ndarray, "*shape"]:
