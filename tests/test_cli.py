@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -219,7 +220,9 @@ def test_no_file_is_written_over_without_a_word(chain, tmp_path, capsys):
 def test_a_sampling_time_that_nobody_gave_is_assumed_and_asked_for(tmp_path, capsys):
     path = tmp_path / "log.csv"
     path.write_text(",u,y\n" + "".join(f"{row},{row * row % 17},{row * row % 13}\n" for row in range(60)))
-    assert call("doctor", path) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert call("doctor", path) == 0
     told = capsys.readouterr()
     assert "column 'c1' is no signal: it counts the rows" in " ".join(told.err.split())
     words = " ".join(told.out.split())
