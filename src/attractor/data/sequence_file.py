@@ -84,8 +84,8 @@ def _read(
             "which variables can be chosen"
         )
     data = read_npz(source, like) if suffix == ".npz" else _READERS[suffix](source)
-    is_chosen = columns is not None and columns.variables
-    return data.chosen(columns.variables) if is_chosen else _without_counters(data, like)
+    variables = () if columns is None else columns.variables
+    return data.chosen(variables) if variables else _without_counters(data, like)
 
 
 def _without_counters(data: Sequences, like: Sequences | None) -> Sequences:
