@@ -78,13 +78,8 @@ def shared_stretches(data: Sequences) -> SharedStretches:
         >>> shared_stretches(windows).recordings.tolist()
         [0, 0, 1]
     """
-    cases, time, _ = data.values.shape
-    if cases * time > _MOST_STEPS or cases == 1:
-        return SharedStretches(np.arange(cases), np.empty((0, 2), int), cases == 1)
-    links = _links(data.values, data.lengths)
-    if _is_scaled_alone(data.values):
-        links = np.unique(np.concatenate([links, _links(_shapes(data.values), data.lengths)]), axis=0)
-    return SharedStretches(_components(links, cases), links)
+    links = _all_links(data.values, data.lengths)
+    return SharedStretches(_components(links, len(data)), links, data.valid.size <= _MOST_STEPS)
 
 
 def common_stretches(training: Sequences, test: Sequences) -> Bool[np.ndarray, " cases"]:
@@ -101,22 +96,37 @@ def common_stretches(training: Sequences, test: Sequences) -> Bool[np.ndarray, "
     )
     arrays = [data.one(case) for data in (training, test) for case in range(len(data))]
     values, lengths = padded(arrays if coarse is None else [_rounded(one, coarse) for one in arrays])
-    links = shared_stretches(Sequences(values, lengths, training.names)).links
+    links = _all_links(values, lengths, to_first=True)
     across = links[(links[:, 0] < len(training)) & (links[:, 1] >= len(training)), 1]
     return np.bincount(across - len(training), minlength=len(test)) > 0
 
 
-def _links(
-    values: Float[np.ndarray, "cases time variables"], lengths: Int[np.ndarray, " cases"]
+def _all_links(
+    values: Float[np.ndarray, "cases time variables"], lengths: np.ndarray, *, to_first: bool = False
 ) -> Int[np.ndarray, "links 2"]:
-    """Pairs of cases with a stretch in common."""
+    """Pairs of cases with a stretch in common, the earlier case first; none where the cases are too many.
+
+    They are enough to join all of a recording; `to_first` adds each case that shares a stretch with the first
+    one that has it.
+    """
+    if values.shape[0] * values.shape[1] > _MOST_STEPS or len(values) == 1:
+        return np.empty((0, 2), int)
+    links = [_links(values, lengths, to_first=to_first)]
+    if _is_scaled_alone(values):
+        links.append(_links(_shapes(values), lengths, to_first=to_first))
+    return np.unique(np.concatenate(links), axis=0)
+
+
+def _links(
+    values: Float[np.ndarray, "cases time variables"], lengths: np.ndarray, *, to_first: bool
+) -> Int[np.ndarray, "links 2"]:
     scaled = np.stack([_scaled(channel) for channel in np.moveaxis(values, 2, 0)], axis=2)
     codes = _codes(scaled)
     bits = np.where(_moving(scaled, codes), _rarity(codes), 0)
-    candidates = _candidates(codes, bits, lengths)
+    candidates = _candidates(codes, bits, lengths, to_first=to_first)
     valid = np.arange(values.shape[1]) < lengths[:, None]
     needed = _BITS + 2 * np.log2(lengths.sum())
-    return np.unique(np.concatenate(_confirmed(candidates, (scaled, bits, valid), needed)), axis=0)
+    return np.concatenate(_confirmed(candidates, (scaled, bits, valid), needed))
 
 
 def _is_scaled_alone(values: Float[np.ndarray, "cases time variables"]) -> bool:
@@ -191,7 +201,9 @@ def _rarity(codes: Int[np.ndarray, "cases time variables"]) -> Float[np.ndarray,
     return rarity
 
 
-def _candidates(codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray) -> Int[np.ndarray, "pairs 4"]:
+def _candidates(
+    codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray, *, to_first: bool
+) -> Int[np.ndarray, "pairs 4"]:
     """Rows (case, position, other case, its position) with a short stretch in common in some variable."""
     found = [np.empty((0, 4), int)]
     for variable in np.argsort(-bits.sum(axis=(0, 1)), kind="stable")[:_HASHED]:
@@ -200,7 +212,7 @@ def _candidates(codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray) -> Int
             moved = bits[:, :, variable] > 0
             hashes, usable = _hashed(codes[:, :, variable], moved, lengths, size)
             heads = _heads(usable & sought[:, None], size)
-            found.append(_looked_up(hashes, usable, heads))
+            found.append(_looked_up(hashes, usable, heads, to_first=to_first))
             sought &= ~heads.any(axis=1)
     return np.unique(np.concatenate(found), axis=0)
 
@@ -243,22 +255,31 @@ def _heads(usable: Bool[np.ndarray, "cases positions"], size: int) -> Bool[np.nd
 
 
 def _looked_up(
-    hashes: UInt64[np.ndarray, "cases positions"], usable: np.ndarray, heads: np.ndarray
+    hashes: UInt64[np.ndarray, "cases positions"], usable: np.ndarray, heads: np.ndarray, *, to_first: bool
 ) -> Int[np.ndarray, "pairs 4"]:
-    """Pairs of positions in two cases that have one hash, which is that of a head."""
+    """Pairs of positions in two cases that have one hash, which is that of a head.
+
+    Each head goes with the first that has its hash, and with its neighbours, should the first be alike by
+    chance; that joins what belongs together. With `to_first` what is no head goes with the first as well.
+    """
     cases, positions = np.nonzero(usable & np.isin(hashes, hashes[heads]))
     keys = hashes[cases, positions]
     order = np.lexsort((positions, cases, keys))
     cases, positions, keys = cases[order], positions[order], keys[order]
     rows = np.arange(len(keys))
-    is_first = np.diff(keys, prepend=~keys[:1]) != 0
-    first = np.maximum.accumulate(np.where(is_first, rows, 0))
-    # Each goes with the first that has its hash, and with its neighbour, should the first be alike by chance.
-    others = np.concatenate([first, np.maximum(rows - 1, first)])
-    rows = np.concatenate([rows, rows])
-    kept = cases[others] != cases[rows]
-    others, rows = others[kept], rows[kept]
-    return np.stack([cases[others], positions[others], cases[rows], positions[rows]], axis=1)
+    first = np.maximum.accumulate(np.where(np.diff(keys, prepend=~keys[:1]) != 0, rows, 0))
+    chosen = rows[heads[cases, positions]]
+    after = np.minimum(chosen + 1, len(rows) - 1)
+    after = np.where(first[after] == first[chosen], after, chosen)
+    with_first = rows if to_first else chosen
+    one = np.concatenate([first[with_first], np.maximum(chosen - 1, first[chosen]), chosen])
+    other = np.concatenate([with_first, chosen, after])
+    kept = cases[one] != cases[other]
+    pairs = np.stack([cases[one], positions[one], cases[other], positions[other]], axis=1)[kept]
+    # One position is enough for two cases at one offset.
+    offsets = pairs[:, 3] - pairs[:, 1] + hashes.shape[1]
+    keys = (pairs[:, 0] * len(hashes) + pairs[:, 2]) * 2 * hashes.shape[1] + offsets
+    return pairs[np.unique(keys, return_index=True)[1]]
 
 
 def _confirmed(
