@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -195,6 +196,40 @@ def test_test_data_are_checked_before_the_training(tmp_path, capsys):
     said = " ".join(capsys.readouterr().err.split())
     assert "the test data have a sampling time of 0.001 s, the training data 1 s" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_no_file_is_written_over_without_a_word(chain, tmp_path, capsys):
+    log, other = tmp_path / "ph.csv", tmp_path / "notes.csv"
+    log.write_bytes((chain / "ph.csv").read_bytes())
+    other.write_text("mine\n")
+    (tmp_path / "link.csv").symlink_to(log)
+    for target, more in ((log, ()), (log, ("--overwrite",)), (tmp_path / "link.csv", ("--overwrite",))):
+        assert call("predict", chain / "run", log, "--out", target, *more) == 2
+        assert f"{target.name} is the file that is read; choose another name" in said(capsys)
+    assert call("predict", chain / "run", log, "--out", other) == 2
+    assert "notes.csv is there already; choose another name, or give --overwrite to replace it" in said(
+        capsys
+    )
+    assert call("plant", "ph", "--out", other) == 2
+    assert other.read_text() == "mine\n"
+    assert log.read_bytes() == (chain / "ph.csv").read_bytes()
+    assert call("predict", chain / "run", log, "--out", other, "--overwrite") == 0
+    assert "pH_pred" in other.read_text()
+
+
+def test_a_sampling_time_that_nobody_gave_is_assumed_and_asked_for(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    path.write_text(",u,y\n" + "".join(f"{row},{row * row % 17},{row * row % 13}\n" for row in range(60)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert call("doctor", path) == 0
+    told = capsys.readouterr()
+    assert "column 'c1' is no signal: it counts the rows" in " ".join(told.err.split())
+    words = " ".join(told.out.split())
+    assert "60 rows of u -> y, every 1 s (assumed: no column tells the time)" in words
+    assert "give it by --sampling-time, in seconds, or name its column by --time" in words
+    assert call("doctor", path, "--inputs", "u", "--outputs", "y", "--sampling-time", "2") == 0
+    assert "assumed" not in capsys.readouterr().out
 
 
 def test_the_doctor_takes_the_columns_as_told(tmp_path, capsys):

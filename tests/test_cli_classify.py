@@ -99,7 +99,7 @@ def test_new_series_get_labels_probabilities_and_sets(chain, tmp_path, capsys):
     probabilities = [[float(row["p(fall)"]), float(row["p(rise)"])] for row in rows]
     np.testing.assert_allclose(probabilities, model.predict_proba(values), rtol=1e-6)
     assert all(row["class"] in row["labels at 80 %"].split(" | ") for row in rows)
-    assert call("predict", chain / "run", chain / "test.npz", "--out", out) == 0
+    assert call("predict", chain / "run", chain / "test.npz", "--out", out, "--overwrite") == 0
     assert re.search(r"20 cases named; \d+ of them as the labels of the file have it", said(capsys))
     assert "label" in out.read_text().splitlines()[0].split(",")
 
@@ -167,6 +167,28 @@ def test_the_report_has_its_parts_and_is_harmless(chain):
     for words in ("Confusion matrix", "AUC-ROC", "Weights of the training cases", "All 20 cases of the test"):
         assert words in html
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).casefold().replace("finance", "")
+
+
+def test_windows_and_an_index_do_not_mislead(tmp_path, capsys):
+    walks = np.random.default_rng(0).normal(size=(8, 16, 2)).cumsum(axis=1)
+    rows = [
+        f"{row},{case},{'ab'[case >= 20]},{step},{x},{y}"
+        for case in range(40)
+        for row, step in enumerate(range(8), 8 * case)
+        for x, y in [walks[case // 5, 2 * (case % 5) + step]]
+    ]
+    (tmp_path / "t.csv").write_text("\n".join([",case,label,t,x,y", *rows]) + "\n")
+    assert call("classify", tmp_path / "t.csv", *TINY, "--out", tmp_path / "run") == 0
+    told = said(capsys)
+    assert "40 of 40 cases share stretches of values with others, as windows of 8 recording(s) do" in told
+    assert "'c1' was left out: it counts the rows" in told
+    card = load_run(tmp_path / "run").card
+    assert card["names"] == ["x", "y"]
+    assert "they stay on one side" in card["data"]["explanation"]
+    # Five windows a recording: no recording is on two sides.
+    sizes = [sum(counts.values()) for counts in card["data"]["counts"].values()]
+    assert all(size % 5 == 0 for size in sizes)
+    assert any("was left out" in finding["message"] for finding in card["data"]["findings"])
 
 
 def test_report_writes_the_same_page_again(chain):

@@ -270,7 +270,7 @@ def test_labels_of_another_shape_are_refused(fitted):
     [
         (["a", 1] * 12, "labels mix texts and others, such as 'a' and 1"),
         ([0, pd.NA] * 12, r"case 1 has no label \(<NA>\)"),
-        ([0.0, np.nan] * 12, "case 1 has the label nan"),
+        ([0.0, np.nan] * 12, "case 1 has no label"),
         ([0.0, 0.5] * 12, "case 1 has the label 0.5; classes are texts or whole numbers"),
     ],
 )
@@ -331,11 +331,11 @@ def test_a_plant_model_finds_its_signals_by_name():
 
 def test_what_is_masked_or_marked_is_missing():
     hidden = np.ma.masked_array(WAVES, np.broadcast_to(np.arange(8)[:, None] == [3, 9], WAVES.shape))
-    with pytest.raises(InputDataError, match="case 0, step 3, variable 0 is missing"):
+    with pytest.raises(InputDataError, match="case 0, step 3, variable 'v1' is missing"):
         classifier().fit(list(hidden), KINDS)
     marked = [pd.DataFrame(one, columns=["a", "b"]).convert_dtypes() for one in WAVES]
     marked[2].iloc[5, 1] = pd.NA
-    with pytest.raises(InputDataError, match="case 2, step 5, variable 1 is missing"):
+    with pytest.raises(InputDataError, match="case 2, step 5, variable 'b' is missing"):
         classifier().fit(marked, KINDS)
     with pytest.raises(InputDataError, match="'u0' is nan in row 7"):
         plant().fit(np.ma.masked_array(LOG, np.arange(60)[:, None] == [7, 70]), ANSWER)

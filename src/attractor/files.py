@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from attractor.errors import StorageError
+from attractor.errors import ConfigError, StorageError
 
 # No other program ends its files so: what a killed process left can be told from what a user put there.
 _TEMPORARY = ".attractor.tmp"
@@ -31,6 +31,28 @@ class _Staged(NamedTuple):
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
         os.close(self.handle)
+
+
+def check_target(target: Path, *sources: Path, overwrite: bool = False) -> None:
+    """Refuse to write over a file that is read, and by accident over any other one.
+
+    Args:
+        target: the file that is to be written.
+        sources: files that are read for it, which no option allows to replace.
+        overwrite: whether another file may be replaced.
+
+    Raises:
+        ConfigError: the target is one of the sources, or is there already.
+    """
+    if not target.exists():
+        return
+    for source in sources:
+        if source.exists() and target.samefile(source):
+            raise ConfigError(f"{target} is the file that is read; choose another name for what is written")
+    if not overwrite:
+        raise ConfigError(
+            f"{target} is there already; choose another name, or give --overwrite to replace it"
+        )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

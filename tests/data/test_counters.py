@@ -42,6 +42,7 @@ COUNTED = {
     "recording": 100.0 + CASE,
     "begun": np.sort(RNG.random(CASES))[CASE],
     "id": 10 * CASE,
+    "subject_id": CASE // 3,
 }
 
 
@@ -124,3 +125,11 @@ def test_a_log_is_guessed_without_what_counts_its_rows():
     with pytest.warns(DataWarning, match="column 'Unnamed: 0' is no signal: it counts the rows"):
         assert guess_columns(log) == (("q",), ("y",))
     assert guess_columns(log, inputs=["Unnamed: 0"]) == (("Unnamed: 0",), ("y",))
+
+
+@pytest.mark.parametrize("name", ["Unnamed: 0", "index"])
+def test_a_wide_table_has_no_index_among_its_steps(name):
+    wide = pd.DataFrame(RNG.normal(size=(4, 3)), columns=["0", "1", "2"])
+    with pytest.warns(DataWarning, match=f"'{name}' was left out, which is an index and no step"):
+        data = Sequences.from_arrays(wide.rename_axis(None if name == "index" else name).reset_index())
+    np.testing.assert_array_equal(data.values[:, :, 0], wide)

@@ -86,6 +86,7 @@ def test_labels_of_many_kinds(labels, classes):
         ([0.5, 1.0], "case 0 has the label 0.5; classes are texts or whole numbers"),
         ([1.0, NAN], "case 1 has no label"),
         (["a", "nan"], "case 1 has no label"),
+        ([1, "a"], "labels mix texts and others, such as 'a' and 1"),
         (["a", " "], "case 1 has no label"),
         (["1", "NA"], "case 1 has no label"),
         (np.ma.array(["a", "b"], mask=[False, True]), "case 1 has no label"),

@@ -1,9 +1,11 @@
 """The real labelled series: shapes, classes and findings as the folder's own description has them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from attractor.data import compare_sequences, examine_sequences, read_sequences
+from attractor.data import Sequences, compare_sequences, examine_sequences, read_sequences
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,20 @@ def test_intensive_care(series_data):
 def test_a_rare_class_and_a_repeated_recording(series_data):
     findings = examine_sequences(read_sequences(series_data / "ECG5000_train.npz"))
     assert {finding.code for finding in findings} == {"few-cases", "imbalance", "repeated-cases"}
+
+
+@pytest.mark.parametrize(
+    "name", ["BasicMotions", "NATOPS", "SpokenDigitsMFCC", "WatchExercises", "HAR_subset"]
+)
+def test_axes_are_right_and_swapped_ones_are_named(series_data, name):
+    data = read_sequences(series_data / f"{name}_train.npz")
+    assert not {"axes", "counter"} & {finding.code for finding in examine_sequences(data)}
+    turned = Sequences.from_arrays(np.nan_to_num(data.values[:300]).swapaxes(1, 2))
+    assert "axes" in {finding.code for finding in examine_sequences(turned)}
+
+
+@pytest.mark.parametrize("name", ["MNIST", "PenDigits", "PhysioNet2012", "GunPoint", "ItalyPowerDemand"])
+def test_other_axes_are_right_too(series_data, name):
+    data = read_sequences(series_data / f"{name}_train.npz")
+    plain = replace(data, names=tuple(f"v{position + 1}" for position in range(len(data.names))))
+    assert not {"axes", "counter"} & {finding.code for finding in examine_sequences(plain)}

@@ -58,6 +58,18 @@ def test_windows_are_put_together(size, hop, variables, shape, kind):
     assert agrees(shared_stretches(Sequences.from_arrays(scaled)).recordings, owners)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("by", ["deviation", "range"])
+def test_windows_that_were_scaled_one_by_one(by, kind):
+    values, owners = windows(kind="noise")
+    ends = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
+    if by == "range":
+        scaled = (values - ends[0]) / (ends[1] - ends[0])
+    else:
+        scaled = (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, ddof=1, keepdims=True)
+    assert agrees(shared_stretches(Sequences.from_arrays(scaled.astype(kind))).recordings, owners)
+
+
 def test_windows_of_unequal_lengths_with_gaps_and_parts_of_others():
     rng = np.random.default_rng(0)
     long, other = rng.normal(size=(2, 200, 2)).cumsum(axis=1)
@@ -77,7 +89,13 @@ def steps(rng):
     return np.repeat(rng.integers(0, 3, (80, 12)), 5, axis=1)
 
 
+def scaled_alone(rng):
+    walks = rng.normal(size=(80, 50)).cumsum(axis=1)
+    return (walks - walks.mean(axis=1, keepdims=True)) / walks.std(axis=1, keepdims=True)
+
+
 SOUND = {
+    "scaled alone": scaled_alone,
     "constant and little else": lambda rng: np.where(np.arange(60) < 55, 0.0, rng.normal(size=(80, 60))),
     "steps": steps,
     "digits": lambda rng: rng.integers(0, 10, (200, 8)),

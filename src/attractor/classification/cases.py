@@ -74,6 +74,32 @@ def known_labels(data: Sequences, classes: np.ndarray) -> Int[np.ndarray, " case
     return np.array([positions.get(name, 0) for name in data.classes])[labels]
 
 
+def as_classes(labels: object, classes: np.ndarray) -> np.ndarray:
+    """Labels in the type of the classes: texts of numbers for numbers, and the other way round."""
+    given = np.asarray(labels)
+    if given.ndim != 1 or (given.dtype.kind in "US") == (classes.dtype.kind in "US"):
+        return given
+    known = {spelling: one for one in classes for spelling in _spellings(one)}
+    return np.array([
+        next((known[one] for one in _spellings(label) if one in known), label) for label in given
+    ])
+
+
+def check_width(data: Sequences, variables: int) -> None:
+    """Refuse cases with another number of variables than a model has.
+
+    Raises:
+        ShapeError: they have; where it is the number of steps that fits, the message says so.
+    """
+    _, time, width = data.values.shape
+    if width != variables:
+        turned = "; as many as there are steps: if the last axis is the time, give X.transpose(0, 2, 1)"
+        raise ShapeError(
+            f"{width} variables given, the model was trained with {variables}"
+            f"{turned if time == variables else ''}"
+        )
+
+
 def _spellings(name: object) -> set[str]:
     """How cases may call a class: a whole number may have been given as 1 or as 1.0."""
     if isinstance(name, np.integer | np.floating) and float(name).is_integer():

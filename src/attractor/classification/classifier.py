@@ -45,9 +45,11 @@ from attractor.training.identity import probe_rows
 from attractor.training.networks import check_scaling, describe_option, fact
 
 from .cases import (
+    as_classes,
     case_weights,
     check_logits,
     check_stream,
+    check_width,
     described_value,
     known_labels,
     labelled,
@@ -262,7 +264,7 @@ class SequenceClassifier(Estimator):
         """
         self.check_fitted()
         data = self.as_sequences(X)
-        truth = self.classes_[self.labels_of(data)] if y is None else np.asarray(y)
+        truth = self.classes_[self.labels_of(data)] if y is None else as_classes(y, self.classes_)
         if truth.shape != (len(data),):
             raise ShapeError(f"y of shape {truth.shape}: expected ({len(data)},), one label for each case")
         counts = case_weights(np.zeros(len(data), int), ("",), None, sample_weight)
@@ -413,10 +415,7 @@ class SequenceClassifier(Estimator):
         data = X if isinstance(X, Sequences) else Sequences.from_arrays(X, known=self.names_)
         if isinstance(X, Sequences) or data.is_named:
             return data.matched(self.names_)
-        if len(data.names) != len(self.names_):
-            raise ShapeError(
-                f"{len(data.names)} variables given, the model was trained with {len(self.names_)}"
-            )
+        check_width(data, len(self.names_))
         return data
 
     def probe(self, network: SequenceNetwork) -> tuple[Array]:

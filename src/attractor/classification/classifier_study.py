@@ -248,8 +248,10 @@ def _groups(model: SequenceClassifier, test: Sequences) -> Facts | None:
 
 def known_cases(model: SequenceClassifier) -> Sequences:
     """A stand-in for the training cases, with their variables and classes, to read other files alike."""
-    classes = tuple(str(name) for name in model.classes_)
-    return Sequences(np.zeros((1, 1, len(model.names_))), np.ones(1, int), tuple(model.names_), None, classes)
+    values = tuple(int(one) if isinstance(one, float) else one for one in model.classes_.tolist())
+    classes = tuple(str(one) for one in values)
+    start = np.zeros((1, 1, len(model.names_)))
+    return Sequences(start, np.ones(1, int), tuple(model.names_), None, classes, class_values=values)
 
 
 def stored_cases(model: SequenceClassifier, folder: Path) -> Sequences:

@@ -201,11 +201,16 @@ class SuspectsCommand(RunCommand):
     """How many to show; the file has all of them."""
     out: Path | None = None
     """CSV file to write."""
+    overwrite: bool = False
+    """Replace that file if it is there already."""
 
     def run(self) -> Facts:
         """Load, rank, show, write."""
         from attractor.classification.classifier_study import write_suspects
+        from attractor.files import check_target
 
+        if self.out is not None:
+            check_target(self.out, overwrite=self.overwrite)
         model = SequenceClassifier.load(self.folder, self.own_cell())
         suspects, classes = model.suspects(), [str(name) for name in model.classes_]
         rows = _show_suspects(suspects, classes, self.top)

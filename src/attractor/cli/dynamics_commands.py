@@ -195,6 +195,8 @@ class LyapunovCommand:
     """Steps at most, with the burn-in."""
     out: Path | None = None
     """JSON file to write."""
+    overwrite: bool = False
+    """Replace that file if it is there already."""
     cell: str | None = None
     """file.py:Class, for a run with a cell of your own."""
     settings: OmitArgPrefixes[LyapunovSettings] = field(default_factory=lambda: LyapunovSettings(burn_in=200))
@@ -204,9 +206,11 @@ class LyapunovCommand:
     def run(self) -> Facts:
         """Load, measure, show, write."""
         from attractor.dynamics import lyapunov_exponents
-        from attractor.files import write_atomically
+        from attractor.files import check_target, write_atomically
         from attractor.progress import reporter_for
 
+        if self.out is not None:
+            check_target(self.out, *filter(None, (self.data,)), overwrite=self.overwrite)
         wanted = Wanted(self.subject, self.data, self.cell, self.steps, self.settings.seed)
         subject = find_subject(wanted, self.fresh, self.columns)
         found = lyapunov_exponents(

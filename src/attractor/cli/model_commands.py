@@ -247,12 +247,16 @@ class PredictCommand(RunCommand):
     """Add what holds the truth with this probability, such as 0.9: for a classifier the set of labels that
     cannot be excluded."""
     series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
+    overwrite: bool = False
+    """Replace that file if it is there already."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
         """Load, simulate, write."""
+        from attractor.files import check_target
         from attractor.run_kinds import Reading
 
+        check_target(self.out, self.data, overwrite=self.overwrite)
         model, predict = self.opened("predict")
         series = None if self.series == CaseColumns() else LongColumns(**vars(self.series))
         reading = Reading(columns_of(self.columns), series, self.coverage)
@@ -301,12 +305,16 @@ class PlantCommand:
     """Standard deviation of the measurement noise; the plant's usual one if not given."""
     sampling_time: float | None = None
     """Seconds between two rows; the plant's usual one if not given."""
+    overwrite: bool = False
+    """Replace the file if it is there already."""
 
     def run(self) -> Facts:
         """Simulate, write, tell."""
         from attractor.control import plant_by_name, record_experiments
         from attractor.data import write_record
+        from attractor.files import check_target
 
+        check_target(self.out, overwrite=self.overwrite)
         options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
         record = record_experiments(plant_by_name(self.plant), self.samples, **options)
         write_record(self.out, record)

@@ -127,7 +127,10 @@ def _assemble(
     if header.is_labelled:
         labels, known = encode_words(words, where, header.classes)
     values, lengths = padded([trimmed(case, where(position)) for position, case in enumerate(cases)])
-    return Sequences(values, lengths, default_names(dimensions), labels, known)
+    rows = np.asarray(text.numbers[header.rows :])[:, None]
+    return Sequences(
+        values, lengths, default_names(dimensions), labels, known, rows=rows, source=str(text.path)
+    )
 
 
 _TRUTH = {"true": True, "false": False}

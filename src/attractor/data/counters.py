@@ -19,6 +19,12 @@ _NAMES = re.compile(
     r"rownames?|rownum|serial|counter|count|uid|uuid|id|record|obs|observation",
     re.IGNORECASE,
 )
+# Names of columns that say where a case comes from.
+_ORIGINS = re.compile(
+    r"(subject|patient|participant|person|user|device|recording|session|trial|group|annotator)s?"
+    r"([ _.-]?(id|no|nr|num|number|index))?",
+    re.IGNORECASE,
+)
 # With fewer rows, steps or cases, values may look counted by chance.
 _FEWEST_ROWS, _FEWEST_STEPS, _FEWEST_CASES = 10, 5, 5
 # How far steps of a clock may differ, as a share of them; how straight and how alike stamps run.
@@ -56,6 +62,9 @@ def why_counted(name: str, cases: Sequence[Float[np.ndarray, " _"]]) -> str:
         return "it counts the rows"
     if _is_case_number(cases, is_named=is_whole and is_named):
         return "it is constant in each case and another number in every case"
+    is_constant = all(np.ptp(case) == 0 for case in cases)
+    if is_whole and is_constant and np.ptp(values) > 0 and _ORIGINS.fullmatch(name.strip()):
+        return "it says where a case comes from, and belongs into the groups"
     long = [case for case in cases if len(case) > 1]
     if is_whole and (is_named or len(values) >= _FEWEST_ROWS) and long and all(map(_is_by_one, long)):
         return "it counts the steps"

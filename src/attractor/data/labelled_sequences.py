@@ -1,13 +1,16 @@
 """Labelled multivariate series of unequal lengths: what a classifier learns from."""
 
+import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.errors import InputDataError, ShapeError
+from attractor.errors import DataWarning, InputDataError, ShapeError
 
 from .finding import Finding
 from .sequence_labels import check_labels
@@ -313,6 +316,7 @@ def _wide(table: object) -> Float[np.ndarray, "cases time"]:
             f"a long DataFrame with the columns {', '.join(names)}: give one table for each case, "
             "[one[variables] for _, one in table.groupby(id)], or read it with `read_sequences`"
         )
+    table = _without_index(table)
     try:
         return numbers_of(table, "the DataFrame")
     except InputDataError as problem:
@@ -320,6 +324,23 @@ def _wide(table: object) -> Float[np.ndarray, "cases time"]:
             f"{problem}; a DataFrame alone is wide, with one case a row and one number a cell: give series "
             "in cells as a list of tables or arrays (time, variables)"
         ) from None
+
+
+# What pandas calls a column that was the index of a table, when it is read or made one.
+_INDEX = re.compile(r"Unnamed: \d+|index|level_0")
+
+
+def _without_index(table: Any) -> Any:
+    """A wide table without the column that was an index: it is no step of the series."""
+    names = [name for name in table.columns if isinstance(name, str) and _INDEX.fullmatch(name)]
+    if not names or len(names) == len(table.columns):
+        return table
+    warnings.warn(
+        f"a DataFrame with a case a row: {names[0]!r} was left out, which is an index and no step",
+        DataWarning,
+        stacklevel=6,
+    )
+    return table[[name for name in table.columns if name not in names]]
 
 
 def _as_case(position: int, values: object, names: Sequence[str]) -> Float[np.ndarray, "time variables"]:

@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def read_npz(path: str | Path, like: Sequences | None = None) -> Sequences:
     path = Path(path)
     arrays = _load(path)
     try:
-        return _sequences(arrays, like)
+        return replace(_sequences(arrays, like), source=str(path))
     except InputDataError as problem:
         raise type(problem)(f"{path}: {problem}") from None
 

@@ -43,7 +43,8 @@ def read_sequences(
         like: the cases that a model learned from: this file gets their variables and classes.
 
     Returns:
-        The cases.
+        The cases. Variables that only count rows or cases, or tell the time, are left out, unless variables
+        are chosen or `like` is given: a `DataWarning` names them (see `counting_variables`).
 
     Raises:
         ConfigError: columns are given for a file that is no table.
@@ -70,8 +71,7 @@ def _read(
     if not isinstance(source, str | Path):
         if columns is not None or not _series_columns(source):
             return read_long_csv(source, columns or LongColumns(), like)
-        nested = _read_nested(source)
-        return nested if like is not None else told(without_counters(nested))
+        return _without_counters(_read_nested(source), like)
     if suffix not in SUFFIXES:
         raise InputDataError(f"{source}: unknown ending {suffix!r}; known are {', '.join(SUFFIXES)}")
     if suffix == ".tsv" and columns is None:
@@ -84,7 +84,13 @@ def _read(
             "which variables can be chosen"
         )
     data = read_npz(source, like) if suffix == ".npz" else _READERS[suffix](source)
-    return data.chosen(columns.variables) if columns is not None and columns.variables else data
+    variables = () if columns is None else columns.variables
+    return data.chosen(variables) if variables else _without_counters(data, like)
+
+
+def _without_counters(data: Sequences, like: Sequences | None) -> Sequences:
+    """The cases without variables that only count, which is told; those that a model knows stay."""
+    return data if like is not None else told(without_counters(data))
 
 
 def _read_rows(path: str | Path, like: Sequences | None) -> Sequences:

@@ -85,7 +85,9 @@ def check_labels(labels: object) -> np.ndarray:
     """
     for case in np.flatnonzero(np.ma.getmaskarray(labels) if np.ma.isMaskedArray(labels) else ())[:1]:
         raise InputDataError(f"case {case} has no label (it is masked); give it one or leave the case out")
-    array = np.asarray(labels)
+    # NumPy would make texts of numbers among texts.
+    is_mixed = isinstance(labels, list | tuple) and len({isinstance(one, str) for one in labels}) > 1
+    array = np.array(labels, dtype=object if is_mixed else None)
     if array.ndim != 1:
         raise InputDataError(f"labels have shape {array.shape}, expected (cases,): one label for each case")
     if array.dtype.kind == "O":

@@ -1,5 +1,6 @@
 """Cases that are windows of one recording: found by the stretches of values that they have in common."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ _TOLERANCE = 2.0**-18
 # Steps over all cases up to which they are compared, and values that are compared at once.
 _MOST_STEPS, _AT_ONCE = 50_000_000, 4_000_000
 _MISSING = 2**15
+# How near to 0 the mean of a case is that was scaled alone, to 1 its standard deviation (of all values, or of
+# one fewer), and how many cases must be so.
+_CLOSE, _ROUGHLY, _MOST = 1e-3, 0.1, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,8 @@ def shared_stretches(data: Sequences) -> SharedStretches:
 
     Short stretches that move are looked up in all cases by a hash of their values, rounded to about three
     digits. What is found is followed as far as it goes: it counts if it is too rare to be a chance, and if
-    half of the variables that move agree over most of the common time.
+    half of the variables that move agree over most of the common time. Cases of which each was brought to its
+    own mean and standard deviation, or to its own range, are compared by their shape.
 
     Args:
         data: cases, labelled or not.
@@ -73,16 +78,8 @@ def shared_stretches(data: Sequences) -> SharedStretches:
         >>> shared_stretches(windows).recordings.tolist()
         [0, 0, 1]
     """
-    cases, time, _ = data.values.shape
-    if cases * time > _MOST_STEPS or cases == 1:
-        return SharedStretches(np.arange(cases), np.empty((0, 2), int), cases == 1)
-    scaled = np.stack([_scaled(channel) for channel in np.moveaxis(data.values, 2, 0)], axis=2)
-    codes = _codes(scaled)
-    bits = np.where(_moving(scaled, codes), _rarity(codes), 0)
-    candidates = _candidates(codes, bits, data.lengths)
-    needed = _BITS + 2 * np.log2(data.lengths.sum())
-    links = np.unique(np.concatenate(_confirmed(candidates, (scaled, bits, data.valid), needed)), axis=0)
-    return SharedStretches(_components(links, cases), links)
+    links = _all_links(data.values, data.lengths)
+    return SharedStretches(_components(links, len(data)), links, data.valid.size <= _MOST_STEPS)
 
 
 def common_stretches(training: Sequences, test: Sequences) -> Bool[np.ndarray, " cases"]:
@@ -99,9 +96,60 @@ def common_stretches(training: Sequences, test: Sequences) -> Bool[np.ndarray, "
     )
     arrays = [data.one(case) for data in (training, test) for case in range(len(data))]
     values, lengths = padded(arrays if coarse is None else [_rounded(one, coarse) for one in arrays])
-    links = shared_stretches(Sequences(values, lengths, training.names)).links
+    links = _all_links(values, lengths, to_first=True)
     across = links[(links[:, 0] < len(training)) & (links[:, 1] >= len(training)), 1]
     return np.bincount(across - len(training), minlength=len(test)) > 0
+
+
+def _all_links(
+    values: Float[np.ndarray, "cases time variables"], lengths: np.ndarray, *, to_first: bool = False
+) -> Int[np.ndarray, "links 2"]:
+    """Pairs of cases with a stretch in common, the earlier case first; none where the cases are too many.
+
+    They are enough to join all of a recording; `to_first` adds each case that shares a stretch with the first
+    one that has it.
+    """
+    if values.shape[0] * values.shape[1] > _MOST_STEPS or len(values) == 1:
+        return np.empty((0, 2), int)
+    links = [_links(values, lengths, to_first=to_first)]
+    if _is_scaled_alone(values):
+        links.append(_links(_shapes(values), lengths, to_first=to_first))
+    return np.unique(np.concatenate(links), axis=0)
+
+
+def _links(
+    values: Float[np.ndarray, "cases time variables"], lengths: np.ndarray, *, to_first: bool
+) -> Int[np.ndarray, "links 2"]:
+    scaled = np.stack([_scaled(channel) for channel in np.moveaxis(values, 2, 0)], axis=2)
+    codes = _codes(scaled)
+    bits = np.where(_moving(scaled, codes), _rarity(codes), 0)
+    candidates = _candidates(codes, bits, lengths, to_first=to_first)
+    valid = np.arange(values.shape[1]) < lengths[:, None]
+    needed = _BITS + 2 * np.log2(lengths.sum())
+    return np.concatenate(_confirmed(candidates, (scaled, bits, valid), needed))
+
+
+def _is_scaled_alone(values: Float[np.ndarray, "cases time variables"]) -> bool:
+    """Whether each case has mean 0 and standard deviation 1, or the same range, in a variable that moves."""
+    with warnings.catch_warnings():  # cases without a value
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+        mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
+    moving = deviation > 0
+    if not moving.any():
+        return False
+    is_standard = (np.abs(mean) < _CLOSE) & (np.abs(deviation - 1) < _ROUGHLY)
+    is_ranged = (np.abs(low - np.nanmin(values)) < _CLOSE) & (np.abs(high - np.nanmax(values)) < _CLOSE)
+    return bool(is_standard[moving].mean() > _MOST or is_ranged[moving].mean() > _MOST)
+
+
+def _shapes(values: Float[np.ndarray, "cases time variables"]) -> Float[np.ndarray, "cases time variables"]:
+    """What scale and offset of a case leave alone: each change as a share of it and the one before."""
+    change = np.diff(values, axis=1)
+    size = np.abs(change[:, 1:]) + np.abs(change[:, :-1])
+    shares = np.full(values.shape, np.nan)
+    shares[:, 2:] = np.where(size > 0, change[:, 1:] / np.where(size > 0, size, 1), 0)
+    return shares
 
 
 def _rounded(values: Float[np.ndarray, "*shape"], kind: type[np.floating]) -> Float[np.ndarray, "*shape"]:
@@ -153,7 +201,9 @@ def _rarity(codes: Int[np.ndarray, "cases time variables"]) -> Float[np.ndarray,
     return rarity
 
 
-def _candidates(codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray) -> Int[np.ndarray, "pairs 4"]:
+def _candidates(
+    codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray, *, to_first: bool
+) -> Int[np.ndarray, "pairs 4"]:
     """Rows (case, position, other case, its position) with a short stretch in common in some variable."""
     found = [np.empty((0, 4), int)]
     for variable in np.argsort(-bits.sum(axis=(0, 1)), kind="stable")[:_HASHED]:
@@ -162,14 +212,14 @@ def _candidates(codes: np.ndarray, bits: np.ndarray, lengths: np.ndarray) -> Int
             moved = bits[:, :, variable] > 0
             hashes, usable = _hashed(codes[:, :, variable], moved, lengths, size)
             heads = _heads(usable & sought[:, None], size)
-            found.append(_looked_up(hashes, usable, heads))
+            found.append(_looked_up(hashes, usable, heads, to_first=to_first))
             sought &= ~heads.any(axis=1)
     return np.unique(np.concatenate(found), axis=0)
 
 
 def _sizes(longest: int) -> Sequence[int]:
     if longest < 2 * _STRETCHES[0]:
-        return (max(longest // 2, _SHORTEST),)
+        return [size for size in (max(longest // 2, _SHORTEST),) if size <= longest]
     return [size for size in _STRETCHES if 3 * size <= 2 * longest]
 
 
@@ -205,22 +255,31 @@ def _heads(usable: Bool[np.ndarray, "cases positions"], size: int) -> Bool[np.nd
 
 
 def _looked_up(
-    hashes: UInt64[np.ndarray, "cases positions"], usable: np.ndarray, heads: np.ndarray
+    hashes: UInt64[np.ndarray, "cases positions"], usable: np.ndarray, heads: np.ndarray, *, to_first: bool
 ) -> Int[np.ndarray, "pairs 4"]:
-    """Pairs of positions in two cases that have one hash, which is that of a head."""
+    """Pairs of positions in two cases that have one hash, which is that of a head.
+
+    Each head goes with the first that has its hash, and with its neighbours, should the first be alike by
+    chance; that joins what belongs together. With `to_first` what is no head goes with the first as well.
+    """
     cases, positions = np.nonzero(usable & np.isin(hashes, hashes[heads]))
     keys = hashes[cases, positions]
     order = np.lexsort((positions, cases, keys))
     cases, positions, keys = cases[order], positions[order], keys[order]
     rows = np.arange(len(keys))
-    is_first = np.diff(keys, prepend=~keys[:1]) != 0
-    first = np.maximum.accumulate(np.where(is_first, rows, 0))
-    # Each goes with the first that has its hash, and with its neighbour, should the first be alike by chance.
-    others = np.concatenate([first, np.maximum(rows - 1, first)])
-    rows = np.concatenate([rows, rows])
-    kept = cases[others] != cases[rows]
-    others, rows = others[kept], rows[kept]
-    return np.stack([cases[others], positions[others], cases[rows], positions[rows]], axis=1)
+    first = np.maximum.accumulate(np.where(np.diff(keys, prepend=~keys[:1]) != 0, rows, 0))
+    chosen = rows[heads[cases, positions]]
+    after = np.minimum(chosen + 1, len(rows) - 1)
+    after = np.where(first[after] == first[chosen], after, chosen)
+    with_first = rows if to_first else chosen
+    one = np.concatenate([first[with_first], np.maximum(chosen - 1, first[chosen]), chosen])
+    other = np.concatenate([with_first, chosen, after])
+    kept = cases[one] != cases[other]
+    pairs = np.stack([cases[one], positions[one], cases[other], positions[other]], axis=1)[kept]
+    # One position is enough for two cases at one offset.
+    offsets = pairs[:, 3] - pairs[:, 1] + hashes.shape[1]
+    keys = (pairs[:, 0] * len(hashes) + pairs[:, 2]) * 2 * hashes.shape[1] + offsets
+    return pairs[np.unique(keys, return_index=True)[1]]
 
 
 def _confirmed(

@@ -20,6 +20,7 @@ from attractor.data import (
 )
 from attractor.data.time_axis import find_time
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
+from attractor.files import check_target
 from attractor.folders import facts_of
 from attractor.runs import load_run
 
@@ -49,9 +50,11 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
         A sentence about what was done.
 
     Raises:
+        ConfigError: the target is the source.
         InputDataError: the source cannot be used: columns, units, sampling time, gaps in time.
         UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
     """
+    check_target(target, source, overwrite=True)
     table = read_table(source, columns.delimiter)
     values, sentence = _predictions(model, table, source, columns)
     kept = [table.copied(position) for position in range(len(table.signals))]
