@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 
 from attractor.cells import State, take_step
 from attractor.cells.convolutions import RandomConvolutions
+from attractor.progress import Reporter, SilentReporter
 
 from .classifier_metrics import fit_temperature
 from .ridge import fit_ridge
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SHARES = np.linspace(0, 1, 11)
 _LEAST_SPREAD = 1e-6
-_AT_ONCE = 8
+_AT_ONCE, _PIECE = 8, 256
 
 
 class ConvolutionBranch(eqx.Module):
@@ -65,7 +66,7 @@ class ConvolutionBranch(eqx.Module):
         self, inputs: Float[Array, "cases time channels"], lengths: Array | None
     ) -> Float[Array, "cases features"]:
         """What the convolutions find in several series."""
-        return _features(self.cell, jnp.nan_to_num(inputs), lengths)
+        return jnp.asarray(features_of(self.cell, jnp.nan_to_num(inputs), lengths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,7 @@ class BranchFit:
         self,
         cell: RandomConvolutions,
         cases: "Labelled",
+        reporter: Reporter | None = None,
     ) -> tuple[ConvolutionBranch, Float[np.ndarray, "cases classes"]]:
         """The branch, and for every case the logits of a fit that has not seen its label.
 
@@ -97,10 +99,15 @@ class BranchFit:
         Args:
             cell: convolutions; their thresholds are set here.
             cases: scaled; a missing value counts as the mean, zero.
+            reporter: hears about progress.
         """
+        reporter = reporter or SilentReporter()
         known, lengths, labels = jnp.nan_to_num(cases.inputs), cases.lengths, np.asarray(cases.labels)
         cell = cell.calibrated(known, None if lengths is None else np.asarray(lengths), self.seed)
-        features = np.asarray(_features(cell, known, lengths), float)
+        features = features_of(cell, known, lengths, reporter).astype(float)
+        count = len(features)
+        reporter.update(count, count, f"ridge regression of {count} cases on {features.shape[1]} features")
+        reporter.close()
         centre, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
         targets = 2.0 * np.eye(self.classes)[labels] - 1.0
@@ -115,6 +122,31 @@ def empty_branch(cell: RandomConvolutions, classes: int) -> ConvolutionBranch:
     """A branch that says nothing yet."""
     features = jnp.zeros(cell.hidden_size)
     return ConvolutionBranch(cell, features, jnp.zeros((classes, cell.hidden_size)), jnp.zeros(classes))
+
+
+def features_of(
+    cell: RandomConvolutions,
+    inputs: Float[Array, "cases time channels"],
+    lengths: Array | None,
+    reporter: Reporter | None = None,
+) -> Float[np.ndarray, "cases features"]:
+    """What random convolutions find in several series, some of them at a time.
+
+    Args:
+        cell: the convolutions.
+        inputs: the series.
+        lengths: valid samples; None for all.
+        reporter: hears about progress.
+    """
+    found, count = [], len(inputs)
+    size = min(_PIECE, count)
+    for first in range(0, count, size):
+        # Filled up with the first cases, so that one compiled program serves all pieces.
+        some = np.arange(first, first + size) % count
+        found.append(np.asarray(_features(cell, inputs[some], None if lengths is None else lengths[some])))
+        if reporter is not None:
+            reporter.update(min(first + size, count), count, "random convolutions")
+    return np.concatenate(found)[:count]
 
 
 @eqx.filter_jit
