@@ -16,11 +16,13 @@ from attractor.control.identification.certification import (
 )
 from attractor.control.identification.from_files import inputs_of_file, inputs_of_run, predict_file
 from attractor.control.identification.identification_page import write_run_report
-from attractor.data import ColumnOptions
+from attractor.data import ColumnOptions, Record, from_archive
 from attractor.errors import ConfigError
+from attractor.folders import facts_of
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
+from attractor.runs import load_run
 
 from . import RUN_KINDS, Driving, Proof, Reading, RunKind
 
@@ -51,8 +53,26 @@ def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) ->
     return predict_file(model, source, target, reading.columns)
 
 
+def _training_data(folder: Path) -> Record:
+    run = load_run(folder)
+    if not run.evaluation or "data" not in run.card:
+        raise ConfigError(f"{folder} was saved without its data; give the log itself: `attractor doctor LOG`")
+    with facts_of(folder / "card.json"):
+        return from_archive(run.card["data"], run.evaluation).training
+
+
 RUN_KINDS.register(
     "PlantModel",
-    RunKind("plant model", PlantModel.load, write_run_report, _drive, _predict, export_model, _certify),
+    RunKind(
+        "plant model",
+        PlantModel.load,
+        write_run_report,
+        _drive,
+        _predict,
+        export_model,
+        _certify,
+        control=lambda model: model,
+        doctor=_training_data,
+    ),
     source=__name__,
 )
