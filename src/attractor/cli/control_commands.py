@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from rich.table import Table as Grid
@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Suppress
 
 from attractor.certify import Certificate, CertifySettings
 from attractor.control import PlantModel
+from attractor.control.controller_code import ExportSettings
 from attractor.control.study import ControlSettings, ControlStudy
 from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
@@ -56,11 +57,11 @@ class CertifyCommand(RunCommand):
 
 
 @dataclass(frozen=True)
-class Planner(ControlSettings):
+class Planner(ExportSettings):
     """How the controller plans."""
 
     observer: Annotated[str, Suppress] = "open-loop"
-    offset_gain: Annotated[float, Suppress] = 0.3
+    certificate: Annotated[Any, Suppress] = None
 
 
 @dataclass(frozen=True)
@@ -139,24 +140,26 @@ class ExportCommand(RunCommand):
 
     to: tuple[str, ...]
     """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
-    packages add. All work on scaled signals; controller (one C file) converts them and leaves the estimate of
-    the state and of the offset to its caller."""
+    packages add. All work on scaled signals; controller (one C file) converts them, and estimates state and
+    offset from what is measured."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
     controller: OmitArgPrefixes[Planner] = field(default_factory=Planner)
 
     def run(self) -> Facts:
         """Load, write, tell; every file is checked against the model, and one that fails stops no other."""
-        if self.controller != Planner() and "controller" not in self.to:
+        if self.controller != Planner(precision=self.controller.precision) and "controller" not in self.to:
             raise ConfigError(
-                "horizon, weights, rate limit and real time are the controller's: add controller to --to"
+                "horizon, weights, limits, offset gain and terminal cost are the controller's: add "
+                "controller to --to"
             )
         model, export = self.opened("export")
+        setup = self._setup(model)
         written: Files = []
         failed: list[AttractorError] = []
         for target in dict.fromkeys(self.to):
             try:
-                files: Files = export(model, target, self.out or self.folder, self.controller)
+                files: Files = export(model, target, self.out or self.folder, setup)
             except AttractorError as problem:
                 failed.append(problem)
                 continue
@@ -169,6 +172,19 @@ class ExportCommand(RunCommand):
         if failed:
             raise failed[0]
         return {"files": [{"path": path, "difference": difference} for path, difference in written]}
+
+    def _setup(self, model: Any) -> ExportSettings:
+        """The settings, with the certificate of the run where the controller can use it."""
+        from attractor.control.identification.certification import stored_certificate
+        from attractor.control.study import covering_certificate
+
+        if "controller" not in self.to or not isinstance(model, PlantModel):
+            return self.controller
+        ends = np.ones((2, len(model.signals_.inputs))) * [[-1.0], [1.0]]  # the range of the training
+        stored = stored_certificate(self.folder, model.origin)
+        certificate, said = covering_certificate(stored, *ends, self.controller)
+        tell(said)
+        return replace(self.controller, certificate=certificate)
 
 
 def _report_on(

@@ -148,6 +148,13 @@ def _sentence(contents: ControlContents) -> str:
     beyond = int((~np.asarray(contents.loop.reachable)).sum())
     if beyond:
         parts.append(f"In {beyond} samples the reference is out of reach, by the model, within these limits.")
+    unstable = contents.loop.unstable_targets
+    if unstable:
+        parts.append(
+            f"In {unstable} samples the model does not rest stably at its target, so that nothing "
+            "stands for the "
+            "time after the horizon there; plan far ahead, and follow the state by --observer kalman."
+        )
     if figures.lost:
         parts.append(
             f"In {figures.lost} samples a sensor showed nothing, and what the model expects of it stood in."
@@ -354,4 +361,5 @@ def _lost(axes: Axes, lost: np.ndarray, time: np.ndarray) -> None:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], lost.astype(int), [0]])))
     for number, (begin, end) in enumerate(edges.reshape(-1, 2)):
         label = "no sensor" if number == 0 else None
-        axes.axvspan(time[begin], time[min(end, len(time) - 1)], color=Hue.BAND, linewidth=0, label=label)
+        ends = float(time[begin]), float(time[min(end, len(time) - 1)])
+        axes.axvspan(*ends, color=Hue.BAND, linewidth=0, label=label)

@@ -266,7 +266,8 @@ def _rows_to_settle(model: PlantModel) -> int:
     """Twice the samples that the model needs until a step of all inputs leaves 5 % of its effect."""
     half = _LONGEST_LEVEL
     scaled = np.repeat([-0.5, 0.5], half)[:, None] * np.ones(len(model.signals_.inputs))
-    answer = model.predict(model.input_scaling_.to_engineering(scaled)).reshape(2 * half, -1)[half:]
+    given = model.input_scaling_.to_engineering(scaled)
+    answer = np.asarray(model.predict(given)).reshape(2 * half, -1)[half:]
     left = np.abs(answer - answer[-1]) / np.maximum(np.ptp(answer, axis=0), 1e-12)
     late = np.flatnonzero((left > _LEFT).any(axis=1))
     return int(np.clip(2 * (late[-1] + 1) if len(late) else 0, _SHORTEST_LEVEL, _LONGEST_LEVEL))

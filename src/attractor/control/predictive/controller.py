@@ -114,6 +114,8 @@ class ControlSolution:
         target_input: the input that holds the target.
         target_output: the output aimed at: the reference, or the nearest that can be reached.
         reachable: whether the reference can be held within the input limits.
+        unstable_target: whether the model leaves its target by itself, so that the cost to come is infinite
+            there and was left out of the plan.
         disturbance: the estimated output disturbance.
         estimate: the estimated state of the model, scaled.
         missing: which outputs were not measured, so that what the model expects of them was used.
@@ -127,6 +129,7 @@ class ControlSolution:
     target_input: InputVector
     target_output: OutputVector
     reachable: bool
+    unstable_target: bool
     disturbance: OutputVector
     estimate: StateVector
     missing: Bool[np.ndarray, " outputs"]
@@ -290,6 +293,7 @@ class PredictiveController:
         self._state = np.array(state)
         # What the observer takes with the next call: the outputs of this sample less the disturbance.
         self._pending: OutputVector | None = None
+        self._unstable = False
         self._offset.reset()
         self.solver.reset()
         with double_precision():
@@ -300,8 +304,9 @@ class PredictiveController:
     ) -> Situation:
         rest = target.rest if target.rest.steady else self._near
         rule = self.terminal if target.rest.steady else NoTerminal()
-        terminal = rule.at(rest.jacobian, rest.reading, self._output_weight).matrix
-        return Situation(state, self._last, references, rest.state, rest.input, disturbance, terminal)
+        cost = rule.at(rest.jacobian, rest.reading, self._output_weight)
+        self._unstable = cost.infinite
+        return Situation(state, self._last, references, rest.state, rest.input, disturbance, cost.matrix)
 
     def _conclude(
         self, state: StateVector, target: SteadyTarget, solution: PlanSolution, begin: float
@@ -317,6 +322,7 @@ class PredictiveController:
             target_input=to_inputs(target.rest.input),
             target_output=to_outputs(target.output),
             reachable=target.reachable,
+            unstable_target=self._unstable,
             disturbance=self._offset.value * self.card.outputs.scale,
             estimate=state,
             missing=self._missing,

@@ -58,6 +58,7 @@ class ClosedLoop:
         statuses: how the solves ended.
         solve_seconds: wall time of the solves.
         seconds: wall time of whole samples: estimate, target, solve.
+        unstable_targets: samples whose target the model leaves by itself, so that there is no terminal cost.
     """
 
     times: Float[np.ndarray, " time"]
@@ -72,6 +73,7 @@ class ClosedLoop:
     statuses: tuple[SolveStatus, ...]
     solve_seconds: Float[np.ndarray, " time"]
     seconds: Float[np.ndarray, " time"]
+    unstable_targets: int = 0
 
 
 def run_closed_loop(
@@ -162,6 +164,7 @@ def _record(
         statuses=tuple(one.status for one in decisions),
         solve_seconds=np.array([one.solve.seconds for one in decisions]),
         seconds=all_of("seconds"),
+        unstable_targets=sum(one.unstable_target for one in decisions),
     )
 
 

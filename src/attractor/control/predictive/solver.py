@@ -81,6 +81,20 @@ class PlanSolution:
         return self.plan[0]
 
 
+@dataclass(frozen=True)
+class PlanJudgement:
+    """What a plan is worth.
+
+    Args:
+        cost: J with the penalty of output limits.
+        step: largest change of an input that a step of the solver would still make, scaled: zero where the
+            conditions of optimality hold, and only there.
+    """
+
+    cost: float
+    step: float
+
+
 _ARMIJO = 1e-4
 _SHORTEST = 2.0**-12
 # A model of learned curvature that needs shorter steps than this has learned something wrong.
@@ -199,6 +213,22 @@ class PlanSolver:
             with double_precision():
                 self._curvature(situation.packed(), np.zeros(self._shape), np.zeros((size, size)))
         self.reset()
+
+    def judge(self, situation: Situation, plan: InputPlan) -> "PlanJudgement":
+        """The cost of any plan, and how far it is from satisfying the conditions of optimality.
+
+        Args:
+            situation: state, target and references.
+            plan: inputs within the limits.
+        """
+        with double_precision(), np.errstate(over="ignore", invalid="ignore"):
+            model = self._evaluate(situation.packed(), plan)
+            last = np.clip(situation.last_input, self._low, self._high)
+            proposal = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs).solve(
+                model, plan, last, self.settings.damping
+            )
+        length = float(np.abs(proposal.step).max()) if proposal.solved else np.inf
+        return PlanJudgement(model.merit, length)
 
     def reset(self) -> None:
         """Forget the last plan: the next solve starts from the target's input."""
