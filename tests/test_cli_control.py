@@ -16,10 +16,11 @@ from attractor.cli.own_cells import own_cell
 from attractor.control import PHNeutralisation, plant_by_name, record_experiments
 from attractor.control.identification.assessment import assess
 from attractor.control.identification.certification import Use, stored_certificate, stored_statement
+from attractor.control.model import control_model
 from attractor.control.predictive import CertifiedTerminal
 from attractor.control.study import ControlSettings, make_controller
 from attractor.data import Roles, to_archive
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, UnsupportedError
 from attractor.export.c.c_step import c_compiler
 from attractor.origin import Origin, derived_files, origin_of
 from attractor.program.digest import cell_identity
@@ -139,7 +140,10 @@ def test_no_time_ends_with_status_5(bench, tmp_path, capsys):
     assert call("certify", run, "--cell", bench.name, "--time-budget", "1e-9") == 5
     assert "time budget" in said(capsys)
     assert json.loads((run / "stability.json").read_text())["verdict"] == "unknown"
-    assert "Unknown for inputs within ±1: neither" in (run / "certificate.html").read_text()
+    assert (
+        "Unknown for inputs within ±1: that the model forgets its past"
+        in (run / "certificate.html").read_text()
+    )
 
 
 def reference(path, columns):
@@ -286,7 +290,6 @@ def test_an_option_that_takes_several_values_grows_when_it_is_given_twice(bench,
     ("words", "message"),
     [
         (("controller", "--observer", "kalman"), "observer"),  # of the loop, not of the file: changed no byte
-        (("controller", "--offset-gain", "0"), "offset-gain"),
         (("numpy", "--horizon", "5"), "add controller to --to"),
     ],
 )
@@ -494,3 +497,52 @@ def test_a_certificate_for_tiny_inputs_names_them_and_does_not_cover_a_controlle
     certificate = SimpleNamespace(weights=np.ones(2), rate=0.7, input_bound=np.array([0.001]))
     with pytest.raises(ConfigError, match=r"within ±0\.001 .*may apply inputs within ±1"):
         make_controller(bench.model, plant_by_name("ph"), ControlSettings(horizon=3), certificate)
+
+
+def test_what_is_unknown_names_the_next_command(bench, tmp_path, capsys):
+    """Not the internals of the search: what follows for the user, and what he can do."""
+    run = bench.save(tmp_path / "run", STABLE)
+    assert call("certify", run, "--cell", bench.name, "--time-budget", "1e-9") == 5
+    html = (run / "certificate.html").read_text()
+    assert "check every use by simulation" in html
+    assert f"attractor repair {run}" in html
+    message = said(capsys)
+    assert f"attractor repair {run}" in message
+
+
+def test_the_doctor_looks_at_the_data_of_a_run(stable, capsys):
+    assert call("doctor", stable) == 0
+    assert "120 rows of q3 [ml/s] -> pH, every 10 s" in " ".join(capsys.readouterr().out.split())
+    assert call("doctor", stable, "--inputs", "q3") == 2
+    assert "knows its columns" in said(capsys)
+
+
+def test_feedthrough_is_refused_with_an_option_that_exists(bench, monkeypatch):
+    monkeypatch.setattr(bench.model, "network", lambda replica=None: SimpleNamespace(feedthrough=True))
+    with pytest.raises(UnsupportedError, match=r"`--feedthrough shift`.*`--feedthrough False`"):
+        control_model(bench.model)
+
+
+def test_a_float_controller_is_exported_and_compared(bench, stable, tmp_path, capsys):
+    words = ("--precision", "float", "--out", tmp_path, "--cell", bench.name)
+    assert call("export", stable, "--to", "c", "controller", "--horizon", 3, *words) == 0
+    for name in ("step.c", "controller.c"):
+        text = (tmp_path / name).read_text()
+        assert "float" in text
+        assert "double" not in text.replace("double precision", "")
+    compared = 0 if c_compiler() is None else 2
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("differs from the model by at most") == compared
+    assert call("export", stable, "--to", "numpy", *words) == 2
+    assert "not written in single precision" in said(capsys)
+
+
+def test_options_of_the_offset_and_the_terminal_cost_reach_the_file(bench, stable, tmp_path):
+    texts = []
+    for words in ((), ("--offset-gain", "0"), ("--terminal", "none")):
+        folder = tmp_path / str(len(texts))
+        given = ("--out", folder, "--horizon", 3, "--cell", bench.name)
+        assert call("export", stable, "--to", "controller", *given, *words) == 0
+        texts.append((folder / "controller.c").read_text())
+    assert len(set(texts)) == 3
+    assert "controller_TERMINAL = 0" in texts[2]

@@ -189,7 +189,7 @@ class Sample:
 @compiled
 @pytest.mark.parametrize(("precision", "close"), [("double", 1e-4), ("float", 5e-3)])
 def test_a_whole_sample_in_c_is_that_of_the_controller_in_python(tmp_path, precision, close):
-    """Offset, target and plan; a sensor that is lost for a while, and a reference that is no number, included."""
+    """Offset, target and plan; with a sensor that is lost for a while, and a reference that is no number."""
     model = leaky()
     setup = ExportSettings(horizon=6, move_weight=0.3, rate_limit=0.8, precision=precision)
     path = export_controller(model, CARD, setup, tmp_path / "own.c", name="own")

@@ -83,9 +83,9 @@ def test_a_proof_shows_rate_settling_set_and_figures():
     assert contents.tone == "good"
     assert {tile.label: tile.value for tile in contents.tiles} == {
         "Contraction": "0.5000",
-        "Settling": "80.0",
+        "Settling": "80",
         "Level": "1",
-        "Gain": "1.00",
+        "State moves": "1.0",
         "Analysis": "1.5",
     }
     assert html.count("<figure") >= 2
@@ -114,10 +114,29 @@ def test_what_is_unknown_is_not_called_stable():
     contents = stability(UNKNOWN)
     assert sections(render(contents, ABOUT)) == ["attempts", "reproduce"]
     assert (contents.tone, contents.tiles[0].value) == ("fair", "unknown")
-    assert (
-        contents.verdict
-        == "Unknown for inputs within ±1: neither proved nor refuted. The time budget of 1 s was spent."
+    assert contents.verdict.startswith(
+        "Unknown for inputs within ±1: that the model forgets its past is neither"
     )
+    assert "budget" not in contents.verdict  # why the search ended is no news for whoever uses the model
+    assert "The time budget of 1 s was spent." in contents.sections[-1].tables[0].caption
+    assert "check every use by simulation" in contents.meaning
+    assert "attractor repair . --out ../repaired" in contents.steps[0].command
+    found = CertifiedCell(
+        Halving(jnp.zeros(2)), UNKNOWN, 1.0, 10.0, retraining="attractor identify --certified"
+    )
+    assert certificate_page(found, ABOUT).steps[1].command == "attractor identify --certified"
+    other = certificate_page(replace(found, repairable=False, retraining=""), ABOUT)
+    assert not any("repair" in step.command for step in other.steps)
+
+
+def test_a_gain_is_a_part_of_the_set_or_left_out():
+    """A step moves by 0.5 per unit, all by 1; 1 % of the inputs is 0.02, and the set is 2 wide: 1 %."""
+    tiles = {tile.label: tile for tile in stability(PROVED).tiles}
+    assert (tiles["State moves"].value, tiles["State moves"].unit) == ("1.0", "%")
+    wild = replace(CERTIFICATE, input_gain=529_435.0)
+    page = stability(replace(PROVED, certificate=wild))
+    assert "State moves" not in {tile.label for tile in page.tiles}
+    assert "says nothing" in render(page, ABOUT)
 
 
 def loop(**changes):

@@ -52,8 +52,20 @@ class CertifyCommand(RunCommand):
             facts |= _show_certificate(result.certificate, proof.sampling_time)
         tell_file(proof.page, "report:")
         if result.certificate is None:
-            raise NotProvedError(result.reason or "a counterexample was found; the report shows it", facts)
+            raise NotProvedError(f"{_why(result.reason)} {_NEXT.format(run=self.folder)}", facts)
         return facts
+
+
+_NEXT = (
+    "Until it is proved, check every use by simulation. Next: `attractor repair {run} --out "
+    "{run}-repaired` moves the "
+    "model to where a certificate holds; `attractor identify ... --certified` trains a new one towards it"
+)
+
+
+def _why(reason: str) -> str:
+    """Why nothing is proved, as a sentence."""
+    return f"{reason.rstrip('.')}." if reason else "A counterexample was found; the report shows it."
 
 
 @dataclass(frozen=True)
@@ -180,9 +192,9 @@ class ExportCommand(RunCommand):
 
         if "controller" not in self.to or not isinstance(model, PlantModel):
             return self.controller
-        ends = np.ones((2, len(model.signals_.inputs))) * [[-1.0], [1.0]]  # the range of the training
+        whole = np.ones(len(model.signals_.inputs))  # the range of the training
         stored = stored_certificate(self.folder, model.origin)
-        certificate, said = covering_certificate(stored, *ends, self.controller)
+        certificate, said = covering_certificate(stored, -whole, whole, self.controller)
         tell(said)
         return replace(self.controller, certificate=certificate)
 

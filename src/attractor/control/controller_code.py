@@ -67,7 +67,7 @@ def controller_code(model: ControlModel, card: ModelCard, settings: ControlSetti
         rate=rate,
         iterations=solver.iterations,
         tolerance=solver.tolerance,
-        precision=getattr(settings, "precision", "double"),
+        precision=settings.precision if isinstance(settings, ExportSettings) else "double",
     )
 
 
@@ -81,7 +81,7 @@ def _terminal(model: ControlModel, problem: ControlProblem, settings: ControlSet
     rest = TargetFinder(model, problem).rest(np.zeros(model.input_size))
     if settings.terminal == "none":
         return np.zeros_like(rest.jacobian)
-    certificate = getattr(settings, "certificate", None)
+    certificate = settings.certificate if isinstance(settings, ExportSettings) else None
     rule = terminal_rule(certificate if settings.terminal == "auto" else None)
     if not rest.steady:
         warnings.warn(

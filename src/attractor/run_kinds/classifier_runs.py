@@ -75,7 +75,7 @@ def _certify(
     finally:
         reporter.close()
     save_stability(folder, result, bound, model.origin)
-    found = CertifiedCell(cell, result, bound, None, None)
+    found = CertifiedCell(cell, result, bound, None, repairable=False)
     page = publish(found, folder, About(command=command, origin=model.origin))
     return Proof(result, claim(result, bound), page, None)
 

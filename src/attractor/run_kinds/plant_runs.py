@@ -1,5 +1,6 @@
 """Runs of `PlantModel`: identified from the log of a plant."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def _certify(
     save_stability(folder, result, input_bound, model.origin)
     interval = model.signals_.known_sampling_time
     visited = visited_in_training(folder, model)
-    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited)
+    retraining = _retraining(str(load_run(folder).card.get("command", "")))
+    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited, retraining=retraining)
     page = publish(found, folder, About(command=command, origin=model.origin))
     return Proof(result, claim(result, input_bound), page, interval)
 
@@ -51,6 +53,20 @@ def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) ->
     if reading.coverage is not None:
         raise ConfigError("--coverage is for classifiers")
     return predict_file(model, source, target, reading.columns)
+
+
+def _retraining(command: str) -> str:
+    """The command that made a run, for another one that is trained towards a proof; empty if not known."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    known = words[:2] == ["attractor", "identify"] and "--out" in words[:-1]
+    if not known or "--certified" in words:
+        return ""
+    place = words.index("--out") + 1
+    words[place] += "-certified"
+    return shlex.join([*words, "--certified"])
 
 
 def _training_data(folder: Path) -> Record:
