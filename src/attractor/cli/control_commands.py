@@ -52,12 +52,14 @@ class CertifyCommand(RunCommand):
             facts |= _show_certificate(result.certificate, proof.sampling_time)
         tell_file(proof.page, "report:")
         if result.certificate is None:
-            raise NotProvedError(f"{_why(result.reason)} {_NEXT.format(run=self.folder)}", facts)
+            following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
+            raise NotProvedError(f"{_why(result.reason)} {_UNPROVED}{following}", facts)
         return facts
 
 
+_UNPROVED = "Until it is proved, check every use by simulation."
 _NEXT = (
-    "Until it is proved, check every use by simulation. Next: `attractor repair {run} --out "
+    " Next: `attractor repair {run} --out "
     "{run}-repaired` moves the "
     "model to where a certificate holds; `attractor identify ... --certified` trains a new one towards it"
 )

@@ -137,6 +137,7 @@ def _signals(model: ControlModel, card: ModelCard, name: str, gain: np.ndarray, 
     filled = named(template, name).replace("@longest@", str(_LONGEST_REST))
     notes, conversions, targets = filled.split("@@@\n")
     parts = [notes, _described("input", card.signals.inputs), _described("output", card.signals.outputs)]
+    parts.append(f"/* one sample: {card.sampling_time:g} s; inputs stay within the range of the training */")
     for kind, scaling in (("input", card.inputs), ("output", card.outputs)):
         conversion = conversions.replace("@kind@", kind).replace("@COUNT@", f"{name}_{kind.upper()}S")
         parts += [

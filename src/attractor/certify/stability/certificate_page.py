@@ -111,7 +111,10 @@ def _verdict(found: CertifiedCell) -> str:
 def _steps(found: CertifiedCell, run: str) -> tuple[Step, ...]:
     if found.result.verdict is Verdict.PROVED:
         return (
-            Step("Use it in a closed loop:", f"attractor control {run} --plant PLANT"),
+            Step(
+                "Use it in a closed loop, on a plant of yours:",
+                f"attractor control {run} --plant plant.py:Plant",
+            ),
         ) * found.repairable
     steps = []
     if found.repairable:
