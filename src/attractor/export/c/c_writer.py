@@ -150,7 +150,8 @@ def mergeable(positions: list[np.ndarray], axis: int) -> bool:
     return True
 
 
-_LINE = 110
+_LINE = 4000
+"""Characters; C99 promises to read 4095."""
 LARGEST_ON_STACK = 16384
 """Larger arrays are static, since a stack may be small; a function with one cannot run twice at a time."""
 
@@ -283,7 +284,7 @@ def real_number(number: float, real: str) -> str:
 
 
 def constant_array(type_name: str, name: str, size: int, numbers: Sequence[str]) -> str:
-    """A constant array of C, in lines that every compiler reads: C99 promises 4095 characters."""
+    """A constant array of C, in lines that every compiler reads."""
     text = f"static const {type_name} {name}[{size}] = {{{', '.join(numbers) or '0'}}};"
     return "\n".join(
         wrap(text, _LINE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
