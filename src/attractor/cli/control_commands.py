@@ -53,11 +53,13 @@ class CertifyCommand(RunCommand):
         tell_file(proof.page, "report:")
         if result.certificate is None:
             following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
-            raise NotProvedError(f"{_why(result.reason)} {_UNPROVED}{following}", facts)
+            raise NotProvedError(f"{_unproved(result.reason)}{following}", facts)
         return facts
 
 
-_UNPROVED = "Until it is proved, check every use by simulation."
+_REFUTED = (
+    "a counterexample was found, so that the model may never forget a wrong start; the report shows it."
+)
 _NEXT = (
     " Next: `attractor repair {run} --out "
     "{run}-repaired` moves the "
@@ -65,9 +67,9 @@ _NEXT = (
 )
 
 
-def _why(reason: str) -> str:
-    """Why nothing is proved, as a sentence."""
-    return f"{reason.rstrip('.')}." if reason else "A counterexample was found; the report shows it."
+def _unproved(reason: str) -> str:
+    """What follows where nothing is proved: why is only known of a search without an answer."""
+    return f"{reason.rstrip('.')}. Until it is proved, check every use by simulation." if reason else _REFUTED
 
 
 @dataclass(frozen=True)
