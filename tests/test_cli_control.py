@@ -15,12 +15,15 @@ from attractor import PlantModel, cli
 from attractor.cli.own_cells import own_cell
 from attractor.control import PHNeutralisation, plant_by_name, record_experiments
 from attractor.control.identification.assessment import assess
-from attractor.control.identification.certification import Use, stored_statement
+from attractor.control.identification.certification import Use, stored_certificate, stored_statement
+from attractor.control.model import control_model
+from attractor.control.predictive import CertifiedTerminal
 from attractor.control.study import ControlSettings, make_controller
 from attractor.data import Roles, to_archive
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, UnsupportedError
 from attractor.export.c.c_step import c_compiler
 from attractor.origin import Origin, derived_files, origin_of
+from attractor.program.digest import cell_identity
 from attractor.runs import load_run
 from attractor.training import TrainingSettings
 
@@ -137,7 +140,10 @@ def test_no_time_ends_with_status_5(bench, tmp_path, capsys):
     assert call("certify", run, "--cell", bench.name, "--time-budget", "1e-9") == 5
     assert "time budget" in said(capsys)
     assert json.loads((run / "stability.json").read_text())["verdict"] == "unknown"
-    assert "Unknown for inputs within ±1: neither" in (run / "certificate.html").read_text()
+    assert (
+        "Unknown for inputs within ±1: that the model forgets its past"
+        in (run / "certificate.html").read_text()
+    )
 
 
 def reference(path, columns):
@@ -175,11 +181,95 @@ def test_a_reference_without_the_output_is_named(bench, stable, tmp_path, capsys
     ("plant", "words"),
     [
         ("quadruple-tank", "the model has the inputs q3, the plant"),
-        ("ph-2", "ph-2"),
+        ("ph-2", "there is no plant 'ph-2'. Give one of the house (ph, "),
+        ("nowhere.py:Plant", "there is no Python file nowhere.py"),
     ],
 )
 def test_another_plant_is_refused(bench, stable, capsys, plant, words):
     assert call("control", stable, "--plant", plant, "--cell", bench.name) == 2
+    assert words in said(capsys)
+
+
+PLANT = """
+import numpy as np
+
+class Acid:
+    inputs, outputs = ["q3 [ml/s]"], ["pH"]
+    start = [7.0]
+    input_low, input_high = [12.5], [17.0]
+    disturbances, nominal_disturbances = ["q2"], [0.55]
+
+    def step(self, state, inputs, disturbances):
+        return state + 0.2 * (7.0 + 0.5 * (inputs - 15.0) + disturbances - 0.55 - state)
+
+def wrong(state):
+    return state
+"""
+
+
+@pytest.fixture
+def acid(tmp_path):
+    path = tmp_path / "acid.py"
+    path.write_text(PLANT)
+    return path
+
+
+def controlled(bench, run, plant, *words):
+    """Status of a short loop, with what the files say."""
+    short = ("--rows", 4, "--horizon", 3, "--no-compare", "--cell", bench.name)
+    return call("control", run, "--plant", plant, *short, *words)
+
+
+def test_a_plant_of_ones_own_is_controlled(bench, stable, acid, capsys):
+    """From a log of one's own to a closed loop, with nothing of the house in it."""
+    assert controlled(bench, stable, f"{acid}:Acid", "--lost", "pH=6:9") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Acid states no measurement_noise: its sensors are exact here." in shown
+    assert "3 samples without a sensor" in shown
+    head, *lines = (stable / "closed_loop.csv").read_text().splitlines()
+    assert head == "time [s],pH_reference,pH,pH_measured,q3 [ml/s],q2"
+    table = np.genfromtxt(lines, delimiter=",")
+    assert table.shape == (16, 6)
+    outputs, inputs = table[:, 2], table[:, 4]
+    assert outputs[0] == 7.0
+    np.testing.assert_allclose(
+        outputs[1:], (outputs + 0.2 * (7.0 + 0.5 * (inputs - 15.0) - outputs))[:-1], atol=1e-9
+    )
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(table[:, 3])), [6, 7, 8])
+    html = (stable / "control.html").read_text()
+    assert "the plant written down by its user answers" in html
+    assert "In 3 samples a sensor showed nothing" in html
+
+
+def test_the_model_itself_may_be_the_plant_and_the_page_says_so(bench, stable):
+    assert controlled(bench, stable, "model") == 0
+    html = (stable / "control.html").read_text()
+    assert "The model, controlled in the place of a plant," in html
+    assert "nothing about what the model gets wrong" in html
+    assert 'class="verdict good"' not in html
+
+
+def test_a_second_run_may_be_the_plant(bench, stable, tmp_path, capsys):
+    other = bench.save(tmp_path / "other", [[0.3, 0.0, 1.2], [0.0, 0.3, 0.4]])
+    call("export", other, "--to", "numpy", "--cell", bench.name)  # its cell is one of ours from now on
+    assert controlled(bench, stable, other) == 0
+    assert "the model of another run answers" in (stable / "control.html").read_text()
+    assert "are exact unless a noise is given" in " ".join(capsys.readouterr().out.split())
+    twin = shutil.copytree(stable, tmp_path / "twin")
+    assert controlled(bench, stable, twin) == 0  # the same weights: the model itself
+    assert "nothing about what the model gets wrong" in (stable / "control.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (":Gone", "has no class or function Gone"),
+        ("", "which class or function of the file?"),
+        (":wrong", "wrong: step takes (state); expected (state, inputs)"),
+    ],
+)
+def test_a_plant_that_is_none_is_told_why(bench, stable, acid, capsys, name, words):
+    assert controlled(bench, stable, f"{acid}{name}") == 2
     assert words in said(capsys)
 
 
@@ -200,7 +290,6 @@ def test_an_option_that_takes_several_values_grows_when_it_is_given_twice(bench,
     ("words", "message"),
     [
         (("controller", "--observer", "kalman"), "observer"),  # of the loop, not of the file: changed no byte
-        (("controller", "--offset-gain", "0"), "offset-gain"),
         (("numpy", "--horizon", "5"), "add controller to --to"),
     ],
 )
@@ -378,12 +467,82 @@ def test_a_certificate_does_not_outlive_its_weights(bench, certified, tmp_path, 
     assert "certified" not in said_of_it
 
 
+def test_the_certificate_of_a_run_reaches_the_controller(bench, certified, tmp_path, capsys):
+    """It gives the terminal cost where it covers the inputs; the page says which cost it is."""
+    run = shutil.copytree(certified, tmp_path / "run")
+    stored = stored_certificate(run, load_run(run).origin)
+    assert stored.in_maximum_norm
+    assert 0.5 < stored.rate <= 0.7 + 1e-9
+    assert controlled(bench, run, "model") == 0
+    assert "a cost that follows from the certificate" in " ".join(capsys.readouterr().out.split())
+    assert "a cost that follows from the certificate" in (run / "control.html").read_text()
+    assert controlled(bench, run, "model", "--terminal", "local") == 0
+    assert "as asked (--terminal local)" in (run / "control.html").read_text()
+    model = PlantModel.load(run, cell=own_cell(bench.name))
+    controller = make_controller(model, plant_by_name("ph"), ControlSettings(horizon=3), stored)
+    assert isinstance(controller.terminal, CertifiedTerminal)
+    np.testing.assert_array_equal(controller.terminal.weights, stored.weights)
+    assert stored.about == cell_identity(model.network().cell)
+
+
 def test_a_certificate_for_tiny_inputs_names_them_and_does_not_cover_a_controller(bench, stable, capsys):
     assert call("certify", stable, "--no-tighten", "--input-bound", "0.001", "--cell", bench.name) == 0
     assert "Proved for inputs within ±0.001 and starts" in " ".join(capsys.readouterr().out.split())
     assert "Proved for inputs within ±0.001 and starts" in (stable / "certificate.html").read_text()
     use = Use(load_run(stable).origin, np.array([1.0]))
     assert "certified" not in stored_statement(stable, use)
+    assert controlled(bench, stable, "model") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the certificate holds for inputs within ±0.001 (scaled), and the controller may use ±1" in shown
     certificate = SimpleNamespace(weights=np.ones(2), rate=0.7, input_bound=np.array([0.001]))
     with pytest.raises(ConfigError, match=r"within ±0\.001 .*may apply inputs within ±1"):
         make_controller(bench.model, plant_by_name("ph"), ControlSettings(horizon=3), certificate)
+
+
+def test_what_is_unknown_names_the_next_command(bench, tmp_path, capsys):
+    """Not the internals of the search: what follows for the user, and what he can do."""
+    run = bench.save(tmp_path / "run", STABLE)
+    assert call("certify", run, "--cell", bench.name, "--time-budget", "1e-9") == 5
+    html = (run / "certificate.html").read_text()
+    assert "check every use by simulation" in html
+    assert f"attractor repair {run}" in html
+    message = said(capsys)
+    assert f"attractor repair {run}" in message
+
+
+def test_the_doctor_looks_at_the_data_of_a_run(stable, capsys):
+    assert call("doctor", stable) == 0
+    assert "120 rows of q3 [ml/s] -> pH, every 10 s" in " ".join(capsys.readouterr().out.split())
+    assert call("doctor", stable, "--inputs", "q3") == 2
+    assert "knows its columns" in said(capsys)
+
+
+def test_feedthrough_is_refused_with_an_option_that_exists(bench, monkeypatch):
+    monkeypatch.setattr(bench.model, "network", lambda replica=None: SimpleNamespace(feedthrough=True))
+    with pytest.raises(UnsupportedError, match=r"`--feedthrough shift`.*`--feedthrough False`"):
+        control_model(bench.model)
+
+
+def test_a_float_controller_is_exported_and_compared(bench, stable, tmp_path, capsys):
+    words = ("--precision", "float", "--out", tmp_path, "--cell", bench.name)
+    assert call("export", stable, "--to", "c", "controller", "--horizon", 3, *words) == 0
+    for name in ("step.c", "controller.c"):
+        text = (tmp_path / name).read_text()
+        assert "float" in text
+        assert "double" not in text.replace("double precision", "")
+    compared = 0 if c_compiler() is None else 2
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("differs from the model by at most") == compared
+    assert call("export", stable, "--to", "numpy", *words) == 2
+    assert "not written in single precision" in said(capsys)
+
+
+def test_options_of_the_offset_and_the_terminal_cost_reach_the_file(bench, stable, tmp_path):
+    texts = []
+    for words in ((), ("--offset-gain", "0"), ("--terminal", "none")):
+        folder = tmp_path / str(len(texts))
+        given = ("--out", folder, "--horizon", 3, "--cell", bench.name)
+        assert call("export", stable, "--to", "controller", *given, *words) == 0
+        texts.append((folder / "controller.c").read_text())
+    assert len(set(texts)) == 3
+    assert "controller_TERMINAL = 0" in texts[2]

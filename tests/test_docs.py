@@ -5,11 +5,19 @@ import sys
 import types
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "write_your_own_cell.md"
+import numpy as np
+
+from attractor.control.identification.recordings import Signals
+from attractor.control.model import ModelCard
+from attractor.control.plants.own_plant import own_plant
+from attractor.data import Scaling, Signal
+
+PAGES = Path(__file__).parents[1] / "docs"
+PAGE = PAGES / "write_your_own_cell.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def run_blocks(page, capsys):
+def run_blocks(page, capsys, names=None):
     """What every block prints; lines are counted as in the page, so that a failure points there."""
     text = page.read_text()
     module = types.ModuleType("a_page")
@@ -20,6 +28,8 @@ def run_blocks(page, capsys):
         exec(compile(blank + block[1], str(page), "exec"), module.__dict__)  # noqa: S102 (our own page)
         printed.append(capsys.readouterr().out)
     del sys.modules[module.__name__]
+    if names is not None:
+        names.update(module.__dict__)
     return printed
 
 
@@ -36,3 +46,19 @@ def test_write_your_own_cell(capsys):
     for line, words in zip(mistakes, said, strict=True):
         assert words in line
     assert "write_your_own_cell.md:" in mistakes[0]
+
+
+def test_write_your_own_plant(capsys):
+    """Both plants of the page are plants, and rest where their equations say: 3 u = 2.5 sqrt(level)."""
+    names = {}
+    run_blocks(PAGES / "write_your_own_plant.md", capsys, names)
+    card = ModelCard(
+        Signals((Signal("pump", "V"),), (Signal("level", "cm"),), 2.0),
+        Scaling(np.array([5.0]), np.array([4.0])),
+        Scaling(np.array([36.0]), np.array([20.0])),
+    )
+    for name, nature in (("Tank", np.zeros(0)), ("TwoTanks", np.zeros(1))):
+        plant = own_plant(names[name], card, name)
+        for _ in range(600):
+            plant.advance(np.array([5.0]), nature)
+        np.testing.assert_allclose(plant.measure(), [36.0], rtol=1e-3)

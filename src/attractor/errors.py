@@ -96,6 +96,10 @@ class DataWarning(UserWarning):
     """Data were read, but not all of them as they stand, or not as they were meant."""
 
 
+class ExportWarning(UserWarning):
+    """What was exported is right, and works differently from what one may expect of it."""
+
+
 class NotFittedError(AttractorError, ValueError, AttributeError):
     """A model is used before `fit`."""
 

@@ -1,6 +1,9 @@
 """The controller of an identified model in C: the same plans as in Python, and plant units there and back."""
 
 import ctypes
+import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +11,24 @@ import numpy as np
 import pytest
 
 from attractor.cells import GRU, Cell
-from attractor.control.deployment import controller_code, controller_difference, export_controller
+from attractor.control.controller_check import compare_controller
+from attractor.control.controller_code import ExportSettings, controller_code
+from attractor.control.deployment import controller_difference, export_controller
 from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard, from_network
-from attractor.control.predictive import ControlProblem, TargetFinder
+from attractor.control.predictive import (
+    ControllerSettings,
+    ControlProblem,
+    Limits,
+    PredictiveController,
+    SolverSettings,
+    TargetFinder,
+)
+from attractor.control.predictive.terminal import TerminalCost
 from attractor.control.study import ControlSettings
 from attractor.data import Scaling, Signal
-from attractor.errors import ConfigError
+from attractor.errors import AttractorError, ConfigError, ExportWarning
+from attractor.export.c.c_controller import stats_type
 from attractor.export.c.c_step import c_compiler, compile_c, load_c
 
 compiled = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")
@@ -144,3 +158,138 @@ def test_no_target_is_changed_by_a_wish_that_is_no_number(tmp_path):
     given, state = numbers(0.3), numbers(0.1, 0.2)
     assert library.own_target(numbers(np.nan), given, state) == 2
     assert (given[0], list(state)) == (0.3, [0.1, 0.2])
+
+
+class Sample:
+    """`own_sample` of a compiled controller, in plant units."""
+
+    def __init__(self, path, model, horizon, precision="double"):
+        library = load_c(compile_c(path))
+        self.real = {"double": ctypes.c_double, "float": ctypes.c_float}[precision]
+        states, inputs, outputs = model.state_size, model.input_size, model.output_size
+        counts = (states, outputs, horizon * inputs, inputs, states, inputs)
+        fields = [(f"part{index}", self.real * count) for index, count in enumerate(counts)]
+        kind = type("Memory", (ctypes.Structure,), {"_fields_": [*fields, ("seen", ctypes.c_int * outputs)]})
+        self.memory, self.stats, self.library = kind(), stats_type(precision)(), library
+        self.inputs = inputs
+
+    def numbers(self, values):
+        return (self.real * len(values))(*values)
+
+    def begin(self, given):
+        self.library.own_begin(ctypes.byref(self.memory), self.numbers(given))
+
+    def __call__(self, measured, reference):
+        now = self.numbers(np.zeros(self.inputs))
+        there = ctypes.byref(self.memory), self.numbers(measured), self.numbers(reference)
+        status = self.library.own_sample(*there, now, ctypes.byref(self.stats))
+        return status, np.array(now)
+
+
+@compiled
+@pytest.mark.parametrize(("precision", "close"), [("double", 1e-4), ("float", 5e-3)])
+def test_a_whole_sample_in_c_is_that_of_the_controller_in_python(tmp_path, precision, close):
+    """Offset, target and plan; with a sensor that is lost for a while, and a reference that is no number."""
+    model = leaky()
+    setup = ExportSettings(horizon=6, move_weight=0.3, rate_limit=0.8, precision=precision)
+    path = export_controller(model, CARD, setup, tmp_path / "own.c", name="own")
+    in_c = Sample(path, model, 6, precision)
+    limits = Limits(3.0, 7.0, rate=0.8)
+    settings = ControllerSettings(6, SolverSettings(), None, 0.3)
+    cost = TerminalCost(controller_code(model, CARD, setup).terminal_weight, local=True, decreases_after=1)
+    controller = PredictiveController(model, CARD, setup.objective, limits, None, settings)
+    controller.terminal = SimpleNamespace(at=lambda *_: cost)  # in C it is a constant
+    controller.start(np.array([5.0]))
+    in_c.begin([5.0])
+    state = np.zeros(2)
+    for sample in range(40):
+        shown = -1.0 + 0.5 * (1.2 * (state[0] - state[1]) + 0.05)
+        measured = np.nan if 12 <= sample < 25 else shown
+        wish = np.nan if sample in (30, 31) else -1.05 if sample < 18 else -0.95
+        decision = controller.act(np.array([measured]), np.array([wish]))
+        status, now = in_c([measured], [wish])
+        assert status == (3 if np.isnan(wish) else 0)
+        np.testing.assert_allclose(now, decision.input, atol=close)
+        with jax.enable_x64(True):
+            state = np.asarray(model.step(jnp.asarray(state), jnp.asarray((decision.input - 5.0) / 2.0)))
+    assert np.ptp([3.0, *now]) > 0.1
+
+
+class Saddle(Cell):
+    """x' = [[1.5, 0.1], [0, 0.5]] x + [0.2, 0.3] u: one direction grows."""
+
+    input_size: int = 1
+    hidden_size: int = 2
+
+    def __call__(self, input, state, *, key=None):
+        grown = jnp.array([[1.5, 0.1], [0.0, 0.5]]) @ state
+        return grown + jnp.array([0.2, 0.3]) * input
+
+
+def saddle():
+    return from_network(Saddle(), [[1.0, 0.0]], [0.0])
+
+
+@compiled
+def test_a_controller_of_an_unstable_model_goes_without_terminal_cost_and_says_so():
+    """P was infinite, and the message spoke of a matrix that is not semidefinite."""
+    with pytest.warns(ExportWarning, match=r"does not rest stably .*1\.5 .*without a terminal cost"):
+        code = controller_code(saddle(), CARD, SETUP)
+    assert not code.terminal_weight.any()
+    found = compare_controller(saddle(), CARD, SETUP)
+    assert found.difference < 1e-6
+    assert not found.elsewhere
+
+
+def test_a_horizon_too_short_for_an_unstable_model_is_refused_with_the_one_that_does():
+    short = ControlSettings(horizon=1, move_weight=1.0)
+    with pytest.raises(ConfigError, match=r"give --horizon (\d+) or more") as told:
+        controller_code(saddle(), CARD, short)
+    enough = int(re.search(r"--horizon (\d+)", str(told.value))[1])
+    with pytest.warns(ExportWarning):
+        controller_code(saddle(), CARD, replace(short, horizon=enough))
+    assert not controller_code(saddle(), CARD, replace(short, terminal="none")).terminal_weight.any()
+
+
+class Valley(Cell):
+    """x' = 0.3 x + 0.7 (u^2 - 0.3 u): the same output from two inputs."""
+
+    input_size: int = 1
+    hidden_size: int = 1
+
+    def __call__(self, input, state, *, key=None):
+        return 0.3 * state + 0.7 * (input**2 - 0.3 * input)
+
+
+VALLEY = ControlSettings(horizon=4, move_weight=0.01)
+
+
+@compiled
+def test_two_local_minima_are_told_from_a_wrong_export():
+    found = compare_controller(from_network(Valley(), [[1.0]], [0.0]), CARD, VALLEY)
+    assert found.elsewhere
+    assert all(one.difference > 0.1 for one in found.elsewhere)
+    assert all(max(one.step_in_c, one.step_in_python) < 1e-6 for one in found.elsewhere)
+    assert "several local minima" in str(found)
+    assert found.difference < 1e-6
+
+
+@compiled
+def test_a_wrong_export_is_no_local_minimum(monkeypatch):
+    from attractor.export.c import c_controller
+
+    right = c_controller._arrays
+
+    def wrong(code):
+        return right(code) | {"Q": 3.0 * code.output_weight}
+
+    monkeypatch.setattr(c_controller, "_arrays", wrong)
+    with pytest.raises(AttractorError, match="the export is wrong"):
+        compare_controller(leaky(), CARD, SETUP)
+
+
+@compiled
+def test_single_precision_is_compared_within_what_it_can_hold():
+    found = compare_controller(leaky(), CARD, ExportSettings(horizon=6, move_weight=0.3, precision="float"))
+    assert not found.elsewhere
+    assert 1e-9 < found.difference < 1e-4

@@ -1,5 +1,6 @@
 """The predictive controller in C against independent solvers, and what it does with bad numbers."""
 
+import re
 from dataclasses import replace
 
 import jax
@@ -13,7 +14,7 @@ from attractor.cells import cell as own_cell
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.export import CompiledController, ControllerCode, ControllerStatus, to_casadi
 from attractor.export.c.c_controller import controller_source
-from attractor.export.c.c_step import c_compiler
+from attractor.export.c.c_step import c_compiler, compile_c
 
 pytestmark = pytest.mark.skipif(c_compiler() is None, reason="no C compiler on the path")
 
@@ -201,7 +202,8 @@ def test_a_number_that_is_not_finite_holds_the_previous_input(hard, field, bad):
     given = {"state": np.zeros(8), "target": np.zeros(1), "previous": np.full(1, 0.25)}
     given[field] = np.where(np.arange(len(given[field])) == 0, bad, given[field])
     answer = hard(given["state"], given["target"], previous=given["previous"])
-    assert answer.status is ControllerStatus.NOT_FINITE
+    wish = field == "target"
+    assert answer.status is (ControllerStatus.REFERENCE_NOT_FINITE if wish else ControllerStatus.NOT_FINITE)
     # a previous input that is itself no number leaves the target of the input, zero; a huge one the limit
     held = 0.25 if field != "previous" else 0.0 if np.isnan(bad) else 1.0
     np.testing.assert_array_equal(answer.now, [held])
@@ -231,7 +233,9 @@ def test_what_is_not_finite_or_huge_is_held_without_a_comparison_of_nan(hasty, h
     for controller in (hasty, hard):
         answer = controller(given["state"], given["target"], previous=given["previous"])
         if field == "target" or not np.isfinite(bad):
-            assert answer.status is ControllerStatus.NOT_FINITE
+            wish = field == "target" and not np.isfinite(bad)
+            status = ControllerStatus.REFERENCE_NOT_FINITE if wish else ControllerStatus.NOT_FINITE
+            assert answer.status is status
             held = 0.25 if field != "previous" else 0.0 if np.isnan(bad) else 1.0
             np.testing.assert_array_equal(answer.now, [held])
         assert np.all(np.abs(answer.plan) <= 1)
@@ -282,3 +286,36 @@ def test_contradictions_are_refused(change, error, text):
 def test_a_model_that_does_not_fit_is_refused():
     with pytest.raises(ShapeError, match=r"shape \(3,\) and the output has shape \(1,\)"):
         controller_source(replace(LINEAR, output=lambda state: state[:1]))
+
+
+def test_single_precision_is_clean_of_doubles_and_gives_the_same_plans(tmp_path, linear):
+    """A Cortex-M4F emulates what is computed in double, so a compiler may find none of it."""
+    options = ("-O2", "-Wdouble-promotion", "-Wfloat-conversion", "-Wmissing-prototypes")
+    narrow = CompiledController(replace(LINEAR, precision="float"), tmp_path, options=options)
+    text = (tmp_path / "controller.c").read_text()
+    assert not re.search(r"\bdouble\b", text)
+    exact = linear(STATE, TARGET, previous=PREVIOUS, **TARGETS)
+    answer = narrow(STATE, TARGET, previous=PREVIOUS, **TARGETS)
+    assert answer.status is ControllerStatus.CONVERGED
+    np.testing.assert_allclose(answer.plan, exact.plan, atol=1e-4)
+    assert abs(answer.cost - exact.cost) < 1e-4 * exact.cost
+    for bad in (np.nan, np.inf):
+        held = narrow(np.array([bad, 0.0, 0.0]), TARGET, previous=PREVIOUS, **TARGETS)
+        assert held.status is ControllerStatus.NOT_FINITE
+        np.testing.assert_allclose(held.now, PREVIOUS, atol=1e-7)
+
+
+def test_two_controllers_meet_in_one_file(tmp_path):
+    """Names, sizes and helpers of the one are not those of the other; no line is too long for C99."""
+    codes = {"one": LINEAR, "two": replace(LINEAR, horizon=3)}
+    texts = [controller_source(code, name=name) for name, code in codes.items()]
+    path = tmp_path / "both.c"
+    path.write_text("\n".join(texts))
+    compile_c(path, options=("-O1", "-Wmissing-prototypes"))
+    assert max(map(len, path.read_text().splitlines())) < 4095
+
+
+def test_a_horizon_of_one_compiles(tmp_path):
+    code = replace(LINEAR, horizon=1)
+    answer = CompiledController(code, tmp_path)(STATE, TARGET, previous=PREVIOUS, **TARGETS)
+    assert answer.status is ControllerStatus.CONVERGED

@@ -83,9 +83,9 @@ def test_a_proof_shows_rate_settling_set_and_figures():
     assert contents.tone == "good"
     assert {tile.label: tile.value for tile in contents.tiles} == {
         "Contraction": "0.5000",
-        "Settling": "80.0",
+        "Settling": "80",
         "Level": "1",
-        "Gain": "1.00",
+        "State moves": "1.0",
         "Analysis": "1.5",
     }
     assert html.count("<figure") >= 2
@@ -114,10 +114,29 @@ def test_what_is_unknown_is_not_called_stable():
     contents = stability(UNKNOWN)
     assert sections(render(contents, ABOUT)) == ["attempts", "reproduce"]
     assert (contents.tone, contents.tiles[0].value) == ("fair", "unknown")
-    assert (
-        contents.verdict
-        == "Unknown for inputs within ±1: neither proved nor refuted. The time budget of 1 s was spent."
+    assert contents.verdict.startswith(
+        "Unknown for inputs within ±1: that the model forgets its past is neither"
     )
+    assert "budget" not in contents.verdict  # why the search ended is no news for whoever uses the model
+    assert "The time budget of 1 s was spent." in contents.sections[-1].tables[0].caption
+    assert "check every use by simulation" in contents.meaning
+    assert "attractor repair . --out ../repaired" in contents.steps[0].command
+    found = CertifiedCell(
+        Halving(jnp.zeros(2)), UNKNOWN, 1.0, 10.0, retraining="attractor identify --certified"
+    )
+    assert certificate_page(found, ABOUT).steps[1].command == "attractor identify --certified"
+    other = certificate_page(replace(found, repairable=False, retraining=""), ABOUT)
+    assert not any("repair" in step.command for step in other.steps)
+
+
+def test_a_gain_is_a_part_of_the_set_or_left_out():
+    """A step moves by 0.5 per unit, all by 1; 1 % of the inputs is 0.02, and the set is 2 wide: 1 %."""
+    tiles = {tile.label: tile for tile in stability(PROVED).tiles}
+    assert (tiles["State moves"].value, tiles["State moves"].unit) == ("1.0", "%")
+    wild = replace(CERTIFICATE, input_gain=529_435.0)
+    page = stability(replace(PROVED, certificate=wild))
+    assert "State moves" not in {tile.label for tile in page.tiles}
+    assert "says nothing" in render(page, ABOUT)
 
 
 def loop(**changes):
@@ -182,16 +201,64 @@ def test_a_loop_that_settles_is_good(tmp_path):
         (
             {"statuses": (SolveStatus.STATE_NOT_FINITE,) * 3 + (SolveStatus.CONVERGED,) * 37},
             "poor",
-            "In 3 samples no plan could be computed and the last input was held.",
+            "In 3 samples no plan could be computed and the last input was held: the state or the "
+            "target is not",
         ),
+        (
+            {"statuses": (SolveStatus.REFERENCE_NOT_FINITE,) + (SolveStatus.CONVERGED,) * 39},
+            "poor",
+            "the last input was held: the reference is not a finite number.",
+        ),
+        (
+            {"measured": np.where(np.arange(40) < 7, np.nan, 0.0)[:, None]},
+            "good",
+            "In 7 samples a sensor showed nothing, and what the model expects of it stood in.",
+        ),
+        ({"reachable": np.arange(40) < 35}, "good", "In 5 samples the reference is out of reach"),
     ],
-    ids=["never there", "beyond limits", "fallbacks", "alarms"],
+    ids=[
+        "never there",
+        "beyond limits",
+        "fallbacks",
+        "alarms",
+        "no reference",
+        "lost sensor",
+        "out of reach",
+    ],
 )
 def test_a_loop_with_a_flaw_says_which(changes, tone, words):
     page = loop_page(control_contents(loop(**changes)), ABOUT)  # the figures are drawn in other tests
     assert page.tone == tone
     assert words in page.verdict
     assert not any(tile.value == "nan" for tile in page.tiles)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tone", "words", "command"),
+    [
+        ("itself", "fair", "nothing about what the model gets wrong", "--plant plant.py:Plant"),
+        ("run", "good", "What neither of the two models knows", "--plant plant.py:Plant"),
+        ("own", "good", "try it on the real one", "--to controller"),
+    ],
+)
+def test_the_page_says_what_the_plant_is(kind, tone, words, command):
+    page = loop_page(control_contents(loop(), kind=kind, remarks=("Its sensors are exact.",)), ABOUT)
+    assert page.tone == tone
+    assert words in page.meaning
+    assert command in page.steps[0].command
+    assert page.sections[0].notes[0].message == "Its sensors are exact."
+    if kind == "itself":
+        assert page.verdict.startswith("The model, controlled in the place of a plant, settles")
+
+
+def test_no_tile_of_a_loop_needs_a_calculator():
+    """An offset of 4e-8 of a band of 0.05 is none, and a settling time that does not exist is no number."""
+    tiles = {tile.label: tile for tile in loop_page(control_contents(loop()), ABOUT).tiles}
+    assert tiles["Steady offset"].value == "none"
+    never = loop_page(control_contents(loop(outputs=np.zeros((40, 1)))), ABOUT).tiles
+    assert {tile.label: tile.value for tile in never}["Not settled"] == "1 of 1"
+    far = loop_page(control_contents(loop(outputs=loop().outputs + 0.02)), ABOUT).tiles
+    assert (far[0].value, far[0].note) == ("0.0200", "largest mean at rest, of pH")
 
 
 def test_names_from_files_are_escaped_on_the_page_of_a_loop(tmp_path):

@@ -49,7 +49,7 @@ def calling(cell: CellLike, part: str = "step") -> Iterator[None]:
 
 
 def _message(name: str, part: str, problem: Exception) -> str:
-    where = _users_line(problem)
+    where = users_line(problem)
     if isinstance(problem, _TO_NUMPY):
         return (
             f"the {part} of {name} turns a value that is only known when it runs into a NumPy array{where}; "
@@ -66,7 +66,7 @@ def _message(name: str, part: str, problem: Exception) -> str:
     return f"the {part} of {name} failed{where}: {type(problem).__name__}: {text}"
 
 
-def _users_line(problem: Exception) -> str:
+def users_line(problem: Exception) -> str:
     """The user's line: the innermost one that stands neither here nor in an installed package."""
     own = str(Path(__file__).resolve().parents[1])
     frames = [

@@ -2,19 +2,26 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Suppress
 
 from attractor.certify import Certificate, CertifySettings
 from attractor.control import PlantModel
+from attractor.control.controller_code import ExportSettings
 from attractor.control.study import ControlSettings, ControlStudy
 from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
 
 from .console import Facts, NotProvedError, command_line, console, escaped, tell, tell_file
 from .own_cells import RunCommand
+
+if TYPE_CHECKING:
+    from attractor.control.loop_page import PlantKind
+    from attractor.control.plants.process import MatchedPlant
+    from attractor.control.predictive import Scenario
 
 Files = list[tuple[Path, float | None]]
 
@@ -45,30 +52,51 @@ class CertifyCommand(RunCommand):
             facts |= _show_certificate(result.certificate, proof.sampling_time)
         tell_file(proof.page, "report:")
         if result.certificate is None:
-            raise NotProvedError(result.reason or "a counterexample was found; the report shows it", facts)
+            following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
+            raise NotProvedError(f"{_unproved(result.reason)}{following}", facts)
         return facts
 
 
+_REFUTED = (
+    "a counterexample was found, so that the model may never forget a wrong start; the report shows it."
+)
+_NEXT = (
+    " Next: `attractor repair {run} --out "
+    "{run}-repaired` moves the "
+    "model to where a certificate holds; `attractor identify ... --certified` trains a new one towards it"
+)
+
+
+def _unproved(reason: str) -> str:
+    """What follows where nothing is proved: why is only known of a search without an answer."""
+    return f"{reason.rstrip('.')}. Until it is proved, check every use by simulation." if reason else _REFUTED
+
+
 @dataclass(frozen=True)
-class Planner(ControlSettings):
+class Planner(ExportSettings):
     """How the controller plans."""
 
     observer: Annotated[str, Suppress] = "open-loop"
-    offset_gain: Annotated[float, Suppress] = 0.3
+    certificate: Annotated[Any, Suppress] = None
 
 
 @dataclass(frozen=True)
 class ControlCommand(RunCommand):
-    """Control the true plant with a trained model of it, and write a report."""
+    """Control a plant with a trained model of it, and write a report."""
 
     plant: str
-    """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
+    """The plant: ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot; your own,
+    plant.py:Plant (docs/write_your_own_plant.md); a second run folder; or model, the model itself, which
+    shows nothing of its errors."""
     reference: Path | None = None
     """CSV file with a column for every output, one row a sample, and columns of disturbances if wanted."""
-    rows: Count = 60
-    """Samples at every level of the reference, if there is no file."""
+    rows: Count | None = None
+    """Samples at every level of the reference, if there is no file; 60 to 400, by how slow the model is, if
+    not given."""
     noise: float | None = None
-    """Standard deviation of the measurement noise; the plant's usual one if not given."""
+    """Standard deviation of the measurement noise; the plant's usual one if not given, else zero."""
+    lost: tuple[str, ...] = ()
+    """Sensors that show nothing for some samples, such as h2=60:120."""
     seed: Seed = 0
     """The noise follows from it."""
     compare: bool = True
@@ -77,27 +105,49 @@ class ControlCommand(RunCommand):
 
     def run(self) -> Facts:
         """Load, run both loops, save, report."""
-        from attractor.control import PlantModel, plant_by_name
-        from attractor.control.study import control_study, read_scenario, save_loop, stepped_scenario
+        from attractor.control.study import control_study, matched, save_loop
         from attractor.progress import reporter_for
 
-        model = PlantModel.load(self.folder, cell=self.own_cell())
-        plant, setup = plant_by_name(self.plant), self.controller
+        from .plant_choice import chosen_plant
+
+        loaded, able = self.opened("control")
+        model: PlantModel = able(loaded)
+        chosen, setup = chosen_plant(self.plant, model), self.controller
+        plant = matched(model, chosen.process)
+        scenario = self._scenario(model, plant)
+        certificate, terminal = self._terminal(model, plant)
+        reporter = reporter_for("closed loop")
+        study = control_study(model, plant, scenario, setup, reporter, certificate)
+        other = None
+        if self.compare and setup.offset_gain:
+            plain = replace(setup, offset_gain=0.0)
+            reporter = reporter_for("without offset-free")
+            other = control_study(model, plant, scenario, plain, reporter, certificate)
+        report = _report_on(self, model, chosen.kind, (study, other), terminal)
+        save_loop(self.folder / "closed_loop.csv", plant, study.loop)
+        facts = _show_loop(study, [signal.label for signal in model.signals_.outputs])
+        tell_file(report, "report:")
+        return facts | {"report": report, "plant": chosen.kind, "terminal": terminal}
+
+    def _scenario(self, model: PlantModel, plant: "MatchedPlant") -> "Scenario":
+        from attractor.control.study import lost_sensors, read_scenario, stepped_scenario
+
         if self.reference is None:
             scenario = stepped_scenario(model, self.rows)
         else:
             scenario = read_scenario(self.reference, plant, model.signals_.sampling_time)
-        scenario = replace(scenario, noise=self.noise, seed=self.seed)
-        study = control_study(model, plant, scenario, setup, reporter_for("closed loop"))
-        other = None
-        if self.compare and setup.offset_gain:
-            plain = replace(setup, offset_gain=0.0)
-            other = control_study(model, plant, scenario, plain, reporter_for("without offset-free"))
-        report = _report_on(self, model, study, other)
-        save_loop(self.folder / "closed_loop.csv", plant, study.loop)
-        facts = _show_loop(study, [signal.label for signal in model.signals_.outputs])
-        tell_file(report, "report:")
-        return facts | {"report": report}
+        lost = lost_sensors(self.lost, model.signals_.outputs, len(scenario.references))
+        return replace(scenario, noise=self.noise, seed=self.seed, lost=lost)
+
+    def _terminal(self, model: PlantModel, plant: "MatchedPlant") -> "tuple[Certificate | None, str]":
+        """The certificate of the run where it covers this controller, and what is said of it."""
+        from attractor.control.identification.certification import stored_certificate
+        from attractor.control.study import covering_certificate
+
+        ends = (np.asarray(end, float) for end in (plant.input_low, plant.input_high))
+        low, high = (np.clip(model.input_scaling_.to_unit(end), -1.0, 1.0) for end in ends)
+        stored = stored_certificate(self.folder, model.origin)
+        return covering_certificate(stored, low, high, self.controller)
 
 
 @dataclass(frozen=True)
@@ -106,24 +156,26 @@ class ExportCommand(RunCommand):
 
     to: tuple[str, ...]
     """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
-    packages add. All work on scaled signals; controller (one C file) converts them and leaves the estimate of
-    the state and of the offset to its caller."""
+    packages add. All work on scaled signals; controller (one C file) converts them, and estimates state and
+    offset from what is measured."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
     controller: OmitArgPrefixes[Planner] = field(default_factory=Planner)
 
     def run(self) -> Facts:
         """Load, write, tell; every file is checked against the model, and one that fails stops no other."""
-        if self.controller != Planner() and "controller" not in self.to:
+        if self.controller != Planner(precision=self.controller.precision) and "controller" not in self.to:
             raise ConfigError(
-                "horizon, weights, rate limit and real time are the controller's: add controller to --to"
+                "horizon, weights, limits, offset gain and terminal cost are the controller's: add "
+                "controller to --to"
             )
         model, export = self.opened("export")
+        setup = self._setup(model)
         written: Files = []
         failed: list[AttractorError] = []
         for target in dict.fromkeys(self.to):
             try:
-                files: Files = export(model, target, self.out or self.folder, self.controller)
+                files: Files = export(model, target, self.out or self.folder, setup)
             except AttractorError as problem:
                 failed.append(problem)
                 continue
@@ -137,20 +189,38 @@ class ExportCommand(RunCommand):
             raise failed[0]
         return {"files": [{"path": path, "difference": difference} for path, difference in written]}
 
+    def _setup(self, model: Any) -> ExportSettings:
+        """The settings, with the certificate of the run where the controller can use it."""
+        from attractor.control.identification.certification import stored_certificate
+        from attractor.control.study import covering_certificate
+
+        if "controller" not in self.to or not isinstance(model, PlantModel):
+            return self.controller
+        whole = np.ones(len(model.signals_.inputs))  # the range of the training
+        stored = stored_certificate(self.folder, model.origin)
+        certificate, said = covering_certificate(stored, -whole, whole, self.controller)
+        tell(said)
+        return replace(self.controller, certificate=certificate)
+
 
 def _report_on(
-    command: ControlCommand, model: PlantModel, study: ControlStudy, other: ControlStudy | None
+    command: ControlCommand,
+    model: PlantModel,
+    kind: "PlantKind",
+    studies: "tuple[ControlStudy, ControlStudy | None]",
+    terminal: str,
 ) -> Path:
-    import numpy as np
-
     from attractor.control.identification.certification import Use, stored_statement
     from attractor.control.loop_page import ControlContents
     from attractor.report.about import About
     from attractor.report.publishing import publish
 
+    study, other = studies
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
     certificate = stored_statement(command.folder, Use(model.origin, inputs, study.loop.estimates))
-    tell(certificate)
+    remarks = (*study.remarks, terminal)
+    for sentence in (certificate, *remarks):
+        tell(sentence)
     contents = ControlContents(
         plant=command.plant,
         signals=model.signals_,
@@ -162,12 +232,16 @@ def _report_on(
         other_figures=other.metrics if other else None,
         certificate=certificate,
         setup={name.replace("_", " "): str(value) for name, value in vars(command.controller).items()},
+        kind=kind,
+        remarks=remarks,
     )
     title = f"{command.folder.name} on {command.plant}"
     return publish(contents, command.folder, About(title, command_line(), model.origin))
 
 
 def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
+    from attractor.report.wording import signed
+
     grid = Grid("from [s]", "output", "settled after [s]", "steady offset", title="closed loop on the plant")
     segments = [
         {
@@ -175,18 +249,28 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
             "output": label,
             "settling": segment.settling[index],
             "offset": segment.offset[index],
+            "band": study.band[index],
         }
         for segment in study.metrics.segments
         for index, label in enumerate(outputs)
     ]
     for one in segments:
-        numbers = f"{one['settling']:g}", f"{one['offset']:+.4f}"
+        settled = f"{one['settling']:g}" if np.isfinite(one["settling"]) else "not before the next change"
+        numbers = settled, signed(one["offset"], one["band"])
         grid.add_row(f"{one['from']:g}", escaped(one["output"]), *numbers)
     console.print(grid)
     milliseconds = sorted(1e3 * study.loop.solve_seconds)
     median, violations = milliseconds[len(milliseconds) // 2], study.metrics.input_violations
     console.print(f"{violations} violations of input limits; solve {median:.2f} ms (median)")
-    return {"segments": segments, "input_violations": violations, "solve_milliseconds": median}
+    lost = study.metrics.lost
+    if lost:
+        console.print(f"{lost} samples without a sensor: what the model expects of it stood in")
+    return {
+        "segments": segments,
+        "input_violations": violations,
+        "lost": lost,
+        "solve_milliseconds": median,
+    }
 
 
 def _show_certificate(certificate: Certificate, sampling_time: float | None) -> Facts:

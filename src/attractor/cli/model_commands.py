@@ -328,7 +328,7 @@ class DoctorCommand:
     """Look for what makes a log hard to learn from."""
 
     data: Positional[Path]
-    """The CSV log."""
+    """The CSV log; or a run folder, whose training data are looked at again."""
     inputs: tuple[str, ...] = ()
     """Input columns; all but the last column if not given."""
     outputs: tuple[str, ...] = ()
@@ -337,17 +337,30 @@ class DoctorCommand:
 
     def run(self) -> Facts:
         """Read, examine, tell."""
-        from attractor.data import examine, guess_columns, read_csv
+        from attractor.data import examine
 
-        inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
-        if not (inputs and outputs):
-            inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
-        record = read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
+        record = self._record()
         facts, findings = _show_record(record), examine(record)
         show_findings(findings)
         if not findings:
             console.print("the data doctor found nothing to complain about")
         return facts | {"findings": facts_of_findings(findings)}
+
+    def _record(self) -> Record:
+        from attractor.data import guess_columns, read_csv
+
+        inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
+        if self.data.is_dir():
+            from attractor.run_kinds import kind_of
+
+            if inputs or outputs or self.columns != Columns():
+                raise ConfigError(
+                    f"{self.data} is a run folder, which knows its columns; leave their options out"
+                )
+            return kind_of(self.data).able("doctor", self.data)(self.data)
+        if not (inputs and outputs):
+            inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
+        return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
 
 
 def _show_record(record: Record) -> Facts:

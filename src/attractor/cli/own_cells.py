@@ -22,14 +22,28 @@ from .console import console, escaped
 
 def own_cell(text: str | None) -> Any:
     """The class behind `file.py:Class`; None for a name of the house."""
-    if text is None or ":" not in text:
-        return None
+    return None if text is None or ":" not in text else own_object(text)
+
+
+def own_object(text: str, option: str = "--cell", what: str = "class") -> Any:
+    """What a Python file of the user's calls by a name.
+
+    Args:
+        text: `file.py:Name`.
+        option: of the command line, for messages.
+        what: that name stands for, for messages.
+
+    Raises:
+        ConfigError: no such file, one that cannot be run, or one without that name.
+    """
     from importlib.util import module_from_spec, spec_from_file_location
 
-    path, _, name = text.rpartition(":")
-    spec = spec_from_file_location(f"_attractor_own_cell_{Path(path).stem}", path)
+    path, colon, name = text.rpartition(":")
+    if not colon:
+        raise ConfigError(f"{option} {text}: which {what} of the file? Give {text}:Name")
+    spec = spec_from_file_location(f"_attractor_own_{option.strip('-')}_{Path(path).stem}", path)
     if not Path(path).is_file() or spec is None or spec.loader is None:
-        raise ConfigError(f"--cell {text}: there is no Python file {path}")
+        raise ConfigError(f"{option} {text}: there is no Python file {path}")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up while it is being run
     try:
@@ -37,10 +51,10 @@ def own_cell(text: str | None) -> Any:
             spec.loader.exec_module(module)
     except Exception as problem:
         raise ConfigError(
-            f"--cell {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
+            f"{option} {text}: {path} cannot be run: {type(problem).__name__}: {problem}"
         ) from problem
     if not hasattr(module, name):
-        raise ConfigError(f"--cell {text}: {path} has no class {name}")
+        raise ConfigError(f"{option} {text}: {path} has no {what} {name}")
     return getattr(module, name)
 
 

@@ -1,35 +1,33 @@
 """An identified model in the formats of other tools, and its predictive controller as one C file."""
 
+import warnings
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import jax.numpy as jnp
 import numpy as np
 
 from attractor.data import Signal
-from attractor.errors import AttractorError, ConfigError
-from attractor.export import EXPORTERS, CompiledController, ControllerCode, export, to_c_function
-from attractor.export.c.c_controller import controller_source
-from attractor.export.c.c_step import c_array, c_compiler
+from attractor.errors import AttractorError, ConfigError, ExportWarning
+from attractor.export import (
+    EXPORTERS,
+    export,
+    to_c_function,
+)
+from attractor.export.c.c_controller import controller_source, in_precision, named
+from attractor.export.c.c_step import c_array
+from attractor.export.exporters import Precision
 from attractor.files import make_folder, write_atomically
 from attractor.origin import Origin, stamped
 from attractor.program import double_precision, trace
 from attractor.runs import check_origin
 
+from .controller_check import compare_controller
+from .controller_code import ExportSettings, controller_code
 from .identification.plant_model import PlantModel
 from .model import ControlModel, ModelCard, control_model
-from .predictive import (
-    ControlProblem,
-    Limits,
-    LocalTerminal,
-    NoTerminal,
-    PlanSolver,
-    Situation,
-    SolverSettings,
-    TargetFinder,
-)
+from .predictive.control_problem import per_channel
 from .study import ControlSettings
 
 CONTROLLER = "controller"
@@ -63,7 +61,8 @@ def export_model(
         StorageError: a file cannot be written.
     """
     if target in EXPORTERS:
-        return export(model.network(), target, folder, origin=model.origin)
+        precision: Precision = settings.precision if isinstance(settings, ExportSettings) else "double"
+        return export(model.network(), target, folder, origin=model.origin, precision=precision)
     if target != CONTROLLER:
         raise ConfigError(f"unknown target {target!r}; expected one of {', '.join([*EXPORTERS, CONTROLLER])}")
     make_folder(folder)
@@ -72,53 +71,17 @@ def export_model(
     inner, card = control_model(model)
     export_controller(inner, card, settings, path, origin=model.origin)
     try:
-        return [(path, controller_difference(inner, card, settings))]
+        found = compare_controller(inner, card, settings)
     except AttractorError:
         path.unlink(missing_ok=True)
         raise
+    if found is not None and found.elsewhere:
+        warnings.warn(ExportWarning(str(found)), stacklevel=2)
+    return [(path, None if found is None else found.difference)]
 
 
 _LONGEST_REST = 1_000
 """Rounds of ten samples after which a model that has not come to rest is given up, in the C file."""
-_COMPARISONS = 5
-"""Situations in which the C file is compared with the solver in Python."""
-
-
-def controller_code(model: ControlModel, card: ModelCard, settings: ControlSettings) -> ControllerCode:
-    """What the predictive controller of an identified model minimises, on scaled signals.
-
-    Inputs stay within [-1, 1], the range of the training. The terminal cost is the local cost to come where
-    the model rests under the middle of that range; it is a constant of the code, while `PredictiveController`
-    takes it anew for every target.
-
-    Args:
-        model: the plant's model.
-        card: its scaling.
-        settings: horizon, weights, rate limit (plant units) and whether there is one iteration per sample
-            only. Observer and offset are left to the caller, who gives the state, and the reference less the
-            estimated output disturbance.
-
-    Raises:
-        ConfigError: more than 64 numbers to decide on, or settings that contradict one another.
-    """
-    inputs, solver = model.input_size, settings.solver
-    rate = None if settings.rate_limit is None else settings.rate_limit / card.inputs.scale
-    problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, rate))
-    output, input, move = map(np.diag, problem.objective.diagonals(inputs, model.output_size))
-    return ControllerCode(
-        step=model.step,
-        output=model.output,
-        horizon=settings.horizon,
-        output_weight=output,
-        input_weight=input,
-        increment_weight=move,
-        terminal_weight=_terminal(model, problem, np.diagonal(output)),
-        low=-np.ones(inputs),
-        high=np.ones(inputs),
-        rate=rate,
-        iterations=solver.iterations,
-        tolerance=solver.tolerance,
-    )
 
 
 def export_controller(
@@ -134,7 +97,9 @@ def export_controller(
 
     `NAME_control`, explained in the file, works on scaled signals. Beside it stand `NAME_scale_input`,
     `NAME_unscale_input`, `NAME_scale_output` and `NAME_unscale_output` for the way from and to plant units,
-    `NAME_step` and `NAME_output` for the state, which the caller keeps, and `NAME_target` for the target.
+    `NAME_step` and `NAME_output` for the state, `NAME_target` for the target, and `NAME_begin` and
+    `NAME_sample`, which do all of it: from a measurement in plant units to the input, with the offset of
+    every output, and with what the model expects where a sensor shows nothing.
 
     Args:
         model: the plant's model.
@@ -154,84 +119,41 @@ def export_controller(
     """
     path = Path(path)
     code = controller_code(model, card, settings)
-    text = controller_source(code, name=name) + "\n" + _signals(model, card, name)
+    gain = per_channel("offset gain", settings.offset_gain, model.output_size)
+    text = controller_source(code, name=name) + "\n" + _signals(model, card, name, gain, code.precision)
     write_atomically(path, (stamped(origin, "/* {} */\n") + text).encode())
     return path
 
 
 def controller_difference(model: ControlModel, card: ModelCard, settings: ControlSettings) -> float | None:
-    """Compile the controller here and compare it with the solver in Python, both carried to convergence.
-
-    Args:
-        model: the plant's model.
-        card: its scaling.
-        settings: of the controller.
-
-    Returns:
-        The largest difference of a planned input (scaled) in random situations; None without a C compiler.
-    """
-    if c_compiler() is None:
-        return None
-    fine = SolverSettings(tolerance=1e-9, iterations=100)
-    base = controller_code(model, card, settings)
-    code = ControllerCode(**vars(base) | {"iterations": fine.iterations, "tolerance": fine.tolerance})
-    problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, code.rate))
-    solver = PlanSolver(model, problem, fine)
-    worst = 0.0
-    with TemporaryDirectory() as folder:
-        controller = CompiledController(code, Path(folder))
-        for here in _situations(model, code):
-            solver.reset()
-            wanted = solver.solve(here).plan
-            answer = controller(
-                here.state,
-                here.references[0],
-                previous=here.last_input,
-                input_target=here.target_input,
-                state_target=here.target_state,
-            )
-            worst = max(worst, float(np.abs(answer.plan - wanted).max()))
-    return worst
+    """The largest difference of a planned input that `compare_controller` finds."""
+    found = compare_controller(model, card, settings)
+    return None if found is None else found.difference
 
 
-def _terminal(model: ControlModel, problem: ControlProblem, weight: np.ndarray) -> np.ndarray:
-    rest = TargetFinder(model, problem).rest(np.zeros(model.input_size))
-    rule = LocalTerminal() if rest.steady else NoTerminal()
-    return rule.at(rest.jacobian, rest.reading, weight).matrix
-
-
-def _situations(model: ControlModel, code: ControllerCode) -> list[Situation]:
-    """States that the model visits under random inputs, and outputs that it can reach as references."""
-    numbers = np.random.default_rng(0)
-    finder = TargetFinder(model, ControlProblem())
-    nothing, terminal = np.zeros(model.output_size), np.array(code.terminal_weight)
-    made = []
-    for _ in range(_COMPARISONS):
-        now, aim = (finder.rest(numbers.uniform(-0.9, 0.9, model.input_size)) for _ in range(2))
-        references = np.tile(aim.output, (code.horizon, 1))
-        made.append(Situation(now.state, now.input, references, aim.state, aim.input, nothing, terminal))
-    return made
-
-
-def _signals(model: ControlModel, card: ModelCard, name: str) -> str:
-    """What stands after the controller: the model for the caller, and the scaling."""
+def _signals(model: ControlModel, card: ModelCard, name: str, gain: np.ndarray, precision: Precision) -> str:
+    """What stands after the controller: the model for the caller, the scaling, and a whole sample."""
     template = files("attractor.control").joinpath("embedded.c").read_text()
-    filled = template.replace("@name@", name).replace("@longest@", str(_LONGEST_REST))
+    filled = named(template, name).replace("@longest@", str(_LONGEST_REST))
     notes, conversions, targets = filled.split("@@@\n")
     parts = [notes, _described("input", card.signals.inputs), _described("output", card.signals.outputs)]
+    parts.append(f"/* one sample: {card.sampling_time:g} s; inputs stay within the range of the training */")
     for kind, scaling in (("input", card.inputs), ("output", card.outputs)):
+        conversion = conversions.replace("@kind@", kind).replace("@COUNT@", f"{name}_{kind.upper()}S")
         parts += [
-            c_array(f"{name}_{kind}_offset", scaling.offset),
-            c_array(f"{name}_{kind}_scale", scaling.scale),
-            conversions.replace("@kind@", kind).replace("@COUNT@", f"{kind.upper()}S"),
+            c_array(f"{name}_{kind}_offset", scaling.offset, precision),
+            c_array(f"{name}_{kind}_scale", scaling.scale, precision),
+            in_precision(conversion, precision),
         ]
+    parts.append(c_array(f"{name}_offset_gain", gain, precision))
     with double_precision():
         state, input = jnp.zeros(model.state_size), jnp.zeros(model.input_size)
         step = trace(lambda input, state: model.step(state, input), input, state)
         output = trace(model.output, state)
-    step = to_c_function(step, f"{name}_step", arguments=["u", "x"], results=["next"])
-    output = to_c_function(output, f"{name}_output", arguments=["x"], results=["y"])
-    return "\n".join([*parts, step.code, output.code, targets])
+    step = to_c_function(step, f"{name}_step", arguments=["u", "x"], results=["next"], dtype=precision)
+    output = to_c_function(output, f"{name}_output", arguments=["x"], results=["y"], dtype=precision)
+    declared = f"{step.signature};\n{output.signature};\n"
+    return "\n".join([*parts, declared, step.code, output.code, in_precision(targets, precision)])
 
 
 def _described(kind: str, signals: tuple[Signal, ...]) -> str:

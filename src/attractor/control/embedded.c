@@ -9,17 +9,26 @@
                              Returns 0: reached, 1: the nearest output found, 2: the model does not come to
                              rest, and u_ref and x_ref are as they were
 
-   A sample: scale the measurement; y_ref = scaled reference less the estimated output disturbance;
-   @name@_target; where it returns 1, y_ref = output at x_ref; @name@_control; apply the unscaled u_now;
-   @name@_step with u_now. */
+   @name@_begin(memory, input)   the plant rests under this input (plant units)
+   @name@_sample(memory, measured, reference, input, stats)   all of a sample, in plant units: from a measurement to
+                             the input to apply until the next one. An output that is NaN or infinite was not
+                             measured: what the model expects of it, with the last offset, stands in. Returns what
+                             @name@_control returns; 3 as long as the reference is not finite.
+
+   @name@_sample keeps the state by the model alone, and the offset of every output, which it learns at the rate
+   OFFSET_GAIN and takes off the reference. With an observer of your own, a sample is: scale the measurement; y_ref =
+   scaled reference less the estimated output disturbance; @name@_target; where it returns 1, y_ref = output at x_ref;
+   @name@_control; apply the unscaled u_now; the observer with u_now and the next measurement. */
 @@@
 
+void @name@_scale_@kind@(const double *values, double *scaled);
 void @name@_scale_@kind@(const double *values, double *scaled) {
   for (int i = 0; i < @COUNT@; ++i) {
     scaled[i] = (values[i] - @name@_@kind@_offset[i]) / @name@_@kind@_scale[i];
   }
 }
 
+void @name@_unscale_@kind@(const double *scaled, double *values);
 void @name@_unscale_@kind@(const double *scaled, double *values) {
   for (int i = 0; i < @COUNT@; ++i) values[i] = scaled[i] * @name@_@kind@_scale[i] + @name@_@kind@_offset[i];
 }
@@ -69,7 +78,7 @@ static int @name@_settle(const double *u, double *x, double *by) {
     double size = 1;
     for (int i = 0; i < STATES; ++i) size = fmax(size, fabs(x[i]));
     @name@_divide(&at, x, a);
-    if (at.defect <= 1e-13 * size) {
+    if (at.defect <= @settled@ * size) {
       for (int c = 0; c < INPUTS; ++c) for (int i = 0; i < STATES; ++i) by[c * STATES + i] = a[i][STATES + c];
       return @name@_finite(by, INPUTS * STATES);
     }
@@ -143,7 +152,7 @@ static void @name@_aim(const double *u, const double *x, const double *by, const
   }
   for (int c = 0; c < INPUTS; ++c) trace += h[c][c];
   for (int c = 0; c < INPUTS; ++c) { /* with inputs to spare, the nearest solution */
-    h[c][c] += 1e-9 * trace + 1e-300;
+    h[c][c] += @spare@ * trace + @least@;
     d[c] = 0;
   }
   @name@_solve_within(h, g, u, d);
@@ -156,7 +165,7 @@ static void @name@_aim(const double *u, const double *x, const double *by, const
       change = fmax(change, fabs(after - d[c]));
       d[c] = after;
     }
-    if (change <= 1e-14) break;
+    if (change <= @rounding@) break;
   }
 }
 
@@ -168,6 +177,7 @@ static double @name@_miss(const double *x, const double *y_ref, double *farthest
   return @name@_square(@name@_Q, y, y_ref, OUTPUTS);
 }
 
+int @name@_target(const double *y_ref, double *u_ref, double *x_ref);
 int @name@_target(const double *y_ref, double *u_ref, double *x_ref) {
   double u[INPUTS], x[STATES], by[INPUTS * STATES] = {0}, d[INPUTS], farthest;
   for (int c = 0; c < INPUTS; ++c) {
@@ -197,5 +207,60 @@ int @name@_target(const double *y_ref, double *u_ref, double *x_ref) {
   }
   memcpy(u_ref, u, sizeof u);
   memcpy(x_ref, x, sizeof x);
-  return farthest <= 1e-6 ? 0 : 1;
+  return farthest <= @reached@ ? 0 : 1;
+}
+
+/* A controller between two samples; one for each plant. */
+struct @name@_memory {
+  double state[STATES], offset[OUTPUTS], plan[VARIABLES], input[INPUTS];
+  double target_state[STATES], target_input[INPUTS];
+  int seen[OUTPUTS]; /* whether an output was ever measured */
+};
+
+void @name@_begin(struct @name@_memory *memory, const double *input);
+void @name@_begin(struct @name@_memory *memory, const double *input) {
+  double by[INPUTS * STATES];
+  memset(memory, 0, sizeof *memory);
+  @name@_scale_input(input, memory->input);
+  for (int c = 0; c < INPUTS; ++c) {
+    memory->input[c] = @name@_clip(memory->input[c], @name@_low[c], @name@_high[c]);
+    if (!@name@_is_finite(memory->input[c])) memory->input[c] = 0;
+    for (int k = 0; k < HORIZON; ++k) memory->plan[k * INPUTS + c] = memory->input[c];
+  }
+  (void)@name@_settle(memory->input, memory->state, by);
+  memcpy(memory->target_state, memory->state, sizeof memory->state);
+  memcpy(memory->target_input, memory->input, sizeof memory->input);
+}
+
+int @name@_sample(struct @name@_memory *memory, const double *measured, const double *reference, double *input,
+                  struct @name@_stats *stats);
+int @name@_sample(struct @name@_memory *memory, const double *measured, const double *reference, double *input,
+                  struct @name@_stats *stats) {
+  double seen[OUTPUTS], expected[OUTPUTS], aim[OUTPUTS], now[INPUTS], next[STATES], by[INPUTS * STATES];
+  if (!@name@_finite(memory->state, STATES)) { /* numbers out of all proportion were measured: begin anew */
+    memset(memory->state, 0, sizeof memory->state);
+    memset(memory->offset, 0, sizeof memory->offset);
+    (void)@name@_settle(memory->input, memory->state, by);
+  }
+  @name@_scale_output(measured, seen);
+  @name@_scale_output(reference, aim);
+  @name@_output(memory->state, expected);
+  for (int o = 0; o < OUTPUTS; ++o) {
+    if (@name@_is_finite(seen[o])) {
+      const double gain = memory->seen[o] || @name@_offset_gain[o] <= 0 ? @name@_offset_gain[o] : 1;
+      memory->offset[o] += gain * (seen[o] - expected[o] - memory->offset[o]);
+      memory->seen[o] = 1;
+    }
+    aim[o] -= memory->offset[o];
+  }
+  if (@name@_target(aim, memory->target_input, memory->target_state) == 1) {
+    @name@_output(memory->target_state, aim);
+  }
+  const int status = @name@_control(memory->state, aim, memory->target_input, memory->target_state, memory->input,
+                                    memory->plan, now, stats);
+  @name@_unscale_input(now, input);
+  @name@_step(now, memory->state, next);
+  memcpy(memory->state, next, sizeof next);
+  memcpy(memory->input, now, sizeof now);
+  return status;
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from shlex import quote
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,16 +13,24 @@ from attractor.control.identification.recordings import Signals
 from attractor.control.predictive import ClosedLoop, LoopMetrics
 from attractor.data.record import Signal
 from attractor.report.about import About
-from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.page import Note, Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, PageKind
 from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
-from attractor.report.wording import significant, time_axis
+from attractor.report.wording import duration, signed, significant, time_axis
+
+PlantKind = Literal["built-in", "own", "run", "itself"]
 
 _MEANINGS = {
     "good": "It controls this plant as it should: try it on the real one, under supervision.",
     "fair": "It stays within its limits, but does not follow every change.",
     "poor": "Not for a real plant: see below where it failed.",
 }
+_ITSELF = (
+    "The plant here is the model itself, so this shows how the controller is set up, and nothing "
+    "about what the "
+    "model gets wrong. Before a real plant, control a plant of your own, or the model of a second run."
+)
+_OTHER_MODEL = "What neither of the two models knows of the real plant is not tested by this."
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +48,8 @@ class ControlContents:
         other_figures: its figures.
         certificate: what is proved of the model, in words.
         setup: how the controller was set up, in words.
+        kind: what the plant is: of the house, the user's own, the model of another run, or this model.
+        remarks: what was assumed of the plant and of the controller, in sentences.
     """
 
     plant: str
@@ -51,6 +62,8 @@ class ControlContents:
     other_figures: LoopMetrics | None
     certificate: str
     setup: dict[str, str]
+    kind: PlantKind = "built-in"
+    remarks: tuple[str, ...] = ()
 
 
 PAGES.register(
@@ -66,56 +79,124 @@ def loop_page(contents: ControlContents, about: About) -> Page:
         about: the run of the model.
     """
     tone = _tone(contents)
-    export = Step("Write it as one C file:", f"attractor export {about.run} --to controller")
-    calmer = Step(
-        "Plan further ahead, and more calmly:",
-        f"attractor control {about.run} --plant {quote(contents.plant)} --horizon 40 --move-weight 1",
-    )
-    certify = Step("See whether the model itself is stable:", f"attractor certify {about.run}")
     return Page(
         kind="Closed loop",
         verdict=_sentence(contents),
         tone=tone,
-        meaning=_MEANINGS[tone],
-        steps=(export, certify) if tone == "good" else (calmer, certify),
+        meaning=_meaning(contents, tone),
+        steps=_steps(contents, tone, about.run),
         tiles=_tiles(contents),
         sections=(_trajectories(contents), _settling(contents), _solver(contents)),
     )
+
+
+def _meaning(contents: ControlContents, tone: Tone) -> str:
+    if contents.kind == "itself":
+        return _ITSELF
+    if contents.kind == "run":
+        first = "It controls another model as it should." if tone == "good" else _MEANINGS[tone]
+        return f"{first} {_OTHER_MODEL}"
+    return _MEANINGS[tone]
+
+
+def _steps(contents: ControlContents, tone: Tone, run: str) -> tuple[Step, ...]:
+    export = Step("Write it as one C file:", f"attractor export {run} --to controller")
+    calmer = Step(
+        "Plan further ahead, and more calmly:",
+        f"attractor control {run} --plant {quote(contents.plant)} --horizon 40 --move-weight 1",
+    )
+    certify = Step("See whether the model itself is stable:", f"attractor certify {run}")
+    own = Step(
+        "Write the plant down in a few lines of Python, and control that:",
+        f"attractor control {run} --plant plant.py:Plant",
+    )
+    settled = _all_settled(contents) and not contents.figures.fallbacks
+    better = export if tone == "good" or settled else calmer
+    return (own, better, certify) if contents.kind in ("itself", "run") else (better, certify)
 
 
 def _tone(contents: ControlContents) -> Tone:
     figures = contents.figures
     if figures.input_violations or figures.alarms:
         return "poor"
-    return "good" if _all_settled(contents) and not figures.fallbacks else "fair"
+    well = _all_settled(contents) and not figures.fallbacks
+    # Whoever controls a copy of the model has shown nothing of the model.
+    return "good" if well and contents.kind != "itself" else "fair"
 
 
 def _all_settled(contents: ControlContents) -> bool:
     return all(np.isfinite(segment.settling).all() for segment in contents.figures.segments)
 
 
+_NAMES = {
+    "built-in": "The plant",
+    "own": "The plant",
+    "run": "The model in the place of the plant",
+    "itself": "The model, controlled in the place of a plant,",
+}
+
+
 def _sentence(contents: ControlContents) -> str:
     figures = contents.figures
     if figures.alarms:
-        return f"In {figures.alarms} samples no plan could be computed and the last input was held."
+        alarms = {one.value for one in contents.loop.statuses if one.alarm}
+        why = "; ".join(sorted(alarm.removeprefix("ALARM: ").partition(";")[0] for alarm in alarms))
+        return f"In {figures.alarms} samples no plan could be computed and the last input was held: {why}."
     settled = "settles after every change" if _all_settled(contents) else "does not settle after every change"
     kept = "no input leaves its limits" if not figures.input_violations else "inputs leave their limits"
-    return f"The plant {settled}, and {kept}. {contents.certificate}"
+    parts = [f"{_NAMES[contents.kind]} {settled}, and {kept}."]
+    beyond = int((~np.asarray(contents.loop.reachable)).sum())
+    if beyond:
+        parts.append(f"In {beyond} samples the reference is out of reach, by the model, within these limits.")
+    unstable = contents.loop.unstable_targets
+    if unstable:
+        parts.append(
+            f"In {unstable} samples the model does not rest stably at its target, so that nothing "
+            "stands for the "
+            "time after the horizon there; plan far ahead, and follow the state by --observer kalman."
+        )
+    if figures.lost:
+        parts.append(
+            f"In {figures.lost} samples a sensor showed nothing, and what the model expects of it stood in."
+        )
+    return " ".join([*parts, contents.certificate])
 
 
 def _tiles(contents: ControlContents) -> tuple[Tile, ...]:
-    figures, first = contents.figures, contents.signals.outputs[0]
-    offsets = np.abs([segment.offset for segment in figures.segments])
+    figures = contents.figures
     settling = np.array([segment.settling for segment in figures.segments[1:] or figures.segments])
-    worst = float(settling.max()) if np.isfinite(settling).all() else float("nan")
     milliseconds = 1e3 * contents.loop.solve_seconds
     return (
-        Tile("Steady offset", significant(float(offsets.max())), first.unit, "largest, mean at rest"),
-        Tile("Settling", significant(worst), "s", "longest, to within the band"),
+        _offset_tile(contents),
+        _settling_tile(settling),
         Tile("Violations", str(figures.input_violations), "", "samples with an input beyond its limits"),
         Tile("Solve", significant(float(np.median(milliseconds)), 2), "ms", "median wall time"),
         Tile("Fallbacks", str(figures.fallbacks), "", "samples without an optimal plan"),
     )
+
+
+_NONE = 1e-3
+"""Part of the band below which an offset is none for a reader."""
+
+
+def _offset_tile(contents: ControlContents) -> Tile:
+    """The offset of the output that is farthest off, as a part of its band."""
+    offsets = np.abs([segment.offset for segment in contents.figures.segments]).max(axis=0)
+    worst = int(np.argmax(offsets / contents.band))
+    signal, size, band = contents.signals.outputs[worst], float(offsets[worst]), float(contents.band[worst])
+    if size < _NONE * band:
+        return Tile(
+            "Steady offset", "none", "", f"below {significant(_NONE * band, 1)} {signal.unit}".strip()
+        )
+    return Tile("Steady offset", significant(size), signal.unit, f"largest mean at rest, of {signal.name}")
+
+
+def _settling_tile(settling: Float[np.ndarray, "segments outputs"]) -> Tile:
+    if np.isfinite(settling).all():
+        value, unit = duration(float(settling.max()))
+        return Tile("Settling", value, unit, "longest, to within the band")
+    late = int((~np.isfinite(settling)).any(axis=1).sum())
+    return Tile("Not settled", f"{late} of {len(settling)}", "changes", "before the next change came")
 
 
 def _trajectories(contents: ControlContents) -> Section:
@@ -127,7 +208,8 @@ def _trajectories(contents: ControlContents) -> Section:
             caption=(
                 "The blue line is the true plant without sensor noise; it should lie on the black reference "
                 "soon after every step. Dotted lines: a disturbance that the controller is not told of. The "
-                "grey line is the same controller without offset-free tracking."
+                "grey line is the same controller without offset-free tracking. Shaded: its sensor "
+                "shows nothing."
             ),
             plot=lambda size, index=index, signal=signal: output_figure(loop, other, index, signal, size),
         )
@@ -139,8 +221,18 @@ def _trajectories(contents: ControlContents) -> Section:
         caption="Every line must stay between the dashed limits; a line on a limit is a limit well used.",
         plot=lambda size: input_figure(loop, contents.limits, signals.inputs, size),
     )
-    lead = "The identified model plans, the differential equations of the plant answer, with sensor noise."
-    return Section("trajectories", "Trajectories", lead, figures=(*outputs, inputs))
+    notes = tuple(Note("info", remark) for remark in contents.remarks)
+    return Section(
+        "trajectories", "Trajectories", _LEADS[contents.kind], figures=(*outputs, inputs), notes=notes
+    )
+
+
+_LEADS: dict[PlantKind, str] = {
+    "built-in": "The identified model plans, the differential equations of the plant answer.",
+    "own": "The identified model plans, the plant written down by its user answers.",
+    "run": "The identified model plans, the model of another run answers in the place of the plant.",
+    "itself": "The model plans, and the same model answers in the place of the plant: it knows all of it.",
+}
 
 
 def _settling(contents: ControlContents) -> Section:
@@ -152,8 +244,8 @@ def _settling(contents: ControlContents) -> Section:
                 f"{contents.loop.times[segment.begin]:g} s, {signal.name}",
                 significant(float(contents.loop.references[segment.begin, index])),
                 significant(float(segment.settling[index])),
-                f"{segment.offset[index]:+.4f}",
-                "" if beside is None else f"{beside.offset[index]:+.4f}",
+                signed(float(segment.offset[index]), float(contents.band[index])),
+                "" if beside is None else signed(float(beside.offset[index]), float(contents.band[index])),
             ))
     band = ", ".join(f"±{value:.3g}" for value in contents.band)
     table = PageTable(
@@ -212,6 +304,7 @@ def output_figure(
     axes.plot(time, loop.outputs[:, index], color=Hue.MODEL, linewidth=1.8, label="plant")
     axes.step(time, loop.references[:, index], where="post", color=Hue.INK, linewidth=1.0, label="reference")
     _disturbances(axes, loop, time, size)
+    _lost(axes, ~np.isfinite(loop.measured[:, index]), time)
     axes.set(xlabel=label, ylabel=signal.label)
     axes.margins(x=0.0)
     legend_above(axes)
@@ -261,3 +354,12 @@ def _disturbances(axes: Axes, loop: ClosedLoop, time: np.ndarray, size: Size) ->
     for number, row in enumerate(changed):
         name = "disturbance" if number == 0 and size.is_wide else None
         axes.axvline(time[row], color=Hue.MUTED, linewidth=0.9, linestyle=(0, (2, 2)), label=name)
+
+
+def _lost(axes: Axes, lost: np.ndarray, time: np.ndarray) -> None:
+    """A band wherever the sensor shows nothing."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], lost.astype(int), [0]])))
+    for number, (begin, end) in enumerate(edges.reshape(-1, 2)):
+        label = "no sensor" if number == 0 else None
+        ends = float(time[begin]), float(time[min(end, len(time) - 1)])
+        axes.axvspan(*ends, color=Hue.BAND, linewidth=0, label=label)

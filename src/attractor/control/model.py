@@ -120,11 +120,18 @@ def control_model(model: PlantModel, replica: int | None = None) -> tuple[Contro
     if network.feedthrough:
         raise UnsupportedError(
             "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "
-            "measure before it acts: identify again with feedthrough=False"
+            "measure before it acts. Give the same `attractor identify` command with `--feedthrough "
+            "shift`, which "
+            "takes every input one row earlier, so that it acts on the next sample; or with `--feedthrough "
+            "False`, if the plant has none"
         )
-    card = ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
     with double_precision():
-        return ControlModel(in_double_precision(network)), card
+        return ControlModel(in_double_precision(network)), card_of(model)
+
+
+def card_of(model: PlantModel) -> ModelCard:
+    """What the signals of an identified model mean."""
+    return ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
 
 
 def from_network(cell: CellLike, weight: Numbers, bias: Numbers) -> ControlModel:

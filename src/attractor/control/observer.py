@@ -82,7 +82,8 @@ class Convergence:
 class Observer(Protocol):
     """Estimates the state of a `ControlModel` from what was applied and what was measured.
 
-    At sample k it takes the scaled input u(k) and the scaled output y(k) and gives the estimate of x(k+1).
+    At sample k it takes the scaled input u(k) and the scaled output y(k) and gives the estimate of x(k+1). An
+    output that is NaN was not measured; the observer then goes on with what the model expects of it.
     """
 
     def start(self, state: StateVector) -> None:

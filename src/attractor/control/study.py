@@ -1,13 +1,16 @@
-"""A closed-loop study: an identified model controls the plant that it was identified from."""
+"""A closed-loop study: an identified model controls a plant, its own or one like it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from attractor.data import ColumnOptions, read_csv, read_table, write_csv
-from attractor.errors import InputDataError
+from attractor.certify import Certificate, bound_in_words
+from attractor.data import ColumnOptions, Signal, parse_row_block, read_csv, read_table, write_csv
+from attractor.errors import ConfigError, InputDataError
 from attractor.progress import Reporter
 from attractor.settings import Count, NonNegative, Positive, Settings
 
@@ -15,12 +18,14 @@ from .identification import PlantModel
 from .model import control_model
 from .observers import observer_for
 from .plants.plant import Plant, disturbance_rows
+from .plants.process import MatchedPlant, Process, process_of
 from .predictive import (
     ClosedLoop,
     ControllerSettings,
     ControlObjective,
     Limits,
     LoopMetrics,
+    NoTerminal,
     PredictiveController,
     Scenario,
     SolverSettings,
@@ -28,8 +33,12 @@ from .predictive import (
     run_closed_loop,
 )
 
+Scaled = Float[np.ndarray, " inputs"]
+
 _LEVELS = (0.5, 0.8, 0.25, 0.5)
 """Shares of the range of the outputs that a reference steps through by default."""
+_SHORTEST_LEVEL, _LONGEST_LEVEL, _LEFT = 60, 400, 0.05
+"""Samples at each level, and the part of a step that counts as settled."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class ControlSettings(Settings):
         observer: kind of observer, see `attractor.control.observers.observer_for`.
         offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
         real_time: one step of the solver per sample instead of convergence.
+        terminal: what stands for the time after the horizon: "auto" takes the run's certificate if there is
+            one that covers the inputs, else the local cost to come; "local" the latter; "none" nothing.
     """
 
     horizon: Count = 20
@@ -53,6 +64,7 @@ class ControlSettings(Settings):
     observer: str = "open-loop"
     offset_gain: float = 0.3
     real_time: bool = False
+    terminal: Literal["auto", "local", "none"] = "auto"
 
     @property
     def objective(self) -> ControlObjective:
@@ -74,18 +86,45 @@ class ControlStudy:
         metrics: how well it did.
         limits: smallest and largest input that were allowed, shape (2, inputs), plant units.
         band: half width of the band in which an output counts as settled, shape (outputs,).
+        remarks: what was assumed of the plant, in sentences.
     """
 
     loop: ClosedLoop
     metrics: LoopMetrics
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
+    remarks: tuple[str, ...] = ()
+
+
+def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
+    """A plant with the signals of a model in the model's order, and with input limits.
+
+    Args:
+        model: of the plant.
+        plant: gives its signals by name; without input limits it gets the range of the training inputs.
+
+    Raises:
+        InputDataError: a signal of the model is none of the plant.
+    """
+    if isinstance(plant, MatchedPlant):
+        return plant
+    process = MatchedPlant(process_of(plant, model.signals_.sampling_time), model.signals_)
+    if process.input_low is None or process.input_high is None:
+        scaling = model.input_scaling_
+        process.input_low, process.input_high = (
+            scaling.offset - scaling.scale,
+            scaling.offset + scaling.scale,
+        )
+        process.remarks += (
+            "The plant states no input limits: inputs stay within the range of the training.",
+        )
+    return process
 
 
 def make_controller(
-    model: PlantModel, plant: Plant, settings: ControlSettings, certificate: object = None
+    model: PlantModel, plant: Plant | Process, settings: ControlSettings, certificate: object = None
 ) -> PredictiveController:
-    """A predictive controller for a plant of ours, within the input limits of the plant.
+    """A predictive controller for a plant, within the input limits of the plant.
 
     Args:
         model: of the plant.
@@ -94,51 +133,96 @@ def make_controller(
         certificate: gives the terminal cost, if there is one.
 
     Raises:
-        InputDataError: the model has other signals than the plant.
+        InputDataError: a signal of the model is none of the plant.
+        ConfigError: the certificate does not cover the inputs, or is of another cell.
     """
-    _check_signals(model, plant)
     inner, card = control_model(model)
     return PredictiveController(
         inner,
         card,
         settings.objective,
-        _limits(plant, settings),
+        _limits(matched(model, plant), settings),
         observer_for(inner, settings.observer),
-        ControllerSettings(settings.horizon, settings.solver, certificate, settings.offset_gain),
+        ControllerSettings(
+            settings.horizon, settings.solver, _terminal(settings, certificate), settings.offset_gain
+        ),
     )
+
+
+def covering_certificate(
+    certificate: Certificate | str, low: Scaled, high: Scaled, settings: ControlSettings
+) -> tuple[Certificate | None, str]:
+    """The certificate for the terminal cost of a controller, and what is said of it on the page.
+
+    Args:
+        certificate: of the model, or why there is none.
+        low: smallest inputs that the controller may apply, scaled.
+        high: largest ones, scaled.
+        settings: of the controller.
+    """
+    local = "What comes after the horizon of a plan counts as the linearised model says, near its target"
+    if settings.terminal == "none":
+        return None, "What comes after its horizon does not count in a plan, as asked (--terminal none)."
+    if settings.terminal == "local":
+        return None, f"{local}, as asked (--terminal local)."
+    if isinstance(certificate, str):
+        return None, f"{local}: {certificate}."
+    if not certificate.in_maximum_norm:
+        return None, f"{local}: the certificate is in another norm than this cost needs."
+    used = np.maximum(np.abs(low), np.abs(high))
+    if not (used <= np.broadcast_to(certificate.input_bound, used.shape) * (1 + 1e-9)).all():
+        return None, (
+            f"{local}: the certificate holds for inputs within "
+            f"{bound_in_words(certificate.input_bound)} (scaled), "
+            f"and the controller may use {bound_in_words(used)}."
+        )
+    return certificate, (
+        "After its horizon a plan is judged by a cost that follows from the certificate "
+        f"(level {certificate.level}, rate {certificate.rate:.4f}) and bounds what is to come."
+    )
+
+
+def _terminal(settings: ControlSettings, certificate: object) -> object:
+    if settings.terminal == "none":
+        return NoTerminal()
+    return certificate if settings.terminal == "auto" else None
 
 
 def control_study(
     model: PlantModel,
-    plant: Plant,
+    plant: Plant | Process,
     scenario: Scenario,
     settings: ControlSettings,
     reporter: Reporter | None = None,
+    certificate: object = None,
 ) -> ControlStudy:
     """Control a plant with its identified model, and judge what came of it.
 
     Args:
         model: of the plant.
         plant: the true process.
-        scenario: references, disturbances, noise.
+        scenario: references, disturbances, noise, lost sensors.
         settings: of the controller.
         reporter: hears about progress.
+        certificate: gives the terminal cost, if there is one.
 
     Raises:
-        InputDataError: the model has other signals than the plant, or the plant comes where its equations do
+        InputDataError: a signal of the model is none of the plant, or the plant comes where its equations do
             not hold.
+        ConfigError: the certificate does not cover the inputs, or is of another cell.
     """
-    controller = make_controller(model, plant, settings)
-    loop = run_closed_loop(controller, plant, scenario, reporter=reporter)
-    noise = plant.measurement_noise if scenario.noise is None else scenario.noise
+    process = matched(model, plant)
+    controller = make_controller(model, process, settings, certificate)
+    loop = run_closed_loop(controller, process, scenario, reporter=reporter)
+    noise = process.measurement_noise if scenario.noise is None else scenario.noise
     band = np.maximum(
         5 * np.broadcast_to(noise, loop.outputs.shape[1:]), 0.01 * controller.card.outputs.scale
     )
-    metrics = loop_metrics(loop, band, _limits(plant, settings))
-    return ControlStudy(loop, metrics, np.stack(controller.input_range), band)
+    metrics = loop_metrics(loop, band, _limits(process, settings))
+    return ControlStudy(loop, metrics, np.stack(controller.input_range), band, process.remarks)
 
 
-def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
+def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> Scenario:
     """References, and disturbances where the file has them, from a CSV file with one row per sample.
 
     Args:
@@ -165,19 +249,31 @@ def read_scenario(path: Path, plant: Plant, sampling_time: float) -> Scenario:
     return Scenario(values[:, : len(wanted)], disturbances)
 
 
-def stepped_scenario(model: PlantModel, rows: int) -> Scenario:
+def stepped_scenario(model: PlantModel, rows: int | None = None) -> Scenario:
     """A reference that steps through the middle of the range of the training outputs.
 
     Args:
         model: knows that range.
-        rows: samples at every level.
+        rows: samples at every level; None takes twice what the model needs for a step, 60 to 400.
     """
+    rows = _rows_to_settle(model) if rows is None else rows
     center, scale = model.output_scaling_.offset, model.output_scaling_.scale
     levels = np.array([center + (2 * share - 1) * scale for share in _LEVELS])
     return Scenario(levels.repeat(rows, axis=0))
 
 
-def save_loop(path: Path, plant: Plant, loop: ClosedLoop) -> None:
+def _rows_to_settle(model: PlantModel) -> int:
+    """Twice the samples that the model needs until a step of all inputs leaves 5 % of its effect."""
+    half = _LONGEST_LEVEL
+    scaled = np.repeat([-0.5, 0.5], half)[:, None] * np.ones(len(model.signals_.inputs))
+    given = model.input_scaling_.to_engineering(scaled)
+    answer = np.asarray(model.predict(given)).reshape(2 * half, -1)[half:]
+    left = np.abs(answer - answer[-1]) / np.maximum(np.ptp(answer, axis=0), 1e-12)
+    late = np.flatnonzero((left > _LEFT).any(axis=1))
+    return int(np.clip(2 * (late[-1] + 1) if len(late) else 0, _SHORTEST_LEVEL, _LONGEST_LEVEL))
+
+
+def save_loop(path: Path, plant: Plant | Process, loop: ClosedLoop) -> None:
     """Write a closed loop as a CSV file: time, references, outputs, measurements, inputs, disturbances.
 
     Raises:
@@ -197,17 +293,34 @@ def save_loop(path: Path, plant: Plant, loop: ClosedLoop) -> None:
     write_csv(path, labels, columns)
 
 
-def _limits(plant: Plant, settings: ControlSettings) -> Limits:
-    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), settings.rate_limit)
+def lost_sensors(
+    texts: Sequence[str], outputs: tuple[Signal, ...], rows: int
+) -> Bool[np.ndarray, "time outputs"] | None:
+    """Samples in which sensors show nothing, from texts such as `h2=60:120`; None for no text.
 
+    Args:
+        texts: name of an output, first sample, and the one after the last.
+        outputs: of the model.
+        rows: samples of the scenario.
 
-def _check_signals(model: PlantModel, plant: Plant) -> None:
-    for what, own, theirs in (
-        ("inputs", model.signals_.inputs, plant.inputs),
-        ("outputs", model.signals_.outputs, plant.outputs),
-    ):
-        if [one.name for one in own] != [one.name for one in theirs]:
-            raise InputDataError(
-                f"the model has the {what} {', '.join(one.name for one in own)}, the plant "
-                f"{', '.join(one.name for one in theirs)}; choose the plant that it was identified from"
+    Raises:
+        ConfigError: a text of another form, or a name that is no output of the model.
+        InputDataError: samples beyond the scenario.
+    """
+    if not texts:
+        return None
+    names = [signal.name for signal in outputs]
+    lost = np.zeros((rows, len(names)), bool)
+    for text in texts:
+        block = parse_row_block(text)
+        if block.name not in names:
+            raise ConfigError(
+                f"a lost sensor {block.name!r}; expected NAME=FROM:TO with one of {', '.join(names)}"
             )
+        begin, end = block.bounds(rows)
+        lost[begin:end, names.index(block.name)] = True
+    return lost
+
+
+def _limits(plant: Process, settings: ControlSettings) -> Limits:
+    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), settings.rate_limit)

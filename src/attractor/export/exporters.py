@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import CellLike, initial_state, name_of, shaped_input, take_step
-from attractor.errors import AttractorError, UnsupportedError
+from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.files import make_folder
 from attractor.origin import Origin
 from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
 from attractor.registry import Registry
 from attractor.runs import check_origin
 
-from .flat_step import deviation, flat_step, parts_of
+from .flat_step import deviation, flat_step, parts_of, rounding_explains
 
 Rows = Float[np.ndarray, "samples _"]
 
@@ -67,6 +67,8 @@ class Exporter:
         runs_here: whether this machine has what `run` needs, a compiler for instance.
         tolerance: a step that differs by more, relative to 1 + |value|, is another step. What rounding
             explains is far smaller.
+        single: the same with all numbers in single precision (float32); None where a target has no choice.
+            Its tolerance is what rounding explains in sums as long as those of the step.
     """
 
     title: str
@@ -75,6 +77,7 @@ class Exporter:
     check: Callable[[object], str]
     runs_here: Callable[[], bool] = lambda: True
     tolerance: float = 1e-3
+    single: "Exporter | None" = None
 
 
 Write = Callable[[object, Path, Origin | None], float | None]
@@ -82,9 +85,34 @@ Run = Callable[[Path, Rows, Rows, int], tuple[Rows, Rows]]
 
 EXPORTERS = Registry[str, Exporter]("export target", "attractor.exporters", "attractor.export")
 
+Precision = Literal["double", "float"]
+"""Of the numbers in exported code."""
+
+
+def exporter_for(target: str, precision: Precision = "double") -> Exporter:
+    """What writes a target in a precision.
+
+    Raises:
+        ConfigError: an unknown target, or one without a choice of the precision.
+    """
+    exporter = EXPORTERS.find(target)
+    if precision == "double":
+        return exporter
+    if exporter.single is None:
+        able = ", ".join([name for name, one in EXPORTERS.items() if one.single is not None])
+        raise ConfigError(
+            f"{target} is not written in single precision; --precision float is for: {able}, controller"
+        )
+    return exporter.single
+
 
 def export(
-    source: object, target: str, folder: Path, *, origin: Origin | None = None
+    source: object,
+    target: str,
+    folder: Path,
+    *,
+    origin: Origin | None = None,
+    precision: Precision = "double",
 ) -> list[tuple[Path, float | None]]:
     """Write all files of a target; a step is read back and run before it counts.
 
@@ -93,19 +121,20 @@ def export(
         target: a name of `EXPORTERS`: "numpy", "c", "casadi", "onnx".
         folder: to write into.
         origin: what the source is made from.
+        precision: of the numbers in the files, where a target has a choice: "c" has.
 
     Returns:
         The files, each with the largest difference from the source on random states and inputs (relative to
         1 + |value|); None where nothing could be compared, as in C without a compiler.
 
     Raises:
-        ConfigError: unknown target.
+        ConfigError: an unknown target, or one without a choice of the precision.
         RunFolderError: the folder holds a run of another origin.
         UnsupportedError: the cell uses a primitive that the target cannot express; or a package is missing.
         AttractorError: a file does not compute what the source computes; no file of this target is left.
         StorageError: a file cannot be written.
     """
-    exporter = EXPORTERS.find(target)
+    exporter = exporter_for(target, precision)
     make_folder(folder)
     if origin is not None:
         check_origin(folder, origin)
@@ -115,7 +144,10 @@ def export(
             path = folder / name
             found[path] = write(source, path, origin)
             if number == 0 and found[path] is None and exporter.runs_here():
-                found[path] = _checked(source, target, path)
+                allowed = exporter.tolerance
+                if precision == "float":
+                    allowed = rounding_explains(flat_step(source), np.float32)
+                found[path] = _checked(source, exporter, path, allowed)
     except AttractorError:
         for path in found:  # half an export is none
             path.unlink(missing_ok=True)
@@ -123,18 +155,24 @@ def export(
     return list(found.items())
 
 
-def _checked(source: object, target: str, path: Path) -> float:
-    difference = written_deviation(source, target, path)
-    if not difference <= EXPORTERS[target].tolerance:
+def _checked(source: object, exporter: Exporter, path: Path, allowed: float) -> float:
+    difference = _deviation(exporter, path, _probe(source, 1000, 0))
+    if not difference <= allowed:
         raise AttractorError(
-            f"{path} deviates from the model by {difference:.1e} of the values and was taken away again. "
-            "Please report this cell"
+            f"{path} deviates from the model by {difference:.1e} of the values, where {allowed:.1e} "
+            "is allowed, "
+            "and was taken away again. Please report this cell"
         )
     return difference
 
 
 def check_parity(
-    source: object, *, targets: Sequence[str] = ("numpy", "c"), samples: int = 1000, seed: int = 0
+    source: object,
+    *,
+    targets: Sequence[str] = ("numpy", "c"),
+    samples: int = 1000,
+    seed: int = 0,
+    precision: Precision = "double",
 ) -> dict[str, float]:
     """Export a cell to each target, run one step at random inputs and states, and compare with the cell.
 
@@ -147,6 +185,7 @@ def check_parity(
         targets: names of `EXPORTERS`: "numpy", "c" (needs a compiler), "casadi", "onnx" (float32).
         samples: number of inputs and states.
         seed: draws them.
+        precision: of the exported numbers, where a target has a choice.
 
     Returns:
         For each target the largest |export - cell| / (1 + |cell|) of any number in any new state, or in what
@@ -156,7 +195,7 @@ def check_parity(
         ConfigError: an unknown target.
         UnsupportedError: a primitive without a rule, or a missing package or compiler.
     """
-    exporters = {target: EXPORTERS.find(target) for target in targets}
+    exporters = {target: exporter_for(target, precision) for target in targets}
     flat_step(source)  # says what is wrong with a source that is no cell
     with TemporaryDirectory() as folder:
         paths = {}
@@ -166,7 +205,7 @@ def check_parity(
             paths[target] = Path(folder) / target / name
             write(source, paths[target], None)
         probe = _probe(source, samples, seed)  # last: it is compiled, and a target may refuse the cell
-        return {target: _deviation(target, path, probe) for target, path in paths.items()}
+        return {target: _deviation(exporters[target], path, probe) for target, path in paths.items()}
 
 
 def written_deviation(
@@ -185,7 +224,7 @@ def written_deviation(
         AttractorError: the file cannot be read or run: it was cut or changed on its way to the disk.
         UnsupportedError: what runs it is missing.
     """
-    return _deviation(target, path, _probe(source, samples, seed))
+    return _deviation(EXPORTERS.find(target), path, _probe(source, samples, seed))
 
 
 class _Probe(NamedTuple):
@@ -204,9 +243,9 @@ def _probe(source: object, samples: int, seed: int) -> _Probe:
     return _Probe(inputs, states, after, after[:, :0] if read is None else _outputs(source, after))
 
 
-def _deviation(target: str, path: Path, probe: _Probe) -> float:
+def _deviation(exporter: Exporter, path: Path, probe: _Probe) -> float:
     try:
-        after, seen = EXPORTERS.find(target).run(path, probe.inputs, probe.states, probe.seen.shape[1])
+        after, seen = exporter.run(path, probe.inputs, probe.states, probe.seen.shape[1])
     except (AttractorError, ImportError):
         raise
     except Exception as problem:

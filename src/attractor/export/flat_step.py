@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol, cast, runtime_checkable
 
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from attractor.program import (
     with_precision,
     without_complex,
 )
+
+from .movement import Contraction, shape_of
 
 Readout = Callable[[State], Array]
 """An output of the state of a cell."""
@@ -138,3 +141,34 @@ def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
         return float("inf")
     found, wanted = found[finite], wanted[finite]
     return float(np.max(np.abs(found - wanted) / (1 + np.abs(wanted)), initial=0.0))
+
+
+_ROUNDINGS, MOST_LOST = 8.0, 1e-2
+"""How many roundings each term of a sum may lose, and where every export is refused."""
+
+
+def rounding_explains(flat: FlatStep, precision: type[np.floating] | np.dtype) -> float:
+    """The deviation that rounding explains: sums in another order differ the more, the longer they are.
+
+    A sum of n terms may lose n roundings. A difference of more than a hundredth is refused whatever its size.
+
+    Args:
+        flat: the step and its output.
+        precision: the type in which an export computes.
+    """
+    longest = longest_sum(flat.step) + (0 if flat.output is None else longest_sum(flat.output))
+    least = 1e-10 if np.dtype(precision) == np.float64 else 1e-5
+    return min(max(least, _ROUNDINGS * longest * float(np.finfo(precision).eps)), MOST_LOST)
+
+
+def longest_sum(program: Program) -> int:
+    """Terms of the longest sum that a program forms, products of matrices included."""
+    longest = 1
+    for equation in program.jaxpr.eqns:
+        axes: tuple[int, ...] = ()
+        if equation.primitive.name == "dot_general":
+            axes = Contraction.of(equation).left[2]
+        elif equation.primitive.name == "reduce_sum":
+            axes = tuple(equation.params["axes"])
+        longest = max(longest, prod(shape_of(equation.invars[0])[axis] for axis in axes))
+    return longest

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from importlib.util import find_spec
-from math import prod
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +21,13 @@ from attractor.origin import Origin, stamped
 from attractor.program import Program, interpret, with_precision
 
 from .exporters import EXPORTERS, Exporter, Rows, needed
-from .flat_step import FlatStep, Readout, deviation, flat_step
-from .movement import Contraction, shape_of
+from .flat_step import MOST_LOST, FlatStep, Readout, deviation, flat_step, rounding_explains
 from .onnx_graph import Graph, add_program
 
 _OPSET, _FORMAT = 20, 10
 """Version of the operators and of the file format: what runtimes since 2024 read."""
-_ROUNDINGS, _MOST = 8.0, 1e-2
-"""How much more than its own rounding a model may deviate, and where every model is refused."""
+_ROUNDINGS = 8.0
+"""How much more than its own rounding a model may deviate."""
 
 
 class OnnxCheck(Enum):
@@ -101,7 +99,7 @@ def to_onnx(
         _check_graph(onnx, model, type(source).__name__)
         content = model.SerializeToString()
         difference = _difference(content, flat, sequence)
-    allowed = 0.0 if difference is None else _usually_lost(flat)
+    allowed = 0.0 if difference is None else rounding_explains(flat, flat.initial.dtype)
     if difference is not None and not difference <= allowed and not double_precision:
         allowed = max(allowed, _lost_in_single(source, read, flat))
     if difference is not None and not difference <= allowed:
@@ -122,16 +120,6 @@ def _check_graph(onnx: ModuleType, model: Any, name: str) -> None:
         ) from problem
 
 
-def _usually_lost(flat: FlatStep) -> float:
-    """The deviation that rounding explains: sums in another order differ the more, the longer they are.
-
-    A sum of n terms may lose n roundings. A difference of more than a hundredth is refused whatever its size.
-    """
-    longest = _longest_sum(flat.step) + _longest_sum(_output(flat))
-    least = 1e-10 if flat.initial.dtype == np.float64 else 1e-5
-    return min(max(least, _ROUNDINGS * longest * float(np.finfo(flat.initial.dtype).eps)), _MOST)
-
-
 def _lost_in_single(source: object, read: Readout | None, flat: FlatStep) -> float:
     """What a cell loses in float32, which another order of additions may lose too, up to a factor.
 
@@ -142,20 +130,7 @@ def _lost_in_single(source: object, read: Readout | None, flat: FlatStep) -> flo
     with with_precision(double=True):
         exact = run_batch(flat_step(source, read=read), given.astype(float), start.astype(float))
     lost = max(deviation(one, other) for one, other in zip(narrow, exact, strict=True))
-    return min(_ROUNDINGS * lost, _MOST)
-
-
-def _longest_sum(program: Program) -> int:
-    """Terms of the longest sum that a program forms, products of matrices included."""
-    longest = 1
-    for equation in program.jaxpr.eqns:
-        axes: tuple[int, ...] = ()
-        if equation.primitive.name == "dot_general":
-            axes = Contraction.of(equation).left[2]
-        elif equation.primitive.name == "reduce_sum":
-            axes = tuple(equation.params["axes"])
-        longest = max(longest, prod(shape_of(equation.invars[0])[axis] for axis in axes))
-    return longest
+    return min(_ROUNDINGS * lost, MOST_LOST)
 
 
 def _exposed(cell: object) -> Readout:

@@ -28,6 +28,23 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{max(digits - 1 - exponent, 0)}f}"
 
 
+def signed(value: float, matters: float) -> str:
+    """A difference with its sign, to a hundredth of what matters; a dash for NaN.
+
+    Args:
+        value: the difference.
+        matters: a difference that counts, in the same unit.
+
+    Example:
+        >>> signed(0.25, 0.05), signed(-2.7e-9, 1e-6), signed(1234.5, 100.0)
+        ('+0.2500', '-2.70e-09', '+1234')
+    """
+    if not math.isfinite(value):
+        return _MISSING
+    decimals = max(0, math.ceil(2 - math.log10(matters))) if matters > 0 else 4
+    return f"{value:+.{decimals}f}" if decimals <= 5 else f"{value:+.2e}"
+
+
 def percent(value: float, decimals: int = 1) -> str:
     """A percentage without its sign, a dash for NaN."""
     return f"{value:.{decimals}f}" if math.isfinite(value) else _MISSING

@@ -1,8 +1,8 @@
 """What can be done with a saved run, by the kind that its card names.
 
 Each file here registers one kind; another package does so by an entry point `attractor.run_kinds`. The
-command line reads the table: `report`, `predict`, `export`, `certify`, `dynamics` and `lyapunov` work on
-every kind that has what they need.
+command line reads the table: `report`, `predict`, `export`, `certify`, `control`, `doctor`, `dynamics` and
+`lyapunov` work on every kind that has what they need.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,9 @@ import numpy as np
 
 from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult
+from attractor.control import PlantModel
 from attractor.control.study import ControlSettings
-from attractor.data import ColumnOptions, LongColumns
+from attractor.data import ColumnOptions, LongColumns, Record
 from attractor.errors import ConfigError, RunFolderError
 from attractor.registry import Registry
 from attractor.runs import load_run
@@ -87,6 +88,8 @@ class RunKind(Generic[Model]):
         export: `export(model, target, folder, setup) -> files`, each with its difference from the model;
             `attractor.export.export` does it for a cell, or a network with a cell and an output.
         certify: `certify(model, folder, input_bound, settings, command) -> proof`; writes its page.
+        control: `control(model) -> plant model`, with which a controller plans.
+        doctor: `doctor(folder) -> the data that it was trained on`, to be looked at again.
     """
 
     title: str
@@ -96,6 +99,8 @@ class RunKind(Generic[Model]):
     predict: Callable[[Model, Path, Path, Reading], str] | None = None
     export: Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None = None
     certify: Callable[[Model, Path, float, CertifySettings, str], Proof] | None = None
+    control: Callable[[Model], PlantModel] | None = None
+    doctor: Callable[[Path], Record] | None = None
 
     def able(self, task: str, folder: Path) -> Callable[..., Any]:
         """The function for a task: "predict".

@@ -14,10 +14,13 @@ from attractor.classification.classifier_study import known_cases, stored_cases,
 from attractor.classification.predicting import predict_cases
 from attractor.classification.reading import bare_cell, driving_inputs
 from attractor.classification.streamed import streamed
+from attractor.control.controller_code import ExportSettings
 from attractor.control.identification.certification import save_stability
+from attractor.control.study import ControlSettings
 from attractor.data import ColumnOptions, LongColumns, read_sequences
 from attractor.errors import ConfigError
 from attractor.export import export
+from attractor.export.exporters import Precision
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
@@ -50,11 +53,11 @@ def _predict(model: SequenceClassifier, source: Path, target: Path, reading: Rea
 
 
 def _export(
-    model: SequenceClassifier, target: str, folder: Path, setup: object
+    model: SequenceClassifier, target: str, folder: Path, setup: ControlSettings
 ) -> list[tuple[Path, float | None]]:
     """The step of the stream, which takes samples in the unit of the data and gives probabilities."""
-    del setup
-    return export(streamed(model), target, folder, origin=model.origin)
+    precision: Precision = setup.precision if isinstance(setup, ExportSettings) else "double"
+    return export(streamed(model), target, folder, origin=model.origin, precision=precision)
 
 
 def _certify(
@@ -75,7 +78,7 @@ def _certify(
     finally:
         reporter.close()
     save_stability(folder, result, bound, model.origin)
-    found = CertifiedCell(cell, result, bound, None, None)
+    found = CertifiedCell(cell, result, bound, None, repairable=False)
     page = publish(found, folder, About(command=command, origin=model.origin))
     return Proof(result, claim(result, bound), page, None)
 

@@ -1,5 +1,6 @@
 """Runs of `PlantModel`: identified from the log of a plant."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from attractor.control.identification.certification import (
 )
 from attractor.control.identification.from_files import inputs_of_file, inputs_of_run, predict_file
 from attractor.control.identification.identification_page import write_run_report
-from attractor.data import ColumnOptions
+from attractor.data import ColumnOptions, Record, from_archive
 from attractor.errors import ConfigError
+from attractor.folders import facts_of
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
+from attractor.runs import load_run
 
 from . import RUN_KINDS, Driving, Proof, Reading, RunKind
 
@@ -38,7 +41,8 @@ def _certify(
     save_stability(folder, result, input_bound, model.origin)
     interval = model.signals_.known_sampling_time
     visited = visited_in_training(folder, model)
-    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited)
+    retraining = _retraining(str(load_run(folder).card.get("command", "")))
+    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited, retraining=retraining)
     page = publish(found, folder, About(command=command, origin=model.origin))
     return Proof(result, claim(result, input_bound), page, interval)
 
@@ -51,8 +55,40 @@ def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) ->
     return predict_file(model, source, target, reading.columns)
 
 
+def _retraining(command: str) -> str:
+    """The command that made a run, for another one that is trained towards a proof; empty if not known."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    known = words[:2] == ["attractor", "identify"] and "--out" in words[:-1]
+    if not known or "--certified" in words:
+        return ""
+    place = words.index("--out") + 1
+    words[place] += "-certified"
+    return shlex.join([*words, "--certified"])
+
+
+def _training_data(folder: Path) -> Record:
+    run = load_run(folder)
+    if not run.evaluation or "data" not in run.card:
+        raise ConfigError(f"{folder} was saved without its data; give the log itself: `attractor doctor LOG`")
+    with facts_of(folder / "card.json"):
+        return from_archive(run.card["data"], run.evaluation).training
+
+
 RUN_KINDS.register(
     "PlantModel",
-    RunKind("plant model", PlantModel.load, write_run_report, _drive, _predict, export_model, _certify),
+    RunKind(
+        "plant model",
+        PlantModel.load,
+        write_run_report,
+        _drive,
+        _predict,
+        export_model,
+        _certify,
+        control=lambda model: model,
+        doctor=_training_data,
+    ),
     source=__name__,
 )

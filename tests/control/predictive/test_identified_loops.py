@@ -64,16 +64,39 @@ def test_without_offset_free_control_disturbances_stay(ph_model):
     assert abs(figures.segments[6].offset[0]) > 0.1
 
 
-def test_the_quadruple_tank_follows_two_set_points_at_once():
+@pytest.fixture(scope="module")
+def tank_loop():
+    """A closed loop on the quadruple tank, with sensors lost as asked."""
     plant = plant_by_name("quadruple-tank")
     operating = ([3.0, 3.0], [2.5, 2.8], [2.9, 2.2], [2.5, 2.5])
     references = np.repeat([steady_state(plant, inputs)[1] for inputs in operating], 100, axis=0)
     limits = Limits(plant.input_low, plant.input_high)
     controller = PredictiveController(*identified(plant, 12), limits=limits)
-    loop = run_closed_loop(controller, plant, Scenario(references, seed=1))
-    figures = loop_metrics(loop, 0.2, limits)
+
+    def run(lost=None):
+        loop = run_closed_loop(controller, plant, Scenario(references, seed=1, lost=lost))
+        return loop, loop_metrics(loop, 0.2, limits)
+
+    return run
+
+
+def test_the_quadruple_tank_follows_two_set_points_at_once(tank_loop):
+    _, figures = tank_loop()
     assert figures.input_violations == 0
     assert not figures.alarms
     for segment in figures.segments:
         assert (segment.settling <= 60).all()
         assert (np.abs(segment.offset) < 0.03).all()
+
+
+@pytest.mark.parametrize("sensor", [0, 1])
+def test_a_lost_level_costs_millimetres(tank_loop, sensor):
+    """Both inputs used to freeze: 2 to 3 cm off after 80 samples. Now the last 300 samples go without it."""
+    lost = np.zeros((400, 2), bool)
+    lost[100:, sensor] = True
+    loop, figures = tank_loop(lost)
+    assert set(loop.statuses) == {SolveStatus.CONVERGED}
+    assert figures.lost == 300
+    for segment in figures.segments[1:]:
+        assert (np.abs(segment.offset) < 0.2).all()
+        assert np.abs(segment.offset[1 - sensor]) < 0.05

@@ -13,7 +13,7 @@ from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, PageKind
 from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
-from attractor.report.wording import significant
+from attractor.report.wording import duration, significant
 
 _TONES: dict[Verdict, Tone] = {
     Verdict.PROVED: "good",
@@ -26,8 +26,9 @@ _MEANINGS = {
         "claimed outside the certified set or for larger inputs."
     ),
     Verdict.UNKNOWN: (
-        "Nothing follows, neither good nor bad. Until it is proved, check every use by simulation, and do "
-        "not let a controller rely on it."
+        "Nothing follows, neither good nor bad: a wrong start may be forgotten, or stay for ever. "
+        "Until it is "
+        "proved, check every use by simulation, and do not let a controller rely on it."
     ),
     Verdict.REFUTED: (
         "What the model says depends on where it started, however long ago: two runs under the same inputs "
@@ -54,6 +55,8 @@ class CertifiedCell:
         input_bound: inputs within +- this were asked about, scaled.
         sampling_time: seconds per step; None if that is only assumed.
         visited: least and largest value of every state over the data; None if not known.
+        repairable: whether `attractor repair` takes runs of this kind.
+        retraining: the command that trains a new one towards a proof; empty if there is none.
     """
 
     cell: CellLike
@@ -61,6 +64,8 @@ class CertifiedCell:
     input_bound: float
     sampling_time: float | None
     visited: Float[np.ndarray, "2 states"] | None = None
+    repairable: bool = True
+    retraining: str = ""
 
 
 PAGES.register(
@@ -83,41 +88,100 @@ def certificate_page(found: CertifiedCell, about: About) -> Page:
         sections = [_contraction(found, certificate), _set(certificate, found.visited), *sections]
     elif result.witness is not None:
         sections = [_witness(result.witness), *sections]
-    repair = Step(
-        "Move it to where a certificate holds:", f"attractor repair {about.run} --out {about.run}-certified"
-    )
-    control = Step("Use it in a closed loop:", f"attractor control {about.run} --plant PLANT")
-    longer = Step("Search longer:", f"attractor certify {about.run} --time-budget 600")
-    steps = {Verdict.PROVED: (control,), Verdict.REFUTED: (repair,), Verdict.UNKNOWN: (repair, longer)}
     return Page(
         kind="Stability certificate",
-        verdict=claim(result, found.input_bound),
+        verdict=_verdict(found),
         tone=_TONES[result.verdict],
         meaning=_MEANINGS[result.verdict],
-        steps=steps[result.verdict],
+        steps=_steps(found, about.run),
         tiles=_tiles(result, found.sampling_time),
         sections=tuple(sections),
     )
 
 
+def _verdict(found: CertifiedCell) -> str:
+    """The claim; why a search ended without an answer stands below, with what was tried."""
+    if found.result.verdict is Verdict.UNKNOWN:
+        bound = bound_in_words(found.input_bound)
+        what = "that the model forgets its past is neither proved nor refuted"
+        return f"Unknown for inputs within {bound}: {what}."
+    return claim(found.result, found.input_bound)
+
+
+def _steps(found: CertifiedCell, run: str) -> tuple[Step, ...]:
+    if found.result.verdict is Verdict.PROVED:
+        return (
+            Step(
+                "Use it in a closed loop, on a plant of yours:",
+                f"attractor control {run} --plant plant.py:Plant",
+            ),
+        ) * found.repairable
+    steps = []
+    if found.repairable:
+        other = "../repaired" if run == "." else f"{run}-repaired"
+        repair = f"attractor repair {run} --out {other}"
+        steps.append(Step("Move it a little, to where a certificate holds, and train it on there:", repair))
+    if found.retraining:
+        steps.append(Step("Or train a new one towards a proof:", found.retraining))
+    if found.result.verdict is Verdict.UNKNOWN:
+        steps.append(Step("Or search longer:", f"attractor certify {run} --time-budget 600"))
+        half = found.input_bound / 2
+        steps.append(
+            Step("Or ask about smaller inputs only:", f"attractor certify {run} --input-bound {half:g}")
+        )
+    return tuple(steps)
+
+
 def _tiles(result: StabilityResult, sampling_time: float | None) -> tuple[Tile, ...]:
-    seconds = Tile("Analysis", significant(result.seconds, 2), "s", "wall time with compilation")
+    took, unit = duration(result.seconds)
+    analysis = Tile("Analysis", took, unit, "wall time with compilation")
     certificate = result.certificate
     if certificate is None:
-        return (Tile("Verdict", result.verdict.name.lower(), "", "no certificate"), seconds)
+        return (Tile("Verdict", result.verdict.name.lower(), "", "no certificate"), analysis)
     steps = certificate.settling_steps()
-    settled = (str(steps), "steps") if sampling_time is None else (significant(steps * sampling_time), "s")
-    return (
+    settled = (str(steps), "steps") if sampling_time is None else duration(steps * sampling_time)
+    tiles = [
         Tile(
             "Contraction", f"{certificate.rate:.4f}", "times", "what a step leaves of a difference, at most"
         ),
         Tile("Settling", *settled, f"to 1 %, certified: {steps} steps"),
         Tile("Level", str(certificate.level), "", LEVELS[certificate.level]),
-        Tile(
-            "Gain", significant(certificate.asymptotic_gain), "", "state per lasting input difference, scaled"
-        ),
-        seconds,
-    )
+    ]
+    moved = moved_by_a_percent(certificate)
+    if moved is not None and moved < _SAYS_NOTHING:
+        note = "of the certified set, at most, for a lasting 1 % of the input range"
+        tiles.append(Tile("State moves", significant(100 * moved, 2), "%", note))
+    return (*tiles, analysis)
+
+
+_SAYS_NOTHING = 0.5
+"""Part of the certified set by which a hundredth of the inputs moves the state; more is no news."""
+
+
+def moved_by_a_percent(certificate: Certificate) -> float | None:
+    """The part of the certified set by which a lasting 1 % of the input range moves the state at most.
+
+    Returns:
+        The part; None where the set has no ends.
+    """
+    width = certificate.high - certificate.low
+    if not np.isfinite(width).all():
+        return None
+    size = float(certificate.distance(width))
+    change = float(certificate.input_distance(0.02 * certificate.input_bound))
+    return certificate.asymptotic_gain * change / size if size > 0 else None
+
+
+def _gain_in_words(certificate: Certificate) -> str:
+    moved = moved_by_a_percent(certificate)
+    if moved is None:
+        return f"{significant(certificate.asymptotic_gain)} in the norm of the certificate"
+    if moved >= 1:
+        return (
+            "the bound is wider than the certified set, so it says nothing about small changes of the inputs"
+        )
+    part = significant(100 * moved, 2)
+    return f"1 % of the input range, for ever, moves the state by at most {part} % of the set"
 
 
 def _contraction(found: CertifiedCell, certificate: Certificate) -> Section:
@@ -152,6 +216,7 @@ def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
     rows = (
         ("norm", "largest |difference| / weight" if certificate.level in _WEIGHTED else "see remarks"),
         ("input gain of one step", significant(certificate.input_gain)),
+        ("lasting gain", _gain_in_words(certificate)),
         (
             "weights, smallest to largest",
             f"{certificate.weights.min():.3g} to {certificate.weights.max():.3g}",
@@ -182,7 +247,9 @@ def _attempts(result: StabilityResult) -> Section:
         (LEVELS.get(one.level, "search for a counterexample"), one.outcome, f"{one.seconds:.2f} s")
         for one in result.attempts
     )
-    table = PageTable("Rungs of the ladder", ("bound", "outcome", "time"), rows, "Times include compilation.")
+    why = f"{result.reason} " if result.verdict is Verdict.UNKNOWN and result.reason else ""
+    note = f"{why}Times include compilation."
+    table = PageTable("Rungs of the ladder", ("bound", "outcome", "time"), rows, note)
     lead = "From the published condition to the strongest bound; the proof that settles soonest is kept."
     return Section("attempts", "What was tried", lead, tables=(table,))
 

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify, claim
+from attractor.certify import (
+    Certificate,
+    CertifySettings,
+    StabilityResult,
+    Verdict,
+    bound_in_words,
+    certify,
+    claim,
+)
 from attractor.data import Record, from_archive
 from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
@@ -162,6 +170,29 @@ def stored_statement(folder: Path, use: Use) -> str:
         return f"{FILE} is damaged ({type(problem).__name__}). {_NOTHING}"
 
 
+def stored_certificate(folder: Path, origin: Origin | None) -> Certificate | str:
+    """The certificate in a run folder, or why there is none for these weights, in a few words.
+
+    Args:
+        folder: of the run.
+        origin: of the model.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return "nothing is proved of this model yet"
+    try:
+        data = read_file(path)
+        found = _whole(data)["certificate"]
+        objection = origin.objection(find_origin(data)) if origin else "belongs to a saved model"
+        if objection:
+            return f"{FILE} {objection}"
+        if found is None:
+            return "the stability of this model is not proved"
+        return _certificate(found)
+    except (RunFolderError, RecursionError, *WRONG_FACTS) as problem:
+        return f"{FILE} is damaged ({type(problem).__name__})"
+
+
 def _statement(content: Any, use: Use) -> str:
     certificate = content["certificate"]
     if certificate is None:
@@ -183,6 +214,27 @@ def _statement(content: Any, use: Use) -> str:
     return (
         f"The model is certified for inputs within {bound_in_words(bound)} and starts in the certified set: "
         f"differences shrink to at most {rate:.4f} times their size per sample."
+    )
+
+
+def _certificate(found: Mapping[str, Any]) -> Certificate:
+    """The certificate whose fields were written; a null there is infinite."""
+    infinite = {"low": -np.inf, "start_low": -np.inf}
+    arrays = {
+        name: np.array([infinite.get(name, np.inf) if one is None else one for one in found[name]], float)
+        for name in ("weights", "low", "high", "start_low", "start_high", "input_bound")
+    }
+    return Certificate(
+        level=int(found["level"]),
+        rate=float(found["rate"]),
+        input_gain=float(found["input_gain"]),
+        transient=int(found["transient"]),
+        metric=None if found["metric"] is None else np.array(found["metric"], float),
+        remarks=str(found["remarks"]),
+        about=str(found["about"]),
+        groups=None if found["groups"] is None else np.array(found["groups"], int),
+        input_order=np.inf if found["input_order"] is None else float(found["input_order"]),
+        **arrays,
     )
 
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import diffrax
 import equinox as eqx
@@ -283,7 +284,22 @@ def signal_rows(
     return array
 
 
-def disturbance_rows(plant: Plant, disturbances: ArrayLike | None, rows: int) -> np.ndarray:
+@runtime_checkable
+class Disturbed(Protocol):
+    """What has disturbances, and usual values of them."""
+
+    @property
+    def disturbances(self) -> tuple[Signal, ...]:
+        """What nature moves."""
+        ...
+
+    @property
+    def nominal_disturbances(self) -> tuple[float, ...] | np.ndarray:
+        """Those of an ordinary day."""
+        ...
+
+
+def disturbance_rows(plant: Disturbed, disturbances: ArrayLike | None, rows: int) -> np.ndarray:
     """One row of disturbances per sample, see `signal_rows`; the nominal ones for None."""
     if disturbances is None:
         return np.tile(np.asarray(plant.nominal_disturbances, float), (rows, 1))

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from attractor.certify import bound_in_words
 from attractor.control.model import (
@@ -44,7 +44,8 @@ class OutputDisturbance:
 
     At rest $y = \hat y$, so a target for $r - d$ is one of the plant itself: no offset, whatever the model
     gets wrong, as long as the loop is stable. White noise of standard deviation $\sigma$ on y shakes d with
-    $\sigma \sqrt{K_d / (2 - K_d)}$. The first measurement sets d at once.
+    $\sigma \sqrt{K_d / (2 - K_d)}$. The first measurement sets d at once. While a sensor shows nothing, d of
+    its output stays as it is.
 
     Source: Pannocchia and Rawlings, AIChE Journal 49 (2003) 426; Maeder, Borrelli and Morari, Automatica 45
     (2009) 2214.
@@ -67,18 +68,20 @@ class OutputDisturbance:
 
     def reset(self) -> None:
         """Forget what was learned."""
-        self._value, self._started = np.zeros(len(self._gain)), False
+        self._value, self._started = np.zeros(len(self._gain)), np.zeros(len(self._gain), bool)
 
     def update(self, measured: OutputVector, modelled: OutputVector) -> OutputVector:
         """Learn from one sample; returns d.
 
         Args:
-            measured: y, scaled.
+            measured: y, scaled; what is not finite is missing.
             modelled: g(x), scaled.
         """
-        gain = self._gain if self._started else np.where(self._gain > 0, 1.0, 0.0)
-        self._value = self._value + gain * (measured - modelled - self._value)
-        self._started = True
+        there = np.isfinite(measured)
+        gain = np.where(self._started, self._gain, np.where(self._gain > 0, 1.0, 0.0))
+        unexplained = np.where(there, measured, 0.0) - modelled - self._value
+        self._value = self._value + np.where(there, gain * unexplained, 0.0)
+        self._started = self._started | there
         return self._value
 
 
@@ -111,8 +114,11 @@ class ControlSolution:
         target_input: the input that holds the target.
         target_output: the output aimed at: the reference, or the nearest that can be reached.
         reachable: whether the reference can be held within the input limits.
+        unstable_target: whether the model leaves its target by itself, so that the cost to come is infinite
+            there and was left out of the plan.
         disturbance: the estimated output disturbance.
         estimate: the estimated state of the model, scaled.
+        missing: which outputs were not measured, so that what the model expects of them was used.
         solve: cost, residual, counts and wall time of the solve, scaled.
         seconds: wall time of the whole sample: estimate, target and solve.
     """
@@ -123,8 +129,10 @@ class ControlSolution:
     target_input: InputVector
     target_output: OutputVector
     reachable: bool
+    unstable_target: bool
     disturbance: OutputVector
     estimate: StateVector
+    missing: Bool[np.ndarray, " outputs"]
     solve: PlanSolution
     seconds: float
 
@@ -139,7 +147,9 @@ class PredictiveController:
 
     Every sample: the observer's estimate $\hat x$, the disturbance $d$ on the outputs, the steady target of
     the reference less $d$, and the plan that minimises the objective from $\hat x$. The observer sees
-    $y - d$, so that what is constant and unexplained ends up in $d$ alone.
+    $y - d$, so that what is constant and unexplained ends up in $d$ alone. A sensor that shows nothing (NaN)
+    freezes nothing: what the model expects, with the last $d$, stands in, and the other sensors go on
+    correcting the state.
 
     Limits are in plant units; inputs also stay within the range of the training, where the model was fitted
     and where a certificate holds.
@@ -158,6 +168,7 @@ class PredictiveController:
 
     Attributes:
         input_range: smallest and largest input that is ever applied, plant units.
+        terminal: what makes the cost of what comes after the horizon.
     """
 
     def __init__(
@@ -179,7 +190,7 @@ class PredictiveController:
         self.targets = TargetFinder(model, self.problem)
         self.observer = open_loop_observer(model) if observer is None else observer
         self._offset = OutputDisturbance(settings.offset_gain, self._outputs)
-        self._terminal = terminal_rule(settings.terminal)
+        self.terminal = terminal_rule(settings.terminal)
         check_certificate(settings.terminal, model.network.cell)
         _check_inputs(settings.terminal, scaled, self._inputs)
         self._output_weight, _, _ = self.problem.objective.diagonals(self._inputs, self._outputs)
@@ -187,22 +198,28 @@ class PredictiveController:
         self.input_range = _input_range(card, limits)
         self.start()
 
-    def start(self, last_input: InputVector | None = None) -> None:
+    def start(self, last_input: InputVector | None = None, measured: OutputVector | None = None) -> None:
         """Begin with the plant at rest under an input; also compiles all that a sample needs.
 
         Args:
             last_input: the input that is applied now, plant units; the middle of the training range by
                 default.
+            measured: the outputs now, plant units, of a plant that is not at rest under that input: the model
+                then begins in the rest that shows them, or the nearest.
 
         Raises:
-            InputDataError: it is not finite.
-            ShapeError: it does not have one value per input.
+            InputDataError: a value is not finite.
+            ShapeError: there is not one value per input or output.
         """
         self._last = np.zeros(self._inputs) if last_input is None else self._scaled_input(last_input)
         low, high, _ = self.problem.limits.input_box(self._inputs)
         rest = self.targets.rest(self._last)
         self._near = self.targets.rest(np.clip(self._last, low, high), rest.state)
-        self._begin(rest.state)
+        state = rest.state
+        if measured is not None:
+            seen = self.card.outputs.to_unit(vector("measured output", measured, self._outputs))
+            state = self.targets.find(seen, np.zeros(self._outputs), self._near).rest.state
+        self._begin(state)
         references = np.tile(rest.output, (self.problem.horizon, 1))
         target = SteadyTarget(rest, rest.output, reachable=True, distance=0.0, iterations=0)
         self.solver.compile(self._situation(rest.state, references, target, np.zeros(len(rest.output))))
@@ -232,10 +249,11 @@ class PredictiveController:
         """One sample: from a measurement to the input that is to be applied until the next one.
 
         Args:
-            measured: y now, plant units. If it is not finite the last input is held, with an alarm, and the
-                observer goes on with what the model expects.
+            measured: y now, plant units. An output that is not finite is missing: the observer goes on with
+                what the model expects of it, and plans are made as ever.
             reference: the wanted output from the next sample on; or a preview, one row per coming sample,
-                whose last row holds beyond its end.
+                whose last row holds beyond its end. While it is not finite the last input is held, with an
+                alarm, and the observer goes on.
             applied: the input that the actuator really applied since the last call, if it was not the one
                 returned.
 
@@ -254,14 +272,14 @@ class PredictiveController:
             if self._pending is not None:
                 self._state = np.array(self.observer.update(self._last, self._pending))
             state, modelled = self._state, np.asarray(self._read(self._state))
-        if not np.isfinite(scaled).all():
-            self._pending = modelled
-            return self._hold(state, SolveStatus.MEASUREMENT_NOT_FINITE, begin)
-        if not (np.isfinite(references).all() and np.isfinite(modelled).all()):
+        self._missing = ~np.isfinite(scaled)
+        if not np.isfinite(modelled).all():
             self._pending = scaled - self._offset.value
             return self._hold(state, SolveStatus.STATE_NOT_FINITE, begin)
         disturbance = self._offset.update(scaled, modelled)
-        self._pending = scaled - disturbance
+        self._pending = np.where(self._missing, np.nan, scaled - disturbance)
+        if not np.isfinite(references).all():
+            return self._hold(state, SolveStatus.REFERENCE_NOT_FINITE, begin)
         target = self.targets.find(references[-1], disturbance, self._near)
         if target.rest.steady:
             self._near = target.rest
@@ -275,6 +293,7 @@ class PredictiveController:
         self._state = np.array(state)
         # What the observer takes with the next call: the outputs of this sample less the disturbance.
         self._pending: OutputVector | None = None
+        self._unstable = False
         self._offset.reset()
         self.solver.reset()
         with double_precision():
@@ -284,9 +303,10 @@ class PredictiveController:
         self, state: StateVector, references: OutputPlan, target: SteadyTarget, disturbance: OutputVector
     ) -> Situation:
         rest = target.rest if target.rest.steady else self._near
-        rule = self._terminal if target.rest.steady else NoTerminal()
-        terminal = rule.at(rest.jacobian, rest.reading, self._output_weight).matrix
-        return Situation(state, self._last, references, rest.state, rest.input, disturbance, terminal)
+        rule = self.terminal if target.rest.steady else NoTerminal()
+        cost = rule.at(rest.jacobian, rest.reading, self._output_weight)
+        self._unstable = cost.infinite
+        return Situation(state, self._last, references, rest.state, rest.input, disturbance, cost.matrix)
 
     def _conclude(
         self, state: StateVector, target: SteadyTarget, solution: PlanSolution, begin: float
@@ -302,8 +322,10 @@ class PredictiveController:
             target_input=to_inputs(target.rest.input),
             target_output=to_outputs(target.output),
             reachable=target.reachable,
+            unstable_target=self._unstable,
             disturbance=self._offset.value * self.card.outputs.scale,
             estimate=state,
+            missing=self._missing,
             solve=solution,
             seconds=time.perf_counter() - begin,
         )

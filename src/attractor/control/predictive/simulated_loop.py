@@ -4,23 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Bool, Float
 
-from attractor.control.model import InputVector, OutputVector, StateVector
-from attractor.control.plants.plant import (
-    Plant,
-    advance,
-    disturbance_rows,
-    equations_of,
-    signal_rows,
-    steady_state,
-)
-from attractor.errors import InputDataError
-from attractor.program import double_precision
+from attractor.control.model import InputVector, OutputVector
+from attractor.control.plants.plant import Plant, disturbance_rows, signal_rows
+from attractor.control.plants.process import Process, process_of
+from attractor.errors import ShapeError
 from attractor.progress import Reporter, SilentReporter
 
 from .control_problem import Limits, PerChannel, per_channel
@@ -39,6 +29,7 @@ class Scenario:
         seed: equal seeds give equal noise.
         initial_input: the input under which the plant rests at first; its nominal one by default.
         preview: whether the controller is told the references that come.
+        lost: samples in which a sensor shows nothing; None for sensors that never fail.
     """
 
     references: Float[np.ndarray, "time outputs"]
@@ -47,6 +38,7 @@ class Scenario:
     seed: int = 0
     initial_input: Sequence[float | int] | None = None
     preview: bool = False
+    lost: Bool[np.ndarray, "time outputs"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +48,7 @@ class ClosedLoop:
     Args:
         times: s.
         references: wanted outputs.
-        measured: what the controller saw.
+        measured: what the controller saw; NaN where a sensor showed nothing.
         outputs: what a sensor without noise would have shown.
         inputs: what was applied from sample k to k + 1.
         disturbances: what nature did.
@@ -66,6 +58,7 @@ class ClosedLoop:
         statuses: how the solves ended.
         solve_seconds: wall time of the solves.
         seconds: wall time of whole samples: estimate, target, solve.
+        unstable_targets: samples whose target the model leaves by itself, so that there is no terminal cost.
     """
 
     times: Float[np.ndarray, " time"]
@@ -80,20 +73,25 @@ class ClosedLoop:
     statuses: tuple[SolveStatus, ...]
     solve_seconds: Float[np.ndarray, " time"]
     seconds: Float[np.ndarray, " time"]
+    unstable_targets: int = 0
 
 
 def run_closed_loop(
-    controller: PredictiveController, plant: Plant, scenario: Scenario, *, reporter: Reporter | None = None
+    controller: PredictiveController,
+    plant: Plant | Process,
+    scenario: Scenario,
+    *,
+    reporter: Reporter | None = None,
 ) -> ClosedLoop:
-    """Control a simulated plant, which starts at rest.
+    """Control a simulated plant, which starts at rest unless it says where.
 
     At every sample the controller sees the noisy outputs, and the plant then runs under the input it returns
     and the disturbances of that row until the next sample.
 
     Args:
         controller: started by this function.
-        plant: the true process.
-        scenario: references, disturbances, noise.
+        plant: the true process, with the signals of the model in its order.
+        scenario: references, disturbances, noise, lost sensors.
         reporter: is told about progress.
 
     Raises:
@@ -102,10 +100,13 @@ def run_closed_loop(
     """
     reporter = reporter or SilentReporter()
     references, disturbances, noise = _checked(plant, scenario)
-    first = plant.nominal_inputs if scenario.initial_input is None else scenario.initial_input
-    state, _ = steady_state(plant, first, tuple(disturbances[0]))
-    controller.start(np.asarray(first, float))
-    simulated = _Simulated(plant, state, controller.card.sampling_time)
+    first = np.asarray(
+        plant.nominal_inputs if scenario.initial_input is None else scenario.initial_input, float
+    )
+    simulated = process_of(plant, controller.card.sampling_time)
+    simulated.begin(first, disturbances[0])
+    first_seen = simulated.measure() + noise[0]
+    controller.start(first, None if simulated.rests or not np.isfinite(first_seen).all() else first_seen)
     rows: list[tuple[np.ndarray, np.ndarray, ControlSolution]] = []
     try:
         for row, disturbing in enumerate(disturbances):
@@ -121,52 +122,22 @@ def run_closed_loop(
     return _record(controller, references, disturbances, rows)
 
 
-class _Simulated:
-    """A plant that runs one sample at a time."""
-
-    def __init__(self, plant: Plant, state: StateVector, interval: float) -> None:
-        self._own, self._state = (plant, equations_of(plant)), np.asarray(state)
-        self._interval = np.asarray(interval, float)
-
-    def measure(self) -> OutputVector:
-        with double_precision():
-            return np.asarray(_measure(self._own, self._state))
-
-    def advance(self, input: InputVector, disturbance: Float[np.ndarray, "_"]) -> None:
-        forcing = np.concatenate([input, disturbance])
-        with double_precision():
-            after, possible = jax.device_get(_sample(self._own, self._state, forcing, self._interval))
-        if not possible or not np.isfinite(after).all():
-            raise InputDataError(
-                f"the plant is where its equations do not hold: state {self._state}, inputs and disturbances "
-                f"{forcing}; keep to possible inputs"
-            )
-        self._state = after
-
-
-# Compiled once for all loops on a kind of plant.
-@eqx.filter_jit
-def _measure(own: tuple[Plant, str], state: ArrayLike) -> Array:
-    return own[0].measure(jnp.asarray(state))
-
-
-@eqx.filter_jit
-def _sample(
-    own: tuple[Plant, str], state: ArrayLike, forcing: ArrayLike, interval: ArrayLike
-) -> tuple[Array, Array]:
-    plant, _ = own
-    state, forcing, interval = map(jnp.asarray, (state, forcing, interval))
-    return advance(plant, state, forcing, interval), plant.possible(state, forcing)
-
-
-def _checked(plant: Plant, scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(plant: Plant | Process, scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """References, disturbances, and what is added to the outputs: NaN where a sensor shows nothing."""
     references = np.asarray(scenario.references, float)
     rows = len(references) if references.ndim else 0
     references = signal_rows("references", references, plant.outputs, rows)
     disturbances = disturbance_rows(plant, scenario.disturbances, rows)
     level = plant.measurement_noise if scenario.noise is None else scenario.noise
     noise = np.random.default_rng(scenario.seed).standard_normal(references.shape)
-    return references, disturbances, per_channel("noise", level, len(plant.outputs)) * noise
+    added = per_channel("noise", level, len(plant.outputs)) * noise
+    if scenario.lost is not None:
+        if scenario.lost.shape != references.shape:
+            raise ShapeError(
+                f"lost has shape {scenario.lost.shape}; expected that of the references, {references.shape}"
+            )
+        added[scenario.lost] = np.nan
+    return references, disturbances, added
 
 
 def _record(
@@ -193,6 +164,7 @@ def _record(
         statuses=tuple(one.status for one in decisions),
         solve_seconds=np.array([one.solve.seconds for one in decisions]),
         seconds=all_of("seconds"),
+        unstable_targets=sum(one.unstable_target for one in decisions),
     )
 
 
@@ -226,6 +198,7 @@ class LoopMetrics:
         output_violations: samples with an output beyond its limit.
         alarms: samples in which the last input was held.
         fallbacks: samples in which the plan was not the solver's answer, alarms included.
+        lost: samples in which a sensor showed nothing.
     """
 
     segments: tuple[Segment, ...]
@@ -235,6 +208,7 @@ class LoopMetrics:
     output_violations: int
     alarms: int
     fallbacks: int
+    lost: int = 0
 
 
 def loop_metrics(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopMetrics:
@@ -257,6 +231,7 @@ def loop_metrics(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopMetr
         output_violations=int(np.any((loop.outputs < low) | (loop.outputs > high), axis=1).sum()),
         alarms=sum(status.alarm for status in loop.statuses),
         fallbacks=sum(not status.optimal for status in loop.statuses),
+        lost=int((~np.isfinite(loop.measured)).any(axis=1).sum()),
     )
 
 

@@ -27,9 +27,11 @@ class SolveStatus(Enum):
     ITERATION_LIMIT = "iteration limit reached: the best plan found so far is used"
     TIME_LIMIT = "time limit reached: the best plan found so far is used"
     QP_FAILED = "the quadratic program could not be solved: the best plan found so far is used"
-    STATE_NOT_FINITE = "ALARM: the state, target or reference is not a finite number; the last input is held"
+    STATE_NOT_FINITE = "ALARM: the state or the target is not a finite number; the last input is held"
     PREDICTION_NOT_FINITE = "ALARM: the prediction is not finite for any plan tried; the last input is held"
-    MEASUREMENT_NOT_FINITE = "ALARM: the measurement is not a finite number; the last input is held"
+    REFERENCE_NOT_FINITE = (
+        "ALARM: the reference is not a finite number; the last input is held until it is one again"
+    )
 
     @property
     def alarm(self) -> bool:
@@ -77,6 +79,20 @@ class PlanSolution:
     def input(self) -> InputVector:
         """What to apply now."""
         return self.plan[0]
+
+
+@dataclass(frozen=True)
+class PlanJudgement:
+    """What a plan is worth.
+
+    Args:
+        cost: J with the penalty of output limits.
+        step: largest change of an input that a step of the solver would still make, scaled: zero where the
+            conditions of optimality hold, and only there.
+    """
+
+    cost: float
+    step: float
 
 
 _ARMIJO = 1e-4
@@ -177,7 +193,7 @@ class PlanSolver:
         # Numbers out of all proportion overflow on their way; results are checked instead of warned about.
         with double_precision(), np.errstate(over="ignore", invalid="ignore"):
             if not np.isfinite(packed).all():
-                return self.hold(situation.last_input, SolveStatus.STATE_NOT_FINITE, begin)
+                return self.hold(situation.last_input, _not_finite(situation), begin)
             search = self._begin(situation, packed)
             if search is None:
                 return self.hold(situation.last_input, SolveStatus.PREDICTION_NOT_FINITE, begin)
@@ -197,6 +213,22 @@ class PlanSolver:
             with double_precision():
                 self._curvature(situation.packed(), np.zeros(self._shape), np.zeros((size, size)))
         self.reset()
+
+    def judge(self, situation: Situation, plan: InputPlan) -> "PlanJudgement":
+        """The cost of any plan, and how far it is from satisfying the conditions of optimality.
+
+        Args:
+            situation: state, target and references.
+            plan: inputs within the limits.
+        """
+        with double_precision(), np.errstate(over="ignore", invalid="ignore"):
+            model = self._evaluate(situation.packed(), plan)
+            last = np.clip(situation.last_input, self._low, self._high)
+            proposal = StepProgram(self.problem, self._evaluate.inputs, self._evaluate.outputs).solve(
+                model, plan, last, self.settings.damping
+            )
+        length = float(np.abs(proposal.step).max()) if proposal.solved else np.inf
+        return PlanJudgement(model.merit, length)
 
     def reset(self) -> None:
         """Forget the last plan: the next solve starts from the target's input."""
@@ -370,3 +402,10 @@ class PlanSolver:
             self._next[end:] += (plan - self._shifted)[end:]
         self._shifted = shifted
         self._secant.shift()
+
+
+def _not_finite(situation: Situation) -> SolveStatus:
+    """Whose numbers are not finite: the user's references alone, or something of ours."""
+    rest = [part for name, part in vars(situation).items() if name != "references"]
+    ours = not all(np.isfinite(part).all() for part in rest)
+    return SolveStatus.STATE_NOT_FINITE if ours else SolveStatus.REFERENCE_NOT_FINITE

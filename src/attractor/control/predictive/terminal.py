@@ -25,11 +25,13 @@ class TerminalCost:
         local: True if what is said about it holds near the target only.
         decreases_after: number of samples under the target's input after which it has certainly fallen; None
             if that is not known.
+        infinite: whether the cost to come is infinite, and P therefore zero.
     """
 
     matrix: Square
     local: bool
     decreases_after: int | None
+    infinite: bool = False
 
 
 @runtime_checkable
@@ -68,10 +70,12 @@ class LocalTerminal:
             for _ in range(_DOUBLINGS):
                 more = power.T @ cost @ power
                 cost = cost + more
+                if not np.isfinite(cost).all():
+                    break
                 if np.abs(more).max() <= 1e-14 * np.abs(cost).max():
                     return TerminalCost((cost + cost.T) / 2, local=True, decreases_after=1)
                 power = power @ power
-        return NoTerminal().at(jacobian, reading, output_weight)
+        return TerminalCost(np.zeros_like(jacobian), local=True, decreases_after=None, infinite=True)
 
 
 @runtime_checkable
@@ -234,3 +238,44 @@ def terminal_rule(terminal: object) -> TerminalRule:
     raise ConfigError(
         f"terminal={terminal!r}: expected None, a terminal rule, or a certificate with `weights` and `rate`"
     )
+
+
+def horizon_steadies(
+    dynamics: Square,
+    driven: Float[np.ndarray, "states inputs"],
+    reading: Reading,
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray],
+    horizon: int,
+) -> bool:
+    r"""Whether a plan without a terminal cost brings a linear model back to rest, again and again.
+
+    The first input of the plan is linear in state and last input, $u_0 = K [x; u_{-1}]$, by the Riccati
+    recursion over the horizon with $P_N = 0$. The loop is stable if $\rho(F + G K) < 1$ with
+    $[x; u]^+ = F [x; u_{-1}] + G u$; limits of the inputs play no role near a rest within them.
+
+    Args:
+        dynamics: A.
+        driven: B.
+        reading: C.
+        weights: the diagonals of Q, R and S of the cost of a plan.
+        horizon: N.
+
+    Source: Rawlings, Mayne and Diehl, Model Predictive Control (2017), section 1.3.
+    """
+    states, inputs = driven.shape
+    output, input, move = map(np.diag, weights)
+    keep = np.zeros((states + inputs, states + inputs))
+    keep[:states, :states] = dynamics
+    push = np.vstack([driven, np.eye(inputs)])
+    seen = np.hstack([reading @ dynamics, np.zeros((len(reading), inputs))])
+    change = np.hstack([np.zeros((inputs, states)), -np.eye(inputs)])
+    direct = reading @ driven
+    ahead, gain = np.zeros_like(keep), np.zeros((inputs, states + inputs))
+    for _ in range(horizon):
+        curve = direct.T @ output @ direct + input + move + push.T @ ahead @ push
+        cross = direct.T @ output @ seen + move @ change + push.T @ ahead @ keep
+        gain = -np.linalg.lstsq(curve, cross, rcond=None)[0]
+        ahead = seen.T @ output @ seen + change.T @ move @ change + keep.T @ ahead @ keep + cross.T @ gain
+        ahead = (ahead + ahead.T) / 2
+    loop = keep + push @ gain
+    return bool(np.isfinite(loop).all() and np.abs(np.linalg.eigvals(loop)).max() < 1)

@@ -1,6 +1,7 @@
 """A predictive controller as one C99 file: nothing but math.h, no memory from the heap, fixed sizes."""
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -8,6 +9,7 @@ from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +58,8 @@ class ControllerCode:
         rate: largest change of each input from one sample to the next; None for no limit.
         iterations: most iterations of the sequence of quadratic programs; 1 is the real-time iteration.
         tolerance: largest change of any input in the last iteration, which is still taken.
+        precision: of all numbers in C; "float" for processors that know single precision only, where what is
+            smaller than its rounding cannot be asked for.
 
     Raises:
         ConfigError: more than 64 numbers to decide on, limits that contradict each other, a weight that is
@@ -75,6 +79,7 @@ class ControllerCode:
     rate: Float[np.ndarray, "_"] | None = None
     iterations: int = 20
     tolerance: float = 1e-5
+    precision: Literal["double", "float"] = "double"
 
     def __post_init__(self) -> None:
         names = ("output_weight", "input_weight", "increment_weight", "terminal_weight")
@@ -121,8 +126,8 @@ def to_c_controller(code: ControllerCode, path: str | PathLike[str], *, name: st
     slowly, because a target is out of reach, second derivatives are added as far as the program stays convex;
     they are computed anew only where steps go on shrinking slowly. It starts from
     the plan of the last call, one sample later. It returns 0 (converged), 1 (iteration limit: the best plan
-    so far) or 2 (a number was not finite: the previous input is held). The input it gives is within the
-    limits in every case.
+    so far), 2 (a number was not finite: the previous input is held) or 3 (the reference was not: the same).
+    The input it gives is within the limits in every case.
 
     Args:
         code: the problem.
@@ -160,19 +165,81 @@ def controller_source(code: ControllerCode, *, name: str = "controller") -> str:
         "LIMITED": int(limited),
         "TERMINAL": int(np.any(code.terminal_weight)),
     }
+    real = code.precision
     parts = [
-        _filled(_HEADER, name, memory),
+        in_precision(_filled(_HEADER, name, memory), real),
         NO_FAST_MATH,
         "#include <stdint.h>\n#include <string.h>",
-        c_prelude(),
-        f"enum {{ {', '.join(f'{key} = {value}' for key, value in constants.items())} }};",
-        f"static const double TOLERANCE = {code.tolerance!r};",
-        *(c_array(f"{name}_{key}", value) for key, value in _arrays(code).items()),
-        f"\nstruct {name}_stats {{ int iterations, changes; double cost, step; }};\n",
+        c_prelude(real),
+        f"enum {{ {', '.join(f'{name}_{key} = {value}' for key, value in constants.items())} }};",
+        in_precision(f"static const double {name}_TOLERANCE = {_tolerance(code)!r};", real),
+        *(c_array(f"{name}_{key}", value, real) for key, value in _arrays(code).items()),
+        in_precision(f"\nstruct {name}_stats {{ int iterations, changes; double cost, step; }};\n", real),
         *(function.code for function in functions),
-        _filled(files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text(), name, memory),
+        in_precision(
+            _filled(files(__name__.rpartition(".")[0]).joinpath("controller.c").read_text(), name, memory),
+            real,
+        ),
     ]
     return "\n".join(parts)
+
+
+_SMALL = {
+    "double": {
+        "bits": "uint64_t",
+        "fraction": "52",
+        "exponent": "0x7ff",
+        "digits": "0xfffffffffffff",
+        "feasible": "1e-12",
+        "dependent": "1e-14",
+        "damping": "1e-12",
+        "least": "1e-300",
+        "rounding": "1e-14",
+        "flat": "1e-15",
+        "settled": "1e-13",
+        "spare": "1e-9",
+        "reached": "1e-6",
+    },
+    "float": {
+        "bits": "uint32_t",
+        "fraction": "23",
+        "exponent": "0xff",
+        "digits": "0x7fffff",
+        "feasible": "1e-6",
+        "dependent": "1e-6",
+        "damping": "1e-6",
+        "least": "1e-30",
+        "rounding": "1e-6",
+        "flat": "1e-8",
+        "settled": "2e-6",
+        "spare": "1e-6",
+        "reached": "1e-4",
+    },
+}
+"""What counts as nothing in C code of each precision, and where its bits stand."""
+_LITERAL = re.compile(r"(?<![\w.])(\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)(?![\w.])")
+_FUNCTIONS_OF_MATH = re.compile(r"\b(sqrt|fabs|fmax)\(")
+_LEAST_TOLERANCE = 2e-5
+"""Of a step in single precision: hundreds of its roundings, which is what a quadratic program leaves."""
+
+
+def in_precision(text: str, precision: str) -> str:
+    """C code of a template in a precision: types, literals, functions of math.h and what counts as nothing.
+
+    Args:
+        text: written for double.
+        precision: "double" or "float"; code for float uses no number and no function of double, which a
+            processor with single precision would have to emulate.
+    """
+    for name, value in _SMALL[precision].items():
+        text = text.replace(f"@{name}@", value)
+    if precision == "double":
+        return text
+    return _FUNCTIONS_OF_MATH.sub(r"\1f(", _LITERAL.sub(r"\1f", re.sub(r"\bdouble\b", "float", text)))
+
+
+def _tolerance(code: ControllerCode) -> float:
+    return code.tolerance if code.precision == "double" else max(code.tolerance, _LEAST_TOLERANCE)
 
 
 _HEADER = """\
@@ -186,7 +253,8 @@ _HEADER = """\
    u_now       the input to apply, within the limits whatever happens
    stats       iterations, changes of the active set, half the cost before the last step, last step
 
-   Returns 0: converged, 1: iteration limit, 2: not finite, the previous input is held.
+   Returns 0: converged, 1: iteration limit, 2: not finite, 3: the reference is not finite; with 2 and 3 the
+   previous input is held.
    Numbers that are not finite are told from others, so the file refuses compilers that may take every number
    for a finite one (-ffast-math, -ffinite-math-only, /fp:fast).
    Memory is on the stack, but for arrays of more than @largest@ numbers: with such arrays, which are static,
@@ -194,10 +262,19 @@ _HEADER = """\
 """
 
 
+_CONSTANTS = re.compile(
+    r"\b(STATES|INPUTS|OUTPUTS|HORIZON|VARIABLES|ROWS|LONGEST|ITERATIONS|LIMITED|TERMINAL|TOLERANCE|"
+    r"UNASKED|LEFT_OUT|WANTED|KNOWN)\b"
+)
+
+
+def named(text: str, name: str) -> str:
+    """A template with all names begun by that of the controller, so that two of them may meet in one file."""
+    return _CONSTANTS.sub(rf"{name}_\1", text).replace("@name@", name)
+
+
 def _filled(text: str, name: str, memory: str) -> str:
-    return (
-        text.replace("@name@", name).replace("@memory@", memory).replace("@largest@", str(LARGEST_ON_STACK))
-    )
+    return named(text, name).replace("@memory@", memory).replace("@largest@", str(LARGEST_ON_STACK))
 
 
 def step_with_jacobians(
@@ -238,16 +315,17 @@ def _functions(code: ControllerCode, name: str) -> tuple[CFunction, CFunction, C
         output = trace(reading, state)
         second = trace(curvature, state, given, state, jnp.zeros(sizes["OUTPUTS"]))
     return (
-        _static(model, f"{name}_model", "x u next by_x by_u"),
-        _static(output, f"{name}_reading", "x y by_x"),
-        _static(second, f"{name}_curvature", "x u costate pull second"),
+        _static(model, f"{name}_model", "x u next by_x by_u", code.precision),
+        _static(output, f"{name}_reading", "x y by_x", code.precision),
+        _static(second, f"{name}_curvature", "x u costate pull second", code.precision),
     )
 
 
-def _static(program: Program, name: str, parameters: str) -> CFunction:
+def _static(program: Program, name: str, parameters: str, precision: str) -> CFunction:
     names = parameters.split()
     inputs = len(program.input_shapes)
-    return to_c_function(program, name, arguments=names[:inputs], results=names[inputs:], storage="static")
+    options = {"arguments": names[:inputs], "results": names[inputs:]}
+    return to_c_function(program, name, **options, storage="static", dtype=precision)
 
 
 def _check_model(code: ControllerCode, state: Array, given: Array) -> None:
@@ -287,6 +365,7 @@ class ControllerStatus(Enum):
     CONVERGED = "converged"
     ITERATION_LIMIT = "iteration limit reached; the best plan so far is used"
     NOT_FINITE = "a number was not finite; the previous input is held"
+    REFERENCE_NOT_FINITE = "the reference was not finite; the previous input is held"
 
 
 @dataclass(frozen=True)
@@ -314,13 +393,14 @@ class ControllerAnswer:
     seconds: float
 
 
-class _Stats(ctypes.Structure):
-    _fields_ = (
-        ("iterations", ctypes.c_int),
-        ("changes", ctypes.c_int),
-        ("cost", ctypes.c_double),
-        ("step", ctypes.c_double),
-    )
+_REALS = {"double": ctypes.c_double, "float": ctypes.c_float}
+
+
+def stats_type(precision: str) -> type[ctypes.Structure]:
+    """The struct of an exported controller in ctypes."""
+    real = _REALS[precision]
+    counts = [("iterations", ctypes.c_int), ("changes", ctypes.c_int)]
+    return type("Stats", (ctypes.Structure,), {"_fields_": [*counts, ("cost", real), ("step", real)]})
 
 
 class CompiledController:
@@ -341,6 +421,8 @@ class CompiledController:
         self.code = code
         path = to_c_controller(code, folder / "controller.c")
         self._control = load_c(compile_c(path, options=options)).controller_control
+        self._stats = stats_type(code.precision)
+        self._dtype = np.dtype(_REALS[code.precision])
 
     def __call__(
         self,
@@ -369,10 +451,11 @@ class CompiledController:
         inputs = np.zeros(sizes["INPUTS"]) if input_target is None else input_target
         last = np.zeros(sizes["STATES"]) if state_target is None else state_target
         shape = (self.code.horizon, sizes["INPUTS"])
-        new_plan = np.zeros(shape) if plan is None else np.array(plan, float, order="C")
-        now, stats = np.zeros(sizes["INPUTS"]), _Stats()
+        new_plan = np.zeros(shape, self._dtype) if plan is None else np.array(plan, self._dtype, order="C")
+        now, stats = np.zeros(sizes["INPUTS"], self._dtype), self._stats()
         given = [
-            np.ascontiguousarray(array, float) for array in (state, output_target, inputs, last, previous)
+            np.ascontiguousarray(array, self._dtype)
+            for array in (state, output_target, inputs, last, previous)
         ]
         self._check_shapes((*given, new_plan))
         pointers = [pointer(array) for array in (*given, new_plan, now)]
@@ -380,8 +463,8 @@ class CompiledController:
         status = self._control(*pointers, ctypes.byref(stats))
         seconds = perf_counter() - start
         return ControllerAnswer(
-            now,
-            new_plan,
+            now.astype(float),
+            new_plan.astype(float),
             list(ControllerStatus)[status],
             stats.iterations,
             stats.changes,

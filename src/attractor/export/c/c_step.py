@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from ..exporters import EXPORTERS, Exporter, Rows
 from ..flat_step import FlatStep, Readout, flat_step
 from ..movement import dtype_of
 from .c_rules import PRELUDE, Rules
-from .c_writer import Apply, Read, Value, Writer, kind_of, numbered
+from .c_writer import Apply, Read, Value, Writer, constant_array, kind_of, numbered, real_number
 
 _NOT_FINITE = ("isfinite(", "NAN", " != ")
 """Signs of a step that asks whether a number is one."""
@@ -198,13 +199,17 @@ def c_prelude(dtype: str = "double") -> str:
     """What stands once at the top of a file with functions from `to_c_function`."""
     exponential = "exp" if dtype == "double" else "expf"
     helpers = PRELUDE.replace("REAL", dtype).replace("EXP", exponential)
-    return f"#include <limits.h>\n#include <math.h>\n\n{helpers}"
+    guard = f"ATTRACTOR_HELPERS_{dtype.upper()}"  # two files with them may be included in one
+    return (
+        "#include <limits.h>\n#include <math.h>\n\n#if defined(__cplusplus) && !defined(restrict)\n"
+        f"#define restrict\n#endif\n\n#ifndef {guard}\n#define {guard}\n{helpers}#endif\n"
+    )
 
 
 def c_array(name: str, values: np.ndarray, dtype: str = "double") -> str:
     """A constant array of C, row by row."""
-    numbers = ", ".join(repr(float(value)) for value in np.ravel(values)) or "0"
-    return f"static const {dtype} {name}[{max(np.size(values), 1)}] = {{{numbers}}};"
+    numbers = [real_number(float(value), dtype) for value in np.ravel(values)]
+    return constant_array(dtype, name, max(np.size(values), 1), numbers)
 
 
 def c_compiler() -> str | None:
@@ -255,27 +260,31 @@ def load_c(library: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-_NUMBERS = ctypes.POINTER(ctypes.c_double)
+_NUMBERS = {
+    np.dtype(np.float64): ctypes.POINTER(ctypes.c_double),
+    np.dtype(np.float32): ctypes.POINTER(ctypes.c_float),
+}
 
 
 def pointer(array: np.ndarray) -> object:
-    """The numbers of an array as C takes them."""
-    return array.ctypes.data_as(_NUMBERS)
+    """The numbers of an array as C takes them: double for float64, float for float32."""
+    return array.ctypes.data_as(_NUMBERS[array.dtype])
 
 
-def _write(source: object, path: Path, origin: Origin | None) -> None:
-    to_c(source, path, origin=origin)
+def _write(dtype: str, source: object, path: Path, origin: Origin | None) -> None:
+    to_c(source, path, dtype=dtype, origin=origin)
 
 
-def _run_step(path: Path, inputs: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
+def _run_step(dtype: type, path: Path, inputs: Rows, states: Rows, outputs: int) -> tuple[Rows, Rows]:
     with TemporaryDirectory() as folder:  # what the compiler makes is nobody's export
         library = load_c(compile_c(Path(shutil.copy(path, folder))))
-    after, seen = np.empty_like(states), np.empty((len(states), outputs))
-    for u, x, result in zip(inputs, states, after, strict=True):
+    given = [np.ascontiguousarray(rows, dtype) for rows in (inputs, states)]
+    after, seen = np.empty_like(given[1]), np.empty((len(states), outputs), dtype)
+    for u, x, result in zip(*given, after, strict=True):
         library.model_step(*map(pointer, (u, x, result)))
     for x, result in zip(after, seen, strict=True) if outputs else ():
         library.model_output(*map(pointer, (x, result)))
-    return after, seen
+    return after.astype(float), seen.astype(float)
 
 
 def _check(cell: object) -> str:
@@ -283,6 +292,10 @@ def _check(cell: object) -> str:
     return ""
 
 
-EXPORTERS.register(
-    "c", Exporter("C", {"step.c": _write}, _run_step, _check, lambda: c_compiler() is not None)
-)
+def _exporter(dtype: str, numbers: type, single: Exporter | None) -> Exporter:
+    files = {"step.c": partial(_write, dtype)}
+    runs_here = lambda: c_compiler() is not None  # noqa: E731
+    return Exporter("C", files, partial(_run_step, numbers), _check, runs_here, single=single)
+
+
+EXPORTERS.register("c", _exporter("double", np.float64, _exporter("float", np.float32, None)))

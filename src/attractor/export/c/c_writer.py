@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from jax.extend.core import JaxprEqn
@@ -149,6 +150,8 @@ def mergeable(positions: list[np.ndarray], axis: int) -> bool:
     return True
 
 
+_LINE = 4000
+"""Characters; C99 promises to read 4095."""
 LARGEST_ON_STACK = 16384
 """Larger arrays are static, since a stack may be small; a function with one cannot run twice at a time."""
 
@@ -255,11 +258,11 @@ class Writer:
         key = (kind, np.ascontiguousarray(array, float if kind == "real" else int).tobytes())
         if key not in self._names:
             self._names[key] = f"{self._prefix}_c{len(self._names)}"
-            numbers = ", ".join(map(self._number, array.ravel())) or "0"
+            numbers = list(map(self._number, array.ravel()))
             size = max(array.size, 1)
             type_name = "double" if kind == "real" else "int"
             type_name = self.real if kind == "real" else type_name
-            self.constants.append(f"static const {type_name} {self._names[key]}[{size}] = {{{numbers}}};")
+            self.constants.append(constant_array(type_name, self._names[key], size, numbers))
         positions = np.broadcast_to(numbered(array.shape), value.array.shape)
         return Read(self._names[key], positions, kind)
 
@@ -268,12 +271,24 @@ class Writer:
             return str(int(number))
         if not np.isfinite(number):
             return "NAN" if np.isnan(number) else ("INFINITY" if float(number) > 0 else "(-INFINITY)")
-        narrow = self.real == "float"
-        text = f"{np.float32(number)!s}f" if narrow else repr(float(number))
+        text = real_number(float(number), self.real)
         return f"({text})" if text.startswith("-") else text
 
     def _type(self, kind: str) -> str:
         return self.real if kind == "real" else kind
+
+
+def real_number(number: float, real: str) -> str:
+    """A finite number in C, of the type "double" or "float"."""
+    return repr(number) if real == "double" else f"{np.float32(number)!s}f"
+
+
+def constant_array(type_name: str, name: str, size: int, numbers: Sequence[str]) -> str:
+    """A constant array of C, in lines that every compiler reads."""
+    text = f"static const {type_name} {name}[{size}] = {{{', '.join(numbers) or '0'}}};"
+    return "\n".join(
+        wrap(text, _LINE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def _sum(first: int, steps: Sequence[int], names: Sequence[str]) -> str:

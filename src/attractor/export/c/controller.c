@@ -1,9 +1,9 @@
 /* Whether a number is finite, from its bits: no comparison that a compiler may take to be always true. */
 
 static int @name@_is_special(double value, int nan_only) {
-  uint64_t bits;
+  @bits@ bits;
   memcpy(&bits, &value, sizeof bits);
-  return (bits >> 52 & 0x7ff) == 0x7ff && (!nan_only || (bits & 0xfffffffffffff) != 0);
+  return (bits >> @fraction@ & @exponent@) == @exponent@ && (!nan_only || (bits & @digits@) != 0);
 }
 
 static int @name@_is_finite(double value) { return !@name@_is_special(value, 0); }
@@ -93,7 +93,7 @@ static void @name@_drop(@name@_qp *qp, int place) {
 
 static int @name@_worst(const @name@_row *rows, const double *d) {
   int worst = -1;
-  double least = -1e-12;
+  double least = -@feasible@;
   for (int i = 0; i < ROWS; ++i) {
     const double slack = @name@_slack(&rows[i], d);
     if (slack < least) { least = slack; worst = i; }
@@ -105,7 +105,7 @@ static int @name@_worst(const @name@_row *rows, const double *d) {
 static int @name@_satisfy(@name@_qp *qp, const @name@_row *rows, int p, double *d, int *changes) {
   double multiplier = 0;
   while (*changes < LONGEST) {
-    double in_basis[VARIABLES], direction[VARIABLES] = {0}, dual[VARIABLES];
+    double in_basis[VARIABLES], direction[VARIABLES] = {0}, dual[VARIABLES] = {0};
     const int q = qp->count, first = rows[p].first, second = rows[p].second;
     for (int i = 0; i < VARIABLES; ++i) {
       in_basis[i] = rows[p].sign * (qp->basis[i][first] - (second < 0 ? 0.0 : qp->basis[i][second]));
@@ -130,7 +130,7 @@ static int @name@_satisfy(@name@_qp *qp, const @name@_row *rows, int p, double *
         blocking = i;
       }
     }
-    const int moves = curvature > 1e-14 * whole;
+    const int moves = curvature > @dependent@ * whole;
     const double until_met = moves ? -@name@_slack(&rows[p], d) / curvature : INFINITY;
     const double length = until_met < until_blocked ? until_met : until_blocked;
     if (!@name@_is_finite(length)) return 0;
@@ -282,7 +282,7 @@ static void @name@_condense(
   @name@_input_terms(h, g, u, to);
   double largest = 0;
   for (int i = 0; i < VARIABLES; ++i) largest = h[i][i] > largest ? h[i][i] : largest;
-  for (int i = 0; i < VARIABLES; ++i) h[i][i] += 1e-12 * largest + 1e-300; /* inputs without any effect */
+  for (int i = 0; i < VARIABLES; ++i) h[i][i] += @damping@ * largest + @least@; /* inputs without any effect */
 }
 
 /* What Gauss-Newton leaves out: h += sum_k V_k' W_k V_k, with W_k the second derivatives of
@@ -390,7 +390,7 @@ static int @name@_start(@name@_path *path, double *plan, const @name@_targets *t
 static int @name@_search(
     @name@_path *path, double *plan, const double *d, double slope, const @name@_targets *to) {
   double trial[VARIABLES], scale = 1;
-  const double old = path->cost + 1e-14 * (1 + path->cost);
+  const double old = path->cost + @rounding@ * (1 + path->cost);
   for (int halvings = 0; halvings < 20; ++halvings, scale *= 0.5) {
     for (int v = 0; v < VARIABLES; ++v) trial[v] = plan[v] + scale * d[v];
     @name@_predict(path, trial, to);
@@ -494,7 +494,7 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
     stats->step = step;
     if (stats->iterations > 1 && step > 0.3 * before) stage = WANTED;
     before = step;
-    const int small = step <= TOLERANCE || -slope <= 1e-15 * (1 + path->cost);
+    const int small = step <= TOLERANCE || -slope <= @flat@ * (1 + path->cost);
     if (small || ITERATIONS == 1) { /* one iteration only: the step is taken as it is (real-time iteration) */
       for (int v = 0; v < VARIABLES; ++v) plan[v] += d[v];
       return small ? 0 : 1;
@@ -505,6 +505,8 @@ static int @name@_optimise(@name@_path *path, double *plan, const @name@_targets
   return 1;
 }
 
+int @name@_control(const double *x0, const double *y_ref, const double *u_ref, const double *x_ref,
+                   const double *u_previous, double *u_plan, double *u_now, struct @name@_stats *stats);
 int @name@_control(const double *x0, const double *y_ref, const double *u_ref, const double *x_ref,
                    const double *u_previous, double *u_plan, double *u_now, struct @name@_stats *stats) {
   @memory@@name@_path path;
@@ -518,13 +520,14 @@ int @name@_control(const double *x0, const double *y_ref, const double *u_ref, c
   const @name@_targets to = {y_ref, u_ref, x_ref, previous};
   memcpy(path.state[0], x0, sizeof path.state[0]);
   int status = 2;
-  const int finite = @name@_finite(u_previous, INPUTS) && @name@_finite(x0, STATES) &&
-                     @name@_finite(y_ref, OUTPUTS) && @name@_finite(u_ref, INPUTS);
-  if (finite && @name@_start(&path, u_plan, &to)) {
+  const int finite = @name@_finite(u_previous, INPUTS) && @name@_finite(x0, STATES);
+  const int aimed = @name@_finite(y_ref, OUTPUTS) && @name@_finite(u_ref, INPUTS);
+  if (finite && !aimed) status = 3;
+  if (finite && aimed && @name@_start(&path, u_plan, &to)) {
     status = @name@_optimise(&path, u_plan, &to, stats);
   }
-  if (!@name@_finite(u_plan, VARIABLES)) status = 2;
-  if (status == 2) @name@_hold(u_plan, previous);
+  if (!@name@_finite(u_plan, VARIABLES)) status = status == 3 ? 3 : 2;
+  if (status >= 2) @name@_hold(u_plan, previous);
   for (int k = 0; k < HORIZON; ++k) @name@_limit(u_plan + k * INPUTS, k ? u_plan + (k - 1) * INPUTS : previous);
   memcpy(u_now, u_plan, sizeof previous);
   return status;
