@@ -120,7 +120,8 @@ def control_model(model: PlantModel, replica: int | None = None) -> tuple[Contro
     if network.feedthrough:
         raise UnsupportedError(
             "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "
-            "measure before it acts: identify again with feedthrough=False"
+            "measure before it acts: identify again with feedthrough='shift' (--feedthrough shift), which "
+            "takes the output of a row to be measured after its input has acted"
         )
     card = ModelCard(model.signals_, model.input_scaling_, model.output_scaling_)
     with double_precision():
