@@ -1,8 +1,8 @@
-"""`PlantModel()` as it comes beside simple models, on six public logs: nothing is tuned, each test scored once.
+"""`PlantModel()` as it comes beside simple models, on six public logs, without tuning; tests are scored once.
 
 ARX and polynomial NARX (`attractor.control.baselines`) have orders and penalties chosen on the same
-validation part, and are simulated over the same test rows after the same washout. The logs are not part of the
-repository; those that a folder lacks are left out. Logs of a user's own come from Python, see `judge`.
+validation part, and are simulated over the same test rows after the same washout. The logs are not part of
+the repository; those that a folder lacks are left out. Logs of a user's own come from Python, see `judge`.
 
     python -m experiments.identification_defaults ../shared/data/control
 """

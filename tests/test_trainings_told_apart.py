@@ -53,7 +53,7 @@ def record(*logs, time=1.0, name="q"):
     return Record((Signal(name),), (Signal("h"),), tuple(experiments), time)
 
 
-PLANT = PlantModel(hidden_size=2, window=20, washout=5)
+PLANT = PlantModel("gru", hidden_size=2, window=20, washout=5)
 CHANGED_PLANTS = {
     "cell": "lstm",
     "hidden_size": 3,
@@ -61,6 +61,7 @@ CHANGED_PLANTS = {
     "initial_state": "washout",
     "washout": 6,
     "feedthrough": True,
+    "delay": 2,
     "window": 21,
     "validation_share": 0.3,
     "certified": True,

@@ -27,7 +27,8 @@ _ROOM = 0.5
 
 Inputs = Float[np.ndarray, "time inputs"]
 Outputs = Float[np.ndarray, "time outputs"]
-Recording = tuple[Inputs, Outputs]
+Recording = tuple[Float[np.ndarray, "_ _"], Float[np.ndarray, "_ _"]]
+"""Inputs and outputs of the same rows; recordings differ in their length."""
 Recordings = Sequence[Recording]
 
 
@@ -247,7 +248,7 @@ class NoiseFloor:
 
     predictor: Autoregression
 
-    def residuals(self, inputs: Inputs, outputs: Outputs, start: int) -> Outputs:
+    def residuals(self, inputs: Inputs, outputs: Outputs, start: int) -> Float[np.ndarray, "rows outputs"]:
         """Its one-step errors from row `start` on."""
         return (self.predictor.predict(inputs, outputs) - outputs)[start:]
 

@@ -13,7 +13,7 @@ from attractor.cells import NeuralStateSpace
 from attractor.control.baselines import MOST_ROWS, Recordings, leading
 from attractor.program import single
 
-from .output_error import OutputError, fit_output_error
+from .output_error import OutputError, cleaned, fit_output_error
 from .plant_network import PlantNetwork
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
@@ -128,8 +128,9 @@ def find_linear_start(
     """
     usable = leading([(u, y) for u, y in training if len(u) > 2 * max(settled, past) + 10], MOST_ROWS)
     best: LinearStart | None = None
+    clean = cleaned(usable, 0 if feedthrough else 1) if usable else usable
     for order in ORDERS if usable else ():
-        for found in _of_order(usable, order, feedthrough, past):
+        for found in _of_order((usable, clean), order, feedthrough, past):
             sides = usable, leading(validation, MOST_ROWS)
             errors = [_error(found, side, feedthrough, settled, past) for side in sides]
             error = float(np.sqrt(np.mean(np.square(errors))))
@@ -150,8 +151,11 @@ def _error(model: LinearStart, validation: Recordings, feedthrough: bool, settle
     return float(np.sqrt(total / rows)) if rows and np.isfinite(total) else float("inf")
 
 
-def _of_order(training: Recordings, order: int, feedthrough: bool, past: int) -> list[LinearStart]:
+def _of_order(
+    sides: tuple[Recordings, Recordings], order: int, feedthrough: bool, past: int
+) -> list[LinearStart]:
     """By simulation error, and by one-step error (ARX), which validation may like better."""
+    training, clean = sides
     outputs, rows = training[0][1].shape[1], sum(len(u) for u, _ in training)
     channels = training[0][0].shape[1] + outputs
     if order * outputs > MOST_STATES or rows < 5 * order * channels:
@@ -160,7 +164,7 @@ def _of_order(training: Recordings, order: int, feedthrough: bool, past: int) ->
         return []
     try:
         with np.errstate(all="ignore"):
-            models = fit_output_error(training, order, 0 if feedthrough else 1)
+            models = fit_output_error(training, order, 0 if feedthrough else 1, clean)
             found = [_balanced(model, training, past) for model in models]
     except np.linalg.LinAlgError:
         return []

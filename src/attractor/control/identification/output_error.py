@@ -17,6 +17,8 @@ from attractor.control.baselines import Autoregression, Recordings, fit_autoregr
 _STABLE = 0.9995
 """Largest size of a pole: a start may be slow, and forgets nevertheless."""
 _STEPS = 30
+_LONG = 40
+"""Order of the ARX model that takes the noise out of outputs."""
 _SMALLEST_GAIN = 1e-5
 
 
@@ -55,23 +57,54 @@ class OutputError:
         return transition, gain, shown
 
 
-def fit_output_error(recordings: Recordings, order: int, first: int) -> tuple[OutputError, OutputError]:
-    """The output-error model of an order, and the one that it starts from: that of the ARX model.
+def cleaned(recordings: Recordings, first: int) -> Recordings:
+    """The recordings with outputs that a long ARX model simulates: without most of their noise.
 
-    Each output has an ARX model of its own, from its own past and all inputs.
+    Least squares of a short model is misled by noise, most of all about poles near the circle; a long one
+    has room for it.
+
+    Args:
+        recordings: scaled inputs and outputs.
+        first: see `OutputError`.
+    """
+    rows = sum(len(u) for u, _ in recordings)
+    signals = recordings[0][0].shape[1] + 1
+    order = max(min(_LONG, rows // (10 * signals), min(len(u) for u, _ in recordings) // 3), 1)
+    simulated = []
+    for index in range(recordings[0][1].shape[1]):
+        own = [(u, y[:, index : index + 1]) for u, y in recordings]
+        parameters = _from_arx(fit_autoregressions(own, order, first, quadratic=False)[0])
+        columns = [(u, y[:, 0]) for u, y in own]
+        simulated.append([
+            y - e for (_, y), e in zip(columns, _errors(columns, parameters, order, first), strict=True)
+        ])
+    outputs = [np.stack(parts, axis=1) for parts in zip(*simulated, strict=True)]
+    return [(u, y) for (u, _), y in zip(recordings, outputs, strict=True)]
+
+
+def fit_output_error(
+    recordings: Recordings, order: int, first: int, clean: Recordings | None = None
+) -> tuple[OutputError, OutputError]:
+    """The output-error model of an order, and the ARX model of that order.
+
+    Each output has a model of its own, from its own past and all inputs. The output-error model is sought
+    from the ARX model and from that of the cleaned recordings; the better one is taken.
 
     Args:
         recordings: scaled inputs and outputs.
         order: n.
         first: see `OutputError`.
+        clean: see `cleaned`; made here if it is not given.
     """
+    clean = cleaned(recordings, first) if clean is None else clean
     begun, fitted = [], []
     for index in range(recordings[0][1].shape[1]):
-        own = [(u, y[:, index : index + 1]) for u, y in recordings]
-        parameters = _from_arx(fit_autoregressions(own, order, first, quadratic=False)[0])
-        columns = [(u, y[:, 0]) for u, y in own]
-        begun.append((parameters, _linearised(columns, parameters, order, first)[2]))
-        fitted.append(_minimised(columns, parameters, order, first))
+        sides = [[(u, y[:, index : index + 1]) for u, y in side] for side in (recordings, clean)]
+        starts = [_from_arx(fit_autoregressions(own, order, first, quadratic=False)[0]) for own in sides]
+        columns = [(u, y[:, 0]) for u, y in sides[0]]
+        begun.append((starts[0], _linearised(columns, starts[0], order, first)[2]))
+        found = [_minimised(columns, start, order, first) for start in starts]
+        fitted.append(min(found, key=lambda one: one[2])[:2])
     shape = recordings[0][0].shape[1], order
     return _joined(fitted, first, shape), _joined(begun, first, shape)
 
@@ -91,8 +124,8 @@ def _from_arx(model: Autoregression) -> np.ndarray:
 
 def _minimised(
     recordings: Sequence[tuple[np.ndarray, np.ndarray]], parameters: np.ndarray, order: int, first: int
-) -> tuple[np.ndarray, float]:
-    """Parameters with the least simulation error nearby, and the offset."""
+) -> tuple[np.ndarray, float, float]:
+    """Parameters with the least simulation error nearby, the offset, and the sum of squared errors."""
     slopes, errors, offset = _linearised(recordings, parameters, order, first)
     damping = 1e-3
     for _ in range(_STEPS):
@@ -110,7 +143,7 @@ def _minimised(
         parameters, (slopes, errors, offset) = new
         if errors @ errors > (1 - _SMALLEST_GAIN) * squares:
             break
-    return parameters, offset
+    return parameters, offset, float(errors @ errors)
 
 
 def _linearised(
@@ -146,6 +179,13 @@ def _linearised(
         errors.append(y - forced - basis @ projected)
         offsets.append(solved[0] - gains.sum(axis=1) @ about / filters.sum())
     return np.concatenate(slopes), np.concatenate(errors), float(np.mean(offsets))
+
+
+def _errors(
+    recordings: Sequence[tuple[np.ndarray, np.ndarray]], parameters: np.ndarray, order: int, first: int
+) -> list[np.ndarray]:
+    """Errors of the simulation, recording by recording."""
+    return [_linearised([one], parameters, order, first)[1] for one in recordings]
 
 
 def _delayed(values: Float[np.ndarray, " time"], lag: int) -> Float[np.ndarray, " time"]:

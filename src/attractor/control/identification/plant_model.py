@@ -332,8 +332,8 @@ class PlantModel(Estimator):
 
     @property
     def feedthrough_(self) -> bool:
-        """Whether an input acts on the output of the same row inside of the network."""
-        return self.timing_.feedthrough
+        """Whether an input acts on the output of its own row, inside of the network or by a shift."""
+        return self.timing_.feedthrough or self.timing_.shifted
 
     @property
     def family(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.cells import late_inputs
+from attractor.control.baselines import Recording
 from attractor.data import Record, Signal
 from attractor.data.doctor import LAGS, estimate_delay
 from attractor.data.preprocessing import is_constant
@@ -148,7 +149,7 @@ def _delay_of(record: Record, index: int, timing: Timing) -> int:
 
 def _standardised(
     record: Record, training: Record, timing: Timing, delays: tuple[int, ...]
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[Recording]:
     inputs = np.concatenate([one.inputs for one in training.experiments])
     outputs = np.concatenate([one.outputs for one in training.experiments])
     pairs = []
