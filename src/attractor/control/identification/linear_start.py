@@ -116,8 +116,9 @@ def find_linear_start(
 ) -> LinearStart | None:
     """The model of the order that simulates training and validation data best; None if there is none.
 
-    A short validation part alone may by chance like a model that cannot follow the training data. A linear
-    model has too few parameters to learn these by heart, so both count, and count alike.
+    A short validation part alone may by chance like a model that cannot follow the training data. So both
+    count, and count alike, the training error by Akaike's final prediction error: (N + d) / (N - d) times
+    what it is, for d parameters and N rows (Ljung 1999, section 7.4).
 
     Args:
         training: scaled inputs and outputs.
@@ -132,11 +133,18 @@ def find_linear_start(
     for order in ORDERS if usable else ():
         for found in _of_order((usable, clean), order, feedthrough, past):
             sides = usable, leading(validation, MOST_ROWS)
-            errors = [_error(found, side, feedthrough, settled, past) for side in sides]
-            error = float(np.sqrt(np.mean(np.square(errors))))
+            squares = np.square([_error(found, side, feedthrough, settled, past) for side in sides])
+            squares[0] *= _optimism(usable, order)
+            error = float(np.sqrt(np.mean(squares)))
             if best is None or error * _AS_GOOD < best.error:
                 best = replace(found, error=error)
     return best if best is not None and np.isfinite(best.error) else None
+
+
+def _optimism(training: Recordings, order: int) -> float:
+    """By how much the squared error over rows that were not learned from is larger."""
+    rows, parameters = sum(len(u) for u, _ in training), order * (1 + training[0][0].shape[1])
+    return (rows + parameters) / max(rows - parameters, 1)
 
 
 def _error(model: LinearStart, validation: Recordings, feedthrough: bool, settled: int, past: int) -> float:

@@ -322,8 +322,8 @@ class PlantModel(Estimator):
 
     def forecast(self) -> str:
         """What `fit` will train, and about how long that takes."""
-        raced = self.cell == AUTO and not self.certified
-        families = RECURRENT if raced else [str(describe_option(self.cell))]
+        named = "gru" if self.cell == AUTO else str(describe_option(self.cell))
+        families = RECURRENT if self.cell == AUTO and not self.certified else [named]
         return forecast(families, self.training, self.window + self.washout)
 
     def applied(self, inputs: Float[np.ndarray, "time inputs"]) -> Float[np.ndarray, "time inputs"]:
