@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 from attractor.cells import Linear, NeuralStateSpace
 from attractor.control.baselines import fit_arx
 from attractor.control.identification.identification_task import free_run
-from attractor.control.identification.linear_start import find_linear_start
+from attractor.control.identification.linear_start import Start, find_linear_start
 from attractor.control.identification.output_error import fit_output_error, stabilised
 from attractor.control.identification.plant_network import ENCODER_WIDTH, NetworkPlan
 
@@ -30,7 +30,7 @@ def ringing(rows=1500, noise=0.1, direct=False, seed=0):
 def found(inputs, outputs, feedthrough=False):
     rows = 1100
     parts = [(inputs[:rows], outputs[:rows])], [(inputs[rows:], outputs[rows:])]
-    return find_linear_start(*parts, feedthrough=feedthrough, settled=PAST, past=PAST), parts
+    return find_linear_start(*parts, Start(feedthrough, PAST, PAST)), parts
 
 
 def test_poles_are_found_through_noise_that_misleads_least_squares():
@@ -85,12 +85,8 @@ def test_what_is_beyond_the_linear_model_can_be_trained():
 
 def test_too_few_rows_give_no_start():
     inputs, outputs = ringing(30)
-    assert (
-        find_linear_start(
-            [(inputs, outputs)], [(inputs, outputs)], feedthrough=False, settled=PAST, past=PAST
-        )
-        is None
-    )
+    recordings = [(inputs, outputs)]
+    assert find_linear_start(recordings, recordings, Start(False, PAST, PAST)) is None
 
 
 def test_roots_outside_the_circle_come_in():

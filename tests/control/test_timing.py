@@ -131,7 +131,7 @@ def test_a_controller_sees_inputs_that_are_under_way(late):
 
 
 def test_a_delayed_cell_is_exported_and_proved(late):
-    assert check_parity(late.network().cell, ("numpy", "c"), count=20) is not None
+    assert max(check_parity(late.network().cell, samples=20).values()) < 1e-12
     cell = Delayed(Linear(1, 1, key=KEY), (3,))
     settings = CertifySettings(levels=(1, 2), refute=False)
     assert certify(cell, settings=settings).verdict is Verdict.PROVED

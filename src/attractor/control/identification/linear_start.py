@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_discrete_lyapunov
 
-from attractor.cells import NeuralStateSpace
+from attractor.cells import NeuralStateSpace, late_inputs
 from attractor.control.baselines import MOST_ROWS, Recordings, leading
 from attractor.program import single
 
@@ -33,6 +34,26 @@ Matrix = Float[np.ndarray, "_ _"]
 Vector = Float[np.ndarray, " _"]
 
 
+@dataclass(frozen=True)
+class Start:
+    """How a recording starts.
+
+    Args:
+        feedthrough: whether an input acts on the output of the same sample.
+        settled: rows that do not count.
+        past: rows from which the initial state is read; 0 starts from rest.
+    """
+
+    feedthrough: bool
+    settled: int
+    past: int
+
+    @property
+    def first(self) -> int:
+        """The first lag of an input that acts."""
+        return 0 if self.feedthrough else 1
+
+
 @dataclass(frozen=True, eq=False)
 class LinearStart:
     """x' = A x + B u, y = C x + c on scaled signals; over the training data every state has unit variance.
@@ -46,6 +67,7 @@ class LinearStart:
         reading_offset: m.
         order: of the transfer functions behind it.
         error: root mean square of its free runs over training and validation data, scaled outputs.
+        delays: samples by which the inputs are late before they act; empty for none.
     """
 
     transition: Matrix
@@ -56,6 +78,7 @@ class LinearStart:
     reading_offset: Vector
     order: int
     error: float = float("inf")
+    delays: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -105,6 +128,7 @@ class LinearStart:
     def simulate(self, inputs: Matrix, outputs: Matrix, start: int, past: int) -> Matrix:
         """Free run after the first `start` rows, of which the last `past` tell the state; none: from rest."""
         rows = np.hstack([inputs, outputs])[start - past : start]
+        inputs = late_inputs(inputs, self.delays) if self.delays else inputs
         state = self.reading @ rows.ravel() + self.reading_offset if past else np.zeros(self.size)
         begin = start if past else 0
         states = _states(self.transition, inputs[begin:] @ self.gain.T, state)
@@ -112,7 +136,7 @@ class LinearStart:
 
 
 def find_linear_start(
-    training: Recordings, validation: Recordings, *, feedthrough: bool, settled: int, past: int
+    training: Recordings, validation: Recordings, start: Start, delays: tuple[int, ...] = ()
 ) -> LinearStart | None:
     """The model of the order that simulates training and validation data best; None if there is none.
 
@@ -123,17 +147,19 @@ def find_linear_start(
     Args:
         training: scaled inputs and outputs.
         validation: the same, for the choice of the order.
-        feedthrough: whether an input acts on the output of the same sample.
-        settled: rows of a recording that do not count.
-        past: rows from which the initial state is read; 0 starts from rest.
+        start: how a recording starts.
+        delays: samples by which the inputs are late before they act; empty for none.
     """
+    settled, past = start.settled, start.past
     usable = leading([(u, y) for u, y in training if len(u) > 2 * max(settled, past) + 10], MOST_ROWS)
     best: LinearStart | None = None
-    clean = cleaned(usable, 0 if feedthrough else 1) if usable else usable
+    late = [(late_inputs(u, delays) if delays else u, y) for u, y in usable]
+    sides = _Sides(usable, late, cleaned(late, start.first) if usable else late)
     for order in ORDERS if usable else ():
-        for found in _of_order((usable, clean), order, feedthrough, past):
-            sides = usable, leading(validation, MOST_ROWS)
-            squares = np.square([_error(found, side, feedthrough, settled, past) for side in sides])
+        for found in _of_order(sides, order, start):
+            found = replace(found, delays=delays)
+            judging = usable, leading(validation, MOST_ROWS)
+            squares = np.square([_error(found, side, start) for side in judging])
             squares[0] *= _optimism(usable, order)
             error = float(np.sqrt(np.mean(squares)))
             if best is None or error * _AS_GOOD < best.error:
@@ -147,23 +173,31 @@ def _optimism(training: Recordings, order: int) -> float:
     return (rows + parameters) / max(rows - parameters, 1)
 
 
-def _error(model: LinearStart, validation: Recordings, feedthrough: bool, settled: int, past: int) -> float:
+def _error(model: LinearStart, recordings: Recordings, start: Start) -> float:
+    """Root mean square of the free runs, with the start that a network of it has."""
+    settled, past = start.settled, start.past
     total, rows = 0.0, 0
-    for u, y in validation:
+    for u, y in recordings:
         if len(u) <= max(settled, past):
             continue
         # With feedthrough the state that shows a row is the one after its input.
         shown = model.simulate(u, y, settled, past)
-        error = (shown[1:] if feedthrough else shown[:-1]) - y[settled:]
+        error = (shown[1:] if start.feedthrough else shown[:-1]) - y[settled:]
         total, rows = total + float(np.sum(error**2)), rows + error.size
     return float(np.sqrt(total / rows)) if rows and np.isfinite(total) else float("inf")
 
 
-def _of_order(
-    sides: tuple[Recordings, Recordings], order: int, feedthrough: bool, past: int
-) -> list[LinearStart]:
+class _Sides(NamedTuple):
+    """The training recordings as they are, with late inputs, and with late inputs and cleaned outputs."""
+
+    seen: Recordings
+    late: Recordings
+    clean: Recordings
+
+
+def _of_order(sides: _Sides, order: int, start: Start) -> list[LinearStart]:
     """By simulation error, and by one-step error (ARX), which validation may like better."""
-    training, clean = sides
+    training, past = sides.late, start.past
     outputs, rows = training[0][1].shape[1], sum(len(u) for u, _ in training)
     channels = training[0][0].shape[1] + outputs
     if order * outputs > MOST_STATES or rows < 5 * order * channels:
@@ -172,18 +206,18 @@ def _of_order(
         return []
     try:
         with np.errstate(all="ignore"):
-            models = fit_output_error(training, order, 0 if feedthrough else 1, clean)
-            found = [_balanced(model, training, past) for model in models]
+            models = fit_output_error(training, order, start.first, sides.clean)
+            found = [_balanced(model, sides, past) for model in models]
     except np.linalg.LinAlgError:
         return []
     return [one for one in found if one is not None]
 
 
-def _balanced(model: OutputError, training: Recordings, past: int) -> LinearStart | None:
+def _balanced(model: OutputError, sides: _Sides, past: int) -> LinearStart | None:
     """The same model with states of unit variance, and how to read them off past rows."""
     transition, gain, shown = model.matrices()
     runs = []
-    for u, _ in training:
+    for u, _ in sides.late:
         rest = np.linalg.solve(np.eye(len(transition)) - transition, gain @ u[0])
         runs.append(_states(transition, u @ gain.T, rest))
     states = np.concatenate(runs)
@@ -193,7 +227,7 @@ def _balanced(model: OutputError, training: Recordings, past: int) -> LinearStar
     if not len(to_new):
         return None
     pairs = [
-        (_windows(u, y, past), run[past:] @ to_new.T) for (u, y), run in zip(training, runs, strict=True)
+        (_windows(u, y, past), run[past:] @ to_new.T) for (u, y), run in zip(sides.seen, runs, strict=True)
     ]
     reading, reading_offset = (
         _regression(pairs) if past else (np.zeros((len(to_new), 0)), np.zeros(len(to_new)))

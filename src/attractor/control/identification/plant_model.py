@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, cell_class, initial_state, late_inputs
+from attractor.cells import State, cell_class, initial_state
 from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.stability.penalty import ContractionTarget
@@ -27,7 +27,7 @@ from attractor.training.identity import probe_rows
 from attractor.training.networks import AUTO, cell_name, check_scaling, describe_option, fact, structure_of
 
 from .identification_task import IdentificationTask, fit_readout, free_run, pad
-from .linear_start import find_linear_start
+from .linear_start import Start, find_linear_start
 from .plant_network import NetworkPlan, PlantNetwork
 from .race import LINEAR, RECURRENT, Entrant, Result, Structure, entrants, forecast, race
 from .recordings import (
@@ -81,7 +81,7 @@ class PlantModel(Estimator):
             model; "shift" gives the network the inputs one row early instead, for outputs that are measured
             after the input of their row has acted. None decides from the data, between False and "shift".
         delay: samples by which inputs act late, one number or one for each; they are delayed before they
-            enter the network. None takes a long delay from the data where it helps a linear model.
+            enter the network. None takes a long delay from the data where a linear model is as good with it.
         window: rows simulated in one training example, after its washout.
         validation_share: last part of every recording that is kept for choosing the best weights; 0 trains
             on everything, once the options are settled.
@@ -285,9 +285,9 @@ class PlantModel(Estimator):
         """The families that race; none where the cell is named, or is to have a certificate."""
         if self.cell not in (AUTO, LINEAR) or self.certified:
             return []
-        pairs = [self._delayed(record) for record in (training, checking)]
-        facts = {"feedthrough": self.feedthrough_, "settled": self.settled, "past": self._encoded}
-        linear = find_linear_start(*pairs, **facts)
+        pairs = [list(zip(*self.scaled(record), strict=True)) for record in (training, checking)]
+        start = Start(self.timing_.feedthrough, self.settled, self._encoded)
+        linear = find_linear_start(*pairs, start, self.timing_.delays)
         found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear)
         if self.cell == AUTO:
             return found
@@ -296,11 +296,6 @@ class PlantModel(Estimator):
                 "there are too few rows for a linear model; record more, or name another cell"
             )
         return found[:1]
-
-    def _delayed(self, record: Record) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Scaled recordings with the inputs as they reach the cell."""
-        pairs, delays = zip(*self.scaled(record), strict=True), self.timing_.delays
-        return [(late_inputs(u, delays) if delays else u, y) for u, y in pairs]
 
     def _structure(self, runners: list[Entrant], start: PlantNetwork | None) -> Structure | None:
         """What the options leave open; a race may still replace it."""

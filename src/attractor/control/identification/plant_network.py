@@ -147,8 +147,8 @@ class PlantNetwork(eqx.Module):
         if len(inputs) == 0:
             return initial_state(self.cell)
         if isinstance(self.cell, Delayed):
-            inner = replace(self, cell=self.cell.cell).start(self.cell.late(inputs), outputs)
-            return self.cell.register(inputs), inner
+            seen = inputs if self.encoder is not None else self.cell.late(inputs)
+            return self.cell.register(inputs), replace(self, cell=self.cell.cell).start(seen, outputs)
         if hasattr(self.cell, "measured_state"):
             return self._read_off(inputs, outputs)
         if self.encoder is None:

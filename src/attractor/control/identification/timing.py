@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import late_inputs
 from attractor.control.baselines import Recording
 from attractor.data import Record, Signal
 from attractor.data.doctor import LAGS, estimate_delay
@@ -16,7 +15,7 @@ from attractor.errors import ConfigError
 from attractor.settings import CountOrNone
 from attractor.training.networks import fact
 
-from .linear_start import find_linear_start
+from .linear_start import Start, find_linear_start
 from .recordings import has_feedthrough
 
 Feedthrough = bool | Literal["shift"] | None
@@ -25,6 +24,8 @@ LONG = 3
 """Delays up to this many samples are left to the model to learn."""
 _SLACK = 1
 """A found delay is shortened by this: an estimate may be one sample too long, and a model can wait itself."""
+_NO_WORSE = 1.02
+"""An error that is larger by less than this is no worse: a long model can learn a delay as well."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +122,14 @@ def find_timing(
 
 
 def _found(training: Record, checking: Record, timing: Timing, start: tuple[int, int]) -> tuple[int, ...]:
-    """Delays that are long, and with which the best linear model simulates better."""
+    """Delays that are long, and with which the best linear model simulates as well as without them."""
     delays = tuple(_delay_of(training, index, timing) for index in range(len(training.inputs)))
     if not any(delays):
         return ()
-    errors = []
-    for tried in ((), delays):
-        sides = [_standardised(record, training, timing, tried) for record in (training, checking)]
-        linear = find_linear_start(*sides, feedthrough=timing.feedthrough, settled=start[0], past=start[1])
-        errors.append(np.inf if linear is None else linear.error)
-    return delays if errors[1] < errors[0] else ()
+    sides = [_standardised(record, training, timing) for record in (training, checking)]
+    found = [find_linear_start(*sides, Start(timing.feedthrough, *start), tried) for tried in ((), delays)]
+    errors = [np.inf if one is None else one.error for one in found]
+    return delays if errors[1] <= _NO_WORSE * errors[0] else ()
 
 
 def _delay_of(record: Record, index: int, timing: Timing) -> int:
@@ -147,14 +146,12 @@ def _delay_of(record: Record, index: int, timing: Timing) -> int:
     return min(known) - own - _SLACK if known and min(known) > LONG else 0
 
 
-def _standardised(
-    record: Record, training: Record, timing: Timing, delays: tuple[int, ...]
-) -> list[Recording]:
+def _standardised(record: Record, training: Record, timing: Timing) -> list[Recording]:
     inputs = np.concatenate([one.inputs for one in training.experiments])
     outputs = np.concatenate([one.outputs for one in training.experiments])
     pairs = []
     for one in record.experiments:
         u = (timing.lined_up(one.inputs) - inputs.mean(axis=0)) / inputs.std(axis=0)
         y = (one.outputs - outputs.mean(axis=0)) / outputs.std(axis=0)
-        pairs.append((late_inputs(u, delays) if delays else u, y))
+        pairs.append((u, y))
     return pairs
