@@ -127,7 +127,7 @@ def test_a_controller_sees_inputs_that_are_under_way(late):
             state = model.step(state, jnp.asarray(u[row]))
     expected = late.simulate(Experiment("one", inputs, outputs[:, None]))[20:60]
     np.testing.assert_allclose(card.outputs.to_engineering(np.array(shown)), expected, atol=1e-4)
-    assert observer_for(model, "kalman").update([0.0], [0.0]).shape == (model.state_size,)
+    assert observer_for(model, "kalman").update(np.zeros(1), np.zeros(1)).shape == (model.state_size,)
 
 
 def test_a_delayed_cell_is_exported_and_proved(late):
