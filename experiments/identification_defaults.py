@@ -44,7 +44,7 @@ def _record(inputs: np.ndarray, outputs: np.ndarray, name: str) -> Record:
         tuple(Signal(f"{letter}{index}") for index in range(side.shape[1]))
         for letter, side in (("u", inputs), ("y", outputs))
     ]
-    return Record(*signals, (Experiment(name, inputs.astype(float), outputs.astype(float)),))
+    return Record(signals[0], signals[1], (Experiment(name, inputs.astype(float), outputs.astype(float)),))
 
 
 def tanks(folder: Path) -> Roles:

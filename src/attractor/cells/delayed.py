@@ -97,5 +97,6 @@ def late_inputs(inputs: Values, delays: tuple[int, ...]) -> Values:
     late = [
         inputs[np.maximum(np.arange(len(inputs)) - delay, 0), index] for index, delay in enumerate(delays)
     ]
-    stack = jnp.stack if isinstance(inputs, jax.Array) else np.stack
-    return stack(late, axis=1)
+    if isinstance(inputs, jax.Array):
+        return jnp.stack(late, axis=1)
+    return np.stack(late, axis=1)

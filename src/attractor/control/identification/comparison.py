@@ -56,8 +56,8 @@ class Rival:
             KeyError: a fact is missing.
             ConfigError: one is of another kind.
         """
-        words = {name: fact(facts, name, str) for name in ("name", "description")}
-        return cls(**words, **{name: float(facts[name]) for name in ("fit", "gain", "gain_error")})
+        numbers = (float(facts[name]) for name in ("fit", "gain", "gain_error"))
+        return cls(fact(facts, "name", str), fact(facts, "description", str), *numbers)
 
 
 @dataclass(frozen=True)

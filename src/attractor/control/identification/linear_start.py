@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from attractor.control.baselines import MOST_ROWS, Recordings, leading
 from attractor.program import single
 
 from .output_error import OutputError, cleaned, fit_output_error
-from .plant_network import PlantNetwork
+from .plant_network import Encoder, PlantNetwork
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 MOST_STATES = 40
@@ -90,20 +90,21 @@ class LinearStart:
 
         What the network has beyond it stays as it was drawn, and does nothing at first.
         """
-        cell = network.inner
+        cell: Any = network.inner
+        readout: Any = network.readout  # neither family makes outputs itself
         transition, gain = np.array(cell.transition), np.array(cell.input_weight)
         transition[: self.size], transition[:, : self.size] = 0.0, 0.0
         transition[: self.size, : self.size], gain[: self.size] = self.transition, self.gain
         cell = eqx.tree_at(lambda c: (c.transition, c.input_weight), cell, (single(transition), single(gain)))
         if isinstance(cell, NeuralStateSpace):
             cell = eqx.tree_at(lambda c: c.outer_weight, cell, jnp.zeros_like(cell.outer_weight))
-        shown = np.zeros(network.readout.weight.shape)
+        shown = np.zeros(readout.weight.shape)
         shown[:, : self.size] = self.shown
         pair = single(shown), single(self.offset)
-        readout = eqx.tree_at(lambda r: (r.weight, r.bias), network.readout, pair)
+        readout = eqx.tree_at(lambda r: (r.weight, r.bias), readout, pair)
         return replace(network.with_inner(cell), readout=readout, encoder=self._encoder(network.encoder))
 
-    def _encoder(self, encoder: eqx.Module | None) -> eqx.Module | None:
+    def _encoder(self, encoder: Encoder | None) -> Encoder | None:
         """Its first units carry the linear estimate, the others are silent at first."""
         if encoder is None:
             return None

@@ -158,19 +158,19 @@ def _linearised(
     slopes, errors, offsets = [], [], []
     for u, y in recordings:
         about = u[0]
-        passed = lfilter([1.0], filters, u - about, axis=0)
+        passed = _filtered(filters, u - about)
         forced_by = np.stack(
             [_delayed(passed[:, index], first + lag) for index in range(u.shape[1]) for lag in range(order)],
             axis=1,
         )
         forced = forced_by @ gains.ravel()
-        impulse = lfilter([1.0], filters, np.eye(1, len(y))[0])
+        impulse = _filtered(filters, np.eye(1, len(y))[0])
         free = np.stack([np.ones(len(y)), *(_delayed(impulse, lag) for lag in range(order))], axis=1)
         basis, triangle = np.linalg.qr(free)
         projected = basis.T @ (y - forced)
         solved = np.linalg.lstsq(triangle, projected, rcond=1e-10)[0]
         moving = forced + free[:, 1:] @ solved[1:]
-        again = lfilter([1.0], filters, moving)
+        again = _filtered(filters, moving)
         slope = np.hstack([
             forced_by,
             -np.stack([_delayed(again, lag) for lag in range(1, order + 1)], axis=1),
@@ -186,6 +186,11 @@ def _errors(
 ) -> list[np.ndarray]:
     """Errors of the simulation, recording by recording."""
     return [_linearised([one], parameters, order, first)[1] for one in recordings]
+
+
+def _filtered(denominator: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Every column through 1 / F(q)."""
+    return np.asarray(lfilter([1.0], denominator, values, axis=0))
 
 
 def _delayed(values: Float[np.ndarray, " time"], lag: int) -> Float[np.ndarray, " time"]:

@@ -285,9 +285,10 @@ class PlantModel(Estimator):
         """The families that race; none where the cell is named, or is to have a certificate."""
         if self.cell not in (AUTO, LINEAR) or self.certified:
             return []
-        pairs = [list(zip(*self.scaled(record), strict=True)) for record in (training, checking)]
+        sides = (zip(*self.scaled(record), strict=True) for record in (training, checking))
+        learned, judged = map(list, sides)
         start = Start(self.timing_.feedthrough, self.settled, self._encoded)
-        linear = find_linear_start(*pairs, start, self.timing_.delays)
+        linear = find_linear_start(learned, judged, start, self.timing_.delays)
         found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear)
         if self.cell == AUTO:
             return found

@@ -66,8 +66,9 @@ class Structure:
     def of_network(cls, network: PlantNetwork) -> "Structure":
         """The structure of a network of one layer that is there already."""
         encoder, cell = network.encoder, network.inner
+        units = getattr(cell, "hidden_size", 1)
         width = ENCODER_WIDTH if encoder is None else encoder.network.width_size
-        return cls(cell_name(type(cell)), cell.hidden_size, width)
+        return cls(cell_name(type(cell)), units, width)
 
     def plan(self, plan: NetworkPlan) -> NetworkPlan:
         """The plan with this structure."""
