@@ -152,7 +152,7 @@ def test_more_parameters_than_samples_are_told(count, said):
     ("change", "said"),
     [
         (lambda values: values, ""),
-        (lambda values: 0.1 * values, "y moves by 0.07"),
+        (lambda values: 0.1 * values, "y moves by 0.06"),
         (lambda values: values + 1.0, "y is outside its training range in"),
         (lambda values: np.cos(1.5 * np.arange(100.0)), "times as fast there"),
     ],

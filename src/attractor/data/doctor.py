@@ -299,7 +299,11 @@ def check_delay(
     seconds = delay * sampling_time
     message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s), {seconds:.4g} s"
     is_long = delay > 3
-    advice = "A long delay costs the model memory: shift the input by it." if is_long else "Nothing to do."
+    advice = (
+        "A long delay costs the model memory: `identify` takes it out where that helps; --delay states it."
+        if is_long
+        else "Nothing to do."
+    )
     return [note("delay", label, message, advice, samples=delay, seconds=seconds)]
 
 

@@ -109,12 +109,13 @@ class LinearStart:
         if encoder is None:
             return None
         first, last = encoder.network.layers
+        rest = np.zeros(self.size if last.bias is None else last.bias.shape)
         weight, bias = np.array(first.weight), np.array(first.bias)
         weight[: self.size] = _IN_LINE * self.reading
         bias[: self.size] = _IN_LINE * self.reading_offset
         out = np.zeros(last.weight.shape)
         out[: self.size, : self.size] = np.eye(self.size) / _IN_LINE
-        values = single(weight), single(bias), single(out), single(np.zeros(last.bias.shape))
+        values = single(weight), single(bias), single(out), single(rest)
         return eqx.tree_at(
             lambda e: (
                 e.network.layers[0].weight,

@@ -126,8 +126,9 @@ def _found(training: Record, checking: Record, timing: Timing, start: tuple[int,
     delays = tuple(_delay_of(training, index, timing) for index in range(len(training.inputs)))
     if not any(delays):
         return ()
-    sides = [_standardised(record, training, timing) for record in (training, checking)]
-    found = [find_linear_start(*sides, Start(timing.feedthrough, *start), tried) for tried in ((), delays)]
+    learned, judged = (_standardised(record, training, timing) for record in (training, checking))
+    begin = Start(timing.feedthrough, *start)
+    found = [find_linear_start(learned, judged, begin, tried) for tried in ((), delays)]
     errors = [np.inf if one is None else one.error for one in found]
     return delays if errors[1] <= _NO_WORSE * errors[0] else ()
 
