@@ -154,7 +154,7 @@ def test_a_mistake_ends_with_status_2_and_its_place(name, tmp_path, capsys):
     change, words, message = MISTAKES[name]
     path = log(tmp_path, change)
     columns = () if "--inputs" in words else ("--inputs", "u", "--outputs", "y")
-    assert call("identify", path, *columns, *words, *GRU, "--out", tmp_path / "run") == 2
+    assert call("identify", path, *columns, *words, *TINY, "--out", tmp_path / "run") == 2
     said = capsys.readouterr().err
     assert message in " ".join(said.split())
     assert "Traceback" not in said

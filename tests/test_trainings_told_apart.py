@@ -279,7 +279,7 @@ def test_other_rows_of_a_log_are_told_on_the_command_line(known_as, tmp_path):
 
     def command(train, check, **options):
         parts = RowsOfRoles(train_rows=train, validation_rows=check, test_rows=("150:",))
-        options = {"model": Model(washout=5), "window": 20, **options}
+        options = {"model": Model(cell="gru", washout=5), "window": 20, **options}
         return IdentifyCommand(log, ("q",), ("h",), tmp_path / "run", test_data=parts, **options)
 
     a, b, c = "a=0:50", "b=50:100", "c=100:150"
