@@ -22,6 +22,8 @@ MOST_STATES = 40
 """Orders whose model has more states than this are left out."""
 _AS_GOOD = 1.01
 """A model of lower order whose error is larger by less than this is taken."""
+_WEIGHTS = (1.0, 2.0)
+"""Of the squared errors over training and validation data."""
 _IN_LINE = 0.05
 """Slope of the encoder's units that carry the linear estimate of a state; tanh is nearly linear there."""
 _RIDGE = 1e-6
@@ -143,7 +145,7 @@ def find_linear_start(
     """The model of the order that simulates training and validation data best; None if there is none.
 
     A short validation part alone may by chance like a model that cannot follow the training data. So both
-    count, and count alike, the training error by Akaike's final prediction error: (N + d) / (N - d) times
+    count, validation twice, the training error by Akaike's final prediction error: (N + d) / (N - d) times
     what it is, for d parameters and N rows (Ljung 1999, section 7.4).
 
     Args:
@@ -163,7 +165,7 @@ def find_linear_start(
             judging = usable, leading(validation, MOST_ROWS)
             squares = np.square([_error(found, side, start) for side in judging])
             squares[0] *= _optimism(usable, order)
-            error = float(np.sqrt(np.mean(squares)))
+            error = float(np.sqrt(np.average(squares, weights=_WEIGHTS)))
             if best is None or error * _AS_GOOD < best.error:
                 best = replace(found, error=error)
     return best if best is not None and np.isfinite(best.error) else None
