@@ -58,7 +58,14 @@ def classifier(**options: Any) -> SequenceClassifier:
 def plant_model(training: dict[str, Any], **options: Any) -> PlantModel:
     """A small plant model."""
     settings = TrainingSettings(**{"steps": 60, "batch_size": 8, "validate_every": 20, **training})
-    return PlantModel(**{"hidden_size": 4, "window": 20, "washout": 5, "training": settings, **options})
+    return PlantModel(**{
+        "cell": "gru",
+        "hidden_size": 4,
+        "window": 20,
+        "washout": 5,
+        "training": settings,
+        **options,
+    })
 
 
 def source() -> str:

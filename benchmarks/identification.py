@@ -92,7 +92,7 @@ def run(grid, name, case):
     """Fit, score once, add a row for every test experiment."""
     training, validation, test, options = case
     begin = time.perf_counter()
-    model = PlantModel(**options).fit(training, validation=validation)
+    model = PlantModel(**{"cell": "gru", **options}).fit(training, validation=validation)
     seconds = time.perf_counter() - begin
     for experiment in test.experiments:
         metrics = [model.evaluate(experiment, member) for member in range(model.training.seeds)]

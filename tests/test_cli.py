@@ -10,6 +10,7 @@ import pytest
 from attractor import cli
 
 TINY = ("--hidden", "3", "--steps", "40", "--window", "20", "--washout", "5", "--batch-size", "8")
+GRU = ("--cell", "gru", *TINY)
 
 
 def call(*words):
@@ -30,7 +31,7 @@ def chain(tmp_path_factory):
     """A log of the pH plant and a run folder trained on it."""
     folder = tmp_path_factory.mktemp("chain")
     assert call("plant", "ph", "--samples", 300, "--out", folder / "ph.csv") == 0
-    words = ("--inputs", "q3", "--outputs", "pH", *TINY, "--out", folder / "run")
+    words = ("--inputs", "q3", "--outputs", "pH", *GRU, "--out", folder / "run")
     assert call("identify", folder / "ph.csv", *words) == 0
     return folder
 
@@ -91,7 +92,7 @@ def test_an_interrupt_before_the_first_checkpoint_promises_none(chain, tmp_path,
         raise KeyboardInterrupt
 
     monkeypatch.setattr("attractor.control.PlantModel.fit", interrupted)
-    words = ("--inputs", "q3", "--outputs", "pH", *TINY, "--out", tmp_path / "run")
+    words = ("--inputs", "q3", "--outputs", "pH", *GRU, "--out", tmp_path / "run")
     assert call("identify", chain / "ph.csv", *words) == cli.INTERRUPTED
     assert said(capsys).endswith("interrupted; give the same command again")
 
@@ -186,7 +187,7 @@ def test_a_cell_file_may_put_off_its_annotations(tmp_path):
 
 
 def test_test_data_are_checked_before_the_training(tmp_path, capsys):
-    words = ("--inputs", "u", "--outputs", "y", *TINY, "--out", tmp_path / "run")
+    words = ("--inputs", "u", "--outputs", "y", *GRU, "--out", tmp_path / "run")
     short, fast = tmp_path / "short.csv", tmp_path / "fast.csv"
     short.write_text("u,y\n1,2\n3,4\n5,6\n")
     assert call("identify", log(tmp_path), *words, "--test", short) == 2
@@ -249,7 +250,7 @@ def test_brackets_in_names_are_shown_as_they_are(tmp_path, capsys):
 
 
 def test_one_row_and_a_constant_signal_are_refused(tmp_path, capsys):
-    words = ("--inputs", "u", "--outputs", "y", *TINY, "--out", tmp_path / "run")
+    words = ("--inputs", "u", "--outputs", "y", *GRU, "--out", tmp_path / "run")
     path = tmp_path / "short.csv"
     path.write_text("u,y\n1,2\n")
     assert call("identify", path, *words) == 2
@@ -276,7 +277,7 @@ def test_what_does_not_exist_or_makes_no_sense_is_named(words, message, capsys):
 
 
 def test_a_finished_run_is_not_overwritten_by_accident(chain, capsys):
-    words = ("--inputs", "q3", "--outputs", "pH", *TINY, "--out", chain / "run")
+    words = ("--inputs", "q3", "--outputs", "pH", *GRU, "--out", chain / "run")
     assert call("identify", chain / "ph.csv", *words) == 2
     assert "already holds a finished run" in " ".join(capsys.readouterr().err.split())
 

@@ -15,7 +15,20 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFIN
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """Becomes another command that cannot write larger files."""
-OPTIONS = ("--hidden", "3", "--steps", "6000", "--window", "20", "--washout", "5", "--batch-size", "8")
+OPTIONS = (
+    "--cell",
+    "gru",
+    "--hidden",
+    "3",
+    "--steps",
+    "6000",
+    "--window",
+    "20",
+    "--washout",
+    "5",
+    "--batch-size",
+    "8",
+)
 
 
 def command(log, run):

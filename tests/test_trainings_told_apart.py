@@ -53,7 +53,7 @@ def record(*logs, time=1.0, name="q"):
     return Record((Signal(name),), (Signal("h"),), tuple(experiments), time)
 
 
-PLANT = PlantModel(hidden_size=2, window=20, washout=5)
+PLANT = PlantModel("gru", hidden_size=2, window=20, washout=5)
 CHANGED_PLANTS = {
     "cell": "lstm",
     "hidden_size": 3,
@@ -61,6 +61,7 @@ CHANGED_PLANTS = {
     "initial_state": "washout",
     "washout": 6,
     "feedthrough": True,
+    "delay": 2,
     "window": 21,
     "validation_share": 0.3,
     "certified": True,
@@ -281,7 +282,7 @@ def test_other_rows_of_a_log_are_told_on_the_command_line(known_as, tmp_path):
 
     def command(train, check, **options):
         parts = RowsOfRoles(train_rows=train, validation_rows=check, test_rows=("150:",))
-        options = {"model": Model(washout=5), "window": 20, **options}
+        options = {"model": Model(cell="gru", washout=5), "window": 20, **options}
         return IdentifyCommand(log, ("q",), ("h",), tmp_path / "run", test_data=parts, **options)
 
     a, b, c = "a=0:50", "b=50:100", "c=100:150"

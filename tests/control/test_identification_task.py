@@ -59,6 +59,7 @@ def test_a_refinement_logs_the_mean_square_of_what_it_validates():
     outputs = np.convolve(inputs, 0.5 ** np.arange(1, 9))[:150] + 0.05 * draw.standard_normal(150)
     settings = TrainingSettings(steps=20, validate_every=20, batch_size=4, refine=2)
     model = PlantModel(
+        "gru",
         hidden_size=2,
         window=40,
         washout=WASHOUT,

@@ -48,7 +48,7 @@ class Leaky(Cell):
 
 
 def tiny(**options):
-    defaults = {"hidden_size": 3, "window": 20, "washout": 5, "training": TINY}
+    defaults = {"cell": "gru", "hidden_size": 3, "window": 20, "washout": 5, "training": TINY}
     return PlantModel(**{**defaults, **options})
 
 

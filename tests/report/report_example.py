@@ -12,6 +12,7 @@ from attractor.control import (
     simulate,
     steady_state,
 )
+from attractor.control.identification.comparison import Comparison, Rival
 from attractor.control.identification.identification_contents import (
     DataPage,
     IdentificationContents,
@@ -23,6 +24,7 @@ from attractor.control.identification.identification_contents import (
     TrainingPage,
     TrainingRun,
 )
+from attractor.control.identification.race import Result
 from attractor.data import Record
 from attractor.report.about import About
 from attractor.report.page import Note
@@ -65,7 +67,7 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
     analysis = analyse_residuals((measured - predicted)[WASHOUT:], test.experiments[0].inputs[WASHOUT:])
     return IdentificationContents(
         verdict=f"A good model: FIT {metrics.mean_fit:.1f} % in free run over test data it has never seen.",
-        tone="good",
+        outlook="follows",
         summary=Summary(
             metrics.mean_fit, float(metrics.rmse[0]), record.outputs[0], record.samples, 281, 94.0
         ),
@@ -101,6 +103,15 @@ def example_contents(plant: Plant | None = None, lengths: tuple[int, int, int] =
             for name, shift in (("train", -0.4), ("validation", 0.2), ("test", 0.0))
             for i, signal in enumerate(record.outputs)
         ),
+        compared=Comparison(
+            metrics.mean_fit,
+            0.0,
+            (Rival("persistence", "held", -40.0, 0.99, 0.01), Rival("ARX", "order 4", 71.0, 0.96, 0.02)),
+            97.5,
+            "ARX of order 20, one step ahead",
+            "state-space",
+        ),
+        race=(Result("linear", 4, 0.29, 0.0), Result("state-space", 6, 0.04, 31.0, won=True)),
         model_card=CARD,
     )
 

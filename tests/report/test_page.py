@@ -22,6 +22,7 @@ from attractor.report.wording import count, duration, mean_and_spread, significa
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 SECTIONS = [
     "prediction",
+    "comparison",
     "data",
     "training",
     "residuals",

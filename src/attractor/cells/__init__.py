@@ -28,12 +28,14 @@ from .contract import (
     takes_key,
     weight_dtype,
 )
+from .delayed import Delayed, late_inputs
 from .elman import Elman
 from .esn import EchoState
 from .flow import METHODS, Discretised, Flow, FlowLike, discretise
 from .function import FunctionCell, cell
 from .gated_flow import GatedFlow, GatedForm, GatedState, gated_rate
 from .gru import GRU, ResetAfterGRU
+from .linear import Linear
 from .lipschitz import GatedLipschitz, Lipschitz, LipschitzForm, StateNoise, antisymmetric, official_step
 from .lstm import LSTM
 from .mgrn import ChannelwiseLSTM, GroupMemory, MemoryGated
@@ -53,6 +55,7 @@ __all__ = [
     "CellLike",
     "ChannelwiseLSTM",
     "Constant",
+    "Delayed",
     "Discretised",
     "EchoState",
     "Elman",
@@ -65,6 +68,7 @@ __all__ = [
     "GatedState",
     "GroupMemory",
     "HalfStep",
+    "Linear",
     "Lipschitz",
     "LipschitzForm",
     "MemoryGated",
@@ -95,6 +99,7 @@ __all__ = [
     "input_size",
     "is_built",
     "knows_input",
+    "late_inputs",
     "name_of",
     "official_step",
     "parse_groups",

@@ -119,8 +119,10 @@ class TestData:
 class Model:
     """What is trained."""
 
-    cell: str = "gru"
-    """tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, ren, or your own class: file.py:Class."""
+    cell: str = "auto"
+    """auto lets a linear model, a state-space network and a GRU race on the validation data (with --certified
+    it is a GRU). Or one of linear, tanh, gru, gru-reset-after, lstm, esn, nnarx, state-space, ren, or your
+    own class: file.py:Class."""
     hidden_size: Annotated[Count, arg(name="hidden")] = 8
     """Units a layer."""
     layers: Count = 1
@@ -129,11 +131,22 @@ class Model:
     """How a recording starts: learned from its first samples, forgotten over them, or at rest."""
     washout: Count = 20
     """Samples that set the initial state and are not counted."""
-    feedthrough: bool | None = None
-    """Whether an input acts on the output of the same sample; decided from the data if not given."""
+    feedthrough: bool | Literal["shift"] | None = None
+    """Whether an input acts on the output of its own row. With True no controller can use the model; shift
+    gives the model the inputs one row early, for outputs measured after the input of their row has acted. If
+    not given, the data decide between False and shift."""
+    delay: tuple[int, ...] = ()
+    """Samples by which inputs act late, one number or one for each; a long one is found in the data if not
+    given, and 0 says that there is none."""
     certified: bool = False
     """Train for a certificate: a model that forgets its past for every input in the range of the data.
     Nothing is proved by that; `attractor certify` proves it."""
+
+
+def _options(asked: Model) -> dict[str, Any]:
+    """Options of `PlantModel` as the command line has them."""
+    delay = asked.delay[0] if len(asked.delay) == 1 else asked.delay or None
+    return {**vars(asked), "delay": delay, "cell": named_cell(asked.cell) or asked.cell}
 
 
 @dataclass(frozen=True)
@@ -179,15 +192,15 @@ class IdentifyCommand:
             tell(f"one row every {describe_sampling(interval, assumed)}")
             _ask_for_time(roles.training)
         show_serious(examine(roles.training))
-        options: dict[str, Any] = {**vars(self.model), "cell": named_cell(self.model.cell) or self.model.cell}
         model = PlantModel(
-            **options,
+            **_options(self.model),
             validation_share=self.test_data.validation_share,
             window=self.window,
             training=self.training,
             seed=self.seed,
         )
         check_judges(roles.training, roles.test, model.washout, "test")
+        tell(model.forecast())
         reporter = reporter_for("training")
         model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
         return _conclude(model, roles, self.out, overwrite=self.overwrite)
@@ -395,8 +408,23 @@ def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) ->
         out, cell=None if isinstance(model.cell, str) else model.cell
     )
     scores = _show_scores(card, model.chosen_)
+    said = _show_judgement(model, card)
     tell_file(report, "report:")
-    return {"run": out, "report": report, "test": scores}
+    return {"run": out, "report": report, "test": scores, **said}
+
+
+def _show_judgement(model: PlantModel, card: Facts) -> Facts:
+    """What the model comes to beside simple ones, which family won, and what else the user should know."""
+    from attractor.control.identification import comparison, identification_verdict, race
+
+    compared = comparison.Comparison.of(card["comparison"])
+    verdict = identification_verdict.of_run(model, card)
+    for text in (verdict, race.in_words(model.race_)):
+        if text:
+            tell(text)
+    for text in model.remarks_:
+        console.print(f"[yellow]note[/] {escaped(text)}", soft_wrap=True)
+    return {"verdict": verdict, "comparison": compared.facts(), "remarks": list(model.remarks_)}
 
 
 def _read_roles(command: IdentifyCommand) -> Roles:

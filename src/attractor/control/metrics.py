@@ -91,6 +91,31 @@ def evaluate(measured: Columns, simulated: Float[np.ndarray, "rows outputs"], *,
     return Metrics(*values, samples=len(truth))
 
 
+_BLOCKS = 10
+
+
+def relative_gain(known: Float[np.ndarray, " rows"], new: Float[np.ndarray, " rows"]) -> tuple[float, float]:
+    """The share of the squared error of a known model that a new one removes, and its standard error.
+
+    Errors of neighbouring rows are alike, so the standard error is taken from the means of ten blocks.
+
+    Args:
+        known: squared errors of the known model, row by row.
+        new: of the new model, the same rows.
+
+    Returns:
+        Share and standard error; both are infinite or NaN where an error is not finite.
+    """
+    total = float(np.mean(known)) if len(known) else 0.0
+    if not total > 0:
+        return 0.0, float("inf")
+    with np.errstate(invalid="ignore"):
+        gain = (known - new) / total
+        blocks = np.array([block.mean() for block in np.array_split(gain, min(_BLOCKS, len(gain)))])
+        error = float(blocks.std(ddof=1)) / len(blocks) ** 0.5 if len(blocks) > 1 else float("inf")
+    return float(gain.mean()), error
+
+
 @dataclass(frozen=True)
 class ResidualAnalysis:
     """Correlations of the residuals, each with the band in which chance alone would leave it.

@@ -315,7 +315,11 @@ def check_delay(
     message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s)"
     message += "".join(f", {one:.4g} s" for one in seconds.values())
     is_long = delay > 3
-    advice = "A long delay costs the model memory: shift the input by it." if is_long else "Nothing to do."
+    advice = (
+        "A long delay costs the model memory: `identify` takes it out where that helps; --delay states it."
+        if is_long
+        else "Nothing to do."
+    )
     return [note("delay", label, message, advice, samples=delay, **seconds)]
 
 

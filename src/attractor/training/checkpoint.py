@@ -31,7 +31,10 @@ Tree = TypeVar("Tree")
 Facts = Mapping[str, Any]
 """Plain JSON values by name."""
 
-CHECKPOINT, REFINEMENT = CHECKPOINTS = ("checkpoint.safetensors", "refinement.safetensors")
+CHECKPOINT, REFINEMENT = "checkpoint.safetensors", "refinement.safetensors"
+RACE = (CHECKPOINT, "checkpoint-2.safetensors", "checkpoint-3.safetensors", "checkpoint-4.safetensors")
+"""Of the trainings that race in one folder, in the order in which they start."""
+CHECKPOINTS = (*RACE, REFINEMENT)
 """Files that a training leaves until it is finished."""
 
 _MOST = 2**63

@@ -40,6 +40,8 @@ from attractor.settings import checked
 from .checkpoint import Facts, from_arrays
 from .task import Model
 
+AUTO = "auto"
+"""The name of a cell where an estimator chooses the family itself and keeps its choice among its facts."""
 _Shape = jax.ShapeDtypeStruct
 _VALUES = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 
@@ -197,7 +199,7 @@ def find_cell(saved: Any, own: CellBuilder | None, kind: str) -> str | CellBuild
         inner = find_cell(saved["cell"], own, kind)
         options = {name: _fixed(option) for name, option in saved["options"].items()}
         return partial(cell_class(inner) if isinstance(inner, str) else inner, **options)
-    if saved in FAMILIES:
+    if saved in FAMILIES or saved == AUTO:
         return own or saved
     if own is not None:
         return own

@@ -39,16 +39,18 @@ class RunLog:
             the digest of the task with all its arrays, the settings, the seed, the optimiser, and the kind
             and first state of an iterator of batches.
         reporter: hears about progress.
+        name: of the checkpoint; a race of several trainings in one folder has one for each.
     """
 
     folder: Path | None = None
     fingerprint: str | None = None
     reporter: Reporter = field(default_factory=SilentReporter)
+    name: str = CHECKPOINT
 
     @property
     def checkpoint(self) -> Path | None:
         """The checkpoint file."""
-        return self.folder / CHECKPOINT if self.folder else None
+        return self.folder / self.name if self.folder else None
 
     @property
     def log(self) -> Path | None:

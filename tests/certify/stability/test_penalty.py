@@ -107,6 +107,7 @@ def test_a_model_that_is_trained_to_be_certified_is_proved():
     training = TrainingSettings(steps=150, batch_size=8, learning_rate=2e-2, validate_every=50)
     options = {"hidden_size": 3, "window": 30, "washout": 5, "training": training}
     certified = PlantModel(certified=True, **options).fit(*slow_plant(400, 0))
+    assert (certified.family, certified.race_) == ("gru", ())
     assert certified.certify(settings=CertifySettings(levels=(1, 2), refute=False)).verdict is Verdict.PROVED
     assert certified.score(*slow_plant(200, 1)) > 60
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def identified(plant, hidden):
     roles = assign_roles(record_experiments(plant, 8000, seed=0))
     settings = TrainingSettings(steps=4000, seeds=1)
-    model = PlantModel(hidden_size=hidden, feedthrough=False, training=settings)
+    model = PlantModel("gru", hidden_size=hidden, feedthrough=False, training=settings)
     return control_model(model.fit(roles.training, validation=roles.validation))
 
 

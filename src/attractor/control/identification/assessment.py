@@ -14,6 +14,7 @@ from attractor.control.metrics import Metrics
 from attractor.data import Roles, Signal
 from attractor.program import compiled, single_precision
 
+from .comparison import compare
 from .plant_model import PlantModel
 from .plant_network import PlantNetwork
 
@@ -23,18 +24,22 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
 
     Returns:
         Plain JSON values: `metrics[role][experiment]` has one entry a replica with `fit`, `rmse`, `nrmse` and
-        `max_error` (lists over outputs, engineering units); `training` has the history and its outcome.
+        `max_error` (lists over outputs, engineering units); `comparison` has the simple models on the same
+        test data; `training` has the history and its outcome.
     """
     trained = model.trained_
     replicas = range(len(trained.scores))
+    metrics = {
+        role: {
+            one.name: [_metrics(model.evaluate(one, replica)) for replica in replicas]
+            for one in record.experiments
+        }
+        for role, record in (("validation", roles.validation), ("test", roles.test))
+    }
+    fits = mean_metric({"metrics": metrics}, "fit")
     return {
-        "metrics": {
-            role: {
-                one.name: [_metrics(model.evaluate(one, replica)) for replica in replicas]
-                for one in record.experiments
-            }
-            for role, record in (("validation", roles.validation), ("test", roles.test))
-        },
+        "metrics": metrics,
+        "comparison": compare(model, roles, fits).facts(),
         "training": {
             "seconds": round(trained.seconds, 2),
             "history": trained.history,

@@ -62,7 +62,7 @@ def visited_states(
 ) -> Float[np.ndarray, "2 states"]:
     """Least and largest value of every state over a recording (engineering units), in flat order."""
     network = model.network()
-    applied = jnp.asarray(model.input_scaling_.to_unit(inputs), jnp.float32)
+    applied = jnp.asarray(model.applied(inputs), jnp.float32)
     seen = jnp.asarray(model.output_scaling_.to_unit(outputs), jnp.float32)
     start = network.start(applied[: model.settled], seen[: model.settled])
     states = unroll(network.cell, applied[model.settled :], start).states
@@ -291,7 +291,8 @@ def repair(
     options = model.get_params(deep=False)
     settings = replace(model.training, steps=steps, seeds=1, refine=0)
     # The structure was decided by the first training, also where that was left to the data.
-    options |= {"certified": True, "training": settings, "feedthrough": model.feedthrough_}
+    options |= {"certified": True, "training": settings, "feedthrough": model.timing_.option}
+    options |= {"delay": model.timing_.delays or 0}
     fresh = PlantModel(**options)
     pair = record if isinstance(record, tuple) else (record, None)
     return fresh.fit(*pair, validation=validation, start=start, folder=folder, reporter=reporter)

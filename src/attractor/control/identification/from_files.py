@@ -146,7 +146,7 @@ def _simulate(model: PlantModel, experiment: Experiment, measured: Columns) -> C
 
 def scaled_inputs(model: PlantModel, record: Record) -> Float[np.ndarray, "time inputs"]:
     """Scaled inputs of all experiments, one after the other, the state carried over."""
-    parts = [model.input_scaling_.to_unit(experiment.inputs) for experiment in record.experiments]
+    parts = [model.applied(experiment.inputs) for experiment in record.experiments]
     return np.concatenate(parts).astype(np.float64)
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Float, Num
 
@@ -17,12 +15,16 @@ from attractor.report.wording import digests, in_words
 from attractor.runs import REPORT
 
 from .assessment import mean_metric, steady_maps
+from .comparison import Comparison, Outlook, compare
+from .identification_verdict import TONES, outlook_of, start_rows, verdict
 from .plant_model import PlantModel
+from .race import Result
+from .race import in_words as race_in_words
+from .remarks import parameter_count
 
 MOST_EXPERIMENTS = 6
 """More test experiments than this are in the metrics table only."""
 
-_GOOD, _FAIR = 90.0, 70.0
 _TONES = {"error": "error", "warning": "warning", "note": "info"}
 
 
@@ -186,7 +188,7 @@ class IdentificationContents:
 
     Args:
         verdict: one sentence that says how good the model is.
-        tone: colour of the verdict.
+        outlook: what the comparison with simple models came to.
         summary: the tiles.
         start_rows: first samples of a test experiment whose measured outputs set the initial state.
         predictions: one per test experiment and output.
@@ -195,11 +197,13 @@ class IdentificationContents:
         residuals: one per test experiment that is long enough.
         steady_states: one per input.
         metrics: the rows of the metrics table.
+        compared: simple models on the same test data.
+        race: how the families did that the model was chosen among.
         model_card: section to label to text.
     """
 
     verdict: str
-    tone: Tone
+    outlook: Outlook
     summary: Summary
     start_rows: int
     predictions: tuple[PredictionPage, ...]
@@ -208,7 +212,14 @@ class IdentificationContents:
     residuals: tuple[ResidualPage, ...]
     steady_states: tuple[SteadyStatePage, ...]
     metrics: tuple[MetricsRow, ...]
+    compared: Comparison
+    race: tuple[Result, ...]
     model_card: Mapping[str, Mapping[str, str]]
+
+    @property
+    def tone(self) -> Tone:
+        """Colour of the verdict."""
+        return TONES[self.outlook]
 
 
 PAGES.register(
@@ -222,57 +233,31 @@ def collect(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> Identif
     """Everything the page shows, from a model, its data and its card."""
     shown = roles.test.experiments[:MOST_EXPERIMENTS]
     fit = float(mean_metric(card, "fit")[model.chosen_])
-    verdict, tone = _verdict(model, roles, card, fit)
+    compared = _compared(model, roles, card)
+    outlook = outlook_of(compared, float(mean_metric(card, "rmse")[model.chosen_]))
+    start = start_rows(model)
     return IdentificationContents(
-        verdict=verdict,
-        tone=tone,
+        verdict=verdict(compared, outlook, len(roles.test.experiments), start),
+        outlook=outlook,
         summary=_summary(model, roles, card, fit),
-        start_rows=_start_rows(model),
+        start_rows=start,
         predictions=tuple(page for one in shown for page in _predictions(model, roles.test, one, card)),
-        data=DataPage(roles.training, roles.validation, roles.test, _findings(roles.training)),
+        data=DataPage(roles.training, roles.validation, roles.test, _findings(model, roles.training)),
         training=_training(model, roles, card),
         residuals=tuple(page for one in shown for page in _residuals(model, roles.test, one)),
         steady_states=_steady_states(model, roles.training),
         metrics=_metrics(model, roles.test, card),
+        compared=compared,
+        race=model.race_,
         model_card=_model_card(model, card),
     )
 
 
-def parameter_count(model: PlantModel) -> int:
-    """Trained numbers of one replica: those of a fixed cell, such as a reservoir, are drawn and stay."""
-    numbers = eqx.filter(model.network(), eqx.is_inexact_array)
-    return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
-
-
-def _is_fixed(part: Any) -> bool:
-    return getattr(type(part), "fixed", False) is True
-
-
-def _start_rows(model: PlantModel) -> int:
-    """Rows of a recording whose measured outputs set the initial state."""
-    return model.settled if model.network().reads_state else 0
-
-
-def _verdict(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> tuple[str, Tone]:
-    unseen = f"On {_recordings(len(roles.test.experiments))} it has never seen"
-    if not np.isfinite(mean_metric(card, "rmse")[model.chosen_]):
-        return f"{unseen}, the model runs away: its simulation has values that are not finite.", "poor"
-    if np.isnan(fit):
-        advice = "Look at the errors below, and test it where the plant moves."
-        return f"{unseen}, FIT is undefined: no measured output moves there. {advice}", "fair"
-    start = _start_rows(model)
-    seen = f"{unseen}, in free run from the inputs alone" + (
-        f" after its first {start} samples" if start else ""
-    )
-    if fit >= _GOOD:
-        return f"{seen}, the model follows the plant: FIT {fit:.1f} %.", "good"
-    if fit >= _FAIR:
-        return f"{seen}, the model follows the plant roughly: FIT {fit:.1f} %.", "fair"
-    return f"{seen}, the model does not follow the plant: FIT {fit:.1f} %. See the findings below.", "poor"
-
-
-def _recordings(count: int) -> str:
-    return "a recording" if count == 1 else f"{count} recordings"
+def _compared(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> Comparison:
+    """As the card has it; made anew for a run of a version that did not compare."""
+    if "comparison" in card:
+        return Comparison.of(card["comparison"])
+    return compare(model, roles, mean_metric(card, "fit"))
 
 
 def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: float) -> Summary:
@@ -283,7 +268,7 @@ def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: floa
         rmse=float(np.sqrt(np.mean(np.square(first)))),
         output=roles.training.outputs[0],
         samples=samples,
-        parameters=parameter_count(model),
+        parameters=parameter_count(model.network()),
         training_seconds=float(card["training"]["seconds"]),
     )
 
@@ -309,9 +294,11 @@ def _predictions(
     ]
 
 
-def _findings(record: Record) -> tuple[Note, ...]:
-    return tuple(Note(_TONES[one.severity.value], one.message, one.advice) for one in examine(record)) or (
-        Note("ok", "The data doctor found nothing to complain about."),
+def _findings(model: PlantModel, record: Record) -> tuple[Note, ...]:
+    said = tuple(Note("warning", f"{text[0].upper()}{text[1:]}.") for text in model.remarks_)
+    return said + (
+        tuple(Note(_TONES[one.severity.value], one.message, one.advice) for one in examine(record))
+        or (Note("ok", "The data doctor found nothing to complain about."),)
     )
 
 
@@ -381,10 +368,14 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
     training = options.pop("training")
     outcome = card["training"]
     options["trained for a certificate"] = "yes" if options.pop("certified") else "no"
-    if options["feedthrough"] is None:
-        options["feedthrough"] = f"{'yes' if model.feedthrough_ else 'no'}, decided from the data"
+    if model.race_:
+        options["cell"] = f"{model.family}; {race_in_words(model.race_)}"
+    decided = {"feedthrough": model.timing_.option, "delay": model.timing_.delays or "none"}
+    for name, value in decided.items():
+        if options[name] is None:
+            options[name] = f"{value}, decided from the data"
     return {
-        "Model": {"parameters": str(parameter_count(model)), **in_words(options)},
+        "Model": {"parameters": str(parameter_count(model.network())), **in_words(options)},
         "Training": {
             **in_words(training),
             "chosen seed": f"{model.chosen_}, weights of step {outcome['best_steps'][model.chosen_]}",

@@ -119,6 +119,8 @@ def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 _CLOSEUP_SHARE = 0.1
 _CLOSEUP_ROWS = 150
+_MOST_OF_IT = 0.25
+"""A stretch that covers more than this share of a recording is no stretch of it."""
 
 
 def prediction_figure(page: PredictionPage, size: Size) -> Figure:
@@ -137,7 +139,7 @@ def prediction_figure(page: PredictionPage, size: Size) -> Figure:
 
 
 def closeup_figure(page: PredictionPage, size: Size) -> Figure:
-    """The stretch, a tenth of the experiment, in which the model errs most."""
+    """The stretch in which the model errs most: a tenth of the experiment, a little more of a short one."""
     figure, (axes,) = panels(size, [190])
     time, label = time_axis(len(page.measured), page.sampling_time)
     first, last = closeup_rows(page)
@@ -151,7 +153,9 @@ def closeup_figure(page: PredictionPage, size: Size) -> Figure:
 
 def closeup_rows(page: PredictionPage) -> tuple[int, int]:
     """Which rows the close-up shows."""
-    length = max(_CLOSEUP_ROWS, int(_CLOSEUP_SHARE * len(page.measured)))
+    rows = len(page.measured) - page.washout
+    length = max(_CLOSEUP_ROWS, int(_CLOSEUP_SHARE * rows))
+    length = max(min(length, int(_MOST_OF_IT * rows)), 1)
     return worst_window(residual_of(page), length, page.washout)
 
 

@@ -10,7 +10,7 @@ from attractor.data import from_archive
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
-from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.page import Page, PageFigure, PageTable, Section, Tile
 from attractor.report.publishing import publish
 from attractor.report.wording import count, duration, mean_and_spread, percent, significant, span
 from attractor.runs import check_judged, load_run
@@ -26,7 +26,9 @@ from .identification_contents import (
     TrainingPage,
     collect,
 )
+from .identification_verdict import advice
 from .plant_model import PlantModel
+from .race import Result
 
 
 def identification_page(contents: IdentificationContents, about: About) -> Page:
@@ -36,9 +38,10 @@ def identification_page(contents: IdentificationContents, about: About) -> Page:
         contents: numbers and words.
         about: the run.
     """
-    meaning, steps = _advice(contents.tone, about)
+    meaning, steps = advice(contents.outlook, about)
     sections = (
         _prediction_section(contents),
+        _comparison_section(contents),
         _data_section(contents.data),
         _training_section(contents.training),
         _residual_section(contents.residuals),
@@ -55,30 +58,6 @@ def identification_page(contents: IdentificationContents, about: About) -> Page:
         tiles=_tiles(contents.summary),
         sections=tuple(one for one in sections if one.figures or one.tables or one.lead),
     )
-
-
-def _advice(tone: Tone, about: About) -> tuple[str, tuple[Step, ...]]:
-    """What the verdict means, and what to do next."""
-    certify = Step("Prove that a wrong start dies out:", f"attractor certify {about.run}")
-    control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant PLANT")
-    doctor = Step("Look at the data first:", "attractor doctor DATA.csv")
-    longer = Step("Train longer, from several starts:", "attractor identify ... --steps 12000 --seeds 3")
-    return {
-        "good": (
-            "For inputs like those of the test, its simulation can stand in for the plant: to predict, to "
-            "try controllers, to look for the best inputs.",
-            (certify, control),
-        ),
-        "fair": (
-            "Good enough for control that measurements correct; not for a long simulation without them.",
-            (longer, certify),
-        ),
-        "poor": (
-            "Do not decide anything by it yet. Either the data do not show how the plant moves, or the "
-            "training has not found it.",
-            (doctor, longer),
-        ),
-    }[tone]
 
 
 def _tiles(summary: Summary) -> tuple[Tile, ...]:
@@ -149,6 +128,50 @@ def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> t
         plot=lambda size: figures.closeup_figure(page, size),
     )
     return whole, closeup
+
+
+def _comparison_section(contents: IdentificationContents) -> Section:
+    """The model beside simple ones on the test data, and beside other families on the validation data."""
+    found = contents.compared
+    rows = [("this model", found.family, percent(found.fit), "—")]
+    removed = [f"{percent(100 * one.gain)} ± {percent(100 * one.gain_error)}" for one in found.rivals]
+    rows += [
+        (one.name, one.description, percent(one.fit), text)
+        for one, text in zip(found.rivals, removed, strict=True)
+    ]
+    if np.isfinite(found.ceiling):
+        rows.append(("noise floor", found.predictor, percent(found.ceiling), "—"))
+    caption = (
+        "Each model is simulated over the test rows from the inputs alone, and each was chosen on the "
+        "validation data. The last column is the share of a simple model's squared error that this model "
+        "removes, with its standard error. The noise floor is an estimate, made with a predictor that also "
+        "sees every measured output before the sample: no simulation should be expected to reach more. Slow "
+        "disturbances, which such a predictor follows, may keep the best simulation well below it."
+    )
+    header = ("model", "", "FIT [%]", "error removed [%]")
+    tables = [PageTable("On the test data", header, tuple(rows), caption)]
+    if contents.race:
+        tables.append(_race_table(contents.race))
+    lead = "A model is worth its trouble if it does better than one that takes a second to make."
+    return Section("comparison", "Beside simple models", lead, tables=tuple(tables))
+
+
+def _race_table(results: tuple[Result, ...]) -> PageTable:
+    rows = tuple(
+        (
+            one.cell,
+            str(one.hidden_size),
+            significant(one.error),
+            f"{significant(one.seconds)} s",
+            "chosen" if one.won else "",
+        )
+        for one in results
+    )
+    caption = (
+        "Families that were trained on the same data. The error is the root mean square of the free run over "
+        "the validation data, in standard deviations of the outputs; test data played no part."
+    )
+    return PageTable("Which family", ("family", "states", "error", "training", ""), rows, caption)
 
 
 def _data_section(data: DataPage) -> Section:

@@ -80,7 +80,7 @@ class IdentificationTask(LeastSquares):
         """The network with a cell that keeps the rate asked for."""
         if self.contraction is None:
             return model
-        return eqx.tree_at(lambda n: n.cell, model, contract_weights(model.cell, self.contraction))
+        return model.with_inner(contract_weights(model.inner, self.contraction))
 
     def draw(self, context: StepContext) -> Batch:
         """Windows of the training recordings."""
@@ -96,7 +96,7 @@ class IdentificationTask(LeastSquares):
         losses = jax.vmap(error)(batch.inputs, batch.outputs, batch.valid)
         if self.contraction is None:
             return losses
-        return losses + contraction_penalty(model.cell, self.contraction)
+        return losses + contraction_penalty(model.inner, self.contraction)
 
     def validation(self, model: PlantNetwork) -> Float[Array, ""]:
         """Root of the mean squared free-run error over all validation rows, scaled outputs."""
@@ -160,9 +160,21 @@ def _error(
 
 
 @compiled
-def _score(task: IdentificationTask, network: PlantNetwork) -> Float[Array, ""]:
+def score(task: IdentificationTask, network: PlantNetwork) -> Float[Array, ""]:
     """The validation of a network."""
     return task.score(network)
+
+
+def squares(task: IdentificationTask, network: PlantNetwork) -> Float[np.ndarray, " rows"]:
+    """Squared free-run error of every validation row that counts, all outputs together, scaled."""
+    errors = np.asarray(_free_errors(task.validation_data, network, task.settled), float)
+    return np.sum(errors**2, axis=2)[np.asarray(task.validation_data.valid)[:, task.settled :]]
+
+
+@compiled
+def _free_errors(data: Batch, network: PlantNetwork, settled: int) -> Float[Array, "recordings rows outputs"]:
+    simulated = jax.vmap(lambda u, y: free_run(network, u, y, settled))(data.inputs, data.outputs)
+    return simulated - data.outputs[:, settled:]
 
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-9, 3))
@@ -189,7 +201,7 @@ def fit_readout(task: IdentificationTask, training: Batch, seeds: int, seed: int
     for key in jax.random.split(jax.random.key(seed), seeds):
         network = task.initial(key)
         candidates = _path(network, *_regression(network, training, task.washout))
-        scores = [float(_score(task, candidate)) for candidate in candidates]
+        scores = [float(score(task, candidate)) for candidate in candidates]
         best = int(np.argmin(scores))
         results.append((candidates[best], scores[best], PENALTIES[best]))
     models, scores, penalties = zip(*results, strict=True)

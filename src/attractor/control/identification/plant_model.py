@@ -1,13 +1,15 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.cells import State, initial_state
+from attractor.cells import State, cell_class, initial_state
 from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.stability.penalty import ContractionTarget
@@ -22,24 +24,29 @@ from attractor.settings import Count, PartialShare, Seed
 from attractor.training import RunLog, Trained, TrainingSettings, Windows, refine, train
 from attractor.training.checkpoint import CHECKPOINTS, Facts, check_own
 from attractor.training.identity import probe_rows
-from attractor.training.networks import check_scaling, fact, structure_of
+from attractor.training.networks import AUTO, cell_name, check_scaling, describe_option, fact, structure_of
 
 from .identification_task import IdentificationTask, fit_readout, free_run, pad
+from .linear_start import Start, find_linear_start
 from .plant_network import NetworkPlan, PlantNetwork
+from .race import LINEAR, RECURRENT, Entrant, Result, Structure, entrants, forecast, race
 from .recordings import (
     Signals,
     as_columns,
     as_experiments,
     as_record,
+    as_validation,
     check_finite,
     check_held,
     check_judges,
     check_recordings,
-    has_feedthrough,
     known_names,
     like_model,
+    scalings,
     split_validation,
 )
+from .remarks import remarks
+from .timing import Delay, Feedthrough, Timing, find_timing
 
 
 def _once(
@@ -60,15 +67,21 @@ class PlantModel(Estimator):
     training data only.
 
     Args:
-        cell: a name ("tanh", "gru", "gru-reset-after", "lstm", "esn", "nnarx", "state-space", "lipschitz",
-            "ren"), or any callable `cell(input_size, hidden_size, *, key)` that builds a cell, such as your
-            own class.
-        hidden_size: units per layer.
+        cell: "auto" lets a linear model, a state-space network that begins as it, and a GRU race on the
+            validation data; with `certified` it is a GRU. Or a name ("linear", "tanh", "gru",
+            "gru-reset-after", "lstm", "esn", "nnarx", "state-space", "lipschitz", "ren"), or any callable
+            `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
+        hidden_size: units per layer; a network that begins as the linear model has as many states as that,
+            and two more.
         layers: cells in the stack.
         initial_state: how a recording starts: "encoder" learns the state from the first `washout` samples,
             "washout" lets the model forget a zero state over them, "zero" says recordings start at rest.
         washout: samples that set the state and are not counted.
-        feedthrough: whether an input acts on the output of the same sample; None decides from the data.
+        feedthrough: whether an input acts on the output of the same row, so that no controller can use the
+            model; "shift" gives the network the inputs one row early instead, for outputs that are measured
+            after the input of their row has acted. None decides from the data, between False and "shift".
+        delay: samples by which inputs act late, one number or one for each; they are delayed before they
+            enter the network. None takes a long delay from the data where a linear model is as good with it.
         window: rows simulated in one training example, after its washout.
         validation_share: last part of every recording that is kept for choosing the best weights; 0 trains
             on everything, once the options are settled.
@@ -82,17 +95,18 @@ class PlantModel(Estimator):
         >>> from attractor.training import TrainingSettings
         >>> u = np.random.default_rng(0).uniform(-1, 1, (300, 1))
         >>> y = np.convolve(u[:, 0], 0.5 ** np.arange(1, 9))[:300]
-        >>> model = attractor.PlantModel(hidden_size=4, window=40, training=TrainingSettings(steps=20))
+        >>> model = attractor.PlantModel("gru", hidden_size=4, window=40, training=TrainingSettings(steps=20))
         >>> model.fit(u, y).predict(u).shape
         (300,)
     """
 
-    cell: str | CellBuilder = "gru"
+    cell: str | CellBuilder = AUTO
     hidden_size: Count = 8
     layers: Count = 1
     initial_state: Literal["encoder", "washout", "zero"] = "encoder"
     washout: Count = 20
-    feedthrough: bool | None = None
+    feedthrough: Feedthrough = None
+    delay: Delay = None
     window: Count = 150
     validation_share: PartialShare = 0.2
     certified: bool = False
@@ -131,17 +145,23 @@ class PlantModel(Estimator):
         """
         record = as_record(inputs, outputs)
         self.flat_output_ = outputs is not None and np.asarray(as_experiments(outputs)[0]).ndim == 1
-        held_out = None if validation is None else _as_pair(validation, record.sampling_time)
+        held_out = None if validation is None else as_validation(validation, record.sampling_time)
         training, checking = split_validation(record, held_out, self.validation_share)
         check_recordings(training, self.washout)
         check_judges(training, checking, self.washout, "validation")
         self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time, record.assumed)
-        self.input_scaling_, self.output_scaling_ = _scalings(training)
-        self.feedthrough_ = has_feedthrough(training) if self.feedthrough is None else self.feedthrough
+        self.input_scaling_, self.output_scaling_ = scalings(training)
+        self.race_: tuple[Result, ...] = ()
+        rows = self.settled, self._encoded
+        self.timing_ = find_timing(training, checking, self.feedthrough, self.delay, rows)
+        runners = self._entrants(training, checking) if start is None else []
+        self.structure_ = self._structure(runners, start)
         self.plan_ = self.make_plan()
         if folder is not None:
             self.check_kept()
-        task = self._task(training, checking, start)
+        build = self.plan_ if start is None else lambda _: start
+        task_of = partial(self._task, training, checking)
+        task = task_of(runners[-1].build if runners else build)
         self.fingerprint_ = self.identify_training(
             signals=self.signals_,
             training=[(one.inputs, one.outputs) for one in training.experiments],
@@ -149,10 +169,13 @@ class PlantModel(Estimator):
             task=task,
         )
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
-        self.trained_ = self._train(task, training, log)
+        self.trained_ = self._race(runners, log, task_of) if runners else self._train(task, training, log)
         self.replicas_ = self.trained_.models
         self.chosen_ = self.trained_.chosen
-        self.network()  # takes down which program was trained
+        self.remarks_ = (
+            *self.timing_.in_words(record.inputs),
+            *remarks(self.network(), self.trained_, training, checking),
+        )
         return self
 
     @single_precision()
@@ -238,27 +261,103 @@ class PlantModel(Estimator):
 
     def make_plan(self) -> NetworkPlan:
         """The structure that the options and the signals ask for."""
-        past = self.washout if self.initial_state == "encoder" else 0
-        sizes = len(self.signals_.inputs), len(self.signals_.outputs)
-        return NetworkPlan(
-            self.cell_builder(), self.hidden_size, self.layers, *sizes, past, self.feedthrough_
-        )
+        plan = self._open_plan(self.cell_builder())
+        return plan if self.structure_ is None else self.structure_.plan(plan)
 
-    def _scaled(self, record: Record) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        inputs = [self.input_scaling_.to_unit(one.inputs) for one in record.experiments]
+    def cell_builder(self) -> CellBuilder:
+        """What builds a cell: that of the option, or that of the family which won a race."""
+        return super().cell_builder() if self.structure_ is None else cell_class(self.structure_.cell)
+
+    def _open_plan(self, build: CellBuilder) -> NetworkPlan:
+        """The plan as far as options and signals decide it."""
+        sizes = len(self.signals_.inputs), len(self.signals_.outputs)
+        plan = NetworkPlan(
+            build, self.hidden_size, self.layers, *sizes, self._encoded, self.timing_.feedthrough
+        )
+        return replace(plan, delays=self.timing_.delays)
+
+    @property
+    def _encoded(self) -> int:
+        """Rows that an encoder reads."""
+        return self.washout if self.initial_state == "encoder" else 0
+
+    def _entrants(self, training: Record, checking: Record) -> list[Entrant]:
+        """The families that race; none where the cell is named, or is to have a certificate."""
+        if self.cell not in (AUTO, LINEAR) or self.certified:
+            return []
+        sides = (zip(*self.scaled(record), strict=True) for record in (training, checking))
+        learned, judged = map(list, sides)
+        start = Start(self.timing_.feedthrough, self.settled, self._encoded)
+        linear = find_linear_start(learned, judged, start, self.timing_.delays)
+        found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear)
+        if self.cell == AUTO:
+            return found
+        if linear is None:
+            raise InputDataError(
+                "there are too few rows for a linear model; record more, or name another cell"
+            )
+        return found[:1]
+
+    def _structure(self, runners: list[Entrant], start: PlantNetwork | None) -> Structure | None:
+        """What the options leave open; a race may still replace it."""
+        if self.cell not in (AUTO, LINEAR):
+            return None
+        if start is not None:
+            return Structure.of_network(start)
+        return runners[0].structure if runners else Structure("gru", self.hidden_size)
+
+    def _race(
+        self, runners: list[Entrant], log: RunLog, task_of: Callable[..., IdentificationTask]
+    ) -> Trained:
+        """Train all of them; the winner gives structure and weights."""
+        with log.locked():
+            outcome = race(runners, task_of, self.training, self.seed, log)
+            self.race_, self.structure_ = outcome.results, outcome.structure
+            self.plan_ = self.make_plan()
+            return refine(outcome.task, outcome.trained, self.training.refine, log)
+
+    def forecast(self) -> str:
+        """What `fit` will train, and about how long that takes."""
+        named = "gru" if self.cell == AUTO else str(describe_option(self.cell))
+        families = RECURRENT if self.cell == AUTO and not self.certified else [named]
+        return forecast(families, self.training, self.window + self.washout)
+
+    def applied(self, inputs: Float[np.ndarray, "time inputs"]) -> Float[np.ndarray, "time inputs"]:
+        """The inputs of a recording as the network takes them: scaled, and early by a row if shifted."""
+        return self.timing_.lined_up(self.input_scaling_.to_unit(inputs))
+
+    @property
+    def feedthrough_(self) -> bool:
+        """Whether an input acts on the output of its own row, inside of the network or by a shift."""
+        return self.timing_.feedthrough or self.timing_.shifted
+
+    @property
+    def family(self) -> str:
+        """What the cell is called: that which was named, or that which won."""
+        return cell_name(self.cell_builder())
+
+    def scaled(self, record: Record) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Inputs and outputs of every recording as the network takes them.
+
+        Raises:
+            InputDataError: a value that float32 does not hold.
+        """
+        inputs = [self.applied(one.inputs) for one in record.experiments]
         outputs = [self.output_scaling_.to_unit(one.outputs) for one in record.experiments]
         for one, given, seen in zip(record.experiments, inputs, outputs, strict=True):
             check_held(f"recording {one.name!r}", self.signals_.inputs, one.inputs, given)
             check_held(f"recording {one.name!r}", self.signals_.outputs, one.outputs, seen)
         return inputs, outputs
 
-    def _task(self, training: Record, checking: Record, start: PlantNetwork | None) -> IdentificationTask:
+    def _task(
+        self, training: Record, checking: Record, build: Callable[[PRNGKeyArray], PlantNetwork]
+    ) -> IdentificationTask:
         longest = max(len(one) for one in training.experiments)
         length = min(self.window + self.washout, longest)
         return IdentificationTask(
-            build=self.plan_ if start is None else lambda _: start,
-            windows=Windows(*self._scaled(training), length),
-            validation_data=pad(*self._scaled(checking)),
+            build=build,
+            windows=Windows(*self.scaled(training), length),
+            validation_data=pad(*self.scaled(checking)),
             washout=self.washout,
             settled=self.settled,
             batch_size=self.training.batch_size,
@@ -278,7 +377,7 @@ class PlantModel(Estimator):
         if log.checkpoint is not None:
             check_own(log.checkpoint, self.fingerprint_)
         log.restart([])
-        return fit_readout(task, pad(*self._scaled(training)), self.training.seeds, self.seed)
+        return fit_readout(task, pad(*self.scaled(training)), self.training.seeds, self.seed)
 
     @single_precision()
     def _simulate(
@@ -286,7 +385,7 @@ class PlantModel(Estimator):
     ) -> Float[np.ndarray, "time outputs"]:
         washout = self._state_rows(network, measured, len(inputs))
         self._check_inputs(inputs)
-        scaled = self.input_scaling_.to_unit(inputs)
+        scaled = self.applied(inputs)
         check_held("the inputs", self.signals_.inputs, inputs, scaled)
         shape = (len(inputs), len(self.signals_.outputs))
         seen = np.zeros(shape)
@@ -338,7 +437,20 @@ class PlantModel(Estimator):
             "signals": asdict(self.signals_),
             "scaling": {"inputs": self.input_scaling_.to_dict(), "outputs": self.output_scaling_.to_dict()},
             "flat_output": self.flat_output_,
-            "feedthrough": self.feedthrough_,
+            "timing": asdict(self.timing_),
+            "remarks": list(self.remarks_),
+            **self._choice(),
+        }
+
+    def _choice(self) -> Facts:
+        """What a race decided, and its results."""
+        if self.structure_ is None:
+            return {}
+        results = [one.facts() for one in self.race_]
+        return {
+            "structure": asdict(self.structure_),
+            "race": results,
+            "hidden_size": self.structure_.hidden_size,
         }
 
     def take_facts(self, run: Run) -> None:
@@ -350,7 +462,10 @@ class PlantModel(Estimator):
         for scaling, side in ((self.input_scaling_, "inputs"), (self.output_scaling_, "outputs")):
             check_scaling(scaling, len(card["signals"][side]))
         self.flat_output_ = fact(card, "flat_output", bool)
-        self.feedthrough_ = fact(card, "feedthrough", bool)
+        self.timing_ = Timing.of(card)
+        self.remarks_ = tuple(map(str, card.get("remarks", ())))
+        self.structure_ = Structure.of(card["structure"]) if "structure" in card else None
+        self.race_ = tuple(Result.of(one) for one in card.get("race", ()))
 
     @property
     def n_features_in_(self) -> int:
@@ -374,19 +489,3 @@ class PlantModel(Estimator):
 @compiled
 def _free_run(network: PlantNetwork, inputs: Array, measured: Array, washout: int) -> Array:
     return free_run(network, inputs, measured, washout)
-
-
-def _scalings(training: Record) -> tuple[Scaling, Scaling]:
-    inputs = np.concatenate([one.inputs for one in training.experiments])
-    outputs = np.concatenate([one.outputs for one in training.experiments])
-    return (
-        Scaling.from_range(inputs, [signal.name for signal in training.inputs]),
-        Scaling.standardised(outputs, [signal.name for signal in training.outputs]),
-    )
-
-
-def _as_pair(validation: Record | tuple | list, sampling_time: float) -> Record:
-    """Validation data as a record; arrays have no sampling time, so they have that of the training data."""
-    if isinstance(validation, Record):
-        return validation
-    return replace(as_record(*validation), sampling_time=sampling_time)

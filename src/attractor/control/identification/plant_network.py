@@ -1,6 +1,6 @@
 """A plant model: a cell, a read-out and, if wanted, an encoder of the initial state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from attractor.cells import (
     CellLike,
+    Delayed,
     State,
     exposed,
     exposed_size,
@@ -23,6 +24,9 @@ from attractor.cells.building import CellBuilder
 from attractor.program import layout_of
 from attractor.scan import unroll
 from attractor.training.networks import stacked
+
+ENCODER_WIDTH = 32
+"""Hidden units of an encoder."""
 
 
 class Encoder(eqx.Module):
@@ -42,7 +46,7 @@ class Encoder(eqx.Module):
     past: int = eqx.field(static=True)
 
     def __init__(
-        self, past: int, signals: int, state_size: int, *, width: int = 32, key: PRNGKeyArray
+        self, past: int, signals: int, state_size: int, *, width: int = ENCODER_WIDTH, key: PRNGKeyArray
     ) -> None:
         self.network = eqx.nn.MLP(past * signals, state_size, width, 1, _tanh, _unchanged, key=key)
         self.past = past
@@ -101,12 +105,30 @@ class PlantNetwork(eqx.Module):
     @property
     def reads_state(self) -> bool:
         """Whether `start` reads measured outputs."""
-        return self.encoder is not None or hasattr(self.cell, "measured_state")
+        return self.encoder is not None or hasattr(self.inner, "measured_state")
+
+    @property
+    def inner(self) -> CellLike:
+        """The cell, without the delays before it."""
+        return self.cell.cell if isinstance(self.cell, Delayed) else self.cell
+
+    def with_inner(self, cell: CellLike) -> "PlantNetwork":
+        """The network with another cell behind the same delays."""
+        return replace(self, cell=Delayed(cell, self.cell.delays) if isinstance(self.cell, Delayed) else cell)
 
     @property
     def starts(self) -> tuple[Float[np.ndarray, " real"], Float[np.ndarray, " real"]] | None:
-        """The box of states from which a simulation may start; None where the cell's own state is that."""
-        return None if self.encoder is None else self.encoder.reach
+        """The box of states from which a simulation may start; None where the cell's own state is that.
+
+        Inputs under way are within [-1, 1], the range of the training data.
+        """
+        if self.encoder is None:
+            return None
+        low, high = self.encoder.reach
+        if isinstance(self.cell, Delayed):
+            under_way = np.ones(self.cell.longest * len(self.cell.delays))
+            low, high = np.concatenate([-under_way, low]), np.concatenate([under_way, high])
+        return low, high
 
     def read(self, state: State) -> Float[Array, " outputs"]:
         """The output that a state shows."""
@@ -124,6 +146,9 @@ class PlantNetwork(eqx.Module):
         """
         if len(inputs) == 0:
             return initial_state(self.cell)
+        if isinstance(self.cell, Delayed):
+            seen = inputs if self.encoder is not None else self.cell.late(inputs)
+            return self.cell.register(inputs), replace(self, cell=self.cell.cell).start(seen, outputs)
         if hasattr(self.cell, "measured_state"):
             return self._read_off(inputs, outputs)
         if self.encoder is None:
@@ -164,6 +189,8 @@ class NetworkPlan:
         outputs: number of outputs.
         past: number of measured samples that the encoder reads; 0 for no encoder.
         feedthrough: whether u_k may act on y_k.
+        encoder_width: hidden units of the encoder.
+        delays: samples by which every input is late; empty for none.
     """
 
     cell: CellBuilder
@@ -173,6 +200,8 @@ class NetworkPlan:
     outputs: int
     past: int
     feedthrough: bool
+    encoder_width: int = ENCODER_WIDTH
+    delays: tuple[int, ...] = ()
 
     def __call__(self, key: PRNGKeyArray) -> PlantNetwork:
         """A fresh network."""
@@ -185,7 +214,9 @@ class NetworkPlan:
         # A fixed cell has its read-out fitted in one go: nothing would train its encoder.
         if self.past and not hasattr(cell, "measured_state") and not getattr(cell, "fixed", False):
             size = layout_of(initial_state(cell), name_of(cell)).real_size
-            encoder = Encoder(self.past, self.inputs + self.outputs, size, key=encoder_key)
+            signals = self.inputs + self.outputs
+            encoder = Encoder(self.past, signals, size, width=self.encoder_width, key=encoder_key)
+        cell = Delayed(cell, self.delays) if self.delays else cell
         return PlantNetwork(cell, readout, encoder, self.feedthrough)
 
     def _cell(self, level: int, inputs: int, key: PRNGKeyArray) -> CellLike:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import Experiment, Record, Signal, check_representable, hold_out
+from attractor.data import Experiment, Record, Scaling, Signal, check_representable, hold_out
 from attractor.data.table import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
 from attractor.settings import Positive
@@ -274,6 +274,23 @@ def _check_moving(record: Record) -> None:
                     f"{signal.name!r} is constant ({values[0, column]:g}) over the training data; leave it "
                     "out, or record an experiment in which it moves"
                 )
+
+
+def scalings(training: Record) -> tuple[Scaling, Scaling]:
+    """Of inputs, to [-1, 1], and of outputs, to unit standard deviation, over the training data."""
+    inputs = np.concatenate([one.inputs for one in training.experiments])
+    outputs = np.concatenate([one.outputs for one in training.experiments])
+    return (
+        Scaling.from_range(inputs, [signal.name for signal in training.inputs]),
+        Scaling.standardised(outputs, [signal.name for signal in training.outputs]),
+    )
+
+
+def as_validation(validation: Record | tuple | list, sampling_time: float) -> Record:
+    """Validation data as a record; arrays have no sampling time, so they have that of the training data."""
+    if isinstance(validation, Record):
+        return validation
+    return replace(as_record(*validation), sampling_time=sampling_time)
 
 
 ORDER = 4

@@ -1,0 +1,291 @@
+"""Networks that begin as the best linear model, so that training starts where linear identification ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solve_discrete_lyapunov
+
+from attractor.cells import NeuralStateSpace, late_inputs
+from attractor.control.baselines import MOST_ROWS, Recordings, leading
+from attractor.program import single
+
+from .output_error import OutputError, cleaned, fit_output_error
+from .plant_network import Encoder, PlantNetwork
+
+ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
+MOST_STATES = 40
+"""Orders whose model has more states than this are left out."""
+_AS_GOOD = 1.01
+"""A model of lower order whose error is larger by less than this is taken."""
+_WEIGHTS = (1.0, 2.0)
+"""Of the squared errors over training and validation data."""
+_IN_LINE = 0.05
+"""Slope of the encoder's units that carry the linear estimate of a state; tanh is nearly linear there."""
+_RIDGE = 1e-6
+_NEGLIGIBLE = 1e-12
+"""Share of the variance of the strongest state below which a direction of the state is rounding."""
+_UNSEEN = 1e-3
+"""States that outputs show this much less than the strongest one are left out."""
+
+Matrix = Float[np.ndarray, "_ _"]
+Vector = Float[np.ndarray, " _"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a recording starts.
+
+    Args:
+        feedthrough: whether an input acts on the output of the same sample.
+        settled: rows that do not count.
+        past: rows from which the initial state is read; 0 starts from rest.
+    """
+
+    feedthrough: bool
+    settled: int
+    past: int
+
+    @property
+    def first(self) -> int:
+        """The first lag of an input that acts."""
+        return 0 if self.feedthrough else 1
+
+
+@dataclass(frozen=True, eq=False)
+class LinearStart:
+    """x' = A x + B u, y = C x + c on scaled signals; over the training data every state has unit variance.
+
+    Args:
+        transition: A.
+        gain: B.
+        shown: C.
+        offset: c.
+        reading: M of x = M (u_0, y_0, ..., u_{W-1}, y_{W-1}) + m, the state after W rows, by regression.
+        reading_offset: m.
+        order: of the transfer functions behind it.
+        error: root mean square of its free runs over training and validation data, scaled outputs.
+        delays: samples by which the inputs are late before they act; empty for none.
+    """
+
+    transition: Matrix
+    gain: Matrix
+    shown: Matrix
+    offset: Vector
+    reading: Matrix
+    reading_offset: Vector
+    order: int
+    error: float = float("inf")
+    delays: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of states."""
+        return len(self.transition)
+
+    def network(self, network: PlantNetwork) -> PlantNetwork:
+        """A fresh network of a `Linear` or `NeuralStateSpace` cell that computes what this model does.
+
+        What the network has beyond it stays as it was drawn, and does nothing at first.
+        """
+        cell: Any = network.inner
+        readout: Any = network.readout  # neither family makes outputs itself
+        transition, gain = np.array(cell.transition), np.array(cell.input_weight)
+        transition[: self.size], transition[:, : self.size] = 0.0, 0.0
+        transition[: self.size, : self.size], gain[: self.size] = self.transition, self.gain
+        cell = eqx.tree_at(lambda c: (c.transition, c.input_weight), cell, (single(transition), single(gain)))
+        if isinstance(cell, NeuralStateSpace):
+            cell = eqx.tree_at(lambda c: c.outer_weight, cell, jnp.zeros_like(cell.outer_weight))
+        shown = np.zeros(readout.weight.shape)
+        shown[:, : self.size] = self.shown
+        pair = single(shown), single(self.offset)
+        readout = eqx.tree_at(lambda r: (r.weight, r.bias), readout, pair)
+        return replace(network.with_inner(cell), readout=readout, encoder=self._encoder(network.encoder))
+
+    def _encoder(self, encoder: Encoder | None) -> Encoder | None:
+        """Its first units carry the linear estimate, the others are silent at first."""
+        if encoder is None:
+            return None
+        first, last = encoder.network.layers
+        rest = np.zeros(self.size if last.bias is None else last.bias.shape)
+        weight, bias = np.array(first.weight), np.array(first.bias)
+        weight[: self.size] = _IN_LINE * self.reading
+        bias[: self.size] = _IN_LINE * self.reading_offset
+        out = np.zeros(last.weight.shape)
+        out[: self.size, : self.size] = np.eye(self.size) / _IN_LINE
+        values = single(weight), single(bias), single(out), single(rest)
+        return eqx.tree_at(
+            lambda e: (
+                e.network.layers[0].weight,
+                e.network.layers[0].bias,
+                e.network.layers[1].weight,
+                e.network.layers[1].bias,
+            ),
+            encoder,
+            values,
+        )
+
+    def simulate(self, inputs: Matrix, outputs: Matrix, start: int, past: int) -> Matrix:
+        """Free run after the first `start` rows, of which the last `past` tell the state; none: from rest."""
+        rows = np.hstack([inputs, outputs])[start - past : start]
+        inputs = late_inputs(inputs, self.delays) if self.delays else inputs
+        state = self.reading @ rows.ravel() + self.reading_offset if past else np.zeros(self.size)
+        begin = start if past else 0
+        states = _states(self.transition, inputs[begin:] @ self.gain.T, state)
+        return states[start - begin :] @ self.shown.T + self.offset
+
+
+def find_linear_start(
+    training: Recordings, validation: Recordings, start: Start, delays: tuple[int, ...] = ()
+) -> LinearStart | None:
+    """The model of the order that simulates training and validation data best; None if there is none.
+
+    A short validation part alone may by chance like a model that cannot follow the training data. So both
+    count, validation twice, the training error by Akaike's final prediction error: (N + d) / (N - d) times
+    what it is, for d parameters and N rows (Ljung 1999, section 7.4).
+
+    Args:
+        training: scaled inputs and outputs.
+        validation: the same, for the choice of the order.
+        start: how a recording starts.
+        delays: samples by which the inputs are late before they act; empty for none.
+    """
+    settled, past = start.settled, start.past
+    usable = leading([(u, y) for u, y in training if len(u) > 2 * max(settled, past) + 10], MOST_ROWS)
+    best: LinearStart | None = None
+    late = [(late_inputs(u, delays) if delays else u, y) for u, y in usable]
+    sides = _Sides(usable, late, cleaned(late, start.first) if usable else late)
+    for order in ORDERS if usable else ():
+        for found in _of_order(sides, order, start):
+            found = replace(found, delays=delays)
+            judging = usable, leading(validation, MOST_ROWS)
+            squares = np.square([_error(found, side, start) for side in judging])
+            squares[0] *= _optimism(usable, order)
+            error = float(np.sqrt(np.average(squares, weights=_WEIGHTS)))
+            if best is None or error * _AS_GOOD < best.error:
+                best = replace(found, error=error)
+    return best if best is not None and np.isfinite(best.error) else None
+
+
+def _optimism(training: Recordings, order: int) -> float:
+    """By how much the squared error over rows that were not learned from is larger."""
+    rows, parameters = sum(len(u) for u, _ in training), order * (1 + training[0][0].shape[1])
+    return (rows + parameters) / max(rows - parameters, 1)
+
+
+def _error(model: LinearStart, recordings: Recordings, start: Start) -> float:
+    """Root mean square of the free runs, with the start that a network of it has."""
+    settled, past = start.settled, start.past
+    total, rows = 0.0, 0
+    for u, y in recordings:
+        if len(u) <= max(settled, past):
+            continue
+        # With feedthrough the state that shows a row is the one after its input.
+        shown = model.simulate(u, y, settled, past)
+        error = (shown[1:] if start.feedthrough else shown[:-1]) - y[settled:]
+        total, rows = total + float(np.sum(error**2)), rows + error.size
+    return float(np.sqrt(total / rows)) if rows and np.isfinite(total) else float("inf")
+
+
+class _Sides(NamedTuple):
+    """The training recordings as they are, with late inputs, and with late inputs and cleaned outputs."""
+
+    seen: Recordings
+    late: Recordings
+    clean: Recordings
+
+
+def _of_order(sides: _Sides, order: int, start: Start) -> list[LinearStart]:
+    """By simulation error, and by one-step error (ARX), which validation may like better."""
+    training, past = sides.late, start.past
+    outputs, rows = training[0][1].shape[1], sum(len(u) for u, _ in training)
+    channels = training[0][0].shape[1] + outputs
+    if order * outputs > MOST_STATES or rows < 5 * order * channels:
+        return []
+    if min(len(u) for u, _ in training) <= 2 * order + past:
+        return []
+    try:
+        with np.errstate(all="ignore"):
+            models = fit_output_error(training, order, start.first, sides.clean)
+            found = [_balanced(model, sides, past) for model in models]
+    except np.linalg.LinAlgError:
+        return []
+    return [one for one in found if one is not None]
+
+
+def _balanced(model: OutputError, sides: _Sides, past: int) -> LinearStart | None:
+    """The same model with states of unit variance, and how to read them off past rows."""
+    transition, gain, shown = model.matrices()
+    runs = []
+    for u, _ in sides.late:
+        rest = np.linalg.solve(np.eye(len(transition)) - transition, gain @ u[0])
+        runs.append(_states(transition, u @ gain.T, rest))
+    states = np.concatenate(runs)
+    if not np.isfinite(states).all():
+        return None
+    to_new, to_old = _coordinates(np.atleast_2d(np.cov(states.T)), transition, shown)
+    if not len(to_new):
+        return None
+    pairs = [
+        (_windows(u, y, past), run[past:] @ to_new.T) for (u, y), run in zip(sides.seen, runs, strict=True)
+    ]
+    reading, reading_offset = (
+        _regression(pairs) if past else (np.zeros((len(to_new), 0)), np.zeros(len(to_new)))
+    )
+    return LinearStart(
+        to_new @ transition @ to_old,
+        to_new @ gain,
+        shown @ to_old,
+        model.offset,
+        reading,
+        reading_offset,
+        model.order,
+    )
+
+
+def _coordinates(covariance: Matrix, transition: Matrix, shown: Matrix) -> tuple[Matrix, Matrix]:
+    """To new states and back: of unit variance over the data, without those that outputs hardly show.
+
+    In the new coordinates the energy that a released state still gives to the outputs is diagonal (balanced
+    truncation, Moore 1981, with the covariance of the data for the controllability of white noise).
+    """
+    variances, directions = np.linalg.eigh(covariance)
+    moving = variances > _NEGLIGIBLE * variances[-1]
+    root = directions[:, moving] * np.sqrt(variances[moving])
+    back = (directions[:, moving] / np.sqrt(variances[moving])).T
+    energy = np.atleast_2d(solve_discrete_lyapunov(transition.T, shown.T @ shown))
+    shares, turned = np.linalg.eigh(root.T @ energy @ root)
+    seen = shares > _UNSEEN**2 * shares[-1]
+    return turned[:, seen].T @ back, root @ turned[:, seen]
+
+
+def _states(transition: Matrix, driven: Matrix, state: Vector) -> Matrix:
+    """x_0, ..., x_T under B u of T rows."""
+    states = np.empty((len(driven) + 1, len(state)))
+    states[0] = state
+    for row, drive in enumerate(driven):
+        states[row + 1] = transition @ states[row] + drive
+    return states
+
+
+def _windows(inputs: Matrix, outputs: Matrix, past: int) -> Matrix:
+    """The rows (u, y) that end before each row from `past` on, and before the end, each as one vector."""
+    rows = np.hstack([inputs, outputs])
+    if not past:
+        return np.empty((len(rows) + 1, 0))
+    windows = np.lib.stride_tricks.sliding_window_view(rows, past, axis=0)
+    return windows.transpose(0, 2, 1).reshape(len(windows), -1)
+
+
+def _regression(pairs: Sequence[tuple[Matrix, Matrix]]) -> tuple[Matrix, Vector]:
+    """States by a trace of ridge from past rows."""
+    rows, states = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    centre, mean = rows.mean(axis=0), states.mean(axis=0)
+    gram = (rows - centre).T @ (rows - centre) / len(rows)
+    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    weights = np.linalg.solve(gram + ridge, (rows - centre).T @ (states - mean) / len(rows)).T
+    return weights, mean - weights @ centre

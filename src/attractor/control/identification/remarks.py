@@ -1,0 +1,108 @@
+"""What a user should know about a training before he looks at its metrics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from attractor.cells import Linear
+from attractor.data import Record
+from attractor.training import Trained
+
+from .plant_network import PlantNetwork
+
+_FALLING = 0.05
+"""Share by which the best validation improved over the last quarter of a training that ended too early."""
+_UNLIKE = 4.0
+"""Times by which a validation part moves less or more than the training part."""
+_OUTSIDE = 0.05
+"""Share of validation rows outside the training range from which they are worth a word."""
+
+
+def parameter_count(network: PlantNetwork) -> int:
+    """Trained numbers: those of a fixed cell, such as a reservoir, are drawn and stay."""
+    numbers = eqx.filter(network, eqx.is_inexact_array)
+    return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
+
+
+def _is_fixed(part: Any) -> bool:
+    return getattr(type(part), "fixed", False) is True
+
+
+def remarks(network: PlantNetwork, trained: Trained, training: Record, checking: Record) -> list[str]:
+    """Warnings, a sentence each, with what to do.
+
+    Args:
+        network: that was trained.
+        trained: how.
+        training: the recordings that it learned from.
+        checking: those that chose the weights.
+    """
+    return [*_size(network, training), *_still_falling(trained), *_unlike(training, checking)]
+
+
+def _size(network: PlantNetwork, training: Record) -> list[str]:
+    parameters, samples = parameter_count(network), training.samples * len(training.outputs)
+    # A linear model was not trained: its encoder is a regression that reads its states off.
+    if parameters <= samples or isinstance(network.inner, Linear):
+        return []
+    return [
+        f"the model has {parameters} trained numbers for {samples} samples of outputs: it can learn them by "
+        "heart; record more, or take fewer units (--hidden) or a shorter washout"
+    ]
+
+
+def _still_falling(trained: Trained) -> list[str]:
+    history = trained.history
+    if len(history) < 8 or trained.steps[trained.chosen] < history[-2]["step"]:
+        return []
+    best = np.fmin.accumulate([entry["validation"][trained.chosen] for entry in history])
+    if best[-1] > (1 - _FALLING) * best[-1 - len(best) // 4]:
+        return []
+    steps = history[-1]["step"]
+    return [f"validation was still falling after {steps} updates: give it more of them (--steps {3 * steps})"]
+
+
+def _unlike(training: Record, checking: Record) -> list[str]:
+    """Signals of the validation part that look nothing like those of the training part."""
+    if checking is training:
+        return []
+    found = []
+    for side in ("inputs", "outputs"):
+        learned, judged = (_joined(record, side) for record in (training, checking))
+        for index, signal in enumerate(getattr(training, side)):
+            reason = _difference(learned[:, index], judged[:, index])
+            if reason:
+                found.append(f"{signal.name} {reason}")
+    if not found:
+        return []
+    return [
+        f"the validation part looks nothing like the training part: {'; '.join(found)}. Weights were chosen "
+        "for conditions that training hardly saw; choose other rows (--validation-rows), or record more"
+    ]
+
+
+def _difference(learned: np.ndarray, judged: np.ndarray) -> str:
+    spread, other = float(learned.std()), float(judged.std())
+    if other > _UNLIKE * spread or other * _UNLIKE < spread:
+        return f"moves by {other:.3g} there (standard deviation), and by {spread:.3g} in training"
+    outside = float(np.mean((judged < learned.min()) | (judged > learned.max())))
+    if outside > _OUTSIDE:
+        return f"is outside its training range in {100 * outside:.0f} % of the rows there"
+    speed, own = _speed(judged), _speed(learned)
+    if min(speed, own) > 0 and max(speed / own, own / speed) > _UNLIKE:
+        times = max(speed / own, own / speed)
+        return f"changes {times:.0f} times as {'fast' if speed > own else 'slowly'} there"
+    return ""
+
+
+def _speed(values: np.ndarray) -> float:
+    """Change from row to row relative to the movement as a whole: a figure for the spectrum."""
+    return float(np.diff(values).std() / values.std()) if values.std() > 0 else 0.0
+
+
+def _joined(record: Record, side: str) -> np.ndarray:
+    parts: Sequence[np.ndarray] = [getattr(one, side) for one in record.experiments]
+    return np.concatenate(parts)

@@ -1,0 +1,94 @@
+"""The linear model that networks start from: found through noise, and the same inside of a network."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from attractor.cells import Linear, NeuralStateSpace
+from attractor.control.baselines import fit_arx
+from attractor.control.identification.identification_task import free_run
+from attractor.control.identification.linear_start import Start, find_linear_start
+from attractor.control.identification.output_error import fit_output_error, stabilised
+from attractor.control.identification.plant_network import ENCODER_WIDTH, NetworkPlan
+
+PAST = 12
+LIGHT = np.real(np.poly([0.995 * np.exp(0.3j), 0.995 * np.exp(-0.3j)]))
+"""Poles of a structure whose ringing lasts for hundreds of samples."""
+
+
+def ringing(rows=1500, noise=0.1, direct=False, seed=0):
+    draw = np.random.default_rng(seed)
+    inputs = draw.uniform(-1, 1, rows)
+    outputs = lfilter([0.5, 0.2] if direct else [0, 0.5, 0.2], LIGHT, inputs)
+    outputs /= outputs.std()
+    return inputs[:, None], (outputs + noise * draw.standard_normal(rows))[:, None]
+
+
+def found(inputs, outputs, feedthrough=False):
+    rows = 1100
+    parts = [(inputs[:rows], outputs[:rows])], [(inputs[rows:], outputs[rows:])]
+    return find_linear_start(*parts, Start(feedthrough, PAST, PAST)), parts
+
+
+def test_poles_are_found_through_noise_that_misleads_least_squares():
+    inputs, outputs = ringing(noise=0.3)
+    model, start = fit_output_error([(inputs, outputs)], 2, 1)
+    np.testing.assert_allclose(model.denominators[0], LIGHT[1:], atol=2e-3)
+    assert np.abs(start.denominators[0] - LIGHT[1:]).max() > 0.1
+
+
+def test_a_lightly_damped_structure_is_simulated_at_least_as_well_as_by_arx():
+    inputs, outputs = ringing()
+    model, (training, validation) = found(inputs, outputs)
+    arx = fit_arx(training, validation, PAST)
+    [(u, y)] = validation
+    errors = [
+        np.sqrt(np.mean((one - y[PAST:]) ** 2))
+        for one in (model.simulate(u, y, PAST, PAST)[:-1], arx.simulate(u, y, PAST)[PAST:])
+    ]
+    assert errors[0] < 1.02 * errors[1]
+    assert errors[0] < 0.15
+
+
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("family", [Linear, NeuralStateSpace])
+def test_a_network_that_starts_from_it_computes_the_same(family, direct):
+    inputs, outputs = ringing(direct=direct)
+    model, _ = found(inputs, outputs, direct)
+    more = 0 if family is Linear else 2
+    plan = NetworkPlan(family, model.size + more, 1, 1, 1, PAST, direct, ENCODER_WIDTH + model.size)
+    network = model.network(plan(jax.random.key(0)))
+    simulated = free_run(network, jnp.asarray(inputs), jnp.asarray(outputs), PAST)
+    expected = model.simulate(inputs, outputs, PAST, PAST)
+    expected = expected[1:] if direct else expected[:-1]
+    # The encoder's tanh bends the estimate of the start a little; afterwards both are the same.
+    np.testing.assert_allclose(simulated, expected, atol=0.05)
+    np.testing.assert_allclose(simulated[-200:], expected[-200:], atol=1e-2)
+
+
+def test_what_is_beyond_the_linear_model_can_be_trained():
+    model, _ = found(*ringing())
+    plan = NetworkPlan(NeuralStateSpace, model.size + 2, 1, 1, 1, PAST, False, ENCODER_WIDTH + model.size)
+    network = model.network(plan(jax.random.key(0)))
+    assert not network.cell.outer_weight.any()
+    inputs, outputs = map(jnp.asarray, ringing(60))
+
+    @eqx.filter_grad
+    def slope(network):
+        return jnp.sum((free_run(network, inputs, outputs, PAST) - outputs[PAST:] ** 3) ** 2)
+
+    assert jnp.any(slope(network).cell.outer_weight != 0)
+
+
+def test_too_few_rows_give_no_start():
+    inputs, outputs = ringing(30)
+    recordings = [(inputs, outputs)]
+    assert find_linear_start(recordings, recordings, Start(False, PAST, PAST)) is None
+
+
+def test_roots_outside_the_circle_come_in():
+    roots = np.roots([1.0, *stabilised(np.poly([2.0, 1.0, 0.5])[1:])])
+    np.testing.assert_allclose(np.sort(np.abs(roots)), [0.5, 0.5, 0.999 * 0.9995], rtol=1e-6)
