@@ -191,7 +191,8 @@ class SequenceClassifier(Estimator):
         if self.readout.convolutions:
             bank = self.make_plan().bank(jax.random.key(self.seed))
             fit = BranchFit(len(self.classes_), weights, parts.related, self.seed)
-            branch, left_out = fit(bank, self.prepare(data), reporter)
+            cases = self.prepare(data)
+            branch, left_out = fit(bank, (cases.inputs, cases.lengths, cases.labels), reporter)
             examples = corrected(examples, branch, left_out, parts)
         task = self._task(examples, training, None if groups is None else groups[parts.chosen])
         own = {} if isinstance(self.labels.loss, str) else {"loss": self.labels.loss}

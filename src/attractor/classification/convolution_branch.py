@@ -1,7 +1,6 @@
 """A linear classifier on random convolutions, which a recurrent network then corrects."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -17,9 +16,6 @@ from attractor.progress import Reporter, SilentReporter
 
 from .classifier_metrics import fit_temperature
 from .ridge import fit_ridge
-
-if TYPE_CHECKING:
-    from .examples import Labelled
 
 SHARES = np.linspace(0, 1, 11)
 _LEAST_SPREAD = 1e-6
@@ -89,7 +85,7 @@ class BranchFit:
     def __call__(
         self,
         cell: RandomConvolutions,
-        cases: "Labelled",
+        cases: tuple[Float[Array, "cases time channels"], Int[Array, " cases"] | None, Int[Array, " cases"]],
         reporter: Reporter | None = None,
     ) -> tuple[ConvolutionBranch, Float[np.ndarray, "cases classes"]]:
         """The branch, and for every case the logits of a fit that has not seen its label.
@@ -98,11 +94,12 @@ class BranchFit:
 
         Args:
             cell: convolutions; their thresholds are set here.
-            cases: scaled; a missing value counts as the mean, zero.
+            cases: scaled series, their lengths (None for whole ones) and labels; a missing value counts as the
+                mean, zero.
             reporter: hears about progress.
         """
         reporter = reporter or SilentReporter()
-        known, lengths, labels = jnp.nan_to_num(cases.inputs), cases.lengths, np.asarray(cases.labels)
+        known, lengths, labels = jnp.nan_to_num(cases[0]), cases[1], np.asarray(cases[2])
         cell = cell.calibrated(known, None if lengths is None else np.asarray(lengths), self.seed)
         features = features_of(cell, known, lengths, reporter).astype(float)
         count = len(features)
