@@ -94,8 +94,8 @@ class BranchFit:
 
         Args:
             cell: convolutions; their thresholds are set here.
-            cases: scaled series, their lengths (None for whole ones) and labels; a missing value counts as the
-                mean, zero.
+            cases: scaled series, their lengths (None for whole ones) and labels; a missing value counts as
+                the mean, zero.
             reporter: hears about progress.
         """
         reporter = reporter or SilentReporter()
