@@ -161,10 +161,20 @@ def training_facts(model: SequenceClassifier) -> Facts:
         "scores": np.asarray(trained.scores, float).tolist(),
         "best_steps": np.asarray(trained.steps, int).tolist(),
         "seconds": float(trained.seconds),
-        "warnings": list(trained.warnings),
+        "warnings": [*trained.warnings, *_unfinished(model)],
         "steps_per_epoch": -(-cases // min(model.training.batch_size, cases)),
         "parameters": parameter_count(model),
     }
+
+
+def _unfinished(model: SequenceClassifier) -> list[str]:
+    """A training that would have gone on learning, where its result counts."""
+    if not (model.trained_.still_falling and model.share_):
+        return []
+    epochs = len(model.trained_.history)
+    return [
+        f"validation was still falling after {epochs} epochs: give it more of them (--epochs {3 * epochs})"
+    ]
 
 
 def parameter_count(model: SequenceClassifier) -> int:

@@ -161,6 +161,8 @@ class ClassifyCommand:
         scores = card["metrics"]["test"]
         found = judged(scores, left_out=not model.share_)
         console.print(f"[bold]{escaped(found.said)}[/]", soft_wrap=True)
+        for remark in card["training"]["warnings"]:
+            tell(f"note: {remark}")
         _show_scores(scores)
         tell_file(report, "report:")
         return {"run": self.out, "report": report, "verdict": found.said, "test": scores}

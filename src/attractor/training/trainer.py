@@ -32,6 +32,8 @@ _CHECKPOINTS = 20
 _LONGEST_UNSAVED = 60.0
 """Seconds after which one is written all the same."""
 
+_FALLING = 0.05
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -66,6 +68,17 @@ class Trained:
     def chosen(self) -> int:
         """The replica with the lowest validation."""
         return int(np.argmin(self.scores))
+
+    @property
+    def still_falling(self) -> bool:
+        """Whether the validation of the chosen replica was best at the end, and clearly fell until then.
+
+        By 5 % over the last quarter of the training: it would have gone on learning.
+        """
+        if len(self.history) < 8 or self.steps[self.chosen] < self.history[-2]["step"]:
+            return False
+        best = np.fmin.accumulate([entry["validation"][self.chosen] for entry in self.history])
+        return bool(best[-1] < (1 - _FALLING) * best[-1 - len(best) // 4])
 
     def model(self, replica: int | None = None) -> Model:
         """The weights of one replica, the chosen one by default."""

@@ -13,8 +13,6 @@ from attractor.training import Trained
 
 from .plant_network import PlantNetwork
 
-_FALLING = 0.05
-"""Share by which the best validation improved over the last quarter of a training that ended too early."""
 _UNLIKE = 4.0
 """Times by which a validation part moves less or more than the training part."""
 _OUTSIDE = 0.05
@@ -55,13 +53,9 @@ def _size(network: PlantNetwork, training: Record) -> list[str]:
 
 
 def _still_falling(trained: Trained) -> list[str]:
-    history = trained.history
-    if len(history) < 8 or trained.steps[trained.chosen] < history[-2]["step"]:
+    if not trained.still_falling:
         return []
-    best = np.fmin.accumulate([entry["validation"][trained.chosen] for entry in history])
-    if best[-1] > (1 - _FALLING) * best[-1 - len(best) // 4]:
-        return []
-    steps = history[-1]["step"]
+    steps = trained.history[-1]["step"]
     return [f"validation was still falling after {steps} updates: give it more of them (--steps {3 * steps})"]
 
 
