@@ -133,6 +133,24 @@ def test_the_recurrent_part_can_be_certified_for_the_range_of_the_training(chain
     assert "None" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
 
 
+def test_the_doctor_looks_at_series_and_at_their_runs(chain, tmp_path, capsys):
+    assert call("doctor", chain / "train.npz") == 0
+    assert "40 cases of 8 steps and 2 variables; fall: 20, rise: 20" in said(capsys)
+    rows = [
+        f"{case},{step},{case % 2},1.5,{'left' if case % 2 else 'right'}"
+        for case in range(8)
+        for step in range(6)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["who,time,a,flat,side", *rows]) + "\n")
+    columns = ("--id-column", "who", "--label-column", "side", "--json")
+    assert call("doctor", tmp_path / "table.csv", *columns) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["cases"] == 8
+    assert any("constant" in one["message"] for one in found["findings"])
+    assert call("doctor", chain / "run") == 0
+    assert call("doctor", chain / "run", "--id-column", "who") == 2
+
+
 def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(
     chain, tmp_path, capsys, monkeypatch
 ):

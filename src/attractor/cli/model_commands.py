@@ -1,5 +1,6 @@
 """Commands about models of plants and their logs: identify, repair, predict, report, doctor, plant."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,11 +16,12 @@ from attractor.data import (
     Record,
     Roles,
     RowBlock,
+    Sequences,
     check_apart,
     describe_sampling,
     parse_row_block,
 )
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, PartialShare, Positive, Seed, checked_fields
 from attractor.training import TrainingSettings
 
@@ -34,6 +36,8 @@ from .console import (
 from .own_cells import RunCommand, named_cell
 
 Names = tuple[str, ...]
+SERIES = (".npz", ".ts", ".arff")
+"""Files that hold labelled series, not a log."""
 
 
 def signals_of(record: Record) -> str:
@@ -338,39 +342,51 @@ class PlantCommand:
 
 @dataclass(frozen=True)
 class DoctorCommand:
-    """Look for what makes a log hard to learn from."""
+    """Look for what makes a log, or labelled series, hard to learn from."""
 
     data: Positional[Path]
-    """The CSV log; or a run folder, whose training data are looked at again."""
+    """The CSV log; series as .npz, .ts or .arff, or as a table whose --id-column is given; or a run folder:
+    its training data are looked at again (of a classifier: what was found before the training)."""
     inputs: tuple[str, ...] = ()
     """Input columns; all but the last column if not given."""
     outputs: tuple[str, ...] = ()
     """Output columns; the last column if not given."""
+    series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
         """Read, examine, tell."""
-        from attractor.data import examine
+        from attractor.data import examine, examine_sequences
 
-        record = self._record()
-        facts, findings = _show_record(record), examine(record)
+        data = self._data()
+        if isinstance(data, Record):
+            facts, findings = _show_record(data), examine(data)
+        elif isinstance(data, Sequences):
+            facts, findings = _show_series(data), examine_sequences(data)
+        else:
+            facts, findings = {}, data
         show_findings(findings)
         if not findings:
             console.print("the data doctor found nothing to complain about")
         return facts | {"findings": facts_of_findings(findings)}
 
-    def _record(self) -> Record:
-        from attractor.data import guess_columns, read_csv
+    def _data(self) -> Record | Sequences | list[Finding]:
+        from attractor.data import guess_columns, read_csv, read_sequences
 
         inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
+        asked = self.series != CaseColumns()
         if self.data.is_dir():
             from attractor.run_kinds import kind_of
 
-            if inputs or outputs or self.columns != Columns():
+            if inputs or outputs or asked or self.columns != Columns():
                 raise ConfigError(
                     f"{self.data} is a run folder, which knows its columns; leave their options out"
                 )
             return kind_of(self.data).able("doctor", self.data)(self.data)
+        if asked or (self.data.suffix.lower() in SERIES and not (inputs or outputs)):
+            with warnings.catch_warnings():  # the remarks are among the findings
+                warnings.simplefilter("ignore", DataWarning)
+                return read_sequences(self.data, LongColumns(**vars(self.series)) if asked else None)
         if not (inputs and outputs):
             inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
         return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
@@ -384,6 +400,16 @@ def _show_record(record: Record) -> Facts:
     labels = {role: [signal.label for signal in signals] for role, signals in names.items()}
     times = {"sampling_time": record.sampling_time, "sampling_time_assumed": record.assumed or None}
     return {"rows": record.samples, **times, **labels}
+
+
+def _show_series(cases: Sequences) -> Facts:
+    lengths = int(cases.lengths.min()), int(cases.lengths.max())
+    steps = f"{lengths[0]}" if lengths[0] == lengths[1] else f"{lengths[0]} to {lengths[1]}"
+    counts = cases.counts() if cases.labels is not None else {}
+    classes = f"; {', '.join(f'{name}: {number}' for name, number in counts.items())}" if counts else ""
+    variables = f"{len(cases.names)} variables"
+    console.print(escaped(f"{len(cases)} cases of {steps} steps and {variables}{classes}"), soft_wrap=True)
+    return {"cases": len(cases), "steps": list(lengths), "variables": list(cases.names), "classes": counts}
 
 
 def _ask_for_time(record: Record) -> None:

@@ -16,7 +16,7 @@ from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult
 from attractor.control import PlantModel
 from attractor.control.study import ControlSettings
-from attractor.data import ColumnOptions, LongColumns, Record
+from attractor.data import ColumnOptions, Finding, LongColumns, Record
 from attractor.errors import ConfigError, RunFolderError
 from attractor.registry import Registry
 from attractor.runs import load_run
@@ -89,7 +89,8 @@ class RunKind(Generic[Model]):
             `attractor.export.export` does it for a cell, or a network with a cell and an output.
         certify: `certify(model, folder, input_bound, settings, command) -> proof`; writes its page.
         control: `control(model) -> plant model`, with which a controller plans.
-        doctor: `doctor(folder) -> the data that it was trained on`, to be looked at again.
+        doctor: `doctor(folder) -> the data that it was trained on`, to be looked at again, or what was found
+            of them.
     """
 
     title: str
@@ -100,7 +101,7 @@ class RunKind(Generic[Model]):
     export: Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None = None
     certify: Callable[[Model, Path, float, CertifySettings, str], Proof] | None = None
     control: Callable[[Model], PlantModel] | None = None
-    doctor: Callable[[Path], Record] | None = None
+    doctor: Callable[[Path], Record | list[Finding]] | None = None
 
     def able(self, task: str, folder: Path) -> Callable[..., Any]:
         """The function for a task: "predict".

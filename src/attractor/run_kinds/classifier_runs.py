@@ -17,13 +17,15 @@ from attractor.classification.streamed import streamed
 from attractor.control.controller_code import ExportSettings
 from attractor.control.identification.certification import save_stability
 from attractor.control.study import ControlSettings
-from attractor.data import ColumnOptions, LongColumns, read_sequences
+from attractor.data import ColumnOptions, Finding, LongColumns, Severity, read_sequences
 from attractor.errors import ConfigError
 from attractor.export import export
 from attractor.export.exporters import Precision
+from attractor.folders import facts_of
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
+from attractor.runs import load_run
 
 from . import RUN_KINDS, Driving, Proof, Reading, RunKind
 
@@ -83,6 +85,16 @@ def _certify(
     return Proof(result, claim(result, bound), page, None)
 
 
+def _findings(folder: Path) -> list[Finding]:
+    """What was found of the training cases before the training."""
+    with facts_of(folder / "card.json"):
+        stored = load_run(folder).card.get("data", {}).get("findings", ())
+        return [
+            Finding(Severity(one["severity"]), "stored", "", one["message"], one["advice"], {})
+            for one in stored
+        ]
+
+
 RUN_KINDS.register(
     "SequenceClassifier",
     RunKind(
@@ -93,6 +105,7 @@ RUN_KINDS.register(
         _predict,
         _export,
         _certify,
+        doctor=_findings,
     ),
     source=__name__,
 )
