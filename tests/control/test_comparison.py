@@ -49,7 +49,7 @@ BASE = Comparison(92.0, 0.0, (HELD, rival(80.0, 0.8)), 99.0, "ARX of order 20, o
         ({"fit": 58.2, "rivals": (HELD, rival(58.5, -0.01)), "ceiling": 58.6}, "linear"),
         ({"fit": 58.2, "rivals": (HELD, rival(40.0, 0.5)), "ceiling": 58.6}, "noise"),
         ({"fit": 58.2, "rivals": (), "ceiling": NAN}, "no better"),
-        ({"fit": 55.0, "family": "linear"}, "linear"),
+        ({"fit": 55.0, "family": "linear", "rivals": (HELD, rival(56.0, -0.01))}, "linear"),
         ({"fit": NAN}, "undefined"),
     ],
 )

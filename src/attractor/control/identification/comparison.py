@@ -23,6 +23,8 @@ GOOD, FAIR = 90.0, 70.0
 """FIT from which a model follows the plant, and follows it roughly."""
 _POINT = 1.0
 """Points of FIT below which two models count as alike."""
+_FAR = 5.0
+"""Points of FIT beyond which they are not alike, however few rows there are."""
 _CLEAR = 2.0
 """Standard errors beyond which one of two models is better."""
 _NEAR_FLOOR = 1.05
@@ -98,13 +100,15 @@ class Comparison:
 
     def is_clearly_better(self, rival: Rival) -> bool:
         """Whether the model beats a rival by more than a point, its own spread and chance."""
-        apart = self.fit - rival.fit > max(_POINT, self.spread)
-        return apart and rival.gain > _CLEAR * rival.gain_error
+        return self._is_apart(self.fit - rival.fit, rival.gain / max(rival.gain_error, 1e-12))
 
     def is_clearly_worse(self, rival: Rival) -> bool:
         """Whether a rival beats the model by more than a point, the model's own spread and chance."""
-        apart = rival.fit - self.fit > max(_POINT, self.spread)
-        return apart and -rival.gain > _CLEAR * rival.gain_error
+        return self._is_apart(rival.fit - self.fit, -rival.gain / max(rival.gain_error, 1e-12))
+
+    def _is_apart(self, points: float, errors: float) -> bool:
+        """Whether so many points of FIT, and standard errors, are more than spread and chance."""
+        return points > max(_POINT, self.spread) and (errors > _CLEAR or points > _FAR)
 
     @property
     def outlook(self) -> Outlook:

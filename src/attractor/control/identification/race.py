@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from attractor.cells import cell_class
+from attractor.cells import Stack, cell_class
 from attractor.control.metrics import relative_gain
 from attractor.errors import DivergedError
 from attractor.progress import Reporter
@@ -29,7 +29,7 @@ RECURRENT = ("state-space", "gru")
 """Families that are trained; the first begins as the linear model."""
 _EXTRA_STATES = 2
 """States of a network beyond those of the linear model that it begins as."""
-_LEAST_GAIN = 0.02
+_LEAST_GAIN, _LARGE_GAIN = 0.02, 0.1
 """See `_is_better`."""
 PATIENCE = 10
 """Validations without improvement after which a training of a race stops, if the settings name none."""
@@ -64,8 +64,9 @@ class Structure:
 
     @classmethod
     def of_network(cls, network: PlantNetwork) -> "Structure":
-        """The structure of a network of one layer that is there already."""
+        """The structure of a network that is there already."""
         encoder, cell = network.encoder, network.inner
+        cell = cell.cells[0] if isinstance(cell, Stack) else cell
         units = getattr(cell, "hidden_size", 1)
         width = ENCODER_WIDTH if encoder is None else encoder.network.width_size
         return cls(cell_name(type(cell)), units, width)
@@ -267,9 +268,9 @@ def _winner(
 
 
 def _is_better(known: Float[np.ndarray, " rows"], new: Float[np.ndarray, " rows"]) -> bool:
-    """Whether a new model removes 2 % of the squared error of a known one, and more than chance might."""
+    """Whether a new model removes a tenth of the squared error of a known one, or less beyond chance."""
     gain, error = relative_gain(known, new)
-    return gain > max(_LEAST_GAIN, error)
+    return gain > min(max(_LEAST_GAIN, error), _LARGE_GAIN)
 
 
 def _as_it_is(task: IdentificationTask, seed: int) -> Trained:
