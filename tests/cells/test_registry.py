@@ -15,7 +15,13 @@ def test_every_name_builds_a_cell_in_the_same_order(name):
     cell = cell_class(name)(2, 4, key=jax.random.key(0))
     assert isinstance(cell, Cell)
     assert (cell.input_size, cell.hidden_size) == (2, 4)
-    assert exposed_size(cell) == {"esn": 6, "nnarx": 1, "mgrn": 8, "channelwise-lstm": 8}.get(name, 4)
+    assert exposed_size(cell) == {
+        "esn": 6,
+        "nnarx": 1,
+        "polynomial-narx": 1,
+        "mgrn": 8,
+        "channelwise-lstm": 8,
+    }.get(name, 4)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from .lstm import LSTM
 from .mgrn import ChannelwiseLSTM, GroupMemory, MemoryGated
 from .nnarx import NNARX
 from .partition import Partition, channelled_groups, parse_groups
+from .polynomial import PolynomialNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
 from .stack import Stack
 from .state_space import NeuralStateSpace
@@ -74,6 +75,7 @@ __all__ = [
     "MemoryGated",
     "NeuralStateSpace",
     "Partition",
+    "PolynomialNARX",
     "RecurrentEquilibrium",
     "ResetAfterGRU",
     "Stack",

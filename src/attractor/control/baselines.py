@@ -182,24 +182,40 @@ def fit_arx(training: Recordings, validation: Recordings, start: int) -> Autoreg
     return _best(training, validation, start, quadratic=False)
 
 
-def fit_polynomial_narx(training: Recordings, validation: Recordings, start: int) -> Autoregression | None:
-    """The same with products of two regressors; the penalty of its ridge regression is chosen, too."""
-    return _best(training, validation, start, quadratic=True)
+def fit_polynomial_narx(
+    training: Recordings, validation: Recordings, start: int, firsts: tuple[int, ...] = (0, 1)
+) -> Autoregression | None:
+    """The same with products of two regressors; the penalty of its ridge regression is chosen, too.
+
+    Args:
+        training: as above.
+        validation: as above.
+        start: as above.
+        firsts: first input lags to choose from.
+    """
+    return _best(training, validation, start, quadratic=True, firsts=firsts)
 
 
 def _best(
-    training: Recordings, validation: Recordings, start: int, *, quadratic: bool
+    training: Recordings,
+    validation: Recordings,
+    start: int,
+    *,
+    quadratic: bool,
+    firsts: tuple[int, ...] = (0, 1),
 ) -> Autoregression | None:
     training, validation = leading(training, MOST_ROWS), leading(validation, _JUDGING_ROWS)
     best, least = None, np.inf
-    for models in _candidates(training, quadratic=quadratic):
+    for models in _candidates(training, quadratic=quadratic, firsts=firsts):
         errors = _errors(models, validation, start)
         if errors.min() < least:
             best, least = models[int(errors.argmin())], float(errors.min())
     return best
 
 
-def _candidates(training: Recordings, *, quadratic: bool) -> Iterator[list[Autoregression]]:
+def _candidates(
+    training: Recordings, *, quadratic: bool, firsts: tuple[int, ...] = (0, 1)
+) -> Iterator[list[Autoregression]]:
     """Models of every order that the rows are enough for, all penalties of an order at once.
 
     Yields:
@@ -212,7 +228,7 @@ def _candidates(training: Recordings, *, quadratic: bool) -> Iterator[list[Autor
         usable = [(u, y) for u, y in training if len(u) > 2 * order + 2]
         if regressors > MOST_FEATURES or sum(len(u) - order for u, _ in usable) < 2 * regressors:
             return
-        for first in (0, 1):
+        for first in firsts:
             penalties = PENALTIES if quadratic else (0.0,)
             yield fit_autoregressions(usable, order, first, quadratic=quadratic, penalties=penalties)
 

@@ -29,7 +29,8 @@ from attractor.training.networks import AUTO, cell_name, check_scaling, describe
 from .identification_task import IdentificationTask, fit_readout, free_run, pad
 from .linear_start import Start, find_linear_start
 from .plant_network import NetworkPlan, PlantNetwork
-from .race import LINEAR, RECURRENT, Entrant, Result, Structure, entrants, forecast, race
+from .polynomial_start import find_polynomial_start
+from .race import AS_FITTED, POLYNOMIAL, RECURRENT, Entrant, Result, Structure, entrants, forecast, race
 from .recordings import (
     Signals,
     as_columns,
@@ -254,6 +255,11 @@ class PlantModel(Estimator):
     def check_options(self) -> None:
         """Refuse options outside their range, and a certificate that a refinement would lose."""
         super().check_options()
+        if self.certified and self.cell == POLYNOMIAL:
+            raise ConfigError(
+                f"certified=True trains a cell towards a proof, and {POLYNOMIAL} is a regression that "
+                "nothing trains; take another cell"
+            )
         if self.certified and self.training.refine:
             raise ConfigError(
                 "certified=True with refine: Gauss-Newton steps would lose the certificate; set refine=0"
@@ -283,24 +289,26 @@ class PlantModel(Estimator):
 
     def _entrants(self, training: Record, checking: Record) -> list[Entrant]:
         """The families that race; none where the cell is named, or is to have a certificate."""
-        if self.cell not in (AUTO, LINEAR) or self.certified:
+        if self.cell not in (AUTO, *AS_FITTED) or self.certified:
             return []
         sides = (zip(*self.scaled(record), strict=True) for record in (training, checking))
         learned, judged = map(list, sides)
         start = Start(self.timing_.feedthrough, self.settled, self._encoded)
-        linear = find_linear_start(learned, judged, start, self.timing_.delays)
-        found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear)
+        given = learned, judged, start, self.timing_.delays
+        linear, polynomial = find_linear_start(*given), find_polynomial_start(*given)
+        found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear, polynomial)
         if self.cell == AUTO:
             return found
-        if linear is None:
+        named = [one for one in found if one.structure.cell == self.cell]
+        if not named:
             raise InputDataError(
-                "there are too few rows for a linear model; record more, or name another cell"
+                f"there are too few rows for a regression ({self.cell}); record more, or name another cell"
             )
-        return found[:1]
+        return named
 
     def _structure(self, runners: list[Entrant], start: PlantNetwork | None) -> Structure | None:
         """What the options leave open; a race may still replace it."""
-        if self.cell not in (AUTO, LINEAR):
+        if self.cell not in (AUTO, *AS_FITTED):
             return None
         if start is not None:
             return Structure.of_network(start)

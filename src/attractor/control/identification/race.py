@@ -22,9 +22,11 @@ from attractor.training.networks import cell_name, fact
 from .identification_task import IdentificationTask, score, squares
 from .linear_start import LinearStart
 from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
+from .polynomial_start import PolynomialStart
 
 Error = Annotated[float, Within(0, infinite=True)]
-LINEAR = "linear"
+LINEAR, POLYNOMIAL = AS_FITTED = ("linear", "polynomial-narx")
+"""Families that a regression gives; no gradient moves them."""
 RECURRENT = ("state-space", "gru")
 """Families that are trained; the first begins as the linear model."""
 _EXTRA_STATES = 2
@@ -77,7 +79,7 @@ class Structure:
             plan,
             cell=cell_class(self.cell),
             hidden_size=self.hidden_size,
-            layers=1 if self.cell == LINEAR else plan.layers,
+            layers=1 if self.cell in AS_FITTED else plan.layers,
             encoder_width=self.encoder_width,
         )
 
@@ -89,7 +91,7 @@ class Entrant:
     Args:
         structure: of its network.
         build: makes its network from a key.
-        trained: whether it is trained; the linear model is what it is.
+        trained: whether it is trained; a regression is what it is.
     """
 
     structure: Structure
@@ -131,13 +133,16 @@ class Result:
         return cls(**{name: fact(facts, name, kind) for name, kind in kinds.items()})
 
 
-def entrants(plan: NetworkPlan, hidden_size: int, linear: LinearStart | None) -> list[Entrant]:
-    """The families of a race: the linear model, the state-space network that begins as it, and gated units.
+def entrants(
+    plan: NetworkPlan, hidden_size: int, linear: LinearStart | None, polynomial: PolynomialStart | None = None
+) -> list[Entrant]:
+    """The families of a race: two regressions, the state-space network that begins as one, and gated units.
 
     Args:
         plan: of the network, whose cell and sizes are left open.
         hidden_size: units of a family that does not begin as the linear model.
         linear: the best linear model; None where there is none.
+        polynomial: the best polynomial NARX model; None where there is none.
     """
     found = []
     if linear is not None:
@@ -145,6 +150,10 @@ def entrants(plan: NetworkPlan, hidden_size: int, linear: LinearStart | None) ->
         for family, more in extra.items():
             structure = Structure(family, linear.size + more, ENCODER_WIDTH + linear.size)
             found.append(Entrant(structure, _from_linear(structure.plan(plan), linear), family != LINEAR))
+    if polynomial is not None:
+        structure = Structure(POLYNOMIAL, polynomial.order)
+        plain = structure.plan(plan)
+        found.append(Entrant(structure, lambda key: polynomial.network(plain(key)), trained=False))
     left = [family for family in RECURRENT if family not in [one.structure.cell for one in found]]
     structures = [Structure(family, hidden_size) for family in left]
     return [*found, *(Entrant(one, one.plan(plan)) for one in structures)]
@@ -339,7 +348,7 @@ def forecast(families: Sequence[str], settings: TrainingSettings, rows: int) -> 
     if len(families) == 1:
         return f"training {families[0]}, at most {settings.steps} updates: about {about} on two cores"
     return (
-        f"a linear model, {' and '.join(families)} race on the validation data, at most {settings.steps} "
+        f"two regressions, {' and '.join(families)} race on the validation data, at most {settings.steps} "
         f"updates each: about {about} on two cores (--cell NAME trains one family alone)"
     )
 

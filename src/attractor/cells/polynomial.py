@@ -1,0 +1,86 @@
+"""Polynomial NARX of degree two: a regression on past samples and their products, as a cell."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from attractor.errors import ConfigError, ShapeError
+
+from .building import FAMILIES
+from .contract import Cell, Input, weight_dtype
+
+
+class PolynomialNARX(Cell):
+    r"""$y = W \phi(z)$, kept within bounds; x' = (x without its oldest block, (y, u)).
+
+    z holds the last n outputs and inputs, newest first: $(y_{-1}, ..., y_{-n}, u, u_{-1}, ..., u_{-n+1})$,
+    and $\phi$ is $(1, z)$ and all products of two entries of z. The state x is that of `NNARX`: blocks
+    (y, u), oldest first, shape (n, outputs + inputs). A regression gives W (`attractor.control.baselines`),
+    and gradients leave it alone.
+
+    Args:
+        input_size: length of u.
+        hidden_size: n, past samples of every signal.
+        output_size: length of y.
+        key: draws small weights; a regression replaces them.
+
+    Raises:
+        ConfigError: n below one.
+    """
+
+    fixed: ClassVar[bool] = True
+    weights: Float[Array, "regressors outputs"]
+    low: Float[Array, " outputs"]
+    high: Float[Array, " outputs"]
+    input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
+    output_size: int = eqx.field(static=True)
+
+    def __init__(self, input_size: int, hidden_size: int, *, output_size: int = 1, key: PRNGKeyArray) -> None:
+        if hidden_size < 1:
+            raise ConfigError(f"hidden_size={hidden_size}: the regressor needs at least one past sample")
+        lags = hidden_size * (input_size + output_size)
+        regressors = 1 + lags + lags * (lags + 1) // 2
+        self.weights = 0.1 / regressors * jax.random.normal(key, (regressors, output_size))
+        self.low, self.high = -3.0 * jnp.ones(output_size), 3.0 * jnp.ones(output_size)
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
+
+    def __call__(
+        self, input: Input, state: Float[Array, "order signals"], *, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "order signals"]:
+        """One step in free run: the regressor is filled with the model's own outputs."""
+        weights, low, high = jax.lax.stop_gradient((self.weights, self.low, self.high))
+        newest = state[::-1]
+        known, applied = newest[:, : self.output_size].ravel(), newest[:-1, self.output_size :].ravel()
+        lagged = jnp.concatenate([known, input, applied])
+        left, right = np.triu_indices(len(lagged))
+        features = jnp.concatenate([jnp.ones(1, lagged.dtype), lagged, lagged[left] * lagged[right]])
+        output = jnp.clip(features @ weights, low, high)
+        return jnp.concatenate([state[1:], jnp.concatenate([output, input])[None]])
+
+    def initial_state(self) -> Float[Array, "order signals"]:
+        """Zeros."""
+        return jnp.zeros((self.hidden_size, self.output_size + self.input_size), weight_dtype(self))
+
+    def exposed(self, state: Float[Array, "order signals"]) -> Float[Array, " outputs"]:
+        """The newest output y: it needs no read-out."""
+        return state[-1, : self.output_size]
+
+    def measured_state(
+        self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
+    ) -> Float[Array, "order signals"]:
+        """The state after past samples that were measured.
+
+        Raises:
+            ShapeError: fewer samples than the order.
+        """
+        if len(inputs) < self.hidden_size:
+            raise ShapeError(f"{len(inputs)} past samples for a regressor of order {self.hidden_size}")
+        return jnp.concatenate([outputs[-self.hidden_size :], inputs[-self.hidden_size :]], axis=1)
+
+
+FAMILIES.register("polynomial-narx", PolynomialNARX)
