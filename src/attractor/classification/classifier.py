@@ -65,10 +65,12 @@ from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
 from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
 from .sequence_network import (
+    USUAL_UNITS,
     NetworkPlan,
     SequenceNetwork,
     Stream,
     check_takes_missing,
+    usual_units,
 )
 from .suspects import CaseHistory, Suspects, case_history, rank_suspects
 
@@ -90,7 +92,8 @@ class SequenceClassifier(Estimator):
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.FAMILIES`), or any callable
             `cell(input_size, hidden_size, *, key)` that builds a cell, such as your own class.
-        hidden_size: units per layer; for mgrn those of every group.
+        hidden_size: units per layer; for mgrn those of every group. None takes 64, or for a cell of groups
+            about as many as give it the weights of a GRU of 64.
         layers: cells in the stack.
         groups: which variables belong together, for mgrn: names, patterns or positions such as
             "acc_*, gyro_*" or ("0-2", "3-5"); None makes every variable a group.
@@ -119,7 +122,7 @@ class SequenceClassifier(Estimator):
     """
 
     cell: str | CellBuilder = "gru"
-    hidden_size: Count = 64
+    hidden_size: Count | None = None
     layers: Count = 1
     groups: str | list | tuple | None = None
     standardise: bool = True
@@ -175,7 +178,9 @@ class SequenceClassifier(Estimator):
         training, checking = parts.training, parts.checking
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
-        self.longest_ = int(training.lengths.max())
+        self.longest_, self.units_ = int(training.lengths.max()), self.hidden_size or USUAL_UNITS
+        if self.hidden_size is None:
+            self.units_ = usual_units(self.make_plan())
         self.plan_ = self.make_plan()
         if self.missing == "cell":
             check_takes_missing(self.plan_, describe_option(self.cell))
@@ -347,7 +352,7 @@ class SequenceClassifier(Estimator):
         noise = self.noise
         return NetworkPlan(
             cell=self.cell_builder(),
-            hidden_size=self.hidden_size,
+            hidden_size=self.units_,
             layers=self.layers,
             inputs=len(self.names_) * copies,
             classes=len(self.classes_),
@@ -440,6 +445,7 @@ class SequenceClassifier(Estimator):
             "scaling": self.scaling_.to_dict(),
             "temperature": self.temperature_,
             "longest": self.longest_,
+            "hidden_size": self.units_,
             "recurrent_share": self.share_,
         }
 
@@ -459,7 +465,7 @@ class SequenceClassifier(Estimator):
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
         self.temperature_ = fact(card, "temperature", Positive)
-        self.longest_ = fact(card, "longest", Count)
+        self.longest_, self.units_ = (fact(card, name, Count) for name in ("longest", "hidden_size"))
         self.share_ = fact(card, "recurrent_share", Share)
         self.calibration_ = calibration_of(run.evaluation, len(card["classes"]))
         self.case_history_ = CaseHistory.from_arrays(

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import (
+    GRU,
     CellLike,
     State,
     StateNoise,
@@ -23,7 +24,7 @@ from attractor.cells.building import CellBuilder
 from attractor.cells.convolutions import RandomConvolutions
 from attractor.errors import ConfigError
 from attractor.scan import unroll
-from attractor.training.networks import stacked
+from attractor.training.networks import stacked, structure_of
 from attractor.training.noise import NoisyState
 
 from .convolution_branch import ConvolutionBranch, empty_branch
@@ -175,6 +176,31 @@ class NetworkPlan:
                 f"groups were given, but {getattr(self.cell, '__name__', self.cell)} takes none; use mgrn"
             )
         return trained_cell(self.cell, inputs, self.hidden_size, groups=self.groups, key=key)
+
+
+USUAL_UNITS = 64
+_SIZES = (64, 48, 32, 24, 16, 12, 8, 6, 4)
+
+
+def usual_units(plan: NetworkPlan) -> int:
+    """Units of a layer where none are asked for: 64.
+
+    A cell of groups has these for every group. It gets as many as leave it with no more weights than a GRU of
+    64 units has, and at least 4.
+
+    Args:
+        plan: of the network, with any number of units.
+    """
+    if "groups" not in signature(plan.cell).parameters:
+        return USUAL_UNITS
+    plain = replace(plan.recurrent, layers=1)
+    most = _weights(replace(plain, cell=GRU, groups=None, hidden_size=USUAL_UNITS))
+    fitting = (size for size in _SIZES if _weights(replace(plain, hidden_size=size)) <= most)
+    return next(fitting, _SIZES[-1])
+
+
+def _weights(plan: NetworkPlan) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(structure_of(plan)) if hasattr(leaf, "size"))
 
 
 def check_takes_missing(plan: NetworkPlan, cell: object) -> None:

@@ -61,8 +61,8 @@ class Classifier:
 
     cell: str = "gru"
     """gru, lstm, mgrn, lipschitz, antisymmetric, tanh, ... or your own class: file.py:Class."""
-    hidden_size: Annotated[Count, arg(name="hidden")] = 64
-    """Units a layer; for mgrn those of every group."""
+    hidden_size: Annotated[Count | None, arg(name="hidden")] = None
+    """Units a layer; for mgrn those of every group. 64, or what gives mgrn as many weights, if not given."""
     layers: Count = 1
     """Cells in the stack."""
     groups: str | None = None
