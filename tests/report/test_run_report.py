@@ -87,7 +87,11 @@ def contents(model, folder, roles):
 @pytest.mark.parametrize(
     ("tests", "tone", "words"),
     [
-        ([experiment("c", 50, 2), still("d", 50)], "poor", "On 2 recordings it has never seen, in free run"),
+        (
+            [experiment("c", 50, 2), still("d", 50)],
+            "poor",
+            "A simpler model is better (ARX, order 3). On 2 recordings it has never seen, in free run",
+        ),
         ([still("d", 50)], "fair", "On a recording it has never seen, FIT is undefined: no measured output"),
     ],
     ids=["one of two does not move", "nothing moves"],
@@ -99,7 +103,7 @@ def test_an_output_that_does_not_move_has_no_fit_and_the_verdict_says_so(
     save(fitted, tmp_path / "run", roles)
     page = contents(fitted, tmp_path / "run", roles)
     assert page.tone == tone
-    assert page.verdict.startswith(words)
+    assert words in page.verdict
     assert "nan" not in page.verdict
     assert np.isnan(page.summary.fit) == (len(tests) == 1)
 

@@ -120,8 +120,9 @@ def control_model(model: PlantModel, replica: int | None = None) -> tuple[Contro
     if network.feedthrough:
         raise UnsupportedError(
             "in this model an input acts on the output of the same sample (feedthrough); a controller cannot "
-            "measure before it acts: identify again with feedthrough='shift' (--feedthrough shift), which "
-            "takes the output of a row to be measured after its input has acted"
+            "measure before it acts. Give the same `attractor identify` command with `--feedthrough shift` "
+            "(feedthrough='shift'), which takes the output of a row to be measured after its input acted, "
+            "or with `--feedthrough False`, if the plant has none"
         )
     with double_precision():
         return ControlModel(in_double_precision(network)), card_of(model)
