@@ -236,11 +236,16 @@ def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
         plot=lambda size: reliability_figure(scores["reliability"], size),
         facts=(
             (f"{100 * scores['calibration_error']:.1f} points", "expected calibration error"),
-            (f"{model.temperature_:.3f}", "temperature, from validation"),
+            (f"{model.temperature_:.3f}", f"temperature, from {_judged_by(model)}"),
         ),
     )
     lead = "Whether a probability means what it says: of cases with 80 % confidence, 80 % should be right."
     return Section("calibration", "Calibration", lead, (figure,), _label_sets(scores, model))
+
+
+def _judged_by(model: SequenceClassifier) -> str:
+    left_out = model.calibration_ is not None and model.calibration_.left_out
+    return "fits without each case" if left_out else "validation"
 
 
 def _label_sets(scores: Facts, model: SequenceClassifier) -> tuple[PageTable, ...]:
