@@ -8,7 +8,7 @@ import pytest
 from attractor import PlantModel
 from attractor.cells import PolynomialNARX
 from attractor.control.baselines import fit_polynomial_narx
-from attractor.control.identification.linear_start import Start
+from attractor.control.identification.linear_start import WEIGHTS, Start
 from attractor.control.identification.polynomial_start import find_polynomial_start
 from attractor.errors import ConfigError, ShapeError
 from attractor.export import check_parity
@@ -41,7 +41,7 @@ def test_the_network_computes_what_the_regression_simulates(feedthrough):
         (model.input_scaling_.to_unit(INPUTS[part]), model.output_scaling_.to_unit(outputs[part]))
         for part in (slice(0, 320), slice(320, 400))
     ]
-    found = fit_polynomial_narx(sides[:1], sides[1:], WASHOUT, firsts=(0 if feedthrough else 1,))
+    found = fit_polynomial_narx(sides[:1], sides[1:], WASHOUT, (0 if feedthrough else 1,), WEIGHTS)
     scaled = found.simulate(*sides[1], WASHOUT)
     simulated = model.predict(INPUTS[320:], outputs[320:])
     np.testing.assert_allclose(

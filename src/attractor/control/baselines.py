@@ -183,7 +183,11 @@ def fit_arx(training: Recordings, validation: Recordings, start: int) -> Autoreg
 
 
 def fit_polynomial_narx(
-    training: Recordings, validation: Recordings, start: int, firsts: tuple[int, ...] = (0, 1)
+    training: Recordings,
+    validation: Recordings,
+    start: int,
+    firsts: tuple[int, ...] = (0, 1),
+    weights: tuple[float, float] = (0.0, 1.0),
 ) -> Autoregression | None:
     """The same with products of two regressors; the penalty of its ridge regression is chosen, too.
 
@@ -192,8 +196,10 @@ def fit_polynomial_narx(
         validation: as above.
         start: as above.
         firsts: first input lags to choose from.
+        weights: of the squared errors of free runs over training and validation data. Validation alone may by
+            chance like a model that cannot follow the training data.
     """
-    return _best(training, validation, start, quadratic=True, firsts=firsts)
+    return _best(training, validation, start, quadratic=True, firsts=firsts, weights=weights)
 
 
 def _best(
@@ -203,11 +209,13 @@ def _best(
     *,
     quadratic: bool,
     firsts: tuple[int, ...] = (0, 1),
+    weights: tuple[float, float] = (0.0, 1.0),
 ) -> Autoregression | None:
     training, validation = leading(training, MOST_ROWS), leading(validation, _JUDGING_ROWS)
     best, least = None, np.inf
     for models in _candidates(training, quadratic=quadratic, firsts=firsts):
-        errors = _errors(models, validation, start)
+        pairs = zip((leading(training, _JUDGING_ROWS), validation), weights, strict=True)
+        errors = np.sqrt(sum(weight * _errors(models, side, start) ** 2 for side, weight in pairs if weight))
         if errors.min() < least:
             best, least = models[int(errors.argmin())], float(errors.min())
     return best

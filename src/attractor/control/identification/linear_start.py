@@ -22,7 +22,7 @@ MOST_STATES = 40
 """Orders whose model has more states than this are left out."""
 _AS_GOOD = 1.01
 """A model of lower order whose error is larger by less than this is taken."""
-_WEIGHTS = (1.0, 2.0)
+WEIGHTS = (1.0, 2.0)
 """Of the squared errors over training and validation data."""
 _IN_LINE = 0.05
 """Slope of the encoder's units that carry the linear estimate of a state; tanh is nearly linear there."""
@@ -165,7 +165,7 @@ def find_linear_start(
             judging = usable, leading(validation, MOST_ROWS)
             squares = np.square([_error(found, side, start) for side in judging])
             squares[0] *= _optimism(usable, order)
-            error = float(np.sqrt(np.average(squares, weights=_WEIGHTS)))
+            error = float(np.sqrt(np.average(squares, weights=WEIGHTS)))
             if best is None or error * _AS_GOOD < best.error:
                 best = replace(found, error=error)
     return best if best is not None and np.isfinite(best.error) else None

@@ -9,7 +9,7 @@ from attractor.cells import late_inputs
 from attractor.control.baselines import Autoregression, Recordings, fit_polynomial_narx
 from attractor.program import single
 
-from .linear_start import Start
+from .linear_start import WEIGHTS, Start
 from .plant_network import PlantNetwork
 
 
@@ -41,16 +41,18 @@ class PolynomialStart:
 def find_polynomial_start(
     training: Recordings, validation: Recordings, start: Start, delays: tuple[int, ...] = ()
 ) -> PolynomialStart | None:
-    """The model whose order and penalty simulate the validation data best; None where there are too few rows.
+    """The model whose order and penalty simulate training and validation data best, as of the linear one.
+
+    None where there are too few rows.
 
     Args:
         training: scaled inputs and outputs.
-        validation: the same, for the choice.
+        validation: the same, for the choice; it counts twice.
         start: how a recording starts; the rows that tell the state must hold all past samples.
         delays: samples by which the inputs are late before they act; empty for none.
     """
     learned, judged = (
         [(late_inputs(u, delays) if delays else u, y) for u, y in side] for side in (training, validation)
     )
-    found = fit_polynomial_narx(learned, judged, start.settled, firsts=(start.first,))
+    found = fit_polynomial_narx(learned, judged, start.settled, (start.first,), WEIGHTS)
     return None if found is None or 0 < start.settled < found.order else PolynomialStart(found)
