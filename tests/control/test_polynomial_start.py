@@ -42,6 +42,7 @@ def test_the_network_computes_what_the_regression_simulates(feedthrough):
         for part in (slice(0, 320), slice(320, 400))
     ]
     found = fit_polynomial_narx(sides[:1], sides[1:], WASHOUT, (0 if feedthrough else 1,), WEIGHTS)
+    assert found is not None
     scaled = found.simulate(*sides[1], WASHOUT)
     simulated = model.predict(INPUTS[320:], outputs[320:])
     np.testing.assert_allclose(
