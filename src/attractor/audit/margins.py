@@ -26,6 +26,7 @@ from attractor.cells import CellLike, exposed
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import compiled, double_precision, in_double_precision
 from attractor.scan import unroll
+from attractor.shown import Shown
 
 from .lipschitz_bounds import SLACK, drift_bounds
 from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, in_pieces
@@ -109,7 +110,7 @@ def _estimate(logits: Logits, piece: Piece) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class StepGains:
+class StepGains(Shown):
     """Euclidean bounds on the Jacobians of a step, for all states and inputs that can occur.
 
     Args:

@@ -12,6 +12,7 @@ from attractor.certify import Certificate, bound_in_words
 from attractor.data import ColumnOptions, Signal, parse_row_block, read_csv, read_table, write_csv
 from attractor.errors import ConfigError, InputDataError
 from attractor.progress import Reporter
+from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
@@ -78,7 +79,9 @@ class ControlSettings(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class ControlStudy:
+class ControlStudy(
+    Drawn, picture="attractor.control.control_pictures:draw_study", next_call=".plot(), .metrics, .loop"
+):
     """A closed loop, and how well it did.
 
     Args:
@@ -119,6 +122,10 @@ def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
             "The plant states no input limits: inputs stay within the range of the training.",
         )
     return process
+
+    def __str__(self) -> str:
+        """How well it did, and how the solves went."""
+        return f"{self.metrics}\n{self.loop}"
 
 
 def make_controller(

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.control.model import ControlModel, InputVector, OutputVector, StateArray, StateVector
+from attractor.shown import Shown
 
 from .control_problem import ControlProblem, Hessian, InputPlan, Numbers, OutputPlan, Values
 
 
 @dataclass(frozen=True)
-class Situation:
+class Situation(Shown):
     """What is fixed while one plan is sought, in scaled units, all NumPy and float64.
 
     Args:

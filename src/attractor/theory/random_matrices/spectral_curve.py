@@ -17,6 +17,7 @@ from attractor.cells import CellLike, State
 from attractor.dynamics.jacobians import JacobianSpectrum, Point, eigenvalues_of, jacobian, point, time_scale
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
+from attractor.report.drawn import Drawn
 
 from .local_maps import Block, LocalMaps, Port, Units, local_maps
 from .support import Support, support, without_diagonal
@@ -98,7 +99,9 @@ class Boundary:
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralCurve:
+class SpectralCurve(
+    Drawn, picture="attractor.theory.dynamics_figures:draw_curve", next_call=".plot(), .outliers"
+):
     """Eigenvalues of a network at a state, and where those of a random network would lie.
 
     Args:

@@ -15,6 +15,7 @@ from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfter
 from attractor.dynamics.jacobians import time_scale
 from attractor.dynamics.roots import bracketed_root
 from attractor.errors import UnsupportedError
+from attractor.shown import Shown
 
 # Name of the coupling that is no gate: a_h of a GRU, a_g of an LSTM, g_h of a gated flow.
 CANDIDATE = "candidate"
@@ -24,7 +25,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Coupling:
+class Coupling(Shown):
     """How one gate, or the candidate, listens to the state.
 
     Args:
