@@ -139,7 +139,7 @@ class Estimator(Shown, ABC):
         """The options that were changed, and what was learned."""
         call = changed_options(self)
         if not hasattr(self, "replicas_"):
-            return f"{call}\nnot fitted; next: .fit(...), or {type(self).__name__}.load(folder)"
+            return call
         return "\n".join([call, *self.learned(), "next: .predict(...), .score(...), .save(folder)"])
 
     def learned(self) -> list[str]:

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from attractor.audit.curves_page import draw_curves
+from attractor.errors import printable
 from attractor.report.style import Hue
 
 from .group_memory import GroupStudy
@@ -40,7 +41,7 @@ def draw_groups(study: GroupStudy, axes: Axes) -> None:
     places = np.arange(len(names))
     axes.barh(places, shares, xerr=errors, color=Hue.MODEL)
     axes.set(xlabel="share of what all groups gain", yticks=places)
-    axes.set_yticklabels(names, parse_math=False)
+    axes.set_yticklabels([printable(name) for name in names], parse_math=False)
     axes.invert_yaxis()
 
 

@@ -66,12 +66,15 @@ def in_plain_colours(axes: "Axes") -> None:
     from matplotlib.colors import to_hex
     from matplotlib.text import Text
 
-    from .style import Hue
+    from .style import LAST_FONT, Hue
 
     seen = {getattr(Hue, name).lower(): plain for name, plain in _PLAIN.items()}
     for artist in axes.findobj():
         for name in _COLOURED:
             _recolour(artist, name, seen, to_hex)
+    for text in axes.findobj(Text):
+        # It has a box for every character that the font of the user lacks.
+        text.set_fontfamily([*text.get_fontfamily(), LAST_FONT])
     # The numbers of the axes are written by matplotlib and stay what they are.
     own = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
     legend = axes.get_legend()
