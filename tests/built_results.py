@@ -20,16 +20,40 @@ SIZE = 4
 
 def public_types():
     """Every class that some `__all__` of the library names."""
-    found = {}
+    return [one for one in public_things() if inspect.isclass(one)]
+
+
+def public_things():
+    """Whatever some `__all__` of the library names."""
+    found = []
     for module in pkgutil.walk_packages(attractor.__path__, "attractor."):
         if ".cli" in module.name or module.name.endswith("__main__"):
             continue
         loaded = importlib.import_module(module.name)
         for name in getattr(loaded, "__all__", ()):
             one = getattr(loaded, name)
-            if inspect.isclass(one) and one.__module__.startswith("attractor."):
-                found[one] = name
-    return list(found)
+            if callable(one) and getattr(one, "__module__", "").startswith("attractor.") and one not in found:
+                found.append(one)
+    return found
+
+
+def returned_types():
+    """Every class of the library that a function or method of some `__all__` returns, alone or among others."""
+    found = set()
+    for function in public_things():
+        methods = (
+            [one for one in vars(function).values() if callable(one)] if inspect.isclass(function) else []
+        )
+        for one in (function, *methods):
+            try:
+                hint = typing.get_type_hints(one).get("return")
+            except (TypeError, NameError):  # no annotations, or those of a package that is imported late
+                continue
+            parts = (hint, *typing.get_args(hint))
+            found |= {
+                part for part in parts if inspect.isclass(part) and part.__module__.startswith("attractor.")
+            }
+    return sorted(found, key=lambda one: one.__name__)
 
 
 def holds_arrays(kind):

@@ -126,7 +126,9 @@ def _lines(result: object) -> list[str]:
 
 
 def _said(result: object) -> list[str]:
-    text = result.in_brief() if isinstance(result, Shown) else "\n".join(fields_in_words(result))
+    # A tuple, which cannot derive from `Shown`, may have a brief text all the same.
+    brief = getattr(result, "in_brief", None)
+    text = "\n".join(fields_in_words(result)) if brief is None else brief()
     return [printable(line) for line in text.splitlines()]
 
 

@@ -36,6 +36,7 @@ from attractor.program import (
 from attractor.report.drawn import Drawn
 from attractor.scan import unroll
 from attractor.settings import Count, Seed, Settings, Within
+from attractor.shown import at_prompt, in_notebook
 
 from .sequences import LabelledSequences, Piece, in_pieces
 
@@ -103,6 +104,12 @@ class StateCurvature(NamedTuple):
 
     trace: Float[np.ndarray, "cases states_in_time"]
     largest: Float[np.ndarray, "cases states_in_time"]
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def state_curvature(

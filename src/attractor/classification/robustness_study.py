@@ -33,7 +33,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, CountOrNone, NonNegative, Settings
-from attractor.shown import Rows
+from attractor.shown import Rows, Shown
 
 from .classifier import SequenceClassifier
 from .reading import bare_cell, channel_cases, driving_inputs, scaled_cases, some_of, value_logits
@@ -72,7 +72,7 @@ class RobustnessPlan(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class Fragility:
+class Fragility(Shown):
     """How sharply the loss bends in the hidden state, step by step; see `attractor.audit.state_curvature`.
 
     Small noise of variance s^2 in every unit of the state after step m costs s^2 trace_m / 2 on average.

@@ -18,7 +18,7 @@ from attractor.cells import CellLike
 from attractor.errors import AttractorError
 from attractor.program import FlatMap, double_precision, flat_map
 from attractor.report.drawn import Drawn
-from attractor.shown import Rows
+from attractor.shown import Rows, at_prompt, in_notebook
 
 from ..search import Witness
 
@@ -255,6 +255,12 @@ class Contraction(NamedTuple):
 
     largest: Float[np.ndarray, " steps"]
     typical: Float[np.ndarray, " steps"]
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def simulated_contraction(cell: CellLike, certificate: Certificate, steps: int, seed: int = 0) -> Contraction:

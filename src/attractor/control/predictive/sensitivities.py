@@ -56,7 +56,7 @@ class Situation(Shown):
 
 
 @dataclass(frozen=True)
-class Linearisation:
+class Linearisation(Shown):
     r"""The cost and the outputs about a plan u (flat, `numbers` = N * inputs).
 
     With $p$ the change of the plan: $J(u + p) \approx J(u) + g'p + \frac{1}{2} p'Hp$, $H$ positive

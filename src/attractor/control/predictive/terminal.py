@@ -18,7 +18,7 @@ _DOUBLINGS = 30
 
 
 @dataclass(frozen=True, eq=False)
-class TerminalCost:
+class TerminalCost(Shown):
     r"""$V_f(x) = (x - x_r)' P (x - x_r)$.
 
     Args:

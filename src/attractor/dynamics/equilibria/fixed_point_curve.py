@@ -21,6 +21,7 @@ from attractor.cells import CellLike
 from attractor.dynamics.roots import Linearised, bracketed_root, newton, solved
 from attractor.program import compiled
 from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 
 from ..trajectory import analysed
 from .descent import drift
@@ -55,7 +56,7 @@ class BranchStatus(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Bifurcation:
+class Bifurcation(Shown):
     """A point of a branch where stability changes.
 
     Args:
@@ -73,6 +74,10 @@ class Bifurcation:
     eigenvalue: complex
     unstable: tuple[int, int]
     after: int
+
+    def __str__(self) -> str:
+        """Where, and what happens there."""
+        return f"at {self.parameter:.6g}: {self.kind}"
 
 
 @dataclass(frozen=True, eq=False)

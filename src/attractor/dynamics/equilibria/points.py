@@ -17,7 +17,7 @@ from jaxtyping import Complex, Float, Int
 from attractor.cells import State
 from attractor.program import HeldMap, double_precision
 from attractor.report.drawn import Drawn
-from attractor.shown import Rows
+from attractor.shown import Rows, Shown
 
 from ..jacobians import time_scale
 
@@ -42,7 +42,7 @@ class PointKind(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Shown):
     """Eigenvalues of one Jacobian, those of largest modulus first, and their vectors.
 
     Args:
@@ -136,7 +136,7 @@ class SearchCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class SlowPoints:
+class SlowPoints(Shown):
     """Minima of the drift that are no zeros: trajectories linger near them if the speed is small.
 
     Args:

@@ -370,7 +370,7 @@ class ControllerStatus(Enum):
 
 
 @dataclass(frozen=True)
-class ControllerAnswer:
+class ControllerAnswer(Shown):
     """What one call of an exported controller gives.
 
     Args:

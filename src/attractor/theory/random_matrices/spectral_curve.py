@@ -18,6 +18,7 @@ from attractor.dynamics.jacobians import JacobianSpectrum, Point, eigenvalues_of
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
 from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 
 from .local_maps import Block, LocalMaps, Port, Units, local_maps
 from .support import Support, support, without_diagonal
@@ -64,7 +65,7 @@ class NullKind(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Outlier:
+class Outlier(Shown):
     """A mode that no random network with these units has: learned structure.
 
     Args:
@@ -84,7 +85,7 @@ class Outlier:
 
 
 @dataclass(frozen=True, eq=False)
-class Boundary:
+class Boundary(Shown):
     """Closed curves L = 1, and the outermost points of the support.
 
     Args:

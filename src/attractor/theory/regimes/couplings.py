@@ -227,7 +227,7 @@ _ROWS: dict[str, Callable[[GatedFlow], Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class RestingModes:
+class RestingModes(Shown):
     r"""Eigenvalues of the Jacobian at zero, of a large network: where $L(\lambda) \ge 1$.
 
     At zero the step (for a flow: the change) of a small state x is $D x + W U V x$ with diagonal D, W and V
