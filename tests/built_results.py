@@ -38,7 +38,7 @@ def public_things():
 
 
 def returned_types():
-    """Every class of the library that a function or method of some `__all__` returns, alone or among others."""
+    """Every class of the library that a public function or method returns, alone or among others."""
     found = set()
     for function in public_things():
         methods = (

@@ -44,7 +44,7 @@ _LONGEST_NAME = 24
 @dataclass(frozen=True)
 class GroupStudy(
     Drawn,
-    picture="attractor.classification.classifier_pictures:draw_groups",
+    picture="attractor.classification.classifier_figures:draw_groups",
     next_call=".plot(), .shares, .time_scales",
 ):
     """Contributions and time scales of groups of variables, by the names of the groups.

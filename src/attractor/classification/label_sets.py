@@ -65,7 +65,7 @@ class Calibration(Shown):
 @dataclass(frozen=True, eq=False)
 class LabelSets(
     Drawn,
-    picture="attractor.classification.classifier_pictures:draw_sets",
+    picture="attractor.classification.classifier_figures:draw_sets",
     next_call=".plot(), .members, .sizes",
 ):
     """For every case the labels that cannot be excluded.

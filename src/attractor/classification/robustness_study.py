@@ -95,7 +95,7 @@ class Fragility(Shown):
 @dataclass(frozen=True, eq=False)
 class RobustnessStudy(
     Drawn,
-    picture="attractor.classification.classifier_pictures:draw_robustness",
+    picture="attractor.classification.classifier_figures:draw_robustness",
     next_call=".plot(), .curves, .stability",
 ):
     """The audit of one classifier. A part that cannot be had is a sentence that says why.

@@ -20,7 +20,7 @@ _PREFIX = "case_history."
 @dataclass(frozen=True)
 class Suspects(
     Drawn,
-    picture="attractor.classification.classifier_pictures:draw_suspects",
+    picture="attractor.classification.classifier_figures:draw_suspects",
     next_call=".plot(), .ids[:10], .proposed",
 ):
     """Training cases in the order of suspicion, the most suspicious first.

@@ -134,7 +134,7 @@ def relative_gain(known: Float[np.ndarray, " rows"], new: Float[np.ndarray, " ro
 
 @dataclass(frozen=True)
 class ResidualAnalysis(
-    Drawn, picture="attractor.control.control_pictures:draw_residuals", next_call=".plot(), .auto_outside"
+    Drawn, picture="attractor.control.loop_page:draw_residuals", next_call=".plot(), .auto_outside"
 ):
     """Correlations of the residuals, each with the band in which chance alone would leave it.
 

@@ -80,7 +80,7 @@ class ControlSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class ControlStudy(
-    Drawn, picture="attractor.control.control_pictures:draw_study", next_call=".plot(), .metrics, .loop"
+    Drawn, picture="attractor.control.loop_page:draw_study", next_call=".plot(), .metrics, .loop"
 ):
     """A closed loop, and how well it did.
 
@@ -97,6 +97,10 @@ class ControlStudy(
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
     remarks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """How well it did, how the solves went, and what was assumed."""
+        return "\n".join([str(self.metrics), *str(self.loop).splitlines()[:2], *self.remarks])
 
 
 def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
@@ -122,10 +126,6 @@ def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
             "The plant states no input limits: inputs stay within the range of the training.",
         )
     return process
-
-    def __str__(self) -> str:
-        """How well it did, and how the solves went."""
-        return f"{self.metrics}\n{self.loop}"
 
 
 def make_controller(

@@ -15,6 +15,10 @@ from attractor.dynamics.dynamics_pictures import (
 )
 from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
 from attractor.theory import DynamicsStudy, SpectralCurve
+from attractor.theory.mean_field.correlators import CorrelatorSolution
+from attractor.theory.mean_field.mean_field_solution import MeanFieldSolution
+from attractor.theory.phase.critical_lines import TheoryLine
+from attractor.theory.phase.diagram import HysteresisScan
 from attractor.theory.regimes.regime_position import NetworkPosition
 
 FEWEST = 30
@@ -124,3 +128,35 @@ def time_scale_figure(scales: Float[np.ndarray, "..."], unit: str, size: Size) -
     axes.hist(known, bins=edges, weights=share, color=Hue.MODEL)
     axes.set(xlabel=f"time to fall by a factor e [{unit}]", ylabel="share of modes")
     return figure
+
+
+def draw_correlators(solution: CorrelatorSolution, axes: Axes) -> None:
+    """Correlation functions over the lag: they stay up at a fixed point, and fall in chaos."""
+    for values, colour, name in (
+        (solution.state, Hue.MODEL, "state"),
+        (solution.activity, Hue.TEST, "activity"),
+    ):
+        axes.plot(solution.lags, values, color=colour, label=name)
+    axes.set(xlabel="lag", ylabel="correlation")
+    axes.legend()
+
+
+def draw_solution(solution: MeanFieldSolution, axes: Axes) -> None:
+    """Its correlation functions."""
+    draw_correlators(solution.correlators, axes)
+
+
+def draw_hysteresis(scan: HysteresisScan, axes: Axes) -> None:
+    """Exponents of all seeds, on the way up and on the way down."""
+    for exponents, colour, name in zip(scan.exponent, (Hue.MODEL, Hue.TEST), ("up", "down"), strict=True):
+        axes.plot(scan.axis.values, exponents.T, ".-", color=colour, linewidth=1.0)
+        axes.plot([], [], color=colour, label=f"on the way {name}")
+    axes.axhline(0.0, color=Hue.INK, linewidth=0.8)
+    axes.set(xlabel=scan.axis.label, ylabel="exponent")
+    axes.legend()
+
+
+def draw_line(line: TheoryLine, axes: Axes) -> None:
+    """A critical line in the plane of its parameters."""
+    axes.plot(np.asarray(line.x), np.asarray(line.y), color=Hue.INK, label=line.label)
+    axes.legend()

@@ -47,7 +47,7 @@ class Scenario(Shown):
 @dataclass(frozen=True, eq=False)
 class ClosedLoop(
     Drawn,
-    picture="attractor.control.control_pictures:draw_loop",
+    picture="attractor.control.loop_page:draw_loop",
     next_call=".plot(), loop_metrics(loop, band, limits)",
 ):
     """A closed loop as it happened; row k is sample k, plant units where nothing else is said.

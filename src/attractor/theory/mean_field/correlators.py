@@ -65,7 +65,7 @@ class MeanFieldStatus(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class CorrelatorSolution(
-    Drawn, picture="attractor.theory.theory_pictures:draw_correlators", next_call=".plot(), .variance, .tail"
+    Drawn, picture="attractor.theory.dynamics_figures:draw_correlators", next_call=".plot(), .variance, .tail"
 ):
     """Stationary correlation functions of one unit, an average over many units or many networks.
 

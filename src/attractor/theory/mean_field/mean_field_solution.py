@@ -288,7 +288,7 @@ class _Differences:
 @dataclass(frozen=True, eq=False)
 class MeanFieldSolution(
     Drawn,
-    picture="attractor.theory.theory_pictures:draw_solution",
+    picture="attractor.theory.dynamics_figures:draw_solution",
     next_call=".plot(), .correlators, .exponent",
 ):
     """Statistics and stability of a network of infinitely many units.

@@ -119,7 +119,7 @@ def _log_relaxation(plan: PhasePlan, x: float, y: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class TheoryLine(Drawn, picture="attractor.theory.theory_pictures:draw_line", next_call=".plot()"):
+class TheoryLine(Drawn, picture="attractor.theory.dynamics_figures:draw_line", next_call=".plot()"):
     """A critical line.
 
     Args:

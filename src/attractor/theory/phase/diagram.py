@@ -364,7 +364,7 @@ def _nearest_crossing(line: TheoryLine, x: float, y: float) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class HysteresisScan(
-    Drawn, picture="attractor.theory.theory_pictures:draw_hysteresis", next_call=".plot(), .share"
+    Drawn, picture="attractor.theory.dynamics_figures:draw_hysteresis", next_call=".plot(), .share"
 ):
     """Exponents along one parameter, with the state of one value as the start of the next.
 
