@@ -1,6 +1,7 @@
 """What both estimators share: parameters, pickling, names of columns, and scikit-learn's own checks."""
 
 import pickle
+import sys
 import warnings
 
 import joblib
@@ -17,7 +18,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted
 
-from attractor import PlantModel, SequenceClassifier
+from attractor import PlantModel, SequenceClassifier, estimators
+from attractor.cells import Elman
 from attractor.classification import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
 from attractor.data import Experiment, Record, Sequences, Signal
 from attractor.errors import ConfigError, InputDataError, ShapeError
@@ -435,3 +437,65 @@ def test_weights_of_cases_and_classes_enter_the_loss():
 def test_weights_that_cannot_be_are_named(options, weights, error, message):
     with pytest.raises(error, match=message):
         classifier(**options).fit(WAVES, KINDS, weights)
+
+
+def test_an_estimator_prints_as_scikit_learns_do():
+    assert repr(SequenceClassifier(hidden_size=4)) == "SequenceClassifier(hidden_size=4)"
+    assert repr(PlantModel()) == "PlantModel()"
+    short = SequenceClassifier(cell="lstm", class_weight="balanced").set_params(training__epochs=2)
+    assert repr(short) == (
+        "SequenceClassifier(cell='lstm', class_weight='balanced', training=EpochSettings(epochs=2))"
+    )
+    own = PlantModel(cell=Elman)
+    assert repr(own) == "PlantModel(cell=Elman)"
+
+
+def test_a_fitted_estimator_says_what_it_learned(fitted, identified):
+    for model in (fitted, identified):
+        lines = repr(model).splitlines()
+        assert lines[0].startswith(f"{type(model).__name__}(")
+        assert lines[-1] == "next: .predict(...), .score(...), .save(folder)"
+        assert len(lines) <= 6
+        assert any(
+            line.startswith(f"fitted: replica {model.chosen_} is chosen: validation ") for line in lines
+        )
+    assert "training cases" in repr(fitted).splitlines()[1]
+    assert str(fitted.classes_[0]) in repr(fitted).splitlines()[1]
+
+
+def test_an_estimator_is_shown_in_a_notebook_with_and_without_scikit_learn(fitted, monkeypatch):
+    shown = fitted._repr_html_()
+    assert "SequenceClassifier" in shown
+    assert "fitted: replica" in shown
+    assert 'src="http' not in shown
+    monkeypatch.setitem(sys.modules, "sklearn.utils", None)
+    own = fitted._repr_html_()
+    assert own.startswith("<div><p><b>SequenceClassifier(")
+    assert "fitted: replica" in own
+
+
+def test_a_search_shows_itself_with_an_estimator_inside():
+    search = GridSearchCV(SequenceClassifier(), {"hidden_size": [2, 4]})
+    assert "SequenceClassifier()" in repr(search)
+    assert "SequenceClassifier" in search._repr_html_()
+
+
+def test_a_fit_reports_where_somebody_waits_and_takes_the_reporter_that_is_given(monkeypatch):
+    class Heard:
+        def __init__(self):
+            self.updates = 0
+
+        def update(self, done, total, message=""):
+            self.updates += 1
+
+        def close(self):
+            pass
+
+    waiting, given = Heard(), Heard()
+    monkeypatch.setattr(estimators, "interactive_reporter", lambda title: waiting)
+    model = classifier().fit(WAVES, KINDS)
+    assert waiting.updates > 0
+    before = waiting.updates
+    model.fit(WAVES, KINDS, reporter=given)
+    assert given.updates > 0
+    assert waiting.updates == before

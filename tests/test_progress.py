@@ -1,12 +1,23 @@
 """Progress: a line now and then in a log, a bar in a terminal, nothing inside a library."""
 
 import io
+import sys
+import types
 
 import pytest
 from rich.console import Console
 
 from attractor import progress
-from attractor.progress import BarReporter, LineReporter, Reporter, SilentReporter, reporter_for
+from attractor.progress import (
+    BarReporter,
+    LateReporter,
+    LineReporter,
+    NotebookReporter,
+    Reporter,
+    SilentReporter,
+    interactive_reporter,
+    reporter_for,
+)
 
 
 class Clock:
@@ -107,3 +118,115 @@ def test_every_reporter_keeps_the_protocol():
         assert isinstance(reporter, Reporter)
         assert reporter.update(1, 2, "message") is None
         assert reporter.close() is None
+
+
+class Kernel:
+    """A shell as that of a notebook."""
+
+    kernel = object()
+    execution_count = 3
+
+
+class Displayed:
+    """Stands for IPython, and remembers what it was asked to show."""
+
+    def __init__(self, shell):
+        self.shell, self.new, self.updated = shell, [], []
+
+    def get_ipython(self):
+        return self.shell
+
+    def display(self, bundle, *, raw, display_id):
+        assert raw
+        self.new.append((display_id, bundle))
+
+    def update_display(self, bundle, *, raw, display_id):
+        assert raw
+        self.updated.append((display_id, bundle))
+
+
+@pytest.fixture
+def ipython(monkeypatch):
+    monkeypatch.setattr(NotebookReporter, "_shown", "")
+
+    def shown_in(shell):
+        shown = Displayed(shell)
+        module = types.ModuleType("IPython")
+        module.get_ipython = shown.get_ipython
+        inner = types.ModuleType("IPython.display")
+        inner.display, inner.update_display = shown.display, shown.update_display
+        monkeypatch.setitem(sys.modules, "IPython", module)
+        monkeypatch.setitem(sys.modules, "IPython.display", inner)
+        return shown
+
+    return shown_in
+
+
+def test_a_notebook_has_one_line_that_is_written_anew(clock, ipython, capsys):
+    shown = ipython(Kernel())
+    reporter = reporter_for("training")
+    for moment in range(1, 400):
+        clock.now = moment / 100
+        reporter.update(moment, 399, "loss <b>")
+    reporter.close()
+    second = reporter_for("training")
+    clock.now += 1
+    second.update(5, 5)
+    assert len(shown.new) == 1
+    assert 10 < len(shown.updated) < 20
+    assert len({name for name, _ in shown.new + shown.updated}) == 1
+    first = shown.new[0][1]
+    assert first["text/plain"].startswith("training: 25/399, ")
+    assert "<b>" not in first["text/html"]
+    assert "<progress" in first["text/html"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_another_cell_of_a_notebook_has_a_line_of_its_own(clock, ipython):
+    kernel = Kernel()
+    shown = ipython(kernel)
+    for count in (3, 4):
+        kernel.execution_count = count
+        reporter = reporter_for("training")
+        clock.now += 1
+        reporter.update(1, 1)
+    assert len(shown.new) == 2
+    assert not shown.updated
+
+
+def test_ipython_in_a_terminal_is_no_notebook(ipython):
+    ipython(object())
+    assert progress.notebook() is None
+    assert isinstance(reporter_for("x", io.StringIO()), LineReporter)
+
+
+def test_a_stream_that_was_asked_for_is_used_in_a_notebook_too(ipython):
+    shown = ipython(Kernel())
+    stream = io.StringIO()
+    reporter_for("x", stream).update(1, 1)
+    assert stream.getvalue() == "x: 1/1, 0/s\n"
+    assert not shown.new
+
+
+def test_what_is_over_in_two_seconds_is_not_told(clock):
+    made = []
+
+    def make():
+        made.append(LineReporter("training", io.StringIO(), every=0.0))
+        return made[-1]
+
+    late = LateReporter(make)
+    late.update(1, 4)
+    late.close()
+    assert not made
+    clock.now = 2.5
+    late.update(3, 4)
+    late.update(4, 4)
+    late.close()
+    assert len(made) == 1
+
+
+def test_a_script_is_silent_and_who_waits_is_told(ipython, monkeypatch):
+    assert isinstance(interactive_reporter("training"), SilentReporter)
+    ipython(Kernel())
+    assert isinstance(interactive_reporter("training"), LateReporter)

@@ -7,12 +7,13 @@ from math import isfinite
 from typing import Any, Generic, TypeVar
 
 from attractor.errors import ConfigError
+from attractor.shown import Shown
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Shown, next_call=".may_be(0.0), .to_dict()"):
     """A number that was measured, and how far it can be trusted.
 
     Args:
@@ -89,7 +90,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(Generic[Value]):
+class Solution(Shown, Generic[Value], next_call=".value, .to_dict()"):
     """What a solver found, and why it stopped.
 
     Args:

@@ -6,10 +6,22 @@ An estimator is a dataclass of at most a dozen options, some of them settings wi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from functools import wraps
+from html import escape
+from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_type_hints,
+    runtime_checkable,
+)
 
 import equinox as eqx
 import jax
@@ -24,8 +36,10 @@ from attractor.folders import facts_of
 from attractor.origin import Origin
 from attractor.program import single_precision, unchanged
 from attractor.program.digest import equation_digest
+from attractor.progress import interactive_reporter
 from attractor.runs import Run, load_run, weights_digest
 from attractor.settings import Settings, check_name, checked, checked_fields, names_of
+from attractor.shown import Shown, at_prompt, in_notebook, in_words
 from attractor.training import Trained, select_replica
 from attractor.training.checkpoint import CHECKPOINT, Facts, fingerprint, save_finished, to_arrays
 from attractor.training.identity import Once, check_equation, check_rebuilds, describe_equation
@@ -64,11 +78,14 @@ def fitting(
 
     One that fails or is interrupted leaves nothing learned.
     """
+    reports = "reporter" in signature(fit).parameters
 
     @wraps(fit)
     def fitted(estimator: Own, /, *data: Given.args, **options: Given.kwargs) -> Own:
         estimator.check_options()
         estimator.forget()
+        if reports and options.get("reporter") is None:
+            options["reporter"] = interactive_reporter("training")
         try:
             with single_precision():
                 return fit(estimator, *data, **options)
@@ -79,7 +96,7 @@ def fitting(
     return fitted
 
 
-class Estimator(ABC):
+class Estimator(Shown, ABC):
     """Base of `PlantModel` and `SequenceClassifier`.
 
     A derived class is a dataclass (`eq=False`) with the options `cell` and `seed` among its fields, and says
@@ -117,6 +134,29 @@ class Estimator(ABC):
             ConfigError: names the option, its value and what was expected.
         """
         checked_fields(self)
+
+    def __str__(self) -> str:
+        """The options that were changed, and what was learned."""
+        call = changed_options(self)
+        if not hasattr(self, "replicas_"):
+            return call
+        return "\n".join([call, *self.learned(), "next: .predict(...), .score(...), .save(folder)"])
+
+    def learned(self) -> list[str]:
+        """What was learned, in a line or two."""
+        trained = getattr(self, "trained_", None)
+        if trained is None:
+            return [f"fitted: replica {self.chosen_} is chosen"]
+        return [f"fitted: {str(trained).splitlines()[0]}", *trained.warnings[:1]]
+
+    def _repr_html_(self) -> str:
+        """As scikit-learn shows an estimator, where it is installed, with what was learned below."""
+        try:
+            from sklearn.utils import estimator_html_repr
+        except ImportError:
+            return in_notebook(self)
+        lines = at_prompt(self).splitlines()[1:]
+        return f"<div>{estimator_html_repr(self)}<p>{'<br>'.join(map(escape, lines))}</p></div>"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options by name; `deep` adds those of nested settings, such as `training__seeds`."""
@@ -298,6 +338,30 @@ class Estimator(ABC):
     @abstractmethod
     def __sklearn_tags__(self) -> object:
         """What scikit-learn asks of an estimator; its searches and pipelines call this."""
+
+
+def changed_options(owner: object) -> str:
+    """The call that makes an estimator, or settings, with the options only that are not as usual."""
+    changed = []
+    for one in fields(cast(Any, owner)):
+        value = getattr(owner, one.name)
+        usual = one.default if one.default_factory is MISSING else one.default_factory()
+        if one.init and not _same(value, usual):
+            changed.append(f"{one.name}={_option(value)}")
+    return f"{type(owner).__name__}({', '.join(changed)})"
+
+
+def _same(value: object, usual: object) -> bool:
+    try:
+        return value is usual or bool(value == usual)
+    except (TypeError, ValueError):  # arrays among options have no one truth
+        return False
+
+
+def _option(value: object) -> str:
+    if isinstance(value, Settings):
+        return changed_options(value)
+    return repr(value) if isinstance(value, bool | int | float | str) else in_words(value)
 
 
 def _options(owner: object, deep: bool) -> dict[str, Any]:

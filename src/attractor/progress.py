@@ -6,7 +6,10 @@ total and ends with `close`. Whoever makes a stretch closes it, also when it fai
 
 import sys
 import time
-from typing import IO, Protocol, cast, runtime_checkable
+from collections.abc import Callable
+from html import escape
+from importlib import import_module
+from typing import IO, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -117,16 +120,82 @@ class LineReporter:
         rate = (done - self._first) / max(now - self._start, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
         text = f"{self._title}: {done}/{total}, {rate:.0f}/s{left} {message}"
-        self._stream.write(printable(text.rstrip()) + "\n")
-        self._stream.flush()
+        self._say(printable(text.rstrip()), done, total)
 
     def close(self) -> None:
         """Count the next stretch of work afresh; every line of this one is already written."""
         self._first, self._start = None, time.monotonic()
 
+    def _say(self, text: str, done: int, total: int) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class NotebookReporter(LineReporter):
+    """One line of a notebook, which is written anew; nothing goes to the output of the cell beside it.
+
+    All that runs in one cell under one title shares the line, so that a search over fifty fits does not leave
+    fifty of them.
+    """
+
+    _shown: ClassVar[str] = ""
+    """The line that was written last, of all reporters."""
+
+    def __init__(self, title: str, shell: Any) -> None:
+        super().__init__(title, every=0.25)
+        self._name = f"attractor {title} {id(shell)} {getattr(shell, 'execution_count', 0)}"
+
+    def _say(self, text: str, done: int, total: int) -> None:
+        # Only what runs inside of IPython comes here; it is no dependency.
+        display = import_module("IPython.display")
+        bar = f'<progress value="{done}" max="{max(total, 1)}"></progress> {escape(text)}'
+        show = display.update_display if NotebookReporter._shown == self._name else display.display
+        show({"text/plain": text, "text/html": bar}, raw=True, display_id=self._name)
+        NotebookReporter._shown = self._name
+
+
+class LateReporter:
+    """Says nothing for the first seconds: what is over by then needs no progress."""
+
+    def __init__(self, make: Callable[[], Reporter], after: float = 2.0) -> None:
+        self._make, self._begins = make, time.monotonic() + after
+        self._reporter: Reporter | None = None
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Pass it on, once the time has come."""
+        if self._reporter is None and time.monotonic() >= self._begins:
+            self._reporter = self._make()
+        if self._reporter is not None:
+            self._reporter.update(done, total, message)
+
+    def close(self) -> None:
+        """Pass it on, where something was said."""
+        if self._reporter is not None:
+            self._reporter.close()
+
+
+def notebook() -> Any:
+    """The shell of the notebook that this process serves; None outside of one."""
+    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = shell_of() if shell_of is not None else None
+    # IPython in a terminal has no kernel.
+    return shell if hasattr(shell, "kernel") else None
+
+
+def interactive_reporter(title: str) -> Reporter:
+    """What a fit reports to when nobody said: a person who waits is told after two seconds, a script is not.
+
+    A person waits in a notebook and at a prompt in a terminal.
+    """
+    at_prompt = hasattr(sys, "ps1") and sys.stderr is not None and sys.stderr.isatty()
+    return LateReporter(lambda: reporter_for(title)) if notebook() or at_prompt else SilentReporter()
+
 
 def reporter_for(title: str, stream: Stream | None = None) -> Reporter:
-    """A bar where `stream` (standard error by default) is a terminal, lines elsewhere."""
+    """A line in a notebook; else a bar where `stream` (standard error) is a terminal, and lines elsewhere."""
+    shell = notebook() if stream is None else None
+    if shell is not None:
+        return NotebookReporter(title, shell)
     stream = sys.stderr if stream is None else stream
     if stream is not None and stream.isatty():
         return BarReporter(title, Console(file=cast(IO[str], stream)))

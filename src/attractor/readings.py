@@ -37,6 +37,7 @@ from attractor.program import (
     real_cell,
     unrounded,
 )
+from attractor.shown import Rows, Shown
 from attractor.training.noise import floating
 
 from .dynamics.jacobians import point
@@ -59,7 +60,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class CellReport:
+class CellReport(Shown, next_call="print(), ['certificates'].reason"):
     """What a cell is, and what can be done with it. Print it.
 
     Args:
@@ -109,11 +110,29 @@ class CellReport:
         shown = "nothing" if self.exposed_size is None else f"{self.exposed_size} numbers"
         noise = "takes a key for noise" if self.noisy else "takes no key: without noise of its own"
         lines = [f"{self.name}: {self.input_size} inputs; state: {state}; a read-out sees {shown}; {noise}"]
-        width = max(len(one.name) for one in self.readings)
+        width = max((len(one.name) for one in self.readings), default=0)
         for one in self.readings:
             mark = "yes" if one.available else "no "
             lines.append(f"  {mark} {one.name:<{width}}  {one.reason}".rstrip())
         return "\n".join(lines)
+
+    def in_brief(self) -> str:
+        """What it is, and which readings it gets."""
+        missing = [one for one in self.readings if not one.available]
+        count = len(self.readings)
+        gets = (
+            f"gets all {count} readings"
+            if not missing
+            else f"gets {count - len(missing)} of {count} readings"
+        )
+        lost = [f"not {one.name}: {one.reason}" for one in missing[:2]]
+        more = [f"and {len(missing) - 2} more"] if len(missing) > 2 else []
+        return "\n".join([str(self).splitlines()[0], gets, *lost, *more])
+
+    def rows_shown(self) -> Rows:
+        """Every reading, and why it is not had."""
+        rows = ((one.name, "yes" if one.available else "no", one.reason) for one in self.readings)
+        return Rows(("reading", "available", "why not"), tuple(rows))
 
 
 def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellReport:

@@ -16,6 +16,7 @@ from attractor.certify.search import Ball, Descent, lowest_in_ball
 from attractor.errors import ConfigError, InputDataError
 from attractor.program import compiled
 from attractor.settings import Count, Positive, Settings
+from attractor.shown import at_prompt, in_notebook
 
 from .margins import class_margin
 from .perturbations import ChannelRange, check_levels, check_limits
@@ -111,6 +112,21 @@ class AttackResult(NamedTuple):
     def accuracy(self) -> float:
         """Share of cases that are still classified correctly."""
         return float(np.mean(self.margins > 0))
+
+    def in_brief(self) -> str:
+        """What the attack cost."""
+        clean = float(np.mean(self.clean_margins > 0))
+        right = (
+            f"right in {100 * self.accuracy:.1f} % of {len(self.margins)} cases under the worst inputs found"
+        )
+        caution = "worse inputs may exist: an attack proves nothing for the cases that it spares"
+        return f"{right}, {100 * clean:.1f} % without\n{caution}"
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def run_attack(  # noqa: PLR0913 (the classifier, the data, the attack with its size, and how it is run)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile
 from attractor.report.style import Hue, Size, grid_of
 
+from .loss_curvature import WeightCurvature
 from .robustness import RobustnessCurve, RobustnessCurves
 
 _COLUMNS = 3
@@ -83,13 +85,44 @@ def curves_figure(curves: RobustnessCurves, size: Size) -> Figure:
     lowest = min(float((curve.mean - _spread(curve)).min()) for curve in curves.curves)
     low = max(min(lowest, curves.clean) - 0.04, -0.02)
     for axes, curve in zip(grid, curves.curves, strict=True):
-        levels = np.array([0.0, *curve.levels])
-        mean, spread = np.append(curves.clean, curve.mean), np.append(0.0, _spread(curve))
-        axes.fill_between(levels, mean - spread, mean + spread, color=Hue.BAND, linewidth=0)
-        axes.plot(levels, mean, "o-", color=Hue.MODEL, linewidth=1.8, markersize=4)
-        axes.axhline(curves.clean, color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-        axes.set(title=curve.name, xlabel=level_label(curve), ylabel="accuracy", ylim=(low, 1.03))
+        draw_curve(curve, axes, curves.clean)
+        axes.set(title=curve.name, ylim=(low, 1.03))
     return figure
+
+
+def draw_curve(curve: RobustnessCurve, axes: Axes, clean: float | None = None) -> None:
+    """Mean and spread over the draws at every level.
+
+    Args:
+        curve: of one perturbation.
+        axes: to draw into.
+        clean: accuracy without a perturbation, if it is to be shown.
+    """
+    levels, mean, spread = np.array(curve.levels, float), curve.mean, _spread(curve)
+    if clean is not None:
+        levels, mean, spread = np.append(0.0, levels), np.append(clean, mean), np.append(0.0, spread)
+        axes.axhline(clean, color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.fill_between(levels, mean - spread, mean + spread, color=Hue.BAND, linewidth=0)
+    axes.plot(levels, mean, "o-", color=Hue.MODEL, linewidth=1.8, markersize=4)
+    axes.set(xlabel=level_label(curve), ylabel="accuracy")
+
+
+def draw_curves(curves: RobustnessCurves, axes: Axes) -> None:
+    """All means in one picture; the levels of each perturbation are shares of its largest."""
+    for curve in curves.curves:
+        levels = np.append(0.0, np.array(curve.levels, float) / (max(curve.levels) or 1.0))
+        axes.plot(levels, np.append(curves.clean, curve.mean), "o-", markersize=3, label=curve.name)
+    axes.axhline(curves.clean, color=Hue.MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set(xlabel="level, share of the largest", ylabel="accuracy")
+    if curves.curves:
+        axes.legend(fontsize="small", ncols=2)
+
+
+def draw_curvature(curvature: WeightCurvature, axes: Axes) -> None:
+    """The largest eigenvalues of the Hessian with their errors."""
+    ranks = np.arange(1, len(curvature.largest) + 1)
+    axes.errorbar(ranks, curvature.largest, curvature.errors, fmt="o", color=Hue.MODEL, capsize=3)
+    axes.set(xlabel="direction", ylabel="curvature of the loss", xticks=ranks)
 
 
 def _spread(curve: RobustnessCurve) -> np.ndarray:

@@ -33,8 +33,10 @@ from attractor.program import (
     in_double_precision,
     with_precision,
 )
+from attractor.report.drawn import Drawn
 from attractor.scan import unroll
 from attractor.settings import Count, Seed, Settings, Within
+from attractor.shown import at_prompt, in_notebook
 
 from .sequences import LabelledSequences, Piece, in_pieces
 
@@ -102,6 +104,12 @@ class StateCurvature(NamedTuple):
 
     trace: Float[np.ndarray, "cases states_in_time"]
     largest: Float[np.ndarray, "cases states_in_time"]
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def state_curvature(
@@ -277,7 +285,9 @@ class CurvatureSettings(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class WeightCurvature:
+class WeightCurvature(
+    Drawn, picture="attractor.audit.curves_page:draw_curvature", next_call=".plot(), .effective_rank"
+):
     """The Hessian of a loss in the weights.
 
     Args:
@@ -313,6 +323,16 @@ class WeightCurvature:
             "effective_rank": self.effective_rank,
             "weights": self.weights,
         }
+
+    def __str__(self) -> str:
+        """How sharply the loss bends, with errors."""
+        first = zip(self.largest[:3], self.errors[:3], strict=True)
+        return "\n".join([
+            f"largest curvatures of the loss in {self.weights} weights: "
+            + ", ".join(f"{value:.4g} ± {error:.1g}" for value, error in first),
+            f"trace {self.trace:.4g} ± {self.trace_error:.1g} (standard error), effective rank "
+            f"{self.effective_rank:.3g}",
+        ])
 
 
 _USUAL = CurvatureSettings()

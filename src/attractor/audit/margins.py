@@ -26,6 +26,7 @@ from attractor.cells import CellLike, exposed
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import compiled, double_precision, in_double_precision
 from attractor.scan import unroll
+from attractor.shown import Shown, at_prompt, in_notebook, in_words
 
 from .lipschitz_bounds import SLACK, drift_bounds
 from .sequences import LabelledSequences, Logits, Piece, check_classes, check_finite_margins, in_pieces
@@ -72,6 +73,20 @@ class EstimatedRadii(NamedTuple):
     margins: Float[np.ndarray, " cases"]
     radii: Float[np.ndarray, " cases"]
 
+    def in_brief(self) -> str:
+        """How many cases are right, and how far the nearest change may be."""
+        right = self.margins > 0
+        radii = in_words(self.radii[right])
+        return (
+            f"an estimate, no certificate: {right.sum()} of {len(right)} cases right, radii of those {radii}"
+        )
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
+
 
 def estimated_radii(logits: Logits, data: LabelledSequences, batch: int = 64) -> EstimatedRadii:
     """How far inputs could move before the class changes if the scores were linear in them.
@@ -109,7 +124,7 @@ def _estimate(logits: Logits, piece: Piece) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class StepGains:
+class StepGains(Shown):
     """Euclidean bounds on the Jacobians of a step, for all states and inputs that can occur.
 
     Args:
@@ -207,6 +222,18 @@ class CertifiedMargins(NamedTuple):
     scores: Float[np.ndarray, "cases classes"]
     radii: Float[np.ndarray, " cases"]
     gains: StepGains
+
+    def in_brief(self) -> str:
+        """For how many cases a change of class is excluded, and within what."""
+        proved = self.radii > 0
+        radii = in_words(self.radii[proved])
+        return f"proved for {proved.sum()} of {len(proved)} cases: no change of class within {radii}"
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def certified_margins(

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled
+from attractor.shown import at_prompt, in_notebook
 
 from .sequences import padded_batch, valid_steps
 
@@ -35,6 +36,12 @@ class ChannelRange(NamedTuple):
     low: Shaped[Array | np.ndarray, " channels"]
     high: Shaped[Array | np.ndarray, " channels"]
     clip: bool = False
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def channel_range(inputs: ArrayLike, lengths: ArrayLike | None = None, *, clip: bool = False) -> ChannelRange:

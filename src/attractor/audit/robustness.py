@@ -14,8 +14,10 @@ from scipy.stats import spearmanr
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings
+from attractor.shown import Rows, Shown
 
 from .attacks import Attack, How, attack_piece, check_channels, check_finite_gradients
 from .margins import class_margin, class_margins
@@ -56,7 +58,7 @@ _USUAL = RobustnessSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class RobustnessCurve:
+class RobustnessCurve(Drawn, picture="attractor.audit.curves_page:draw_curve", next_call=".plot(), .mean"):
     """Accuracy under one perturbation.
 
     Args:
@@ -97,9 +99,18 @@ class RobustnessCurve:
             else self.standard_deviation.tolist(),
         }
 
+    def __str__(self) -> str:
+        """The accuracy at the first and at the last level."""
+        first, last = (f"{100 * self.mean[one]:.1f} % at {self.levels[one]:g}" for one in (0, -1))
+        return f"{self.name}: right in {first}, {last} ({self.unit})"
+
+
+def _ends(means: np.ndarray) -> tuple[str, str]:
+    return f"{means[0]:.4f}", f"{means.min():.4f}"
+
 
 @dataclass(frozen=True, eq=False)
-class InputScale:
+class InputScale(Shown):
     """The scale of the inputs, without which a level in their unit means nothing.
 
     Args:
@@ -120,7 +131,9 @@ class InputScale:
 
 
 @dataclass(frozen=True, eq=False)
-class RobustnessCurves:
+class RobustnessCurves(
+    Drawn, picture="attractor.audit.curves_page:draw_curves", next_call=".plot(), .curves[0].plot()"
+):
     """Robustness of one classifier on one set of cases.
 
     Args:
@@ -161,6 +174,26 @@ class RobustnessCurves:
             "scale": self.scale.to_dict(),
             "curves": [curve.to_dict() for curve in self.curves],
         }
+
+    def __str__(self) -> str:
+        """The accuracy without a perturbation, and under the worst."""
+        clean = f"right in {100 * self.clean:.1f} % of {self.cases} cases as they are"
+        if not self.curves:
+            return f"{clean}; no perturbation was tried"
+        worst = min(self.curves, key=lambda curve: float(curve.mean.min()))
+        return "\n".join([
+            clean,
+            f"in {100 * worst.mean.min():.1f} % under {worst.name}, the worst of {len(self.curves)} tried",
+            f"means of {len(self.seeds)} draw(s)",
+        ])
+
+    def rows_shown(self) -> Rows:
+        """Mean and worst accuracy under every perturbation."""
+        rows = (
+            (one.name, f"{min(one.levels):g} to {max(one.levels):g} {one.unit}", *_ends(one.mean))
+            for one in self.curves
+        )
+        return Rows(("perturbation", "levels", "accuracy at the first", "lowest"), tuple(rows))
 
 
 def robustness_curves(

@@ -12,13 +12,14 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.shown import Shown
 
 Logits = Callable[[Array, Array], Array]
 """A classifier of one sequence: `logits(inputs (time, channels), length) -> (classes,)`."""
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledSequences:
+class LabelledSequences(Shown):
     """Sequences of one batch, padded to the same number of steps, with a class each.
 
     Make it with `labelled_sequences`. A NaN at a valid step is a missing sample, which only some classifiers

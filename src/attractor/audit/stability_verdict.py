@@ -18,6 +18,7 @@ from attractor.cells import CellLike, Lipschitz, name_of
 from attractor.certify import CertifySettings, StabilityResult, Verdict, bound_in_words, certify
 from attractor.progress import Reporter
 from attractor.settings import NonNegative, Settings
+from attractor.shown import Shown
 
 from .lipschitz_bounds import DriftBounds, drift_bounds, outward
 
@@ -86,7 +87,7 @@ class StateDiffusion(Settings):
 
 
 @dataclass(frozen=True)
-class StabilityBounds:
+class StabilityBounds(Shown, next_call=".certificate, .exponent"):
     """What bounds say about trajectories of one cell. Exponents and rates are per unit of time.
 
     Args:

@@ -31,6 +31,7 @@ from attractor.program import single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, Positive, Seed, Share
+from attractor.shown import in_words
 from attractor.training import (
     EpochTask,
     RunLog,
@@ -435,6 +436,11 @@ class SequenceClassifier(Estimator):
         if not isinstance(self.labels.loss, str):
             options["labels"]["loss"] = type(self.labels.loss).__name__
         return options
+
+    def learned(self) -> list[str]:
+        """The classes and the cases, and what validation chose."""
+        cases = f"{len(self.training_ids_)} training cases of {len(self.names_)} variable(s)"
+        return [f"classes {in_words(self.classes_.tolist())}, {cases}", *super().learned()]
 
     def facts(self) -> Facts:
         """Names, classes, scaling and temperature."""

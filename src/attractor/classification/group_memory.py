@@ -23,7 +23,9 @@ from attractor.cells import MemoryGated, Stack
 from attractor.data import Sequences, channel_blocks
 from attractor.errors import UnsupportedError
 from attractor.program import compiled, single_precision
+from attractor.report.drawn import Drawn
 from attractor.scan import unroll
+from attractor.shown import Rows
 
 from .classifier import SequenceClassifier
 from .reading import ValueLogits, bare_cell, channel_cases, scaled_cases, some_of, value_logits
@@ -40,7 +42,11 @@ _LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
-class GroupStudy:
+class GroupStudy(
+    Drawn,
+    picture="attractor.classification.classifier_figures:draw_groups",
+    next_call=".plot(), .shares, .time_scales",
+):
     """Contributions and time scales of groups of variables, by the names of the groups.
 
     Args:
@@ -67,6 +73,28 @@ class GroupStudy:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and dictionaries, for the card of a run; `GroupStudy(**facts)` reads them back."""
         return dict(vars(self))
+
+    def __str__(self) -> str:
+        """What the groups gain, and which matter most."""
+        order = sorted(self.shares, key=lambda name: -self.shares[name])
+        shares = ", ".join(
+            f"{name} {100 * self.shares[name]:.0f} % ± {100 * self.errors[name]:.1g}" for name in order[:4]
+        )
+        how = "every coalition computed" if self.exact else "random orders sampled"
+        return "\n".join([
+            f"all groups together gain {self.gain:.3g} in log-probability over {self.cases} cases ({how})",
+            f"shares ± standard error: {shares}"
+            if shares
+            else "they gain nothing, so that there are no shares",
+        ])
+
+    def rows_shown(self) -> Rows:
+        """What every group contributes."""
+        rows = (
+            (name, f"{share:.3f}", f"{self.errors[name]:.1g}", f"{self.accuracy_drops[name]:.3f}")
+            for name, share in self.shares.items()
+        )
+        return Rows(("group", "share", "standard error", "accuracy lost without it"), tuple(rows))
 
 
 @single_precision()

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attractor.errors import ConfigError, InputDataError
+from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 
 from .classifier_metrics import probabilities_of, wilson_interval
 
@@ -19,7 +21,7 @@ ASSUMPTION = (
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Shown):
     """Cases whose labels the classifier had not seen, by which sets of labels are calibrated.
 
     Args:
@@ -61,7 +63,11 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelSets:
+class LabelSets(
+    Drawn,
+    picture="attractor.classification.classifier_figures:draw_sets",
+    next_call=".plot(), .members, .sizes",
+):
     """For every case the labels that cannot be excluded.
 
     Args:
@@ -99,6 +105,15 @@ class LabelSets:
             "mean_size": float(self.sizes.mean()),
             "single": float((self.sizes == 1).mean()),
         }
+
+    def __str__(self) -> str:
+        """What the sets hold, and what is assumed."""
+        cases, single = len(self.members), int((self.sizes == 1).sum())
+        return "\n".join([
+            f"{cases} sets of labels; at least {100 * self.coverage:g} % of new cases have theirs in it",
+            f"{single} hold a single label; expected {100 * self.stated:.1f} %, by {self.cases} other cases",
+            ASSUMPTION,
+        ])
 
 
 def calibration_of(arrays: Mapping[str, np.ndarray], classes: int) -> Calibration | None:

@@ -30,8 +30,10 @@ from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import layout_of, single_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, CountOrNone, NonNegative, Settings
+from attractor.shown import Rows, Shown
 
 from .classifier import SequenceClassifier
 from .reading import bare_cell, channel_cases, driving_inputs, scaled_cases, some_of, value_logits
@@ -70,7 +72,7 @@ class RobustnessPlan(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class Fragility:
+class Fragility(Shown):
     """How sharply the loss bends in the hidden state, step by step; see `attractor.audit.state_curvature`.
 
     Small noise of variance s^2 in every unit of the state after step m costs s^2 trace_m / 2 on average.
@@ -91,7 +93,11 @@ class Fragility:
 
 
 @dataclass(frozen=True, eq=False)
-class RobustnessStudy:
+class RobustnessStudy(
+    Drawn,
+    picture="attractor.classification.classifier_figures:draw_robustness",
+    next_call=".plot(), .curves, .stability",
+):
     """The audit of one classifier. A part that cannot be had is a sentence that says why.
 
     Args:
@@ -127,6 +133,22 @@ class RobustnessStudy:
             "lyapunov_steps": self.drive,
             "stability": self.stability if isinstance(self.stability, str) else _verdict(self.stability),
         }
+
+    def __str__(self) -> str:
+        """Accuracy under perturbations, the exponent, and the verdict on stability."""
+        growth = self.exponent
+        if not isinstance(growth, str):
+            growth = f"largest exponent {growth:.4g} per step, over {self.drive} steps"
+        stable = self.stability if isinstance(self.stability, str) else self.stability.verdict.value
+        return "\n".join([
+            *str(self.curves).splitlines()[:2],
+            growth,
+            stable,
+        ])
+
+    def rows_shown(self) -> Rows:
+        """Mean and worst accuracy under every perturbation."""
+        return self.curves.rows_shown()
 
 
 @single_precision()

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attractor.program import single_precision
+from attractor.report.drawn import Drawn
+from attractor.shown import Rows, Shown
 from attractor.training.reweighting import Classes, class_medians, degree_of_suspicion, log_weights
 
 _APART = 0.5
@@ -16,7 +18,11 @@ _PREFIX = "case_history."
 
 
 @dataclass(frozen=True)
-class Suspects:
+class Suspects(
+    Drawn,
+    picture="attractor.classification.classifier_figures:draw_suspects",
+    next_call=".plot(), .ids[:10], .proposed",
+):
     """Training cases in the order of suspicion, the most suspicious first.
 
     The order is what counts: it is by loss, and no probability. A network that has learned a wrong label by
@@ -70,9 +76,23 @@ class Suspects:
         scores[self.positions] = self.totals
         return scores
 
+    def __str__(self) -> str:
+        """What was ranked, and the first of them."""
+        first = ", ".join(self.ids[:5])
+        return "\n".join([*self.scope.split(". ", 1), *([f"first: {first}"] if first else [])])
+
+    def rows_shown(self) -> Rows:
+        """The cases, the most suspicious first; classes by their positions."""
+        columns = zip(self.ids, self.mean_losses, self.labels, self.proposed, self.apart, strict=True)
+        rows = (
+            (name, f"{loss:.3g}", str(label), str(proposed), "yes" if apart else "")
+            for name, loss, label, proposed, apart in columns
+        )
+        return Rows(("case", "mean loss", "class as given", "class proposed", "stands apart"), tuple(rows))
+
 
 @dataclass(frozen=True)
-class CaseHistory:
+class CaseHistory(Shown):
     """What the training noted about its cases, chosen replica.
 
     Args:

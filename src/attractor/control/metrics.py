@@ -7,13 +7,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from attractor.errors import InputDataError, ShapeError
+from attractor.report.drawn import Drawn
+from attractor.shown import Rows, Shown, in_words
 
 Columns = Float[np.ndarray, "time outputs"]
 PerOutput = Float[np.ndarray, " outputs"]
 
 
 @dataclass(frozen=True)
-class Metrics:
+class Metrics(Shown, next_call=".mean_fit, .rmse"):
     """The usual metrics of one experiment; every array has one entry per output.
 
     Args:
@@ -39,6 +41,20 @@ class Metrics:
         fit = np.where(np.isfinite(self.rmse), self.fit, -np.inf)
         defined = fit[~np.isnan(fit)]
         return float(defined.mean()) if len(defined) else float("nan")
+
+    def __str__(self) -> str:
+        """FIT and errors of every output."""
+        fit = in_words(np.round(self.fit, 2))
+        return "\n".join([
+            f"FIT {fit} %, mean {self.mean_fit:.2f} %, {self.samples} samples; 100 is perfect, 0 is the mean",
+            f"root mean square error {in_words(self.rmse)}, largest error {in_words(self.max_error)}",
+        ])
+
+    def rows_shown(self) -> Rows:
+        """A line for every output."""
+        columns = zip(self.fit, self.rmse, self.nrmse, self.max_error, strict=True)
+        rows = tuple((str(index), *(f"{one:.4g}" for one in row)) for index, row in enumerate(columns))
+        return Rows(("output", "FIT [%]", "RMSE", "NRMSE", "largest error"), rows)
 
 
 def rmse(measured: Columns, simulated: Columns) -> PerOutput:
@@ -117,7 +133,9 @@ def relative_gain(known: Float[np.ndarray, " rows"], new: Float[np.ndarray, " ro
 
 
 @dataclass(frozen=True)
-class ResidualAnalysis:
+class ResidualAnalysis(
+    Drawn, picture="attractor.control.loop_page:draw_residuals", next_call=".plot(), .auto_outside"
+):
     """Correlations of the residuals, each with the band in which chance alone would leave it.
 
     Args:

@@ -12,6 +12,7 @@ from attractor.certify import Certificate, bound_in_words
 from attractor.data import ColumnOptions, Signal, parse_row_block, read_csv, read_table, write_csv
 from attractor.errors import ConfigError, InputDataError
 from attractor.progress import Reporter
+from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
@@ -78,7 +79,9 @@ class ControlSettings(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class ControlStudy:
+class ControlStudy(
+    Drawn, picture="attractor.control.loop_page:draw_study", next_call=".plot(), .metrics, .loop"
+):
     """A closed loop, and how well it did.
 
     Args:
@@ -94,6 +97,10 @@ class ControlStudy:
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
     remarks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """How well it did, how the solves went, and what was assumed."""
+        return "\n".join([str(self.metrics), *str(self.loop).splitlines()[:2], *self.remarks])
 
 
 def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:

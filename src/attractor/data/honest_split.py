@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from attractor.errors import InputDataError
+from attractor.shown import Shown
 
 from .labelled_sequences import Sequences, name_some
 from .shared_stretches import SharedStretches, shared_stretches
@@ -13,7 +14,7 @@ from .splits import stratified_hold_out
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOut(Shown):
     """Cases in two parts.
 
     Args:

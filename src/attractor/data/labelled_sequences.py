@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.errors import DataWarning, InputDataError, ShapeError
+from attractor.shown import Shown
 
 from .finding import Finding
 from .sequence_labels import check_labels
@@ -26,7 +27,7 @@ _MOST_PADDING = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().fit(data)"):
     """Cases side by side, padded with NaN to the longest.
 
     Args:
@@ -245,6 +246,20 @@ class Sequences:
         if self.labels is None:
             raise InputDataError("these cases have no labels")
         return self.labels
+
+    def __str__(self) -> str:
+        """How many cases, of which length, variables and classes."""
+        low, high = self.lengths.min(), self.lengths.max()
+        counts = {} if self.labels is None else self.counts()
+        steps = f"{low} steps" if low == high else f"{low} to {high} steps"
+        count, missing = len(self.names), " with missing values" if self.has_missing else ""
+        classes = ", ".join(f"{name} {cases}" for name, cases in counts.items())
+        return "\n".join([
+            f"{len(self)} cases of {steps}, {count} variable(s){missing}",
+            f"variables: {', '.join(self.names)}",
+            f"classes: {classes}" if classes else "without labels",
+            *(one.message for one in self.remarks),
+        ])
 
 
 def name_some(parts: list[str], joint: str = ", ") -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.shown import Shown
 
 from .labelled_sequences import Sequences
 
@@ -24,7 +25,7 @@ _SMALLEST_RANGE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Scaling:
+class Scaling(Shown):
     r"""The map $x' = (x - o) / s$ for each channel, from engineering units to numbers of size one.
 
     Only arithmetic is used, so NumPy and JAX arrays of shape (..., channels) both pass through.
@@ -243,7 +244,7 @@ def fill(
 
 
 @dataclass(frozen=True)
-class FillState:
+class FillState(Shown):
     """What filling sample by sample remembers.
 
     Args:

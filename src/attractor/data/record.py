@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attractor.errors import ConfigError, InputDataError
+from attractor.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Shown):
     """One uninterrupted recording, uniformly sampled.
 
     Args:
@@ -53,7 +54,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Shown, next_call="examine(record), PlantModel().fit(record)"):
     """A data set for identification: experiments of the same signals at the same sampling time.
 
     Args:
@@ -85,6 +86,16 @@ class Record:
     def with_experiments(self, experiments: "tuple[Experiment, ...] | list[Experiment]") -> "Record":
         """The same signals with other experiments."""
         return replace(self, experiments=tuple(experiments))
+
+    def __str__(self) -> str:
+        """Signals, recordings and sampling time."""
+        inputs, outputs = (", ".join(one.label for one in side) for side in (self.inputs, self.outputs))
+        return "\n".join([
+            f"{len(self.experiments)} recording(s), {self.samples} samples, one every "
+            + describe_sampling(self.sampling_time, self.assumed),
+            f"inputs: {inputs or 'none'}",
+            f"outputs: {outputs or 'none'}",
+        ])
 
 
 def describe_sampling(sampling_time: float, assumed: str = "") -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 
+from attractor.shown import Shown
+
 from .labelled_sequences import Sequences, padded
 
 # Steps of the stretches that are looked up; the longer ones are for signals that seldom move.
@@ -30,7 +32,7 @@ _CLOSE, _ROUGHLY, _MOST = 1e-3, 0.1, 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class SharedStretches:
+class SharedStretches(Shown):
     """Which cases have stretches of values in common: windows of one recording, copies, parts of another one.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.shown import Shown
 
 from .record import Experiment, Record, Signal
 
@@ -154,7 +155,7 @@ _ROLE = re.compile(
 
 
 @dataclass(frozen=True)
-class Roles:
+class Roles(Shown):
     """A data set by what each part is for; test recordings are looked at once, at the end.
 
     Args:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attractor.errors import ConfigError, InputDataError
+from attractor.shown import Shown
 
 from .delimited import (
     MISSING_MARKS,
@@ -32,8 +33,7 @@ from .record import Signal
 if TYPE_CHECKING:
     import pandas as pd
 
-# What separates cells for `str.split`, but not for pandas.
-_OTHER_BLANKS = re.compile("[\v\f\x1c-\x1f]")
+_OTHER_BLANKS = re.compile("[\v\f\x1c-\x1f]")  # separate cells for `str.split`, but not for pandas
 # Below so many rows it is quicker to convert cell by cell: pandas takes some 50 microseconds for each column.
 _FEW_ROWS = 200
 # pandas reads these as one and zero; in a log they are no numbers.
@@ -48,7 +48,7 @@ _MANY_COLUMNS = 2000
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Shown):
     """Columns with names and units; a column is converted only when it is asked for.
 
     Args:

@@ -15,6 +15,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from attractor.cells import CellLike, FlowLike, State, initial_state, input_shape, input_size, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision, in_double_precision, plain
+from attractor.report.drawn import Drawn
 
 from .trajectory import (
     analysed,
@@ -143,7 +144,11 @@ def _push(flat: FlatMap, vector: Array, input: Array, tangent: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class JacobianSpectrum:
+class JacobianSpectrum(
+    Drawn,
+    picture="attractor.dynamics.dynamics_pictures:draw_spectrum",
+    next_call=".plot(), .radius, .time_scales",
+):
     """Eigenvalues of Jacobians at one or more states.
 
     Args:
@@ -170,6 +175,16 @@ class JacobianSpectrum:
     def time_scales(self) -> Float[np.ndarray, "points count"]:
         """In the unit of time of the cell, or in steps where it has none; see `time_scale`."""
         return time_scale(self.values, continuous=self.continuous, time_step=self.time_step)
+
+    def __str__(self) -> str:
+        """Where the eigenvalues lie, and whether small changes die out."""
+        what, edge = ("rates of a flow", self.right_edge) if self.continuous else ("of a step", self.radius)
+        name, limit = ("largest real part", 0.0) if self.continuous else ("largest modulus", 1.0)
+        calm = int(np.sum(edge < limit))
+        return "\n".join([
+            f"{self.values.shape[1]} eigenvalues {what} at {len(self.values)} state(s)",
+            f"{name} {edge.min():.4g} to {edge.max():.4g}; below {limit:g} at {calm} of {len(edge)}",
+        ])
 
 
 def time_scale(
@@ -298,7 +313,9 @@ def _slowest(here: Point, count: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class JacobianNorms:
+class JacobianNorms(
+    Drawn, picture="attractor.dynamics.dynamics_pictures:draw_norms", next_call=".plot(), .mean"
+):
     """Spectral norms of Jacobians along one trajectory.
 
     Args:
@@ -316,6 +333,14 @@ class JacobianNorms:
     def largest(self) -> float:
         """The largest along the path."""
         return float(self.norms.max())
+
+    def __str__(self) -> str:
+        """How large they are, and where nearby trajectories approach each other."""
+        calm = int(np.sum(self.norms < 1))
+        return (
+            f"norms of {len(self.norms)} Jacobians: mean {self.mean:.4g}, largest {self.largest:.4g}; below "
+            f"1 in {calm} steps"
+        )
 
 
 def jacobian_norms(

@@ -20,6 +20,7 @@ from attractor.program import (
     may_change,
     unrounded,
 )
+from attractor.report.drawn import Drawn
 
 # Width beyond the path on either side of the drawn part of its plane, and points of that on a side.
 _ROOM, _RESOLUTION = 0.25, 17
@@ -201,7 +202,9 @@ def time_step(cell: CellLike) -> float | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class Portrait(
+    Drawn, picture="attractor.dynamics.dynamics_pictures:draw_plane", next_call=".plot(), .project(states)"
+):
     """What happens in the plane of the two leading principal components of a path.
 
     Args:
@@ -223,6 +226,12 @@ class Portrait:
     def project(self, states: Float[np.ndarray, "points states"]) -> Float[np.ndarray, "points 2"]:
         """Where flat states fall in the plane."""
         return (states - self.centre) @ self.axes.T
+
+    def __str__(self) -> str:
+        """How much of a path its plane shows."""
+        return (
+            f"principal plane of {len(self.path)} steps: {100 * self.shares[:2].sum():.1f} % of the variance"
+        )
 
 
 def portrait(

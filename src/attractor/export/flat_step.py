@@ -22,6 +22,7 @@ from attractor.program import (
     with_precision,
     without_complex,
 )
+from attractor.shown import Shown
 
 from .movement import Contraction, shape_of
 
@@ -44,7 +45,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class FlatStep:
+class FlatStep(Shown):
     """x' = f(u, x) and, where there is an output, y = g(x), as programs of vectors.
 
     x is the vector of `attractor.program.flat_map`: entries of real arrays of the state one after the other,

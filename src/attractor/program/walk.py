@@ -21,6 +21,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as
 from jaxtyping import Array
 
 from attractor.errors import UnsupportedError
+from attractor.shown import Shown
 
 Value = TypeVar("Value")
 # `rule(equation, *operands) -> value`, or a list of values for a primitive with several results.
@@ -28,7 +29,7 @@ Rule = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Program:
+class Program(Shown):
     """Straight-line code: equations of first-order primitives, in order.
 
     Args:

@@ -39,7 +39,8 @@ class Hue:
 _VARIABLES = {value: name.lower() for name, value in vars(Hue).items() if name.isupper()}
 Side = Literal["center", "right"]
 
-_FONTS = ["DejaVu Sans", "Last Resort High-Efficiency"]
+LAST_FONT = "Last Resort High-Efficiency"
+_FONTS = ["DejaVu Sans", LAST_FONT]
 """The second has a box for every character that the first lacks, so that nothing is missing while text is
 measured; the page draws all text in fonts of its own."""
 _DRAWING = threading.RLock()

@@ -15,6 +15,7 @@ from attractor.cells import CellLike, State, initial_state, input_shape, knows_i
 from attractor.errors import ShapeError
 from attractor.program import compiled, digest_or_new, may_change, same_each_time
 from attractor.program.digest import program_digest
+from attractor.shown import Shown, at_prompt, in_notebook
 
 from .split import AHEAD, ONCE, STEP, WORTH_HOISTING, SplitStep, split_step
 from .strategies import Loop, Store, Strategy, strategy
@@ -30,6 +31,12 @@ class Unrolled(NamedTuple):
 
     states: PyTree
     last: State
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def unroll(  # noqa: PLR0913 (the contract of the house: one function that runs any cell)
@@ -219,7 +226,7 @@ def _check_state(cell: CellLike, structure: object, old: list[Array], new: State
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shown):
     """How `unroll` runs a cell; print it.
 
     Args:

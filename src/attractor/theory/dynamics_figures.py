@@ -1,31 +1,28 @@
 """Figures of the dynamics of a network: exponents, the principal plane, eigenvalues, time scales."""
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from attractor.dynamics import FixedPoints, LyapunovSpectrum, PointKind, Portrait
+from attractor.dynamics import FixedPoints, LyapunovSpectrum, Portrait
+from attractor.dynamics.dynamics_pictures import (
+    draw_exponents,
+    draw_plane,
+    draw_points_of,
+    draw_unit_circle,
+    finite_exponents,
+)
 from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
-from attractor.theory import SpectralCurve
+from attractor.theory import DynamicsStudy, SpectralCurve
+from attractor.theory.mean_field.correlators import CorrelatorSolution
+from attractor.theory.mean_field.mean_field_solution import MeanFieldSolution
+from attractor.theory.phase.critical_lines import TheoryLine
+from attractor.theory.phase.diagram import HysteresisScan
 from attractor.theory.regimes.regime_position import NetworkPosition
-
-_LOOKS: dict[PointKind, tuple[str, str, str]] = {
-    PointKind.ATTRACTING: ("o", Hue.MODEL, "attracting"),
-    PointKind.SADDLE: ("X", Hue.ALERT, "saddle"),
-    PointKind.REPELLING: ("s", Hue.TEST, "repelling"),
-    PointKind.MARGINAL: ("D", Hue.VALIDATION, "marginal"),
-}
-
 
 FEWEST = 30
 """States below which a network is not compared with a large random one."""
-
-_JUMP = 0.1
-"""A step of this share of the width of a path is a jump, which no line should hide."""
 
 
 def exponents_figure(
@@ -34,9 +31,9 @@ def exponents_figure(
     """Exponents a step with their 95 % intervals, and what a certificate proves about the largest."""
     figure, (axes,) = panels(size, [260 if size.is_wide else 220])
     if resting is not None:
-        values = _finite(resting.per_step)
+        values = finite_exponents(resting)
         axes.plot(
-            _ranks(values),
+            np.arange(1, len(values) + 1),
             values,
             color=Hue.MEASURED,
             marker="o",
@@ -44,71 +41,27 @@ def exponents_figure(
             linewidth=1,
             label="inputs held",
         )
-    values = _finite(driven.per_step)
-    low, high = driven.interval()[:, : len(values)]
-    axes.fill_between(_ranks(values), low, high, color=Hue.BAND, linewidth=0, label="95 % interval")
-    axes.plot(
-        _ranks(values),
-        values,
-        color=Hue.MODEL,
-        marker="o",
-        markersize=4,
-        linewidth=1.4,
-        label="along the data",
-    )
-    axes.axhline(0.0, color=Hue.INK, linewidth=0.8)
+    draw_exponents(driven, axes)
     if bound is not None and np.isfinite(bound):
         axes.axhline(bound, color=Hue.ALERT, linewidth=1.4, linestyle="--", label="proved bound")
-    axes.set(xlabel="exponent", ylabel="growth of logarithms a step")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(axes, 4 if size.is_wide else 2)
     return figure
-
-
-def _finite(exponents: Float[np.ndarray, " count"]) -> Float[np.ndarray, " finite"]:
-    return exponents[np.isfinite(exponents)]
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return np.arange(1, len(values) + 1)
 
 
 def portrait_figure(plane: Portrait, points: FixedPoints, size: Size) -> Figure:
     """The path in its principal plane, the drift with the input held, and the fixed points."""
     figure, (axes,) = panels(size, [420 if size.is_wide else 300])
-    side = round(len(plane.grid) ** 0.5)
-    x, y = (plane.grid[:, axis].reshape(side, side) for axis in (0, 1))
-    u, v = (plane.drift[:, axis].reshape(side, side) for axis in (0, 1))
-    axes.streamplot(
-        x, y, u, v, color=Hue.MUTED, density=0.9 if size.is_wide else 0.6, linewidth=0.4, arrowsize=0.6
-    )
-    _draw_path(axes, plane.path)
-    projected = plane.project(points.states)
-    for kind, (marker, colour, name) in _LOOKS.items():
-        chosen = [point for point, own in zip(projected, points.kinds, strict=True) if own is kind]
-        if chosen:
-            axes.scatter(*np.transpose(chosen), marker=marker, color=colour, s=46, zorder=3, label=name)
-    axes.set(
-        xlabel=f"first component ({100 * plane.shares[0]:.0f} % of the variance)",
-        ylabel=_second(plane),
-        xlim=(x.min(), x.max()),
-        ylim=(y.min(), y.max()),
-    )
-    axes.grid(visible=False)
+    draw_plane(plane, axes, 0.9 if size.is_wide else 0.6)
+    draw_points_of(plane, points, axes)
     legend_above(axes, 5 if size.is_wide else 2)
     return figure
 
 
-def _draw_path(axes: Axes, path: Float[np.ndarray, "time 2"]) -> None:
-    """A line where steps are short, dots where the state jumps to and fro."""
-    width = np.ptp(path, axis=0).max()
-    jumps = np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) > _JUMP * width
-    look: dict[str, Any] = {"marker": ".", "markersize": 2, "linestyle": ""} if jumps else {"linewidth": 0.7}
-    axes.plot(*path.T, color=Hue.VALIDATION, label="path under the data", **look)
-
-
-def _second(plane: Portrait) -> str:
-    return f"second ({100 * plane.shares[1]:.0f} %)" if len(plane.shares) > 1 else "second"
+def draw_study(study: DynamicsStudy, axes: Axes) -> None:
+    """The path of a study in its principal plane, with the fixed points."""
+    draw_plane(study.plane, axes)
+    draw_points_of(study.plane, study.points, axes)
+    axes.legend()
 
 
 def is_large(curve: SpectralCurve) -> bool:
@@ -119,16 +72,15 @@ def is_large(curve: SpectralCurve) -> bool:
 def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
     """Eigenvalues at one state, the boundary of a random network with the same units, and the unit circle."""
     figure, (axes,) = panels(size, [420 if size.is_wide else 300])
+    draw_curve(curve, axes)
+    legend_above(axes, 4 if size.is_wide else 2)
+    return figure
+
+
+def draw_curve(curve: SpectralCurve, axes: Axes) -> None:
+    """The same in any axes."""
     if not curve.spectrum.continuous:
-        turn = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
-        axes.plot(
-            np.real(turn),
-            np.imag(turn),
-            color=Hue.MUTED,
-            linewidth=0.9,
-            linestyle=(0, (4, 3)),
-            label="unit circle",
-        )
+        draw_unit_circle(axes)
     for index, line in enumerate(curve.boundary.curves if is_large(curve) else ()):
         label = "random network" if index == 0 else None
         axes.fill(
@@ -142,8 +94,6 @@ def eigenvalue_figure(curve: SpectralCurve, size: Size) -> Figure:
             np.real(far), np.imag(far), s=40, marker="X", color=Hue.ALERT, zorder=3, label="outliers"
         )
     axes.set(xlabel="real part", ylabel="imaginary part", aspect="equal", adjustable="datalim")
-    legend_above(axes, 4 if size.is_wide else 2)
-    return figure
 
 
 def position_figure(network: NetworkPosition, size: Size) -> Figure:
@@ -178,3 +128,35 @@ def time_scale_figure(scales: Float[np.ndarray, "..."], unit: str, size: Size) -
     axes.hist(known, bins=edges, weights=share, color=Hue.MODEL)
     axes.set(xlabel=f"time to fall by a factor e [{unit}]", ylabel="share of modes")
     return figure
+
+
+def draw_correlators(solution: CorrelatorSolution, axes: Axes) -> None:
+    """Correlation functions over the lag: they stay up at a fixed point, and fall in chaos."""
+    for values, colour, name in (
+        (solution.state, Hue.MODEL, "state"),
+        (solution.activity, Hue.TEST, "activity"),
+    ):
+        axes.plot(solution.lags, values, color=colour, label=name)
+    axes.set(xlabel="lag", ylabel="correlation")
+    axes.legend()
+
+
+def draw_solution(solution: MeanFieldSolution, axes: Axes) -> None:
+    """Its correlation functions."""
+    draw_correlators(solution.correlators, axes)
+
+
+def draw_hysteresis(scan: HysteresisScan, axes: Axes) -> None:
+    """Exponents of all seeds, on the way up and on the way down."""
+    for exponents, colour, name in zip(scan.exponent, (Hue.MODEL, Hue.TEST), ("up", "down"), strict=True):
+        axes.plot(scan.axis.values, exponents.T, ".-", color=colour, linewidth=1.0)
+        axes.plot([], [], color=colour, label=f"on the way {name}")
+    axes.axhline(0.0, color=Hue.INK, linewidth=0.8)
+    axes.set(xlabel=scan.axis.label, ylabel="exponent")
+    axes.legend()
+
+
+def draw_line(line: TheoryLine, axes: Axes) -> None:
+    """A critical line in the plane of its parameters."""
+    axes.plot(np.asarray(line.x), np.asarray(line.y), color=Hue.INK, label=line.label)
+    axes.legend()

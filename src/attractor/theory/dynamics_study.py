@@ -26,8 +26,10 @@ from attractor.dynamics.trajectory import Portrait, analysed, checked, moved, pa
 from attractor.errors import AttractorError, InputDataError
 from attractor.program import double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings, Within
+from attractor.shown import Rows
 
 from .random_matrices.spectral_curve import SpectralCurve, spectral_curve
 from .regimes.regime_position import NetworkPosition, network_position
@@ -92,7 +94,9 @@ class DynamicsSettings(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class DynamicsStudy:
+class DynamicsStudy(
+    Drawn, picture="attractor.theory.dynamics_figures:draw_study", next_call=".plot(), .driven, .points"
+):
     """What a network does along inputs, and when they stand still.
 
     Args:
@@ -176,6 +180,17 @@ class DynamicsStudy:
             "remarks": list(self.remarks),
             "seconds": self.seconds,
         }
+
+    def in_brief(self) -> str:
+        """The regime, the largest exponent, and how many fixed points there are."""
+        lines = str(self).splitlines()
+        more = len(self.driven.remarks) + len(self.remarks)
+        remarks = [f"{more} remark(s): print() shows them"] if more else []
+        return "\n".join([*lines[:4], *remarks])
+
+    def rows_shown(self) -> Rows:
+        """The fixed points at the mean input."""
+        return self.points.rows_shown()
 
 
 _USUAL = DynamicsSettings()

@@ -17,6 +17,7 @@ from jaxtyping import Array, Key
 
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
+from attractor.report.drawn import Drawn
 from attractor.settings import LARGEST_WHOLE
 
 from .checkpoint import fingerprint
@@ -36,7 +37,11 @@ _FALLING = 0.05
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(
+    Drawn,
+    picture="attractor.training.training_pictures:draw_training",
+    next_call=".plot(), .model(), .scores",
+):
     """What training leaves.
 
     Args:
@@ -83,6 +88,15 @@ class Trained:
     def model(self, replica: int | None = None) -> Model:
         """The weights of one replica, the chosen one by default."""
         return select_replica(self.models, self.chosen if replica is None else replica)
+
+    def __str__(self) -> str:
+        """What validation chose, and what went wrong."""
+        replica, scores = self.chosen, self.scores
+        best = f"validation {scores[replica]:.5g} at step {self.steps[replica]}, after {self.seconds:.3g} s"
+        others = (
+            f"; {len(scores)} replicas, {scores.min():.5g} to {scores.max():.5g}" if len(scores) > 1 else ""
+        )
+        return "\n".join([f"replica {replica} is chosen: {best}{others}", *self.warnings])
 
 
 @single_precision()

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from attractor.program import PRIMITIVES
+from attractor.shown import at_prompt, in_notebook
 
 # Bound of the relative error of one rounded operation in float64, twice the exact one.
 UNIT = 2.0**-52
@@ -56,6 +57,12 @@ class Interval(NamedTuple):
     def __neg__(self) -> "Interval":
         """All arrays whose negative lies in it."""
         return Interval(-self.high, -self.low)
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 IntervalMap = Callable[[Interval], Interval]

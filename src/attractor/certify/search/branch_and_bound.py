@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from attractor.shown import Shown
+
 # Pieces that are bounded in one compiled call; memory grows with it.
 CHUNK = 256
 
@@ -59,7 +61,7 @@ class Budget:
 
 
 @dataclass(frozen=True, eq=False)
-class Maximum:
+class Maximum(Shown):
     """The largest value of an objective on a box, enclosed.
 
     Args:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import CellLike
 from attractor.program import flat_map
+from attractor.shown import Shown
 
 from ..domains import Box
 
@@ -35,7 +36,7 @@ _PROBE = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Witness:
+class Witness(Shown, next_call=".first, .second, .inputs"):
     """Two trajectories under the same inputs that do not meet; replayed in float64.
 
     Args:
@@ -51,6 +52,13 @@ class Witness:
     inputs: Float[np.ndarray, "period inputs"]
     distance: float
     steps: int
+
+    def __str__(self) -> str:
+        """What was found."""
+        return (
+            f"two trajectories under the same inputs, {self.distance:.4g} apart after {self.steps} steps; "
+            f"the inputs repeat every {len(self.inputs)} step(s)"
+        )
 
 
 def find_witness(cell: CellLike, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:

@@ -17,6 +17,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from attractor.cells import CellLike
 from attractor.errors import AttractorError
 from attractor.program import FlatMap, double_precision, flat_map
+from attractor.report.drawn import Drawn
+from attractor.shown import Rows, at_prompt, in_notebook
 
 from ..search import Witness
 
@@ -55,7 +57,11 @@ def bound_in_words(bound: ArrayLike) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class Certificate(
+    Drawn,
+    picture="attractor.certify.stability.certificate_page:draw_bound",
+    next_call=".plot(), .settling_steps(), .contains(state)",
+):
     r"""Exponential incremental input-to-state stability on a box.
 
     For two trajectories in the box under inputs u^a, u^b within the input bound, one step gives
@@ -145,6 +151,16 @@ class Certificate:
         """Whether a flat state lies in the start box, for which the certificate speaks."""
         return bool(((self.start_low <= state) & (state <= self.start_high)).all())
 
+    def __str__(self) -> str:
+        """What is proved, in its numbers."""
+        return "\n".join([
+            f"a step leaves at most {self.rate:.6g} of a difference: {LEVELS.get(self.level, self.level)}",
+            f"to 1 % in {self.settling_steps()} steps, {self.transient} of them from the start box",
+            f"for inputs within {bound_in_words(self.input_bound)}; a lasting unit of input difference moves "
+            f"the {len(self.low)} states by at most {self.asymptotic_gain:.4g}",
+            self.remarks,
+        ])
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -157,7 +173,9 @@ class Attempt:
 
 
 @dataclass(frozen=True, eq=False)
-class StabilityResult:
+class StabilityResult(
+    Drawn, picture="attractor.certify.stability.certificate_page:draw_result", next_call=".plot(), .require()"
+):
     """The answer to `certify`.
 
     Args:
@@ -185,6 +203,21 @@ class StabilityResult:
         if self.certificate is None:
             raise CertificateError(f"stability is {self.verdict.value}. {self.reason}".strip())
         return self.certificate
+
+    def __str__(self) -> str:
+        """The verdict, and what it stands on."""
+        found = self.certificate or self.witness
+        lines = [self.verdict.value, *([self.reason] if self.reason else [])]
+        lines += [] if found is None else str(found).splitlines()[:3]
+        return "\n".join([*lines, f"{len(self.attempts)} rung(s) were tried in {self.seconds:.2g} s"])
+
+    def rows_shown(self) -> Rows:
+        """Every rung that was tried."""
+        rows = (
+            (str(LEVELS.get(one.level, "search for a counterexample")), one.outcome, f"{one.seconds:.2f} s")
+            for one in self.attempts
+        )
+        return Rows(("bound", "outcome", "time"), tuple(rows))
 
 
 def claim(result: StabilityResult, input_bound: ArrayLike) -> str:
@@ -222,6 +255,12 @@ class Contraction(NamedTuple):
 
     largest: Float[np.ndarray, " steps"]
     typical: Float[np.ndarray, " steps"]
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def simulated_contraction(cell: CellLike, certificate: Certificate, steps: int, seed: int = 0) -> Contraction:

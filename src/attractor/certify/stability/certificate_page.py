@@ -1,9 +1,11 @@
 """The page of a certificate: verdict, rate, settling time, set, and every rung that was tried."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from attractor.cells import CellLike
@@ -268,21 +270,54 @@ def contraction_figure(
     figure, (axes,) = panels(size, [240 if size.is_wide else 210])
     powers_of_ten(axes, "y")
     times = np.arange(len(simulated.largest)) * (sampling_time or 1.0)
-    bound = certificate.rate ** np.arange(len(times), dtype=float)
+    _draw_bound(axes, certificate.rate, times, "proved bound" if size.is_wide else "proved")
     for values, colour, width, label in (
-        (bound, Hue.MODEL, 2.2, "proved bound" if size.is_wide else "proved"),
         (simulated.largest, Hue.TEST, 1.4, "slowest simulated pair" if size.is_wide else "slowest"),
         (simulated.typical, Hue.MEASURED, 1.4, "median pair" if size.is_wide else "median"),
     ):
-        axes.plot(
-            times, np.where(values > _LEAST, values, np.nan), color=colour, linewidth=width, label=label
-        )
-    axes.axhline(0.01, color=Hue.MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
+        _draw_falling(axes, times, values, color=colour, linewidth=width, label=label)
     unit = "steps" if sampling_time is None else "s"
     axes.set(xlabel=f"time [{unit}]", ylabel="difference, share of the first", ylim=(_LEAST, 2.0))
     axes.margins(x=0.0)
     legend_above(axes)
     return figure
+
+
+def draw_bound(certificate: Certificate, axes: Axes) -> None:
+    """How fast differences vanish, as proved."""
+    steps = min(max(certificate.settling_steps(1e-3), 20), _LONGEST)
+    axes.set_yscale("log")
+    _draw_bound(axes, certificate.rate, np.arange(steps), "proved bound")
+    axes.set(xlabel="time [steps]", ylabel="difference, share of the first")
+    axes.legend()
+
+
+def _draw_bound(axes: Axes, rate: float, times: np.ndarray, label: str) -> None:
+    bound = rate ** np.arange(len(times), dtype=float)
+    _draw_falling(axes, times, bound, color=Hue.MODEL, linewidth=2.2, label=label)
+    axes.axhline(0.01, color=Hue.MEASURED, linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def _draw_falling(axes: Axes, times: np.ndarray, values: np.ndarray, **look: Any) -> None:
+    axes.plot(times, np.where(values > _LEAST, values, np.nan), **look)
+
+
+def draw_result(result: StabilityResult, axes: Axes) -> None:
+    """The proved bound, the two starts of a witness, or the word that nothing is known."""
+    if result.certificate is not None:
+        draw_bound(result.certificate, axes)
+    elif result.witness is not None:
+        for start, colour, name in (
+            (result.witness.first, Hue.MODEL, "first start"),
+            (result.witness.second, Hue.ALERT, "second start"),
+        ):
+            axes.plot(start, "o", color=colour, label=name)
+        axes.set(xlabel="state", ylabel="value", title="two starts that never meet")
+        axes.legend()
+    else:
+        text = "unknown: neither a proof nor a counterexample"
+        axes.text(0.5, 0.5, text, ha="center", color=Hue.MUTED, transform=axes.transAxes)
+        axes.set_axis_off()
 
 
 def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] | None, size: Size) -> Figure:

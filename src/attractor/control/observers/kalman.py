@@ -13,6 +13,7 @@ from attractor.control.model import ControlModel, InputArray, OutputArray, State
 from attractor.control.observer import Convergence, ObserverMap, RunningObserver
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision
+from attractor.shown import Shown
 
 from .injection import SLACK
 
@@ -134,7 +135,7 @@ _PARTS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Contraction:
+class Contraction(Shown):
     """A proof that a model contracts: |f(a, u) - f(b, u)|_w <= rate |a - b|_w, |v|_w = max |v_i| / w_i.
 
     Args:

@@ -23,6 +23,7 @@ from attractor.control.observer import Observer, open_loop_observer
 from attractor.errors import ConfigError, ShapeError
 from attractor.program import double_precision
 from attractor.settings import Count, Settings
+from attractor.shown import Shown
 
 from .control_problem import (
     ControlObjective,
@@ -104,7 +105,7 @@ class ControllerSettings(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class ControlSolution:
+class ControlSolution(Shown, next_call=".input, .plan, .status"):
     """What to do now, why, and how sure the solver is; in plant units where nothing else is said.
 
     Args:

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.control.model import ControlModel, InputVector, OutputVector, StateArray, StateVector
+from attractor.shown import Shown
 
 from .control_problem import ControlProblem, Hessian, InputPlan, Numbers, OutputPlan, Values
 
 
 @dataclass(frozen=True)
-class Situation:
+class Situation(Shown):
     """What is fixed while one plan is sought, in scaled units, all NumPy and float64.
 
     Args:
@@ -55,7 +56,7 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Linearisation:
+class Linearisation(Shown):
     r"""The cost and the outputs about a plan u (flat, `numbers` = N * inputs).
 
     With $p$ the change of the plan: $J(u + p) \approx J(u) + g'p + \frac{1}{2} p'Hp$, $H$ positive

@@ -1,5 +1,6 @@
 """A controller on a simulated plant (true equations, noise, disturbances), and how well it did."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,8 @@ from attractor.control.plants.plant import Plant, disturbance_rows, signal_rows
 from attractor.control.plants.process import Process, process_of
 from attractor.errors import ShapeError
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
+from attractor.shown import Shown, in_words
 
 from .control_problem import Limits, PerChannel, per_channel
 from .controller import ControlSolution, PredictiveController
@@ -19,7 +22,7 @@ from .solver import SolveStatus
 
 
 @dataclass(frozen=True, eq=False)
-class Scenario:
+class Scenario(Shown):
     """What happens in a closed loop.
 
     Args:
@@ -42,7 +45,11 @@ class Scenario:
 
 
 @dataclass(frozen=True, eq=False)
-class ClosedLoop:
+class ClosedLoop(
+    Drawn,
+    picture="attractor.control.loop_page:draw_loop",
+    next_call=".plot(), loop_metrics(loop, band, limits)",
+):
     """A closed loop as it happened; row k is sample k, plant units where nothing else is said.
 
     Args:
@@ -74,6 +81,16 @@ class ClosedLoop:
     solve_seconds: Float[np.ndarray, " time"]
     seconds: Float[np.ndarray, " time"]
     unstable_targets: int = 0
+
+    def __str__(self) -> str:
+        """How long it ran, how far from its references, and how the solves ended."""
+        ended = Counter(one.name.lower().replace("_", " ") for one in self.statuses)
+        error = np.abs(self.outputs - self.references).mean(axis=0)
+        return "\n".join([
+            f"closed loop of {len(self.times)} samples; mean distance from the references {in_words(error)}",
+            f"solves: {', '.join(f'{count} {name}' for name, count in ended.most_common())}",
+            f"a solve took {1e3 * np.median(self.solve_seconds):.3g} ms (median)",
+        ])
 
 
 def run_closed_loop(
@@ -169,7 +186,7 @@ def _record(
 
 
 @dataclass(frozen=True, eq=False)
-class Segment:
+class Segment(Shown):
     """What followed one change of a reference or of a disturbance, until the next one.
 
     Args:
@@ -187,7 +204,7 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class LoopMetrics:
+class LoopMetrics(Shown):
     """How well a closed loop did, in plant units, from outputs without measurement noise.
 
     Args:
@@ -209,6 +226,14 @@ class LoopMetrics:
     alarms: int
     fallbacks: int
     lost: int = 0
+
+    def __str__(self) -> str:
+        """What counts first: limits and fallbacks, then distances."""
+        return "\n".join([
+            f"{self.input_violations} samples with an input beyond its limits, {self.output_violations} with "
+            f"an output; {self.alarms} alarms, {self.fallbacks} fallbacks",
+            f"mean distance from the references {in_words(self.absolute_error)}",
+        ])
 
 
 def loop_metrics(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopMetrics:

@@ -11,6 +11,7 @@ from attractor.control.model import ControlModel, InputVector
 from attractor.errors import ShapeError
 from attractor.program import double_precision
 from attractor.settings import Count, Positive, Settings, Within
+from attractor.shown import Shown
 
 from .control_problem import ControlProblem, InputPlan, OutputPlan
 from .hessian import Curvature, SecantCurvature
@@ -45,7 +46,7 @@ class SolveStatus(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class PlanSolution:
+class PlanSolution(Shown):
     r"""The plan that a solver found, in scaled units.
 
     Whatever the status, the plan is finite and keeps the input and rate limits.

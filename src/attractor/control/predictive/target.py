@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from attractor.control.model import ControlModel, InputVector, OutputVector, StateVector
 from attractor.dynamics.roots import state_of_rest
 from attractor.program import double_precision
+from attractor.shown import Shown
 
 from .control_problem import ControlProblem
 from .sensitivities import unpacking
@@ -25,7 +26,7 @@ _ROUNDS = 30
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
+class Rest(Shown):
     """The model at rest under one input.
 
     Args:
@@ -54,7 +55,7 @@ class Rest:
 
 
 @dataclass(frozen=True, eq=False)
-class SteadyTarget:
+class SteadyTarget(Shown):
     """A target for the controller, in scaled units.
 
     Args:

@@ -8,6 +8,7 @@ from jaxtyping import ArrayLike, Float
 
 from attractor.control.model import OutputVector, StateVector
 from attractor.errors import ConfigError, ShapeError
+from attractor.shown import Shown
 
 Square = Float[np.ndarray, "states states"]
 Reading = Float[np.ndarray, "outputs states"]
@@ -17,7 +18,7 @@ _DOUBLINGS = 30
 
 
 @dataclass(frozen=True, eq=False)
-class TerminalCost:
+class TerminalCost(Shown):
     r"""$V_f(x) = (x - x_r)' P (x - x_r)$.
 
     Args:
@@ -94,7 +95,7 @@ class ContractionCertificate(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class CertifiedTerminal:
+class CertifiedTerminal(Shown):
     r"""A terminal cost from a certificate of contraction, valid wherever the certificate is.
 
     With $L_i = \sum_j |C_{ij}| w_j$ every later output obeys $|y_i(N + k) - y_{r,i}| \le L_i \lambda^k
@@ -145,7 +146,7 @@ class CertifiedTerminal:
 
 
 @dataclass(frozen=True, eq=False)
-class ComparisonTerminal:
+class ComparisonTerminal(Shown):
     r"""A smooth terminal cost from a comparison matrix: $|\Delta x^+| \le A_d |\Delta x|$, entry by entry.
 
     A nonnegative matrix with spectral radius below 1 is diagonally stable: with $\eta = (I - A_d)^{-1} 1$

@@ -20,6 +20,8 @@ from jaxtyping import Array, Complex, Float, Int
 from attractor.cells import CellLike
 from attractor.dynamics.roots import Linearised, bracketed_root, newton, solved
 from attractor.program import compiled
+from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 
 from ..trajectory import analysed
 from .descent import drift
@@ -54,7 +56,7 @@ class BranchStatus(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Bifurcation:
+class Bifurcation(Shown):
     """A point of a branch where stability changes.
 
     Args:
@@ -73,9 +75,15 @@ class Bifurcation:
     unstable: tuple[int, int]
     after: int
 
+    def __str__(self) -> str:
+        """Where, and what happens there."""
+        return f"at {self.parameter:.6g}: {self.kind}"
+
 
 @dataclass(frozen=True, eq=False)
-class Branch:
+class Branch(
+    Drawn, picture="attractor.dynamics.dynamics_pictures:draw_branch", next_call=".plot(), .bifurcations"
+):
     """Fixed points along a curve, in the order in which they were followed.
 
     Args:
@@ -112,6 +120,8 @@ class Branch:
 
     def __str__(self) -> str:
         """How far it goes, why it ends, and a line for every bifurcation."""
+        if not len(self):
+            return f"no point; {self.status}"
         low, high = self.parameters.min(), self.parameters.max()
         lines = [f"{len(self)} points, parameter from {low:.6g} to {high:.6g}; {self.status}"]
         return "\n".join([*lines, *(f"{one.parameter:.6g}: {one.kind}" for one in self.bifurcations)])

@@ -16,6 +16,8 @@ from jaxtyping import Complex, Float, Int
 
 from attractor.cells import State
 from attractor.program import HeldMap, double_precision
+from attractor.report.drawn import Drawn
+from attractor.shown import Rows, Shown
 
 from ..jacobians import time_scale
 
@@ -40,7 +42,7 @@ class PointKind(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Shown):
     """Eigenvalues of one Jacobian, those of largest modulus first, and their vectors.
 
     Args:
@@ -134,7 +136,7 @@ class SearchCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class SlowPoints:
+class SlowPoints(Shown):
     """Minima of the drift that are no zeros: trajectories linger near them if the speed is small.
 
     Args:
@@ -155,7 +157,11 @@ class SlowPoints:
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPoints:
+class FixedPoints(
+    Drawn,
+    picture="attractor.dynamics.dynamics_pictures:draw_points",
+    next_call=".plot(), .state(0), .modes(0)",
+):
     """Fixed points of a cell at constant inputs, in float64.
 
     They are sorted by constant input, then by the number of unstable directions, then by their entries, so
@@ -247,3 +253,16 @@ class FixedPoints:
             )
         more = [f"and {len(self) - _LINES} more"] if len(self) > _LINES else []
         return "\n".join(lines + more)
+
+    def rows_shown(self) -> Rows:
+        """A line for each point."""
+        largest = np.abs(self.eigenvalues[:, :1]).sum(axis=1)
+        columns = zip(self.kinds, self.unstable, largest, self.residuals, self.multiplicities, strict=True)
+        header = ("kind", "unstable directions", "largest modulus", "residual", "reached")
+        return Rows(
+            header,
+            tuple(
+                (kind.name.lower(), str(unstable), f"{size:.6g}", f"{rest:.1e}", str(times))
+                for kind, unstable, size, rest, times in columns
+            ),
+        )

@@ -14,6 +14,7 @@ from attractor.cells import CellLike, State, input_size, knows_input, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import HeldMap, double_precision
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
 from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
 
 from ..trajectory import analysed, checked, flat_batch, flat_inputs, prepared, time_step, visited
@@ -329,7 +330,9 @@ _USUAL_COUNT = CountSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPointCount:
+class FixedPointCount(
+    Drawn, picture="attractor.dynamics.dynamics_pictures:draw_count", next_call=".plot(), .states"
+):
     r"""An empirical count of fixed points: a point that no start reaches is not counted.
 
     With n starts that converged, of which $f_1$ reached a point that no other did and $f_2$ points were

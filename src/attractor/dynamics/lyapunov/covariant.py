@@ -11,6 +11,7 @@ from attractor.cells import CellLike, State
 from attractor.dynamics.trajectory import check_finite, prepared_batch
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision
+from attractor.report.drawn import Drawn
 
 from .exponents import LyapunovSettings, only_rounding
 
@@ -21,7 +22,11 @@ _FORGOTTEN = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False)
-class CovariantVectors:
+class CovariantVectors(
+    Drawn,
+    picture="attractor.dynamics.dynamics_pictures:draw_covariant",
+    next_call=".plot(), .splitting_angles(1)",
+):
     """Covariant vectors along a stretch of one trajectory.
 
     Args:

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from attractor.claims import Estimate
 from attractor.errors import ConfigError
+from attractor.report.drawn import Drawn
+from attractor.shown import Rows
 
 from .low_frequency import MeanError, error_of_mean
 
@@ -80,8 +82,12 @@ class Ending(Enum):
     DIVERGED = "ended early: the state or its Jacobian is not finite"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class LyapunovSpectrum:
+@dataclass(frozen=True, eq=False)
+class LyapunovSpectrum(
+    Drawn,
+    picture="attractor.dynamics.dynamics_pictures:draw_exponents",
+    next_call=".plot(), .largest, .kaplan_yorke",
+):
     """The largest Lyapunov exponents of a map along trajectories.
 
     Args:
@@ -245,8 +251,6 @@ class LyapunovSpectrum:
             lines.append(f"Kaplan-Yorke dimension {str(dimension).splitlines()[0]}")
         return "\n".join([*lines, *self.remarks])
 
-    __repr__ = __str__
-
     def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file; -inf is written as null."""
         low, high = self.interval()
@@ -365,6 +369,12 @@ class LyapunovSpectrum:
         """Exponents per step, those that may be zero as zero."""
         low, high = self.interval()
         return -np.sort(-np.where((low <= 0) & (high >= 0), 0.0, self.per_step))
+
+    def rows_shown(self) -> Rows:
+        """Every exponent with its interval."""
+        ends = zip(self.per_step, *self.interval(), strict=True)
+        rows = [(str(rank), *(f"{number:.5g}" for number in one)) for rank, one in enumerate(ends, 1)]
+        return Rows(("exponent", "per step", "low, 95 %", "high, 95 %"), tuple(rows))
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

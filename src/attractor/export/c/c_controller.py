@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from attractor.errors import ConfigError, ShapeError
 from attractor.files import write_atomically
 from attractor.program import Program, double_precision, trace
+from attractor.shown import Shown
 
 from .c_step import (
     NO_FAST_MATH,
@@ -38,7 +39,7 @@ _MOST_VARIABLES = 64
 
 
 @dataclass(frozen=True)
-class ControllerCode:
+class ControllerCode(Shown):
     """What an exported predictive controller minimises, and how.
 
     sum_{k<N} |y_{k+1} - y_r|_Q^2 + |u_k - u_r|_R^2 + |u_k - u_{k-1}|_S^2 + |x_N - x_r|_P^2 over
@@ -369,7 +370,7 @@ class ControllerStatus(Enum):
 
 
 @dataclass(frozen=True)
-class ControllerAnswer:
+class ControllerAnswer(Shown):
     """What one call of an exported controller gives.
 
     Args:

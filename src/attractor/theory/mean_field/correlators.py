@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from attractor.dynamics.roots import Linearised, bordered, bracketed_root, largest, newton
 from attractor.errors import UnsupportedError
+from attractor.report.drawn import Drawn
 
 from .critical import (
     RATIO,
@@ -63,7 +64,9 @@ class MeanFieldStatus(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class CorrelatorSolution:
+class CorrelatorSolution(
+    Drawn, picture="attractor.theory.dynamics_figures:draw_correlators", next_call=".plot(), .variance, .tail"
+):
     """Stationary correlation functions of one unit, an average over many units or many networks.
 
     Args:
@@ -102,6 +105,15 @@ class CorrelatorSolution:
     def tail(self) -> float:
         """C_h at the longest lag as a share of C_h(0): near one at a fixed point, near zero in chaos."""
         return float(self.state[-1] / self.state[0]) if self.state[0] > 0 else 0.0
+
+    def __str__(self) -> str:
+        """The kind of solution, and its variance."""
+        error = f" ± {self.standard_error[0]:.1g} (standard error)" if self.standard_error[0] else ""
+        return "\n".join([
+            str(self.status),
+            f"variance of the state {self.variance:.5g}{error}, {100 * self.tail:.3g} % of it at last",
+            f"residual {self.residual:.1e} after {self.iterations} iterations, {self.seconds:.2g} s",
+        ])
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from attractor.dynamics.roots import Linearised, bordered, bounded_minimum, bracketed_root, largest, newton
 from attractor.errors import ConfigError
+from attractor.shown import Shown
 
 from .gated_parameters import GatedParameters, check_autonomous
 from .gaussian import Lags
@@ -38,7 +39,7 @@ _LEAST_DEPTH = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class BranchPoint:
+class BranchPoint(Shown):
     """One solution of the equations of an autonomous network.
 
     Args:

@@ -16,6 +16,8 @@ from scipy.sparse.linalg import LinearOperator, eigs
 from attractor.dynamics.roots import bracketed_root
 from attractor.errors import UnsupportedError
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 
 from .correlators import CorrelatorSolution, MeanFieldStatus, solve_correlators
 from .critical import Phase, fold_gain
@@ -43,7 +45,7 @@ _SURE = 3.0
 
 
 @dataclass(frozen=True)
-class ExponentSolution:
+class ExponentSolution(Shown):
     """The largest Lyapunov exponent.
 
     Args:
@@ -59,6 +61,11 @@ class ExponentSolution:
     evaluations: int
     seconds: float
     standard_error: float = 0.0
+
+    def __str__(self) -> str:
+        """The exponent with its error."""
+        error = f" ± {self.standard_error:.1g} (standard error)" if self.standard_error else ""
+        return f"largest exponent {self.value:.5g} per unit of time{error}, residual {self.residual:.1e}"
 
 
 def mean_field_exponent(solution: CorrelatorSolution) -> ExponentSolution:
@@ -279,7 +286,11 @@ class _Differences:
 
 
 @dataclass(frozen=True, eq=False)
-class MeanFieldSolution:
+class MeanFieldSolution(
+    Drawn,
+    picture="attractor.theory.dynamics_figures:draw_solution",
+    next_call=".plot(), .correlators, .exponent",
+):
     """Statistics and stability of a network of infinitely many units.
 
     Args:
@@ -303,6 +314,18 @@ class MeanFieldSolution:
     def status(self) -> MeanFieldStatus:
         """What kind of solution it is."""
         return self.correlators.status
+
+    def __str__(self) -> str:
+        """The phase, the exponent, the fixed points."""
+        stable = sum(one.stable for one in self.fixed_points)
+        return "\n".join([
+            str(self.phase),
+            "no exponent: the equations are not solved for one"
+            if self.exponent is None
+            else str(self.exponent),
+            f"{len(self.fixed_points)} branch(es) of fixed points, {stable} stable",
+            *str(self.correlators).splitlines()[:2],
+        ])
 
 
 def solve_mean_field(

@@ -8,6 +8,8 @@ from contourpy import contour_generator
 from jaxtyping import Float
 
 from attractor.progress import Reporter
+from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 from attractor.sweeps import Arrays, Task, TaskStore, sweep
 from attractor.theory.mean_field.critical import critical_gains, fold_gain
 from attractor.theory.mean_field.gated_parameters import GatedParameters
@@ -117,7 +119,7 @@ def _log_relaxation(plan: PhasePlan, x: float, y: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class TheoryLine:
+class TheoryLine(Drawn, picture="attractor.theory.dynamics_figures:draw_line", next_call=".plot()"):
     """A critical line.
 
     Args:
@@ -140,7 +142,7 @@ class TheoryLine:
 
 
 @dataclass(frozen=True, eq=False)
-class Theory:
+class Theory(Shown, next_call=".lines[0].plot(), .remarks"):
     """All that theory says about a plan.
 
     Args:

@@ -17,7 +17,9 @@ from attractor.dynamics.lyapunov.low_frequency import error_of_mean
 from attractor.errors import InputDataError
 from attractor.folders import locked
 from attractor.progress import Reporter, SilentReporter
+from attractor.report.drawn import Drawn
 from attractor.runs import environment
+from attractor.shown import Rows, Shown
 from attractor.sweeps import Arrays, Task, TaskStore, store_for, sweep
 
 from .critical_lines import Theory, TheoryLine, theory_of
@@ -116,7 +118,11 @@ def outcome_of(large: float, small: float) -> Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseDiagram:
+class PhaseDiagram(
+    Drawn,
+    picture="attractor.theory.phase.phase_page:draw_outcomes",
+    next_call=".plot(), .outcomes, save_diagram(diagram, folder)",
+):
     """What networks do over two parameters.
 
     Args:
@@ -162,6 +168,21 @@ class PhaseDiagram:
     def share(self, outcome: Outcome) -> float:
         """The share of points with this outcome."""
         return float(np.mean(self.outcomes == outcome))
+
+    def __str__(self) -> str:
+        """What networks do, and at how many points."""
+        plan, outcomes = self.plan, self.outcomes
+        found = [f"{np.sum(outcomes == one)}: {one}" for one in Outcome if np.any(outcomes == one)]
+        return "\n".join([
+            f"{outcomes.size} networks over {plan.x.name} {plan.x.low:g} to {plan.x.high:g} and "
+            f"{plan.y.name} {plan.y.low:g} to {plan.y.high:g}",
+            *found,
+        ])
+
+    def rows_shown(self) -> Rows:
+        """How often every outcome was met."""
+        rows = ((str(one), f"{100 * self.share(one):.1f} %") for one in Outcome)
+        return Rows(("outcome", "share of the points"), tuple(rows))
 
 
 def phase_diagram(
@@ -273,7 +294,7 @@ def agreement(diagram: PhaseDiagram) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class DiagramPosition:
+class DiagramPosition(Shown):
     """A position in a diagram.
 
     Args:
@@ -297,6 +318,11 @@ class DiagramPosition:
         if self.outcome is None:
             return f"({self.x:.4g}, {self.y:.4g}) lies outside the diagram."
         return f"At ({self.x:.4g}, {self.y:.4g}), by the nearest point: {self.outcome}."
+
+    def __str__(self) -> str:
+        """The position in words, and how far the lines are."""
+        lines = ", ".join(f"{name} {distance:+.4g}" for name, distance in self.distances.items())
+        return self.sentence + (f"\nlines of theory to the right, at this height: {lines}" if lines else "")
 
 
 def position_in(diagram: PhaseDiagram, parameters: Mapping[str, float]) -> DiagramPosition:
@@ -337,7 +363,9 @@ def _nearest_crossing(line: TheoryLine, x: float, y: float) -> float | None:
 
 
 @dataclass(frozen=True, eq=False)
-class HysteresisScan:
+class HysteresisScan(
+    Drawn, picture="attractor.theory.dynamics_figures:draw_hysteresis", next_call=".plot(), .share"
+):
     """Exponents along one parameter, with the state of one value as the start of the next.
 
     Args:
@@ -368,6 +396,15 @@ class HysteresisScan:
         """For every value the share of seeds that settle on the way up and are chaotic on the way down."""
         up, down = self.signs
         return np.mean((up == -1) & (down == 1), axis=0)
+
+    def __str__(self) -> str:
+        """Where the two ways differ."""
+        axis, both = self.axis, self.axis.values[self.share > 0]
+        where = f"from {both[0]:.4g} to {both[-1]:.4g}" if len(both) else "nowhere"
+        return "\n".join([
+            f"{axis.name} from {axis.low:g} to {axis.high:g}, {self.exponent.shape[1]} seed(s)",
+            f"settles on the way up, chaotic on the way down: {where}, {len(both)} of {axis.points} values",
+        ])
 
 
 def hysteresis_scan(

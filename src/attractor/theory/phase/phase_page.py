@@ -260,6 +260,17 @@ _DASHES: dict[str, Any] = {"zero": "-", "fold": (0, (1.2, 1.6)), "chaos": (0, (5
 def phase_figure(diagram: PhaseDiagram, marks: Sequence[DiagramPosition], size: Size) -> Figure:
     """A mark for every simulated point, the lines of theory, and where networks of the user sit."""
     figure, (axes,) = panels(size, [_HEIGHTS[not size.is_wide]])
+    _legend(figure, axes, _outcomes_in(axes, diagram, marks), size)
+    return figure
+
+
+def draw_outcomes(diagram: PhaseDiagram, axes: Axes) -> None:
+    """The same in any axes, without marks."""
+    axes.legend(handles=_outcomes_in(axes, diagram, ()), fontsize="small", loc="best")
+
+
+def _outcomes_in(axes: Axes, diagram: PhaseDiagram, marks: Sequence[DiagramPosition]) -> list[Line2D]:
+    """Draw, and give what stands in the legend."""
     outcomes = diagram.outcomes
     handles = []
     for outcome, (shape, colour, marker, name) in _LOOKS.items():
@@ -278,8 +289,7 @@ def phase_figure(diagram: PhaseDiagram, marks: Sequence[DiagramPosition], size: 
         )
         handles.append(_marker("*", Hue.VALIDATION, "marked network"))
     _frame(axes, diagram)
-    _legend(figure, axes, handles, size)
-    return figure
+    return handles
 
 
 def _marks(diagram: PhaseDiagram, chosen: np.ndarray, shape: np.ndarray, colour: str) -> PathPatch:

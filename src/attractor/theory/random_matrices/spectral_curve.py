@@ -17,6 +17,8 @@ from attractor.cells import CellLike, State
 from attractor.dynamics.jacobians import JacobianSpectrum, Point, eigenvalues_of, jacobian, point, time_scale
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision
+from attractor.report.drawn import Drawn
+from attractor.shown import Shown
 
 from .local_maps import Block, LocalMaps, Port, Units, local_maps
 from .support import Support, support, without_diagonal
@@ -63,7 +65,7 @@ class NullKind(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Outlier:
+class Outlier(Shown):
     """A mode that no random network with these units has: learned structure.
 
     Args:
@@ -83,7 +85,7 @@ class Outlier:
 
 
 @dataclass(frozen=True, eq=False)
-class Boundary:
+class Boundary(Shown):
     """Closed curves L = 1, and the outermost points of the support.
 
     Args:
@@ -98,7 +100,9 @@ class Boundary:
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralCurve:
+class SpectralCurve(
+    Drawn, picture="attractor.theory.dynamics_figures:draw_curve", next_call=".plot(), .outliers"
+):
     """Eigenvalues of a network at a state, and where those of a random network would lie.
 
     Args:

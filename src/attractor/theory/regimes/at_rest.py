@@ -34,6 +34,7 @@ from attractor.dynamics.trajectory import analysed, time_step
 from attractor.errors import DivergedError, UnsupportedError
 from attractor.program import FlatMap, compiled, double_precision, flat_map, trace
 from attractor.program.walk import bound, forward
+from attractor.shown import Shown
 
 from .couplings import flow_of
 
@@ -51,7 +52,7 @@ _TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measured(Shown):
     """What a cell does.
 
     Times are in steps; for a gated flow and its fixed-step map in the time unit of the flow.

@@ -15,6 +15,7 @@ from attractor.cells import GRU, LSTM, Discretised, Elman, GatedFlow, ResetAfter
 from attractor.dynamics.jacobians import time_scale
 from attractor.dynamics.roots import bracketed_root
 from attractor.errors import UnsupportedError
+from attractor.shown import Shown
 
 # Name of the coupling that is no gate: a_h of a GRU, a_g of an LSTM, g_h of a gated flow.
 CANDIDATE = "candidate"
@@ -24,7 +25,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Coupling:
+class Coupling(Shown):
     """How one gate, or the candidate, listens to the state.
 
     Args:
@@ -226,7 +227,7 @@ _ROWS: dict[str, Callable[[GatedFlow], Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class RestingModes:
+class RestingModes(Shown):
     r"""Eigenvalues of the Jacobian at zero, of a large network: where $L(\lambda) \ge 1$.
 
     At zero the step (for a flow: the change) of a small state x is $D x + W U V x$ with diagonal D, W and V

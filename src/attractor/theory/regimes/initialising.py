@@ -16,6 +16,7 @@ from attractor.cells import CellLike, Stack, cell_class, name_of
 from attractor.cells.initial import memory_bias
 from attractor.claims import Solution
 from attractor.errors import ConfigError, UnsupportedError
+from attractor.shown import Shown
 
 from .at_rest import SETTLING, Measured, edge_of, measure, scaled, state_matrices
 from .couplings import (
@@ -214,7 +215,7 @@ class Predicted:
 
 
 @dataclass(frozen=True, eq=False)
-class Initialised:
+class Initialised(Shown, next_call=".cell, .measured"):
     """A cell that was brought into a regime.
 
     Args:
@@ -241,6 +242,16 @@ class Initialised:
     def status(self) -> Agreement:
         """Whether measurement agrees with prediction."""
         return Agreement.DIFFERS if self.warnings else Agreement.MET
+
+    def __str__(self) -> str:
+        """Whether the cell does what was asked for, and what was measured."""
+        found, errors = self.measured, self.measured.standard_errors
+        return "\n".join([
+            f"{self.regime}: {self.status.value}",
+            f"exponent without input {found.autonomous_exponent:.4g} ± {errors[0]:.1g}, under noise "
+            f"{found.driven_exponent:.4g} ± {errors[1]:.1g} (standard errors)",
+            *self.warnings,
+        ])
 
 
 def initialise(

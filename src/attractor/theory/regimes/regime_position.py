@@ -9,6 +9,7 @@ from jaxtyping import Float
 from attractor.cells import CellLike
 from attractor.dynamics.roots import bracketed_root
 from attractor.errors import UnsupportedError
+from attractor.shown import Shown
 from attractor.theory.mean_field import GatedParameters, critical_gains, fold_threshold
 
 from .couplings import Coupling, EffectiveParameters, RestingModes, effective_parameters, resting_modes
@@ -37,7 +38,7 @@ _NODES = 9
 
 
 @dataclass(frozen=True, eq=False)
-class Position:
+class Position(Shown, next_call=".regime, .criticality"):
     r"""Where a cell sits, by the theory of its resting state (arXiv 2007.14823, 2002.00025).
 
     Distances are positive on the calm side of a line and negative beyond it. The theory takes zero as the
@@ -112,6 +113,15 @@ class Position:
             "unit_time_long": longest,
             "slowest_time": self.modes.slowest_time,
         }
+
+    def __str__(self) -> str:
+        """The regime, and how far its edges are; all of it theory."""
+        times = ", ".join(f"{one:.3g}" for one in self.unit_times)
+        return "\n".join([
+            f"by theory: {self.regime}, criticality {self.criticality:.4g} (edge: 1 ± {self.chance:.2g})",
+            f"zero loses stability at a gain {self.gain_distance:+.4g} away; nearest: {self.nearest_line}",
+            f"memory of the units by their gates: {times} steps (shortest tenth, middle, longest tenth)",
+        ])
 
 
 def regime_of(cell: CellLike) -> Position:

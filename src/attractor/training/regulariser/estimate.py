@@ -12,6 +12,7 @@ from attractor.cells import State
 from attractor.errors import ConfigError
 from attractor.program import compiled
 from attractor.scan import unroll
+from attractor.shown import at_prompt, in_notebook
 from attractor.training.noise import Wrapper, disturbed, floating, normal, with_floating
 
 from .diffusion import Diffusion
@@ -95,6 +96,12 @@ class SmallNoise(NamedTuple):
     def valid(self) -> bool:
         """Whether nothing speaks against the expansion."""
         return not self.message
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def small_noise(

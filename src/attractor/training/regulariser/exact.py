@@ -18,6 +18,7 @@ from attractor.cells import State, exposed, initial_state
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import compiled, hessian_before, layout_of
 from attractor.scan import unroll
+from attractor.shown import at_prompt, in_notebook
 from attractor.training.noise import floating, with_floating
 
 from .problem import Derivatives, NoiseProblem, NoiseTerms, check_real, require_second_derivatives
@@ -150,6 +151,12 @@ class ForecastTube(NamedTuple):
     exposed_deviation: Float[Array, "steps exposed"]
     exposed_shift: Float[Array, "steps exposed"]
 
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
+
 
 def forward_moments(problem: NoiseProblem, *, curvature: bool = True) -> ForecastTube:
     """P and Q exactly, by moments that run forwards with the states.
@@ -253,6 +260,12 @@ class Fragility(NamedTuple):
     def total(self) -> Float[Array, ""]:
         """P + Q; P alone without curvature."""
         return self.profile.sum()
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def fragility(problem: NoiseProblem, *, curvature: bool = True) -> Fragility:

@@ -14,6 +14,7 @@ from attractor.cells import CellLike, State, StateNoise, exposed, initial_state,
 from attractor.errors import ConfigError, UnsupportedError
 from attractor.program.walk import needed
 from attractor.scan import unroll
+from attractor.shown import at_prompt, in_notebook
 from attractor.training.noise import Wrapper, disturbed, floating, with_floating
 
 from .diffusion import DeviationOf, Diffusion, diffusion_of
@@ -81,6 +82,12 @@ class NoiseTerms(NamedTuple):
     def expected(self, strength: ArrayLike = 1.0) -> Float[Array, "..."]:
         """The loss with noise of size eps: loss + (eps^2 / 2) (P + Q), to second order."""
         return self.loss + jnp.asarray(strength) ** 2 / 2 * self.total
+
+    def __repr__(self) -> str:
+        return at_prompt(self)
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 class Derivatives(Wrapper):

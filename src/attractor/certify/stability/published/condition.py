@@ -17,6 +17,7 @@ from scipy.special import expit
 from attractor.cells import name_of
 from attractor.errors import ConfigError
 from attractor.registry import Registry
+from attractor.shown import Shown
 
 from ..premises import not_finite
 
@@ -27,7 +28,7 @@ INFINITY = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedCondition:
+class PublishedCondition(Shown):
     """Incremental input-to-state stability by a closed formula on the weights.
 
     With equal inputs two states of the cell approach each other, |dx(k+1)| <= rate |dx(k)|, if the residual
