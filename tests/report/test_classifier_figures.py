@@ -14,7 +14,7 @@ from attractor.audit import (
     StabilityVerdict,
     StateDiffusion,
 )
-from attractor.classification.baselines import SUMMARY, Beside
+from attractor.classification.baselines import SUMMARY, Beside, judged
 from attractor.classification.classifier_assessment import assess_probabilities
 from attractor.classification.classifier_cases_page import GroupPage, group_section
 from attractor.classification.classifier_figures import (
@@ -28,7 +28,6 @@ from attractor.classification.classifier_figures import (
 )
 from attractor.classification.robustness_page import robustness_page, worst_fall
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
-from attractor.classification.verdict import judged
 from attractor.report.about import About
 from attractor.report.page import Page, draw, render
 from attractor.report.style import NARROW, WIDE, house_style, segments, to_svg

@@ -14,6 +14,9 @@ from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 
+ClassWeight = Mapping[object, float | int] | str | None
+"""What a case counts by its class: "balanced", numbers by class, or all the same."""
+
 
 def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
     """Cases with labels counted from 0, and the classes as the user calls them."""
@@ -122,7 +125,7 @@ def saved_classes(values: object) -> np.ndarray:
 def case_weights(
     labels: Int[np.ndarray, " cases"],
     classes: Iterable[object],
-    class_weight: Mapping[object, float | int] | str | None,
+    class_weight: ClassWeight,
     sample_weight: object = None,
 ) -> Float[np.ndarray, " cases"] | None:
     """What the loss of every case counts; None where all count the same.

@@ -189,10 +189,7 @@ class SequenceClassifier(Estimator):
             self.check_kept()
         examples = self._examples(training, checking)
         if weights is not None:
-            judged = None if parts.held is None else weights[parts.held]
-            if judged is None and checking is not None:  # cases from elsewhere count by their class
-                judged = case_weights(labels_given(checking), self.classes_, self.class_weight)
-            examples = examples.weighted(weights[parts.chosen], judged)
+            examples = examples.weighted(*parts.weights(weights, self.classes_, self.class_weight))
         branch = None
         if self.readout.convolutions:
             bank = self.make_plan().bank(jax.random.key(self.seed))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attractor.classification import SequenceClassifier
-from attractor.classification.baselines import besides
+from attractor.classification.baselines import besides, judged
 from attractor.classification.classifier_cases_page import (
     GroupPage,
     data_section,
@@ -23,7 +23,6 @@ from attractor.classification.classifier_figures import (
     weights_figure,
 )
 from attractor.classification.label_sets import ASSUMPTION
-from attractor.classification.verdict import judged
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About

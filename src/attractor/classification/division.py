@@ -4,12 +4,12 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from attractor.data import Sequences, hold_out_recordings, shared_stretches, stratified_hold_out
 from attractor.errors import InputDataError
 
-from .cases import known_labels, labels_given
+from .cases import ClassWeight, case_weights, known_labels, labels_given
 
 Validation = Sequences | np.ndarray | list | tuple | None
 
@@ -32,6 +32,22 @@ class Division:
     chosen: Int[np.ndarray, " training"]
     held: Int[np.ndarray, " validation"] | None
     related: Int[np.ndarray, " cases"] | None
+
+    def weights(
+        self, weights: Float[np.ndarray, " cases"], classes: np.ndarray, class_weight: ClassWeight
+    ) -> tuple[Float[np.ndarray, " training"], Float[np.ndarray, " validation"] | None]:
+        """What training and validation cases count; validation cases from elsewhere count by their class.
+
+        Args:
+            weights: of all cases that were given.
+            classes: as the user calls them.
+            class_weight: see `case_weights`.
+        """
+        if self.held is not None:
+            return weights[self.chosen], weights[self.held]
+        if self.checking is None:
+            return weights[self.chosen], None
+        return weights[self.chosen], case_weights(labels_given(self.checking), classes, class_weight)
 
     @property
     def seen(self) -> dict[str, object]:

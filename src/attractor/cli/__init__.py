@@ -46,7 +46,7 @@ COMMANDS = {
     "predict": Listed("use", "model_commands:PredictCommand", "a model: simulate it over new inputs"),
     "control": Listed("use", "control_commands:ControlCommand", "a model: control the plant by it"),
     "export": Listed("use", "control_commands:ExportCommand", "a model or its controller in other tools"),
-    "doctor": Listed("understand", "model_commands:DoctorCommand", "what makes a log hard to learn from"),
+    "doctor": Listed("understand", "doctor_commands:DoctorCommand", "what makes a log hard to learn from"),
     "dynamics": Listed("understand", "dynamics_commands:DynamicsCommand", "what a network does: a page"),
     "lyapunov": Listed("understand", "dynamics_commands:LyapunovCommand", "exponents of any map"),
     "phase": Listed("understand", "phase_commands:PhaseCommand", "what random networks do: a diagram"),

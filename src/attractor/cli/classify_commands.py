@@ -32,7 +32,7 @@ from .console import (
     tell,
     tell_file,
 )
-from .model_commands import facts_of_findings, show_serious
+from .doctor_commands import facts_of_findings, show_serious
 from .own_cells import RunCommand, named_cell
 
 _SCORES = {
@@ -128,7 +128,7 @@ class ClassifyCommand:
     def run(self) -> Facts:
         """Read, divide, train, save, judge, report."""
         from attractor.classification import classifier_page, classifier_study
-        from attractor.classification.verdict import judged
+        from attractor.classification.baselines import judged
         from attractor.data import read_case_groups
         from attractor.progress import reporter_for
         from attractor.runs import UNJUDGED, check_free

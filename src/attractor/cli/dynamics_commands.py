@@ -20,7 +20,7 @@ from attractor.settings import Count, NonNegative
 from attractor.theory import DynamicsSettings
 
 from .console import Facts, command_line, console, escaped, tell, tell_file
-from .model_commands import Columns, columns_of
+from .doctor_commands import Columns, columns_of
 from .own_cells import cell_of, named_cell
 
 
