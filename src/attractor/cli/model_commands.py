@@ -261,8 +261,8 @@ class PredictCommand(RunCommand):
     """The CSV file to write. Of a plant: all columns of the data, and one column a predicted output. Of a
     classifier: a row for every case with its class and the probabilities of all."""
     coverage: float | None = None
-    """Add what holds the truth with this probability, such as 0.9: for a classifier the set of labels that
-    cannot be excluded."""
+    """Add what holds the truth with this probability, such as 0.9: of a plant the ends of a band, two columns
+    for every output; of a classifier the set of labels that cannot be excluded."""
     series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
     overwrite: bool = False
     """Replace that file if it is there already."""

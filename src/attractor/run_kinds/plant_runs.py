@@ -50,9 +50,7 @@ def _certify(
 def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) -> str:
     if reading.series is not None:
         raise ConfigError(f"options about cases and labels are for series; {source} is the log of a plant")
-    if reading.coverage is not None:
-        raise ConfigError("--coverage is for classifiers")
-    return predict_file(model, source, target, reading.columns)
+    return predict_file(model, source, target, reading.columns, reading.coverage)
 
 
 def _retraining(command: str) -> str:

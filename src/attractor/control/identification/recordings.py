@@ -132,6 +132,24 @@ def like_model(record: Record, signals: Signals) -> Record:
     return replace(record, inputs=inputs, outputs=outputs, experiments=tuple(experiments))
 
 
+def pairs_of(inputs: object, measured: object, signals: Signals) -> list[tuple[np.ndarray, object]]:
+    """Inputs and measured outputs of every recording to simulate; None for outputs that were not measured.
+
+    Raises:
+        InputDataError: other numbers of recordings, or a column is missing.
+        ShapeError: inputs of another rank.
+    """
+    if isinstance(inputs, Record):
+        record = like_model(inputs, signals)
+        return [(one.inputs, one.outputs) for one in record.experiments]
+    names = known_names("u", signals.inputs)
+    runs = [as_columns(one, f"inputs[{index}]", names) for index, one in enumerate(as_experiments(inputs))]
+    known = [None] * len(runs) if measured is None else as_experiments(measured)
+    if len(known) != len(runs):
+        raise InputDataError(f"{len(runs)} recordings of inputs and {len(known)} of measured outputs")
+    return list(zip(runs, known, strict=True))
+
+
 def check_recordings(record: Record, washout: int, *, constant_allowed: bool = False) -> None:
     """Refuse recordings that cannot be used.
 
