@@ -225,20 +225,17 @@ class RepairCommand(RunCommand):
         """Load, project, train, judge, save, report."""
         from attractor.control import PlantModel
         from attractor.control.identification.certification import repair
-        from attractor.data import from_archive
-        from attractor.folders import facts_of
+        from attractor.control.identification.recordings import stored_roles
         from attractor.progress import reporter_for
         from attractor.runs import check_free, load_run
 
         check_free(self.out, overwrite=self.overwrite)
         model = PlantModel.load(self.folder, cell=self.own_cell())
-        run = load_run(self.folder)
-        if not run.evaluation or "data" not in run.card:
+        roles = stored_roles(self.folder, load_run(self.folder))
+        if roles is None:
             raise ConfigError(
                 f"{self.folder} was saved without its data; repair needs the data it was trained on"
             )
-        with facts_of(self.folder / "card.json"):
-            roles = from_archive(run.card["data"], run.evaluation)
         repaired = repair(
             model,
             roles.training,

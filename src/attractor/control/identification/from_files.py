@@ -13,7 +13,6 @@ from attractor.data import (
     Record,
     Signal,
     Table,
-    from_archive,
     read_csv,
     read_table,
     write_csv,
@@ -21,12 +20,11 @@ from attractor.data import (
 from attractor.data.time_axis import find_time
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import check_target
-from attractor.folders import facts_of
 from attractor.runs import load_run
 
 from .bands import ASSUMPTION, in_words
 from .plant_model import PlantModel
-from .recordings import Signals, check_sampling_time, check_unit
+from .recordings import Signals, check_sampling_time, check_unit, stored_roles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,9 +190,7 @@ def inputs_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time in
         ConfigError: the run was saved without its data.
         RunFolderError: the folder is damaged.
     """
-    run = load_run(folder)
-    if not run.evaluation or "data" not in run.card:
+    roles = stored_roles(folder, load_run(folder))
+    if roles is None:
         raise ConfigError(f"{folder} was saved without its data; give a file with the inputs")
-    with facts_of(folder / "card.json"):
-        roles = from_archive(run.card["data"], run.evaluation)
     return scaled_inputs(model, roles.test if roles.test.experiments else roles.training)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from attractor.data import from_archive
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
@@ -31,6 +30,7 @@ from .identification_contents import (
 from .identification_verdict import advice
 from .plant_model import PlantModel
 from .race import Result
+from .recordings import stored_roles
 
 
 def identification_page(contents: IdentificationContents, about: About) -> Page:
@@ -353,10 +353,10 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
     run = load_run(folder)
     check_judged(folder, run)
     model = PlantModel.load(folder, cell=cell)
-    if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
+    roles = stored_roles(folder, run)
+    if roles is None or not all(part in run.card for part in ("metrics", "training")):
         raise RunFolderError(_no_data(folder))
     with facts_of(folder / "card.json"):
-        roles = from_archive(run.card["data"], run.evaluation)
         contents = collect(model, roles, run.card)
         command = str(run.card.get("command", "PlantModel(...).fit(...) from Python"))
         about = About(folder.name, command, run.origin, str(run.card["data"]["source"]))

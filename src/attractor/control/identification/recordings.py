@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import Experiment, Record, Scaling, Signal, check_representable, hold_out
+from attractor.data import (
+    Experiment,
+    Record,
+    Roles,
+    Scaling,
+    Signal,
+    check_representable,
+    from_archive,
+    hold_out,
+)
 from attractor.data.table import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
+from attractor.folders import facts_of
+from attractor.runs import Run
 from attractor.settings import Positive
 from attractor.training.networks import fact
 
@@ -43,6 +55,20 @@ class Signals:
             raise ValueError(f"signals {facts!r}: expected inputs and outputs")
         assumed = fact({"assumed": "", **facts}, "assumed", str)
         return cls(inputs, outputs, fact(facts, "sampling_time", Positive), assumed)
+
+
+def stored_roles(folder: Path, run: Run) -> Roles | None:
+    """The data that a run was saved with; None if it was saved without them.
+
+    Raises:
+        RunFolderError: facts or arrays of them are missing or of another kind.
+    """
+    # What bands are calibrated by stands among the arrays as well, also where there are no data.
+    parts = ("training.", "validation.", "test.")
+    if "data" not in run.card or not any(name.startswith(parts) for name in run.evaluation):
+        return None
+    with facts_of(folder / "card.json"):
+        return from_archive(run.card["data"], run.evaluation)
 
 
 def as_experiments(signals: object) -> list[object]:
