@@ -1,28 +1,23 @@
-"""Commands about models of plants and their logs: identify, repair, predict, report, doctor, plant."""
+"""Commands about models of plants: identify, repair, predict, report."""
 
-import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rich.table import Table as Grid
-from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from attractor.control import PlantModel
 from attractor.data import (
-    ColumnOptions,
-    Finding,
     LongColumns,
     Record,
     Roles,
-    RowBlock,
-    Sequences,
     check_apart,
     describe_sampling,
     parse_row_block,
 )
-from attractor.errors import ConfigError, DataWarning
-from attractor.settings import Count, PartialShare, Positive, Seed, checked_fields
+from attractor.errors import ConfigError
+from attractor.settings import Count, PartialShare, Seed
 from attractor.training import TrainingSettings
 
 from .console import (
@@ -32,71 +27,10 @@ from .console import (
     escaped,
     tell,
     tell_file,
+    working,
 )
+from .data_commands import CaseColumns, Columns, Names, ask_for_time, columns_of, show_serious
 from .own_cells import RunCommand, named_cell
-
-Names = tuple[str, ...]
-SERIES = (".npz", ".ts", ".arff")
-"""Files that hold labelled series, not a log."""
-
-
-def signals_of(record: Record) -> str:
-    """What drives what, in one line."""
-    inputs = ", ".join(signal.label for signal in record.inputs)
-    outputs = ", ".join(signal.label for signal in record.outputs)
-    return escaped(f"{inputs} -> {outputs}")
-
-
-def show_findings(findings: list[Finding]) -> None:
-    """What the data doctor found, with its advice."""
-    colours = {"ERROR": "red", "WARNING": "yellow", "NOTE": "cyan"}
-    for finding in findings:
-        name = finding.severity.name
-        console.print(f"[bold {colours[name]}]{name.lower()}[/] {escaped(finding.message)}")
-        console.print(f"  [dim]{escaped(finding.advice)}[/]")
-
-
-def show_serious(findings: list[Finding]) -> list[Finding]:
-    """Errors and warnings of the data doctor, shown and returned; notes are for `attractor doctor`."""
-    serious = [finding for finding in findings if finding.severity.name != "NOTE"]
-    show_findings(serious)
-    return serious
-
-
-def facts_of_findings(findings: list[Finding]) -> list[dict[str, str]]:
-    """Findings as plain values."""
-    return [
-        {"severity": one.severity.value, "message": one.message, "advice": one.advice} for one in findings
-    ]
-
-
-@dataclass(frozen=True)
-class Columns(ColumnOptions):
-    """How the columns of the file are read."""
-
-    sampling_time: Positive | None = None
-    rows: Annotated[tuple[RowBlock, ...], Suppress] = ()
-
-    def __post_init__(self) -> None:
-        checked_fields(self)
-        super().__post_init__()
-
-
-def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
-    """The same for the reader, with blocks of rows as they are written."""
-    return replace(columns, rows=tuple(parse_row_block(text) for text in rows))
-
-
-@dataclass(frozen=True)
-class CaseColumns:
-    """How the columns of a table of series are read, for a classifier; other formats name their own."""
-
-    case: Annotated[str | None, arg(name="id-column")] = None
-    """The column that tells the cases apart."""
-    label: Annotated[str | None, arg(name="label-column")] = None
-    """The class."""
-    time: Annotated[str | None, arg(name="time-column")] = None
-    """Numbers or dates by which the rows of a case are put in order."""
 
 
 @dataclass(frozen=True)
@@ -189,13 +123,16 @@ class IdentifyCommand:
         keep_freed_memory()
         use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
-        roles = _read_roles(self)
+        with working(f"reading {self.data}"):
+            roles = _read_roles(self)
         tell(roles.explanation)
         if roles.training.assumed:
             interval, assumed = roles.training.sampling_time, roles.training.assumed
             tell(f"one row every {describe_sampling(interval, assumed)}")
-            _ask_for_time(roles.training)
-        show_serious(examine(roles.training))
+            ask_for_time(roles.training)
+        with working("looking for what is hard to learn from"):
+            findings = examine(roles.training)
+        show_serious(findings)
         model = PlantModel(
             **_options(self.model),
             validation_share=self.test_data.validation_share,
@@ -206,7 +143,8 @@ class IdentifyCommand:
         check_judges(roles.training, roles.test, model.washout, "test")
         tell(model.forecast())
         reporter = reporter_for("training")
-        model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
+        with working("training", bar=True):
+            model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
         return _conclude(model, roles, self.out, overwrite=self.overwrite)
 
 
@@ -230,20 +168,22 @@ class RepairCommand(RunCommand):
         from attractor.runs import check_free, load_run
 
         check_free(self.out, overwrite=self.overwrite)
-        model = PlantModel.load(self.folder, cell=self.own_cell())
-        roles = stored_roles(self.folder, load_run(self.folder))
+        with working(f"reading {self.folder}"):
+            model = PlantModel.load(self.folder, cell=self.own_cell())
+            roles = stored_roles(self.folder, load_run(self.folder))
         if roles is None:
             raise ConfigError(
                 f"{self.folder} was saved without its data; repair needs the data it was trained on"
             )
-        repaired = repair(
-            model,
-            roles.training,
-            validation=roles.validation if roles.validation.experiments else None,
-            steps=self.steps,
-            folder=self.out,
-            reporter=reporter_for("repair"),
-        )
+        with working("moving the model to where a certificate holds, and training it on", bar=True):
+            repaired = repair(
+                model,
+                roles.training,
+                validation=roles.validation if roles.validation.experiments else None,
+                steps=self.steps,
+                folder=self.out,
+                reporter=reporter_for("repair"),
+            )
         return _conclude(repaired, roles, self.out, overwrite=self.overwrite)
 
 
@@ -274,7 +214,8 @@ class PredictCommand(RunCommand):
         model, predict = self.opened("predict")
         series = None if self.series == CaseColumns() else LongColumns(**vars(self.series))
         reading = Reading(columns_of(self.columns), series, self.coverage)
-        summary = predict(model, self.data, self.out, reading)
+        with working(f"predicting {self.data}"):
+            summary = predict(model, self.data, self.out, reading)
         tell(summary)
         tell_file(self.out)
         return {"summary": summary, "file": self.out}
@@ -291,8 +232,9 @@ class ReportCommand(RunCommand):
         from attractor.runs import load_run
         from attractor.training.checkpoint import remove_leftovers
 
-        kind = kind_of(self.folder)
-        path = kind.report(self.folder, self.own_cell())
+        with working(f"writing the report of {self.folder}"):
+            kind = kind_of(self.folder)
+            path = kind.report(self.folder, self.own_cell())
         foreign = {
             other.name: why for other, why in strangers(self.folder, load_run(self.folder).origin).items()
         }
@@ -301,118 +243,6 @@ class ReportCommand(RunCommand):
         remove_leftovers(self.folder)
         tell_file(path, f"report of the {escaped(kind.title)}:")
         return {"report": path, "foreign": foreign}
-
-
-@dataclass(frozen=True)
-class PlantCommand:
-    """Simulate a plant and write its log."""
-
-    plant: Positional[str]
-    """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
-    out: Path
-    """The CSV file to write."""
-    samples: Count = 8000
-    """Rows in all: 60 % training, 20 % validation, 20 % test, each an experiment of its own."""
-    seed: Seed = 0
-    """Excitation and noise follow from it."""
-    noise: float | None = None
-    """Standard deviation of the measurement noise; the plant's usual one if not given."""
-    sampling_time: float | None = None
-    """Seconds between two rows; the plant's usual one if not given."""
-    overwrite: bool = False
-    """Replace the file if it is there already."""
-
-    def run(self) -> Facts:
-        """Simulate, write, tell."""
-        from attractor.control import plant_by_name, record_experiments
-        from attractor.data import write_record
-        from attractor.files import check_target
-
-        check_target(self.out, overwrite=self.overwrite)
-        options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
-        record = record_experiments(plant_by_name(self.plant), self.samples, **options)
-        write_record(self.out, record)
-        facts = _show_record(record)
-        tell_file(self.out)
-        return facts | {"file": self.out}
-
-
-@dataclass(frozen=True)
-class DoctorCommand:
-    """Look for what makes a log, or labelled series, hard to learn from."""
-
-    data: Positional[Path]
-    """The CSV log; series as .npz, .ts or .arff, or as a table whose --id-column is given; or a run folder:
-    its training data are looked at again (of a classifier: what was found before the training)."""
-    inputs: tuple[str, ...] = ()
-    """Input columns; all but the last column if not given."""
-    outputs: tuple[str, ...] = ()
-    """Output columns; the last column if not given."""
-    series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
-    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
-
-    def run(self) -> Facts:
-        """Read, examine, tell."""
-        from attractor.data import examine, examine_sequences
-
-        data = self._data()
-        if isinstance(data, Record):
-            facts, findings = _show_record(data), examine(data)
-        elif isinstance(data, Sequences):
-            facts, findings = _show_series(data), examine_sequences(data)
-        else:
-            facts, findings = {}, data
-        show_findings(findings)
-        if not findings:
-            console.print("the data doctor found nothing to complain about")
-        return facts | {"findings": facts_of_findings(findings)}
-
-    def _data(self) -> Record | Sequences | list[Finding]:
-        from attractor.data import guess_columns, read_csv, read_sequences
-
-        inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
-        asked = self.series != CaseColumns()
-        if self.data.is_dir():
-            from attractor.run_kinds import kind_of
-
-            if inputs or outputs or asked or self.columns != Columns():
-                raise ConfigError(
-                    f"{self.data} is a run folder, which knows its columns; leave their options out"
-                )
-            return kind_of(self.data).able("doctor", self.data)(self.data)
-        if asked or (self.data.suffix.lower() in SERIES and not (inputs or outputs)):
-            with warnings.catch_warnings():  # the remarks are among the findings
-                warnings.simplefilter("ignore", DataWarning)
-                return read_sequences(self.data, LongColumns(**vars(self.series)) if asked else None)
-        if not (inputs and outputs):
-            inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
-        return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
-
-
-def _show_record(record: Record) -> Facts:
-    sampling = escaped(describe_sampling(record.sampling_time, record.assumed))
-    console.print(f"{record.samples} rows of {signals_of(record)}, every {sampling}", soft_wrap=True)
-    _ask_for_time(record)
-    names = {"inputs": record.inputs, "outputs": record.outputs}
-    labels = {role: [signal.label for signal in signals] for role, signals in names.items()}
-    times = {"sampling_time": record.sampling_time, "sampling_time_assumed": record.assumed or None}
-    return {"rows": record.samples, **times, **labels}
-
-
-def _show_series(cases: Sequences) -> Facts:
-    lengths = int(cases.lengths.min()), int(cases.lengths.max())
-    steps = f"{lengths[0]}" if lengths[0] == lengths[1] else f"{lengths[0]} to {lengths[1]}"
-    counts = cases.counts() if cases.labels is not None else {}
-    classes = f"; {', '.join(f'{name}: {number}' for name, number in counts.items())}" if counts else ""
-    variables = f"{len(cases.names)} variables"
-    console.print(escaped(f"{len(cases)} cases of {steps} steps and {variables}{classes}"), soft_wrap=True)
-    return {"cases": len(cases), "steps": list(lengths), "variables": list(cases.names), "classes": counts}
-
-
-def _ask_for_time(record: Record) -> None:
-    """Which option says what had to be assumed about the sampling time."""
-    if record.assumed:
-        console.print("  [dim]give it by --sampling-time, in seconds, or name its column by --time[/]")
 
 
 def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) -> Facts:
@@ -424,12 +254,14 @@ def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) ->
     facts, arrays = to_archive(roles)
     known = {"data": facts, "command": command_line()}
     model.save(out, card=known | UNJUDGED, evaluation=arrays, overwrite=overwrite)
-    tell(f"trained and saved in {out}; judging it now")
-    card = {**known, **assessment.assess(model, roles)}
-    model.save(out, card=card, evaluation=arrays, overwrite=True)
-    report = identification_page.write_run_report(
-        out, cell=None if isinstance(model.cell, str) else model.cell
-    )
+    tell(f"trained and saved in {out}")
+    with working("judging it beside simple models"):
+        card = {**known, **assessment.assess(model, roles)}
+        model.save(out, card=card, evaluation=arrays, overwrite=True)
+    with working("writing the report"):
+        report = identification_page.write_run_report(
+            out, cell=None if isinstance(model.cell, str) else model.cell
+        )
     scores = _show_scores(card, model.chosen_)
     said = _show_judgement(model, card)
     tell_file(report, "report:")
