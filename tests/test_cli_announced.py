@@ -110,7 +110,10 @@ def run(monkeypatch):
     [
         ("predict", "predicting log.csv"),
         ("export", "writing c, and comparing it with the model"),
-        ("certify", "looking for a proof; 2 states: at most about 60 s (--time-budget), as an estimate"),
+        (
+            "certify",
+            "looking for a proof; 2 states, about 60 s at most, and the time to compile, as an estimate",
+        ),
     ],
 )
 def test_the_work_on_a_run_is_announced(said_before, run, name, words):
@@ -221,7 +224,7 @@ def test_the_memory_of_a_proof_grows_with_the_square_of_the_states():
 
     assert "3.8 GB" in estimates.proof(cell(512), CertifySettings(time_budget=60.0))
     assert "GB" not in estimates.proof(cell(8), CertifySettings())
-    assert "as long as it needs" in estimates.proof(cell(8), CertifySettings(time_budget=float("inf")))
+    assert "any time" in estimates.proof(cell(8), CertifySettings(time_budget=float("inf")))
 
 
 @pytest.mark.parametrize(

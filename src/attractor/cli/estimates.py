@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from attractor.cells import CellLike, initial_state, name_of
+from attractor.cells import CellLike, EchoState, Elman, initial_state, name_of
 from attractor.errors import AttractorError
 
 if TYPE_CHECKING:
@@ -57,15 +57,19 @@ def weights_of(model: object) -> int:
 
 
 def proof(cell: CellLike, settings: "CertifySettings") -> str:
-    """Time and memory of `certify`: its budget, and the Jacobians that weights are chosen by."""
+    """Time and memory of `certify`: its budget; Jacobians that weights are chosen by, and level 4."""
+    from attractor.certify.stability.lmi import fits, slope_system, solver_bytes
     from attractor.certify.stability.weighted_norms import SAMPLES
 
     states = states_of(cell)
-    gigabytes = _COPIES * SAMPLES * states**2 * 8 / 1e9
-    memory = f" and about {gigabytes:.2g} GB of memory" if gigabytes >= _WORTH_SAYING else ""
+    searched = type(cell) in (Elman, EchoState) and 4 in settings.levels
+    solver = solver_bytes(sum(slope_system(cell).acting.shape)) if searched else 0
+    # A solver that would need more than there is does not start.
+    gigabytes = max(_COPIES * SAMPLES * states**2 * 8, solver if fits(solver) else 0) / 1e9
+    memory = f", up to about {gigabytes:.2g} GB of memory" if gigabytes >= _WORTH_SAYING else ""
     budget = settings.time_budget
-    time = f"at most about {budget:g} s (--time-budget)" if np.isfinite(budget) else "as long as it needs"
-    return f"{states} states: {time}{memory}, as an estimate"
+    time = f"about {budget:g} s at most, and the time to compile" if np.isfinite(budget) else "any time"
+    return f"{states} states, {time}{memory}, as an estimate"
 
 
 def exponents(cell: CellLike, steps: int, settings: "LyapunovSettings") -> str:

@@ -132,8 +132,8 @@ class OutputBands:
 
     def flat(self) -> "OutputBands":
         """Those of the only output, of shape (time,)."""
-        one = (values[:, 0] for values in (self.predicted, self.low, self.high))
-        return OutputBands(*one, self.coverage, self.calibration)
+        found, low, high = (values[:, 0] for values in (self.predicted, self.low, self.high))
+        return OutputBands(found, low, high, self.coverage, self.calibration)
 
     def holds(self, measured: object) -> np.ndarray:
         """Which measured values lie inside; those of rows without a band do not.
