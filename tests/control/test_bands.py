@@ -13,7 +13,7 @@ from attractor.control.identification.bands import (
     in_words,
 )
 from attractor.control.identification.free_runs import FreeRuns
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError, InputDataError, NotFittedError, ShapeError
 from attractor.training import TrainingSettings
 
 LENGTH = 30
@@ -165,6 +165,8 @@ def test_bands_need_data_that_were_held_out_and_a_start_that_was_measured(model)
         model.predict_bands(u)
     with pytest.raises(ConfigError, match="validation_share above 0"):
         trained(share=0.0).predict_bands(u, y)
+    with pytest.raises(NotFittedError):
+        PlantModel("tanh").predict_bands(u, y)
 
 
 def test_arrays_of_other_shapes_are_refused(model):

@@ -224,6 +224,7 @@ class PlantModel(Estimator):
             ConfigError: a coverage outside (0, 1), or a model without data held out for validation.
             InputDataError: recordings that do not fit the model, or no measured rows to start from.
         """
+        self.check_fitted()
         pairs = pairs_of(inputs, measured, self.signals_)
         results = [self.bands(run, seen, coverage) for run, seen in pairs]
         if self.flat_output_:
@@ -270,8 +271,9 @@ class PlantModel(Estimator):
 
     def simulator(self, replica: int | None = None) -> Simulator:
         """A trained network with what its numbers mean; replica None is the chosen one."""
+        network = self.network(replica)
         scalings = self.input_scaling_, self.output_scaling_
-        return Simulator(self.network(replica), self.signals_, *scalings, self.timing_, self.settled)
+        return Simulator(network, self.signals_, *scalings, self.timing_, self.settled)
 
     def certify(self, replica: int | None = None, settings: CertifySettings | None = None) -> StabilityResult:
         """Whether the cell forgets its past under every input in the range of the training data.
