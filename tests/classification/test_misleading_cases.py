@@ -8,8 +8,9 @@ import pytest
 from labelled_ramps import classifier, ramps
 from numpy.lib.stride_tricks import sliding_window_view
 
-from attractor.classification.cases import as_classes, check_width, kept_for_validation, labelled
+from attractor.classification.cases import as_classes, check_width, labelled
 from attractor.classification.classifier_study import classify, divide
+from attractor.classification.division import divide_cases
 from attractor.data import Sequences, common_stretches, compare_sequences, read_sequences
 from attractor.errors import DataWarning, InputDataError, ShapeError
 
@@ -56,13 +57,15 @@ def test_groups_that_are_given_count():
 def test_fit_keeps_whole_recordings_for_validation_and_says_so():
     data = windows()
     with pytest.warns(UserWarning, match="validation: 90 of 90 cases share stretches"):
-        kept, held = kept_for_validation(data, 0.2, 0, None)
-    assert not common_stretches(data.select(kept), data.select(held)).any()
-    assert len(kept) + len(held) == len(data)
+        parts = divide_cases(data, np.array(data.classes), None, None, 0.2, 0)
+    assert parts.checking is not None
+    assert not common_stretches(parts.training, parts.checking).any()
+    assert len(parts.training) + len(parts.checking) == len(data)
+    assert len(np.unique(parts.related)) < len(data)  # what is left out together in the ridge regression
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        kept_for_validation(data, 0.2, 0, np.arange(len(data)))
-        kept_for_validation(ramps(), 0.2, 0, None)
+        divide_cases(data, np.array(data.classes), None, np.arange(len(data)), 0.2, 0)
+        assert divide_cases(ramps(), np.array(ramps().classes), None, None, 0.2, 0).related is None
 
 
 def smooth(cases=12, time=40, variables=3):

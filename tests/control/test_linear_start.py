@@ -10,9 +10,9 @@ from scipy.signal import lfilter
 from attractor.cells import Linear, NeuralStateSpace
 from attractor.control.baselines import fit_arx
 from attractor.control.identification.identification_task import free_run
-from attractor.control.identification.linear_start import Start, find_linear_start
 from attractor.control.identification.output_error import fit_output_error, stabilised
 from attractor.control.identification.plant_network import ENCODER_WIDTH, NetworkPlan
+from attractor.control.identification.regressions import Start, find_linear_start
 
 PAST = 12
 LIGHT = np.real(np.poly([0.995 * np.exp(0.3j), 0.995 * np.exp(-0.3j)]))

@@ -8,8 +8,7 @@ import pytest
 from attractor import PlantModel
 from attractor.cells import PolynomialNARX
 from attractor.control.baselines import fit_polynomial_narx
-from attractor.control.identification.linear_start import WEIGHTS, Start
-from attractor.control.identification.polynomial_start import find_polynomial_start
+from attractor.control.identification.regressions import WEIGHTS, Start, find_polynomial_start
 from attractor.errors import ConfigError, ShapeError
 from attractor.export import check_parity
 from attractor.training import TrainingSettings

@@ -156,3 +156,25 @@ def test_a_frame_gets_the_predictions_of_the_file(model, tmp_path):
     np.testing.assert_array_equal(predicted.index, frame.index)
     path = write_csv(tmp_path / "a.csv", ["u [V]", "y [cm]"], [u, y])
     np.testing.assert_array_equal(predicted["y_pred"], predictions(model, path)[0])
+
+
+def test_a_coverage_adds_the_ends_of_a_band(model, tmp_path):
+    u, y = signals(20, seed=1)
+    path = write_csv(tmp_path / "a.csv", ["u [V]", "y [cm]"], [u, y])
+    said = predict_file(model, path, tmp_path / "out.csv", ColumnOptions(), 0.5)
+    found = pd.read_csv(tmp_path / "out.csv")
+    bands = model.predict_bands(u[:, None], y[:, None], 0.5)
+    assert list(found)[2:] == ["y_pred", "y_low", "y_high"]
+    np.testing.assert_allclose(found["y_low"], bands.low[:, 0], rtol=1e-9)
+    np.testing.assert_allclose(found["y_high"], bands.high[:, 0], rtol=1e-9)
+    assert "stated to hold 50 to" in said
+    assert "exchangeable" in said
+    frame = predict_frame(model, pd.read_csv(path), coverage=0.5)
+    np.testing.assert_allclose(frame["y_low"], found["y_low"], rtol=1e-9)
+
+
+def test_a_band_without_a_measured_start_is_refused(model, tmp_path):
+    path = write_csv(tmp_path / "a.csv", ["u"], [signals(20, seed=1)[0]])
+    with pytest.raises(InputDataError, match="start from measured rows"):
+        predict_file(model, path, tmp_path / "out.csv", ColumnOptions(), 0.5)
+    assert not (tmp_path / "out.csv").exists()

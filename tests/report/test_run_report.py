@@ -194,3 +194,23 @@ def test_the_way_out_that_is_named_works(fitted, tmp_path):
     card = {"data": facts, **assess(fitted, ROLES)}
     fitted.save(tmp_path / "run", card=card, evaluation=arrays, overwrite=True)
     assert write_run_report(tmp_path / "run").exists()
+
+
+def test_bands_are_shown_with_what_they_state_and_what_they_held(fitted, tmp_path):
+    save(fitted, tmp_path / "run", ROLES)
+    page = contents(fitted, tmp_path / "run", ROLES)
+    assert [one["coverage"] for one in page.bands] == [0.8, 0.9, 0.95]
+    assert page.predictions[0].band.shape == (2, 50)
+    html = write_run_report(tmp_path / "run").read_text()
+    assert "Bands that hold the measurement" in html
+    assert "80 to" in html
+    assert "exchangeable" in html
+
+
+def test_a_run_of_a_version_without_bands_has_none(fitted, tmp_path):
+    lacking = PlantModel(**fitted.get_params(deep=False))
+    vars(lacking).update(vars(fitted))
+    lacking.calibration_ = None
+    save(lacking, tmp_path / "run", ROLES)
+    assert contents(lacking, tmp_path / "run", ROLES).bands == ()
+    assert "Bands that hold" not in write_run_report(tmp_path / "run").read_text()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from attractor.errors import AttractorError, ConfigError
 
 from .cache import use_cache
-from .console import Facts, Json, errors, escaped, show_warning
+from .console import Facts, Json, errors, escaped, show_warning, working
 from .console import console as terminal
 from .parsing import parsed
 
@@ -46,7 +46,7 @@ COMMANDS = {
     "predict": Listed("use", "model_commands:PredictCommand", "a model: simulate it over new inputs"),
     "control": Listed("use", "control_commands:ControlCommand", "a model: control the plant by it"),
     "export": Listed("use", "control_commands:ExportCommand", "a model or its controller in other tools"),
-    "doctor": Listed("understand", "doctor_commands:DoctorCommand", "what makes a log hard to learn from"),
+    "doctor": Listed("understand", "data_commands:DoctorCommand", "what makes a log hard to learn from"),
     "dynamics": Listed("understand", "dynamics_commands:DynamicsCommand", "what a network does: a page"),
     "lyapunov": Listed("understand", "dynamics_commands:LyapunovCommand", "exponents of any map"),
     "phase": Listed("understand", "phase_commands:PhaseCommand", "what random networks do: a diagram"),
@@ -54,7 +54,7 @@ COMMANDS = {
     "suspects": Listed("understand", "classify_commands:SuspectsCommand", "labels that look wrong"),
     "certify": Listed("prove", "control_commands:CertifyCommand", "that a model forgets its past"),
     "report": Listed("manage", "model_commands:ReportCommand", "write the page of a run again"),
-    "plant": Listed("manage", "model_commands:PlantCommand", "the log of a plant to practise on"),
+    "plant": Listed("manage", "data_commands:PlantCommand", "the log of a plant to practise on"),
 }
 _STATUSES = """0   done
 2   a mistake in the command or in a file: the message says which, and what to do
@@ -116,7 +116,9 @@ def _start(words: list[str]) -> int:
     made: list[Any] = []
 
     def task() -> Facts:
-        made.append(parsed(words[1:], words[0], _class_of(words[0])))
+        with working("loading what this command needs", at_once=False):
+            kind = _class_of(words[0])
+        made.append(parsed(words[1:], words[0], kind))
         return made[0].run()
 
     return _run(task, made)

@@ -24,6 +24,7 @@ from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, NonNegative, Seed
 from attractor.training import Reweighting
 
+from . import estimates
 from .console import (
     Facts,
     command_line,
@@ -31,8 +32,9 @@ from .console import (
     escaped,
     tell,
     tell_file,
+    working,
 )
-from .doctor_commands import facts_of_findings, show_serious
+from .data_commands import facts_of_findings, show_serious
 from .own_cells import RunCommand, named_cell
 
 _SCORES = {
@@ -139,25 +141,31 @@ class ClassifyCommand:
         use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
         model = _classifier(self)
-        data = _read(self.data, self.columns)
-        test = None if self.test is None else _read(self.test, self.columns, like=data)
-        groups = None if self.weight_groups is None else read_case_groups(self.weight_groups, data)
-        roles = classifier_study.divide(data, test, self.training.validation_share, self.seed, groups)
+        with working(f"reading {self.data}"):
+            data = _read(self.data, self.columns)
+            test = None if self.test is None else _read(self.test, self.columns, like=data)
+            groups = None if self.weight_groups is None else read_case_groups(self.weight_groups, data)
+            roles = classifier_study.divide(data, test, self.training.validation_share, self.seed, groups)
         tell(roles.explanation)
-        findings = show_serious(_examined(roles))
+        with working("looking for what is hard to learn from"):
+            findings = _examined(roles)
+        show_serious(findings)
         with warnings.catch_warnings():  # the data doctor has said so already
             warnings.filterwarnings("ignore", message="variable .* is constant")
-            classifier_study.classify(model, roles, self.out, reporter_for("training"))
+            with working("training", bar=True):
+                classifier_study.classify(model, roles, self.out, reporter_for("training"))
         sources = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
         command = {"command": command_line()}
         # Whatever happens after training may not lose it.
         model.save(self.out, card=command | UNJUDGED, overwrite=self.overwrite)
-        tell(f"trained and saved in {self.out}; judging it now")
+        tell(f"trained and saved in {self.out}")
         known = {**sources, "findings": facts_of_findings(findings)}
-        card, arrays = classifier_study.run_contents(model, roles, known)
-        model.save(self.out, card=card | command, evaluation=arrays, overwrite=True)
+        with working("judging it beside simple classifiers"):
+            card, arrays = classifier_study.run_contents(model, roles, known)
+            model.save(self.out, card=card | command, evaluation=arrays, overwrite=True)
         own_cell = None if isinstance(model.cell, str) else model.cell
-        report = classifier_page.write_classifier_report(self.out, own_cell)
+        with working("writing the report"):
+            report = classifier_page.write_classifier_report(self.out, own_cell)
         scores = card["metrics"]["test"]
         found = judged(scores, left_out=not model.share_)
         console.print(f"[bold]{escaped(found.said)}[/]", soft_wrap=True)
@@ -185,11 +193,14 @@ class RobustnessCommand(RunCommand):
         from attractor.report.about import About
         from attractor.report.publishing import publish
 
-        model = SequenceClassifier.load(self.folder, self.own_cell())
-        data = _read(self.data, self.columns, like=known_cases(model))
-        study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
+        with working(f"reading {self.folder} and {self.data}"):
+            model = SequenceClassifier.load(self.folder, self.own_cell())
+            data = _read(self.data, self.columns, like=known_cases(model))
+        with working(estimates.disturbances(model, data, self.plan), bar=True):
+            study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
         about = About(command=command_line(), origin=model.origin, data=str(self.data))
-        report = publish(study, self.folder, about, names=model.names_)
+        with working("writing the report"):
+            report = publish(study, self.folder, about, names=model.names_)
         _show_curves(study)
         tell_file(report, "report:")
         return {"report": report, **study.to_dict()}
@@ -213,8 +224,9 @@ class SuspectsCommand(RunCommand):
 
         if self.out is not None:
             check_target(self.out, overwrite=self.overwrite)
-        model = SequenceClassifier.load(self.folder, self.own_cell())
-        suspects, classes = model.suspects(), [str(name) for name in model.classes_]
+        with working(f"reading {self.folder}, and ranking its training cases"):
+            model = SequenceClassifier.load(self.folder, self.own_cell())
+            suspects, classes = model.suspects(), [str(name) for name in model.classes_]
         rows = _show_suspects(suspects, classes, self.top)
         if self.out is not None:
             write_suspects(self.out, suspects, classes, model.origin)

@@ -4,7 +4,10 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,10 @@ from attractor.errors import AttractorError, printable
 
 Facts = dict[str, Any]
 """What a command found, for people who give `--json`."""
+EVERY = 2.0
+"""Seconds after which a command that is still at the same work says so."""
+LATER = 5.0
+"""The same where a reporter speaks as well."""
 
 
 class PlainConsole(Console):
@@ -63,6 +70,35 @@ def tell(text: object) -> None:
 def tell_file(path: object, what: str = "wrote") -> None:
     """Where a file was written."""
     console.print(f"{what} [bold]{escaped(path)}[/]", soft_wrap=True)
+
+
+@contextmanager
+def working(what: str, *, at_once: bool = True, bar: bool = False) -> Iterator[None]:
+    """Say on standard error what is being done before it begins, and every two seconds while it lasts.
+
+    Beside a reporter it is every five seconds once ten are over: that speaks as well by then.
+
+    Args:
+        what: is being done: "writing the report".
+        at_once: False says nothing of what is over in two seconds.
+        bar: a reporter shows progress as well; its bar on a terminal must not be written over.
+    """
+    over, begun = threading.Event(), time.monotonic()
+
+    def beat() -> None:
+        passed = 0.0
+        while not over.wait(LATER if bar and passed > 5 * EVERY else EVERY):
+            passed = time.monotonic() - begun
+            errors.print(f"{escaped(what)}: {passed:.0f} s so far", soft_wrap=True)
+
+    if at_once:
+        errors.print(f"{escaped(what)} ...", soft_wrap=True)
+    if not (bar and errors.is_terminal):
+        threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def show_warning(message: Warning | str, *_: object) -> None:

@@ -15,7 +15,7 @@ from attractor.control.study import ControlSettings, ControlStudy
 from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
 
-from .console import Facts, NotProvedError, command_line, console, escaped, tell, tell_file
+from .console import Facts, NotProvedError, command_line, console, escaped, tell, tell_file, working
 from .own_cells import RunCommand
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class CertifyCommand(RunCommand):
         from attractor.run_kinds import Proof
 
         model, certify = self.opened("certify")
-        proof: Proof = certify(model, self.folder, self.input_bound, self.settings, command_line())
+        with working(self._announced(model), bar=True):
+            proof: Proof = certify(model, self.folder, self.input_bound, self.settings, command_line())
         result = proof.result
         for attempt in result.attempts:
             name = f"level {attempt.level}" if attempt.level >= 0 else "search"
@@ -55,6 +56,18 @@ class CertifyCommand(RunCommand):
             following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
             raise NotProvedError(f"{_unproved(result.reason)}{following}", facts)
         return facts
+
+    def _announced(self, model: Any) -> str:
+        """What is about to be done, and what it takes, where the run has a cell by itself."""
+        from attractor.classification import SequenceClassifier
+        from attractor.classification.reading import bare_cell
+
+        from . import estimates
+
+        network = model.network()
+        cell = bare_cell(network) if isinstance(model, SequenceClassifier) else getattr(network, "cell", None)
+        cost = "" if cell is None else f"; {estimates.proof(cell, self.settings)}"
+        return f"looking for a proof{cost}"
 
 
 _REFUTED = (
@@ -112,19 +125,24 @@ class ControlCommand(RunCommand):
 
         loaded, able = self.opened("control")
         model: PlantModel = able(loaded)
-        chosen, setup = chosen_plant(self.plant, model), self.controller
-        plant = matched(model, chosen.process)
-        scenario = self._scenario(model, plant)
-        certificate, terminal = self._terminal(model, plant)
-        reporter = reporter_for("closed loop")
-        study = control_study(model, plant, scenario, setup, reporter, certificate)
+        with working(f"preparing {self.plant} and its reference"):
+            chosen, setup = chosen_plant(self.plant, model), self.controller
+            plant = matched(model, chosen.process)
+            scenario = self._scenario(model, plant)
+            certificate, terminal = self._terminal(model, plant)
+        rows = len(scenario.references)
+        with working(f"compiling the controller, then {rows} samples of closed loop", bar=True):
+            reporter = reporter_for("closed loop")
+            study = control_study(model, plant, scenario, setup, reporter, certificate)
         other = None
         if self.compare and setup.offset_gain:
             plain = replace(setup, offset_gain=0.0)
-            reporter = reporter_for("without offset-free")
-            other = control_study(model, plant, scenario, plain, reporter, certificate)
-        report = _report_on(self, model, chosen.kind, (study, other), terminal)
-        save_loop(self.folder / "closed_loop.csv", plant, study.loop)
+            with working("the same without offset-free tracking", bar=True):
+                reporter = reporter_for("without offset-free")
+                other = control_study(model, plant, scenario, plain, reporter, certificate)
+        with working("writing the report"):
+            report = _report_on(self, model, chosen.kind, (study, other), terminal)
+            save_loop(self.folder / "closed_loop.csv", plant, study.loop)
         facts = _show_loop(study, [signal.label for signal in model.signals_.outputs])
         tell_file(report, "report:")
         return facts | {"report": report, "plant": chosen.kind, "terminal": terminal}
@@ -175,7 +193,8 @@ class ExportCommand(RunCommand):
         failed: list[AttractorError] = []
         for target in dict.fromkeys(self.to):
             try:
-                files: Files = export(model, target, self.out or self.folder, setup)
+                with working(f"writing {target}, and comparing it with the model"):
+                    files: Files = export(model, target, self.out or self.folder, setup)
             except AttractorError as problem:
                 failed.append(problem)
                 continue

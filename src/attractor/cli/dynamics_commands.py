@@ -19,8 +19,9 @@ from attractor.origin import Origin, stamped
 from attractor.settings import Count, NonNegative
 from attractor.theory import DynamicsSettings
 
-from .console import Facts, command_line, console, escaped, tell, tell_file
-from .doctor_commands import Columns, columns_of
+from . import estimates
+from .console import Facts, command_line, console, escaped, tell, tell_file, working
+from .data_commands import Columns, columns_of
 from .own_cells import cell_of, named_cell
 
 
@@ -169,15 +170,19 @@ class DynamicsCommand:
         from attractor.theory import dynamics_study
 
         wanted = Wanted(self.subject, self.data, self.cell, self.settings.steps, self.settings.seed)
-        subject = find_subject(wanted, self.fresh, self.columns)
+        with working(f"reading {self.subject}"):
+            subject = find_subject(wanted, self.fresh, self.columns)
         folder = self.out or subject.folder
         if folder is None:
             raise ConfigError(f"{self.subject} is no run; say where the report goes by --out")
-        reporter = reporter_for("dynamics")
-        study = dynamics_study(subject.cell, subject.inputs, self.settings, reporter, subject.start)
+        states = estimates.states_of(subject.cell)
+        with working(f"measuring {states} states over {len(subject.inputs)} steps", bar=True):
+            reporter = reporter_for("dynamics")
+            study = dynamics_study(subject.cell, subject.inputs, self.settings, reporter, subject.start)
         proved = _certificate(subject, self.certificate_budget)
         about = About(subject.title, command_line(), subject.origin, subject.source)
-        page = publish(study, folder, about, proved=proved)
+        with working("writing the report"):
+            page = publish(study, folder, about, proved=proved)
         tell(study)
         tell_file(page, "report:")
         return {"report": page, **study.to_dict()}
@@ -212,14 +217,16 @@ class LyapunovCommand:
         if self.out is not None:
             check_target(self.out, *filter(None, (self.data,)), overwrite=self.overwrite)
         wanted = Wanted(self.subject, self.data, self.cell, self.steps, self.settings.seed)
-        subject = find_subject(wanted, self.fresh, self.columns)
-        found = lyapunov_exponents(
-            subject.cell,
-            subject.inputs,
-            subject.start,
-            settings=self.settings,
-            reporter=reporter_for("exponents"),
-        )
+        with working(f"reading {self.subject}"):
+            subject = find_subject(wanted, self.fresh, self.columns)
+        with working(estimates.exponents(subject.cell, len(subject.inputs), self.settings), bar=True):
+            found = lyapunov_exponents(
+                subject.cell,
+                subject.inputs,
+                subject.start,
+                settings=self.settings,
+                reporter=reporter_for("exponents"),
+            )
         _show(found, subject)
         content = {"origin": stamped(subject.origin, "{}"), **found.to_dict()}
         if self.out is not None:
@@ -236,8 +243,10 @@ def _certificate(subject: Subject, budget: float) -> StabilityResult | None:
     if budget <= 0:
         return None
     bound = float(np.abs(subject.inputs).max(initial=0.0)) or 1.0
+    settings = CertifySettings(time_budget=budget)
     try:
-        return certify(subject.cell, input_bound=bound, settings=CertifySettings(time_budget=budget))
+        with working(f"looking for a proof beside it; {estimates.proof(subject.cell, settings)}"):
+            return certify(subject.cell, input_bound=bound, settings=settings)
     except UnsupportedError:
         return None
 

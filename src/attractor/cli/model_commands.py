@@ -1,4 +1,4 @@
-"""Commands about models of plants and their logs: identify, repair, predict, report, doctor, plant."""
+"""Commands about models of plants: identify, repair, predict, report."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,16 +27,9 @@ from .console import (
     escaped,
     tell,
     tell_file,
+    working,
 )
-from .doctor_commands import (
-    CaseColumns,
-    Columns,
-    Names,
-    ask_for_time,
-    columns_of,
-    show_record,
-    show_serious,
-)
+from .data_commands import CaseColumns, Columns, Names, ask_for_time, columns_of, show_serious
 from .own_cells import RunCommand, named_cell
 
 
@@ -130,13 +123,16 @@ class IdentifyCommand:
         keep_freed_memory()
         use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
-        roles = _read_roles(self)
+        with working(f"reading {self.data}"):
+            roles = _read_roles(self)
         tell(roles.explanation)
         if roles.training.assumed:
             interval, assumed = roles.training.sampling_time, roles.training.assumed
             tell(f"one row every {describe_sampling(interval, assumed)}")
             ask_for_time(roles.training)
-        show_serious(examine(roles.training))
+        with working("looking for what is hard to learn from"):
+            findings = examine(roles.training)
+        show_serious(findings)
         model = PlantModel(
             **_options(self.model),
             validation_share=self.test_data.validation_share,
@@ -147,7 +143,8 @@ class IdentifyCommand:
         check_judges(roles.training, roles.test, model.washout, "test")
         tell(model.forecast())
         reporter = reporter_for("training")
-        model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
+        with working("training", bar=True):
+            model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)
         return _conclude(model, roles, self.out, overwrite=self.overwrite)
 
 
@@ -166,28 +163,27 @@ class RepairCommand(RunCommand):
         """Load, project, train, judge, save, report."""
         from attractor.control import PlantModel
         from attractor.control.identification.certification import repair
-        from attractor.data import from_archive
-        from attractor.folders import facts_of
+        from attractor.control.identification.recordings import stored_roles
         from attractor.progress import reporter_for
         from attractor.runs import check_free, load_run
 
         check_free(self.out, overwrite=self.overwrite)
-        model = PlantModel.load(self.folder, cell=self.own_cell())
-        run = load_run(self.folder)
-        if not run.evaluation or "data" not in run.card:
+        with working(f"reading {self.folder}"):
+            model = PlantModel.load(self.folder, cell=self.own_cell())
+            roles = stored_roles(self.folder, load_run(self.folder))
+        if roles is None:
             raise ConfigError(
                 f"{self.folder} was saved without its data; repair needs the data it was trained on"
             )
-        with facts_of(self.folder / "card.json"):
-            roles = from_archive(run.card["data"], run.evaluation)
-        repaired = repair(
-            model,
-            roles.training,
-            validation=roles.validation if roles.validation.experiments else None,
-            steps=self.steps,
-            folder=self.out,
-            reporter=reporter_for("repair"),
-        )
+        with working("moving the model to where a certificate holds, and training it on", bar=True):
+            repaired = repair(
+                model,
+                roles.training,
+                validation=roles.validation if roles.validation.experiments else None,
+                steps=self.steps,
+                folder=self.out,
+                reporter=reporter_for("repair"),
+            )
         return _conclude(repaired, roles, self.out, overwrite=self.overwrite)
 
 
@@ -202,8 +198,8 @@ class PredictCommand(RunCommand):
     """The CSV file to write. Of a plant: all columns of the data, and one column a predicted output. Of a
     classifier: a row for every case with its class and the probabilities of all."""
     coverage: float | None = None
-    """Add what holds the truth with this probability, such as 0.9: for a classifier the set of labels that
-    cannot be excluded."""
+    """Add what holds the truth with this probability, such as 0.9: of a plant the ends of a band, two columns
+    for every output; of a classifier the set of labels that cannot be excluded."""
     series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
     overwrite: bool = False
     """Replace that file if it is there already."""
@@ -218,7 +214,8 @@ class PredictCommand(RunCommand):
         model, predict = self.opened("predict")
         series = None if self.series == CaseColumns() else LongColumns(**vars(self.series))
         reading = Reading(columns_of(self.columns), series, self.coverage)
-        summary = predict(model, self.data, self.out, reading)
+        with working(f"predicting {self.data}"):
+            summary = predict(model, self.data, self.out, reading)
         tell(summary)
         tell_file(self.out)
         return {"summary": summary, "file": self.out}
@@ -235,8 +232,9 @@ class ReportCommand(RunCommand):
         from attractor.runs import load_run
         from attractor.training.checkpoint import remove_leftovers
 
-        kind = kind_of(self.folder)
-        path = kind.report(self.folder, self.own_cell())
+        with working(f"writing the report of {self.folder}"):
+            kind = kind_of(self.folder)
+            path = kind.report(self.folder, self.own_cell())
         foreign = {
             other.name: why for other, why in strangers(self.folder, load_run(self.folder).origin).items()
         }
@@ -245,40 +243,6 @@ class ReportCommand(RunCommand):
         remove_leftovers(self.folder)
         tell_file(path, f"report of the {escaped(kind.title)}:")
         return {"report": path, "foreign": foreign}
-
-
-@dataclass(frozen=True)
-class PlantCommand:
-    """Simulate a plant and write its log."""
-
-    plant: Positional[str]
-    """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
-    out: Path
-    """The CSV file to write."""
-    samples: Count = 8000
-    """Rows in all: 60 % training, 20 % validation, 20 % test, each an experiment of its own."""
-    seed: Seed = 0
-    """Excitation and noise follow from it."""
-    noise: float | None = None
-    """Standard deviation of the measurement noise; the plant's usual one if not given."""
-    sampling_time: float | None = None
-    """Seconds between two rows; the plant's usual one if not given."""
-    overwrite: bool = False
-    """Replace the file if it is there already."""
-
-    def run(self) -> Facts:
-        """Simulate, write, tell."""
-        from attractor.control import plant_by_name, record_experiments
-        from attractor.data import write_record
-        from attractor.files import check_target
-
-        check_target(self.out, overwrite=self.overwrite)
-        options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
-        record = record_experiments(plant_by_name(self.plant), self.samples, **options)
-        write_record(self.out, record)
-        facts = show_record(record)
-        tell_file(self.out)
-        return facts | {"file": self.out}
 
 
 def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) -> Facts:
@@ -290,12 +254,14 @@ def _conclude(model: PlantModel, roles: Roles, out: Path, *, overwrite: bool) ->
     facts, arrays = to_archive(roles)
     known = {"data": facts, "command": command_line()}
     model.save(out, card=known | UNJUDGED, evaluation=arrays, overwrite=overwrite)
-    tell(f"trained and saved in {out}; judging it now")
-    card = {**known, **assessment.assess(model, roles)}
-    model.save(out, card=card, evaluation=arrays, overwrite=True)
-    report = identification_page.write_run_report(
-        out, cell=None if isinstance(model.cell, str) else model.cell
-    )
+    tell(f"trained and saved in {out}")
+    with working("judging it beside simple models"):
+        card = {**known, **assessment.assess(model, roles)}
+        model.save(out, card=card, evaluation=arrays, overwrite=True)
+    with working("writing the report"):
+        report = identification_page.write_run_report(
+            out, cell=None if isinstance(model.cell, str) else model.cell
+        )
     scores = _show_scores(card, model.chosen_)
     said = _show_judgement(model, card)
     tell_file(report, "report:")

@@ -17,7 +17,7 @@ from tyro.conf import Positional
 
 from attractor.errors import ConfigError, RunFolderError, StorageError
 
-from .console import console, escaped
+from .console import console, escaped, working
 
 
 def own_cell(text: str | None) -> Any:
@@ -157,6 +157,7 @@ class RunCommand:
         """
         from attractor.run_kinds import kind_of
 
-        kind = kind_of(self.folder)
-        able = kind.able(task, self.folder)
-        return kind.load(self.folder, self.own_cell()), able
+        with working(f"reading {self.folder}"):
+            kind = kind_of(self.folder)
+            able = kind.able(task, self.folder)
+            return kind.load(self.folder, self.own_cell()), able

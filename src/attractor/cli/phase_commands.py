@@ -13,7 +13,8 @@ from attractor.settings import Count
 from attractor.theory.phase import DiagramPosition, Outcome, PhaseAxis, PhaseDiagram, PhaseSimulation
 from attractor.theory.phase.phase_plan import parameter_name
 
-from .console import Facts, command_line, console, tell, tell_file
+from . import estimates
+from .console import Facts, command_line, console, tell, tell_file, working
 
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -70,13 +71,15 @@ class PhaseCommand:
         with locked(self.out):
             if not self.overwrite:
                 check_diagram_free(self.out, plan)
-            with spread(self.backend, self.workers, self.scheduler):
+            announced = working(estimates.diagram(plan, self.workers), bar=True)
+            with announced, spread(self.backend, self.workers, self.scheduler):
                 diagram = phase_diagram(plan, self.out, reporter=reporter_for("phase diagram"))
             marks = (position_in(diagram, marked),) if marked else ()
-            save_diagram(diagram, self.out, overwrite=self.overwrite)
-            write_document(phase_svg(diagram, marks), self.out / SVG_FILE)
-            about = About(diagram_title(diagram), command_line())
-            page = publish(diagram, self.out, about, marks=marks)
+            with working("writing the diagram"):
+                save_diagram(diagram, self.out, overwrite=self.overwrite)
+                write_document(phase_svg(diagram, marks), self.out / SVG_FILE)
+                about = About(diagram_title(diagram), command_line())
+                page = publish(diagram, self.out, about, marks=marks)
         facts = _show(diagram, marks)
         tell_file(page, "report:")
         return facts | {"report": page}

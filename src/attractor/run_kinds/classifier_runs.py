@@ -11,9 +11,8 @@ from attractor.certify.stability.certificate_page import CertifiedCell
 from attractor.classification import SequenceClassifier
 from attractor.classification.classifier_page import write_classifier_report
 from attractor.classification.classifier_study import known_cases, stored_cases, training_limits
-from attractor.classification.predicting import predict_cases
+from attractor.classification.deployment import predict_cases, streamed
 from attractor.classification.reading import bare_cell, driving_inputs
-from attractor.classification.streamed import streamed
 from attractor.control.controller_code import ExportSettings
 from attractor.control.identification.certification import save_stability
 from attractor.control.study import ControlSettings

@@ -17,9 +17,9 @@ from attractor.control.identification.certification import (
 )
 from attractor.control.identification.from_files import inputs_of_file, inputs_of_run, predict_file
 from attractor.control.identification.identification_page import write_run_report
-from attractor.data import ColumnOptions, Record, from_archive
+from attractor.control.identification.recordings import stored_roles
+from attractor.data import ColumnOptions, Record
 from attractor.errors import ConfigError
-from attractor.folders import facts_of
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
@@ -50,9 +50,7 @@ def _certify(
 def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) -> str:
     if reading.series is not None:
         raise ConfigError(f"options about cases and labels are for series; {source} is the log of a plant")
-    if reading.coverage is not None:
-        raise ConfigError("--coverage is for classifiers")
-    return predict_file(model, source, target, reading.columns)
+    return predict_file(model, source, target, reading.columns, reading.coverage)
 
 
 def _retraining(command: str) -> str:
@@ -70,11 +68,10 @@ def _retraining(command: str) -> str:
 
 
 def _training_data(folder: Path) -> Record:
-    run = load_run(folder)
-    if not run.evaluation or "data" not in run.card:
+    roles = stored_roles(folder, load_run(folder))
+    if roles is None:
         raise ConfigError(f"{folder} was saved without its data; give the log itself: `attractor doctor LOG`")
-    with facts_of(folder / "card.json"):
-        return from_archive(run.card["data"], run.evaluation).training
+    return roles.training
 
 
 RUN_KINDS.register(

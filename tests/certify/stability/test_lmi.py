@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from attractor.cells import GRU, EchoState, Elman, RecurrentEquilibrium
+from attractor.certify.stability import lmi
 from attractor.certify.stability.lmi import (
     QuadraticSettings,
     QuadraticStatus,
@@ -14,6 +15,7 @@ from attractor.certify.stability.lmi import (
     quadratic_certificate,
     search_metric,
     slope_system,
+    solver_bytes,
     verified,
 )
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
@@ -217,3 +219,14 @@ def test_what_makes_no_sense_is_refused(arguments, error, message):
         quadratic_certificate(*arguments)
     with pytest.raises(ConfigError, match="tolerance=0"):
         QuadraticSettings(tolerance=0.0)
+
+
+def test_a_program_beyond_the_memory_is_refused_where_the_process_would_die(monkeypatch):
+    """The allocation that aborted a process for 256 units had exactly this many bytes."""
+    assert solver_bytes(512) == 137_976_348_672
+    monkeypatch.setattr(lmi, "_memory", lambda: 24e9)
+    with pytest.raises(
+        UnsupportedError, match=r"512 rows, which takes 138 GB of memory; this machine has 24"
+    ):
+        cell_certificate(Elman(1, 256, key=KEY))
+    assert cell_certificate(Elman(1, 2, key=KEY)).status is not None

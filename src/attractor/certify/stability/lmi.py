@@ -6,6 +6,7 @@ inputs (with slopes that hold in a region only: while both runs stay in that reg
 """
 
 import importlib.util
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -241,9 +242,13 @@ def search_metric(system: SlopeSystem, settings: QuadraticSettings) -> Quadratic
     Args:
         system: differences of two runs.
         settings: how far to search.
+
+    Raises:
+        UnsupportedError: no solver, or a problem that is larger than the memory of this machine.
     """
     if not_finite(vars(system)):
         return _NOTHING
+    _check_memory(sum(system.acting.shape))
     begin = time.perf_counter()
     propose = _Proposer(system, settings.diagonal)
     found: QuadraticCertificate | None = None
@@ -261,6 +266,34 @@ def search_metric(system: SlopeSystem, settings: QuadraticSettings) -> Quadratic
     status = QuadraticStatus.CERTIFIED if found else lost
     residual = found.rate - failed if found else float("inf")
     return QuadraticSolution(status, found, residual, propose.problems, time.perf_counter() - begin)
+
+
+def solver_bytes(side: int) -> int:
+    """Memory of the solver for an inequality of so many rows: a square of the numbers in its triangle.
+
+    Clarabel holds the scaling of a semidefinite cone as one dense block.
+    """
+    return 8 * (side * (side + 1) // 2) ** 2
+
+
+def fits(wanted: int) -> bool:
+    """Whether this machine has so many bytes of memory; True where nobody says."""
+    return wanted <= _memory()
+
+
+def _memory() -> float:
+    known = hasattr(os, "sysconf")
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) if known else float("inf")
+
+
+def _check_memory(side: int) -> None:
+    """Refuse a problem in whose allocation the process would die, without a word to whoever called it."""
+    wanted = solver_bytes(side)
+    if not fits(wanted):
+        raise UnsupportedError(
+            f"a quadratic metric is found by a program with an inequality of {side} rows, which takes "
+            f"{wanted / 1e9:.3g} GB of memory; this machine has {_memory() / 1e9:.3g}"
+        )
 
 
 def _strictly(system: SlopeSystem, found: QuadraticCertificate) -> QuadraticCertificate:

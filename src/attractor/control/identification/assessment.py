@@ -14,9 +14,11 @@ from attractor.control.metrics import Metrics
 from attractor.data import Roles, Signal
 from attractor.program import compiled, single_precision
 
+from . import bands
 from .comparison import compare
 from .plant_model import PlantModel
 from .plant_network import PlantNetwork
+from .simulator import free_runs
 
 
 def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
     Returns:
         Plain JSON values: `metrics[role][experiment]` has one entry a replica with `fit`, `rmse`, `nrmse` and
         `max_error` (lists over outputs, engineering units); `comparison` has the simple models on the same
-        test data; `training` has the history and its outcome.
+        test data; `bands` how often bands held the test rows; `training` has the history and its outcome.
     """
     trained = model.trained_
     replicas = range(len(trained.scores))
@@ -40,6 +42,7 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "comparison": compare(model, roles, fits).facts(),
+        "bands": assess_bands(model, roles),
         "training": {
             "seconds": round(trained.seconds, 2),
             "history": trained.history,
@@ -48,6 +51,33 @@ def assess(model: PlantModel, roles: Roles) -> dict[str, Any]:
             "warnings": list(trained.warnings),
         },
     }
+
+
+COVERAGES = (0.8, 0.9, 0.95)
+"""For which bands are checked on the test data."""
+
+
+def assess_bands(model: PlantModel, roles: Roles) -> list[dict[str, Any]]:
+    """How often bands of several coverages hold the measured test rows, and how wide they are, by output.
+
+    Returns:
+        Nothing where no validation data were held out. Else for each coverage and output the name of the
+        `output` and what `attractor.control.identification.bands.assessed` gives.
+    """
+    calibration = model.calibration_
+    if calibration is None or not roles.validation.experiments:
+        return []
+    runs = free_runs(model.network(), *model.scaled(roles.validation), model.settled)
+    fixed = bands.calibrate(runs, calibration.length, grows=False) or calibration
+    answers = [one.outputs for one in roles.test.experiments]
+    found = []
+    for coverage in COVERAGES:
+        around = [model.bands(one.inputs, one.outputs, coverage) for one in roles.test.experiments]
+        widths = fixed.half_widths(1, coverage)[0] * model.output_scaling_.scale
+        rows = bands.assessed(around, answers, model.settled, widths)
+        pairs = zip(roles.test.outputs, rows, strict=True)
+        found += [{"output": signal.label, **row} for signal, row in pairs]
+    return found
 
 
 def mean_metric(assessment: Mapping[str, Any], metric: str, role: str = "test") -> np.ndarray:

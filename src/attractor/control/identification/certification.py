@@ -21,16 +21,17 @@ from attractor.certify import (
     certify,
     claim,
 )
-from attractor.data import Record, from_archive
+from attractor.data import Record
 from attractor.errors import WRONG_FACTS, RunFolderError
 from attractor.files import write_atomically
-from attractor.folders import facts_of, read_file
+from attractor.folders import read_file
 from attractor.origin import Origin, find_origin
 from attractor.progress import Reporter
 from attractor.runs import check_origin, load_run
 from attractor.scan import unroll
 
 from .plant_model import PlantModel
+from .recordings import stored_roles
 
 FILE = "stability.json"
 _NOTHING = "Nothing is proved of this model; `attractor certify` tries."
@@ -106,11 +107,9 @@ def save_stability(
 
 def visited_in_training(folder: Path, model: PlantModel) -> np.ndarray | None:
     """`visited_states` over the data of a run; None if it was saved without them."""
-    run = load_run(folder)
-    if not run.evaluation or "data" not in run.card:
+    roles = stored_roles(folder, load_run(folder))
+    if roles is None:
         return None
-    with facts_of(folder / "card.json"):
-        roles = from_archive(run.card["data"], run.evaluation)
     experiments = roles.training.experiments or roles.test.experiments
     return visited_states(model, experiments[0].inputs, experiments[0].outputs)
 

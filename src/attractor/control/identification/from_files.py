@@ -13,7 +13,6 @@ from attractor.data import (
     Record,
     Signal,
     Table,
-    from_archive,
     read_csv,
     read_table,
     write_csv,
@@ -21,20 +20,25 @@ from attractor.data import (
 from attractor.data.time_axis import find_time
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import check_target
-from attractor.folders import facts_of
 from attractor.runs import load_run
 
+from .bands import ASSUMPTION, in_words
 from .plant_model import PlantModel
-from .recordings import Signals, check_sampling_time, check_unit
+from .recordings import Signals, check_sampling_time, check_unit, stored_roles
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Columns = Float[np.ndarray, "rows outputs"]
+Columns = Float[np.ndarray, "rows columns"]
 
 
-def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnOptions) -> str:
+def predict_file(
+    model: PlantModel, source: Path, target: Path, columns: ColumnOptions, coverage: float | None = None
+) -> str:
     """Write `target`: all columns of `source`, and a column `<output>_pred` for every output.
+
+    With a coverage there are `<output>_low` and `<output>_high` beside it, the ends of a band that holds the
+    measured output with that probability; see `PlantModel.predict_bands`.
 
     Outputs that the file holds set the initial state over the washout, whose rows stay blank; what it holds
     later is not looked at. Without them the model starts from rest. Experiments of a file are simulated one
@@ -45,44 +49,52 @@ def predict_file(model: PlantModel, source: Path, target: Path, columns: ColumnO
         source: a delimited file with the input columns of the model.
         target: the file to write.
         columns: how to read the source.
+        coverage: of the bands; None writes none.
 
     Returns:
         A sentence about what was done.
 
     Raises:
-        ConfigError: the target is the source.
-        InputDataError: the source cannot be used: columns, units, sampling time, gaps in time.
+        ConfigError: the target is the source, a coverage outside (0, 1), or a model that no validation data
+            calibrated.
+        InputDataError: the source cannot be used: columns, units, sampling time, gaps in time, or no measured
+            rows from which bands could start.
         UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
     """
     check_target(target, source, overwrite=True)
     table = read_table(source, columns.delimiter)
-    values, sentence = _predictions(model, table, source, columns)
+    values, sentence = _predictions(model, table, source, columns, coverage)
     kept = [table.copied(position) for position in range(len(table.signals))]
-    labels = [*(signal.label for signal in table.signals), *_predicted_names(model)]
+    labels = [*(signal.label for signal in table.signals), *_predicted_names(model, coverage)]
     write_csv(target, labels, [*kept, *values.T])
     return sentence
 
 
 def predict_frame(
-    model: PlantModel, frame: "pd.DataFrame", columns: ColumnOptions | None = None
+    model: PlantModel,
+    frame: "pd.DataFrame",
+    columns: ColumnOptions | None = None,
+    coverage: float | None = None,
 ) -> "pd.DataFrame":
-    """The frame and a column `<output>_pred` for every output; see `predict_file`.
+    """The frame and a column `<output>_pred` for every output, with a coverage its band; see `predict_file`.
 
     Raises:
         InputDataError: the frame cannot be used: columns, units, sampling time, gaps in time.
         UnsupportedError: the rows were to be resampled, so that predictions would belong to no row.
     """
-    values, _ = _predictions(model, read_table(frame), Path("DataFrame"), columns or ColumnOptions())
-    return frame.assign(**dict(zip(_predicted_names(model), values.T, strict=True)))
+    table = read_table(frame)
+    values, _ = _predictions(model, table, Path("DataFrame"), columns or ColumnOptions(), coverage)
+    return frame.assign(**dict(zip(_predicted_names(model, coverage), values.T, strict=True)))
 
 
-def _predicted_names(model: PlantModel) -> list[str]:
-    return [f"{signal.name}_pred" for signal in model.signals_.outputs]
+def _predicted_names(model: PlantModel, coverage: float | None) -> list[str]:
+    kinds = ("pred",) if coverage is None else ("pred", "low", "high")
+    return [f"{signal.name}_{kind}" for kind in kinds for signal in model.signals_.outputs]
 
 
 def _predictions(
-    model: PlantModel, table: Table, source: Path, columns: ColumnOptions
-) -> tuple[Columns, str]:
+    model: PlantModel, table: Table, source: Path, columns: ColumnOptions, coverage: float | None
+) -> tuple[Float[np.ndarray, "rows predictions"], str]:
     """Predictions for the rows of a table, NaN where there are none, and a sentence about them."""
     if columns.resample:
         raise UnsupportedError("predict keeps the rows of the file; it cannot resample them")
@@ -91,13 +103,16 @@ def _predictions(
     record = read_csv(table, inputs=names, outputs=[], columns=_with_time(table, columns, signals))
     check_sampling_time(signals.sampling_time, record.sampling_time, str(source))
     measured = _measured(model, table, source)
-    values = np.full((len(table), len(signals.outputs)), np.nan)
+    values = np.full((len(table), len(_predicted_names(model, coverage))), np.nan)
     for experiment in record.experiments:
         rows = _rows_of(experiment, source)
-        values[rows] = _simulate(model, experiment, measured[rows])
+        values[rows] = _simulate(model, experiment, measured[rows], coverage)
     reads = model.settled > 0 and model.network().reads_state and not np.isnan(measured).all()
     start = f"started from the first {model.settled} measured rows" if reads else "from rest"
-    return values, f"{record.samples} rows simulated in free run, {start}"
+    said = f"{record.samples} rows simulated in free run, {start}"
+    if coverage is not None and model.calibration_ is not None:
+        said += f". {in_words(model.calibration_, coverage)} {ASSUMPTION}"
+    return values, said
 
 
 def label_in(table: Table, trained: Signal, source: Path) -> str:
@@ -138,10 +153,15 @@ def _rows_of(experiment: Experiment, source: Path) -> np.ndarray:
     return rows
 
 
-def _simulate(model: PlantModel, experiment: Experiment, measured: Columns) -> Columns:
-    if np.isnan(measured[: model.washout]).all():
-        return np.asarray(model.predict(experiment.inputs)).reshape(len(experiment), -1)
-    return model.simulate(replace(experiment, outputs=measured))
+def _simulate(
+    model: PlantModel, experiment: Experiment, measured: Columns, coverage: float | None
+) -> Float[np.ndarray, "rows predictions"]:
+    """Predictions, and lower and upper ends of their bands where a coverage is asked for."""
+    seen = None if np.isnan(measured[: model.washout]).all() else measured
+    if coverage is None:
+        return model.simulator().run(experiment.inputs, seen)
+    found = model.bands(experiment.inputs, seen, coverage)
+    return np.concatenate([found.predicted, found.low, found.high], axis=1)
 
 
 def scaled_inputs(model: PlantModel, record: Record) -> Float[np.ndarray, "time inputs"]:
@@ -170,9 +190,7 @@ def inputs_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time in
         ConfigError: the run was saved without its data.
         RunFolderError: the folder is damaged.
     """
-    run = load_run(folder)
-    if not run.evaluation or "data" not in run.card:
+    roles = stored_roles(folder, load_run(folder))
+    if roles is None:
         raise ConfigError(f"{folder} was saved without its data; give a file with the inputs")
-    with facts_of(folder / "card.json"):
-        roles = from_archive(run.card["data"], run.evaluation)
     return scaled_inputs(model, roles.test if roles.test.experiments else roles.training)

@@ -15,6 +15,7 @@ from attractor.report.wording import digests, in_words
 from attractor.runs import REPORT
 
 from .assessment import mean_metric, steady_maps
+from .bands import calibrated_by
 from .comparison import Comparison, Outlook, compare
 from .identification_verdict import TONES, outlook_of, start_rows, verdict
 from .plant_model import PlantModel
@@ -22,6 +23,8 @@ from .race import Result
 from .race import in_words as race_in_words
 from .remarks import parameter_count
 
+BAND_COVERAGE = 0.9
+"""Of the band that is drawn."""
 MOST_EXPERIMENTS = 6
 """More test experiments than this are in the metrics table only."""
 
@@ -78,6 +81,7 @@ class PredictionPage:
         fit: percent, after the washout.
         rmse: engineering units, after the washout.
         max_error: engineering units, after the washout.
+        band: lower and upper end of the band of `BAND_COVERAGE`, (2, time); None where there is none.
     """
 
     experiment: str
@@ -89,6 +93,7 @@ class PredictionPage:
     fit: float
     rmse: float
     max_error: float
+    band: Float[np.ndarray, "2 time"] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,8 @@ class IdentificationContents:
         compared: simple models on the same test data.
         race: how the families did that the model was chosen among.
         model_card: section to label to text.
+        bands: how often bands held the test rows, one entry for each coverage and output.
+        bands_by: what the bands are calibrated by, in a sentence.
     """
 
     verdict: str
@@ -215,6 +222,8 @@ class IdentificationContents:
     compared: Comparison
     race: tuple[Result, ...]
     model_card: Mapping[str, Mapping[str, str]]
+    bands: tuple[Mapping[str, Any], ...] = ()
+    bands_by: str = ""
 
     @property
     def tone(self) -> Tone:
@@ -250,6 +259,8 @@ def collect(model: PlantModel, roles: Roles, card: Mapping[str, Any]) -> Identif
         compared=compared,
         race=model.race_,
         model_card=_model_card(model, card),
+        bands=tuple(card.get("bands", ())),
+        bands_by="" if model.calibration_ is None else calibrated_by(model.calibration_),
     )
 
 
@@ -276,7 +287,12 @@ def _summary(model: PlantModel, roles: Roles, card: Mapping[str, Any], fit: floa
 def _predictions(
     model: PlantModel, test: Record, experiment: Experiment, card: Mapping[str, Any]
 ) -> list[PredictionPage]:
-    predicted = model.simulate(experiment)
+    band = None
+    if model.calibration_ is None:
+        predicted = model.simulate(experiment)
+    else:
+        found = model.bands(experiment.inputs, experiment.outputs, BAND_COVERAGE)
+        predicted, band = found.predicted, np.stack([found.low, found.high])
     figures = card["metrics"]["test"][experiment.name][model.chosen_]
     return [
         PredictionPage(
@@ -289,6 +305,7 @@ def _predictions(
             fit=figures["fit"][index],
             rmse=figures["rmse"][index],
             max_error=figures["max_error"][index],
+            band=None if band is None else band[:, :, index],
         )
         for index, signal in enumerate(test.outputs)
     ]

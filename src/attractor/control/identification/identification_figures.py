@@ -165,7 +165,24 @@ def residual_of(page: PredictionPage) -> np.ndarray:
     return np.subtract(page.measured, page.predicted, out=np.full(len(is_known), np.nan), where=is_known)
 
 
+def has_band(page: PredictionPage) -> bool:
+    """Whether there is a band that can be drawn: a finite one."""
+    return page.band is not None and bool(np.isfinite(page.band).all(axis=0).any())
+
+
+def _band(axes: Axes, page: PredictionPage, time: np.ndarray, bins: int) -> None:
+    """The band around the free run, as wide as the widest row of every bin."""
+    if page.band is None or not has_band(page):
+        return
+    known = np.flatnonzero(np.isfinite(page.band).all(axis=0))
+    starts = np.unique(np.linspace(0, len(known), min(bins, len(known)), endpoint=False).astype(int))
+    low = np.minimum.reduceat(page.band[0, known], starts)
+    high = np.maximum.reduceat(page.band[1, known], starts)
+    axes.fill_between(time[known[starts]], low, high, color=Hue.BAND, linewidth=0, label="band")
+
+
 def _overlay(axes: Axes, page: PredictionPage, time: np.ndarray, size: Size) -> None:
+    _band(axes, page, time, size.bins)
     axes.plot(*envelope(time, page.measured, size.bins), color=Hue.MEASURED, linewidth=3.0, label="measured")
     axes.plot(
         *envelope(time, page.predicted, size.bins), color=Hue.MODEL, linewidth=1.3, label="model, free run"

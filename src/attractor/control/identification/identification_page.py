@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from attractor.data import from_archive
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
@@ -16,7 +15,9 @@ from attractor.report.wording import count, duration, mean_and_spread, percent, 
 from attractor.runs import check_judged, load_run
 
 from . import identification_figures as figures
+from .bands import ASSUMPTION
 from .identification_contents import (
+    BAND_COVERAGE,
     DataPage,
     IdentificationContents,
     MetricsRow,
@@ -29,6 +30,7 @@ from .identification_contents import (
 from .identification_verdict import advice
 from .plant_model import PlantModel
 from .race import Result
+from .recordings import stored_roles
 
 
 def identification_page(contents: IdentificationContents, about: About) -> Page:
@@ -85,7 +87,38 @@ def _prediction_section(contents: IdentificationContents) -> Section:
         for figure in _prediction_figures(number, page, contents.start_rows)
     ]
     lead += ", so errors have every chance to build up."
-    return Section("prediction", "Prediction against measurement", lead, tuple(drawn))
+    return Section("prediction", "Prediction against measurement", lead, tuple(drawn), _band_tables(contents))
+
+
+def _band_tables(contents: IdentificationContents) -> tuple[PageTable, ...]:
+    """Stated and measured coverage of the bands, beside their width and that of a constant band."""
+    rows = tuple(
+        (
+            one["output"],
+            f"{100 * one['coverage']:g} %",
+            f"{100 * one['coverage']:g} to {100 * one['stated']:.1f} %",
+            percent(100 * one["held"]) + (f" ± {percent(100 * one['error'])}" if one["error"] > 0 else ""),
+            _width(one["width"]),
+            _width(one["constant"]),
+        )
+        for one in contents.bands
+    )
+    if not rows:
+        return ()
+    header = ("output", "asked", "stated", "held on test [%]", "mean width", "width if constant")
+    caption = (
+        f"Bands around the free run (split conformal prediction), calibrated by {contents.bands_by}: each "
+        "stretch counts as one case, however many rows it has, for its errors are nearly one error; where "
+        "stretches are few, more must be held than was asked, and too few give an infinite band. The band "
+        "depends on the rows since the start where there are stretches enough, and is constant else. Held: "
+        "with its standard error over stretches of the test data. "
+        f"{ASSUMPTION} `attractor predict --coverage 0.9` writes them."
+    )
+    return (PageTable("Bands that hold the measurement", header, rows, caption),)
+
+
+def _width(value: float) -> str:
+    return significant(value) if np.isfinite(value) else "infinite"
 
 
 def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> tuple[PageFigure, PageFigure]:
@@ -105,12 +138,18 @@ def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> t
             f" The first {page.washout} samples are washout: there the model still forgets a wrong initial "
             "state, and nothing there counts."
         )
+    held = f"{100 * BAND_COVERAGE:g} %"
+    band = (
+        f" The band around the blue line should hold {held} of the measurement."
+        if page.band is not None and figures.has_band(page)
+        else ""
+    )
     whole = PageFigure(
         name=f"prediction-{number}",
         title=title,
         caption=(
             "The blue line should cover the grey one. Below: measurement less model; the shaded band is "
-            f"twice the RMSE, and a good model fills it with noise and without a pattern.{washout}"
+            f"twice the RMSE, and a good model fills it with noise and without a pattern.{band}{washout}"
         )
         if number == 0
         else "",
@@ -314,10 +353,10 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
     run = load_run(folder)
     check_judged(folder, run)
     model = PlantModel.load(folder, cell=cell)
-    if not (run.evaluation and all(part in run.card for part in ("data", "metrics", "training"))):
+    roles = stored_roles(folder, run)
+    if roles is None or not all(part in run.card for part in ("metrics", "training")):
         raise RunFolderError(_no_data(folder))
     with facts_of(folder / "card.json"):
-        roles = from_archive(run.card["data"], run.evaluation)
         contents = collect(model, roles, run.card)
         command = str(run.card.get("command", "PlantModel(...).fit(...) from Python"))
         about = About(folder.name, command, run.origin, str(run.card["data"]["source"]))

@@ -2,22 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from attractor.arrays import Arrays
 from attractor.cells import State, cell_class, initial_state
 from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult, certify
 from attractor.certify.stability.penalty import ContractionTarget
 from attractor.control.metrics import Metrics, evaluate
 from attractor.data import Experiment, Record, Scaling
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError, InputDataError
 from attractor.estimators import Estimator, fitting
-from attractor.program import compiled, single, single_precision
+from attractor.program import single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, PartialShare, Seed
@@ -26,27 +27,26 @@ from attractor.training.checkpoint import CHECKPOINTS, Facts, check_own
 from attractor.training.identity import probe_rows
 from attractor.training.networks import AUTO, cell_name, check_scaling, describe_option, fact, structure_of
 
-from .identification_task import IdentificationTask, fit_readout, free_run, pad
-from .linear_start import Start, find_linear_start
+from .bands import NO_START, NOT_CALIBRATED, BandCalibration, OutputBands, calibrate, calibration_of
+from .identification_task import IdentificationTask, fit_readout, pad
 from .plant_network import NetworkPlan, PlantNetwork
-from .polynomial_start import find_polynomial_start
 from .race import AS_FITTED, POLYNOMIAL, RECURRENT, Entrant, Result, Structure, entrants, forecast, race
 from .recordings import (
     Signals,
-    as_columns,
     as_experiments,
     as_record,
     as_validation,
-    check_finite,
     check_held,
     check_judges,
     check_recordings,
-    known_names,
     like_model,
+    pairs_of,
     scalings,
     split_validation,
 )
+from .regressions import Start, find_linear_start, find_polynomial_start
 from .remarks import remarks
+from .simulator import Simulator, free_runs
 from .timing import Delay, Feedthrough, Timing, find_timing
 
 
@@ -150,6 +150,7 @@ class PlantModel(Estimator):
         training, checking = split_validation(record, held_out, self.validation_share)
         check_recordings(training, self.washout)
         check_judges(training, checking, self.washout, "validation")
+        self.held_out_ = None if checking is training else checking
         self.signals_ = Signals(record.inputs, record.outputs, record.sampling_time, record.assumed)
         self.input_scaling_, self.output_scaling_ = scalings(training)
         self.race_: tuple[Result, ...] = ()
@@ -197,24 +198,53 @@ class PlantModel(Estimator):
             NotFittedError: there is no model yet.
             InputDataError: recordings that do not fit the model, or hold values that are not finite.
         """
-        network = self.network()
-        runs, known = self._recordings(inputs, measured)
-        if len(known) != len(runs):
-            raise InputDataError(f"{len(runs)} recordings of inputs and {len(known)} of measured outputs")
-        results = [self._simulate(network, run, seen) for run, seen in zip(runs, known, strict=True)]
+        simulator, pairs = self.simulator(), pairs_of(inputs, measured, self.signals_)
+        results = [simulator.run(run, seen) for run, seen in pairs]
         results = [result[:, 0] if self.flat_output_ else result for result in results]
         return results if isinstance(inputs, list | tuple | Record) else results[0]
 
-    def _recordings(self, inputs: object, measured: object) -> tuple[list[np.ndarray], list[object]]:
-        """Inputs and measured outputs of every recording, None where nothing was measured."""
-        if isinstance(inputs, Record):
-            record = like_model(inputs, self.signals_)
-            return [one.inputs for one in record.experiments], [one.outputs for one in record.experiments]
-        names = known_names("u", self.signals_.inputs)
-        runs = [
-            as_columns(one, f"inputs[{index}]", names) for index, one in enumerate(as_experiments(inputs))
-        ]
-        return runs, [None] * len(runs) if measured is None else as_experiments(measured)
+    @single_precision()
+    def predict_bands(
+        self, inputs: object, measured: object = None, coverage: float = 0.9
+    ) -> OutputBands | list[OutputBands]:
+        """The free run and bands around it, calibrated so that measured outputs lie inside.
+
+        Args:
+            inputs: as for `predict`.
+            measured: as for `predict`; a model whose state is read from measured rows needs them.
+            coverage: at least so great a share of the rows of new stretches lies inside; see
+                `attractor.control.identification.bands` for what is assumed.
+
+        Returns:
+            One for a recording, a list of them where `predict` gives a list.
+
+        Raises:
+            ConfigError: a coverage outside (0, 1), or a model without data held out for validation.
+            InputDataError: recordings that do not fit the model, or no measured rows to start from.
+        """
+        self.check_fitted()
+        pairs = pairs_of(inputs, measured, self.signals_)
+        results = [self.bands(run, seen, coverage) for run, seen in pairs]
+        if self.flat_output_:
+            results = [one.flat() for one in results]
+        return results if isinstance(inputs, list | tuple | Record) else results[0]
+
+    def bands(self, inputs: np.ndarray, measured: object, coverage: float) -> OutputBands:
+        """`predict_bands` of one recording, always of shape (time, outputs)."""
+        simulator, calibration = self.simulator(), self.calibration_
+        if calibration is None:
+            raise ConfigError(NOT_CALIBRATED)
+        if measured is None and simulator.reads_state:
+            raise InputDataError(NO_START.format(rows=self.settled))
+        found, scale = simulator.run(inputs, measured), self.output_scaling_.scale
+        return OutputBands.around(found, calibration, coverage, (self.settled, scale))
+
+    @cached_property
+    def calibration_(self) -> BandCalibration | None:
+        """Errors over the validation part by which bands are calibrated; None where nothing was held out."""
+        if self.held_out_ is None:
+            return None
+        return calibrate(free_runs(self.network(), *self.scaled(self.held_out_), self.settled))
 
     def score(self, inputs: object, outputs: object = None) -> float:
         """FIT in percent, averaged over outputs and recordings: 100 is perfect, 0 is the mean.
@@ -235,7 +265,13 @@ class PlantModel(Estimator):
         self, experiment: Experiment, replica: int | None = None
     ) -> Float[np.ndarray, "time outputs"]:
         """Free run over an experiment, started from its first rows; replica None is the chosen one."""
-        return self._simulate(self.network(replica), experiment.inputs, experiment.outputs)
+        return self.simulator(replica).run(experiment.inputs, experiment.outputs)
+
+    def simulator(self, replica: int | None = None) -> Simulator:
+        """A trained network with what its numbers mean; replica None is the chosen one."""
+        network = self.network(replica)
+        scalings = self.input_scaling_, self.output_scaling_
+        return Simulator(network, self.signals_, *scalings, self.timing_, self.settled)
 
     def certify(self, replica: int | None = None, settings: CertifySettings | None = None) -> StabilityResult:
         """Whether the cell forgets its past under every input in the range of the training data.
@@ -387,51 +423,6 @@ class PlantModel(Estimator):
         log.restart([])
         return fit_readout(task, pad(*self.scaled(training)), self.training.seeds, self.seed)
 
-    @single_precision()
-    def _simulate(
-        self, network: PlantNetwork, inputs: np.ndarray, measured: object
-    ) -> Float[np.ndarray, "time outputs"]:
-        washout = self._state_rows(network, measured, len(inputs))
-        self._check_inputs(inputs)
-        scaled = self.applied(inputs)
-        check_held("the inputs", self.signals_.inputs, inputs, scaled)
-        shape = (len(inputs), len(self.signals_.outputs))
-        seen = np.zeros(shape)
-        if washout:
-            past = self._past(measured, shape)[:washout]
-            seen[:washout] = self.output_scaling_.to_unit(past)
-            check_held("the measured outputs", self.signals_.outputs, past, seen[:washout])
-        result = np.full(shape, np.nan)
-        simulated = _free_run(network, single(scaled), single(seen), washout)
-        result[washout:] = self.output_scaling_.to_engineering(np.asarray(simulated, float))
-        return result
-
-    def _state_rows(self, network: PlantNetwork, measured: object, rows: int) -> int:
-        """Rows from which the initial state is read; none if there is nothing to read or no need."""
-        if measured is None or not network.reads_state or self.settled == 0:
-            return 0
-        if rows <= self.washout:
-            raise InputDataError(
-                f"a recording of {rows} rows is not longer than the washout of {self.washout} rows"
-            )
-        return self.washout
-
-    def _check_inputs(self, inputs: Float[np.ndarray, "time inputs"]) -> None:
-        expected = len(self.signals_.inputs)
-        if inputs.shape[1] != expected:
-            raise ShapeError(f"{inputs.shape[1]} input columns given, the model was trained with {expected}")
-        check_finite("the inputs", self.signals_.inputs, inputs)
-
-    def _past(self, measured: object, shape: tuple[int, int]) -> Float[np.ndarray, "time outputs"]:
-        """Measured outputs that fit the inputs and are finite where they set the state."""
-        values = as_columns(measured, "measured outputs", known_names("y", self.signals_.outputs))
-        if values.shape != shape:
-            raise ShapeError(
-                f"measured outputs of shape {values.shape}, expected {shape} beside these inputs"
-            )
-        check_finite("the measured outputs", self.signals_.outputs, values[: self.washout])
-        return values
-
     def probe(self, network: PlantNetwork) -> tuple[Array, Array]:
         """As many samples of inputs and outputs as the network reads its state from, and one more."""
         rows = 1 + (self.settled if network.reads_state else 0)
@@ -450,6 +441,10 @@ class PlantModel(Estimator):
             **self._choice(),
         }
 
+    def notes(self) -> Arrays:
+        """What bands are calibrated by."""
+        return {} if self.calibration_ is None else self.calibration_.arrays()
+
     def _choice(self) -> Facts:
         """What a race decided, and its results."""
         if self.structure_ is None:
@@ -460,6 +455,13 @@ class PlantModel(Estimator):
             "race": results,
             "hidden_size": self.structure_.hidden_size,
         }
+
+    def learned(self) -> list[str]:
+        """The signals, and what validation chose."""
+        sides = [
+            ", ".join(one.name for one in side) for side in (self.signals_.inputs, self.signals_.outputs)
+        ]
+        return [f"plant from {sides[0]} to {sides[1]}", *super().learned()]
 
     def take_facts(self, run: Run) -> None:
         """The same back from a card."""
@@ -474,6 +476,7 @@ class PlantModel(Estimator):
         self.remarks_ = tuple(map(str, card.get("remarks", ())))
         self.structure_ = Structure.of(card["structure"]) if "structure" in card else None
         self.race_ = tuple(Result.of(one) for one in card.get("race", ()))
+        self.calibration_ = calibration_of(run.evaluation, len(self.signals_.outputs))
 
     @property
     def n_features_in_(self) -> int:
@@ -492,8 +495,3 @@ class PlantModel(Estimator):
             regressor_tags=RegressorTags(poor_score=True),
             input_tags=InputTags(two_d_array=True),
         )
-
-
-@compiled
-def _free_run(network: PlantNetwork, inputs: Array, measured: Array, washout: int) -> Array:
-    return free_run(network, inputs, measured, washout)

@@ -20,9 +20,8 @@ from attractor.training.checkpoint import RACE, Facts
 from attractor.training.networks import cell_name, fact
 
 from .identification_task import IdentificationTask, score, squares
-from .linear_start import LinearStart
 from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
-from .polynomial_start import PolynomialStart
+from .regressions import LinearStart, PolynomialStart
 
 Error = Annotated[float, Within(0, infinite=True)]
 LINEAR, POLYNOMIAL = AS_FITTED = ("linear", "polynomial-narx")

@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.data import Experiment, Record, Scaling, Signal, check_representable, hold_out
+from attractor.data import (
+    Experiment,
+    Record,
+    Roles,
+    Scaling,
+    Signal,
+    check_representable,
+    from_archive,
+    hold_out,
+)
 from attractor.data.table import column_names, numbers_of, positions_of
 from attractor.errors import InputDataError, ShapeError
+from attractor.folders import facts_of
+from attractor.runs import Run
 from attractor.settings import Positive
 from attractor.training.networks import fact
 
@@ -43,6 +55,20 @@ class Signals:
             raise ValueError(f"signals {facts!r}: expected inputs and outputs")
         assumed = fact({"assumed": "", **facts}, "assumed", str)
         return cls(inputs, outputs, fact(facts, "sampling_time", Positive), assumed)
+
+
+def stored_roles(folder: Path, run: Run) -> Roles | None:
+    """The data that a run was saved with; None if it was saved without them.
+
+    Raises:
+        RunFolderError: facts or arrays of them are missing or of another kind.
+    """
+    # What bands are calibrated by stands among the arrays as well, also where there are no data.
+    parts = ("training.", "validation.", "test.")
+    if "data" not in run.card or not any(name.startswith(parts) for name in run.evaluation):
+        return None
+    with facts_of(folder / "card.json"):
+        return from_archive(run.card["data"], run.evaluation)
 
 
 def as_experiments(signals: object) -> list[object]:
@@ -130,6 +156,24 @@ def like_model(record: Record, signals: Signals) -> Record:
         tuple(getattr(record, kind)[index] for index in indices) for kind, indices in sides.items()
     )
     return replace(record, inputs=inputs, outputs=outputs, experiments=tuple(experiments))
+
+
+def pairs_of(inputs: object, measured: object, signals: Signals) -> list[tuple[np.ndarray, object]]:
+    """Inputs and measured outputs of every recording to simulate; None for outputs that were not measured.
+
+    Raises:
+        InputDataError: other numbers of recordings, or a column is missing.
+        ShapeError: inputs of another rank.
+    """
+    if isinstance(inputs, Record):
+        record = like_model(inputs, signals)
+        return [(one.inputs, one.outputs) for one in record.experiments]
+    names = known_names("u", signals.inputs)
+    runs = [as_columns(one, f"inputs[{index}]", names) for index, one in enumerate(as_experiments(inputs))]
+    known = [None] * len(runs) if measured is None else as_experiments(measured)
+    if len(known) != len(runs):
+        raise InputDataError(f"{len(runs)} recordings of inputs and {len(known)} of measured outputs")
+    return list(zip(runs, known, strict=True))
 
 
 def check_recordings(record: Record, washout: int, *, constant_allowed: bool = False) -> None:

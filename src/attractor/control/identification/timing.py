@@ -15,8 +15,8 @@ from attractor.errors import ConfigError
 from attractor.settings import CountOrNone
 from attractor.training.networks import fact
 
-from .linear_start import Start, find_linear_start
 from .recordings import has_feedthrough
+from .regressions import Start, find_linear_start
 
 Feedthrough = bool | Literal["shift"] | None
 Delay = CountOrNone | tuple[CountOrNone, ...] | None

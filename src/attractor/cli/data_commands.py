@@ -1,4 +1,4 @@
-"""The data doctor at the prompt, how logs and series are read there, and what was found of them."""
+"""Commands about data: doctor, plant; how columns are read, and how findings are shown."""
 
 import warnings
 from dataclasses import dataclass, field, replace
@@ -18,9 +18,15 @@ from attractor.data import (
     parse_row_block,
 )
 from attractor.errors import ConfigError, DataWarning
-from attractor.settings import Positive, checked_fields
+from attractor.settings import Count, Positive, Seed, checked_fields
 
-from .console import Facts, console, escaped
+from .console import (
+    Facts,
+    console,
+    escaped,
+    tell_file,
+    working,
+)
 
 Names = tuple[str, ...]
 SERIES = (".npz", ".ts", ".arff")
@@ -87,6 +93,41 @@ class CaseColumns:
 
 
 @dataclass(frozen=True)
+class PlantCommand:
+    """Simulate a plant and write its log."""
+
+    plant: Positional[str]
+    """ph, quadruple-tank, quadruple-tank-nonminimum-phase or quadruple-tank-pilot."""
+    out: Path
+    """The CSV file to write."""
+    samples: Count = 8000
+    """Rows in all: 60 % training, 20 % validation, 20 % test, each an experiment of its own."""
+    seed: Seed = 0
+    """Excitation and noise follow from it."""
+    noise: float | None = None
+    """Standard deviation of the measurement noise; the plant's usual one if not given."""
+    sampling_time: float | None = None
+    """Seconds between two rows; the plant's usual one if not given."""
+    overwrite: bool = False
+    """Replace the file if it is there already."""
+
+    def run(self) -> Facts:
+        """Simulate, write, tell."""
+        from attractor.control import plant_by_name, record_experiments
+        from attractor.data import write_record
+        from attractor.files import check_target
+
+        check_target(self.out, overwrite=self.overwrite)
+        options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
+        with working(f"simulating {self.samples} samples of {self.plant}"):
+            record = record_experiments(plant_by_name(self.plant), self.samples, **options)
+            write_record(self.out, record)
+        facts = _show_record(record)
+        tell_file(self.out)
+        return facts | {"file": self.out}
+
+
+@dataclass(frozen=True)
 class DoctorCommand:
     """Look for what makes a log, or labelled series, hard to learn from."""
 
@@ -104,11 +145,16 @@ class DoctorCommand:
         """Read, examine, tell."""
         from attractor.data import examine, examine_sequences
 
-        data = self._data()
+        with working(f"reading {self.data}"):
+            data = self._data()
         if isinstance(data, Record):
-            facts, findings = show_record(data), examine(data)
+            facts = _show_record(data)
+            with working("examining it"):
+                findings = examine(data)
         elif isinstance(data, Sequences):
-            facts, findings = _show_series(data), examine_sequences(data)
+            facts = _show_series(data)
+            with working("examining them"):
+                findings = examine_sequences(data)
         else:
             facts, findings = {}, data
         show_findings(findings)
@@ -138,8 +184,7 @@ class DoctorCommand:
         return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
 
 
-def show_record(record: Record) -> Facts:
-    """What a log holds, shown and returned."""
+def _show_record(record: Record) -> Facts:
     sampling = escaped(describe_sampling(record.sampling_time, record.assumed))
     console.print(f"{record.samples} rows of {signals_of(record)}, every {sampling}", soft_wrap=True)
     ask_for_time(record)
