@@ -91,6 +91,9 @@ def test_a_classifier_with_absurd_facts_is_refused(samples, tmp_path):
     for change in (
         {"options": {**sound["options"], "hidden_size": 10**9}},
         {"options": {**sound["options"], "layers": 10**9}},
+        {"hidden_size": 10**9},
+        {"longest": 10**9},
+        {"recurrent_share": 2.0},
         {"replicas": 10**9},
         {"classes": [["a"], ["b", "c"]]},
         {"classes": ["down"]},

@@ -64,7 +64,7 @@ from .correction import AT_ONCE, all_logits, corrected, deliver
 from .division import Validation, divide_cases
 from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
-from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings
+from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps
 from .sequence_network import (
     USUAL_UNITS,
     NetworkPlan,
@@ -155,13 +155,12 @@ class SequenceClassifier(Estimator):
             X: `Sequences`, an array (cases, time, variables), or a list of arrays or tables (time,
                 variables). Columns of tables keep their names.
             y: the label of every case; None with `Sequences`.
-            sample_weight: what the loss of every case counts, in training and in validation; None counts
-                all the same.
+            sample_weight: what the loss of every case counts; None counts all the same.
             validation: cases for validation, of the same variables and classes, or the positions of those in
                 X; None keeps a share of X.
             weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
                 stay on one side of the validation and share one weight. None: every case for itself, but
-                for windows of one recording, which are found and kept on one side.
+                windows of one recording, which are found, stay on one side.
             folder: a run folder for the log and for checkpoints, so that a killed training can go on.
             reporter: hears about progress.
 
@@ -468,7 +467,9 @@ class SequenceClassifier(Estimator):
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
         self.temperature_ = fact(card, "temperature", Positive)
-        self.longest_, self.units_ = (fact(card, name, Count) for name in ("longest", "hidden_size"))
+        self.longest_, self.units_ = fact(card, "longest", Steps), fact(card, "hidden_size", Count)
+        if self.hidden_size not in (None, self.units_):
+            raise ValueError(f"hidden_size={self.hidden_size} was asked for, and {self.units_} are there")
         self.share_ = fact(card, "recurrent_share", Share)
         self.calibration_ = calibration_of(run.evaluation, len(card["classes"]))
         self.case_history_ = CaseHistory.from_arrays(

@@ -1,13 +1,24 @@
 """How a classifier learns: epochs, noise, and labels that may be wrong."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from attractor.errors import ConfigError
-from attractor.settings import Count, CountOrNone, NonNegative, PartialShare, Positive, Settings, Share
+from attractor.settings import (
+    Count,
+    CountOrNone,
+    NonNegative,
+    PartialShare,
+    Positive,
+    Settings,
+    Share,
+    Within,
+)
 from attractor.training import Reweighting, TrainingSettings, label_loss
 from attractor.training.losses import LabelLoss
 
+Steps = Annotated[int, Within(1, 1_000_000)]
+"""Of one series."""
 FEWEST_EPOCHS = 40
 PATIENCE = 400
 FEWEST_WAITED = 10
