@@ -156,8 +156,7 @@ class SequenceClassifier(Estimator):
                 variables). Columns of tables keep their names.
             y: the label of every case; None with `Sequences`.
             sample_weight: what the loss of every case counts; None counts all the same.
-            validation: cases for validation, of the same variables and classes, or the positions of those in
-                X; None keeps a share of X.
+            validation: cases of the same variables and classes, or positions in X; None keeps a share of X.
             weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
                 stay on one side of the validation and share one weight. None: every case for itself, but
                 windows of one recording, which are found, stay on one side.
