@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from attractor.errors import ConfigError, ShapeError
+from attractor.shown import Shown
 
 from .simulator import FreeRuns
 
@@ -39,7 +40,7 @@ _EDGES = (0.25, 1.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
-class BandCalibration:
+class BandCalibration(Shown):
     """How far free runs were from measured rows that the model had not learned from.
 
     Args:
@@ -91,7 +92,7 @@ class BandCalibration:
 
 
 @dataclass(frozen=True, eq=False)
-class OutputBands:
+class OutputBands(Shown):
     """A free run and the band around it, in engineering units.
 
     Args:
