@@ -271,7 +271,8 @@ class Stops(progress.SilentReporter):
     """Interrupts a training after its first epoch."""
 
     def update(self, done, total, message=""):
-        raise KeyboardInterrupt
+        if "loss" in message:  # not yet while the convolutions are fitted, which leave no checkpoint
+            raise KeyboardInterrupt
 
 
 @pytest.mark.slow
