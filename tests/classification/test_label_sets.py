@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled_ramps import classifier, fitted, ramps
 
-from attractor.classification import SequenceClassifier
+from attractor.classification import EpochSettings, SequenceClassifier
 from attractor.classification.label_sets import Calibration
 from attractor.errors import ConfigError, InputDataError
 
@@ -76,6 +76,22 @@ def test_a_classifier_is_calibrated_by_cases_that_it_has_not_learned(tmp_path):
     again = SequenceClassifier.load(tmp_path).predict_sets(ramps(cases=12, seed=1), 0.8)
     np.testing.assert_array_equal(again.members, sets.members)
     assert again.stated == sets.stated
+
+
+def test_sets_that_training_cases_calibrate_claim_no_proof():
+    logits, labels = drawn(40)
+    for left_out in (False, True):
+        sets = Calibration(logits, labels, left_out).sets(logits, 1.0, 0.9)
+        assert ("no proof" in sets.assumption) == left_out
+        assert ("no proof" in str(sets)) == left_out
+
+
+def test_without_validation_nothing_stops_a_training_early():
+    """The validation of no cases is zero for ever, which looked as if nothing got better."""
+    for patience in ("auto", 5):
+        asked = EpochSettings(patience=patience)
+        assert asked.of_steps(100, 2, 8, ends=False, judged=False).patience is None
+        assert asked.of_steps(100, 2, 8, ends=False, judged=True).patience is not None
 
 
 def test_without_validation_there_is_nothing_to_calibrate_by(tmp_path):

@@ -171,9 +171,8 @@ class SequenceClassifier(Estimator):
         data, self.classes_ = labelled(X, y)
         weights = case_weights(labels_given(data), self.classes_, self.class_weight, sample_weight)
         groups = None if weight_groups is None else np.asarray(weight_groups)
-        parts = divide_cases(
-            data, self.classes_, validation, groups, self.training.validation_share, self.seed
-        )
+        share = self.training.validation_share
+        parts = divide_cases(data, self.classes_, validation, groups, share, self.seed)
         training, checking = parts.training, parts.checking
         self.names_, self.training_ids_ = data.names, tuple(training.ids)
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
@@ -201,7 +200,8 @@ class SequenceClassifier(Estimator):
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         with log.locked():
             ends = self.labels.asked_reweighting is not None
-            settings = self.training.of_steps(task.epochs, task.steps_per_epoch, task.batch_size, ends)
+            sizes = task.epochs, task.steps_per_epoch, task.batch_size
+            settings = self.training.of_steps(*sizes, ends=ends, judged=checking is not None)
             self.trained_ = train(task, settings, self.seed, log)
         self._deliver(self.trained_, examples, branch)
         return self

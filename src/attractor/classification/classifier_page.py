@@ -22,7 +22,7 @@ from attractor.classification.classifier_figures import (
     reliability_figure,
     weights_figure,
 )
-from attractor.classification.label_sets import ASSUMPTION
+from attractor.classification.label_sets import ASSUMPTION, LEFT_OUT
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
@@ -263,11 +263,12 @@ def _label_sets(scores: Facts, model: SequenceClassifier) -> tuple[PageTable, ..
         return ()
     header = ("asked", "stated", "held on test", "95 % interval", "labels in a set", "sets of one label")
     cases = count(len(model.calibration_.labels))
+    assumption = f"{ASSUMPTION} {LEFT_OUT}" if model.calibration_.left_out else ASSUMPTION
     by = "cases, each judged by a fit without it" if model.calibration_.left_out else "validation cases"
     caption = (
         f"Sets of labels that cannot be excluded (split conformal prediction), calibrated by {cases} {by}. "
         "No set is empty, so that more is held than asked where one label alone is right so often. "
-        f"{ASSUMPTION} `attractor predict --coverage 0.9` writes them."
+        f"{assumption} `attractor predict --coverage 0.9` writes them."
     )
     return (PageTable("Sets that hold the true label", header, rows, caption),)
 

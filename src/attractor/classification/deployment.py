@@ -9,7 +9,7 @@ from attractor.data import LongColumns, Sequences, read_sequences, write_csv
 
 from .classifier import SequenceClassifier
 from .classifier_study import known_cases
-from .label_sets import ASSUMPTION, LabelSets
+from .label_sets import LabelSets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def _sentence(model: SequenceClassifier, cases: Sequences, coverage: float | Non
     return (
         f"{said}. The sets hold the true label of at least {100 * coverage:g} % of such cases, about "
         f"{100 * sets.stated:.0f} % by the {sets.cases} cases of the calibration, and have "
-        f"{sets.sizes.mean():.2f} labels on average. {ASSUMPTION}"
+        f"{sets.sizes.mean():.2f} labels on average. {sets.assumption}"
     )
 
 

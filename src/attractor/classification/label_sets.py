@@ -16,7 +16,10 @@ from .classifier_metrics import probabilities_of, wilson_interval
 ASSUMPTION = (
     "This holds on average over new cases that are drawn like those of the calibration, none of them special "
     "(exchangeable): the same kinds of subjects, sensors and circumstances, and no windows of one recording "
-    "on both sides."
+    "among them."
+)
+LEFT_OUT = (
+    "Training cases calibrate too, each judged by a fit without it: close to cases kept apart, and no proof."
 )
 
 
@@ -27,8 +30,8 @@ class Calibration(Shown):
     Args:
         logits: of these cases.
         labels: their classes.
-        left_out: whether they are training cases, each judged by a fit without it, in place of cases that
-            were kept for validation.
+        left_out: whether training cases are among them, each judged by a fit without it. Then what holds for
+            cases that were kept apart is no theorem any more: fits without one case are not the fit with all.
     """
 
     logits: Float[np.ndarray, "cases classes"]
@@ -59,7 +62,8 @@ class Calibration(Shown):
         own = _members(self.logits, temperature, threshold)
         held = own[np.arange(len(self.labels)), self.labels]
         members = _members(logits, temperature, threshold)
-        return LabelSets(members, coverage, float(max(held.mean(), coverage)), len(self.labels))
+        stated = float(max(held.mean(), coverage))
+        return LabelSets(members, coverage, stated, len(self.labels), self.left_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +76,23 @@ class LabelSets(
 
     Args:
         members: which classes are in the set of each case.
-        coverage: the share of new cases whose set holds the true label is at least this.
+        coverage: the share of new cases whose set holds the true label is at least this, see `assumption`.
         stated: what that share is expected to be, from the calibration. It is more than `coverage` where the
             most likely class alone is right more often, for no set is empty.
         cases: of the calibration.
+        left_out: whether training cases are among these, see `Calibration`.
     """
 
     members: Bool[np.ndarray, "cases classes"]
     coverage: float
     stated: float
     cases: int
+    left_out: bool = False
+
+    @property
+    def assumption(self) -> str:
+        """Under what the coverage holds."""
+        return f"{ASSUMPTION} {LEFT_OUT}" if self.left_out else ASSUMPTION
 
     @property
     def sizes(self) -> Int[np.ndarray, " cases"]:
@@ -112,7 +123,7 @@ class LabelSets(
         return "\n".join([
             f"{cases} sets of labels; at least {100 * self.coverage:g} % of new cases have theirs in it",
             f"{single} hold a single label; expected {100 * self.stated:.1f} %, by {self.cases} other cases",
-            ASSUMPTION,
+            self.assumption,
         ])
 
 

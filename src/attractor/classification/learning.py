@@ -61,7 +61,9 @@ class EpochSettings(Settings):
             return self.epochs
         return max(-(-self.updates // -(-cases // min(self.batch_size, cases))), FEWEST_EPOCHS)
 
-    def of_steps(self, passes: int, steps_per_epoch: int, batch_size: int, ends: bool) -> TrainingSettings:
+    def of_steps(
+        self, passes: int, steps_per_epoch: int, batch_size: int, *, ends: bool, judged: bool
+    ) -> TrainingSettings:
         """The same in steps, for the trainer.
 
         Args:
@@ -69,8 +71,9 @@ class EpochSettings(Settings):
             steps_per_epoch: updates in each.
             batch_size: no more cases than there are.
             ends: whether something hangs on the end of the training, so that "auto" never stops early.
+            judged: whether there are validation cases; without them nothing can tell when to stop.
         """
-        waits = self.patience
+        waits = self.patience if judged else None
         if waits == "auto":
             waits = None if ends or self.epochs is not None or self.keep == "last" else PATIENCE
         return TrainingSettings(
