@@ -13,7 +13,37 @@ from .building import FAMILIES
 from .contract import Cell, Input, weight_dtype
 
 
-class NNARX(Cell):
+class Regressor(Cell):
+    """A cell whose state is what was: the last `order` blocks (y, u), oldest first.
+
+    The state has the shape (order, outputs + inputs), and can be read off past samples.
+    """
+
+    output_size: eqx.AbstractVar[int]
+    order: eqx.AbstractVar[int]
+
+    def initial_state(self) -> Float[Array, "order signals"]:
+        """Zeros."""
+        return jnp.zeros((self.order, self.output_size + self.input_size), weight_dtype(self))
+
+    def exposed(self, state: Float[Array, "order signals"]) -> Float[Array, " outputs"]:
+        """The newest output y: it needs no read-out."""
+        return state[-1, : self.output_size]
+
+    def measured_state(
+        self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
+    ) -> Float[Array, "order signals"]:
+        """The state after past samples that were measured.
+
+        Raises:
+            ShapeError: fewer samples than `order`.
+        """
+        if len(inputs) < self.order:
+            raise ShapeError(f"{len(inputs)} past samples for a regressor of order {self.order}")
+        return jnp.concatenate([outputs[-self.order :], inputs[-self.order :]], axis=1)
+
+
+class NNARX(Regressor):
     """y = eta(x, u), x' = (x without its oldest block, (y, u)).
 
     The state x holds the last `order` blocks (y, u), oldest first, shape (order, outputs + inputs); eta is a
@@ -70,26 +100,6 @@ class NNARX(Cell):
         names = ("input_size", "hidden_size", "output_size", "order")
         sizes = {name: getattr(self, name) for name in names} | {"depth": len(self.network.layers) - 1}
         return _of_arrays, (sizes, jax.tree.leaves(eqx.filter(self, eqx.is_array)))
-
-    def initial_state(self) -> Float[Array, "order signals"]:
-        """Zeros."""
-        return jnp.zeros((self.order, self.output_size + self.input_size), weight_dtype(self))
-
-    def exposed(self, state: Float[Array, "order signals"]) -> Float[Array, " outputs"]:
-        """The newest output y: it needs no read-out."""
-        return state[-1, : self.output_size]
-
-    def measured_state(
-        self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
-    ) -> Float[Array, "order signals"]:
-        """The state after past samples that were measured.
-
-        Raises:
-            ShapeError: fewer samples than `order`.
-        """
-        if len(inputs) < self.order:
-            raise ShapeError(f"{len(inputs)} past samples for a regressor of order {self.order}")
-        return jnp.concatenate([outputs[-self.order :], inputs[-self.order :]], axis=1)
 
 
 def _of_arrays(sizes: dict[str, int], arrays: list[Array]) -> NNARX:

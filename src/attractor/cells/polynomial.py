@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.errors import ConfigError, ShapeError
+from attractor.errors import ConfigError
 
 from .building import FAMILIES
-from .contract import Cell, Input, weight_dtype
+from .contract import Input
+from .nnarx import Regressor
 
 
-class PolynomialNARX(Cell):
+class PolynomialNARX(Regressor):
     r"""$y = W \phi(z)$, kept within bounds; x' = (x without its oldest block, (y, u)).
 
     z holds the last n outputs and inputs, newest first: $(y_{-1}, ..., y_{-n}, u, u_{-1}, ..., u_{-n+1})$,
@@ -39,6 +40,7 @@ class PolynomialNARX(Cell):
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
     output_size: int = eqx.field(static=True)
+    order: int = eqx.field(static=True)
 
     def __init__(self, input_size: int, hidden_size: int, *, output_size: int = 1, key: PRNGKeyArray) -> None:
         if hidden_size < 1:
@@ -48,6 +50,7 @@ class PolynomialNARX(Cell):
         self.weights = 0.1 / regressors * jax.random.normal(key, (regressors, output_size))
         self.low, self.high = -3.0 * jnp.ones(output_size), 3.0 * jnp.ones(output_size)
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
+        self.order = hidden_size
 
     def __call__(
         self, input: Input, state: Float[Array, "order signals"], *, key: PRNGKeyArray | None = None
@@ -61,26 +64,6 @@ class PolynomialNARX(Cell):
         features = jnp.concatenate([jnp.ones(1, lagged.dtype), lagged, lagged[left] * lagged[right]])
         output = jnp.clip(features @ weights, low, high)
         return jnp.concatenate([state[1:], jnp.concatenate([output, input])[None]])
-
-    def initial_state(self) -> Float[Array, "order signals"]:
-        """Zeros."""
-        return jnp.zeros((self.hidden_size, self.output_size + self.input_size), weight_dtype(self))
-
-    def exposed(self, state: Float[Array, "order signals"]) -> Float[Array, " outputs"]:
-        """The newest output y: it needs no read-out."""
-        return state[-1, : self.output_size]
-
-    def measured_state(
-        self, inputs: Float[Array, "past inputs"], outputs: Float[Array, "past outputs"]
-    ) -> Float[Array, "order signals"]:
-        """The state after past samples that were measured.
-
-        Raises:
-            ShapeError: fewer samples than the order.
-        """
-        if len(inputs) < self.hidden_size:
-            raise ShapeError(f"{len(inputs)} past samples for a regressor of order {self.hidden_size}")
-        return jnp.concatenate([outputs[-self.hidden_size :], inputs[-self.hidden_size :]], axis=1)
 
 
 FAMILIES.register("polynomial-narx", PolynomialNARX)
