@@ -262,7 +262,9 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
     labels = data.labels.copy()
     labels[wrong] = 1 - labels[wrong]
     noisy = data.relabelled(np.array(data.classes)[labels])
-    model = made(
+    model = made(  # a network that learns the task: the losses of one that has not say nothing of labels
+        cell="gru",
+        hidden_size=8,
         training__epochs=25,
         labels__reweighting="auto",
         training__validation_share=0,
