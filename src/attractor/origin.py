@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from attractor.errors import AttractorError
+from attractor.errors import AttractorError, ConfigError
 
 _STAMP = re.compile(rb"attractor-origin: weights=([0-9a-f]{64}) equation=([0-9a-f]{64})")
 _LONGEST = 1 << 26
@@ -83,6 +83,18 @@ def origin_of(path: Path) -> Origin | None:
         return find_origin(path.read_bytes()) if path.stat().st_size <= _LONGEST else None
     except OSError:
         return None
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write over a file that carries no stamp: it was not made from a run, and may be a user's own.
+
+    Raises:
+        ConfigError: such a file is there already.
+    """
+    if path.exists() and origin_of(path) is None:
+        raise ConfigError(
+            f"{path} is there already and was not made from a run; move it, or choose another folder (--out)"
+        )
 
 
 def derived_files(folder: Path) -> dict[Path, Origin]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from attractor.cells import Linear, NeuralStateSpace
+from attractor.cells import Linear, NeuralStateSpace, late_inputs
 from attractor.control.baselines import fit_arx
 from attractor.control.identification.identification_task import free_run
 from attractor.control.identification.output_error import fit_output_error, stabilised
@@ -51,6 +51,30 @@ def test_a_lightly_damped_structure_is_simulated_at_least_as_well_as_by_arx():
     ]
     assert errors[0] < 1.02 * errors[1]
     assert errors[0] < 0.15
+
+
+@pytest.mark.parametrize("delays", [(), (3,)])
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_start_is_read_right_under_inputs_that_training_never_saw(direct, delays):
+    """The structure was swept below and about its resonance; now it is shaken fast, and hardly answers.
+
+    A regression of states on rows started wrong there, by ten times the noise.
+    """
+    sweep = np.sin(2 * np.pi * np.cumsum(np.linspace(0.005, 0.12, 1100)))
+    shaken = np.sin(2 * np.pi * 0.23 * np.arange(400))
+    inputs = np.concatenate([sweep, shaken])[:, None]
+    outputs = lfilter([0.5, 0.2] if direct else [0, 0.5, 0.2], LIGHT, late_inputs(inputs, delays)[:, 0])
+    outputs /= outputs.std()
+    noisy = outputs + 0.1 * np.random.default_rng(0).standard_normal(len(outputs))
+    rows = [(inputs[:900], noisy[:900, None])], [(inputs[900:1100], noisy[900:1100, None])]
+    model = find_linear_start(*rows, Start(direct, PAST, PAST), delays)
+    errors = []
+    for begin in range(1200, 1380, 20):
+        part = slice(begin - PAST, begin + 60)
+        run = model.simulate(inputs[part], noisy[part, None], PAST, PAST)
+        run = run[1:] if direct else run[:-1]
+        errors.append(run[:, 0] - outputs[begin : begin + 60])
+    assert np.sqrt(np.mean(np.square(errors))) < 0.15
 
 
 @pytest.mark.parametrize("direct", [False, True])

@@ -92,8 +92,10 @@ def late_inputs(inputs: Values, delays: tuple[int, ...]) -> Values:
 
     Args:
         inputs: shape (time, inputs).
-        delays: one for every column.
+        delays: one for every column; empty for none.
     """
+    if not delays:
+        return inputs
     late = [
         inputs[np.maximum(np.arange(len(inputs)) - delay, 0), index] for index, delay in enumerate(delays)
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from attractor.data import Signal
+from attractor.data import Signal, describe_sampling
 from attractor.errors import AttractorError, ConfigError, ExportWarning
 from attractor.export import (
     EXPORTERS,
@@ -19,7 +19,7 @@ from attractor.export.c.c_controller import controller_source, in_precision, nam
 from attractor.export.c.c_step import c_array
 from attractor.export.exporters import Precision
 from attractor.files import make_folder, write_atomically
-from attractor.origin import Origin, stamped
+from attractor.origin import Origin, check_replaceable, stamped
 from attractor.program import double_precision, trace
 from attractor.runs import check_origin
 
@@ -68,6 +68,7 @@ def export_model(
     make_folder(folder)
     check_origin(folder, model.origin)
     path, settings = folder / "controller.c", settings or ControlSettings()
+    check_replaceable(path)
     inner, card = control_model(model)
     export_controller(inner, card, settings, path, origin=model.origin)
     try:
@@ -137,7 +138,8 @@ def _signals(model: ControlModel, card: ModelCard, name: str, gain: np.ndarray, 
     filled = named(template, name).replace("@longest@", str(_LONGEST_REST))
     notes, conversions, targets = filled.split("@@@\n")
     parts = [notes, _described("input", card.signals.inputs), _described("output", card.signals.outputs)]
-    parts.append(f"/* one sample: {card.sampling_time:g} s; inputs stay within the range of the training */")
+    sample = describe_sampling(card.sampling_time, card.signals.assumed)
+    parts.append(f"/* one sample: {sample}; inputs stay within the range of the training */")
     for kind, scaling in (("input", card.inputs), ("output", card.outputs)):
         conversion = conversions.replace("@kind@", kind).replace("@COUNT@", f"{name}_{kind.upper()}S")
         parts += [

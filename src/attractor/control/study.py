@@ -9,7 +9,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from attractor.certify import Certificate, bound_in_words
-from attractor.data import ColumnOptions, Signal, parse_row_block, read_csv, read_table, write_csv
+from attractor.data import (
+    ColumnOptions,
+    Signal,
+    describe_sampling,
+    parse_row_block,
+    read_csv,
+    read_table,
+    write_csv,
+)
 from attractor.errors import ConfigError, InputDataError
 from attractor.progress import Reporter
 from attractor.report.drawn import Drawn
@@ -115,7 +123,13 @@ def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
     """
     if isinstance(plant, MatchedPlant):
         return plant
-    process = MatchedPlant(process_of(plant, model.signals_.sampling_time), model.signals_)
+    signals = model.signals_
+    process = MatchedPlant(process_of(plant, signals.sampling_time), signals)
+    if signals.assumed:
+        process.remarks += (
+            f"A sample is {describe_sampling(signals.sampling_time, signals.assumed)}: every time in seconds "
+            "here rests on that; give --sampling-time to identify.",
+        )
     if process.input_low is None or process.input_high is None:
         scaling = model.input_scaling_
         process.input_low, process.input_high = (

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from attractor.cells import CellLike, initial_state, name_of, shaped_input, take_step
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.files import make_folder
-from attractor.origin import Origin
+from attractor.origin import Origin, check_replaceable
 from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
 from attractor.registry import Registry
 from attractor.runs import check_origin
@@ -128,7 +128,8 @@ def export(
         1 + |value|); None where nothing could be compared, as in C without a compiler.
 
     Raises:
-        ConfigError: an unknown target, or one without a choice of the precision.
+        ConfigError: an unknown target, or one without a choice of the precision; or a file of that name is
+            there that was not made from a run, while the new one is to carry an origin.
         RunFolderError: the folder holds a run of another origin.
         UnsupportedError: the cell uses a primitive that the target cannot express; or a package is missing.
         AttractorError: a file does not compute what the source computes; no file of this target is left.
@@ -138,6 +139,8 @@ def export(
     make_folder(folder)
     if origin is not None:
         check_origin(folder, origin)
+        for name in exporter.files:
+            check_replaceable(folder / name)
     found: dict[Path, float | None] = {}
     try:
         for number, (name, write) in enumerate(exporter.files.items()):

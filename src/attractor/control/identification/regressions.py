@@ -1,6 +1,5 @@
 """Networks that begin as the best regression, so that training starts where linear identification ends."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,6 +26,9 @@ WEIGHTS = (1.0, 2.0)
 _IN_LINE = 0.05
 """Slope of the encoder's units that carry the linear estimate of a state; tanh is nearly linear there."""
 _RIDGE = 1e-6
+"""Of the noise of a reading, so that a model without errors has one."""
+_LONGEST_MEMORY = 5_000
+"""Rows after which a first state is forgotten, for the noise that a model leaves."""
 _NEGLIGIBLE = 1e-12
 """Share of the variance of the strongest state below which a direction of the state is rounding."""
 _UNSEEN = 1e-3
@@ -65,7 +67,7 @@ class LinearStart:
         gain: B.
         shown: C.
         offset: c.
-        reading: M of x = M (u_0, y_0, ..., u_{W-1}, y_{W-1}) + m, the state after W rows, by regression.
+        reading: M of x = M (u_0, y_0, ..., u_{W-1}, y_{W-1}) + m, the state after W rows; see `_reading`.
         reading_offset: m.
         order: of the transfer functions behind it.
         error: root mean square of its free runs over training and validation data, scaled outputs.
@@ -132,7 +134,7 @@ class LinearStart:
     def simulate(self, inputs: Matrix, outputs: Matrix, start: int, past: int) -> Matrix:
         """Free run after the first `start` rows, of which the last `past` tell the state; none: from rest."""
         rows = np.hstack([inputs, outputs])[start - past : start]
-        inputs = late_inputs(inputs, self.delays) if self.delays else inputs
+        inputs = late_inputs(inputs, self.delays)
         state = self.reading @ rows.ravel() + self.reading_offset if past else np.zeros(self.size)
         begin = start if past else 0
         states = _states(self.transition, inputs[begin:] @ self.gain.T, state)
@@ -157,11 +159,10 @@ def find_linear_start(
     settled, past = start.settled, start.past
     usable = leading([(u, y) for u, y in training if len(u) > 2 * max(settled, past) + 10], MOST_ROWS)
     best: LinearStart | None = None
-    late = [(late_inputs(u, delays) if delays else u, y) for u, y in usable]
-    sides = _Sides(usable, late, cleaned(late, start.first) if usable else late)
+    late = [(late_inputs(u, delays), y) for u, y in usable]
+    sides = _Sides(late, cleaned(late, start.first) if usable else late)
     for order in ORDERS if usable else ():
-        for found in _of_order(sides, order, start):
-            found = replace(found, delays=delays)
+        for found in _of_order(sides, order, start, delays):
             judging = usable, leading(validation, MOST_ROWS)
             squares = np.square([_error(found, side, start) for side in judging])
             squares[0] *= _optimism(usable, order)
@@ -192,14 +193,13 @@ def _error(model: LinearStart, recordings: Recordings, start: Start) -> float:
 
 
 class _Sides(NamedTuple):
-    """The training recordings as they are, with late inputs, and with late inputs and cleaned outputs."""
+    """The training recordings with late inputs, and with late inputs and cleaned outputs."""
 
-    seen: Recordings
     late: Recordings
     clean: Recordings
 
 
-def _of_order(sides: _Sides, order: int, start: Start) -> list[LinearStart]:
+def _of_order(sides: _Sides, order: int, start: Start, delays: tuple[int, ...]) -> list[LinearStart]:
     """By simulation error, and by one-step error (ARX), which validation may like better."""
     training, past = sides.late, start.past
     outputs, rows = training[0][1].shape[1], sum(len(u) for u, _ in training)
@@ -211,13 +211,13 @@ def _of_order(sides: _Sides, order: int, start: Start) -> list[LinearStart]:
     try:
         with np.errstate(all="ignore"):
             models = fit_output_error(training, order, start.first, sides.clean)
-            found = [_balanced(model, sides, past) for model in models]
+            found = [_balanced(model, sides, start, delays) for model in models]
     except np.linalg.LinAlgError:
         return []
     return [one for one in found if one is not None]
 
 
-def _balanced(model: OutputError, sides: _Sides, past: int) -> LinearStart | None:
+def _balanced(model: OutputError, sides: _Sides, start: Start, delays: tuple[int, ...]) -> LinearStart | None:
     """The same model with states of unit variance, and how to read them off past rows."""
     transition, gain, shown = model.matrices()
     runs = []
@@ -230,21 +230,26 @@ def _balanced(model: OutputError, sides: _Sides, past: int) -> LinearStart | Non
     to_new, to_old = _coordinates(np.atleast_2d(np.cov(states.T)), transition, shown)
     if not len(to_new):
         return None
-    pairs = [
-        (_windows(u, y, past), run[past:] @ to_new.T) for (u, y), run in zip(sides.seen, runs, strict=True)
-    ]
-    reading, reading_offset = (
-        _regression(pairs) if past else (np.zeros((len(to_new), 0)), np.zeros(len(to_new)))
-    )
-    return LinearStart(
+    found = LinearStart(
         to_new @ transition @ to_old,
         to_new @ gain,
         shown @ to_old,
         model.offset,
-        reading,
-        reading_offset,
+        np.zeros((len(to_new), 0)),
+        np.zeros(len(to_new)),
         model.order,
+        delays=delays,
     )
+    if not start.past:
+        return found
+    moves = [run @ to_new.T for run in runs]
+    noise = np.concatenate([
+        _unexplained(found, run, y, start) for run, (_, y) in zip(moves, sides.late, strict=True)
+    ])
+    reading, offset = _reading(
+        found, start, _covariance(noise, start.past), np.concatenate(moves).mean(axis=0)
+    )
+    return replace(found, reading=reading, reading_offset=offset)
 
 
 def _coordinates(covariance: Matrix, transition: Matrix, shown: Matrix) -> tuple[Matrix, Matrix]:
@@ -272,23 +277,69 @@ def _states(transition: Matrix, driven: Matrix, state: Vector) -> Matrix:
     return states
 
 
-def _windows(inputs: Matrix, outputs: Matrix, past: int) -> Matrix:
-    """The rows (u, y) that end before each row from `past` on, and before the end, each as one vector."""
-    rows = np.hstack([inputs, outputs])
-    if not past:
-        return np.empty((len(rows) + 1, 0))
-    windows = np.lib.stride_tricks.sliding_window_view(rows, past, axis=0)
-    return windows.transpose(0, 2, 1).reshape(len(windows), -1)
+def _unexplained(model: LinearStart, states: Matrix, outputs: Matrix, start: Start) -> Matrix:
+    """What a run leaves of the outputs when its first state is the best one, by least squares."""
+    shift = 1 if start.feedthrough else 0
+    errors = outputs - (states[shift : shift + len(outputs)] @ model.shown.T + model.offset)
+    rows = min(len(outputs), _LONGEST_MEMORY)
+    free = np.empty((rows, *model.shown.shape))
+    power = model.shown @ np.linalg.matrix_power(model.transition, shift)
+    for row in range(rows):
+        free[row], power = power, power @ model.transition
+    flat = free.reshape(-1, model.size)
+    errors[:rows] -= (flat @ np.linalg.lstsq(flat, errors[:rows].ravel())[0]).reshape(rows, -1)
+    return errors
 
 
-def _regression(pairs: Sequence[tuple[Matrix, Matrix]]) -> tuple[Matrix, Vector]:
-    """States by a trace of ridge from past rows."""
-    rows, states = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    centre, mean = rows.mean(axis=0), states.mean(axis=0)
-    gram = (rows - centre).T @ (rows - centre) / len(rows)
-    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    weights = np.linalg.solve(gram + ridge, (rows - centre).T @ (states - mean) / len(rows)).T
-    return weights, mean - weights @ centre
+def _covariance(noise: Matrix, rows: int) -> Matrix:
+    """Of so many rows in sequence, as one vector, from the autocovariances of all (positive semidefinite)."""
+    outputs = noise.shape[1]
+    lagged = [noise[lag:].T @ noise[: len(noise) - lag] / len(noise) for lag in range(min(rows, len(noise)))]
+    lagged += [np.zeros((outputs, outputs))] * (rows - len(lagged))
+    blocks = [
+        [lagged[row - column] if row >= column else lagged[column - row].T for column in range(rows)]
+        for row in range(rows)
+    ]
+    return np.block(blocks)
+
+
+def _reading(model: LinearStart, start: Start, noise: Matrix, mean: Vector) -> tuple[Matrix, Vector]:
+    """M and m of the state after W rows, x = M (u_0, y_0, ..., u_{W-1}, y_{W-1}) + m.
+
+    The state before the rows is estimated from what the model says of them (best linear unbiased prediction:
+    states vary by one about their mean, outputs have the noise that the model leaves), and carried through
+    them by the inputs. So it holds for inputs that the training never saw, as a regression of states on rows
+    does not: a structure that was swept below its resonances would start wrong above them.
+
+    Args:
+        model: without a reading.
+        start: how many rows, and whether an input shows in its own row.
+        noise: covariance of the outputs of W rows that the model does not explain.
+        mean: of the states.
+    """
+    past, inputs, outputs = start.past, model.gain.shape[1], len(model.shown)
+    before = min(max(model.delays, default=0), past // 2)  # rows whose late inputs were not seen
+    late = late_inputs(np.eye(past * inputs).reshape(past, inputs, -1), model.delays)
+    power, driven = np.eye(model.size), np.zeros((model.size, past * inputs))
+    free, forced = [], []
+    for row in range(before, past):
+        moved = model.transition @ driven + model.gain @ late[row]
+        step = model.transition @ power
+        seen = (step, moved) if start.feedthrough else (power, driven)
+        free.append(model.shown @ seen[0])
+        forced.append(model.shown @ seen[1])
+        power, driven = step, moved
+    observed, known = np.concatenate(free), np.concatenate(forced)
+    kept = noise[before * outputs :, before * outputs :]
+    kept = kept + (_RIDGE * np.trace(kept) / len(kept) + _RIDGE**2) * np.eye(len(kept))
+    weighted = np.linalg.solve(kept, observed)
+    estimate = power @ np.linalg.solve(np.eye(model.size) + observed.T @ weighted, weighted.T)
+    from_outputs = np.zeros((model.size, past, outputs))
+    from_outputs[:, before:] = estimate.reshape(model.size, -1, outputs)
+    from_inputs = (driven - estimate @ known).reshape(model.size, past, inputs)
+    reading = np.concatenate([from_inputs, from_outputs], axis=2).reshape(model.size, -1)
+    shown = observed @ mean + np.tile(model.offset, past - before)
+    return reading, power @ mean - estimate @ shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,8 +380,6 @@ def find_polynomial_start(
         start: how a recording starts; the rows that tell the state must hold all past samples.
         delays: samples by which the inputs are late before they act; empty for none.
     """
-    learned, judged = (
-        [(late_inputs(u, delays) if delays else u, y) for u, y in side] for side in (training, validation)
-    )
+    learned, judged = ([(late_inputs(u, delays), y) for u, y in side] for side in (training, validation))
     found = fit_polynomial_narx(learned, judged, start.settled, (start.first,), WEIGHTS)
     return None if found is None or 0 < start.settled < found.order else PolynomialStart(found)
