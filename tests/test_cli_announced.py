@@ -17,6 +17,7 @@ from attractor.cli.own_cells import RunCommand
 from attractor.control.identification import assessment, identification_page
 from attractor.data import Experiment, Record, Roles, Signal
 from attractor.errors import ConfigError
+from attractor.progress import LineReporter
 
 RUN = "runs/x"
 ROWS = np.random.default_rng(0).normal(size=(60, 1))
@@ -192,6 +193,7 @@ def test_judging_and_the_report_of_a_training_are_announced(monkeypatch, capsys,
 
 def test_work_that_lasts_is_told_again_and_ends_with_its_block(monkeypatch, capsys):
     monkeypatch.setattr(console, "EVERY", 0.05)
+    monkeypatch.setattr(LineReporter, "spoke", -np.inf)
     with console.working("waiting"):
         time.sleep(0.4)
     said = capsys.readouterr().err
@@ -202,6 +204,20 @@ def test_work_that_lasts_is_told_again_and_ends_with_its_block(monkeypatch, caps
     with console.working("waiting", at_once=False):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_reporter_tells_is_not_told_twice(monkeypatch, capsys):
+    monkeypatch.setattr(console, "EVERY", 0.05)
+    monkeypatch.setattr(console, "UNHEARD", 0.3)
+    monkeypatch.setattr(LineReporter, "spoke", -np.inf)
+    reporter = LineReporter("training", every=0.1)
+    with console.working("training", bar=True):
+        for step in range(8):
+            reporter.update(step, 100)
+            time.sleep(0.05)
+        assert "so far" not in capsys.readouterr().err
+        time.sleep(0.5)
+    assert "training: 0 s so far" in capsys.readouterr().err
 
 
 def test_progress_leaves_the_document_of_json_alone(monkeypatch, capsys, tmp_path):

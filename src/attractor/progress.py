@@ -103,7 +103,10 @@ class BarReporter:
 class LineReporter:
     """A line every few seconds, for logs and pipes; rates are those of the present stretch of work."""
 
-    def __init__(self, title: str, stream: Stream | None = None, every: float = 5.0) -> None:
+    spoke: ClassVar[float] = float("-inf")
+    """When the last line of any of them was written, by the monotonic clock."""
+
+    def __init__(self, title: str, stream: Stream | None = None, every: float = 4.0) -> None:
         self._title, self._stream, self._every = title, stream or sys.stderr, every
         self._start = time.monotonic()
         self._first: int | None = None
@@ -116,7 +119,7 @@ class LineReporter:
             self._first = done
         if done < total and now - self._last < self._every:
             return
-        self._last = now
+        self._last = LineReporter.spoke = now
         rate = (done - self._first) / max(now - self._start, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
         text = f"{self._title}: {done}/{total}, {rate:.0f}/s{left} {message}"

@@ -16,13 +16,14 @@ from rich.markup import escape
 from rich.text import Text
 
 from attractor.errors import AttractorError, printable
+from attractor.progress import LineReporter
 
 Facts = dict[str, Any]
 """What a command found, for people who give `--json`."""
 EVERY = 2.0
 """Seconds after which a command that is still at the same work says so."""
-LATER = 5.0
-"""The same where a reporter speaks as well."""
+UNHEARD = 4.5
+"""Seconds without a line of a reporter after which it is said all the same."""
 
 
 class PlainConsole(Console):
@@ -76,7 +77,7 @@ def tell_file(path: object, what: str = "wrote") -> None:
 def working(what: str, *, at_once: bool = True, bar: bool = False) -> Iterator[None]:
     """Say on standard error what is being done before it begins, and every two seconds while it lasts.
 
-    Beside a reporter it is every five seconds once ten are over: that speaks as well by then.
+    Beside a reporter that speaks it is silent.
 
     Args:
         what: is being done: "writing the report".
@@ -86,10 +87,10 @@ def working(what: str, *, at_once: bool = True, bar: bool = False) -> Iterator[N
     over, begun = threading.Event(), time.monotonic()
 
     def beat() -> None:
-        passed = 0.0
-        while not over.wait(LATER if bar and passed > 5 * EVERY else EVERY):
-            passed = time.monotonic() - begun
-            errors.print(f"{escaped(what)}: {passed:.0f} s so far", soft_wrap=True)
+        while not over.wait(EVERY):
+            now = time.monotonic()
+            if now - LineReporter.spoke >= UNHEARD:
+                errors.print(f"{escaped(what)}: {now - begun:.0f} s so far", soft_wrap=True)
 
     if at_once:
         errors.print(f"{escaped(what)} ...", soft_wrap=True)
