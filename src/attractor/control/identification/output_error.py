@@ -83,18 +83,24 @@ def cleaned(recordings: Recordings, first: int) -> Recordings:
 
 
 def fit_output_error(
-    recordings: Recordings, order: int, first: int, clean: Recordings | None = None
+    recordings: Recordings,
+    order: int,
+    first: int,
+    clean: Recordings | None = None,
+    smaller: OutputError | None = None,
 ) -> tuple[OutputError, OutputError]:
     """The output-error model of an order, and the ARX model of that order.
 
     Each output has a model of its own, from its own past and all inputs. The output-error model is sought
-    from the ARX model and from that of the cleaned recordings; the better one is taken.
+    from the ARX model, from that of the cleaned recordings, and from a model of lower order, if there is one;
+    the best one is taken.
 
     Args:
         recordings: scaled inputs and outputs.
         order: n.
         first: see `OutputError`.
         clean: see `cleaned`; made here if it is not given.
+        smaller: the output-error model of a lower order.
     """
     clean = cleaned(recordings, first) if clean is None else clean
     begun, fitted = [], []
@@ -103,6 +109,7 @@ def fit_output_error(
         starts = [_from_arx(fit_autoregressions(own, order, first, quadratic=False)[0]) for own in sides]
         columns = [(u, y[:, 0]) for u, y in sides[0]]
         begun.append((starts[0], _linearised(columns, starts[0], order, first)[2]))
+        starts += [] if smaller is None else [_widened(smaller, index, order)]
         found = [_minimised(columns, start, order, first) for start in starts]
         fitted.append(min(found, key=lambda one: one[2])[:2])
     shape = recordings[0][0].shape[1], order
@@ -120,6 +127,13 @@ def _from_arx(model: Autoregression) -> np.ndarray:
     weights, order = model.weights[1:, 0], model.order
     gains = weights[order:].reshape(order, -1).T.ravel()
     return np.concatenate([gains, stabilised(-weights[:order])])
+
+
+def _widened(model: OutputError, output: int, order: int) -> np.ndarray:
+    """The parameters of one output with lags that do nothing yet."""
+    more = order - model.order
+    gains = np.pad(model.numerators[output], ((0, 0), (0, more)))
+    return np.concatenate([gains.ravel(), np.pad(model.denominators[output], (0, more))])
 
 
 def _minimised(

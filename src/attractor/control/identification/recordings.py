@@ -337,7 +337,10 @@ def as_validation(validation: Record | tuple | list, sampling_time: float) -> Re
     return replace(as_record(*validation), sampling_time=sampling_time)
 
 
-ORDER = 4
+_ORDERS = (8, 16)
+"""Of the regressions that look for a direct path; all must see it."""
+_ROWS_A_NUMBER = 20
+"""Rows that a number of a regression wants, before a longer past is taken."""
 _ROUNDING = 1e-10
 """What a regression leaves of signals of unit variance by rounding; noise-free data go down to it."""
 _CRITICAL = 10.0
@@ -347,12 +350,19 @@ _CRITICAL = 10.0
 def has_feedthrough(record: Record) -> bool:
     """Whether u_k helps to explain y_k beyond the past of both.
 
-    Two linear autoregressions of order 4 are fitted by least squares, with and without u_k; the F statistic
-    of the difference decides, for the output where it is largest (Ljung 1999, section 16.4). The effect must
-    also remove a hundredth of what the past leaves unexplained, so that long records do not turn a trifle
-    into a direct path.
+    Two linear autoregressions are fitted by least squares, with and without u_k; the F statistic of the
+    difference decides, for the output where it is largest (Ljung 1999, section 16.4). The effect must also
+    remove a hundredth of what the past leaves unexplained, so that long records do not turn a trifle into a
+    direct path. It must show with a short and with a long past: one that ends within a delay, or is shorter
+    than the system's memory, takes the present for what it lacks.
     """
-    past, now, answers = _regressors(record)
+    rows, signals = sum(map(len, record.experiments)), len(record.inputs) + len(record.outputs)
+    most = max(4, min(rows // (_ROWS_A_NUMBER * signals), *(len(one) // 4 for one in record.experiments)))
+    return all(_acts_at_once(record, min(order, most)) for order in _ORDERS)
+
+
+def _acts_at_once(record: Record, order: int) -> bool:
+    past, now, answers = _regressors(record, order)
     if len(answers) <= past.shape[1] + now.shape[1] + 1:
         return False
     without = _left_over(past, answers)
@@ -362,19 +372,19 @@ def has_feedthrough(record: Record) -> bool:
     return bool(np.any((gain * freedom / now.shape[1] > _CRITICAL) & (gain > 0.01)))
 
 
-def _regressors(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _regressors(record: Record, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Past of inputs and outputs (with a constant), present inputs, present outputs; standardised."""
     past, now, answers = [], [], []
     answered = _standardised([one.outputs for one in record.experiments])
     applied = _standardised([one.inputs for one in record.experiments])
     for one, inputs, outputs in zip(record.experiments, applied, answered, strict=True):
-        rows = len(one) - ORDER
+        rows = len(one) - order
         if rows < 1:
             continue
-        lags = [signal[lag : lag + rows] for lag in range(ORDER) for signal in (outputs, inputs)]
+        lags = [signal[lag : lag + rows] for lag in range(order) for signal in (outputs, inputs)]
         past.append(np.hstack([np.ones((rows, 1)), *lags]))
-        now.append(inputs[ORDER:])
-        answers.append(outputs[ORDER:])
+        now.append(inputs[order:])
+        answers.append(outputs[order:])
     if not answers:
         return np.empty((0, 1)), np.empty((0, 1)), np.empty((0, 1))
     return np.concatenate(past), np.concatenate(now), np.concatenate(answers)

@@ -1,5 +1,6 @@
 """Networks that begin as the best regression, so that training starts where linear identification ends."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -161,8 +162,11 @@ def find_linear_start(
     best: LinearStart | None = None
     late = [(late_inputs(u, delays), y) for u, y in usable]
     sides = _Sides(late, cleaned(late, start.first) if usable else late)
+    smaller: OutputError | None = None
     for order in ORDERS if usable else ():
-        for found in _of_order(sides, order, start, delays):
+        models = _of_order(sides, order, start, smaller)
+        smaller = models[0] if models else smaller
+        for found in _balanced_all(models, sides, start, delays):
             judging = usable, leading(validation, MOST_ROWS)
             squares = np.square([_error(found, side, start) for side in judging])
             squares[0] *= _optimism(usable, order)
@@ -199,8 +203,8 @@ class _Sides(NamedTuple):
     clean: Recordings
 
 
-def _of_order(sides: _Sides, order: int, start: Start, delays: tuple[int, ...]) -> list[LinearStart]:
-    """By simulation error, and by one-step error (ARX), which validation may like better."""
+def _of_order(sides: _Sides, order: int, start: Start, smaller: OutputError | None) -> list[OutputError]:
+    """By simulation error, and by one-step error (ARX), which validation may like; none for too few rows."""
     training, past = sides.late, start.past
     outputs, rows = training[0][1].shape[1], sum(len(u) for u, _ in training)
     channels = training[0][0].shape[1] + outputs
@@ -210,10 +214,18 @@ def _of_order(sides: _Sides, order: int, start: Start, delays: tuple[int, ...]) 
         return []
     try:
         with np.errstate(all="ignore"):
-            models = fit_output_error(training, order, start.first, sides.clean)
-            found = [_balanced(model, sides, start, delays) for model in models]
+            return list(fit_output_error(training, order, start.first, sides.clean, smaller))
     except np.linalg.LinAlgError:
         return []
+
+
+def _balanced_all(
+    models: list[OutputError], sides: _Sides, start: Start, delays: tuple[int, ...]
+) -> list[LinearStart]:
+    found = []
+    for model in models:
+        with suppress(np.linalg.LinAlgError), np.errstate(all="ignore"):
+            found.append(_balanced(model, sides, start, delays))
     return [one for one in found if one is not None]
 
 
