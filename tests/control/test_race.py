@@ -1,13 +1,17 @@
 """A race of families: what wins, what is kept of it, and that a kill changes nothing."""
 
+import io
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
 from attractor.control import PlantModel
 from attractor.control.identification.race import Result, Structure, entrants, forecast, in_words
+from attractor.control.identification.recordings import as_record
 from attractor.control.model import control_model
 from attractor.errors import ConfigError, InputDataError, RunFolderError
+from attractor.progress import LineReporter
 from attractor.training import TrainingSettings
 
 SETTINGS = TrainingSettings(steps=300, batch_size=16, learning_rate=2e-2, validate_every=100)
@@ -71,13 +75,13 @@ class InterruptedError(Exception):
 
 
 class Stopping:
-    """A reporter that stops a race at a certain report."""
+    """A reporter that stops a race at a certain report of its trainings."""
 
     def __init__(self, at):
         self.left = at
 
     def update(self, done, total, message=""):
-        self.left -= 1
+        self.left -= "models of order" not in message
         if self.left == 0:
             raise InterruptedError
 
@@ -103,7 +107,8 @@ def test_a_race_that_was_killed_ends_in_the_same_bits(raced, tmp_path, at):
 
 def test_a_model_for_a_certificate_is_a_gru():
     """`test_a_model_that_is_trained_to_be_certified_is_proved` trains one."""
-    assert "gru, at most 300 updates" in PlantModel(**OPTIONS, certified=True).forecast()
+    model = PlantModel(**OPTIONS, certified=True)
+    assert "gru, at most 300 updates" in model.forecast(as_record(*bent()))
 
 
 def test_a_linear_model_alone_is_not_trained():
@@ -139,9 +144,18 @@ def test_words_of_a_race_say_by_how_much():
 
 
 def test_a_forecast_names_families_and_a_time():
-    said = forecast(("state-space", "gru"), TrainingSettings(), 170)
+    said = forecast(("state-space", "gru"), TrainingSettings(), 170, 2000)
     assert "state-space and gru race" in said
-    assert "about 34 s" in said
+    assert "about 40 s" in said
+    assert forecast(("linear",), TrainingSettings(), 170, 2000) == "fitting linear: about 6 s on two cores"
+
+
+def test_what_comes_before_the_trainings_is_told_as_well():
+    told = io.StringIO()
+    reporter = LineReporter("training", told, every=0.0)
+    PlantModel("linear", washout=5).fit(*straight(800), reporter=reporter)
+    assert "training: 6/11" in told.getvalue()
+    assert "linear models of order 8" in told.getvalue()
 
 
 @pytest.mark.parametrize("wrong", [{"cell": 3}, {"hidden_size": 0}, {"encoder_width": "wide"}])

@@ -141,7 +141,7 @@ class IdentifyCommand:
             seed=self.seed,
         )
         check_judges(roles.training, roles.test, model.washout, "test")
-        tell(model.forecast())
+        tell(model.forecast(roles.training))
         reporter = reporter_for("training")
         with working("training", bar=True):
             model.fit(roles.training, validation=roles.validation, folder=self.out, reporter=reporter)

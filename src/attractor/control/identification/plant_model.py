@@ -30,7 +30,18 @@ from attractor.training.networks import AUTO, cell_name, check_scaling, describe
 from .bands import NO_START, NOT_CALIBRATED, BandCalibration, OutputBands, calibrate, calibration_of
 from .identification_task import IdentificationTask, fit_readout, pad
 from .plant_network import NetworkPlan, PlantNetwork
-from .race import AS_FITTED, POLYNOMIAL, RECURRENT, Entrant, Result, Structure, entrants, forecast, race
+from .race import (
+    AS_FITTED,
+    LINEAR,
+    POLYNOMIAL,
+    RECURRENT,
+    Entrant,
+    Result,
+    Structure,
+    entrants,
+    forecast,
+    race,
+)
 from .recordings import (
     Signals,
     as_experiments,
@@ -155,8 +166,8 @@ class PlantModel(Estimator):
         self.input_scaling_, self.output_scaling_ = scalings(training)
         self.race_: tuple[Result, ...] = ()
         rows = self.settled, self._encoded
-        self.timing_ = find_timing(training, checking, self.feedthrough, self.delay, rows)
-        runners = self._entrants(training, checking) if start is None else []
+        self.timing_ = find_timing(training, checking, self.feedthrough, self.delay, rows, reporter)
+        runners = self._entrants(training, checking, reporter) if start is None else []
         self.structure_ = self._structure(runners, start)
         self.plan_ = self.make_plan()
         if folder is not None:
@@ -323,7 +334,7 @@ class PlantModel(Estimator):
         """Rows that an encoder reads."""
         return self.washout if self.initial_state == "encoder" else 0
 
-    def _entrants(self, training: Record, checking: Record) -> list[Entrant]:
+    def _entrants(self, training: Record, checking: Record, reporter: Reporter | None) -> list[Entrant]:
         """The families that race; none where the cell is named, or is to have a certificate."""
         if self.cell not in (AUTO, *AS_FITTED) or self.certified:
             return []
@@ -331,7 +342,8 @@ class PlantModel(Estimator):
         learned, judged = map(list, sides)
         start = Start(self.timing_.feedthrough, self.settled, self._encoded)
         given = learned, judged, start, self.timing_.delays
-        linear, polynomial = find_linear_start(*given), find_polynomial_start(*given)
+        linear = None if self.cell == POLYNOMIAL else find_linear_start(*given, reporter)
+        polynomial = None if self.cell == LINEAR else find_polynomial_start(*given)
         found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear, polynomial)
         if self.cell == AUTO:
             return found
@@ -360,11 +372,12 @@ class PlantModel(Estimator):
             self.plan_ = self.make_plan()
             return refine(outcome.task, outcome.trained, self.training.refine, log)
 
-    def forecast(self) -> str:
-        """What `fit` will train, and about how long that takes."""
+    def forecast(self, training: Record) -> str:
+        """What `fit` will train on a record, and about how long that takes."""
         named = "gru" if self.cell == AUTO else str(describe_option(self.cell))
         families = RECURRENT if self.cell == AUTO and not self.certified else [named]
-        return forecast(families, self.training, self.window + self.washout)
+        regressed = sum(map(len, training.experiments)) * len(training.outputs)
+        return forecast(families, self.training, self.window + self.washout, regressed)
 
     def applied(self, inputs: Float[np.ndarray, "time inputs"]) -> Float[np.ndarray, "time inputs"]:
         """The inputs of a recording as the network takes them: scaled, and early by a row if shifted."""

@@ -21,7 +21,7 @@ from attractor.training.networks import cell_name, fact
 
 from .identification_task import IdentificationTask, score, squares
 from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
-from .regressions import LinearStart, PolynomialStart
+from .regressions import MOST_ROWS, LinearStart, PolynomialStart
 
 Error = Annotated[float, Within(0, infinite=True)]
 LINEAR, POLYNOMIAL = AS_FITTED = ("linear", "polynomial-narx")
@@ -34,8 +34,9 @@ _LEAST_GAIN, _LARGE_GAIN = 0.02, 0.1
 """See `_is_better`."""
 PATIENCE = 10
 """Validations without improvement after which a training of a race stops, if the settings name none."""
-_SECONDS_PER_ROW, _SECONDS_TO_COMPILE = 5e-7, 6.0
-"""Measured on two cores of a laptop: one row of one window through an update, and compiling one family."""
+_SECONDS_PER_ROW, _SECONDS_TO_COMPILE, _SECONDS_PER_OUTPUT = 5e-7, 6.0, 3e-3
+"""Measured on two cores: one row of one window through an update, compiling one family, and all regressions
+of one number of the outputs."""
 
 
 @dataclass(frozen=True)
@@ -333,22 +334,27 @@ class _Lane:
             self._reporter.close()
 
 
-def forecast(families: Sequence[str], settings: TrainingSettings, rows: int) -> str:
+def forecast(families: Sequence[str], settings: TrainingSettings, rows: int, regressed: int) -> str:
     """What is about to happen, and about how long it takes on two cores.
 
     Args:
-        families: that are trained one after the other.
+        families: that are found one after the other.
         settings: of every training.
         rows: of one window.
+        regressed: numbers of outputs that regressions are fitted to.
     """
     work = settings.steps * settings.batch_size * settings.seeds * rows
-    seconds = len(families) * (_SECONDS_TO_COMPILE + _SECONDS_PER_ROW * work)
-    about = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    regressions = _SECONDS_PER_OUTPUT * min(regressed, MOST_ROWS)
+    trained = [family for family in families if family not in AS_FITTED]
+    seconds = regressions + len(trained) * (_SECONDS_TO_COMPILE + _SECONDS_PER_ROW * work)
+    about = f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
+    if not trained:
+        return f"fitting {families[0]}: {about} on two cores"
     if len(families) == 1:
-        return f"training {families[0]}, at most {settings.steps} updates: about {about} on two cores"
+        return f"training {families[0]}, at most {settings.steps} updates: {about} on two cores"
     return (
         f"two regressions, {' and '.join(families)} race on the validation data, at most {settings.steps} "
-        f"updates each: about {about} on two cores (--cell NAME trains one family alone)"
+        f"updates each: {about} on two cores (--cell NAME trains one family alone)"
     )
 
 

@@ -13,6 +13,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from attractor.cells import NeuralStateSpace, late_inputs
 from attractor.control.baselines import MOST_ROWS, Autoregression, Recordings, fit_polynomial_narx, leading
 from attractor.program import single
+from attractor.progress import Reporter, SilentReporter
 
 from .output_error import OutputError, cleaned, fit_output_error
 from .plant_network import Encoder, PlantNetwork
@@ -143,7 +144,11 @@ class LinearStart:
 
 
 def find_linear_start(
-    training: Recordings, validation: Recordings, start: Start, delays: tuple[int, ...] = ()
+    training: Recordings,
+    validation: Recordings,
+    start: Start,
+    delays: tuple[int, ...] = (),
+    reporter: Reporter | None = None,
 ) -> LinearStart | None:
     """The model of the order that simulates training and validation data best; None if there is none.
 
@@ -156,14 +161,17 @@ def find_linear_start(
         validation: the same, for the choice of the order.
         start: how a recording starts.
         delays: samples by which the inputs are late before they act; empty for none.
+        reporter: hears about every order.
     """
+    reporter = reporter or SilentReporter()
     settled, past = start.settled, start.past
     usable = leading([(u, y) for u, y in training if len(u) > 2 * max(settled, past) + 10], MOST_ROWS)
     best: LinearStart | None = None
     late = [(late_inputs(u, delays), y) for u, y in usable]
     sides = _Sides(late, cleaned(late, start.first) if usable else late)
     smaller: OutputError | None = None
-    for order in ORDERS if usable else ():
+    for number, order in enumerate(ORDERS if usable else ()):
+        reporter.update(number, len(ORDERS), f"linear models of order {order}")
         models = _of_order(sides, order, start, smaller)
         smaller = models[0] if models else smaller
         for found in _balanced_all(models, sides, start, delays):
@@ -173,6 +181,7 @@ def find_linear_start(
             error = float(np.sqrt(np.average(squares, weights=WEIGHTS)))
             if best is None or error * _AS_GOOD < best.error:
                 best = replace(found, error=error)
+    reporter.close()
     return best if best is not None and np.isfinite(best.error) else None
 
 

@@ -12,6 +12,7 @@ from attractor.data import Record, Signal
 from attractor.data.doctor import LAGS, estimate_delay
 from attractor.data.preprocessing import is_constant
 from attractor.errors import ConfigError
+from attractor.progress import Reporter
 from attractor.settings import CountOrNone
 from attractor.training.networks import fact
 
@@ -86,7 +87,12 @@ class Timing:
 
 
 def find_timing(
-    training: Record, checking: Record, feedthrough: Feedthrough, delay: Delay, start: tuple[int, int]
+    training: Record,
+    checking: Record,
+    feedthrough: Feedthrough,
+    delay: Delay,
+    start: tuple[int, int],
+    reporter: Reporter | None = None,
 ) -> Timing:
     """What the options say; what they leave open, from the data.
 
@@ -96,6 +102,7 @@ def find_timing(
         feedthrough: the option; None shifts where an input acts on the output of its row.
         delay: the option; None takes long delays from the data where they help a linear model.
         start: rows of a recording that do not count, and rows that the initial state is read from.
+        reporter: hears about progress.
 
     Raises:
         ConfigError: not one delay for every input.
@@ -111,7 +118,7 @@ def find_timing(
         )
     timing = Timing(feedthrough is True, feedthrough == "shift")
     if delay is None:
-        delays = _found(training, checking, timing, start)
+        delays = _found(training, checking, timing, start, reporter)
     else:
         delays = delay if isinstance(delay, tuple) else (delay,) * len(training.inputs)
         if len(delays) != len(training.inputs):
@@ -121,14 +128,16 @@ def find_timing(
     return Timing(timing.feedthrough, timing.shifted, tuple(delays) if any(delays) else ())
 
 
-def _found(training: Record, checking: Record, timing: Timing, start: tuple[int, int]) -> tuple[int, ...]:
+def _found(
+    training: Record, checking: Record, timing: Timing, start: tuple[int, int], reporter: Reporter | None
+) -> tuple[int, ...]:
     """Delays that are long, and with which the best linear model simulates as well as without them."""
     delays = tuple(_delay_of(training, index, timing) for index in range(len(training.inputs)))
     if not any(delays):
         return ()
     learned, judged = (_standardised(record, training, timing) for record in (training, checking))
     begin = Start(timing.feedthrough, *start)
-    found = [find_linear_start(learned, judged, begin, tried) for tried in ((), delays)]
+    found = [find_linear_start(learned, judged, begin, tried, reporter) for tried in ((), delays)]
     errors = [np.inf if one is None else one.error for one in found]
     return delays if errors[1] <= _NO_WORSE * errors[0] else ()
 
