@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from synthetic import first_order, held_noise, record_of
 
 from attractor.data import ColumnOptions, Experiment, Record, Severity, Signal, examine, read_csv
 from attractor.data.doctor import compare_ranges, estimate_delay, whitening_filter
-from attractor.data.signal_checks import excitation_order
+from attractor.data.signal_checks import excitation_order, find_spikes
 
 SAMPLES = 4000
 INPUT = held_noise(SAMPLES, 8, 0) + 0.005 * np.random.default_rng(9).normal(size=SAMPLES)
@@ -119,6 +120,32 @@ def test_steady_states_alone_break_no_check():
     assert (
         estimate_delay([one.inputs[:, 0] for one in settled], [one.outputs[:, 0] for one in settled]) is None
     )
+
+
+def test_a_pair_that_shows_nothing_is_the_way_of_a_plant_whose_signals_act_elsewhere():
+    """A heater behind a tank does not act on its level; a triangular plant is no fault of the log."""
+    draw = np.random.default_rng(0)
+    inputs = draw.uniform(-1, 1, (2000, 2))
+    level = lfilter([0, 0.3], [1, -0.7], inputs[:, 0])
+    warm = lfilter([0, 0.2], [1, -0.8], inputs[:, 1]) + 0.5 * level
+    outputs = np.stack([level, warm], axis=1) + 0.01 * draw.standard_normal((2000, 2))
+    names = tuple(map(Signal, ("valve", "heater"))), tuple(map(Signal, ("level", "temperature")))
+    findings = {one.signal: one for one in examine(Record(*names, (Experiment("log", inputs, outputs),)))}
+    assert findings["heater -> level"].code == "no-response"
+    assert findings["heater -> level"].severity is Severity.NOTE
+    outputs[:, 1] = draw.standard_normal(2000)
+    findings = {one.signal: one for one in examine(Record(*names, (Experiment("log", inputs, outputs),)))}
+    assert findings["heater -> level"].severity is Severity.WARNING
+    assert findings["valve -> temperature"].severity is Severity.WARNING
+
+
+def test_short_steps_of_a_held_input_are_no_spikes_and_a_glitch_is_one():
+    draw = np.random.default_rng(1)
+    held = np.repeat(draw.uniform(-1, 1, 150), draw.integers(1, 20, 150))
+    assert not find_spikes(held).any()
+    inside = int(np.flatnonzero((held[:-2] == held[1:-1]) & (held[1:-1] == held[2:]))[100]) + 1
+    held[inside] = 30.0
+    np.testing.assert_array_equal(np.flatnonzero(find_spikes(held)), [inside])
 
 
 def test_an_input_at_rest_needs_no_whitening():

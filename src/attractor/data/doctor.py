@@ -1,6 +1,7 @@
 """The data doctor: looks at a record before any model does, and says what will go wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Literal
 
@@ -127,10 +128,31 @@ def examine(record: Record) -> list[Finding]:
         findings += examine_input(name, blocks)
     for name, blocks in outputs:
         findings += examine_output(name, blocks, [channel for _, channel in inputs])
+    pairs = {}
     for (source, cause), (answer, effect) in product(inputs, outputs):
-        findings += check_delay((source, answer), cause, effect, record.known_sampling_time)
+        pairs[source, answer] = check_delay((source, answer), cause, effect, record.known_sampling_time)
         findings += check_undersampling((source, answer), cause, effect)
-    return by_severity(findings)
+    return by_severity([*findings, *_as_a_whole(pairs)])
+
+
+def _as_a_whole(pairs: Mapping[tuple[str, str], list[Finding]]) -> list[Finding]:
+    """What was found about every pair; one of many that shows nothing may be the way of the plant.
+
+    A valve far behind a tank need not act on its level. An input that moves no output at all, or an output
+    that answers no input, stays a warning.
+    """
+    answered = [pair for pair, found in pairs.items() if any(one.code == "delay" for one in found)]
+    moving, moved = ({pair[side] for pair in answered} for side in (0, 1))
+    return [
+        replace(one, severity=Severity.NOTE, advice=_BUILT_SO)
+        if one.code == "no-response" and source in moving and answer in moved
+        else one
+        for (source, answer), found in pairs.items()
+        for one in found
+    ]
+
+
+_BUILT_SO = "Nothing to do if the plant is built so: both act or answer elsewhere."
 
 
 def examine_input(name: str, blocks: Blocks) -> list[Finding]:

@@ -117,12 +117,18 @@ def check_outliers(name: str, blocks: Blocks) -> list[Finding]:
     return [warning("outliers", name, message, advice, count=sum(spikes), first=row)]
 
 
+_HELD = 0.5
+"""Share of samples equal to the one before, above which a signal is held."""
+
+
 def find_spikes(values: Float[np.ndarray, "samples"]) -> Bool[np.ndarray, "samples"]:
     """Samples far from the median of the five around them, in a signal that is otherwise smooth there.
 
     Far means ten robust standard deviations of that distance (1.4826 times its median absolute value), a
     fifth of the central 90 % of the signal's range, and five times the largest distance among the 20
-    samples on either side: a step is no spike, since the median follows it, nor is a lively signal.
+    samples on either side: a step is no spike, since the median follows it, nor is a lively signal. Where a
+    signal is held most of the time, as a commanded input is, short steps are no spikes either: one is a
+    single sample that comes back to the value before it.
     """
     from scipy.ndimage import maximum_filter1d, median_filter
 
@@ -133,7 +139,10 @@ def find_spikes(values: Float[np.ndarray, "samples"]) -> Bool[np.ndarray, "sampl
     limit = max(SPIKE_SIGMAS * 1.4826 * float(np.median(distance)), 0.2 * span)
     padded = np.pad(maximum_filter1d(distance, size=19, mode="constant"), 12)
     around = np.maximum(padded[: len(values)], padded[24:])
-    return np.asarray(distance > np.maximum(limit, 5 * around))
+    found = np.asarray(distance > np.maximum(limit, 5 * around))
+    if np.mean(np.diff(values) == 0) > _HELD:
+        found[1:-1] &= values[:-2] == values[2:]
+    return found
 
 
 def trend_share(values: Float[np.ndarray, "samples"]) -> float:
