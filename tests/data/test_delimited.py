@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attractor.data import ColumnOptions, RowBlock, read_csv, write_csv
 from attractor.data.delimited import decode
-from attractor.errors import AttractorError, ConfigError, InputDataError
+from attractor.errors import AttractorError, ConfigError, DataWarning, InputDataError
 
 GOOD = "time [s],u [V],y (bar)\n0,1,2\n0.1,3,4\n0.2,5,6\n"
 
@@ -177,6 +177,10 @@ REFUSALS = [
     ("u,Y2\n1,2\n4,5\n", r"no column 'y'; did you mean 'Y2'\? Available columns: u, Y2"),
     ("u,y [a],y [b]\n1,2,3\n4,5,6\n", r"several columns are called 'y': 'y \[a\]', 'y \[b\]'; add the unit"),
     ("t,u,y\n0,1,2\n2,1,2\n1,1,2\n", r"row 4, column 't': time '1' is not later"),
+    (
+        "t,u,y\n0,1,2\n2,1,2\n1,1,2\n3,1,2\n3,4,2\n2,4,2\n",
+        r"row 4, .*not later than in the row before \(and so in rows 6, 7\)",
+    ),
     ("t,u,y\n0,1,2\n,1,2\n1,1,2\n", r"row 3, column 't': the time is missing"),
     ("t,u,y\n2024-01-01,1,2\nsoon,1,2\n", r"row 3, column 't': 'soon' is not a date"),
     ("t [furlong],u,y\n0,1,2\n1,1,2\n", r"'t \[furlong\]' has the unknown unit 'furlong'.*sampling_time"),
@@ -192,6 +196,15 @@ REFUSALS = [
 def test_refusals_name_the_place_and_the_remedy(write, text, message):
     with pytest.raises(InputDataError, match=message):
         read(write(text))
+
+
+def test_a_row_that_is_there_twice_is_left_out_and_told(write):
+    rows = [f"{time},{time % 3},{time % 5}" for time in range(60)]
+    path = write("\n".join(["t,u,y", *rows[:31], *rows[30:]]))
+    with pytest.warns(DataWarning, match=r"1 row\(s\) repeat the row before .*first is row 33\)"):
+        record = read(path)
+    assert len(record.experiments[0]) == 60
+    assert record.sampling_time == 1
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -27,6 +27,7 @@ from .time_axis import (
     find_times,
     read_time,
     regularise,
+    without_repeats,
 )
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def _timed(
     """Recordings with evenly spaced rows, and the sampling time in seconds."""
     # Absurd times overflow; find_sampling_time refuses the step that results.
     with np.errstate(all="ignore"):
+        recordings = [without_repeats(recording, column) for recording in recordings]
         for recording in recordings:
             check_increasing(column, recording.rows)
         step = find_sampling_time(column, [recording.rows for recording in recordings], columns.resample)
