@@ -60,7 +60,7 @@ def test_what_a_comparison_comes_to(changes, outlook):
     said = verdict(found, outlook, 1, 20)
     assert "it has never seen" in said
     assert ("FIT" in said) == (outlook != "lost")
-    meaning, steps = advice(outlook, About("run", "command"))
+    meaning, steps = advice(outlook, About("run", "command"), "gru")
     assert meaning
     assert steps
 
@@ -100,7 +100,7 @@ def test_a_model_that_noise_alone_keeps_from_more_is_not_called_bad():
     assert [one.name for one in found.rivals] == ["persistence", "ARX", "polynomial NARX"]
     said = of_run(model, card)
     assert said.startswith("A linear model is enough.")
-    assert "as far as noise lets any model" in said
+    assert "down to what looks like noise" in said
     assert TONES[outlook_of(found, 1.0)] == "good"
 
 

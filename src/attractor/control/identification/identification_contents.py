@@ -387,6 +387,8 @@ def _model_card(model: PlantModel, card: Mapping[str, Any]) -> dict[str, dict[st
     options["trained for a certificate"] = "yes" if options.pop("certified") else "no"
     if model.race_:
         options["cell"] = f"{model.family}; {race_in_words(model.race_)}"
+    if model.structure_ is not None:
+        options["hidden_size"] = model.structure_.hidden_size
     decided = {"feedthrough": model.timing_.option, "delay": model.timing_.delays or "none"}
     for name, value in decided.items():
         if options[name] is None:

@@ -24,12 +24,11 @@ from .identification_contents import (
     PredictionPage,
     ResidualPage,
     Summary,
-    TrainingPage,
     collect,
 )
 from .identification_verdict import advice
 from .plant_model import PlantModel
-from .race import Result
+from .race import AS_FITTED, Result
 from .recordings import stored_roles
 
 
@@ -40,12 +39,12 @@ def identification_page(contents: IdentificationContents, about: About) -> Page:
         contents: numbers and words.
         about: the run.
     """
-    meaning, steps = advice(contents.outlook, about)
+    meaning, steps = advice(contents.outlook, about, contents.compared.family)
     sections = (
         _prediction_section(contents),
         _comparison_section(contents),
         _data_section(contents.data),
-        _training_section(contents.training),
+        _training_section(contents),
         _residual_section(contents.residuals),
         _steady_section(contents),
         _metrics_section(contents.metrics),
@@ -69,8 +68,10 @@ def _tiles(summary: Summary) -> tuple[Tile, ...]:
         Tile("FIT", percent(summary.fit), "%", "free run on test data; 100 is perfect"),
         Tile("RMSE", significant(summary.rmse), output.unit, f"typical error of {output.name}"),
         Tile("Samples", count(summary.samples), "", "training, validation and test"),
-        Tile("Parameters", count(summary.parameters), "", "trained numbers in the model"),
-        Tile("Training", time, unit, "wall time, all seeds"),
+        Tile("Parameters", count(summary.parameters), "", "numbers in the model that were learned"),
+        Tile("Training", time, unit, "wall time, all seeds")
+        if summary.training_seconds
+        else Tile("Training", "none", "", "a regression gives this model"),
     )
 
 
@@ -239,9 +240,14 @@ def _data_section(data: DataPage) -> Section:
     return Section("data", "Data and excitation", lead, (signals, inputs), notes=data.findings)
 
 
-def _training_section(training: TrainingPage) -> Section:
+_UNKEPT = "No history of this training was kept."
+
+
+def _training_section(contents: IdentificationContents) -> Section:
+    training = contents.training
     if not training.runs:
-        return Section("training", "Training", "No history of this training was kept.")
+        how = "A regression gives this model." if contents.compared.family in AS_FITTED else _UNKEPT
+        return Section("training", "Training", how)
     curves = PageFigure(
         name="training",
         title="Training curves",

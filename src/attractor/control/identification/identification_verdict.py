@@ -54,7 +54,7 @@ def _headline(found: Comparison, outlook: Outlook, seen: str) -> str:
     if outlook == "behind" and found.best is not None:
         return f"A simpler model is better ({_named(found.best)}). {seen}, this one falls behind it"
     said = {
-        "noise": "the model follows the plant as far as noise lets any model",
+        "noise": "the model follows the plant down to what looks like noise",
         "follows": "the model follows the plant",
         "partly": "the model follows the plant in part",
         "no better": "the model tells no more than the simple ones",
@@ -64,7 +64,7 @@ def _headline(found: Comparison, outlook: Outlook, seen: str) -> str:
 
 def _how_well(found: Comparison) -> str:
     if found.reaches_noise:
-        return "as far as noise lets any model"
+        return "down to what looks like noise"
     return "well" if found.fit >= GOOD else "in part"
 
 
@@ -72,12 +72,13 @@ def _named(rival: Rival) -> str:
     return f"{rival.name}, {rival.description}"
 
 
-def advice(outlook: Outlook, about: About) -> tuple[str, tuple[Step, ...]]:
+def advice(outlook: Outlook, about: About, family: str) -> tuple[str, tuple[Step, ...]]:
     """What the verdict means, and what to do next.
 
     Args:
         outlook: what the comparison came to.
         about: the run.
+        family: of the model.
     """
     certify = Step("Prove that a wrong start dies out:", f"attractor certify {about.run}")
     control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant PLANT")
@@ -91,15 +92,15 @@ def advice(outlook: Outlook, about: About) -> tuple[str, tuple[Step, ...]]:
     return {
         "follows": (stands_in, (certify, control)),
         "noise": (
-            f"{stands_in} What is left is noise, as far as a one-step predictor can tell; no other model "
-            "would do visibly better.",
+            f"{stands_in} What is left is as small as the errors of the best predictor that sees all samples "
+            "measured before; that one is simple, and a better one may tell more.",
             (certify, control),
         ),
         "linear": (
             "What these data show of the plant is linear, or what is not linear is hidden by noise: a linear "
             "model is simpler to understand, and as good. For control beyond these data, record an "
             "experiment with larger steps.",
-            (linear, control),
+            (certify if family == LINEAR else linear, control),
         ),
         "partly": (
             "It leaves some of the movement unexplained. Good enough for control that measurements correct; "

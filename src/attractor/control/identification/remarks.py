@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from attractor.cells import Linear
+from attractor.cells import Linear, PolynomialNARX
 from attractor.data import Record
 from attractor.training import Trained
 
@@ -20,8 +20,15 @@ _OUTSIDE = 0.05
 
 
 def parameter_count(network: PlantNetwork) -> int:
-    """Trained numbers: those of a fixed cell, such as a reservoir, are drawn and stay."""
-    numbers = eqx.filter(network, eqx.is_inexact_array)
+    """Numbers that were learned: those of a fixed cell, such as a reservoir, are drawn and stay.
+
+    A regression learns its weights; how a linear model reads its state off past rows follows from them.
+    """
+    inner = network.inner
+    if isinstance(inner, PolynomialNARX):
+        return inner.weights.size
+    learned = (network.cell, network.readout) if isinstance(inner, Linear) else network
+    numbers = eqx.filter(learned, eqx.is_inexact_array)
     return sum(0 if _is_fixed(part) else part.size for part in jax.tree.leaves(numbers, is_leaf=_is_fixed))
 
 
