@@ -160,17 +160,20 @@ def in_words(found: BandCalibration, coverage: float) -> str:
     by = calibrated_by(found)
     if coverage > found.highest:
         return (
-            f"The bands are infinite: {by} say nothing of more than {100 * found.highest:.1f} % of the rows. "
+            f"The bands are infinite: {by}, say nothing of more than {100 * found.highest:.1f} % of the rows. "
             "Ask for a lower coverage, or hold more rows out for validation."
         )
     low, high = (100 * one for one in found.stated(coverage))
-    return f"The bands are stated to hold {low:g} to {high:.1f} % of such rows, by {by}."
+    return (
+        f"The bands are stated to hold {low:g} to {high:.1f} % of the rows of such recordings: what was "
+        f"asked, and the most that it comes to. They are calibrated by {by}."
+    )
 
 
 def calibrated_by(found: BandCalibration) -> str:
     """How much a calibration rests on: half a sentence."""
-    rows = "row" if found.length == 1 else f"{found.length} rows"
-    return f"{int(found.stretches.min())} stretches of {rows} of the validation data"
+    rows = "one row" if found.length == 1 else f"{found.length} rows"
+    return f"{int(found.stretches.min())} stretches of the validation data, {rows} each"
 
 
 def calibrate(runs: FreeRuns, length: int | None = None, *, grows: bool = True) -> BandCalibration | None:
