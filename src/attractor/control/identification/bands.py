@@ -160,7 +160,7 @@ def in_words(found: BandCalibration, coverage: float) -> str:
     by = calibrated_by(found)
     if coverage > found.highest:
         return (
-            f"The bands are infinite: {by}, say nothing of more than {100 * found.highest:.1f} % of the rows. "
+            f"The bands are infinite: {by}, say nothing of more than {100 * found.highest:.1f} % of rows. "
             "Ask for a lower coverage, or hold more rows out for validation."
         )
     low, high = (100 * one for one in found.stated(coverage))
