@@ -84,7 +84,7 @@ def test_a_network_that_starts_from_it_computes_the_same(family, direct):
     model, _ = found(inputs, outputs, direct)
     more = 0 if family is Linear else 2
     plan = NetworkPlan(family, model.size + more, 1, 1, 1, PAST, direct, ENCODER_WIDTH + model.size)
-    network = model.network(plan(jax.random.key(0)))
+    network = model.builder(plan)(jax.random.key(0))
     simulated = free_run(network, jnp.asarray(inputs), jnp.asarray(outputs), PAST)
     expected = model.simulate(inputs, outputs, PAST, PAST)
     expected = expected[1:] if direct else expected[:-1]
@@ -96,7 +96,7 @@ def test_a_network_that_starts_from_it_computes_the_same(family, direct):
 def test_what_is_beyond_the_linear_model_can_be_trained():
     model, _ = found(*ringing())
     plan = NetworkPlan(NeuralStateSpace, model.size + 2, 1, 1, 1, PAST, False, ENCODER_WIDTH + model.size)
-    network = model.network(plan(jax.random.key(0)))
+    network = model.builder(plan)(jax.random.key(0))
     assert not network.cell.outer_weight.any()
     inputs, outputs = map(jnp.asarray, ringing(60))
 

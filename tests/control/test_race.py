@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -164,3 +165,25 @@ def test_a_structure_is_read_with_its_kinds_checked(wrong):
     assert Structure.of(good) == Structure("gru", 4, 32)
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Structure.of(good | wrong)
+
+
+def test_a_race_over_another_log_of_the_same_size_compiles_nothing():
+    """As in a cross-validation. The numbers of a regression were constants of the programs before."""
+    options = {
+        "washout": 5,
+        "window": 20,
+        "training": TrainingSettings(steps=2, batch_size=4, validate_every=1),
+    }
+    first, second = PlantModel(**options), PlantModel(**options)
+    first.fit(*bent(300))
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    try:
+        second.fit(*(2 * side for side in bent(300)))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert [one.hidden_size for one in first.race_] == [one.hidden_size for one in second.race_]
+    assert not compiled
+    assert not np.allclose(first.predict(*bent(300))[5:], second.predict(*bent(300))[5:])

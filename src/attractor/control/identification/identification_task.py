@@ -49,11 +49,25 @@ def free_run(
     return network(inputs[washout:], state)[0]
 
 
+class Drawing(eqx.Module):
+    """Makes a fresh network from a key; for JAX, what does so is a part of the structure.
+
+    Args:
+        make: a plan, or any function of a key.
+    """
+
+    make: Callable[[PRNGKeyArray], PlantNetwork] = eqx.field(static=True)
+
+    def __call__(self, key: PRNGKeyArray) -> PlantNetwork:
+        """The network."""
+        return self.make(key)
+
+
 class IdentificationTask(LeastSquares):
     """Fit a network so that its free run follows the plant.
 
     Args:
-        build: makes a fresh network from a key.
+        build: makes a fresh network from a key; its arrays are arguments of compiled programs.
         windows: training windows of washout + simulated rows.
         validation_data: recordings for the choice of the best weights, never cut into windows.
         washout: rows of a window whose outputs set the state and are not predicted.
@@ -63,7 +77,7 @@ class IdentificationTask(LeastSquares):
         contraction: the rate that the cell must keep for every input; None leaves it free.
     """
 
-    build: Callable[[PRNGKeyArray], PlantNetwork] = eqx.field(static=True)
+    build: Callable[[PRNGKeyArray], PlantNetwork]
     windows: Windows
     validation_data: Batch
     washout: int = eqx.field(static=True)

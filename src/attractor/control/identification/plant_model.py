@@ -1,7 +1,7 @@
 """`PlantModel`: from a plant's log to a recurrent model, in the scikit-learn protocol."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -28,8 +28,8 @@ from attractor.training.identity import probe_rows
 from attractor.training.networks import AUTO, cell_name, check_scaling, describe_option, fact, structure_of
 
 from .bands import NO_START, NOT_CALIBRATED, BandCalibration, OutputBands, calibrate, calibration_of
-from .identification_task import IdentificationTask, fit_readout, pad
-from .plant_network import NetworkPlan, PlantNetwork
+from .identification_task import Drawing, IdentificationTask, fit_readout, pad
+from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
 from .race import (
     AS_FITTED,
     LINEAR,
@@ -40,6 +40,7 @@ from .race import (
     Structure,
     entrants,
     forecast,
+    only,
     race,
 )
 from .recordings import (
@@ -55,7 +56,7 @@ from .recordings import (
     scalings,
     split_validation,
 )
-from .regressions import Start, find_linear_start, find_polynomial_start
+from .regressions import FromRegression, Start, find_linear_start, find_polynomial_start
 from .remarks import remarks
 from .simulator import Simulator, free_runs
 from .timing import Delay, Feedthrough, Timing, find_timing
@@ -183,8 +184,7 @@ class PlantModel(Estimator):
         )
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         self.trained_ = self._race(runners, log, task_of) if runners else self._train(task, training, log)
-        self.replicas_ = self.trained_.models
-        self.chosen_ = self.trained_.chosen
+        self.replicas_, self.chosen_ = self.trained_.models, self.trained_.chosen
         self.remarks_ = (
             *self.timing_.in_words(record.inputs),
             *remarks(self.network(), self.trained_, training, checking),
@@ -324,10 +324,8 @@ class PlantModel(Estimator):
     def _open_plan(self, build: CellBuilder) -> NetworkPlan:
         """The plan as far as options and signals decide it."""
         sizes = len(self.signals_.inputs), len(self.signals_.outputs)
-        plan = NetworkPlan(
-            build, self.hidden_size, self.layers, *sizes, self._encoded, self.timing_.feedthrough
-        )
-        return replace(plan, delays=self.timing_.delays)
+        timing = self.timing_.feedthrough, ENCODER_WIDTH, self.timing_.delays
+        return NetworkPlan(build, self.hidden_size, self.layers, *sizes, self._encoded, *timing)
 
     @property
     def _encoded(self) -> int:
@@ -345,14 +343,7 @@ class PlantModel(Estimator):
         linear = None if self.cell == POLYNOMIAL else find_linear_start(*given, reporter)
         polynomial = None if self.cell == LINEAR else find_polynomial_start(*given)
         found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear, polynomial)
-        if self.cell == AUTO:
-            return found
-        named = [one for one in found if one.structure.cell == self.cell]
-        if not named:
-            raise InputDataError(
-                f"there are too few rows for a regression ({self.cell}); record more, or name another cell"
-            )
-        return named
+        return found if self.cell == AUTO else only(found, self.cell)
 
     def _structure(self, runners: list[Entrant], start: PlantNetwork | None) -> Structure | None:
         """What the options leave open; a race may still replace it."""
@@ -374,8 +365,8 @@ class PlantModel(Estimator):
 
     def forecast(self, training: Record) -> str:
         """What `fit` will train on a record, and about how long that takes."""
-        named = "gru" if self.cell == AUTO else str(describe_option(self.cell))
-        families = RECURRENT if self.cell == AUTO and not self.certified else [named]
+        named = ["gru"] if self.cell == AUTO else [str(describe_option(self.cell))]
+        families = RECURRENT if self.cell == AUTO and not self.certified else named
         regressed = sum(map(len, training.experiments)) * len(training.outputs)
         return forecast(families, self.training, self.window + self.washout, regressed)
 
@@ -412,7 +403,7 @@ class PlantModel(Estimator):
         longest = max(len(one) for one in training.experiments)
         length = min(self.window + self.washout, longest)
         return IdentificationTask(
-            build=build,
+            build=build if isinstance(build, FromRegression) else Drawing(build),
             windows=Windows(*self.scaled(training), length),
             validation_data=pad(*self.scaled(checking)),
             washout=self.washout,
@@ -422,9 +413,8 @@ class PlantModel(Estimator):
         )
 
     def _train(self, task: IdentificationTask, training: Record, log: RunLog) -> Trained:
-        fixed = getattr(structure_of(task.initial).cell, "fixed", False)
         with log.locked():
-            if fixed:
+            if getattr(structure_of(task.initial).cell, "fixed", False):
                 return self._fit_readout(task, training, log)
             trained = train(task, self.training, self.seed, log)
             return refine(task, trained, self.training.refine, log)

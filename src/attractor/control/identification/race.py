@@ -12,7 +12,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from attractor.cells import Stack, cell_class
 from attractor.control.metrics import relative_gain
-from attractor.errors import DivergedError
+from attractor.errors import DivergedError, InputDataError
 from attractor.progress import Reporter
 from attractor.settings import Count, NonNegative, Within
 from attractor.training import RunLog, Trained, TrainingSettings, select_replica, train
@@ -149,20 +149,30 @@ def entrants(
         extra = {LINEAR: 0, "state-space": _EXTRA_STATES}
         for family, more in extra.items():
             structure = Structure(family, linear.size + more, ENCODER_WIDTH + linear.size)
-            found.append(Entrant(structure, _from_linear(structure.plan(plan), linear), family != LINEAR))
+            own = structure.plan(plan)
+            found.append(
+                Entrant(structure, linear.builder(own) if own.layers == 1 else own, family != LINEAR)
+            )
     if polynomial is not None:
         structure = Structure(POLYNOMIAL, polynomial.order)
-        plain = structure.plan(plan)
-        found.append(Entrant(structure, lambda key: polynomial.network(plain(key)), trained=False))
+        found.append(Entrant(structure, polynomial.builder(structure.plan(plan)), trained=False))
     left = [family for family in RECURRENT if family not in [one.structure.cell for one in found]]
     structures = [Structure(family, hidden_size) for family in left]
     return [*found, *(Entrant(one, one.plan(plan)) for one in structures)]
 
 
-def _from_linear(plan: NetworkPlan, linear: LinearStart) -> Callable[[PRNGKeyArray], PlantNetwork]:
-    if plan.layers > 1:
-        return plan
-    return lambda key: linear.network(plan(key))
+def only(entrants: Sequence[Entrant], family: str) -> list[Entrant]:
+    """Those of one family that a regression gives.
+
+    Raises:
+        InputDataError: there is none: too few rows.
+    """
+    named = [one for one in entrants if one.structure.cell == family]
+    if not named:
+        raise InputDataError(
+            f"there are too few rows for a regression ({family}); record more, or name another cell"
+        )
+    return named
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """Networks that begin as the best regression, so that training starts where linear identification ends."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.linalg import solve_discrete_lyapunov
 
 from attractor.cells import NeuralStateSpace, late_inputs
@@ -16,7 +17,7 @@ from attractor.program import single
 from attractor.progress import Reporter, SilentReporter
 
 from .output_error import OutputError, cleaned, fit_output_error
-from .plant_network import Encoder, PlantNetwork
+from .plant_network import Encoder, NetworkPlan, PlantNetwork
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 MOST_STATES = 40
@@ -91,47 +92,13 @@ class LinearStart:
         """Number of states."""
         return len(self.transition)
 
-    def network(self, network: PlantNetwork) -> PlantNetwork:
-        """A fresh network of a `Linear` or `NeuralStateSpace` cell that computes what this model does.
+    def builder(self, plan: NetworkPlan) -> "FromRegression":
+        """What builds a network of a `Linear` or `NeuralStateSpace` cell that computes what this model does.
 
         What the network has beyond it stays as it was drawn, and does nothing at first.
         """
-        cell: Any = network.inner
-        readout: Any = network.readout  # neither family makes outputs itself
-        transition, gain = np.array(cell.transition), np.array(cell.input_weight)
-        transition[: self.size], transition[:, : self.size] = 0.0, 0.0
-        transition[: self.size, : self.size], gain[: self.size] = self.transition, self.gain
-        cell = eqx.tree_at(lambda c: (c.transition, c.input_weight), cell, (single(transition), single(gain)))
-        if isinstance(cell, NeuralStateSpace):
-            cell = eqx.tree_at(lambda c: c.outer_weight, cell, jnp.zeros_like(cell.outer_weight))
-        shown = np.zeros(readout.weight.shape)
-        shown[:, : self.size] = self.shown
-        pair = single(shown), single(self.offset)
-        readout = eqx.tree_at(lambda r: (r.weight, r.bias), readout, pair)
-        return replace(network.with_inner(cell), readout=readout, encoder=self._encoder(network.encoder))
-
-    def _encoder(self, encoder: Encoder | None) -> Encoder | None:
-        """Its first units carry the linear estimate, the others are silent at first."""
-        if encoder is None:
-            return None
-        first, last = encoder.network.layers
-        rest = np.zeros(self.size if last.bias is None else last.bias.shape)
-        weight, bias = np.array(first.weight), np.array(first.bias)
-        weight[: self.size] = _IN_LINE * self.reading
-        bias[: self.size] = _IN_LINE * self.reading_offset
-        out = np.zeros(last.weight.shape)
-        out[: self.size, : self.size] = np.eye(self.size) / _IN_LINE
-        values = single(weight), single(bias), single(out), single(rest)
-        return eqx.tree_at(
-            lambda e: (
-                e.network.layers[0].weight,
-                e.network.layers[0].bias,
-                e.network.layers[1].weight,
-                e.network.layers[1].bias,
-            ),
-            encoder,
-            values,
-        )
+        parts = self.transition, self.gain, self.shown, self.offset, self.reading, self.reading_offset
+        return FromRegression(plan, begin_as_linear, tuple(map(single, parts)))
 
     def simulate(self, inputs: Matrix, outputs: Matrix, start: int, past: int) -> Matrix:
         """Free run after the first `start` rows, of which the last `past` tell the state; none: from rest."""
@@ -141,6 +108,75 @@ class LinearStart:
         begin = start if past else 0
         states = _states(self.transition, inputs[begin:] @ self.gain.T, state)
         return states[start - begin :] @ self.shown.T + self.offset
+
+
+class FromRegression(eqx.Module):
+    """Builds a network that begins as a regression, from a key.
+
+    The numbers of the regression are arrays of it, so that trainings from regressions of one size share their
+    compiled programs.
+
+    Args:
+        plan: builds the network.
+        begin: puts the numbers into it.
+        numbers: of the regression.
+    """
+
+    plan: NetworkPlan = eqx.field(static=True)
+    begin: Callable[..., PlantNetwork] = eqx.field(static=True)
+    numbers: tuple[Array, ...]
+
+    def __call__(self, key: PRNGKeyArray) -> PlantNetwork:
+        """A fresh network."""
+        return self.begin(self.plan(key), self.numbers)
+
+
+def begin_as_linear(network: PlantNetwork, numbers: tuple[Array, ...]) -> PlantNetwork:
+    """A network of a `Linear` or `NeuralStateSpace` cell with the numbers of a `LinearStart`."""
+    transition, gain, shown, offset, reading, reading_offset = numbers
+    cell: Any = network.inner
+    readout: Any = network.readout  # neither family makes outputs itself
+    size = len(transition)
+    states = cell.transition.at[:size].set(0.0).at[:, :size].set(0.0).at[:size, :size].set(transition)
+    cell = eqx.tree_at(
+        lambda c: (c.transition, c.input_weight), cell, (states, cell.input_weight.at[:size].set(gain))
+    )
+    if isinstance(cell, NeuralStateSpace):
+        cell = eqx.tree_at(lambda c: c.outer_weight, cell, jnp.zeros_like(cell.outer_weight))
+    weight = jnp.zeros_like(readout.weight).at[:, :size].set(shown)
+    readout = eqx.tree_at(lambda r: (r.weight, r.bias), readout, (weight, offset))
+    encoder = None if network.encoder is None else _reading_encoder(network.encoder, reading, reading_offset)
+    return replace(network.with_inner(cell), readout=readout, encoder=encoder)
+
+
+def _reading_encoder(encoder: Encoder, reading: Array, reading_offset: Array) -> Encoder:
+    """Its first units carry the linear estimate, the others are silent at first."""
+    first, last = encoder.network.layers
+    size, bias = len(reading), jnp.asarray(first.bias)
+    out = jnp.zeros_like(last.weight).at[:size, :size].set(jnp.eye(size) / _IN_LINE)
+    values = (
+        first.weight.at[:size].set(_IN_LINE * reading),
+        bias.at[:size].set(_IN_LINE * reading_offset),
+        out,
+        jnp.zeros(size if last.bias is None else last.bias.shape),
+    )
+    return eqx.tree_at(
+        lambda e: (
+            e.network.layers[0].weight,
+            e.network.layers[0].bias,
+            e.network.layers[1].weight,
+            e.network.layers[1].bias,
+        ),
+        encoder,
+        values,
+    )
+
+
+def begin_as_polynomial(network: PlantNetwork, numbers: tuple[Array, ...]) -> PlantNetwork:
+    """A network of a `PolynomialNARX` cell with the numbers of a regression: weights, and both limits."""
+    cell: Any = network.inner
+    filled = eqx.tree_at(lambda c: (c.weights, c.low, c.high), cell, numbers)
+    return replace(network.with_inner(filled), readout=None)
 
 
 def find_linear_start(
@@ -378,13 +414,11 @@ class PolynomialStart:
         """Past samples of every signal."""
         return self.model.order
 
-    def network(self, network: PlantNetwork) -> PlantNetwork:
-        """A fresh network of a `PolynomialNARX` cell of that order that computes what this model does."""
-        cell: Any = network.inner
+    def builder(self, plan: NetworkPlan) -> "FromRegression":
+        """What builds a network of a `PolynomialNARX` cell that computes what this model does."""
         found = self.model
-        values = tuple(single(part) for part in (found.weights, found.low, found.high))
-        return replace(
-            network.with_inner(eqx.tree_at(lambda c: (c.weights, c.low, c.high), cell, values)), readout=None
+        return FromRegression(
+            plan, begin_as_polynomial, tuple(map(single, (found.weights, found.low, found.high)))
         )
 
 
