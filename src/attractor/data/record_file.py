@@ -27,7 +27,6 @@ from .time_axis import (
     find_times,
     read_time,
     regularise,
-    without_repeats,
 )
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ def _timed(
     """Recordings with evenly spaced rows, and the sampling time in seconds."""
     # Absurd times overflow; find_sampling_time refuses the step that results.
     with np.errstate(all="ignore"):
-        recordings = [without_repeats(recording, column) for recording in recordings]
+        recordings = [_without_repeats(recording, column) for recording in recordings]
         for recording in recordings:
             check_increasing(column, recording.rows)
         step = find_sampling_time(column, [recording.rows for recording in recordings], columns.resample)
@@ -213,6 +212,31 @@ def _timed(
             f"use one of {', '.join(unit for unit in SECONDS if unit)}, or give sampling_time in seconds"
         )
     return regular, columns.sampling_time or step
+
+
+_FEW_REPEATS = 0.05
+"""Share of repeated rows up to which they are slips."""
+
+
+def _without_repeats(recording: Recording, column: TimeColumn) -> Recording:
+    """The recording without rows that say once more what the row before says, time and all; a warning tells.
+
+    Loggers write such rows when they retry. Where many are so, the clock is too coarse, and they stay.
+    """
+    times, values = column.values[recording.rows], recording.values
+    alike = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    same = (np.diff(times) == 0) & alike.all(axis=1)
+    if not 0 < same.mean() <= _FEW_REPEATS:
+        return recording
+    kept = np.concatenate([[True], ~same])
+    first = column.table.row_numbers[int(recording.rows[~kept][0])]
+    warnings.warn(
+        f"{column.table.path}: {int(same.sum())} row(s) repeat the row before them (the first is "
+        f"row {first}), and are left out",
+        DataWarning,
+        stacklevel=2,
+    )
+    return replace(recording, rows=recording.rows[kept], values=values[kept])
 
 
 def _to_record(table: Table, parts: _Parts, recordings: Sequence[Recording], sampling_time: float) -> Record:

@@ -1,7 +1,6 @@
 """The time column of a log: its unit, its step, its gaps; rows made complete and evenly spaced."""
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from attractor.errors import DataWarning, InputDataError
+from attractor.errors import InputDataError
 
 from .delimited import DATE, is_number
 from .record import find_runs
@@ -321,31 +320,6 @@ def _and_others(numbers: Sequence[int]) -> str:
         return ""
     more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
     return f" (and so in row{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers[:5]))}{more})"
-
-
-_FEW_REPEATS = 0.05
-"""Share of repeated rows up to which they are slips."""
-
-
-def without_repeats(recording: "Recording", column: TimeColumn) -> "Recording":
-    """The recording without rows that say once more what the row before says, time and all; a warning tells.
-
-    Loggers write such rows when they retry. Where many are so, the clock is too coarse, and they stay.
-    """
-    times, values = column.values[recording.rows], recording.values
-    alike = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
-    same = (np.diff(times) == 0) & alike.all(axis=1)
-    if not 0 < same.mean() <= _FEW_REPEATS:
-        return recording
-    kept = np.concatenate([[True], ~same])
-    first = column.table.row_numbers[int(recording.rows[~kept][0])]
-    warnings.warn(
-        f"{column.table.path}: {int(same.sum())} row(s) repeat the row before them (the first is "
-        f"row {first}), and are left out",
-        DataWarning,
-        stacklevel=2,
-    )
-    return replace(recording, rows=recording.rows[kept], values=values[kept])
 
 
 def find_sampling_time(
