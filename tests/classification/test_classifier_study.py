@@ -71,11 +71,11 @@ def test_a_run_keeps_what_a_report_draws(tmp_path):
     np.testing.assert_allclose(arrays["suspects.values"][0, :length], roles.training.one(first), rtol=1e-6)
     assert arrays["examples.labels"].tolist() == [0, 1]
     suspects = model.suspects()
-    write_suspects(tmp_path / "new" / "s.csv", suspects, ("fall", "rise"))
+    write_suspects(tmp_path / "new" / "s.csv", suspects)
     with (tmp_path / "new" / "s.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == list(suspects.ids)
-    assert rows[0]["given"] == ("fall", "rise")[suspects.labels[0]]
+    assert rows[0]["given"] == suspects.labels[0]
     assert float(rows[0]["weight"]) == pytest.approx(suspects.weights[0], rel=1e-5)
     like = known_cases(model)
     assert (like.names, like.classes) == (NAMES, ("fall", "rise"))
