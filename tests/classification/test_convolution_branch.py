@@ -162,7 +162,7 @@ def test_without_validation_the_convolutions_decide_alone(tmp_path):
     branch, given = model.network().convolutions, model.prepare(data)
     np.testing.assert_allclose(model.logits(data), branch.of_all(given.inputs, given.lengths), atol=1e-5)
     assert model.score(ramps(cases=60, seed=1)) > 0.95
-    assert "no case was kept for validation" in str(model)
+    assert "fitted: random convolutions decide alone: no case was kept for validation" in str(model)
     assert "validation 0" not in str(model)
     assert "nothing validated" in str(model.trained_)
     sets = model.predict_sets(data, 0.9)
@@ -188,7 +188,7 @@ def test_training_without_validation_tells_no_number_of_one():
     assert told
     assert not any("validation" in message for message in told)
     assert "validation 0" not in str(model)
-    assert "the recurrent network decides alone" in str(model)
+    assert "fitted: the recurrent network decides alone" in str(model)
     assert model.share_ == 1
 
 

@@ -74,7 +74,7 @@ from .sequence_network import (
     one_step,
     usual_units,
 )
-from .suspects import CaseHistory, Suspects, rank_suspects
+from .suspects import CaseHistory, Suspects, check_ranked, rank_suspects
 
 
 @dataclass(eq=False)
@@ -467,6 +467,7 @@ class SequenceClassifier(Estimator):
             fact(card, name, tuple[str, ...]) for name in ("names", "training_ids", "ranked_ids")
         )
         self.judged_ = fact(card, "judged", bool)
+        check_ranked(self.ranked_ids_, self.training_ids_, run.evaluation, judged=self.judged_)
         self.classes_ = saved_classes(card["classes"])
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))

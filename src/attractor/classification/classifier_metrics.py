@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar, root_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
 from scipy.stats import t as student
@@ -160,8 +160,8 @@ def auc_interval(area: float, positive: int, negative: int) -> Interval:
 
     # At an end of the scale the variance vanishes: the root there is none.
     inside = min(max(area, _TINY), 1 - _TINY)
-    low = 0.0 if area <= 0 else float(brentq(beyond, 0.0, inside))
-    high = 1.0 if area >= 1 else float(brentq(beyond, inside, 1.0))
+    low = 0.0 if area <= 0 else float(root_scalar(beyond, bracket=(0.0, inside)).root)
+    high = 1.0 if area >= 1 else float(root_scalar(beyond, bracket=(inside, 1.0)).root)
     return low, high
 
 

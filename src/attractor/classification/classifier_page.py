@@ -170,7 +170,7 @@ def _beside(scores: Facts) -> tuple[PageTable, ...]:
         (
             one.name,
             f"{one.accuracy:.4f}",
-            _interval(list(one.interval), 4),
+            _interval(one.interval and list(one.interval), 4),
             count(one.only_model),
             count(one.only_other),
             f"{one.p_value:.2g}",

@@ -27,7 +27,7 @@ from attractor.runs import load_run
 from .baselines import CONVOLUTIONS, attainable_accuracy, compare, simple_predictions, summary_features
 from .classifier import SequenceClassifier
 from .classifier_assessment import Facts, assess_classifier, training_facts
-from .division import found_groups
+from .division import found_groups, numbered
 from .group_memory import group_memory
 from .reading import convolution_reading
 from .suspects import Suspects, confidently_other
@@ -183,7 +183,7 @@ def scores_on_test(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
     """All that is said of the test cases: scores, simple classifiers beside them, sets, labels in doubt."""
     labels = model.labels_of(roles.test)
     known = () if model.calibration_ is None else COVERAGES
-    groups = roles.test_groups
+    groups = numbered(roles.test_groups)
     sets = [model.predict_sets(roles.test, coverage).assessed(labels, groups) for coverage in known]
     scores = assess_classifier(model, roles.test, model.seed, groups)
     doubted = confidently_other(model.predict_proba(roles.test), labels)
@@ -208,7 +208,7 @@ def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
     features = summary_features(known) if read is None else read[0]
     if unseen is not None:
         others[CONVOLUTIONS] = unseen[1].argmax(axis=1)
-    compared = compare(model.logits(roles.test).argmax(axis=1), labels, others, roles.test_groups)
+    compared = compare(model.logits(roles.test).argmax(axis=1), labels, others, numbered(roles.test_groups))
     return {
         "beside": [asdict(one) for one in compared],
         "attainable": attainable_accuracy(features, model.labels_of(known), model.seed),

@@ -46,11 +46,11 @@ class Decision:
             trained: how the training went; None for a model that was read from a folder.
         """
         if self.is_without_network:
-            lines = [self.said]
+            lines = [f"fitted: {self.said[0].lower()}{self.said[1:]}"]
         elif self.convolutions:
-            lines = [f"random convolutions decide, and the recurrent network with a share of {self.share:g}"]
+            lines = [f"fitted: random convolutions and the recurrent network, its share is {self.share:g}"]
         else:
-            lines = ["the recurrent network decides alone"]
+            lines = ["fitted: the recurrent network decides alone"]
         if trained is None or not trained.history:
             return lines
         if self.judged:

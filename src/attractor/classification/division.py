@@ -123,7 +123,7 @@ def divide_cases(
         raise InputDataError(f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}")
     everything = np.arange(len(data))
     shared = shared_stretches(data) if groups is None else None
-    related = _numbered(groups) if shared is None else found_groups(shared)
+    related = numbered(groups) if shared is None else found_groups(shared)
     if isinstance(validation, Sequences):
         checking = replace(validation, labels=known_labels(validation, classes))
         elsewhere = found_groups(shared_stretches(checking))
@@ -155,7 +155,8 @@ def found_groups(shared: SharedStretches) -> Int[np.ndarray, " cases"] | None:
     return shared.recordings if shared.sharing.any() else None
 
 
-def _numbered(groups: np.ndarray | None) -> Int[np.ndarray, " cases"] | None:
+def numbered(groups: np.ndarray | None) -> Int[np.ndarray, " cases"] | None:
+    """Groups of any names as numbers from 0."""
     return None if groups is None else np.unique(groups, return_inverse=True)[1]
 
 

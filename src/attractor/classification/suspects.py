@@ -286,3 +286,22 @@ def case_history(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarr
         labels=np.asarray(labels, int),
         logits=np.asarray(logits, float),
     )
+
+
+def check_ranked(
+    ranked: tuple[str, ...], training: tuple[str, ...], arrays: Mapping[str, np.ndarray], *, judged: bool
+) -> None:
+    """Refuse names of ranked cases that do not go with those of the training cases.
+
+    Args:
+        ranked: how the user calls the cases that are ranked.
+        training: the same of the training cases.
+        arrays: of the run.
+        judged: whether there were validation cases, which fits without each case rank as well.
+
+    Raises:
+        ValueError: they do not.
+    """
+    more = judged and bool(arrays.get(f"{_PREFIX}left_out", False))
+    if not (set(training) <= set(ranked) if more else training == ranked):
+        raise ValueError(f"{len(ranked)} cases are ranked, which are not the {len(training)} training cases")
