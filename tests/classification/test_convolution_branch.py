@@ -199,8 +199,8 @@ def test_a_gain_within_two_groups_is_no_reason_to_add_a_network():
     own = np.where((groups == 0)[:, None], 3.0 * np.eye(2)[labels], 0.0)
     assert recurrent_share(offsets, own, labels) > 0
     assert recurrent_share(offsets, own, labels, groups) == 0
-    many = np.arange(80) // 2
-    helps = 3.0 * np.eye(2)[labels]
+    many, helps = np.arange(80) // 2, 3.0 * np.eye(2)[labels]
+    assert recurrent_share(offsets, helps, labels, groups) == 0, "two groups are too few to judge by"
     assert recurrent_share(offsets, helps, labels, many) == 1
 
 

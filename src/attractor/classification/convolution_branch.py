@@ -22,6 +22,8 @@ SHARES = np.linspace(0, 1, 11)
 ROUNDS = 3
 """Of reweighting; more of them take weight from classes that overlap."""
 _LEAST_WEIGHT = 1e-4
+_FEWEST_GROUPS = 3
+"""To judge by: two of them would be fitted by a share and a temperature, whatever they are."""
 _LEAST_SPREAD = 1e-6
 _AT_ONCE, _PIECE = 8, 256
 
@@ -244,11 +246,11 @@ def recurrent_share(
 
 def _reach(gain: Float[np.ndarray, " cases"], groups: Int[np.ndarray, " cases"] | None) -> float:
     """What a mean gain must exceed so as not to be chance."""
-    units = len(gain) if groups is None else len(np.unique(groups))
-    if units < 2:
-        return np.inf
     if groups is None:
-        return 2 * float(gain.std(ddof=1) / np.sqrt(units))
+        return 2 * float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else np.inf
+    units = len(np.unique(groups))
+    if units < _FEWEST_GROUPS:
+        return np.inf
     return float(student.ppf(0.975, units - 1)) * grouped_error(gain, groups)
 
 
