@@ -232,6 +232,11 @@ def test_windows_and_an_index_do_not_mislead(tmp_path, capsys):
     card = load_run(tmp_path / "run").card
     assert card["names"] == ["x", "y"]
     assert "they stay on one side" in card["data"]["explanation"]
+    scores = card["metrics"]["test"]
+    assert scores["groups"] == scores["cases"] // 5, "recordings are what another draw would draw"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "another draw of groups" in page
+    assert "signs flipped group by group" in page
     # Five windows a recording: no recording is on two sides.
     sizes = [sum(counts.values()) for counts in card["data"]["counts"].values()]
     assert all(size % 5 == 0 for size in sizes)

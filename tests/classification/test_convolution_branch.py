@@ -9,6 +9,7 @@ from sklearn.linear_model import RidgeCV
 from attractor.classification import ReadoutSettings, SequenceClassifier, robustness_study
 from attractor.classification.convolution_branch import recurrent_share, reweighted_ridge
 from attractor.classification.ridge import PENALTIES, fit_ridge
+from attractor.classification.suspects import confidently_other
 from attractor.errors import DataWarning
 
 DRAW = np.random.default_rng(0)
@@ -267,3 +268,10 @@ def test_a_class_of_one_case_is_told():
         classifier(**BRANCHED, training__validation_share=0.0).fit(
             [data.one(case) for case in range(24)], labels
         )
+
+
+def test_a_label_is_doubted_where_another_class_is_as_sure_as_usual():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.2, 0.8], [0.45, 0.55]])
+    labels = np.array([0, 0, 1, 1, 0, 0])
+    # Those of class 1 have it with 0.8 on average: the fifth case reaches that, the sixth does not.
+    assert confidently_other(probabilities, labels).tolist() == [False, False, False, False, True, False]

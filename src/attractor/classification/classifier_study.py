@@ -12,6 +12,7 @@ from attractor.arrays import Arrays
 from attractor.data import (
     HeldOut,
     Sequences,
+    SharedStretches,
     fill,
     hold_out_recordings,
     shared_stretches,
@@ -97,7 +98,9 @@ def divide(
     explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
     is_told, test_groups = test is None, None
     if test is None:
-        parts = _held_out(data, TEST_SHARE, seed, groups)
+        # Looked for in all cases: some windows of a recording are linked by others alone.
+        shared = shared_stretches(data) if groups is None else None
+        parts = _held_out(data, TEST_SHARE, seed, groups, shared)
         if not len(parts.held):
             raise InputDataError(
                 f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
@@ -108,10 +111,11 @@ def divide(
             f"for the test.{_told(parts.recordings, parts.objection)}"
         )
         data, test = data.select(parts.kept), data.select(parts.held)
-        if groups is not None:
-            groups, test_groups = groups[parts.kept], groups[parts.held]
+        known = groups if shared is None else found_groups(shared)
+        test_groups = None if known is None else known[parts.held]
+        groups = None if groups is None else groups[parts.kept]
     test = test.aligned(data)
-    if test_groups is None:
+    if not is_told:
         test_groups = found_groups(shared_stretches(test))
     if test.labels is None:
         raise InputDataError("the test cases have no labels to score against")
@@ -131,9 +135,15 @@ def _told(*sentences: str) -> str:
     return "".join(f" {one}" for one in sentences if one)
 
 
-def _held_out(data: Sequences, share: float, seed: int, groups: np.ndarray | None) -> HeldOut:
+def _held_out(
+    data: Sequences,
+    share: float,
+    seed: int,
+    groups: np.ndarray | None,
+    shared: SharedStretches | None = None,
+) -> HeldOut:
     if groups is None:
-        return hold_out_recordings(data, share, seed)
+        return hold_out_recordings(data, share, seed, shared)
     kept, held = stratified_hold_out(np.asarray(data.labels), share, seed, groups)
     return HeldOut(kept, held, "Cases of one group stay on one side.")
 
