@@ -66,6 +66,14 @@ def chain(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def alone(chain):
+    """A run of the same cases that its recurrent network decides."""
+    words = ("classify", chain / "train.npz", "--test", chain / "test.npz", *CHAIN, "--convolutions", "0")
+    assert call(*words, "--out", chain / "alone") == 0
+    return chain / "alone"
+
+
 def test_the_chain_leaves_a_run_with_scores_and_report(chain):
     names = {path.name for path in (chain / "run").iterdir()}
     assert {"weights.safetensors", "card.json", "SHA256SUMS", "log.jsonl", "report.html"} <= names
@@ -124,8 +132,22 @@ def test_the_exported_step_gives_the_probabilities_of_the_model(chain, tmp_path,
     np.testing.assert_allclose(found, model.predict_proba(series[None])[0], atol=1e-5)
 
 
-def test_the_recurrent_part_can_be_certified_for_the_range_of_the_training(chain, tmp_path, capsys):
-    run = shutil.copytree(chain / "run", tmp_path / "run")
+def test_a_network_without_a_say_is_not_certified(chain, capsys):
+    """A proof about it would say nothing of the classifier, and takes as long."""
+    assert call("certify", chain / "run", "--time-budget", "5") == 2
+    told = said(capsys)
+    assert "Random convolutions decide alone" in told
+    assert "--convolutions 0" in told
+
+
+def test_options_that_changed_nothing_are_named(chain):
+    facts = load_run(chain / "run").card["training"]["warnings"]
+    assert any("noise__additive acted on the recurrent network alone" in one for one in facts)
+    assert "noise__additive acted on" in (chain / "run" / "report.html").read_text()
+
+
+def test_the_recurrent_part_can_be_certified_for_the_range_of_the_training(alone, tmp_path, capsys):
+    run = shutil.copytree(alone, tmp_path / "run")
     assert call("certify", run, "--time-budget", "5") in (0, 5)
     told = said(capsys)
     assert re.search(r"(Proved|Unknown|Refuted) for inputs within", told)
@@ -182,8 +204,15 @@ def test_the_report_has_its_parts_and_is_harmless(chain):
     assert found == ["scores", "calibration", "training", "suspects", "data", "card", "reproduce"]
     assert "<script" not in html
     assert not re.search(r'(?:src|href)="(?!#)', html), "it loads something"
-    for words in ("Confusion matrix", "AUC-ROC", "Weights of the training cases", "All 20 cases of the test"):
+    for words in (
+        "Confusion matrix",
+        "AUC-ROC",
+        "All 20 cases of the test",
+        "Random convolutions decide alone",
+    ):
         assert words in html
+    assert "Cases with improbable labels counted less in the ridge regression" in html
+    assert "Weights of the training cases" not in html, "those of a network without a say"
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).casefold().replace("finance", "")
 
 
@@ -203,10 +232,34 @@ def test_windows_and_an_index_do_not_mislead(tmp_path, capsys):
     card = load_run(tmp_path / "run").card
     assert card["names"] == ["x", "y"]
     assert "they stay on one side" in card["data"]["explanation"]
+    scores = card["metrics"]["test"]
+    assert scores["groups"] == scores["cases"] // 5, "recordings are what another draw would draw"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "another draw of groups" in page
+    assert "signs flipped group by group" in page
     # Five windows a recording: no recording is on two sides.
     sizes = [sum(counts.values()) for counts in card["data"]["counts"].values()]
     assert all(size % 5 == 0 for size in sizes)
     assert any("was left out" in finding["message"] for finding in card["data"]["findings"])
+
+
+def test_a_network_that_decides_shows_its_weights_and_ranks_its_training_cases(alone, capsys):
+    assert "Weights of the training cases" in (alone / "report.html").read_text()
+    assert call("suspects", alone, "--top", "2") == 0
+    assert "32 training cases are ranked by their losses; those held out for validation and test" in said(
+        capsys
+    )
+
+
+def test_without_validation_no_number_of_a_validation_is_told(chain, tmp_path, capsys):
+    words = (*TINY, "--validation-share", "0", "--test", chain / "test.npz", "--out", tmp_path / "run")
+    assert call("classify", chain / "train.npz", *words) == 0
+    told = said(capsys)
+    assert "no case was kept for validation, so that nothing could tell whether a recurrent" in told
+    assert "validation 0" not in told
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "none, no network was trained" in page
+    assert "Training curves" not in page
 
 
 def test_report_writes_the_same_page_again(chain):
@@ -221,13 +274,13 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
     told = said(capsys)
     with (tmp_path / "suspects.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 32
+    assert len(rows) == 40, "those of validation as well, for fits without each case judge"
     assert list(rows[0]) == ["id", "given", "proposed", "mean_loss", "stands_apart", "weight", "origin"]
     assert origin_of(tmp_path / "suspects.csv") == load_run(chain / "run").origin
     assert rows[0]["id"] in told
     assert rows[2]["id"] not in told.split()
     assert "P(wrong)" not in told
-    assert "32 training cases are ranked by their losses; those held out for validation and test" in told
+    assert "40 cases are ranked by what fits without each of them say of its label" in told
     page = (chain / "run" / "report.html").read_text()
     assert "probability of being wrong" not in page
     assert "which is a reason to look and no probability" in page

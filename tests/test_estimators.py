@@ -456,9 +456,14 @@ def test_a_fitted_estimator_says_what_it_learned(fitted, identified):
         assert lines[0].startswith(f"{type(model).__name__}(")
         assert lines[-1] == "next: .predict(...), .score(...), .save(folder)"
         assert len(lines) <= 6
-        assert any(
-            line.startswith(f"fitted: replica {model.chosen_} is chosen: validation ") for line in lines
-        )
+        assert any(line.startswith("fitted: ") for line in lines)
+    assert any(
+        line.startswith(f"fitted: replica {identified.chosen_} is chosen: ")
+        for line in repr(identified).splitlines()
+    )
+    assert any(
+        "cross-entropy" in line and "of the validation cases" in line for line in repr(fitted).splitlines()
+    )
     assert "training cases" in repr(fitted).splitlines()[1]
     assert str(fitted.classes_[0]) in repr(fitted).splitlines()[1]
 
@@ -466,12 +471,12 @@ def test_a_fitted_estimator_says_what_it_learned(fitted, identified):
 def test_an_estimator_is_shown_in_a_notebook_with_and_without_scikit_learn(fitted, monkeypatch):
     shown = fitted._repr_html_()
     assert "SequenceClassifier" in shown
-    assert "fitted: replica" in shown
+    assert "fitted: random convolutions" in shown
     assert 'src="http' not in shown
     monkeypatch.setitem(sys.modules, "sklearn.utils", None)
     own = fitted._repr_html_()
     assert own.startswith("<div><p><b>SequenceClassifier(")
-    assert "fitted: replica" in own
+    assert "fitted: random convolutions" in own
 
 
 def test_a_search_shows_itself_with_an_estimator_inside():

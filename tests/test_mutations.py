@@ -101,6 +101,8 @@ def test_a_classifier_with_absurd_facts_is_refused(samples, tmp_path):
         {"names": ["u"] * 10**5},
         {"temperature": 0},
         {"training_ids": ["case 0"]},
+        {"ranked_ids": ["case 0"]},
+        {"judged": 3},
     ):
         (tmp_path / "card.json").write_text(json.dumps(sound | change))
         (tmp_path / SEAL).write_bytes(sums({name: (tmp_path / name).read_bytes() for name in names}))

@@ -10,7 +10,7 @@ import pytest
 from attractor import PlantModel, SequenceClassifier
 from attractor.classification import EpochSettings
 from attractor.classification import classifier as classifiers
-from attractor.cli.classify_commands import Classifier, ClassifyCommand, Labels
+from attractor.cli.classify_commands import Classifier, ClassifyCommand, Labels, Readout
 from attractor.cli.model_commands import IdentifyCommand, Model
 from attractor.cli.model_commands import TestData as RowsOfRoles
 from attractor.control.identification import plant_model as plants
@@ -247,7 +247,11 @@ def test_other_weight_groups_in_the_same_file_are_told_on_the_command_line(known
     data = series(tmp_path / "cases.csv")
     groups = tmp_path / "groups.csv"
     command = ClassifyCommand(
-        data, tmp_path / "run", weight_groups=groups, training=EpochSettings(validation_share=0.0)
+        data,
+        tmp_path / "run",
+        weight_groups=groups,
+        training=EpochSettings(validation_share=0.0),
+        readout=Readout(convolutions=0),
     )
     table(groups, [("case", "group"), *((case, case // 2) for case in range(24))])
     first = known_as(command.run)

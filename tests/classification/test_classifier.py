@@ -275,7 +275,9 @@ def test_wrong_labels_are_ranked_first_and_lose_weight():
     assert suspects.weights[: len(wrong)].mean() < 0.2
     assert (suspects.proposed[:3] != suspects.labels[:3]).all()
     assert suspects.ids[0] == f"case {suspects.positions[0]}"
-    np.testing.assert_array_equal(np.argsort(-suspects.scores(), kind="stable"), suspects.positions)
+    np.testing.assert_array_equal(
+        np.argsort(-suspects.in_order_of_cases(), kind="stable"), suspects.positions
+    )
     weights = model.case_history_.weights_over_time()
     np.testing.assert_allclose(
         weights[-1], model.case_history_.weights, rtol=0.05, atol=0.01

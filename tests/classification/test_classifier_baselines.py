@@ -10,6 +10,7 @@ from attractor.classification.baselines import (
     attainable_accuracy,
     besides,
     compare,
+    sign_flip,
     simple_predictions,
     summary_features,
 )
@@ -82,3 +83,43 @@ def test_classes_apart_are_attainable_and_one_class_is_certain():
     labels = np.arange(40) % 2
     assert attainable_accuracy(labels[:, None] + 0.01 * DRAW.normal(size=(40, 1)), labels) == 1.0
     assert attainable_accuracy(np.ones((4, 1)), np.zeros(4, int)) == 1.0
+
+
+def test_signs_that_are_flipped_case_by_case_are_the_test_of_mcnemar():
+    from scipy.stats import binomtest
+
+    for first, second in ((7, 1), (3, 3), (15, 1), (0, 0), (40, 21)):
+        differences = np.array([1] * first + [-1] * second + [0] * 9)
+        expected = binomtest(first, first + second).pvalue if first + second else 1.0
+        assert sign_flip(differences) == pytest.approx(expected)
+        assert sign_flip(differences, np.arange(len(differences))) == pytest.approx(expected)
+
+
+def test_signs_that_are_flipped_group_by_group_are_all_tried():
+    from itertools import product
+
+    rng = np.random.default_rng(3)
+    differences, groups = rng.integers(-1, 2, 60), np.arange(60) // 7
+    sums = np.bincount(groups, differences)
+    totals = [abs(np.dot(signs, sums)) for signs in product((-1, 1), repeat=len(sums))]
+    expected = np.mean(np.array(totals) >= abs(sums.sum()))
+    assert sign_flip(differences, groups) == pytest.approx(expected)
+
+
+def test_three_subjects_cannot_show_that_one_classifier_is_better():
+    labels, subjects = np.zeros(60, int), np.arange(60) // 20
+    worse = np.ones(60, int)
+    (found,) = compare(labels, labels, {"worse": worse}, subjects)
+    assert found.p_value == 0.25
+    assert not found.is_beaten
+    (alone,) = compare(labels, labels, {"worse": worse})
+    assert alone.is_beaten
+
+
+def test_the_lead_of_a_classifier_has_an_upper_end():
+    """Of 1000 cases 30 against 24: the lead of 0.6 points may be 2.0 points."""
+    right, other = np.zeros(1000, int), np.zeros(1000, int)
+    right[:24], other[24:54] = 1, 1
+    (found,) = compare(right, np.zeros(1000, int), {"other": other})
+    assert found.ahead == pytest.approx(0.006 + 1.96 * np.sqrt(54) / 1000, abs=2e-4)
+    assert not found.is_beaten

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 
 from attractor.classification.classifier_metrics import (
+    auc_interval,
     average_precision,
     bootstrap_interval,
     brier_score,
     confusion_matrix,
+    grouped_error,
     log_loss,
     roc_auc,
+    share_interval,
     wilson_interval,
 )
 from attractor.errors import InputDataError
+
+DRAW = np.random.default_rng(0)
 
 
 def scored(cases=60, seed=0):
@@ -104,3 +109,72 @@ def test_scikit_learn_finds_the_same():
         given = probabilities[:, 1] if classes == 2 else probabilities
         expected = metrics.brier_score_loss(truth, given, labels=range(classes))
         assert brier_score(probabilities, truth) == pytest.approx(expected, rel=1e-9)
+
+
+def clustered(seed, groups, cases=12, spread=0.2):
+    """Hits of cases whose groups have shares of their own, about 0.7 on average."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(groups), cases)
+    return rng.random(len(codes)) < np.clip(0.7 + spread * rng.normal(size=groups), 0, 1)[codes], codes
+
+
+@pytest.mark.parametrize("groups", [4, 8, 30])
+def test_the_interval_of_a_share_over_groups_holds_the_truth(groups):
+    """Of 400 draws about 95 % must hold it, which Wilson's of the cases does not."""
+    truth = np.mean([clustered(seed, 500)[0].mean() for seed in range(20)])
+    ends = [share_interval(*clustered(seed, groups)) for seed in range(400)]
+    plain = [share_interval(clustered(seed, groups)[0]) for seed in range(400)]
+    held, naive = (np.mean([low <= truth <= high for low, high in some]) for some in (ends, plain))
+    assert held > 0.93
+    assert naive < 0.86
+
+
+def test_groups_of_one_case_are_nearly_independent_cases():
+    hits = np.arange(200) % 4 > 0
+    np.testing.assert_allclose(share_interval(hits, np.arange(200)), wilson_interval(150, 200), atol=0.003)
+    assert share_interval(hits, np.zeros(200, int)) == (0.0, 1.0)
+    low, high = share_interval(np.ones(40, bool), np.arange(40) // 10)
+    assert high == 1.0
+    assert low < 0.45, "four groups are four cases"
+    assert share_interval(np.zeros(0, bool), np.zeros(0, int)) is None
+
+
+def test_the_error_over_groups_is_that_of_their_sums():
+    values, groups = np.array([1.0, 2, 3, 4, 5, 6]), np.array([0, 0, 1, 1, 2, 2])
+    means = np.array([1.5, 3.5, 5.5])  # groups of one size: the error of the mean of their means
+    assert grouped_error(values, groups) == pytest.approx(means.std(ddof=1) / np.sqrt(3))
+    assert grouped_error(values, np.zeros(6, int)) == np.inf
+
+
+def test_an_area_of_one_has_an_interval_with_a_width():
+    low, high = auc_interval(1.0, 3, 3)
+    assert high == 1.0
+    assert 0.4 < low < 0.6
+    assert auc_interval(0.0, 3, 3) == (0.0, pytest.approx(1 - low))
+    assert auc_interval(1.0, 200, 200)[0] > 0.98
+
+
+def test_the_interval_of_an_area_holds_the_truth():
+    """Two normal distributions a standard deviation apart: the area is Phi(1 / sqrt 2)."""
+    from scipy.stats import norm
+
+    truth, held = norm.cdf(1 / np.sqrt(2)), []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([0, 1], 12)
+        low, high = auc_interval(roc_auc(labels, rng.normal(size=24) + labels), 12, 12)
+        held.append(low <= truth <= high)
+    assert 0.93 < np.mean(held) <= 1.0
+
+
+def test_a_bootstrap_that_cannot_vary_is_no_interval():
+    labels, scores = np.repeat([0, 1], 20), np.arange(40.0)
+    assert bootstrap_interval(roc_auc, labels, scores) is None
+    few = np.repeat([0, 1], 3)
+    assert bootstrap_interval(average_precision, few, DRAW.normal(size=6)) is None
+    groups = np.arange(400) // 100
+    mixed = np.arange(400) % 2
+    assert bootstrap_interval(roc_auc, mixed, DRAW.normal(size=400), groups=groups) is None
+    found = bootstrap_interval(roc_auc, mixed, DRAW.normal(size=400), groups=np.arange(400) // 10)
+    assert found is not None
+    assert found[0] < 0.5 < found[1]

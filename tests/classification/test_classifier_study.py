@@ -14,6 +14,7 @@ from attractor.classification.classifier_study import (
     run_contents,
     write_suspects,
 )
+from attractor.data import Sequences
 from attractor.errors import InputDataError
 
 
@@ -71,12 +72,27 @@ def test_a_run_keeps_what_a_report_draws(tmp_path):
     np.testing.assert_allclose(arrays["suspects.values"][0, :length], roles.training.one(first), rtol=1e-6)
     assert arrays["examples.labels"].tolist() == [0, 1]
     suspects = model.suspects()
-    write_suspects(tmp_path / "new" / "s.csv", suspects, ("fall", "rise"))
+    write_suspects(tmp_path / "new" / "s.csv", suspects)
     with (tmp_path / "new" / "s.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == list(suspects.ids)
-    assert rows[0]["given"] == ("fall", "rise")[suspects.labels[0]]
+    assert rows[0]["given"] == suspects.labels[0]
     assert float(rows[0]["weight"]) == pytest.approx(suspects.weights[0], rel=1e-5)
     like = known_cases(model)
     assert (like.names, like.classes) == (NAMES, ("fall", "rise"))
     assert ramps(cases=3).aligned(like).names == NAMES
+
+
+def test_groups_of_test_cases_are_kept_where_they_are_given_or_found():
+    data = ramps(cases=40)
+    names = np.array([f"patient {case // 4}" for case in range(40)])
+    roles = divide(data, None, 0.2, 0, names)
+    assert len(roles.test_groups) == len(roles.test)
+    assert set(roles.test_groups).isdisjoint(roles.groups)
+    assert divide(data, None, 0.2, 0).test_groups is None
+    walk = np.random.default_rng(0).normal(size=(6, 40, 2)).cumsum(axis=1)
+    windows = [walk[one, first : first + 20] for one in range(6) for first in (0, 10, 20)]
+    cut = Sequences.from_arrays(windows, np.repeat(["a", "b"], 9))
+    found = divide(cut, None, 0.2, 0).test_groups
+    assert len(np.unique(found)) == len(found) // 3
+    assert len(np.unique(divide(cut, cut, 0.0, 0).test_groups)) == 6

@@ -7,8 +7,10 @@ from labelled_ramps import classifier, ramps
 from sklearn.linear_model import RidgeCV
 
 from attractor.classification import ReadoutSettings, SequenceClassifier, robustness_study
-from attractor.classification.convolution_branch import recurrent_share
+from attractor.classification.convolution_branch import recurrent_share, reweighted_ridge
 from attractor.classification.ridge import PENALTIES, fit_ridge
+from attractor.classification.suspects import confidently_other
+from attractor.errors import DataWarning
 
 DRAW = np.random.default_rng(0)
 BRANCHED = {"readout__convolutions": 168, "training__epochs": 3}
@@ -151,3 +153,125 @@ def test_copies_of_a_case_do_not_vouch_for_one_another():
         right = found.calibration_.logits.argmax(axis=1) == found.calibration_.labels
         assert right.mean() < 0.75
     assert found.share_ == 0
+
+
+def test_without_validation_the_convolutions_decide_alone(tmp_path):
+    """Nothing could tell whether a network helps: none is trained, none is added, and that is said."""
+    data = ramps(cases=40)
+    model = classifier(**BRANCHED, training__validation_share=0.0).fit(data)
+    assert (model.share_, model.trained_.history) == (0.0, [])
+    branch, given = model.network().convolutions, model.prepare(data)
+    np.testing.assert_allclose(model.logits(data), branch.of_all(given.inputs, given.lengths), atol=1e-5)
+    assert model.score(ramps(cases=60, seed=1)) > 0.95
+    assert "fitted: random convolutions decide alone: no case was kept for validation" in str(model)
+    assert "validation 0" not in str(model)
+    assert "nothing validated" in str(model.trained_)
+    sets = model.predict_sets(data, 0.9)
+    assert (sets.cases, sets.left_out) == (40, True)
+    model.save(tmp_path)
+    again = SequenceClassifier.load(tmp_path)
+    assert again.decision == model.decision
+    assert again.suspects().ids == model.suspects().ids
+    np.testing.assert_array_equal(again.predict_proba(data), model.predict_proba(data))
+
+
+def test_training_without_validation_tells_no_number_of_one():
+    told = []
+
+    class Listener:
+        def update(self, _done, _total, message=""):
+            told.append(message)
+
+        def close(self):
+            pass
+
+    model = classifier(training__validation_share=0.0).fit(ramps(), reporter=Listener())
+    assert told
+    assert not any("validation" in message for message in told)
+    assert "validation 0" not in str(model)
+    assert "fitted: the recurrent network decides alone" in str(model)
+    assert model.share_ == 1
+
+
+def test_a_gain_within_two_groups_is_no_reason_to_add_a_network():
+    """A network that knows one of two patients by heart helps with that one, however many its cases are."""
+    labels, groups = np.arange(80) % 2, np.arange(80) // 40
+    offsets = DRAW.normal(size=(80, 2))
+    own = np.where((groups == 0)[:, None], 3.0 * np.eye(2)[labels], 0.0)
+    assert recurrent_share(offsets, own, labels) > 0
+    assert recurrent_share(offsets, own, labels, groups) == 0
+    many, helps = np.arange(80) // 2, 3.0 * np.eye(2)[labels]
+    assert recurrent_share(offsets, helps, labels, groups) == 0, "two groups are too few to judge by"
+    assert recurrent_share(offsets, helps, labels, many) == 1
+
+
+def test_a_ridge_that_weighs_cases_by_their_labels_stands_wrong_ones():
+    rng = np.random.default_rng(1)
+    truth = np.arange(300) % 3
+    centres = 1.5 * rng.normal(size=(3, 30))
+    rows, unseen = (centres[truth] + 2.0 * rng.normal(size=(300, 30)) for _ in range(2))
+    wrong = rng.random(300) < 0.35
+    labels = np.where(wrong, (truth + rng.integers(1, 3, 300)) % 3, truth)
+    plain, alike = reweighted_ridge(rows, labels, 3, rounds=0)
+    found, weights = reweighted_ridge(rows, labels, 3)
+    np.testing.assert_array_equal(alike, 1)
+    np.testing.assert_array_equal(plain.weight, fit_ridge(rows, 2.0 * np.eye(3)[labels] - 1).weight)
+    right = [((unseen @ fit.weight + fit.bias).argmax(axis=1) == truth).mean() for fit in (plain, found)]
+    assert right[1] > right[0] + 0.01
+    assert weights[wrong].mean() < 0.5 * weights[~wrong].mean()
+
+
+def test_reweighting_reaches_the_ridge_and_void_options_are_told():
+    data = ramps(cases=40)
+    labels = np.asarray(data.labels).copy()
+    labels[:8] = 1 - labels[:8]
+    cases = [data.one(case) for case in range(40)]
+    quick = {**BRANCHED, "training__validation_share": 0.0}
+    plain = classifier(**quick).fit(cases, labels)
+    weighed = classifier(**quick, labels__reweighting="auto").fit(cases, labels)
+    assert np.abs(plain.predict_proba(data) - weighed.predict_proba(data)).max() > 0.01
+    assert weighed.suspects().weights[:8].mean() < 0.5
+    with pytest.warns(
+        UserWarning, match="labels__coteaching acted on the recurrent network alone and changed"
+    ):
+        classifier(**quick, labels__coteaching=0.2).fit(cases, labels)
+
+
+def test_suspects_have_names_one_order_and_a_table():
+    data = ramps(cases=60)
+    labels = np.array(["fall", "rise"])[np.asarray(data.labels)]
+    wrong = {3, 10, 21, 34, 47}
+    for case in wrong:
+        labels[case] = "rise" if labels[case] == "fall" else "fall"
+    model = classifier(**BRANCHED).fit([data.one(case) for case in range(60)], labels)
+    found = model.suspects()
+    assert len(found) == 60, "cases of validation too"
+    assert {int(name.split()[1]) for name in found.ids[:5]} == wrong
+    assert set(found.labels) == {"fall", "rise"}
+    assert found.apart[:4].all()
+    assert found.apart.sum() <= 6
+    assert (np.diff(found.apart.astype(int)) <= 0).all(), "no case stands apart after one that does not"
+    frame = found.to_frame()
+    assert list(frame.columns[:3]) == ["case", "given", "proposed"]
+    assert frame["stands_apart"].sum() == found.apart.sum()
+    assert "rise" in found._repr_html_()
+    sets = model.predict_sets(data.select(np.arange(3)))
+    assert list(sets.to_frame().columns) == ["fall", "rise", "size"]
+    assert sets.to_frame().index.tolist() == list(data.select(np.arange(3)).ids)
+    assert "fall" in sets._repr_html_()
+
+
+def test_a_class_of_one_case_is_told():
+    data = ramps(cases=24)
+    labels = np.array([*["fall", "rise"] * 11, "fall", "once"])
+    with pytest.warns(DataWarning, match="class 'once': a single case"):
+        classifier(**BRANCHED, training__validation_share=0.0).fit(
+            [data.one(case) for case in range(24)], labels
+        )
+
+
+def test_a_label_is_doubted_where_another_class_is_as_sure_as_usual():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9], [0.2, 0.8], [0.45, 0.55]])
+    labels = np.array([0, 0, 1, 1, 0, 0])
+    # Those of class 1 have it with 0.8 on average: the fifth case reaches that, the sixth does not.
+    assert confidently_other(probabilities, labels).tolist() == [False, False, False, False, True, False]

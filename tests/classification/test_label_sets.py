@@ -100,3 +100,79 @@ def test_without_validation_there_is_nothing_to_calibrate_by(tmp_path):
     for one in (model, SequenceClassifier.load(tmp_path)):
         with pytest.raises(ConfigError, match="validation_share above 0"):
             one.predict_sets(ramps(), 0.9)
+
+
+def patients(groups, seed, cases=12, classes=2):
+    """Logits and labels without information: all cases of a group have nearly the same ones."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(groups), cases)
+    logits = 3.0 * rng.normal(size=(groups, classes))[codes] + 0.1 * rng.normal(size=(len(codes), classes))
+    return logits, rng.integers(0, classes, groups)[codes], codes
+
+
+@pytest.mark.parametrize("groups", [2, 12, 25])
+def test_groups_with_labels_of_their_own_do_not_break_the_coverage(groups):
+    """A hundred draws of groups: new ones are held as often as stated, which cases alone get wrong."""
+    held, alone = [], []
+    for seed in range(100):
+        logits, labels, codes = patients(groups, seed)
+        asked, truth, _ = patients(40, 1000 + seed)
+        sets = Calibration(logits, labels, groups=codes).sets(asked, 1.0, 0.9)
+        held.append(sets.assessed(truth)["measured"])
+        alone.append(Calibration(logits, labels).sets(asked, 1.0, 0.9).assessed(truth)["measured"])
+        assert sets.groups == groups
+    assert np.mean(held) > 0.9 - 3 * np.std(held) / 10
+    if groups == 2:
+        assert np.mean(held) == 1.0
+        assert np.mean(alone) < 0.85, "the attack has no teeth"
+
+
+def test_groups_of_one_case_are_cases():
+    logits, labels = drawn(57)
+    for coverage in (0.5, 0.8, 0.9, 0.97):
+        found = [
+            Calibration(logits, labels, groups=one).threshold(1.0, coverage) for one in (None, np.arange(57))
+        ]
+        assert found[0] == found[1]
+
+
+def test_too_few_groups_exclude_nothing_and_say_of_what_they_speak():
+    logits, labels, codes = patients(3, 0)
+    sets = Calibration(logits, labels, groups=codes).sets(logits, 1.0, 0.9)
+    assert (sets.sizes == 2).all()
+    assert "36 other cases of 3 groups say nothing of more than 75.0 % of new groups" in str(sets)
+    enough = Calibration(logits, labels, groups=codes).sets(logits, 1.0, 0.7)
+    assert not enough.objection
+    assert "cases of new groups" in str(enough)
+    assert "for one new group it may hold far less often" in enough.assumption
+
+
+def test_what_patients_have_in_common_is_no_reason_to_be_sure(tmp_path):
+    """Twelve patients, windows that show the patient and nothing of the label: new patients must be held."""
+    held, quick = [], {"readout__convolutions": 168, "training__validation_share": 0.0, "standardise": False}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(52), 8)
+        series = rng.normal(size=(52, 1, 2))[groups] + 0.3 * rng.normal(size=(len(groups), 12, 2))
+        labels = rng.permutation(np.arange(52) % 2)[groups]
+        known = groups < 12
+        model = classifier(**quick).fit(series[known], labels[known], weight_groups=groups[known])
+        sets = model.predict_sets(series[~known], 0.9)
+        held.append(sets.assessed(labels[~known], groups[~known])["measured"])
+        assert (sets.groups, sets.cases) == (12, 96)
+        assert sets.stated < 0.92
+    assert np.mean(held) > 0.9 - 2.5 * np.std(held) / np.sqrt(len(held))
+    assert np.mean(held) > 0.8
+    model.save(tmp_path)
+    again = SequenceClassifier.load(tmp_path).predict_sets(series[~known], 0.9)
+    np.testing.assert_array_equal(again.members, sets.members)
+    assert again.groups == 12
+
+
+def test_validation_groups_count_and_not_their_cases():
+    data = ramps(cases=24)
+    groups = np.arange(24) // 6
+    model = classifier().fit(data, weight_groups=groups)
+    held = len(data) - len(model.training_ids_)
+    assert model.calibration_.units == held // 6
+    assert (model.predict_sets(data, 0.9).sizes == 2).all()

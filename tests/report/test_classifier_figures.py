@@ -14,7 +14,7 @@ from attractor.audit import (
     StabilityVerdict,
     StateDiffusion,
 )
-from attractor.classification.baselines import SUMMARY, Beside, judged
+from attractor.classification.baselines import FREQUENT, SUMMARY, Beside, judged
 from attractor.classification.classifier_assessment import assess_probabilities
 from attractor.classification.classifier_cases_page import GroupPage, group_section
 from attractor.classification.classifier_figures import (
@@ -26,6 +26,7 @@ from attractor.classification.classifier_figures import (
     totals_figure,
     weights_figure,
 )
+from attractor.classification.decision import Decision
 from attractor.classification.robustness_page import robustness_page, worst_fall
 from attractor.classification.robustness_study import Fragility, RobustnessStudy
 from attractor.report.about import About
@@ -173,25 +174,61 @@ def test_the_verdict_is_measured_against_the_most_frequent_class(right, share, t
     ("only_model", "only_other", "said", "tone"),
     [
         (20, 2, "against 77.0 % for a ridge regression on summary statistics and always naming", "good"),
-        (4, 3, "A ridge regression on summary statistics does as well: right in 94.0 %", "fair"),
+        (3, 4, "A ridge regression on summary statistics does as well: right in 96.0 %", "fair"),
+        (4, 3, "against 94.0 % for a ridge regression on summary statistics: not shown to be better", "fair"),
+        (7, 1, "against 89.0 % for a ridge regression on summary statistics: not shown to be better", "fair"),
+        (1, 30, "Clearly better than this model: a ridge regression on summary statistics, right", "poor"),
     ],
 )
-def test_a_simple_model_that_does_as_well_is_the_headline(only_model, only_other, said, tone):
+def test_the_headline_says_what_the_table_says_of_the_simple_model(only_model, only_other, said, tone):
     accuracy = 0.95 - (only_model - only_other) / 100
-    beside = Beside(SUMMARY, accuracy, (0.6, 0.99), only_model, only_other, 0.001 if only_model > 9 else 1.0)
+    chance = 0.001 if abs(only_model - only_other) > 9 else 0.07
+    beside = Beside(SUMMARY, accuracy, (0.6, 0.99), only_model, only_other, chance)
     scores = {
         "accuracy": 0.95,
         "accuracy_interval": [0.9, 0.98],
         "balanced_accuracy": 0.95,
         "per_class": [{"support": 50}, {"support": 50}],
         "cases": 100,
-        "beside": [vars(beside)],
+        "beside": [vars(beside), vars(Beside(FREQUENT, 0.3, (0.2, 0.4), 70, 5, 1e-9))],
         "attainable": 0.97,
     }
-    found = judged(scores, left_out=True)
+    found = judged(scores, Decision(0.0, convolutions=True, judged=True).said)
     assert said in found.said
     assert "Random convolutions decide alone" in found.said
     assert found.tone == tone
+    if "not shown" in said:
+        assert "p = 0.07" in found.said
+        assert "as well" not in found.said
+        assert "Nothing speaks for" not in found.meaning
+
+
+def test_the_most_frequent_class_has_one_number():
+    """That of training, as in the table, and not the share of another class that is frequent in the test."""
+    frequent = Beside(FREQUENT, 0.325, (0.2, 0.48), 18, 13, 0.47)
+    scores = {
+        "accuracy": 0.45,
+        "accuracy_interval": [0.31, 0.6],
+        "balanced_accuracy": 0.4,
+        "per_class": [{"support": 17}, {"support": 23}],
+        "cases": 40,
+        "beside": [vars(frequent)],
+    }
+    assert "always naming the most frequent class (32.5 %)" in judged(scores).said
+    simple = Beside(SUMMARY, 0.8, (0.65, 0.9), 1, 15, 0.00052)
+    found = judged({**scores, "beside": [vars(frequent), vars(simple)]})
+    assert (
+        "Clearly better than this model: a ridge regression on summary statistics, right in 80.0 %"
+        in found.said
+    )
+    assert "p = 0.00052" in found.said
+    assert "take a ridge regression on summary statistics" in found.meaning
+
+
+def test_a_small_lead_that_is_known_to_be_small_is_as_well():
+    close = Beside(SUMMARY, 0.9, (0.89, 0.91), 110, 100, 0.53, ahead=0.015)
+    assert close.does_as_well
+    assert not Beside(SUMMARY, 0.9, (0.89, 0.91), 110, 100, 0.53, ahead=0.05).does_as_well
 
 
 def test_training_is_drawn_for_all_replicas_and_marks_the_kept_epoch():

@@ -10,13 +10,14 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from attractor.data import Sequences
 from attractor.report.wording import count
 
-from .classifier_metrics import wilson_interval
+from .classifier_metrics import grouped_error, share_interval
 from .ridge import fit_ridge
 
 FREQUENT = "the most frequent class"
@@ -29,6 +30,7 @@ _MOST_NEIGHBOURS = 2000
 _LEAST_SPREAD = 1e-9
 _CHANCE = 0.05
 _GOOD = 0.9
+_LITTLE = 0.02
 
 
 @dataclass(frozen=True)
@@ -38,29 +40,43 @@ class Beside:
     Args:
         name: what it is.
         accuracy: share of the cases that it names rightly.
-        interval: of 95 %, Wilson's.
+        interval: of 95 %, see `share_interval`; None where it is not known.
         only_model: cases that only the judged classifier names rightly.
         only_other: cases that only this one names rightly.
-        p_value: of the two being equally good, by the exact test of these two numbers (McNemar 1947).
+        p_value: of the two being equally good, see `sign_flip`.
+        ahead: how much more often the judged classifier may be right at most, the upper end of the interval
+            of 95 % of the difference; None where it is not known.
     """
 
     name: str
     accuracy: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     only_model: int
     only_other: int
     p_value: float
+    ahead: float | None = None
 
     @property
     def is_beaten(self) -> bool:
         """Whether the judged classifier is clearly better."""
         return self.only_model > self.only_other and self.p_value < _CHANCE
 
+    @property
+    def is_better(self) -> bool:
+        """Whether this one is clearly better."""
+        return self.only_other > self.only_model and self.p_value < _CHANCE
+
+    @property
+    def does_as_well(self) -> bool:
+        """Whether it is right at least as often, or the other one cannot be ahead by more than a little."""
+        return self.only_other >= self.only_model or (self.ahead is not None and self.ahead <= _LITTLE)
+
 
 def compare(
     predicted: Int[np.ndarray, " cases"],
     labels: Int[np.ndarray, " cases"],
     others: dict[str, Int[np.ndarray, " cases"]],
+    groups: Int[np.ndarray, " cases"] | None = None,
 ) -> list[Beside]:
     """Simple classifiers beside a classifier, on the same cases.
 
@@ -68,15 +84,61 @@ def compare(
         predicted: by the classifier that is judged.
         labels: true classes.
         others: what the simple ones predict, by name.
+        groups: what every case belongs to; None where every case stands for itself.
     """
-    return [_beside(name, predicted == labels, own == labels) for name, own in others.items()]
+    return [_beside(name, predicted == labels, own == labels, groups) for name, own in others.items()]
 
 
-def _beside(name: str, right: np.ndarray, other: np.ndarray) -> Beside:
+def _beside(
+    name: str, right: Bool[np.ndarray, " cases"], other: Bool[np.ndarray, " cases"], groups: np.ndarray | None
+) -> Beside:
     first, second = int((right & ~other).sum()), int((other & ~right).sum())
-    chance = float(binomtest(first, first + second).pvalue) if first + second else 1.0
-    interval = wilson_interval(int(other.sum()), len(other)) or (0.0, 1.0)
-    return Beside(name, float(other.mean()), interval, first, second, chance)
+    difference = right.astype(float) - other
+    codes = np.arange(len(right)) if groups is None else groups
+    count = len(np.unique(codes))
+    reach = float(student.ppf(0.975, count - 1)) * grouped_error(difference, codes) if count > 1 else np.inf
+    ahead = float(difference.mean()) + reach
+    return Beside(
+        name=name,
+        accuracy=float(other.mean()),
+        interval=share_interval(other, groups),
+        only_model=first,
+        only_other=second,
+        p_value=sign_flip(difference.astype(int), groups),
+        ahead=ahead if np.isfinite(ahead) else None,
+    )
+
+
+def sign_flip(
+    differences: Int[np.ndarray, " cases"], groups: Int[np.ndarray, " cases"] | None = None
+) -> float:
+    """How probable so unequal numbers are of two classifiers that are equally good, both ways.
+
+    Under that hypothesis which of the two is which does not matter, case by case, or where cases come in
+    groups group by group: every sign of a sum may be flipped. The distribution over all flips is computed
+    exactly. For cases that stand for themselves this is the test of McNemar 1947; G groups say nothing below
+    2 to the power 1 - G.
+
+    Args:
+        differences: 1 where only the first classifier is right, -1 where only the other, else 0.
+        groups: what every case belongs to; None where every case stands for itself.
+    """
+    codes = np.arange(len(differences)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sums = np.abs(np.bincount(codes, differences).astype(int))
+    sums = sums[sums > 0]
+    if not len(sums):
+        return 1.0
+    found = abs(int(differences.sum()))
+    if sums.max() == 1:
+        return float(binomtest((found + len(sums)) // 2, len(sums)).pvalue)
+    chances = np.ones(1)  # of every sum from minus to plus what all together make, in steps of 2
+    for one in sums:
+        wider = np.zeros(len(chances) + one)
+        wider[: len(chances)] += chances / 2
+        wider[one:] += chances / 2
+        chances = wider
+    reached = 2 * np.arange(len(chances)) - int(sums.sum())
+    return float(min(chances[np.abs(reached) >= found].sum(), 1.0))
 
 
 def simple_predictions(training: Sequences, test: Sequences) -> dict[str, Int[np.ndarray, " cases"]]:
@@ -164,7 +226,7 @@ def attainable_accuracy(
 
 def besides(facts: Iterable[dict[str, Any]]) -> list[Beside]:
     """Back from the plain facts of a card."""
-    return [Beside(**{**one, "interval": tuple(one["interval"])}) for one in facts]
+    return [Beside(**{**one, "interval": one["interval"] and tuple(one["interval"])}) for one in facts]
 
 
 @dataclass(frozen=True)
@@ -182,37 +244,39 @@ class Judgement:
     tone: Literal["good", "fair", "poor"]
 
 
-def judged(scores: Mapping[str, Any], *, left_out: bool = False) -> Judgement:
+def judged(scores: Mapping[str, Any], decides: str = "") -> Judgement:
     """A verdict on the scores of a test: what simple classifiers reach is no skill of a network.
 
     Args:
         scores: as `classifier_study.scores_on_test` gives them.
-        left_out: whether validation left the recurrent network out.
+        decides: a sentence about the part that decides, see `Decision.said`.
     """
-    low, high = scores["accuracy_interval"]
-    usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
-    always = f"always naming the most frequent class ({100 * usual:.1f} %)"
     right, cases = f"{100 * scores['accuracy']:.1f} %", count(scores["cases"])
-    ends = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-    said = f"Right in {right} of {cases} cases it has never seen ({ends})"
-    alone = " Random convolutions decide alone: the recurrent network did not help in validation."
-    alone = alone if left_out else ""
-    if low <= usual:
+    ends = _in_brackets(scores)
+    said = f"Right in {right} of {cases} cases it has never seen{ends}"
+    decides = f" {decides}" if decides else ""
+    others = {one.name: one for one in besides(scores.get("beside", ()))}
+    ahead = max((one for one in others.values() if one.is_better), key=_accuracy, default=None)
+    if ahead is not None:
         return Judgement(
-            f"{said}. That is not clearly better than {always}.{alone}",
-            "Do not use it: it has found nothing in the series that tells the classes apart.",
+            f"Clearly better than this model: {ahead.name}, right in {100 * ahead.accuracy:.1f} % of {cases} "
+            f"unseen cases, this model in {right}{ends}; {_chance(ahead)}.{decides}",
+            f"Do not use it: take {ahead.name}.",
             "poor",
         )
-    simple = next((one for one in besides(scores.get("beside", ())) if one.name == SUMMARY), None)
-    if simple is not None and not simple.is_beaten:
+    usual, is_better = _usual(scores, others.get(FREQUENT))
+    always = f"always naming the most frequent class ({100 * usual:.1f} %)"
+    if not is_better:
         return Judgement(
-            f"{SUMMARY[0].upper()}{SUMMARY[1:]} does as well: right in {100 * simple.accuracy:.1f} % of "
-            f"{cases} unseen cases, this model in {right} ({ends}).{alone}",
-            "Nothing speaks for the larger model on these cases: take the simple one, or test on more cases.",
-            "fair",
+            f"{said}. That is not clearly better than {always}.{decides}",
+            "Do not use it: nothing shows that it finds anything in the series that tells the classes apart.",
+            "poor",
         )
+    simple = others.get(SUMMARY)
+    if simple is not None and not simple.is_beaten:
+        return _unbeaten(simple, (right, cases, ends), decides)
     beside = "" if simple is None else f"{100 * simple.accuracy:.1f} % for {SUMMARY} and "
-    verdict = f"{said}, against {beside}{always}.{alone}"
+    verdict = f"{said}, against {beside}{always}.{decides}"
     if scores["balanced_accuracy"] >= _GOOD or scores["accuracy"] >= scores.get("attainable", 2.0):
         return Judgement(
             verdict, "Of new cases like those of the test, about so many are named rightly.", "good"
@@ -220,3 +284,46 @@ def judged(scores: Mapping[str, Any], *, left_out: bool = False) -> Judgement:
     return Judgement(
         verdict, "It has learned something, but misses some classes often: see below which ones.", "fair"
     )
+
+
+def _unbeaten(simple: Beside, found: tuple[str, str, str], decides: str) -> Judgement:
+    """What is said where the simple classifier may be as good."""
+    (right, cases, ends), own = found, f"{100 * simple.accuracy:.1f} %"
+    if simple.does_as_well:
+        return Judgement(
+            f"{SUMMARY[0].upper()}{SUMMARY[1:]} does as well: right in {own} of {cases} unseen cases, this "
+            f"model in {right}{ends}.{decides}",
+            "Nothing speaks for the larger model on these cases: take the simple one, or test on more cases.",
+            "fair",
+        )
+    return Judgement(
+        f"Right in {right} of {cases} cases it has never seen{ends}, against {own} for {SUMMARY}: not shown "
+        f"to be better, {_chance(simple)}.{decides}",
+        "It may be better than the simple model or as good: test on more cases before you choose.",
+        "fair",
+    )
+
+
+def _usual(scores: Mapping[str, Any], frequent: Beside | None) -> tuple[float, bool]:
+    """How often the most frequent class of training is right, and whether the model clearly beats it."""
+    if frequent is not None:
+        return frequent.accuracy, frequent.is_beaten
+    usual = max(row["support"] for row in scores["per_class"]) / scores["cases"]
+    interval = scores["accuracy_interval"]
+    return usual, interval is not None and interval[0] > usual
+
+
+def _in_brackets(scores: Mapping[str, Any]) -> str:
+    interval, groups = scores["accuracy_interval"], scores.get("groups")
+    if interval is None:
+        return ""
+    whose = "" if groups is None else f" for new groups, by {count(groups)} of them"
+    return f" (95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f} %{whose})"
+
+
+def _accuracy(one: Beside) -> float:
+    return one.accuracy
+
+
+def _chance(one: Beside) -> str:
+    return f"p = {one.p_value:.2g}"

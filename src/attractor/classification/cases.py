@@ -1,5 +1,6 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,10 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from attractor.data import Scaling, Sequences, check_representable
+from attractor.data.labelled_sequences import name_some
 from attractor.data.long_table import told, without_counters
 from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
-from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
+from attractor.errors import ConfigError, DataWarning, DivergedError, InputDataError, ShapeError
 
 ClassWeight = Mapping[object, float | int] | str | None
 """What a case counts by its class: "balanced", numbers by class, or all the same."""
@@ -39,7 +41,21 @@ def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
         raise InputDataError(
             f"all cases are of class {data.classes[found[0]]!r}; a classifier needs two or more"
         )
+    _tell_single(data)
     return data, names
+
+
+def _tell_single(data: Sequences) -> None:
+    """Warn of classes with one case, which cannot be learned and judged at once."""
+    counts = np.bincount(labels_given(data), minlength=len(data.classes))
+    single = [repr(data.classes[label]) for label in np.flatnonzero(counts == 1)]
+    if single:
+        warnings.warn(
+            f"class {name_some(single)}: a single case each, which cannot both train and judge: nothing "
+            "tells whether such a class is found; give more cases of it, or leave it out",
+            DataWarning,
+            stacklevel=5,
+        )
 
 
 def _as_given(X: object) -> Sequences:

@@ -1,11 +1,10 @@
 """`SequenceClassifier`: from labelled multivariate series to a classifier, in the scikit-learn protocol."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +34,6 @@ from attractor.shown import in_words
 from attractor.training import (
     EpochTask,
     RunLog,
-    Trained,
     label_loss,
     select_replica,
     train,
@@ -59,27 +57,24 @@ from .cases import (
     scaled_sample,
 )
 from .classifier_metrics import probabilities_of
-from .convolution_branch import BranchFit, ConvolutionBranch
-from .correction import AT_ONCE, all_logits, corrected, deliver
-from .division import Validation, divide_cases
+from .convolution_branch import BranchFit, FittedBranch
+from .correction import AT_ONCE, all_logits, corrected, deliver, untrained
+from .decision import Decision, tell_void
+from .division import Division, Validation, divide_cases
 from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
-from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps
+from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps, check_form
 from .sequence_network import (
     USUAL_UNITS,
     NetworkPlan,
     SequenceNetwork,
     Stream,
     check_takes_missing,
+    once,
+    one_step,
     usual_units,
 )
-from .suspects import CaseHistory, Suspects, case_history, rank_suspects
-
-
-def _once(network: SequenceNetwork, row: Float[Array, " channels"]) -> tuple[Stream, tuple[Array, Stream]]:
-    """Everything that a prediction hangs on: start, one step, logits."""
-    stream = network.start()
-    return stream, network.step(row, stream)
+from .suspects import CaseHistory, Suspects, check_ranked, rank_suspects
 
 
 @dataclass(eq=False)
@@ -88,7 +83,8 @@ class SequenceClassifier(Estimator):
 
     A part of the training cases is kept for validation: it chooses the epoch (`keep="best"`) and the
     temperature of the probabilities. Nothing but `fit` sees labels, so that a test set is never touched
-    before it is scored.
+    before it is scored. With random convolutions, and no case for validation, no recurrent network is added
+    to them: nothing could tell whether it helps.
 
     Args:
         cell: a name ("gru", "lstm", "lipschitz", "mgrn", ... see `attractor.cells.FAMILIES`), or any callable
@@ -135,7 +131,7 @@ class SequenceClassifier(Estimator):
     training: EpochSettings = field(default_factory=EpochSettings)
     seed: Seed = 0
 
-    once = staticmethod(_once)
+    once = staticmethod(once)
 
     @fitting
     def fit(  # noqa: PLR0913 (the protocol of scikit-learn, and what a run folder needs)
@@ -158,8 +154,9 @@ class SequenceClassifier(Estimator):
             sample_weight: what the loss of every case counts; None counts all the same.
             validation: cases of the same variables and classes, or positions in X; None keeps a share of X.
             weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
-                stay on one side of the validation and share one weight. None: every case for itself, but
-                windows of one recording, which are found, stay on one side.
+                stay on one side of the validation, share one weight in the training of the network, and
+                calibrate sets of labels for new groups. None: every case for itself, but windows of one
+                recording, which are found, are such a group.
             folder: a run folder for the log and for checkpoints, so that a killed training can go on.
             reporter: hears about progress.
 
@@ -187,13 +184,14 @@ class SequenceClassifier(Estimator):
         examples = self._examples(training, checking)
         if weights is not None:
             examples = examples.weighted(*parts.weights(weights, self.classes_, self.class_weight))
-        branch = None
+        fitted = None
         if self.readout.convolutions:
             bank = self.make_plan().bank(jax.random.key(self.seed))
-            fit = BranchFit(len(self.classes_), weights, parts.related, self.seed)
+            fades = self.labels.reweighting is not None
+            fit = BranchFit(len(self.classes_), weights, parts.related, self.seed, fades)
             cases = self.prepare(data)
-            branch, left_out = fit(bank, (cases.inputs, cases.lengths, cases.labels), reporter)
-            examples = corrected(examples, branch, left_out, parts)
+            fitted = fit(bank, (cases.inputs, cases.lengths, cases.labels), reporter)
+            examples = corrected(examples, fitted, parts)
         task = self._task(examples, training, None if groups is None else groups[parts.chosen])
         own = {} if isinstance(self.labels.loss, str) else {"loss": self.labels.loss}
         self.fingerprint_ = self.identify_training(own=own, classes=self.classes_, **parts.seen, task=task)
@@ -202,8 +200,10 @@ class SequenceClassifier(Estimator):
             ends = self.labels.asked_reweighting is not None
             sizes = task.epochs, task.steps_per_epoch, task.batch_size
             settings = self.training.of_steps(*sizes, ends=ends, judged=checking is not None)
-            self.trained_ = train(task, settings, self.seed, log)
-        self._deliver(self.trained_, examples, branch)
+            idle = fitted is not None and checking is None
+            self.trained_ = untrained(examples, self.seed) if idle else train(task, settings, self.seed, log)
+        self._deliver(examples, parts, fitted)
+        tell_void(self.decision, self.noise, self.labels)
         return self
 
     def predict(self, X: object) -> np.ndarray:
@@ -250,7 +250,9 @@ class SequenceClassifier(Estimator):
                 "sets of labels are calibrated by validation cases, and this model kept none; fit it with a "
                 "validation_share above 0"
             )
-        return self.calibration_.sets(self.logits(X), self.temperature_, coverage)
+        data = self.as_sequences(X)
+        found = self.calibration_.sets(self.logits(data), self.temperature_, coverage)
+        return replace(found, classes=self.classes_, ids=tuple(data.ids))
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Share of the cases whose most likely class is the true one.
@@ -300,16 +302,19 @@ class SequenceClassifier(Estimator):
         scaled = scaled_sample(row, self.names_, self.scaling_)
         channels, gaps = gaps.step(scaled, self.missing)
         network = select_replica(self.replicas_, self.chosen_)  # its program is not asked for at each sample
-        logits, state = _one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
+        logits, state = one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
         check_stream(np.asarray(logits), stream[0])
         return probabilities_of(np.asarray(logits)[None], self.temperature_)[0], (state, gaps)
 
     @single_precision()
     def suspects(self) -> Suspects:
-        """The training cases, those whose labels look most wrong first; needs no reweighting."""
+        """The cases that `fit` was given, those whose labels look most wrong first; needs no reweighting.
+
+        Where the recurrent network has a say these are the training cases, else all of them.
+        """
         self.network()
         probabilities = probabilities_of(self.case_history_.logits, self.temperature_)
-        return rank_suspects(self.case_history_, self.training_ids_, probabilities)
+        return rank_suspects(self.case_history_, self.ranked_ids_, probabilities, self.classes_)
 
     @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
@@ -339,20 +344,17 @@ class SequenceClassifier(Estimator):
 
     def make_plan(self) -> NetworkPlan:
         """The structure that the options and the variables ask for."""
-        copies = channel_blocks(self.missing)
-        groups = None
-        if self.groups is not None:
-            groups = channelled_groups(parse_groups(self.groups, self.names_), copies)
-        elif copies > 1 and self.cell == "mgrn":
-            groups = channelled_groups(tuple((position,) for position in range(len(self.names_))), copies)
-        noise = self.noise
+        copies, noise = channel_blocks(self.missing), self.noise
+        apart = copies > 1 and self.cell == "mgrn"
+        asked = None if self.groups is None else parse_groups(self.groups, self.names_)
+        groups = asked or (tuple((place,) for place in range(len(self.names_))) if apart else None)
         return NetworkPlan(
             cell=self.cell_builder(),
             hidden_size=self.units_,
             layers=self.layers,
             inputs=len(self.names_) * copies,
             classes=len(self.classes_),
-            groups=groups,
+            groups=None if groups is None else channelled_groups(groups, copies),
             noise=StateNoise(noise.additive, noise.multiplicative) if noise.is_noisy else None,
             pooling=self.readout.pooling,
             dropout=(noise.dropout, noise.input_dropout),
@@ -362,12 +364,7 @@ class SequenceClassifier(Estimator):
     def check_options(self) -> None:
         """Refuse options outside their range, and noise in a form that does not go with the others."""
         super().check_options()
-        form, loss = self.noise.form, label_loss(self.labels.loss)
-        if form != "injection" and (self.readout.pooling != "last" or loss.start(1, 2) is not None):
-            raise ConfigError(
-                f"noise form={form!r} works with readout__pooling='last', without dropout, and with a loss "
-                "that keeps nothing about its cases"
-            )
+        check_form(self.noise, self.labels, self.readout)
 
     def _task(self, examples: SequenceExamples, training: Sequences, groups: np.ndarray | None) -> EpochTask:
         codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -393,18 +390,16 @@ class SequenceClassifier(Estimator):
             at_once=AT_ONCE,
         )
 
-    def _deliver(
-        self, trained: Trained, examples: SequenceExamples, branch: ConvolutionBranch | None
-    ) -> None:
+    def _deliver(self, examples: SequenceExamples, parts: Division, fitted: FittedBranch | None) -> None:
         """Weights, replica and temperature that validation chooses, and what was noted of the cases."""
-        self.chosen_, best = trained.chosen, self.training.keep == "best" and examples.checking is not None
-        kept = trained.models if best else trained.last
-        kept = kept[0] if self.labels.coteaching else kept
-        found = deliver(kept, self.chosen_, examples, branch)
+        trained, self.judged_ = self.trained_, examples.checking is not None
+        self.chosen_ = trained.chosen
+        kept = trained.models if self.training.keep == "best" and self.judged_ else trained.last
+        kept = kept[0] if self.labels.coteaching and trained.history else kept
+        found = deliver(trained, kept, examples, parts, fitted)
         self.replicas_, self.share_, self.temperature_ = found.replicas, found.share, found.temperature
-        self.calibration_ = found.calibration
-        labels = np.asarray(examples.training.labels)
-        self.case_history_ = case_history(trained.memory, self.chosen_, labels, found.logits)
+        self.calibration_, self.case_history_ = found.calibration, found.history
+        self.ranked_ids_ = self.training_ids_ if fitted is None or found.share else tuple(parts.ids)
         self.network()  # takes down which program is delivered
 
     def as_sequences(self, X: object) -> Sequences:
@@ -432,10 +427,17 @@ class SequenceClassifier(Estimator):
             options["labels"]["loss"] = type(self.labels.loss).__name__
         return options
 
+    @property
+    def decision(self) -> Decision:
+        """Which part of the model decides, and why."""
+        self.check_fitted()
+        return Decision(self.share_, bool(self.readout.convolutions), self.judged_)
+
     def learned(self) -> list[str]:
-        """The classes and the cases, and what validation chose."""
+        """The classes and the cases, which part decides, and what validation chose."""
         cases = f"{len(self.training_ids_)} training cases of {len(self.names_)} variable(s)"
-        return [f"classes {in_words(self.classes_.tolist())}, {cases}", *super().learned()]
+        trained = getattr(self, "trained_", None)
+        return [f"classes {in_words(self.classes_.tolist())}, {cases}", *self.decision.told(trained)]
 
     def facts(self) -> Facts:
         """Names, classes, scaling and temperature."""
@@ -448,20 +450,24 @@ class SequenceClassifier(Estimator):
             "longest": self.longest_,
             "hidden_size": self.units_,
             "recurrent_share": self.share_,
+            "judged": self.judged_,
+            "ranked_ids": list(self.ranked_ids_),
         }
 
     def notes(self) -> dict[str, np.ndarray]:
         """What the training noted about its cases."""
-        known = {} if self.calibration_ is None else vars(self.calibration_)
-        calibration = {f"calibration.{name}": np.asarray(value) for name, value in known.items()}
+        calibration = {} if self.calibration_ is None else self.calibration_.to_arrays()
         return {**self.case_history_.to_arrays(), **calibration}
 
     def take_facts(self, run: Run) -> None:
         """The same back from a card and its arrays."""
-        card = run.card
-        self.names_, self.training_ids_ = (
-            fact(card, name, tuple[str, ...]) for name in ("names", "training_ids")
+        # Runs of earlier versions ranked their training cases, and were judged wherever a network had a say.
+        card = {"ranked_ids": run.card["training_ids"], "judged": True, **run.card}
+        self.names_, self.training_ids_, self.ranked_ids_ = (
+            fact(card, name, tuple[str, ...]) for name in ("names", "training_ids", "ranked_ids")
         )
+        self.judged_ = fact(card, "judged", bool)
+        check_ranked(self.ranked_ids_, self.training_ids_, run.evaluation, judged=self.judged_)
         self.classes_ = saved_classes(card["classes"])
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
@@ -472,7 +478,7 @@ class SequenceClassifier(Estimator):
         self.share_ = fact(card, "recurrent_share", Share)
         self.calibration_ = calibration_of(run.evaluation, len(card["classes"]))
         self.case_history_ = CaseHistory.from_arrays(
-            run.evaluation, len(self.training_ids_), len(card["classes"])
+            run.evaluation, len(self.ranked_ids_), len(card["classes"])
         )
 
     @property
@@ -491,10 +497,3 @@ class SequenceClassifier(Estimator):
             classifier_tags=ClassifierTags(),
             input_tags=InputTags(two_d_array=True, three_d_array=True, allow_nan=self.missing != "error"),
         )
-
-
-@eqx.filter_jit
-def _one_step(
-    network: SequenceNetwork, _programs: tuple[str, ...], channels: Array, state: Stream
-) -> tuple[Array, Stream]:
-    return network.step(channels, state)

@@ -21,25 +21,32 @@ from attractor.runs import Run
 _DRAWN = 6
 _SHORT = 12
 _MOST = 0.5
+_OVER_EPOCHS = (
+    "Networks learn right labels first. A case whose loss stays high over the epochs has a wrong label, a "
+    "broken record, or is rare and hard. Two humps call for a look at the upper one: as many of the highest "
+    "losses are coloured as belong to it and to labels that were never learned; in a single hump none is."
+)
+_LEFT_OUT = (
+    "What a fit without the case, and without its relatives, says against its label. As many of the highest "
+    "losses are coloured as there are cases for which another class is as likely as it is on average for the "
+    "cases that have it (confident learning, Northcutt, Jiang and Chuang 2021). Each has a wrong label or a "
+    "broken record, or is rare and hard."
+)
 _COLOURS = "blue, orange, green, red and dark grey in this order, the others light grey"
 
 
 def suspects_section(model: SequenceClassifier, run: Run) -> Section:
-    """Training cases whose labels look wrong: how many there are, the first ones, and their series."""
-    suspects, classes = model.suspects(), [str(name) for name in model.classes_]
-    found = int(suspects.apart.sum())
+    """Cases whose labels look wrong: how many there are, the first ones, and their series."""
+    suspects = model.suspects()
+    found, ranked = int(suspects.apart.sum()), "cases" if suspects.left_out else "training cases"
     totals = PageFigure(
         name="totals",
-        title="Losses of the training cases",
-        caption=(
-            "Networks learn right labels first. A case whose loss stays high over the epochs has a wrong "
-            "label, a broken record, or is rare and hard. Two humps call for a look at the upper one; in a "
-            "single hump nothing is coloured."
-        ),
+        title="Losses of the cases" if suspects.left_out else "Losses of the training cases",
+        caption=_LEFT_OUT if suspects.left_out else _OVER_EPOCHS,
         plot=lambda size: totals_figure(suspects.totals, suspects.apart, size),
-        facts=((count(found), f"of {count(len(suspects))} training cases stand apart by their losses"),),
+        facts=((count(found), f"of {count(len(suspects))} {ranked} stand apart by their losses"),),
     )
-    titles = [_title(suspects, place, classes) for place in range(min(_DRAWN, len(suspects)))]
+    titles = [_title(suspects, place) for place in range(min(_DRAWN, len(suspects)))]
     drawn = PageFigure(
         name="suspects",
         title="The first suspects",
@@ -58,7 +65,7 @@ def suspects_section(model: SequenceClassifier, run: Run) -> Section:
             " More than half of the labels look wrong here. That is more likely a network that has not "
             "learned the task yet than a file of wrong labels: train longer, or without reweighting."
         )
-    return Section("suspects", "Suspect labels", lead, (totals, drawn), (_table(suspects, classes, run),))
+    return Section("suspects", "Suspect labels", lead, (totals, drawn), (_table(suspects, run),))
 
 
 def data_section(model: SequenceClassifier, run: Run) -> Section:
@@ -97,12 +104,12 @@ def _counts(facts: Mapping[str, Any]) -> PageTable:
     return PageTable("Cases", ("class", *parts), tuple(rows), f"Read from {sources}." if sources else "")
 
 
-def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> PageTable:
+def _table(suspects: Suspects, run: Run) -> PageTable:
     rows = tuple(
         (
             suspects.ids[place],
-            classes[int(suspects.labels[place])],
-            classes[int(suspects.proposed[place])],
+            str(suspects.labels[place]),
+            str(suspects.proposed[place]),
             f"{suspects.mean_losses[place]:.2g}",
             "yes" if suspects.apart[place] else "no",
             f"{suspects.weights[place]:.2g}",
@@ -114,9 +121,9 @@ def _table(suspects: Suspects, classes: Sequence[str], run: Run) -> PageTable:
     return PageTable("The first suspects in numbers", header, rows, caption)
 
 
-def _title(suspects: Suspects, place: int, classes: Sequence[str]) -> str:
-    given = shortened(classes[int(suspects.labels[place])], _SHORT)
-    proposed = shortened(classes[int(suspects.proposed[place])], _SHORT)
+def _title(suspects: Suspects, place: int) -> str:
+    given = shortened(str(suspects.labels[place]), _SHORT)
+    proposed = shortened(str(suspects.proposed[place]), _SHORT)
     instead = f" → {proposed}?" if given != proposed else ""
     return f"{shortened(suspects.ids[place], _SHORT)}: {given}{instead}"
 

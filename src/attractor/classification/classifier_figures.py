@@ -115,25 +115,28 @@ _BINS = 40
 
 
 def epochs_figure(training: Mapping[str, Any], chosen: int, size: Size) -> Figure:
-    """Left: loss in training. Right: cross-entropy in validation, with the epoch that was kept."""
-    figure, (left, right) = grid_of(size, 2, 210 if size.is_wide else 180, 2)
+    """Left: loss in training. Right: cross-entropy in validation, if any, with the epoch that was kept."""
+    names = {"loss": "training loss"}
+    if training.get("judged", True):
+        names["validation"] = "validation loss"
+    figure, grid = grid_of(size, len(names), 210 if size.is_wide else 180, 2)
     history = training["history"]
     epochs = np.array([entry["step"] for entry in history], float) / training["steps_per_epoch"]
     replicas = range(len(training["scores"]))
-    for axes, name in ((left, "loss"), (right, "validation")):
+    for axes, (name, label) in zip(grid, names.items(), strict=True):
         curves = np.array([entry[name] for entry in history], float)
         if _spans_decades(curves):
             powers_of_ten(axes, "y")
         for number, replica in enumerate(sorted(replicas, key=lambda replica: replica == chosen)):
             look = replica_style(replica, chosen, number == 0, "replica")
             axes.plot(epochs, curves[:, replica], **look)
-    for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set(xlabel="epoch", ylabel="training loss")
-    right.set(xlabel="epoch", ylabel="validation loss")
-    best = training["best_steps"][chosen] / training["steps_per_epoch"]
-    _mark(right, epochs, np.array([entry["validation"][chosen] for entry in history], float), best)
-    legend_above(left)
+        axes.set(xlabel="epoch", ylabel=label)
+        if name == "validation":
+            _mark(
+                axes, epochs, curves[:, chosen], training["best_steps"][chosen] / training["steps_per_epoch"]
+            )
+    legend_above(grid[0])
     return figure
 
 

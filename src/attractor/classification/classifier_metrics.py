@@ -3,28 +3,29 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int, Num
-from scipy.optimize import minimize_scalar
+from jaxtyping import Bool, Float, Int, Num
+from scipy.optimize import minimize_scalar, root_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
+from scipy.stats import t as student
 
 from attractor.errors import InputDataError
 
 _NORMAL_95 = 1.959963984540054
-_SMALLEST = 1e-15
+_SMALLEST, _TINY = 1e-15, 1e-9
 
 Labels = Int[np.ndarray, " cases"]
 Probabilities = Float[np.ndarray, "cases classes"]
 Interval = tuple[float, float]
 
 
-def wilson_interval(successes: int, trials: int) -> Interval | None:
+def wilson_interval(successes: float | int, trials: float | int) -> Interval | None:
     """95 % interval of a share, after Wilson 1927; None without a trial.
 
     Unlike the textbook interval it stays in [0, 1] and is right near both ends, where classifiers live.
 
     Args:
-        successes: how often it happened.
+        successes: how often it happened; a fraction where cases count less than one.
         trials: how often it could have.
     """
     if not trials:
@@ -34,6 +35,48 @@ def wilson_interval(successes: int, trials: int) -> Interval | None:
     spread = np.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
     reach = _NORMAL_95 * spread / (1 + square / trials)
     return float(max(middle - reach, 0.0)), float(min(middle + reach, 1.0))
+
+
+def grouped_error(values: Num[np.ndarray, " cases"], groups: Int[np.ndarray, " cases"]) -> float:
+    """The standard error of a mean over cases that come in groups, of which the groups are what is drawn.
+
+    sqrt(G / (G - 1) sum_g (sum over the cases of g of (value - mean))^2) / N, with G groups and N cases: the
+    linearised variance of a ratio (Cochran 1977, section 6.3). Infinite for a single group.
+    """
+    codes = np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(codes, values - np.mean(values))
+    count = len(sums)
+    if count < 2:
+        return np.inf
+    return float(np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values))
+
+
+def share_interval(
+    hits: Bool[np.ndarray, " cases"], groups: Int[np.ndarray, " cases"] | None = None
+) -> Interval | None:
+    """95 % interval of the share of the cases that are hits; None without a case.
+
+    Cases that stand for themselves get Wilson's. Where they come in groups (patients, recordings), Wilson's
+    of as many independent cases as would have the standard error over groups, at the reach of Student's t
+    (Korn and Graubard 1998). Where every case is a hit, or none, a group counts as one case; of a single
+    group nothing is known, and the interval is 0 to 1.
+
+    Args:
+        hits: whether each case is one.
+        groups: what each belongs to; None where every case stands for itself.
+    """
+    cases, found = len(hits), int(np.sum(hits))
+    if groups is None or not cases:
+        return wilson_interval(found, cases)
+    count = len(np.unique(groups))
+    if count < 2:
+        return 0.0, 1.0
+    share = found / cases
+    error = grouped_error(np.asarray(hits, float), groups)
+    independent = share * (1 - share) / error**2 if error and 0 < found < cases else count
+    independent *= (_NORMAL_95 / float(student.ppf(0.975, count - 1))) ** 2
+    independent = min(max(independent, 1e-9), cases)
+    return wilson_interval(share * independent, independent)
 
 
 def confusion_matrix(labels: Labels, predicted: Labels, classes: int) -> Int[np.ndarray, "true predicted"]:
@@ -95,16 +138,50 @@ def average_precision(positive: Num[np.ndarray, " cases"], scores: Float[np.ndar
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
+def auc_interval(area: float, positive: int, negative: int) -> Interval:
+    """95 % interval of an area under the receiver operating characteristic, for independent cases.
+
+    All areas A from which the one that was found is no more than 1.96 sqrt(V(A)) away, with
+    V(A) = A (1 - A) (1 + n ((1 - A) / (2 - A) + A / (1 + A))) / (m1 m0) and n = (m1 + m0) / 2 - 1, of m1
+    positive and m0 negative cases (Newcombe 2006, method 5, after Hanley and McNeil 1982). Unlike a bootstrap
+    it has a width where all pairs are in order.
+
+    Args:
+        area: that was found.
+        positive: cases to be found.
+        negative: other cases.
+    """
+    extra = (positive + negative) / 2 - 1
+
+    def beyond(true: float) -> float:
+        spread = 1 + extra * ((1 - true) / (2 - true) + true / (1 + true))
+        variance = true * (1 - true) * spread / (positive * negative)
+        return (area - true) ** 2 - _NORMAL_95**2 * variance
+
+    # At an end of the scale the variance vanishes: the root there is none.
+    inside = min(max(area, _TINY), 1 - _TINY)
+    low = 0.0 if area <= 0 else float(root_scalar(beyond, bracket=(0.0, inside)).root)
+    high = 1.0 if area >= 1 else float(root_scalar(beyond, bracket=(inside, 1.0)).root)
+    return low, high
+
+
+FEWEST = 10
+"""Cases of each kind, or groups of them, below which a bootstrap is no interval."""
+
+
 def bootstrap_interval(
     metric: Callable[[np.ndarray, np.ndarray], float],
     positive: Int[np.ndarray, " cases"],
     scores: Float[np.ndarray, " cases"],
     seed: int = 0,
     draws: int = 1000,
-) -> Interval:
+    groups: Int[np.ndarray, " cases"] | None = None,
+) -> Interval | None:
     """95 % percentile interval of a metric over cases drawn again, each kind for itself.
 
-    Drawing positive and negative cases apart keeps both in every draw.
+    Drawing positive and negative cases apart keeps both in every draw. Where cases come in groups, whole
+    groups are drawn, and draws without one of the kinds do not count. None where there are fewer than ten
+    cases of a kind, or fewer than ten groups, or where all draws agree: that is no interval.
 
     Args:
         metric: `metric(positive, scores)`.
@@ -112,15 +189,25 @@ def bootstrap_interval(
         scores: of the cases.
         seed: of the draws.
         draws: how many.
+        groups: what every case belongs to; None where every case stands for itself.
     """
     rng = np.random.default_rng(seed)
     kinds = [np.flatnonzero(positive == kind) for kind in (0, 1)]
+    if groups is not None:
+        codes = np.unique(groups, return_inverse=True)[1]
+        kinds = [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
+    if (len(kinds) if groups is not None else min(map(len, kinds))) < FEWEST:
+        return None
     values = []
     for _ in range(draws):
-        chosen = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
-        values.append(metric(positive[chosen], scores[chosen]))
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
+        if groups is None:
+            chosen = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
+        else:
+            chosen = np.concatenate([kinds[one] for one in rng.integers(len(kinds), size=len(kinds))])
+        if len(np.unique(positive[chosen])) == 2:
+            values.append(metric(positive[chosen], scores[chosen]))
+    low, high = np.percentile(values, (2.5, 97.5)) if values else (0.0, 0.0)
+    return (float(low), float(high)) if low < high else None
 
 
 _WIDEST = 3.0

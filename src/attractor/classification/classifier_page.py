@@ -22,7 +22,8 @@ from attractor.classification.classifier_figures import (
     reliability_figure,
     weights_figure,
 )
-from attractor.classification.label_sets import ASSUMPTION, LEFT_OUT
+from attractor.classification.label_sets import assumption
+from attractor.data.labelled_sequences import name_some
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
@@ -91,7 +92,7 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
     if card["groups"] is not None:
         sections.append(group_section(_group_page(card["groups"])))
     sections += [data_section(model, run), _model_card(model, card)]
-    found = judged(scores, left_out=not model.share_)
+    found = judged(scores, model.decision.said)
     return Page(
         kind="Sequence classifier",
         verdict=found.said,
@@ -109,19 +110,24 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
 def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
     time, unit = duration(training["seconds"])
     if "roc_auc" in scores:
-        low, high = scores["roc_auc_interval"]
-        third = Tile("AUC-ROC", f"{scores['roc_auc']:.3f}", "", f"95 % interval {low:.3f} to {high:.3f}")
+        third = Tile("AUC-ROC", f"{scores['roc_auc']:.3f}", "", _under(scores["roc_auc_interval"], scores))
     else:
         third = Tile("Macro F1", f"{scores['macro_f1']:.3f}", "", "mean over the classes")
-    low, high = scores["accuracy_interval"]
-    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+    ends = [100 * end for end in scores["accuracy_interval"]]
     return (
-        Tile("Accuracy", f"{100 * scores['accuracy']:.1f}", "%", interval),
+        Tile("Accuracy", f"{100 * scores['accuracy']:.1f}", "%", _under(ends, scores, 1)),
         Tile("Balanced", f"{100 * scores['balanced_accuracy']:.1f}", "%", "mean recall of the classes"),
         third,
         Tile("Calibration error", f"{100 * scores['calibration_error']:.1f}", "points", "confidence off by"),
         Tile("Training", time, unit, f"{count(training['parameters'])} trained numbers"),
     )
+
+
+def _under(ends: list[float] | None, scores: Facts, digits: int = 3) -> str:
+    """What stands below a number: its interval, or that there is none."""
+    if ends is None:
+        return f"too few {'cases' if scores.get('groups') is None else 'groups'} for an interval"
+    return f"95 % interval {_interval(ends, digits)}"
 
 
 def _scores(scores: Facts) -> Section:
@@ -142,12 +148,19 @@ def _scores(scores: Facts) -> Section:
             title="Precision and recall by class",
             caption=(
                 "Recall: share of the cases of a class that were found. Precision: share of those named so "
-                "that are. Lines are Wilson's 95 % intervals: long ones belong to classes with few cases."
+                "that are. Lines are 95 % intervals: long ones belong to classes with few cases."
             ),
             plot=lambda size: class_scores_figure(rows, size),
         ),
     )
-    lead = "All figures are of the test cases, which training and validation never saw."
+    lead = f"All figures are of the test cases, which training and validation never saw. {_whose(scores)}"
+    doubted = scores.get("doubted", ())
+    if doubted:
+        lead += (
+            f" Of {count(len(doubted))} of them ({name_some(list(doubted))}) the model says another class as "
+            "surely as of cases that have it: look at their labels, for no classifier can be right about a "
+            "wrong one."
+        )
     tables = (_figures(scores), *_beside(scores), _per_class(rows))
     return Section("scores", "Scores", lead, figures, tables)
 
@@ -157,7 +170,7 @@ def _beside(scores: Facts) -> tuple[PageTable, ...]:
         (
             one.name,
             f"{one.accuracy:.4f}",
-            _interval(list(one.interval), 4),
+            _interval(one.interval and list(one.interval), 4),
             count(one.only_model),
             count(one.only_other),
             f"{one.p_value:.2g}",
@@ -169,7 +182,7 @@ def _beside(scores: Facts) -> tuple[PageTable, ...]:
     header = ("classifier", "accuracy", "95 % interval", "only the model right", "only it right", "p")
     caption = (
         "Simple classifiers, fitted on the training cases and scored on the same test cases; p is that of "
-        "equal skill, from the cases on which only one of the two is right (McNemar's exact test). From how "
+        f"equal skill, from the cases on which only one of the two is right ({_test(scores)}). From how "
         f"often nearest neighbours disagree, about {100 * scores['attainable']:.0f} % seems attainable: a "
         "rough estimate, too low where cases are few (Cover and Hart 1967)."
     )
@@ -189,13 +202,35 @@ def _figures(scores: Facts) -> PageTable:
         ("calibration_error", "expected calibration error"),
     ):
         if name in scores:
-            ends = scores.get(f"{name}_interval")
-            rows.append((words, f"{scores[name]:.4f}", _interval(ends, 4) if ends else ""))
+            known = f"{name}_interval" in scores
+            rows.append((
+                words,
+                f"{scores[name]:.4f}",
+                _interval(scores[f"{name}_interval"], 4) if known else "",
+            ))
     caption = (
-        "Intervals show what another draw of test cases would change: Wilson's for accuracy, the bootstrap "
-        "for areas. They do not show what another seed of the training would change."
+        "Intervals show what another draw of test cases, or of their groups, would change: Wilson's for "
+        "accuracy, Newcombe's for the AUC-ROC of independent cases, the bootstrap for other areas; a dash "
+        "where there are too few for one. They do not show what another seed of the training would change."
     )
     return PageTable("In numbers", ("figure", "value", "95 % interval"), tuple(rows), caption)
+
+
+def _whose(scores: Facts) -> str:
+    """Of what kind of new cases the intervals are."""
+    if scores.get("groups") is None:
+        return (
+            "Intervals take them as independent: if several are of one subject or recording, they are too "
+            "narrow; name the groups (--weight-groups)."
+        )
+    return (
+        f"They come from {count(scores['groups'])} groups, and intervals and p-values are those of another "
+        "draw of groups."
+    )
+
+
+def _test(scores: Facts) -> str:
+    return "McNemar's exact test" if scores.get("groups") is None else "signs flipped group by group, exact"
 
 
 def _per_class(rows: list[Facts]) -> PageTable:
@@ -262,20 +297,23 @@ def _label_sets(scores: Facts, model: SequenceClassifier) -> tuple[PageTable, ..
     if not rows or model.calibration_ is None:
         return ()
     header = ("asked", "stated", "held on test", "95 % interval", "labels in a set", "sets of one label")
-    cases = count(len(model.calibration_.labels))
-    assumption = f"{ASSUMPTION} {LEFT_OUT}" if model.calibration_.left_out else ASSUMPTION
-    by = "cases, each judged by a fit without it" if model.calibration_.left_out else "validation cases"
+    known = model.calibration_
+    cases, grouped = count(len(known.labels)), known.groups is not None
+    of = f" of {count(known.units)} groups" if grouped else ""
+    by = f"cases{of}, each judged by a fit without it" if known.left_out else f"validation cases{of}"
+    limit = f"Above {100 * known.highest:.1f} % no label can be excluded by so few. " if grouped else ""
     caption = (
-        f"Sets of labels that cannot be excluded (split conformal prediction), calibrated by {cases} {by}. "
-        "No set is empty, so that more is held than asked where one label alone is right so often. "
-        f"{assumption} `attractor predict --coverage 0.9` writes them."
+        f"Sets of labels that cannot be excluded (conformal prediction), calibrated by {cases} {by}. "
+        f"No set is empty, so that more is held than asked where one label alone is right so often. {limit}"
+        f"{assumption(grouped=grouped, left_out=known.left_out)} `attractor predict --coverage 0.9` writes "
+        "them."
     )
     return (PageTable("Sets that hold the true label", header, rows, caption),)
 
 
 def _training(model: SequenceClassifier, card: Facts) -> Section:
-    training = card["training"]
-    figures = []
+    training, decision = card["training"], model.decision
+    is_judged, figures = training.get("judged", True), []
     if training["history"]:
         figures.append(
             PageFigure(
@@ -285,7 +323,9 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
                     "Left: mean weighted loss in training, with noise and dropout on. Right: cross-entropy "
                     "of the validation cases; the dot marks the weights that were kept. A right line that "
                     "rises while the left one falls shows overfitting."
-                ),
+                )
+                if is_judged
+                else "Mean weighted loss in training, with noise and dropout on; nothing was validated.",
                 plot=lambda size: epochs_figure(training, model.chosen_, size),
             )
         )
@@ -294,12 +334,16 @@ def _training(model: SequenceClassifier, card: Facts) -> Section:
         reweighting = model.labels.asked_reweighting
         weights = history.weights_over_time(reweighting.memory if reweighting else 1.0)
         figures.append(_weights(weights, history.strengths))
-    lead = "Every line is one network; the kept one is blue."
-    if not history.strengths.any():
+    lead = decision.said
+    if training["history"]:
+        lead += " Every line is one network; the kept one is blue."
+    if model.labels.reweighting is None:
         lead += " All cases weighed alike."
+    elif history.left_out:
+        lead += " Cases with improbable labels counted less in the ridge regression."
     if training["warnings"]:
         lead += " Remarks: " + "; ".join(training["warnings"])
-    return Section("training", "Training", lead, tuple(figures))
+    return Section("training", "Training", lead.strip(), tuple(figures))
 
 
 def _weights(weights: np.ndarray, strengths: np.ndarray) -> PageFigure:
@@ -330,12 +374,18 @@ def _group_page(facts: Facts) -> GroupPage:
     )
 
 
+def _kept_step(training: Facts, *, best: bool, replica: int) -> str:
+    if not training["history"]:
+        return "none, no network was trained"
+    return str(training["best_steps"][replica]) if best else "the last"
+
+
 def _model_card(model: SequenceClassifier, card: Facts) -> Section:
     training = card["training"]
-    best = model.training.keep == "best"
+    best = model.training.keep == "best" and training.get("judged", True)
     outcome = {
         "chosen replica": f"{model.chosen_} of {card['replicas']}",
-        "kept step": str(training["best_steps"][model.chosen_]) if best else "the last",
+        "kept step": _kept_step(training, best=best, replica=model.chosen_),
         "time": f"{training['seconds']:.1f} s",
         "temperature": significant(model.temperature_),
         "share of the recurrent network": significant(model.share_),

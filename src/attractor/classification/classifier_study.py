@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,15 @@ import numpy as np
 from jaxtyping import Int
 
 from attractor.arrays import Arrays
-from attractor.data import HeldOut, Sequences, fill, hold_out_recordings, stratified_hold_out
+from attractor.data import (
+    HeldOut,
+    Sequences,
+    SharedStretches,
+    fill,
+    hold_out_recordings,
+    shared_stretches,
+    stratified_hold_out,
+)
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
@@ -21,9 +28,10 @@ from attractor.runs import load_run
 from .baselines import CONVOLUTIONS, attainable_accuracy, compare, simple_predictions, summary_features
 from .classifier import SequenceClassifier
 from .classifier_assessment import Facts, assess_classifier, training_facts
+from .division import found_groups, numbered
 from .group_memory import group_memory
 from .reading import convolution_reading
-from .suspects import Suspects
+from .suspects import Suspects, confidently_other
 
 TEST_SHARE = 0.2
 SHOWN_SUSPECTS = 12
@@ -40,6 +48,7 @@ class ClassifierRoles:
         test: judge, and touch nothing else.
         explanation: how they were divided, in a sentence.
         groups: what each case that is learned from comes from; None if every case stands for itself.
+        test_groups: the same of the test cases, given or found.
     """
 
     learning: Sequences
@@ -47,6 +56,7 @@ class ClassifierRoles:
     test: Sequences
     explanation: str
     groups: np.ndarray | None = None
+    test_groups: np.ndarray | None = None
 
     @property
     def training(self) -> Sequences:
@@ -86,9 +96,11 @@ def divide(
     if data.labels is None:
         raise InputDataError("the training cases have no labels; a classifier needs a class for each")
     explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
-    is_told = test is None
+    is_told, test_groups = test is None, None
     if test is None:
-        parts = _held_out(data, TEST_SHARE, seed, groups)
+        # Looked for in all cases: some windows of a recording are linked by others alone.
+        shared = shared_stretches(data) if groups is None else None
+        parts = _held_out(data, TEST_SHARE, seed, groups, shared)
         if not len(parts.held):
             raise InputDataError(
                 f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
@@ -99,18 +111,23 @@ def divide(
             f"for the test.{_told(parts.recordings, parts.objection)}"
         )
         data, test = data.select(parts.kept), data.select(parts.held)
+        known = groups if shared is None else found_groups(shared)
+        test_groups = None if known is None else known[parts.held]
         groups = None if groups is None else groups[parts.kept]
     test = test.aligned(data)
+    if not is_told:
+        test_groups = found_groups(shared_stretches(test))
     if test.labels is None:
         raise InputDataError("the test cases have no labels to score against")
     parts = _held_out(data, validation_share, seed, groups) if validation_share else None
     if parts is None or not len(parts.held):
-        return ClassifierRoles(data, None, test, f"{explanation} No case is kept for validation.", groups)
+        explanation += " No case is kept for validation."
+        return ClassifierRoles(data, None, test, explanation, groups, test_groups)
     explanation += (
         f" Of the others, {len(parts.kept)} train and {len(parts.held)} choose epoch and temperature."
         f"{_told('' if is_told else parts.recordings, parts.objection)}"
     )
-    return ClassifierRoles(data, parts.held, test, explanation, groups)
+    return ClassifierRoles(data, parts.held, test, explanation, groups, test_groups)
 
 
 def _told(*sentences: str) -> str:
@@ -118,9 +135,15 @@ def _told(*sentences: str) -> str:
     return "".join(f" {one}" for one in sentences if one)
 
 
-def _held_out(data: Sequences, share: float, seed: int, groups: np.ndarray | None) -> HeldOut:
+def _held_out(
+    data: Sequences,
+    share: float,
+    seed: int,
+    groups: np.ndarray | None,
+    shared: SharedStretches | None = None,
+) -> HeldOut:
     if groups is None:
-        return hold_out_recordings(data, share, seed)
+        return hold_out_recordings(data, share, seed, shared)
     kept, held = stratified_hold_out(np.asarray(data.labels), share, seed, groups)
     return HeldOut(kept, held, "Cases of one group stay on one side.")
 
@@ -156,7 +179,7 @@ def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts
         "metrics": {"test": scores_on_test(model, roles)},
         "training": training_facts(model),
         "groups": _groups(model, roles.test),
-        "suspects": [roles.training.ids[position] for position in suspects.positions[:SHOWN_SUSPECTS]],
+        "suspects": list(suspects.ids[:SHOWN_SUSPECTS]),
         "examples": [roles.training.ids[position] for position in _example_positions(roles.training)],
     }
     return card, shown_arrays(roles, suspects)
@@ -167,12 +190,19 @@ COVERAGES = (0.8, 0.9, 0.95)
 
 
 def scores_on_test(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
-    """All that is said of the test cases: scores, simple classifiers beside them, sets of labels."""
+    """All that is said of the test cases: scores, simple classifiers beside them, sets, labels in doubt."""
     labels = model.labels_of(roles.test)
     known = () if model.calibration_ is None else COVERAGES
-    sets = [model.predict_sets(roles.test, coverage).assessed(labels) for coverage in known]
-    scores = assess_classifier(model, roles.test, model.seed)
-    return {**scores, **beside_scores(model, roles), "label_sets": sets}
+    groups = numbered(roles.test_groups)
+    sets = [model.predict_sets(roles.test, coverage).assessed(labels, groups) for coverage in known]
+    scores = assess_classifier(model, roles.test, model.seed, groups)
+    doubted = confidently_other(model.predict_proba(roles.test), labels)
+    return {
+        **scores,
+        **beside_scores(model, roles),
+        "label_sets": sets,
+        "doubted": [roles.test.ids[case] for case in np.flatnonzero(doubted)],
+    }
 
 
 def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
@@ -188,7 +218,7 @@ def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
     features = summary_features(known) if read is None else read[0]
     if unseen is not None:
         others[CONVOLUTIONS] = unseen[1].argmax(axis=1)
-    compared = compare(model.logits(roles.test).argmax(axis=1), labels, others)
+    compared = compare(model.logits(roles.test).argmax(axis=1), labels, others, numbered(roles.test_groups))
     return {
         "beside": [asdict(one) for one in compared],
         "attainable": attainable_accuracy(features, model.labels_of(known), model.seed),
@@ -213,12 +243,12 @@ def data_facts(roles: ClassifierRoles) -> Facts:
 
 def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> Arrays:
     """The series that a report draws, in the unit of the data."""
-    arrays = {}
-    for name, positions in (
-        ("suspects", suspects.positions[:SHOWN_SUSPECTS]),
-        ("examples", _example_positions(roles.training)),
+    arrays, ranked = {}, roles.learning if suspects.left_out else roles.training
+    for name, cases, positions in (
+        ("suspects", ranked, suspects.positions[:SHOWN_SUSPECTS]),
+        ("examples", roles.training, _example_positions(roles.training)),
     ):
-        some = roles.training.select(positions)
+        some = cases.select(positions)
         arrays[f"{name}.values"] = some.values.astype(np.float32)
         arrays[f"{name}.lengths"] = some.lengths.astype(np.int32)
         arrays[f"{name}.labels"] = np.asarray(some.labels, np.int32)
@@ -275,15 +305,12 @@ def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return (limits[0], limits[1]) if limits else None
 
 
-def write_suspects(
-    path: Path, suspects: Suspects, classes: Sequence[str], origin: Origin | None = None
-) -> None:
-    """Write all training cases as a table, the most suspicious first.
+def write_suspects(path: Path, suspects: Suspects, origin: Origin | None = None) -> None:
+    """Write all cases that are ranked as a table, the most suspicious first.
 
     Args:
         path: of the CSV file.
         suspects: ranked.
-        classes: names of the classes.
         origin: of the classifier; it stands in the last column of the first row.
 
     Raises:
@@ -294,7 +321,7 @@ def write_suspects(
     rows.writerow(("id", "given", "proposed", "mean_loss", "stands_apart", "weight", "origin"))
     for position, name in enumerate(suspects.ids):
         stamp = stamped(None if position else origin, "{}")
-        given, proposed = classes[suspects.labels[position]], classes[suspects.proposed[position]]
+        given, proposed = suspects.labels[position], suspects.proposed[position]
         loss, weight = (f"{part[position]:.6g}" for part in (suspects.mean_losses, suspects.weights))
         apart = "yes" if suspects.apart[position] else "no"
         rows.writerow((name, given, proposed, loss, apart, weight, stamp))

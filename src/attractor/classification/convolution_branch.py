@@ -9,15 +9,21 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 from scipy.special import log_softmax
+from scipy.stats import t as student
 
 from attractor.cells import State, take_step
 from attractor.cells.convolutions import RandomConvolutions
 from attractor.progress import Reporter, SilentReporter
 
-from .classifier_metrics import fit_temperature
-from .ridge import fit_ridge
+from .classifier_metrics import fit_temperature, grouped_error, probabilities_of
+from .ridge import RidgeFit, fit_ridge
 
 SHARES = np.linspace(0, 1, 11)
+ROUNDS = 3
+"""Of reweighting; more of them take weight from classes that overlap."""
+_LEAST_WEIGHT = 1e-4
+_FEWEST_GROUPS = 3
+"""To judge by: two of them would be fitted by a share and a temperature, whatever they are."""
 _LEAST_SPREAD = 1e-6
 _AT_ONCE, _PIECE = 8, 256
 
@@ -66,6 +72,23 @@ class ConvolutionBranch(eqx.Module):
 
 
 @dataclass(frozen=True, eq=False)
+class FittedBranch:
+    """Random convolutions whose read-out was fitted to all cases that were given.
+
+    Args:
+        branch: the convolutions and their read-out.
+        left_out: what a fit without a case, and without its relatives, says of it; calibrated logits.
+        labels: of the cases.
+        weights: what each case counts beside what was asked for, 1 on average.
+    """
+
+    branch: ConvolutionBranch
+    left_out: Float[np.ndarray, "cases classes"]
+    labels: Int[np.ndarray, " cases"]
+    weights: Float[np.ndarray, " cases"]
+
+
+@dataclass(frozen=True, eq=False)
 class BranchFit:
     """How the read-out of random convolutions is fitted: by ridge regression, its penalty by leaving out.
 
@@ -75,19 +98,21 @@ class BranchFit:
         related: what every case belongs to; cases that belong together are left out together. None leaves
             out one at a time.
         seed: decides on which series the convolutions are calibrated.
+        reweighted: whether cases count by how likely their labels are, see `reweighted_ridge`.
     """
 
     classes: int
     weights: Float[np.ndarray, " cases"] | None = None
     related: Int[np.ndarray, " cases"] | None = None
     seed: int = 0
+    reweighted: bool = False
 
     def __call__(
         self,
         cell: RandomConvolutions,
         cases: tuple[Float[Array, "cases time channels"], Int[Array, " cases"] | None, Int[Array, " cases"]],
         reporter: Reporter | None = None,
-    ) -> tuple[ConvolutionBranch, Float[np.ndarray, "cases classes"]]:
+    ) -> FittedBranch:
         """The branch, and for every case the logits of a fit that has not seen its label.
 
         Both are scaled so that the latter are calibrated.
@@ -107,12 +132,50 @@ class BranchFit:
         reporter.close()
         centre, spread = features.mean(axis=0), features.std(axis=0)
         spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
-        targets = 2.0 * np.eye(self.classes)[labels] - 1.0
-        found = fit_ridge((features - centre) / spread, targets, self.weights, self.related)
+        rounds = ROUNDS if self.reweighted else 0
+        rows = (features - centre) / spread
+        found, weights = reweighted_ridge(rows, labels, self.classes, self.weights, self.related, rounds)
         sharpness = 1 / fit_temperature(found.left_out, labels)
         weight = sharpness * (found.weight / spread[:, None]).T
         parts = (jnp.asarray(part, jnp.float32) for part in (centre, weight, sharpness * found.bias))
-        return ConvolutionBranch(cell, *parts), sharpness * found.left_out
+        branch = ConvolutionBranch(cell, *parts)
+        return FittedBranch(branch, sharpness * found.left_out, labels, weights)
+
+
+def reweighted_ridge(
+    features: Float[np.ndarray, "cases features"],
+    labels: Int[np.ndarray, " cases"],
+    classes: int,
+    weights: Float[np.ndarray, " cases"] | None = None,
+    related: Int[np.ndarray, " cases"] | None = None,
+    rounds: int = ROUNDS,
+) -> tuple[RidgeFit, Float[np.ndarray, " cases"]]:
+    """A ridge regression in which cases with improbable labels count less.
+
+    In every round the weight of a case is p(its label) / max p, from a fit without the case and its
+    relatives: 1 where that fit agrees with the label, and the less the surer it is of another one. It is
+    weighted again from the fit of the round before (iteratively reweighted least squares, Holland and Welsch
+    1977). A case cannot vouch for its own label, so that wrong ones do not earn their weight back.
+
+    Args:
+        features: of the cases.
+        labels: their classes.
+        classes: how many there are.
+        weights: what every case counts beside that; None counts all the same.
+        related: cases of one number are left out together.
+        rounds: 0 weighs all cases alike.
+
+    Returns:
+        The last fit, and the weights that it used beside those that were asked for, 1 on average.
+    """
+    targets = 2.0 * np.eye(classes)[labels] - 1.0
+    found, own = fit_ridge(features, targets, weights, related), np.ones(len(labels))
+    for _ in range(rounds):
+        likely = probabilities_of(found.left_out, fit_temperature(found.left_out, labels))
+        own = np.maximum(likely[np.arange(len(labels)), labels] / likely.max(axis=1), _LEAST_WEIGHT)
+        own = own / own.mean()
+        found = fit_ridge(features, targets, own if weights is None else own * weights, related)
+    return found, own
 
 
 def empty_branch(cell: RandomConvolutions, classes: int) -> ConvolutionBranch:
@@ -158,25 +221,37 @@ def recurrent_share(
     offsets: Float[np.ndarray, "cases classes"],
     own: Float[np.ndarray, "cases classes"],
     labels: Int[np.ndarray, " cases"],
+    groups: Int[np.ndarray, " cases"] | None = None,
 ) -> float:
     """How much of a recurrent network is added to what it corrects, from 0 to 1.
 
     The share with the lowest cross-entropy, each at its own best temperature so that mere confidence does not
     count. It must be lower than without the network by more than two standard errors of the mean over the
-    cases, and no more cases may be wrong; else the share is 0.
+    cases, and no more cases may be wrong; else the share is 0. Of cases that come in groups the groups are
+    what is drawn: the error is that over groups, and as many errors count as Student's t asks for.
 
     Args:
         offsets: logits of the convolutions, of cases that the network has not seen.
         own: those that the network adds.
         labels: of these cases.
+        groups: what each of them belongs to; None where every case stands for itself.
     """
     logits = [offsets + share * own for share in SHARES]
     losses = np.array([_cross_entropies(one, labels) for one in logits])
     best = int(losses.mean(axis=1).argmin())
     gain = losses[0] - losses[best]
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     wrong = [int((logits[one].argmax(axis=1) != labels).sum()) for one in (0, best)]
-    return float(SHARES[best]) if gain.mean() > 2 * error and wrong[1] <= wrong[0] else 0.0
+    return float(SHARES[best]) if gain.mean() > _reach(gain, groups) and wrong[1] <= wrong[0] else 0.0
+
+
+def _reach(gain: Float[np.ndarray, " cases"], groups: Int[np.ndarray, " cases"] | None) -> float:
+    """What a mean gain must exceed so as not to be chance."""
+    if groups is None:
+        return 2 * float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else np.inf
+    units = len(np.unique(groups))
+    if units < _FEWEST_GROUPS:
+        return np.inf
+    return float(student.ppf(0.975, units - 1)) * grouped_error(gain, groups)
 
 
 def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -2,24 +2,30 @@
 
 The convolutions are read by a ridge regression on all cases. What it says of a case comes from a fit
 without that case and its relatives, so that a network which learns to correct it sees honest mistakes.
-Validation then decides how much of the network is added, from nothing to all of it.
+Validation then decides how much of the network is added, from nothing to all of it. Where no case validates,
+nothing can tell whether a network helps: it is not trained, and the convolutions decide alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from attractor.program import compiled
-from attractor.training import select_replica
+from attractor.training import Trained, select_replica
+from attractor.training.networks import start_all
 
 from .classifier_metrics import fit_temperature
-from .convolution_branch import ConvolutionBranch, recurrent_share
+from .convolution_branch import FittedBranch, recurrent_share
 from .division import Division
 from .examples import Labelled, SequenceExamples
 from .label_sets import Calibration
 from .sequence_network import SequenceNetwork, weakened, with_branch
+from .suspects import CaseHistory, case_history, left_out_history
 
 AT_ONCE = 256
 """Cases that are evaluated side by side."""
@@ -33,23 +39,19 @@ class Delivered:
         replicas: the networks, side by side, with the convolutions where there are any.
         share: how much of the recurrent network is in them, 0 to 1.
         temperature: by which logits are divided.
-        calibration: cases by which sets of labels are calibrated; None without validation.
-        logits: of the training cases; where there are convolutions, from fits without the case.
+        calibration: cases by which sets of labels are calibrated; None without any.
+        history: what is known of the training cases; where convolutions decide alone, of all cases that were
+            given, each from a fit without it.
     """
 
     replicas: SequenceNetwork
     share: float
     temperature: float
     calibration: Calibration | None
-    logits: Float[np.ndarray, "cases classes"]
+    history: CaseHistory
 
 
-def corrected(
-    examples: SequenceExamples,
-    branch: ConvolutionBranch,
-    left_out: Float[np.ndarray, "cases classes"],
-    parts: Division,
-) -> SequenceExamples:
+def corrected(examples: SequenceExamples, fitted: FittedBranch, parts: Division) -> SequenceExamples:
     """Examples that leave to a network what the convolutions do not know.
 
     Validation cases that were kept back from the data take part in the ridge regression, those from elsewhere
@@ -57,54 +59,91 @@ def corrected(
 
     Args:
         examples: the learning problem.
-        branch: convolutions and their read-out.
-        left_out: what fits without a case say of it, for all cases that were given.
+        fitted: convolutions and their read-out, fitted to all cases that were given.
         parts: which of them train, and which validate.
     """
-    known, judges = jnp.asarray(left_out, jnp.float32), examples.checking
+    known, judges = jnp.asarray(fitted.left_out, jnp.float32), examples.checking
     learned = replace(examples.training, offsets=known[parts.chosen])
     if judges is not None:
         elsewhere = parts.held is None
-        offsets = branch.of_all(judges.inputs, judges.lengths) if elsewhere else known[parts.held]
+        offsets = fitted.branch.of_all(judges.inputs, judges.lengths) if elsewhere else known[parts.held]
         judges = replace(judges, offsets=offsets)
     return replace(examples, training=learned, checking=judges)
 
 
+def untrained(examples: SequenceExamples, seed: int) -> Trained:
+    """A network as it begins: what is left of one that would have no say."""
+    keys = jax.random.split(jax.random.key(seed), 1)
+    fresh = start_all(lambda keys: _built(examples.build, keys), examples.build, keys)
+    return Trained(fresh, np.zeros(1), np.zeros(1, int), [], 0.0, last=fresh, initial=fresh, judged=False)
+
+
 def deliver(
-    replicas: SequenceNetwork, chosen: int, examples: SequenceExamples, branch: ConvolutionBranch | None
+    trained: Trained,
+    replicas: SequenceNetwork,
+    examples: SequenceExamples,
+    parts: Division,
+    fitted: FittedBranch | None,
 ) -> Delivered:
     """What validation makes of trained networks: how much of them counts, and how sure they may be.
 
     Args:
-        replicas: trained, side by side.
-        chosen: which of them is judged.
+        trained: how they were trained; the chosen one is judged.
+        replicas: those weights of them that are kept, side by side.
         examples: that they were trained and validated on.
-        branch: what they correct; None for networks that stand alone.
+        parts: which cases these are, and what they belong to.
+        fitted: the convolutions that they correct; None for networks that stand alone.
     """
-    judges, learned = examples.checking, examples.training
-    share = 1.0
-    if branch is not None and judges is not None:
-        share = _share(select_replica(replicas, chosen), judges)
-        replicas = weakened(replicas, share)
-    network = select_replica(replicas, chosen)
-    temperature, calibration = 1.0, None
-    logits = np.asarray(all_logits(network, learned))
-    if judges is not None:
-        unseen, labels = np.asarray(all_logits(network, judges), float), np.asarray(judges.labels)
-        if share:
-            temperature = fit_temperature(unseen, labels)
-        else:  # the convolutions alone: of training cases, too, only fits without them have spoken
-            unseen = np.concatenate([unseen, logits.astype(float)])
-            labels = np.concatenate([labels, np.asarray(learned.labels)])
-        calibration = Calibration(unseen, labels, left_out=not share)
-    whole = replicas if branch is None else with_branch(replicas, branch)
-    return Delivered(whole, share, temperature, calibration, logits)
+    judges = examples.checking
+    if fitted is None:
+        return _with_network(trained, replicas, examples, parts, 1.0)
+    share = 0.0 if judges is None else _share(select_replica(replicas, trained.chosen), judges, parts)
+    replicas = weakened(replicas, share)
+    if share:
+        found = _with_network(trained, replicas, examples, parts, share)
+    else:
+        found = _alone(replicas, examples, parts, fitted)
+    return replace(found, replicas=with_branch(replicas, fitted.branch))
 
 
-def _share(network: SequenceNetwork, judges: Labelled) -> float:
+def _with_network(
+    trained: Trained, replicas: SequenceNetwork, examples: SequenceExamples, parts: Division, share: float
+) -> Delivered:
+    """Networks that have a say: only cases that they have not learned from tell how sure they may be."""
+    network, judges = select_replica(replicas, trained.chosen), examples.checking
+    logits = np.asarray(all_logits(network, examples.training))
+    history = case_history(trained.memory, trained.chosen, np.asarray(examples.training.labels), logits)
+    if judges is None:
+        return Delivered(replicas, share, 1.0, None, history)
+    unseen, labels = np.asarray(all_logits(network, judges), float), np.asarray(judges.labels)
+    calibration = Calibration(unseen, labels, groups=parts.judging)
+    return Delivered(replicas, share, fit_temperature(unseen, labels), calibration, history)
+
+
+def _alone(
+    replicas: SequenceNetwork, examples: SequenceExamples, parts: Division, fitted: FittedBranch
+) -> Delivered:
+    """The convolutions alone: all cases tell how sure they may be, for only fits without them have spoken."""
+    unseen, labels, groups = fitted.left_out, fitted.labels, parts.related
+    judges = examples.checking
+    if judges is not None and parts.held is None:
+        unseen = np.concatenate([unseen, np.asarray(judges.offsets, float)])
+        labels = np.concatenate([labels, np.asarray(judges.labels)])
+        groups = parts.with_judging
+    calibration = Calibration(unseen, labels, left_out=True, groups=groups)
+    history = left_out_history(fitted.labels, fitted.left_out, fitted.weights)
+    return Delivered(replicas, 0.0, 1.0, calibration, history)
+
+
+def _share(network: SequenceNetwork, judges: Labelled, parts: Division) -> float:
     offsets = np.asarray(judges.offsets, float)
     own = np.asarray(all_logits(network, judges), float) - offsets
-    return recurrent_share(offsets, own, np.asarray(judges.labels))
+    return recurrent_share(offsets, own, np.asarray(judges.labels), parts.judging)
+
+
+@compiled
+def _built(build: Callable[[PRNGKeyArray], SequenceNetwork], keys: Key[Array, " seeds"]) -> SequenceNetwork:
+    return eqx.filter_vmap(build)(keys)
 
 
 @compiled

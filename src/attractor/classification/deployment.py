@@ -94,10 +94,13 @@ def _sentence(model: SequenceClassifier, cases: Sequences, coverage: float | Non
     if coverage is None:
         return said
     sets = model.predict_sets(cases, coverage)
+    if sets.objection:
+        return f"{said}. {sets.objection}"
+    whose = "such cases" if sets.groups is None else "cases of new groups"
     return (
-        f"{said}. The sets hold the true label of at least {100 * coverage:g} % of such cases, about "
-        f"{100 * sets.stated:.0f} % by the {sets.cases} cases of the calibration, and have "
-        f"{sets.sizes.mean():.2f} labels on average. {sets.assumption}"
+        f"{said}. The sets hold the true label of at least {100 * coverage:g} % of {whose}, about "
+        f"{100 * sets.stated:.0f} % by {sets.calibrated_by}, and have {sets.sizes.mean():.2f} labels on "
+        f"average. {sets.assumption}"
     )
 
 

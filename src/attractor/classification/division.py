@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.data import Sequences, hold_out_recordings, shared_stretches, stratified_hold_out
+from attractor.data import (
+    Sequences,
+    SharedStretches,
+    hold_out_recordings,
+    shared_stretches,
+    stratified_hold_out,
+)
 from attractor.errors import InputDataError
 
 from .cases import ClassWeight, case_weights, known_labels, labels_given
@@ -25,6 +31,7 @@ class Division:
         held: the same for validation; None for cases from elsewhere, or none.
         related: for every case that was given what it belongs to, a patient or a recording: what is said of a
             case may not come from its relatives. None where every case stands for itself.
+        elsewhere: the same for validation cases that were not among those that were given.
     """
 
     training: Sequences
@@ -32,6 +39,35 @@ class Division:
     chosen: Int[np.ndarray, " training"]
     held: Int[np.ndarray, " validation"] | None
     related: Int[np.ndarray, " cases"] | None
+    elsewhere: Int[np.ndarray, " validation"] | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """How the user calls the cases that were given."""
+        own = (
+            [self.training] if self.held is None or self.checking is None else [self.training, self.checking]
+        )
+        names = np.empty(sum(len(part) for part in own), object)
+        for part, places in zip(own, (self.chosen, self.held), strict=False):
+            names[places] = part.ids
+        return tuple(names)
+
+    @property
+    def judging(self) -> Int[np.ndarray, " validation"] | None:
+        """What every validation case belongs to; None where every case stands for itself."""
+        if self.held is None:
+            return self.elsewhere
+        return None if self.related is None else self.related[self.held]
+
+    @property
+    def with_judging(self) -> Int[np.ndarray, " both"] | None:
+        """What all cases belong to, those that were given and after them validation cases from elsewhere."""
+        judges = 0 if self.checking is None else len(self.checking)
+        if self.related is None and self.elsewhere is None:
+            return None
+        own = np.arange(len(self.chosen)) if self.related is None else self.related
+        others = np.arange(judges) if self.elsewhere is None else self.elsewhere
+        return np.concatenate([own, own.max() + 1 + others])
 
     def weights(
         self, weights: Float[np.ndarray, " cases"], classes: np.ndarray, class_weight: ClassWeight
@@ -87,12 +123,11 @@ def divide_cases(
         raise InputDataError(f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}")
     everything = np.arange(len(data))
     shared = shared_stretches(data) if groups is None else None
-    related = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    if shared is not None and shared.sharing.any():
-        related = shared.recordings
+    related = numbered(groups) if shared is None else found_groups(shared)
     if isinstance(validation, Sequences):
         checking = replace(validation, labels=known_labels(validation, classes))
-        return Division(data, checking, everything, None, related)
+        elsewhere = found_groups(shared_stretches(checking))
+        return Division(data, checking, everything, None, related, elsewhere)
     if validation is not None:
         held = _positions(validation, len(data))
         kept = np.setdiff1d(everything, held)
@@ -113,6 +148,16 @@ def divide_cases(
         warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=5)
         return Division(data, None, everything, None, related)
     return Division(data.select(kept), data.select(held), kept, held, related)
+
+
+def found_groups(shared: SharedStretches) -> Int[np.ndarray, " cases"] | None:
+    """The recording of every case; None where no two cases are of one."""
+    return shared.recordings if shared.sharing.any() else None
+
+
+def numbered(groups: np.ndarray | None) -> Int[np.ndarray, " cases"] | None:
+    """Groups of any names as numbers from 0."""
+    return None if groups is None else np.unique(groups, return_inverse=True)[1]
 
 
 def _positions(asked: object, count: int) -> Int[np.ndarray, " held"]:

@@ -176,6 +176,11 @@ class SequenceExamples(Examples):
         """Cross-entropies of some cases."""
         return cross_entropy(self.training.logits(model, ids), self.training.labels[ids])
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether cases were kept for validation."""
+        return self.checking is not None
+
     def validation(self, model: SequenceNetwork) -> Float[Array, ""]:
         """Mean cross-entropy of the cases kept for validation."""
         if self.checking is None:

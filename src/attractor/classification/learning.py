@@ -37,7 +37,8 @@ class EpochSettings(Settings):
         batch_size: cases per step.
         learning_rate: peak of the schedule.
         weight_decay: of AdamW.
-        validation_share: share of the training cases, class by class, kept for validation; 0 trains on all.
+        validation_share: share of the training cases, class by class, kept for validation; 0 trains on all:
+            with random convolutions no recurrent network then, for nothing could tell whether it helps.
         keep: "best" keeps the weights of the epoch that did best in validation, "last" the last ones.
         seeds: replicas trained side by side, each from its own seed; the best in validation is chosen.
 
@@ -142,6 +143,20 @@ class NoiseSettings(Settings):
         return bool(self.additive or self.multiplicative)
 
 
+def check_form(noise: NoiseSettings, labels: "LabelSettings", readout: ReadoutSettings) -> None:
+    """Refuse noise in a form that does not go with other options.
+
+    Raises:
+        ConfigError: names the form and what it works with.
+    """
+    keeps = label_loss(labels.loss).start(1, 2) is not None
+    if noise.form != "injection" and (readout.pooling != "last" or keeps):
+        raise ConfigError(
+            f"noise form={noise.form!r} works with readout__pooling='last', without dropout, and with a loss "
+            "that keeps nothing about its cases"
+        )
+
+
 @dataclass(frozen=True)
 class LabelSettings(Settings):
     """What is done about labels, some of which may be wrong.
@@ -149,7 +164,8 @@ class LabelSettings(Settings):
     Args:
         loss: a name of `attractor.training.LOSSES` or a loss of your own.
         reweighting: None weighs all cases alike, "auto" fades out those whose labels look wrong; or a
-            `Reweighting`.
+            `Reweighting` of the network. Either way the ridge regression on random convolutions weighs each
+            case by how likely its label is to a fit without it.
         coteaching: share of the labels that is taken to be wrong: two networks then choose for each other
             what to learn from, and the first is kept; 0 trains one.
 

@@ -233,3 +233,17 @@ def weakened(networks: SequenceNetwork, share: float) -> SequenceNetwork:
     """A stack of networks whose logits count only so much."""
     scaled = jax.tree.map(lambda leaf: share * leaf, networks.readout)
     return replace(networks, readout=scaled)
+
+
+def once(network: SequenceNetwork, row: Float[Array, " channels"]) -> tuple[Stream, tuple[Array, Stream]]:
+    """Everything that a prediction hangs on: start, one step, logits."""
+    stream = network.start()
+    return stream, network.step(row, stream)
+
+
+@eqx.filter_jit
+def one_step(
+    network: SequenceNetwork, _programs: tuple[str, ...], channels: Array, state: Stream
+) -> tuple[Array, Stream]:
+    """Logits after one more sample, and the stream; compiled anew where the programs of a cell are others."""
+    return network.step(channels, state)

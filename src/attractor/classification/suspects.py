@@ -1,44 +1,56 @@
-"""Training cases whose labels look wrong, from the losses of one training."""
+"""Cases whose labels look wrong: from fits without them, or from the losses of one training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import log_softmax
 
 from attractor.program import single_precision
 from attractor.report.drawn import Drawn
 from attractor.shown import Rows, Shown
 from attractor.training.reweighting import Classes, class_medians, degree_of_suspicion, log_weights
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _APART = 0.5
 _PREFIX = "case_history."
+_HEADER = ("case", "given", "proposed", "confidence", "mean loss", "stands apart", "weight")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Suspects(
     Drawn,
     picture="attractor.classification.classifier_figures:draw_suspects",
-    next_call=".plot(), .ids[:10], .proposed",
+    next_call=".plot(), .to_frame(), .ids[:10]",
 ):
-    """Training cases in the order of suspicion, the most suspicious first.
+    """Cases in the order of suspicion, the most suspicious first.
 
-    The order is what counts: it is by loss, and no probability. A network that has learned a wrong label by
-    heart, or has not learned the task yet, says nothing of it by its losses.
+    The order is what counts: it is by loss, and no probability. Where random convolutions decide alone, the
+    loss of a case is that of a fit without it, and all cases that `fit` was given are ranked. Else it is that
+    of the training cases over the epochs: a network that has learned a wrong label by heart, or has not
+    learned the task yet, says nothing of it.
+
+    As many of the first cases stand apart as a rule counts. Of fits without the case: those for which another
+    class is at least as likely as it is on average for the cases that have it (confident learning: Northcutt,
+    Jiang and Chuang 2021). Of losses over epochs: those in the upper one of two humps whose label was never
+    learned, see `attractor.training.reweighting.degree_of_suspicion`.
 
     Args:
-        positions: of the cases among the training cases.
+        positions: of the cases among those that are ranked.
         ids: how the user calls them.
         totals: their losses added over all epochs; the higher, the more suspicious.
-        apart: whether a case stands apart: the losses form two humps, it is in the upper one, and its label
-            was never learned; see `attractor.training.reweighting.degree_of_suspicion`.
+        apart: whether a case stands apart; no case does that comes after one that does not.
         weights: at the end of the training, relative to equal weights.
-        labels: as given, positions in the classes.
-        proposed: the class that the final network finds most likely.
-        confidence: its calibrated probability.
+        labels: the classes as given.
+        proposed: the classes that the model finds most likely.
+        confidence: their calibrated probability.
         epochs: over which the losses were added.
+        left_out: whether each loss is that of a fit without the case; all cases are then ranked.
     """
 
     positions: Int[np.ndarray, " cases"]
@@ -46,19 +58,27 @@ class Suspects(
     totals: Float[np.ndarray, " cases"]
     apart: Bool[np.ndarray, " cases"]
     weights: Float[np.ndarray, " cases"]
-    labels: Int[np.ndarray, " cases"]
-    proposed: Int[np.ndarray, " cases"]
+    labels: np.ndarray
+    proposed: np.ndarray
     confidence: Float[np.ndarray, " cases"]
     epochs: int
+    left_out: bool = False
 
     @property
     def scope(self) -> str:
         """Which cases were ranked, and what was found, in two sentences."""
         found = int(self.apart.sum())
-        stand = "none stands" if not found else "1 stands" if found == 1 else f"{found} stand"
+        some = "the first stands" if found == 1 else f"the first {found} stand"
+        stand = some if found else "none stands"
+        ranked = (
+            f"{len(self)} cases are ranked by what fits without each of them say of its label, those of "
+            "validation too; test cases are not ranked."
+            if self.left_out
+            else f"{len(self)} training cases are ranked by their losses; those held out for validation and "
+            "test are not."
+        )
         return (
-            f"{len(self)} training cases are ranked by their losses; those held out for validation and test "
-            f"are not. {stand[0].upper()}{stand[1:]} apart from the others with losses like those of wrong "
+            f"{ranked} {stand[0].upper()}{stand[1:]} apart from the others with losses like those of wrong "
             "labels, which is a reason to look and no probability."
         )
 
@@ -70,11 +90,19 @@ class Suspects(
     def __len__(self) -> int:
         return len(self.positions)
 
-    def scores(self) -> Float[np.ndarray, " cases"]:
-        """The totals in the order of the training cases, for comparisons with other detectors."""
-        scores = np.empty(len(self))
-        scores[self.positions] = self.totals
-        return scores
+    def in_order_of_cases(self) -> Float[np.ndarray, " cases"]:
+        """The totals in the order of the cases, for comparisons with other detectors."""
+        totals = np.empty(len(self))
+        totals[self.positions] = self.totals
+        return totals
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The ranking as a table with a row for each case."""
+        import pandas as pd
+
+        names = [name.replace(" ", "_") for name in _HEADER]
+        columns = self.ids, self.labels, self.proposed, self.confidence, self.mean_losses
+        return pd.DataFrame(dict(zip(names, (*columns, self.apart, self.weights), strict=True)))
 
     def __str__(self) -> str:
         """What was ranked, and the first of them."""
@@ -82,13 +110,18 @@ class Suspects(
         return "\n".join([*self.scope.split(". ", 1), *([f"first: {first}"] if first else [])])
 
     def rows_shown(self) -> Rows:
-        """The cases, the most suspicious first; classes by their positions."""
-        columns = zip(self.ids, self.mean_losses, self.labels, self.proposed, self.apart, strict=True)
-        rows = (
-            (name, f"{loss:.3g}", str(label), str(proposed), "yes" if apart else "")
-            for name, loss, label, proposed, apart in columns
+        """The cases, the most suspicious first."""
+        frame = zip(
+            self.ids,
+            map(str, self.labels),
+            map(str, self.proposed),
+            (f"{sure:.2f}" for sure in self.confidence),
+            (f"{loss:.3g}" for loss in self.mean_losses),
+            ("yes" if apart else "" for apart in self.apart),
+            (f"{weight:.2g}" for weight in self.weights),
+            strict=True,
         )
-        return Rows(("case", "mean loss", "class as given", "class proposed", "stands apart"), tuple(rows))
+        return Rows(_HEADER, tuple(frame))
 
 
 @dataclass(frozen=True)
@@ -101,6 +134,8 @@ class CaseHistory(Shown):
         weights: of the cases at the end, relative to equal weights, shape (cases,).
         labels: of the training cases.
         logits: of the training cases, by the final network.
+        left_out: whether scores and logits come from fits without the case; it is then about all cases that
+            were given, and there is one epoch.
     """
 
     scores: Float[np.ndarray, "epochs cases"]
@@ -108,11 +143,12 @@ class CaseHistory(Shown):
     weights: Float[np.ndarray, " cases"]
     labels: Int[np.ndarray, " cases"]
     logits: Float[np.ndarray, "cases classes"]
+    left_out: bool = False
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Its parts by name, for a run folder; scores in half precision."""
         return {
-            _PREFIX + name: value.astype(np.float16) if name == "scores" else value
+            _PREFIX + name: np.asarray(value, np.float16) if name == "scores" else np.asarray(value)
             for name, value in vars(self).items()
         }
 
@@ -126,7 +162,8 @@ class CaseHistory(Shown):
         parts = {
             name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)
         }
-        history = cls(**{**parts, "scores": parts["scores"].astype(np.float32)})
+        left_out = bool(parts.get("left_out", False))
+        history = cls(**{**parts, "scores": parts["scores"].astype(np.float32), "left_out": left_out})
         found = history.scores.shape[1:], history.weights.shape, history.labels.shape, history.logits.shape
         if found != ((cases,), (cases,), (cases,), (cases, classes)) or history.labels.dtype.kind not in "iu":
             raise ValueError(
@@ -152,34 +189,80 @@ class CaseHistory(Shown):
 
 
 @single_precision()
-def rank_suspects(history: CaseHistory, ids: tuple[str, ...], probabilities: np.ndarray) -> Suspects:
-    """Rank the training cases by their total loss.
+def rank_suspects(
+    history: CaseHistory,
+    ids: tuple[str, ...],
+    probabilities: Float[np.ndarray, "cases classes"],
+    classes: np.ndarray,
+) -> Suspects:
+    """Rank cases by their total loss.
 
     Args:
         history: of the training.
         ids: how the user calls the cases.
-        probabilities: calibrated, of the classes, for every training case.
+        probabilities: calibrated, of the classes, for every case.
+        classes: as the user calls them.
     """
     totals = history.scores.sum(axis=0)
-    degrees = np.asarray(
-        degree_of_suspicion(
+    if history.left_out:
+        found = confidently_other(probabilities, history.labels)
+    else:
+        degrees = degree_of_suspicion(
             jnp.asarray(totals),
             jnp.asarray(history.scores[-1]),
             jnp.asarray(history.scores[0].mean()),
             history.classes,
         )
-    )
+        found = np.asarray(degrees) > _APART
     order = np.argsort(-totals, kind="stable")
     return Suspects(
         positions=order,
         ids=tuple(ids[position] for position in order),
         totals=totals[order].astype(float),
-        apart=degrees[order] > _APART,
+        apart=np.arange(len(order)) < np.count_nonzero(found),
         weights=history.weights[order],
-        labels=history.labels[order],
-        proposed=probabilities.argmax(axis=1)[order],
+        labels=classes[history.labels[order]],
+        proposed=classes[probabilities.argmax(axis=1)[order]],
         confidence=probabilities.max(axis=1)[order],
         epochs=len(history.scores),
+        left_out=history.left_out,
+    )
+
+
+def confidently_other(
+    probabilities: Float[np.ndarray, "cases classes"], labels: Int[np.ndarray, " cases"]
+) -> Bool[np.ndarray, " cases"]:
+    """Cases for which another class is as likely as it is on average for those that have it.
+
+    Their number estimates how many labels are wrong (confident learning: Northcutt, Jiang and Chuang 2021,
+    arXiv 1911.00068, equations 1 and 2).
+
+    Args:
+        probabilities: of fits that have not seen the case.
+        labels: as given.
+    """
+    usual = np.ones(probabilities.shape[1])
+    for label in np.unique(labels):
+        usual[label] = probabilities[labels == label, label].mean()
+    likely = probabilities.argmax(axis=1)
+    return (likely != labels) & (probabilities.max(axis=1) >= usual[likely])
+
+
+def left_out_history(
+    labels: Int[np.ndarray, " cases"],
+    logits: Float[np.ndarray, "cases classes"],
+    weights: Float[np.ndarray, " cases"],
+) -> CaseHistory:
+    """The same of a ridge regression, from what fits without a case say of it.
+
+    Args:
+        labels: of the cases.
+        logits: calibrated, of such fits.
+        weights: of the cases, 1 on average.
+    """
+    losses = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    return CaseHistory(
+        losses[None].astype(np.float32), np.zeros(1), weights, np.asarray(labels, int), logits, left_out=True
     )
 
 
@@ -203,3 +286,22 @@ def case_history(memory: Any, replica: int, labels: np.ndarray, logits: np.ndarr
         labels=np.asarray(labels, int),
         logits=np.asarray(logits, float),
     )
+
+
+def check_ranked(
+    ranked: tuple[str, ...], training: tuple[str, ...], arrays: Mapping[str, np.ndarray], *, judged: bool
+) -> None:
+    """Refuse names of ranked cases that do not go with those of the training cases.
+
+    Args:
+        ranked: how the user calls the cases that are ranked.
+        training: the same of the training cases.
+        arrays: of the run.
+        judged: whether there were validation cases, which fits without each case rank as well.
+
+    Raises:
+        ValueError: they do not.
+    """
+    more = judged and bool(arrays.get(f"{_PREFIX}left_out", False))
+    if not (set(training) <= set(ranked) if more else training == ranked):
+        raise ValueError(f"{len(ranked)} cases are ranked, which are not the {len(training)} training cases")

@@ -150,8 +150,11 @@ class ClassifyCommand:
         with working("looking for what is hard to learn from"):
             findings = _examined(roles)
         show_serious(findings)
-        with warnings.catch_warnings():  # the data doctor has said so already
-            warnings.filterwarnings("ignore", message="variable .* is constant")
+        with warnings.catch_warnings():  # the data doctor or the page says so as well
+            told = (
+                "variable .* is constant|class .*a single case each|.* acted on the recurrent network alone"
+            )
+            warnings.filterwarnings("ignore", message=told)
             with working("training", bar=True):
                 classifier_study.classify(model, roles, self.out, reporter_for("training"))
         sources = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
@@ -167,7 +170,7 @@ class ClassifyCommand:
         with working("writing the report"):
             report = classifier_page.write_classifier_report(self.out, own_cell)
         scores = card["metrics"]["test"]
-        found = judged(scores, left_out=not model.share_)
+        found = judged(scores, model.decision.said)
         console.print(f"[bold]{escaped(found.said)}[/]", soft_wrap=True)
         for remark in card["training"]["warnings"]:
             tell(f"note: {remark}")
@@ -208,7 +211,7 @@ class RobustnessCommand(RunCommand):
 
 @dataclass(frozen=True)
 class SuspectsCommand(RunCommand):
-    """List the training cases whose labels look wrong, the most suspicious first."""
+    """List the cases whose labels look wrong, the most suspicious first; test cases are not ranked."""
 
     top: Count = 20
     """How many to show; the file has all of them."""
@@ -224,12 +227,12 @@ class SuspectsCommand(RunCommand):
 
         if self.out is not None:
             check_target(self.out, overwrite=self.overwrite)
-        with working(f"reading {self.folder}, and ranking its training cases"):
+        with working(f"reading {self.folder}, and ranking its cases"):
             model = SequenceClassifier.load(self.folder, self.own_cell())
-            suspects, classes = model.suspects(), [str(name) for name in model.classes_]
-        rows = _show_suspects(suspects, classes, self.top)
+            suspects = model.suspects()
+        rows = _show_suspects(suspects, self.top)
         if self.out is not None:
-            write_suspects(self.out, suspects, classes, model.origin)
+            write_suspects(self.out, suspects, model.origin)
             tell_file(self.out)
         return {"suspects": rows, "ranked": len(suspects), "file": self.out}
 
@@ -290,8 +293,9 @@ def _show_scores(metrics: Facts) -> None:
     grid = Grid("score", "value", "95 % interval", title=f"{metrics['cases']} unseen cases")
     for name, words in _SCORES.items():
         if name in metrics:
-            ends = metrics.get(f"{name}_interval")
-            grid.add_row(words, f"{metrics[name]:.4f}", f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "")
+            ends = metrics.get(f"{name}_interval", ())
+            shown = f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "too few" if ends is None else ""
+            grid.add_row(words, f"{metrics[name]:.4f}", shown)
     console.print(grid)
 
 
@@ -306,14 +310,14 @@ def _show_curves(study: RobustnessStudy) -> None:
         tell(remark)
 
 
-def _show_suspects(suspects: Suspects, classes: list[str], top: int) -> list[Facts]:
+def _show_suspects(suspects: Suspects, top: int) -> list[Facts]:
     """The first cases, shown and returned."""
     grid = Grid("rank", "case", "given label", "proposed", "mean loss", "stands apart", "weight")
     rows = [
         {
             "case": suspects.ids[index],
-            "given": classes[suspects.labels[index]],
-            "proposed": classes[suspects.proposed[index]],
+            "given": str(suspects.labels[index]),
+            "proposed": str(suspects.proposed[index]),
             "mean_loss": suspects.mean_losses[index],
             "stands_apart": suspects.apart[index],
             "weight": suspects.weights[index],

@@ -65,6 +65,12 @@ def _certify(
     model: SequenceClassifier, folder: Path, input_bound: float, settings: CertifySettings, command: str
 ) -> Proof:
     """Of the recurrent part: whether it forgets its past, for values as large as those of the training."""
+    if model.decision.is_without_network:
+        raise ConfigError(
+            f"{folder}: {model.decision.said} A proof about that network would say nothing of this "
+            "classifier; train with --convolutions 0 (readout__convolutions=0) for one that the network "
+            "decides"
+        )
     limits = training_limits(folder)
     if limits is None or model.missing != "error":
         raise ConfigError(

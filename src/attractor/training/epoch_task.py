@@ -83,6 +83,11 @@ class Examples(eqx.Module):
     def scores_of(self, model: Model, ids: Int[Array, " batch"]) -> Float[Array, "batch ..."]:
         """Their scores in evaluation: without noise and dropout."""
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether there are examples to validate by, see `Task.is_judged`."""
+        return True
+
     @abstractmethod
     def validation(self, model: Model) -> Float[Array, ""]:
         """The number by which the best weights are chosen: lower is better."""
@@ -190,6 +195,11 @@ class EpochTask(Task):
     def initial(self, key: PRNGKeyArray) -> Model:
         """A fresh model."""
         return self.examples.initial(key)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the learning problem has examples to validate by."""
+        return self.examples.is_judged
 
     def validation(self, model: Model) -> Float[Array, ""]:
         """The validation of the learning problem."""
@@ -442,6 +452,11 @@ class CoTeaching(Examples):
         """The mean of both."""
         first, second = model
         return (self.examples.scores_of(first, ids) + self.examples.scores_of(second, ids)) / 2
+
+    @property
+    def is_judged(self) -> bool:
+        """As the learning problem of one model."""
+        return self.examples.is_judged
 
     def validation(self, model: tuple[Model, Model]) -> Float[Array, ""]:
         """That of the first, which is delivered."""

@@ -106,6 +106,11 @@ class Task(eqx.Module):
         `context.keys`, which gives each example the same key on any number of devices.
         """
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is anything to validate by; without it the number of `validation` is never told."""
+        return True
+
     @abstractmethod
     def validation(self, model: Model) -> Float[Array, ""] | float:
         """The number by which the best weights are chosen: lower is better.

@@ -56,6 +56,7 @@ class Trained(
         initial: the weights of every replica before its first step.
         memory: what the task carried at the end, stacked like the models; None for most tasks.
         devices: over how many devices each batch was spread.
+        judged: whether there was anything to validate by; without it `scores` and `steps` mean nothing.
     """
 
     models: Model
@@ -68,6 +69,7 @@ class Trained(
     initial: Model = None
     memory: Memory = None
     devices: int = 1
+    judged: bool = True
 
     @property
     def chosen(self) -> int:
@@ -80,7 +82,7 @@ class Trained(
 
         By 5 % over the last quarter of the training: it would have gone on learning.
         """
-        if len(self.history) < 8 or self.steps[self.chosen] < self.history[-2]["step"]:
+        if not self.judged or len(self.history) < 8 or self.steps[self.chosen] < self.history[-2]["step"]:
             return False
         best = np.fmin.accumulate([entry["validation"][self.chosen] for entry in self.history])
         return bool(best[-1] < (1 - _FALLING) * best[-1 - len(best) // 4])
@@ -92,6 +94,10 @@ class Trained(
     def __str__(self) -> str:
         """What validation chose, and what went wrong."""
         replica, scores = self.chosen, self.scores
+        if not self.judged:
+            steps = self.history[-1]["step"] if self.history else 0
+            said = f"the last weights, after {steps} steps and {self.seconds:.3g} s; nothing validated them"
+            return "\n".join([said, *self.warnings])
         best = f"validation {scores[replica]:.5g} at step {self.steps[replica]}, after {self.seconds:.3g} s"
         others = (
             f"; {len(scores)} replicas, {scores.min():.5g} to {scores.max():.5g}" if len(scores) > 1 else ""
@@ -327,7 +333,8 @@ class _Running:
         """What people read while they wait."""
         loss, score = np.nanmin(np.asarray(self.replicas.loss)), np.min(np.asarray(self.replicas.best_score))
         spread = f", batch spread over {self._devices} devices" if self._devices > 1 else ""
-        return f"loss {loss:.2e}, validation {score:.4f}{spread}"
+        judged = f", validation {score:.4f}" if self.update.task.is_judged else ""
+        return f"loss {loss:.2e}{judged}{spread}"
 
     def result(self) -> Trained:
         """What the training leaves.
@@ -352,6 +359,7 @@ class _Running:
             initial=replicas.initial,
             memory=replicas.memory,
             devices=self._devices,
+            judged=self.update.task.is_judged,
         )
 
     def _known(self, index: int) -> DivergedError | None:
