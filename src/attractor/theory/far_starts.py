@@ -5,7 +5,7 @@ $x' = \tanh(3 x + u)$, yet two starts on either side of zero never meet. Only ru
 all of a sample meet is evidence, not a proof.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import jax
 import jax.numpy as jnp
@@ -68,8 +68,7 @@ class FarStarts(Shown):
     def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file; an infinite distance is left out."""
         apart = self.apart if np.isfinite(self.apart) else None
-        counts = ("starts", "met", "falling", "lost", "steps", "last")
-        return {name: getattr(self, name) for name in counts} | {"apart": apart}
+        return {**asdict(self), "apart": apart}
 
 
 def far_starts(
@@ -123,5 +122,5 @@ def _distances(
 
     nothing = jnp.zeros(len(starts), starts.dtype)
     begun = jnp.concatenate([own[None], starts]), nothing, nothing, jnp.zeros(len(starts), int)
-    carried, _ = jax.lax.scan(body, begun, (jnp.arange(len(rows)), rows))
-    return carried[1:]
+    (_, middle, end, last), _ = jax.lax.scan(body, begun, (jnp.arange(len(rows)), rows))
+    return middle, end, last

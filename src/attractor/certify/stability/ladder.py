@@ -164,6 +164,7 @@ def certify(
         rounds to a narrower type on purpose, and weights that are not finite, are unknown at once.
 
     Raises:
+        CellError: the step is another one at each call, or another map in float64 than in float32.
         ConfigError: `input_bound` is no number, negative or not finite, or the cell has no `input_size`.
         ShapeError: neither one `input_bound` nor one for each input.
         UnsupportedError: a whole number, a flag or a key of the state decides about its real part. (A step
