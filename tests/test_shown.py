@@ -23,7 +23,7 @@ from attractor.report.drawn import Drawn
 from attractor.shown import MOST_LINES, Shown, in_words
 from attractor.theory import SpectralCurve
 from attractor.theory.phase import PhaseAxis, PhaseDiagram, PhasePlan, Theory, TheoryLine
-from attractor.theory.phase.diagram import HysteresisScan
+from attractor.theory.phase.hysteresis import HysteresisScan
 from attractor.training import Trained
 
 NOT_RESULTS = {
