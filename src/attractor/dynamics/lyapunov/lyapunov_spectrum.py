@@ -99,6 +99,8 @@ class LyapunovSpectrum(
         collapsed: for every run, whether it stood still at the end, bit by bit, at a point from which nearby
             states flee: it began there, or rounding drove a chaotic orbit there (as x -> 2x mod 1). The
             exponents are those of that point.
+        resting: for every run, whether it came to rest under inputs that stand still, so that its growth is
+            that of the eigenvalues there, exact to rounding; see `at_rest`.
         broken: the step at which each run that was asked for left the finite numbers; -1 where it did not.
         decompositions: QR decompositions that were made; fewer than steps where growth is even.
         last_state: the flat states at the end, to go on from.
@@ -111,6 +113,7 @@ class LyapunovSpectrum(
     time_step: float | None
     ending: Ending
     collapsed: np.ndarray
+    resting: np.ndarray
     broken: Int[np.ndarray, " asked"]
     decompositions: int
     last_state: Float[np.ndarray, "runs states"]
@@ -230,6 +233,11 @@ class LyapunovSpectrum(
                 "the state stands still, bit by bit, at a point from which nearby states flee; these are the "
                 "exponents of that point: start elsewhere, or rounding has ended a chaotic orbit"
             )
+        if np.any(self.resting & ~self.collapsed):
+            which = "the state comes" if self.resting.all() else f"{self.resting.sum()} runs come"
+            said.append(
+                f"{which} to rest: the exponents are the logarithms of the moduli of the eigenvalues there"
+            )
         if self._error.slow[self._order[0]] and self.standard_error[0] > _ROUNDING:
             said.append(
                 "the path is short for the memory of its growth, so that the interval of the largest "
@@ -306,6 +314,8 @@ class LyapunovSpectrum(
         low, high = self.interval(level)
         ends = zip(low.tolist(), high.tolist(), strict=True)
         by = "QR method of Benettin et al. 1980, error from the slowest variations of the growth"
+        if self.resting.all():
+            by = "eigenvalues of the Jacobian at the point of rest"
         return tuple(
             self._estimate(value, pair, "per step", by, level=level)
             for value, pair in zip(self.per_step.tolist(), ends, strict=True)
@@ -327,6 +337,7 @@ class LyapunovSpectrum(
             self,
             sums=self.sums[one],
             collapsed=self.collapsed[one],
+            resting=self.resting[one],
             broken=np.full(1, -1),
             last_state=self.last_state[one],
             last_basis=self.last_basis[one],
