@@ -82,6 +82,7 @@ def parts_of(kind):
             "marks": np.arange(1.0, 5.0),
             "ending": Ending.ALL_STEPS,
             "collapsed": np.zeros(1, bool),
+            "resting": np.zeros(1, bool),
             "broken": np.full(1, -1),
             "last_basis": np.zeros((1, 3, 3)),
         },

@@ -5,6 +5,7 @@ from math import log
 import numpy as np
 
 from attractor.certify import StabilityResult, Verdict, bound_in_words
+from attractor.dynamics.equilibria.points import place
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.wording import significant
@@ -227,6 +228,7 @@ def _points(study: DynamicsStudy) -> Section:
         (
             str(index),
             kind.name.lower(),
+            place(points.states[index]),
             str(points.unstable[index]),
             f"{abs(points.eigenvalues[index, 0]):.5f}",
             _slowest(points.time_constants[index]),
@@ -235,11 +237,10 @@ def _points(study: DynamicsStudy) -> Section:
         )
         for index, kind in list(enumerate(points.kinds))[:_SHOWN]
     )
-    header = ("", "kind", "unstable", "largest modulus", f"slowest [{unit}]", "residual", "reached")
+    header = ("", "kind", "state", "unstable", "largest modulus", f"slowest [{unit}]", "residual", "reached")
     more = f"{len(points) - _SHOWN} more are not shown. " if len(points) > _SHOWN else ""
-    slow = (
-        f"{len(points.slow)} slow points beside them." if len(points.slow) else "No slow points beside them."
-    )
+    beside = str(points.slow)
+    slow = f"{beside[0].upper()}{beside[1:]} beside them."
     table = PageTable("Fixed points", header, rows, more + slow)
     lead = "Where does the network come to rest when its input stands still at the mean of the data?"
     return Section("points", "Fixed points", lead, (figure,), (table,))

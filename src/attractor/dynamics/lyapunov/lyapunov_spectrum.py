@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from attractor.claims import Estimate
 from attractor.errors import ConfigError
 from attractor.report.drawn import Drawn
-from attractor.shown import Rows
+from attractor.shown import Rows, counted
 
 from .low_frequency import MeanError, error_of_mean
 
@@ -21,8 +21,8 @@ _ROUNDING = 1e-9
 # Of the intervals that are asked for again and again.
 _LEVEL = 0.95
 
-# Exponents that are shown in words.
-_SHOWN = 3
+# Exponents that are shown in words, and at the prompt.
+_SHOWN, _FIRST = 10, 2
 
 _ASSUMED = ("the path, after the burn-in, is typical of the attractor",)
 
@@ -247,17 +247,35 @@ class LyapunovSpectrum(
 
     def __str__(self) -> str:
         """The first exponents, the dimension, and the remarks."""
+        return "\n".join(self._told(_SHOWN))
+
+    def in_brief(self) -> str:
+        """The same with fewer exponents, so that there is room for the remarks."""
+        return "\n".join(self._told(_FIRST))
+
+    def _told(self, most: int) -> list[str]:
+        """In lines: so many exponents at most, and how many more there are."""
         low, high = self.interval()
+        count, shown = len(low), most if len(low) > most + 1 else len(low)
         runs = "" if len(self.sums) == 1 else f", {len(self.sums)} runs"
-        lines = [f"{len(low)} Lyapunov exponents per step, {self.steps} steps{runs}"]
+        lines = [f"{counted(count, 'Lyapunov exponent')} per step, {counted(self.steps, 'step')}{runs}"]
         lines += [
             f"{index + 1}: {value:.5g}, 95 % interval {low[index]:.5g} to {high[index]:.5g}"
-            for index, value in enumerate(self.per_step[:_SHOWN])
+            + self._in_time(value, low[index], high[index])
+            for index, value in enumerate(self.per_step[:shown])
         ]
+        lines += [f"and {count - shown} more in .per_step"] if shown < count else []
         dimension = self.kaplan_yorke
         if dimension.value is not None:
             lines.append(f"Kaplan-Yorke dimension {str(dimension).splitlines()[0]}")
-        return "\n".join([*lines, *self.remarks])
+        return [*lines, *self.remarks]
+
+    def _in_time(self, *numbers: float) -> str:
+        """An exponent and the ends of its interval per unit of time, where a step has a time."""
+        if self.time_step is None:
+            return ""
+        value, low, high = (f"{number / self.time_step:.5g}" for number in numbers)
+        return f"; per unit of time {value}, {low} to {high}"
 
     def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file; -inf is written as null."""
@@ -382,10 +400,17 @@ class LyapunovSpectrum(
         return -np.sort(-np.where((low <= 0) & (high >= 0), 0.0, self.per_step))
 
     def rows_shown(self) -> Rows:
-        """Every exponent with its interval."""
-        ends = zip(self.per_step, *self.interval(), strict=True)
+        """Every exponent with its interval, per step and, where a step has a time, per unit of time."""
+        columns, header = (
+            [self.per_step, *self.interval()],
+            ("exponent", "per step", "low, 95 %", "high, 95 %"),
+        )
+        if self.time_step is not None:
+            columns += [column / self.time_step for column in columns]
+            header = (*header, "per unit of time", "low, 95 %", "high, 95 %")
+        ends = zip(*columns, strict=True)
         rows = [(str(rank), *(f"{number:.5g}" for number in one)) for rank, one in enumerate(ends, 1)]
-        return Rows(("exponent", "per step", "low, 95 %", "high, 95 %"), tuple(rows))
+        return Rows(header, tuple(rows))
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
