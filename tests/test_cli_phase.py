@@ -40,7 +40,7 @@ def test_phase_writes_a_diagram_and_goes_on_with_it(tmp_path, capsys):
     assert (diagram.exponent[0, 0, 0] < 0).all()
     assert [line.name for line in diagram.theory.lines] == ["zero", "fold", "chaos"]
     shown = capsys.readouterr().out
-    assert "100.0 %" in shown or "comes to rest from both starts" in shown
+    assert "100.0 %" in shown or "settles from both starts" in shown
     assert "At (1, 0), by the nearest point" in shown
     assert call(*words) == 0
     assert load_diagram(out).seconds < diagram.seconds

@@ -23,7 +23,7 @@ from attractor.report.drawn import Drawn
 from attractor.shown import MOST_LINES, Shown, in_words
 from attractor.theory import SpectralCurve
 from attractor.theory.phase import PhaseAxis, PhaseDiagram, PhasePlan, Theory, TheoryLine
-from attractor.theory.phase.diagram import HysteresisScan
+from attractor.theory.phase.hysteresis import HysteresisScan
 from attractor.training import Trained
 
 NOT_RESULTS = {
@@ -82,6 +82,7 @@ def parts_of(kind):
             "marks": np.arange(1.0, 5.0),
             "ending": Ending.ALL_STEPS,
             "collapsed": np.zeros(1, bool),
+            "resting": np.zeros(1, bool),
             "broken": np.full(1, -1),
             "last_basis": np.zeros((1, 3, 3)),
         },

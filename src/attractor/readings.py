@@ -31,6 +31,7 @@ from attractor.program import (
     FlatMap,
     Leaf,
     LeafKind,
+    check_agreement,
     check_steady,
     double_precision,
     flat_map,
@@ -256,6 +257,12 @@ def _analysed(cell: Any) -> FlatMap:
         return flat
 
 
+def _exact(cell: Any) -> FlatMap:
+    """The same of analyses that speak of the cell as it runs: in float64 it must be the same map."""
+    check_agreement(cell)
+    return _analysed(cell)
+
+
 def _differentiated(flat: FlatMap) -> None:
     """Refuse a map without a Jacobian."""
     with double_precision(), calling(flat.cell, "derivative of the step"):
@@ -264,7 +271,7 @@ def _differentiated(flat: FlatMap) -> None:
 
 
 def _has_exponents(cell: Any) -> str:
-    flat = _analysed(cell)
+    flat = _exact(cell)
     _differentiated(flat)
     if not flat.real_size:
         raise UnsupportedError("the state holds no real or complex numbers")
@@ -274,14 +281,14 @@ def _has_exponents(cell: Any) -> str:
 
 def _rests(cell: Any) -> str:
     with double_precision():
-        flat = _analysed(cell).still("fixed points")
+        flat = _exact(cell).still("fixed points")
     _differentiated(flat)
     held = ", ".join(map(str, flat.layout.discrete))
     return f"{held} held at the start" if held else ""
 
 
 def _has_a_curve(cell: Any) -> str:
-    _differentiated(_analysed(cell))
+    _differentiated(_exact(cell))
     with double_precision():
         place = point(cell, initial_state(cell))
         try:
@@ -300,6 +307,7 @@ def _certifiable(cell: Any) -> str:
 
 def _controls(cell: Any) -> str:
     check_vector_input(cell)
+    check_agreement(cell)
     with double_precision():
         flat = flat_map(cell).still("observers and controllers")
     _differentiated(flat)

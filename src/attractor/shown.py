@@ -35,6 +35,21 @@ class Rows(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """A number of things in words.
+
+    Args:
+        count: how many.
+        one: the word for a single thing.
+        several: for any other number; the same with an s if it is left out.
+
+    Example:
+        >>> counted(1, "state"), counted(0, "state"), counted(2, "minimum", "minima")
+        ('1 state', '0 states', '2 minima')
+    """
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 class Shown:
     """Base of results that people look at."""
 

@@ -116,9 +116,9 @@ def test_parity_with_a_copy_that_is_no_longer_the_cell_is_seen(monkeypatch):
             lambda leaf: jnp.real(leaf).astype(dtype) if eqx.is_inexact_array(leaf) else leaf, module
         )
 
-    monkeypatch.setattr(import_module("attractor.export.flat_step"), "in_precision", real_only)
-    parity = import_module("attractor.export.exporters")
-    monkeypatch.setattr(parity, "in_double_precision", lambda one: real_only(one, float))
+    exact = import_module("attractor.export.flat_step")
+    monkeypatch.setattr(exact, "in_double_precision", lambda one: real_only(one, float))
+    monkeypatch.setattr(import_module("attractor.export.exporters"), "in_precision", real_only)
     assert check_parity(Turning(2 * jnp.exp(1.5j)), targets=["numpy"], samples=20)["numpy"] > 0.1
 
 

@@ -40,6 +40,27 @@ LEAKY = PhasePlan(
 )
 
 
+class Flip(Flow):
+    """In Euler steps of length 1 the map x' = -gain tanh(x): at rest below 1, of period two above it."""
+
+    gain: float
+    input_size: int = 0
+    hidden_size: int = 2
+
+    def vector_field(self, input, state):
+        return -self.gain * jnp.tanh(state) - state
+
+
+FLIPS = PhasePlan(
+    PhaseAxis("gain", 0.5, 2.0, 2),
+    PhaseAxis("nothing", 0.0, 1.0, 2),
+    build=lambda values, key: Flip(values["gain"]),
+    simulation=PhaseSimulation(time=60, transient=100, step=1.0, method="euler", blocks=4),
+    tile=3,
+)
+"""Four points in two tiles: the second one repeats one point, so that its networks do not differ."""
+
+
 class Line(Flow):
     """dx/dt = rate x."""
 

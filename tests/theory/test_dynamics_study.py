@@ -8,10 +8,14 @@ import pytest
 from dynamics_cases import KEY, Listener, Map, linear
 
 from attractor.cells import LSTM, Cell, Elman
+from attractor.certify import StabilityResult, Verdict
+from attractor.certify.search import Witness
 from attractor.errors import ConfigError, InputDataError
+from attractor.report.about import About
 from attractor.theory import DynamicsSettings, Regime, dynamics_study
-from attractor.theory.dynamics_page import _position, verdict
+from attractor.theory.dynamics_page import _position, dynamics_page, verdict
 from attractor.theory.dynamics_study import comes_back
+from attractor.theory.far_starts import far_starts
 from attractor.theory.regimes import regime_of
 from attractor.theory.regimes.regime_position import NetworkPosition
 
@@ -29,9 +33,15 @@ class Switch(Cell):
         return jnp.tanh(2 * state + input)
 
 
-def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small():
+@pytest.fixture(scope="module")
+def switched():
+    """The study of a switch under small inputs, and what its reporter heard."""
     listener = Listener()
-    study = dynamics_study(Switch(), 0.01 * INPUTS - 0.01 * INPUTS.mean(), PLAN, listener)
+    return dynamics_study(Switch(), 0.01 * INPUTS - 0.01 * INPUTS.mean(), PLAN, listener), listener
+
+
+def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small(switched):
+    study, listener = switched
     assert listener.heard[-5:] == [(done, 4) for done in range(5)]
     assert study.regime is Regime.STABLE
     assert sorted(kind.name for kind in study.points.kinds) == ["ATTRACTING", "ATTRACTING", "REPELLING"]
@@ -43,6 +53,48 @@ def test_a_switch_has_three_points_and_is_stable_where_inputs_are_small():
     assert study.forgetting == pytest.approx(-1 / np.log(slope), rel=0.02)
     assert study.resting.per_step[0] == pytest.approx(np.log(slope), abs=0.02)
     assert study.to_dict()["regime"] == "stable"
+
+
+def refuted():
+    witness = Witness(np.ones(1), -np.ones(1), np.zeros((1, 1)), 2.0, 20_000)
+    return StabilityResult(Verdict.REFUTED, None, witness, (), 1.0)
+
+
+def test_a_negative_exponent_is_not_taken_for_word_of_far_starts(switched):
+    """Nearby states approach each other on either branch of a switch; the other branch stays where it is."""
+    study, _ = switched
+    far = study.far
+    assert far.starts == 34  # two attracting points, and 32 random ones
+    assert 0 < far.met < far.starts
+    assert far.falling == far.lost == 0
+    assert far.apart == pytest.approx(2 * 0.957504, abs=0.1)
+    assert f"{far.starts - far.met} of 34 far starts do not meet the path in 300 steps" in str(study)
+    assert study.to_dict()["far_starts"]["met"] == far.met
+    for proved in (None, refuted()):
+        page = dynamics_page(study, About("switch", "attractor dynamics"), proved)
+        assert page.tone == "fair"
+        assert page.meaning.startswith(
+            "A wrong start nearby is forgotten along these inputs. Not so from afar"
+        )
+        assert "one of 2 attracting points" in page.meaning
+        assert ("refuted" in page.meaning) == (proved is not None)
+        tile = next(tile for tile in page.tiles if tile.label == "Proved below")
+        assert tile.value == ("—" if proved is None else "refuted")
+        assert "nothing is proved" not in tile.note
+
+
+def test_far_starts_meet_where_a_map_contracts_and_those_that_run_away_are_told():
+    rows, starts = np.zeros((60, 1)), np.array([[5.0], [-5.0]])
+    halving = far_starts(Map(lambda x: 0.5 * x, 1, 1), rows, starts, 1.0)
+    assert halving.all_met
+    assert halving.last == 22  # 5 / 2^22 is above 1e-6, half of that is not
+    assert str(halving) == "all 2 far starts that were tried meet the path, the last after 22 steps"
+    slow = far_starts(Map(lambda x: 0.9 * x, 1, 1), rows, starts, 1.0)
+    assert (slow.met, slow.falling) == (0, 2)
+    wild = far_starts(Map(lambda x: x**3, 1, 1), rows, np.array([[5.0], [0.5]]), 1.0)
+    assert (wild.met, wild.lost) == (1, 1)
+    assert "1 leave" in str(wild)
+    assert wild.to_dict()["apart"] == 0
 
 
 def test_a_path_that_stands_on_an_unstable_point_tells_nothing_about_others():

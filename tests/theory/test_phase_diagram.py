@@ -8,13 +8,14 @@ from dataclasses import replace
 import joblib
 import numpy as np
 import pytest
-from phase_cases import BIASES, FORM, GAINS, GATED, LEAKY, SHORT, leaky_rates
+from phase_cases import BIASES, FLIPS, FORM, GAINS, GATED, LEAKY, SHORT, leaky_rates
 
 from attractor.arrays import pack, unpack
 from attractor.cells import GatedForm
 from attractor.errors import InputDataError, RunFolderError, StorageError, UnsupportedError
 from attractor.folders import locked, write_sealed
 from attractor.progress import SilentReporter
+from attractor.report.about import About
 from attractor.sweeps import TaskStore, store_for
 from attractor.theory.mean_field import GatedParameters, marginal_range
 from attractor.theory.phase import (
@@ -34,6 +35,7 @@ from attractor.theory.phase import (
 )
 from attractor.theory.phase.critical_lines import theory_of
 from attractor.theory.phase.diagram import tile_tasks
+from attractor.theory.phase.phase_page import phase_page
 from attractor.theory.phase.phase_simulation import plan_hash
 
 
@@ -407,6 +409,26 @@ def test_a_network_finds_its_place(gated):
     assert "zero" not in position_in(diagram, {"gain": 1.0, "b_r": 5.0}).distances
     with pytest.raises(InputDataError, match="no finite reset_bias among gain"):
         position_in(diagram, {"g_h": 1.0})
+
+
+def test_what_settles_is_not_said_to_rest_where_it_repeats_itself(tmp_path):
+    """A map of period two has a negative exponent as one at rest has; and a tile of one point is a tile."""
+    diagram = phase_diagram(FLIPS)
+    assert [len({tuple(point) for point in tile}) for tile in FLIPS.tiles] == [3, 1]
+    assert (diagram.outcomes == Outcome.SETTLES).all()
+    assert diagram.moving == 2
+    np.testing.assert_allclose(diagram.change[:, :, 1], 2 * 1.9150080481545, rtol=1e-4)  # x = 2 tanh(x)
+    np.testing.assert_allclose(diagram.change[:, :, 0], 0, atol=1e-9)
+    assert "2 of those that settle still move in the last step: their orbit repeats" in str(diagram)
+    assert "rest" not in phase_page(diagram, About()).verdict
+    known = load_diagram(save_diagram(diagram, tmp_path / "new"))
+    np.testing.assert_array_equal(known.change, diagram.change)
+    older = load_diagram(save_diagram(replace(diagram, change=None), tmp_path / "old"))
+    assert older.moving is None
+    assert "was not looked at" in str(older)
+    alone = phase_diagram(replace(FLIPS, x=replace(FLIPS.x, high=0.6), tile=1))
+    assert alone.moving == 0
+    assert "stand still" in str(alone)
 
 
 def by_hand(form, x, y, exponents, lines):

@@ -80,7 +80,7 @@ def _tiles(study: RobustnessStudy, fall: float) -> tuple[Tile, ...]:
             "Lyapunov exponent",
             "—" if isinstance(exponent, str) else significant(exponent),
             "",
-            "a step; below 0, differences of the state fade",
+            "a step; below 0, small differences of the state fade",
         ),
         Tile("Stability", _verdict_word(study), "", "see below"),
     )
@@ -148,8 +148,9 @@ def _stability(study: RobustnessStudy) -> Section:
         rows += [("verdict", study.stability.verdict.value), ("because", study.stability.reason)]
     table = PageTable("The verdict in words", ("what", "finding"), tuple(rows))
     lead = (
-        "Do two states under the same inputs meet again? The exponent measures it along these data; the "
-        "verdict holds for all inputs of their range, where it is proved."
+        "Do two states under the same inputs meet again? The exponent measures it for nearby states along "
+        "these data, and says nothing of far ones; the verdict holds for all inputs of their range, "
+        "where it is proved."
     )
     return Section("stability", "Stability", lead, tables=(table,))
 

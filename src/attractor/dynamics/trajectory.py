@@ -72,7 +72,7 @@ def analysed(cell: CellLike, state: State | None = None) -> FlatMap:
 
     Raises:
         ConfigError: a flow, which has no step.
-        CellError: a step that is another one each time it is called.
+        CellError: a step that is another one each time it is called, or in float64 than in float32.
     """
     check_has_steps(cell)
     exact = in_double_precision(cell)

@@ -17,15 +17,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import CellLike, initial_state, name_of, shaped_input, take_step
+from attractor.cells import CellLike, initial_state, name_of
 from attractor.errors import AttractorError, ConfigError, UnsupportedError
 from attractor.files import make_folder
 from attractor.origin import Origin, check_replaceable
-from attractor.program import double_precision, flat_map, in_double_precision, layout_of, usual_promotion
+from attractor.program import (
+    deviation,
+    double_precision,
+    in_double_precision,
+    in_precision,
+    layout_of,
+    sampled_rows,
+    steps_at,
+    usual_promotion,
+)
 from attractor.registry import Registry
 from attractor.runs import check_origin
 
-from .flat_step import deviation, flat_step, parts_of, rounding_explains
+from .flat_step import flat_step, parts_of, rounding_explains
 
 Rows = Float[np.ndarray, "samples _"]
 
@@ -241,7 +250,7 @@ class _Probe(NamedTuple):
 
 def _probe(source: object, samples: int, seed: int) -> _Probe:
     cell, read = parts_of(source, None)
-    inputs, states = _samples(cell, samples, seed)
+    inputs, states = sampled_rows(cell, samples, seed)
     after = _steps(cell, inputs, states)
     return _Probe(inputs, states, after, after[:, :0] if read is None else _outputs(source, after))
 
@@ -270,32 +279,10 @@ def _outputs(source: object, states: Rows) -> Rows:
         return np.asarray(jax.jit(jax.vmap(seen))(jnp.asarray(states)))
 
 
-def _samples(cell: CellLike, samples: int, seed: int) -> tuple[Rows, Rows]:
-    """Random inputs and states, which float32 holds exactly, so that a cell sees them in any type."""
-    numbers = np.random.default_rng(seed)
-    flat = flat_map(cell, dtype=jnp.float32)
-    inputs = numbers.uniform(-1, 1, (samples, flat.input_size)).astype(np.float32)
-    states = np.tile(np.asarray(flat.start), (samples, 1))
-    states[:, : flat.real_size] += numbers.uniform(-1, 1, (samples, flat.real_size)).astype(np.float32)
-    return inputs.astype(float), states.astype(float)
-
-
 def _steps(cell: CellLike, inputs: Rows, states: Rows) -> Rows:
     """The steps of the cell itself, in float64, unless that copy is another map than the cell."""
     with double_precision():
-        double = _called(in_double_precision(cell), inputs, states, jnp.dtype(jnp.float64))
+        double = steps_at(in_precision(cell, jnp.float64), inputs, states, jnp.dtype(jnp.float64))
     with usual_promotion():  # the cell as it is, whatever the process forbids
-        own = _called(cell, inputs, states, jnp.dtype(jnp.float32))
+        own = steps_at(cell, inputs, states, jnp.dtype(jnp.float32))
     return own if deviation(own, double) > _ROUNDING else double
-
-
-def _called(cell: CellLike, inputs: Rows, states: Rows, dtype: jnp.dtype) -> Rows:
-    """Steps of a cell whose types are left alone."""
-    layout = layout_of(initial_state(cell), name_of(cell), dtype)
-
-    def step(input: Array, state: Array) -> Array:
-        return layout.flatten(take_step(cell, shaped_input(cell, input), layout.restore(state)))
-
-    # One after the other, as every step can be run; `vmap` knows no rule for a callback.
-    rows = jnp.asarray(inputs, dtype), jnp.asarray(states, dtype)
-    return np.asarray(jax.jit(lambda rows: jax.lax.map(lambda row: step(*row), rows))(rows), float)

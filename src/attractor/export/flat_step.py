@@ -17,6 +17,7 @@ from attractor.program import (
     Program,
     check_steady,
     flat_map,
+    in_double_precision,
     in_precision,
     trace,
     with_precision,
@@ -85,13 +86,15 @@ def flat_step(source: object, *, read: Readout | None = None, single_precision: 
             `jax.enable_x64(True)`.
 
     Raises:
+        CellError: the step is another one at each call, or in float64 than in float32.
         ConfigError: neither a cell nor a network.
         ShapeError: the step returns something else than a state.
         UnsupportedError: a state that is not made of numbers, or an output that is complex.
     """
     dtype = jnp.dtype(jnp.float32 if single_precision else jnp.float64)
     with with_precision(double=not single_precision):
-        cell, read = parts_of(in_precision(source, dtype), read)
+        exact = in_precision(source, dtype) if single_precision else in_double_precision(source)
+        cell, read = parts_of(exact, read)
         flat = flat_map(cell, dtype=dtype)
         _check_leaves(flat)
         given = jnp.zeros(flat.input_size, dtype)
@@ -133,15 +136,6 @@ def parts_of(source: object, read: Readout | None) -> tuple[CellLike, Readout | 
         f"cannot export {type(source).__name__}: expected a cell (with `input_size`), a network with `cell` "
         "and `read`, or attractor.cell(step, input_size, initial) around an update equation"
     )
-
-
-def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest |found - wanted| / (1 + |wanted|); infinite if one is not finite where the other is."""
-    finite = np.isfinite(wanted)
-    if found.shape != wanted.shape or not np.array_equal(np.isfinite(found), finite):
-        return float("inf")
-    found, wanted = found[finite], wanted[finite]
-    return float(np.max(np.abs(found - wanted) / (1 + np.abs(wanted)), initial=0.0))
 
 
 _ROUNDINGS, MOST_LOST = 8.0, 1e-2

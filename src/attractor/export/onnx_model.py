@@ -18,10 +18,10 @@ from attractor.cells import exposed, knows_input
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.files import write_atomically
 from attractor.origin import Origin, stamped
-from attractor.program import Program, interpret, with_precision
+from attractor.program import Program, deviation, interpret, with_precision
 
 from .exporters import EXPORTERS, Exporter, Rows, needed
-from .flat_step import MOST_LOST, FlatStep, Readout, deviation, flat_step, rounding_explains
+from .flat_step import MOST_LOST, FlatStep, Readout, flat_step, rounding_explains
 from .onnx_graph import Graph, add_program
 
 _OPSET, _FORMAT = 20, 10

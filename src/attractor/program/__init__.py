@@ -1,5 +1,6 @@
 """A step as a flat list of primitive operations, and the one walk by which every reading interprets it."""
 
+from .agreement import check_agreement, deviation, in_double_precision, sampled_rows, steps_at
 from .arithmetic import (
     double_precision,
     read_anew,
@@ -20,7 +21,7 @@ from .compiling import (
     unchanged,
 )
 from .flat import FlatMap, HeldMap, Layout, Leaf, LeafKind, flat_map, hessian_before, layout_of
-from .precision import in_double_precision, in_precision, plain, unrounded
+from .precision import in_precision, plain, unrounded
 from .primitives import (
     JAX_PRIMITIVES,
     PRIMITIVES,
@@ -55,8 +56,10 @@ __all__ = [
     "TracedCell",
     "ZeroRule",
     "added_rules",
+    "check_agreement",
     "check_steady",
     "compiled",
+    "deviation",
     "digest_or_new",
     "double_precision",
     "flat_map",
@@ -74,9 +77,11 @@ __all__ = [
     "quickly_compiled",
     "real_cell",
     "same_each_time",
+    "sampled_rows",
     "single",
     "single_precision",
     "step_program",
+    "steps_at",
     "to_single_precision",
     "trace",
     "unchanged",

@@ -106,9 +106,13 @@ def programs_of(*trees: PyTree, double: bool | None = None) -> tuple[str, ...]:
         double: the precision to trace in; None is that of the context, in which the step will run.
     """
     precise = jnp.result_type(float) == jnp.float64 if double is None else double
+    return tuple(text for cell in cells_in(trees) for text in _digests(cell, double=precise))
+
+
+def cells_in(trees: PyTree) -> list[CellLike]:
+    """Every cell in some pytrees whose step holds code that is not of this library, as the user wrote it."""
     nodes = jax.tree.leaves(trees, is_leaf=_may_be_another)
-    found = (_digests(plain(node), double=precise) for node in nodes if _may_be_another(node))
-    return tuple(text for texts in found for text in texts)
+    return [plain(node) for node in nodes if _may_be_another(node)]
 
 
 def _may_be_another(node: object) -> bool:

@@ -149,21 +149,21 @@ def _named(equation: JaxprEqn, operands: list[str]) -> list[str]:
         return operands
     if primitive in CALLS:
         return _results(equation.params[CALLS[primitive]], operands)
-    return _numbered(_hash(primitive, _described(equation.params), *operands), equation.outvars)
+    return _numbered(_hash(primitive, described(equation.params), *operands), equation.outvars)
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
     """A parameter as text that is the same in every process."""
     if isinstance(value, ClosedJaxpr | Jaxpr):
         return _hash("jaxpr", *_results(value))
     if isinstance(value, Mapping):
         kept = sorted(set(value) - _UNESSENTIAL, key=str)
-        parts = (f"{key}={_described(value[key])}" for key in kept)
+        parts = (f"{key}={described(value[key])}" for key in kept)
         return f"{{{','.join(parts)}}}"
     if isinstance(value, tuple | list):
-        return f"({','.join(map(_described, value))})"
+        return f"({','.join(map(described, value))})"
     if isinstance(value, set | frozenset):
-        return f"{{{','.join(sorted(map(_described, value)))}}}"
+        return f"{{{','.join(sorted(map(described, value)))}}}"
     if isinstance(value, np.ndarray | jax.Array):
         return _constant(value)
     # np.int64(4) and 4 are the same number.

@@ -54,11 +54,6 @@ def in_precision(module: Module, dtype: DTypeLike) -> Module:
     return jax.tree.map(converted, module)
 
 
-def in_double_precision(module: Module) -> Module:
-    """The same module with its weights in float64 and complex128; call it inside `jax.enable_x64(True)`."""
-    return in_precision(module, jnp.float64)
-
-
 class Unrounded(eqx.Module):
     """A cell whose step keeps float64 where its code casts the state to a narrower type on the way.
 

@@ -25,9 +25,9 @@ from jaxtyping import Array, PRNGKeyArray
 from attractor.cells import CellLike, State, input_shape, name_of, shaped_input, take_step
 from attractor.errors import UnsupportedError
 
+from .agreement import in_double_precision
 from .compiling import check_steady
 from .flat import flat_map
-from .precision import in_double_precision
 from .trace import trace
 from .walk import Program, apply, array_of, aval, bound, forward, location, results
 

@@ -18,7 +18,7 @@ from attractor.theory import DynamicsStudy, SpectralCurve
 from attractor.theory.mean_field.correlators import CorrelatorSolution
 from attractor.theory.mean_field.mean_field_solution import MeanFieldSolution
 from attractor.theory.phase.critical_lines import TheoryLine
-from attractor.theory.phase.diagram import HysteresisScan
+from attractor.theory.phase.hysteresis import HysteresisScan
 from attractor.theory.regimes.regime_position import NetworkPosition
 
 FEWEST = 30

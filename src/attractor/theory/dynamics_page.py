@@ -4,7 +4,8 @@ from math import log
 
 import numpy as np
 
-from attractor.certify import Certificate, StabilityResult, bound_in_words
+from attractor.certify import StabilityResult, Verdict, bound_in_words
+from attractor.dynamics.equilibria.points import place
 from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.wording import significant
@@ -30,8 +31,8 @@ _LINES = (
 )
 
 _MEANINGS = {
-    Regime.STABLE: "A wrong start is forgotten along these inputs; the same inputs give the same answer.",
-    Regime.EDGE: "Differences last long: the network remembers far back, and small errors stay as long.",
+    Regime.STABLE: "A wrong start nearby is forgotten along these inputs.",
+    Regime.EDGE: "Small differences last: the network remembers far back, and small errors stay as long.",
     Regime.CHAOTIC: "Starts that differ by rounding part: no long simulation repeats itself.",
     Regime.COLLAPSED: "The path stands on a point that it would leave if pushed: try another start.",
 }
@@ -66,20 +67,47 @@ def dynamics_page(study: DynamicsStudy, about: About, proved: StabilityResult | 
     return Page(
         kind="Dynamics",
         verdict=verdict(study),
-        tone=_TONES[study.regime],
-        meaning=_MEANINGS[study.regime],
+        tone="fair" if _doubts(study, proved) else _TONES[study.regime],
+        meaning=_meaning(study, proved),
         steps=(certify, longer) if about.origin and certificate is None else (longer,),
-        tiles=_tiles(study, certificate),
+        tiles=_tiles(study, proved),
         sections=tuple(sections),
         facts={"proved_exponent": bound},
     )
+
+
+def _meaning(study: DynamicsStudy, proved: StabilityResult | None) -> str:
+    """What follows for nearby starts, and what was seen of far ones, of which the exponent says nothing."""
+    said = [_MEANINGS[study.regime]]
+    if study.regime is Regime.STABLE and study.far.all_met:
+        said.append(f"Of far starts the exponent says nothing: {study.far}.")
+    return " ".join([*said, *_doubts(study, proved)])
+
+
+def _doubts(study: DynamicsStudy, proved: StabilityResult | None) -> tuple[str, ...]:
+    """What speaks against taking a stable path for the only one; nothing where the path is not stable."""
+    if study.regime is not Regime.STABLE:
+        return ()
+    said = []
+    if not study.far.all_met:
+        said.append(f"Not so from afar: {study.far}; till then its state depends on where it started.")
+    if study.attracting > 1:
+        said.append(
+            f"With the mean input held it comes to rest in one of {study.attracting} attracting points, by "
+            "its start."
+        )
+    if proved is not None and proved.verdict is Verdict.REFUTED:
+        said.append(
+            "Under some inputs of their range two starts were found that never meet (refuted, see below)."
+        )
+    return tuple(said)
 
 
 def verdict(study: DynamicsStudy) -> str:
     """The result in one sentence."""
     text = f"{study.regime.value[0].upper()}{study.regime.value[1:]}"
     if study.regime is Regime.STABLE:
-        text += f", differences fall by a factor e in {significant(study.forgetting, 2)} steps"
+        text += f", small differences fall by a factor e in {significant(study.forgetting, 2)} steps"
     return f"{text}. {_points_in_words(study)}"
 
 
@@ -91,13 +119,22 @@ def _points_in_words(study: DynamicsStudy) -> str:
     return f"With the mean input held: {counts} fixed point{'s' if len(kinds) > 1 else ''}."
 
 
-def _tiles(study: DynamicsStudy, certificate: Certificate | None) -> tuple[Tile, ...]:
+def _bound_tile(proved: StabilityResult | None) -> Tile:
+    """What is proved of the largest exponent, of all paths."""
+    certificate = None if proved is None else proved.certificate
+    if certificate is not None:
+        said = f"largest exponent, for inputs within {bound_in_words(certificate.input_bound)}"
+        return Tile("Proved below", f"{log(certificate.rate):.4f}", "per step", said)
+    if proved is not None and proved.verdict is Verdict.REFUTED:
+        said = "two starts were found that never meet under inputs of this range"
+        return Tile("Proved below", "refuted", "", said)
+    nothing = "no proof was looked for" if proved is None else "neither proved nor refuted"
+    return Tile("Proved below", "—", "", nothing)
+
+
+def _tiles(study: DynamicsStudy, proved: StabilityResult | None) -> tuple[Tile, ...]:
     driven = study.driven
     largest = driven.largest
-    proved, said = "—", "nothing is proved"
-    if certificate is not None:
-        proved = f"{log(certificate.rate):.4f}"
-        said = f"largest exponent, for inputs within {bound_in_words(certificate.input_bound)}"
     dimension = driven.kaplan_yorke
     ends = "" if dimension.high is None else f"{_end(dimension.low)} to {_end(dimension.high)} (95 %). "
     return (
@@ -107,7 +144,7 @@ def _tiles(study: DynamicsStudy, certificate: Certificate | None) -> tuple[Tile,
             "per step",
             f"{_end(largest.low)} to {_end(largest.high)} (95 %)",
         ),
-        Tile("Proved below", proved, "per step" if certificate else "", said),
+        _bound_tile(proved),
         Tile(
             "Dimension",
             "—" if dimension.value is None else significant(dimension.value, 3),
@@ -139,8 +176,8 @@ def _exponents(study: DynamicsStudy, source: str, bound: float | None) -> Sectio
         name="exponents",
         title="Lyapunov exponents",
         caption=(
-            "Each exponent is the mean growth, a step, of a difference between two states under the same "
-            "inputs, in its own direction; below zero it is forgotten. The band is a 95 % interval that "
+            "Each exponent is the mean growth, a step, of a small difference between two states under the "
+            "same inputs, in its own direction; below zero it is forgotten. The band is a 95 % interval that "
             "counts how slowly the growth varies. The grey line is the network left alone with the mean "
             "input."
             + (
@@ -154,6 +191,7 @@ def _exponents(study: DynamicsStudy, source: str, bound: float | None) -> Sectio
     rows = [
         ("driven by", source),
         ("steps that count", str(driven.steps)),
+        ("far starts along the same inputs", str(study.far)),
         (
             "sum of positive exponents (bound on the entropy rate)",
             str(driven.entropy_rate).splitlines()[0],
@@ -169,7 +207,7 @@ def _exponents(study: DynamicsStudy, source: str, bound: float | None) -> Sectio
         rows += [("remark, with the mean input held", text) for text in study.resting.remarks]
     rows += [("remark", text) for text in driven.remarks]
     table = PageTable("In numbers", ("fact", "value"), tuple(rows))
-    lead = "Do two states under the same inputs meet again, and how fast?"
+    lead = "Do two nearby states under the same inputs meet again, and how fast?"
     return Section("exponents", "Exponents", lead, (figure,), (table,))
 
 
@@ -190,6 +228,7 @@ def _points(study: DynamicsStudy) -> Section:
         (
             str(index),
             kind.name.lower(),
+            place(points.states[index]),
             str(points.unstable[index]),
             f"{abs(points.eigenvalues[index, 0]):.5f}",
             _slowest(points.time_constants[index]),
@@ -198,11 +237,10 @@ def _points(study: DynamicsStudy) -> Section:
         )
         for index, kind in list(enumerate(points.kinds))[:_SHOWN]
     )
-    header = ("", "kind", "unstable", "largest modulus", f"slowest [{unit}]", "residual", "reached")
+    header = ("", "kind", "state", "unstable", "largest modulus", f"slowest [{unit}]", "residual", "reached")
     more = f"{len(points) - _SHOWN} more are not shown. " if len(points) > _SHOWN else ""
-    slow = (
-        f"{len(points.slow)} slow points beside them." if len(points.slow) else "No slow points beside them."
-    )
+    beside = str(points.slow)
+    slow = f"{beside[0].upper()}{beside[1:]} beside them."
     table = PageTable("Fixed points", header, rows, more + slow)
     lead = "Where does the network come to rest when its input stands still at the mean of the data?"
     return Section("points", "Fixed points", lead, (figure,), (table,))

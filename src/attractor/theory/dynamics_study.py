@@ -20,6 +20,7 @@ from attractor.dynamics import (
     lyapunov_exponents,
     participation_ratio,
 )
+from attractor.dynamics.equilibria.points import PointKind
 from attractor.dynamics.equilibria.search import root_mean_square
 from attractor.dynamics.jacobians import JacobianSpectrum, spectra_along
 from attractor.dynamics.trajectory import Portrait, analysed, checked, moved, path_of, portrait
@@ -31,6 +32,7 @@ from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings, Within
 from attractor.shown import Rows
 
+from .far_starts import FarStarts, far_starts
 from .random_matrices.spectral_curve import SpectralCurve, spectral_curve
 from .regimes.regime_position import NetworkPosition, network_position
 
@@ -44,6 +46,8 @@ _HELD = 500
 
 # Sizes of the noise around the path and of random starts, relative to that of the path.
 _BESIDE, _FAR = 0.1, (0.3, 1.0, 3.0)
+# Random starts, and attracting points, that are run along the inputs to see whether they meet the path.
+_RUN, _MOST_POINTS = 32, 16
 
 _MARGINAL = "a fixed point is marginal, so that the sum of indices cannot say whether others are missing"
 _MISSING = (
@@ -103,6 +107,7 @@ class DynamicsStudy(
         driven: exponents along the inputs.
         resting: exponents under the mean input, held for ever; None where that run leaves the finite numbers.
         points: fixed points at the mean input.
+        far: whether far starts, attracting points among them, meet the path under the same inputs.
         spectrum: eigenvalues of step Jacobians along the path.
         curve: the spectrum in the middle of the path beside that of a random network; None if not possible.
         plane: the principal plane.
@@ -116,6 +121,7 @@ class DynamicsStudy(
     driven: LyapunovSpectrum
     resting: LyapunovSpectrum | None
     points: FixedPoints
+    far: FarStarts
     spectrum: JacobianSpectrum
     curve: SpectralCurve | None
     plane: Portrait
@@ -136,6 +142,11 @@ class DynamicsStudy(
         return Regime.CHAOTIC if low > _NOTHING else Regime.EDGE
 
     @property
+    def attracting(self) -> int:
+        """How many attracting points were found at the mean input."""
+        return self.points.kinds.count(PointKind.ATTRACTING)
+
+    @property
     def forgetting(self) -> float:
         """Steps after which a small difference has fallen by a factor e; infinite where it does not fall."""
         largest = self.driven.per_step[0]
@@ -148,6 +159,7 @@ class DynamicsStudy(
             str(self.regime),
             f"largest exponent {self.driven.per_step[0]:.5f} per step, 95 % interval {low:.5f} to {high:.5f}",
             f"the path varies in {self.participation:.1f} directions",
+            str(self.far),
             str(self.points),
             *self.driven.remarks,
             *self.remarks,
@@ -162,6 +174,7 @@ class DynamicsStudy(
             "driven": self.driven.to_dict(),
             "resting": None if self.resting is None else self.resting.to_dict(),
             "participation_ratio": self.participation,
+            "far_starts": self.far.to_dict(),
             "mean_input": self.input.tolist(),
             "fixed_points": [
                 {
@@ -186,7 +199,7 @@ class DynamicsStudy(
         lines = str(self).splitlines()
         more = len(self.driven.remarks) + len(self.remarks)
         remarks = [f"{more} remark(s): print() shows them"] if more else []
-        return "\n".join([*lines[:4], *remarks])
+        return "\n".join([*lines[:5], *remarks])
 
     def rows_shown(self) -> Rows:
         """The fixed points at the mean input."""
@@ -238,6 +251,7 @@ def dynamics_study(
     held = np.tile(mean, (max(len(rows), _HELD), 1))
     points, doubt = _fixed_points(cell, path, mean, settings, reporter)
     remarks += doubt
+    far = _far(cell, rows, path, points, settings.seed, state)
     resting = _or_remark(
         lambda: lyapunov_exponents(cell, held, state, settings=how, reporter=reporter), remarks
     )
@@ -257,6 +271,7 @@ def dynamics_study(
         driven=driven,
         resting=resting,
         points=points,
+        far=far,
         spectrum=spectrum,
         curve=curve,
         plane=plane,
@@ -294,6 +309,16 @@ def _starts(path: np.ndarray, count: int, source: np.random.Generator) -> np.nda
     near = source.choice(path, half) + _BESIDE * size * drawn[:half]
     far = size * np.resize(_FAR, count - half)[:, None] * drawn[half:]
     return np.concatenate([near, far])
+
+
+def _far(
+    cell: CellLike, rows: np.ndarray, path: np.ndarray, points: FixedPoints, seed: int, state: State | None
+) -> FarStarts:
+    """From the attracting points, which one start alone may never leave, and from random states."""
+    attracting = [kind is PointKind.ATTRACTING for kind in points.kinds]
+    drawn = _starts(path, 2 * _RUN, np.random.default_rng(seed))[_RUN:]
+    starts = np.concatenate([points.states[attracting][:_MOST_POINTS], drawn])
+    return far_starts(cell, rows, starts, float(np.abs(path).max(initial=0.0)) or 1.0, state)
 
 
 def _or_remark(measure: Callable[[], _Measured], remarks: list[str]) -> _Measured | None:

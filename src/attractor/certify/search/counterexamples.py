@@ -57,8 +57,23 @@ class Witness(Shown, next_call=".first, .second, .inputs"):
         """What was found."""
         return (
             f"two trajectories under the same inputs, {self.distance:.4g} apart after {self.steps} steps; "
-            f"the inputs repeat every {len(self.inputs)} step(s)"
+            f"they start at {_ends(self.first)} and {_ends(self.second)}; {self._signal}"
         )
+
+    @property
+    def _signal(self) -> str:
+        """The inputs in words."""
+        period, inputs = self.inputs.shape
+        if not inputs:
+            return "there are no inputs"
+        return "the inputs stand still" if period == 1 else f"the inputs repeat every {period} steps"
+
+
+def _ends(state: Float[np.ndarray, " states"]) -> str:
+    """A state of one number, or the range of those of several."""
+    if len(state) == 1:
+        return f"{state[0]:.4g}"
+    return f"values from {state.min():.4g} to {state.max():.4g}"
 
 
 def find_witness(cell: CellLike, box: Box, seed: int = 0, deadline: float = float("inf")) -> Witness | None:

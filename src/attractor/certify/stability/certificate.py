@@ -18,7 +18,7 @@ from attractor.cells import CellLike
 from attractor.errors import AttractorError
 from attractor.program import FlatMap, double_precision, flat_map
 from attractor.report.drawn import Drawn
-from attractor.shown import Rows, at_prompt, in_notebook
+from attractor.shown import Rows, at_prompt, counted, in_notebook
 
 from ..search import Witness
 
@@ -37,7 +37,7 @@ class Verdict(Enum):
         "approach each other at the stated rate"
     )
     REFUTED = "refuted: two trajectories under the same inputs were found that do not meet"
-    UNKNOWN = "unknown: neither a proof nor a counterexample was found within the budget"
+    UNKNOWN = "unknown: neither a proof nor a counterexample was found"
 
 
 # What the levels of the ladder are called.
@@ -172,6 +172,18 @@ class Attempt:
     seconds: float
 
 
+def what_stopped(tried: list[Attempt]) -> str:
+    """What every rung found that did not prove it, and whether more time could help.
+
+    Args:
+        tried: rungs, none of which ran out of time.
+    """
+    outcomes = "; ".join(f"level {one.level}: {one.outcome}" for one in tried)
+    if any(one.level == 3 and "pieces" in one.outcome for one in tried):
+        return f"{outcomes}."
+    return f"No rung can go on, so that more time does not help; smaller inputs or starts may. {outcomes}."
+
+
 @dataclass(frozen=True, eq=False)
 class StabilityResult(
     Drawn, picture="attractor.certify.stability.certificate_page:draw_result", next_call=".plot(), .require()"
@@ -209,7 +221,7 @@ class StabilityResult(
         found = self.certificate or self.witness
         lines = [self.verdict.value, *([self.reason] if self.reason else [])]
         lines += [] if found is None else str(found).splitlines()[:3]
-        return "\n".join([*lines, f"{len(self.attempts)} rung(s) were tried in {self.seconds:.2g} s"])
+        return "\n".join([*lines, f"{counted(len(self.attempts), 'rung')} tried in {self.seconds:.2g} s"])
 
     def rows_shown(self) -> Rows:
         """Every rung that was tried."""

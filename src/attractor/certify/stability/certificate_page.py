@@ -15,7 +15,7 @@ from attractor.report.about import About
 from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, PageKind
 from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
-from attractor.report.wording import duration, significant
+from attractor.report.wording import duration, shortened, significant
 
 _TONES: dict[Verdict, Tone] = {
     Verdict.PROVED: "good",
@@ -38,6 +38,8 @@ _MEANINGS = {
     ),
 }
 _WEIGHTED = (1, 2, 3)
+# Characters of a reason in a figure.
+_WORDS = 60
 """Levels whose norm is the weighted maximum norm."""
 _LONGEST = 4000
 _DISTANCES = (
@@ -315,9 +317,22 @@ def draw_result(result: StabilityResult, axes: Axes) -> None:
         axes.set(xlabel="state", ylabel="value", title="two starts that never meet")
         axes.legend()
     else:
-        text = "unknown: neither a proof nor a counterexample"
+        _draw_attempts(result, axes)
+
+
+def _draw_attempts(result: StabilityResult, axes: Axes) -> None:
+    """How long every rung took and what it found, where nothing is known."""
+    rows = list(enumerate(result.attempts))
+    axes.barh([row for row, _ in rows], [one.seconds for _, one in rows], color=Hue.BAND)
+    for row, one in rows:
+        text = f" {LEVELS.get(one.level, 'search for a counterexample')}: {shortened(one.outcome, _WORDS)}"
+        axes.text(0, row, text, va="center", fontsize="small", color=Hue.INK)
+    title = "unknown: neither a proof nor a counterexample"
+    axes.set(xlabel="time spent [s]", yticks=[], title=title)
+    axes.invert_yaxis()
+    if not rows:
+        text = shortened(result.reason, _WORDS)
         axes.text(0.5, 0.5, text, ha="center", color=Hue.MUTED, transform=axes.transAxes)
-        axes.set_axis_off()
 
 
 def box_figure(certificate: Certificate, visited: Float[np.ndarray, "2 states"] | None, size: Size) -> Figure:

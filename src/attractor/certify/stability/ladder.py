@@ -39,10 +39,10 @@ from attractor.settings import Count, Seed, Settings, Within
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
 from ..domains.interval import hull
 from ..search import Budget, Witness, branch_and_bound, find_witness
-from .certificate import Attempt, Certificate, StabilityResult, Verdict
+from .certificate import Attempt, Certificate, StabilityResult, Verdict, what_stopped
 from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
-from .premises import checked_bound, checked_starts, not_finite
+from .premises import begins_beyond, checked_bound, checked_starts, not_finite
 from .published import published_condition
 from .weighted_norms import (
     JacobianNorm,
@@ -97,6 +97,7 @@ class _Climb:
     reporter: Reporter
     began: float
     starts: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
+    asked: bool = False
     boxes: tuple[InvariantBox, InvariantBox] | None = None
     attempts: tuple[Attempt, ...] = ()
     best: Certificate | None = None
@@ -164,6 +165,7 @@ def certify(
         rounds to a narrower type on purpose, and weights that are not finite, are unknown at once.
 
     Raises:
+        CellError: the step is another one at each call, or another map in float64 than in float32.
         ConfigError: `input_bound` is no number, negative or not finite, or the cell has no `input_size`.
         ShapeError: neither one `input_bound` nor one for each input.
         UnsupportedError: a whole number, a flag or a key of the state decides about its real part. (A step
@@ -176,6 +178,7 @@ def certify(
     with double_precision():
         climb = _Climb(in_double_precision(cell), _step(cell), settings, bound, reporter, began)
         climb.starts = checked_starts(np.asarray(flat_map(climb.step).start), starts)
+        climb.asked = starts is not None
         if reason := not_finite(cell):
             return _result(climb, Verdict.UNKNOWN, None, f"{name_of(cell)}: {reason}.")
         if isinstance(climb.step, _Unread) and _has_complex_leaves(cell):
@@ -256,7 +259,8 @@ def _climb(climb: _Climb) -> StabilityResult:
     late = time.monotonic() > climb.deadline
     witness = _search(climb) if climb.settings.refute and not late else None
     if witness is not None:
-        return _result(climb, Verdict.REFUTED, witness, "")
+        said = begins_beyond(climb.starts, witness.first, witness.second) if climb.asked else ""
+        return _result(climb, Verdict.REFUTED, witness, said)
     return _result(climb, Verdict.UNKNOWN, None, reason or _why_unknown(climb))
 
 
@@ -275,9 +279,8 @@ def _result(climb: _Climb, verdict: Verdict, witness: Witness | None, reason: st
 
 def _why_unknown(climb: _Climb) -> str:
     if time.monotonic() > climb.deadline:
-        return f"The time budget of {climb.settings.time_budget:g} s was spent."
-    tried = [one for one in climb.attempts if one.level >= 0]
-    return "; ".join(f"level {one.level}: {one.outcome}" for one in tried) + "."
+        return f"The time budget of {climb.settings.time_budget:g} s was spent; give more."
+    return what_stopped([one for one in climb.attempts if one.level >= 0])
 
 
 def _published(climb: _Climb) -> None:

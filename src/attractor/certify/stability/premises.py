@@ -75,6 +75,20 @@ def checked_starts(
     return np.minimum(ends[0], own), np.maximum(ends[1], own)
 
 
+def begins_beyond(
+    starts: tuple[Float[np.ndarray, " states"], Float[np.ndarray, " states"]],
+    *begun: Float[np.ndarray, " states"],
+) -> str:
+    """What to know of a witness that begins where no start was asked for; empty where it does not."""
+    low, high = starts
+    if all(bool(((low <= state) & (state <= high)).all()) for state in begun):
+        return ""
+    return (
+        "It begins outside of the starts that were given: states within +-1 always count, and of the starts "
+        "that were given alone nothing is known"
+    )
+
+
 def _numbers(values: object, name: str) -> np.ndarray:
     """An array of float64 of what is made of numbers; a text or a flag is none."""
     array = np.asarray(values)

@@ -136,8 +136,8 @@ def _prediction_figures(number: int, page: PredictionPage, start_rows: int) -> t
         )
     elif page.washout:
         washout = (
-            f" The first {page.washout} samples are washout: there the model still forgets a wrong initial "
-            "state, and nothing there counts."
+            f" The first {page.washout} samples are washout: there a wrong initial state may still show, and "
+            "nothing there counts."
         )
     held = f"{100 * BAND_COVERAGE:g} %"
     band = (

@@ -15,9 +15,10 @@ import scipy.linalg
 from jaxtyping import Complex, Float, Int
 
 from attractor.cells import State
+from attractor.errors import ConfigError
 from attractor.program import HeldMap, double_precision
 from attractor.report.drawn import Drawn
-from attractor.shown import Rows, Shown
+from attractor.shown import Rows, Shown, counted
 
 from ..jacobians import time_scale
 
@@ -26,8 +27,10 @@ from ..jacobians import time_scale
 MARGIN = 1e-6
 # Below this product of unit vectors a left and a right eigenvector belong to a defective eigenvalue.
 _PARALLEL = 1e-12
-# Points that are shown in words.
-_LINES = 20
+# Points that are shown in words, and entries of each.
+_LINES, _ENTRIES = 20, 4
+# A speed, relative to max(1, |x|), up to which trajectories linger near a minimum of the drift.
+_LINGERS = 0.1
 
 
 class PointKind(StrEnum):
@@ -137,7 +140,7 @@ class SearchCounts:
 
 @dataclass(frozen=True, eq=False)
 class SlowPoints(Shown):
-    """Minima of the drift that are no zeros: trajectories linger near them if the speed is small.
+    """Minima of the drift that are no zeros: trajectories linger near those where the speed is small.
 
     Args:
         states: flat states, slowest first.
@@ -154,6 +157,34 @@ class SlowPoints(Shown):
     def __len__(self) -> int:
         """How many."""
         return len(self.states)
+
+    @property
+    def lingering(self) -> int:
+        """At how many the speed is at most a tenth of max(1, |x|) a step: the slow points."""
+        sizes = np.maximum(1.0, np.linalg.norm(self.states, axis=1))
+        return int(np.sum(self.speeds <= _LINGERS * sizes))
+
+    def __str__(self) -> str:
+        """How many are slow, and how fast the others are."""
+        slow, fast = self.lingering, len(self) - self.lingering
+        said = [counted(slow, "slow point")] if slow else []
+        if fast:
+            least = float(np.sort(self.speeds)[slow])
+            said.append(
+                f"{counted(fast, 'minimum', 'minima')} of the drift that are not slow, {least:.3g} a step"
+            )
+        return ", ".join(said) or "no slow points"
+
+
+def place(state: Float[np.ndarray, " states"]) -> str:
+    """A flat state in words, its first entries.
+
+    Example:
+        >>> place(np.array([0.5, -1.0]))
+        '(0.5, -1)'
+    """
+    entries = [f"{value:.4g}" for value in state[:_ENTRIES]]
+    return f"({', '.join([*entries, *(['...'] if len(state) > _ENTRIES else [])])})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,24 +263,46 @@ class FixedPoints(
         return time_scale(self.eigenvalues, continuous=False, time_step=self.time_step)
 
     def modes(self, index: int) -> Spectrum:
-        """Eigenvalues of one point with their right and left vectors."""
+        """Eigenvalues of one point with their right and left vectors.
+
+        Raises:
+            ConfigError: there is no such point.
+        """
+        self._check(index)
         return spectrum(self.jacobians[index])
 
     def state(self, index: int) -> State:
-        """A fixed point in the form of the cell's state, with NumPy arrays for leaves."""
+        """A fixed point in the form of the cell's state, with NumPy arrays for leaves.
+
+        Raises:
+            ConfigError: there is no such point.
+        """
+        self._check(index)
         with double_precision():
             return jax.tree.map(np.asarray, self.flat.restore(jnp.asarray(self.states[index])))
 
+    def _check(self, index: int) -> None:
+        if not -len(self) <= index < len(self):
+            found = counted(len(self), "fixed point")
+            there = (
+                f"there {'is' if len(self) == 1 else 'are'} {found}"
+                if len(self)
+                else "no fixed point was found"
+            )
+            raise ConfigError(f"index={index}: {there}; the places of least drift are in `.slow.states`")
+
     def __str__(self) -> str:
         """A line for each of the first points."""
-        slow = f", {len(self.slow)} slow points" if len(self.slow) else ""
-        lines = [f"{len(self)} fixed points from {self.counts.starts} starts{slow}"]
+        slow = f", {self.slow}" if len(self.slow) else ""
+        starts = counted(self.counts.starts, "start")
+        lines = [f"{counted(len(self), 'fixed point')} from {starts}{slow}"]
         for index, kind in enumerate(self.kinds[:_LINES]):
             largest = abs(self.eigenvalues[index, 0])
             lines.append(
-                f"{index}: {kind.name.lower()}, {self.unstable[index]} unstable directions, largest modulus "
-                f"{largest:.6g}, residual {self.residuals[index]:.1e}, reached "
-                f"{self.multiplicities[index]} times"
+                f"{index}: {kind.name.lower()} at {place(self.states[index])}, "
+                f"{counted(int(self.unstable[index]), 'unstable direction')}, largest modulus {largest:.6g}, "
+                f"residual {self.residuals[index]:.1e}, reached "
+                f"{counted(int(self.multiplicities[index]), 'time')}"
             )
         more = [f"and {len(self) - _LINES} more"] if len(self) > _LINES else []
         return "\n".join(lines + more)
@@ -257,12 +310,14 @@ class FixedPoints(
     def rows_shown(self) -> Rows:
         """A line for each point."""
         largest = np.abs(self.eigenvalues[:, :1]).sum(axis=1)
-        columns = zip(self.kinds, self.unstable, largest, self.residuals, self.multiplicities, strict=True)
-        header = ("kind", "unstable directions", "largest modulus", "residual", "reached")
+        where = map(place, self.states)
+        measured = self.unstable, largest, self.residuals, self.multiplicities
+        columns = zip(self.kinds, where, *measured, strict=True)
+        header = ("kind", "state", "unstable directions", "largest modulus", "residual", "reached")
         return Rows(
             header,
             tuple(
-                (kind.name.lower(), str(unstable), f"{size:.6g}", f"{rest:.1e}", str(times))
-                for kind, unstable, size, rest, times in columns
+                (kind.name.lower(), at, str(unstable), f"{size:.6g}", f"{rest:.1e}", str(times))
+                for kind, at, unstable, size, rest, times in columns
             ),
         )

@@ -28,6 +28,7 @@ from attractor.program import FlatMap, compiled, double_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
 
+from .at_rest import growth_at_rest, with_growth
 from .low_frequency import BINS
 from .lyapunov_spectrum import Ending, LyapunovSpectrum
 
@@ -291,7 +292,8 @@ def lyapunov_exponents(
 
     Runs of a batch are taken as samples of one attractor. Where they differ by more than chance, a remark
     says so and the interval is that of their scatter; a run that leaves the finite numbers is left out, and
-    named.
+    named. Where inputs stand still and a run comes to rest its exponents are the logarithms of the moduli of
+    the eigenvalues there, to rounding.
 
     Args:
         cell: any cell; its state is taken as one flat vector.
@@ -331,6 +333,8 @@ def lyapunov_exponents(
         _check(carried, path, begun)
         with closing(reporter or SilentReporter()) as listener:
             ending = _measured(flat, carried, driven, blocks, path, listener)
+        if key is None:
+            path.look_for_rest(flat, driven)
     return path.spectrum(ending, time.perf_counter() - begun)
 
 
@@ -355,6 +359,7 @@ class _Path:
         self._sums: list[np.ndarray] = []
         self._marks: list[np.ndarray] = []
         self._decompositions = 0
+        self._known: list[np.ndarray] = []
 
     def add(self, carried: Carried, recorded: Array, marks: np.ndarray, decompositions: Array) -> None:
         """One more block: growth of every run until each mark, the marks may repeat the last one."""
@@ -372,6 +377,23 @@ class _Path:
             return False
         return bool(np.all(self.spectrum(Ending.TOLERANCE, 0.0).standard_error < tolerance))
 
+    def look_for_rest(self, flat: FlatMap, driven: Driven) -> None:
+        """Find runs that have come to rest, whose exponents are known exactly; see `growth_at_rest`."""
+        first = self.settings.burn_in
+        after = settle(flat, self._last, driven, as_index(first), as_index(first + 1)).states
+        inputs = np.asarray(driven[0])[:, first:]
+        states = np.asarray(self._last.states), np.asarray(after)
+        self._known = growth_at_rest(flat, *states, inputs)
+
+    def _with_rest(self, sums: np.ndarray, marks: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        """Put growth that is known in the place of what was measured; which runs it is known of."""
+        found = np.zeros(len(sums), bool)
+        for number, run in enumerate(np.flatnonzero(alive) if self._known else ()):
+            exact = with_growth(sums[number], marks, self._known[run])
+            if exact is not None:
+                sums[number], found[number] = exact, True
+        return found
+
     def partial(self, seconds: float) -> LyapunovSpectrum | None:
         """What is known where the path breaks off."""
         return self.spectrum(Ending.DIVERGED, seconds) if self._sums else None
@@ -380,13 +402,15 @@ class _Path:
         """What the runs say that are still under way; there is at least one, and one block."""
         broken = np.asarray(self._last.broken)
         alive = broken < 0
-        sums, marks = np.concatenate(self._sums, axis=1)[alive], np.concatenate(self._marks)
+        sums, marks = np.concatenate(self._sums, axis=1)[alive], np.concatenate(self._marks).astype(float)
+        resting = self._with_rest(sums, marks, alive)
         return LyapunovSpectrum(
             sums=sums,
-            marks=marks.astype(float),
+            marks=marks,
             time_step=self._step,
             ending=ending,
             collapsed=np.asarray(self._last.still)[alive] & (sums[:, -1].max(axis=1) > 0),
+            resting=resting,
             broken=broken,
             decompositions=self._decompositions,
             last_state=np.asarray(self._last.states)[alive],

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from attractor.claims import Estimate
 from attractor.errors import ConfigError
 from attractor.report.drawn import Drawn
-from attractor.shown import Rows
+from attractor.shown import Rows, counted
 
 from .low_frequency import MeanError, error_of_mean
 
@@ -21,8 +21,8 @@ _ROUNDING = 1e-9
 # Of the intervals that are asked for again and again.
 _LEVEL = 0.95
 
-# Exponents that are shown in words.
-_SHOWN = 3
+# Exponents that are shown in words, and at the prompt.
+_SHOWN, _FIRST = 10, 2
 
 _ASSUMED = ("the path, after the burn-in, is typical of the attractor",)
 
@@ -99,6 +99,8 @@ class LyapunovSpectrum(
         collapsed: for every run, whether it stood still at the end, bit by bit, at a point from which nearby
             states flee: it began there, or rounding drove a chaotic orbit there (as x -> 2x mod 1). The
             exponents are those of that point.
+        resting: for every run, whether it came to rest under inputs that stand still, so that its growth is
+            that of the eigenvalues there, exact to rounding; see `at_rest`.
         broken: the step at which each run that was asked for left the finite numbers; -1 where it did not.
         decompositions: QR decompositions that were made; fewer than steps where growth is even.
         last_state: the flat states at the end, to go on from.
@@ -111,6 +113,7 @@ class LyapunovSpectrum(
     time_step: float | None
     ending: Ending
     collapsed: np.ndarray
+    resting: np.ndarray
     broken: Int[np.ndarray, " asked"]
     decompositions: int
     last_state: Float[np.ndarray, "runs states"]
@@ -230,6 +233,11 @@ class LyapunovSpectrum(
                 "the state stands still, bit by bit, at a point from which nearby states flee; these are the "
                 "exponents of that point: start elsewhere, or rounding has ended a chaotic orbit"
             )
+        if np.any(self.resting & ~self.collapsed):
+            which = "the state comes" if self.resting.all() else f"{self.resting.sum()} runs come"
+            said.append(
+                f"{which} to rest: the exponents are the logarithms of the moduli of the eigenvalues there"
+            )
         if self._error.slow[self._order[0]] and self.standard_error[0] > _ROUNDING:
             said.append(
                 "the path is short for the memory of its growth, so that the interval of the largest "
@@ -239,17 +247,35 @@ class LyapunovSpectrum(
 
     def __str__(self) -> str:
         """The first exponents, the dimension, and the remarks."""
+        return "\n".join(self._told(_SHOWN))
+
+    def in_brief(self) -> str:
+        """The same with fewer exponents, so that there is room for the remarks."""
+        return "\n".join(self._told(_FIRST))
+
+    def _told(self, most: int) -> list[str]:
+        """In lines: so many exponents at most, and how many more there are."""
         low, high = self.interval()
+        count, shown = len(low), most if len(low) > most + 1 else len(low)
         runs = "" if len(self.sums) == 1 else f", {len(self.sums)} runs"
-        lines = [f"{len(low)} Lyapunov exponents per step, {self.steps} steps{runs}"]
+        lines = [f"{counted(count, 'Lyapunov exponent')} per step, {counted(self.steps, 'step')}{runs}"]
         lines += [
             f"{index + 1}: {value:.5g}, 95 % interval {low[index]:.5g} to {high[index]:.5g}"
-            for index, value in enumerate(self.per_step[:_SHOWN])
+            + self._in_time(value, low[index], high[index])
+            for index, value in enumerate(self.per_step[:shown])
         ]
+        lines += [f"and {count - shown} more in .per_step"] if shown < count else []
         dimension = self.kaplan_yorke
         if dimension.value is not None:
             lines.append(f"Kaplan-Yorke dimension {str(dimension).splitlines()[0]}")
-        return "\n".join([*lines, *self.remarks])
+        return [*lines, *self.remarks]
+
+    def _in_time(self, *numbers: float) -> str:
+        """An exponent and the ends of its interval per unit of time, where a step has a time."""
+        if self.time_step is None:
+            return ""
+        value, low, high = (f"{number / self.time_step:.5g}" for number in numbers)
+        return f"; per unit of time {value}, {low} to {high}"
 
     def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file; -inf is written as null."""
@@ -306,6 +332,8 @@ class LyapunovSpectrum(
         low, high = self.interval(level)
         ends = zip(low.tolist(), high.tolist(), strict=True)
         by = "QR method of Benettin et al. 1980, error from the slowest variations of the growth"
+        if self.resting.all():
+            by = "eigenvalues of the Jacobian at the point of rest"
         return tuple(
             self._estimate(value, pair, "per step", by, level=level)
             for value, pair in zip(self.per_step.tolist(), ends, strict=True)
@@ -327,6 +355,7 @@ class LyapunovSpectrum(
             self,
             sums=self.sums[one],
             collapsed=self.collapsed[one],
+            resting=self.resting[one],
             broken=np.full(1, -1),
             last_state=self.last_state[one],
             last_basis=self.last_basis[one],
@@ -371,10 +400,17 @@ class LyapunovSpectrum(
         return -np.sort(-np.where((low <= 0) & (high >= 0), 0.0, self.per_step))
 
     def rows_shown(self) -> Rows:
-        """Every exponent with its interval."""
-        ends = zip(self.per_step, *self.interval(), strict=True)
+        """Every exponent with its interval, per step and, where a step has a time, per unit of time."""
+        columns, header = (
+            [self.per_step, *self.interval()],
+            ("exponent", "per step", "low, 95 %", "high, 95 %"),
+        )
+        if self.time_step is not None:
+            columns += [column / self.time_step for column in columns]
+            header = (*header, "per unit of time", "low, 95 %", "high, 95 %")
+        ends = zip(*columns, strict=True)
         rows = [(str(rank), *(f"{number:.5g}" for number in one)) for rank, one in enumerate(ends, 1)]
-        return Rows(("exponent", "per step", "low, 95 %", "high, 95 %"), tuple(rows))
+        return Rows(header, tuple(rows))
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

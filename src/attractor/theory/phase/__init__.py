@@ -3,16 +3,15 @@
 from .critical_lines import Theory, TheoryLine
 from .diagram import (
     DiagramPosition,
-    HysteresisScan,
     Outcome,
     PhaseDiagram,
     agreement,
     expected_outcomes,
-    hysteresis_scan,
     phase_diagram,
     position_in,
 )
 from .diagram_files import load_diagram, save_diagram
+from .hysteresis import HysteresisScan, hysteresis_scan
 from .phase_plan import PhaseAxis, PhasePlan, PhaseSimulation
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Phase diagrams, outcomes over two parameters with the lines of theory, and scans of one parameter."""
+"""Phase diagrams: outcomes over two parameters with the lines of theory."""
 
 import contextlib
 from collections.abc import Mapping
@@ -8,11 +8,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from attractor.cells import GatedForm
 from attractor.dynamics.lyapunov.low_frequency import error_of_mean
 from attractor.errors import InputDataError
 from attractor.folders import locked
@@ -20,40 +18,29 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.report.drawn import Drawn
 from attractor.runs import environment
 from attractor.shown import Rows, Shown
-from attractor.sweeps import Arrays, Task, TaskStore, store_for, sweep
+from attractor.sweeps import Task, TaskStore, store_for, sweep
 
 from .critical_lines import Theory, TheoryLine, theory_of
 from .phase_plan import (
-    USUAL_FORM,
-    Build,
-    Networks,
-    PhaseAxis,
     PhasePlan,
-    PhaseSimulation,
-    check_axis,
-    check_step,
     parameter_name,
 )
 from .phase_simulation import (
-    family,
-    follow,
-    networks_at,
-    one_start_each,
     plan_hash,
     simulate_points,
-    starts_of,
 )
 
 STARTS = ("large", "small")
-_FIVE_SEEDS = PhaseSimulation(seeds=(0, 1, 2, 3, 4))
+# A change in one step, relative to the states, that rounding in float32 may leave of one that stands still.
+_AT_REST = 1e-5
 
 
 class Outcome(StrEnum):
     """What a network does from a large and from a small start; the value is the text that users see."""
 
-    SETTLES = "it comes to rest from both starts"
+    SETTLES = "it settles from both starts: at rest or on an orbit that repeats"
     CHAOTIC = "it is chaotic from both starts"
-    START_DECIDES = "it is chaotic from one start and comes to rest from the other"
+    START_DECIDES = "it is chaotic from one start and settles from the other"
     UNDECIDED = "the exponent is within its error of zero, from one start at least"
     DIVERGED = "it leaves the finite numbers"
 
@@ -136,6 +123,7 @@ class PhaseDiagram(
         theory: lines and map.
         seconds: wall time; that of the parts that were missing, where others were there.
         versions: of the packages it was made with.
+        change: root mean square change of the state in the last step; None in diagrams of older versions.
     """
 
     plan: PhasePlan
@@ -147,6 +135,7 @@ class PhaseDiagram(
     theory: Theory
     seconds: float
     versions: dict[str, Any]
+    change: Float[np.ndarray, "starts rows columns"] | None = None
 
     @property
     def signs(self) -> Float[np.ndarray, "starts rows columns"]:
@@ -158,6 +147,19 @@ class PhaseDiagram(
         """An `Outcome` for every point, shape (rows, columns)."""
         large, small = self.signs
         return np.vectorize(outcome_of, otypes=[object])(large, small)
+
+    @property
+    def moving(self) -> int | None:
+        """How many of the points that settle still move in the last step, from one start at least.
+
+        Their orbit repeats, or they come to rest so slowly that they have not arrived. None where the last
+        step was not kept.
+        """
+        if self.change is None:
+            return None
+        size = np.sqrt(self.variance) + self.plan.simulation.large
+        moves = np.any(self.change > _AT_REST * size, axis=0)
+        return int(np.sum(moves & (self.outcomes == Outcome.SETTLES)))
 
     @property
     def relaxation_time(self) -> Float[np.ndarray, "starts rows columns"]:
@@ -177,12 +179,29 @@ class PhaseDiagram(
             f"{outcomes.size} networks over {plan.x.name} {plan.x.low:g} to {plan.x.high:g} and "
             f"{plan.y.name} {plan.y.low:g} to {plan.y.high:g}",
             *found,
+            *([how_it_settles(self)] if self.share(Outcome.SETTLES) else []),
         ])
 
     def rows_shown(self) -> Rows:
         """How often every outcome was met."""
         rows = ((str(one), f"{100 * self.share(one):.1f} %") for one in Outcome)
         return Rows(("outcome", "share of the points"), tuple(rows))
+
+
+def how_it_settles(diagram: PhaseDiagram) -> str:
+    """Whether those that settle stand still at the end, in words; a negative exponent does not tell.
+
+    Args:
+        diagram: with points that settle.
+    """
+    if diagram.moving is None:
+        return "whether those that settle stand still was not looked at"
+    if not diagram.moving:
+        return "those that settle stand still in the last step"
+    return (
+        f"{diagram.moving} of those that settle still move in the last step: their orbit repeats, or they "
+        "come to rest very slowly"
+    )
 
 
 def phase_diagram(
@@ -217,20 +236,21 @@ def phase_diagram(
     where = None if folder is None else Path(folder)
     with locked(where) if where else contextlib.nullcontext():
         store = store_for(where, name)
-        growth, variance = _simulated(plan, store, reporter)
+        growth, variance, change = _simulated(plan, store, reporter)
         theory = theory_of(plan, store, reporter)
-    estimates = *mean_and_interval(growth, plan.simulation.confidence), variance.mean(axis=0)
+    means = variance.mean(axis=0), change.max(axis=0)
+    estimates = *mean_and_interval(growth, plan.simulation.confidence), *means
     shape = (plan.y.points, plan.x.points, len(STARTS))
-    exponent, low, high, squares = (np.moveaxis(one.reshape(shape), -1, 0) for one in estimates)
+    exponent, low, high, squares, moved = (np.moveaxis(one.reshape(shape), -1, 0) for one in estimates)
     seconds = perf_counter() - begun
-    return PhaseDiagram(plan, name, exponent, low, high, squares, theory, seconds, environment())
+    return PhaseDiagram(plan, name, exponent, low, high, squares, theory, seconds, environment(), moved)
 
 
 def tile_tasks(plan: PhasePlan) -> list[Task]:
     """The simulations of all tiles, for every seed."""
     simulation, tiles = plan.simulation, plan.tiles
     ends = len(tiles[0]), len(STARTS)
-    shapes = {"growth": (*ends, simulation.blocks), "variance": ends}
+    shapes = {"growth": (*ends, simulation.blocks), "variance": ends, "change": ends}
     return [
         Task(f"tile-{seed}-{index:05d}", simulate_points, (plan, points, seed), shapes)
         for index, points in enumerate(tiles)
@@ -238,15 +258,17 @@ def tile_tasks(plan: PhasePlan) -> list[Task]:
     ]
 
 
-def _simulated(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> tuple[np.ndarray, np.ndarray]:
-    """Growth (seeds, points, starts, blocks) and variance (seeds, points, starts)."""
+def _simulated(
+    plan: PhasePlan, store: TaskStore, reporter: Reporter
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Growth (seeds, points, starts, blocks), variance and change (seeds, points, starts)."""
     tiles, seeds = sweep(tile_tasks(plan), store, reporter), len(plan.simulation.seeds)
 
     def joined(name: str) -> np.ndarray:
         by_seed = [np.concatenate([tile[name] for tile in tiles[k::seeds]]) for k in range(seeds)]
         return np.stack(by_seed)[:, : len(plan.points)]
 
-    return joined("growth"), joined("variance")
+    return joined("growth"), joined("variance"), joined("change")
 
 
 def expected_outcomes(diagram: PhaseDiagram) -> np.ndarray:
@@ -360,107 +382,3 @@ def _nearest_crossing(line: TheoryLine, x: float, y: float) -> float | None:
         return None
     crossings = line.x[at] - low[at] * (line.x[at + 1] - line.x[at]) / (high[at] - low[at])
     return float(crossings[np.argmin(np.abs(crossings - x))])
-
-
-@dataclass(frozen=True, eq=False)
-class HysteresisScan(
-    Drawn, picture="attractor.theory.dynamics_figures:draw_hysteresis", next_call=".plot(), .share"
-):
-    """Exponents along one parameter, with the state of one value as the start of the next.
-
-    Args:
-        axis: the parameter.
-        exponent: per unit of time; first axis: upwards from the small start, downwards from the large one.
-        low: lower end of the interval of every exponent, at the confidence of the simulation.
-        high: its upper end.
-        variance: mean square of the activity in the last block.
-        simulation: how it was measured.
-        seconds: wall time.
-    """
-
-    axis: PhaseAxis
-    exponent: Float[np.ndarray, "directions seeds points"]
-    low: Float[np.ndarray, "directions seeds points"]
-    high: Float[np.ndarray, "directions seeds points"]
-    variance: Float[np.ndarray, "directions seeds points"]
-    simulation: PhaseSimulation
-    seconds: float
-
-    @property
-    def signs(self) -> Float[np.ndarray, "directions seeds points"]:
-        """1 chaotic, -1 settling, 0 undecided, NaN diverged."""
-        return signs(self.low, self.high)
-
-    @property
-    def share(self) -> Float[np.ndarray, " points"]:
-        """For every value the share of seeds that settle on the way up and are chaotic on the way down."""
-        up, down = self.signs
-        return np.mean((up == -1) & (down == 1), axis=0)
-
-    def __str__(self) -> str:
-        """Where the two ways differ."""
-        axis, both = self.axis, self.axis.values[self.share > 0]
-        where = f"from {both[0]:.4g} to {both[-1]:.4g}" if len(both) else "nowhere"
-        return "\n".join([
-            f"{axis.name} from {axis.low:g} to {axis.high:g}, {self.exponent.shape[1]} seed(s)",
-            f"settles on the way up, chaotic on the way down: {where}, {len(both)} of {axis.points} values",
-        ])
-
-
-def hysteresis_scan(
-    axis: PhaseAxis,
-    *,
-    form: GatedForm = USUAL_FORM,
-    size: int = 600,
-    build: Build | None = None,
-    simulation: PhaseSimulation = _FIVE_SEEDS,
-    reporter: Reporter | None = None,
-) -> HysteresisScan:
-    """Carry the state through rising values of a parameter, and another through falling ones.
-
-    On the way up the network begins near zero, on the way down from the large start. Where the two ways
-    differ the network has two attractors. Before every value the state is disturbed by the small amplitude:
-    one that has sunk to exactly zero would stay there for ever, stable or not.
-
-    Args:
-        axis: the parameter and its values.
-        form: of a gated network.
-        size: its units.
-        build: of other networks, as in `PhasePlan`; then `form` and `size` have no effect.
-        simulation: how every value is simulated; each seed has a network of its own.
-        reporter: hears about every seed.
-
-    Raises:
-        ConfigError: a parameter that does not exist or has no effect.
-    """
-    begun = perf_counter()
-    if build is None:
-        check_axis(form, axis, "axis")
-        check_step(form, (axis,), simulation)
-    networks, ends = Networks(form, size, build), (2, axis.points)
-    shapes = {"growth": (*ends, simulation.blocks), "variance": ends}
-    tasks = [
-        Task(f"seed-{seed}", _followed, (networks, axis, simulation, seed), shapes)
-        for seed in simulation.seeds
-    ]
-    found = sweep(tasks, reporter=reporter)
-    growth, variance = (np.stack([one[name] for one in found], axis=1) for name in shapes)
-    estimates = mean_and_interval(growth[None], simulation.confidence)
-    return HysteresisScan(axis, *estimates, variance, simulation, perf_counter() - begun)
-
-
-def _followed(networks: Networks, axis: PhaseAxis, simulation: PhaseSimulation, seed: int) -> Arrays:
-    """Growth (directions, points, blocks) and variance (directions, points) of one network, rising first."""
-    flows = networks_at(networks, [{axis.name: float(value)} for value in axis.values], seed)
-    all_values = family(flows)
-    states, tangents = starts_of(flows[0], simulation, seed)
-    states = jax.tree.map(lambda leaf: leaf[::-1], states)  # the small start goes up
-    growth, variance = [], []
-    for index in range(axis.points):
-        both = [index, axis.points - 1 - index]
-        grown, squares, states = follow(all_values.some(both), (states, tangents), simulation, one_start_each)
-        states = jax.tree.map(lambda leaf, kick: leaf + simulation.small * kick, states, tangents)
-        growth.append(np.asarray(grown, np.float64))
-        variance.append(np.asarray(squares, np.float64))
-    by_value = {"growth": np.stack(growth, axis=1), "variance": np.stack(variance, axis=1)}
-    return {name: np.stack([field[0], field[1, ::-1]]) for name, field in by_value.items()}

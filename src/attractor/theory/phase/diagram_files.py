@@ -131,12 +131,14 @@ def _diagram(facts: dict[str, Any]) -> PhaseDiagram:
     plan = _plan(facts["plan"])
     shape = len(STARTS), plan.y.points, plan.x.points
     fields = {name: _array(facts[name], shape) for name in _FIELDS}
+    change = facts.get("change")  # older diagrams have none
     return PhaseDiagram(
         plan=plan,
         hash=checked("hash", str, facts["hash"]),
         theory=_theory(facts["theory"]),
         seconds=checked("seconds", float, facts["seconds"]),
         versions=dict(facts["versions"]),
+        change=None if change is None else _array(change, shape),
         **fields,
     )
 
@@ -163,6 +165,7 @@ def _facts(diagram: PhaseDiagram) -> dict[str, object]:
         "hash": diagram.hash,
         "starts": STARTS,
         **{name: _numbers(getattr(diagram, name)) for name in _FIELDS},
+        "change": None if diagram.change is None else _numbers(diagram.change),
         "outcomes": [[one.name.lower() for one in row] for row in diagram.outcomes],
         "theory": {
             "lines": [{name: _plain(value) for name, value in vars(line).items()} for line in theory.lines],

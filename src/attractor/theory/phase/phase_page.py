@@ -16,6 +16,7 @@ from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Ti
 from attractor.report.style import Hue, Size, grid_of, panels, power_label
 from attractor.report.wording import count, duration, significant
 from attractor.theory.phase import DiagramPosition, Outcome, PhaseDiagram, agreement
+from attractor.theory.phase.diagram import how_it_settles
 from attractor.theory.phase.phase_plan import SYMBOLS
 
 _FEW = 0.1
@@ -78,7 +79,7 @@ def _sentence(diagram: PhaseDiagram) -> str:
         else "nowhere does the start decide"
     )
     return (
-        f"Of {count(diagram.outcomes.size)} networks {_percent(settles)} come to rest and "
+        f"Of {count(diagram.outcomes.size)} networks {_percent(settles)} settle and "
         f"{_percent(chaotic)} are chaotic from both starts; {hysteresis}."
     )
 
@@ -88,7 +89,7 @@ def _tiles(diagram: PhaseDiagram) -> tuple[Tile, ...]:
     looks = (
         ("Settles", Outcome.SETTLES, "from a large and a small start"),
         ("Chaotic", Outcome.CHAOTIC, "from a large and a small start"),
-        ("The start decides", Outcome.START_DECIDES, "chaos beside rest: hysteresis"),
+        ("The start decides", Outcome.START_DECIDES, "chaos beside what settles: hysteresis"),
     )
     shares = tuple(Tile(name, f"{100 * diagram.share(one):.1f}", "%", note) for name, one, note in looks)
     undecided = Tile(
@@ -112,7 +113,8 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[DiagramPosition]) -> Sectio
         f"Every mark is one network, followed from a start of size {simulation.large:g} and from one of "
         f"size {simulation.small:g}. Chaotic means that its largest Lyapunov exponent is surely above zero "
         "over the measured time, settles that it is surely below, and undecided neither, as next to a "
-        f"transition or on a cycle; a longer time decides more. {lines}A long chaotic transient cannot be "
+        f"transition or on a cycle; a longer time decides more. {_settled(diagram)}{lines}"
+        "A long chaotic transient cannot be "
         "told from chaos in a finite simulation."
     )
     figure = PageFigure("phase", "Outcomes", caption, lambda size: phase_figure(diagram, marks, size))
@@ -123,6 +125,14 @@ def _outcomes(diagram: PhaseDiagram, marks: Sequence[DiagramPosition]) -> Sectio
     remarks = " ".join(diagram.theory.remarks)
     lead = f"What a network does, from two starts. {remarks}".strip()
     return Section("outcomes", "Diagram", lead, (figure,), tables)
+
+
+def _settled(diagram: PhaseDiagram) -> str:
+    """What is known of those that settle, as a sentence; a negative exponent alone does not mean rest."""
+    if not diagram.share(Outcome.SETTLES):
+        return ""
+    text = how_it_settles(diagram)
+    return f"{text[0].upper()}{text[1:]}. "
 
 
 def _distances(diagram: PhaseDiagram, mark: DiagramPosition) -> str:

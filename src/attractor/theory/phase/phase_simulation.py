@@ -37,11 +37,13 @@ class Family(NamedTuple):
         numbers: a network of arrays, those that differ with a leading axis; None for what is no number.
         axes: the same network with 0 for arrays that differ, None for those that all share.
         others: the same network with what is no number.
+        members: how many networks; they may all be the same, as in a tile that repeats its only point.
     """
 
     numbers: PyTree
     axes: PyTree
     others: PyTree
+    members: int
 
     def member(self, numbers: PyTree) -> FlowLike:
         """The network with these numbers."""
@@ -53,7 +55,8 @@ class Family(NamedTuple):
         def chosen(axis: int | None, array: np.ndarray | None) -> np.ndarray | None:
             return array if axis is None or array is None else array[indices]
 
-        return self._replace(numbers=jax.tree.map(chosen, self.axes, self.numbers, is_leaf=_is_none))
+        numbers = jax.tree.map(chosen, self.axes, self.numbers, is_leaf=_is_none)
+        return self._replace(numbers=numbers, members=len(indices))
 
 
 def _is_none(leaf: object) -> bool:
@@ -80,7 +83,7 @@ def family(flows: Sequence[object]) -> Family:
                 f"build: a leaf is {first!r} in one network and another in the next; make it an array"
             )
     axes = jax.tree.map(_axis, *numbers)
-    return Family(jax.tree.map(_joined, *numbers), axes, others[0])
+    return Family(jax.tree.map(_joined, *numbers), axes, others[0], len(flows))
 
 
 def _is_number(leaf: object) -> bool:
@@ -178,7 +181,7 @@ def _equations(flow: FlowLike) -> str:
 
 
 # Which network begins where: `every_start` or `one_start_each`.
-Pairing = Callable[..., tuple[Array, Array, State]]
+Pairing = Callable[..., tuple[Array, Array, Array, State]]
 
 
 def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed: int) -> Arrays:
@@ -191,13 +194,14 @@ def simulate_points(plan: PhasePlan, points: Float[np.ndarray, "points 2"], seed
 
     Returns:
         "growth", of the tangent vector per unit of time, shape (points, starts, blocks), NaN where the state
-        left the finite numbers; and "variance", mean square of the activity over units and the last block,
-        shape (points, starts).
+        left the finite numbers; "variance", mean square of the activity over units and the last block, and
+        "change", the root mean square change of the state in one more step, both of shape (points, starts).
     """
     flows = networks_at(plan.networks, [plan.values_at(point) for point in points], seed)
     starts = starts_of(flows[0], plan.simulation, seed)
-    growth, variance, _ = follow(family(flows), starts, plan.simulation, every_start)
-    return {"growth": np.asarray(growth, np.float64), "variance": np.asarray(variance, np.float64)}
+    growth, variance, change, _ = follow(family(flows), starts, plan.simulation, every_start)
+    found = {"growth": growth, "variance": variance, "change": change}
+    return {name: np.asarray(one, np.float64) for name, one in found.items()}
 
 
 def starts_of(flow: FlowLike, simulation: PhaseSimulation, seed: int) -> tuple[State, State]:
@@ -223,7 +227,7 @@ def _drawn(like: State, key: PRNGKeyArray) -> State:
 
 def follow(
     networks: Family, starts: tuple[State, State], simulation: PhaseSimulation, pairing: Pairing
-) -> tuple[Array, Array, State]:
+) -> tuple[Array, Array, Array, State]:
     """Transient and blocks of many networks.
 
     Args:
@@ -234,7 +238,8 @@ def follow(
 
     Returns:
         Growth of the tangent vector per unit of time in every block, mean square of the activity over the
-        last block, and the last states; leading axes as the pairing has them.
+        last block, the root mean square change in one more step, and the last states; leading axes as the
+        pairing has them.
     """
     with with_precision(double=simulation.precision == "float64"):
         kind = jnp.dtype(simulation.precision)
@@ -261,29 +266,30 @@ def _program(pairing: Pairing) -> Any:
 
 def every_start(
     networks: Family, simulation: PhaseSimulation, states: State, tangents: State
-) -> tuple[Array, Array, State]:
+) -> tuple[Array, Array, Array, State]:
     """Every network from every start: leading axes (networks, starts)."""
 
-    def one(numbers: PyTree) -> tuple[Array, Array, State]:
+    def one(numbers: PyTree) -> tuple[Array, Array, Array, State]:
         return jax.vmap(partial(_measured, simulation, networks.member(numbers)))(states, tangents)
 
-    return jax.vmap(one, in_axes=(networks.axes,))(networks.numbers)
+    return jax.vmap(one, in_axes=(networks.axes,), axis_size=networks.members)(networks.numbers)
 
 
 def one_start_each(
     networks: Family, simulation: PhaseSimulation, states: State, tangents: State
-) -> tuple[Array, Array, State]:
+) -> tuple[Array, Array, Array, State]:
     """Every network from a start of its own: leading axis (networks,)."""
 
-    def one(numbers: PyTree, state: State, tangent: State) -> tuple[Array, Array, State]:
+    def one(numbers: PyTree, state: State, tangent: State) -> tuple[Array, Array, Array, State]:
         return _measured(simulation, networks.member(numbers), state, tangent)
 
-    return jax.vmap(one, in_axes=(networks.axes, 0, 0))(networks.numbers, states, tangents)
+    over = jax.vmap(one, in_axes=(networks.axes, 0, 0), axis_size=networks.members)
+    return over(networks.numbers, states, tangents)
 
 
 def _measured(
     how: PhaseSimulation, flow: FlowLike, state: State, tangent: State
-) -> tuple[Array, Array, State]:
+) -> tuple[Array, Array, Array, State]:
     cell = discretise(flow, how.step, how.method)
     still = jnp.zeros(flow.input_size, jax.tree.leaves(state)[0].dtype)
 
@@ -308,7 +314,13 @@ def _measured(
     grown = jax.lax.fori_loop(0, aligning, grow, (state, tangent, nothing, nothing))
     (state, _), (growth, squares) = jax.lax.scan(block, grown[:2], None, length=how.blocks)
     finite = jnp.isfinite(squares[-1]) & jnp.all(jnp.isfinite(growth))
-    return jnp.where(finite, growth, jnp.nan), squares[-1], state
+    return jnp.where(finite, growth, jnp.nan), squares[-1], _change(state, move(state)), state
+
+
+def _change(state: State, after: State) -> Float[Array, ""]:
+    """Root mean square over all entries."""
+    squares = jax.tree.map(lambda one, other: jnp.ravel(one - other) ** 2, state, after)
+    return jnp.sqrt(jnp.mean(jnp.concatenate(jax.tree.leaves(squares))))
 
 
 def mean_square(state: State) -> Float[Array, ""]:

@@ -259,7 +259,7 @@ def initialise(
 ) -> Initialised:
     r"""Bring a cell into a regime: draw its state matrices, set its biases, and measure what comes of it.
 
-    - "contracting": half of the gain at which zero loses stability; every start is forgotten.
+    - "contracting": half of the gain at which zero loses stability; starts near it are soon forgotten.
     - "edge": exactly that gain, $a_h \sigma(b_r) = 1$, with gates below the fold: changes of the state live
       long, and there is one resting state.
     - "integrator": at the edge, and the gates of the units hold for times that are spread geometrically over

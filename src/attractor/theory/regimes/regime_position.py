@@ -23,7 +23,7 @@ _LEAST_GAIN, _LARGEST_EXCESS = 1e-300, 1e3
 
 # What each regime means for a network left without input.
 REGIMES = {
-    "contracting": "every start is forgotten",
+    "contracting": "zero is stable, and small changes of the state are soon forgotten",
     "edge": "changes of the state live long beside a stable zero",
     "integrator": "the gates of some units hold for long, and zero is stable",
     "beyond the edge": "zero is unstable; fixed points, cycles or chaos follow, and the theory of the "
