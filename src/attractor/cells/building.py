@@ -91,8 +91,9 @@ UNITS = 64
 
 
 def _no_map(name: str) -> str:
+    made = name[:1].upper() + name[1:] if name.isidentifier() else ""
     return (
-        f"{name} is a flow, not a map: give its map, `{name}Map = attractor.cells.discretise(flow, step)`, "
+        f"{name} is a flow, not a map: give its map, `{made}Map = attractor.cells.discretise(flow, step)`, "
         "with the flow itself and the time of one step"
     )
 
