@@ -1,6 +1,6 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
-from .arguments import INPUTS, STATES, input_first, positional
+from .arguments import input_first
 from .building import (
     FAMILIES,
     build_cell,
@@ -51,11 +51,9 @@ from .state_space import NeuralStateSpace
 __all__ = [
     "FAMILIES",
     "GRU",
-    "INPUTS",
     "LSTM",
     "METHODS",
     "NNARX",
-    "STATES",
     "Cell",
     "CellLike",
     "ChannelwiseLSTM",
@@ -115,7 +113,6 @@ __all__ = [
     "name_of",
     "official_step",
     "parse_groups",
-    "positional",
     "rate_of",
     "shaped_input",
     "step_options",

@@ -184,7 +184,8 @@ def _arguments(
         parameters = list(signature(build).parameters.values())
     except (TypeError, ValueError):  # no signature to read: it is told what the contract says
         return sizes, options
-    if not isclass(build) and _looks_like_step([one.name for one in positional(build) or ()]):
+    asked = [one.name for one in positional(build) or () if one.default is Parameter.empty]
+    if not isclass(build) and _looks_like_step(asked):
         raise ConfigError(
             f"{_named(build)} looks like an update equation `step(input, state)`, not like something that "
             f"builds a cell: {how_to_wrap(build)}"

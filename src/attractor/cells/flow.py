@@ -194,7 +194,7 @@ def check_flow(flow: object) -> None:
     )
 
 
-def _size(flow: FlowLike) -> int:
+def _size(flow: object) -> int:
     """Its `hidden_size`, or how many numbers its state holds."""
     own = getattr(flow, "hidden_size", None)
     return sum(int(jnp.size(leaf)) for leaf in jax.tree.leaves(initial_state(flow))) if own is None else own

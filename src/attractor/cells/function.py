@@ -71,6 +71,7 @@ class FunctionFlow(Flow):
         weights: what is trained; None if the function has none.
         field: the function.
         input_size: length of the input vector.
+        hidden_size: how many numbers the state holds.
         show: what a read-out may see of a state; None shows a state of one vector whole.
         takes_input: whether the function has an argument for the input.
     """
@@ -79,13 +80,9 @@ class FunctionFlow(Flow):
     weights: PyTree
     field: Callable[..., State] = eqx.field(static=True)
     input_size: int = eqx.field(static=True)
+    hidden_size: int = eqx.field(static=True)
     show: Callable[[State], Array] | None = eqx.field(static=True, default=None)
     takes_input: bool = eqx.field(static=True, default=True)
-
-    @property
-    def hidden_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """How many numbers the state holds."""
-        return sum(int(jnp.size(leaf)) for leaf in jax.tree.leaves(self.initial))
 
     @property
     def name(self) -> str:
@@ -183,7 +180,15 @@ def flow(
     """
     takes_input = _checked("flow", "field", field, input_size, initial, weights)
     start = jax.tree.map(jnp.asarray, initial)
-    return FunctionFlow(start, weights, field, int(input_size), exposed, takes_input)
+    return FunctionFlow(
+        initial=start,
+        weights=weights,
+        field=field,
+        input_size=int(input_size),
+        hidden_size=sum(int(jnp.size(leaf)) for leaf in jax.tree.leaves(start)),
+        show=exposed,
+        takes_input=takes_input,
+    )
 
 
 def _checked(

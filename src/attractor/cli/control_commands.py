@@ -82,8 +82,10 @@ class CertifyCommand(CellCommand):
 
         from . import estimates
 
-        network = model if isinstance(model, BareCell) else model.network()
-        cell = bare_cell(network) if isinstance(model, SequenceClassifier) else getattr(network, "cell", None)
+        if isinstance(model, SequenceClassifier):
+            cell = bare_cell(model.network())
+        else:
+            cell = getattr(model if isinstance(model, BareCell) else model.network(), "cell", None)
         cost = "" if cell is None else f"; {estimates.proof(cell, self.settings)}"
         return f"looking for a proof{cost}"
 

@@ -49,12 +49,12 @@ class Fresh:
         """
         if not self.inputs:
             return None
-        if len(self.inputs) > 1 or not self.inputs[0].isdecimal():
+        text = " ".join(self.inputs)
+        if not text.isdecimal():
             raise ConfigError(
-                f"--inputs {' '.join(self.inputs)}: expected a whole number of at least 0; names of columns "
-                "go with a data file"
+                f"--inputs {text}: expected a whole number of at least 0; names of columns need a data file"
             )
-        return checked("--inputs", CountOrNone, int(self.inputs[0]))
+        return checked("--inputs", CountOrNone, int(text))
 
 
 @dataclass(frozen=True)
