@@ -54,7 +54,7 @@ COMMAND = re.compile(r"^attractor (\w+ mine\.py:.*?)(?: +#.*)?$", re.MULTILINE)
 
 
 def test_the_readme_leads_from_a_function_to_code(tmp_path, monkeypatch, capsys):
-    """Its block of Python is `mine.py`; every command about that file does what it says, here with fewer steps."""
+    """Its block of Python is `mine.py`; every command about that file does what it says, with fewer steps."""
     text = (PAGES.parent / "README.md").read_text()
     (block,) = [one[1] for one in BLOCK.finditer(text) if "def henon" in one[1]]
     (tmp_path / "mine.py").write_text(block)

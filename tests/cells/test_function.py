@@ -148,8 +148,8 @@ def test_a_flow_without_a_hidden_size_is_discretised():
     ],
 )
 def test_what_is_no_flow_is_told_what_to_write(flow, said):
-    # `discretise` and `solve_flow` ask this first; the run-time check of the annotations, which only the tests
-    # have, would speak before.
+    # `discretise` and `solve_flow` ask this first. The run-time check of the annotations, which only the
+    # tests have, would speak before.
     with pytest.raises(ConfigError, match=said):
         check_flow(flow)
 
