@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := .venv/.peers
 MUTANTS := .venv/.mutants
 
-.PHONY: demo test test-other-processor test-x64 test-all bench mutants lint types layers clean
+.PHONY: install demo test test-other-processor test-x64 test-all bench mutants lint types layers clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ $(MUTANTS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
 	  cosmic-ray parso attrs stevedore
 	touch $@
+
+# Nothing but the environment.
+install: $(READY)
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py demo

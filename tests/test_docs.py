@@ -6,6 +6,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+from test_cli_classify import call, said
 
 from attractor.control.identification.recordings import Signals
 from attractor.control.model import ModelCard
@@ -36,16 +37,39 @@ def run_blocks(page, capsys, names=None):
 def test_write_your_own_cell(capsys):
     printed = run_blocks(PAGE, capsys)
     assert "(5, 3)" in printed[0]
-    assert re.search(r"yes Lyapunov exponents +\['count'\] .* carried along, not differentiated", printed[2])
-    assert "no  certificates" in printed[2]
-    assert "bfloat16" in printed[5]
-    assert "1.1" in printed[6]
-    mistakes = printed[7].splitlines()
+    assert printed[1].splitlines() == ["(5, 2)", "first argument = input (1), second = state (2)"]
+    assert re.search(r"yes Lyapunov exponents +\['count'\] .* carried along, not differentiated", printed[3])
+    assert "no  certificates" in printed[3]
+    assert "bfloat16" in printed[6]
+    assert "1.1" in printed[7]
+    mistakes = printed[8].splitlines()
     assert len(mistakes) == 4
     said = ("with `if`", "into a NumPy array", "returns the new state alone", "a state like initial_state()")
     for line, words in zip(mistakes, said, strict=True):
         assert words in line
     assert "write_your_own_cell.md:" in mistakes[0]
+
+
+COMMAND = re.compile(r"^attractor (\w+ mine\.py:.*?)(?: +#.*)?$", re.MULTILINE)
+
+
+def test_the_readme_leads_from_a_function_to_code(tmp_path, monkeypatch, capsys):
+    """Its block of Python is `mine.py`; every command about that file does what it says, with fewer steps."""
+    text = (PAGES.parent / "README.md").read_text()
+    (block,) = [one[1] for one in BLOCK.finditer(text) if "def henon" in one[1]]
+    (tmp_path / "mine.py").write_text(block)
+    (tmp_path / "u.csv").write_text("u\n" + "".join(f"{k % 3 - 1}\n" for k in range(300)))
+    monkeypatch.chdir(tmp_path)
+    commands = [one.split() for one in COMMAND.findall(text)]
+    assert [words[0] for words in commands] == ["lyapunov", "dynamics", "lyapunov", "certify", "export"]
+    shorter = {"dynamics": ["--steps", "300", "--starts", "8", "--certificate-budget", "0"]}
+    for words in commands:
+        words = ["300" if word == "20000" else word for word in words]
+        assert call(*words, *shorter.get(words[0], [])) == 0, words
+    told = said(capsys)
+    assert "Proved for inputs within ±1" in told
+    for name in ("lorenz/dynamics.html", "code/step.c", "code/step.py"):
+        assert (tmp_path / name).is_file()
 
 
 def test_write_your_own_plant(capsys):

@@ -442,5 +442,5 @@ def test_messages_call_a_function_by_its_name():
     def growing(input, state):
         return jnp.concatenate([state, input])
 
-    with pytest.raises(ShapeError, match="growing turned the state"):
+    with pytest.raises(ShapeError, match="growing turned a state"):
         attractor.check_cell(vector(growing))

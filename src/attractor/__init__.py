@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attractor.cells import Cell, Flow, cell, constant
+    from attractor.cells import Cell, Flow, cell, constant, flow
     from attractor.classification import SequenceClassifier
     from attractor.control import PlantModel
     from attractor.data import read_csv
@@ -23,6 +23,7 @@ _HOME = {
     "Flow": "attractor.cells",
     "cell": "attractor.cells",
     "constant": "attractor.cells",
+    "flow": "attractor.cells",
     "check_cell": "attractor.readings",
     "unroll": "attractor.scan",
     "explain": "attractor.scan",
@@ -61,6 +62,7 @@ __all__ = [
     "check_cell",
     "constant",
     "explain",
+    "flow",
     "read_csv",
     "unroll",
 ]

@@ -88,6 +88,10 @@ class UnsupportedError(AttractorError, NotImplementedError):
     """The request is meaningful but not (yet) possible."""
 
 
+class CellWarning(UserWarning):
+    """A cell can be used as it stands, and is perhaps not what was meant."""
+
+
 class PrecisionWarning(UserWarning):
     """A step computes in a narrower type than the analysis, which leaves its rounding out."""
 

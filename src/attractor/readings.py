@@ -1,6 +1,8 @@
 """Which readings a cell gets, and why not the others: `check_cell`."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from attractor.cells import (
+    FunctionCell,
     build_cell,
     calling,
     check_derivative,
@@ -38,6 +41,7 @@ from attractor.program import (
     real_cell,
     unrounded,
 )
+from attractor.progress import Reporter, interactive_reporter
 from attractor.shown import Rows, Shown
 from attractor.training.noise import floating
 
@@ -71,6 +75,7 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
         exposed_size: length of the vector that a read-out sees; None if it shows none.
         noisy: whether its step takes a key.
         readings: what it gets, and why not the rest.
+        arguments: what its step is called with, in order: "first argument = input (4), second = state (4)".
     """
 
     name: str
@@ -79,6 +84,7 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
     exposed_size: int | None
     noisy: bool
     readings: tuple[Reading, ...]
+    arguments: str = ""
 
     def __getitem__(self, name: str) -> Reading:
         """One reading by its name."""
@@ -102,6 +108,7 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
             "state": leaves,
             "exposed_size": self.exposed_size,
             "noisy": self.noisy,
+            "arguments": self.arguments,
             "readings": readings,
         }
 
@@ -110,7 +117,9 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
         state = ", ".join(f"{leaf.name or 'state'} {leaf.kind.value} {leaf.shape}" for leaf in self.leaves)
         shown = "nothing" if self.exposed_size is None else f"{self.exposed_size} numbers"
         noise = "takes a key for noise" if self.noisy else "takes no key: without noise of its own"
-        lines = [f"{self.name}: {self.input_size} inputs; state: {state}; a read-out sees {shown}; {noise}"]
+        inputs = f"{self.input_size} input{'s' * (self.input_size != 1)}"
+        lines = [f"{self.name}: {inputs}; state: {state}; a read-out sees {shown}; {noise}"]
+        lines += [f"its step: {self.arguments}"] * bool(self.arguments)
         width = max((len(one.name) for one in self.readings), default=0)
         for one in self.readings:
             mark = "yes" if one.available else "no "
@@ -126,9 +135,9 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
             if not missing
             else f"gets {count - len(missing)} of {count} readings"
         )
-        lost = [f"not {one.name}: {one.reason}" for one in missing[:2]]
-        more = [f"and {len(missing) - 2} more"] if len(missing) > 2 else []
-        return "\n".join([str(self).splitlines()[0], gets, *lost, *more])
+        lost = [f"not {one.name}: {one.reason}" for one in missing[:1]]
+        more = [f"and {len(missing) - 1} more"] if len(missing) > 1 else []
+        return "\n".join([*str(self).splitlines()[: 1 + bool(self.arguments)], gets, *lost, *more])
 
     def rows_shown(self) -> Rows:
         """Every reading, and why it is not had."""
@@ -136,16 +145,21 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
         return Rows(("reading", "available", "why not"), tuple(rows))
 
 
-def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellReport:
+def check_cell(
+    cell: Any, input_size: int = 1, hidden_size: int = 4, *, reporter: Reporter | None = None
+) -> CellReport:
     """Check the parts of a cell, and tell which readings it gets.
 
-    One step is traced, nothing is compiled or run. What makes a cell unusable for everything is an error;
-    what shuts it out of one reading stands in the table.
+    One step is traced for each reading and written for each export target; nothing is run over time. Large
+    constants in the step take time: a matrix of a million numbers a few seconds. What makes a cell unusable
+    for everything is an error; what shuts it out of one reading stands in the table. A step whose arguments
+    are called the wrong way round is told of by a `CellWarning`.
 
     Args:
         cell: a cell, or a class or function that builds one from sizes and a key.
         input_size: number of inputs, for what is not built yet.
         hidden_size: number of units, for what is not built yet.
+        reporter: hears which reading is looked at; without one a person who waits is told after two seconds.
 
     Raises:
         CellError: the step or the initial state fails; the message names the line.
@@ -163,8 +177,46 @@ def check_cell(cell: Any, input_size: int = 1, hidden_size: int = 4) -> CellRepo
     name = name_of(cell)
     flat, own = _structure(cell)
     checks = _READINGS | {exporter.title: exporter.check for exporter in EXPORTERS.values()}
-    readings = tuple(_asked(title, ask, cell) for title, ask in checks.items())
-    return CellReport(name, own, flat.layout.leaves, _shown(cell), takes_key(cell), readings)
+    told = interactive_reporter("check_cell") if reporter is None else reporter
+    readings = []
+    try:
+        with _each_warning_once():
+            for done, (title, ask) in enumerate(checks.items()):
+                told.update(done, len(checks), title)
+                readings.append(_asked(title, ask, cell))
+            told.update(len(checks), len(checks))
+    finally:
+        told.close()
+    leaves = flat.layout.leaves
+    arguments = _arguments(cell, leaves)
+    return CellReport(name, own, leaves, _shown(cell), takes_key(cell), tuple(readings), arguments)
+
+
+@contextmanager
+def _each_warning_once() -> Iterator[None]:
+    """Several readings say the same of a cell; it is passed on once, at the end."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        yield
+    for category, text in dict.fromkeys((one.category, str(one.message)) for one in heard):
+        warnings.warn(category(text), stacklevel=4)
+
+
+def _arguments(cell: Any, leaves: tuple[Leaf, ...]) -> str:
+    """What a step is called with, in order and with its sizes."""
+    shapes = [", ".join(map(str, leaf.shape)) if leaf.shape else "one number" for leaf in leaves]
+    named = [
+        f"{leaf.name} {shape}" if len(leaves) > 1 else shape
+        for leaf, shape in zip(leaves, shapes, strict=True)
+    ]
+    parts = [f"input ({', '.join(map(str, input_shape(cell)))})", f"state ({'; '.join(named)})"]
+    if isinstance(cell, FunctionCell):
+        parts = ["weights"] * (cell.weights is not None) + parts[not cell.takes_input :]
+    if len(parts) == 1:
+        return f"its only argument = {parts[0]}"
+    return ", ".join(
+        f"{place} = {part}" for place, part in zip(("first argument", "second", "third"), parts, strict=False)
+    )
 
 
 def _built(cell: Any, inputs: int, hidden: int) -> Any:
@@ -179,7 +231,7 @@ def _structure(cell: Any) -> tuple[FlatMap, int]:
     """The cell as a map, after one abstract step in each type."""
     if not callable(cell):
         raise ConfigError(
-            f"{name_of(cell)} has no step; of a flow give attractor.cells.discretise(flow, step)"
+            f"{name_of(cell)} has no step; of a flow give its map, attractor.cells.discretise(flow, step)"
         )
     size = input_size(cell)
     with double_precision():

@@ -166,5 +166,5 @@ class Growing(eqx.Module):
 
 
 def test_a_step_that_returns_another_shape_is_told_instead_of_disturbed():
-    with pytest.raises(ShapeError, match="Growing turned the state"):
+    with pytest.raises(ShapeError, match="Growing turned a state"):
         NoisyState(Growing(), StateNoise(0.1))(INPUTS[0], jnp.zeros(2), key=KEY)

@@ -1,5 +1,6 @@
 """The update equations: one published family a file; no training, no files, no time loop."""
 
+from .arguments import input_first
 from .building import (
     FAMILIES,
     build_cell,
@@ -9,7 +10,7 @@ from .building import (
     is_built,
     trained_cell,
 )
-from .calling import calling, check_derivative, take_step
+from .calling import calling, check_derivative, take_step, warn_of_order
 from .constant import Constant, check_trained_arrays, constant
 from .contract import (
     Cell,
@@ -31,8 +32,8 @@ from .contract import (
 from .delayed import Delayed, late_inputs
 from .elman import Elman
 from .esn import EchoState
-from .flow import METHODS, Discretised, Flow, FlowLike, discretise
-from .function import FunctionCell, cell
+from .flow import METHODS, Discretised, Flow, FlowLike, check_flow, discretise, rate_of
+from .function import FunctionCell, FunctionFlow, cell, flow
 from .gated_flow import GatedFlow, GatedForm, GatedState, gated_rate
 from .gru import GRU, ResetAfterGRU
 from .linear import Linear
@@ -43,6 +44,7 @@ from .nnarx import NNARX
 from .partition import Partition, channelled_groups, parse_groups
 from .polynomial import PolynomialNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
+from .same_state import check_same_state, in_words
 from .stack import Stack
 from .state_space import NeuralStateSpace
 
@@ -63,6 +65,7 @@ __all__ = [
     "Flow",
     "FlowLike",
     "FunctionCell",
+    "FunctionFlow",
     "GatedFlow",
     "GatedForm",
     "GatedLipschitz",
@@ -88,15 +91,20 @@ __all__ = [
     "cell_class",
     "channelled_groups",
     "check_derivative",
+    "check_flow",
     "check_module",
+    "check_same_state",
     "check_trained_arrays",
     "check_vector_input",
     "constant",
     "discretise",
     "exposed",
     "exposed_size",
+    "flow",
     "gated_rate",
+    "in_words",
     "initial_state",
+    "input_first",
     "input_shape",
     "input_size",
     "is_built",
@@ -105,10 +113,12 @@ __all__ = [
     "name_of",
     "official_step",
     "parse_groups",
+    "rate_of",
     "shaped_input",
     "step_options",
     "take_step",
     "takes_key",
     "trained_cell",
+    "warn_of_order",
     "weight_dtype",
 ]

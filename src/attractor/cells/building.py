@@ -1,7 +1,7 @@
 """How a cell is made of what a user hands in: a name, a class, a function that builds one, or a cell."""
 
 from collections.abc import Callable
-from inspect import Parameter, isclass, signature
+from inspect import Parameter, isclass, isfunction, signature
 from typing import TypeGuard
 
 import equinox as eqx
@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from attractor.errors import ConfigError
+from attractor.errors import CellError, ConfigError
 from attractor.registry import Registry
 
+from .arguments import how_to_wrap, input_first, means_state, positional, state_first
 from .calling import calling, check_derivative
 from .constant import check_trained_arrays
 from .contract import CellLike, name_of
@@ -40,8 +41,8 @@ def cell_class(name: str) -> CellBuilder:
 
 def build_cell(
     build: Callable[..., object],
-    input_size: int,
-    hidden_size: int,
+    input_size: int | None,
+    hidden_size: int | None,
     *,
     key: PRNGKeyArray,
     fill: bool = False,
@@ -52,8 +53,9 @@ def build_cell(
     Args:
         build: a class or function that takes sizes, first inputs and then units, and a `key`, or less: only
             the inputs, no key. Or a cell that is built already, for that number of inputs.
-        input_size: number of inputs.
-        hidden_size: number of units.
+        input_size: number of inputs; None takes a cell that is built with the inputs that it has, and builds
+            others with one.
+        hidden_size: number of units; None for those of a cell that is built, and `UNITS` of others.
         key: draws the weights.
         fill: give sizes also where the signature has defaults for them.
         more: further arguments, handed over where the signature names them.
@@ -64,19 +66,35 @@ def build_cell(
     """
     if is_built(build):
         return _as_it_stands(build, input_size)
-    arguments, options = _arguments(build, (input_size, hidden_size), {"key": key, **more}, fill)
-    with calling(build, "constructor"):
-        made = build(*arguments, **options)
+    sizes = 1 if input_size is None else input_size, UNITS if hidden_size is None else hidden_size
+    arguments, options = _arguments(build, sizes, {"key": key, **more}, fill)
+    try:
+        with calling(build, "constructor"):
+            made = build(*arguments, **options)
+    except CellError as problem:
+        if not isfunction(build):
+            raise
+        raise CellError(f"{problem}. If it is an update equation: {how_to_wrap(build)}") from problem
     if callable(made) and _has_state(made):
         return made
     if hasattr(made, "vector_field"):
-        raise ConfigError(
-            f"{_named(build)} makes a flow; write one that returns discretise(flow, step), its map"
-        )
+        raise ConfigError(_no_map(_named(build)))
     raise ConfigError(
         f"{_named(build)} made {type(made).__name__}, which is no cell. A cell is a module with "
-        "`__call__(input, state)` and `initial_state()` (or `hidden_size`); if this is the update equation "
-        "itself, write attractor.cell(step, input_size, initial)"
+        "`__call__(input, state)` and `initial_state()` (or `hidden_size`). If it is an update equation: "
+        f"{how_to_wrap(build)}"
+    )
+
+
+UNITS = 64
+"""Of a cell whose size nobody said."""
+
+
+def _no_map(name: str) -> str:
+    made = name[:1].upper() + name[1:] if name.isidentifier() else ""
+    return (
+        f"{name} is a flow, not a map: give its map, `{made}Map = attractor.cells.discretise(flow, step)`, "
+        "with the flow itself and the time of one step"
     )
 
 
@@ -119,7 +137,8 @@ def check_module(cell: object) -> None:
     if not isinstance(cell, eqx.Module):
         raise ConfigError(
             f"{name_of(cell)} is a plain object, whose numbers cannot be trained or saved; inherit from "
-            "attractor.Cell or equinox.Module, or write attractor.cell(step, input_size, initial)"
+            "attractor.Cell or equinox.Module, or make a cell of its step: "
+            "attractor.cell(step, input_size, initial)"
         )
 
 
@@ -148,10 +167,12 @@ def _in_types_of_today(cell: CellLike) -> CellLike:
     return jax.tree.map(narrow, cell)
 
 
-def _as_it_stands(cell: CellLike, input_size: int) -> CellLike:
+def _as_it_stands(cell: CellLike, input_size: int | None) -> CellLike:
     own = getattr(cell, "input_size", input_size)
-    if own != input_size:
+    if input_size is not None and own != input_size:
         raise ConfigError(f"{name_of(cell)} has {own} inputs, {input_size} are needed")
+    if not callable(cell) and hasattr(cell, "vector_field"):
+        raise ConfigError(_no_map(name_of(cell)))
     return cell
 
 
@@ -163,13 +184,14 @@ def _arguments(
         parameters = list(signature(build).parameters.values())
     except (TypeError, ValueError):  # no signature to read: it is told what the contract says
         return sizes, options
-    if [one.name for one in parameters[:2]] in (["input", "state"], ["u", "x"], ["inputs", "state"]):
+    asked = [one.name for one in positional(build) or () if one.default is Parameter.empty]
+    if not isclass(build) and _looks_like_step(asked):
         raise ConfigError(
             f"{_named(build)} looks like an update equation `step(input, state)`, not like something that "
-            "builds a cell: write attractor.cell(step, input_size, initial)"
+            f"builds a cell: {how_to_wrap(build)}"
         )
-    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    own = [one for one in positional if one.name not in options]
+    by_position = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    own = [one for one in by_position if one.name not in options]
     needed = [one for one in own if one.default is Parameter.empty]
     every = any(one.kind is Parameter.VAR_POSITIONAL for one in parameters)
     given = sizes if every else sizes[: max(len(needed), _sizes_with_defaults(own) if fill else 0)]
@@ -186,6 +208,15 @@ def _arguments(
     open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
     names = {one.name for one in parameters}
     return given, {name: value for name, value in options.items() if name in names or open_ended}
+
+
+def _looks_like_step(names: list[str]) -> bool:
+    """Whether the arguments of a function are called like an input and a state, or like a state alone."""
+    first, second = [*names, "", ""][:2]
+    if not second:
+        return means_state(first)
+    # Somebody may well build a cell from numbers that are called inputs and hidden.
+    return (input_first(first, second) or state_first(first, second)) and "hidden" not in (first, second)
 
 
 def _sizes_with_defaults(own: list[Parameter]) -> int:

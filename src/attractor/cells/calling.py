@@ -1,18 +1,23 @@
 """Every call of a cell goes through here: an exception inside becomes a `CellError` that names the line."""
 
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from weakref import WeakSet
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from attractor.errors import AttractorError, CellError
+from attractor.errors import AttractorError, CellError, CellWarning
 
+from .arguments import order_remark, positional
 from .contract import CellLike, State, initial_state, input_shape, name_of, step_options
+from .same_state import check_same_state
 
 _TO_NUMPY = jax.errors.TracerArrayConversionError
 _ON_VALUES = jax.errors.ConcretizationTypeError
@@ -24,13 +29,35 @@ def take_step(cell: CellLike, input: Array, state: State, key: PRNGKeyArray | No
 
     Raises:
         CellError: the step raised something; the message names its line and, where that is known, the remedy.
+        ShapeError: it returned something else than a state like the one before.
     """
+    warn_of_order(cell)
     with calling(cell):
-        return cell(input, state, **step_options(cell, key))
+        after = cell(input, state, **step_options(cell, key))
+    check_same_state(cell, state, after, input=input)
+    return after
+
+
+def warn_of_order(cell: object) -> None:
+    """Say once of a class that its step calls the first argument like a state, the second like an input."""
+    text = _order_of(type(cell))
+    if text and type(cell) not in _warned:
+        _warned.add(type(cell))
+        warnings.warn(CellWarning(text), stacklevel=3)
+
+
+_warned: WeakSet[type] = WeakSet()
+
+
+@cache
+def _order_of(kind: type) -> str:
+    step = getattr(kind, "__call__", None)  # noqa: B004 (its arguments are asked for)
+    arguments = None if step is None else positional(step)
+    return "" if arguments is None else order_remark(kind.__name__, [one.name for one in arguments[1:3]])
 
 
 @contextmanager
-def calling(cell: CellLike, part: str = "step") -> Iterator[None]:
+def calling(cell: object, part: str = "step") -> Iterator[None]:
     """Tell errors raised inside as mistakes in a cell; those of this library say themselves what is wrong.
 
     Args:

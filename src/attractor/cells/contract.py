@@ -8,7 +8,7 @@ stand.
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
+from inspect import Parameter, isfunction, signature
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
@@ -19,6 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from attractor.errors import CellError, ConfigError, ShapeError, UnsupportedError
+
+from .arguments import how_to_wrap
 
 State = PyTree
 """Any pytree of arrays."""
@@ -169,7 +171,7 @@ def input_shape(cell: object) -> tuple[int, ...]:
     """Shape of one input of a cell: its `input_shape`, or else `(input_size,)`.
 
     Raises:
-        ConfigError: the cell says neither, or the two do not fit each other.
+        ConfigError: the cell says neither, or the two do not fit each other; or it is a plain function.
     """
     size, shape = getattr(cell, "input_size", None), getattr(cell, "input_shape", None)
     if shape is None and _is_count(size):
@@ -181,6 +183,7 @@ def input_shape(cell: object) -> tuple[int, ...]:
             f"{name_of(cell)}.input_shape is {shape!r}, its input_size {size!r}; expected a tuple of whole "
             "numbers of at least 0, and their product as `input_size`"
         )
+    _refuse_function(cell)
     raise ConfigError(
         f"{name_of(cell)}.input_size is {size!r}; write `input_size`, the length of the input "
         "vector, a whole number of at least 0 (of an input that is not a vector: `input_shape`)"
@@ -214,17 +217,27 @@ def initial_state(cell: object) -> State:
     """The state a sequence starts from, of a cell or a flow.
 
     Raises:
+        ConfigError: it is a plain function.
         UnsupportedError: the cell neither says so itself nor has a `hidden_size`.
     """
     own, size = getattr(cell, "initial_state", None), getattr(cell, "hidden_size", None)
     if own is not None:
         return own()
     if size is None:
+        _refuse_function(cell)
         raise UnsupportedError(
             f"{name_of(cell)} has neither `initial_state()` nor `hidden_size`; write one of them"
         )
     zeros = jnp.zeros(size, weight_dtype(cell))
     return (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros
+
+
+def _refuse_function(thing: object) -> None:
+    if isfunction(thing):
+        raise ConfigError(
+            f"{name_of(thing)} is a plain function, which says neither how many inputs nor which state it "
+            f"has: {how_to_wrap(thing)}"
+        )
 
 
 def exposed(cell: object, state: State) -> Float[Array, " exposed"]:

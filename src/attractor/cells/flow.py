@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from inspect import isclass
 from math import inf
 from typing import Protocol, runtime_checkable
 
@@ -10,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from attractor.errors import ConfigError
+from attractor.errors import ConfigError, ShapeError
 
-from .contract import Cell, Input, State, exposed, initial_state, weight_dtype
+from .calling import calling
+from .contract import Cell, Input, State, exposed, initial_state, input_size, name_of, weight_dtype
+from .same_state import check_same_state
 
 
 @runtime_checkable
@@ -105,7 +108,7 @@ class Discretised(Cell):
         method: "euler", "heun" or "rk4".
 
     Raises:
-        ConfigError: an unknown method, or a step that is not positive.
+        ConfigError: no flow, an unknown method, or a step that is not positive.
     """
 
     flow: FlowLike
@@ -115,12 +118,21 @@ class Discretised(Cell):
     hidden_size: int = eqx.field(static=True)
 
     def __init__(self, flow: FlowLike, step: float | int, method: str) -> None:
+        check_flow(flow)
         if method not in METHODS:
             raise ConfigError(f"method={method!r}: expected one of {', '.join(METHODS)}")
         if not 0 < step < inf:
             raise ConfigError(f"step={step}: expected a positive number, in the time unit of the flow")
         self.flow, self.step, self.method = flow, float(step), method
-        self.input_size, self.hidden_size = flow.input_size, flow.hidden_size
+        self.input_size, self.hidden_size = input_size(flow), _size(flow)
+
+    takes_noise = False
+    """A flow has no noise, whatever the signature of a step allows."""
+
+    @property
+    def name(self) -> str:
+        """That of the flow."""
+        return name_of(self.flow)
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -129,7 +141,7 @@ class Discretised(Cell):
 
     def __call__(self, input: Input, state: State, *, key: PRNGKeyArray | None = None) -> State:
         """One step."""
-        return METHODS[self.method](lambda state: self.flow.vector_field(input, state), state, self.step)
+        return METHODS[self.method](lambda state: rate_of(self.flow, input, state), state, self.step)
 
     def initial_state(self) -> State:
         """That of the flow."""
@@ -140,18 +152,67 @@ class Discretised(Cell):
         return exposed(self.flow, state)
 
 
+def rate_of(flow: FlowLike, input: Input, state: State) -> State:
+    """F(u, x), a change like the state itself.
+
+    Raises:
+        CellError: the vector field raised something.
+        ShapeError: it is no change of such a state.
+    """
+    with calling(flow, "vector field"):
+        slope = flow.vector_field(input, state)
+    try:
+        check_same_state(flow, state, slope, input=input)
+    except ShapeError as problem:
+        raise ShapeError(
+            f"the vector field of {name_of(flow)} gives no change of its state, number by number: {problem}"
+        ) from problem
+    return slope
+
+
+def check_flow(flow: object) -> None:
+    """Refuse what is no flow as it stands: a function, a class, a cell.
+
+    Raises:
+        ConfigError: it is one; the message says what to write.
+    """
+    name = name_of(flow)
+    if isclass(flow):
+        raise ConfigError(f"{name} is a class; give a flow that it makes: {name}(...)")
+    if callable(getattr(flow, "vector_field", None)):
+        return
+    if callable(flow) and (hasattr(flow, "initial_state") or hasattr(flow, "hidden_size")):
+        raise ConfigError(f"{name} is a cell already, a map of one step; only a flow has to be discretised")
+    if callable(flow):
+        raise ConfigError(
+            f"{name} is a function; make a flow of it first: attractor.flow({name}, input_size, initial), "
+            "where initial is the state it starts from. The function gives the change of the state per unit "
+            f"of time, as {name}(input, state), or {name}(state) with input_size 0"
+        )
+    raise ConfigError(
+        f"{flow!r} is no flow; expected an attractor.Flow, or attractor.flow(function, input_size, initial)"
+    )
+
+
+def _size(flow: object) -> int:
+    """Its `hidden_size`, or how many numbers its state holds."""
+    own = getattr(flow, "hidden_size", None)
+    return sum(int(jnp.size(leaf)) for leaf in jax.tree.leaves(initial_state(flow))) if own is None else own
+
+
 def discretise(flow: FlowLike, step: float | int, method: str = "rk4") -> Discretised:
     """The map of one fixed step of a flow, a cell like any other.
 
     The map is a system of its own: an Euler step of a large `step` may be chaotic where the flow is not.
 
     Args:
-        flow: a `Flow`, or any module with `vector_field(input, state)`, `input_size` and `initial_state()`.
+        flow: a `Flow`, or any module with `vector_field(input, state)`, `input_size` and `initial_state()`;
+            of a plain function `attractor.flow` makes one.
         step: time of one step, in the unit of the flow.
         method: "euler", "heun" or "rk4".
 
     Raises:
-        ConfigError: an unknown method, or a step that is not positive.
+        ConfigError: no flow, an unknown method, or a step that is not positive.
 
     Example:
         >>> import jax

@@ -16,9 +16,10 @@ from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
 
 from .console import Facts, NotProvedError, command_line, console, escaped, tell, tell_file, working
-from .own_cells import RunCommand
+from .own_cells import CellCommand, RunCommand, Sizes, is_own
 
 if TYPE_CHECKING:
+    from attractor.certify import Witness
     from attractor.control.loop_page import PlantKind
     from attractor.control.plants.process import MatchedPlant
     from attractor.control.predictive import Scenario
@@ -27,11 +28,14 @@ Files = list[tuple[Path, float | None]]
 
 
 @dataclass(frozen=True)
-class CertifyCommand(RunCommand):
-    """Prove that a trained model forgets its past for every input it may see, or show that it does not."""
+class CertifyCommand(CellCommand):
+    """Prove that a model or a cell of your own forgets its past for every input, or show that it does not."""
 
     input_bound: Positive = 1.0
-    """Inputs lie within +- this; 1 is the range of the training data."""
+    """Inputs lie within +- this; of a model 1 is the range of the training data."""
+    out: Path | None = None
+    """Folder of the page of a cell of your own, which is only printed if not given; that of a run goes into
+    its folder."""
     settings: OmitArgPrefixes[CertifySettings] = field(
         default_factory=lambda: CertifySettings(time_budget=60.0, tighten=True)
     )
@@ -40,9 +44,13 @@ class CertifyCommand(RunCommand):
         """Certify, save, report; the status is 0 for a proof and 5 for none."""
         from attractor.run_kinds import Proof
 
+        own = is_own(self.folder)
+        if self.out is not None and not own:
+            raise ConfigError(f"--out is for a cell of your own; the page of {self.folder} goes into the run")
         model, certify = self.opened("certify")
         with working(self._announced(model), bar=True):
-            proof: Proof = certify(model, self.folder, self.input_bound, self.settings, command_line())
+            place = self.out if own else self.folder
+            proof: Proof = certify(model, place, self.input_bound, self.settings, command_line())
         result = proof.result
         for attempt in result.attempts:
             name = f"level {attempt.level}" if attempt.level >= 0 else "search"
@@ -51,27 +59,40 @@ class CertifyCommand(RunCommand):
         facts = {"verdict": result.verdict.name.lower(), "claim": proof.claim, "report": proof.page}
         if result.certificate is not None:
             facts |= _show_certificate(result.certificate, proof.sampling_time)
-        tell_file(proof.page, "report:")
+        if result.witness is not None:
+            facts |= _show_witness(result.witness)
+        if proof.page is None:
+            tell("--out FOLDER writes a page of it")
+        else:
+            tell_file(proof.page, "report:")
         if result.certificate is None:
             following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
             raise NotProvedError(f"{_unproved(result.reason)}{following}", facts)
         return facts
 
+    def sizes(self) -> Sizes:
+        """With the seed of the search, which draws the weights as well."""
+        return super().sizes()._replace(seed=self.settings.seed)
+
     def _announced(self, model: Any) -> str:
         """What is about to be done, and what it takes, where the run has a cell by itself."""
         from attractor.classification import SequenceClassifier
         from attractor.classification.reading import bare_cell
+        from attractor.run_kinds.bare_cells import BareCell
 
         from . import estimates
 
-        network = model.network()
-        cell = bare_cell(network) if isinstance(model, SequenceClassifier) else getattr(network, "cell", None)
+        if isinstance(model, SequenceClassifier):
+            cell = bare_cell(model.network())
+        else:
+            cell = getattr(model if isinstance(model, BareCell) else model.network(), "cell", None)
         cost = "" if cell is None else f"; {estimates.proof(cell, self.settings)}"
         return f"looking for a proof{cost}"
 
 
 _REFUTED = (
-    "a counterexample was found, so that the model may never forget a wrong start; the report shows it."
+    "a counterexample was found, so that a wrong start may never be forgotten: two trajectories under the "
+    "same inputs stay apart."
 )
 _NEXT = (
     " Next: `attractor repair {run} --out "
@@ -169,15 +190,17 @@ class ControlCommand(RunCommand):
 
 
 @dataclass(frozen=True)
-class ExportCommand(RunCommand):
-    """Write the step of a trained model, or its predictive controller, for other tools."""
+class ExportCommand(CellCommand):
+    """Write the step of a model or of a cell of your own, or a predictive controller, for other tools."""
 
     to: tuple[str, ...]
     """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
-    packages add. All work on scaled signals; controller (one C file) converts them, and estimates state and
-    offset from what is measured."""
+    packages add. Of a model all work on scaled signals; controller (one C file) converts them, and estimates
+    state and offset from what is measured."""
     out: Path | None = None
-    """Folder to write into; the run folder if not given."""
+    """Folder to write into; the run folder if not given, and needed for a cell of your own."""
+    seed: Seed = 0
+    """Weights follow from it, of a cell of your own that draws them."""
     controller: OmitArgPrefixes[Planner] = field(default_factory=Planner)
 
     def run(self) -> Facts:
@@ -187,6 +210,9 @@ class ExportCommand(RunCommand):
                 "horizon, weights, limits, offset gain and terminal cost are the controller's: add "
                 "controller to --to"
             )
+        folder = self.out or (None if is_own(self.folder) else self.folder)
+        if folder is None:
+            raise ConfigError(f"{self.folder} is a cell, not a run folder: say where the files go by --out")
         model, export = self.opened("export")
         setup = self._setup(model)
         written: Files = []
@@ -194,7 +220,7 @@ class ExportCommand(RunCommand):
         for target in dict.fromkeys(self.to):
             try:
                 with working(f"writing {target}, and comparing it with the model"):
-                    files: Files = export(model, target, self.out or self.folder, setup)
+                    files: Files = export(model, target, folder, setup)
             except AttractorError as problem:
                 failed.append(problem)
                 continue
@@ -207,6 +233,10 @@ class ExportCommand(RunCommand):
         if failed:
             raise failed[0]
         return {"files": [{"path": path, "difference": difference} for path, difference in written]}
+
+    def sizes(self) -> Sizes:
+        """With the seed of its weights."""
+        return super().sizes()._replace(seed=self.seed)
 
     def _setup(self, model: Any) -> ExportSettings:
         """The settings, with the certificate of the run where the controller can use it."""
@@ -290,6 +320,32 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
         "lost": lost,
         "solve_milliseconds": median,
     }
+
+
+def _show_witness(witness: "Witness") -> Facts:
+    """Both starts and the inputs, for people who want to see for themselves."""
+    facts = {
+        "first": witness.first.tolist(),
+        "second": witness.second.tolist(),
+        "inputs": witness.inputs.tolist(),
+        "distance": witness.distance,
+        "steps": witness.steps,
+    }
+    if len(witness.first) <= _FEW and np.size(witness.inputs) <= _FEW:
+        under = f" under the inputs {_numbers(witness.inputs)}, repeated," if np.size(witness.inputs) else ""
+        tell(
+            f"from {_numbers(witness.first)} and {_numbers(witness.second)}{under} they are "
+            f"{witness.distance:.4g} apart after {witness.steps} steps"
+        )
+    return {"witness": facts}
+
+
+_FEW = 8
+"""Numbers of a state, or of inputs, that are told in full."""
+
+
+def _numbers(values: np.ndarray) -> str:
+    return "; ".join(f"({', '.join(f'{one:.6g}' for one in row)})" for row in np.atleast_2d(values))
 
 
 def _show_certificate(certificate: Certificate, sampling_time: float | None) -> Facts:

@@ -1,8 +1,9 @@
 """Commands about dynamics: what they speak of (a run, or a cell by its name or file), and what they show."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,33 +11,50 @@ import numpy as np
 from rich.table import Table as Grid
 from tyro.conf import OmitArgPrefixes, Positional
 
-from attractor.cells import CellLike, State, build_cell, cell_class
+from attractor.cells import CellLike, State, build_cell, cell_class, input_size, knows_input
 from attractor.cells.building import CellBuilder
 from attractor.certify import StabilityResult
 from attractor.dynamics import LyapunovSettings, LyapunovSpectrum
 from attractor.errors import ConfigError
 from attractor.origin import Origin, stamped
-from attractor.settings import Count, NonNegative
+from attractor.settings import Count, CountOrNone, NonNegative, checked
 from attractor.theory import DynamicsSettings
 
 from . import estimates
 from .console import Facts, command_line, console, escaped, tell, tell_file, working
 from .data_commands import Columns, columns_of
-from .own_cells import cell_of, named_cell
+from .own_cells import Sizes, built, cell_of, is_own, named_cell
 
 
 @dataclass(frozen=True)
 class Fresh:
     """How a cell is made that is not taken from a run, and what drives it."""
 
-    inputs: Count = 1
-    """Inputs of a cell that is built by their number."""
-    hidden: Count = 64
-    """Units of a cell that is built by their number."""
+    inputs: tuple[str, ...] = ()
+    """How many inputs, of a cell that is built by their number (1 if not given). With a data file that drives
+    a cell: its columns, in the order of the inputs; all but the time if not given."""
+    hidden: Count | None = None
+    """Units of a cell that is built by their number; 64 if not given."""
     drive: NonNegative = 0.0
     """Standard deviation of the white inputs; 0 leaves the cell alone."""
     start: tuple[float, ...] = ()
     """State to start from; the cell's own if not given."""
+
+    @property
+    def count(self) -> int | None:
+        """The number of inputs; None where nothing was said.
+
+        Raises:
+            ConfigError: it is no number.
+        """
+        if not self.inputs:
+            return None
+        text = " ".join(self.inputs)
+        if not text.isdecimal():
+            raise ConfigError(
+                f"--inputs {text}: expected a whole number of at least 0; names of columns need a data file"
+            )
+        return checked("--inputs", CountOrNone, int(text))
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,8 @@ class Subject:
         source: where the inputs come from, in words.
         start: a state to start from; None for the cell's own.
         folder: of the run; None for a cell without one.
-        origin: the weights and the equation of the run.
+        origin: the weights and the equation of the run, or of a cell of the user's own.
+        named: what commands call a cell of the user's own; empty for others.
     """
 
     title: str
@@ -60,6 +79,7 @@ class Subject:
     start: State | None = None
     folder: Path | None = None
     origin: Origin | None = None
+    named: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,7 @@ class Wanted:
 
     Args:
         name: a run folder, file.py:Class, or the name of a cell.
-        data: a file that drives a run; None takes what the run was saved with.
+        data: a file that drives it; None takes what a run was saved with, and white inputs of a cell.
         cell: file.py:Class, for a run with a cell of the user's own.
         steps: of a cell without data; at most so many of a file.
         seed: of weights and inputs of a cell without a run.
@@ -89,13 +109,12 @@ def find_subject(wanted: Wanted, fresh: Fresh, columns: Columns) -> Subject:
         InputDataError: the data cannot be used.
         RunFolderError: the run folder is damaged.
     """
-    if Path(wanted.name).is_dir():
-        return _of_run(wanted, columns)
-    if wanted.data is not None:
-        raise ConfigError(
-            f"{wanted.name} is no run folder; data drive a trained run, --drive a cell by its name"
-        )
-    return _of_cell(wanted, fresh)
+    if not Path(wanted.name).is_dir():
+        return _of_cell(wanted, fresh, columns)
+    if fresh != Fresh():
+        given = ", ".join(f"--{one.name}" for one in fields(Fresh) if getattr(fresh, one.name) != one.default)
+        raise ConfigError(f"{given}: for a cell by its name or file; {wanted.name} is a run")
+    return _of_run(wanted, columns)
 
 
 def _of_run(wanted: Wanted, columns: Columns) -> Subject:
@@ -111,19 +130,44 @@ def _of_run(wanted: Wanted, columns: Columns) -> Subject:
     return Subject(folder.name, cell, inputs[: wanted.steps], source, folder=folder, origin=model.origin)
 
 
-def _of_cell(wanted: Wanted, fresh: Fresh) -> Subject:
-    cell = _built(wanted, fresh)
-    size = getattr(cell, "input_size", fresh.inputs)
+def _of_cell(wanted: Wanted, fresh: Fresh, columns: Columns) -> Subject:
+    if wanted.cell is not None:
+        raise ConfigError(f"--cell {wanted.cell} is for a run; {wanted.name} names the cell already")
+    build = named_cell(wanted.name, "") or _named(wanted.name)
+    if wanted.data is None:
+        cell = built(build, Sizes(fresh.count, fresh.hidden, wanted.seed))
+        rows, source = _white(cell, wanted, fresh)
+    else:
+        cell, rows = _driven(build, wanted, fresh, columns)
+        rows, source = rows[: wanted.steps], wanted.data.name
+    subject = Subject(wanted.name.rpartition(":")[2], cell, rows, source, _start(cell, fresh.start))
+    if not is_own(wanted.name):
+        return subject
+    from attractor.run_kinds.bare_cells import BareCell
+
+    return replace(subject, origin=BareCell(cell, wanted.name).origin, named=wanted.name)
+
+
+def _white(cell: CellLike, wanted: Wanted, fresh: Fresh) -> tuple[np.ndarray, str]:
+    size = input_size(cell) if knows_input(cell) else fresh.count or 1
     rows = fresh.drive * np.random.default_rng(wanted.seed).normal(size=(wanted.steps, size))
-    source = f"white inputs of standard deviation {fresh.drive:g}" if fresh.drive and size else "no input"
-    start = None if not fresh.start else _start(cell, fresh.start)
-    return Subject(wanted.name.rpartition(":")[2] or wanted.name, cell, rows, source, start)
+    return rows, f"white inputs of standard deviation {fresh.drive:g}" if fresh.drive and size else "no input"
 
 
-def _built(wanted: Wanted, fresh: Fresh) -> CellLike:
-    """By number of inputs and units where the class asks for them; as it stands where it asks for nothing."""
-    build = named_cell(wanted.name) or _named(wanted.name)
-    return build_cell(build, fresh.inputs, fresh.hidden, key=jax.random.key(wanted.seed))
+def _driven(build: Any, wanted: Wanted, fresh: Fresh, columns: Columns) -> tuple[CellLike, np.ndarray]:
+    """A cell and the columns of a file, as they stand there; a cell that is built by it gets all of them."""
+    from attractor.cells import is_built
+    from attractor.run_kinds.bare_cells import rows_of_file
+
+    if fresh.drive:
+        raise ConfigError(
+            f"--drive makes white inputs, and {wanted.data} drives the cell: give one of the two"
+        )
+    how, names = columns_of(columns), fresh.inputs
+    assert wanted.data is not None  # noqa: S101 (asked before)
+    count = None if is_built(build) else rows_of_file(None, wanted.data, names, how).shape[1]
+    cell = build_cell(build, count, fresh.hidden, key=jax.random.key(wanted.seed))
+    return cell, rows_of_file(cell, wanted.data, names, how)
 
 
 def _named(name: str) -> CellBuilder:
@@ -133,9 +177,11 @@ def _named(name: str) -> CellBuilder:
         raise ConfigError(f"there is no run folder {name}, and no such cell: {problem}") from problem
 
 
-def _start(cell: CellLike, values: tuple[float, ...]) -> State:
+def _start(cell: CellLike, values: tuple[float, ...]) -> State | None:
     from attractor.program import double_precision, flat_map
 
+    if not values:
+        return None
     with double_precision():
         flat = flat_map(cell)
         if flat.real_size != len(values):
@@ -149,9 +195,10 @@ class DynamicsCommand:
     """Show what a network does: exponents, fixed points, eigenvalues, time scales; write a report."""
 
     subject: Positional[str]
-    """A run folder, a cell of your own (file.py:Class), or the name of a cell."""
+    """A run folder, a cell of your own (file.py:Name), or the name of a cell."""
     data: Positional[Path | None] = None
-    """A file that drives the network of a run; what the run was saved with if not given."""
+    """A file that drives the network: of a run scaled as its data were, of a cell as it stands. If not given,
+    what the run was saved with, or white inputs (--drive)."""
     out: Path | None = None
     """Folder of the report; the run folder if there is one."""
     certificate_budget: NonNegative = 10.0
@@ -180,7 +227,7 @@ class DynamicsCommand:
             reporter = reporter_for("dynamics")
             study = dynamics_study(subject.cell, subject.inputs, self.settings, reporter, subject.start)
         proved = _certificate(subject, self.certificate_budget)
-        about = About(subject.title, command_line(), subject.origin, subject.source)
+        about = About(subject.title, command_line(), subject.origin, subject.source, named=subject.named)
         with working("writing the report"):
             page = publish(study, folder, about, proved=proved)
         tell(study)
@@ -193,9 +240,10 @@ class LyapunovCommand:
     """Measure the Lyapunov exponents of a network or of any map of your own."""
 
     subject: Positional[str]
-    """A run folder, a cell of your own (file.py:Class), or the name of a cell."""
+    """A run folder, a cell of your own (file.py:Name), or the name of a cell."""
     data: Positional[Path | None] = None
-    """A file that drives the network of a run; what the run was saved with if not given."""
+    """A file that drives the network: of a run scaled as its data were, of a cell as it stands. If not given,
+    what the run was saved with, or white inputs (--drive)."""
     steps: Count = 5000
     """Steps at most, with the burn-in."""
     out: Path | None = None

@@ -184,7 +184,7 @@ def _rules(casadi: ModuleType) -> dict[str, Rule]:
     rules |= {f"reduce_{name}": partial(_reduced, function) for name, function in reductions.items()}
     rules |= {f"cum{name}": partial(_accumulated, reductions[name]) for name in ("sum", "prod", "max", "min")}
     rules |= dict.fromkeys(MOVES, _moved)
-    rules["dot_general"] = _product
+    rules["dot_general"] = partial(_product, casadi)
     # Of a file of one's own: `rule(*scalars) -> scalar`, for each entry of the result.
     added = {name: rule for name, rule in added_rules("CasADi").items() if callable(rule)}
     return rules | {name: partial(elementwise, rule) for name, rule in added.items()}
@@ -253,20 +253,27 @@ def _accumulated(function: Scalars, equation: JaxprEqn, operand: _Symbols) -> _S
     return _Symbols(np.moveaxis(flat.entries, -1, axis))
 
 
-def _product(equation: JaxprEqn, left: Operand, right: Operand) -> _Symbols:
+def _product(casadi: ModuleType, equation: JaxprEqn, left: Operand, right: Operand) -> _Symbols:
     """Dot products of rows; zeros among the weights leave no trace."""
     lefts, rights = Contraction.of(equation).arranged(_entries(left), _entries(right))
-    sums = [
-        sum((a * b for a, b in zip(row, column, strict=True) if not _zero(a) and not _zero(b)), start=0.0)
+    products = [
+        casadi.mtimes(_matrix(casadi, rows), _matrix(casadi, columns).T)
         for rows, columns in zip(lefts, rights, strict=True)
-        for row in rows
-        for column in columns
     ]
-    return _filled(sums, shape_of(equation.outvars[0]))
+    entries = [
+        one if one.nnz() else 0.0
+        for product in products
+        for one in casadi.vertsplit(casadi.SX(casadi.vec(product.T)))
+    ]
+    return _filled(entries, shape_of(equation.outvars[0]))
 
 
-def _zero(entry: object) -> bool:
-    return isinstance(entry, float | int) and entry == 0
+def _matrix(casadi: ModuleType, rows: np.ndarray) -> Any:
+    """Rows of numbers and symbols as a matrix of CasADi, which does not hold the zeros."""
+    if all(isinstance(one, float | int) for one in rows.flat):
+        return casadi.sparsify(casadi.DM(rows.astype(float)))
+    flat = casadi.vertcat(*rows.flat)
+    return casadi.sparsify(casadi.reshape(flat, rows.shape[1], rows.shape[0]).T)
 
 
 def _write(source: object, path: Path, origin: Origin | None) -> None:

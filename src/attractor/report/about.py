@@ -19,6 +19,7 @@ class About:
         origin: the weights and the equation; None for what no run stands behind.
         data: where the data come from; empty where there are none.
         folder: of the page, as commands name it; `publish` fills it in.
+        named: what commands take in place of the folder: "mine.py:Henon", of a cell without a run.
     """
 
     title: str = ""
@@ -26,11 +27,12 @@ class About:
     origin: Origin | None = None
     data: str = ""
     folder: Path = Path()
+    named: str = ""
 
     @property
     def run(self) -> str:
-        """The folder as a shell takes it."""
-        return quote(str(self.folder))
+        """The folder, or what stands in its place, as a shell takes it."""
+        return quote(self.named or str(self.folder))
 
     @property
     def head(self) -> dict[str, str]:

@@ -63,13 +63,13 @@ class Proof:
     Args:
         result: of the ladder of bounds.
         claim: what was found, in a sentence.
-        page: the report.
+        page: the report; None where no folder was given for it.
         sampling_time: seconds of a step; None if that is only assumed.
     """
 
     result: StabilityResult
     claim: str
-    page: Path
+    page: Path | None
     sampling_time: float | None
 
 

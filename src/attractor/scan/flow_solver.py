@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from attractor.cells import FlowLike, State, initial_state, input_shape
+from attractor.cells import FlowLike, State, check_flow, initial_state, input_shape, name_of, rate_of
 from attractor.errors import ConfigError, DivergedError, ShapeError
 from attractor.program import compiled
 from attractor.settings import Count, Positive, Settings
@@ -53,7 +53,8 @@ def solve_flow(
     Tolerances far below 1e-6 need `jax.enable_x64`, a flow and times in float64.
 
     Args:
-        flow: a `Flow`, or any module with `vector_field(input, state)`.
+        flow: a `Flow`, or any module with `vector_field(input, state)`; of a plain function
+            `attractor.flow` makes one.
         times: strictly increasing; the flow starts at the first one.
         inputs: at these times, linear in between; zeros when None.
         state: at the first time; the flow's own initial state when None.
@@ -64,7 +65,8 @@ def solve_flow(
 
     Raises:
         ShapeError: fewer than two times, or inputs that do not fit.
-        ConfigError: times that do not increase.
+        ConfigError: no flow, or times that do not increase.
+        CellError: the vector field fails.
         DivergedError: the solver needed more than `most_steps` steps or met numbers that are not finite.
     """
     _check(flow, times, inputs)
@@ -75,13 +77,14 @@ def solve_flow(
     states, good = _solved(flow, jnp.asarray(times), rows, start, (method, *numbers))
     if not bool(good):
         raise DivergedError(
-            f"{type(flow).__name__} could not be followed to time {float(times[-1]):g} in "
+            f"{name_of(flow)} could not be followed to time {float(times[-1]):g} in "
             f"{solver.most_steps} steps: it leaves all bounds, or needs looser tolerances or another method"
         )
     return Unrolled(states, jax.tree.map(lambda leaf: leaf[-1], states))
 
 
 def _check(flow: FlowLike, times: Array | np.ndarray, inputs: Array | np.ndarray | None) -> None:
+    check_flow(flow)
     if len(times) < 2:
         raise ShapeError(f"{len(times)} times: a flow needs at least the first and the last one")
     if not np.all(np.diff(np.asarray(times, np.float64)) > 0):
@@ -96,7 +99,7 @@ def _solved(flow: FlowLike, times: Array, rows: Array, start: State, how: tuple)
     method, relative, absolute, most_steps = how
     path = diffrax.LinearInterpolation(times, rows)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda time, state, _: flow.vector_field(path.evaluate(time), state)),
+        diffrax.ODETerm(lambda time, state, _: rate_of(flow, path.evaluate(time), state)),
         method,
         times[0],
         times[-1],

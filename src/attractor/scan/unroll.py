@@ -11,7 +11,17 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
-from attractor.cells import CellLike, State, initial_state, input_shape, knows_input, name_of, take_step
+from attractor.cells import (
+    CellLike,
+    State,
+    check_same_state,
+    in_words,
+    initial_state,
+    input_shape,
+    knows_input,
+    name_of,
+    take_step,
+)
 from attractor.errors import ShapeError
 from attractor.program import compiled, digest_or_new, may_change, same_each_time
 from attractor.program.digest import program_digest
@@ -169,7 +179,7 @@ def trace(
         whole = eqx.combine(jax.tree.unflatten(structure, weights), static)
         own_key = None if key is None else inputs[1]
         new = take_step(whole, inputs[0], jax.tree.unflatten(state_structure, state), own_key)
-        _check_state(cell, state_structure, state, new)
+        check_same_state(cell, jax.tree.unflatten(state_structure, state), new, types=True, input=inputs[0])
         return jax.tree.leaves(new)
 
     first = [jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)]
@@ -182,11 +192,15 @@ def trace(
 def _check_inputs(cell: CellLike, inputs: Array) -> None:
     known = knows_input(cell)
     expected = input_shape(cell) if known else ("inputs",)
-    if inputs.ndim == 0 or (inputs.shape[1:] != expected if known else inputs.ndim != 2):
-        raise ShapeError(
-            f"inputs of shape {inputs.shape} given to {name_of(cell)}, expected "
-            f"(time, {', '.join(map(str, expected))}); map over a batch with jax.vmap"
-        )
+    if inputs.ndim > 0 and (inputs.shape[1:] == expected if known else inputs.ndim == 2):
+        return
+    shape = f"(time, {', '.join(map(str, expected))})"
+    remedy = "map over a batch with jax.vmap"
+    if expected == (0,):
+        remedy = f"{name_of(cell)} has no inputs: jnp.zeros((steps, 0)) runs so many steps"
+    elif inputs.ndim == 1 and expected == (1,):
+        remedy = "write inputs[:, None]"
+    raise ShapeError(f"inputs of shape {inputs.shape} given to {name_of(cell)}, expected {shape}; {remedy}")
 
 
 def _check_length(length: Any, steps: int) -> None:
@@ -204,24 +218,12 @@ def _check_start(cell: CellLike, state: State | None) -> None:
     """A state given by the caller looks like the initial state, where the cell knows one."""
     if state is None or not (hasattr(cell, "initial_state") or hasattr(cell, "hidden_size")):
         return
-    expected, given = eqx.filter_eval_shape(initial_state, cell), jax.tree.map(jnp.shape, state)
-    if (
-        jax.tree.structure(expected) != jax.tree.structure(state)
-        or jax.tree.map(jnp.shape, expected) != given
-    ):
+    expected = eqx.filter_eval_shape(initial_state, cell)
+    same = jax.tree.structure(expected) == jax.tree.structure(state)
+    if not same or jax.tree.map(jnp.shape, expected) != jax.tree.map(jnp.shape, state):
         raise ShapeError(
-            f"state of shape {given} given to {name_of(cell)}, expected "
-            f"{jax.tree.map(jnp.shape, expected)}; map over a batch with jax.vmap"
-        )
-
-
-def _check_state(cell: CellLike, structure: object, old: list[Array], new: State) -> None:
-    leaves, found = jax.tree.flatten(new)
-    before, after = ([(jnp.shape(leaf), str(jnp.result_type(leaf))) for leaf in one] for one in (old, leaves))
-    if found != structure or before != after:
-        raise ShapeError(
-            f"{name_of(cell)} turned a state {structure} of {before} into {found} of {after}; a step "
-            "must return a state of the same structure, shapes and types"
+            f"{name_of(cell)} was given {in_words(state)} to start from, expected {in_words(expected)}; map "
+            "over a batch with jax.vmap"
         )
 
 

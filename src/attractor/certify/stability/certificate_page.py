@@ -61,6 +61,7 @@ class CertifiedCell:
         visited: least and largest value of every state over the data; None if not known.
         repairable: whether `attractor repair` takes runs of this kind.
         retraining: the command that trains a new one towards a proof; empty if there is none.
+        scaled: whether inputs count in the range of training data; False for a cell that was never trained.
     """
 
     cell: CellLike
@@ -70,6 +71,7 @@ class CertifiedCell:
     visited: Float[np.ndarray, "2 states"] | None = None
     repairable: bool = True
     retraining: str = ""
+    scaled: bool = True
 
 
 PAGES.register(
@@ -89,7 +91,7 @@ def certificate_page(found: CertifiedCell, about: About) -> Page:
     result, certificate = found.result, found.result.certificate
     sections = [_attempts(result)]
     if certificate is not None:
-        sections = [_contraction(found, certificate), _set(certificate, found.visited), *sections]
+        sections = [_contraction(found, certificate), _set(certificate, found), *sections]
     elif result.witness is not None:
         sections = [_witness(result.witness), *sections]
     return Page(
@@ -205,17 +207,18 @@ def _contraction(found: CertifiedCell, certificate: Certificate) -> Section:
     return Section("contraction", "Contraction", lead, figures=(figure,))
 
 
-def _set(certificate: Certificate, visited: np.ndarray | None) -> Section:
+def _set(certificate: Certificate, found: CertifiedCell) -> Section:
+    scale = " (scaled: the training data are within ±1)" if found.scaled else ""
     figure = PageFigure(
         name="box",
         title="The certified set",
         caption=(
             "The proof speaks for starts in the light box and inputs within "
-            f"{bound_in_words(certificate.input_bound)} (scaled: the training data are within ±1). After "
+            f"{bound_in_words(certificate.input_bound)}{scale}. After "
             f"{certificate.transient} steps every trajectory is in the blue box, and the rate holds there. "
             "Outside the light box nothing is claimed."
         ),
-        plot=lambda size: box_figure(certificate, visited, size),
+        plot=lambda size: box_figure(certificate, found.visited, size),
     )
     rows = (
         ("norm", "largest |difference| / weight" if certificate.level in _WEIGHTED else "see remarks"),

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.integrate import solve_ivp
 
+from attractor.cells import input_first
 from attractor.cells.calling import users_line
 from attractor.control.model import ModelCard
 from attractor.data import Signal
@@ -43,7 +44,6 @@ _STATED = (
     "measurement_noise",
     "sampling_time",
 )
-_FIRST, _SECOND = ("u", "input", "inputs"), ("x", "state", "states")
 
 
 class OwnPlant:
@@ -229,7 +229,7 @@ class OwnPlant:
                 f"{expected}"
                 + ("" if wanted == 3 else "; a plant with disturbances lists their names in `disturbances`")
             )
-        if len(parameters) > 1 and parameters[0].name in _FIRST and parameters[1].name in _SECOND:
+        if len(parameters) > 1 and input_first(parameters[0].name, parameters[1].name):
             raise ConfigError(
                 f"{self._title}: {name} takes ({parameters[0].name}, {parameters[1].name}); the state comes "
                 f"first here: {expected}"
@@ -393,11 +393,6 @@ def own_plant(source: Any, card: ModelCard, title: str) -> Process:
     if isinstance(made, Plant):
         return SimulatedPlant(made, card.sampling_time)
     return OwnPlant(made, card, title)
-
-
-def _positional(part: Callable[..., Any]) -> list[Parameter]:
-    kinds = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
-    return [one for one in signature(part).parameters.values() if one.kind not in kinds]
 
 
 def _listed(given: object) -> list[object]:
