@@ -343,7 +343,7 @@ class PlantModel(Estimator):
         linear = None if self.cell == POLYNOMIAL else find_linear_start(*given, reporter)
         polynomial = None if self.cell == LINEAR else find_polynomial_start(*given)
         found = entrants(self._open_plan(cell_class("gru")), self.hidden_size, linear, polynomial)
-        return found if self.cell == AUTO else only(found, self.cell)
+        return found if self.cell == AUTO else only(found, str(self.cell))
 
     def _structure(self, runners: list[Entrant], start: PlantNetwork | None) -> Structure | None:
         """What the options leave open; a race may still replace it."""
