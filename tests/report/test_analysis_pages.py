@@ -197,7 +197,16 @@ def test_a_loop_that_settles_is_good(tmp_path):
     [
         ({"outputs": np.zeros((40, 1))}, "fair", "does not settle after every change"),
         ({"inputs": np.full((40, 1), 1.5)}, "poor", "inputs leave their limits"),
-        ({"statuses": (SolveStatus.ITERATION_LIMIT,) * 40}, "fair", "settles after every change"),
+        (
+            {"statuses": (SolveStatus.ITERATION_LIMIT,) * 3 + (SolveStatus.CONVERGED,) * 37},
+            "fair",
+            "leaves its limits. No optimal plan in 3 of 40 samples: iteration limit reached (3).",
+        ),
+        (
+            {"statuses": (SolveStatus.QP_FAILED,) * 40},
+            "poor",
+            "No optimal plan in 40 of 40 samples: the quadratic program could not be solved (40). The plant",
+        ),
         (
             {"statuses": (SolveStatus.STATE_NOT_FINITE,) * 3 + (SolveStatus.CONVERGED,) * 37},
             "poor",
@@ -219,6 +228,7 @@ def test_a_loop_that_settles_is_good(tmp_path):
     ids=[
         "never there",
         "beyond limits",
+        "few fallbacks",
         "fallbacks",
         "alarms",
         "no reference",
@@ -231,6 +241,17 @@ def test_a_loop_with_a_flaw_says_which(changes, tone, words):
     assert page.tone == tone
     assert words in page.verdict
     assert not any(tile.value == "nan" for tile in page.tiles)
+
+
+def test_a_loop_without_plans_is_no_loop_of_the_controller_and_names_what_helps():
+    failed = loop(statuses=(SolveStatus.QP_FAILED,) * 40)
+    setup = {"terminal": "auto"}
+    page = loop_page(control_contents(failed, certified=True, setup=setup), ABOUT)
+    assert page.verdict.startswith("No optimal plan in 40 of 40 samples")
+    assert "--terminal local" in page.steps[0].command
+    assert not any("certify" in step.command for step in page.steps)
+    assert str(failed).startswith("No optimal plan in 40 of 40 samples: the quadratic program could not be")
+    assert str(loop()).startswith("closed loop of 40 samples")
 
 
 @pytest.mark.parametrize(

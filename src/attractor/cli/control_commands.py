@@ -247,9 +247,10 @@ class ExportCommand(CellCommand):
             return self.controller
         whole = np.ones(len(model.signals_.inputs))  # the range of the training
         stored = stored_certificate(self.folder, model.origin)
-        certificate, said = covering_certificate(stored, -whole, whole, self.controller)
+        setup = self.controller
+        certificate, said = covering_certificate(stored, -whole, whole, setup, setup.precision)
         tell(said)
-        return replace(self.controller, certificate=certificate)
+        return replace(setup, certificate=certificate)
 
 
 def _report_on(
@@ -259,7 +260,7 @@ def _report_on(
     studies: "tuple[ControlStudy, ControlStudy | None]",
     terminal: str,
 ) -> Path:
-    from attractor.control.identification.certification import Use, stored_statement
+    from attractor.control.identification.certification import Use, stored_certificate, stored_statement
     from attractor.control.loop_page import ControlContents
     from attractor.report.about import About
     from attractor.report.publishing import publish
@@ -283,6 +284,7 @@ def _report_on(
         setup={name.replace("_", " "): str(value) for name, value in vars(command.controller).items()},
         kind=kind,
         remarks=remarks,
+        certified=isinstance(stored_certificate(command.folder, model.origin), Certificate),
     )
     title = f"{command.folder.name} on {command.plant}"
     return publish(contents, command.folder, About(title, command_line(), model.origin))
@@ -311,6 +313,8 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
     milliseconds = sorted(1e3 * study.loop.solve_seconds)
     median, violations = milliseconds[len(milliseconds) // 2], study.metrics.input_violations
     console.print(f"{violations} violations of input limits; solve {median:.2f} ms (median)")
+    if study.metrics.fallbacks:
+        tell(study.loop.ended_badly)
     lost = study.metrics.lost
     if lost:
         console.print(f"{lost} samples without a sensor: what the model expects of it stood in")
@@ -318,6 +322,7 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
         "segments": segments,
         "input_violations": violations,
         "lost": lost,
+        "fallbacks": study.metrics.fallbacks,
         "solve_milliseconds": median,
     }
 

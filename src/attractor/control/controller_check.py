@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from attractor.errors import AttractorError, ExportWarning
+from attractor.errors import AttractorError, ControlWarning, ExportWarning
 from attractor.export import CompiledController, ControllerCode, ControllerStatus
 from attractor.export.c.c_step import c_compiler
 
@@ -104,7 +104,8 @@ def compare_controller(
         return None
     fine = SolverSettings(tolerance=1e-9, iterations=100)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExportWarning)  # said when the file was written
+        for said in (ExportWarning, ControlWarning):  # when the file was written
+            warnings.simplefilter("ignore", said)
         base = controller_code(model, card, settings)
     code = ControllerCode(**vars(base) | {"iterations": fine.iterations, "tolerance": fine.tolerance})
     problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, code.rate))

@@ -33,6 +33,11 @@ class ExportSettings(ControlSettings):
     certificate: Any = None
 
 
+def precision_of(settings: ControlSettings | None) -> Precision:
+    """Of all numbers in C; double where the settings do not say."""
+    return settings.precision if isinstance(settings, ExportSettings) else "double"
+
+
 def controller_code(model: ControlModel, card: ModelCard, settings: ControlSettings) -> ControllerCode:
     """What the predictive controller of an identified model minimises, on scaled signals.
 
@@ -67,7 +72,7 @@ def controller_code(model: ControlModel, card: ModelCard, settings: ControlSetti
         rate=rate,
         iterations=solver.iterations,
         tolerance=solver.tolerance,
-        precision=settings.precision if isinstance(settings, ExportSettings) else "double",
+        precision=precision_of(settings),
     )
 
 
@@ -82,7 +87,7 @@ def _terminal(model: ControlModel, problem: ControlProblem, settings: ControlSet
     if settings.terminal == "none":
         return np.zeros_like(rest.jacobian)
     certificate = settings.certificate if isinstance(settings, ExportSettings) else None
-    rule = terminal_rule(certificate if settings.terminal == "auto" else None)
+    rule = terminal_rule(certificate if settings.terminal == "auto" else None, precision_of(settings))
     if not rest.steady:
         warnings.warn(
             ExportWarning(

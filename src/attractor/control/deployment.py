@@ -24,7 +24,7 @@ from attractor.program import double_precision, trace
 from attractor.runs import check_origin
 
 from .controller_check import compare_controller
-from .controller_code import ExportSettings, controller_code
+from .controller_code import controller_code, precision_of
 from .identification.plant_model import PlantModel
 from .model import ControlModel, ModelCard, control_model
 from .predictive.control_problem import per_channel
@@ -61,8 +61,7 @@ def export_model(
         StorageError: a file cannot be written.
     """
     if target in EXPORTERS:
-        precision: Precision = settings.precision if isinstance(settings, ExportSettings) else "double"
-        return export(model.network(), target, folder, origin=model.origin, precision=precision)
+        return export(model.network(), target, folder, origin=model.origin, precision=precision_of(settings))
     if target != CONTROLLER:
         raise ConfigError(f"unknown target {target!r}; expected one of {', '.join([*EXPORTERS, CONTROLLER])}")
     make_folder(folder)

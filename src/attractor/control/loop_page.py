@@ -52,6 +52,7 @@ class ControlContents:
         setup: how the controller was set up, in words.
         kind: what the plant is: of the house, the user's own, the model of another run, or this model.
         remarks: what was assumed of the plant and of the controller, in sentences.
+        certified: whether the run has a certificate of this model.
     """
 
     plant: str
@@ -66,6 +67,7 @@ class ControlContents:
     setup: dict[str, str]
     kind: PlantKind = "built-in"
     remarks: tuple[str, ...] = ()
+    certified: bool = False
 
 
 PAGES.register(
@@ -107,19 +109,35 @@ def _steps(contents: ControlContents, tone: Tone, run: str) -> tuple[Step, ...]:
         "Plan further ahead, and more calmly:",
         f"attractor control {run} --plant {quote(contents.plant)} --horizon 40 --move-weight 1",
     )
-    certify = Step("See whether the model itself is stable:", f"attractor certify {run}")
+    certify = (Step("See whether the model itself is stable:", f"attractor certify {run}"),)
+    certify *= not contents.certified
+    local = Step(
+        "Plan with what the linearised model says of the time after the horizon:",
+        f"attractor control {run} --plant {quote(contents.plant)} --terminal local",
+    )
     own = Step(
         "Write the plant down in a few lines of Python, and control that:",
         f"attractor control {run} --plant plant.py:Plant",
     )
     settled = _all_settled(contents) and not contents.figures.fallbacks
     better = export if tone == "good" or settled else calmer
-    return (own, better, certify) if contents.kind in ("itself", "run") else (better, certify)
+    if _unplanned(contents) and contents.certified and contents.setup.get("terminal") == "auto":
+        better = local
+    return (own, better, *certify) if contents.kind in ("itself", "run") else (better, *certify)
+
+
+_MANY = 0.1
+"""Share of samples without an optimal plan from which a loop says nothing of the controller."""
+
+
+def _unplanned(contents: ControlContents) -> bool:
+    """Whether too many samples had no optimal plan."""
+    return contents.figures.fallbacks > _MANY * len(contents.loop.statuses)
 
 
 def _tone(contents: ControlContents) -> Tone:
     figures = contents.figures
-    if figures.input_violations or figures.alarms:
+    if figures.input_violations or figures.alarms or _unplanned(contents):
         return "poor"
     well = _all_settled(contents) and not figures.fallbacks
     # Whoever controls a copy of the model has shown nothing of the model.
@@ -141,12 +159,14 @@ _NAMES = {
 def _sentence(contents: ControlContents) -> str:
     figures = contents.figures
     if figures.alarms:
-        alarms = {one.value for one in contents.loop.statuses if one.alarm}
-        why = "; ".join(sorted(alarm.removeprefix("ALARM: ").partition(";")[0] for alarm in alarms))
+        alarms = {one.short for one in contents.loop.statuses if one.alarm}
+        why = "; ".join(sorted(alarms))
         return f"In {figures.alarms} samples no plan could be computed and the last input was held: {why}."
     settled = "settles after every change" if _all_settled(contents) else "does not settle after every change"
     kept = "no input leaves its limits" if not figures.input_violations else "inputs leave their limits"
     parts = [f"{_NAMES[contents.kind]} {settled}, and {kept}."]
+    if figures.fallbacks:
+        parts.insert(0 if _unplanned(contents) else 1, contents.loop.ended_badly)
     beyond = int((~np.asarray(contents.loop.reachable)).sum())
     if beyond:
         parts.append(f"In {beyond} samples the reference is out of reach, by the model, within these limits.")

@@ -41,6 +41,7 @@ from .predictive import (
     loop_metrics,
     run_closed_loop,
 )
+from .predictive.terminal import too_uneven, unevenness
 
 Scaled = Float[np.ndarray, " inputs"]
 
@@ -171,7 +172,11 @@ def make_controller(
 
 
 def covering_certificate(
-    certificate: Certificate | str, low: Scaled, high: Scaled, settings: ControlSettings
+    certificate: Certificate | str,
+    low: Scaled,
+    high: Scaled,
+    settings: ControlSettings,
+    precision: Literal["double", "float"] = "double",
 ) -> tuple[Certificate | None, str]:
     """The certificate for the terminal cost of a controller, and what is said of it on the page.
 
@@ -180,27 +185,35 @@ def covering_certificate(
         low: smallest inputs that the controller may apply, scaled.
         high: largest ones, scaled.
         settings: of the controller.
+        precision: that it computes in.
     """
     local = "What comes after the horizon of a plan counts as the linearised model says, near its target"
     if settings.terminal == "none":
         return None, "What comes after its horizon does not count in a plan, as asked (--terminal none)."
     if settings.terminal == "local":
         return None, f"{local}, as asked (--terminal local)."
-    if isinstance(certificate, str):
-        return None, f"{local}: {certificate}."
-    if not certificate.in_maximum_norm:
-        return None, f"{local}: the certificate is in another norm than this cost needs."
-    used = np.maximum(np.abs(low), np.abs(high))
-    if not (used <= np.broadcast_to(certificate.input_bound, used.shape) * (1 + 1e-9)).all():
-        return None, (
-            f"{local}: the certificate holds for inputs within "
-            f"{bound_in_words(certificate.input_bound)} (scaled), "
-            f"and the controller may use {bound_in_words(used)}."
-        )
+    why = certificate if isinstance(certificate, str) else _objection(certificate, (low, high), precision)
+    if isinstance(certificate, str) or why:
+        return None, f"{local}: {why}."
     return certificate, (
         "After its horizon a plan is judged by a cost that follows from the certificate "
         f"(level {certificate.level}, rate {certificate.rate:.4f}) and bounds what is to come."
     )
+
+
+def _objection(
+    certificate: Certificate, inputs: tuple[Scaled, Scaled], precision: Literal["double", "float"]
+) -> str:
+    """Why a certificate gives no terminal cost here; empty if it does."""
+    if not certificate.in_maximum_norm:
+        return "the certificate is in another norm than this cost needs"
+    used = np.abs(inputs).max(axis=0)
+    if not (used <= np.broadcast_to(certificate.input_bound, used.shape) * (1 + 1e-9)).all():
+        return (
+            f"the certificate holds for inputs within {bound_in_words(certificate.input_bound)} (scaled), "
+            f"and the controller may use {bound_in_words(used)}"
+        )
+    return too_uneven(unevenness(certificate.weights), precision)
 
 
 def _terminal(settings: ControlSettings, certificate: object) -> object:

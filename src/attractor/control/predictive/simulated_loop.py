@@ -86,11 +86,22 @@ class ClosedLoop(
         """How long it ran, how far from its references, and how the solves ended."""
         ended = Counter(one.name.lower().replace("_", " ") for one in self.statuses)
         error = np.abs(self.outputs - self.references).mean(axis=0)
+        failed = [self.ended_badly] if self.ended_badly else []
         return "\n".join([
+            *failed,
             f"closed loop of {len(self.times)} samples; mean distance from the references {in_words(error)}",
             f"solves: {', '.join(f'{count} {name}' for name, count in ended.most_common())}",
             f"a solve took {1e3 * np.median(self.solve_seconds):.3g} ms (median)",
         ])
+
+    @property
+    def ended_badly(self) -> str:
+        """In how many samples there was no optimal plan, and why; empty where there always was one."""
+        ways = Counter(one for one in self.statuses if not one.optimal)
+        if not ways:
+            return ""
+        why = "; ".join(f"{one.short} ({count})" for one, count in ways.most_common())
+        return f"No optimal plan in {sum(ways.values())} of {len(self.statuses)} samples: {why}."
 
 
 def run_closed_loop(
