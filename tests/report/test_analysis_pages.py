@@ -110,6 +110,19 @@ def test_a_counterexample_is_shown_to_be_repeated():
         assert text in html
 
 
+def test_a_counterexample_says_where_its_starts_lie_relative_to_the_data():
+    """Both had 1 in their second state, where the data visited -0.5 to 0.5."""
+    (section,) = (one for one in stability(REFUTED).sections if one.name == "witness")
+    rows = dict(section.tables[0].rows)
+    told = "1 of 2 states outside of what the data visited, by up to 0.50 times its width"
+    assert (rows["first start and the data"], rows["second start and the data"]) == (told, told)
+    assert "shown for such starts" in section.notes[0].message
+    near = Witness(np.array([0.25, 0.5]), np.array([-0.25, 1.0]), np.array([[0.125]]), 0.5, 4000)
+    (section,) = (one for one in stability(replace(REFUTED, witness=near)).sections if one.name == "witness")
+    assert dict(section.tables[0].rows)["first start and the data"] == "within what the data visited"
+    assert not section.notes
+
+
 def test_what_is_unknown_is_not_called_stable():
     contents = stability(UNKNOWN)
     assert sections(render(contents, ABOUT)) == ["attempts", "reproduce"]
