@@ -211,6 +211,11 @@ def test_a_loop_that_settles_is_good(tmp_path):
         ({"outputs": np.zeros((40, 1))}, "fair", "does not settle after every change"),
         ({"inputs": np.full((40, 1), 1.5)}, "poor", "inputs leave their limits"),
         (
+            {"inputs": np.where((np.arange(40) > 20) & (np.arange(40) % 2 == 0), 0.8, 0.3)[:, None]},
+            "fair",
+            "q3 chatters from sample to sample: raise --move-weight.",
+        ),
+        (
             {"statuses": (SolveStatus.ITERATION_LIMIT,) * 3 + (SolveStatus.CONVERGED,) * 37},
             "fair",
             "leaves its limits. No optimal plan in 3 of 40 samples: iteration limit reached (3).",
@@ -241,6 +246,7 @@ def test_a_loop_that_settles_is_good(tmp_path):
     ids=[
         "never there",
         "beyond limits",
+        "chatter",
         "few fallbacks",
         "fallbacks",
         "alarms",

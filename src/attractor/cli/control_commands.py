@@ -66,7 +66,7 @@ class CertifyCommand(CellCommand):
         else:
             tell_file(proof.page, "report:")
         if result.certificate is None:
-            following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
+            following = _next(model, self.folder) if isinstance(model, PlantModel) else ""
             raise NotProvedError(f"{_unproved(result.reason)}{following}", facts)
         return facts
 
@@ -94,11 +94,19 @@ _REFUTED = (
     "a counterexample was found, so that a wrong start may never be forgotten: two trajectories under the "
     "same inputs stay apart."
 )
+_RETRAIN = "`attractor identify ... --certified` trains a new one towards it"
 _NEXT = (
-    " Next: `attractor repair {run} --out "
-    "{run}-repaired` moves the "
-    "model to where a certificate holds; `attractor identify ... --certified` trains a new one towards it"
+    " Next: `attractor repair {run} --out {run}-repaired` moves the model to where a certificate holds; "
+    f"{_RETRAIN}"
 )
+_REGRESSION = f" Next: {_RETRAIN} (without --cell, since nothing trains this regression)"
+
+
+def _next(model: PlantModel, run: Path) -> str:
+    """What leads to a model with a proof."""
+    from attractor.control.identification.certification import repairable
+
+    return _NEXT.format(run=run) if repairable(model) else _REGRESSION
 
 
 def _unproved(reason: str) -> str:
@@ -181,10 +189,12 @@ class ControlCommand(RunCommand):
     def _terminal(self, model: PlantModel, plant: "MatchedPlant") -> "tuple[Certificate | None, str]":
         """The certificate of the run where it covers this controller, and what is said of it."""
         from attractor.control.identification.certification import stored_certificate
-        from attractor.control.study import covering_certificate
+        from attractor.control.model import card_of
+        from attractor.control.study import covering_certificate, limits_of
 
-        ends = (np.asarray(end, float) for end in (plant.input_low, plant.input_high))
-        low, high = (np.clip(model.input_scaling_.to_unit(end), -1.0, 1.0) for end in ends)
+        card = card_of(model)
+        limits = limits_of(plant, self.controller).scaled(card.inputs, card.outputs)
+        low, high, _ = limits.input_box(len(card.inputs.scale))
         stored = stored_certificate(self.folder, model.origin)
         return covering_certificate(stored, low, high, self.controller)
 
@@ -240,15 +250,18 @@ class ExportCommand(CellCommand):
 
     def _setup(self, model: Any) -> ExportSettings:
         """The settings, with the certificate of the run where the controller can use it."""
+        from attractor.control.controller_code import export_limits
         from attractor.control.identification.certification import stored_certificate
+        from attractor.control.model import card_of
         from attractor.control.study import covering_certificate
 
         if "controller" not in self.to or not isinstance(model, PlantModel):
             return self.controller
-        whole = np.ones(len(model.signals_.inputs))  # the range of the training
+        setup, card = self.controller, card_of(model)
+        limits = export_limits(card, setup).scaled(card.inputs, card.outputs)
+        low, high, _ = limits.input_box(len(card.inputs.scale))
         stored = stored_certificate(self.folder, model.origin)
-        setup = self.controller
-        certificate, said = covering_certificate(stored, -whole, whole, setup, setup.precision)
+        certificate, said = covering_certificate(stored, low, high, setup, setup.precision)
         tell(said)
         return replace(setup, certificate=certificate)
 

@@ -24,7 +24,7 @@ PlantKind = Literal["built-in", "own", "run", "itself"]
 
 _MEANINGS = {
     "good": "It controls this plant as it should: try it on the real one, under supervision.",
-    "fair": "It stays within its limits, but does not follow every change.",
+    "fair": "It stays within its limits, but not all is as it should be: see above.",
     "poor": "Not for a real plant: see below where it failed.",
 }
 _ITSELF = (
@@ -119,7 +119,7 @@ def _steps(contents: ControlContents, tone: Tone, run: str) -> tuple[Step, ...]:
         "Write the plant down in a few lines of Python, and control that:",
         f"attractor control {run} --plant plant.py:Plant",
     )
-    settled = _all_settled(contents) and not contents.figures.fallbacks
+    settled = _all_settled(contents) and not (contents.figures.fallbacks or any(contents.figures.chatters))
     better = export if tone == "good" or settled else calmer
     if _unplanned(contents) and contents.certified and contents.setup.get("terminal") == "auto":
         better = local
@@ -139,7 +139,7 @@ def _tone(contents: ControlContents) -> Tone:
     figures = contents.figures
     if figures.input_violations or figures.alarms or _unplanned(contents):
         return "poor"
-    well = _all_settled(contents) and not figures.fallbacks
+    well = _all_settled(contents) and not figures.fallbacks and not any(figures.chatters)
     # Whoever controls a copy of the model has shown nothing of the model.
     return "good" if well and contents.kind != "itself" else "fair"
 
@@ -167,6 +167,9 @@ def _sentence(contents: ControlContents) -> str:
     parts = [f"{_NAMES[contents.kind]} {settled}, and {kept}."]
     if figures.fallbacks:
         parts.insert(0 if _unplanned(contents) else 1, contents.loop.ended_badly)
+    restless = [one.name for one, hit in zip(contents.signals.inputs, figures.chatters, strict=True) if hit]
+    if restless:
+        parts.append(f"{', '.join(restless)} chatters from sample to sample: raise --move-weight.")
     beyond = int((~np.asarray(contents.loop.reachable)).sum())
     if beyond:
         parts.append(f"In {beyond} samples the reference is out of reach, by the model, within these limits.")

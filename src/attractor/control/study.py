@@ -24,7 +24,7 @@ from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
-from .model import control_model
+from .model import InputVector, control_model
 from .observers import observer_for
 from .plants.plant import Plant, disturbance_rows
 from .plants.process import MatchedPlant, Process, process_of
@@ -41,6 +41,7 @@ from .predictive import (
     loop_metrics,
     run_closed_loop,
 )
+from .predictive.control_problem import per_channel
 from .predictive.terminal import too_uneven, unevenness
 
 Scaled = Float[np.ndarray, " inputs"]
@@ -60,6 +61,9 @@ class ControlSettings(Settings):
         output_weight: weight of the outputs, scaled units.
         move_weight: weight of changes of the inputs, scaled units.
         rate_limit: largest change of every input per sample, plant units; None for none.
+        input_low: smallest inputs, plant units: one number, or one for each input; None for those of the
+            plant, or where it states none the range of the training, which inputs never leave.
+        input_high: largest inputs, alike.
         observer: kind of observer, see `attractor.control.observers.observer_for`.
         offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
         real_time: one step of the solver per sample instead of convergence.
@@ -71,6 +75,8 @@ class ControlSettings(Settings):
     output_weight: NonNegative = 1.0
     move_weight: NonNegative = 0.1
     rate_limit: Positive | None = None
+    input_low: tuple[float, ...] | None = None
+    input_high: tuple[float, ...] | None = None
     observer: str = "open-loop"
     offset_gain: float = 0.3
     real_time: bool = False
@@ -80,6 +86,27 @@ class ControlSettings(Settings):
     def objective(self) -> ControlObjective:
         """The cost of a plan."""
         return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight)
+
+    def limits_within(self, low: InputVector, high: InputVector) -> Limits:
+        """The limits asked for, plant units, where they are narrower than these.
+
+        Args:
+            low: smallest inputs of the plant, or of the training.
+            high: largest ones.
+
+        Raises:
+            ConfigError: none are left between them.
+            ShapeError: neither one limit nor one for each input.
+        """
+        asked = (
+            ("input_low", self.input_low, np.maximum, low),
+            ("input_high", self.input_high, np.minimum, high),
+        )
+        ends = [
+            end if wanted is None else narrower(end, _for_each(name, wanted, len(end)))
+            for name, wanted, narrower, end in asked
+        ]
+        return Limits(*ends, self.rate_limit)
 
     @property
     def solver(self) -> SolverSettings:
@@ -163,7 +190,7 @@ def make_controller(
         inner,
         card,
         settings.objective,
-        _limits(matched(model, plant), settings),
+        limits_of(matched(model, plant), settings),
         observer_for(inner, settings.observer),
         ControllerSettings(
             settings.horizon, settings.solver, _terminal(settings, certificate), settings.offset_gain
@@ -252,8 +279,22 @@ def control_study(
     band = np.maximum(
         5 * np.broadcast_to(noise, loop.outputs.shape[1:]), 0.01 * controller.card.outputs.scale
     )
-    metrics = loop_metrics(loop, band, _limits(process, settings))
-    return ControlStudy(loop, metrics, np.stack(controller.input_range), band, process.remarks)
+    limits, used = limits_of(process, settings), np.stack(controller.input_range)
+    cut = cut_back(limits, used, model.signals_.inputs)
+    metrics = loop_metrics(loop, band, limits)
+    remarks = (*process.remarks, *cut, *_chatter(metrics, model.signals_.inputs, settings))
+    return ControlStudy(loop, metrics, used, band, remarks)
+
+
+def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], settings: ControlSettings) -> list[str]:
+    """A sentence for every input that goes back and forth from sample to sample."""
+    return [
+        f"{one.name} goes back and forth from one sample to the next, by up to "
+        f"{100 * metrics.swing[at]:.0f} % of its range, and by more than 10 % in {metrics.reversals[at]} "
+        f"samples: raise --move-weight (here {settings.move_weight:g})."
+        for at, one in enumerate(signals)
+        if metrics.chatters[at]
+    ]
 
 
 def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> Scenario:
@@ -356,5 +397,23 @@ def lost_sensors(
     return lost
 
 
-def _limits(plant: Process, settings: ControlSettings) -> Limits:
-    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), settings.rate_limit)
+def limits_of(plant: Process, settings: ControlSettings) -> Limits:
+    """What the inputs of a plant with limits may be, plant units."""
+    return settings.limits_within(np.asarray(plant.input_low, float), np.asarray(plant.input_high, float))
+
+
+def _for_each(name: str, values: tuple[float, ...], inputs: int) -> InputVector:
+    return per_channel(name, values[0] if len(values) == 1 else values, inputs)
+
+
+def cut_back(limits: Limits, used: Float[np.ndarray, "2 inputs"], signals: tuple[Signal, ...]) -> list[str]:
+    """A sentence for every input whose limits reach beyond the range of the training."""
+    low, high, _ = limits.input_box(len(signals))
+    slack = 1e-6 * (used[1] - used[0])
+    beyond = (low < used[0] - slack) | (high > used[1] + slack)
+    return [
+        f"The limits of {one.label}, {low[at]:g} to {high[at]:g}, reach beyond the range of the training, "
+        f"where the model was fitted: {used[0, at]:g} to {used[1, at]:g} is used."
+        for at, one in enumerate(signals)
+        if beyond[at]
+    ]
