@@ -245,6 +245,12 @@ def test_a_start_off_the_rest_of_its_input_is_that_of_python(tmp_path):
         np.testing.assert_allclose(now, wanted, atol=1e-6)
     in_c.begin(before)
     assert abs(in_c(shown, [-0.6])[1] - wanted).max() > 1e-3
+    in_c.begin([
+        8.5
+    ])  # beyond the training, 3 to 7, and beyond the limits: the plant rests under it all the same
+    np.testing.assert_allclose(
+        list(in_c.memory.part0), TargetFinder(model, ControlProblem()).rest(np.ones(1)).state, atol=1e-9
+    )
     in_c.begin_at([np.nan], before)  # nothing was measured: as at rest
     here = list(in_c.memory.part0)
     in_c.begin(before)

@@ -273,6 +273,12 @@ def test_a_loop_without_plans_is_no_loop_of_the_controller_and_names_what_helps(
     assert str(loop()).startswith("closed loop of 40 samples")
 
 
+def test_chattering_inputs_lead_to_a_larger_price_of_moves():
+    inputs = np.where(np.arange(40) % 2 == 0, 0.8, 0.3)[:, None]
+    page = loop_page(control_contents(loop(inputs=inputs), setup={"move weight": "0.3"}), ABOUT)
+    assert page.steps[0].command.endswith("--move-weight 3")
+
+
 @pytest.mark.parametrize(
     ("kind", "tone", "words", "command"),
     [

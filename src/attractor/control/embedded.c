@@ -228,13 +228,13 @@ void @name@_begin(struct @name@_memory *memory, const double *input) {
   memset(memory, 0, sizeof *memory);
   @name@_scale_input(input, memory->input);
   for (int c = 0; c < INPUTS; ++c) {
-    memory->input[c] = @name@_clip(memory->input[c], @name@_low[c], @name@_high[c]);
-    if (!@name@_is_finite(memory->input[c])) memory->input[c] = 0;
-    for (int k = 0; k < HORIZON; ++k) memory->plan[k * INPUTS + c] = memory->input[c];
+    if (!@name@_is_finite(memory->input[c])) memory->input[c] = 0.5 * (@name@_low[c] + @name@_high[c]);
+    memory->input[c] = @name@_clip(memory->input[c], -1.0, 1.0); /* beyond the training the model says nothing */
+    memory->target_input[c] = @name@_clip(memory->input[c], @name@_low[c], @name@_high[c]);
+    for (int k = 0; k < HORIZON; ++k) memory->plan[k * INPUTS + c] = memory->target_input[c];
   }
   (void)@name@_settle(memory->input, memory->state, by);
   memcpy(memory->target_state, memory->state, sizeof memory->state);
-  memcpy(memory->target_input, memory->input, sizeof memory->input);
 }
 
 void @name@_begin_at(struct @name@_memory *memory, const double *measured, const double *input);

@@ -121,6 +121,10 @@ def _steps(contents: ControlContents, tone: Tone, run: str) -> tuple[Step, ...]:
     )
     settled = _all_settled(contents) and not (contents.figures.fallbacks or any(contents.figures.chatters))
     better = export if tone == "good" or settled else calmer
+    if any(contents.figures.chatters):
+        weight = 10 * float(contents.setup.get("move weight", "0.1"))
+        words = f"attractor control {run} --plant {quote(contents.plant)} --move-weight {weight:g}"
+        better = Step("Let moves of the inputs cost more:", words)
     if _unplanned(contents) and contents.certified and contents.setup.get("terminal") == "auto":
         better = local
     return (own, better, *certify) if contents.kind in ("itself", "run") else (better, *certify)
