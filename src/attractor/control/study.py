@@ -98,15 +98,11 @@ class ControlSettings(Settings):
             ConfigError: none are left between them.
             ShapeError: neither one limit nor one for each input.
         """
-        asked = (
-            ("input_low", self.input_low, np.maximum, low),
-            ("input_high", self.input_high, np.minimum, high),
-        )
-        ends = [
-            end if wanted is None else narrower(end, _for_each(name, wanted, len(end)))
-            for name, wanted, narrower, end in asked
-        ]
-        return Limits(*ends, self.rate_limit)
+        if self.input_low is not None:
+            low = np.maximum(low, _for_each("input_low", self.input_low, len(low)))
+        if self.input_high is not None:
+            high = np.minimum(high, _for_each("input_high", self.input_high, len(high)))
+        return Limits(low, high, self.rate_limit)
 
     @property
     def solver(self) -> SolverSettings:

@@ -80,7 +80,7 @@ def move(equation: JaxprEqn, *operands: Operand) -> Move[Operand]:
     return Move([operands[index] for index in moving], indices, start)
 
 
-def added_to(equation: JaxprEqn, operand: Operand, indices: Operand, updates: Operand) -> np.ndarray:
+def added_to(equation: JaxprEqn, indices: Operand) -> np.ndarray:
     """Where `scatter-add` adds each entry of its updates: positions in the flattened operand, -1 for nowhere.
 
     It is what differentiation makes of picking entries (x[[0, 2, 2]]).
@@ -93,7 +93,6 @@ def added_to(equation: JaxprEqn, operand: Operand, indices: Operand, updates: Op
             f"'{equation.primitive.name}'{location(equation)} at an index that depends on values cannot be "
             "exported; choose with jnp.where"
         )
-    del operand, updates
     shape = shape_of(equation.invars[2])
     with double_precision():  # the primitive adds in the type of its equation
         empty = jnp.zeros(shape_of(equation.invars[0]), dtype_of(equation.invars[0]))

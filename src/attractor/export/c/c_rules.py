@@ -205,7 +205,7 @@ class Rules:
 
     def _added(self, equation: JaxprEqn, operand: Operand, indices: Operand, updates: Operand) -> Value:
         """The operand with the updates added, those that meet in one entry one after the other."""
-        places = added_to(equation, operand, indices, updates)
+        places = added_to(equation, indices)
         target = self._writer.buffer(shape_of(equation.outvars[0]), _kind(equation))
         self._writer.store(target, self.value(operand))
         value = self._writer.stored(self.value(updates))
