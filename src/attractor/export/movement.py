@@ -80,7 +80,7 @@ def move(equation: JaxprEqn, *operands: Operand) -> Move[Operand]:
     return Move([operands[index] for index in moving], indices, start)
 
 
-def added_to(equation: JaxprEqn, indices: Operand) -> np.ndarray:
+def added_to(equation: JaxprEqn, indices: object) -> np.ndarray:
     """Where `scatter-add` adds each entry of its updates: positions in the flattened operand, -1 for nowhere.
 
     It is what differentiation makes of picking entries (x[[0, 2, 2]]).
