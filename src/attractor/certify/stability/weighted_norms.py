@@ -83,6 +83,13 @@ def best_weights(
     return carry[1], carry[2]
 
 
+def good_weights(
+    row_sums: Callable[[Array], Array], start: Float[Array, " states"]
+) -> tuple[Float[Array, ""], Float[Array, " states"]]:
+    """`best_weights`, made even by `even_weights`."""
+    return even_weights(row_sums, *best_weights(row_sums, start))
+
+
 def even_weights(
     row_sums: Callable[[Array], Array], rate: Array, weights: Float[Array, " states"]
 ) -> tuple[Float[Array, ""], Float[Array, " states"]]:
@@ -204,4 +211,4 @@ def sampled_weights(
     def row_sums(weights: Array) -> Array:
         return jnp.max(jacobians @ weights, axis=0)
 
-    return even_weights(row_sums, *best_weights(row_sums, start))
+    return good_weights(row_sums, start)
