@@ -222,7 +222,7 @@ def controlled(bench, run, plant, *words):
 
 def test_a_plant_of_ones_own_is_controlled(bench, stable, acid, capsys):
     """From a log of one's own to a closed loop, with nothing of the house in it."""
-    assert controlled(bench, stable, f"{acid}:Acid", "--lost", "pH=6:9") == 0
+    assert controlled(bench, stable, f"{acid}:Acid", "--lost", "pH=6:9", "--input-high", "15.5") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Acid states no measurement_noise: its sensors are exact here." in shown
     assert "3 samples without a sensor" in shown
@@ -232,6 +232,7 @@ def test_a_plant_of_ones_own_is_controlled(bench, stable, acid, capsys):
     assert table.shape == (16, 6)
     outputs, inputs = table[:, 2], table[:, 4]
     assert outputs[0] == 7.0
+    assert inputs.max() <= 15.5
     np.testing.assert_allclose(
         outputs[1:], (outputs + 0.2 * (7.0 + 0.5 * (inputs - 15.0) - outputs))[:-1], atol=1e-9
     )
@@ -539,10 +540,13 @@ def test_a_float_controller_is_exported_and_compared(bench, stable, tmp_path, ca
 
 def test_options_of_the_offset_and_the_terminal_cost_reach_the_file(bench, stable, tmp_path):
     texts = []
-    for words in ((), ("--offset-gain", "0"), ("--terminal", "none")):
+    limited = ("--input-low", "14", "--input-high", "15.5")
+    for words in ((), ("--offset-gain", "0"), ("--terminal", "none"), limited):
         folder = tmp_path / str(len(texts))
         given = ("--out", folder, "--horizon", 3, "--cell", bench.name)
         assert call("export", stable, "--to", "controller", *given, *words) == 0
         texts.append((folder / "controller.c").read_text())
-    assert len(set(texts)) == 3
+    assert len(set(texts)) == 4
+    assert "give others */" in texts[0]
+    assert "inputs stay within 14 to 15.5: as asked" in texts[3]
     assert "controller_TERMINAL = 0" in texts[2]

@@ -104,6 +104,10 @@ class ExportWarning(UserWarning):
     """What was exported is right, and works differently from what one may expect of it."""
 
 
+class ControlWarning(UserWarning):
+    """A controller plans in another way than it was asked to, because that way would not work."""
+
+
 class NotFittedError(AttractorError, ValueError, AttributeError):
     """A model is used before `fit`."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from attractor.cells import GRU, Cell
-from attractor.control.controller_check import compare_controller
+from attractor.control.controller_check import ControllerCheck, OtherPlan, compare_controller
 from attractor.control.controller_code import ExportSettings, controller_code
 from attractor.control.deployment import controller_difference, export_controller
 from attractor.control.identification.recordings import Signals
@@ -27,7 +27,7 @@ from attractor.control.predictive import (
 from attractor.control.predictive.terminal import TerminalCost
 from attractor.control.study import ControlSettings
 from attractor.data import Scaling, Signal
-from attractor.errors import AttractorError, ConfigError, ExportWarning
+from attractor.errors import AttractorError, ConfigError, ExportWarning, ShapeError
 from attractor.export.c.c_controller import stats_type
 from attractor.export.c.c_step import c_compiler, compile_c, load_c
 
@@ -179,6 +179,10 @@ class Sample:
     def begin(self, given):
         self.library.own_begin(ctypes.byref(self.memory), self.numbers(given))
 
+    def begin_at(self, measured, given):
+        there = ctypes.byref(self.memory), self.numbers(measured), self.numbers(given)
+        self.library.own_begin_at(*there)
+
     def __call__(self, measured, reference):
         now = self.numbers(np.zeros(self.inputs))
         there = ctypes.byref(self.memory), self.numbers(measured), self.numbers(reference)
@@ -213,6 +217,53 @@ def test_a_whole_sample_in_c_is_that_of_the_controller_in_python(tmp_path, preci
         with jax.enable_x64(True):
             state = np.asarray(model.step(jnp.asarray(state), jnp.asarray((decision.input - 5.0) / 2.0)))
     assert np.ptp([3.0, *now]) > 0.1
+
+
+@compiled
+def test_a_start_off_the_rest_of_its_input_is_that_of_python(tmp_path):
+    """In C it was the rest under the input, in Python the rest that shows the outputs: other first moves."""
+    model = leaky()
+    setup = ControlSettings(horizon=6, move_weight=0.3, input_low=(4.0,), input_high=(6.5,))
+    path = export_controller(model, CARD, setup, tmp_path / "own.c", name="own")
+    assert "inputs stay within 4 to 6.5: as asked" in path.read_text()
+    in_c = Sample(path, model, 6)
+    code = controller_code(model, CARD, setup)
+    np.testing.assert_allclose([*code.low, *code.high], [-0.5, 0.75])
+    solver = SolverSettings(tolerance=1e-9)
+    settings = ControllerSettings(6, solver, None, 0.3)
+    limits = Limits(4.0, 6.5)
+    controller = PredictiveController(model, CARD, setup.objective, limits, None, settings)
+    cost = TerminalCost(code.terminal_weight, local=True, decreases_after=1)
+    controller.terminal = SimpleNamespace(at=lambda *_: cost)
+    shown, before = np.array([-0.9]), np.array([4.5])
+    controller.start(before, shown)
+    in_c.begin_at(shown, before)
+    for _ in range(4):
+        wanted = controller.act(shown, np.array([-0.6])).input
+        status, now = in_c(shown, [-0.6])
+        assert status == 0
+        np.testing.assert_allclose(now, wanted, atol=1e-6)
+    in_c.begin(before)
+    assert abs(in_c(shown, [-0.6])[1] - wanted).max() > 1e-3
+    in_c.begin([
+        8.5
+    ])  # beyond the training, 3 to 7, and beyond the limits: the plant rests under it all the same
+    np.testing.assert_allclose(
+        list(in_c.memory.part0), TargetFinder(model, ControlProblem()).rest(np.ones(1)).state, atol=1e-9
+    )
+    in_c.begin_at([np.nan], before)  # nothing was measured: as at rest
+    here = list(in_c.memory.part0)
+    in_c.begin(before)
+    assert here == list(in_c.memory.part0)
+
+
+def test_limits_that_no_input_keeps_are_refused():
+    with pytest.raises(ConfigError, match="must lie below"):
+        controller_code(leaky(), CARD, ControlSettings(input_low=(6.0,), input_high=(5.0,)))
+    with pytest.raises(ShapeError, match="input_low has shape"):
+        controller_code(leaky(), CARD, ControlSettings(input_low=(3.0, 4.0)))
+    wide = controller_code(leaky(), CARD, ControlSettings(input_low=(-100.0,)))
+    np.testing.assert_allclose([*wide.low, *wide.high], [-1.0, 1.0])
 
 
 class Saddle(Cell):
@@ -272,6 +323,20 @@ def test_two_local_minima_are_told_from_a_wrong_export():
     assert all(max(one.step_in_c, one.step_in_python) < 1e-6 for one in found.elsewhere)
     assert "several local minima" in str(found)
     assert found.difference < 1e-6
+
+
+def test_a_solve_that_has_not_converged_is_no_second_minimum():
+    """Both plans cost 96.01, and a step would still change one by 5e-5."""
+    flat = OtherPlan(4.8e-4, 96.01, 96.01, 5e-5, 3e-9)
+    told = str(ControllerCheck(1e-8, (flat,), 5))
+    assert "one has not converged (a step would change them by 5e-05 in C" in told
+    assert "minima" not in told
+    other = OtherPlan(2.0, 38.8, 56.2, 1e-8, 3e-8)
+    both = str(ControllerCheck(None, (flat, other), 5))
+    assert "not converged" in both
+    assert "several local minima" in both
+    same = OtherPlan(2.0, 38.8, 38.8, 1e-8, 3e-8)  # mirrored plans
+    assert "several local minima" in str(ControllerCheck(None, (same,), 5))
 
 
 @compiled

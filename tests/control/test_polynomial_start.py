@@ -8,6 +8,7 @@ import pytest
 from attractor import PlantModel
 from attractor.cells import PolynomialNARX
 from attractor.control.baselines import fit_polynomial_narx
+from attractor.control.identification.certification import repair, repairable, retrained
 from attractor.control.identification.regressions import WEIGHTS, Start, find_polynomial_start
 from attractor.errors import ConfigError, ShapeError
 from attractor.export import check_parity
@@ -56,6 +57,19 @@ def test_it_is_among_the_families_that_race_and_wins_where_products_act():
     assert next(one.cell for one in model.race_ if one.won) == "polynomial-narx"
     again = model.predict(INPUTS[:50], OUTPUTS[:50])
     assert np.isfinite(again[WASHOUT:]).all()
+    # It ended in an AttributeError, after a minute.
+    assert not repairable(model)
+    with pytest.raises(ConfigError, match=r"polynomial-narx\), which nothing trains.*--certified"):
+        repair(model, (INPUTS, OUTPUTS))
+
+
+def test_the_command_towards_a_proof_leaves_out_a_family_that_nothing_trains():
+    made = "attractor identify 'my log.csv' --cell polynomial-narx --out runs/a --seed 3"
+    wanted = "attractor identify 'my log.csv' --out runs/a-certified --seed 3 --certified"
+    assert retrained(made) == wanted
+    assert retrained(made.replace("--cell polynomial-narx", "--cell=polynomial-narx")) == wanted
+    assert "--cell gru" in retrained(made.replace("polynomial-narx", "gru"))
+    assert retrained("python train.py") == retrained(f"{made} --certified") == ""
 
 
 def test_a_run_gives_it_back(tmp_path):

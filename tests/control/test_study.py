@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank
-from attractor.control.predictive import ClosedLoop, SolveStatus
-from attractor.control.study import read_scenario, save_loop, stepped_scenario
-from attractor.data import Scaling
+from attractor.control.predictive import ClosedLoop, Limits, SolveStatus
+from attractor.control.study import cut_back, read_scenario, save_loop, stepped_scenario
+from attractor.data import Scaling, Signal
 from attractor.errors import InputDataError
 
 PLANT = PHNeutralisation()
@@ -74,3 +74,13 @@ def test_a_loop_is_written_with_all_its_signals(tmp_path):
     assert head == "time [s],pH_reference,pH,pH_measured,q3 [ml/s],q1 [ml/s],q2 [ml/s]"
     table = np.loadtxt(lines, delimiter=",")
     np.testing.assert_array_equal(table, np.hstack([10 * rows, rows + np.array([1, 3, 2, 4, 5, 6])]))
+
+
+def test_a_limit_that_is_cut_back_to_the_training_is_told():
+    """40 became 40.2 without a word."""
+    signals = Signal("Valve", "%"), Signal("Heater", "%")
+    used = np.array([[40.2, 11.4], [79.8, 94.9]])
+    (told,) = cut_back(Limits([40.0, 11.4], [79.8, 94.9]), used, signals)
+    assert "Valve [%], 40 to 79.8, reach beyond the range of the training" in told
+    assert "40.2 to 79.8 is used" in told
+    assert cut_back(Limits([50.0, 20.0], [60.0, 30.0]), used, signals) == []

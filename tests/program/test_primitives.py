@@ -92,6 +92,7 @@ MOVED = {
     "scatter": lambda a: a.at[jnp.array([1])].set(a[:1]),
     "concatenate": lambda a: jnp.concatenate([a, a]),
     "stack": lambda a: jnp.stack([a, a]),
+    "unstack": lambda a: jax.lax.unstack(a)[1],
 }
 
 

@@ -110,6 +110,19 @@ def test_a_counterexample_is_shown_to_be_repeated():
         assert text in html
 
 
+def test_a_counterexample_says_where_its_starts_lie_relative_to_the_data():
+    """Both had 1 in their second state, where the data visited -0.5 to 0.5."""
+    (section,) = (one for one in stability(REFUTED).sections if one.name == "witness")
+    rows = dict(section.tables[0].rows)
+    told = "1 of 2 states outside of what the data visited, by up to 0.50 times its width"
+    assert (rows["first start and the data"], rows["second start and the data"]) == (told, told)
+    assert "shown for such starts" in section.notes[0].message
+    near = Witness(np.array([0.25, 0.5]), np.array([-0.25, 1.0]), np.array([[0.125]]), 0.5, 4000)
+    (section,) = (one for one in stability(replace(REFUTED, witness=near)).sections if one.name == "witness")
+    assert dict(section.tables[0].rows)["first start and the data"] == "within what the data visited"
+    assert not section.notes
+
+
 def test_what_is_unknown_is_not_called_stable():
     contents = stability(UNKNOWN)
     assert sections(render(contents, ABOUT)) == ["attempts", "reproduce"]
@@ -197,7 +210,21 @@ def test_a_loop_that_settles_is_good(tmp_path):
     [
         ({"outputs": np.zeros((40, 1))}, "fair", "does not settle after every change"),
         ({"inputs": np.full((40, 1), 1.5)}, "poor", "inputs leave their limits"),
-        ({"statuses": (SolveStatus.ITERATION_LIMIT,) * 40}, "fair", "settles after every change"),
+        (
+            {"inputs": np.where((np.arange(40) > 20) & (np.arange(40) % 2 == 0), 0.8, 0.3)[:, None]},
+            "fair",
+            "q3 chatters from sample to sample: raise --move-weight.",
+        ),
+        (
+            {"statuses": (SolveStatus.ITERATION_LIMIT,) * 3 + (SolveStatus.CONVERGED,) * 37},
+            "fair",
+            "leaves its limits. No optimal plan in 3 of 40 samples: iteration limit reached (3).",
+        ),
+        (
+            {"statuses": (SolveStatus.QP_FAILED,) * 40},
+            "poor",
+            "No optimal plan in 40 of 40 samples: the quadratic program could not be solved (40). The plant",
+        ),
         (
             {"statuses": (SolveStatus.STATE_NOT_FINITE,) * 3 + (SolveStatus.CONVERGED,) * 37},
             "poor",
@@ -219,6 +246,8 @@ def test_a_loop_that_settles_is_good(tmp_path):
     ids=[
         "never there",
         "beyond limits",
+        "chatter",
+        "few fallbacks",
         "fallbacks",
         "alarms",
         "no reference",
@@ -231,6 +260,23 @@ def test_a_loop_with_a_flaw_says_which(changes, tone, words):
     assert page.tone == tone
     assert words in page.verdict
     assert not any(tile.value == "nan" for tile in page.tiles)
+
+
+def test_a_loop_without_plans_is_no_loop_of_the_controller_and_names_what_helps():
+    failed = loop(statuses=(SolveStatus.QP_FAILED,) * 40)
+    setup = {"terminal": "auto"}
+    page = loop_page(control_contents(failed, certified=True, setup=setup), ABOUT)
+    assert page.verdict.startswith("No optimal plan in 40 of 40 samples")
+    assert "--terminal local" in page.steps[0].command
+    assert not any("certify" in step.command for step in page.steps)
+    assert str(failed).startswith("No optimal plan in 40 of 40 samples: the quadratic program could not be")
+    assert str(loop()).startswith("closed loop of 40 samples")
+
+
+def test_chattering_inputs_lead_to_a_larger_price_of_moves():
+    inputs = np.where(np.arange(40) % 2 == 0, 0.8, 0.3)[:, None]
+    page = loop_page(control_contents(loop(inputs=inputs), setup={"move weight": "0.3"}), ABOUT)
+    assert page.steps[0].command.endswith("--move-weight 3")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,10 @@ class Delayed(eqx.Module):
         """One step."""
         register, inner = state
         rows = jnp.concatenate([register, input[None]])
-        late = jnp.stack([rows[self.longest - delay, index] for index, delay in enumerate(self.delays)])
+        # Cut and joined, not stacked: exports that differentiate the step know these.
+        late = jnp.concatenate([
+            rows[self.longest - delay, index : index + 1] for index, delay in enumerate(self.delays)
+        ])
         return rows[1:], take_step(self.cell, late, inner, key)
 
     def initial_state(self) -> State:

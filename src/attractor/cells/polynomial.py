@@ -60,10 +60,17 @@ class PolynomialNARX(Regressor):
         newest = state[::-1]
         known, applied = newest[:, : self.output_size].ravel(), newest[:-1, self.output_size :].ravel()
         lagged = jnp.concatenate([known, input, applied])
-        left, right = np.triu_indices(len(lagged))
-        features = jnp.concatenate([jnp.ones(1, lagged.dtype), lagged, lagged[left] * lagged[right]])
-        output = jnp.clip(features @ weights, low, high)
+        # Not by z[left] * z[right]: a derivative of picking entries adds to entries, which few tools write.
+        curves = (lagged @ self._curves(weights, len(lagged))).reshape(len(lagged), -1)
+        output = jnp.clip(weights[0] + lagged @ (weights[1 : len(lagged) + 1] + curves), low, high)
         return jnp.concatenate([state[1:], jnp.concatenate([output, input])[None]])
+
+    def _curves(self, weights: Array, lags: int) -> Float[Array, "lags both"]:
+        """P with z_i z_j P[i, j], summed over i and j, for all products; each pair counts once."""
+        pairs = np.zeros((lags, lags), int)
+        pairs[np.triu_indices(lags)] = np.arange(1, lags * (lags + 1) // 2 + 1)
+        known = jnp.concatenate([jnp.zeros_like(weights[:1]), weights[lags + 1 :]])
+        return known[pairs].reshape(lags, -1)
 
 
 FAMILIES.register("polynomial-narx", PolynomialNARX)

@@ -66,7 +66,7 @@ class CertifyCommand(CellCommand):
         else:
             tell_file(proof.page, "report:")
         if result.certificate is None:
-            following = _NEXT.format(run=self.folder) if isinstance(model, PlantModel) else ""
+            following = _next(model, self.folder) if isinstance(model, PlantModel) else ""
             raise NotProvedError(f"{_unproved(result.reason)}{following}", facts)
         return facts
 
@@ -94,11 +94,19 @@ _REFUTED = (
     "a counterexample was found, so that a wrong start may never be forgotten: two trajectories under the "
     "same inputs stay apart."
 )
+_RETRAIN = "`attractor identify ... --certified` trains a new one towards it"
 _NEXT = (
-    " Next: `attractor repair {run} --out "
-    "{run}-repaired` moves the "
-    "model to where a certificate holds; `attractor identify ... --certified` trains a new one towards it"
+    " Next: `attractor repair {run} --out {run}-repaired` moves the model to where a certificate holds; "
+    f"{_RETRAIN}"
 )
+_REGRESSION = f" Next: {_RETRAIN} (without --cell, since nothing trains this regression)"
+
+
+def _next(model: PlantModel, run: Path) -> str:
+    """What leads to a model with a proof."""
+    from attractor.control.identification.certification import repairable
+
+    return _NEXT.format(run=run) if repairable(model) else _REGRESSION
 
 
 def _unproved(reason: str) -> str:
@@ -181,10 +189,12 @@ class ControlCommand(RunCommand):
     def _terminal(self, model: PlantModel, plant: "MatchedPlant") -> "tuple[Certificate | None, str]":
         """The certificate of the run where it covers this controller, and what is said of it."""
         from attractor.control.identification.certification import stored_certificate
-        from attractor.control.study import covering_certificate
+        from attractor.control.model import card_of
+        from attractor.control.study import covering_certificate, limits_of
 
-        ends = (np.asarray(end, float) for end in (plant.input_low, plant.input_high))
-        low, high = (np.clip(model.input_scaling_.to_unit(end), -1.0, 1.0) for end in ends)
+        card = card_of(model)
+        limits = limits_of(plant, self.controller).scaled(card.inputs, card.outputs)
+        low, high, _ = limits.input_box(len(card.inputs.scale))
         stored = stored_certificate(self.folder, model.origin)
         return covering_certificate(stored, low, high, self.controller)
 
@@ -240,16 +250,20 @@ class ExportCommand(CellCommand):
 
     def _setup(self, model: Any) -> ExportSettings:
         """The settings, with the certificate of the run where the controller can use it."""
+        from attractor.control.controller_code import export_limits
         from attractor.control.identification.certification import stored_certificate
+        from attractor.control.model import card_of
         from attractor.control.study import covering_certificate
 
         if "controller" not in self.to or not isinstance(model, PlantModel):
             return self.controller
-        whole = np.ones(len(model.signals_.inputs))  # the range of the training
+        setup, card = self.controller, card_of(model)
+        limits = export_limits(card, setup).scaled(card.inputs, card.outputs)
+        low, high, _ = limits.input_box(len(card.inputs.scale))
         stored = stored_certificate(self.folder, model.origin)
-        certificate, said = covering_certificate(stored, -whole, whole, self.controller)
+        certificate, said = covering_certificate(stored, low, high, setup, setup.precision)
         tell(said)
-        return replace(self.controller, certificate=certificate)
+        return replace(setup, certificate=certificate)
 
 
 def _report_on(
@@ -259,7 +273,7 @@ def _report_on(
     studies: "tuple[ControlStudy, ControlStudy | None]",
     terminal: str,
 ) -> Path:
-    from attractor.control.identification.certification import Use, stored_statement
+    from attractor.control.identification.certification import Use, stored_certificate, stored_statement
     from attractor.control.loop_page import ControlContents
     from attractor.report.about import About
     from attractor.report.publishing import publish
@@ -283,6 +297,7 @@ def _report_on(
         setup={name.replace("_", " "): str(value) for name, value in vars(command.controller).items()},
         kind=kind,
         remarks=remarks,
+        certified=isinstance(stored_certificate(command.folder, model.origin), Certificate),
     )
     title = f"{command.folder.name} on {command.plant}"
     return publish(contents, command.folder, About(title, command_line(), model.origin))
@@ -311,6 +326,8 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
     milliseconds = sorted(1e3 * study.loop.solve_seconds)
     median, violations = milliseconds[len(milliseconds) // 2], study.metrics.input_violations
     console.print(f"{violations} violations of input limits; solve {median:.2f} ms (median)")
+    if study.metrics.fallbacks:
+        tell(study.loop.ended_badly)
     lost = study.metrics.lost
     if lost:
         console.print(f"{lost} samples without a sensor: what the model expects of it stood in")
@@ -318,6 +335,7 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
         "segments": segments,
         "input_violations": violations,
         "lost": lost,
+        "fallbacks": study.metrics.fallbacks,
         "solve_milliseconds": median,
     }
 

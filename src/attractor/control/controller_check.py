@@ -1,13 +1,14 @@
 """Whether an exported controller is that of the model: plans, cost and conditions of optimality compared."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from attractor.errors import AttractorError, ExportWarning
+from attractor.errors import AttractorError, ControlWarning, ExportWarning
 from attractor.export import CompiledController, ControllerCode, ControllerStatus
 from attractor.export.c.c_step import c_compiler
 
@@ -25,11 +26,13 @@ _SAME_IN_SINGLE, _ROUNDINGS = 1e-4, 64
 _OPTIMAL = 1e-4
 """A step of the solver that is smaller leaves a plan where it is."""
 _SAME_COST = 1e-6
+_REACHED = 1e-6
+"""A step that is larger after 100 iterations is that of a solve which has not converged."""
 
 
 @dataclass(frozen=True)
 class OtherPlan:
-    """A situation in which C and Python ended in different plans, both of them local minima.
+    """A situation in which C and Python ended in different plans.
 
     Args:
         difference: largest difference of an input, scaled.
@@ -44,6 +47,12 @@ class OtherPlan:
     cost_in_python: float
     step_in_c: float
     step_in_python: float
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the two are one minimum that a solver has not reached: the same cost, and a step left."""
+        same = abs(self.cost_in_c - self.cost_in_python) <= _SAME_COST * (1 + abs(self.cost_in_python))
+        return same and max(self.step_in_c, self.step_in_python) > _REACHED
 
 
 @dataclass(frozen=True)
@@ -65,19 +74,34 @@ class ControllerCheck:
         """What it means that they found different ones."""
         if not self.elsewhere:
             return f"the same plans in {self.situations} situations"
-        most = max(self.elsewhere, key=lambda one: one.difference)
+        unfinished = [one for one in self.elsewhere if one.unfinished]
+        minima = [one for one in self.elsewhere if not one.unfinished]
+        told = [self._unfinished(unfinished)] if unfinished else []
+        return ". ".join([*told, *([self._minima(minima)] if minima else [])])
+
+    def _beginning(self, plans: Sequence[OtherPlan]) -> tuple[str, OtherPlan]:
+        most = max(plans, key=lambda one: one.difference)
         return (
-            f"in {len(self.elsewhere)} of {self.situations} situations the C file and the solver in "
-            "Python end in "
+            f"in {len(plans)} of {self.situations} situations the C file and the solver in Python end in "
             f"different plans (inputs differ by up to {most.difference:.2g}, scaled; cost "
-            f"{most.cost_in_c:.4g} in C, "
-            f"{most.cost_in_python:.4g} in Python). Both satisfy the conditions of optimality of the "
-            "same cost (a step "
-            f"would change them by {most.step_in_c:.0e} and {most.step_in_python:.0e}), so the export "
-            "is right, and "
-            "the problem has several local minima: which one is found depends on the plan that a "
-            "solve begins with. "
-            "A larger --move-weight or a shorter --horizon leaves fewer"
+            f"{most.cost_in_c:.4g} in C, {most.cost_in_python:.4g} in Python)"
+        ), most
+
+    def _unfinished(self, plans: Sequence[OtherPlan]) -> str:
+        begun, most = self._beginning(plans)
+        return (
+            f"{begun}. They cost the same, and one has not converged (a step would change them by "
+            f"{most.step_in_c:.0e} in C and {most.step_in_python:.0e} in Python): the cost is so flat there "
+            "that plans are known to about that difference"
+        )
+
+    def _minima(self, plans: Sequence[OtherPlan]) -> str:
+        begun, most = self._beginning(plans)
+        return (
+            f"{begun}. Both satisfy the conditions of optimality of the same cost (a step would change them "
+            f"by {most.step_in_c:.0e} and {most.step_in_python:.0e}), so the export is right, and the "
+            "problem has several local minima: which one is found depends on the plan that a solve begins "
+            "with. A larger --move-weight or a shorter --horizon leaves fewer"
         )
 
 
@@ -104,10 +128,12 @@ def compare_controller(
         return None
     fine = SolverSettings(tolerance=1e-9, iterations=100)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExportWarning)  # said when the file was written
+        for said in (ExportWarning, ControlWarning):  # when the file was written
+            warnings.simplefilter("ignore", said)
         base = controller_code(model, card, settings)
     code = ControllerCode(**vars(base) | {"iterations": fine.iterations, "tolerance": fine.tolerance})
-    problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, code.rate))
+    limits = Limits(code.low, code.high, code.rate)
+    problem = ControlProblem(settings.horizon, settings.objective, limits)
     solver, same, elsewhere = PlanSolver(model, problem, fine), [], []
     with TemporaryDirectory() as folder:
         controller = CompiledController(code, Path(folder))
@@ -160,9 +186,10 @@ def _situations(model: ControlModel, code: ControllerCode) -> list[Situation]:
     numbers = np.random.default_rng(0)
     finder = TargetFinder(model, ControlProblem())
     nothing, terminal = np.zeros(model.output_size), np.array(code.terminal_weight)
-    made = []
+    made, middle, half = [], (code.high + code.low) / 2, (code.high - code.low) / 2
     for _ in range(_COMPARISONS):
-        now, aim = (finder.rest(numbers.uniform(-0.9, 0.9, model.input_size)) for _ in range(2))
+        drawn = numbers.uniform(-0.9, 0.9, (2, model.input_size))
+        now, aim = (finder.rest(middle + half * row) for row in drawn)
         references = np.tile(aim.output, (code.horizon, 1))
         made.append(Situation(now.state, now.input, references, aim.state, aim.input, nothing, terminal))
     return made

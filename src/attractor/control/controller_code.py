@@ -33,12 +33,23 @@ class ExportSettings(ControlSettings):
     certificate: Any = None
 
 
+def precision_of(settings: ControlSettings | None) -> Precision:
+    """Of all numbers in C; double where the settings do not say."""
+    return settings.precision if isinstance(settings, ExportSettings) else "double"
+
+
+def export_limits(card: ModelCard, settings: ControlSettings) -> Limits:
+    """What inputs an exported controller may apply, plant units: what is asked for, within the training."""
+    middle, half = card.inputs.offset, card.inputs.scale
+    return settings.limits_within(middle - half, middle + half)
+
+
 def controller_code(model: ControlModel, card: ModelCard, settings: ControlSettings) -> ControllerCode:
     """What the predictive controller of an identified model minimises, on scaled signals.
 
-    Inputs stay within [-1, 1], the range of the training. The terminal cost is the local cost to come where
-    the model rests under the middle of that range; it is a constant of the code, while `PredictiveController`
-    takes it anew for every target.
+    Inputs stay within the limits of the settings and [-1, 1], the range of the training. The terminal cost is
+    the local cost to come where the model rests under the middle of them; it is a constant of the code, while
+    `PredictiveController` takes it anew for every target.
 
     Args:
         model: the plant's model.
@@ -51,8 +62,9 @@ def controller_code(model: ControlModel, card: ModelCard, settings: ControlSetti
         ConfigError: more than 64 numbers to decide on, or settings that contradict one another.
     """
     inputs, solver = model.input_size, settings.solver
-    rate = None if settings.rate_limit is None else settings.rate_limit / card.inputs.scale
-    problem = ControlProblem(settings.horizon, settings.objective, Limits(-1.0, 1.0, rate))
+    limits = export_limits(card, settings).scaled(card.inputs, card.outputs)
+    low, high, rate = limits.input_box(inputs)
+    problem = ControlProblem(settings.horizon, settings.objective, limits)
     output, input, move = map(np.diag, problem.objective.diagonals(inputs, model.output_size))
     return ControllerCode(
         step=model.step,
@@ -62,12 +74,12 @@ def controller_code(model: ControlModel, card: ModelCard, settings: ControlSetti
         input_weight=input,
         increment_weight=move,
         terminal_weight=_terminal(model, problem, settings),
-        low=-np.ones(inputs),
-        high=np.ones(inputs),
+        low=low,
+        high=high,
         rate=rate,
         iterations=solver.iterations,
         tolerance=solver.tolerance,
-        precision=settings.precision if isinstance(settings, ExportSettings) else "double",
+        precision=precision_of(settings),
     )
 
 
@@ -78,11 +90,12 @@ def _terminal(model: ControlModel, problem: ControlProblem, settings: ControlSet
         ConfigError: there is none, and without it the horizon is too short.
     """
     weights = problem.objective.diagonals(model.input_size, model.output_size)
-    rest = TargetFinder(model, problem).rest(np.zeros(model.input_size))
+    low, high, _ = problem.limits.input_box(model.input_size)
+    rest = TargetFinder(model, problem).rest((low + high) / 2)
     if settings.terminal == "none":
         return np.zeros_like(rest.jacobian)
     certificate = settings.certificate if isinstance(settings, ExportSettings) else None
-    rule = terminal_rule(certificate if settings.terminal == "auto" else None)
+    rule = terminal_rule(certificate if settings.terminal == "auto" else None, precision_of(settings))
     if not rest.steady:
         warnings.warn(
             ExportWarning(

@@ -17,14 +17,13 @@ from attractor.export import (
 )
 from attractor.export.c.c_controller import controller_source, in_precision, named
 from attractor.export.c.c_step import c_array
-from attractor.export.exporters import Precision
 from attractor.files import make_folder, write_atomically
 from attractor.origin import Origin, check_replaceable, stamped
 from attractor.program import double_precision, trace
 from attractor.runs import check_origin
 
 from .controller_check import compare_controller
-from .controller_code import ExportSettings, controller_code
+from .controller_code import controller_code, export_limits, precision_of
 from .identification.plant_model import PlantModel
 from .model import ControlModel, ModelCard, control_model
 from .predictive.control_problem import per_channel
@@ -61,8 +60,7 @@ def export_model(
         StorageError: a file cannot be written.
     """
     if target in EXPORTERS:
-        precision: Precision = settings.precision if isinstance(settings, ExportSettings) else "double"
-        return export(model.network(), target, folder, origin=model.origin, precision=precision)
+        return export(model.network(), target, folder, origin=model.origin, precision=precision_of(settings))
     if target != CONTROLLER:
         raise ConfigError(f"unknown target {target!r}; expected one of {', '.join([*EXPORTERS, CONTROLLER])}")
     make_folder(folder)
@@ -121,7 +119,7 @@ def export_controller(
     path = Path(path)
     code = controller_code(model, card, settings)
     gain = per_channel("offset gain", settings.offset_gain, model.output_size)
-    text = controller_source(code, name=name) + "\n" + _signals(model, card, name, gain, code.precision)
+    text = controller_source(code, name=name) + "\n" + _signals(model, card, name, gain, settings)
     write_atomically(path, (stamped(origin, "/* {} */\n") + text).encode())
     return path
 
@@ -132,14 +130,18 @@ def controller_difference(model: ControlModel, card: ModelCard, settings: Contro
     return None if found is None else found.difference
 
 
-def _signals(model: ControlModel, card: ModelCard, name: str, gain: np.ndarray, precision: Precision) -> str:
+def _signals(
+    model: ControlModel, card: ModelCard, name: str, gain: np.ndarray, settings: ControlSettings
+) -> str:
     """What stands after the controller: the model for the caller, the scaling, and a whole sample."""
+    precision = precision_of(settings)
     template = files("attractor.control").joinpath("embedded.c").read_text()
     filled = named(template, name).replace("@longest@", str(_LONGEST_REST))
     notes, conversions, targets = filled.split("@@@\n")
     parts = [notes, _described("input", card.signals.inputs), _described("output", card.signals.outputs)]
     sample = describe_sampling(card.sampling_time, card.signals.assumed)
-    parts.append(f"/* one sample: {sample}; inputs stay within the range of the training */")
+    parts.append(f"/* one sample: {sample} */")
+    parts.append(_limits_in_words(card, settings))
     for kind, scaling in (("input", card.inputs), ("output", card.outputs)):
         conversion = conversions.replace("@kind@", kind).replace("@COUNT@", f"{name}_{kind.upper()}S")
         parts += [
@@ -156,6 +158,17 @@ def _signals(model: ControlModel, card: ModelCard, name: str, gain: np.ndarray, 
     output = to_c_function(output, f"{name}_output", arguments=["x"], results=["y"], dtype=precision)
     declared = f"{step.signature};\n{output.signature};\n"
     return "\n".join([*parts, declared, step.code, output.code, in_precision(targets, precision)])
+
+
+def _limits_in_words(card: ModelCard, settings: ControlSettings) -> str:
+    """A comment that says which limits the inputs keep, in plant units, and where they come from."""
+    scaled = export_limits(card, settings).scaled(card.inputs, card.outputs)
+    low, high, _ = scaled.input_box(len(card.inputs.scale))
+    ends = zip(card.inputs.to_engineering(low), card.inputs.to_engineering(high), strict=True)
+    asked = settings.input_low is not None or settings.input_high is not None
+    why = "as asked, and never beyond the training" if asked else "the range of the training: --input-low and"
+    why += "" if asked else " --input-high of `attractor export` give others"
+    return f"/* inputs stay within {', '.join(f'{low:g} to {high:g}' for low, high in ends)}: {why} */"
 
 
 def _described(kind: str, signals: tuple[Signal, ...]) -> str:

@@ -9,7 +9,12 @@
                              Returns 0: reached, 1: the nearest output found, 2: the model does not come to
                              rest, and u_ref and x_ref are as they were
 
-   @name@_begin(memory, input)   the plant rests under this input (plant units)
+   @name@_begin(memory, input)   the plant rests under this input (plant units); the state of the model is its rest
+                             under it, whatever the sensors show
+   @name@_begin_at(memory, measured, input)   the plant shows these outputs, and this input was applied until now: the
+                             state of the model is the rest that shows the outputs, or the nearest, under another input
+                             where plant and model differ. `attractor control` begins a plant of your own like this,
+                             with its nominal_inputs. Outputs that are no numbers begin as @name@_begin does
    @name@_sample(memory, measured, reference, input, stats)   all of a sample, in plant units: from a measurement to
                              the input to apply until the next one. An output that is NaN or infinite was not
                              measured: what the model expects of it, with the last offset, stands in. Returns what
@@ -223,13 +228,23 @@ void @name@_begin(struct @name@_memory *memory, const double *input) {
   memset(memory, 0, sizeof *memory);
   @name@_scale_input(input, memory->input);
   for (int c = 0; c < INPUTS; ++c) {
-    memory->input[c] = @name@_clip(memory->input[c], @name@_low[c], @name@_high[c]);
-    if (!@name@_is_finite(memory->input[c])) memory->input[c] = 0;
-    for (int k = 0; k < HORIZON; ++k) memory->plan[k * INPUTS + c] = memory->input[c];
+    if (!@name@_is_finite(memory->input[c])) memory->input[c] = 0.5 * (@name@_low[c] + @name@_high[c]);
+    memory->input[c] = @name@_clip(memory->input[c], -1.0, 1.0); /* beyond the training the model says nothing */
+    memory->target_input[c] = @name@_clip(memory->input[c], @name@_low[c], @name@_high[c]);
+    for (int k = 0; k < HORIZON; ++k) memory->plan[k * INPUTS + c] = memory->target_input[c];
   }
   (void)@name@_settle(memory->input, memory->state, by);
   memcpy(memory->target_state, memory->state, sizeof memory->state);
-  memcpy(memory->target_input, memory->input, sizeof memory->input);
+}
+
+void @name@_begin_at(struct @name@_memory *memory, const double *measured, const double *input);
+void @name@_begin_at(struct @name@_memory *memory, const double *measured, const double *input) {
+  double seen[OUTPUTS], under[INPUTS], rest[STATES];
+  @name@_begin(memory, input);
+  @name@_scale_output(measured, seen);
+  memcpy(under, memory->target_input, sizeof under);
+  memcpy(rest, memory->target_state, sizeof rest);
+  if (@name@_target(seen, under, rest) != 2) memcpy(memory->state, rest, sizeof rest);
 }
 
 int @name@_sample(struct @name@_memory *memory, const double *measured, const double *reference, double *input,

@@ -24,7 +24,7 @@ PlantKind = Literal["built-in", "own", "run", "itself"]
 
 _MEANINGS = {
     "good": "It controls this plant as it should: try it on the real one, under supervision.",
-    "fair": "It stays within its limits, but does not follow every change.",
+    "fair": "It stays within its limits, but not all is as it should be: see above.",
     "poor": "Not for a real plant: see below where it failed.",
 }
 _ITSELF = (
@@ -52,6 +52,7 @@ class ControlContents:
         setup: how the controller was set up, in words.
         kind: what the plant is: of the house, the user's own, the model of another run, or this model.
         remarks: what was assumed of the plant and of the controller, in sentences.
+        certified: whether the run has a certificate of this model.
     """
 
     plant: str
@@ -66,6 +67,7 @@ class ControlContents:
     setup: dict[str, str]
     kind: PlantKind = "built-in"
     remarks: tuple[str, ...] = ()
+    certified: bool = False
 
 
 PAGES.register(
@@ -107,21 +109,41 @@ def _steps(contents: ControlContents, tone: Tone, run: str) -> tuple[Step, ...]:
         "Plan further ahead, and more calmly:",
         f"attractor control {run} --plant {quote(contents.plant)} --horizon 40 --move-weight 1",
     )
-    certify = Step("See whether the model itself is stable:", f"attractor certify {run}")
+    certify = (Step("See whether the model itself is stable:", f"attractor certify {run}"),)
+    certify *= not contents.certified
+    local = Step(
+        "Plan with what the linearised model says of the time after the horizon:",
+        f"attractor control {run} --plant {quote(contents.plant)} --terminal local",
+    )
     own = Step(
         "Write the plant down in a few lines of Python, and control that:",
         f"attractor control {run} --plant plant.py:Plant",
     )
-    settled = _all_settled(contents) and not contents.figures.fallbacks
+    settled = _all_settled(contents) and not (contents.figures.fallbacks or any(contents.figures.chatters))
     better = export if tone == "good" or settled else calmer
-    return (own, better, certify) if contents.kind in ("itself", "run") else (better, certify)
+    if any(contents.figures.chatters):
+        weight = 10 * float(contents.setup.get("move weight", "0.1"))
+        words = f"attractor control {run} --plant {quote(contents.plant)} --move-weight {weight:g}"
+        better = Step("Let moves of the inputs cost more:", words)
+    if _unplanned(contents) and contents.certified and contents.setup.get("terminal") == "auto":
+        better = local
+    return (own, better, *certify) if contents.kind in ("itself", "run") else (better, *certify)
+
+
+_MANY = 0.1
+"""Share of samples without an optimal plan from which a loop says nothing of the controller."""
+
+
+def _unplanned(contents: ControlContents) -> bool:
+    """Whether too many samples had no optimal plan."""
+    return contents.figures.fallbacks > _MANY * len(contents.loop.statuses)
 
 
 def _tone(contents: ControlContents) -> Tone:
     figures = contents.figures
-    if figures.input_violations or figures.alarms:
+    if figures.input_violations or figures.alarms or _unplanned(contents):
         return "poor"
-    well = _all_settled(contents) and not figures.fallbacks
+    well = _all_settled(contents) and not figures.fallbacks and not any(figures.chatters)
     # Whoever controls a copy of the model has shown nothing of the model.
     return "good" if well and contents.kind != "itself" else "fair"
 
@@ -141,12 +163,17 @@ _NAMES = {
 def _sentence(contents: ControlContents) -> str:
     figures = contents.figures
     if figures.alarms:
-        alarms = {one.value for one in contents.loop.statuses if one.alarm}
-        why = "; ".join(sorted(alarm.removeprefix("ALARM: ").partition(";")[0] for alarm in alarms))
+        alarms = {one.short for one in contents.loop.statuses if one.alarm}
+        why = "; ".join(sorted(alarms))
         return f"In {figures.alarms} samples no plan could be computed and the last input was held: {why}."
     settled = "settles after every change" if _all_settled(contents) else "does not settle after every change"
     kept = "no input leaves its limits" if not figures.input_violations else "inputs leave their limits"
     parts = [f"{_NAMES[contents.kind]} {settled}, and {kept}."]
+    if figures.fallbacks:
+        parts.insert(0 if _unplanned(contents) else 1, contents.loop.ended_badly)
+    restless = [one.name for one, hit in zip(contents.signals.inputs, figures.chatters, strict=True) if hit]
+    if restless:
+        parts.append(f"{', '.join(restless)} chatters from sample to sample: raise --move-weight.")
     beyond = int((~np.asarray(contents.loop.reachable)).sum())
     if beyond:
         parts.append(f"In {beyond} samples the reference is out of reach, by the model, within these limits.")

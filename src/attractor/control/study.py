@@ -24,7 +24,7 @@ from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
-from .model import control_model
+from .model import InputVector, control_model
 from .observers import observer_for
 from .plants.plant import Plant, disturbance_rows
 from .plants.process import MatchedPlant, Process, process_of
@@ -41,6 +41,8 @@ from .predictive import (
     loop_metrics,
     run_closed_loop,
 )
+from .predictive.control_problem import per_channel
+from .predictive.terminal import too_uneven, unevenness
 
 Scaled = Float[np.ndarray, " inputs"]
 
@@ -59,6 +61,9 @@ class ControlSettings(Settings):
         output_weight: weight of the outputs, scaled units.
         move_weight: weight of changes of the inputs, scaled units.
         rate_limit: largest change of every input per sample, plant units; None for none.
+        input_low: smallest inputs, plant units: one number, or one for each input; None for those of the
+            plant, or where it states none the range of the training, which inputs never leave.
+        input_high: largest inputs, alike.
         observer: kind of observer, see `attractor.control.observers.observer_for`.
         offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
         real_time: one step of the solver per sample instead of convergence.
@@ -70,6 +75,8 @@ class ControlSettings(Settings):
     output_weight: NonNegative = 1.0
     move_weight: NonNegative = 0.1
     rate_limit: Positive | None = None
+    input_low: tuple[float, ...] | None = None
+    input_high: tuple[float, ...] | None = None
     observer: str = "open-loop"
     offset_gain: float = 0.3
     real_time: bool = False
@@ -79,6 +86,23 @@ class ControlSettings(Settings):
     def objective(self) -> ControlObjective:
         """The cost of a plan."""
         return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight)
+
+    def limits_within(self, low: InputVector, high: InputVector) -> Limits:
+        """The limits asked for, plant units, where they are narrower than these.
+
+        Args:
+            low: smallest inputs of the plant, or of the training.
+            high: largest ones.
+
+        Raises:
+            ConfigError: none are left between them.
+            ShapeError: neither one limit nor one for each input.
+        """
+        if self.input_low is not None:
+            low = np.maximum(low, _for_each("input_low", self.input_low, len(low)))
+        if self.input_high is not None:
+            high = np.minimum(high, _for_each("input_high", self.input_high, len(high)))
+        return Limits(low, high, self.rate_limit)
 
     @property
     def solver(self) -> SolverSettings:
@@ -162,7 +186,7 @@ def make_controller(
         inner,
         card,
         settings.objective,
-        _limits(matched(model, plant), settings),
+        limits_of(matched(model, plant), settings),
         observer_for(inner, settings.observer),
         ControllerSettings(
             settings.horizon, settings.solver, _terminal(settings, certificate), settings.offset_gain
@@ -171,7 +195,11 @@ def make_controller(
 
 
 def covering_certificate(
-    certificate: Certificate | str, low: Scaled, high: Scaled, settings: ControlSettings
+    certificate: Certificate | str,
+    low: Scaled,
+    high: Scaled,
+    settings: ControlSettings,
+    precision: Literal["double", "float"] = "double",
 ) -> tuple[Certificate | None, str]:
     """The certificate for the terminal cost of a controller, and what is said of it on the page.
 
@@ -180,27 +208,35 @@ def covering_certificate(
         low: smallest inputs that the controller may apply, scaled.
         high: largest ones, scaled.
         settings: of the controller.
+        precision: that it computes in.
     """
     local = "What comes after the horizon of a plan counts as the linearised model says, near its target"
     if settings.terminal == "none":
         return None, "What comes after its horizon does not count in a plan, as asked (--terminal none)."
     if settings.terminal == "local":
         return None, f"{local}, as asked (--terminal local)."
-    if isinstance(certificate, str):
-        return None, f"{local}: {certificate}."
-    if not certificate.in_maximum_norm:
-        return None, f"{local}: the certificate is in another norm than this cost needs."
-    used = np.maximum(np.abs(low), np.abs(high))
-    if not (used <= np.broadcast_to(certificate.input_bound, used.shape) * (1 + 1e-9)).all():
-        return None, (
-            f"{local}: the certificate holds for inputs within "
-            f"{bound_in_words(certificate.input_bound)} (scaled), "
-            f"and the controller may use {bound_in_words(used)}."
-        )
+    why = certificate if isinstance(certificate, str) else _objection(certificate, (low, high), precision)
+    if isinstance(certificate, str) or why:
+        return None, f"{local}: {why}."
     return certificate, (
         "After its horizon a plan is judged by a cost that follows from the certificate "
         f"(level {certificate.level}, rate {certificate.rate:.4f}) and bounds what is to come."
     )
+
+
+def _objection(
+    certificate: Certificate, inputs: tuple[Scaled, Scaled], precision: Literal["double", "float"]
+) -> str:
+    """Why a certificate gives no terminal cost here; empty if it does."""
+    if not certificate.in_maximum_norm:
+        return "the certificate is in another norm than this cost needs"
+    used = np.abs(inputs).max(axis=0)
+    if not (used <= np.broadcast_to(certificate.input_bound, used.shape) * (1 + 1e-9)).all():
+        return (
+            f"the certificate holds for inputs within {bound_in_words(certificate.input_bound)} (scaled), "
+            f"and the controller may use {bound_in_words(used)}"
+        )
+    return too_uneven(unevenness(certificate.weights), precision)
 
 
 def _terminal(settings: ControlSettings, certificate: object) -> object:
@@ -239,8 +275,22 @@ def control_study(
     band = np.maximum(
         5 * np.broadcast_to(noise, loop.outputs.shape[1:]), 0.01 * controller.card.outputs.scale
     )
-    metrics = loop_metrics(loop, band, _limits(process, settings))
-    return ControlStudy(loop, metrics, np.stack(controller.input_range), band, process.remarks)
+    limits, used = limits_of(process, settings), np.stack(controller.input_range)
+    cut = cut_back(limits, used, model.signals_.inputs)
+    metrics = loop_metrics(loop, band, limits)
+    remarks = (*process.remarks, *cut, *_chatter(metrics, model.signals_.inputs, settings))
+    return ControlStudy(loop, metrics, used, band, remarks)
+
+
+def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], settings: ControlSettings) -> list[str]:
+    """A sentence for every input that goes back and forth from sample to sample."""
+    return [
+        f"{one.name} goes back and forth from one sample to the next, by up to "
+        f"{100 * metrics.swing[at]:.0f} % of its range, and by more than 10 % in {metrics.reversals[at]} "
+        f"samples: raise --move-weight (here {settings.move_weight:g})."
+        for at, one in enumerate(signals)
+        if metrics.chatters[at]
+    ]
 
 
 def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> Scenario:
@@ -343,5 +393,23 @@ def lost_sensors(
     return lost
 
 
-def _limits(plant: Process, settings: ControlSettings) -> Limits:
-    return Limits(np.asarray(plant.input_low), np.asarray(plant.input_high), settings.rate_limit)
+def limits_of(plant: Process, settings: ControlSettings) -> Limits:
+    """What the inputs of a plant with limits may be, plant units."""
+    return settings.limits_within(np.asarray(plant.input_low, float), np.asarray(plant.input_high, float))
+
+
+def _for_each(name: str, values: tuple[float, ...], inputs: int) -> InputVector:
+    return per_channel(name, values[0] if len(values) == 1 else values, inputs)
+
+
+def cut_back(limits: Limits, used: Float[np.ndarray, "2 inputs"], signals: tuple[Signal, ...]) -> list[str]:
+    """A sentence for every input whose limits reach beyond the range of the training."""
+    low, high, _ = limits.input_box(len(signals))
+    slack = 1e-6 * (used[1] - used[0])
+    beyond = (low < used[0] - slack) | (high > used[1] + slack)
+    return [
+        f"The limits of {one.label}, {low[at]:g} to {high[at]:g}, reach beyond the range of the training, "
+        f"where the model was fitted: {used[0, at]:g} to {used[1, at]:g} is used."
+        for at, one in enumerate(signals)
+        if beyond[at]
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
-from attractor.program import PRIMITIVES, Exact, Kind, is_exact, location, of_kind
+from attractor.program import PRIMITIVES, Exact, Kind, double_precision, is_exact, location, of_kind
 
 Parameters = Mapping[str, Any]
 """Parameters of an equation."""
@@ -78,6 +78,31 @@ def move(equation: JaxprEqn, *operands: Operand) -> Move[Operand]:
             f"'{equation.primitive.name}'{location(equation)} reads outside its array; index inside it"
         )
     return Move([operands[index] for index in moving], indices, start)
+
+
+def added_to(equation: JaxprEqn, indices: object) -> np.ndarray:
+    """Where `scatter-add` adds each entry of its updates: positions in the flattened operand, -1 for nowhere.
+
+    It is what differentiation makes of picking entries (x[[0, 2, 2]]).
+
+    Raises:
+        UnsupportedError: the position depends on values of the run.
+    """
+    if not is_exact(indices):
+        raise UnsupportedError(
+            f"'{equation.primitive.name}'{location(equation)} at an index that depends on values cannot be "
+            "exported; choose with jnp.where"
+        )
+    shape = shape_of(equation.invars[2])
+    with double_precision():  # the primitive adds in the type of its equation
+        empty = jnp.zeros(shape_of(equation.invars[0]), dtype_of(equation.invars[0]))
+        one_each = jnp.eye(int(np.prod(shape)), dtype=dtype_of(equation.invars[2])).reshape(-1, *shape)
+        places = jnp.asarray(indices)
+        hits = [
+            np.asarray(equation.primitive.bind(empty, places, one, **equation.params)) for one in one_each
+        ]
+    hits = np.array(hits).reshape(len(one_each), -1) > 0
+    return np.where(hits.any(axis=1), hits.argmax(axis=1), -1)
 
 
 def _rearranged(equation: JaxprEqn, numbered: Sequence[Exact]) -> list[np.ndarray]:

@@ -168,7 +168,7 @@ _MOVES = (
     *_moves(
         "reshape squeeze expand_dims transpose slice broadcast_in_dim rev dynamic_slice", (0,), whole=True
     ),
-    *_moves("split tile gather", (0,)),
+    *_moves("split unstack tile gather", (0,)),
     *_moves("dynamic_update_slice pad", (0, 1)),
     *_moves("scatter", (0, 2)),
     *_moves("concatenate stack", None),

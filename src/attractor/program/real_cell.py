@@ -289,7 +289,7 @@ def _exponential(_: JaxprEqn, one: Parts) -> Parts:
 # Operations under which real and imaginary parts stay apart.
 _COMPONENTWISE = frozenset({
     "add", "sub", "neg", "add_any", "reduce_sum", "cumsum", "select_n", "reshape", "broadcast_in_dim",
-    "squeeze", "expand_dims", "transpose", "slice", "rev", "concatenate", "stack", "split", "pad",
+    "squeeze", "expand_dims", "transpose", "slice", "rev", "concatenate", "stack", "unstack", "split", "pad",
     "dynamic_slice", "gather", "copy", "copy_p",
 })  # fmt: skip
 

@@ -1,17 +1,18 @@
 """Runs of `PlantModel`: identified from the log of a plant."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attractor.certify import CertifySettings, claim
+from attractor.certify import CertifySettings, Verdict, claim
 from attractor.certify.stability.certificate_page import CertifiedCell
 from attractor.control import PlantModel
 from attractor.control.deployment import export_model
 from attractor.control.identification.certification import (
     certify_model,
+    repairable,
+    retrained,
     save_stability,
     visited_in_training,
 )
@@ -41,8 +42,9 @@ def _certify(
     save_stability(folder, result, input_bound, model.origin)
     interval = model.signals_.known_sampling_time
     visited = visited_in_training(folder, model)
-    retraining = _retraining(str(load_run(folder).card.get("command", "")))
-    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited, retraining=retraining)
+    retraining = retrained(str(load_run(folder).card.get("command", "")))
+    able = repairable(model) or result.verdict is Verdict.PROVED
+    found = CertifiedCell(model.network().cell, result, input_bound, interval, visited, able, retraining)
     page = publish(found, folder, About(command=command, origin=model.origin))
     return Proof(result, claim(result, input_bound), page, interval)
 
@@ -51,20 +53,6 @@ def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) ->
     if reading.series is not None:
         raise ConfigError(f"options about cases and labels are for series; {source} is the log of a plant")
     return predict_file(model, source, target, reading.columns, reading.coverage)
-
-
-def _retraining(command: str) -> str:
-    """The command that made a run, for another one that is trained towards a proof; empty if not known."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return ""
-    known = words[:2] == ["attractor", "identify"] and "--out" in words[:-1]
-    if not known or "--certified" in words:
-        return ""
-    place = words.index("--out") + 1
-    words[place] += "-certified"
-    return shlex.join([*words, "--certified"])
 
 
 def _training_data(folder: Path) -> Record:

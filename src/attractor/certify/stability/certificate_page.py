@@ -12,7 +12,7 @@ from attractor.cells import CellLike
 from attractor.certify import LEVELS, Certificate, StabilityResult, Verdict, Witness, bound_in_words, claim
 from attractor.certify.stability.certificate import Contraction, simulated_contraction
 from attractor.report.about import About
-from attractor.report.page import Page, PageFigure, PageTable, Section, Step, Tile, Tone
+from attractor.report.page import Note, Page, PageFigure, PageTable, Section, Step, Tile, Tone
 from attractor.report.publishing import PAGES, PageKind
 from attractor.report.style import Hue, Size, legend_above, panels, powers_of_ten
 from attractor.report.wording import duration, shortened, significant
@@ -93,7 +93,7 @@ def certificate_page(found: CertifiedCell, about: About) -> Page:
     if certificate is not None:
         sections = [_contraction(found, certificate), _set(certificate, found), *sections]
     elif result.witness is not None:
-        sections = [_witness(result.witness), *sections]
+        sections = [_witness(result.witness, found.visited), *sections]
     return Page(
         kind="Stability certificate",
         verdict=_verdict(found),
@@ -235,17 +235,51 @@ def _set(certificate: Certificate, found: CertifiedCell) -> Section:
     return Section("set", "Certified set", lead, (figure,), (facts,))
 
 
-def _witness(witness: Witness) -> Section:
+def _witness(witness: Witness, visited: np.ndarray | None) -> Section:
     rows = (
         ("first start", _numbers(witness.first)),
         ("second start", _numbers(witness.second)),
+        *(
+            (f"{name} start and the data", _beside(start, visited))
+            for name, start in (("first", witness.first), ("second", witness.second))
+            if visited is not None
+        ),
         ("inputs, repeated for ever", "; ".join(_numbers(row) for row in witness.inputs)),
         ("difference after that", significant(witness.distance)),
         ("steps followed", str(witness.steps)),
     )
     lead = "Start the model from both states under these inputs and see for yourself."
-    return Section(
-        "witness", "Witness", lead, tables=(PageTable("Two trajectories", ("what", "value"), rows),)
+    table = PageTable("Two trajectories", ("what", "value"), rows)
+    notes = ()
+    if visited is not None and all(_outside(one, visited).any() for one in (witness.first, witness.second)):
+        notes = (Note("info", _BEYOND_DATA),)
+    return Section("witness", "Witness", lead, tables=(table,), notes=notes)
+
+
+_BEYOND_DATA = (
+    "Both starts lie outside of what the model visited over the data. That runs can stay apart for ever is "
+    "shown for such starts; whether those near the data do is not known from this."
+)
+
+
+def _outside(
+    start: Float[np.ndarray, " states"], visited: Float[np.ndarray, "2 states"]
+) -> Float[np.ndarray, " states"]:
+    """How far every state lies outside of what the data visited, in widths of that; zero within it."""
+    beyond = np.maximum(visited[0] - start, start - visited[1])
+    width = np.maximum(visited[1] - visited[0], np.finfo(np.float32).eps * (1 + np.abs(visited).max(axis=0)))
+    return np.maximum(beyond, 0.0) / width
+
+
+def _beside(start: Float[np.ndarray, " states"], visited: Float[np.ndarray, "2 states"]) -> str:
+    """Where a start lies relative to what the data visited, in words."""
+    outside = _outside(start, visited)
+    count = int((outside > 0).sum())
+    if not count:
+        return "within what the data visited"
+    most = significant(float(outside.max()), 2)
+    return (
+        f"{count} of {len(outside)} states outside of what the data visited, by up to {most} times its width"
     )
 
 

@@ -47,7 +47,7 @@ from .published import published_condition
 from .weighted_norms import (
     JacobianNorm,
     absolute_jacobian,
-    best_weights,
+    good_weights,
     sample_jacobians,
     sampled_weights,
 )
@@ -490,7 +490,7 @@ def _by_pieces(cell: CellLike, invariant: InvariantBox) -> InvariantBox:
 def rate_on(cell: CellLike, invariant: InvariantBox) -> Bounded:
     """The smallest rate that the bound of one step proves on a box, with the weights that give it."""
     bounds: StepBounds = step_bounds(cell, invariant.box)
-    rate, weights = best_weights(bounds.row_sums, jnp.ones(invariant.box.states))
+    rate, weights = good_weights(bounds.row_sums, jnp.ones(invariant.box.states))
     rate = jnp.where(invariant.found & bounds.bounded, rate, jnp.inf)
     sums = bounds.input_sums()
     return Bounded(invariant, rate, weights, jnp.max(sums / weights), sums)

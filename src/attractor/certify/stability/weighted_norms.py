@@ -30,6 +30,12 @@ _ITERATIONS = 200
 # Largest change of the weights, whose largest is 1, that ends the iteration on the host.
 _SETTLED = 1e-10
 
+# Weights that differ by more say little of some states, and make costs that nothing solves.
+_UNEVEN = 100.0
+# What evening them leaves of 1 - rate, and the least weight beside a largest of 1; the best choice first.
+_EVENED = ((0.95, 1e-2), (0.75, 1e-2), (0.95, 1e-3), (0.95, 1e-4), (0.95, 1e-6))
+_NEARLY = 0.05
+
 # Share of its width that counts for every axis, so that none is never split.
 _AT_LEAST = 0.05
 
@@ -75,6 +81,66 @@ def best_weights(
     else:
         carry, _ = jax.lax.scan(step, carry, None, length=iterations)
     return carry[1], carry[2]
+
+
+def good_weights(
+    row_sums: Callable[[Array], Array], start: Float[Array, " states"]
+) -> tuple[Float[Array, ""], Float[Array, " states"]]:
+    """`best_weights`, made even by `even_weights`."""
+    return even_weights(row_sums, *best_weights(row_sums, start))
+
+
+def even_weights(
+    row_sums: Callable[[Array], Array], rate: Array, weights: Float[Array, " states"]
+) -> tuple[Float[Array, ""], Float[Array, " states"]]:
+    """Weights that differ less, for a rate that is hardly larger.
+
+    The best rate alone wants no weight at all on what nothing feeds back to, such as the register of a delay,
+    whose differences are gone after as many steps as it is long. Such weights w make the norm |x_i| / w_i,
+    and every cost that follows from it, as large there as one likes. With a rate l above the best one, the
+    least solution of w = max(w_best, floor, r(w) / l) keeps r(w) <= l w; along a register it grows by 1 / l
+    from row to row. Weights that are even enough stay as they are.
+
+    Args:
+        row_sums: r, as for `best_weights`; traced once.
+        rate: the best one.
+        weights: that give it, the largest of them 1.
+
+    Returns:
+        Rate and weights; those given where no others come near their rate, or where it proves nothing.
+    """
+    left, floors = (jnp.asarray(column, weights.dtype) for column in zip(*_EVENED, strict=True))
+
+    def attempt(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        number, _, found_rate, found = carry
+        target = 1 - left[number] * (1 - rate)
+        raised = _raised(row_sums, jnp.maximum(weights, floors[number]), target)
+        reached = jnp.max(row_sums(raised) / raised)
+        good = 1 - reached >= (left[number] - _NEARLY) * (1 - rate)
+        raised = raised / jnp.max(raised)
+        return number + 1, good, jnp.where(good, reached, found_rate), jnp.where(good, raised, found)
+
+    def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
+        return ~carry[1] & (carry[0] < len(_EVENED))
+
+    done = ~(rate < 1) | (jnp.max(weights) <= _UNEVEN * jnp.min(weights))
+    _, _, rate, weights = jax.lax.while_loop(unfinished, attempt, (jnp.asarray(0), done, rate, weights))
+    return rate, weights
+
+
+def _raised(row_sums: Callable[[Array], Array], start: Array, rate: Array) -> Array:
+    """The least w >= start with r(w) <= rate w, as far as the iterations reach."""
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+        return (carry[0] < _ITERATIONS) & (carry[2] > _SETTLED)
+
+    def raise_(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        round_, weights, _ = carry
+        higher = jnp.maximum(weights, row_sums(weights) / rate)
+        change = jnp.max((higher - weights) / higher)
+        return round_ + 1, higher, jnp.where(jnp.isfinite(change), change, 0.0)
+
+    return jax.lax.while_loop(unfinished, raise_, (jnp.asarray(0), start, jnp.ones((), start.dtype)))[1]
 
 
 class JacobianNorm(eqx.Module):
@@ -141,4 +207,8 @@ def sampled_weights(
     No weights can do better on the samples than their nonlinear Perron value, so a rate of 1 or more means
     that no weighted maximum norm proves the box.
     """
-    return best_weights(lambda weights: jnp.max(jacobians @ weights, axis=0), start)
+
+    def row_sums(weights: Array) -> Array:
+        return jnp.max(jacobians @ weights, axis=0)
+
+    return good_weights(row_sums, start)

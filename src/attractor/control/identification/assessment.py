@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -9,10 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor.cells import initial_state
+from attractor.cells import State, initial_state
 from attractor.control.metrics import Metrics
 from attractor.data import Roles, Signal
-from attractor.program import compiled, single_precision
+from attractor.dynamics.roots import state_of_rest
+from attractor.errors import UnsupportedError
+from attractor.program import (
+    compiled,
+    double_precision,
+    flat_map,
+    in_double_precision,
+    single_precision,
+    unrounded,
+)
 
 from . import bands
 from .comparison import compare
@@ -111,6 +121,8 @@ def _metrics(metrics: Metrics) -> dict[str, object]:
 LEVELS = 41
 HOLD = 2000
 _AT_REST = 1e-3
+_NEWTON_TOLERANCE, _NEWTON_ROUNDS = 1e-10, 100
+"""Of the largest entry of f(x) - x, scaled; and the most rounds that a search takes."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,8 @@ def steady_maps(model: PlantModel) -> list[SteadyMap]:
     """The steady-state map of every input over the range of the training data.
 
     The model is held for 2000 steps at each level; it counts as at rest when its outputs moved by less than
-    a thousandth of their standard deviation over the last tenth.
+    a thousandth of their standard deviation over the last tenth. Where it is slower than that, Newton's
+    method goes on from there to a state of rest, which counts if the model would come back to it.
     """
     count = len(model.signals_.inputs)
     network = model.network()
@@ -141,9 +154,14 @@ def steady_maps(model: PlantModel) -> list[SteadyMap]:
     for index, signal in enumerate(model.signals_.inputs):
         scaled = np.zeros((LEVELS, count))
         scaled[:, index] = np.linspace(-1, 1, LEVELS)
-        late = np.asarray(_hold(network, jnp.asarray(scaled, jnp.float32)), float)
-        resting = np.ptp(late, axis=1) < _AT_REST
-        outputs = np.where(resting, model.output_scaling_.to_engineering(late[:, -1]), np.nan)
+        late, last = _hold(network, jnp.asarray(scaled, jnp.float32))
+        late = np.asarray(late, float)
+        shown = np.where(np.ptp(late, axis=1) < _AT_REST, late[:, -1], np.nan)
+        slow = np.flatnonzero(np.isnan(shown).any(axis=1))
+        if slow.size:
+            found = _rests(network, jax.tree.map(itemgetter(slow), last), scaled[slow])
+            shown[slow] = np.where(np.isnan(shown[slow]), found, shown[slow])
+        outputs = model.output_scaling_.to_engineering(shown)
         maps.append(SteadyMap(signal, model.input_scaling_.to_engineering(scaled)[:, index], outputs))
     return maps
 
@@ -151,12 +169,39 @@ def steady_maps(model: PlantModel) -> list[SteadyMap]:
 @compiled
 def _hold(
     network: PlantNetwork, levels: Float[Array, "levels inputs"]
-) -> Float[Array, "levels late outputs"]:
-    """Outputs over the last tenth of a long hold."""
+) -> tuple[Float[Array, "levels late outputs"], State]:
+    """Outputs over the last tenth of a long hold, and the last states."""
 
-    def one(level: Float[Array, " inputs"]) -> Float[Array, "late outputs"]:
+    def one(level: Float[Array, " inputs"]) -> tuple[Float[Array, "late outputs"], State]:
         steps = jnp.broadcast_to(level, (HOLD, len(level)))
-        outputs, _ = network(steps, initial_state(network.cell))
-        return outputs[-HOLD // 10 :]
+        outputs, last = network(steps, initial_state(network.cell))
+        return outputs[-HOLD // 10 :], last
 
     return jax.vmap(one)(levels)
+
+
+def _rests(
+    network: PlantNetwork, states: State, levels: Float[np.ndarray, "levels inputs"]
+) -> Float[np.ndarray, "levels outputs"]:
+    """Outputs at the stable states of rest that Newton's method finds from these; NaN where it finds none."""
+    with double_precision():
+        double = in_double_precision(network)
+        try:
+            flat = flat_map(unrounded(double.cell)).still("states of rest")
+        except UnsupportedError:
+            return np.full((len(levels), 1), np.nan)
+
+        @jax.jit
+        @jax.vmap
+        def found(state: State, level: Float[Array, " inputs"]) -> tuple[Array, Array, Array]:
+            def step(x: Float[Array, " states"]) -> Float[Array, " states"]:
+                return flat.step(x, level)
+
+            start = flat.flatten(state).astype(level.dtype)
+            rest, error = state_of_rest(step, start, _NEWTON_TOLERANCE, _NEWTON_ROUNDS)
+            return double.read(flat.restore(rest)), error, jax.jacfwd(step)(rest)
+
+        outputs, errors, jacobians = map(np.asarray, found(states, jnp.asarray(levels, jnp.float64)))
+    known = (errors <= _NEWTON_TOLERANCE) & np.isfinite(jacobians).all(axis=(1, 2))
+    radii = np.abs(np.linalg.eigvals(np.where(known[:, None, None], jacobians, 0.0))).max(axis=1)
+    return np.where((known & (radii < 1))[:, None], outputs, np.nan)

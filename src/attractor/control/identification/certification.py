@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from attractor.certify import (
     claim,
 )
 from attractor.data import Record
-from attractor.errors import WRONG_FACTS, RunFolderError
+from attractor.errors import WRONG_FACTS, ConfigError, RunFolderError
 from attractor.files import write_atomically
 from attractor.folders import read_file
 from attractor.origin import Origin, find_origin
@@ -31,6 +33,7 @@ from attractor.runs import check_origin, load_run
 from attractor.scan import unroll
 
 from .plant_model import PlantModel
+from .race import POLYNOMIAL
 from .recordings import stored_roles
 
 FILE = "stability.json"
@@ -258,6 +261,32 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
+def repairable(model: PlantModel) -> bool:
+    """Whether `repair` can move this model: a regression that is its own output has nothing to train."""
+    network = model.network()
+    return not (getattr(network.inner, "fixed", False) and network.readout is None)
+
+
+def retrained(command: str) -> str:
+    """The command that made a run, for another one that is trained towards a proof; empty if not known.
+
+    A family that nothing trains is left out of it, so that the default takes its place.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    known = words[:2] == ["attractor", "identify"] and "--out" in words[:-1]
+    if not known or "--certified" in words:
+        return ""
+    place = words.index("--out") + 1
+    words[place] += "-certified"
+    kept = [word for word in words if word != f"--cell={POLYNOMIAL}"]
+    for at in [at for at, pair in enumerate(pairwise(kept)) if pair == ("--cell", POLYNOMIAL)]:
+        del kept[at : at + 2]
+    return shlex.join([*kept, "--certified"])
+
+
 def repair(
     model: PlantModel,
     record: Record | tuple | list,
@@ -285,7 +314,14 @@ def repair(
 
     Raises:
         NotFittedError: there is no model yet.
+        ConfigError: the model is a regression, which nothing trains.
     """
+    if not repairable(model):
+        raise ConfigError(
+            f"this model is a regression ({model.family}), which nothing trains, so that there is nothing to "
+            "repair. Give its `attractor identify` command with --certified and without --cell "
+            "(cell='auto', certified=True), which trains a GRU towards a proof"
+        )
     start = model.network()
     options = model.get_params(deep=False)
     settings = replace(model.training, steps=steps, seeds=1, refine=0)

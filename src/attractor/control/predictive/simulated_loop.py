@@ -86,11 +86,22 @@ class ClosedLoop(
         """How long it ran, how far from its references, and how the solves ended."""
         ended = Counter(one.name.lower().replace("_", " ") for one in self.statuses)
         error = np.abs(self.outputs - self.references).mean(axis=0)
+        failed = [self.ended_badly] if self.ended_badly else []
         return "\n".join([
+            *failed,
             f"closed loop of {len(self.times)} samples; mean distance from the references {in_words(error)}",
             f"solves: {', '.join(f'{count} {name}' for name, count in ended.most_common())}",
             f"a solve took {1e3 * np.median(self.solve_seconds):.3g} ms (median)",
         ])
+
+    @property
+    def ended_badly(self) -> str:
+        """In how many samples there was no optimal plan, and why; empty where there always was one."""
+        ways = Counter(one for one in self.statuses if not one.optimal)
+        if not ways:
+            return ""
+        why = "; ".join(f"{one.short} ({count})" for one, count in ways.most_common())
+        return f"No optimal plan in {sum(ways.values())} of {len(self.statuses)} samples: {why}."
 
 
 def run_closed_loop(
@@ -216,6 +227,9 @@ class LoopMetrics(Shown):
         alarms: samples in which the last input was held.
         fallbacks: samples in which the plan was not the solver's answer, alarms included.
         lost: samples in which a sensor showed nothing.
+        reversals: per input, samples in which it went back by more than a tenth of its range, after it had
+            gone forth by as much one sample before.
+        swing: per input, how far at most it went forth and back, as a part of its range.
     """
 
     segments: tuple[Segment, ...]
@@ -226,6 +240,13 @@ class LoopMetrics(Shown):
     alarms: int
     fallbacks: int
     lost: int = 0
+    reversals: tuple[int, ...] = ()
+    swing: tuple[float, ...] = ()
+
+    @property
+    def chatters(self) -> tuple[bool, ...]:
+        """Per input, whether it goes back and forth more often than a loop that settles."""
+        return tuple(count >= _CHATTER for count in self.reversals)
 
     def __str__(self) -> str:
         """What counts first: limits and fallbacks, then distances."""
@@ -247,7 +268,7 @@ def loop_metrics(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopMetr
     width = per_channel("band", band, loop.outputs.shape[1])
     errors = loop.outputs - loop.references
     low, high = limits.output_box(loop.outputs.shape[1])
-    moves = np.abs(np.diff(loop.inputs, axis=0))
+    moves, back = np.abs(np.diff(loop.inputs, axis=0)), _back_and_forth(loop, limits)
     return LoopMetrics(
         segments=tuple(_segment(loop, errors, width, begin, end) for begin, end in _spans(loop)),
         absolute_error=np.abs(errors).mean(axis=0),
@@ -256,8 +277,22 @@ def loop_metrics(loop: ClosedLoop, band: PerChannel, limits: Limits) -> LoopMetr
         output_violations=int(np.any((loop.outputs < low) | (loop.outputs > high), axis=1).sum()),
         alarms=sum(status.alarm for status in loop.statuses),
         fallbacks=sum(not status.optimal for status in loop.statuses),
+        reversals=tuple(int(count) for count in (back > _LARGE_MOVE).sum(axis=0)),
+        swing=tuple(map(float, back.max(axis=0, initial=0.0))),
         lost=int((~np.isfinite(loop.measured)).any(axis=1).sum()),
     )
+
+
+_LARGE_MOVE, _CHATTER = 0.1, 3
+"""Of the range of an input; and so many such moves back make a chatter, not the answer to a step."""
+
+
+def _back_and_forth(loop: ClosedLoop, limits: Limits) -> Float[np.ndarray, "moves inputs"]:
+    """How far inputs went one way in one sample and back in the next, as a part of their range."""
+    low, high, _ = limits.input_box(loop.inputs.shape[1])
+    moves = np.diff(loop.inputs, axis=0) / (high - low)
+    first, second = moves[:-1], moves[1:]
+    return np.where(first * second < 0, np.minimum(np.abs(first), np.abs(second)), 0.0)
 
 
 def _spans(loop: ClosedLoop) -> list[tuple[int, int]]:

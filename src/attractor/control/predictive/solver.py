@@ -40,6 +40,11 @@ class SolveStatus(Enum):
         return self.value.startswith("ALARM")
 
     @property
+    def short(self) -> str:
+        """What happened, without what was done then."""
+        return self.value.removeprefix("ALARM: ").partition(":")[0].partition(";")[0]
+
+    @property
     def optimal(self) -> bool:
         """Whether the plan is the solver's answer and not a fallback."""
         return self in {SolveStatus.CONVERGED, SolveStatus.REAL_TIME, SolveStatus.STALLED}

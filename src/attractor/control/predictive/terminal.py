@@ -1,18 +1,22 @@
 """The cost of everything after the horizon, under the input of the target."""
 
+import warnings
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from attractor.control.model import OutputVector, StateVector
-from attractor.errors import ConfigError, ShapeError
+from attractor.errors import ConfigError, ControlWarning, ShapeError
 from attractor.shown import Shown
 
 Square = Float[np.ndarray, "states states"]
 Reading = Float[np.ndarray, "outputs states"]
 
+# The most that entries of a diagonal P may differ by. With 1e6 a third of the solves ended at their limit of
+# iterations, with 1e18 none had an answer.
+_MOST_UNEVEN = {"double": 1e5, "float": 1e3}
 # 2^30 samples: what has not died out by then never does.
 _DOUBLINGS = 30
 
@@ -133,6 +137,11 @@ class CertifiedTerminal(Shown):
             return 1
         return int(np.floor(np.log(states) / (-2.0 * np.log(self.rate)))) + 1
 
+    @property
+    def unevenness(self) -> float:
+        """The largest entry of P over its smallest."""
+        return unevenness(self.weights)
+
     def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """P = p diag(1/w^2); C is taken at the target, which is exact for a linear read-out."""
         if len(self.weights) != len(jacobian):
@@ -166,6 +175,12 @@ class ComparisonTerminal(Shown):
 
     def __post_init__(self) -> None:
         check_comparison(self.matrix)
+
+    @property
+    def unevenness(self) -> float:
+        """The largest entry of P over its smallest."""
+        diagonal = diagonal_comparison_cost(self.matrix)
+        return float(diagonal.max() / diagonal.min())
 
     def at(self, jacobian: Square, reading: Reading, output_weight: OutputVector) -> TerminalCost:
         """P = c D."""
@@ -216,15 +231,53 @@ def check_comparison(matrix: Float[np.ndarray, "rows columns"]) -> None:
         )
 
 
-def terminal_rule(terminal: object) -> TerminalRule:
+def unevenness(weights: ArrayLike) -> float:
+    """The largest entry of the P of a certificate over its smallest: both are 1/w^2 of the weights w."""
+    values = np.asarray(weights, float)
+    return float((values.max() / values.min()) ** 2)
+
+
+def too_uneven(ratio: float, precision: Literal["double", "float"] = "double") -> str:
+    """Why a diagonal terminal cost is none for a solver, in words; empty where it is one.
+
+    Args:
+        ratio: of its largest entry and its smallest, see `unevenness`.
+        precision: that a solver computes in.
+    """
+    most = _MOST_UNEVEN[precision]
+    if ratio <= most:
+        return ""
+    return (
+        f"the cost from the certificate would count some states {ratio:.0e} times as much as others, and no "
+        f"more than {most:.0e} can be solved well"
+    )
+
+
+def terminal_rule(terminal: object, precision: Literal["double", "float"] = "double") -> TerminalRule:
     """The rule for what a user gives: None, a rule, or a certificate.
+
+    A cost so uneven that no quadratic program is solved well with it gives way to the local one, with a
+    `ControlWarning`.
 
     Args:
         terminal: None for the local rule; an object with `weights` and `rate`; or a rule.
+        precision: that the solver computes in.
 
     Raises:
         ConfigError: none of these, or a certificate in another norm, which says nothing about this cost.
     """
+    rule = _rule(terminal)
+    why = too_uneven(float(getattr(rule, "unevenness", 1.0)), precision)
+    if not why:
+        return rule
+    warnings.warn(
+        ControlWarning(f"{why}: what comes after the horizon counts as the linearised model says"),
+        stacklevel=2,
+    )
+    return LocalTerminal()
+
+
+def _rule(terminal: object) -> TerminalRule:
     if terminal is None:
         return LocalTerminal()
     if isinstance(terminal, TerminalRule):

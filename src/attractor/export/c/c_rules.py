@@ -15,6 +15,7 @@ from ..movement import (
     MOVES,
     Contraction,
     Move,
+    added_to,
     check_rounding,
     dtype_of,
     move,
@@ -109,6 +110,7 @@ class Rules:
         rules |= {name: partial(self._elementwise, code) for name, code in added.items()}
         return rules | {
             "dot_general": self._product,
+            "scatter-add": self._added,
             "integer_pow": self._power,
             "convert_element_type": self._converted,
             "reduce_precision": partial(without_rounding, "C"),
@@ -199,6 +201,22 @@ class Rules:
             if found.size:
                 self._writer.store(target.taken(rows), take(value, flat[rows] - start))
             start += size
+        return target
+
+    def _added(self, equation: JaxprEqn, operand: Operand, indices: Operand, updates: Operand) -> Value:
+        """The operand with the updates added, those that meet in one entry one after the other."""
+        places = added_to(equation, indices)
+        target = self._writer.buffer(shape_of(equation.outvars[0]), _kind(equation))
+        self._writer.store(target, self.value(operand))
+        value = self._writer.stored(self.value(updates))
+        found = np.flatnonzero(places >= 0)
+        while found.size:
+            _, first = np.unique(places[found], return_index=True)
+            once = found[np.sort(first)]
+            entries = target.taken(places[once])
+            total = Apply("({0} + {1})", (entries, take(value, once)), target.kind)
+            self._writer.store(entries, total)
+            found = np.setdiff1d(found, once)
         return target
 
     def _reduced(self, start: str, pattern: str, equation: JaxprEqn, operand: Value) -> Value:
