@@ -88,10 +88,12 @@ def origin_of(path: Path) -> Origin | None:
 def check_replaceable(path: Path) -> None:
     """Refuse to write over a file that carries no stamp: it was not made from a run, and may be a user's own.
 
+    A symbolic link is replaced, and what it points to stays.
+
     Raises:
         ConfigError: such a file is there already.
     """
-    if path.exists() and origin_of(path) is None:
+    if path.exists() and not path.is_symlink() and origin_of(path) is None:
         raise ConfigError(
             f"{path} is there already and was not made from a run; move it, or choose another folder (--out)"
         )
