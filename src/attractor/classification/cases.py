@@ -1,8 +1,8 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,9 +12,17 @@ from jaxtyping import Float, Int, PyTree
 from attractor.data import Scaling, Sequences, check_representable
 from attractor.data.labelled_sequences import name_some
 from attractor.data.long_table import told, without_counters
+from attractor.data.per_case import in_order, in_order_of
 from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
-from attractor.errors import ConfigError, DataWarning, DivergedError, InputDataError, ShapeError
+from attractor.errors import (
+    ConfigError,
+    DataWarning,
+    DivergedError,
+    InputDataError,
+    ShapeError,
+    warn,
+)
 
 ClassWeight = Mapping[object, float | int] | str | None
 """What a case counts by its class: "balanced", numbers by class, or all the same."""
@@ -23,6 +31,7 @@ ClassWeight = Mapping[object, float | int] | str | None
 def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
     """Cases with labels counted from 0, and the classes as the user calls them."""
     data = X if isinstance(X, Sequences) else _as_given(X)
+    y = for_each(X, y, "y")
     given = np.asarray(y)
     if y is None:
         if data.labels is None:
@@ -50,12 +59,16 @@ def _tell_single(data: Sequences) -> None:
     counts = np.bincount(labels_given(data), minlength=len(data.classes))
     single = [repr(data.classes[label]) for label in np.flatnonzero(counts == 1)]
     if single:
-        warnings.warn(
+        warn(
             f"class {name_some(single)}: a single case each, which cannot both train and judge: nothing "
             "tells whether such a class is found; give more cases of it, or leave it out",
             DataWarning,
-            stacklevel=5,
         )
+
+
+def for_each(X: object, values: object, what: str) -> Any:
+    """What is given for every case, in the order of the cases; see `attractor.data.per_case`."""
+    return in_order(values, X.ids, what) if isinstance(X, Sequences) else in_order_of(X, values, what)
 
 
 def _as_given(X: object) -> Sequences:
@@ -102,6 +115,32 @@ def as_classes(labels: object, classes: np.ndarray) -> np.ndarray:
     return np.array([
         next((known[one] for one in _spellings(label) if one in known), label) for label in given
     ])
+
+
+def as_known(X: object, names: Sequence[str]) -> Sequences:
+    """Cases in any form, with the variables of a model in its order.
+
+    Raises:
+        ShapeError: another number of variables.
+        InputDataError: cases that cannot be read.
+    """
+    data = X if isinstance(X, Sequences) else Sequences.from_arrays(X, known=names)
+    if isinstance(X, Sequences) or data.is_named:
+        return data.matched(names)
+    check_width(data, len(names))
+    return data
+
+
+def series_tags(*, takes_missing: bool) -> object:
+    """What scikit-learn asks of a classifier of series."""
+    from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+    return Tags(
+        estimator_type="classifier",
+        target_tags=TargetTags(required=True),
+        classifier_tags=ClassifierTags(),
+        input_tags=InputTags(two_d_array=True, three_d_array=True, allow_nan=takes_missing),
+    )
 
 
 def check_width(data: Sequences, variables: int) -> None:

@@ -1,6 +1,8 @@
 """Commands about data: doctor, plant; how columns are read, and how findings are shown."""
 
+import shlex
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +19,7 @@ from attractor.data import (
     describe_sampling,
     parse_row_block,
 )
+from attractor.data.long_columns import names_in
 from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, Positive, Seed, checked_fields
 
@@ -81,15 +84,36 @@ def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
 
 
 @dataclass(frozen=True)
-class CaseColumns:
-    """How the columns of a table of series are read, for a classifier; other formats name their own."""
+class SeriesColumns(LongColumns):
+    """How the columns of a table of series are read, for a classifier; other formats name their own.
 
-    case: Annotated[str | None, arg(name="id-column")] = None
-    """The column that tells the cases apart."""
+    A run of a classifier knows them: they are needed again only where another table calls them otherwise.
+    """
+
+    case: Annotated[tuple[str, ...], arg(name="id-column")] = ()
+    """The column that tells the cases apart, or several that do so together."""
     label: Annotated[str | None, arg(name="label-column")] = None
     """The class."""
     time: Annotated[str | None, arg(name="time-column")] = None
     """Numbers or dates by which the rows of a case are put in order."""
+    group: Annotated[str | None, arg(name="group-column")] = None
+    """What a case comes from (patient, device): cases of one group stay together when cases are held out."""
+    variables: tuple[str, ...] = ()
+    """The measured quantities, by name or by patterns such as "acc_*"; all other columns if not given."""
+
+    def written(self, **parts: str | Sequence[str]) -> str:
+        """How a user of the command line writes what some columns mean."""
+        options = {"case": "--id-column", "label": "--label-column", "time": "--time-column"}
+        options |= {"group": "--group-column", "variables": "--variables"}
+        told = ((options[name], *names_in(value)) for name, value in parts.items())
+        return " ".join(shlex.quote(word) if word != "..." else word for words in told for word in words)
+
+
+@dataclass(frozen=True)
+class CaseColumns(SeriesColumns):
+    """The same for a command that has the delimiter of a log."""
+
+    delimiter: Annotated[str | None, Suppress] = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +190,7 @@ class DoctorCommand:
         from attractor.data import guess_columns, read_csv, read_sequences
 
         inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
-        asked = self.series != CaseColumns()
+        asked = bool(self.series.asked)
         if self.data.is_dir():
             from attractor.run_kinds import kind_of
 
@@ -178,7 +202,7 @@ class DoctorCommand:
         if asked or (self.data.suffix.lower() in SERIES and not (inputs or outputs)):
             with warnings.catch_warnings():  # the remarks are among the findings
                 warnings.simplefilter("ignore", DataWarning)
-                return read_sequences(self.data, LongColumns(**vars(self.series)) if asked else None)
+                return read_sequences(self.data, replace(self.series, delimiter=columns.delimiter))
         if not (inputs and outputs):
             inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
         return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)

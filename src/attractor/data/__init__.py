@@ -5,7 +5,8 @@ from .doctor import examine
 from .finding import Finding, Severity
 from .honest_split import HeldOut, hold_out_recordings
 from .labelled_sequences import Sequences
-from .long_table import LongColumns, read_case_groups
+from .long_columns import LongColumns
+from .long_table import read_case_groups
 from .preprocessing import (
     MISSING,
     FillState,

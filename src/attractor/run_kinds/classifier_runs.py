@@ -45,7 +45,7 @@ def _predict(model: SequenceClassifier, source: Path, target: Path, reading: Rea
     if vars(reading.columns) != vars(ColumnOptions(delimiter=delimiter)):
         raise ConfigError(
             "options about the columns of a log are for plants; for series there are --id-column, "
-            "--label-column and --time-column"
+            "--label-column, --time-column, --group-column and --variables"
         )
     series = reading.series
     if delimiter is not None:
