@@ -45,6 +45,7 @@ def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
             raise InputDataError(f"{given.size} labels for {len(data)} cases; fit(X, y) needs one for each")
         data = data.relabelled(y)
         names = np.unique(check_labels(y) if given.dtype.kind == "O" else given)
+        _tell_rows(data)
     found = np.unique(labels_given(data))
     if len(found) < 2:
         raise InputDataError(
@@ -69,6 +70,28 @@ def _tell_single(data: Sequences) -> None:
 def for_each(X: object, values: object, what: str) -> Any:
     """What is given for every case, in the order of the cases; see `attractor.data.per_case`."""
     return in_order(values, X.ids, what) if isinstance(X, Sequences) else in_order_of(X, values, what)
+
+
+# Cases of more steps are hardly the rows of a long table; fewer cases tell nothing.
+_FEW_STEPS, _MANY_CASES = 12, 50
+# Labels of cases in any order change this often, as a share of what chance makes of them, or more.
+_RUNS = 0.3
+
+
+def _tell_rows(data: Sequences) -> None:
+    """Warn where short cases of one variable have labels that come in runs, as the rows of long tables do."""
+    labels, steps = labels_given(data), data.values.shape[1]
+    if len(data.names) > 1 or steps > _FEW_STEPS or len(data) < _MANY_CASES:
+        return
+    shares = np.bincount(labels) / len(labels)
+    changes = int(np.count_nonzero(np.diff(labels)))
+    if changes < _RUNS * (1 - (shares**2).sum()) * len(labels) and changes > 2 * np.count_nonzero(shares):
+        warn(
+            f"{len(data)} cases of {steps} steps of one variable have labels that repeat from case to case: "
+            "if they are the rows of a long table, read it with attractor.data.read_sequences(table, "
+            'LongColumns(case="...", label="..."))',
+            DataWarning,
+        )
 
 
 def _as_given(X: object) -> Sequences:

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Int
 
 from .delimited import MISSING_MARKS, Layout, is_number
-from .long_columns import LABEL_NAMES
+from .long_columns import LABEL_NAMES, LongColumns
 from .table import FrameTable, Table, TextTable
+from .time_axis import find_time
 
 # A case has at least so many rows on average.
 _FEWEST_ROWS = 3
@@ -30,18 +31,23 @@ def text_columns(table: Table, positions: Sequence[int]) -> list[str]:
     return [table.signals[position].label for position in positions if is_text(table, position)]
 
 
+def proposal(table: Table, columns: LongColumns) -> str:
+    """How to say which column tells the cases apart, and which has the class, the likely ones in place."""
+    time = find_time(table, [])
+    case = likely_case(table, time)
+    found = {"case": case, "label": None if case is None else likely_label(table, time, case)}
+    heads = [signal.label for signal in table.signals]
+    return columns.written(**{name: "..." if at is None else heads[at] for name, at in found.items()})
+
+
 def likely_case(table: Table, time: int | None) -> int | None:
     """The one column that makes sense as that of the cases; None where there is none, or are several.
 
-    It has the same value over many rows, and every other column of which that holds follows from it: a trial
-    has one subject and one class.
+    It has the same value in many rows, no two of them of one time, or, without a time, one after the other;
+    and every other column of which that holds follows from it: a trial has one subject and one class.
     """
-    codes = _repeated(table, time)
-    finest = [
-        position
-        for position, own in codes.items()
-        if all(_follows(other, own) for other in codes.values()) and _times_differ(table, time, own)
-    ]
+    codes = {at: own for at, own in _repeated(table, time).items() if _holds(table, time, own)}
+    finest = [at for at, own in codes.items() if all(_follows(other, own) for other in codes.values())]
     return finest[0] if len(finest) == 1 else None
 
 
@@ -89,8 +95,9 @@ def _follows(codes: np.ndarray, known: np.ndarray) -> bool:
     return len(pairs) == len(np.unique(known))
 
 
-def _times_differ(table: Table, time: int | None, codes: np.ndarray) -> bool:
+def _holds(table: Table, time: int | None, codes: np.ndarray) -> bool:
+    """Whether rows with one value may be one case."""
     if time is None:
-        return True
+        return bool(np.count_nonzero(np.diff(codes)) * _FEWEST_ROWS <= len(codes))
     times = _codes(table, time)
     return len(np.unique(codes * (int(times.max()) + 1) + times)) == len(table)

@@ -1,6 +1,7 @@
 """Cases as Python gives them: an array, a list of arrays or tables, or a wide table; all become arrays."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
@@ -9,7 +10,9 @@ from jaxtyping import Float
 
 from attractor.errors import DataWarning, InputDataError, ShapeError, warn
 
-from .table import column_names, numbers_of, positions_of
+from .column_guesses import proposal
+from .long_columns import LongColumns
+from .table import column_names, numbers_of, positions_of, read_table
 
 
 def as_arrays(
@@ -62,14 +65,26 @@ def _as_list(cases: object) -> Iterable[object]:
 
 
 def _wide(table: object) -> Float[np.ndarray, "cases time"]:
-    """The numbers of a table with one case a row."""
+    """The numbers of a table with one case a row.
+
+    Raises:
+        InputDataError: the table is long or nested, or columns of it are no steps.
+    """
     names = column_names(table, "the cases") or ()
+    cells = series_columns(table)
+    if cells:
+        raise InputDataError(
+            f"a DataFrame with series in its cells ({', '.join(map(str, cells))}): read it with "
+            "attractor.data.read_sequences(frame), where a column called label or "
+            'LongColumns(label="...") is the class, and fit what that gives'
+        )
     if {"case", "id", "time", "timestamp", "label"} & {name.lower() for name in names}:
         raise InputDataError(
             f"a long DataFrame with the columns {', '.join(names)}: give one table for each case, "
-            "[one[variables] for _, one in table.groupby(id)], or read it with `read_sequences`"
+            f"[one[variables] for _, one in table.groupby(id)], or read it with {_reading(table)}"
         )
     table = _without_index(table)
+    _check_steps(table)
     try:
         return numbers_of(table, "the DataFrame")
     except InputDataError as problem:
@@ -77,6 +92,55 @@ def _wide(table: object) -> Float[np.ndarray, "cases time"]:
             f"{problem}; a DataFrame alone is wide, with one case a row and one number a cell: give series "
             "in cells as a list of tables or arrays (time, variables)"
         ) from None
+
+
+def series_columns(frame: Any) -> list[Any]:
+    """The columns of a DataFrame whose cells are series."""
+    if not hasattr(frame, "iloc") or not len(frame):
+        return []
+    first = {name: frame[name].iloc[0] for name in frame.columns}
+    return [name for name, cell in first.items() if not isinstance(cell, str) and np.ndim(cell) == 1]
+
+
+# What counts in the name of a step: t0, 0.02, 12:30:05, 2024-01-01.
+_NUMBER = re.compile(r"\d[\d.:-]*")
+# So many columns that are no steps may stand beside steps.
+_FEW = 3
+
+
+def _check_steps(table: Any) -> None:
+    """Refuse a table whose columns are no steps, because their names do not count.
+
+    Raises:
+        InputDataError: says how a long table is read, or which columns to leave out.
+    """
+    names = column_names(table, "the cases") or ()
+    forms = Counter(_NUMBER.sub("#", name) for name in names)
+    most, count = forms.most_common(1)[0] if forms else ("#", 0)
+    odd = [name for name in names if _NUMBER.sub("#", name) != most] if "#" in most else list(names)
+    if not odd:
+        return
+    shown = ", ".join(map(repr, odd[:_FEW])) + (", ..." if len(odd) > _FEW else "")
+    if len(odd) <= _FEW and count > len(odd):
+        raise InputDataError(
+            f"a DataFrame with a case a row and a step a column ({most.replace('#', '0')}, ...): {shown} is "
+            f"no step; leave it out: frame.drop(columns={odd}), and give labels as y"
+        )
+    raise InputDataError(
+        f"a DataFrame with the columns {shown}: one table is read as wide, a case a row and a step a column, "
+        "and these names count no steps (t0, t1, ...). If its rows are the times of several cases, read all of "
+        f"it with {_reading(table)}. If the columns are the steps of one variable, give frame.to_numpy()"
+    )
+
+
+def _reading(table: Any) -> str:
+    """How a long table is read, its likely columns in place."""
+    columns = LongColumns()
+    try:
+        how = proposal(read_table(table), columns)
+    except InputDataError:
+        how = columns.written(case="...", label="...")
+    return f"attractor.data.read_sequences(table, {how})"
 
 
 # What pandas calls a column that was the index of a table, when it is read or made one.

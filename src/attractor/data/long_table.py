@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from attractor.errors import DataWarning, InputDataError, warn
 
-from .column_guesses import likely_case, likely_label, telling_apart, text_columns
+from .column_guesses import proposal, telling_apart, text_columns
 from .counters import counting_variables
 from .delimited import is_number
 from .finding import Finding, Severity, note, warning
@@ -229,7 +229,11 @@ def _find_parts(table: Table, columns: LongColumns, like: Sequences | None) -> _
 
     case = tuple(map(table.find, columns.case_columns)) or _own_case(table, chosen)
     if not case:
-        raise InputDataError(f"{table.path}: which column tells the cases apart? {_named_so(table, columns)}")
+        raise InputDataError(
+            f"{table.path}: which column tells the cases apart? Name it and the class, as in "
+            f"{proposal(table, columns)}; there are: {', '.join(heads)}. The table needs one row for each "
+            "case and time; one with a whole case in a row is not read"
+        )
     group = None if columns.group is None else table.find(columns.group)
     label = find(columns.label, LABEL_NAMES)
     aside = [*chosen, *case, *(one for one in (label, group) if one is not None)]
@@ -253,21 +257,6 @@ def _known(table: Table, like: Sequences | None) -> tuple[str, ...]:
     """The variables of a model, if the table has them all; whoever matches others to it says what lacks."""
     heads = {signal.label for signal in table.signals}
     return like.names if like is not None and {*like.names} <= heads else ()
-
-
-def _named_so(table: Table, columns: LongColumns) -> str:
-    """How to say which column tells the cases apart, with all columns, and the likely ones in place."""
-    heads, time = [signal.label for signal in table.signals], find_time(table, [])
-    case = likely_case(table, time)
-    label = None if case is None else likely_label(table, time, case)
-    parts = {
-        "case": "..." if case is None else heads[case],
-        "label": "..." if label is None else heads[label],
-    }
-    return (
-        f"Name it and the class, as in {columns.written(**parts)}; there are: {', '.join(heads)}. The table "
-        "needs one row for each case and time; one with a whole case in a row is not read"
-    )
 
 
 def _check_numbers(table: Table, variables: Sequence[int], columns: LongColumns) -> None:

@@ -12,6 +12,7 @@ from attractor.errors import ConfigError, InputDataError
 
 from .archive_text import read_arff, read_case_rows, read_ts, stack_dimensions
 from .delimited import find_layout, is_number, read_lines, shortened
+from .given_cases import series_columns
 from .labelled_sequences import Sequences
 from .long_columns import LABEL_NAMES, LongColumns
 from .long_table import read_long_csv, told, without_counters
@@ -71,7 +72,7 @@ def _read(
 ) -> Sequences:
     asked = {} if columns is None else columns.asked
     if not isinstance(source, str | Path):
-        if not _series_columns(source):
+        if not series_columns(source):
             return read_long_csv(source, columns, like)
         return _without_counters(_read_nested(source, columns or LongColumns()), like)
     if suffix not in SUFFIXES:
@@ -104,12 +105,6 @@ def _read_rows(path: str | Path, like: Sequences | None) -> Sequences:
     return read_long_csv(path, like=like)
 
 
-def _series_columns(frame: "pd.DataFrame") -> list[str]:
-    """The columns of a DataFrame whose cells are series."""
-    first = {name: frame[name].iloc[0] for name in getattr(frame, "columns", ()) if len(frame)}
-    return [name for name, cell in first.items() if not isinstance(cell, str) and np.ndim(cell) == 1]
-
-
 def _read_nested(frame: "pd.DataFrame", columns: LongColumns) -> Sequences:
     """Cases of a DataFrame with a case in each row, a variable in each column, and series as cells.
 
@@ -119,7 +114,7 @@ def _read_nested(frame: "pd.DataFrame", columns: LongColumns) -> Sequences:
     Raises:
         InputDataError: a column that is neither a variable nor the class.
     """
-    series = _series_columns(frame)
+    series = series_columns(frame)
     others = [name for name in frame.columns if name not in series]
     known = {name for name in (columns.label, columns.group, *columns.case_columns) if name is not None}
     usual = [name for name in others if str(name).casefold() in LABEL_NAMES]
