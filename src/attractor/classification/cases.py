@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from attractor.data import Scaling, Sequences, check_representable
+from attractor.data import LongColumns, Scaling, Sequences, check_representable
 from attractor.data.labelled_sequences import name_some
 from attractor.data.long_table import told, without_counters
 from attractor.data.per_case import in_order, in_order_of
@@ -198,6 +198,19 @@ def saved_classes(values: object) -> np.ndarray:
     if not isinstance(values, list) or classes.ndim != 1 or classes.dtype.kind not in "biufU":
         raise ValueError(f"classes {str(values)[:80]}: expected a list of texts or of numbers")
     return classes
+
+
+def saved_columns(values: object) -> LongColumns | None:
+    """How the table was read that a run learned from; None where it was no table.
+
+    Raises:
+        ValueError: it is no table of options.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise ValueError(f"columns {str(values)[:80]}: expected a table of options")
+    return LongColumns.from_facts(values)
 
 
 def case_weights(

@@ -55,6 +55,7 @@ from .cases import (
     labelled,
     labels_given,
     saved_classes,
+    saved_columns,
     scaled_sample,
     series_tags,
 )
@@ -177,7 +178,7 @@ class SequenceClassifier(Estimator):
         share = self.training.validation_share
         parts = divide_cases(data, self.classes_, validation, share, self.seed)
         training, checking = parts.training, parts.checking
-        self.names_, self.training_ids_ = data.names, tuple(training.ids)
+        self.names_, self.training_ids_, self.columns_ = data.names, tuple(training.ids), data.columns
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.longest_, self.units_ = int(training.lengths.max()), self.hidden_size or USUAL_UNITS
         if self.hidden_size is None:
@@ -455,6 +456,7 @@ class SequenceClassifier(Estimator):
             "recurrent_share": self.share_,
             "judged": self.judged_,
             "ranked_ids": list(self.ranked_ids_),
+            "columns": None if self.columns_ is None else self.columns_.asked,
         }
 
     def notes(self) -> dict[str, np.ndarray]:
@@ -472,6 +474,7 @@ class SequenceClassifier(Estimator):
         self.judged_ = fact(card, "judged", bool)
         check_ranked(self.ranked_ids_, self.training_ids_, run.evaluation, judged=self.judged_)
         self.classes_ = saved_classes(card["classes"])
+        self.columns_ = saved_columns(card.get("columns"))
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
         self.temperature_ = fact(card, "temperature", Positive)

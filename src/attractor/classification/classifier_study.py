@@ -263,7 +263,9 @@ def known_cases(model: SequenceClassifier) -> Sequences:
     values = tuple(int(one) if isinstance(one, float) else one for one in model.classes_.tolist())
     classes = tuple(str(one) for one in values)
     start = np.zeros((1, 1, len(model.names_)))
-    return Sequences(start, np.ones(1, int), tuple(model.names_), None, classes, class_values=values)
+    columns = model.columns_  # how their table was read
+    names = tuple(model.names_)
+    return Sequences(start, np.ones(1, int), names, None, classes, class_values=values, columns=columns)
 
 
 def stored_cases(model: SequenceClassifier, folder: Path) -> Sequences:

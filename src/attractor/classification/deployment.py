@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attractor.data import LongColumns, Sequences, read_sequences, write_csv
+from attractor.data import LongColumns, Sequences, Severity, read_sequences, write_csv
 
 from .classifier import SequenceClassifier
 from .classifier_study import known_cases
@@ -88,9 +88,12 @@ def _written(sets: LabelSets, names: list[str]) -> list[str]:
 
 def _sentence(model: SequenceClassifier, cases: Sequences, coverage: float | None) -> str:
     said = f"{len(cases)} cases named"
+    notes = (one.message for one in cases.remarks if one.severity is Severity.NOTE)  # others were warnings
+    told = "".join(f". {text[0].upper()}{text[1:]}" for text in notes)
     if cases.labels is not None:
         right = int((model.predict(cases) == model.classes_[model.labels_of(cases)]).sum())
         said += f"; {right} of them as the labels of the file have it"
+    said += told
     if coverage is None:
         return said
     sets = model.predict_sets(cases, coverage)

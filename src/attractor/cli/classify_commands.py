@@ -20,7 +20,6 @@ from attractor.classification import (
 )
 from attractor.classification.classifier_study import ClassifierRoles
 from attractor.data import Finding, Sequences
-from attractor.data.sequence_file import SUFFIXES
 from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, NonNegative, Seed
 from attractor.training import Reweighting
@@ -35,7 +34,7 @@ from .console import (
     tell_file,
     working,
 )
-from .data_commands import SeriesColumns, facts_of_findings, show_serious
+from .data_commands import SeriesColumns, facts_of_findings, grouping, show_serious
 from .own_cells import RunCommand, named_cell
 
 _SCORES = {
@@ -134,7 +133,7 @@ class ClassifyCommand:
         check_free(self.out, overwrite=self.overwrite)
         model = _classifier(self)
         with working(f"reading {self.data}"):
-            columns, table = _grouping(self.columns, self.weight_groups)
+            columns, table = grouping(self.columns, self.weight_groups)
             data = _read(self.data, columns)
             asked = replace(columns, group=None)  # what a test case comes from is nothing to divide by
             test = None if self.test is None else _read(self.test, asked, like=data)
@@ -193,6 +192,8 @@ class RobustnessCommand(RunCommand):
         with working(f"reading {self.folder} and {self.data}"):
             model = SequenceClassifier.load(self.folder, self.own_cell())
             data = _read(self.data, self.columns, like=known_cases(model))
+        for remark in data.remarks:
+            tell(remark.message)
         with working(estimates.disturbances(model, data, self.plan), bar=True):
             study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
         about = About(command=command_line(), origin=model.origin, data=str(self.data))
@@ -237,22 +238,6 @@ def _read(path: Path, columns: SeriesColumns, like: Sequences | None = None) -> 
     with warnings.catch_warnings():  # the remarks are among the findings of the data doctor
         warnings.simplefilter("ignore", DataWarning)
         return read_sequences(path, columns, like=like)
-
-
-def _grouping(columns: SeriesColumns, asked: Path | None) -> tuple[SeriesColumns, Path | None]:
-    """Which column names the groups, and which file does.
-
-    Raises:
-        ConfigError: both do.
-    """
-    if asked is None:
-        return columns, None
-    if columns.group is not None:
-        raise ConfigError(
-            f"--group-column {columns.group} and --weight-groups {asked} both name the groups; give one"
-        )
-    is_file = asked.exists() or len(asked.parts) > 1 or asked.suffix.casefold() in SUFFIXES
-    return (columns, asked) if is_file else (replace(columns, group=str(asked)), None)
 
 
 def _classifier(command: ClassifyCommand) -> SequenceClassifier:

@@ -128,8 +128,8 @@ def _check_steps(table: Any) -> None:
         )
     raise InputDataError(
         f"a DataFrame with the columns {shown}: one table is read as wide, a case a row and a step a column, "
-        "and these names count no steps (t0, t1, ...). If its rows are the times of several cases, read all of "
-        f"it with {_reading(table)}. If the columns are the steps of one variable, give frame.to_numpy()"
+        "and these names count no steps (t0, t1, ...). If its rows are the times of several cases, read all "
+        f"of it with {_reading(table)}. If the columns are the steps of one variable, give frame.to_numpy()"
     )
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attractor.settings import Settings
 
@@ -83,8 +83,8 @@ class LongColumns(Settings):
         """
         said = {} if usual is None else usual.asked
         taken = {name for value in self.asked.values() for name in names_in(value)}
-        more = {
-            name: said[name]
+        more: dict[str, Any] = {
+            name: names_in(said[name]) if name == "case" else said[name]
             for name in ("case", "label", "time", "group")
             if name in said and name not in self.asked
             if {*names_in(said[name])} <= {*present} - taken
