@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -80,6 +81,31 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cases, steps of the longest, variables; scikit-learn asks for the first of these."""
+        cases, time, variables = self.values.shape
+        return cases, time, variables
+
+    def __getitem__(self, key: object) -> Any:
+        """One case as an array (time, variables) by its position; some by a slice, positions or truth values.
+
+        Raises:
+            IndexError: there is no case at this position.
+            InputDataError: positions that are none.
+        """
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
+            key = key[0]  # rows and all that is in them, as scikit-learn asks
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"there is no case {key} of {len(self)}")
+            return self.one(int(key))
+        return self.select(np.arange(len(self))[key] if isinstance(key, slice) else key)
+
+    def take(self, positions: object) -> "Sequences":
+        """The same as `select`."""
+        return self.select(positions)
 
     def select(self, positions: object) -> "Sequences":
         """Some of the cases, in the order given, no longer than they need to be.
