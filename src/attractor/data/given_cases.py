@@ -76,7 +76,8 @@ def _wide(table: object) -> Float[np.ndarray, "cases time"]:
         raise InputDataError(
             f"a DataFrame with series in its cells ({', '.join(map(str, cells))}): read it with "
             "attractor.data.read_sequences(frame), where a column called label or "
-            'LongColumns(label="...") is the class, and fit what that gives'
+            'LongColumns(label="...") is the class, and fit that; or give series in cells as a list '
+            "of tables or arrays (time, variables)"
         )
     if {"case", "id", "time", "timestamp", "label"} & {name.lower() for name in names}:
         raise InputDataError(
