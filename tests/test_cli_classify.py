@@ -210,6 +210,23 @@ def test_a_run_reads_other_tables_as_the_one_that_it_learned_from(chain, tmp_pat
     assert "classes not known: jump; known: fall, rise" in said(capsys)
 
 
+def test_a_run_that_fills_gaps_is_exported_and_not_certified(chain, tmp_path, capsys):
+    model = SequenceClassifier.load(chain / "run")
+    model.missing = "forward"
+    model.save(tmp_path / "run")
+    assert call("certify", tmp_path / "run") == 2
+    told = said(capsys)
+    assert "fills gaps (missing='forward')" in told
+    assert "looking for a proof" not in told
+    assert call("export", tmp_path / "run", "--to", "numpy", "--out", tmp_path) == 0
+    head = (tmp_path / "step.py").read_text().splitlines()[1:3]
+    assert (
+        head[0] == "# u: one sample in the units of the data, NaN where a value is missing (forward): v1, v2"
+    )
+    assert head[1] == "# output: probabilities of the classes in this order: fall, rise"
+    assert call("export", tmp_path / "run", "--to", "casadi", "--out", tmp_path) == 2
+
+
 def test_messages_about_columns_name_the_options_of_the_command_line(tmp_path, capsys):
     table = write_long(tmp_path / "long.csv")
     assert call("doctor", table, "--label-column", "activity") == 2

@@ -38,9 +38,12 @@ class CertifyCommand(RunCommand):
 
     def run(self) -> Facts:
         """Certify, save, report; the status is 0 for a proof and 5 for none."""
-        from attractor.run_kinds import Proof
+        from attractor.run_kinds import Proof, kind_of
 
         model, certify = self.opened("certify")
+        check = kind_of(self.folder).provable
+        if check is not None:
+            check(model, self.folder)
         with working(self._announced(model), bar=True):
             proof: Proof = certify(model, self.folder, self.input_bound, self.settings, command_line())
         result = proof.result
@@ -174,8 +177,9 @@ class ExportCommand(RunCommand):
 
     to: tuple[str, ...]
     """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
-    packages add. All work on scaled signals; controller (one C file) converts them, and estimates state and
-    offset from what is measured."""
+    packages add. The step of a plant works on scaled signals; controller (one C file) converts them, and
+    estimates state and offset from what is measured. The step of a classifier takes samples in the units of
+    the data, NaN where a value is missing if the model was trained for that, and gives probabilities."""
     out: Path | None = None
     """Folder to write into; the run folder if not given."""
     controller: OmitArgPrefixes[Planner] = field(default_factory=Planner)
