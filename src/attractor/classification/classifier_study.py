@@ -131,6 +131,16 @@ def _told(*sentences: str) -> str:
     return "".join(f" {one}" for one in sentences if one)
 
 
+def check_gaps(model: SequenceClassifier, roles: ClassifierRoles) -> None:
+    """Refuse missing values that the policy of the model does not take, wherever they are.
+
+    Raises:
+        InputDataError: names the first one.
+    """
+    for part in (roles.learning, roles.test):
+        fill(np.where(part.valid[:, :, None], part.values, 0.0), part.lengths, model.missing, part.where)
+
+
 def classify(
     model: SequenceClassifier, roles: ClassifierRoles, folder: Path, reporter: Reporter | None = None
 ) -> None:
@@ -139,8 +149,7 @@ def classify(
     Raises:
         InputDataError: among others, missing values in test cases that the policy refuses: before training.
     """
-    test = roles.test
-    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing, test.where)
+    check_gaps(model, roles)
     model.fit(roles.learning, validation=roles.held, folder=folder, reporter=reporter)
 
 

@@ -139,6 +139,7 @@ class ClassifyCommand:
             test = None if self.test is None else _read(self.test, asked, like=data)
             groups = None if table is None else read_case_groups(table, data)
             roles = classifier_study.divide(data, test, self.training.validation_share, self.seed, groups)
+        classifier_study.check_gaps(model, roles)
         tell(roles.explanation)
         with working("looking for what is hard to learn from"):
             findings = _examined(roles)

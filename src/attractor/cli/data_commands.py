@@ -70,7 +70,7 @@ def facts_of_findings(findings: list[Finding]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Columns(ColumnOptions):
-    """How the columns of the file are read."""
+    """How the columns of the log of a plant are read; for series of a classifier only --delimiter counts."""
 
     sampling_time: Positive | None = None
     rows: Annotated[tuple[RowBlock, ...], Suppress] = ()
@@ -87,7 +87,7 @@ def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
 
 @dataclass(frozen=True)
 class SeriesColumns(LongColumns):
-    """How the columns of a table of series are read, for a classifier; other formats name their own.
+    """How the columns of a table of series are read, for a classifier only; other formats name their own.
 
     A run of a classifier knows them: they are needed again only where another table calls them otherwise.
     """

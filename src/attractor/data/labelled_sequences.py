@@ -14,7 +14,7 @@ from attractor.shown import Shown
 from .finding import Finding
 from .given_cases import as_arrays, default_names
 from .long_columns import LongColumns, named_by
-from .per_case import case_groups, in_order, in_order_of
+from .per_case import case_groups, in_order, in_order_of, own_names
 from .sequence_labels import check_labels
 
 Index = int | np.integer
@@ -253,7 +253,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
         """Cases from an array (cases, time, variables), or a list of arrays (time, variables) or (time,).
 
         Tables (DataFrames) may stand for arrays: their columns keep their names, and those of later cases are
-        put in the order of the first. One table alone is wide: a row a case, its columns are the times.
+        put in the order of the first. One table alone is wide: a row a case, its columns are the times; its
+        index calls the cases, unless it only counts them.
 
         Args:
             cases: numbers of any real type; NaN is a missing value, and so is what is masked.
@@ -269,7 +270,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
         arrays, found = as_arrays(cases, known)
         if trim:
             arrays = [trimmed(one, f"case {position}") for position, one in enumerate(arrays)]
-        data = cls(*padded(arrays), tuple(names) or found or default_names(arrays[0].shape[1]))
+        names = tuple(names) or found or default_names(arrays[0].shape[1])
+        data = cls(*padded(arrays), names, ids=own_names(cases))
         return data if labels is None else data.relabelled(in_order_of(cases, labels, "labels"))
 
     def _known_labels(self) -> np.ndarray:

@@ -64,6 +64,12 @@ def in_order_of(cases: object, values: Any, what: str) -> Any:
     return values if names is None else in_order(values, names, what)
 
 
+def own_names(cases: object) -> tuple[str, ...]:
+    """How a table calls its rows; empty where it does not, or only counts them."""
+    names = index_of(cases) if hasattr(cases, "columns") else None
+    return () if names is None or is_count(cases) else tuple(names)
+
+
 def index_of(values: Any) -> list[str] | None:
     """How the index of a Series or a table of pandas calls its rows; None for anything else."""
     index = getattr(values, "index", None)
