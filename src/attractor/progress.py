@@ -84,8 +84,8 @@ class BarReporter:
         task = self._bar.tasks[0]
         rate = f"{task.speed:.0f}/s" if task.speed else ""
         most = "at most" if isinstance(total, AtMost) and done < total else ""
-        said = {"message": printable(message), "rate": rate, "most": most}
-        self._bar.update(task.id, completed=done, total=total, **said)
+        message = printable(message)
+        self._bar.update(task.id, completed=done, total=total, message=message, rate=rate, most=most)
 
     def close(self) -> None:
         """Leave the last state of the bar on the screen."""

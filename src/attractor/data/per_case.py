@@ -73,7 +73,7 @@ def own_names(cases: object) -> tuple[str, ...]:
 def index_of(values: Any) -> list[str] | None:
     """How the index of a Series or a table of pandas calls its rows; None for anything else."""
     index = getattr(values, "index", None)
-    if not hasattr(values, "iloc") or not hasattr(index, "nlevels"):
+    if index is None or not hasattr(values, "iloc") or not hasattr(index, "nlevels"):
         return None
     return [_spelled(name) for name in index]
 
