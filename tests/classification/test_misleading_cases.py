@@ -64,7 +64,7 @@ def test_fit_keeps_whole_recordings_for_validation_and_says_so():
     assert len(np.unique(parts.related)) < len(data)  # what is left out together in the ridge regression
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        divide_cases(data, np.array(data.classes), None, np.arange(len(data)), 0.2, 0)
+        divide_cases(data.grouped(np.arange(len(data))), np.array(data.classes), None, 0.2, 0)
         assert divide_cases(ramps(), np.array(ramps().classes), None, None, 0.2, 0).related is None
 
 
