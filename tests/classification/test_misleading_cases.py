@@ -65,7 +65,7 @@ def test_fit_keeps_whole_recordings_for_validation_and_says_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         divide_cases(data.grouped(np.arange(len(data))), np.array(data.classes), None, 0.2, 0)
-        assert divide_cases(ramps(), np.array(ramps().classes), None, None, 0.2, 0).related is None
+        assert divide_cases(ramps(), np.array(ramps().classes), None, 0.2, 0).related is None
 
 
 def smooth(cases=12, time=40, variables=3):

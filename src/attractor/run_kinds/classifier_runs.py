@@ -85,16 +85,16 @@ def _range(model: SequenceClassifier, folder: Path) -> tuple[np.ndarray, np.ndar
     Raises:
         ConfigError: the run has none, or a proof would say nothing of it.
     """
+    if model.missing != "error":
+        raise ConfigError(
+            f"{folder} fills gaps (missing={model.missing!r}): a proof holds for a range of measured values "
+            "and says nothing of gaps that go on; to certify, train with missing='error', without gaps"
+        )
     if model.decision.is_without_network:
         raise ConfigError(
             f"{folder}: {model.decision.said} A proof about that network would say nothing of this "
             "classifier; train with --convolutions 0 (readout__convolutions=0) for one that the network "
             "decides"
-        )
-    if model.missing != "error":
-        raise ConfigError(
-            f"{folder} fills gaps (missing={model.missing!r}): a proof holds for a range of measured values "
-            "and says nothing of gaps that go on; to certify, train with missing='error', without gaps"
         )
     limits = training_limits(folder)
     if limits is None:
