@@ -5,12 +5,15 @@ import json
 import re
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 from attractor import cli, progress
 from attractor.classification import SequenceClassifier
+from attractor.data import LongColumns
+from attractor.errors import DataWarning
 from attractor.origin import origin_of
 from attractor.runs import load_run
 
@@ -171,6 +174,80 @@ def test_the_doctor_looks_at_series_and_at_their_runs(chain, tmp_path, capsys):
     assert any("constant" in one["message"] for one in found["findings"])
     assert call("doctor", chain / "run") == 0
     assert call("doctor", chain / "run", "--id-column", "who") == 2
+
+
+def write_long(path, trials=12, **more):
+    """A long table with two variables, a text for the subject, and a column that nobody knows."""
+    head = "subject,trial,t,acc_x,acc_y,activity,remark"
+    rows = [
+        f"S{trial % 3},{trial},{step / 50},{step * (1 - 2 * (trial % 2))},{step % 3},"
+        f"{more.get('label', ('fall', 'rise')[trial % 2])},fine"
+        for step in range(8)
+        for trial in range(trials)
+    ]
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+def test_a_run_reads_other_tables_as_the_one_that_it_learned_from(chain, tmp_path, capsys):
+    model = SequenceClassifier.load(chain / "run")
+    model.names_ = ("acc_x", "acc_y")
+    model.columns_ = LongColumns("trial", "activity", group="subject", variables="acc_*")
+    model.save(tmp_path / "run")
+    assert SequenceClassifier.load(tmp_path / "run").columns_ == model.columns_
+    table = write_long(tmp_path / "new.csv")
+    assert call("predict", tmp_path / "run", table, "--out", tmp_path / "p.csv") == 0
+    told = said(capsys)
+    assert "12 cases named; " in told
+    assert "as the labels of the file have it. Columns that are not used: remark" in told
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
+    assert [row["case"] for row in rows] == [str(trial) for trial in range(12)]
+    assert [row["label"] for row in rows] == ["fall", "rise"] * 6
+    strange = write_long(tmp_path / "strange.csv", label="jump")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", DataWarning)
+        assert call("predict", tmp_path / "run", strange, "--out", tmp_path / "q.csv") == 0
+    assert "warning: the labels in column 'activity' are not used: classes not known: jump" in said(capsys)
+    options = ("--label-column", "activity", "--out", tmp_path / "r.csv")
+    assert call("predict", tmp_path / "run", strange, *options) == 2
+    assert "classes not known: jump; known: fall, rise" in said(capsys)
+
+
+def test_a_run_that_fills_gaps_is_exported_and_not_certified(chain, tmp_path, capsys):
+    model = SequenceClassifier.load(chain / "run")
+    model.missing = "forward"
+    model.save(tmp_path / "run")
+    assert call("certify", tmp_path / "run") == 2
+    told = said(capsys)
+    assert "fills gaps (missing='forward')" in told
+    assert "looking for a proof" not in told
+    assert call("export", tmp_path / "run", "--to", "numpy", "--out", tmp_path) == 0
+    head = (tmp_path / "step.py").read_text().splitlines()[1:3]
+    assert (
+        head[0] == "# u: one sample in the units of the data, NaN where a value is missing (forward): v1, v2"
+    )
+    assert head[1] == "# output: probabilities of the classes in this order: fall, rise"
+    assert call("export", tmp_path / "run", "--to", "casadi", "--out", tmp_path) == 2
+
+
+def test_messages_about_columns_name_the_options_of_the_command_line(tmp_path, capsys):
+    table = write_long(tmp_path / "long.csv")
+    assert call("doctor", table, "--label-column", "activity") == 2
+    assert "Name it and the class, as in --id-column trial --label-column" in said(capsys)
+    assert call("doctor", table, "--id-column", "trial") == 2
+    told = said(capsys)
+    assert "'subject', 'activity', 'remark' are text columns and no variable" in told
+    assert "--variables acc_x acc_y: other columns" in told
+    assert call("doctor", table) == 2
+    assert "add --id-column trial --label-column" in said(capsys)
+    words = ("--id-column", "trial", "--label-column", "activity", "--variables", "acc_*")
+    assert call("doctor", table, *words, "--weight-groups", "subject") == 0
+    assert "12 cases of 8 steps and 2 variables" in said(capsys)
+    assert call("doctor", table, *words, "--weight-groups", "subjekt") == 2
+    assert "no column 'subjekt'; did you mean 'subject'?" in said(capsys)
+    both = ("--weight-groups", "subject", "--group-column", "subject")
+    assert call("classify", table, *words, *both, "--out", tmp_path / "run") == 2
+    assert "both name the groups; give one" in said(capsys)
 
 
 def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(

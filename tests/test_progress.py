@@ -9,6 +9,7 @@ from rich.console import Console
 
 from attractor import progress
 from attractor.progress import (
+    AtMost,
     BarReporter,
     LateReporter,
     LineReporter,
@@ -61,6 +62,24 @@ def test_rate_and_time_left_do_not_count_what_a_resumed_run_had_done(clock):
     clock.now = 10.0
     reporter.update(950, 1000, "loss 1")
     assert stream.getvalue() == "training: 950/1000, 5/s, 10 s left loss 1\n"
+
+
+def test_what_may_end_early_has_at_most_so_long(clock):
+    stream = io.StringIO()
+    reporter = LineReporter("training", stream, every=5.0)
+    reporter.update(1, AtMost(1500))
+    clock.now = 10.0
+    reporter.update(401, AtMost(1500), "loss 1")
+    reporter.update(404, 404, "stopped at 404: no better for 400")
+    assert stream.getvalue().splitlines() == [
+        "training: 401/1500, 40/s, at most 27 s left loss 1",
+        "training: 404/404, 40/s stopped at 404: no better for 400",
+    ]
+    screen = io.StringIO()
+    bar = BarReporter("training", Console(file=screen, force_terminal=True, width=140))
+    bar.update(3, AtMost(10), "loss 1")
+    bar.close()
+    assert "at most" in screen.getvalue()
 
 
 def test_a_second_stretch_of_work_is_counted_afresh(clock):
@@ -180,6 +199,27 @@ def test_a_notebook_has_one_line_that_is_written_anew(clock, ipython, capsys):
     assert "<b>" not in first["text/html"]
     assert "<progress" in first["text/html"]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ((404, 404, "stopped at 404"), "training: 404/404 after 2 s stopped at 404"),
+        ((404, AtMost(1500), "loss 1"), "training: ended at 404/1500 after 2 s loss 1"),
+    ],
+)
+def test_the_line_of_a_notebook_says_that_it_is_over(clock, ipython, last, said):
+    shown = ipython(Kernel())
+    reporter = reporter_for("training")
+    clock.now = 1.0
+    reporter.update(4, AtMost(1500))
+    clock.now = 2.0
+    reporter.update(*last)
+    reporter.close()
+    assert shown.updated[-1][1]["text/plain"] == said
+    assert "left" not in shown.updated[-1][1]["text/html"]
+    reporter.close()
+    assert len(shown.updated) == 2
 
 
 def test_another_cell_of_a_notebook_has_a_line_of_its_own(clock, ipython):

@@ -6,6 +6,8 @@ The command line turns an error into its `exit_code` and prints the message with
 """
 
 import re
+import sys
+import warnings
 
 _LONGEST = 2000
 _COMMANDS = re.compile(
@@ -135,3 +137,20 @@ class StorageError(AttractorError, OSError):
     """A file could not be written or is locked by another process."""
 
     exit_code = 4
+
+
+_BETWEEN = ("attractor", "contextlib", "functools", "jaxtyping", "equinox", "jax")
+"""Packages whose frames stand between a user's line and what is said about it."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's that led here: the innermost one that is not of this library.
+
+    Args:
+        message: what happened, where, and what to do.
+        category: of the warning.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -41,12 +41,19 @@ class Stream(Protocol):
         ...
 
 
+class AtMost(int):
+    """A total that need not be reached: the work may end before, where nothing is gained any more."""
+
+
 @runtime_checkable
 class Reporter(Protocol):
     """What a long computation tells about itself."""
 
     def update(self, done: int, total: int, message: str = "") -> None:
-        """Report that `done` of `total` units are finished."""
+        """Report that `done` of `total` units are finished.
+
+        Work that ends before a total that was `AtMost` says so by an update whose total is what was done.
+        """
         ...
 
     def close(self) -> None:
@@ -76,7 +83,9 @@ class BarReporter:
         self._bar = self._bar or self._begin()
         task = self._bar.tasks[0]
         rate = f"{task.speed:.0f}/s" if task.speed else ""
-        self._bar.update(task.id, completed=done, total=total, message=printable(message), rate=rate)
+        most = "at most" if isinstance(total, AtMost) and done < total else ""
+        message = printable(message)
+        self._bar.update(task.id, completed=done, total=total, message=message, rate=rate, most=most)
 
     def close(self) -> None:
         """Leave the last state of the bar on the screen."""
@@ -91,11 +100,12 @@ class BarReporter:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[most]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[message]}", markup=False),
             console=self._console,
         )
-        bar.add_task(self._title, total=None, message="", rate="")
+        bar.add_task(self._title, total=None, message="", rate="", most="")
         bar.start()
         return bar
 
@@ -121,7 +131,8 @@ class LineReporter:
             return
         self._last = LineReporter.spoke = now
         rate = (done - self._first) / max(now - self._start, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+        most = "at most " if isinstance(total, AtMost) else ""
+        left = f", {most}{(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
         text = f"{self._title}: {done}/{total}, {rate:.0f}/s{left} {message}"
         self._say(printable(text.rstrip()), done, total)
 
@@ -146,7 +157,25 @@ class NotebookReporter(LineReporter):
 
     def __init__(self, title: str, shell: Any) -> None:
         super().__init__(title, every=0.25)
+        self._last_told: tuple[int, int, str] | None = None
         self._name = f"attractor {title} {id(shell)} {getattr(shell, 'execution_count', 0)}"
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        """Write the line anew when that is due."""
+        self._last_told = done, total, message
+        super().update(done, total, message)
+
+    def close(self) -> None:
+        """Let the line say that this stretch of work is over, and how far it came."""
+        if self._last_told is not None:
+            done, total, message = self._last_told
+            ended = "" if done >= total else "ended at "
+            text = (
+                f"{self._title}: {ended}{done}/{total} after {time.monotonic() - self._start:.0f} s {message}"
+            )
+            self._say(printable(text.rstrip()), total, total)
+        self._last_told = None
+        super().close()
 
     def _say(self, text: str, done: int, total: int) -> None:
         # Only what runs inside of IPython comes here; it is no dependency.

@@ -20,14 +20,24 @@ allows it.
 
 import collections.abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from math import inf, isfinite, nan
 from numbers import Integral, Real
 from sys import float_info
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from attractor.errors import ConfigError
 
@@ -93,8 +103,17 @@ class Settings:
 
     Raises:
         ConfigError: a field is not what its annotation says; the message names it, its value, what was
-            expected, and what to write instead where that can be said.
+            expected, and what to write instead where that can be said; or there is no such field.
     """
+
+    other_names: ClassVar[Mapping[str, str]] = {}
+    """What people may call an option, and its name."""
+
+    def __new__(cls, *_values: object, **options: object) -> Any:
+        """Refuse an option that is not there, and say which one may be meant."""
+        for name in options if is_dataclass(cls) else ():
+            check_name(name, names_of(cls), cls.__name__, cls.other_names)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, value in checked_fields(self).items():
@@ -108,7 +127,7 @@ class Settings:
             ConfigError: an unknown name, or a value that does not fit.
         """
         for name in facts:
-            check_name(name, names_of(cls), cls.__name__)
+            check_name(name, names_of(cls), cls.__name__, cls.other_names)
         return cls(**facts)
 
     def expect(self, good: bool, expected: str, *names: str) -> None:
@@ -165,14 +184,20 @@ def checked(name: str, annotation: object, value: object) -> Any:
         ) from None
 
 
-def check_name(name: str, known: Sequence[str], owner: str) -> None:
+def check_name(name: str, known: Sequence[str], owner: str, others: Mapping[str, str] = {}) -> None:
     """Refuse the name of an option that does not exist.
+
+    Args:
+        name: as given.
+        known: the names of all options.
+        owner: of the options.
+        others: what people may call some of them.
 
     Raises:
         ConfigError: with the nearest name and all others.
     """
     if name not in known:
-        near = get_close_matches(name, known, n=1)
+        near = [others[name]] if name in others else get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ";"
         raise ConfigError(f"{owner} has no option {name!r}{hint} It has {', '.join(known)}")
 

@@ -57,15 +57,15 @@ def test_groups_that_are_given_count():
 def test_fit_keeps_whole_recordings_for_validation_and_says_so():
     data = windows()
     with pytest.warns(UserWarning, match="validation: 90 of 90 cases share stretches"):
-        parts = divide_cases(data, np.array(data.classes), None, None, 0.2, 0)
+        parts = divide_cases(data, np.array(data.classes), None, 0.2, 0)
     assert parts.checking is not None
     assert not common_stretches(parts.training, parts.checking).any()
     assert len(parts.training) + len(parts.checking) == len(data)
     assert len(np.unique(parts.related)) < len(data)  # what is left out together in the ridge regression
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        divide_cases(data, np.array(data.classes), None, np.arange(len(data)), 0.2, 0)
-        assert divide_cases(ramps(), np.array(ramps().classes), None, None, 0.2, 0).related is None
+        divide_cases(data.grouped(np.arange(len(data))), np.array(data.classes), None, 0.2, 0)
+        assert divide_cases(ramps(), np.array(ramps().classes), None, 0.2, 0).related is None
 
 
 def smooth(cases=12, time=40, variables=3):

@@ -8,7 +8,7 @@ from linear_task import BATCH, TRUTH, LinearTask, linear_task
 
 from attractor.errors import DivergedError
 from attractor.program import single_precision
-from attractor.progress import SilentReporter
+from attractor.progress import AtMost, SilentReporter
 from attractor.training import RunLog, TrainingSettings, train
 
 SETTINGS = TrainingSettings(steps=200, learning_rate=0.1, validate_every=20, clip_norm=10.0, seeds=3)
@@ -124,6 +124,17 @@ def test_patience_stops_a_replica_and_not_the_others():
         assert (losses[late, replica] == losses[int(stop) // 20 - 1, replica]).all(), "it went on"
     assert result.history[-1]["step"] == min(max(result.steps) + 40, 200)
     assert len(result.history) < 10, "no replica stopped early: this test shows nothing"
+
+
+def test_a_training_that_patience_ends_says_so():
+    listener = Listener()
+    settings = TrainingSettings(steps=400, learning_rate=0.1, validate_every=20, patience=2)
+    result = train(linear_task(TRUTH / 2), settings, seed=1, log=RunLog(reporter=listener))
+    last = result.history[-1]["step"]
+    assert last < 400
+    assert isinstance(listener.heard[0][1], AtMost)
+    assert listener.heard[-1][:2] == (last, last)
+    assert listener.heard[-1][2].startswith(f"stopped at {last}: no better for 40; loss")
 
 
 class Listener(SilentReporter):

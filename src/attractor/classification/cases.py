@@ -1,20 +1,28 @@
 """Cases as a classifier takes them: their labels, what each counts, and whether what it says is a number."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from attractor.data import Scaling, Sequences, check_representable
+from attractor.data import LongColumns, Scaling, Sequences, check_representable
 from attractor.data.labelled_sequences import name_some
 from attractor.data.long_table import told, without_counters
+from attractor.data.per_case import in_order, in_order_of
 from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
-from attractor.errors import ConfigError, DataWarning, DivergedError, InputDataError, ShapeError
+from attractor.errors import (
+    ConfigError,
+    DataWarning,
+    DivergedError,
+    InputDataError,
+    ShapeError,
+    warn,
+)
 
 ClassWeight = Mapping[object, float | int] | str | None
 """What a case counts by its class: "balanced", numbers by class, or all the same."""
@@ -23,6 +31,7 @@ ClassWeight = Mapping[object, float | int] | str | None
 def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
     """Cases with labels counted from 0, and the classes as the user calls them."""
     data = X if isinstance(X, Sequences) else _as_given(X)
+    y = for_each(X, y, "y")
     given = np.asarray(y)
     if y is None:
         if data.labels is None:
@@ -36,6 +45,7 @@ def labelled(X: object, y: object) -> tuple[Sequences, np.ndarray]:
             raise InputDataError(f"{given.size} labels for {len(data)} cases; fit(X, y) needs one for each")
         data = data.relabelled(y)
         names = np.unique(check_labels(y) if given.dtype.kind == "O" else given)
+        _tell_rows(data)
     found = np.unique(labels_given(data))
     if len(found) < 2:
         raise InputDataError(
@@ -50,11 +60,37 @@ def _tell_single(data: Sequences) -> None:
     counts = np.bincount(labels_given(data), minlength=len(data.classes))
     single = [repr(data.classes[label]) for label in np.flatnonzero(counts == 1)]
     if single:
-        warnings.warn(
+        warn(
             f"class {name_some(single)}: a single case each, which cannot both train and judge: nothing "
             "tells whether such a class is found; give more cases of it, or leave it out",
             DataWarning,
-            stacklevel=5,
+        )
+
+
+def for_each(X: object, values: object, what: str) -> Any:
+    """What is given for every case, in the order of the cases; see `attractor.data.per_case`."""
+    return in_order(values, X.ids, what) if isinstance(X, Sequences) else in_order_of(X, values, what)
+
+
+# Cases of more steps are hardly the rows of a long table; fewer cases tell nothing.
+_FEW_STEPS, _MANY_CASES = 12, 50
+# Labels of cases in any order change this often, as a share of what chance makes of them, or more.
+_RUNS = 0.3
+
+
+def _tell_rows(data: Sequences) -> None:
+    """Warn where short cases of one variable have labels that come in runs, as the rows of long tables do."""
+    labels, steps = labels_given(data), data.values.shape[1]
+    if len(data.names) > 1 or steps > _FEW_STEPS or len(data) < _MANY_CASES:
+        return
+    shares = np.bincount(labels) / len(labels)
+    changes = int(np.count_nonzero(np.diff(labels)))
+    if changes < _RUNS * (1 - (shares**2).sum()) * len(labels) and changes > 2 * np.count_nonzero(shares):
+        warn(
+            f"{len(data)} cases of {steps} steps of one variable have labels that repeat from case to case: "
+            "if they are the rows of a long table, read it with attractor.data.read_sequences(table, "
+            'LongColumns(case="...", label="..."))',
+            DataWarning,
         )
 
 
@@ -104,6 +140,32 @@ def as_classes(labels: object, classes: np.ndarray) -> np.ndarray:
     ])
 
 
+def as_known(X: object, names: Sequence[str]) -> Sequences:
+    """Cases in any form, with the variables of a model in its order.
+
+    Raises:
+        ShapeError: another number of variables.
+        InputDataError: cases that cannot be read.
+    """
+    data = X if isinstance(X, Sequences) else Sequences.from_arrays(X, known=names)
+    if isinstance(X, Sequences) or data.is_named:
+        return data.matched(names)
+    check_width(data, len(names))
+    return data
+
+
+def series_tags(*, takes_missing: bool) -> object:
+    """What scikit-learn asks of a classifier of series."""
+    from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+    return Tags(
+        estimator_type="classifier",
+        target_tags=TargetTags(required=True),
+        classifier_tags=ClassifierTags(),
+        input_tags=InputTags(two_d_array=True, three_d_array=True, allow_nan=takes_missing),
+    )
+
+
 def check_width(data: Sequences, variables: int) -> None:
     """Refuse cases with another number of variables than a model has.
 
@@ -136,6 +198,19 @@ def saved_classes(values: object) -> np.ndarray:
     if not isinstance(values, list) or classes.ndim != 1 or classes.dtype.kind not in "biufU":
         raise ValueError(f"classes {str(values)[:80]}: expected a list of texts or of numbers")
     return classes
+
+
+def saved_columns(values: object) -> LongColumns | None:
+    """How the table was read that a run learned from; None where it was no table.
+
+    Raises:
+        ValueError: it is no table of options.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise ValueError(f"columns {str(values)[:80]}: expected a table of options")
+    return LongColumns.from_facts(values)
 
 
 def case_weights(

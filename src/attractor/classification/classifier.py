@@ -45,22 +45,25 @@ from attractor.training.networks import check_scaling, describe_option, fact
 
 from .cases import (
     as_classes,
+    as_known,
     case_weights,
     check_logits,
     check_stream,
-    check_width,
     described_value,
+    for_each,
     known_labels,
     labelled,
     labels_given,
     saved_classes,
+    saved_columns,
     scaled_sample,
+    series_tags,
 )
 from .classifier_metrics import probabilities_of
 from .convolution_branch import BranchFit, FittedBranch
 from .correction import AT_ONCE, all_logits, corrected, deliver, untrained
 from .decision import Decision, tell_void
-from .division import Division, Validation, divide_cases
+from .division import Division, Validation, divide_cases, with_groups
 from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
 from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps, check_form
@@ -142,6 +145,7 @@ class SequenceClassifier(Estimator):
         *,
         validation: Validation = None,
         weight_groups: object = None,
+        groups: object = None,
         folder: Path | None = None,
         reporter: Reporter | None = None,
     ) -> "SequenceClassifier":
@@ -150,13 +154,15 @@ class SequenceClassifier(Estimator):
         Args:
             X: `Sequences`, an array (cases, time, variables), or a list of arrays or tables (time,
                 variables). Columns of tables keep their names.
-            y: the label of every case; None with `Sequences`.
+            y: the label of every case; None with `Sequences`. A Series, here and below, goes by its index
+                where that has the names of the cases.
             sample_weight: what the loss of every case counts; None counts all the same.
             validation: cases of the same variables and classes, or positions in X; None keeps a share of X.
             weight_groups: for every case what it comes from (a patient, an annotator): cases of one group
                 stay on one side of the validation, share one weight in the training of the network, and
-                calibrate sets of labels for new groups. None: every case for itself, but windows of one
-                recording, which are found, are such a group.
+                calibrate sets of labels for new groups. None: the groups of the `Sequences`; without, every
+                case for itself, but windows of one recording, which are found, are such a group.
+            groups: the same by scikit-learn's word; those of the variables are an option of the classifier.
             folder: a run folder for the log and for checkpoints, so that a killed training can go on.
             reporter: hears about progress.
 
@@ -166,12 +172,13 @@ class SequenceClassifier(Estimator):
             DivergedError: training met values that are not finite.
         """
         data, self.classes_ = labelled(X, y)
+        data = with_groups(X, data, weight_groups, groups)
+        sample_weight = for_each(X, sample_weight, "sample_weight")
         weights = case_weights(labels_given(data), self.classes_, self.class_weight, sample_weight)
-        groups = None if weight_groups is None else np.asarray(weight_groups)
         share = self.training.validation_share
-        parts = divide_cases(data, self.classes_, validation, groups, share, self.seed)
+        parts = divide_cases(data, self.classes_, validation, share, self.seed)
         training, checking = parts.training, parts.checking
-        self.names_, self.training_ids_ = data.names, tuple(training.ids)
+        self.names_, self.training_ids_, self.columns_ = data.names, tuple(training.ids), data.columns
         self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
         self.longest_, self.units_ = int(training.lengths.max()), self.hidden_size or USUAL_UNITS
         if self.hidden_size is None:
@@ -192,7 +199,7 @@ class SequenceClassifier(Estimator):
             cases = self.prepare(data)
             fitted = fit(bank, (cases.inputs, cases.lengths, cases.labels), reporter)
             examples = corrected(examples, fitted, parts)
-        task = self._task(examples, training, None if groups is None else groups[parts.chosen])
+        task = self._task(examples, training)
         own = {} if isinstance(self.labels.loss, str) else {"loss": self.labels.loss}
         self.fingerprint_ = self.identify_training(own=own, classes=self.classes_, **parts.seen, task=task)
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
@@ -268,6 +275,7 @@ class SequenceClassifier(Estimator):
         """
         self.check_fitted()
         data = self.as_sequences(X)
+        y, sample_weight = for_each(X, y, "y"), for_each(X, sample_weight, "sample_weight")
         truth = self.classes_[self.labels_of(data)] if y is None else as_classes(y, self.classes_)
         if truth.shape != (len(data),):
             raise ShapeError(f"y of shape {truth.shape}: expected ({len(data)},), one label for each case")
@@ -366,8 +374,8 @@ class SequenceClassifier(Estimator):
         super().check_options()
         check_form(self.noise, self.labels, self.readout)
 
-    def _task(self, examples: SequenceExamples, training: Sequences, groups: np.ndarray | None) -> EpochTask:
-        codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    def _task(self, examples: SequenceExamples, training: Sequences) -> EpochTask:
+        codes = None if training.groups is None else np.unique(training.groups, return_inverse=True)[1]
         wrong = self.labels.coteaching
         return EpochTask(
             CoTeaching(examples, wrong) if wrong else examples,
@@ -409,11 +417,7 @@ class SequenceClassifier(Estimator):
             ShapeError: another number of variables.
             InputDataError: cases that cannot be read.
         """
-        data = X if isinstance(X, Sequences) else Sequences.from_arrays(X, known=self.names_)
-        if isinstance(X, Sequences) or data.is_named:
-            return data.matched(self.names_)
-        check_width(data, len(self.names_))
-        return data
+        return as_known(X, self.names_)
 
     def probe(self, network: SequenceNetwork) -> tuple[Array]:
         """One sample, as the network takes it."""
@@ -452,6 +456,7 @@ class SequenceClassifier(Estimator):
             "recurrent_share": self.share_,
             "judged": self.judged_,
             "ranked_ids": list(self.ranked_ids_),
+            "columns": None if self.columns_ is None else self.columns_.asked,
         }
 
     def notes(self) -> dict[str, np.ndarray]:
@@ -469,6 +474,7 @@ class SequenceClassifier(Estimator):
         self.judged_ = fact(card, "judged", bool)
         check_ranked(self.ranked_ids_, self.training_ids_, run.evaluation, judged=self.judged_)
         self.classes_ = saved_classes(card["classes"])
+        self.columns_ = saved_columns(card.get("columns"))
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
         self.temperature_ = fact(card, "temperature", Positive)
@@ -489,11 +495,4 @@ class SequenceClassifier(Estimator):
 
     def __sklearn_tags__(self) -> object:
         """A classifier of series; a table (cases, time) has one variable."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(),
-            input_tags=InputTags(two_d_array=True, three_d_array=True, allow_nan=self.missing != "error"),
-        )
+        return series_tags(takes_missing=self.missing != "error")

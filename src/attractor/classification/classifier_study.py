@@ -9,15 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from attractor.arrays import Arrays
-from attractor.data import (
-    HeldOut,
-    Sequences,
-    SharedStretches,
-    fill,
-    hold_out_recordings,
-    shared_stretches,
-    stratified_hold_out,
-)
+from attractor.data import Sequences, fill, hold_out_recordings, shared_stretches
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
@@ -47,16 +39,19 @@ class ClassifierRoles:
         held: positions of those among them that choose the weights and the temperature; None for none.
         test: judge, and touch nothing else.
         explanation: how they were divided, in a sentence.
-        groups: what each case that is learned from comes from; None if every case stands for itself.
-        test_groups: the same of the test cases, given or found.
+        test_groups: what each case of the test comes from, given or found.
     """
 
     learning: Sequences
     held: Int[np.ndarray, " held"] | None
     test: Sequences
     explanation: str
-    groups: np.ndarray | None = None
     test_groups: np.ndarray | None = None
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """What each case that is learned from comes from; None if every case stands for itself."""
+        return self.learning.groups
 
     @property
     def training(self) -> Sequences:
@@ -87,7 +82,8 @@ def divide(
         test: cases of a test file; None holds out a fifth of the data.
         validation_share: of the other cases, for validation; 0 for none.
         seed: of the draws.
-        groups: what each case of the data comes from; cases of one group get the same role.
+        groups: what each case of the data comes from; cases of one group get the same role. None takes the
+            groups that the data have.
 
     Raises:
         InputDataError: cases without labels, variables or classes of the test that the data do not have, or
@@ -95,12 +91,13 @@ def divide(
     """
     if data.labels is None:
         raise InputDataError("the training cases have no labels; a classifier needs a class for each")
+    data = data if groups is None else data.grouped(groups)
     explanation = f"All {len(test)} cases of the test file are the test." if test is not None else ""
     is_told, test_groups = test is None, None
     if test is None:
         # Looked for in all cases: some windows of a recording are linked by others alone.
-        shared = shared_stretches(data) if groups is None else None
-        parts = _held_out(data, TEST_SHARE, seed, groups, shared)
+        shared = shared_stretches(data) if data.groups is None else None
+        parts = hold_out_recordings(data, TEST_SHARE, seed, shared)
         if not len(parts.held):
             raise InputDataError(
                 f"{len(data)} cases are too few to hold out a fifth of each class; give test cases"
@@ -110,24 +107,23 @@ def divide(
             f"No test file was given: {len(parts.held)} cases, {what}, drawn with seed {seed}, were held out "
             f"for the test.{_told(parts.recordings, parts.objection)}"
         )
-        data, test = data.select(parts.kept), data.select(parts.held)
-        known = groups if shared is None else found_groups(shared)
+        known = data.groups if shared is None else found_groups(shared)
         test_groups = None if known is None else known[parts.held]
-        groups = None if groups is None else groups[parts.kept]
+        data, test = data.select(parts.kept), data.select(parts.held)
     test = test.aligned(data)
     if not is_told:
-        test_groups = found_groups(shared_stretches(test))
+        test_groups = found_groups(shared_stretches(test)) if test.groups is None else test.groups
     if test.labels is None:
         raise InputDataError("the test cases have no labels to score against")
-    parts = _held_out(data, validation_share, seed, groups) if validation_share else None
+    parts = hold_out_recordings(data, validation_share, seed) if validation_share else None
     if parts is None or not len(parts.held):
         explanation += " No case is kept for validation."
-        return ClassifierRoles(data, None, test, explanation, groups, test_groups)
+        return ClassifierRoles(data, None, test, explanation, test_groups)
     explanation += (
         f" Of the others, {len(parts.kept)} train and {len(parts.held)} choose epoch and temperature."
         f"{_told('' if is_told else parts.recordings, parts.objection)}"
     )
-    return ClassifierRoles(data, parts.held, test, explanation, groups, test_groups)
+    return ClassifierRoles(data, parts.held, test, explanation, test_groups)
 
 
 def _told(*sentences: str) -> str:
@@ -135,17 +131,14 @@ def _told(*sentences: str) -> str:
     return "".join(f" {one}" for one in sentences if one)
 
 
-def _held_out(
-    data: Sequences,
-    share: float,
-    seed: int,
-    groups: np.ndarray | None,
-    shared: SharedStretches | None = None,
-) -> HeldOut:
-    if groups is None:
-        return hold_out_recordings(data, share, seed, shared)
-    kept, held = stratified_hold_out(np.asarray(data.labels), share, seed, groups)
-    return HeldOut(kept, held, "Cases of one group stay on one side.")
+def check_gaps(model: SequenceClassifier, roles: ClassifierRoles) -> None:
+    """Refuse missing values that the policy of the model does not take, wherever they are.
+
+    Raises:
+        InputDataError: names the first one.
+    """
+    for part in (roles.learning, roles.test):
+        fill(np.where(part.valid[:, :, None], part.values, 0.0), part.lengths, model.missing, part.where)
 
 
 def classify(
@@ -156,10 +149,8 @@ def classify(
     Raises:
         InputDataError: among others, missing values in test cases that the policy refuses: before training.
     """
-    test = roles.test
-    fill(np.where(test.valid[:, :, None], test.values, 0.0), test.lengths, model.missing, test.where)
-    options = {"validation": roles.held, "weight_groups": roles.groups}
-    model.fit(roles.learning, **options, folder=folder, reporter=reporter)
+    check_gaps(model, roles)
+    model.fit(roles.learning, validation=roles.held, folder=folder, reporter=reporter)
 
 
 def run_contents(model: SequenceClassifier, roles: ClassifierRoles, facts: Facts) -> tuple[Facts, Arrays]:
@@ -281,7 +272,9 @@ def known_cases(model: SequenceClassifier) -> Sequences:
     values = tuple(int(one) if isinstance(one, float) else one for one in model.classes_.tolist())
     classes = tuple(str(one) for one in values)
     start = np.zeros((1, 1, len(model.names_)))
-    return Sequences(start, np.ones(1, int), tuple(model.names_), None, classes, class_values=values)
+    columns = model.columns_  # how their table was read
+    names = tuple(model.names_)
+    return Sequences(start, np.ones(1, int), names, None, classes, class_values=values, columns=columns)
 
 
 def stored_cases(model: SequenceClassifier, folder: Path) -> Sequences:

@@ -1,29 +1,24 @@
 """A fitted classifier in use: labels of new series as a table, and one step of the stream for exports."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from attractor.data import LongColumns, Sequences, read_sequences, write_csv
-
-from .classifier import SequenceClassifier
-from .classifier_study import known_cases
-from .label_sets import LabelSets
-
-if TYPE_CHECKING:
-    import pandas as pd
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import Cell, State
-from attractor.errors import UnsupportedError
+from attractor.data import LongColumns, Sequences, Severity, channel_blocks, read_sequences, write_csv
 
+from .classifier import SequenceClassifier
+from .classifier_study import known_cases
+from .label_sets import LabelSets
 from .sequence_network import SequenceNetwork, Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def predict_cases(
@@ -88,9 +83,12 @@ def _written(sets: LabelSets, names: list[str]) -> list[str]:
 
 def _sentence(model: SequenceClassifier, cases: Sequences, coverage: float | None) -> str:
     said = f"{len(cases)} cases named"
+    notes = (one.message for one in cases.remarks if one.severity is Severity.NOTE)  # others were warnings
+    told = "".join(f". {text[0].upper()}{text[1:]}" for text in notes)
     if cases.labels is not None:
         right = int((model.predict(cases) == model.classes_[model.labels_of(cases)]).sum())
         said += f"; {right} of them as the labels of the file have it"
+    said += told
     if coverage is None:
         return said
     sets = model.predict_sets(cases, coverage)
@@ -105,12 +103,16 @@ def _sentence(model: SequenceClassifier, cases: Sequences, coverage: float | Non
 
 
 class StreamCell(Cell):
-    """The state of a classifier after one more sample.
+    """The state of a classifier after one more sample, in which values may be missing (NaN).
+
+    What becomes of them is what `attractor.data.FillState` makes of a stream: beside the state of the network
+    stand the last value of every variable, and how many steps ago it was measured, where the policy asks.
 
     Args:
-        network: takes scaled samples.
+        network: takes scaled samples without gaps.
         offset: what is taken off every variable.
         scale: by what it is then divided.
+        missing: the policy, a name of `attractor.data.MISSING`; "error" takes no missing values.
     """
 
     network: SequenceNetwork
@@ -118,23 +120,52 @@ class StreamCell(Cell):
     scale: Float[Array, " variables"]
     input_size: int = eqx.field(static=True)
     hidden_size: int = eqx.field(static=True)
+    missing: str = eqx.field(static=True)
 
-    def __init__(self, network: SequenceNetwork, offset: np.ndarray, scale: np.ndarray) -> None:
-        self.network = network
+    def __init__(
+        self, network: SequenceNetwork, offset: np.ndarray, scale: np.ndarray, missing: str = "error"
+    ) -> None:
+        self.network, self.missing = network, missing
         self.offset, self.scale = (jnp.asarray(part, jnp.float32) for part in (offset, scale))
         self.input_size = len(offset)
-        self.hidden_size = sum(np.size(leaf) for leaf in jax.tree.leaves(network.start()))
+        self.hidden_size = sum(np.size(leaf) for leaf in jax.tree.leaves(self.initial_state()))
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether a value of a sample may be NaN."""
+        return self.missing != "error"
 
     def __call__(
         self, input: Float[Array, " variables"], state: State, *, key: PRNGKeyArray | None = None
     ) -> State:
         """One more sample, in the unit of the data."""
-        _, stream = self.network.step((input - self.offset) / self.scale, cast(Stream, state))
-        return stream
+        stream, gaps = cast(tuple[Stream, tuple[Array, ...]], state)
+        channels, gaps = self._filled((input - self.offset) / self.scale, gaps)
+        _, stream = self.network.step(channels, stream)
+        return stream, gaps
 
     def initial_state(self) -> State:
         """Nothing seen."""
-        return self.network.start()
+        blank = jnp.zeros(self.input_size)
+        kept = {"forward+mask+age": (blank, blank - 1)}  # the first sample makes an age of 0
+        held = (blank,) if self.missing.startswith("forward") else ()
+        return self.network.start(), kept.get(self.missing, held)
+
+    def _filled(
+        self, values: Float[Array, " variables"], gaps: tuple[Array, ...]
+    ) -> tuple[Float[Array, " channels"], tuple[Array, ...]]:
+        """The channels of a scaled sample, and what is kept of it."""
+        if self.missing in ("error", "cell"):
+            return values, gaps
+        is_missing = jnp.isnan(values)
+        if self.missing == "zero":
+            return jnp.where(is_missing, 0.0, values), gaps
+        held = jnp.where(is_missing, gaps[0], values)
+        blocks, kept = [held, 1.0 - is_missing.astype(values.dtype)], (held,)
+        if len(gaps) > 1:
+            age = jnp.where(is_missing, gaps[1] + 1, 0.0)
+            blocks, kept = [*blocks, jnp.log1p(jnp.maximum(age, 0.0))], (held, age)
+        return jnp.concatenate(blocks[: channel_blocks(self.missing)]), kept
 
 
 class StreamedClassifier(eqx.Module):
@@ -143,29 +174,28 @@ class StreamedClassifier(eqx.Module):
     Args:
         cell: takes samples in the unit of the data.
         temperature: by which logits are divided.
+        about: what an exported file says of samples and classes.
     """
 
     cell: StreamCell
     temperature: float = eqx.field(static=True)
+    about: tuple[str, ...] = eqx.field(static=True, default=())
 
     def read(self, state: State) -> Float[Array, " classes"]:
         """Calibrated probabilities, in the order of the classes."""
-        logits = self.cell.network.logits(cast(Stream, state)) / self.temperature
+        stream, _ = cast(tuple[Stream, tuple[Array, ...]], state)
+        logits = self.cell.network.logits(stream) / self.temperature
         weights = jnp.exp(logits - jnp.max(logits))
         return weights / jnp.sum(weights)
 
 
 def streamed(model: SequenceClassifier) -> StreamedClassifier:
-    """A fitted classifier as a step that can be exported.
-
-    Raises:
-        UnsupportedError: a model that fills gaps, which an exported step cannot.
-    """
-    if model.missing != "error":
-        raise UnsupportedError(
-            f"this model was trained with missing={model.missing!r}; an exported step takes samples without "
-            "gaps: train with missing='error' for it"
-        )
-    scaling = model.scaling_
-    cell = StreamCell(model.network(), np.asarray(scaling.offset), np.asarray(scaling.scale))
-    return StreamedClassifier(cell, float(model.temperature_))
+    """A fitted classifier as a step that can be exported; gaps are filled as the model fills them."""
+    scaling, policy = model.scaling_, model.missing
+    cell = StreamCell(model.network(), np.asarray(scaling.offset), np.asarray(scaling.scale), policy)
+    gaps = f"NaN where a value is missing ({policy})" if cell.takes_missing else "without missing values"
+    about = (
+        f"u: one sample in the units of the data, {gaps}: {', '.join(model.names_)}",
+        f"output: probabilities of the classes in this order: {', '.join(map(str, model.classes_))}",
+    )
+    return StreamedClassifier(cell, float(model.temperature_), about)

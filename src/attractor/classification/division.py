@@ -1,19 +1,13 @@
 """Which cases train a classifier, which choose its weights, and which of them belong together."""
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.data import (
-    Sequences,
-    SharedStretches,
-    hold_out_recordings,
-    shared_stretches,
-    stratified_hold_out,
-)
-from attractor.errors import InputDataError
+from attractor.data import Sequences, SharedStretches, hold_out_recordings, shared_stretches
+from attractor.data.per_case import in_order_of
+from attractor.errors import ConfigError, InputDataError, warn
 
 from .cases import ClassWeight, case_weights, known_labels, labels_given
 
@@ -99,7 +93,6 @@ def divide_cases(
     data: Sequences,
     classes: np.ndarray,
     validation: Validation,
-    groups: np.ndarray | None,
     share: float,
     seed: int,
 ) -> Division:
@@ -109,43 +102,39 @@ def divide_cases(
     one recording do.
 
     Args:
-        data: all cases.
+        data: all cases, with their groups where these are known.
         classes: as the user calls them.
         validation: other cases, or the positions of some of these; None keeps a share.
-        groups: for every case what it comes from; None if that is not known.
         share: to keep.
         seed: of the draw.
 
     Raises:
-        InputDataError: groups for another number of cases, or positions that are none.
+        InputDataError: positions that are none.
     """
-    if groups is not None and len(groups) != len(data):
-        raise InputDataError(f"weight_groups for {len(groups)} cases, expected one for each of {len(data)}")
+    groups = data.groups
     everything = np.arange(len(data))
     shared = shared_stretches(data) if groups is None else None
     related = numbered(groups) if shared is None else found_groups(shared)
     if isinstance(validation, Sequences):
         checking = replace(validation, labels=known_labels(validation, classes))
-        elsewhere = found_groups(shared_stretches(checking))
+        own = checking.groups
+        elsewhere = found_groups(shared_stretches(checking)) if own is None else numbered(own)
         return Division(data, checking, everything, None, related, elsewhere)
     if validation is not None:
         held = _positions(validation, len(data))
         kept = np.setdiff1d(everything, held)
     elif not share:
         return Division(data, None, everything, None, related)
-    elif shared is None:
-        kept, held = stratified_hold_out(labels_given(data), share, seed, groups)
     else:
         parts = hold_out_recordings(data, share, seed, shared)
         kept, held = parts.kept, parts.held
-        if parts.objection or parts.recordings:
-            warnings.warn(
+        if shared is not None and (parts.objection or parts.recordings):
+            warn(
                 f"validation: {' '.join(filter(None, (parts.recordings, parts.objection)))} For scores of "
-                "your own, split by the groups attractor.data.shared_stretches(cases).recordings.",
-                stacklevel=5,
+                "your own, split by the groups attractor.data.shared_stretches(cases).recordings."
             )
     if not len(held):
-        warnings.warn("no case could be kept for validation; the last weights are kept", stacklevel=5)
+        warn("no case could be kept for validation; the last weights are kept")
         return Division(data, None, everything, None, related)
     return Division(data.select(kept), data.select(held), kept, held, related)
 
@@ -158,6 +147,27 @@ def found_groups(shared: SharedStretches) -> Int[np.ndarray, " cases"] | None:
 def numbered(groups: np.ndarray | None) -> Int[np.ndarray, " cases"] | None:
     """Groups of any names as numbers from 0."""
     return None if groups is None else np.unique(groups, return_inverse=True)[1]
+
+
+def with_groups(X: object, data: Sequences, weight_groups: object, groups: object) -> Sequences:
+    """Cases with the groups that `fit` was given, or else with their own.
+
+    Args:
+        X: the cases as they were given.
+        data: the same.
+        weight_groups: one for every case.
+        groups: the same, as scikit-learn calls it.
+
+    Raises:
+        ConfigError: both are given.
+        InputDataError: they are none.
+    """
+    if weight_groups is not None and groups is not None:
+        raise ConfigError("groups and weight_groups both say what every case comes from; give one of them")
+    given = groups if weight_groups is None else weight_groups
+    if given is None:
+        return data
+    return data.grouped(given if isinstance(given, str) else in_order_of(X, given, "groups"))
 
 
 def _positions(asked: object, count: int) -> Int[np.ndarray, " held"]:

@@ -1,7 +1,7 @@
 """Commands about classification: classify, robustness, suspects."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from attractor.classification import (
     Suspects,
 )
 from attractor.classification.classifier_study import ClassifierRoles
-from attractor.data import Finding, LongColumns, Sequences
+from attractor.data import Finding, Sequences
 from attractor.errors import ConfigError, DataWarning
 from attractor.settings import Count, NonNegative, Seed
 from attractor.training import Reweighting
@@ -34,7 +34,7 @@ from .console import (
     tell_file,
     working,
 )
-from .data_commands import facts_of_findings, show_serious
+from .data_commands import SeriesColumns, facts_of_findings, grouping, show_serious
 from .own_cells import RunCommand, named_cell
 
 _SCORES = {
@@ -46,15 +46,6 @@ _SCORES = {
     "log_loss": "log loss",
     "calibration_error": "calibration error",
 }
-
-
-@dataclass(frozen=True)
-class SeriesColumns(LongColumns):
-    """How the columns of a table of series are read; other formats name their own."""
-
-    case: Annotated[str | None, arg(name="id-column")] = None
-    label: Annotated[str | None, arg(name="label-column")] = None
-    time: Annotated[str | None, arg(name="time-column")] = None
 
 
 @dataclass(frozen=True)
@@ -113,9 +104,9 @@ class ClassifyCommand:
     test: Path | None = None
     """The test cases; a fifth of every class of the data is held out if not given."""
     weight_groups: Path | None = None
-    """A table with the columns case and group (patient, annotator, device): cases of one group stay together
-    when cases are held out, and share one weight with --reweight. Without the column case: a row for each
-    case, in their order."""
+    """What cases come from (patient, annotator, device): the name of a column of the data, as --group-column,
+    or a table with the columns case and group, without the column case a row for each case in their order.
+    Cases of one group stay together when cases are held out, and share one weight with --reweight."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
     seed: Seed = 0
@@ -142,10 +133,13 @@ class ClassifyCommand:
         check_free(self.out, overwrite=self.overwrite)
         model = _classifier(self)
         with working(f"reading {self.data}"):
-            data = _read(self.data, self.columns)
-            test = None if self.test is None else _read(self.test, self.columns, like=data)
-            groups = None if self.weight_groups is None else read_case_groups(self.weight_groups, data)
+            columns, table = grouping(self.columns, self.weight_groups)
+            data = _read(self.data, columns)
+            asked = replace(columns, group=None)  # what a test case comes from is nothing to divide by
+            test = None if self.test is None else _read(self.test, asked, like=data)
+            groups = None if table is None else read_case_groups(table, data)
             roles = classifier_study.divide(data, test, self.training.validation_share, self.seed, groups)
+        classifier_study.check_gaps(model, roles)
         tell(roles.explanation)
         with working("looking for what is hard to learn from"):
             findings = _examined(roles)
@@ -199,6 +193,8 @@ class RobustnessCommand(RunCommand):
         with working(f"reading {self.folder} and {self.data}"):
             model = SequenceClassifier.load(self.folder, self.own_cell())
             data = _read(self.data, self.columns, like=known_cases(model))
+        for remark in data.remarks:
+            tell(remark.message)
         with working(estimates.disturbances(model, data, self.plan), bar=True):
             study = robustness_study(model, data, self.plan, training_limits(self.folder), reporter_for)
         about = About(command=command_line(), origin=model.origin, data=str(self.data))
@@ -242,7 +238,7 @@ def _read(path: Path, columns: SeriesColumns, like: Sequences | None = None) -> 
 
     with warnings.catch_warnings():  # the remarks are among the findings of the data doctor
         warnings.simplefilter("ignore", DataWarning)
-        return read_sequences(path, None if columns == SeriesColumns() else columns, like=like)
+        return read_sequences(path, columns, like=like)
 
 
 def _classifier(command: ClassifyCommand) -> SequenceClassifier:

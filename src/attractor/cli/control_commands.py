@@ -42,12 +42,15 @@ class CertifyCommand(CellCommand):
 
     def run(self) -> Facts:
         """Certify, save, report; the status is 0 for a proof and 5 for none."""
-        from attractor.run_kinds import Proof
+        from attractor.run_kinds import Proof, kind_of
 
         own = is_own(self.folder)
         if self.out is not None and not own:
             raise ConfigError(f"--out is for a cell of your own; the page of {self.folder} goes into the run")
         model, certify = self.opened("certify")
+        check = None if own else kind_of(self.folder).provable
+        if check is not None:
+            check(model, self.folder)
         with working(self._announced(model), bar=True):
             place = self.out if own else self.folder
             proof: Proof = certify(model, place, self.input_bound, self.settings, command_line())
@@ -205,8 +208,9 @@ class ExportCommand(CellCommand):
 
     to: tuple[str, ...]
     """Formats to write, one or several: numpy, c, casadi, onnx, controller, and those that other installed
-    packages add. Of a model all work on scaled signals; controller (one C file) converts them, and estimates
-    state and offset from what is measured."""
+    packages add. The step of a plant works on scaled signals; controller (one C file) converts them, and
+    estimates state and offset from what is measured. The step of a classifier takes samples in the units of
+    the data, NaN where a value is missing if the model was trained for that, and gives probabilities."""
     out: Path | None = None
     """Folder to write into; the run folder if not given, and needed for a cell of your own."""
     seed: Seed = 0

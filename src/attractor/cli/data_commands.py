@@ -1,9 +1,11 @@
 """Commands about data: doctor, plant; how columns are read, and how findings are shown."""
 
+import shlex
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
@@ -17,7 +19,9 @@ from attractor.data import (
     describe_sampling,
     parse_row_block,
 )
-from attractor.errors import ConfigError, DataWarning
+from attractor.data.long_columns import names_in
+from attractor.data.sequence_file import SUFFIXES
+from attractor.errors import ConfigError, DataWarning, InputDataError
 from attractor.settings import Count, Positive, Seed, checked_fields
 
 from .console import (
@@ -29,6 +33,7 @@ from .console import (
 )
 
 Names = tuple[str, ...]
+Series = TypeVar("Series", bound="SeriesColumns")
 SERIES = (".npz", ".ts", ".arff")
 """Files that hold labelled series, not a log."""
 
@@ -65,7 +70,7 @@ def facts_of_findings(findings: list[Finding]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Columns(ColumnOptions):
-    """How the columns of the file are read."""
+    """How the columns of the log of a plant are read; for series of a classifier only --delimiter counts."""
 
     sampling_time: Positive | None = None
     rows: Annotated[tuple[RowBlock, ...], Suppress] = ()
@@ -81,15 +86,52 @@ def columns_of(columns: Columns, rows: Names = ()) -> ColumnOptions:
 
 
 @dataclass(frozen=True)
-class CaseColumns:
-    """How the columns of a table of series are read, for a classifier; other formats name their own."""
+class SeriesColumns(LongColumns):
+    """How the columns of a table of series are read, for a classifier only; other formats name their own.
 
-    case: Annotated[str | None, arg(name="id-column")] = None
-    """The column that tells the cases apart."""
+    A run of a classifier knows them: they are needed again only where another table calls them otherwise.
+    """
+
+    case: Annotated[tuple[str, ...], arg(name="id-column")] = ()
+    """The column that tells the cases apart, or several that do so together."""
     label: Annotated[str | None, arg(name="label-column")] = None
     """The class."""
     time: Annotated[str | None, arg(name="time-column")] = None
     """Numbers or dates by which the rows of a case are put in order."""
+    group: Annotated[str | None, arg(name="group-column")] = None
+    """What a case comes from (patient, device): cases of one group stay together when cases are held out."""
+    variables: tuple[str, ...] = ()
+    """The measured quantities, by name or by patterns such as "acc_*"; all other columns if not given."""
+
+    def written(self, **parts: str | Sequence[str]) -> str:
+        """How a user of the command line writes what some columns mean."""
+        options = {"case": "--id-column", "label": "--label-column", "time": "--time-column"}
+        options |= {"group": "--group-column", "variables": "--variables"}
+        told = ((options[name], *names_in(value)) for name, value in parts.items())
+        return " ".join(shlex.quote(word) if word != "..." else word for words in told for word in words)
+
+
+@dataclass(frozen=True)
+class CaseColumns(SeriesColumns):
+    """The same for a command that has the delimiter of a log."""
+
+    delimiter: Annotated[str | None, Suppress] = None
+
+
+def grouping(columns: Series, asked: Path | None) -> tuple[Series, Path | None]:
+    """Which column names the groups, and which file does.
+
+    Raises:
+        ConfigError: both do.
+    """
+    if asked is None:
+        return columns, None
+    if columns.group is not None:
+        raise ConfigError(
+            f"--group-column {columns.group} and --weight-groups {asked} both name the groups; give one"
+        )
+    is_file = asked.exists() or len(asked.parts) > 1 or asked.suffix.casefold() in SUFFIXES
+    return (columns, asked) if is_file else (replace(columns, group=str(asked)), None)
 
 
 @dataclass(frozen=True)
@@ -139,6 +181,8 @@ class DoctorCommand:
     outputs: tuple[str, ...] = ()
     """Output columns; the last column if not given."""
     series: OmitArgPrefixes[CaseColumns] = field(default_factory=CaseColumns)
+    weight_groups: Path | None = None
+    """What series come from, as for `classify`."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
@@ -163,10 +207,10 @@ class DoctorCommand:
         return facts | {"findings": facts_of_findings(findings)}
 
     def _data(self) -> Record | Sequences | list[Finding]:
-        from attractor.data import guess_columns, read_csv, read_sequences
+        from attractor.data import guess_columns, read_csv
 
         inputs, outputs, columns = self.inputs, self.outputs, columns_of(self.columns)
-        asked = self.series != CaseColumns()
+        asked = bool(self.series.asked) or self.weight_groups is not None
         if self.data.is_dir():
             from attractor.run_kinds import kind_of
 
@@ -176,12 +220,33 @@ class DoctorCommand:
                 )
             return kind_of(self.data).able("doctor", self.data)(self.data)
         if asked or (self.data.suffix.lower() in SERIES and not (inputs or outputs)):
-            with warnings.catch_warnings():  # the remarks are among the findings
-                warnings.simplefilter("ignore", DataWarning)
-                return read_sequences(self.data, LongColumns(**vars(self.series)) if asked else None)
-        if not (inputs and outputs):
-            inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
-        return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
+            return self._cases()
+        try:
+            if not (inputs and outputs):
+                inputs, outputs = guess_columns(self.data, inputs, outputs, columns)
+            return read_csv(self.data, inputs=inputs, outputs=outputs, columns=columns)
+        except InputDataError as problem:
+            raise InputDataError(f"{problem}{self._perhaps_series()}") from None
+
+    def _cases(self) -> Sequences:
+        from attractor.data import read_case_groups, read_sequences
+
+        columns, table = grouping(replace(self.series, delimiter=self.columns.delimiter), self.weight_groups)
+        with warnings.catch_warnings():  # the remarks are among the findings
+            warnings.simplefilter("ignore", DataWarning)
+            cases = read_sequences(self.data, columns)
+        return cases if table is None else cases.grouped(read_case_groups(table, cases))
+
+    def _perhaps_series(self) -> str:
+        """What to add if a table that is no log looks like one of series."""
+        from attractor.data import read_table
+        from attractor.data.column_guesses import proposal
+
+        try:
+            how = "" if self.inputs or self.outputs else proposal(read_table(self.data), self.series)
+        except InputDataError:
+            return ""
+        return f". If the table holds labelled series, add {how}" if how and "..." not in how else ""
 
 
 def _show_record(record: Record) -> Facts:

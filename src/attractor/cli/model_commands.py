@@ -9,7 +9,6 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from attractor.control import PlantModel
 from attractor.data import (
-    LongColumns,
     Record,
     Roles,
     check_apart,
@@ -212,8 +211,7 @@ class PredictCommand(RunCommand):
 
         check_target(self.out, self.data, overwrite=self.overwrite)
         model, predict = self.opened("predict")
-        series = None if self.series == CaseColumns() else LongColumns(**vars(self.series))
-        reading = Reading(columns_of(self.columns), series, self.coverage)
+        reading = Reading(columns_of(self.columns), self.series, self.coverage)
         with working(f"predicting {self.data}"):
             summary = predict(model, self.data, self.out, reading)
         tell(summary)

@@ -111,7 +111,15 @@ def _lists(command: Any) -> list[str]:
     """The options of a command that take several values."""
     if not is_dataclass(command):
         return []
-    hints = get_type_hints(command)
-    own = [one.name for one in fields(command) if get_origin(hints[one.name]) is tuple]
+    hints, notes = get_type_hints(command), get_type_hints(command, include_extras=True)
+    own = [
+        _called(one.name, notes[one.name]) for one in fields(command) if get_origin(hints[one.name]) is tuple
+    ]
     inner = [name for one in fields(command) for name in _lists(hints[one.name])]
     return [f"--{name.replace('_', '-')}" for name in own] + inner
+
+
+def _called(name: str, annotation: object) -> str:
+    """What the option of a field is called, which `arg(name=...)` may say."""
+    given = (getattr(note, "name", None) for note in getattr(annotation, "__metadata__", ()))
+    return next((one for one in given if one), name)

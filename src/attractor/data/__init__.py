@@ -2,10 +2,11 @@
 
 from .counters import counting_variables
 from .doctor import examine
-from .finding import Finding, Severity
+from .finding import Finding, Findings, Severity
 from .honest_split import HeldOut, hold_out_recordings
 from .labelled_sequences import Sequences
-from .long_table import LongColumns, read_case_groups
+from .long_columns import LongColumns
+from .long_table import read_case_groups
 from .preprocessing import (
     MISSING,
     FillState,
@@ -33,6 +34,7 @@ __all__ = [
     "Experiment",
     "FillState",
     "Finding",
+    "Findings",
     "HeldOut",
     "LongColumns",
     "MissingPolicy",

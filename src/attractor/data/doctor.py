@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .counters import why_counted
-from .finding import Finding, Severity, by_severity, error, note, out_of_range, warning
+from .finding import Finding, Findings, Severity, by_severity, error, note, out_of_range, warning
 from .preprocessing import is_constant
 from .record import Record, Signal
 from .signal_checks import (
@@ -103,7 +103,7 @@ def compare_ranges(training: Record, test: Record) -> list[Finding]:
     ]
 
 
-def examine(record: Record) -> list[Finding]:
+def examine(record: Record) -> Findings:
     """Examine a record for what spoils identification.
 
     Every check has its threshold, with the reason for it, at the top of its module. Signals that are
@@ -117,7 +117,7 @@ def examine(record: Record) -> list[Finding]:
     """
     broken = check_finite(record)
     if broken:
-        return broken
+        return by_severity(broken)
     inputs, outputs = (_blocks(record, side) for side in ("inputs", "outputs"))
     constant = [finding for name, blocks in inputs + outputs for finding in check_constant(name, blocks)]
     still = {finding.signal for finding in constant}

@@ -1,11 +1,14 @@
 """What the data doctor tells: one finding, how bad it is, and what to do."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 from jaxtyping import Float
+
+from attractor.shown import Rows, Shown
 
 # How far, as a share of the range, values may leave what is known, and the share of them that may.
 BEYOND_RANGE, BEYOND_SHARE = 0.1, 0.01
@@ -40,6 +43,24 @@ class Finding:
     numbers: dict[str, int | float] = field(default_factory=dict)
 
 
+class Findings(Shown, list[Finding]):
+    """What the doctor found, errors first: a list that people can read."""
+
+    def __str__(self) -> str:
+        """How many findings of which severity, and each with what to do."""
+        if not self:
+            return "the data doctor found nothing to complain about"
+        counts = Counter(one.severity.value for one in self)
+        several = (f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
+        told = (f"{one.severity.value}: {one.message}. {one.advice}" for one in self)
+        return "\n".join([f"the data doctor found {', '.join(several)}", *told])
+
+    def rows_shown(self) -> Rows:
+        """The findings as a table."""
+        rows = tuple((one.severity.value, one.signal, one.message, one.advice) for one in self)
+        return Rows(("severity", "about", "finding", "what to do"), rows)
+
+
 def note(code: str, signal: str, message: str, advice: str, **numbers: int | float) -> Finding:
     """A finding to know."""
     return Finding(Severity.NOTE, code, signal, message, advice, numbers)
@@ -55,10 +76,10 @@ def error(code: str, signal: str, message: str, advice: str, **numbers: int | fl
     return Finding(Severity.ERROR, code, signal, message, advice, numbers)
 
 
-def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+def by_severity(findings: Iterable[Finding]) -> Findings:
     """Errors first, then warnings, then notes."""
     order = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
-    return sorted(findings, key=lambda finding: order.index(finding.severity))
+    return Findings(sorted(findings, key=lambda finding: order.index(finding.severity)))
 
 
 def out_of_range(

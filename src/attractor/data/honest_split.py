@@ -33,7 +33,9 @@ class HeldOut(Shown):
 def hold_out_recordings(
     data: Sequences, share: float, seed: int = 0, shared: SharedStretches | None = None
 ) -> HeldOut:
-    """Hold out a share of every class; cases that share stretches of values stay on one side.
+    """Hold out a share of every class; cases of one group, or that share stretches of values, stay together.
+
+    Groups that the cases have are what counts; where nobody gave any, stretches in common are looked for.
 
     A class whose cases are all of one recording cannot stand on both sides so: the cases of that recording
     are divided one by one, and the objection says that what is measured for that class is too good.
@@ -49,6 +51,9 @@ def hold_out_recordings(
     """
     if data.labels is None:
         raise InputDataError("these cases have no labels; to hold out a share of every class needs them")
+    if data.groups is not None:
+        kept, held = stratified_hold_out(data.labels, share, seed, data.groups)
+        return HeldOut(kept, held, "Cases of one group stay on one side.")
     shared = shared_stretches(data) if shared is None else shared
     if not shared.sharing.any():
         objection = "" if shared.is_complete else "There are too many cases to look for stretches in common."

@@ -1,21 +1,21 @@
 """Labelled multivariate series of unequal lengths: what a classifier learns from."""
 
-import re
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from attractor.errors import DataWarning, InputDataError, ShapeError
+from attractor.errors import InputDataError, ShapeError
 from attractor.shown import Shown
 
 from .finding import Finding
+from .given_cases import as_arrays, default_names
+from .long_columns import LongColumns, named_by
+from .per_case import case_groups, in_order, in_order_of, own_names
 from .sequence_labels import check_labels
-from .table import column_names, numbers_of, positions_of
 
 Index = int | np.integer
 
@@ -45,6 +45,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             time), or (cases, 1) where a line holds a case; None where nothing is known about it.
         source: the file, for messages.
         remarks: what reading left out, or had to assume.
+        groups: what each case comes from (a patient, a device), shape (cases,); None where nobody said so.
+        columns: how the table that they come from was read, so that others are read alike.
 
     Raises:
         ShapeError: parts that do not fit one another.
@@ -62,6 +64,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
     rows: np.ndarray | None = None
     source: str = ""
     remarks: tuple[Finding, ...] = ()
+    groups: np.ndarray | None = None
+    columns: LongColumns | None = None
 
     def __post_init__(self) -> None:
         _check_arrays(self)
@@ -78,16 +82,42 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cases, steps of the longest, variables; scikit-learn asks for the first of these."""
+        cases, time, variables = self.values.shape
+        return cases, time, variables
+
+    def __getitem__(self, key: object) -> Any:
+        """One case as an array (time, variables) by its position; some by a slice, positions or truth values.
+
+        Raises:
+            IndexError: there is no case at this position.
+            InputDataError: positions that are none.
+        """
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
+            key = key[0]  # rows and all that is in them, as scikit-learn asks
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"there is no case {key} of {len(self)}")
+            return self.one(int(key))
+        return self.select(np.arange(len(self))[key] if isinstance(key, slice) else key)
+
+    def take(self, positions: object) -> "Sequences":
+        """The same as `select`."""
+        return self.select(positions)
+
     def select(self, positions: object) -> "Sequences":
         """Some of the cases, in the order given, no longer than they need to be.
 
         Args:
-            positions: whole numbers, or a truth value for every case.
+            positions: whole numbers, or a truth value for every case; a Series of these goes by the names of
+                the cases, where its index has them.
 
         Raises:
             InputDataError: no case, or one that is not there.
         """
-        positions = _as_positions(positions, len(self))
+        positions = _as_positions(in_order(positions, self.ids, "the choice"), len(self))
         lengths = self.lengths[positions]
         return replace(
             self,
@@ -96,6 +126,7 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             labels=None if self.labels is None else self.labels[positions],
             ids=tuple(self.ids[position] for position in positions),
             rows=None if self.rows is None else self.rows[positions],
+            groups=None if self.groups is None else self.groups[positions],
         )
 
     def one(self, case: int) -> Float[np.ndarray, "time variables"]:
@@ -130,25 +161,38 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
         """The same cases with other labels; classes are their sorted values.
 
         Args:
-            labels: texts or whole numbers, one for every case.
+            labels: texts or whole numbers, one for every case; a Series whose index has the names of the
+                cases goes by these.
 
         Raises:
             ShapeError: more or fewer labels than cases.
-            InputDataError: a label is missing or a fraction.
+            InputDataError: a label is missing or a fraction, or an index that fits the cases only in part.
         """
-        labels = check_labels(labels)
+        labels = check_labels(in_order(labels, self.ids, "labels"))
         if len(labels) != len(self):
             raise ShapeError(f"{len(labels)} labels for {len(self)} cases; give one for each")
         classes, codes = np.unique(labels, return_inverse=True)
         names = tuple(str(one) for one in classes)
         return replace(self, labels=codes, classes=names, class_values=tuple(classes.tolist()))
 
+    def grouped(self, groups: object) -> "Sequences":
+        """The same cases with what each comes from: a patient, a device, an annotator.
+
+        Args:
+            groups: one value for every case; a Series whose index has the names of the cases goes by these.
+
+        Raises:
+            InputDataError: more or fewer groups than cases, or a case without one.
+        """
+        return replace(self, groups=case_groups(groups, self.ids))
+
     def chosen(self, names: Sequence[str]) -> "Sequences":
-        """The same cases with some of the variables, in the order given.
+        """The same cases with some of the variables, by name or by patterns such as "acc_*", in that order.
 
         Raises:
             InputDataError: a variable is not there.
         """
+        names = named_by(names, self.names)
         absent = [name for name in names if name not in self.names]
         if absent:
             raise InputDataError(
@@ -209,7 +253,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
         """Cases from an array (cases, time, variables), or a list of arrays (time, variables) or (time,).
 
         Tables (DataFrames) may stand for arrays: their columns keep their names, and those of later cases are
-        put in the order of the first. One table alone is wide: a row a case, its columns are the times.
+        put in the order of the first. One table alone is wide: a row a case, its columns are the times; its
+        index calls the cases, unless it only counts them.
 
         Args:
             cases: numbers of any real type; NaN is a missing value, and so is what is masked.
@@ -222,25 +267,12 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             ShapeError: arrays of other shapes.
             InputDataError: values that are no finite real numbers, or no case.
         """
-        parts = _as_list(cases)
-        names_found = (column_names(one, f"case {position}") for position, one in enumerate(parts))
-        found = next((own for own in names_found if own), ())
-        found = tuple(known) if {*known} <= {*found} and known else found
-        arrays = [_as_case(position, one, found) for position, one in enumerate(parts)]
-        if not arrays:
-            raise InputDataError("no cases")
-        width = arrays[0].shape[1]
-        for position, one in enumerate(arrays):
-            if one.shape[1] != width:
-                turned = "; all have the same first axis: if the second is the time, give one.T of each"
-                raise ShapeError(
-                    f"case {position} has {one.shape[1]} variables, case 0 has {width}; every case needs the "
-                    f"same variables{turned if len({len(each) for each in arrays}) == 1 else ''}"
-                )
+        arrays, found = as_arrays(cases, known)
         if trim:
             arrays = [trimmed(one, f"case {position}") for position, one in enumerate(arrays)]
-        data = cls(*padded(arrays), tuple(names) or found or default_names(width))
-        return data if labels is None else data.relabelled(labels)
+        names = tuple(names) or found or default_names(arrays[0].shape[1])
+        data = cls(*padded(arrays), names, ids=own_names(cases))
+        return data if labels is None else data.relabelled(in_order_of(cases, labels, "labels"))
 
     def _known_labels(self) -> np.ndarray:
         if self.labels is None:
@@ -258,6 +290,7 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             f"{len(self)} cases of {steps}, {count} variable(s){missing}",
             f"variables: {', '.join(self.names)}",
             f"classes: {classes}" if classes else "without labels",
+            *([] if self.groups is None else [f"{len(np.unique(self.groups))} groups, which stay together"]),
             *(one.message for one in self.remarks),
         ])
 
@@ -266,11 +299,6 @@ def name_some(parts: list[str], joint: str = ", ") -> str:
     """The first few of many parts, and how many more there are."""
     rest = len(parts) - SHOWN
     return joint.join(parts[:SHOWN]) + (f"{joint}and {rest} more" if rest > 0 else "")
-
-
-def default_names(count: int) -> tuple[str, ...]:
-    """What variables without names are called."""
-    return tuple(f"v{position + 1}" for position in range(count))
 
 
 def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -309,74 +337,6 @@ def trimmed(case: Float[np.ndarray, "time variables"], where: str) -> Float[np.n
     if not len(some):
         raise InputDataError(f"{where}: the case has no value at all; leave it out")
     return case[: some[-1] + 1]
-
-
-def _as_list(cases: object) -> Iterable[object]:
-    cases = cases if isinstance(cases, Sized) or not hasattr(cases, "__array__") else np.asarray(cases)
-    if isinstance(cases, str | bytes) or not isinstance(cases, Sized) or not isinstance(cases, Iterable):
-        raise InputDataError(
-            f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
-            "arrays (time, variables)"
-        )
-    if hasattr(cases, "toarray"):
-        numbers_of(cases, "X")  # says why sparse cases are not read
-    return _wide(cases) if hasattr(cases, "columns") else cases
-
-
-def _wide(table: object) -> Float[np.ndarray, "cases time"]:
-    """The numbers of a table with one case a row."""
-    names = column_names(table, "the cases") or ()
-    if {"case", "id", "time", "timestamp", "label"} & {name.lower() for name in names}:
-        raise InputDataError(
-            f"a long DataFrame with the columns {', '.join(names)}: give one table for each case, "
-            "[one[variables] for _, one in table.groupby(id)], or read it with `read_sequences`"
-        )
-    table = _without_index(table)
-    try:
-        return numbers_of(table, "the DataFrame")
-    except InputDataError as problem:
-        raise InputDataError(
-            f"{problem}; a DataFrame alone is wide, with one case a row and one number a cell: give series "
-            "in cells as a list of tables or arrays (time, variables)"
-        ) from None
-
-
-# What pandas calls a column that was the index of a table, when it is read or made one.
-_INDEX = re.compile(r"Unnamed: \d+|index|level_0")
-
-
-def _without_index(table: Any) -> Any:
-    """A wide table without the column that was an index: it is no step of the series."""
-    names = [name for name in table.columns if isinstance(name, str) and _INDEX.fullmatch(name)]
-    if not names or len(names) == len(table.columns):
-        return table
-    warnings.warn(
-        f"a DataFrame with a case a row: {names[0]!r} was left out, which is an index and no step",
-        DataWarning,
-        stacklevel=6,
-    )
-    return table[[name for name in table.columns if name not in names]]
-
-
-def _as_case(position: int, values: object, names: Sequence[str]) -> Float[np.ndarray, "time variables"]:
-    where = f"case {position}"
-    own = column_names(values, where)
-    if np.ma.isMaskedArray(values) or hasattr(values, "columns") or hasattr(values, "to_frame"):
-        values = numbers_of(values, where)
-        values = values[:, positions_of(names, own, where)] if own else values
-    try:
-        array = np.asarray(values)
-    except ValueError as problem:
-        raise ShapeError(f"{where} is no array ({problem}); every step needs the same variables") from None
-    if array.dtype.kind not in "biuf":
-        complex_too = ". Complex data not supported" if array.dtype.kind == "c" else ""
-        raise InputDataError(
-            f"{where} holds {array.dtype}, expected real numbers; convert them first{complex_too}"
-        )
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2 or 0 in array.shape:
-        raise ShapeError(f"{where} has shape {array.shape}, expected (time, variables), none of them 0")
-    return array.astype(float)
 
 
 def _as_positions(positions: object, cases: int) -> np.ndarray:
@@ -419,7 +379,8 @@ def _check_sizes(data: Sequences) -> None:
     if 0 in data.values.shape:
         raise InputDataError(f"values of shape {data.values.shape}: no case, no step or no variable")
     sizes = {"lengths": len(data.lengths), "ids": len(data.ids)}
-    sizes |= {} if data.labels is None else {"labels": len(data.labels)}
+    optional = {"labels": data.labels, "groups": data.groups}
+    sizes |= {name: len(one) for name, one in optional.items() if one is not None}
     for name, size in sizes.items():
         if size != cases:
             raise ShapeError(f"{size} {name} for {cases} cases")

@@ -1,6 +1,5 @@
 """Labelled series from a table with one row for each case and time; groups of cases in a small table."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
-from attractor.errors import DataWarning, InputDataError
-from attractor.settings import Settings
+from attractor.errors import DataWarning, InputDataError, warn
 
+from .column_guesses import proposal, telling_apart, text_columns
 from .counters import counting_variables
 from .delimited import is_number
-from .finding import Finding, warning
+from .finding import Finding, Severity, note, warning
 from .labelled_sequences import Sequences, empty_cases, name_some
+from .long_columns import CASE_NAMES, LABEL_NAMES, LongColumns, named_by
 from .sequence_labels import encode_words
 from .table import FrameTable, Table, read_table
 from .time_axis import find_time, find_times, measure_steps, read_time
@@ -25,43 +25,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-CASE_NAMES = ("id", "case", "case_id", "series", "sequence")
-LABEL_NAMES = ("label", "class", "target", "y")
-
-
-@dataclass(frozen=True)
-class LongColumns(Settings):
-    """What the columns of a table of series mean, where the header alone does not say it.
-
-    Args:
-        case: the column that tells the cases apart; one called id, case, case_id, series or sequence is
-            found by itself.
-        label: the class, the same in all rows of a case; one called label, class, target or y is found by
-            itself. Without such a column the cases have no labels.
-        time: numbers or dates by which the rows of a case are put in order; one called time, timestamp, t,
-            datetime, date, elapsed, ts or epoch is found by itself, also with a unit in its name, as in t_ms.
-            Without it the rows of a case follow one another as in the file.
-        variables: the measured quantities; if empty all other columns but those that only count rows or tell
-            the time (see `attractor.data.counting_variables`).
-        delimiter: what separates the cells: one character, or comma, semicolon, tab, blanks. Sniffed if
-            `None`.
-    """
-
-    case: str | None = None
-    label: str | None = None
-    time: str | None = None
-    variables: tuple[str, ...] = ()
-    delimiter: str | None = None
-
-
 @dataclass(frozen=True)
 class _Parts:
-    """Which column of the table plays which part."""
+    """Which column of the table plays which part; several may tell the cases apart together."""
 
-    case: int
+    case: tuple[int, ...]
     label: int | None
     time: int | None
+    group: int | None
     variables: tuple[int, ...]
+
+    @property
+    def roles(self) -> list[int]:
+        """The columns that are no variables."""
+        return [*self.case, *(one for one in (self.label, self.time, self.group) if one is not None)]
 
 
 @dataclass(frozen=True)
@@ -87,7 +64,7 @@ class _Rows:
 
 
 def read_long_csv(
-    source: "str | Path | pd.DataFrame", columns: LongColumns = LongColumns(), like: Sequences | None = None
+    source: "str | Path | pd.DataFrame", columns: LongColumns | None = None, like: Sequences | None = None
 ) -> Sequences:
     """Read labelled series from a table with one row for each case and time.
 
@@ -99,7 +76,8 @@ def read_long_csv(
         source: a file whose first row names the columns, or a DataFrame; the two levels of a MultiIndex of
             its rows are case and time.
         columns: which of them is the case, the class, the time, a variable.
-        like: the cases that a model learned from, whose variables are looked for: none is left out then.
+        like: the cases that a model learned from: their variables are looked for, and where nothing is said
+            the columns have the parts that they had there; other columns are left alone.
 
     Returns:
         The cases in the order in which they first appear, called as the file calls them.
@@ -114,15 +92,19 @@ def read_long_csv(
         >>> read_long_csv(stays, LongColumns(case="stay", label="died")).lengths.tolist()
         [2, 1]
     """
+    columns = columns or LongColumns()
     table = read_table(source, columns.delimiter)
-    parts = _find_parts(table, columns)
-    rows = _group(table, parts)
+    heads = [signal.label for signal in table.signals]
+    asked, columns = columns, columns.completed(None if like is None else like.columns, heads)
+    parts = _find_parts(table, columns, like)
+    rows = _group(table, parts, columns)
     values = empty_cases(rows.lengths, len(parts.variables))
     steps = np.arange(len(rows.order)) - np.repeat(rows.starts, rows.lengths)
     values[rows.codes, steps] = table.numbers(parts.variables)[rows.order]
     places = np.zeros(values.shape[:2], table.row_numbers.dtype)
     places[rows.codes, steps] = table.row_numbers[rows.order]
-    labels, classes, class_values = _read_classes(table, parts, rows)
+    is_sure = asked.label == columns.label
+    (labels, classes, class_values), doubts = _sure_classes(table, parts, rows, None if is_sure else like)
     data = Sequences(
         values,
         rows.lengths,
@@ -133,9 +115,43 @@ def read_long_csv(
         class_values,
         places,
         str(table.path),
-        (*_check_order(table, parts, rows), *_check_times(table, parts, rows)),
+        (
+            *_check_order(table, parts, rows),
+            *_check_times(table, parts, rows),
+            *_left_alone(table, parts, like),
+            *doubts,
+        ),
+        None if parts.group is None else np.array(_one_for_each(table, parts.group, rows, "group")),
+        _as_read(table, parts, columns),
     )
     return told(data if columns.variables or like is not None else without_counters(data))
+
+
+def _as_read(table: Table, parts: _Parts, columns: LongColumns) -> LongColumns:
+    """The parts that the columns were found to have, to read other tables alike."""
+
+    def label(position: int | None) -> str | None:
+        return None if position is None else table.signals[position].label
+
+    case = tuple(table.signals[position].label for position in parts.case)
+    return LongColumns(
+        case[0] if len(case) == 1 else case,
+        label(parts.label),
+        label(parts.time),
+        columns.wanted,
+        None,
+        label(parts.group),
+    )
+
+
+def _left_alone(table: Table, parts: _Parts, like: Sequences | None) -> list[Finding]:
+    """A note on the columns that a model does not know."""
+    used = {*parts.roles, *parts.variables}
+    other = [signal.label for position, signal in enumerate(table.signals) if position not in used]
+    if like is None or not other:
+        return []
+    advice = "Nothing is to be done, if these are no variables of the model."
+    return [note("left-alone", "", f"columns that are not used: {', '.join(other)}", advice)]
 
 
 def without_counters(data: Sequences) -> Sequences:
@@ -155,9 +171,10 @@ def without_counters(data: Sequences) -> Sequences:
 
 
 def told(data: Sequences) -> Sequences:
-    """The cases, once their remarks were given as warnings."""
+    """The cases, once their remarks were given as warnings; a note only stands among the remarks."""
     for remark in data.remarks:
-        warnings.warn(f"{remark.message}. {remark.advice}", DataWarning, stacklevel=4)
+        if remark.severity is not Severity.NOTE:
+            warn(f"{remark.message}. {remark.advice}", DataWarning)
     return data
 
 
@@ -203,38 +220,71 @@ def _check_times(table: Table, parts: _Parts, rows: _Rows) -> list[Finding]:
     return [warning("uneven-times", table.signals[parts.time].label, message, advice, step=base)]
 
 
-def _find_parts(table: Table, columns: LongColumns) -> _Parts:
-    chosen = [table.find(name) for name in columns.variables]
+def _find_parts(table: Table, columns: LongColumns, like: Sequences | None) -> _Parts:
+    heads = [signal.label for signal in table.signals]
+    chosen = [table.find(name) for name in named_by(columns.wanted, heads) or _known(table, like)]
 
     def find(wanted: str | None, usual: Sequence[str]) -> int | None:
         return table.first_of(usual, chosen) if wanted is None else table.find(wanted)
 
-    case = _own_case(table, chosen) if columns.case is None else table.find(columns.case)
-    if case is None:
-        heads = name_some([signal.label for signal in table.signals])
+    case = tuple(map(table.find, columns.case_columns)) or _own_case(table, chosen)
+    if not case:
         raise InputDataError(
-            f"{table.path}: which column tells the cases apart? Name it; there are: {heads}. The table needs "
-            "one row for each case and time; one with a whole case in a row is not read"
+            f"{table.path}: which column tells the cases apart? Name it and the class, as in "
+            f"{proposal(table, columns)}; there are: {', '.join(heads)}. The table needs one row for each "
+            "case and time; one with a whole case in a row is not read"
         )
+    group = None if columns.group is None else table.find(columns.group)
     label = find(columns.label, LABEL_NAMES)
-    aside = [*chosen, case] if label is None else [*chosen, case, label]
+    aside = [*chosen, *case, *(one for one in (label, group) if one is not None)]
     time = find_time(table, aside) if columns.time is None else table.find(columns.time)
-    roles = [position for position in (case, label, time) if position is not None]
-    table.check_once([*chosen, *roles], "a column is the case, the label, the time, or a variable")
+    parts = _Parts(case, label, time, group, tuple(chosen))
+    # A case may be its own group.
+    roles = [one for one in parts.roles if one != group] + ([] if group in case or group is None else [group])
+    table.check_once([*chosen, *roles], "a column is the case, the label, the time, the group, or a variable")
     aside = [*roles, *_dates(table, roles)]
-    variables = chosen or [position for position in range(len(table.signals)) if position not in aside]
+    others = [position for position in range(len(heads)) if position not in aside]
+    variables = chosen or [at for at in others if like is None or heads[at] not in text_columns(table, [at])]
     if not variables:
         raise InputDataError(
             f"{table.path}: no column is left for the variables; the file needs at least one"
         )
-    return _Parts(case, label, time, tuple(variables))
+    _check_numbers(table, variables, columns)
+    return replace(parts, variables=tuple(variables))
 
 
-def _own_case(table: Table, taken: Sequence[int]) -> int | None:
+def _known(table: Table, like: Sequences | None) -> tuple[str, ...]:
+    """The variables of a model, if the table has them all; whoever matches others to it says what lacks."""
+    heads = {signal.label for signal in table.signals}
+    return like.names if like is not None and {*like.names} <= heads else ()
+
+
+def _check_numbers(table: Table, variables: Sequence[int], columns: LongColumns) -> None:
+    """Refuse columns of texts as variables.
+
+    Raises:
+        InputDataError: names them, and how to name the others.
+    """
+    texts = text_columns(table, variables)
+    if not texts:
+        return
+    numbers = [table.signals[at].label for at in variables if table.signals[at].label not in texts]
+    said = "is a text column" if len(texts) == 1 else "are text columns"
+    said_so = {"case": columns.case, "label": columns.label} if columns.case and columns.label else {}
+    parts = [columns.written(**said_so, group=texts[0])]
+    parts += [columns.written(label=texts[-1])] if columns.label is None else []
+    others = f"; or name the variables, {columns.written(variables=numbers)}" if numbers else ""
+    raise InputDataError(
+        f"{table.path}: {', '.join(map(repr, texts))} {said} and no variable. Say what it is, "
+        f"{' or '.join(parts)}{others}: other columns are left alone then"
+    )
+
+
+def _own_case(table: Table, taken: Sequence[int]) -> tuple[int, ...]:
     """The column that tells the cases apart by its name, rather not one that numbers the rows."""
     found = [position for name in CASE_NAMES if (position := table.first_of([name], taken)) is not None]
     shared = (position for position in found if len(set(table.text(position))) < len(table))
-    return next(shared, found[0] if found else None)
+    return tuple([*shared, *found][:1])
 
 
 def _dates(table: Table, taken: Sequence[int]) -> list[int]:
@@ -242,8 +292,9 @@ def _dates(table: Table, taken: Sequence[int]) -> list[int]:
     return [at for at in find_times(table, taken) if not is_number(table.cell(0, at))]
 
 
-def _group(table: Table, parts: _Parts) -> _Rows:
-    words = _filled(table, parts.case, "say to which case the row belongs")
+def _group(table: Table, parts: _Parts, columns: LongColumns) -> _Rows:
+    each = [_filled(table, position, "say to which case the row belongs") for position in parts.case]
+    words = ["/".join(one) for one in zip(*each, strict=True)]
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     lengths = np.bincount(codes)
@@ -258,29 +309,81 @@ def _group(table: Table, parts: _Parts) -> _Rows:
         raise InputDataError(
             f"{table.where(int(second), parts.time)}: case '{words[first]}' has this time already in row "
             f"{table.row_numbers[first]}; remove one of the rows, or check the column of the cases"
+            f"{_counted_anew(table, parts, times, columns)}"
         )
     return rows
 
 
-def _read_classes(
-    table: Table, parts: _Parts, rows: _Rows
-) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...], tuple[object, ...]]:
+def _counted_anew(table: Table, parts: _Parts, times: np.ndarray, columns: LongColumns) -> str:
+    """What to name if cases are counted anew, for every subject for instance."""
+    other = telling_apart(table, parts.case[0], times, parts.roles) if len(parts.case) == 1 else None
+    if other is None and parts.group is not None and parts.group not in parts.case:
+        other = parts.group
+    if other is None:
+        return ""
+    names = [table.signals[position].label for position in (other, *parts.case)]
+    return f"; if they are counted anew for each {names[0]!r}, name both: {columns.written(case=names)}"
+
+
+_Classes = tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...], tuple[object, ...]]
+
+
+def _sure_classes(
+    table: Table, parts: _Parts, rows: _Rows, like: Sequences | None
+) -> tuple[_Classes, list[Finding]]:
+    """The classes; where only other cases say which column has them, what is no class of theirs is none.
+
+    Args:
+        table: the table.
+        parts: of its columns.
+        rows: of its cases.
+        like: cases with the classes that the column may have; None if the user named it.
+    """
+    if like is None or parts.label is None:
+        return _read_classes(table, parts, rows), []
+    try:
+        found = _read_classes(table, parts, rows)
+        unknown = [name for name in found[1] if name not in like.classes]
+        problem = f"classes not known: {', '.join(unknown)}" if unknown else ""
+    except InputDataError as refused:
+        found, problem = (None, (), ()), str(refused)
+    if not problem:
+        return found, []
+    name = table.signals[parts.label].label
+    message = f"the labels in column '{name}' are not used: {problem}"
+    return (None, (), ()), [warning("labels", name, message, "Correct them if the cases are to be judged.")]
+
+
+def _read_classes(table: Table, parts: _Parts, rows: _Rows) -> _Classes:
     """Labels, classes, and these in the type of a DataFrame; each row of a case tells the same class."""
     if parts.label is None:
         return None, (), ()
-    position, own = parts.label, _own_values(table, parts.label)
+    own = _own_values(table, parts.label)
+    words = _one_for_each(table, parts.label, rows, "label")
+    where = partial(_label_place, table, parts.label, rows.order[rows.starts])
+    labels, classes = encode_words(words, where)
+    values = {str(value): value for value in own}
+    return labels, classes, tuple(values[name] for name in classes) if labels is not None else ()
+
+
+def _one_for_each(table: Table, position: int, rows: _Rows, what: str) -> list[str]:
+    """What a column says of every case, as text.
+
+    Raises:
+        InputDataError: rows of one case say different things, or a group is blank.
+    """
+    is_group = what == "group"
+    own = _filled(table, position, "every case needs a group") if is_group else _own_values(table, position)
     words = np.array([str(value) for value in own])
     first = rows.order[rows.starts]
     for at in np.flatnonzero(words[rows.order] != words[first][rows.codes])[:1]:
         row, case = int(rows.order[at]), rows.codes[at]
         raise InputDataError(
-            f"{table.where(row, position)}: case '{rows.names[case]}' has the label {str(words[row])!r} here "
-            f"and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one label"
+            f"{table.where(row, position)}: case '{rows.names[case]}' has the {what} {str(words[row])!r} "
+            f"here and {str(words[first[case]])!r} in row {table.row_numbers[first[case]]}; a case has one "
+            f"{what}"
         )
-    where = partial(_label_place, table, position, first)
-    labels, classes = encode_words(words[first].tolist(), where)
-    values = {str(value): value for value in own}
-    return labels, classes, tuple(values[name] for name in classes) if labels is not None else ()
+    return words[first].tolist()
 
 
 def _label_place(table: Table, position: int, first: np.ndarray, case: int) -> str:

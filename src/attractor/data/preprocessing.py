@@ -1,6 +1,5 @@
 """Signals as a model takes them: scaled to numbers of size one, within float32, without gaps."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 import numpy as np
 from jaxtyping import Float, Int
 
-from attractor.errors import ConfigError, InputDataError, ShapeError
+from attractor.errors import ConfigError, InputDataError, ShapeError, warn
 from attractor.shown import Shown
 
 from .labelled_sequences import Sequences
@@ -142,7 +141,7 @@ def sequence_scaling(data: Sequences) -> Scaling:
             raise InputDataError(f"variable {name!r} has no value in any training case; leave it out")
         constant = is_constant(seen)
         if constant:
-            warnings.warn(f"variable {name!r} is constant at {seen[0]:g} in training", stacklevel=2)
+            warn(f"variable {name!r} is constant at {seen[0]:g} in training")
         offsets.append(seen.mean())
         scales.append(1.0 if constant else seen.std())
     return Scaling(np.array(offsets), np.array(scales))

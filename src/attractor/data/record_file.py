@@ -1,6 +1,5 @@
 """Read the log of a plant from a file into a `Record`, and guess its columns."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from jaxtyping import Int
 
-from attractor.errors import ConfigError, DataWarning, InputDataError, printable
+from attractor.errors import ConfigError, DataWarning, InputDataError, printable, warn
 from attractor.settings import Settings, Within
 
 from .counters import why_counted
@@ -260,11 +259,7 @@ def _is_aside(table: Table, position: int) -> bool:
     why = why_counted(table.signals[position].name, [values])
     if why:
         label = table.signals[position].label
-        warnings.warn(
-            f"column '{label}' is no signal: {why}; name it by --inputs if it is one",
-            DataWarning,
-            stacklevel=3,
-        )
+        warn(f"column '{label}' is no signal: {why}; name it by --inputs if it is one", DataWarning)
     return bool(why)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .counters import counting_variables
-from .finding import Finding, by_severity, error, note, out_of_range, warning
+from .finding import Finding, Findings, by_severity, error, note, out_of_range, warning
 from .labelled_sequences import SHOWN, Sequences, name_some
 from .preprocessing import is_constant
 from .shared_stretches import common_stretches, shared_stretches
@@ -173,7 +173,7 @@ LENGTH_CASES = 20
 WIDE_SCALES = 1e3
 
 
-def examine_sequences(data: Sequences) -> list[Finding]:
+def examine_sequences(data: Sequences) -> Findings:
     """Examine cases for what spoils a classifier.
 
     Args:
@@ -190,7 +190,7 @@ def examine_sequences(data: Sequences) -> list[Finding]:
     return by_severity(findings)
 
 
-def compare_sequences(training: Sequences, test: Sequences) -> list[Finding]:
+def compare_sequences(training: Sequences, test: Sequences) -> Findings:
     """What a test set gives away, or asks that training cannot know.
 
     Args:

@@ -12,8 +12,10 @@ from attractor.errors import ConfigError, InputDataError
 
 from .archive_text import read_arff, read_case_rows, read_ts, stack_dimensions
 from .delimited import find_layout, is_number, read_lines, shortened
+from .given_cases import series_columns
 from .labelled_sequences import Sequences
-from .long_table import LABEL_NAMES, LongColumns, read_long_csv, told, without_counters
+from .long_columns import LABEL_NAMES, LongColumns
+from .long_table import read_long_csv, told, without_counters
 from .npz_file import read_npz
 from .table import numbers_of
 
@@ -68,23 +70,24 @@ def read_sequences(
 def _read(
     source: "str | Path | pd.DataFrame", suffix: str, columns: LongColumns | None, like: Sequences | None
 ) -> Sequences:
+    asked = {} if columns is None else columns.asked
     if not isinstance(source, str | Path):
-        if columns is not None or not _series_columns(source):
-            return read_long_csv(source, columns or LongColumns(), like)
-        return _without_counters(_read_nested(source), like)
+        if not series_columns(source):
+            return read_long_csv(source, columns, like)
+        return _without_counters(_read_nested(source, columns or LongColumns()), like)
     if suffix not in SUFFIXES:
         raise InputDataError(f"{source}: unknown ending {suffix!r}; known are {', '.join(SUFFIXES)}")
-    if suffix == ".tsv" and columns is None:
+    if suffix == ".tsv" and not asked:
         return _read_rows(source, like)
     if suffix in _TABLES:
-        return read_long_csv(source, columns or LongColumns(), like)
-    if columns is not None and columns != LongColumns(variables=columns.variables):
+        return read_long_csv(source, columns, like)
+    if {*asked} - {"variables"}:
         raise ConfigError(
             f"{source}: columns are for tables ({', '.join(_TABLES)}); a {suffix} file names its own, of "
             "which variables can be chosen"
         )
     data = read_npz(source, like) if suffix == ".npz" else _READERS[suffix](source)
-    variables = () if columns is None else columns.variables
+    variables = () if columns is None else columns.wanted
     return data.chosen(variables) if variables else _without_counters(data, like)
 
 
@@ -102,34 +105,44 @@ def _read_rows(path: str | Path, like: Sequences | None) -> Sequences:
     return read_long_csv(path, like=like)
 
 
-def _series_columns(frame: "pd.DataFrame") -> list[str]:
-    """The columns of a DataFrame whose cells are series."""
-    first = {name: frame[name].iloc[0] for name in getattr(frame, "columns", ()) if len(frame)}
-    return [name for name, cell in first.items() if not isinstance(cell, str) and np.ndim(cell) == 1]
-
-
-def _read_nested(frame: "pd.DataFrame") -> Sequences:
+def _read_nested(frame: "pd.DataFrame", columns: LongColumns) -> Sequences:
     """Cases of a DataFrame with a case in each row, a variable in each column, and series as cells.
 
-    A column called label, class, target or y is the class; the index calls the cases.
+    A column called label, class, target or y is the class, or the one that is named; so is the group. The
+    index calls the cases.
 
     Raises:
         InputDataError: a column that is neither a variable nor the class.
     """
-    series = _series_columns(frame)
-    labels = [name for name in frame.columns if name not in series]
-    if len(labels) > 1 or not {str(name).casefold() for name in labels} <= {*LABEL_NAMES}:
+    series = series_columns(frame)
+    others = [name for name in frame.columns if name not in series]
+    known = {name for name in (columns.label, columns.group, *columns.case_columns) if name is not None}
+    usual = [name for name in others if str(name).casefold() in LABEL_NAMES]
+    labels = [columns.label] if columns.label is not None else [name for name in usual if name not in known]
+    absent = [name for name in known if name not in others]
+    odd = [name for name in others if name not in {*labels, *known}]
+    if absent or odd or len(labels) > 1:
+        what = (
+            f"column {', '.join(map(repr, absent))} is not there"
+            if absent
+            else (f"columns {', '.join(map(repr, odd or labels))} hold single values, the others series")
+        )
         raise InputDataError(
-            f"DataFrame: columns {', '.join(map(repr, labels))} hold single values, the others series; leave "
-            f"one with the class, called {' or '.join(LABEL_NAMES)}"
+            f"DataFrame, with a case in each row and series in its cells: {what}; name the class by "
+            f"{columns.written(label=str((others or ['...'])[0]))} and leave the others out by "
+            "frame.drop(columns=[...]). Without such a column the labels are given to fit(cases, labels)"
         )
     cases = [
         stack_dimensions([_series(cell, index, name) for name, cell in zip(series, row, strict=True)])
         for index, row in zip(frame.index, zip(*(frame[name] for name in series), strict=True), strict=True)
     ]
     data = Sequences.from_arrays(cases, frame[labels[0]].tolist() if labels else None, list(map(str, series)))
-    is_counted = frame.index.equals(frame.reset_index().index)
-    return data if is_counted else replace(data, ids=tuple(map(str, frame.index)))
+    data = data.chosen(columns.wanted) if columns.wanted else data
+    each = [frame[name].astype(str).tolist() for name in columns.case_columns]
+    is_counted = not each and frame.index.equals(frame.reset_index().index)
+    ids = tuple("/".join(one) for one in zip(*each, strict=True)) if each else tuple(map(str, frame.index))
+    data = data if is_counted else replace(data, ids=ids)
+    return data if columns.group is None else data.grouped(frame[columns.group].tolist())
 
 
 def _series(cell: Any, index: object, name: str) -> Float[np.ndarray, " time"]:

@@ -64,8 +64,14 @@ def to_casadi(source: object, *, read: Readout | None = None, name: str = "step"
         name: name of the function.
 
     Raises:
-        UnsupportedError: CasADi is not installed, or a primitive without a rule.
+        UnsupportedError: CasADi is not installed, or a primitive without a rule; or the step looks for
+            missing values (NaN), which CasADi cannot, because it takes every value for equal to itself.
     """
+    if getattr(getattr(source, "cell", source), "takes_missing", False):
+        raise UnsupportedError(
+            "this step looks for missing values (NaN), which CasADi takes for equal to themselves; export it "
+            "to numpy, c or onnx"
+        )
     casadi = needed("casadi", "control")
     flat = flat_step(source, read=read)
     given, state = casadi.SX.sym("u", flat.input_size), casadi.SX.sym("x", flat.state_size)

@@ -38,6 +38,8 @@ from .flat_step import flat_step, parts_of, rounding_explains
 
 Rows = Float[np.ndarray, "samples _"]
 
+_GAPS = 0.3
+"""Share of the values that are missing where a step is compared that takes missing values."""
 _ROUNDING = 1e-3
 """What float32 may lose in one step of a large cell."""
 
@@ -248,9 +250,17 @@ class _Probe(NamedTuple):
     seen: Rows
 
 
+def _with_gaps(cell: CellLike, inputs: Rows, seed: int) -> Rows:
+    """Inputs of which some are missing (NaN), for a cell that takes missing values."""
+    if not getattr(cell, "takes_missing", False):
+        return inputs
+    return np.where(np.random.default_rng(seed).random(inputs.shape) < _GAPS, np.nan, inputs)
+
+
 def _probe(source: object, samples: int, seed: int) -> _Probe:
     cell, read = parts_of(source, None)
     inputs, states = sampled_rows(cell, samples, seed)
+    inputs = _with_gaps(cell, inputs, seed)
     after = _steps(cell, inputs, states)
     return _Probe(inputs, states, after, after[:, :0] if read is None else _outputs(source, after))
 

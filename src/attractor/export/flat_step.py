@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import CellLike, State, knows_input, shaped_input
-from attractor.errors import ConfigError, UnsupportedError
+from attractor.errors import ConfigError, UnsupportedError, printable
 from attractor.program import (
     FlatMap,
     LeafKind,
@@ -58,12 +58,14 @@ class FlatStep(Shown):
         output: program of g, with the argument x; None without an output.
         initial: the state a sequence starts from.
         input_size: length of u, an input of the cell row by row.
+        about: what the source says of its inputs and outputs, for comments; a network may have `about`.
     """
 
     step: Program
     output: Program | None
     initial: Float[np.ndarray, " states"]
     input_size: int
+    about: tuple[str, ...] = ()
 
     @property
     def state_size(self) -> int:
@@ -103,7 +105,14 @@ def flat_step(source: object, *, read: Readout | None = None, single_precision: 
         output = None
         if read is not None:
             output = _real_program(lambda state: _real_output(read(flat.restore(state)), dtype), flat.start)
-        return FlatStep(program, output, np.asarray(flat.start), flat.input_size)
+        about = tuple(_one_line(text) for text in getattr(source, "about", ()))
+        return FlatStep(program, output, np.asarray(flat.start), flat.input_size, about)
+
+
+def _one_line(text: str) -> str:
+    """Text of the user's that a comment of any language may hold: it neither ends it nor begins a line."""
+    words = " ".join(printable(text).split()).encode("ascii", "backslashreplace").decode()
+    return words.replace("*/", "* /").replace("/*", "/ *")
 
 
 def _check_leaves(flat: FlatMap) -> None:

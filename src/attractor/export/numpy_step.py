@@ -104,7 +104,7 @@ def numpy_source(flat: FlatStep) -> str:
     title = (
         f'"""x\' = step(u, x): {flat.input_size} inputs, {flat.state_size} numbers in the state, float64."""'
     )
-    head = [title, "", "import math", "", "import numpy as np", ""]
+    head = [title, *(f"# {line}" for line in flat.about), "", "import math", "", "import numpy as np", ""]
     initial = f"INITIAL_STATE = {_array_text(flat.initial)}"
     return "\n".join([*head, *listing.constants, initial, "", "", "\n\n\n".join(functions), ""])
 

@@ -88,6 +88,7 @@ class RunKind(Generic[Model]):
         export: `export(model, target, folder, setup) -> files`, each with its difference from the model;
             `attractor.export.export` does it for a cell, or a network with a cell and an output.
         certify: `certify(model, folder, input_bound, settings, command) -> proof`; writes its page.
+        provable: `provable(model, folder)` refuses a run of which nothing can be proved, before any work.
         control: `control(model) -> plant model`, with which a controller plans.
         doctor: `doctor(folder) -> the data that it was trained on`, to be looked at again, or what was found
             of them.
@@ -100,6 +101,7 @@ class RunKind(Generic[Model]):
     predict: Callable[[Model, Path, Path, Reading], str] | None = None
     export: Callable[[Model, str, Path, ControlSettings], list[tuple[Path, float | None]]] | None = None
     certify: Callable[[Model, Path, float, CertifySettings, str], Proof] | None = None
+    provable: Callable[[Model, Path], object] | None = None
     control: Callable[[Model], PlantModel] | None = None
     doctor: Callable[[Path], Record | list[Finding]] | None = None
 

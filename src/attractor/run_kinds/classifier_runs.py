@@ -45,7 +45,7 @@ def _predict(model: SequenceClassifier, source: Path, target: Path, reading: Rea
     if vars(reading.columns) != vars(ColumnOptions(delimiter=delimiter)):
         raise ConfigError(
             "options about the columns of a log are for plants; for series there are --id-column, "
-            "--label-column and --time-column"
+            "--label-column, --time-column, --group-column and --variables"
         )
     series = reading.series
     if delimiter is not None:
@@ -65,18 +65,7 @@ def _certify(
     model: SequenceClassifier, folder: Path, input_bound: float, settings: CertifySettings, command: str
 ) -> Proof:
     """Of the recurrent part: whether it forgets its past, for values as large as those of the training."""
-    if model.decision.is_without_network:
-        raise ConfigError(
-            f"{folder}: {model.decision.said} A proof about that network would say nothing of this "
-            "classifier; train with --convolutions 0 (readout__convolutions=0) for one that the network "
-            "decides"
-        )
-    limits = training_limits(folder)
-    if limits is None or model.missing != "error":
-        raise ConfigError(
-            f"{folder}: what is proved holds for a range of values, and this run keeps none: it was saved "
-            "without its scores, or fills gaps (missing is not 'error')"
-        )
+    limits = _range(model, folder)
     largest = max(np.abs(model.scaling_.to_unit(np.asarray(end, float))).max() for end in limits)
     cell, bound = bare_cell(model.network()), float(input_bound * largest)
     reporter = reporter_for("bounds")
@@ -88,6 +77,32 @@ def _certify(
     found = CertifiedCell(cell, result, bound, None, repairable=False)
     page = publish(found, folder, About(command=command, origin=model.origin))
     return Proof(result, claim(result, bound), page, None)
+
+
+def _range(model: SequenceClassifier, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The range of the values for which a proof holds.
+
+    Raises:
+        ConfigError: the run has none, or a proof would say nothing of it.
+    """
+    if model.missing != "error":
+        raise ConfigError(
+            f"{folder} fills gaps (missing={model.missing!r}): a proof holds for a range of measured values "
+            "and says nothing of gaps that go on; to certify, train with missing='error', without gaps"
+        )
+    if model.decision.is_without_network:
+        raise ConfigError(
+            f"{folder}: {model.decision.said} A proof about that network would say nothing of this "
+            "classifier; train with --convolutions 0 (readout__convolutions=0) for one that the network "
+            "decides"
+        )
+    limits = training_limits(folder)
+    if limits is None:
+        raise ConfigError(
+            f"{folder}: what is proved holds for a range of values, and this run keeps none: it was saved "
+            "without its scores; train it by `attractor classify`"
+        )
+    return limits
 
 
 def _findings(folder: Path) -> list[Finding]:
@@ -110,6 +125,7 @@ RUN_KINDS.register(
         _predict,
         _export,
         _certify,
+        provable=_range,
         doctor=_findings,
     ),
     source=__name__,

@@ -50,7 +50,7 @@ def _certify(
 
 
 def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) -> str:
-    if reading.series is not None:
+    if reading.series is not None and reading.series.asked:
         raise ConfigError(f"options about cases and labels are for series; {source} is the log of a plant")
     return predict_file(model, source, target, reading.columns, reading.coverage)
 

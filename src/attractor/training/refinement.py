@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, DTypeLike, Float, Int, PyTree
 
 from attractor.program import compiled, double_precision
+from attractor.progress import AtMost
 
 from .checkpoint import REFINEMENT, fingerprint, from_arrays, load_training, save_checkpoint
 from .run_log import Entry, RunLog
@@ -202,7 +203,9 @@ def _rounds(
             log.add(history[-1])
             if path is not None and log.log:
                 save_checkpoint(path, replicas, {"fingerprint": mark, "history": history})
-            log.report(len(history), steps, _message(replicas))
+            log.report(len(history), AtMost(steps), _message(replicas))
+        if 0 < len(history) < steps:
+            log.report(len(history), len(history), f"stopped at {len(history)}: nothing is left to gain")
     finally:
         log.reporter.close()
     return replicas, history

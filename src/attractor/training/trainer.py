@@ -17,6 +17,7 @@ from jaxtyping import Array, Key
 
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import programs_of, quickly_compiled, single_precision, to_single_precision
+from attractor.progress import AtMost
 from attractor.report.drawn import Drawn
 from attractor.settings import LARGEST_WHOLE
 
@@ -157,13 +158,16 @@ def train(
     update = replace(update, task=task, mesh=mesh, programs=_programs(task, one.model))
     running = _Running(update, replicas, history, batches)
     start = time.monotonic() - entry_seconds(history)
+    most = settings.steps if settings.patience is None else AtMost(settings.steps)
     try:
         while not running.finished:
             running.advance(start)
             log.add(history[-1])
             if log.checkpoint and running.checkpoint_due():
                 log.save(on_one_device(running.replicas, mesh), mark, history, batches)
-            log.report(history[-1]["step"], settings.steps, running.message())
+            log.report(history[-1]["step"], most, running.message())
+            if running.ended:
+                log.report(history[-1]["step"], history[-1]["step"], f"{running.ended}; {running.message()}")
     finally:
         log.reporter.close()
     try:
@@ -268,6 +272,16 @@ class _Running:
     def finished(self) -> bool:
         """Whether every replica has stopped."""
         return bool(np.asarray(self.replicas.stopped).all())
+
+    @property
+    def ended(self) -> str:
+        """Why the training is over before all steps were made; empty where it is not."""
+        step, settings = self.history[-1]["step"], self.update.settings
+        scores = np.asarray(self.replicas.best_score)
+        if not self.finished or step >= settings.steps or not np.isfinite(scores).any():
+            return ""
+        waits = (settings.patience or 0) * settings.validate_every
+        return f"stopped at {step}: no better for {waits}" if waits else ""
 
     def advance(self, start: float) -> None:
         """Up to the next validation, with an entry in the history; `start` is on the monotonic clock."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, PRNGKeyArray
 from attractor.cells import Stack, cell_class
 from attractor.control.metrics import relative_gain
 from attractor.errors import DivergedError, InputDataError
-from attractor.progress import Reporter
+from attractor.progress import AtMost, Reporter
 from attractor.settings import Count, NonNegative, Within
 from attractor.training import RunLog, Trained, TrainingSettings, select_replica, train
 from attractor.training.checkpoint import RACE, Facts
@@ -329,12 +329,15 @@ class _Lane:
 
     def __init__(self, reporter: Reporter, lane: int, lanes: int, family: str) -> None:
         self._reporter, self._lane, self._lanes, self._family = reporter, lane, lanes, family
+        self._total = 0
 
     def update(self, done: int, total: int, message: str = "") -> None:
-        """As of all trainings together."""
+        """As of all trainings together; one that ends early has all of its part behind it."""
+        done, self._total = (total - done, max(self._total, total))
+        all_of = self._lanes * self._total
         self._reporter.update(
-            self._lane * total + done,
-            self._lanes * total,
+            self._lane * self._total + (self._total - done),
+            AtMost(all_of) if isinstance(total, AtMost) else all_of,
             f"{self._family} ({self._lane + 1} of {self._lanes}), {message}",
         )
 

@@ -79,6 +79,7 @@ def c_source(flat: FlatStep, *, name: str = "model", dtype: str = "double") -> s
     code = "".join(function.code for function in functions)
     parts = [
         f"/* next = {name}_step(u, x): {flat.input_size} inputs, {flat.state_size} numbers in the state. */",
+        *(f"/* {line} */" for line in flat.about),
         *([NO_FAST_MATH] if any(sign in code for sign in _NOT_FINITE) else []),
         c_prelude(dtype),
         f"enum {{ {enumeration} }};",
