@@ -229,11 +229,10 @@ def _without_repeats(recording: Recording, column: TimeColumn) -> Recording:
         return recording
     kept = np.concatenate([[True], ~same])
     first = column.table.row_numbers[int(recording.rows[~kept][0])]
-    warnings.warn(
+    warn(
         f"{column.table.path}: {int(same.sum())} row(s) repeat the row before them (the first is "
         f"row {first}), and are left out",
         DataWarning,
-        stacklevel=2,
     )
     return replace(recording, rows=recording.rows[kept], values=values[kept])
 
