@@ -166,10 +166,11 @@ def test_a_cell_file_that_cannot_be_run_is_named_with_its_error(tmp_path, capsys
     cell.write_text("import numpy\nraise RuntimeError('boom')\n")
     words = ("--inputs", "u", "--outputs", "y", "--cell", f"{cell}:Mine", *TINY, "--out", tmp_path / "run")
     assert call("identify", log(tmp_path), *words) == 2
-    assert "cell.py cannot be run: RuntimeError: boom" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cell.py cannot be run (cell.py:2): RuntimeError: boom" in said
     cell.write_text("Other = 3\n")
     assert call("identify", log(tmp_path), *words) == 2
-    assert "has no class Mine" in " ".join(capsys.readouterr().err.split())
+    assert "has no class or cell Mine" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow

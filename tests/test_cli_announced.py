@@ -99,7 +99,7 @@ def run(monkeypatch):
     """A run with a small cell, read at once; what is done with it stands in `work`."""
     cell = cells.cell_class("gru")(1, 2, key=jax.random.key(0))
     model = SimpleNamespace(network=lambda: SimpleNamespace(cell=cell))
-    kind = SimpleNamespace(work=None, load=lambda *_: model)
+    kind = SimpleNamespace(work=None, load=lambda *_: model, provable=None)
     kind.able = lambda *_: kind.work
     monkeypatch.setattr(RunCommand, "own_cell", lambda _: None)
     monkeypatch.setattr("attractor.run_kinds.kind_of", lambda _: kind)
@@ -152,6 +152,8 @@ def test_the_cost_of_a_robustness_study_is_announced(said_before, run, monkeypat
 
 
 class Cases:
+    remarks = ()
+
     def __init__(self, lengths):
         self.lengths = lengths
 
