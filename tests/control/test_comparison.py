@@ -65,6 +65,14 @@ def test_what_a_comparison_comes_to(changes, outlook):
     assert steps
 
 
+def test_a_lead_that_may_be_chance_is_not_called_as_good():
+    """A headline must not say of 88 % that it is as good as 92 %."""
+    for fit, begins in ((91.5, "A linear model does as well."), (88.0, "It is not shown that the model is")):
+        found = replace(BASE, fit=92.0, rivals=(rival(fit, 0.03),))
+        assert found.outlook == "linear"
+        assert verdict(found, "linear", 1, 20).startswith(begins)
+
+
 def test_only_what_is_behind_or_useless_is_red():
     assert {name for name, tone in TONES.items() if tone == "poor"} == {"lost", "behind", "no better"}
 

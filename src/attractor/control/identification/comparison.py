@@ -134,6 +134,11 @@ class Comparison:
         return any(not self.is_clearly_better(one) for one in linear)
 
     @property
+    def trails_linear(self) -> bool:
+        """Whether ARX has at least the FIT of the model, but for a point."""
+        return any(one.name == _ARX and one.fit >= self.fit - _POINT for one in self.rivals)
+
+    @property
     def _beats_all(self) -> bool:
         """Whether there are rivals, and the model is clearly better than each of them, and than the mean."""
         return self.fit > 0 and self.best is not None and all(map(self.is_clearly_better, self.rivals))
@@ -221,4 +226,4 @@ def in_words(found: Comparison) -> str:
         return text
     if found.fit >= found.ceiling:
         return f"{text}; a one-step predictor reaches no more ({found.ceiling:.1f} %)"
-    return f"{text}; noise leaves at most about {found.ceiling:.1f} % to be reached"
+    return f"{text}; a one-step predictor, which sees all that was measured before, has {found.ceiling:.1f} %"

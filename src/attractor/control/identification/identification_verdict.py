@@ -46,11 +46,15 @@ def verdict(found: Comparison, outlook: Outlook, recordings: int, start: int) ->
     return f"{_headline(found, outlook, seen)}: {in_words(found)}."
 
 
+_UNDECIDED = "It is not shown that the model is better than a linear one: its lead may be chance"
+
+
 def _headline(found: Comparison, outlook: Outlook, seen: str) -> str:
     if outlook == "linear":
         if found.family == LINEAR:
             return f"A linear model is enough. {seen}, the model follows the plant {_how_well(found)}"
-        return f"A linear model does as well. {seen}, the model follows the plant {_how_well(found)}"
+        linear = "A linear model does as well" if found.trails_linear else _UNDECIDED
+        return f"{linear}. {seen}, the model follows the plant {_how_well(found)}"
     if outlook == "behind" and found.best is not None:
         return f"A simpler model is better ({_named(found.best)}). {seen}, this one falls behind it"
     said = {
