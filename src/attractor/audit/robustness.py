@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import compiled
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings
@@ -227,7 +227,7 @@ def robustness_curves(
         [1.0, 1.0]
     """
     _check(suite, data, settings.limits)
-    reporter = reporter or SilentReporter()
+    reporter = reporter or interactive_reporter("disturbances")
     clean = class_margins(logits, data, settings.batch)
     work = _Work(logits, data, settings, reporter)
     work.total = sum(len(trial.levels) * len(work.seeds(trial)) for trial in suite)

@@ -11,11 +11,13 @@ from written import Written, step_of
 from attractor.cells import GRU, LSTM, Cell, EchoState, Lipschitz, ResetAfterGRU
 from attractor.certify import CertificateError, CertifySettings, Verdict, certify, step_bounds, unit_box
 from attractor.certify.domains import Box, centred_image, step_image
+from attractor.certify.stability import ladder
 from attractor.certify.stability.invariant import settle, shrink
 from attractor.certify.stability.premises import checked_bound
 from attractor.certify.stability.published import published_condition
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import in_double_precision
+from attractor.progress import SilentReporter
 
 SIZE = 2
 
@@ -360,3 +362,16 @@ def test_boxes_of_a_memory_cell_hold_and_shrink():
         assert float(smaller.box.state.width.sum()) < float(found.box.state.width.sum())
     keep = published_condition(cell).largest_state.max()
     assert float(np.asarray(found.box.high)[2:4].max()) < 2 * max(keep, 1.0)
+
+
+def test_a_person_who_waits_for_a_proof_is_told(monkeypatch):
+    """In a notebook and at a prompt; scripts stay silent, see `interactive_reporter`."""
+    told = []
+
+    class Listening(SilentReporter):
+        def update(self, done, total, message=""):
+            told.append((done, total))
+
+    monkeypatch.setattr(ladder, "interactive_reporter", lambda title: Listening())
+    certify(gru(0.1), settings=only(1))
+    assert told

@@ -33,7 +33,7 @@ from attractor.program import (
     real_cell,
 )
 from attractor.program.digest import cell_identity
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter, interactive_reporter
 from attractor.settings import Count, Seed, Settings, Within
 
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
@@ -172,7 +172,7 @@ def certify(
             with an operation that bounds do not know is no error: it is unknown, and the reason names it.)
     """
     settings = settings or CertifySettings()
-    reporter = reporter or SilentReporter()
+    reporter = reporter or interactive_reporter("looking for a proof")
     began = time.monotonic()
     bound = checked_bound(input_bound, input_size(cell))
     with double_precision():

@@ -12,7 +12,7 @@ from attractor.control.model import InputVector, OutputVector
 from attractor.control.plants.plant import Plant, disturbance_rows, signal_rows
 from attractor.control.plants.process import Process, process_of
 from attractor.errors import ShapeError
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
 from attractor.shown import Shown, in_words
 
@@ -126,7 +126,7 @@ def run_closed_loop(
         InputDataError: a value is not finite, or the plant comes where its equations do not hold.
         ShapeError: an array does not fit the plant.
     """
-    reporter = reporter or SilentReporter()
+    reporter = reporter or interactive_reporter("closed loop")
     references, disturbances, noise = _checked(plant, scenario)
     first = np.asarray(
         plant.nominal_inputs if scenario.initial_input is None else scenario.initial_input, float

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from attractor.cells import CellLike, State, input_size, knows_input, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import HeldMap, double_precision
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
 from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
 
@@ -199,7 +199,9 @@ def fixed_points(
     with double_precision():
         flat = analysed(cell).still("fixed points")
         begin = _starts(flat, starts, settings)
-        ended, conditions, kept = _searched(flat, begin, rows, settings, reporter or SilentReporter())
+        ended, conditions, kept = _searched(
+            flat, begin, rows, settings, reporter or interactive_reporter("looking for points")
+        )
         _check_any_finite(ended, cell)
         slow = slow_points(ended, conditions)
     return FixedPoints(

@@ -25,7 +25,7 @@ from attractor.cells import CellLike, State
 from attractor.dynamics.trajectory import prepared_batch, time_step
 from attractor.errors import ConfigError, DivergedError, InputDataError
 from attractor.program import FlatMap, compiled, double_precision
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter, interactive_reporter
 from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
 
 from .at_rest import growth_at_rest, with_growth
@@ -331,7 +331,7 @@ def lyapunov_exponents(
         step = time_step(cell) if settings.time_step is None else settings.time_step
         path = _Path(settings, step, carried)
         _check(carried, path, begun)
-        with closing(reporter or SilentReporter()) as listener:
+        with closing(reporter or interactive_reporter("measuring exponents")) as listener:
             ending = _measured(flat, carried, driven, blocks, path, listener)
         if key is None:
             path.look_for_rest(flat, driven)

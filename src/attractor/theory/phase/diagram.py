@@ -14,7 +14,7 @@ from jaxtyping import Float
 from attractor.dynamics.lyapunov.low_frequency import error_of_mean
 from attractor.errors import InputDataError
 from attractor.folders import locked
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
 from attractor.runs import environment
 from attractor.shown import Rows, Shown
@@ -231,7 +231,7 @@ def phase_diagram(
         >>> bool((phase_diagram(PhasePlan(*axes, size=20, simulation=short)).exponent < 0).all())
         True
     """
-    begun, reporter = perf_counter(), reporter or SilentReporter()
+    begun, reporter = perf_counter(), reporter or interactive_reporter("points of the diagram")
     name = plan_hash(plan)
     where = None if folder is None else Path(folder)
     with locked(where) if where else contextlib.nullcontext():
