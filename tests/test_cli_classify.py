@@ -366,7 +366,8 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
 @pytest.mark.slow
 def test_cases_of_a_group_share_their_weight_and_their_role(chain, tmp_path, capsys):
     groups = write_groups(tmp_path / "groups.csv")
-    words = (*TINY, "--reweight", "2", "--weight-groups", groups, "--out", tmp_path / "run")
+    words = (*TINY, "--convolutions", "0", "--reweight", "2", "--weight-groups", groups)
+    words = (*words, "--out", tmp_path / "run")
     assert call("classify", chain / "train.npz", *words) == 0
     assert "whole groups, about 20 % of every class" in said(capsys)
     model = SequenceClassifier.load(tmp_path / "run")

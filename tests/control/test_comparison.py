@@ -21,7 +21,7 @@ from attractor.control.identification.identification_verdict import (
     verdict,
 )
 from attractor.control.identification.plant_network import PlantNetwork
-from attractor.control.identification.remarks import remarks
+from attractor.control.identification.remarks import _difference, remarks
 from attractor.data import Experiment, Record, Roles, Signal
 from attractor.report.about import About
 from attractor.training import Trained
@@ -49,7 +49,10 @@ BASE = Comparison(92.0, 0.0, (HELD, rival(80.0, 0.8)), 99.0, "ARX of order 20, o
         ({"fit": 58.2, "rivals": (HELD, rival(58.5, -0.01)), "ceiling": 58.6}, "linear"),
         ({"fit": 58.2, "rivals": (HELD, rival(40.0, 0.5)), "ceiling": 58.6}, "noise"),
         ({"fit": 58.2, "rivals": (), "ceiling": NAN}, "no better"),
-        ({"fit": 55.0, "family": "linear", "rivals": (HELD, rival(56.0, -0.01))}, "linear"),
+        ({"fit": 55.0, "family": "linear", "rivals": (HELD, rival(55.5, -0.01)), "ceiling": 56.0}, "linear"),
+        ({"fit": 78.8, "family": "linear", "rivals": (HELD, rival(78.0, 0.01)), "ceiling": 95.6}, "partly"),
+        ({"fit": 0.0, "family": "linear", "rivals": (HELD, rival(0.0, 0.0)), "ceiling": 0.5}, "no better"),
+        ({"fit": 0.4, "rivals": (HELD, rival(0.0, 0.0)), "ceiling": 0.5}, "no better"),
         ({"fit": NAN}, "undefined"),
     ],
 )
@@ -170,3 +173,10 @@ def test_a_validation_part_that_looks_like_something_else_is_told(change, said):
     text = told(change=change)
     assert said in text
     assert ("looks nothing like" in text) == bool(said)
+
+
+def test_validation_that_leaves_the_training_range_by_a_hair_is_no_other_world():
+    draw = np.random.default_rng(0)
+    learned, judged = draw.choice([-1.0, 0.0, 1.0], 400), draw.choice([-1.004, 0.0, 1.004], 400)
+    assert not _difference(learned, judged)
+    assert "outside its training range" in _difference(learned, 1.2 * judged)

@@ -55,6 +55,15 @@ def test_the_file_and_the_arrays_give_the_same_numbers(model, tmp_path):
     assert said == "20 rows simulated in free run, started from the first 3 measured rows"
 
 
+def test_inputs_beyond_the_training_are_told(model, tmp_path):
+    u, y = signals(20, seed=1)
+    u[5:10] = 5.0
+    _, said = predictions(model, write_csv(tmp_path / "a.csv", ["u [V]", "y [cm]"], [u, y]))
+    assert said.endswith(
+        "inputs leave the range of the training (u in 25 % of the rows): nothing is known there"
+    )
+
+
 def test_outputs_are_looked_at_during_the_washout_only(model, tmp_path):
     u, y = signals(20, seed=1)
     y[WASHOUT:] = np.nan

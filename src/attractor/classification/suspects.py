@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import log_softmax
+from scipy.stats import binomtest
 
 from attractor.program import single_precision
 from attractor.report.drawn import Drawn
@@ -229,13 +230,18 @@ def rank_suspects(
     )
 
 
+_CHANCE = 0.01
+"""How often fits that have learned nothing may be taken for some that have."""
+
+
 def confidently_other(
     probabilities: Float[np.ndarray, "cases classes"], labels: Int[np.ndarray, " cases"]
 ) -> Bool[np.ndarray, " cases"]:
     """Cases for which another class is as likely as it is on average for those that have it.
 
     Their number estimates how many labels are wrong (confident learning: Northcutt, Jiang and Chuang 2021,
-    arXiv 1911.00068, equations 1 and 2).
+    arXiv 1911.00068, equations 1 and 2). There are none where the fits are no better than the most frequent
+    class by more than chance: who has learned nothing accuses nobody.
 
     Args:
         probabilities: of fits that have not seen the case.
@@ -245,6 +251,10 @@ def confidently_other(
     for label in np.unique(labels):
         usual[label] = probabilities[labels == label, label].mean()
     likely = probabilities.argmax(axis=1)
+    frequent = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    right = int(np.sum(likely == labels))
+    if binomtest(right, len(labels), frequent, alternative="greater").pvalue > _CHANCE:
+        return np.zeros(len(labels), bool)
     return (likely != labels) & (probabilities.max(axis=1) >= usual[likely])
 
 

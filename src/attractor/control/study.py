@@ -18,7 +18,7 @@ from attractor.data import (
     read_table,
     write_csv,
 )
-from attractor.errors import ConfigError, InputDataError
+from attractor.errors import ConfigError, DataWarning, InputDataError, warn
 from attractor.progress import Reporter
 from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
@@ -312,6 +312,14 @@ def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> S
     record = read_csv(table, inputs=[*wanted, *known], outputs=[], columns=columns)
     if len(record.experiments) != 1:
         raise InputDataError(f"{path} holds {len(record.experiments)} experiments; a reference is one")
+    others = names - {*wanted, *known, "time", "experiment"}
+    if others:
+        able = ", ".join(signal.name for signal in plant.disturbances) or "none"
+        warn(
+            f"{path}: {', '.join(sorted(others))} left alone; a column is an output of the plant "
+            f"({', '.join(wanted)}), one of its disturbances ({able}), or time",
+            DataWarning,
+        )
     values = record.experiments[0].inputs
     disturbances = disturbance_rows(plant, None, len(values))
     for index, signal in enumerate(plant.disturbances):

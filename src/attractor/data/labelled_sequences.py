@@ -211,6 +211,12 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             InputDataError: a variable is not there.
         """
         by_order = len(self.names) == len(names) and default_names(len(names)) in (self.names, tuple(names))
+        if not self.is_named and len(self.names) > len(names):
+            known = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+            raise InputDataError(
+                f"the cases have {len(self.names)} variables without names, the model knows {len(names)}: "
+                f"{known}. Give all of them in that order, or their names; are time and variables swapped?"
+            )
         return replace(self, names=tuple(names)) if by_order else self.chosen(names)
 
     @property

@@ -27,6 +27,8 @@ _FAR = 5.0
 """Points of FIT beyond which they are not alike, however few rows there are."""
 _CLEAR = 2.0
 """Standard errors beyond which one of two models is better."""
+_ANYTHING = 5.0
+"""FIT below which a model follows nothing, whatever the noise."""
 _NEAR_FLOOR = 1.05
 """A model whose error is at most this many times the noise floor has reached it."""
 _ARX = "ARX"
@@ -95,8 +97,8 @@ class Comparison:
 
     @property
     def reaches_noise(self) -> bool:
-        """Whether the error of the model is that of the noise floor."""
-        return 100 - self.fit <= _NEAR_FLOOR * (100 - self.ceiling)
+        """Whether the model follows anything, and its error is that of the noise floor."""
+        return self.fit > _ANYTHING and 100 - self.fit <= _NEAR_FLOOR * (100 - self.ceiling)
 
     def is_clearly_better(self, rival: Rival) -> bool:
         """Whether the model beats a rival by more than a point, its own spread and chance."""
@@ -115,18 +117,26 @@ class Comparison:
         """What the comparison comes to.
 
         "undefined": no output moves; "lost": values that are not finite; "behind": a rival is clearly better;
-        "linear": a linear model does as well, or the model is one; "noise": nothing but noise is left;
-        "follows", "partly": by FIT; "no better": a low FIT, and no clear gain over the rivals.
+        "linear": a linear model does as well, or the model is one and leaves nothing but noise; "noise":
+        nothing but noise is left; "follows", "partly": by FIT; "no better": a low FIT, and no clear gain over
+        the rivals.
         """
         if not np.isfinite(self.fit):
             return "undefined" if np.isnan(self.fit) else "lost"
         if any(self.is_clearly_worse(one) for one in self.rivals):
             return "behind"
-        if self.family == LINEAR or (self._linear_is_as_good and (self.reaches_noise or self.fit >= FAIR)):
+        if self._linear_is_enough:
             return "linear"
         if self.reaches_noise or self.fit >= GOOD:
             return "noise" if self.reaches_noise else "follows"
         return "partly" if self.fit >= FAIR or self._beats_all else "no better"
+
+    @property
+    def _linear_is_enough(self) -> bool:
+        """Whether a linear model reaches noise, or does as well as another one that follows the plant."""
+        if self.family == LINEAR:
+            return self.reaches_noise
+        return self._linear_is_as_good and (self.reaches_noise or self.fit >= FAIR)
 
     @property
     def _linear_is_as_good(self) -> bool:

@@ -109,10 +109,28 @@ def _predictions(
         values[rows] = _simulate(model, experiment, measured[rows], coverage)
     reads = model.settled > 0 and model.network().reads_state and not np.isnan(measured).all()
     start = f"started from the first {model.settled} measured rows" if reads else "from rest"
-    said = f"{record.samples} rows simulated in free run, {start}"
+    said = f"{record.samples} rows simulated in free run, {start}{_beyond(model, record)}"
     if coverage is not None and model.calibration_ is not None:
         said += f". {in_words(model.calibration_, coverage)} {ASSUMPTION}"
     return values, said
+
+
+_MARGIN = 0.05
+"""Part of the half range of the training by which an input may leave it without a word."""
+
+
+def _beyond(model: PlantModel, record: Record) -> str:
+    """Which inputs leave the range of the training, and in how many rows; empty if none does."""
+    rows = np.concatenate([np.abs(model.input_scaling_.to_unit(one.inputs)) for one in record.experiments])
+    shares = np.mean(rows > 1 + _MARGIN, axis=0)
+    told = [
+        f"{signal.name} in {100 * share:.2g} %"
+        for signal, share in zip(model.signals_.inputs, shares, strict=True)
+        if share > 0
+    ]
+    if not told:
+        return ""
+    return f"; inputs leave the range of the training ({', '.join(told)} of the rows): nothing is known there"
 
 
 def label_in(table: Table, trained: Signal, source: Path) -> str:

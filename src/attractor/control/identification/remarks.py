@@ -15,6 +15,8 @@ from .plant_network import PlantNetwork
 
 _UNLIKE = 4.0
 """Times by which a validation part moves less or more than the training part."""
+_MARGIN = 0.05
+"""Share of the training range by which rows may leave it without a word."""
 _OUTSIDE = 0.05
 """Share of validation rows outside the training range from which they are worth a word."""
 
@@ -89,7 +91,8 @@ def _difference(learned: np.ndarray, judged: np.ndarray) -> str:
     spread, other = float(learned.std()), float(judged.std())
     if other > _UNLIKE * spread or other * _UNLIKE < spread:
         return f"moves by {other:.3g} there (standard deviation), and by {spread:.3g} in training"
-    outside = float(np.mean((judged < learned.min()) | (judged > learned.max())))
+    margin = _MARGIN * float(np.ptp(learned))
+    outside = float(np.mean((judged < learned.min() - margin) | (judged > learned.max() + margin)))
     if outside > _OUTSIDE:
         return f"is outside its training range in {100 * outside:.0f} % of the rows there"
     speed, own = _speed(judged), _speed(learned)
