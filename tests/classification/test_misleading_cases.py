@@ -8,8 +8,8 @@ import pytest
 from labelled_ramps import classifier, ramps
 from numpy.lib.stride_tricks import sliding_window_view
 
-from attractor.classification.cases import as_classes, check_width, labelled
-from attractor.classification.classifier_study import classify, divide
+from attractor.classification.cases import as_classes, check_truth, check_width, labelled
+from attractor.classification.classifier_study import _met_before, classify, divide
 from attractor.classification.division import divide_cases
 from attractor.data import Sequences, common_stretches, compare_sequences, read_sequences
 from attractor.errors import DataWarning, InputDataError, ShapeError
@@ -143,3 +143,25 @@ def test_a_gap_is_named_as_the_file_counts(tmp_path):
     values = data.values.copy()
     with pytest.raises(InputDataError, match="case 7, step 2, variable 'v1' is missing"):
         classifier().fit(values, data.labels)
+
+
+def test_cases_and_groups_that_were_learned_from_are_counted_in_the_test():
+    """Such a test is called unseen no more, nor its groups new; see `judged`."""
+    draw = np.random.default_rng(0)
+    labels, groups = ["a", "b"] * 15, np.repeat(list("uvwxyz"), 5)
+    data = Sequences.from_arrays(draw.normal(size=(30, 20, 2)), labels)
+    other = Sequences.from_arrays(draw.normal(size=(10, 20, 2)), labels[:10])
+    assert _met_before(divide(data, data, 0.2, 0)) == {"learned_cases": 30, "learned_groups": 0}
+    assert _met_before(divide(data, None, 0.2, 0)) == {"learned_cases": 0, "learned_groups": 0}
+    known = divide(data.grouped(groups), other.grouped(np.repeat(["u", "q"], 5)), 0.2, 0)
+    assert _met_before(known) == {"learned_cases": 0, "learned_groups": 1}
+    held_out = divide(data.grouped(groups), None, 0.2, 0)
+    assert _met_before(held_out) == {"learned_cases": 0, "learned_groups": 0}
+
+
+def test_labels_of_which_a_model_knows_none_are_no_score_of_zero():
+    with pytest.raises(InputDataError, match="classes not known: 0, 1; known: a, b"):
+        check_truth(np.array([0, 1, 1]), np.array(["a", "b"]))
+    with pytest.warns(DataWarning, match="not known: 0; known: 1, 2.* count as wrong"):
+        check_truth(np.array([0, 1, 1]), np.array([1, 2]))
+    check_truth(np.array(["a"]), np.array(["a", "b"]))

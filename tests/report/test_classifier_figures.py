@@ -193,6 +193,14 @@ def test_the_headline_says_what_the_table_says_of_the_simple_model(only_model, o
         "beside": [vars(beside), vars(Beside(FREQUENT, 0.3, (0.2, 0.4), 70, 5, 1e-9))],
         "attainable": 0.97,
     }
+    known = judged({**scores, "learned_cases": 28})
+    assert known.tone == "poor"
+    assert known.said.startswith("28 of the 100 test cases were learned from")
+    assert "never seen" not in known.said
+    assert "unseen" not in known.said
+    again = judged({**scores, "groups": 6, "learned_groups": 6}).said
+    assert "for new groups" not in again
+    assert "6 were trained on" in again
     found = judged(scores, Decision(0.0, convolutions=True, judged=True).said)
     assert said in found.said
     assert "Random convolutions decide alone" in found.said

@@ -253,6 +253,13 @@ def judged(scores: Mapping[str, Any], decides: str = "") -> Judgement:
     """
     right, cases = f"{100 * scores['accuracy']:.1f} %", count(scores["cases"])
     ends = _in_brackets(scores)
+    if learned := scores.get("learned_cases", 0):
+        return Judgement(
+            f"{learned} of the {cases} test cases were learned from: right in {right} of them all{ends} says "
+            f"little of new cases.{f' {decides}' if decides else ''}",
+            "Take them out of one file, and train again: a model is not judged by what it has seen.",
+            "poor",
+        )
     said = f"Right in {right} of {cases} cases it has never seen{ends}"
     decides = f" {decides}" if decides else ""
     others = {one.name: one for one in besides(scores.get("beside", ()))}
@@ -317,7 +324,10 @@ def _in_brackets(scores: Mapping[str, Any]) -> str:
     interval, groups = scores["accuracy_interval"], scores.get("groups")
     if interval is None:
         return ""
+    learned = scores.get("learned_groups", 0)
     whose = "" if groups is None else f" for new groups, by {count(groups)} of them"
+    if learned and groups is not None:
+        whose = f" over {count(groups)} groups, of which {count(learned)} were trained on: none for new ones"
     return f" (95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f} %{whose})"
 
 

@@ -140,6 +140,23 @@ def as_classes(labels: object, classes: np.ndarray) -> np.ndarray:
     ])
 
 
+def check_truth(truth: np.ndarray, classes: np.ndarray) -> None:
+    """Refuse labels of which a model knows none; one that knows some is wrong about the others, with a word.
+
+    A fold of a cross-validation may hold a class that the others lack.
+
+    Raises:
+        InputDataError: none of the labels is a class of the model.
+    """
+    unknown = np.unique(truth[~np.isin(truth, classes)])
+    if not len(unknown):
+        return
+    said = f"classes not known: {', '.join(map(str, unknown[:5]))}; known: {', '.join(map(str, classes[:5]))}"
+    if not np.isin(truth, classes).any():
+        raise InputDataError(f"{said}. Give labels as those of the training")
+    warn(f"{said}. Their cases count as wrong", DataWarning)
+
+
 def as_known(X: object, names: Sequence[str]) -> Sequences:
     """Cases in any form, with the variables of a model in its order.
 

@@ -49,6 +49,7 @@ from .cases import (
     case_weights,
     check_logits,
     check_stream,
+    check_truth,
     described_value,
     for_each,
     known_labels,
@@ -270,7 +271,7 @@ class SequenceClassifier(Estimator):
             sample_weight: what every case counts; None counts all the same.
 
         Raises:
-            InputDataError: cases without labels, of unknown classes, or that do not fit the model.
+            InputDataError: cases without labels, of unknown classes alone, or that do not fit the model.
             ShapeError: labels or weights of another shape than (cases,).
         """
         self.check_fitted()
@@ -279,6 +280,7 @@ class SequenceClassifier(Estimator):
         truth = self.classes_[self.labels_of(data)] if y is None else as_classes(y, self.classes_)
         if truth.shape != (len(data),):
             raise ShapeError(f"y of shape {truth.shape}: expected ({len(data)},), one label for each case")
+        check_truth(truth, self.classes_)
         counts = case_weights(np.zeros(len(data), int), ("",), None, sample_weight)
         return float(np.average(self.predict(data) == truth, weights=counts))
 
