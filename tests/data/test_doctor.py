@@ -6,7 +6,8 @@ from scipy.signal import lfilter
 from synthetic import first_order, held_noise, record_of
 
 from attractor.data import ColumnOptions, Experiment, Record, Severity, Signal, examine, read_csv
-from attractor.data.doctor import compare_ranges, estimate_delay, whitening_filter
+from attractor.data.delays import estimate_delays
+from attractor.data.doctor import compare_ranges, whitening_filter
 from attractor.data.signal_checks import excitation_order, find_spikes
 
 SAMPLES = 4000
@@ -81,7 +82,7 @@ def test_a_fast_plant_with_a_slow_input_is_not_oversampled():
 @pytest.mark.parametrize("pole", [0.3, 0.9])
 def test_delay_is_recovered(delay, pole):
     source = held_noise(SAMPLES, 5, 11)
-    assert estimate_delay([source], [first_order(source, pole, delay)]) == delay
+    assert estimate_delays([[source]], [first_order(source, pole, delay)]) == [delay]
     findings = found(record_of([source], [first_order(source, pole, delay)], sampling_time=0.5))
     assert findings["delay"].numbers == {"samples": delay, "seconds": 0.5 * delay}
 
@@ -90,8 +91,8 @@ def test_delay_is_recovered(delay, pole):
 def test_delay_does_not_depend_on_units(unit):
     source = held_noise(SAMPLES, 8, 0)
     output = first_order(source, 0.8, delay=3)
-    assert estimate_delay([source], [unit * output]) == 3
-    assert estimate_delay([unit * source], [output]) == 3
+    assert estimate_delays([[source]], [unit * output]) == [3]
+    assert estimate_delays([[unit * source]], [output]) == [3]
 
 
 def step_test(noise):
@@ -117,9 +118,8 @@ def test_steady_states_alone_break_no_check():
     settled = [Experiment(one.name, one.inputs, 2 * one.inputs) for one in record.experiments]
     findings = found(record.with_experiments(settled))
     assert findings["poor-excitation"].numbers == {"order": 0}
-    assert (
-        estimate_delay([one.inputs[:, 0] for one in settled], [one.outputs[:, 0] for one in settled]) is None
-    )
+    inputs, outputs = ([getattr(one, side)[:, 0] for one in settled] for side in ("inputs", "outputs"))
+    assert estimate_delays([inputs], outputs) == [None]
 
 
 def test_a_pair_that_shows_nothing_is_the_way_of_a_plant_whose_signals_act_elsewhere():
@@ -137,6 +137,44 @@ def test_a_pair_that_shows_nothing_is_the_way_of_a_plant_whose_signals_act_elsew
     findings = {one.signal: one for one in examine(Record(*names, (Experiment("log", inputs, outputs),)))}
     assert findings["heater -> level"].severity is Severity.WARNING
     assert findings["valve -> temperature"].severity is Severity.WARNING
+
+
+def several(seed, gains, rows, noise=0.1):
+    """White inputs with delays 1, 6 and 11 and a pole of 0.8; the first acts most."""
+    draw = np.random.default_rng(seed)
+    inputs = draw.normal(size=(rows, len(gains)))
+    answers = [gain * first_order(inputs[:, at], 0.8, 1 + 5 * at) for at, gain in enumerate(gains)]
+    output = sum(answers) + noise * draw.normal(size=rows)
+    return record_of(list(inputs.T), [output])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_weak_input_beside_a_strong_one_is_heard(seed):
+    """Judged alone it is drowned by the other, and was said not to act at all."""
+    findings = examine(several(seed, (1.0, 0.15, 0.15), 600, noise=0.02))
+    assert [one.code for one in findings] == ["delay"] * 3
+    assert sorted(one.numbers["samples"] for one in findings) == [1, 6, 11]
+
+
+def test_chance_in_a_short_log_of_several_inputs_is_no_fast_plant():
+    records = [several(seed, (1.0, 0.8, 0.6), 300) for seed in range(30)]
+    assert not [one for record in records for one in examine(record) if one.code == "undersampled"]
+
+
+def test_delays_are_found_in_short_experiments_and_nothing_is_said_of_too_few_rows():
+    draw = np.random.default_rng(5)
+    inputs = draw.normal(size=(3, 120, 1))
+    outputs = np.stack([first_order(one[:, 0], 0.7, 7)[:, None] for one in inputs])
+    names = (Signal("u"),), (Signal("y"),)
+
+    def told(outputs):
+        pairs = zip("abc", inputs, outputs, strict=True)
+        return found(Record(*names, tuple(Experiment(*one) for one in pairs)))
+
+    assert told(outputs)["delay"].numbers["samples"] == 7
+    assert "no-response" in told(draw.normal(size=outputs.shape))
+    short = Record(*names, (Experiment("a", inputs[0], draw.normal(size=(120, 1))),))
+    assert not {"delay", "no-response"} & set(found(short))
 
 
 def test_short_steps_of_a_held_input_are_no_spikes_and_a_glitch_is_one():

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .counters import why_counted
+from .delays import LAGS, estimate_delays, lags_searched, rows_compared
 from .finding import Finding, Findings, Severity, by_severity, error, note, out_of_range, warning
 from .preprocessing import is_constant
 from .record import Record, Signal
@@ -22,6 +23,7 @@ from .signal_checks import (
     check_outliers,
     check_quantisation,
     check_saturation,
+    normalise,
 )
 
 # Below a hundred rows even a linear model of a few parameters is uncertain.
@@ -128,9 +130,10 @@ def examine(record: Record) -> Findings:
         findings += examine_input(name, blocks)
     for name, blocks in outputs:
         findings += examine_output(name, blocks, [channel for _, channel in inputs])
-    pairs = {}
+    pairs: dict[tuple[str, str], list[Finding]] = {}
+    for answer, effect in outputs:
+        pairs |= check_answers(answer, effect, inputs, record.known_sampling_time)
     for (source, cause), (answer, effect) in product(inputs, outputs):
-        pairs[source, answer] = check_delay((source, answer), cause, effect, record.known_sampling_time)
         findings += check_undersampling((source, answer), cause, effect)
     return by_severity([*findings, *_as_a_whole(pairs)])
 
@@ -182,19 +185,20 @@ def _blocks(record: Record, side: Literal["inputs", "outputs"]) -> list[tuple[st
     return [(signal.name, [array[:, position] for array in arrays]) for position, signal in signals]
 
 
-# Lags searched for the first answer of an output.
-LAGS = 60
 # Order of the autoregression that whitens the input.
 ORDER = 10
 # A good step is about a tenth of the rise time (Ljung, section 13.7); 200 samples are twenty times finer.
 SLOWEST_DECAY = 200
 # Share of the answer's energy in two samples; a first-order plant gets there with a pole below 0.27.
 FASTEST_SHARE = 0.995
-# Twice the log-likelihood gained by chance: two parameters, the best of 61 delays, once in ten thousand.
-CHANCE = 30.0
+# Chance may hide as much of the energy in the later samples, with certainty of three standard deviations.
+HIDDEN_SHARE = 0.1
+# Samples of an answer that are looked at.
+_TAIL = 30
 _AT_REST = 1e-200
 _LONGEST = 100_000
-_LONGEST_FIT = 20_000
+# As many rows as show an answer that is a sixth of the noise; fewer may hide one.
+_ENOUGH_ROWS = 180
 
 
 def cross_correlation(
@@ -225,20 +229,13 @@ def whitening_filter(blocks: Blocks) -> Float[np.ndarray, "_"]:
     return np.concatenate(([1.0], -np.asarray(solve(matrix, covariance[1:]))))
 
 
-def _normalise(blocks: Blocks, longest: int) -> list[Float[np.ndarray, "_"]]:
-    """`centre`, with mean square one over all blocks: what follows must not depend on units."""
-    centred = centre(blocks, longest)
-    size = float(np.sqrt(np.mean(np.concatenate(centred) ** 2)))
-    return [part / size for part in centred] if size > 0 else centred
-
-
 def impulse_correlation(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"]:
     """Correlation of the whitened input with the output filtered alike, lags -60 ... 60.
 
     Its shape is that of the impulse response (Box and Jenkins, prewhitening); chance alone gives values of
     standard deviation one over the root of the number of samples.
     """
-    causes, effects = _normalise(source, _LONGEST), _normalise(answer, _LONGEST)
+    causes, effects = normalise(source, _LONGEST), normalise(answer, _LONGEST)
     taps = whitening_filter(causes)
     total, energy = np.zeros(2 * LAGS + 1), np.zeros(2)
     for block, output in zip(causes, effects, strict=True):
@@ -263,76 +260,33 @@ def first_answer(correlation: Float[np.ndarray, "_"], samples: int) -> int | Non
     return int(answers[0]) if len(answers) else None
 
 
-def arx_losses(source: Blocks, answer: Blocks) -> Float[np.ndarray, "_"]:
-    r"""How well the output is predicted one step ahead for each assumed delay.
-
-    $y_t = \sum_{i=1}^{4} a_i y_{t-i} + b_0 u_{t-d} + b_1 u_{t-d-1} + e_t$ is fitted by least squares to
-    signals of size one.
-
-    Returns:
-        Sum of $e_t^2$ without an input, then for $d = 0, ..., 60$, shape (62,).
-    """
-    causes, effects = _normalise(source, _LONGEST_FIT), _normalise(answer, _LONGEST_FIT)
-    rows = [_lagged(u, y) for u, y in zip(causes, effects, strict=True)]
-    past = np.concatenate([row[0] for row in rows])
-    causes = np.concatenate([row[1] for row in rows])
-    now = np.concatenate([row[2] for row in rows])
-    regressors = [past, *(np.column_stack([past, causes[:, d : d + 2]]) for d in range(LAGS + 1))]
-    return np.array([_loss(matrix, now) for matrix in regressors])
-
-
-def _lagged(
-    source: Float[np.ndarray, "samples"], answer: Float[np.ndarray, "samples"]
-) -> tuple[Float[np.ndarray, "rows 4"], Float[np.ndarray, "rows lags"], Float[np.ndarray, "rows"]]:
-    """Past outputs, past inputs (lag 0 first) and outputs, one row for each instant that has them all."""
-    depth = LAGS + 2
-    if len(source) <= depth:
-        return np.empty((0, 4)), np.empty((0, depth)), np.empty(0)
-    cause = np.lib.stride_tricks.sliding_window_view(source, depth)[:, ::-1]
-    past = np.column_stack([answer[depth - 1 - lag : len(answer) - lag] for lag in range(1, 5)])
-    return past, cause, answer[depth - 1 :]
-
-
-def _loss(matrix: Float[np.ndarray, "rows columns"], target: Float[np.ndarray, "rows"]) -> float:
-    # A trace of ridge: past outputs of a smooth signal are nearly collinear. At rest all of them are zero.
-    gram = matrix.T @ matrix
-    ridge = 1e-12 * np.trace(gram) * np.eye(len(gram))
-    residual = target - matrix @ np.linalg.lstsq(gram + ridge, matrix.T @ target)[0]
-    return float(residual @ residual)
-
-
-def estimate_delay(source: Blocks, answer: Blocks) -> int | None:
-    """The delay, from 0 to 60 samples, with which past inputs predict the output best.
-
-    Two neighbouring inputs are used, so a delay one too short may fit as well: of delays whose losses
-    differ by no more than chance, four parts in the number of samples, the longest is taken. `None` if the
-    input lowers the loss by less than chance would in 61 trials.
-    """
-    losses = arx_losses(source, answer)
-    samples = sum(min(len(block), _LONGEST_FIT) for block in source)
-    without, best = float(losses[0]), float(losses[1:].min())
-    if without - best <= CHANCE * best / samples:
-        return None
-    equal = np.flatnonzero(losses[1:] <= best * (1 + 4 / samples) + 1e-6 * (without - best))
-    return int(equal[np.flatnonzero(np.diff(equal, append=10 * LAGS) > 1)[0]])
-
-
-def check_delay(
-    names: tuple[str, str], source: Blocks, answer: Blocks, sampling_time: float | None
-) -> list[Finding]:
-    """How long an output waits before it answers an input, and whether it does at all.
+def check_answers(
+    name: str, answer: Blocks, inputs: Sequence[tuple[str, Blocks]], sampling_time: float | None
+) -> dict[tuple[str, str], list[Finding]]:
+    """How long an output waits before it answers each input, and whether it does at all.
 
     The sampling time is None where it is only assumed. An input that rests throughout each experiment, as in
-    a step test, leaves both open.
+    a step test, leaves both open, and so do recordings too short to tell; that an output does not answer is
+    said only of as many rows as show a weak answer.
     """
-    if max(len(block) for block in source) < 4 * LAGS or all(is_constant(block) for block in source):
-        return []
-    delay = estimate_delay(source, answer)
+    delays = estimate_delays([source for _, source in inputs], answer)
+    searched, enough = lags_searched(answer), rows_compared(answer) >= _ENOUGH_ROWS
+    return {
+        (source, name): []
+        if not searched or (delay is None and not enough) or all(map(is_constant, cause))
+        else [_describe_answer((source, name), delay, searched, sampling_time)]
+        for (source, cause), delay in zip(inputs, delays, strict=True)
+    }
+
+
+def _describe_answer(
+    names: tuple[str, str], delay: int | None, searched: int, sampling_time: float | None
+) -> Finding:
     label = f"{names[0]} -> {names[1]}"
     if delay is None:
-        message = f"'{names[1]}' does not visibly answer '{names[0]}' within {LAGS} samples"
+        message = f"'{names[1]}' does not visibly answer '{names[0]}' within {searched} samples"
         advice = "Check that the right columns were chosen; a noisy plant needs a larger or longer input."
-        return [warning("no-response", label, message, advice, lags=LAGS)]
+        return warning("no-response", label, message, advice, lags=searched)
     seconds = {} if sampling_time is None else {"seconds": delay * sampling_time}
     message = f"'{names[1]}' answers '{names[0]}' after about {delay} sample(s)"
     message += "".join(f", {one:.4g} s" for one in seconds.values())
@@ -342,7 +296,7 @@ def check_delay(
         if is_long
         else "Nothing to do."
     )
-    return [note("delay", label, message, advice, samples=delay, **seconds)]
+    return note("delay", label, message, advice, samples=delay, **seconds)
 
 
 def decay_lag(blocks: Sequence[Float[np.ndarray, "_"]]) -> int:
@@ -375,16 +329,21 @@ def check_oversampling(name: str, output: Blocks, inputs: Sequence[Blocks]) -> l
 
 
 def check_undersampling(names: tuple[str, str], source: Blocks, answer: Blocks) -> list[Finding]:
-    """An output that has fully answered within two samples was sampled too slowly, or has no dynamics."""
+    """An output that has fully answered within two samples was sampled too slowly, or has no dynamics.
+
+    Said only where chance could not hide a slower answer: what other inputs and noise do to the correlation
+    shows at negative lags, at which the output cannot answer yet.
+    """
     samples = sum(min(len(block), _LONGEST) for block in source)
     correlation = impulse_correlation(source, answer)
     delay = first_answer(correlation, samples)
-    if samples < 4 * LAGS or delay is None or delay > LAGS - 30:
+    if samples < 4 * LAGS or delay is None or delay > LAGS - _TAIL:
         return []
     # Chance adds 1/samples to each squared value on average; without it noise would look like a tail.
-    energy = correlation[LAGS + delay : LAGS + delay + 30] ** 2 - 1.0 / samples
+    energy = correlation[LAGS + delay : LAGS + delay + _TAIL] ** 2 - 1.0 / samples
     share = float(energy[:2].sum() / energy.sum()) if energy.sum() > 0 else 0.0
-    if share < FASTEST_SHARE:
+    chance = max(1.0 / samples, float(np.mean(correlation[:LAGS] ** 2))) * np.sqrt(2.0 * _TAIL)
+    if share < FASTEST_SHARE or 3.0 * chance > HIDDEN_SHARE * energy[:2].sum():
         return []
     label = f"{names[0]} -> {names[1]}"
     message = f"'{names[1]}' settles within two samples of a move of '{names[0]}'"

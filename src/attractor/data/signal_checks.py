@@ -31,6 +31,13 @@ def centre(blocks: Blocks, longest: int) -> list[Float[np.ndarray, "_"]]:
     return [np.zeros(len(part)) if is_constant(part) else part - part.mean() for part in parts]
 
 
+def normalise(blocks: Blocks, longest: int) -> list[Float[np.ndarray, "_"]]:
+    """`centre`, with mean square one over all blocks: what follows must not depend on units."""
+    centred = centre(blocks, longest)
+    size = float(np.sqrt(np.mean(np.concatenate(centred) ** 2)))
+    return [part / size for part in centred] if size > 0 else centred
+
+
 def count_levels(values: Float[np.ndarray, "samples"]) -> int:
     """Distinct levels of a signal, where differences below 0.1 % of the range do not count."""
     if is_constant(values):

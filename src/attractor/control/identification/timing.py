@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from attractor.control.baselines import Recording
 from attractor.data import Record, Signal
-from attractor.data.doctor import LAGS, estimate_delay
-from attractor.data.preprocessing import is_constant
+from attractor.data.delays import estimate_delays
 from attractor.errors import ConfigError
 from attractor.progress import Reporter
 from attractor.settings import CountOrNone
@@ -132,7 +131,7 @@ def _found(
     training: Record, checking: Record, timing: Timing, start: tuple[int, int], reporter: Reporter | None
 ) -> tuple[int, ...]:
     """Delays that are long, and with which the best linear model simulates as well as without them."""
-    delays = tuple(_delay_of(training, index, timing) for index in range(len(training.inputs)))
+    delays = _long_delays(training, timing)
     if not any(delays):
         return ()
     learned, judged = (_standardised(record, training, timing) for record in (training, checking))
@@ -142,18 +141,21 @@ def _found(
     return delays if errors[1] <= _NO_WORSE * errors[0] else ()
 
 
-def _delay_of(record: Record, index: int, timing: Timing) -> int:
-    """Samples to take out of one input: the shortest delay to any output that answers it, if that is long."""
-    source = [timing.lined_up(one.inputs)[:, index] for one in record.experiments]
-    if max(map(len, source)) < 4 * LAGS or all(map(is_constant, source)):
-        return 0
+def _long_delays(record: Record, timing: Timing) -> tuple[int, ...]:
+    """Samples to take out of each input: its shortest delay to any output, if that is long."""
+    sources = [
+        [timing.lined_up(one.inputs)[:, index] for one in record.experiments]
+        for index in range(len(record.inputs))
+    ]
     found = [
-        estimate_delay(source, [one.outputs[:, output] for one in record.experiments])
+        estimate_delays(sources, [one.outputs[:, output] for one in record.experiments])
         for output in range(len(record.outputs))
     ]
-    known = [delay for delay in found if delay is not None]
     own = 0 if timing.feedthrough else 1
-    return min(known) - own - _SLACK if known and min(known) > LONG else 0
+    shortest = [
+        min((delay for delay in one if delay is not None), default=0) for one in zip(*found, strict=True)
+    ]
+    return tuple(delay - own - _SLACK if delay > LONG else 0 for delay in shortest)
 
 
 def _standardised(record: Record, training: Record, timing: Timing) -> list[Recording]:
