@@ -7,7 +7,7 @@ import pytest
 from attractor import PlantModel
 from attractor.control.identification.from_files import predict_file, predict_frame
 from attractor.data import ColumnOptions, Experiment, Record, Signal, read_csv, write_csv
-from attractor.errors import InputDataError, UnsupportedError
+from attractor.errors import DataWarning, InputDataError, UnsupportedError
 from attractor.training import TrainingSettings
 
 WASHOUT = 3
@@ -86,11 +86,13 @@ def test_predictions_stay_in_their_rows_when_blank_rows_are_left_out(model, tmp_
     path = write_csv(tmp_path / "a.csv", ["u [V]", "y [cm]"], [u, y])
     with pytest.raises(InputDataError, match="blank"):
         predictions(model, path)
-    found, _ = predictions(model, path, missing="interpolate")
+    with pytest.warns(DataWarning, match="1 of 19 rows are straight lines"):
+        found, _ = predictions(model, path, missing="interpolate")
     u[9] = (u[8] + u[10]) / 2
     np.testing.assert_array_equal(found[1:], model.predict(u[1:, None], y[1:, None])[:, 0])
     assert np.isnan(found[0])
-    split, _ = predictions(model, path, missing="split")
+    with pytest.warns(DataWarning, match="into 2 of 18"):
+        split, _ = predictions(model, path, missing="split")
     np.testing.assert_array_equal(split[1:9], model.predict(u[1:9, None], y[1:9, None])[:, 0])
     np.testing.assert_array_equal(split[10:], model.predict(u[10:, None], y[10:, None])[:, 0])
     assert np.isnan(split[9])
@@ -102,7 +104,8 @@ def test_a_row_that_is_missing_in_time_is_never_made_up_for_by_a_blank_one(model
     keep = np.arange(20) != 12
     u[0] = np.nan
     path = write_csv(tmp_path / "a.csv", ["time [s]", "u [V]", "y [cm]"], [time[keep], u[keep], y[keep]])
-    with pytest.raises(InputDataError, match="rows are missing"):
+    filled = pytest.warns(DataWarning, match="1 of 19 rows")
+    with filled, pytest.raises(InputDataError, match="rows are missing"):
         predictions(model, path, missing="interpolate")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +134,11 @@ def test_gaps_in_time(write):
         InputDataError, match=r"row 5, column 't'.*2 row\(s\) are missing.*interpolate.*split"
     ):
         read(path)
-    filled = only(read(path, missing="interpolate"))
+    with pytest.warns(DataWarning, match="2 of 8 rows are straight lines"):
+        filled = only(read(path, missing="interpolate"))
     np.testing.assert_allclose(filled, [[k, 2 * k] for k in range(8)], atol=1e-12)
-    split = read(path, missing="split")
+    with pytest.warns(DataWarning, match=r"1 experiment\(s\) of 6 rows are cut at holes into 2 of 6"):
+        split = read(path, missing="split")
     assert [(e.name, len(e)) for e in split.experiments] == [("log/1", 3), ("log/2", 3)]
 
 
@@ -145,8 +148,12 @@ def test_missing_cells(write):
         InputDataError, match=r"row 3, column 'y': the cell is blank \(2 missing.*'interpolate'"
     ):
         read(path)
-    np.testing.assert_array_equal(only(read(path, missing="interpolate"))[:, 1], [1, 2, 3, 4, 5, 6])
-    assert [len(e) for e in read(path, missing="split").experiments] == [2]
+    with pytest.warns(DataWarning, match="2 of 6 rows are straight lines"):
+        filled = only(read(path, missing="interpolate"))
+    np.testing.assert_array_equal(filled[:, 1], [1, 2, 3, 4, 5, 6])
+    with pytest.warns(DataWarning, match="of 6 rows are cut at holes into 1 of 2"):
+        split = read(path, missing="split")
+    assert [len(e) for e in split.experiments] == [2]
 
 
 def test_interpolation_invents_no_ends(write):
@@ -270,7 +277,8 @@ def test_damaged_files_raise_only_our_errors(write, seed, changes, policy):
         data[place % len(data) : place % len(data) + 1] = patch or b"\xff"
         data = data or bytearray(b"x")
     try:
-        record = read(write(bytes(data)), missing=policy)
+        with warnings.catch_warnings(category=DataWarning, action="ignore"):
+            record = read(write(bytes(data)), missing=policy)
     except AttractorError:
         return
     assert all(np.isfinite(e.inputs).all() and np.isfinite(e.outputs).all() for e in record.experiments)

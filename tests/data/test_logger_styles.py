@@ -32,11 +32,13 @@ def test_styles_of_dates(write, first, second):
     assert read(write(f"time;u;y\n{first};1;2\n{second};3;4\n")).sampling_time == 1.5
 
 
-def test_the_day_may_be_alone_and_comes_first_where_it_must():
+def test_the_day_may_be_alone_and_comes_first_where_it_must_or_where_time_runs_evenly_then():
     days = ["01/02/2024", "02/02/2024", "03/02/2024"]
-    assert parse_dates(days)[1] == np.datetime64("2024-02-02")
+    assert parse_dates(days)[0] == np.datetime64("2024-02-01")
     assert parse_dates([*days, "13/02/2024"])[0] == np.datetime64("2024-02-01")
-    assert parse_dates(days)[0] == np.datetime64("2024-01-02")
+    months = ["01/02/2024", "01/03/2024", "01/04/2024"]
+    assert parse_dates(months)[0] == np.datetime64("2024-01-02")
+    assert parse_dates(["03/04/2024 12:00", "03/04/2024 12:01"])[0] == np.datetime64("2024-03-04T12:00")
 
 
 def test_noon_and_midnight():

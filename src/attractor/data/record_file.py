@@ -118,17 +118,18 @@ def read_csv(
     table = read_table(source, columns.delimiter)
     parts = _find_parts(table, inputs, outputs, columns)
     values = table.numbers(parts.channels)
-    recordings = [
-        part
-        for name, rows in _group_rows(table, parts, columns.rows)
-        for part in fill_missing(Recording(name, rows, values[rows]), table, parts.channels, columns.missing)
-    ]
+    found = [Recording(name, rows, values[rows]) for name, rows in _group_rows(table, parts, columns.rows)]
+    column = None if parts.time is None else read_time(table, parts.time)
+    if column is not None:
+        found = [_without_repeats(one, column) for one in found]
+    recordings = [part for one in found for part in fill_missing(one, table, parts.channels, columns.missing)]
     _require_rows(recordings, table)
     sampling_time, assumed = columns.sampling_time or 1.0, "no column tells the time"
-    if parts.time is not None:
-        column = read_time(table, parts.time)
+    if column is not None:
         recordings, sampling_time = _timed(column, recordings, columns)
         assumed = column.assumed
+    if not columns.resample:
+        _tell_filled(table, found, recordings, columns.missing)
     record = _to_record(table, parts, recordings, sampling_time)
     return replace(record, assumed="" if columns.sampling_time is not None else assumed)
 
@@ -194,7 +195,6 @@ def _timed(
     """Recordings with evenly spaced rows, and the sampling time in seconds."""
     # Absurd times overflow; find_sampling_time refuses the step that results.
     with np.errstate(all="ignore"):
-        recordings = [_without_repeats(recording, column) for recording in recordings]
         for recording in recordings:
             check_increasing(column, recording.rows)
         step = find_sampling_time(column, [recording.rows for recording in recordings], columns.resample)
@@ -225,7 +225,7 @@ def _without_repeats(recording: Recording, column: TimeColumn) -> Recording:
     times, values = column.values[recording.rows], recording.values
     alike = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
     same = (np.diff(times) == 0) & alike.all(axis=1)
-    if not 0 < same.mean() <= _FEW_REPEATS:
+    if not 0 < same.sum() <= _FEW_REPEATS * len(same):
         return recording
     kept = np.concatenate([[True], ~same])
     first = column.table.row_numbers[int(recording.rows[~kept][0])]
@@ -235,6 +235,21 @@ def _without_repeats(recording: Recording, column: TimeColumn) -> Recording:
         DataWarning,
     )
     return replace(recording, rows=recording.rows[kept], values=values[kept])
+
+
+def _tell_filled(
+    table: Table, found: Sequence[Recording], made: Sequence[Recording], policy: MissingPolicy
+) -> None:
+    """Warn of rows that nobody measured, and of measured ones that are left out, by their number."""
+    measured = sum(int(np.isfinite(one.values).all(axis=1).sum()) for one in found)
+    rows, read = (sum(map(len, some)) for some in (made, found))
+    if rows > measured:
+        told = f"{rows - measured} of {rows} rows are straight lines between measured ones"
+    elif len(made) != len(found) or rows < measured:
+        told = f"{len(found)} experiment(s) of {read} rows are cut at holes into {len(made)} of {rows}"
+    else:
+        return
+    warn(f"{table.path}: {told} (missing={policy!r})", DataWarning)
 
 
 def _to_record(table: Table, parts: _Parts, recordings: Sequence[Recording], sampling_time: float) -> Record:

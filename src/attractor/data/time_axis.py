@@ -195,9 +195,9 @@ def _guessed_unit(label: str, numbers: Float[np.ndarray, " rows"]) -> tuple[floa
 def parse_dates(cells: Sequence[str]) -> np.ndarray:
     """Dates and times as instants (datetime64); NaT for what is not in the style of the first.
 
-    Known styles: ISO 8601, with a zone in every cell or in none; day.month.year; month/day/year, or
-    day/month/year where a number above 12 shows that the day comes first. The time of day may have seconds,
-    fractions of them, and AM or PM.
+    Known styles: ISO 8601, with a zone in every cell or in none; day.month.year; month/day/year or
+    day/month/year: the order that reads every cell, and of two that do, the one in which time runs forwards
+    in fewer different steps. The time of day may have seconds, fractions of them, and AM or PM.
     """
     import pandas as pd
 
@@ -207,7 +207,13 @@ def parse_dates(cells: Sequence[str]) -> np.ndarray:
         has_zone = texts.str.contains(_ZONE, regex=True)
         return iso.where(has_zone == has_zone.iloc[0]).dt.tz_convert(None).to_numpy()
     tried = [_in_order(texts, order) for order in _orders(texts.iloc[0])]
-    return next((found for found in tried if not np.isnat(found).any()), tried[0])
+    return min([found for found in tried if not np.isnat(found).any()], key=_irregularity, default=tried[0])
+
+
+def _irregularity(instants: np.ndarray) -> tuple[int, int]:
+    """How often time stands still or runs backwards, and how many different steps it takes."""
+    steps = np.diff(instants)
+    return int(np.sum(steps <= np.timedelta64(0))), len(np.unique(steps))
 
 
 def _orders(first: str) -> list[str]:
