@@ -27,8 +27,7 @@ def ringing(rows=1500, noise=0.1, direct=False, seed=0):
     return inputs[:, None], (outputs + noise * draw.standard_normal(rows))[:, None]
 
 
-def found(inputs, outputs, feedthrough=False):
-    rows = 1100
+def found(inputs, outputs, feedthrough=False, rows=1100):
     parts = [(inputs[:rows], outputs[:rows])], [(inputs[rows:], outputs[rows:])]
     return find_linear_start(*parts, Start(feedthrough, PAST, PAST)), parts
 
@@ -91,6 +90,33 @@ def test_a_network_that_starts_from_it_computes_the_same(family, direct):
     # The encoder's tanh bends the estimate of the start a little; afterwards both are the same.
     np.testing.assert_allclose(simulated, expected, atol=0.05)
     np.testing.assert_allclose(simulated[-200:], expected[-200:], atol=1e-2)
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_an_output_that_no_linear_model_follows_does_not_choose_the_order_of_another(seed):
+    """The level of a tank with a wandering outflow, beside a structure of three modes: order 4 served it."""
+    draw, rows = np.random.default_rng(seed), 600
+    inputs = draw.uniform(-1, 1, (rows, 2))
+    inputs[:, 1] = np.repeat(draw.uniform(-1, 1, rows // 30), 30)
+    level = np.zeros(rows)
+    for row in range(1, rows):
+        outflow = np.sqrt(level[row - 1]) * (1 + 0.8 * np.sin(row / 40))
+        level[row] = max(level[row - 1] + 0.1 * (1 + inputs[row - 1, 1] - outflow), 0)
+    modes = [
+        lfilter([0, 1, 0.3], [1, -2 * size * np.cos(turn), size**2], inputs[:, 0])
+        for size, turn in ((0.97, 0.3), (0.95, 0.9), (0.93, 1.6))
+    ]
+    moved = sum(share * one / one.std() for share, one in zip((1, 0.15, 0.1), modes, strict=True))
+    outputs = np.stack([level / level.std(), moved / moved.std()], axis=1)
+    outputs += 0.02 * draw.normal(size=outputs.shape)
+    both, (_, validation) = found(inputs, outputs, rows=400)
+    alone, _ = found(inputs, outputs[:, 1:], rows=400)
+    [(u, y)] = validation
+    errors = [
+        np.sqrt(np.mean((model.simulate(u, y[:, own], PAST, PAST)[:-1, -1] - y[PAST:, 1]) ** 2))
+        for model, own in ((both, slice(None)), (alone, slice(1, 2)))
+    ]
+    assert errors[0] < 1.1 * errors[1] < 0.03
 
 
 def test_what_is_beyond_the_linear_model_can_be_trained():

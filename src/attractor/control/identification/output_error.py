@@ -116,6 +116,24 @@ def fit_output_error(
     return _joined(fitted, first, shape), _joined(begun, first, shape)
 
 
+def side_by_side(models: Sequence[OutputError]) -> OutputError:
+    """One model of all outputs from models of some of the outputs each, over the same inputs.
+
+    Those of lower order get lags that do nothing.
+    """
+    order = max(model.order for model in models)
+
+    def padded(polynomials: np.ndarray) -> np.ndarray:
+        return np.pad(polynomials, [(0, 0)] * (polynomials.ndim - 1) + [(0, order - polynomials.shape[-1])])
+
+    return OutputError(
+        models[0].first,
+        np.concatenate([padded(model.denominators) for model in models]),
+        np.concatenate([padded(model.numerators) for model in models]),
+        np.concatenate([model.offset for model in models]),
+    )
+
+
 def _joined(parts: list[tuple[np.ndarray, float]], first: int, shape: tuple[int, int]) -> OutputError:
     poles = np.stack([parameters[-shape[1] :] for parameters, _ in parts])
     gains = np.stack([parameters[: -shape[1]].reshape(shape) for parameters, _ in parts])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from attractor.control.baselines import MOST_ROWS, Autoregression, Recordings, f
 from attractor.program import single
 from attractor.progress import Reporter, SilentReporter
 
-from .output_error import OutputError, cleaned, fit_output_error
+from .output_error import OutputError, cleaned, fit_output_error, side_by_side
 from .plant_network import Encoder, NetworkPlan, PlantNetwork
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
@@ -72,7 +72,7 @@ class LinearStart:
         offset: c.
         reading: M of x = M (u_0, y_0, ..., u_{W-1}, y_{W-1}) + m, the state after W rows; see `_reading`.
         reading_offset: m.
-        order: of the transfer functions behind it.
+        order: of the transfer functions behind it, the largest.
         error: root mean square of its free runs over training and validation data, scaled outputs.
         delays: samples by which the inputs are late before they act; empty for none.
     """
@@ -186,8 +186,9 @@ def find_linear_start(
     delays: tuple[int, ...] = (),
     reporter: Reporter | None = None,
 ) -> LinearStart | None:
-    """The model of the order that simulates training and validation data best; None if there is none.
+    """The model whose orders simulate training and validation data best; None if there is none.
 
+    Every output has the order that serves it: one that no linear model follows must not choose for others.
     A short validation part alone may by chance like a model that cannot follow the training data. So both
     count, validation twice, the training error by Akaike's final prediction error: (N + d) / (N - d) times
     what it is, for d parameters and N rows (Ljung 1999, section 7.4).
@@ -200,25 +201,81 @@ def find_linear_start(
         reporter: hears about every order.
     """
     reporter = reporter or SilentReporter()
-    settled, past = start.settled, start.past
-    usable = leading([(u, y) for u, y in training if len(u) > 2 * max(settled, past) + 10], MOST_ROWS)
-    best: LinearStart | None = None
-    late = [(late_inputs(u, delays), y) for u, y in usable]
-    sides = _Sides(late, cleaned(late, start.first) if usable else late)
-    smaller: OutputError | None = None
-    for number, order in enumerate(ORDERS if usable else ()):
-        reporter.update(number, len(ORDERS), f"linear models of order {order}")
-        models = _of_order(sides, order, start, smaller)
-        smaller = models[0] if models else smaller
-        for found in _balanced_all(models, sides, start, delays):
-            judging = usable, leading(validation, MOST_ROWS)
-            squares = np.square([_error(found, side, start) for side in judging])
-            squares[0] *= _optimism(usable, order)
-            error = float(np.sqrt(np.average(squares, weights=WEIGHTS)))
-            if best is None or error * _AS_GOOD < best.error:
-                best = replace(found, error=error)
+    usable = [(u, y) for u, y in training if len(u) > 2 * max(start.settled, start.past) + 10]
+    if not usable:
+        return None
+    search = _Search(leading(usable, MOST_ROWS), leading(validation, MOST_ROWS), start, delays)
+    outputs = usable[0][1].shape[1]
+    chosen = [search.of_output(index, outputs, reporter) for index in range(outputs)]
     reporter.close()
-    return best if best is not None and np.isfinite(best.error) else None
+    models = [one for one in chosen if one is not None]
+    return search.judged(side_by_side(models)) if len(models) == outputs else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """What judges linear models: the recordings, how they start, and when inputs act."""
+
+    training: Recordings
+    validation: Recordings
+    start: Start
+    delays: tuple[int, ...]
+
+    def of_output(self, index: int, outputs: int, reporter: Reporter) -> OutputError | None:
+        """The best model of one of so many outputs."""
+        own = _Search(
+            *(_only(side, index) for side in (self.training, self.validation)), self.start, self.delays
+        )
+        late = own.late()
+        clean = cleaned(late, self.start.first)
+        best, smallest = None, float("inf")
+        smaller: OutputError | None = None
+        for number, order in enumerate(ORDERS):
+            reporter.update(
+                index * len(ORDERS) + number, outputs * len(ORDERS), f"linear models of order {order}"
+            )
+            models = own.of_order(order, outputs, late, clean, smaller)
+            smaller = models[0] if models else smaller
+            for model in models:
+                found = own.judged(model)
+                if found is not None and found.error * _AS_GOOD < smallest:
+                    best, smallest = model, found.error
+        return best
+
+    def late(self) -> Recordings:
+        """The training recordings with inputs as late as they act."""
+        return [(late_inputs(u, self.delays), y) for u, y in self.training]
+
+    def of_order(
+        self, order: int, outputs: int, late: Recordings, clean: Recordings, smaller: OutputError | None
+    ) -> list[OutputError]:
+        """By simulation and by one-step error (ARX), which validation may like; none for too few rows."""
+        channels, rows = late[0][0].shape[1] + outputs, sum(len(u) for u, _ in late)
+        if order * outputs > MOST_STATES or rows < 5 * order * channels:
+            return []
+        if min(len(u) for u, _ in late) <= 2 * order + self.start.past:
+            return []
+        try:
+            with np.errstate(all="ignore"):
+                return list(fit_output_error(late, order, self.start.first, clean, smaller))
+        except np.linalg.LinAlgError:
+            return []
+
+    def judged(self, model: OutputError) -> LinearStart | None:
+        """The model with balanced states and its error; None where it cannot be run."""
+        found = None
+        with suppress(np.linalg.LinAlgError), np.errstate(all="ignore"):
+            found = _balanced(model, self.late(), self.start, self.delays)
+        if found is None:
+            return None
+        squares = [_error(found, side, self.start) ** 2 for side in (self.training, self.validation)]
+        squares[0] *= _optimism(self.training, model.order)
+        error = float(np.sqrt(np.average(squares, weights=WEIGHTS)))
+        return replace(found, error=error) if np.isfinite(error) else None
+
+
+def _only(recordings: Recordings, output: int) -> Recordings:
+    return [(u, y[:, output : output + 1]) for u, y in recordings]
 
 
 def _optimism(training: Recordings, order: int) -> float:
@@ -241,44 +298,13 @@ def _error(model: LinearStart, recordings: Recordings, start: Start) -> float:
     return float(np.sqrt(total / rows)) if rows and np.isfinite(total) else float("inf")
 
 
-class _Sides(NamedTuple):
-    """The training recordings with late inputs, and with late inputs and cleaned outputs."""
-
-    late: Recordings
-    clean: Recordings
-
-
-def _of_order(sides: _Sides, order: int, start: Start, smaller: OutputError | None) -> list[OutputError]:
-    """By simulation error, and by one-step error (ARX), which validation may like; none for too few rows."""
-    training, past = sides.late, start.past
-    outputs, rows = training[0][1].shape[1], sum(len(u) for u, _ in training)
-    channels = training[0][0].shape[1] + outputs
-    if order * outputs > MOST_STATES or rows < 5 * order * channels:
-        return []
-    if min(len(u) for u, _ in training) <= 2 * order + past:
-        return []
-    try:
-        with np.errstate(all="ignore"):
-            return list(fit_output_error(training, order, start.first, sides.clean, smaller))
-    except np.linalg.LinAlgError:
-        return []
-
-
-def _balanced_all(
-    models: list[OutputError], sides: _Sides, start: Start, delays: tuple[int, ...]
-) -> list[LinearStart]:
-    found = []
-    for model in models:
-        with suppress(np.linalg.LinAlgError), np.errstate(all="ignore"):
-            found.append(_balanced(model, sides, start, delays))
-    return [one for one in found if one is not None]
-
-
-def _balanced(model: OutputError, sides: _Sides, start: Start, delays: tuple[int, ...]) -> LinearStart | None:
+def _balanced(
+    model: OutputError, late: Recordings, start: Start, delays: tuple[int, ...]
+) -> LinearStart | None:
     """The same model with states of unit variance, and how to read them off past rows."""
     transition, gain, shown = model.matrices()
     runs = []
-    for u, _ in sides.late:
+    for u, _ in late:
         rest = np.linalg.solve(np.eye(len(transition)) - transition, gain @ u[0])
         runs.append(_states(transition, u @ gain.T, rest))
     states = np.concatenate(runs)
@@ -301,7 +327,7 @@ def _balanced(model: OutputError, sides: _Sides, start: Start, delays: tuple[int
         return found
     moves = [run @ to_new.T for run in runs]
     noise = np.concatenate([
-        _unexplained(found, run, y, start) for run, (_, y) in zip(moves, sides.late, strict=True)
+        _unexplained(found, run, y, start) for run, (_, y) in zip(moves, late, strict=True)
     ])
     reading, offset = _reading(
         found, start, _covariance(noise, start.past), np.concatenate(moves).mean(axis=0)
