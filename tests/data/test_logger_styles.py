@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attractor.data import ColumnOptions, read_csv, read_table
-from attractor.data.time_axis import parse_dates
+from attractor.data.dates import parse_dates
 from attractor.errors import InputDataError
 
 

@@ -10,10 +10,11 @@ from jaxtyping import Float
 
 from attractor.errors import InputDataError, UnsupportedError
 
+from .dates import parse_dates, seconds_since_first
 from .delimited import Layout, TextLines, is_number, read_lines, shortened
 from .labelled_sequences import Sequences, default_names, padded, trimmed
 from .sequence_labels import encode_words
-from .time_axis import JITTER, parse_dates, seconds_since_first
+from .time_axis import JITTER
 
 # Texts that `float` does not know and that mean a missing value.
 MARKS = {"?": np.nan, "": np.nan}

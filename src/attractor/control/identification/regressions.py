@@ -223,9 +223,8 @@ class _Search:
 
     def of_output(self, index: int, outputs: int, reporter: Reporter) -> OutputError | None:
         """The best model of one of so many outputs."""
-        own = _Search(
-            *(_only(side, index) for side in (self.training, self.validation)), self.start, self.delays
-        )
+        training, validation = (_only(side, index) for side in (self.training, self.validation))
+        own = _Search(training, validation, self.start, self.delays)
         late = own.late()
         clean = cleaned(late, self.start.first)
         best, smallest = None, float("inf")
