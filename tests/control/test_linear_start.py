@@ -119,6 +119,40 @@ def test_an_output_that_no_linear_model_follows_does_not_choose_the_order_of_ano
     assert errors[0] < 1.1 * errors[1] < 0.03
 
 
+def drifting(seed, rows=900):
+    """Slow plants whose outputs wander besides, as those of a furnace do; wandering is worth a third."""
+    draw = np.random.default_rng(seed)
+    inputs = np.repeat(draw.normal(size=(rows // 8 + 1, 3)), 8, axis=0)[:rows]
+    sides = [
+        sum(
+            draw.normal() * lfilter([0, 1 - pole], [1, -pole], one)
+            for pole, one in zip(poles, inputs.T, strict=True)
+        )
+        for poles in draw.uniform(0.8, 0.98, (2, 3))
+    ]
+    answers = np.stack(sides, axis=1)
+    wander = np.cumsum(draw.normal(size=answers.shape), axis=0)
+    outputs = answers / answers.std(axis=0) + 0.4 * wander / wander.std(axis=0)
+    return inputs, outputs + 0.05 * draw.normal(size=outputs.shape)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_drift_is_not_explained_by_inputs_and_goes_on_from_where_it_stands(seed):
+    """A model that explains a drift by what inputs did long ago simulates worse than none."""
+    inputs, outputs = drifting(seed)
+    model, (training, validation) = found(inputs[:750], outputs[:750], rows=600)
+    arx = fit_arx(training, validation, PAST)
+    u, y = inputs[750 - PAST :], outputs[750 - PAST :]
+    errors = [
+        np.sqrt(np.mean((one - y[PAST:]) ** 2, axis=0))
+        for one in (model.simulate(u, y, PAST, PAST)[:-1], arx.simulate(u, y, PAST)[PAST:])
+    ]
+    print(errors, model.error)
+    assert np.linalg.norm(errors[0]) < np.linalg.norm(errors[1])
+    poles = np.sort(np.abs(np.linalg.eigvals(model.transition)))
+    assert poles[-1] < 1
+
+
 def test_what_is_beyond_the_linear_model_can_be_trained():
     model, _ = found(*ringing())
     plan = NetworkPlan(NeuralStateSpace, model.size + 2, 1, 1, 1, PAST, False, ENCODER_WIDTH + model.size)

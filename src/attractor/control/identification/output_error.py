@@ -6,7 +6,7 @@ Gauss-Newton steps, whose derivatives are filtered signals, so that the model of
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -31,12 +31,14 @@ class OutputError:
         denominators: f of every output, shape (outputs, order); poles are the roots of (1, f).
         numerators: b, shape (outputs, inputs, order).
         offset: c, shape (outputs,).
+        drift: pole of a slow disturbance that each output shows besides, shape (outputs,); 0 for none.
     """
 
     first: int
     denominators: Float[np.ndarray, "outputs order"]
     numerators: Float[np.ndarray, "outputs inputs order"]
     offset: Float[np.ndarray, " outputs"]
+    drift: Float[np.ndarray, " outputs"]
 
     @property
     def order(self) -> int:
@@ -116,28 +118,28 @@ def fit_output_error(
     return _joined(fitted, first, shape), _joined(begun, first, shape)
 
 
-def side_by_side(models: Sequence[OutputError]) -> OutputError:
-    """One model of all outputs from models of some of the outputs each, over the same inputs.
+def with_drift(model: OutputError, recordings: Recordings, pole: float) -> OutputError:
+    """A model of recordings `without_drift` beside its drift, with the offset of the recordings."""
+    offsets = []
+    for output, poles in enumerate(model.denominators):
+        columns = [(u, y[:, output]) for u, y in recordings]
+        parameters = np.concatenate([model.numerators[output].ravel(), poles])
+        offsets.append(_linearised(columns, parameters, model.order, model.first)[2])
+    return replace(model, offset=np.array(offsets), drift=np.full(len(offsets), pole))
 
-    Those of lower order get lags that do nothing.
+
+def without_drift(recordings: Recordings, pole: float) -> Recordings:
+    """Inputs and outputs through 1 - p q^-1: the same model holds, and a disturbance of this pole is white.
+
+    So a model learns from what inputs do, and does not explain a drift by them (Ljung 1999, section 7.2).
     """
-    order = max(model.order for model in models)
-
-    def padded(polynomials: np.ndarray) -> np.ndarray:
-        return np.pad(polynomials, [(0, 0)] * (polynomials.ndim - 1) + [(0, order - polynomials.shape[-1])])
-
-    return OutputError(
-        models[0].first,
-        np.concatenate([padded(model.denominators) for model in models]),
-        np.concatenate([padded(model.numerators) for model in models]),
-        np.concatenate([model.offset for model in models]),
-    )
+    return [(u[1:] - pole * u[:-1], y[1:] - pole * y[:-1]) for u, y in recordings]
 
 
 def _joined(parts: list[tuple[np.ndarray, float]], first: int, shape: tuple[int, int]) -> OutputError:
     poles = np.stack([parameters[-shape[1] :] for parameters, _ in parts])
     gains = np.stack([parameters[: -shape[1]].reshape(shape) for parameters, _ in parts])
-    return OutputError(first, poles, gains, np.array([offset for _, offset in parts]))
+    return OutputError(first, poles, gains, np.array([offset for _, offset in parts]), np.zeros(len(parts)))
 
 
 def _from_arx(model: Autoregression) -> np.ndarray:

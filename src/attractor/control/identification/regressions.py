@@ -1,6 +1,6 @@
 """Networks that begin as the best regression, so that training starts where linear identification ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,14 +9,14 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.linalg import solve_discrete_lyapunov
+from scipy.linalg import block_diag, solve_discrete_lyapunov
 
 from attractor.cells import NeuralStateSpace, late_inputs
 from attractor.control.baselines import MOST_ROWS, Autoregression, Recordings, fit_polynomial_narx, leading
 from attractor.program import single
-from attractor.progress import Reporter, SilentReporter
+from attractor.progress import AtMost, Reporter, SilentReporter
 
-from .output_error import OutputError, cleaned, fit_output_error, side_by_side
+from .output_error import OutputError, cleaned, fit_output_error, with_drift, without_drift
 from .plant_network import Encoder, NetworkPlan, PlantNetwork
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
@@ -36,6 +36,14 @@ _NEGLIGIBLE = 1e-12
 """Share of the variance of the strongest state below which a direction of the state is rounding."""
 _UNSEEN = 1e-3
 """States that outputs show this much less than the strongest one are left out."""
+
+_SLOW_POLES = 1 - 1 / np.geomspace(5, 2000, 27)
+"""Poles of a disturbance that are tried; they forget in 5 to 2000 rows."""
+_SLOW_LAGS = 100
+_SLOW_SHARE = 0.2
+"""Share of what a model leaves of an output from which a slow disturbance is tried."""
+_LEAST_REST = 1e-3
+"""What is left beside a slow disturbance, at least, as a share of it."""
 
 Matrix = Float[np.ndarray, "_ _"]
 Vector = Float[np.ndarray, " _"]
@@ -75,6 +83,7 @@ class LinearStart:
         order: of the transfer functions behind it, the largest.
         error: root mean square of its free runs over training and validation data, scaled outputs.
         delays: samples by which the inputs are late before they act; empty for none.
+        slow: pole of the slow part of what it leaves of its output; 0 where there is none, or many outputs.
     """
 
     transition: Matrix
@@ -86,6 +95,7 @@ class LinearStart:
     order: int
     error: float = float("inf")
     delays: tuple[int, ...] = ()
+    slow: float = 0.0
 
     @property
     def size(self) -> int:
@@ -208,8 +218,8 @@ def find_linear_start(
     outputs = usable[0][1].shape[1]
     chosen = [search.of_output(index, outputs, reporter) for index in range(outputs)]
     reporter.close()
-    models = [one for one in chosen if one is not None]
-    return search.judged(side_by_side(models)) if len(models) == outputs else None
+    found = [one for one in chosen if one is not None]
+    return _side_by_side(found) if len(found) == outputs else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,24 +231,36 @@ class _Search:
     start: Start
     delays: tuple[int, ...]
 
-    def of_output(self, index: int, outputs: int, reporter: Reporter) -> OutputError | None:
-        """The best model of one of so many outputs."""
+    def of_output(self, index: int, outputs: int, reporter: Reporter) -> LinearStart | None:
+        """The best model of one of so many outputs; beside a drift where that is better."""
+
+        def tell(number: int, order: int) -> None:
+            done = 2 * index * len(ORDERS) + number
+            reporter.update(done, AtMost(2 * outputs * len(ORDERS)), f"linear models of order {order}")
+
         training, validation = (_only(side, index) for side in (self.training, self.validation))
         own = _Search(training, validation, self.start, self.delays)
-        late = own.late()
-        clean = cleaned(late, self.start.first)
-        best, smallest = None, float("inf")
+        found = own.best(outputs, 0.0, tell)
+        if found is None or not found.slow:
+            return found
+        beside = own.best(outputs, found.slow, lambda number, order: tell(len(ORDERS) + number, order))
+        return beside if beside is not None and beside.error * _AS_GOOD < found.error else found
+
+    def best(self, outputs: int, drift: float, tell: Callable[[int, int], None]) -> LinearStart | None:
+        """The best of all orders, one of so many outputs, beside a drift of this pole; 0 for none."""
+        late = self.late()
+        learned = without_drift(late, drift) if drift else late
+        clean = cleaned(learned, self.start.first)
+        best: LinearStart | None = None
         smaller: OutputError | None = None
         for number, order in enumerate(ORDERS):
-            reporter.update(
-                index * len(ORDERS) + number, outputs * len(ORDERS), f"linear models of order {order}"
-            )
-            models = own.of_order(order, outputs, late, clean, smaller)
+            tell(number, order)
+            models = self.of_order(order, outputs, learned, clean, smaller)
             smaller = models[0] if models else smaller
             for model in models:
-                found = own.judged(model)
-                if found is not None and found.error * _AS_GOOD < smallest:
-                    best, smallest = model, found.error
+                found = self.judged(with_drift(model, late, drift) if drift else model)
+                if found is not None and (best is None or found.error * _AS_GOOD < best.error):
+                    best = found
         return best
 
     def late(self) -> Recordings:
@@ -246,17 +268,17 @@ class _Search:
         return [(late_inputs(u, self.delays), y) for u, y in self.training]
 
     def of_order(
-        self, order: int, outputs: int, late: Recordings, clean: Recordings, smaller: OutputError | None
+        self, order: int, outputs: int, learned: Recordings, clean: Recordings, smaller: OutputError | None
     ) -> list[OutputError]:
         """By simulation and by one-step error (ARX), which validation may like; none for too few rows."""
-        channels, rows = late[0][0].shape[1] + outputs, sum(len(u) for u, _ in late)
+        channels, rows = learned[0][0].shape[1] + outputs, sum(len(u) for u, _ in learned)
         if order * outputs > MOST_STATES or rows < 5 * order * channels:
             return []
-        if min(len(u) for u, _ in late) <= 2 * order + self.start.past:
+        if min(len(u) for u, _ in learned) <= 2 * order + self.start.past:
             return []
         try:
             with np.errstate(all="ignore"):
-                return list(fit_output_error(late, order, self.start.first, clean, smaller))
+                return list(fit_output_error(learned, order, self.start.first, clean, smaller))
         except np.linalg.LinAlgError:
             return []
 
@@ -271,6 +293,29 @@ class _Search:
         squares[0] *= _optimism(self.training, model.order)
         error = float(np.sqrt(np.average(squares, weights=WEIGHTS)))
         return replace(found, error=error) if np.isfinite(error) else None
+
+
+def _side_by_side(models: Sequence[LinearStart]) -> LinearStart:
+    """One model of all outputs from one of each; every state is read off the output that shows it."""
+    inputs = models[0].gain.shape[1]
+    readings = []
+    for output, model in enumerate(models):
+        rows = model.reading.shape[1] // (inputs + 1)
+        own = model.reading.reshape(model.size, rows, inputs + 1)
+        reading = np.zeros((model.size, rows, inputs + len(models)))
+        reading[:, :, :inputs], reading[:, :, inputs + output] = own[:, :, :inputs], own[:, :, inputs]
+        readings.append(reading.reshape(model.size, -1))
+    return LinearStart(
+        np.asarray(block_diag(*(model.transition for model in models))),
+        np.concatenate([model.gain for model in models]),
+        np.asarray(block_diag(*(model.shown for model in models))),
+        np.concatenate([model.offset for model in models]),
+        np.concatenate(readings),
+        np.concatenate([model.reading_offset for model in models]),
+        max(model.order for model in models),
+        float(np.sqrt(np.mean([model.error**2 for model in models]))),
+        models[0].delays,
+    )
 
 
 def _only(recordings: Recordings, output: int) -> Recordings:
@@ -328,10 +373,52 @@ def _balanced(
     noise = np.concatenate([
         _unexplained(found, run, y, start) for run, (_, y) in zip(moves, late, strict=True)
     ])
-    reading, offset = _reading(
-        found, start, _covariance(noise, start.past), np.concatenate(moves).mean(axis=0)
+    mean, covariance = np.concatenate(moves).mean(axis=0), _covariance(noise, start.past)
+    left = noise[:, 0]
+    if model.drift[0]:
+        variance = _slow_variance(left, model.drift[0])
+        found, mean = _beside_drift(found, model.drift[0], variance), np.append(mean, 0.0)
+        rest = max(float(np.mean(left**2)) - variance, _LEAST_REST * variance)
+        covariance = rest * np.eye(len(covariance))
+    reading, offset = _reading(found, start, covariance, mean)
+    return replace(found, reading=reading, reading_offset=offset, slow=_slow_pole(left))
+
+
+def _beside_drift(model: LinearStart, pole: float, variance: float) -> LinearStart:
+    """The model of one output with a state d' = p d that it shows besides.
+
+    A free run cannot know how such a disturbance goes on, but where it stands at the beginning, and that it
+    will go back (Box and Jenkins; Ljung 1999, section 4.2).
+    """
+    return replace(
+        model,
+        transition=np.asarray(block_diag(model.transition, [[pole]])),
+        gain=np.vstack([model.gain, np.zeros((1, model.gain.shape[1]))]),
+        shown=np.hstack([model.shown, [[np.sqrt(variance)]]]),
     )
-    return replace(found, reading=reading, reading_offset=offset)
+
+
+def _slow_pole(noise: Vector) -> float:
+    """The pole of a disturbance by which a signal resembles itself later; 0 if it is little of it."""
+    lags = min(_SLOW_LAGS, len(noise) // 4)
+    seen = _autocovariance(noise, lags)
+    if lags < 2 or seen[0] <= 0:
+        return 0.0
+    powers = _SLOW_POLES[:, None] ** np.arange(1, lags + 1)
+    shares = np.maximum(powers @ seen[1:], 0.0) / np.sum(powers**2, axis=1)
+    best = int(np.argmin(np.sum((seen[1:] - shares[:, None] * powers) ** 2, axis=1)))
+    return float(_SLOW_POLES[best]) if shares[best] > _SLOW_SHARE * seen[0] else 0.0
+
+
+def _slow_variance(noise: Vector, pole: float) -> float:
+    lags = min(_SLOW_LAGS, len(noise) // 4)
+    powers = pole ** np.arange(1, lags + 1)
+    seen = _autocovariance(noise, lags)
+    return min(max(float(powers @ seen[1:] / (powers @ powers)), 0.0), float(seen[0]))
+
+
+def _autocovariance(values: Vector, lags: int) -> Vector:
+    return np.array([values[lag:] @ values[: len(values) - lag] for lag in range(lags + 1)]) / len(values)
 
 
 def _coordinates(covariance: Matrix, transition: Matrix, shown: Matrix) -> tuple[Matrix, Matrix]:
