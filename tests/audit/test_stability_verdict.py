@@ -126,9 +126,11 @@ class CommonNoise(eqx.Module):
     def initial_state(self):
         return self.cell.initial_state()
 
-    def __call__(self, input, state, *, key):
-        noise = self.level * jnp.sqrt(self.cell.step) * jax.random.normal(key, (), state.dtype)
-        return self.cell(input, state) + noise * state
+    def __call__(self, input, state, *, key=None):
+        moved = self.cell(input, state)
+        if key is None:
+            return moved
+        return moved + self.level * jnp.sqrt(self.cell.step) * jax.random.normal(key, (), state.dtype) * state
 
 
 def simulated_exponent(cell, level, steps):

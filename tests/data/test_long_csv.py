@@ -162,7 +162,7 @@ def test_a_long_table_is_read_quickly(tmp_path):
     write_csv(tmp_path / "long.csv", names, [case, steps, words, *rng.normal(size=(6, 50_000))])
     # In a process of its own, as users have it: without the checks of types that tests switch on.
     program = (
-        "import sys, time; from attractor.data import read_long_csv\n"
+        "import sys, time; from attractor.data.long_table import read_long_csv\n"
         "def once():\n"
         "    start = time.process_time(); read_long_csv(sys.argv[1]); return time.process_time() - start\n"
         "print(min(once() for _ in range(2)))"
