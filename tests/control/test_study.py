@@ -45,6 +45,22 @@ def test_a_file_that_is_no_reference_is_refused(tmp_path, lines, words):
         read_scenario(written(tmp_path, *lines), PLANT, 10.0)
 
 
+@pytest.mark.parametrize(
+    ("lines", "row"),
+    [(("pH", "7.0", "", "8.0", "8.0"), 3), (("pH,q2", "7.0,0.5", "8.0,", "8.0,0.5"), 3)],
+    ids=["a blank line of one column", "a blank cell"],
+)
+def test_a_gap_in_a_reference_is_named_and_not_closed(tmp_path, lines, row):
+    """The rows below it moved up: a reference shorter than its file, of which nothing was said."""
+    with pytest.raises(InputDataError, match=f"row {row}, column '.*a value for every sample"):
+        read_scenario(written(tmp_path, *lines), PLANT, 10.0)
+
+
+def test_blank_lines_at_the_end_of_a_reference_are_nothing(tmp_path):
+    scenario = read_scenario(written(tmp_path, "pH", "7.0", "8.0", "", ""), PLANT, 10.0)
+    np.testing.assert_array_equal(scenario.references, [[7.0], [8.0]])
+
+
 def test_steps_stay_within_the_range_of_the_outputs():
     """Around a mean of 7 with a spread of 2: shares 0.5, 0.8, 0.25, 0.5 of what lies from 5 to 9."""
     model = PlantModel()

@@ -12,6 +12,7 @@ from attractor.certify import Certificate, bound_in_words
 from attractor.data import (
     ColumnOptions,
     Signal,
+    Table,
     describe_sampling,
     parse_row_block,
     read_csv,
@@ -302,12 +303,13 @@ def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> S
         sampling_time: of the rows, s, if the file has no time column.
 
     Raises:
-        InputDataError: a column of an output is missing, or a value is no number.
+        InputDataError: a column of an output is missing, or a value is no number or blank.
     """
     table = read_table(path)
     names = {signal.name for signal in table.signals}
     wanted = [signal.name for signal in plant.outputs]
     known = [signal.name for signal in plant.disturbances if signal.name in names]
+    _check_filled(table, [*wanted, *known])
     columns = ColumnOptions(sampling_time=None if "time" in names else sampling_time)
     record = read_csv(table, inputs=[*wanted, *known], outputs=[], columns=columns)
     if len(record.experiments) != 1:
@@ -326,6 +328,16 @@ def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> S
         if signal.name in known:
             disturbances[:, index] = values[:, len(wanted) + known.index(signal.name)]
     return Scenario(values[:, : len(wanted)], disturbances)
+
+
+def _check_filled(table: Table, names: Sequence[str]) -> None:
+    """Refuse a gap: a sample whose reference nobody knows can be neither left out nor drawn as a line."""
+    positions = [table.find(name) for name in names]
+    for row, index in np.argwhere(np.isnan(table.numbers(positions)))[:1]:
+        raise InputDataError(
+            f"{table.where(int(row), positions[index])}: no number stands there. A reference has a value for "
+            "every sample: repeat the one before where nothing changes"
+        )
 
 
 def stepped_scenario(model: PlantModel, rows: int | None = None) -> Scenario:
