@@ -255,7 +255,9 @@ def test_a_second_run_may_be_the_plant(bench, stable, tmp_path, capsys):
     call("export", other, "--to", "numpy", "--cell", bench.name)  # its cell is one of ours from now on
     assert controlled(bench, stable, other) == 0
     assert "the model of another run answers" in (stable / "control.html").read_text()
-    assert "are exact unless a noise is given" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "are exact unless a noise is given" in shown
+    assert "which --input-low and --input-high narrow" in shown  # "The input limits are those of the training"
     twin = shutil.copytree(stable, tmp_path / "twin")
     assert controlled(bench, stable, twin) == 0  # the same weights: the model itself
     assert "nothing about what the model gets wrong" in (stable / "control.html").read_text()
@@ -547,6 +549,6 @@ def test_options_of_the_offset_and_the_terminal_cost_reach_the_file(bench, stabl
         assert call("export", stable, "--to", "controller", *given, *words) == 0
         texts.append((folder / "controller.c").read_text())
     assert len(set(texts)) == 4
-    assert "give others */" in texts[0]
+    assert "--input-high of `attractor export` narrow */" in texts[0]
     assert "inputs stay within 14 to 15.5: as asked" in texts[3]
     assert "controller_TERMINAL = 0" in texts[2]

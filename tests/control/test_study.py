@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 
 from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank
+from attractor.control.plants.process import SimulatedPlant
+from attractor.control.plants.quadruple_tank import pilot_plant_tank
 from attractor.control.predictive import ClosedLoop, Limits, SolveStatus
-from attractor.control.study import cut_back, read_scenario, save_loop, stepped_scenario
+from attractor.control.study import (
+    ControlSettings,
+    cut_back,
+    limits_of,
+    not_widened,
+    read_scenario,
+    save_loop,
+    stepped_scenario,
+)
 from attractor.data import Scaling, Signal
-from attractor.errors import InputDataError
+from attractor.errors import ConfigError, InputDataError
 
 PLANT = PHNeutralisation()
 
@@ -90,6 +100,19 @@ def test_a_loop_is_written_with_all_its_signals(tmp_path):
     assert head == "time [s],pH_reference,pH,pH_measured,q3 [ml/s],q1 [ml/s],q2 [ml/s]"
     table = np.loadtxt(lines, delimiter=",")
     np.testing.assert_array_equal(table, np.hstack([10 * rows, rows + np.array([1, 3, 2, 4, 5, 6])]))
+
+
+def test_limits_are_narrowed_and_what_would_widen_them_is_told():
+    """--input-high 30 of a pump that gives 2.8 changed nothing, without a word."""
+    plant = SimulatedPlant(pilot_plant_tank(), 15.0)  # 0.8 to 2.3, and 1 to 2.8
+    wide = ControlSettings(input_low=(0.9, 1.0), input_high=(2.5,))
+    (told,) = not_widened(plant, wide)
+    assert told.startswith("--input-high 2.5 lies beyond the limit of qa [m^3/h], 2.3, which stays")
+    limits = limits_of(plant, wide)
+    np.testing.assert_array_equal([limits.input_low, limits.input_high], [[0.9, 1.0], [2.3, 2.5]])
+    assert not_widened(plant, ControlSettings()) == []
+    with pytest.raises(ConfigError, match=r"leave no input of those that the plant.*\[0\.8 1\. \] to"):
+        limits_of(plant, ControlSettings(input_low=(2.5,)))
 
 
 def test_a_limit_that_is_cut_back_to_the_training_is_told():

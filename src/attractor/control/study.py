@@ -62,8 +62,8 @@ class ControlSettings(Settings):
         output_weight: weight of the outputs, scaled units.
         move_weight: weight of changes of the inputs, scaled units.
         rate_limit: largest change of every input per sample, plant units; None for none.
-        input_low: smallest inputs, plant units: one number, or one for each input; None for those of the
-            plant, or where it states none the range of the training, which inputs never leave.
+        input_low: smallest inputs, plant units: one number, or one for each input. It narrows the limits of
+            the plant, or where it states none the range of the training, which inputs never leave.
         input_high: largest inputs, alike.
         observer: kind of observer, see `attractor.control.observers.observer_for`.
         offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
@@ -99,11 +99,25 @@ class ControlSettings(Settings):
             ConfigError: none are left between them.
             ShapeError: neither one limit nor one for each input.
         """
-        if self.input_low is not None:
-            low = np.maximum(low, _for_each("input_low", self.input_low, len(low)))
-        if self.input_high is not None:
-            high = np.minimum(high, _for_each("input_high", self.input_high, len(high)))
-        return Limits(low, high, self.rate_limit)
+        asked = self.asked_limits(len(low))
+        below, above = np.fmax(low, asked[0]), np.fmin(high, asked[1])
+        if not (below < above).all():
+            raise ConfigError(
+                f"input_low={self.input_low} and input_high={self.input_high} leave no input of those that "
+                f"the plant, or the training, allows: {low} to {high}. They narrow this range; the "
+                "smallest input must lie below the largest in it"
+            )
+        return Limits(below, above, self.rate_limit)
+
+    def asked_limits(self, inputs: int) -> Float[np.ndarray, "2 inputs"]:
+        """Smallest and largest inputs asked for, plant units; NaN where nothing is asked for."""
+        ends = {"input_low": self.input_low, "input_high": self.input_high}
+        return np.stack([
+            np.full(inputs, np.nan)
+            if end is None
+            else per_channel(name, end[0] if len(end) == 1 else end, inputs)
+            for name, end in ends.items()
+        ])
 
     @property
     def solver(self) -> SolverSettings:
@@ -162,7 +176,8 @@ def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
             scaling.offset + scaling.scale,
         )
         process.remarks += (
-            "The plant states no input limits: inputs stay within the range of the training.",
+            "The plant states no input limits: the range of the training stands for them, which --input-low "
+            "and --input-high narrow.",
         )
     return process
 
@@ -279,7 +294,8 @@ def control_study(
     limits, used = limits_of(process, settings), np.stack(controller.input_range)
     cut = cut_back(limits, used, model.signals_.inputs)
     metrics = loop_metrics(loop, band, limits)
-    remarks = (*process.remarks, *cut, *_chatter(metrics, model.signals_.inputs, settings))
+    asked = not_widened(process, settings)
+    remarks = (*process.remarks, *asked, *cut, *_chatter(metrics, model.signals_.inputs, settings))
     return ControlStudy(loop, metrics, used, band, remarks)
 
 
@@ -418,8 +434,16 @@ def limits_of(plant: Process, settings: ControlSettings) -> Limits:
     return settings.limits_within(np.asarray(plant.input_low, float), np.asarray(plant.input_high, float))
 
 
-def _for_each(name: str, values: tuple[float, ...], inputs: int) -> InputVector:
-    return per_channel(name, values[0] if len(values) == 1 else values, inputs)
+def not_widened(plant: Process, settings: ControlSettings) -> list[str]:
+    """A sentence for every limit asked for that reaches beyond those of the plant, and so changes nothing."""
+    names, own = ("--input-low", "--input-high"), np.array([plant.input_low, plant.input_high], float)
+    asked = settings.asked_limits(len(plant.inputs))
+    beyond = np.stack([asked[0] < own[0], asked[1] > own[1]])
+    return [
+        f"{names[end]} {asked[end, at]:g} lies beyond the limit of {plant.inputs[at].label}, "
+        f"{own[end, at]:g}, which stays: limits can be narrowed only."
+        for end, at in np.argwhere(beyond)
+    ]
 
 
 def cut_back(limits: Limits, used: Float[np.ndarray, "2 inputs"], signals: tuple[Signal, ...]) -> list[str]:
