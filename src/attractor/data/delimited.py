@@ -55,12 +55,15 @@ class TextLines:
         """Name a line for a message: file and row."""
         return f"{self.path}, row {self.numbers[row]}"
 
-    def with_gaps(self, first: int) -> "TextLines":
-        """The lines with the blank ones between rows of data, which are blank cells where a row has one cell.
+    def with_gaps(self, first: int, columns: int) -> "TextLines":
+        """The lines; of a single column with the blank ones between rows of data, each a missing value.
 
         Args:
             first: the first row of data.
+            columns: how many there are. Between rows of several cells a blank line is none of them.
         """
+        if columns > 1:
+            return self
         rows = self.numbers[first:]
         gaps = self.blank[(self.blank > rows[0]) & (self.blank < rows[-1])]
         numbers = np.concatenate([self.numbers, gaps])
