@@ -27,6 +27,7 @@ from attractor.settings import Count, NonNegative, Positive, Settings
 from .identification import PlantModel
 from .model import InputVector, control_model
 from .observers import observer_for
+from .plant_answers import PlantAnswers, plant_answers, undisturbed_rows, usual_errors
 from .plants.plant import Plant, disturbance_rows
 from .plants.process import MatchedPlant, Process, process_of
 from .predictive import (
@@ -137,6 +138,7 @@ class ControlStudy(
         limits: smallest and largest input that were allowed, shape (2, inputs), plant units.
         band: half width of the band in which an output counts as settled, shape (outputs,).
         remarks: what was assumed of the plant, in sentences.
+        answers: whether the plant moves as the model foresees; None where the loop was too short to tell.
     """
 
     loop: ClosedLoop
@@ -144,10 +146,17 @@ class ControlStudy(
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
     remarks: tuple[str, ...] = ()
+    answers: PlantAnswers | None = None
+
+    @property
+    def headline(self) -> str:
+        """That the plant answers otherwise than the model, where it clearly does; else empty."""
+        return str(self.answers) if self.answers is not None and any(self.answers.otherwise) else ""
 
     def __str__(self) -> str:
         """How well it did, how the solves went, and what was assumed."""
-        return "\n".join([str(self.metrics), *str(self.loop).splitlines()[:2], *self.remarks])
+        first = [self.headline] if self.headline else []
+        return "\n".join([*first, str(self.metrics), *str(self.loop).splitlines()[:2], *self.remarks])
 
 
 def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
@@ -296,7 +305,14 @@ def control_study(
     metrics = loop_metrics(loop, band, limits)
     asked = not_widened(process, settings)
     remarks = (*process.remarks, *asked, *cut, *_chatter(metrics, model.signals_.inputs, settings))
-    return ControlStudy(loop, metrics, used, band, remarks)
+    answers = plant_answers(
+        (controller.model, controller.card),
+        loop,
+        settings.horizon,
+        usual_errors(model.calibration_, loop.outputs.shape[1]),
+        undisturbed_rows(loop, np.asarray(process.nominal_disturbances, float)),
+    )
+    return ControlStudy(loop, metrics, used, band, remarks, answers)
 
 
 def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], settings: ControlSettings) -> list[str]:
