@@ -28,6 +28,7 @@ from attractor.program.digest import cell_digest, cell_identity
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
+from attractor.shown import counted
 
 from . import Proof
 
@@ -99,8 +100,9 @@ def rows_of_file(
         raise ConfigError(f"{name_of(cell)} has no inputs, so that {source} cannot drive it; leave it out")
     if len(chosen) != size:
         raise ConfigError(
-            f"{source} has {len(chosen)} columns ({', '.join(chosen)}), {name_of(cell)} has {size} inputs; "
-            "name the columns that drive it by --inputs, in the order of its inputs"
+            f"{source} has {counted(len(chosen), 'column')} ({', '.join(chosen)}), {name_of(cell)} has "
+            f"{counted(size, 'input')}; name the columns that drive it by --inputs, in the order of its "
+            "inputs"
         )
     record = read_csv(table, inputs=chosen, outputs=[], columns=columns)
     return np.concatenate([one.inputs for one in record.experiments]).astype(np.float64)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from attractor.cells import GatedForm
 from attractor.progress import Reporter
 from attractor.report.drawn import Drawn
+from attractor.shown import counted
 from attractor.sweeps import Arrays, Task, sweep
 
 from .diagram import mean_and_interval, signs
@@ -59,7 +60,7 @@ class HysteresisScan(
         axis, both = self.axis, self.axis.values[self.share > 0]
         where = f"from {both[0]:.4g} to {both[-1]:.4g}" if len(both) else "nowhere"
         return "\n".join([
-            f"{axis.name} from {axis.low:g} to {axis.high:g}, {self.exponent.shape[1]} seed(s)",
+            f"{axis.name} from {axis.low:g} to {axis.high:g}, {counted(self.exponent.shape[1], 'seed')}",
             f"settles on the way up, chaotic on the way down: {where}, {len(both)} of {axis.points} values",
         ])
 
