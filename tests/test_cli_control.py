@@ -458,6 +458,19 @@ def test_what_is_exported_carries_the_weights_and_the_equation(bench, stable, tm
     assert set(derived_files(tmp_path).values()) == {origin}
 
 
+def test_a_report_asks_for_no_proof_that_is_there(bench, certified, tmp_path, monkeypatch):
+    """It advised to prove what a certificate beside it had proved."""
+    from attractor.control.identification import identification_page as page
+
+    asked = []
+    monkeypatch.setattr(page, "publish", lambda contents, folder, about: asked.append(contents.proved))
+    run = shutil.copytree(certified, tmp_path / "run")
+    page.write_run_report(run, cell=own_cell(bench.name))
+    (run / "stability.json").unlink()
+    page.write_run_report(run, cell=own_cell(bench.name))
+    assert asked == [True, False]
+
+
 def test_a_report_carries_its_weights_and_names_files_that_belong_to_others(bench, stable, capsys):
     other = stable / "certificate_of_yesterday.html"
     other.write_text(Origin("9" * 64, "e" * 64).stamp)

@@ -1,9 +1,12 @@
 """Scenarios and files of a closed-loop study."""
 
+import jax
 import numpy as np
 import pytest
 
+from attractor.cells import Linear, PolynomialNARX
 from attractor.control import PHNeutralisation, PlantModel, QuadrupleTank
+from attractor.control.model import from_network
 from attractor.control.plants.process import SimulatedPlant
 from attractor.control.plants.quadruple_tank import pilot_plant_tank
 from attractor.control.predictive import ClosedLoop, Limits, SolveStatus
@@ -113,6 +116,16 @@ def test_limits_are_narrowed_and_what_would_widen_them_is_told():
     assert not_widened(plant, ControlSettings()) == []
     with pytest.raises(ConfigError, match=r"leave no input of those that the plant.*\[0\.8 1\. \] to"):
         limits_of(plant, ControlSettings(input_low=(2.5,)))
+
+
+def test_moves_cost_more_where_the_model_is_a_polynomial():
+    """With 0.1 its plans chattered from sample to sample, on a plant where all other families settled."""
+    usual = ControlSettings()
+    polynomial = from_network(PolynomialNARX(1, 1, key=jax.random.key(0)), [[1.0]], [0.0])
+    linear = from_network(Linear(1, 1, key=jax.random.key(0)), [[1.0]], [0.0])
+    assert (usual.move_weight_of(polynomial), usual.move_weight_of(linear)) == (1.0, 0.1)
+    assert usual.objective_of(polynomial).move_weight == 1.0
+    assert ControlSettings(move_weight=0.2).move_weight_of(polynomial) == 0.2
 
 
 def test_a_limit_that_is_cut_back_to_the_training_is_told():

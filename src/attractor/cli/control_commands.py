@@ -281,10 +281,13 @@ def _report_on(
 ) -> Path:
     from attractor.control.identification.certification import Use, stored_certificate, stored_statement
     from attractor.control.loop_page import ControlContents, shows_of_a_plant
+    from attractor.control.model import control_model
     from attractor.report.about import About
     from attractor.report.publishing import publish
 
     study, other = studies
+    weight = command.controller.move_weight_of(control_model(model)[0])
+    setup = replace(command.controller, move_weight=weight)
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
     certificate = stored_statement(command.folder, Use(model.origin, inputs, study.loop.estimates))
     remarks = (*study.remarks, terminal)
@@ -301,7 +304,7 @@ def _report_on(
         other=other.loop if other else None,
         other_figures=other.metrics if other else None,
         certificate=certificate,
-        setup={name.replace("_", " "): str(value) for name, value in vars(command.controller).items()},
+        setup={name.replace("_", " "): str(value) for name, value in vars(setup).items()},
         kind=kind,
         remarks=remarks,
         certified=isinstance(stored_certificate(command.folder, model.origin), Certificate),

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from attractor.cells import PolynomialNARX
 from attractor.certify import Certificate, bound_in_words
 from attractor.data import (
     ColumnOptions,
@@ -25,7 +26,7 @@ from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
-from .model import InputVector, control_model
+from .model import ControlModel, InputVector, control_model
 from .observers import observer_for
 from .plant_answers import PlantAnswers, plant_answers, undisturbed_rows, usual_errors
 from .plants.plant import Plant, disturbance_rows
@@ -50,6 +51,8 @@ Scaled = Float[np.ndarray, " inputs"]
 
 _LEVELS = (0.5, 0.8, 0.25, 0.5)
 """Shares of the range of the outputs that a reference steps through by default."""
+_MOVES, _POLYNOMIAL_MOVES = 0.1, 1.0
+"""Usual weights of moves, see `ControlSettings.move_weight_of`."""
 _SHORTEST_LEVEL, _LONGEST_LEVEL, _LEFT = 60, 400, 0.05
 """Samples at each level, and the part of a step that counts as settled."""
 
@@ -61,7 +64,8 @@ class ControlSettings(Settings):
     Args:
         horizon: samples that a plan looks ahead.
         output_weight: weight of the outputs, scaled units.
-        move_weight: weight of changes of the inputs, scaled units.
+        move_weight: weight of changes of the inputs, scaled units; None for 0.1, and for 1 with a polynomial
+            model, whose plans chatter where moves cost less.
         rate_limit: largest change of every input per sample, plant units; None for none.
         input_low: smallest inputs, plant units: one number, or one for each input. It narrows the limits of
             the plant, or where it states none the range of the training, which inputs never leave.
@@ -75,7 +79,7 @@ class ControlSettings(Settings):
 
     horizon: Count = 20
     output_weight: NonNegative = 1.0
-    move_weight: NonNegative = 0.1
+    move_weight: NonNegative | None = None
     rate_limit: Positive | None = None
     input_low: tuple[float, ...] | None = None
     input_high: tuple[float, ...] | None = None
@@ -84,10 +88,19 @@ class ControlSettings(Settings):
     real_time: bool = False
     terminal: Literal["auto", "local", "none"] = "auto"
 
-    @property
-    def objective(self) -> ControlObjective:
-        """The cost of a plan."""
-        return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight)
+    def move_weight_of(self, model: ControlModel) -> float:
+        """The weight of moves that was asked for, or the usual one of a model of this kind.
+
+        A polynomial is true of inputs that move as those of the log did. Where moves are cheap its plans seek
+        what it promises of others: on the pilot plant of four tanks no level settled with 0.1, all with 1.
+        """
+        if self.move_weight is not None:
+            return self.move_weight
+        return _POLYNOMIAL_MOVES if isinstance(model.network.inner, PolynomialNARX) else _MOVES
+
+    def objective_of(self, model: ControlModel) -> ControlObjective:
+        """The cost of a plan by a model."""
+        return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight_of(model))
 
     def limits_within(self, low: InputVector, high: InputVector) -> Limits:
         """The limits asked for, plant units, where they are narrower than these.
@@ -210,7 +223,7 @@ def make_controller(
     return PredictiveController(
         inner,
         card,
-        settings.objective,
+        settings.objective_of(inner),
         limits_of(matched(model, plant), settings),
         observer_for(inner, settings.observer),
         ControllerSettings(
@@ -302,9 +315,9 @@ def control_study(
     )
     limits, used = limits_of(process, settings), np.stack(controller.input_range)
     cut = cut_back(limits, used, model.signals_.inputs)
-    metrics = loop_metrics(loop, band, limits)
+    metrics, weight = loop_metrics(loop, band, limits), settings.move_weight_of(controller.model)
     asked = not_widened(process, settings)
-    remarks = (*process.remarks, *asked, *cut, *_chatter(metrics, model.signals_.inputs, settings))
+    remarks = (*process.remarks, *asked, *cut, *_chatter(metrics, model.signals_.inputs, weight))
     answers = plant_answers(
         (controller.model, controller.card),
         loop,
@@ -315,12 +328,12 @@ def control_study(
     return ControlStudy(loop, metrics, used, band, remarks, answers)
 
 
-def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], settings: ControlSettings) -> list[str]:
+def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], weight: float) -> list[str]:
     """A sentence for every input that goes back and forth from sample to sample."""
     return [
         f"{one.name} goes back and forth from one sample to the next, by up to "
         f"{100 * metrics.swing[at]:.0f} % of its range, and by more than 10 % in {metrics.reversals[at]} "
-        f"samples: raise --move-weight (here {settings.move_weight:g})."
+        f"samples: raise --move-weight (here {weight:g})."
         for at, one in enumerate(signals)
         if metrics.chatters[at]
     ]
