@@ -463,7 +463,12 @@ def test_a_report_asks_for_no_proof_that_is_there(bench, certified, tmp_path, mo
     from attractor.control.identification import identification_page as page
 
     asked = []
-    monkeypatch.setattr(page, "publish", lambda contents, folder, about: asked.append(contents.proved))
+
+    def published(contents, folder, about):
+        asked.append(contents.proved)
+        return folder
+
+    monkeypatch.setattr(page, "publish", published)
     run = shutil.copytree(certified, tmp_path / "run")
     page.write_run_report(run, cell=own_cell(bench.name))
     (run / "stability.json").unlink()

@@ -83,7 +83,8 @@ def rows_of_file(
     Args:
         cell: that is driven; None for one that is still to be built for so many columns.
         source: a delimited file.
-        names: the columns, in the order of the inputs; empty for all of them but the time.
+        names: the columns, in the order of the inputs; empty for all of them but the time and the names of
+            experiments.
         columns: how the file is read.
 
     Raises:
@@ -93,7 +94,8 @@ def rows_of_file(
     table = read_table(source, columns.delimiter)
     aside = {table.find(label) for label in (columns.time, columns.experiment) if label is not None}
     time = find_time(table) if columns.time is None and not names else None
-    aside |= set() if time is None else {time}
+    apart = table.first_of(("experiment",)) if columns.experiment is None and not names else None
+    aside |= {found for found in (time, apart) if found is not None}
     chosen = names or [one.label for position, one in enumerate(table.signals) if position not in aside]
     size = len(chosen) if cell is None else input_size(cell)
     if size == 0:

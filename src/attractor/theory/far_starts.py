@@ -134,5 +134,5 @@ def _distances(
 
     nothing = jnp.zeros(len(starts), starts.dtype)
     begun = jnp.concatenate([own[None], starts]), *[nothing] * 3, jnp.zeros(len(starts), int)
-    (_, *found), _ = jax.lax.scan(body, begun, (jnp.arange(len(rows)), rows))
-    return tuple(found)
+    (_, first, middle, end, last), _ = jax.lax.scan(body, begun, (jnp.arange(len(rows)), rows))
+    return first, middle, end, last
