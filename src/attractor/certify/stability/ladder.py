@@ -37,6 +37,7 @@ from attractor.progress import Reporter, interactive_reporter
 from attractor.settings import Count, Seed, Settings, Within
 
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
+from ..domains.interval import hull
 from ..search import Budget, Witness, branch_and_bound, find_witness
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, what_stopped
 from .invariant import InvariantBox, settle, shrink
@@ -151,10 +152,9 @@ def certify(
     Args:
         cell: any cell; it is analysed in float64.
         input_bound: inputs lie within +- this (scaled units): one number, or one for each input.
-        starts: lowest and highest flat state that trajectories start from, each of shape (states,) or one
-            number: exactly this set is proved, or refuted by two trajectories that begin in it. None for
-            states within +- 1 and the cell's own initial state. (The box that a certificate states may be
-            larger: it is the smallest that was found which no trajectory leaves.)
+        starts: lowest and highest flat state, of shape (states,) or one number: exactly what lies between
+            them is judged. None for states within +- 1 (level 0: within the set of its formula) and the
+            cell's own start. The box that a certificate states may be larger.
         settings: how hard to try.
         reporter: hears about progress.
 
@@ -234,9 +234,10 @@ def _step(cell: CellLike) -> CellLike:
 
 
 def _first_box(climb: _Climb) -> Box:
-    """All starts, and inputs within their bound."""
+    """The starts that are asked about, or states within +- 1 and the own start; inputs within their bound."""
     box = unit_box(climb.step, jnp.asarray(climb.input_bound))
-    return box.with_state(Interval(*map(jnp.asarray, climb.starts)))
+    starts = Interval(*map(jnp.asarray, climb.starts))
+    return box.with_state(starts if climb.asked else hull(box.state, starts))
 
 
 def _climb(climb: _Climb) -> StabilityResult:
@@ -456,7 +457,6 @@ def _certificate(
 def _search(climb: _Climb) -> Witness | None:
     began = time.monotonic()
     held = climb.boxes is not None and bool(climb.boxes[0].found) and not climb.asked
-    # Whoever gives starts asks about these alone; else what the box that was found holds counts as well.
     box = climb.boxes[0].box if held and climb.boxes is not None else _first_box(climb)
     witness = find_witness(climb.step, box, climb.settings.seed, climb.deadline)
     outcome = "trajectories that do not meet" if witness else "no counterexample"

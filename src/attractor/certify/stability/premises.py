@@ -58,14 +58,14 @@ def checked_bound(input_bound: object, inputs: int) -> Float[np.ndarray, " input
 def checked_starts(
     own: Float[np.ndarray, " states"], starts: tuple[ArrayLike, ArrayLike] | None
 ) -> tuple[Float[np.ndarray, " states"], Float[np.ndarray, " states"]]:
-    """Ends of the box of starts: exactly those given, or states within +- 1 and the cell's own start.
+    """Ends of the box of starts: exactly those given, or the cell's own start alone.
 
     Raises:
         ConfigError: ends that are no numbers, or a lowest above a highest.
         ShapeError: no two finite ends of the shape of the state.
     """
     if starts is None:
-        return np.minimum(-1.0, own), np.maximum(1.0, own)
+        return own, own
     ends = [_numbers(end, "starts") for end in starts]
     for end in ends:
         if end.shape not in ((), own.shape) or not np.isfinite(end).all():
