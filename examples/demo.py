@@ -31,6 +31,7 @@ def main(folder: Path) -> None:
     write_reference(Path(reference))
     attractor("control", run, "--plant", "ph", "--reference", reference)
     attractor("export", run, "--to", "numpy", "c")
+    attractor("report", run)  # it knows of the certificate now
     print(f"\nOpen report.html, certificate.html and control.html in {run} with a browser.")
 
 

@@ -16,6 +16,7 @@ from attractor.cli.control_commands import ControlCommand
 from attractor.cli.own_cells import RunCommand
 from attractor.control.identification import assessment, identification_page
 from attractor.data import Experiment, Record, Roles, Signal
+from attractor.dynamics import LyapunovSettings
 from attractor.errors import ConfigError
 from attractor.progress import LineReporter
 
@@ -255,3 +256,10 @@ def test_estimates_have_as_many_figures_as_they_deserve(seconds, words):
 
 def test_what_is_no_cell_is_refused_by_the_work_and_not_by_its_estimate():
     assert estimates.states_of(object()) == 0
+
+
+def test_one_of_something_is_told_in_the_singular():
+    """It was "1 states, about 60 s at most"."""
+    one = cells.Elman(1, 1, key=jax.random.key(0))
+    assert estimates.proof(one, CertifySettings()).startswith("1 state, ")
+    assert estimates.exponents(one, 1, LyapunovSettings()).startswith("1 of 1 exponent over 1 step:")

@@ -242,8 +242,11 @@ def test_a_plant_of_ones_own_is_controlled(bench, stable, acid, capsys):
     assert "In 3 samples a sensor showed nothing" in html
 
 
-def test_the_model_itself_may_be_the_plant_and_the_page_says_so(bench, stable):
+def test_the_model_itself_may_be_the_plant_and_page_and_prompt_say_so(bench, stable, capsys):
     assert controlled(bench, stable, "model") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "nothing about what the model gets wrong" in shown
+    assert "answers otherwise" not in shown
     html = (stable / "control.html").read_text()
     assert "The model, controlled in the place of a plant," in html
     assert "nothing about what the model gets wrong" in html
@@ -255,10 +258,33 @@ def test_a_second_run_may_be_the_plant(bench, stable, tmp_path, capsys):
     call("export", other, "--to", "numpy", "--cell", bench.name)  # its cell is one of ours from now on
     assert controlled(bench, stable, other) == 0
     assert "the model of another run answers" in (stable / "control.html").read_text()
-    assert "are exact unless a noise is given" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "are exact unless a noise is given" in shown
+    assert (
+        "which --input-low and --input-high narrow" in shown
+    )  # "The input limits are those of the training"
     twin = shutil.copytree(stable, tmp_path / "twin")
     assert controlled(bench, stable, twin) == 0  # the same weights: the model itself
     assert "nothing about what the model gets wrong" in (stable / "control.html").read_text()
+
+
+def test_a_plant_of_another_sign_is_told_at_the_prompt_and_heads_the_page(
+    bench, tmp_path, acid, capsys, monkeypatch
+):
+    """The model of a plant whose pump was wired the other way round: nothing was said of that."""
+    monkeypatch.setattr("attractor.control.study.usual_errors", lambda *_: np.array([0.01]))  # of a good one
+    run = bench.save(tmp_path / "run", STABLE)
+    wrong = acid.read_text().replace("0.5 * (inputs - 15.0)", "gain * (inputs - 15.0)")
+    told = []
+    for gain in (4.0, -4.0):  # one of them has the sign of this untrained model
+        acid.write_text(f"gain = {gain}\n{wrong}")
+        words = ("--plant", f"{acid}:Acid", "--rows", 20, "--horizon", 3, "--no-compare")
+        assert call("control", run, *words, "--cell", bench.name) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        told.append("pH moves the other way than foreseen" in shown)
+        page = (run / "control.html").read_text()
+        assert ("pH moves the other way than foreseen" in page) == told[-1]
+    assert sorted(told) == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -432,6 +458,24 @@ def test_what_is_exported_carries_the_weights_and_the_equation(bench, stable, tm
     assert set(derived_files(tmp_path).values()) == {origin}
 
 
+def test_a_report_asks_for_no_proof_that_is_there(bench, certified, tmp_path, monkeypatch):
+    """It advised to prove what a certificate beside it had proved."""
+    from attractor.control.identification import identification_page as page
+
+    asked = []
+
+    def published(contents, folder, about):
+        asked.append(contents.proved)
+        return folder
+
+    monkeypatch.setattr(page, "publish", published)
+    run = shutil.copytree(certified, tmp_path / "run")
+    page.write_run_report(run, cell=own_cell(bench.name))
+    (run / "stability.json").unlink()
+    page.write_run_report(run, cell=own_cell(bench.name))
+    assert asked == [True, False]
+
+
 def test_a_report_carries_its_weights_and_names_files_that_belong_to_others(bench, stable, capsys):
     other = stable / "certificate_of_yesterday.html"
     other.write_text(Origin("9" * 64, "e" * 64).stamp)
@@ -547,6 +591,6 @@ def test_options_of_the_offset_and_the_terminal_cost_reach_the_file(bench, stabl
         assert call("export", stable, "--to", "controller", *given, *words) == 0
         texts.append((folder / "controller.c").read_text())
     assert len(set(texts)) == 4
-    assert "give others */" in texts[0]
+    assert "--input-high of `attractor export` narrow */" in texts[0]
     assert "inputs stay within 14 to 15.5: as asked" in texts[3]
     assert "controller_TERMINAL = 0" in texts[2]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from test_cli_classify import call, said, write_ramps
 
+from attractor.data import ColumnOptions
 from attractor.origin import origin_of
+from attractor.run_kinds.bare_cells import rows_of_file
 from attractor.runs import load_run
 
 HENON = """
@@ -94,6 +96,14 @@ def test_a_file_drives_a_cell_of_ones_own(henon, tmp_path, capsys):
         rest = 0.5 * np.tanh(rest) + 1.0
     expected = sorted([np.log(0.5), np.log(0.5 / np.cosh(rest) ** 2)], reverse=True)
     np.testing.assert_allclose(found["per_step"], expected, rtol=1e-3)
+
+
+def test_names_of_experiments_drive_nothing(tmp_path):
+    """What `attractor plant` writes could not drive a cell: the names counted among its inputs."""
+    data = tmp_path / "log.csv"
+    data.write_text("experiment,time [s],a\n" + "".join(f"{k // 2},{k % 2},{k}.5\n" for k in range(4)))
+    rows = rows_of_file(None, data, (), ColumnOptions())
+    np.testing.assert_array_equal(rows, [[0.5], [1.5], [2.5], [3.5]])
 
 
 def test_a_cell_of_ones_own_is_certified_and_its_page_names_it(henon, tmp_path, capsys):
@@ -225,7 +235,7 @@ def test_a_page_about_a_run_with_the_cases_that_it_keeps(trained, capsys):
         (("gru", "--inputs", "-1"), "expected a whole number of at least 0"),
         (("gru", "--inputs", "u", "v"), "names of columns need a data file"),
         (("{own}:Two", "--cell", "x.py:C"), "--cell x.py:C is for a run"),
-        (("{own}:Henon", "--start", 0.1), "--start has 1 numbers, the state has 2 real ones"),
+        (("{own}:Henon", "--start", 0.1), "--start has 1 number, the state has 2 real ones"),
         (("{own}:Henon", "--count", "many"), "Error parsing --count"),
         (("gru", "--steps", "100"), "burn_in=200"),
     ],

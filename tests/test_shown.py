@@ -210,7 +210,7 @@ def test_the_verdict_comes_first_and_the_next_call_last():
     unknown = StabilityResult(Verdict.UNKNOWN, None, None, (), 1.0, "no invariant box was found")
     lines = repr(unknown).splitlines()
     assert lines[0].startswith("unknown: neither a proof nor a counterexample")
-    assert lines[-1] == "next: .plot(), .require()"
+    assert lines[-1] == "next: .plot(), .attempts"  # there is no proof to require
     assert "no invariant box was found" in lines
 
 

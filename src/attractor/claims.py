@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, Generic, TypeVar
 
 from attractor.errors import ConfigError
-from attractor.shown import Shown
+from attractor.shown import Shown, counted
 
 Value = TypeVar("Value")
 
@@ -71,7 +71,9 @@ class Estimate(Shown, next_call=".may_be(0.0), .to_dict()"):
         lines = [f"{value}, {100 * self.level:g} % interval {low} to {high}" if known else value]
         if self.estimator or self.samples:
             by = [f"by {self.estimator}"] if self.estimator else []
-            lines.append(", ".join([*by, *([f"from {self.samples} samples"] if self.samples else [])]))
+            lines.append(
+                ", ".join([*by, *([f"from {counted(self.samples, 'sample')}"] if self.samples else [])])
+            )
         if self.assumptions:
             lines.append(f"assumes {'; '.join(self.assumptions)}")
         return "\n".join([*lines, *([self.reason] if self.reason else [])])

@@ -42,7 +42,7 @@ from attractor.program import (
     unrounded,
 )
 from attractor.progress import Reporter, interactive_reporter
-from attractor.shown import Rows, Shown
+from attractor.shown import Rows, Shown, counted
 from attractor.training.noise import floating
 
 from .dynamics.jacobians import point
@@ -115,9 +115,9 @@ class CellReport(Shown, next_call="print(), ['certificates'].reason"):
     def __str__(self) -> str:
         """A table."""
         state = ", ".join(f"{leaf.name or 'state'} {leaf.kind.value} {leaf.shape}" for leaf in self.leaves)
-        shown = "nothing" if self.exposed_size is None else f"{self.exposed_size} numbers"
+        shown = "nothing" if self.exposed_size is None else counted(self.exposed_size, "number")
         noise = "takes a key for noise" if self.noisy else "takes no key: without noise of its own"
-        inputs = f"{self.input_size} input{'s' * (self.input_size != 1)}"
+        inputs = counted(self.input_size, "input")
         lines = [f"{self.name}: {inputs}; state: {state}; a read-out sees {shown}; {noise}"]
         lines += [f"its step: {self.arguments}"] * bool(self.arguments)
         width = max((len(one.name) for one in self.readings), default=0)

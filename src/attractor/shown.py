@@ -72,6 +72,10 @@ class Shown:
         """The fields, arrays by shape and range."""
         return "\n".join(fields_in_words(self))
 
+    def called_next(self) -> str:
+        """What to do with this very result: nothing that would fail on it, where `next_call` may."""
+        return self.next_call
+
     def in_brief(self) -> str:
         """What the prompt shows; the first lines of the whole text, where nothing shorter is at hand."""
         return str(self)
@@ -90,7 +94,8 @@ class Shown:
 
 def at_prompt(result: object) -> str:
     """The first lines of what a result says, and what to call next."""
-    following = getattr(type(result), "next_call", "")
+    usual = getattr(type(result), "next_call", "")
+    following = _unless_it_fails(getattr(result, "called_next", lambda: usual), usual)
     return "\n".join([*_lines(result), *([f"next: {following}"] if following else [])])
 
 

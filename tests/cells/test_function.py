@@ -179,6 +179,7 @@ def test_a_field_of_other_arguments_is_refused():
 STATES = {
     "scalar": (lambda u, x: 0.5 * x + u, 0.0, r"one of shape \(1,\).*out of the input \(`u\[0\]`"),
     "whole": (lambda u, x: 0.5 * x, np.zeros(2, int), r"start from floats, e.g. jnp.zeros"),
+    "whole table": (lambda u, x: 0.5 * x, np.zeros((2, 3), int), r"e.g. jnp.zeros\(\(2, 3\)\)"),
     "list": (lambda u, x: jnp.stack(x), [0.0, 0.0], r"start from one array: `jnp.array"),
     "nothing": (lambda u, x: None, jnp.zeros(2), r"returned nothing \(None\)"),
     "leaf": (lambda u, x: {"h": x["h"][:1]}, {"h": jnp.zeros(2)}, r"\['h'\] of shape \(2,\) into one of"),

@@ -66,6 +66,9 @@ def test_what_a_comparison_comes_to(changes, outlook):
     meaning, steps = advice(outlook, About("run", "command"), "gru")
     assert meaning
     assert steps
+    known, others = advice(outlook, About("run", "command"), "gru", proved=True)
+    assert known == meaning
+    assert list(others) == [step for step in steps if "attractor certify" not in step.command]
 
 
 def test_a_lead_that_may_be_chance_is_not_called_as_good():

@@ -201,7 +201,7 @@ def test_a_whole_sample_in_c_is_that_of_the_controller_in_python(tmp_path, preci
     limits = Limits(3.0, 7.0, rate=0.8)
     settings = ControllerSettings(6, SolverSettings(), None, 0.3)
     cost = TerminalCost(controller_code(model, CARD, setup).terminal_weight, local=True, decreases_after=1)
-    controller = PredictiveController(model, CARD, setup.objective, limits, None, settings)
+    controller = PredictiveController(model, CARD, setup.objective_of(model), limits, None, settings)
     controller.terminal = SimpleNamespace(at=lambda *_: cost)  # in C it is a constant
     controller.start(np.array([5.0]))
     in_c.begin([5.0])
@@ -232,7 +232,7 @@ def test_a_start_off_the_rest_of_its_input_is_that_of_python(tmp_path):
     solver = SolverSettings(tolerance=1e-9)
     settings = ControllerSettings(6, solver, None, 0.3)
     limits = Limits(4.0, 6.5)
-    controller = PredictiveController(model, CARD, setup.objective, limits, None, settings)
+    controller = PredictiveController(model, CARD, setup.objective_of(model), limits, None, settings)
     cost = TerminalCost(code.terminal_weight, local=True, decreases_after=1)
     controller.terminal = SimpleNamespace(at=lambda *_: cost)
     shown, before = np.array([-0.9]), np.array([4.5])

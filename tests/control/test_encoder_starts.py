@@ -35,6 +35,8 @@ def test_the_encoder_ends_inside_the_certified_box_whatever_it_sees():
     plain, proof = (certify(cell, starts=starts, settings=settings) for starts in (None, network.starts))
     assert not all(plain.require().contains(state) for state in states)
     assert all(proof.require().contains(state) for state in states)
+    assert proof.require().contains(np.ones(3))  # where a controller may begin
+    assert proof.require().contains(np.asarray(cell.initial_state(), float))
 
 
 class Stamped(eqx.Module):

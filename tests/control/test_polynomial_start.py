@@ -97,6 +97,21 @@ def test_it_stays_within_its_bounds():
         PolynomialNARX(1, 0, key=jax.random.key(0))
 
 
-def test_a_regression_is_not_trained_towards_a_proof():
-    with pytest.raises(ConfigError, match="take another cell"):
-        PlantModel(cell="polynomial-narx", certified=True)
+@pytest.mark.parametrize("cell", ["polynomial-narx", "linear", "esn"])
+def test_what_nothing_trains_is_not_trained_towards_a_proof(cell):
+    """`--cell linear --certified` trained a GRU, and said nothing; of a reservoir it changed nothing."""
+    with pytest.raises(ConfigError, match=f"nothing trains {cell}: take another cell"):
+        PlantModel(cell=cell, certified=True).fit(INPUTS, OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cell": "linear", "hidden_size": 4}, "hidden_size=4: the size of linear follows from the data"),
+        ({"cell": "polynomial-narx", "layers": 2}, "layers=2: the size of polynomial-narx follows"),
+        ({"cell": "esn", "training": TrainingSettings(refine=2)}, "refine=2: .* esn stay as they were drawn"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(options, words):
+    with pytest.raises(ConfigError, match=words):
+        PlantModel(**options).fit(INPUTS, OUTPUTS)

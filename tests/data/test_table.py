@@ -20,6 +20,20 @@ def test_blank_cells_are_nan(write):
     np.testing.assert_array_equal(table.numbers([0, 1]), [[1, np.nan], [np.nan, 2]])
 
 
+@pytest.mark.parametrize("rows", [4, 300], ids=["few", "many"])
+def test_a_blank_line_between_the_rows_of_one_column_is_a_blank_cell(write, rows):
+    """It was left out: all that came after it stood a row too early."""
+    table = read_table(write("level [m]\n\n" + "1\n" * rows + " \n# calm\n2\n\n\n"))
+    np.testing.assert_array_equal(table.numbers([0])[:, 0], [1] * rows + [np.nan, 2])
+    assert table.row_numbers.tolist() == [*range(3, rows + 4), rows + 5]
+    assert table.cell(rows, 0) == ""
+
+
+def test_a_blank_line_between_rows_of_several_cells_is_no_row(write):
+    table = read_table(write("u,y\n1,2\n\n3,4\n"))
+    np.testing.assert_array_equal(table.numbers([0, 1]), [[1, 2], [3, 4]])
+
+
 def test_rows_remember_their_line(write):
     table = read_table(write("# c\n\nu,y\n1,2\n# c\n3,x\n"))
     assert table.row_numbers.tolist() == [4, 6]

@@ -211,7 +211,7 @@ def test_starts_from_trajectories_lie_on_them_without_noise():
         (lambda: fixed_points(bistable(3), np.full(3, np.nan)), InputDataError, "not finite"),
         (lambda: fixed_points(bistable(3), np.ones((1, 1, 3))), ShapeError, "conditions"),
         (lambda: fixed_points(bistable(3), starts=np.ones((5, 2))), ShapeError, "starts"),
-        (lambda: fixed_points(lambda u, x: x), ConfigError, "input_size"),
+        (lambda: fixed_points(lambda u, x: x), ConfigError, "attractor.cell"),
         (lambda: FixedPointSettings(starts=0), ConfigError, "starts=0"),
         (lambda: FixedPointSettings(tolerance=1.0), ConfigError, "tolerance"),
         (lambda: CountSettings(most_starts=1), ConfigError, "most_starts"),
@@ -270,3 +270,29 @@ def test_a_trained_flip_flop_stores_its_bits_in_stable_points():
     assert {tuple(row) for row in np.sign(shown)} == {(-1, -1), (-1, 1), (1, -1), (1, 1)}
     np.testing.assert_allclose(np.abs(shown), 1, atol=0.25)
     assert found.residuals.max() < 1e-12
+
+
+def test_a_map_on_a_domain_far_from_zero_is_searched_about_its_own_start():
+    """log(x - 100) + 105 is defined above 100 alone: none of the starts about zero lay there."""
+    far = cell(lambda x: jnp.log(x - 100) + 105, 0, jnp.full(1, 107.0))
+    found = fixed_points(far, settings=FEW)
+    for root in found.states[:, 0]:
+        assert np.log(root - 100) + 105 == pytest.approx(root)
+    assert found.kinds[0] is PointKind.ATTRACTING
+
+
+def test_what_to_call_next_on_points_that_were_not_found():
+    none = fixed_points(Map(lambda x, u: x + jnp.exp(-x), 1), settings=FEW)
+    assert len(none) == 0
+    assert repr(none).endswith("next: .slow.states, .counts, fixed_points(cell, starts=...)")
+    with pytest.raises(ConfigError, match="no fixed point was found"):
+        none.state(0)
+
+
+def test_a_plain_function_is_refused_with_the_line_to_write():
+    def halved(x):
+        return x / 2
+
+    for search in (fixed_points, count_fixed_points):  # "has no `input_size`: give `input`, a vector"
+        with pytest.raises(ConfigError, match=r"Halved = attractor\.cell\(halved, 0, jnp\.zeros"):
+            search(halved)

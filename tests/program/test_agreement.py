@@ -57,6 +57,8 @@ def test_the_table_of_readings_shows_it():
 
 OTHER_MAPS = {
     "a type": lambda u, x: (2.0 if x.dtype == jnp.float32 else 0.4) * x + u,
+    # It ended in a TypeError: a number stands in one program where the other has a variable.
+    "a number for an operand": lambda u, x: u + (0.5 * x if x.dtype == jnp.float32 else x * x),
     "a small draw": lambda u, x: 0.5 * x + u + 1e-3 * jax.random.uniform(jax.random.key(0), (1,)),
     "a dropped unit": lambda u, x: x * jax.random.bernoulli(jax.random.key(3), 0.5, (8,)) + u,
     "a draw for some states": lambda u, x: jnp.where(x > 0, x, jax.random.normal(jax.random.key(1), (1,))),
@@ -128,3 +130,19 @@ def test_weights_that_jax_is_tracing_are_let_through():
 
     with double_precision():
         assert jax.grad(after)(0.5) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "apart"),
+    [
+        ([1.0, np.inf, np.nan], [1.0, np.inf, np.nan], 0.0),
+        ([1.5, -np.inf], [1.0, -np.inf], 0.25),
+        ([np.inf], [-np.inf], np.inf),
+        ([np.nan], [np.inf], np.inf),
+        ([1.0], [np.nan], np.inf),
+        ([np.inf], [1.0], np.inf),
+    ],
+)
+def test_what_is_not_finite_must_be_the_same(found, wanted, apart):
+    """Infinities of opposite signs were not apart at all."""
+    assert agreement.deviation(np.array(found), np.array(wanted)) == apart

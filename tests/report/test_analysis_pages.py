@@ -273,6 +273,15 @@ def test_a_loop_without_plans_is_no_loop_of_the_controller_and_names_what_helps(
     assert str(loop()).startswith("closed loop of 40 samples")
 
 
+def test_a_plant_that_answers_otherwise_is_the_headline():
+    """A loop that settles all the same was green, with nothing said of a gain three times as large."""
+    said = "The plant answers otherwise than the model: over 20 samples pH moves 3 times as far as foreseen."
+    page = loop_page(control_contents(loop(), otherwise=said), ABOUT)
+    assert page.verdict.startswith(said)
+    assert page.tone == "fair"
+    assert "attractor identify LOG.csv" in page.steps[0].command
+
+
 def test_chattering_inputs_lead_to_a_larger_price_of_moves():
     inputs = np.where(np.arange(40) % 2 == 0, 0.8, 0.3)[:, None]
     page = loop_page(control_contents(loop(inputs=inputs), setup={"move weight": "0.3"}), ABOUT)

@@ -97,6 +97,19 @@ def test_far_starts_meet_where_a_map_contracts_and_those_that_run_away_are_told(
     assert wild.to_dict()["apart"] == 0
 
 
+def test_starts_outside_of_where_a_map_is_defined_say_nothing_of_it():
+    """x' = sqrt(x - 5) + 4.9 lives above 5: starts below it "left the finite numbers"."""
+    root = Map(lambda x: jnp.sqrt(x - 5) + 4.9, 1, 1)
+    rows, path = np.zeros((60, 1)), jnp.full(1, 6.0)
+    far = far_starts(root, rows, np.array([[7.0], [30.0], [-3.0]]), 6.0, path)
+    assert (far.starts, far.met, far.lost, far.outside) == (2, 2, 0, 1)
+    assert far.all_met
+    assert str(far).endswith("; 1 more lay where the step is not defined")
+    none = far_starts(root, rows, np.array([[-3.0]]), 6.0, path)
+    assert not none.all_met
+    assert str(none).startswith("no far start was tried")
+
+
 def test_a_path_that_stands_on_an_unstable_point_tells_nothing_about_others():
     """x' = tanh(2 x) from its own start, zero: the exponent there is log 2, and nobody else's."""
     study = dynamics_study(Switch(), 0 * INPUTS, PLAN)

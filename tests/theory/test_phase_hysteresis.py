@@ -1,5 +1,6 @@
 """States carried up and down: against a normal form whose two branches are known."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,6 +35,26 @@ def test_the_state_jumps_at_another_value_on_the_way_down():
     np.testing.assert_allclose(found.exponent[1, :, 1:], [rates] * 2, rtol=0.03)
     assert (found.signs == -1).all()
     assert (found.share == 0).all(), "both branches are fixed points"
+
+
+class Escaping(Flow):
+    """dx/dt = r x + x^3 for r > 0, which leaves every bound, and -x below, where everything comes to rest."""
+
+    push: float
+    input_size: int = 0
+    hidden_size: int = 2
+
+    def vector_field(self, input, state):
+        return jnp.where(self.push > 0, self.push * state + state**3, -state)
+
+
+def test_a_way_that_diverged_at_one_value_begins_anew_at_the_next():
+    """On the way down from 1 all values were called diverged, since the state was carried along."""
+    axis = PhaseAxis("push", -1.0, 1.0, 3)
+    simulation = PhaseSimulation(time=20, transient=20, blocks=4, step=0.05, seeds=(0,))
+    found = hysteresis_scan(axis, build=lambda values, key: Escaping(values["push"]), simulation=simulation)
+    assert np.isfinite(found.exponent[:, 0, :2]).all()
+    assert not np.isfinite(found.exponent[:, 0, 2]).any()
 
 
 def test_a_gated_network_is_checked_as_in_a_diagram():

@@ -17,7 +17,7 @@ from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings
-from attractor.shown import Rows, Shown
+from attractor.shown import Rows, Shown, counted
 
 from .attacks import Attack, How, attack_piece, check_channels, check_finite_gradients
 from .margins import class_margin, class_margins
@@ -177,14 +177,14 @@ class RobustnessCurves(
 
     def __str__(self) -> str:
         """The accuracy without a perturbation, and under the worst."""
-        clean = f"right in {100 * self.clean:.1f} % of {self.cases} cases as they are"
+        clean = f"right in {100 * self.clean:.1f} % of {counted(self.cases, 'case')} as they are"
         if not self.curves:
             return f"{clean}; no perturbation was tried"
         worst = min(self.curves, key=lambda curve: float(curve.mean.min()))
         return "\n".join([
             clean,
             f"in {100 * worst.mean.min():.1f} % under {worst.name}, the worst of {len(self.curves)} tried",
-            f"means of {len(self.seeds)} draw(s)",
+            f"means of {counted(len(self.seeds), 'draw')}",
         ])
 
     def rows_shown(self) -> Rows:

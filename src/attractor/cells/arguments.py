@@ -14,8 +14,8 @@ STATES = frozenset({"x", "s", "z", "h", "y", "state", "states", "hidden"})
 """What people call a state."""
 _EITHER = "x"
 """The state of engineers and physicists; the input of machine learning, where the state is h."""
-_SIZES = frozenset({"size", "sizes", "dim", "width", "units", "features", "channels", "n", "num", "number"})
-"""Words of a name that make it a number: `hidden_size`."""
+_SIZES = frozenset({"size", "sizes", "dim", "width", "units", "features", "channels", "num", "number"})
+"""Words of a name that make it a number: `hidden_size`; an `n` does so in front, for `x_n` is a state."""
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -48,7 +48,7 @@ def means_state(name: str) -> bool:
     """Whether an argument is called like a state.
 
     Example:
-        >>> means_state("x"), means_state("h_prev"), means_state("hidden_size"), means_state("u")
+        >>> means_state("x_n"), means_state("h_prev"), means_state("n_hidden"), means_state("u")
         (True, True, False, False)
     """
     return _is_one_of(STATES, name) and not _is_one_of(INPUTS, name)
@@ -112,5 +112,6 @@ def how_to_wrap(step: object) -> str:
 
 
 def _is_one_of(known: frozenset[str], name: str) -> bool:
-    words = set(name.lower().strip("_").split("_"))
-    return bool(words & known) and not words & _SIZES
+    words = name.lower().strip("_").split("_")
+    is_number = words[0] == "n" or not _SIZES.isdisjoint(words)
+    return not (is_number or known.isdisjoint(words))

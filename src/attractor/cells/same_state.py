@@ -95,8 +95,11 @@ def _refuse_shape(name: str, where: str, before: Array, after: Array, input: Arr
 def _refuse_kind(name: str, where: str, before: Array, after: Array, input: Array | None) -> None:
     old, new, remedy = jnp.result_type(before), jnp.result_type(after), ""
     if _kind(before) == "whole" and _kind(after) == "real":
-        start = f"jnp.zeros({jnp.shape(before)[0]})" if jnp.ndim(before) == 1 else "0.0"
+        shape = jnp.shape(before)
+        start = f"jnp.zeros({shape[0] if len(shape) == 1 else shape})" if shape else "0.0"
         remedy = f"; start from floats, e.g. {start}"
+    elif _kind(before) == "real" and _kind(after) == "complex":
+        remedy = "; start from complex numbers, e.g. `jnp.zeros(..., complex)`, or return a real part"
     elif input is not None and jnp.result_type(input) == new:
         remedy = f"; the inputs are {new} as well: give them as {old}"
     elif _kind(before) == _kind(after):

@@ -40,6 +40,11 @@ class Stack(Cell):
         own = getattr(cells[-1], "hidden_size", None)
         self.hidden_size = exposed_size(cells[-1]) if own is None else own
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it is never trained: a stack of reservoirs is none that is."""
+        return all(getattr(cell, "fixed", False) for cell in self.cells)
+
     def __call__(self, input: Input, state: State, *, key: PRNGKeyArray | None = None) -> State:
         """One step through all cells, each with its own part of the key."""
         keys = [None] * len(self.cells) if key is None else jax.random.split(key, len(self.cells))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from attractor.cells import Cell, State
 from attractor.data import LongColumns, Sequences, Severity, channel_blocks, read_sequences, write_csv
+from attractor.shown import counted
 
 from .classifier import SequenceClassifier
 from .classifier_study import known_cases
@@ -82,7 +83,7 @@ def _written(sets: LabelSets, names: list[str]) -> list[str]:
 
 
 def _sentence(model: SequenceClassifier, cases: Sequences, coverage: float | None) -> str:
-    said = f"{len(cases)} cases named"
+    said = f"{counted(len(cases), 'case')} named"
     notes = (one.message for one in cases.remarks if one.severity is Severity.NOTE)  # others were warnings
     told = "".join(f". {text[0].upper()}{text[1:]}" for text in notes)
     if cases.labels is not None:

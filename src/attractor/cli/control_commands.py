@@ -14,6 +14,7 @@ from attractor.control.controller_code import ExportSettings
 from attractor.control.study import ControlSettings, ControlStudy
 from attractor.errors import AttractorError, ConfigError
 from attractor.settings import Count, Positive, Seed
+from attractor.shown import counted
 
 from .console import Facts, NotProvedError, command_line, console, escaped, tell, tell_file, working
 from .own_cells import CellCommand, RunCommand, Sizes, is_own
@@ -163,7 +164,7 @@ class ControlCommand(RunCommand):
             scenario = self._scenario(model, plant)
             certificate, terminal = self._terminal(model, plant)
         rows = len(scenario.references)
-        with working(f"compiling the controller, then {rows} samples of closed loop", bar=True):
+        with working(f"compiling the controller, then {counted(rows, 'sample')} of closed loop", bar=True):
             reporter = reporter_for("closed loop")
             study = control_study(model, plant, scenario, setup, reporter, certificate)
         other = None
@@ -177,7 +178,8 @@ class ControlCommand(RunCommand):
             save_loop(self.folder / "closed_loop.csv", plant, study.loop)
         facts = _show_loop(study, [signal.label for signal in model.signals_.outputs])
         tell_file(report, "report:")
-        return facts | {"report": report, "plant": chosen.kind, "terminal": terminal}
+        said = {"plant": chosen.kind, "terminal": terminal, "answers_otherwise": study.headline}
+        return facts | {"report": report, **said}
 
     def _scenario(self, model: PlantModel, plant: "MatchedPlant") -> "Scenario":
         from attractor.control.study import lost_sensors, read_scenario, stepped_scenario
@@ -278,15 +280,19 @@ def _report_on(
     terminal: str,
 ) -> Path:
     from attractor.control.identification.certification import Use, stored_certificate, stored_statement
-    from attractor.control.loop_page import ControlContents
+    from attractor.control.loop_page import ControlContents, shows_of_a_plant
+    from attractor.control.model import control_model
     from attractor.report.about import About
     from attractor.report.publishing import publish
 
     study, other = studies
+    weight = command.controller.move_weight_of(control_model(model)[0])
+    setup = replace(command.controller, move_weight=weight)
     inputs = np.abs(model.input_scaling_.to_unit(study.limits)).max(axis=0)
     certificate = stored_statement(command.folder, Use(model.origin, inputs, study.loop.estimates))
     remarks = (*study.remarks, terminal)
-    for sentence in (certificate, *remarks):
+    first = [sentence for sentence in (study.headline, shows_of_a_plant(kind)) if sentence]
+    for sentence in (*first, certificate, *remarks):
         tell(sentence)
     contents = ControlContents(
         plant=command.plant,
@@ -298,10 +304,11 @@ def _report_on(
         other=other.loop if other else None,
         other_figures=other.metrics if other else None,
         certificate=certificate,
-        setup={name.replace("_", " "): str(value) for name, value in vars(command.controller).items()},
+        setup={name.replace("_", " "): str(value) for name, value in vars(setup).items()},
         kind=kind,
         remarks=remarks,
         certified=isinstance(stored_certificate(command.folder, model.origin), Certificate),
+        otherwise=study.headline,
     )
     title = f"{command.folder.name} on {command.plant}"
     return publish(contents, command.folder, About(title, command_line(), model.origin))
@@ -329,12 +336,12 @@ def _show_loop(study: ControlStudy, outputs: list[str]) -> Facts:
     console.print(grid)
     milliseconds = sorted(1e3 * study.loop.solve_seconds)
     median, violations = milliseconds[len(milliseconds) // 2], study.metrics.input_violations
-    console.print(f"{violations} violations of input limits; solve {median:.2f} ms (median)")
+    console.print(f"{counted(violations, 'violation')} of input limits; solve {median:.2f} ms (median)")
     if study.metrics.fallbacks:
         tell(study.loop.ended_badly)
     lost = study.metrics.lost
     if lost:
-        console.print(f"{lost} samples without a sensor: what the model expects of it stood in")
+        console.print(f"{counted(lost, 'sample')} without a sensor: what the model expects of it stood in")
     return {
         "segments": segments,
         "input_violations": violations,
@@ -357,7 +364,7 @@ def _show_witness(witness: "Witness") -> Facts:
         under = f" under the inputs {_numbers(witness.inputs)}, repeated," if np.size(witness.inputs) else ""
         tell(
             f"from {_numbers(witness.first)} and {_numbers(witness.second)}{under} they are "
-            f"{witness.distance:.4g} apart after {witness.steps} steps"
+            f"{witness.distance:.4g} apart after {counted(witness.steps, 'step')}"
         )
     return {"witness": facts}
 

@@ -23,6 +23,7 @@ from attractor.data.long_columns import names_in
 from attractor.data.sequence_file import SUFFIXES
 from attractor.errors import ConfigError, DataWarning, InputDataError
 from attractor.settings import Count, Positive, Seed, checked_fields
+from attractor.shown import counted
 
 from .console import (
     Facts,
@@ -161,7 +162,7 @@ class PlantCommand:
 
         check_target(self.out, overwrite=self.overwrite)
         options = {"seed": self.seed, "noise": self.noise, "sampling_time": self.sampling_time}
-        with working(f"simulating {self.samples} samples of {self.plant}"):
+        with working(f"simulating {counted(self.samples, 'sample')} of {self.plant}"):
             record = record_experiments(plant_by_name(self.plant), self.samples, **options)
             write_record(self.out, record)
         facts = _show_record(record)
@@ -264,8 +265,10 @@ def _show_series(cases: Sequences) -> Facts:
     steps = f"{lengths[0]}" if lengths[0] == lengths[1] else f"{lengths[0]} to {lengths[1]}"
     counts = cases.counts() if cases.labels is not None else {}
     classes = f"; {', '.join(f'{name}: {number}' for name, number in counts.items())}" if counts else ""
-    variables = f"{len(cases.names)} variables"
-    console.print(escaped(f"{len(cases)} cases of {steps} steps and {variables}{classes}"), soft_wrap=True)
+    variables = counted(len(cases.names), "variable")
+    console.print(
+        escaped(f"{counted(len(cases), 'case')} of {steps} steps and {variables}{classes}"), soft_wrap=True
+    )
     return {"cases": len(cases), "steps": list(lengths), "variables": list(cases.names), "classes": counts}
 
 

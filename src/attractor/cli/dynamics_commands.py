@@ -18,6 +18,7 @@ from attractor.dynamics import LyapunovSettings, LyapunovSpectrum
 from attractor.errors import ConfigError
 from attractor.origin import Origin, stamped
 from attractor.settings import Count, CountOrNone, NonNegative, checked
+from attractor.shown import counted
 from attractor.theory import DynamicsSettings
 
 from . import estimates
@@ -185,7 +186,9 @@ def _start(cell: CellLike, values: tuple[float, ...]) -> State | None:
     with double_precision():
         flat = flat_map(cell)
         if flat.real_size != len(values):
-            raise ConfigError(f"--start has {len(values)} numbers, the state has {flat.real_size} real ones")
+            raise ConfigError(
+                f"--start has {counted(len(values), 'number')}, the state has {flat.real_size} real ones"
+            )
         rest = flat.start[flat.real_size :]
         return flat.restore(jnp.concatenate([jnp.asarray(values, jnp.float64), rest]))
 
@@ -223,7 +226,9 @@ class DynamicsCommand:
         if folder is None:
             raise ConfigError(f"{self.subject} is no run; say where the report goes by --out")
         states = estimates.states_of(subject.cell)
-        with working(f"measuring {states} states over {len(subject.inputs)} steps", bar=True):
+        with working(
+            f"measuring {counted(states, 'state')} over {counted(len(subject.inputs), 'step')}", bar=True
+        ):
             reporter = reporter_for("dynamics")
             study = dynamics_study(subject.cell, subject.inputs, self.settings, reporter, subject.start)
         proved = _certificate(subject, self.certificate_budget)

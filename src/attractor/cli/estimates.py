@@ -14,6 +14,7 @@ import numpy as np
 
 from attractor.cells import CellLike, EchoState, Elman, initial_state, name_of
 from attractor.errors import AttractorError
+from attractor.shown import counted
 
 if TYPE_CHECKING:
     from attractor.audit.perturbations import Perturbation
@@ -69,7 +70,7 @@ def proof(cell: CellLike, settings: "CertifySettings") -> str:
     memory = f", up to about {gigabytes:.2g} GB of memory" if gigabytes >= _WORTH_SAYING else ""
     budget = settings.time_budget
     time = f"about {budget:g} s at most, and the time to compile" if np.isfinite(budget) else "any time"
-    return f"{states} states, {time}{memory}, as an estimate"
+    return f"{counted(states, 'state')}, {time}{memory}, as an estimate"
 
 
 def exponents(cell: CellLike, steps: int, settings: "LyapunovSettings") -> str:
@@ -79,7 +80,8 @@ def exponents(cell: CellLike, steps: int, settings: "LyapunovSettings") -> str:
         return f"measuring exponents over {steps} steps"
     directions = settings.columns(states)
     step = 2.0 * weights_of(cell) * (1 + 2 * directions) + 4.0 * states * directions**2
-    return f"{directions} of {states} exponents over {steps} steps: {_guess(steps * step / DOUBLE)}"
+    which = f"{directions} of {counted(states, 'exponent')}"
+    return f"{which} over {counted(steps, 'step')}: {_guess(steps * step / DOUBLE)}"
 
 
 def diagram(plan: "PhasePlan", workers: int) -> str:
@@ -92,7 +94,8 @@ def diagram(plan: "PhasePlan", workers: int) -> str:
     work = networks * 2 * 2 * steps * evaluations * 3 * 2.0 * plan.size**2
     cores = (os.cpu_count() or 1) if workers < 0 else max(workers, 1)
     rate = SINGLE if simulation.precision == "float32" else DOUBLE
-    return f"{networks} networks of {plan.size} units, {steps:.0f} steps each: {_guess(work / rate / cores)}"
+    what = f"{counted(networks, 'network')} of {counted(plan.size, 'unit')}"
+    return f"{what}, {counted(round(steps), 'step')} each: {_guess(work / rate / cores)}"
 
 
 def disturbances(model: "SequenceClassifier", data: "Sequences", plan: "RobustnessPlan") -> str:
@@ -106,7 +109,8 @@ def disturbances(model: "SequenceClassifier", data: "Sequences", plan: "Robustne
         gradients = 3 * sum(len(one.levels) * one.steps * one.restarts for one in ATTACKS.values())
     rows = float(np.sum(data.lengths))
     seconds = (passes + gradients) * rows * 2.0 * weights_of(model.network()) / SINGLE + plan.time_budget
-    return f"{len(data)} cases, {passes + gradients} passes over each: {_guess(seconds)}"
+    each = counted(passes + gradients, "pass", "passes")
+    return f"{counted(len(data), 'case')}, {each} over each: {_guess(seconds)}"
 
 
 def _levels(trials: "Iterable[Perturbation]") -> int:

@@ -112,6 +112,7 @@ class IdentifyCommand:
     def run(self) -> Facts:
         """Read, train, judge, save, report."""
         from attractor.control import PlantModel
+        from attractor.control.identification.family_options import check_family
         from attractor.control.identification.recordings import check_judges
         from attractor.data import examine
         from attractor.progress import reporter_for
@@ -122,6 +123,14 @@ class IdentifyCommand:
         keep_freed_memory()
         use_all_cores()
         check_free(self.out, overwrite=self.overwrite)
+        model = PlantModel(
+            **_options(self.model),
+            validation_share=self.test_data.validation_share,
+            window=self.window,
+            training=self.training,
+            seed=self.seed,
+        )
+        check_family(model)
         with working(f"reading {self.data}"):
             roles = _read_roles(self)
         tell(roles.explanation)
@@ -132,13 +141,6 @@ class IdentifyCommand:
         with working("looking for what is hard to learn from"):
             findings = examine(roles.training)
         show_serious(findings)
-        model = PlantModel(
-            **_options(self.model),
-            validation_share=self.test_data.validation_share,
-            window=self.window,
-            training=self.training,
-            seed=self.seed,
-        )
         check_judges(roles.training, roles.test, model.washout, "test")
         tell(model.forecast(roles.training))
         reporter = reporter_for("training")

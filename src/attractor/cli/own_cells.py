@@ -18,6 +18,7 @@ from tyro.conf import Positional
 
 from attractor.errors import ConfigError, RunFolderError, StorageError
 from attractor.settings import Count, CountOrNone
+from attractor.shown import counted
 
 from .console import console, escaped, working
 
@@ -174,7 +175,8 @@ def built(build: Any, sizes: Sizes) -> Any:
     own = getattr(made, "input_size", None)
     if sizes.inputs is not None and own not in (None, sizes.inputs):
         raise ConfigError(
-            f"--inputs {sizes.inputs}: {name_of(made)} has {own} inputs of its own; leave --inputs out"
+            f"--inputs {sizes.inputs}: {name_of(made)} has {counted(own, 'input')} of its own; leave "
+            "--inputs out"
         )
     if sizes.hidden is not None and is_built(build):
         raise ConfigError(

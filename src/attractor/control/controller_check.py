@@ -133,7 +133,7 @@ def compare_controller(
         base = controller_code(model, card, settings)
     code = ControllerCode(**vars(base) | {"iterations": fine.iterations, "tolerance": fine.tolerance})
     limits = Limits(code.low, code.high, code.rate)
-    problem = ControlProblem(settings.horizon, settings.objective, limits)
+    problem = ControlProblem(settings.horizon, settings.objective_of(model), limits)
     solver, same, elsewhere = PlanSolver(model, problem, fine), [], []
     with TemporaryDirectory() as folder:
         controller = CompiledController(code, Path(folder))

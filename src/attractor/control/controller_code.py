@@ -64,7 +64,7 @@ def controller_code(model: ControlModel, card: ModelCard, settings: ControlSetti
     inputs, solver = model.input_size, settings.solver
     limits = export_limits(card, settings).scaled(card.inputs, card.outputs)
     low, high, rate = limits.input_box(inputs)
-    problem = ControlProblem(settings.horizon, settings.objective, limits)
+    problem = ControlProblem(settings.horizon, settings.objective_of(model), limits)
     output, input, move = map(np.diag, problem.objective.diagonals(inputs, model.output_size))
     return ControllerCode(
         step=model.step,

@@ -166,8 +166,8 @@ def _limits_in_words(card: ModelCard, settings: ControlSettings) -> str:
     low, high, _ = scaled.input_box(len(card.inputs.scale))
     ends = zip(card.inputs.to_engineering(low), card.inputs.to_engineering(high), strict=True)
     asked = settings.input_low is not None or settings.input_high is not None
-    why = "as asked, and never beyond the training" if asked else "the range of the training: --input-low and"
-    why += "" if asked else " --input-high of `attractor export` give others"
+    why = "the range of the training, which --input-low and --input-high of `attractor export` narrow"
+    why = "as asked, and never beyond the training" if asked else why
     return f"/* inputs stay within {', '.join(f'{low:g} to {high:g}' for low, high in ends)}: {why} */"
 
 

@@ -28,9 +28,8 @@ _MEANINGS = {
     "poor": "Not for a real plant: see below where it failed.",
 }
 _ITSELF = (
-    "The plant here is the model itself, so this shows how the controller is set up, and nothing "
-    "about what the "
-    "model gets wrong. Before a real plant, control a plant of your own, or the model of a second run."
+    "The plant here is the model itself, so this shows how the controller is set up, and nothing about what "
+    "the model gets wrong. Before a real plant, control a plant of your own, or the model of a second run."
 )
 _OTHER_MODEL = "What neither of the two models knows of the real plant is not tested by this."
 
@@ -53,6 +52,7 @@ class ControlContents:
         kind: what the plant is: of the house, the user's own, the model of another run, or this model.
         remarks: what was assumed of the plant and of the controller, in sentences.
         certified: whether the run has a certificate of this model.
+        otherwise: that the plant answers otherwise than the model, with figures; empty where it does not.
     """
 
     plant: str
@@ -68,6 +68,7 @@ class ControlContents:
     kind: PlantKind = "built-in"
     remarks: tuple[str, ...] = ()
     certified: bool = False
+    otherwise: str = ""
 
 
 PAGES.register(
@@ -92,6 +93,11 @@ def loop_page(contents: ControlContents, about: About) -> Page:
         tiles=_tiles(contents),
         sections=(_trajectories(contents), _settling(contents), _solver(contents)),
     )
+
+
+def shows_of_a_plant(kind: PlantKind) -> str:
+    """What a loop shows of a true plant where a model stands in its place; empty where none does."""
+    return {"itself": _ITSELF, "run": _OTHER_MODEL}.get(kind, "")
 
 
 def _meaning(contents: ControlContents, tone: Tone) -> str:
@@ -127,6 +133,11 @@ def _steps(contents: ControlContents, tone: Tone, run: str) -> tuple[Step, ...]:
         better = Step("Let moves of the inputs cost more:", words)
     if _unplanned(contents) and contents.certified and contents.setup.get("terminal") == "auto":
         better = local
+    if contents.otherwise:
+        better = Step(
+            "Record this plant where it is to be controlled, and identify again:",
+            "attractor identify LOG.csv --inputs ... --outputs ... --out runs/NEW",
+        )
     return (own, better, *certify) if contents.kind in ("itself", "run") else (better, *certify)
 
 
@@ -143,7 +154,8 @@ def _tone(contents: ControlContents) -> Tone:
     figures = contents.figures
     if figures.input_violations or figures.alarms or _unplanned(contents):
         return "poor"
-    well = _all_settled(contents) and not figures.fallbacks and not any(figures.chatters)
+    well = _all_settled(contents) and not (figures.fallbacks or contents.otherwise)
+    well = well and not any(figures.chatters)
     # Whoever controls a copy of the model has shown nothing of the model.
     return "good" if well and contents.kind != "itself" else "fair"
 
@@ -188,7 +200,8 @@ def _sentence(contents: ControlContents) -> str:
         parts.append(
             f"In {figures.lost} samples a sensor showed nothing, and what the model expects of it stood in."
         )
-    return " ".join([*parts, contents.certificate])
+    first = [contents.otherwise] if contents.otherwise else []
+    return " ".join([*first, *parts, contents.certificate])
 
 
 def _tiles(contents: ControlContents) -> tuple[Tile, ...]:

@@ -8,10 +8,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from attractor.cells import PolynomialNARX
 from attractor.certify import Certificate, bound_in_words
 from attractor.data import (
     ColumnOptions,
     Signal,
+    Table,
     describe_sampling,
     parse_row_block,
     read_csv,
@@ -24,8 +26,9 @@ from attractor.report.drawn import Drawn
 from attractor.settings import Count, NonNegative, Positive, Settings
 
 from .identification import PlantModel
-from .model import InputVector, control_model
+from .model import ControlModel, InputVector, control_model
 from .observers import observer_for
+from .plant_answers import PlantAnswers, plant_answers, undisturbed_rows, usual_errors
 from .plants.plant import Plant, disturbance_rows
 from .plants.process import MatchedPlant, Process, process_of
 from .predictive import (
@@ -48,6 +51,8 @@ Scaled = Float[np.ndarray, " inputs"]
 
 _LEVELS = (0.5, 0.8, 0.25, 0.5)
 """Shares of the range of the outputs that a reference steps through by default."""
+_MOVES, _POLYNOMIAL_MOVES = 0.1, 1.0
+"""Usual weights of moves, see `ControlSettings.move_weight_of`."""
 _SHORTEST_LEVEL, _LONGEST_LEVEL, _LEFT = 60, 400, 0.05
 """Samples at each level, and the part of a step that counts as settled."""
 
@@ -59,10 +64,11 @@ class ControlSettings(Settings):
     Args:
         horizon: samples that a plan looks ahead.
         output_weight: weight of the outputs, scaled units.
-        move_weight: weight of changes of the inputs, scaled units.
+        move_weight: weight of changes of the inputs, scaled units; None for 0.1, and for 1 with a polynomial
+            model, whose plans chatter where moves cost less.
         rate_limit: largest change of every input per sample, plant units; None for none.
-        input_low: smallest inputs, plant units: one number, or one for each input; None for those of the
-            plant, or where it states none the range of the training, which inputs never leave.
+        input_low: smallest inputs, plant units: one number, or one for each input. It narrows the limits of
+            the plant, or where it states none the range of the training, which inputs never leave.
         input_high: largest inputs, alike.
         observer: kind of observer, see `attractor.control.observers.observer_for`.
         offset_gain: gain of the estimated output disturbance; 0 switches offset-free tracking off.
@@ -73,7 +79,7 @@ class ControlSettings(Settings):
 
     horizon: Count = 20
     output_weight: NonNegative = 1.0
-    move_weight: NonNegative = 0.1
+    move_weight: NonNegative | None = None
     rate_limit: Positive | None = None
     input_low: tuple[float, ...] | None = None
     input_high: tuple[float, ...] | None = None
@@ -82,10 +88,19 @@ class ControlSettings(Settings):
     real_time: bool = False
     terminal: Literal["auto", "local", "none"] = "auto"
 
-    @property
-    def objective(self) -> ControlObjective:
-        """The cost of a plan."""
-        return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight)
+    def move_weight_of(self, model: ControlModel) -> float:
+        """The weight of moves that was asked for, or the usual one of a model of this kind.
+
+        A polynomial is true of inputs that move as those of the log did. Where moves are cheap its plans seek
+        what it promises of others: on the pilot plant of four tanks no level settled with 0.1, all with 1.
+        """
+        if self.move_weight is not None:
+            return self.move_weight
+        return _POLYNOMIAL_MOVES if isinstance(model.network.inner, PolynomialNARX) else _MOVES
+
+    def objective_of(self, model: ControlModel) -> ControlObjective:
+        """The cost of a plan by a model."""
+        return ControlObjective(output_weight=self.output_weight, move_weight=self.move_weight_of(model))
 
     def limits_within(self, low: InputVector, high: InputVector) -> Limits:
         """The limits asked for, plant units, where they are narrower than these.
@@ -98,11 +113,25 @@ class ControlSettings(Settings):
             ConfigError: none are left between them.
             ShapeError: neither one limit nor one for each input.
         """
-        if self.input_low is not None:
-            low = np.maximum(low, _for_each("input_low", self.input_low, len(low)))
-        if self.input_high is not None:
-            high = np.minimum(high, _for_each("input_high", self.input_high, len(high)))
-        return Limits(low, high, self.rate_limit)
+        asked = self.asked_limits(len(low))
+        below, above = np.fmax(low, asked[0]), np.fmin(high, asked[1])
+        if not (below < above).all():
+            raise ConfigError(
+                f"input_low={self.input_low} and input_high={self.input_high} leave no input of those that "
+                f"the plant, or the training, allows: {low} to {high}. They narrow this range; the "
+                "smallest input must lie below the largest in it"
+            )
+        return Limits(below, above, self.rate_limit)
+
+    def asked_limits(self, inputs: int) -> Float[np.ndarray, "2 inputs"]:
+        """Smallest and largest inputs asked for, plant units; NaN where nothing is asked for."""
+        ends = {"input_low": self.input_low, "input_high": self.input_high}
+        return np.stack([
+            np.full(inputs, np.nan)
+            if end is None
+            else per_channel(name, end[0] if len(end) == 1 else end, inputs)
+            for name, end in ends.items()
+        ])
 
     @property
     def solver(self) -> SolverSettings:
@@ -122,6 +151,7 @@ class ControlStudy(
         limits: smallest and largest input that were allowed, shape (2, inputs), plant units.
         band: half width of the band in which an output counts as settled, shape (outputs,).
         remarks: what was assumed of the plant, in sentences.
+        answers: whether the plant moves as the model foresees; None where the loop was too short to tell.
     """
 
     loop: ClosedLoop
@@ -129,10 +159,17 @@ class ControlStudy(
     limits: Float[np.ndarray, "2 inputs"]
     band: Float[np.ndarray, " outputs"]
     remarks: tuple[str, ...] = ()
+    answers: PlantAnswers | None = None
+
+    @property
+    def headline(self) -> str:
+        """That the plant answers otherwise than the model, where it clearly does; else empty."""
+        return str(self.answers) if self.answers is not None and any(self.answers.otherwise) else ""
 
     def __str__(self) -> str:
         """How well it did, how the solves went, and what was assumed."""
-        return "\n".join([str(self.metrics), *str(self.loop).splitlines()[:2], *self.remarks])
+        first = [self.headline] if self.headline else []
+        return "\n".join([*first, str(self.metrics), *str(self.loop).splitlines()[:2], *self.remarks])
 
 
 def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
@@ -161,7 +198,8 @@ def matched(model: PlantModel, plant: Plant | Process) -> MatchedPlant:
             scaling.offset + scaling.scale,
         )
         process.remarks += (
-            "The plant states no input limits: inputs stay within the range of the training.",
+            "The plant states no input limits: the range of the training stands for them, which --input-low "
+            "and --input-high narrow.",
         )
     return process
 
@@ -185,7 +223,7 @@ def make_controller(
     return PredictiveController(
         inner,
         card,
-        settings.objective,
+        settings.objective_of(inner),
         limits_of(matched(model, plant), settings),
         observer_for(inner, settings.observer),
         ControllerSettings(
@@ -277,17 +315,25 @@ def control_study(
     )
     limits, used = limits_of(process, settings), np.stack(controller.input_range)
     cut = cut_back(limits, used, model.signals_.inputs)
-    metrics = loop_metrics(loop, band, limits)
-    remarks = (*process.remarks, *cut, *_chatter(metrics, model.signals_.inputs, settings))
-    return ControlStudy(loop, metrics, used, band, remarks)
+    metrics, weight = loop_metrics(loop, band, limits), settings.move_weight_of(controller.model)
+    asked = not_widened(process, settings)
+    remarks = (*process.remarks, *asked, *cut, *_chatter(metrics, model.signals_.inputs, weight))
+    answers = plant_answers(
+        (controller.model, controller.card),
+        loop,
+        settings.horizon,
+        usual_errors(model.calibration_, loop.outputs.shape[1]),
+        undisturbed_rows(loop, np.asarray(process.nominal_disturbances, float)),
+    )
+    return ControlStudy(loop, metrics, used, band, remarks, answers)
 
 
-def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], settings: ControlSettings) -> list[str]:
+def _chatter(metrics: LoopMetrics, signals: tuple[Signal, ...], weight: float) -> list[str]:
     """A sentence for every input that goes back and forth from sample to sample."""
     return [
         f"{one.name} goes back and forth from one sample to the next, by up to "
         f"{100 * metrics.swing[at]:.0f} % of its range, and by more than 10 % in {metrics.reversals[at]} "
-        f"samples: raise --move-weight (here {settings.move_weight:g})."
+        f"samples: raise --move-weight (here {weight:g})."
         for at, one in enumerate(signals)
         if metrics.chatters[at]
     ]
@@ -302,12 +348,13 @@ def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> S
         sampling_time: of the rows, s, if the file has no time column.
 
     Raises:
-        InputDataError: a column of an output is missing, or a value is no number.
+        InputDataError: a column of an output is missing, or a value is no number or blank.
     """
     table = read_table(path)
     names = {signal.name for signal in table.signals}
     wanted = [signal.name for signal in plant.outputs]
     known = [signal.name for signal in plant.disturbances if signal.name in names]
+    _check_filled(table, [*wanted, *known])
     columns = ColumnOptions(sampling_time=None if "time" in names else sampling_time)
     record = read_csv(table, inputs=[*wanted, *known], outputs=[], columns=columns)
     if len(record.experiments) != 1:
@@ -326,6 +373,16 @@ def read_scenario(path: Path, plant: Plant | Process, sampling_time: float) -> S
         if signal.name in known:
             disturbances[:, index] = values[:, len(wanted) + known.index(signal.name)]
     return Scenario(values[:, : len(wanted)], disturbances)
+
+
+def _check_filled(table: Table, names: Sequence[str]) -> None:
+    """Refuse a gap: a sample whose reference nobody knows can be neither left out nor drawn as a line."""
+    positions = [table.find(name) for name in names]
+    for row, index in np.argwhere(np.isnan(table.numbers(positions)))[:1]:
+        raise InputDataError(
+            f"{table.where(int(row), positions[index])}: no number stands there. A reference has a value for "
+            "every sample: repeat the one before where nothing changes"
+        )
 
 
 def stepped_scenario(model: PlantModel, rows: int | None = None) -> Scenario:
@@ -406,8 +463,16 @@ def limits_of(plant: Process, settings: ControlSettings) -> Limits:
     return settings.limits_within(np.asarray(plant.input_low, float), np.asarray(plant.input_high, float))
 
 
-def _for_each(name: str, values: tuple[float, ...], inputs: int) -> InputVector:
-    return per_channel(name, values[0] if len(values) == 1 else values, inputs)
+def not_widened(plant: Process, settings: ControlSettings) -> list[str]:
+    """A sentence for every limit asked for that reaches beyond those of the plant, and so changes nothing."""
+    names, own = ("--input-low", "--input-high"), np.array([plant.input_low, plant.input_high], float)
+    asked = settings.asked_limits(len(plant.inputs))
+    beyond = np.stack([asked[0] < own[0], asked[1] > own[1]])
+    return [
+        f"{names[end]} {asked[end, at]:g} lies beyond the limit of {plant.inputs[at].label}, "
+        f"{own[end, at]:g}, which stays: limits can be narrowed only."
+        for end, at in np.argwhere(beyond)
+    ]
 
 
 def cut_back(limits: Limits, used: Float[np.ndarray, "2 inputs"], signals: tuple[Signal, ...]) -> list[str]:

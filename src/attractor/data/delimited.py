@@ -4,7 +4,7 @@ import codecs
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ _SAMPLE, _UNITS_SAMPLE = 50, 10
 _LONGEST_UNIT = 20
 # A cell between blanks: a quoted text, or a word that keeps the bracket with its unit, as in `q3 [ml/s]`.
 _BLANK_CELL = re.compile(r"\"[^\"]*\"|[^\s\[(]+(?:\s*[\[(][^\])]{0,40}[\])])?|\S+")
+_BLANK = '""'  # a blank cell in the only column, whatever separates cells
 _QUOTED = re.compile(r"\"[^\"]*\"")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1(\d{1,4})|\d{8}T")
@@ -42,15 +43,33 @@ class TextLines:
         path: the file.
         lines: their text, without line ends.
         numbers: where they stand in the file, counted from 1 as an editor does.
+        blank: where its blank lines stand, counted alike.
     """
 
     path: Path
     lines: list[str]
     numbers: Int[np.ndarray, "lines"]
+    blank: Int[np.ndarray, "blank"]
 
     def where(self, row: int) -> str:
         """Name a line for a message: file and row."""
         return f"{self.path}, row {self.numbers[row]}"
+
+    def with_gaps(self, first: int, columns: int) -> "TextLines":
+        """The lines; of a single column with the blank ones between rows of data, each a missing value.
+
+        Args:
+            first: the first row of data.
+            columns: how many there are. Between rows of several cells a blank line is none of them.
+        """
+        if columns > 1:
+            return self
+        rows = self.numbers[first:]
+        gaps = self.blank[(self.blank > rows[0]) & (self.blank < rows[-1])]
+        numbers = np.concatenate([self.numbers, gaps])
+        order = np.argsort(numbers)
+        texts = [*self.lines, *[_BLANK] * len(gaps)]
+        return replace(self, lines=[texts[place] for place in order], numbers=numbers[order])
 
 
 def read_lines(path: str | Path) -> TextLines:
@@ -73,7 +92,9 @@ def read_lines(path: str | Path) -> TextLines:
         raise InputDataError(
             f"{path}: the file is empty; a header row and at least two rows of numbers are needed"
         )
-    return TextLines(path, [lines[index] for index in kept], np.asarray(kept, dtype=np.int64) + 1)
+    blank = [index for index, line in enumerate(lines) if not line.strip()]
+    numbers, gaps = (np.asarray(found, dtype=np.int64) + 1 for found in (kept, blank))
+    return TextLines(path, [lines[index] for index in kept], numbers, gaps)
 
 
 def decode(data: bytes, path: Path) -> str:

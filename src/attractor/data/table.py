@@ -43,8 +43,7 @@ _ONE_LEVEL = {
     "columns": "give each one name: frame.columns = ['_'.join(map(str, one)) for one in frame.columns]",
     "index": "give one table for each recording: [group for _, group in table.groupby(level=0)]",
 }
-# From so many columns on nobody looks for the one that was meant.
-_MANY_COLUMNS = 2000
+_MANY_COLUMNS = 2000  # from so many on nobody looks for the one that was meant
 
 
 @dataclass(frozen=True)
@@ -300,9 +299,9 @@ def read_table(source: "str | Path | pd.DataFrame | Table", delimiter: str | Non
 
     The first row of a text file that is not a comment names the columns, with units in brackets if there are
     any (`q3 [ml/s]`), or in a row of their own below the names; a file that begins with numbers has the
-    columns c1, c2, ... instead. A delimiter at the end of every row is tolerated. The end of the name tells
-    other formats: `.parquet` (needs the extra `parquet`) and `.mat` (MATLAB up to version 7: every vector is
-    a column, a matrix `u` has the columns u1, u2, ...).
+    columns c1, c2, ... instead. A delimiter at the end of every row is tolerated. Blank lines are left out;
+    between the rows of a single column they are blank cells. Other formats are known by their ends:
+    `.parquet` (extra `parquet`) and `.mat` (up to version 7; the columns of a matrix u are u1, u2, ...).
 
     Args:
         source: a file, or a DataFrame; a named index and an index of instants become columns.
@@ -381,7 +380,8 @@ def _text_table(text: TextLines, delimiter: str | None) -> TextTable:
     _check_heads(signals, text.where(0))
     if first == len(text.lines):
         raise InputDataError(f"{text.path}: the file has a header but no rows of data below it")
-    table = TextTable(text.path, tuple(signals), text.numbers[first:], layout, text.lines[first:])
+    rows = text.with_gaps(first, len(signals))
+    table = TextTable(text.path, tuple(signals), rows.numbers[first:], layout, rows.lines[first:])
     _check_widths(table)
     return table
 

@@ -16,6 +16,7 @@ from attractor.cells import CellLike, FlowLike, State, initial_state, input_shap
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import FlatMap, compiled, double_precision, in_double_precision, plain
 from attractor.report.drawn import Drawn
+from attractor.shown import counted
 
 from .trajectory import (
     analysed,
@@ -182,7 +183,7 @@ class JacobianSpectrum(
         name, limit = ("largest real part", 0.0) if self.continuous else ("largest modulus", 1.0)
         calm = int(np.sum(edge < limit))
         return "\n".join([
-            f"{self.values.shape[1]} eigenvalues {what} at {len(self.values)} state(s)",
+            f"{counted(self.values.shape[1], 'eigenvalue')} {what} at {counted(len(self.values), 'state')}",
             f"{name} {edge.min():.4g} to {edge.max():.4g}; below {limit:g} at {calm} of {len(edge)}",
         ])
 

@@ -157,9 +157,11 @@ def _meant(names: dict[Atom, Atom], ones: Sequence[Atom], others: Sequence[Atom]
     if len(ones) != len(others):
         return False
     for one, other in zip(ones, others, strict=True):
-        if isinstance(one, Var) or isinstance(other, Var):
+        if isinstance(one, Var) and isinstance(other, Var):
             if names.get(one) is not other:
                 return False
+        elif isinstance(one, Var) or isinstance(other, Var):
+            return False
         elif _type(one) != _type(other) or not _same_value(_value(one), _value(other)):
             return False
     return True
@@ -301,9 +303,11 @@ def steps_at(cell: CellLike, inputs: Rows, states: Rows, dtype: jnp.dtype) -> Ro
 
 
 def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest |found - wanted| / (1 + |wanted|); infinite if one is not finite where the other is."""
+    """The largest |found - wanted| / (1 + |wanted|); infinite where they differ in what is not finite."""
     finite = np.isfinite(wanted)
-    if found.shape != wanted.shape or not np.array_equal(np.isfinite(found), finite):
+    if found.shape != wanted.shape or not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
+        return float("inf")
+    if not np.isfinite(found[finite]).all():
         return float("inf")
     found, wanted = found[finite], wanted[finite]
     return float(np.max(np.abs(found - wanted) / (1 + np.abs(wanted)), initial=0.0))

@@ -28,6 +28,7 @@ from attractor.program.digest import cell_digest, cell_identity
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
+from attractor.shown import counted
 
 from . import Proof
 
@@ -82,7 +83,8 @@ def rows_of_file(
     Args:
         cell: that is driven; None for one that is still to be built for so many columns.
         source: a delimited file.
-        names: the columns, in the order of the inputs; empty for all of them but the time.
+        names: the columns, in the order of the inputs; empty for all of them but the time and the names of
+            experiments.
         columns: how the file is read.
 
     Raises:
@@ -92,15 +94,17 @@ def rows_of_file(
     table = read_table(source, columns.delimiter)
     aside = {table.find(label) for label in (columns.time, columns.experiment) if label is not None}
     time = find_time(table) if columns.time is None and not names else None
-    aside |= set() if time is None else {time}
+    apart = table.first_of(("experiment",)) if columns.experiment is None and not names else None
+    aside |= {found for found in (time, apart) if found is not None}
     chosen = names or [one.label for position, one in enumerate(table.signals) if position not in aside]
     size = len(chosen) if cell is None else input_size(cell)
     if size == 0:
         raise ConfigError(f"{name_of(cell)} has no inputs, so that {source} cannot drive it; leave it out")
     if len(chosen) != size:
         raise ConfigError(
-            f"{source} has {len(chosen)} columns ({', '.join(chosen)}), {name_of(cell)} has {size} inputs; "
-            "name the columns that drive it by --inputs, in the order of its inputs"
+            f"{source} has {counted(len(chosen), 'column')} ({', '.join(chosen)}), {name_of(cell)} has "
+            f"{counted(size, 'input')}; name the columns that drive it by --inputs, in the order of its "
+            "inputs"
         )
     record = read_csv(table, inputs=chosen, outputs=[], columns=columns)
     return np.concatenate([one.inputs for one in record.experiments]).astype(np.float64)

@@ -25,7 +25,7 @@ from attractor.cells import (
 from attractor.errors import ShapeError
 from attractor.program import compiled, digest_or_new, may_change, same_each_time
 from attractor.program.digest import program_digest
-from attractor.shown import Shown, at_prompt, in_notebook
+from attractor.shown import Shown, at_prompt, counted, in_notebook
 
 from .split import AHEAD, ONCE, STEP, WORTH_HOISTING, SplitStep, split_step
 from .strategies import Loop, Store, Strategy, strategy
@@ -258,7 +258,7 @@ class Explanation(Shown):
             reason,
             self.memory,
             f"{self.gradient_bytes / 2**20:.2f} MiB of temporary memory for forward and backward",
-            f"a batch can be spread over {len(self.devices)} device(s): " + ", ".join(self.devices),
+            f"a batch can be spread over {counted(len(self.devices), 'device')}: " + ", ".join(self.devices),
         ])
 
 

@@ -30,7 +30,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.settings import Count, Seed, Settings, Within
-from attractor.shown import Rows
+from attractor.shown import Rows, counted
 
 from .far_starts import FarStarts, far_starts
 from .random_matrices.spectral_curve import SpectralCurve, spectral_curve
@@ -198,7 +198,7 @@ class DynamicsStudy(
         """The regime, the largest exponent, and how many fixed points there are."""
         lines = str(self).splitlines()
         more = len(self.driven.remarks) + len(self.remarks)
-        remarks = [f"{more} remark(s): print() shows them"] if more else []
+        remarks = [f"{counted(more, 'remark')}: print() shows them"] if more else []
         return "\n".join([*lines[:5], *remarks])
 
     def rows_shown(self) -> Rows:

@@ -29,7 +29,7 @@ class FarStarts(Shown):
     """How many of some far starts met a path under the same inputs.
 
     Args:
-        starts: how many were run.
+        starts: how many were run, of those at which the step is defined.
         met: how many were as good as on the path at its end.
         falling: how many others were still coming nearer.
         lost: how many left the finite numbers.
@@ -37,6 +37,7 @@ class FarStarts(Shown):
         last: the step from which on all that met had met.
         apart: the largest distance, in the maximum norm, that was left of one that did not meet; 0 if all
             did.
+        outside: how many others were drawn outside of where the step is defined, which says nothing of it.
     """
 
     starts: int
@@ -46,24 +47,30 @@ class FarStarts(Shown):
     steps: int
     last: int
     apart: float
+    outside: int = 0
 
     @property
     def all_met(self) -> bool:
-        """Whether every one did."""
-        return self.met == self.starts
+        """Whether there were any, and every one did."""
+        return 0 < self.met == self.starts
 
     def __str__(self) -> str:
         """How many of how many, and after how many steps."""
+        beside = f"; {self.outside} more lay where the step is not defined" * bool(self.outside)
+        if not self.starts:
+            return f"no far start was tried{beside}"
         if self.all_met:
-            count = self.starts
-            return f"all {count} far starts that were tried meet the path, the last after {self.last} steps"
+            return (
+                f"all {self.starts} far starts that were tried meet the path, the last after {self.last} "
+                f"steps{beside}"
+            )
         text = (
             f"{self.starts - self.met} of {self.starts} far starts do not meet the path in {self.steps} steps"
         )
         left = [] if self.lost == self.starts - self.met else [f"up to {self.apart:.3g} apart at the end"]
         left += [f"{self.falling} still come nearer"] if self.falling else []
         left += [f"{self.lost} leave the finite numbers"] if self.lost else []
-        return f"{text} ({', '.join(left)})"
+        return f"{text} ({', '.join(left)}){beside}"
 
     def to_dict(self) -> dict[str, object]:
         """Plain numbers for a JSON file; an infinite distance is left out."""
@@ -92,35 +99,40 @@ def far_starts(
         begun = np.tile(np.asarray(own), (len(starts), 1))
         begun[:, : flat.real_size] = starts
         given = jax.device_put((begun, rows, np.asarray(_MET * size)))
-        middle, end, last = map(np.asarray, _distances(flat, own, *given))
+        first, *others = map(np.asarray, _distances(flat, own, *given))
+    # A map may live on a part of space alone: what is no number after one step never was on it.
+    defined = np.isfinite(first)
+    middle, end, last = (values[defined] for values in others)
     met, finite = end <= _MET * size, np.isfinite(end)
     return FarStarts(
-        starts=len(starts),
+        starts=int(defined.sum()),
         met=int(met.sum()),
         falling=int(np.sum(~met & (end < _FALLING * middle))),
         lost=int(np.sum(~finite)),
         steps=len(rows),
         last=int(np.max(last[met], initial=0)),
         apart=float(np.max(end[~met & finite], initial=0.0)),
+        outside=int(np.sum(~defined)),
     )
 
 
 @compiled
 def _distances(
     flat: FlatMap, own: Array, starts: Array, rows: Array, near: Array
-) -> tuple[Array, Array, Array]:
-    """Distances from the path in the middle and at the end, and the steps after which starts have met it."""
+) -> tuple[Array, Array, Array, Array]:
+    """Distances from the path after a step, in the middle and at the end, and the steps till they met it."""
     real, half = flat.real_size, len(rows) // 2
 
     def body(carry: tuple[Array, ...], now: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
-        states, middle, _, last = carry
+        states, first, middle, _, last = carry
         step, row = now
         states = jax.vmap(lambda state: flat.step(state, row))(states)
         away = jnp.max(jnp.abs(states[1:, :real] - states[0, :real]), axis=1)
         last = jnp.where(away <= near, last, step + 1)
-        return (states, jnp.where(step == half, away, middle), away, last), None
+        first, middle = jnp.where(step == 0, away, first), jnp.where(step == half, away, middle)
+        return (states, first, middle, away, last), None
 
     nothing = jnp.zeros(len(starts), starts.dtype)
-    begun = jnp.concatenate([own[None], starts]), nothing, nothing, jnp.zeros(len(starts), int)
-    (_, middle, end, last), _ = jax.lax.scan(body, begun, (jnp.arange(len(rows)), rows))
-    return middle, end, last
+    begun = jnp.concatenate([own[None], starts]), *[nothing] * 3, jnp.zeros(len(starts), int)
+    (_, first, middle, end, last), _ = jax.lax.scan(body, begun, (jnp.arange(len(rows)), rows))
+    return first, middle, end, last

@@ -12,7 +12,7 @@ from attractor import unroll
 from attractor.cells import GRU, Elman
 from attractor.certify import CertifySettings, certify
 from attractor.certify.stability.certificate import Verdict
-from attractor.errors import ShapeError, UnsupportedError
+from attractor.errors import ConfigError, ShapeError, UnsupportedError
 
 QUICK = CertifySettings(levels=(1, 2), time_budget=120)
 
@@ -142,6 +142,11 @@ def test_a_published_set_is_not_claimed_for_starts_outside_of_it():
 def test_the_own_start_of_a_cell_is_always_covered():
     cell = attractor.cell(lambda u, x: 0.5 * jnp.tanh(x) + 0.1 * u, 1, jnp.array([7.0]))
     assert certify(cell, settings=QUICK).require().contains(np.array([7.0]))
+
+
+def test_starts_the_wrong_way_round_are_refused():
+    with pytest.raises(ConfigError, match="the lowest start first"):
+        certify(GRU(1, 2, key=jax.random.key(0)), starts=(1.0, -1.0), settings=QUICK)
 
 
 @pytest.mark.parametrize("starts", [(np.zeros(1), np.ones(1)), (np.nan, 1.0), (np.zeros((2, 2)), 1.0)])

@@ -11,14 +11,32 @@ from attractor.certify.search import Witness
 from attractor.certify.stability.certificate import Attempt
 
 
-def test_a_witness_outside_of_the_given_starts_is_told_to_be_there():
-    """1.5 x (1 - x) keeps (0.1, 0.9) to itself, and runs away from -0.5."""
-    logistic = attractor.cell(lambda u, x: 1.5 * x * (1 - x), 0, jnp.full(1, 0.5))
-    found = certify(logistic, starts=(0.1, 0.9), settings=CertifySettings(time_budget=20))
-    assert found.verdict is Verdict.REFUTED
-    assert "outside of the starts that were given: states within +-1 always count" in str(found)
-    assert "they start at " in str(found)
-    assert "there are no inputs" in str(found)
+def test_exactly_the_starts_that_are_given_are_judged():
+    """2.5 x (1 - x) brings every start in (0.45, 0.7) to 0.6; 0 stays, and -0.5 escapes.
+
+    States within +-1 always counted, so that nobody could ask about (0.45, 0.7) alone.
+    """
+    logistic = attractor.cell(lambda u, x: 2.5 * x * (1 - x), 0, jnp.full(1, 0.5))
+    settings = CertifySettings(time_budget=20, levels=(1, 2))
+    proof = certify(logistic, starts=(0.45, 0.7), settings=settings).require()
+    assert proof.contains(np.array([0.45]))
+    assert not proof.contains(np.array([0.0]))
+    for starts in (None, (-0.5, 0.7)):
+        found = certify(logistic, starts=starts, settings=settings)
+        assert found.verdict is Verdict.REFUTED
+        assert "they start at " in str(found)
+        assert "there are no inputs" in str(found)
+
+
+def test_a_witness_begins_in_the_starts_that_were_given():
+    """x^3 escapes from beyond 1, and every box around its starts grows there; from (-0.5, 0.5) all meet."""
+    cubic = attractor.cell(lambda u, x: x**3 + 0.0 * u, 1, jnp.zeros(1))
+    settings = CertifySettings(time_budget=20, levels=(1, 2))
+    for reach, verdict in ((0.5, Verdict.PROVED), (1.5, Verdict.REFUTED)):
+        found = certify(cubic, starts=(-reach, reach), settings=settings)
+        assert found.verdict is verdict
+        if found.witness is not None:
+            assert np.abs([found.witness.first, found.witness.second]).max() <= reach
 
 
 @pytest.mark.parametrize(

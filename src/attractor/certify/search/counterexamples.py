@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from attractor.cells import CellLike
 from attractor.program import flat_map
-from attractor.shown import Shown
+from attractor.shown import Shown, counted
 
 from ..domains import Box
 
@@ -56,8 +56,9 @@ class Witness(Shown, next_call=".first, .second, .inputs"):
     def __str__(self) -> str:
         """What was found."""
         return (
-            f"two trajectories under the same inputs, {self.distance:.4g} apart after {self.steps} steps; "
-            f"they start at {_ends(self.first)} and {_ends(self.second)}; {self._signal}"
+            f"two trajectories under the same inputs, {self.distance:.4g} apart after "
+            f"{counted(self.steps, 'step')}; they start at {_ends(self.first)} and {_ends(self.second)}; "
+            f"{self._signal}"
         )
 
     @property

@@ -155,9 +155,10 @@ class Certificate(
         """What is proved, in its numbers."""
         return "\n".join([
             f"a step leaves at most {self.rate:.6g} of a difference: {LEVELS.get(self.level, self.level)}",
-            f"to 1 % in {self.settling_steps()} steps, {self.transient} of them from the start box",
+            f"to 1 % in {counted(self.settling_steps(), 'step')}, {self.transient} of them from the start "
+            "box",
             f"for inputs within {bound_in_words(self.input_bound)}; a lasting unit of input difference moves "
-            f"the {len(self.low)} states by at most {self.asymptotic_gain:.4g}",
+            f"the {counted(len(self.low), 'number')} of the state by at most {self.asymptotic_gain:.4g}",
             self.remarks,
         ])
 
@@ -215,6 +216,11 @@ class StabilityResult(
         if self.certificate is None:
             raise CertificateError(f"stability is {self.verdict.value}. {self.reason}".strip())
         return self.certificate
+
+    def called_next(self) -> str:
+        """Only a proof is there to be required."""
+        left = ".attempts" if self.witness is None else ".witness"
+        return f".plot(), {left}" if self.certificate is None else self.next_call
 
     def __str__(self) -> str:
         """The verdict, and what it stands on."""

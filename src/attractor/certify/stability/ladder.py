@@ -42,7 +42,7 @@ from ..search import Budget, Witness, branch_and_bound, find_witness
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, what_stopped
 from .invariant import InvariantBox, settle, shrink
 from .lmi import cell_certificate
-from .premises import begins_beyond, checked_bound, checked_starts, not_finite
+from .premises import checked_bound, checked_starts, not_finite
 from .published import published_condition
 from .weighted_norms import (
     JacobianNorm,
@@ -152,9 +152,9 @@ def certify(
     Args:
         cell: any cell; it is analysed in float64.
         input_bound: inputs lie within +- this (scaled units): one number, or one for each input.
-        starts: lowest and highest flat state that trajectories start from, each of shape (states,) or one
-            number. What is proved holds for all starts in this box, for the cell's own initial state, and at
-            least for states within +- 1.
+        starts: lowest and highest flat state, of shape (states,) or one number: exactly what lies between
+            them is judged. None for states within +- 1 (level 0: within the set of its formula) and the
+            cell's own start. The box that a certificate states may be larger.
         settings: how hard to try.
         reporter: hears about progress.
 
@@ -234,9 +234,10 @@ def _step(cell: CellLike) -> CellLike:
 
 
 def _first_box(climb: _Climb) -> Box:
-    """States within +- 1 and all starts, inputs within their bound."""
+    """The starts that are asked about, or states within +- 1 and the own start; inputs within their bound."""
     box = unit_box(climb.step, jnp.asarray(climb.input_bound))
-    return box.with_state(hull(box.state, Interval(*map(jnp.asarray, climb.starts))))
+    starts = Interval(*map(jnp.asarray, climb.starts))
+    return box.with_state(starts if climb.asked else hull(box.state, starts))
 
 
 def _climb(climb: _Climb) -> StabilityResult:
@@ -259,8 +260,7 @@ def _climb(climb: _Climb) -> StabilityResult:
     late = time.monotonic() > climb.deadline
     witness = _search(climb) if climb.settings.refute and not late else None
     if witness is not None:
-        said = begins_beyond(climb.starts, witness.first, witness.second) if climb.asked else ""
-        return _result(climb, Verdict.REFUTED, witness, said)
+        return _result(climb, Verdict.REFUTED, witness, "")
     return _result(climb, Verdict.UNKNOWN, None, reason or _why_unknown(climb))
 
 
@@ -456,8 +456,9 @@ def _certificate(
 
 def _search(climb: _Climb) -> Witness | None:
     began = time.monotonic()
-    box = climb.boxes[0].box if climb.boxes is not None and bool(climb.boxes[0].found) else None
-    witness = find_witness(climb.step, box or _first_box(climb), climb.settings.seed, climb.deadline)
+    held = climb.boxes is not None and bool(climb.boxes[0].found) and not climb.asked
+    box = climb.boxes[0].box if held and climb.boxes is not None else _first_box(climb)
+    witness = find_witness(climb.step, box, climb.settings.seed, climb.deadline)
     outcome = "trajectories that do not meet" if witness else "no counterexample"
     climb.attempts += (Attempt(-1, outcome, float("nan"), time.monotonic() - began),)
     return witness

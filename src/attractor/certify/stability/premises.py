@@ -58,10 +58,10 @@ def checked_bound(input_bound: object, inputs: int) -> Float[np.ndarray, " input
 def checked_starts(
     own: Float[np.ndarray, " states"], starts: tuple[ArrayLike, ArrayLike] | None
 ) -> tuple[Float[np.ndarray, " states"], Float[np.ndarray, " states"]]:
-    """Ends of a box with all starts in it, the cell's own among them.
+    """Ends of the box of starts: exactly those given, or the cell's own start alone.
 
     Raises:
-        ConfigError: ends that are no numbers.
+        ConfigError: ends that are no numbers, or a lowest above a highest.
         ShapeError: no two finite ends of the shape of the state.
     """
     if starts is None:
@@ -72,21 +72,10 @@ def checked_starts(
             raise ShapeError(
                 f"starts of shape {end.shape}: expected two finite ends of shape {own.shape}, or numbers"
             )
-    return np.minimum(ends[0], own), np.maximum(ends[1], own)
-
-
-def begins_beyond(
-    starts: tuple[Float[np.ndarray, " states"], Float[np.ndarray, " states"]],
-    *begun: Float[np.ndarray, " states"],
-) -> str:
-    """What to know of a witness that begins where no start was asked for; empty where it does not."""
-    low, high = starts
-    if all(bool(((low <= state) & (state <= high)).all()) for state in begun):
-        return ""
-    return (
-        "It begins outside of the starts that were given: states within +-1 always count, and of the starts "
-        "that were given alone nothing is known"
-    )
+    low, high = (np.broadcast_to(end, own.shape).copy() for end in ends)
+    if not (low <= high).all():
+        raise ConfigError(f"starts={starts}: expected the lowest start first, and then the highest")
+    return low, high
 
 
 def _numbers(values: object, name: str) -> np.ndarray:

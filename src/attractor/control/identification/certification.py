@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from attractor.cells import FAMILIES
 from attractor.certify import (
     Certificate,
     CertifySettings,
@@ -32,8 +33,8 @@ from attractor.progress import Reporter
 from attractor.runs import check_origin, load_run
 from attractor.scan import unroll
 
+from .family_options import never_trained
 from .plant_model import PlantModel
-from .race import POLYNOMIAL
 from .recordings import stored_roles
 
 FILE = "stability.json"
@@ -281,10 +282,14 @@ def retrained(command: str) -> str:
         return ""
     place = words.index("--out") + 1
     words[place] += "-certified"
-    kept = [word for word in words if word != f"--cell={POLYNOMIAL}"]
-    for at in [at for at, pair in enumerate(pairwise(kept)) if pair == ("--cell", POLYNOMIAL)]:
+    kept = [word for word in words if not (word.startswith("--cell=") and _is_fixed(word[7:]))]
+    for at in [at for at, (one, name) in enumerate(pairwise(kept)) if one == "--cell" and _is_fixed(name)]:
         del kept[at : at + 2]
     return shlex.join([*kept, "--certified"])
+
+
+def _is_fixed(name: str) -> bool:
+    return name in FAMILIES and never_trained(name)
 
 
 def repair(

@@ -207,6 +207,7 @@ class IdentificationContents:
         model_card: section to label to text.
         bands: how often bands held the test rows, one entry for each coverage and output.
         bands_by: what the bands are calibrated by, in a sentence.
+        proved: whether the run has a certificate of this model.
     """
 
     verdict: str
@@ -224,6 +225,7 @@ class IdentificationContents:
     model_card: Mapping[str, Mapping[str, str]]
     bands: tuple[Mapping[str, Any], ...] = ()
     bands_by: str = ""
+    proved: bool = False
 
     @property
     def tone(self) -> Tone:

@@ -1,11 +1,13 @@
 """The page of an identification: what the numbers of a run mean, and what to do next."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from attractor.certify import Certificate
 from attractor.errors import RunFolderError
 from attractor.folders import facts_of
 from attractor.report.about import About
@@ -16,6 +18,7 @@ from attractor.runs import check_judged, load_run
 
 from . import identification_figures as figures
 from .bands import ASSUMPTION
+from .certification import stored_certificate
 from .identification_contents import (
     BAND_COVERAGE,
     DataPage,
@@ -39,7 +42,8 @@ def identification_page(contents: IdentificationContents, about: About) -> Page:
         contents: numbers and words.
         about: the run.
     """
-    meaning, steps = advice(contents.outlook, about, contents.compared.family)
+    family = contents.compared.family
+    meaning, steps = advice(contents.outlook, about, family, proved=contents.proved)
     sections = (
         _prediction_section(contents),
         _comparison_section(contents),
@@ -363,7 +367,8 @@ def write_run_report(folder: Path, cell: Callable[..., Any] | None = None) -> Pa
     if roles is None or not all(part in run.card for part in ("metrics", "training")):
         raise RunFolderError(_no_data(folder))
     with facts_of(folder / "card.json"):
-        contents = collect(model, roles, run.card)
+        proved = isinstance(stored_certificate(folder, run.origin), Certificate)
+        contents = replace(collect(model, roles, run.card), proved=proved)
         command = str(run.card.get("command", "PlantModel(...).fit(...) from Python"))
         about = About(folder.name, command, run.origin, str(run.card["data"]["source"]))
     return publish(contents, folder, about)

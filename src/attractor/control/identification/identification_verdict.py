@@ -76,14 +76,22 @@ def _named(rival: Rival) -> str:
     return f"{rival.name}, {rival.description}"
 
 
-def advice(outlook: Outlook, about: About, family: str) -> tuple[str, tuple[Step, ...]]:
+def advice(
+    outlook: Outlook, about: About, family: str, *, proved: bool = False
+) -> tuple[str, tuple[Step, ...]]:
     """What the verdict means, and what to do next.
 
     Args:
         outlook: what the comparison came to.
         about: the run.
         family: of the model.
+        proved: whether the run has a certificate of this model, so that nobody has to look for one.
     """
+    meaning, steps = _advice(outlook, about, family)
+    return meaning, tuple(step for step in steps if not (proved and "attractor certify" in step.command))
+
+
+def _advice(outlook: Outlook, about: About, family: str) -> tuple[str, tuple[Step, ...]]:
     certify = Step("Prove that a wrong start dies out:", f"attractor certify {about.run}")
     control = Step("Try it in a closed loop:", f"attractor control {about.run} --plant PLANT")
     doctor = Step("Look at the data first:", "attractor doctor DATA.csv")

@@ -28,6 +28,7 @@ from attractor.training.identity import probe_rows
 from attractor.training.networks import AUTO, cell_name, check_scaling, describe_option, fact, structure_of
 
 from .bands import NO_START, NOT_CALIBRATED, BandCalibration, OutputBands, calibrate, calibration_of
+from .family_options import USUAL_LAYERS, USUAL_SIZE, check_family
 from .identification_task import Drawing, IdentificationTask, fit_readout, pad
 from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
 from .race import (
@@ -99,7 +100,7 @@ class PlantModel(Estimator):
         validation_share: last part of every recording that is kept for choosing the best weights; 0 trains
             on everything, once the options are settled.
         certified: train a model that contracts for every input in the range of the training data, so that
-            `certify` can prove it.
+            `certify` can prove it; refused of cells that nothing trains ("linear", "esn").
         training: how long and how fast to train, and how many seeds.
         seed: all randomness follows from it.
 
@@ -114,8 +115,8 @@ class PlantModel(Estimator):
     """
 
     cell: str | CellBuilder = AUTO
-    hidden_size: Count = 8
-    layers: Count = 1
+    hidden_size: Count = USUAL_SIZE
+    layers: Count = USUAL_LAYERS
     initial_state: Literal["encoder", "washout", "zero"] = "encoder"
     washout: Count = 20
     feedthrough: Feedthrough = None
@@ -156,6 +157,8 @@ class PlantModel(Estimator):
             ConfigError: an option that makes no sense.
             DivergedError: training met values that are not finite.
         """
+        if start is None:
+            check_family(self)
         record = as_record(inputs, outputs)
         self.flat_output_ = outputs is not None and np.asarray(as_experiments(outputs)[0]).ndim == 1
         held_out = None if validation is None else as_validation(validation, record.sampling_time)
@@ -302,11 +305,6 @@ class PlantModel(Estimator):
     def check_options(self) -> None:
         """Refuse options outside their range, and a certificate that a refinement would lose."""
         super().check_options()
-        if self.certified and self.cell == POLYNOMIAL:
-            raise ConfigError(
-                f"certified=True trains a cell towards a proof, and {POLYNOMIAL} is a regression that "
-                "nothing trains; take another cell"
-            )
         if self.certified and self.training.refine:
             raise ConfigError(
                 "certified=True with refine: Gauss-Newton steps would lose the certificate; set refine=0"

@@ -118,8 +118,9 @@ class PlantNetwork(eqx.Module):
 
     @property
     def starts(self) -> tuple[Float[np.ndarray, " real"], Float[np.ndarray, " real"]] | None:
-        """The box of states from which a simulation may start; None where the cell's own state is that.
+        """The box of states from which a simulation may start; None where there is no encoder.
 
+        What the encoder can give, the cell's own start, and states within +- 1, where a controller may begin.
         Inputs under way are within [-1, 1], the range of the training data.
         """
         if self.encoder is None:
@@ -128,7 +129,10 @@ class PlantNetwork(eqx.Module):
         if isinstance(self.cell, Delayed):
             under_way = np.ones(self.cell.longest * len(self.cell.delays))
             low, high = np.concatenate([-under_way, low]), np.concatenate([under_way, high])
-        return low, high
+        rest = initial_state(self.cell)
+        layout = layout_of(rest, name_of(self.cell))
+        own = np.asarray(layout.flatten(rest), float)[: layout.real_size]
+        return np.minimum(np.minimum(low, own), -1.0), np.maximum(np.maximum(high, own), 1.0)
 
     def read(self, state: State) -> Float[Array, " outputs"]:
         """The output that a state shows."""

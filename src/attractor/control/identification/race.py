@@ -15,6 +15,7 @@ from attractor.control.metrics import relative_gain
 from attractor.errors import DivergedError, InputDataError
 from attractor.progress import AtMost, Reporter
 from attractor.settings import Count, NonNegative, Within
+from attractor.shown import counted
 from attractor.training import RunLog, Trained, TrainingSettings, select_replica, train
 from attractor.training.checkpoint import RACE, Facts
 from attractor.training.networks import cell_name, fact
@@ -386,7 +387,7 @@ def in_words(results: Sequence[Result]) -> str:
 
 
 def _named(result: Result) -> str:
-    return f"{result.cell} with {result.hidden_size} states"
+    return f"{result.cell} with {counted(result.hidden_size, 'state')}"
 
 
 def _by(winner: Result, other: Result) -> str:

@@ -43,7 +43,8 @@ class ModelPlant:
         self.measurement_noise = np.zeros(len(signals.outputs))
         self.remarks = (
             f"The sensors of {title} are exact unless a noise is given.",
-            f"The input limits are those of the training of {title}.",
+            f"The input limits are those of the training of {title}, which --input-low and --input-high "
+            "narrow.",
         )
         self._to_unit, self._to_engineering = inputs.to_unit, card.outputs.to_engineering
         self._step = jax.jit(lambda state, input: inner.step(state, input))

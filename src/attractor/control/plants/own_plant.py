@@ -17,6 +17,7 @@ from attractor.control.model import ModelCard
 from attractor.data import Signal
 from attractor.data.delimited import parse_signal
 from attractor.errors import AttractorError, ConfigError, InputDataError
+from attractor.shown import counted
 
 from .plant import Plant
 from .process import (
@@ -318,9 +319,9 @@ class OwnPlant:
             raise ConfigError(f"start of {self._title} is {given!r}; expected finite numbers, one per state")
         if self._measure is None and len(start) != len(self.outputs):
             raise ConfigError(
-                f"{self._title} has {len(start)} states and {len(self.outputs)} outputs; write "
-                "measure(state), which "
-                "gives the outputs of a state"
+                f"{self._title} has {counted(len(start), 'state')} and "
+                f"{counted(len(self.outputs), 'output')}; write measure(state), which gives the outputs of a "
+                "state"
             )
         return start
 

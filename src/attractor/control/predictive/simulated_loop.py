@@ -14,7 +14,7 @@ from attractor.control.plants.process import Process, process_of
 from attractor.errors import ShapeError
 from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
-from attractor.shown import Shown, in_words
+from attractor.shown import Shown, counted, in_words
 
 from .control_problem import Limits, PerChannel, per_channel
 from .controller import ControlSolution, PredictiveController
@@ -89,7 +89,8 @@ class ClosedLoop(
         failed = [self.ended_badly] if self.ended_badly else []
         return "\n".join([
             *failed,
-            f"closed loop of {len(self.times)} samples; mean distance from the references {in_words(error)}",
+            f"closed loop of {counted(len(self.times), 'sample')}; mean distance from the references "
+            f"{in_words(error)}",
             f"solves: {', '.join(f'{count} {name}' for name, count in ended.most_common())}",
             f"a solve took {1e3 * np.median(self.solve_seconds):.3g} ms (median)",
         ])
@@ -251,8 +252,9 @@ class LoopMetrics(Shown):
     def __str__(self) -> str:
         """What counts first: limits and fallbacks, then distances."""
         return "\n".join([
-            f"{self.input_violations} samples with an input beyond its limits, {self.output_violations} with "
-            f"an output; {self.alarms} alarms, {self.fallbacks} fallbacks",
+            f"{counted(self.input_violations, 'sample')} with an input beyond its limits, "
+            f"{self.output_violations} with an output; {counted(self.alarms, 'alarm')}, "
+            f"{counted(self.fallbacks, 'fallback')}",
             f"mean distance from the references {in_words(self.absolute_error)}",
         ])
 

@@ -9,7 +9,7 @@ from jaxtyping import ArrayLike, Float
 
 from attractor.control.model import OutputVector, StateVector
 from attractor.errors import ConfigError, ControlWarning, ShapeError
-from attractor.shown import Shown
+from attractor.shown import Shown, counted
 
 Square = Float[np.ndarray, "states states"]
 Reading = Float[np.ndarray, "outputs states"]
@@ -146,7 +146,8 @@ class CertifiedTerminal(Shown):
         """P = p diag(1/w^2); C is taken at the target, which is exact for a linear read-out."""
         if len(self.weights) != len(jacobian):
             raise ShapeError(
-                f"the certificate has {len(self.weights)} weights, the model {len(jacobian)} states"
+                f"the certificate has {counted(len(self.weights), 'weight')}, the model "
+                f"{counted(len(jacobian), 'state')}"
             )
         gain = np.abs(reading) @ self.weights
         price = self.rate**2 / (1.0 - self.rate**2) * (output_weight @ gain**2)

@@ -21,7 +21,7 @@ from attractor.cells import CellLike
 from attractor.dynamics.roots import Linearised, bracketed_root, newton, solved
 from attractor.program import compiled
 from attractor.report.drawn import Drawn
-from attractor.shown import Shown
+from attractor.shown import Shown, counted
 
 from ..trajectory import analysed
 from .descent import drift
@@ -123,7 +123,7 @@ class Branch(
         if not len(self):
             return f"no point; {self.status}"
         low, high = self.parameters.min(), self.parameters.max()
-        lines = [f"{len(self)} points, parameter from {low:.6g} to {high:.6g}; {self.status}"]
+        lines = [f"{counted(len(self), 'point')}, parameter from {low:.6g} to {high:.6g}; {self.status}"]
         return "\n".join([*lines, *(f"{one.parameter:.6g}: {one.kind}" for one in self.bifurcations)])
 
 

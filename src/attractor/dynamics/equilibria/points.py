@@ -281,6 +281,10 @@ class FixedPoints(
         with double_precision():
             return jax.tree.map(np.asarray, self.flat.restore(jnp.asarray(self.states[index])))
 
+    def called_next(self) -> str:
+        """There is no first point where none was found."""
+        return self.next_call if len(self) else ".slow.states, .counts, fixed_points(cell, starts=...)"
+
     def _check(self, index: int) -> None:
         if not -len(self) <= index < len(self):
             found = counted(len(self), "fixed point")

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from attractor.cells import CellLike, State, input_size, knows_input, name_of
+from attractor.cells import CellLike, State, initial_state, input_size, knows_input, name_of
 from attractor.errors import ConfigError, DivergedError, InputDataError, ShapeError
 from attractor.program import HeldMap, double_precision
 from attractor.progress import Reporter, interactive_reporter
 from attractor.report.drawn import Drawn
 from attractor.settings import Count, CountOrNone, Positive, Seed, Settings, Within
+from attractor.shown import counted
 
 from ..trajectory import analysed, checked, flat_batch, flat_inputs, prepared, time_step, visited
 from .descent import Descents, Outcome, descend, settled
@@ -99,14 +100,27 @@ def root_mean_square(values: Float[np.ndarray, "..."]) -> float:
 
 
 def random_starts(
-    states: int, count: int, scales: tuple[float | int, ...], seed: int
+    own: Float[np.ndarray, " states"], count: int, scales: tuple[float | int, ...], seed: int
 ) -> Float[np.ndarray, "count states"]:
-    """Normal entries, the scales taking turns.
+    """Normal entries, the scales taking turns; every other one about the cell's own start, if that is not 0.
 
     In a large network most starts of one scale fall on the same point, often zero; several scales reach more.
+    A map may be defined on a domain far from zero alone: its own start tells where that lies, and how large
+    numbers are there.
+
+    Args:
+        own: the state that the cell starts from.
+        count: how many.
+        scales: standard deviations, those about the own start in sizes of it.
+        seed: of all of them.
     """
-    source = np.random.default_rng(seed)
-    return np.resize(scales, count)[:, None] * source.normal(size=(count, states))
+    source, size = np.random.default_rng(seed), root_mean_square(own)
+    drawn = np.resize(scales, count)[:, None] * source.normal(size=(count, len(own)))
+    if size > 0:
+        # Each scale is drawn as often about zero as about the own start.
+        about = np.arange(count) // len(scales) % 2 == 1
+        drawn[about] = own + size * drawn[about]
+    return drawn
 
 
 def constant_inputs(
@@ -120,6 +134,7 @@ def constant_inputs(
         InputDataError: an input that is not finite.
     """
     if input is None and not knows_input(cell):
+        initial_state(cell)  # what is no cell at all is refused in the words for that
         raise ConfigError(f"{name_of(cell)} has no `input_size`: give `input`, a vector")
     rows = np.zeros(input_size(cell)) if input is None else flat_inputs(cell, np.asarray(input, np.float64))
     if rows.ndim not in (1, 2) or (len(rows) == 0 and rows.ndim == 2):
@@ -132,8 +147,8 @@ class FixedPointSettings(Settings):
     """How fixed points are searched.
 
     Args:
-        starts: how many random states, where no starts are given.
-        scales: their standard deviations, taking turns.
+        starts: how many random states, where no starts are given, about zero and about the cell's own start.
+        scales: their standard deviations, taking turns; about the own start in sizes of it.
         seed: of the random states.
         tolerance: a state is fixed where |step(x) - x| <= tolerance * max(1, |x|).
         trials: the most steps of one start.
@@ -217,7 +232,7 @@ def fixed_points(
 
 def _starts(flat: HeldMap, starts: State | None, settings: FixedPointSettings) -> np.ndarray:
     if starts is None:
-        return random_starts(flat.size, settings.starts, settings.scales, settings.seed)
+        return random_starts(np.asarray(flat.start), settings.starts, settings.scales, settings.seed)
     if isinstance(starts, np.ndarray | jax.Array) and starts.ndim == 2 and not np.iscomplexobj(starts):
         vectors = np.asarray(starts, np.float64)
     else:
@@ -276,7 +291,8 @@ def _check_any_finite(ended: Descents, cell: CellLike) -> None:
         raise DivergedError(
             f"the step of {name_of(cell)} is not finite at any of the {len(ended.outcomes)} states that the "
             "search starts from; check for weights that are no numbers, roots and logarithms of negative "
-            "numbers, divisions by zero"
+            "numbers, divisions by zero. Of a map that is defined on a part of space alone, give its own "
+            "start there, or `starts=`"
         )
 
 
@@ -382,9 +398,9 @@ class FixedPointCount(
         """The count, and what it is worth."""
         verdict = "stable under doubling" if self.stable else "still growing"
         return (
-            f"{self.found} fixed points found from {self.history[-1][0]} starts ({verdict}; an empirical "
-            f"count): coverage {self.coverage:.4f}, at least {self.unseen:.1f} more estimated, "
-            f"sum of indices {self.index_sum:g} (1 for a bounded cell if none is missing)"
+            f"{counted(self.found, 'fixed point')} found from {counted(self.history[-1][0], 'start')} "
+            f"({verdict}; an empirical count): coverage {self.coverage:.4f}, at least {self.unseen:.1f} more "
+            f"estimated, sum of indices {self.index_sum:g} (1 for a bounded cell if none is missing)"
         )
 
 

@@ -160,6 +160,10 @@ class Theory(Shown, next_call=".lines[0].plot(), .remarks"):
     map_y: Float[np.ndarray, " rows"]
     log_relaxation: Float[np.ndarray, "rows columns"]
 
+    def called_next(self) -> str:
+        """There is no first line where theory says nothing."""
+        return self.next_call if self.lines else ".remarks"
+
 
 def theory_of(plan: PhasePlan, store: TaskStore, reporter: Reporter) -> Theory:
     """Solve for lines and map; what is not solved leaves a gap.

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
-from attractor.cells import GatedForm
+from attractor.cells import GatedForm, State
 from attractor.progress import Reporter
 from attractor.report.drawn import Drawn
+from attractor.shown import counted
 from attractor.sweeps import Arrays, Task, sweep
 
 from .diagram import mean_and_interval, signs
@@ -59,7 +62,7 @@ class HysteresisScan(
         axis, both = self.axis, self.axis.values[self.share > 0]
         where = f"from {both[0]:.4g} to {both[-1]:.4g}" if len(both) else "nowhere"
         return "\n".join([
-            f"{axis.name} from {axis.low:g} to {axis.high:g}, {self.exponent.shape[1]} seed(s)",
+            f"{axis.name} from {axis.low:g} to {axis.high:g}, {counted(self.exponent.shape[1], 'seed')}",
             f"settles on the way up, chaotic on the way down: {where}, {len(both)} of {axis.points} values",
         ])
 
@@ -77,7 +80,8 @@ def hysteresis_scan(
 
     On the way up the network begins near zero, on the way down from the large start. Where the two ways
     differ the network has two attractors. Before every value the state is disturbed by the small amplitude:
-    one that has sunk to exactly zero would stay there for ever, stable or not.
+    one that has sunk to exactly zero would stay there for ever, stable or not. One that has left the finite
+    numbers begins anew at the next value, which would be called diverged else.
 
     Args:
         axis: the parameter and its values.
@@ -111,15 +115,29 @@ def _followed(networks: Networks, axis: PhaseAxis, simulation: PhaseSimulation, 
     flows = networks_at(networks, [{axis.name: float(value)} for value in axis.values], seed)
     all_values = family(flows)
     states, tangents = starts_of(flows[0], simulation, seed)
-    states = jax.tree.map(lambda leaf: leaf[::-1], states)  # the small start goes up
+    states = begun = jax.tree.map(lambda leaf: leaf[::-1], states)  # the small start goes up
     growth, variance = [], []
     for index in range(axis.points):
         both = [index, axis.points - 1 - index]
         grown, squares, _, states = follow(
             all_values.some(both), (states, tangents), simulation, one_start_each
         )
-        states = jax.tree.map(lambda leaf, kick: leaf + simulation.small * kick, states, tangents)
+        states = jax.tree.map(
+            lambda leaf, kick: leaf + simulation.small * kick, _where_finite(states, begun), tangents
+        )
         growth.append(np.asarray(grown, np.float64))
         variance.append(np.asarray(squares, np.float64))
     by_value = {"growth": np.stack(growth, axis=1), "variance": np.stack(variance, axis=1)}
     return {name: np.stack([field[0], field[1, ::-1]]) for name, field in by_value.items()}
+
+
+def _where_finite(states: State, begun: State) -> State:
+    """States of both ways, that of a way which has diverged as it was at the beginning."""
+    finite = jnp.stack([
+        jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(states)
+    ]).all(axis=0)
+
+    def chosen(leaf: Array, start: ArrayLike) -> Array:
+        return jnp.where(finite.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, start)
+
+    return jax.tree.map(chosen, states, begun)
