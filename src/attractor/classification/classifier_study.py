@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from attractor.arrays import Arrays
 from attractor.data import Sequences, fill, hold_out_recordings, shared_stretches
-from attractor.data.sequence_doctor import fingerprints
+from attractor.data.equal_cases import learned_cases
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
@@ -200,10 +200,10 @@ def scores_on_test(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
 
 def _met_before(roles: ClassifierRoles) -> Facts:
     """`learned_cases`: test cases that are cases of the fit too; `learned_groups`: given groups of both."""
-    keys = set(fingerprints(roles.learning)) - {None}
     learned, groups = roles.learning.groups, roles.test.groups
     both = 0 if learned is None or groups is None else len(np.intersect1d(learned, groups))
-    return {"learned_cases": sum(key in keys for key in fingerprints(roles.test)), "learned_groups": both}
+    cases = int(np.count_nonzero(learned_cases(roles.learning, roles.test)))
+    return {"learned_cases": cases, "learned_groups": both}
 
 
 def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:

@@ -21,6 +21,8 @@ Index = int | np.integer
 
 # Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it.
 MOST_CELLS = 2**27
+# Values beyond it have differences that are no numbers; files mark missing values by the largest number.
+LARGEST_VALUE = 1e307
 # How many of many names a message lists.
 SHOWN = 5
 _MOST_PADDING = 50
@@ -412,10 +414,13 @@ def _clear_padding(data: Sequences) -> None:
 
 
 def _check_values(data: Sequences) -> None:
-    for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
+    beyond = data.values > LARGEST_VALUE
+    beyond |= data.values < -LARGEST_VALUE
+    for case, step, variable in np.argwhere(beyond)[:1]:
+        value = data.values[case, step, variable]
+        what = "an infinite value" if np.isinf(value) else f"{value:g}, whose differences are no numbers"
         raise InputDataError(
-            f"{data.where(case, step, variable)}: an infinite value; correct it, or make it NaN, which means "
-            "missing"
+            f"{data.where(case, step, variable)}: {what}; correct it, or make it NaN, which means missing"
         )
 
 

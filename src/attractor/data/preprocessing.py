@@ -82,7 +82,8 @@ class Scaling(Shown):
             InputDataError: a channel is constant or not finite.
         """
         _check_values(values, names)
-        return cls(values.mean(axis=0), values.std(axis=0))
+        found = [mean_and_deviation(channel) for channel in values.T]
+        return cls(np.array([mean for mean, _ in found]), np.array([deviation for _, deviation in found]))
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists, for JSON; `from_dict` gives the same bits back."""
@@ -106,7 +107,23 @@ class Scaling(Shown):
 
 def is_constant(values: Float[np.ndarray, "samples"]) -> bool:
     """Whether a signal differs from one sample to the next by no more than rounding."""
-    return bool(np.ptp(values) <= _SMALLEST_RANGE * np.abs(values).max())
+    half = values.max() / 2 - values.min() / 2  # the whole of it may be no number any more
+    return bool(half <= _SMALLEST_RANGE * np.abs(values).max() / 2)
+
+
+def mean_and_deviation(values: Float[np.ndarray, " samples"]) -> tuple[float, float]:
+    """Mean and standard deviation, also of values whose squares are too large or too small for numbers.
+
+    They are computed in a unit that is a power of two, which changes no digit.
+
+    Example:
+        >>> import numpy as np
+        >>> mean_and_deviation(np.array([1e300, 3e300]))
+        (2e+300, 1e+300)
+    """
+    exponent = int(np.frexp(np.abs(values).max())[1])
+    sized = np.ldexp(values, -exponent)
+    return float(np.ldexp(sized.mean(), exponent)), float(np.ldexp(sized.std(), exponent))
 
 
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:
@@ -142,8 +159,9 @@ def sequence_scaling(data: Sequences) -> Scaling:
         constant = is_constant(seen)
         if constant:
             warn(f"variable {name!r} is constant at {seen[0]:g} in training")
-        offsets.append(seen.mean())
-        scales.append(1.0 if constant else seen.std())
+        mean, deviation = mean_and_deviation(seen)
+        offsets.append(mean)
+        scales.append(1.0 if constant else deviation)
     return Scaling(np.array(offsets), np.array(scales))
 
 
