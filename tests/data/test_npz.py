@@ -81,9 +81,7 @@ def test_the_labels_that_occur_are_the_classes(save, labels, values):
 
 def test_a_test_file_takes_names_from_the_training_cases(save):
     train = Sequences.from_arrays(X, ["9", "8"], ["u", "y"])
-    with pytest.warns(
-        DataWarning, match="'y' are taken as positions among .*: 0 is '8', 1 is '9'.*as 'classes'"
-    ):
+    with pytest.warns(DataWarning, match="taken as positions among .*: 0 is '8', 1 is '9'.*as 'classes'"):
         test = read_sequences(save(X=X, y=[1, 1]), like=train)
     assert test.remarks[0].code == "positions"
     assert (test.names, test.classes, test.labels.tolist()) == (("u", "y"), ("8", "9"), [1, 1])

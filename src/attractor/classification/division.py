@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 
 from attractor.data import Sequences, SharedStretches, hold_out_recordings, shared_stretches
 from attractor.data.per_case import in_order_of
+from attractor.data.wild_values import UsualRange, check_far
 from attractor.errors import ConfigError, InputDataError, warn
 
-from .cases import ClassWeight, case_weights, known_labels, labels_given
+from .cases import ClassWeight, case_weights, known_labels, labels_given, tell
 
 Validation = Sequences | np.ndarray | list | tuple | None
 
@@ -117,6 +118,7 @@ def divide_cases(
     related = numbered(groups) if shared is None else found_groups(shared)
     if isinstance(validation, Sequences):
         checking = replace(validation, labels=known_labels(validation, classes))
+        tell(check_far(checking, UsualRange.of(data)))
         own = checking.groups
         elsewhere = found_groups(shared_stretches(checking)) if own is None else numbered(own)
         return Division(data, checking, everything, None, related, elsewhere)

@@ -48,8 +48,12 @@ class Scaling(Shown):
             )
 
     def to_unit(self, values: Values) -> Values:
-        """Engineering units to numbers of size one, shape (..., channels)."""
-        return (values - self.offset) / self.scale
+        """Engineering units to numbers of size one, shape (..., channels).
+
+        What is too large for a number becomes infinite, which `check_representable` refuses by its place.
+        """
+        with np.errstate(over="ignore"):
+            return (values - self.offset) / self.scale
 
     def to_engineering(self, values: Values) -> Values:
         """The inverse of `to_unit`."""

@@ -150,7 +150,8 @@ class UsualRange:
 
     def exceeded(self, values: Float[np.ndarray, "*shape variables"]) -> Bool[np.ndarray, "*shape variables"]:
         """Which values lie twenty times as far out as any that is known."""
-        return np.abs(values - self.middle) / FAR > self.reach
+        with np.errstate(over="ignore"):
+            return np.abs(values - self.middle) / FAR > self.reach
 
 
 def check_far(data: Sequences, known: UsualRange) -> list[Finding]:
