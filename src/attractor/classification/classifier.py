@@ -233,8 +233,8 @@ class SequenceClassifier(Estimator):
             InputDataError: cases that do not fit the model.
         """
         network, data = self.network(replica), self.as_sequences(X)
-        tell(check_far(data, self.usual_))
         logits = np.asarray(all_logits(network, self.prepare(data)), float)
+        tell(check_far(data, self.usual_))
         check_logits(logits, data.ids)
         return logits
 
