@@ -238,3 +238,15 @@ def test_numbers_of_any_size_are_learned_from(size):
     sized = replace(data, values=size * data.values)
     usual, found = (model.fit(some) for model, some in ((classifier(), data), (classifier(), sized)))
     np.testing.assert_allclose(found.logits(sized), usual.logits(data), atol=1e-4)
+
+
+def test_what_it_means_that_no_case_validates_is_said():
+    data, classes = ramps(cases=4), np.array(["fall", "rise"])
+    said = (
+        r"20 % of the cases of each class rounds to none.*convolutions decide alone.*Give more cases"
+    )
+    with pytest.warns(UserWarning, match=said):
+        assert divide_cases(data, classes, None, 0.2, 0).checking is None
+    groups = np.array(["a", "b"])[ramps().labels]
+    with pytest.warns(UserWarning, match="the classes have too few groups or recordings to spare one"):
+        assert divide_cases(ramps().grouped(groups), classes, None, 0.2, 0).checking is None
