@@ -242,9 +242,7 @@ def test_numbers_of_any_size_are_learned_from(size):
 
 def test_what_it_means_that_no_case_validates_is_said():
     data, classes = ramps(cases=4), np.array(["fall", "rise"])
-    said = (
-        r"20 % of the cases of each class rounds to none.*convolutions decide alone.*Give more cases"
-    )
+    said = r"20 % of the cases of each class rounds to none.*convolutions decide alone.*Give more cases"
     with pytest.warns(UserWarning, match=said):
         assert divide_cases(data, classes, None, 0.2, 0).checking is None
     groups = np.array(["a", "b"])[ramps().labels]
