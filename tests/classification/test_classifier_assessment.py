@@ -11,7 +11,7 @@ from attractor.classification.classifier_figures import reliability_figure
 from attractor.classification.classifier_page import _by_chance, _under, _whose
 from attractor.cli.classify_commands import _show_scores
 from attractor.errors import InputDataError
-from attractor.report.style import Size
+from attractor.report.style import WIDE
 
 CLASSES = ("a", "b", "c")
 
@@ -84,7 +84,7 @@ def test_a_single_group_allows_no_interval_and_is_said_to():
     assert _by_chance(facts).startswith("by chance alone up to ")
     assert "one group" in _whose(facts)
     _show_scores(facts)
-    reliability_figure(facts["reliability"], Size("wide", 600, 12, 100))
+    reliability_figure(facts["reliability"], WIDE)
 
 
 @pytest.mark.peer

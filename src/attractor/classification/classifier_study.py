@@ -325,6 +325,13 @@ def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return (limits[0], limits[1]) if limits else None
 
 
+def doubted_cases(folder: Path) -> list[str]:
+    """Names of the test cases whose labels a run doubts, see `confidently_other`; empty if it has no test."""
+    with facts_of(folder / "card.json"):
+        scores = load_run(folder).card.get("metrics", {}).get("test", {})
+        return [str(name) for name in scores.get("doubted", ())]
+
+
 def write_suspects(path: Path, suspects: Suspects, origin: Origin | None = None) -> None:
     """Write all cases that are ranked as a table, the most suspicious first.
 

@@ -208,7 +208,7 @@ class RobustnessCommand(RunCommand):
 
 @dataclass(frozen=True)
 class SuspectsCommand(RunCommand):
-    """List the cases whose labels look wrong, the most suspicious first; test cases are not ranked."""
+    """List the cases whose labels look wrong, the most suspicious first; of test cases those in doubt."""
 
     top: Count = 20
     """How many to show; the file has all of them."""
@@ -219,19 +219,25 @@ class SuspectsCommand(RunCommand):
 
     def run(self) -> Facts:
         """Load, rank, show, write."""
-        from attractor.classification.classifier_study import write_suspects
+        from attractor.classification.classifier_study import doubted_cases, write_suspects
+        from attractor.data.labelled_sequences import name_some
         from attractor.files import check_target
 
         if self.out is not None:
             check_target(self.out, overwrite=self.overwrite)
         with working(f"reading {self.folder}, and ranking its cases"):
             model = SequenceClassifier.load(self.folder, self.own_cell())
-            suspects = model.suspects()
+            suspects, doubted = model.suspects(), doubted_cases(self.folder)
         rows = _show_suspects(suspects, self.top)
+        if doubted:
+            tell(
+                f"Of {len(doubted)} test case(s) the model says another class as surely as of cases that "
+                f"have it: {name_some(doubted)}"
+            )
         if self.out is not None:
             write_suspects(self.out, suspects, model.origin)
             tell_file(self.out)
-        return {"suspects": rows, "ranked": len(suspects), "file": self.out}
+        return {"suspects": rows, "ranked": len(suspects), "doubted": doubted, "file": self.out}
 
 
 _TOLD = (
