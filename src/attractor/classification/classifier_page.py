@@ -275,7 +275,10 @@ def _per_class(rows: list[Facts]) -> PageTable:
         )
         for row in rows
     )
-    return PageTable("By class", header, body, "A dash: no case of the class, or it was never named.")
+    return PageTable("By class", header, body, _NO_SHARE)
+
+
+_NO_SHARE = "A dash: no case of the class, or it was never named; of an interval: all are of one group, too."
 
 
 def _share(value: float | None) -> str:

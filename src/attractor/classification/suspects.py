@@ -80,9 +80,10 @@ class Suspects(
             else f"{len(self)} training cases are ranked by their losses; those held out for validation and "
             "test are not."
         )
+        meaning = ", which is a reason to look and no probability" if found else ""
         return (
             f"{ranked} {stand[0].upper()}{stand[1:]} apart from the others with losses like those of wrong "
-            "labels, which is a reason to look and no probability."
+            f"labels{meaning}."
         )
 
     @property

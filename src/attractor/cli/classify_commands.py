@@ -310,7 +310,8 @@ def _examined(roles: ClassifierRoles) -> list[Finding]:
 
 
 def _show_scores(metrics: Facts) -> None:
-    grid = Grid("score", "value", "95 % interval", title=f"{metrics['cases']} unseen cases")
+    kind = "test" if metrics.get("learned_cases") else "unseen"
+    grid = Grid("score", "value", "95 % interval", title=f"{metrics['cases']} {kind} cases")
     for name, words in _SCORES.items():
         if name in metrics:
             grid.add_row(words, f"{metrics[name]:.4f}", _beside_score(metrics, name))

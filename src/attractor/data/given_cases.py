@@ -63,7 +63,7 @@ def _as_list(cases: object) -> Iterable[object]:
         )
     if isinstance(cases, Mapping):
         raise InputDataError(
-            "a dictionary has names of cases or variables, and no order of its own; give its arrays as a list: "
+            "a dictionary has names of cases or of variables, and no order; give its arrays as a list: "
             "list(cases.values()) where each is a case"
         )
     if hasattr(cases, "toarray"):

@@ -115,7 +115,7 @@ def case_groups(values: Any, names: Sequence[str]) -> np.ndarray:
 
 
 def _spelled(name: object) -> str:
-    """A name as text: the parts of several columns as cases are called by them, 1.0 as 1, bytes as letters."""
+    """A name as text: the parts of several columns as cases are called by them, 1.0 as 1, bytes as read."""
     if isinstance(name, tuple):
         return "/".join(map(_spelled, name))
     text = (name.decode(errors="replace") if isinstance(name, bytes) else str(name)).strip()
