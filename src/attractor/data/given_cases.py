@@ -54,9 +54,8 @@ def default_names(count: int) -> tuple[str, ...]:
 
 def _as_list(cases: object) -> Iterable[object]:
     cases = cases if isinstance(cases, Sized) or not hasattr(cases, "__array__") else np.asarray(cases)
-    is_single = isinstance(cases, np.ndarray) and not cases.ndim
-    are_some = isinstance(cases, Sized) and isinstance(cases, Iterable) and not isinstance(cases, str | bytes)
-    if is_single or not are_some:
+    is_single = isinstance(cases, str | bytes) or (isinstance(cases, np.ndarray) and not cases.ndim)
+    if is_single or not isinstance(cases, Sized) or not isinstance(cases, Iterable):
         raise InputDataError(
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
