@@ -84,6 +84,8 @@ def test_a_test_file_takes_names_from_the_training_cases(save):
     with pytest.warns(DataWarning, match="taken as positions among .*: 0 is '8', 1 is '9'.*as 'classes'"):
         test = read_sequences(save(X=X, y=[1, 1]), like=train)
     assert test.remarks[0].code == "positions"
+    counted = read_sequences(save(X=X, y=[1, 0], classes=["8", "9"], names=["u", "y"]))
+    assert read_sequences(save(X=X, y=[1, 1]), like=counted).remarks == (), "as in the training file"
     assert (test.names, test.classes, test.labels.tolist()) == (("u", "y"), ("8", "9"), [1, 1])
     named = read_sequences(save(X=X, y=[1, 0], classes=["9", "8"], names=["y", "u"]), like=train)
     assert named.labels.tolist() == [0, 1]

@@ -191,12 +191,21 @@ def test_heavy_tails_pulses_and_switches_are_not_wild(draw):
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(40, 50, 1))
     values = {
-        "lognormal": np.exp(2 * noise),
+        "lognormal": np.exp(1.5 * noise),
         "pulses": np.where(rng.random(noise.shape) < 0.01, 15.0, noise),
         "switch": (noise > 0).astype(float),
         "alarm": np.where(rng.random(noise.shape) < 0.002, 100.0, 0.0),
     }[draw]
     assert check_wild(Sequences.from_arrays(values)) == []
+
+
+def test_errors_of_several_sizes_are_wild_together():
+    """As in records of acidity: 735, 73.5 and 0.7 where 7.35 was meant, with no gap between them."""
+    values = 7.4 + 0.1 * np.random.default_rng(0).normal(size=(40, 50, 1))
+    values[3, 4:8, 0] = 735, 735, 187, 73.5
+    (found,) = check_wild(Sequences.from_arrays(values))
+    assert found.numbers == {"count": 4}
+    assert "20 times as far from the middle as 98% of all" in found.message
 
 
 def test_windows_beside_a_wild_value_are_still_found():

@@ -49,6 +49,7 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
         remarks: what reading left out, or had to assume.
         groups: what each case comes from (a patient, a device), shape (cases,); None where nobody said so.
         columns: how the table that they come from was read, so that others are read alike.
+        counted: whether the labels of the file are numbers that count the classes, as those of others may.
 
     Raises:
         ShapeError: parts that do not fit one another.
@@ -68,6 +69,7 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
     remarks: tuple[Finding, ...] = ()
     groups: np.ndarray | None = None
     columns: LongColumns | None = None
+    counted: bool = False
 
     def __post_init__(self) -> None:
         _check_arrays(self)
@@ -175,7 +177,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             raise ShapeError(f"{len(labels)} labels for {len(self)} cases; give one for each")
         classes, codes = np.unique(labels, return_inverse=True)
         names = tuple(str(one) for one in classes)
-        return replace(self, labels=codes, classes=names, class_values=tuple(classes.tolist()))
+        values = tuple(classes.tolist())
+        return replace(self, labels=codes, classes=names, class_values=values, counted=False)
 
     def grouped(self, groups: object) -> "Sequences":
         """The same cases with what each comes from: a patient, a device, an annotator.

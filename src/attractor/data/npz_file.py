@@ -38,8 +38,8 @@ def read_npz(path: str | Path, like: Sequences | None = None) -> Sequences:
     Args:
         path: the file.
         like: the training cases. Where this file lacks `classes` or names of variables, they are those of
-            the training cases; numbers in `y` that are no names of their classes are positions in the list,
-            which stands among the remarks.
+            the training cases; numbers in `y` that are no names of their classes are positions in the list.
+            Where those of the training cases were not, that stands among the remarks.
 
     Returns:
         The cases.
@@ -75,12 +75,13 @@ def _sequences(arrays: dict[str, np.ndarray], like: Sequences | None) -> Sequenc
         )
     names = default_names(variables) if like is None or len(like.names) != variables else like.names
     names = _texts(arrays["names"]) if "names" in arrays else names
-    (labels, classes, class_values), are_counted = _read_labels(arrays, like)
+    (labels, classes, class_values), counted = _read_labels(arrays, like)
     ids = _texts(arrays["ids"]) if "ids" in arrays else ()
     data = Sequences(
         values.astype(float), lengths.astype(np.int64), names, labels, classes, ids, class_values
     )
-    return replace(data, remarks=(_counted(classes),)) if are_counted else data
+    is_new = counted and "classes" not in arrays and like is not None and not like.counted
+    return replace(data, counted=counted, remarks=(_counted(classes),) if is_new else ())
 
 
 def _counted(classes: tuple[str, ...]) -> Finding:
@@ -130,14 +131,14 @@ _Labels = tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...], tuple[object,
 
 
 def _read_labels(arrays: dict[str, np.ndarray], like: Sequences | None) -> tuple[_Labels, bool]:
-    """Labels, classes, and these in the type of the file; whether numbers count the classes of others."""
+    """Labels, classes, and these in the type of the file; whether numbers count the classes."""
     if "y" not in arrays:
         return ((None, (), ()) if like is None else (None, like.classes, like.class_values)), False
     labels = check_labels(arrays["y"])
     values, codes = np.unique(labels, return_inverse=True)
     words = tuple(printable(str(one)) for one in values.tolist())
     if labels.dtype.kind in "iu" and "classes" in arrays:
-        return (labels.astype(np.int64), _texts(arrays["classes"]), ()), False
+        return (labels.astype(np.int64), _texts(arrays["classes"]), ()), True
     if labels.dtype.kind in "iu" and like is not None and _are_positions(words, like):
         return (labels.astype(np.int64), like.classes, like.class_values), True
     return (codes, words, tuple(values.tolist())), False

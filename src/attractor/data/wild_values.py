@@ -12,7 +12,7 @@ from .finding import Finding, warning
 from .labelled_sequences import Sequences, name_some
 
 FAR = 20.0
-"""How many times as far from the middle of a variable as every other value a wild one lies."""
+"""How many times as far from the middle of a variable as nearly all values a wild one lies."""
 # Of the values of a variable at most so many are wild, and of fewer values none is.
 _MOST, _FEWEST = 0.02, 20
 
@@ -32,7 +32,9 @@ class Wild(NamedTuple):
 
 
 def usual_reach(distances: Float[np.ndarray, " values"]) -> float:
-    """The largest of some distances from a middle, without a few that are twenty times as large or more.
+    """The largest of some distances from a middle, without those twenty times as large as 98 % of them.
+
+    Where 98 % are zero, as of an alarm, only what lies so far beyond all others is left out.
 
     Example:
         >>> import numpy as np
@@ -42,14 +44,16 @@ def usual_reach(distances: Float[np.ndarray, " values"]) -> float:
     few = max(int(_MOST * len(distances)), 1) if len(distances) >= _FEWEST else 0
     first = len(distances) - few - 1
     tail = np.sort(np.partition(distances, first)[first:])
-    gaps = (tail[:-1] > 0) & (tail[1:] / FAR > tail[:-1])
-    return float(tail[gaps.argmax()] if gaps.any() else tail[-1])
+    wild = tail / FAR > (tail[0] if tail[0] else np.inf)
+    if not tail[0]:
+        wild[1:] = (tail[:-1] > 0) & (tail[1:] / FAR > tail[:-1])
+    return float(tail[wild.argmax() - 1] if wild.any() else tail[-1])
 
 
 def wild_values(data: Sequences) -> dict[str, Wild]:
-    """The variables with values far from all others, by name; missing values and padding do not count.
+    """The variables with values far from nearly all others, by name; missing values and padding do not count.
 
-    Of heavy tails, pulses and switches none is wild: the values between are there, or the others all rest.
+    Tails as heavy as those of Student's t, pulses, switches and alarms have none.
     """
     found = {}
     for position, name in enumerate(data.names):
@@ -90,8 +94,8 @@ def check_wild(data: Sequences) -> list[Finding]:
             for case, step in one.places
         ])
         message = (
-            f"{count} value(s) of '{name}' lie more than {FAR:g} times as far from the middle as all others, "
-            f"which are between {one.low:g} and {one.high:g} ({shown})"
+            f"{count} value(s) of '{name}' lie more than {FAR:g} times as far from the middle as "
+            f"{1 - _MOST:.0%} of all; the others are between {one.low:g} and {one.high:g} ({shown})"
         )
         advice = (
             "Correct a faulty value, or make it NaN, which means missing: such a value decides the scale of "
