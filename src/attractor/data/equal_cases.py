@@ -59,20 +59,22 @@ def learned_cases(training: Sequences, test: Sequences) -> Bool[np.ndarray, " te
         test: other cases, with the same variables in the same order.
     """
     known, asked = equal_cases(training, test)
-    rich = known[rich_cases(training)]
-    return (asked >= 0) & np.isin(asked, rich)
+    met = (asked >= 0) & np.isin(asked, known)
+    return met & np.isin(asked, known[rich_cases(training)]) if met.any() else met
 
 
 def check_twins(data: Sequences) -> list[Finding]:
-    """Cases with the same values: one with two labels is labelled wrongly at least once, or tells no class.
+    """Cases with the same values: of a series that occurs under two labels at least one label is wrong.
 
     Series that are short, or take few values, are equal by chance: of them no label is doubted.
     """
-    numbers, rich = equal_cases(data)[0], rich_cases(data)
+    numbers = equal_cases(data)[0]
     order = np.argsort(numbers, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
     twins = [cases for cases in groups if len(cases) > 1 and numbers[cases[0]] >= 0]
-    twins = sorted(twins, key=lambda cases: int(cases[0]))
+    if not twins:
+        return []
+    twins, rich = sorted(twins, key=lambda cases: int(cases[0])), rich_cases(data)
     torn = [cases for cases in twins if data.labels is not None and np.ptp(data.labels[cases])]
     same = [cases for cases in twins if data.labels is None or not np.ptp(data.labels[cases])]
     found = [

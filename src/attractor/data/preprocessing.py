@@ -86,8 +86,7 @@ class Scaling(Shown):
             InputDataError: a channel is constant or not finite.
         """
         _check_values(values, names)
-        found = [mean_and_deviation(channel) for channel in values.T]
-        return cls(np.array([mean for mean, _ in found]), np.array([deviation for _, deviation in found]))
+        return cls(*mean_and_deviation(values))
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists, for JSON; `from_dict` gives the same bits back."""
@@ -115,19 +114,22 @@ def is_constant(values: Float[np.ndarray, "samples"]) -> bool:
     return bool(half <= _SMALLEST_RANGE * np.abs(values).max() / 2)
 
 
-def mean_and_deviation(values: Float[np.ndarray, " samples"]) -> tuple[float, float]:
-    """Mean and standard deviation, also of values whose squares are too large or too small for numbers.
+def mean_and_deviation(
+    values: Float[np.ndarray, "samples *channels"],
+) -> tuple[Float[np.ndarray, "*channels"], Float[np.ndarray, "*channels"]]:
+    """Mean and standard deviation over samples, also where squares are too large or too small for numbers.
 
     They are computed in a unit that is a power of two, which changes no digit.
 
     Example:
         >>> import numpy as np
-        >>> mean_and_deviation(np.array([1e300, 3e300]))
-        (2e+300, 1e+300)
+        >>> [float(one) for one in mean_and_deviation(np.array([1e300, 3e300]))]
+        [2e+300, 1e+300]
     """
-    exponent = int(np.frexp(np.abs(values).max())[1])
+    exponent = np.frexp(np.abs(values).max(axis=0))[1]
     sized = np.ldexp(values, -exponent)
-    return float(np.ldexp(sized.mean(), exponent)), float(np.ldexp(sized.std(), exponent))
+    mean, deviation = (np.ldexp(one, exponent) for one in (sized.mean(axis=0), sized.std(axis=0)))
+    return np.asarray(mean), np.asarray(deviation)
 
 
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:

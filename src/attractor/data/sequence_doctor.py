@@ -22,6 +22,8 @@ def check_shared(data: Sequences) -> list[Finding]:
         message = f"{len(data)} cases are too many to look for stretches of values in common"
         advice = "If they are windows of recordings, keep those of one recording on one side of every split."
         return [note("not-compared", "", message, advice)]
+    if not found.sharing.any():
+        return []
     different = found.sharing.copy()
     kinds: dict[int, set[int]] = {}
     for recording, number in zip(found.recordings.tolist(), equal_cases(data)[0].tolist(), strict=True):
@@ -233,7 +235,7 @@ def _check_scales(data: Sequences) -> list[Finding]:
         name: data.values[:, :, position][usual[:, :, position]] for position, name in enumerate(data.names)
     }
     deviations = {
-        name: mean_and_deviation(values)[1]
+        name: float(mean_and_deviation(values)[1])
         for name, values in columns.items()
         if len(values) and not is_constant(values)
     }
