@@ -60,13 +60,13 @@ def _as_list(cases: object) -> Iterable[object]:
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
         )
+    if hasattr(cases, "toarray"):
+        numbers_of(cases, "X")  # says why sparse cases are not read
     if isinstance(cases, Mapping):
         raise InputDataError(
             "a dictionary has names of cases or of variables, and no order; give its arrays as a list: "
             "list(cases.values()) where each is a case"
         )
-    if hasattr(cases, "toarray"):
-        numbers_of(cases, "X")  # says why sparse cases are not read
     return _wide(cases) if hasattr(cases, "columns") else cases
 
 
