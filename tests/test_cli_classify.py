@@ -12,7 +12,9 @@ import pytest
 
 from attractor import cli, progress
 from attractor.classification import SequenceClassifier
-from attractor.data import LongColumns
+from attractor.classification.classifier_study import ClassifierRoles
+from attractor.cli.classify_commands import _examined
+from attractor.data import LongColumns, Sequences
 from attractor.errors import ConfigError, DataWarning
 from attractor.origin import origin_of
 from attractor.runs import load_run
@@ -277,6 +279,15 @@ def test_groups_of_test_cases_are_read_from_the_table_that_names_them(chain, tmp
     alike = (*words[:3], chain / "test.npz", *words[4:])  # whose cases are called as those of the training
     assert call(*alike, "--out", tmp_path / "run") == 2
     assert [None if one.test.groups is None else len(set(one.test.groups)) for one in seen] == [None, 4, None]
+
+
+def test_what_is_wild_in_the_validation_is_found_before_the_training():
+    values = np.random.default_rng(0).normal(size=(30, 8, 2))
+    test = Sequences.from_arrays(values[20:] + 1.0, np.arange(10) % 2)
+    values[2, 5, 0] = 1e9
+    learning = Sequences.from_arrays(values[:20], np.arange(20) % 2)
+    found = _examined(ClassifierRoles(learning, np.arange(4), test, ""))
+    assert ["case 2, step 5, variable 'v1': 1e+09" in one.message for one in found] == [True]
 
 
 def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(

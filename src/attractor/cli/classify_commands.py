@@ -301,12 +301,17 @@ def reweighting_of(text: str, balance: Literal["none", "class"]) -> Reweighting 
 
 
 def _examined(roles: ClassifierRoles) -> list[Finding]:
+    """What the doctor finds in training and test, and what else `fit` warns of because of the validation."""
     from attractor.data import compare_sequences, examine_sequences
+    from attractor.data.telling_constants import check_telling
     from attractor.data.wild_values import UsualRange, check_far
 
     found = [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
-    judging = roles.validation
-    return found if judging is None else [*found, *check_far(judging, UsualRange.of(roles.training))]
+    if roles.validation is None:
+        return found
+    known = {one.signal for one in found if one.code == "tells-class"}
+    more = [one for one in check_telling(roles.learning) if one.signal not in known]
+    return [*found, *more, *check_far(roles.validation, UsualRange.of(roles.training))]
 
 
 def _show_scores(metrics: Facts) -> None:
