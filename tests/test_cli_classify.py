@@ -12,8 +12,10 @@ import pytest
 
 from attractor import cli, progress
 from attractor.classification import SequenceClassifier
-from attractor.data import LongColumns
-from attractor.errors import DataWarning
+from attractor.classification.classifier_study import ClassifierRoles
+from attractor.cli.classify_commands import _examined
+from attractor.data import LongColumns, Sequences
+from attractor.errors import ConfigError, DataWarning
 from attractor.origin import origin_of
 from attractor.runs import load_run
 
@@ -64,7 +66,7 @@ def chain(tmp_path_factory):
     """Training and test cases, and a run folder trained on them with reweighting."""
     folder = tmp_path_factory.mktemp("classify")
     train = write_ramps(folder / "train.npz")
-    test = write_ramps(folder / "test.npz", cases=20, seed=1, classes=None)
+    test = write_ramps(folder / "test.npz", cases=20, seed=1)
     assert call("classify", train, "--test", test, *CHAIN, "--out", folder / "run") == 0
     return folder
 
@@ -250,6 +252,44 @@ def test_messages_about_columns_name_the_options_of_the_command_line(tmp_path, c
     assert "both name the groups; give one" in said(capsys)
 
 
+def test_groups_of_test_cases_are_read_from_the_table_that_names_them(chain, tmp_path, capsys, monkeypatch):
+    """And what reading the test assumed, or what is wild in it, is told before the training."""
+    seen = []
+
+    def stops(model, roles, *_):
+        seen.append(roles)
+        raise ConfigError("enough is known")
+
+    monkeypatch.setattr("attractor.classification.classifier_study.classify", stops)
+    values = np.load(chain / "test.npz")["X"]
+    values[3, 2, 1] = -1e7
+    ids = np.array([f"t{case}" for case in range(20)])
+    test = write_ramps(tmp_path / "t.npz", cases=20, X=values, ids=ids, classes=None)
+    groups = write_groups(tmp_path / "groups.csv")
+    named = np.load(chain / "train.npz")
+    train = write_ramps(tmp_path / "train.npz", y=named["classes"][named["y"]], classes=None)
+    words = ("classify", train, "--test", test, *CHAIN, "--weight-groups", groups)
+    assert call(*words, "--out", tmp_path / "run") == 2
+    told = said(capsys)
+    assert "taken as positions among the classes of the training: 0 is 'fall', 1 is 'rise'" in told
+    assert "case 't3', step 2, variable 'v2': -1e+07" in told
+    with groups.open("a") as file:
+        file.writelines(f"t{case},patient {case // 5}\n" for case in range(20))
+    assert call(*words, "--out", tmp_path / "run") == 2
+    alike = (*words[:3], chain / "test.npz", *words[4:])  # whose cases are called as those of the training
+    assert call(*alike, "--out", tmp_path / "run") == 2
+    assert [None if one.test.groups is None else len(set(one.test.groups)) for one in seen] == [None, 4, None]
+
+
+def test_what_is_wild_in_the_validation_is_found_before_the_training():
+    values = np.random.default_rng(0).normal(size=(30, 8, 2))
+    test = Sequences.from_arrays(values[20:] + 1.0, np.arange(10) % 2)
+    values[2, 5, 0] = 1e9
+    learning = Sequences.from_arrays(values[:20], np.arange(20) % 2)
+    found = _examined(ClassifierRoles(learning, np.arange(4), test, ""))
+    assert ["case 2, step 5, variable 'v1': 1e+09" in one.message for one in found] == [True]
+
+
 def test_an_analysis_that_dies_loses_no_training_and_the_same_command_goes_on(
     chain, tmp_path, capsys, monkeypatch
 ):
@@ -358,9 +398,14 @@ def test_suspects_are_shown_and_written(chain, tmp_path, capsys):
     assert rows[2]["id"] not in told.split()
     assert "P(wrong)" not in told
     assert "40 cases are ranked by what fits without each of them say of its label" in told
+    assert "test case(s)" not in told
+    card = {"metrics": {"test": {"doubted": ["case 3", "case 7"]}}}
+    SequenceClassifier.load(chain / "run").save(tmp_path / "run", card=card)
+    assert call("suspects", tmp_path / "run") == 0
+    assert "Of 2 test case(s) the model says another class" in said(capsys)
     page = (chain / "run" / "report.html").read_text()
     assert "probability of being wrong" not in page
-    assert "which is a reason to look and no probability" in page
+    assert "A ranking for people to look at, not a verdict" in page
 
 
 @pytest.mark.slow

@@ -5,8 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from attractor.classification.baselines import FREQUENT, compare, judged
 from attractor.classification.classifier_assessment import assess_probabilities, per_class, reliability
+from attractor.classification.classifier_figures import reliability_figure
+from attractor.classification.classifier_page import _by_chance, _under, _whose
+from attractor.cli.classify_commands import _show_scores
 from attractor.errors import InputDataError
+from attractor.report.style import WIDE
 
 CLASSES = ("a", "b", "c")
 
@@ -64,6 +69,22 @@ def test_reliability_counts_every_case_once_and_leaves_empty_bins_out():
 def test_cases_that_do_not_fit_are_refused(shape):
     with pytest.raises(InputDataError, match="one row per case and one column per class"):
         assess_probabilities(np.full(shape, 0.5), np.zeros(shape[0], int), CLASSES)
+
+
+def test_a_single_group_allows_no_interval_and_is_said_to():
+    probabilities, labels = drawn(cases=8)
+    facts = assess_probabilities(probabilities, labels, CLASSES, groups=np.zeros(8, int))
+    assert facts["accuracy_interval"] is None
+    assert 0.0 < facts["calibration_chance"] < 1.0
+    beside = compare(probabilities.argmax(axis=1), labels, {FREQUENT: np.zeros(8, int)}, np.zeros(8, int))
+    found = judged({**facts, "beside": [vars(one) for one in beside]})
+    assert "all of one group, which allows no interval" in found.said
+    assert "One group shows nothing of others" in found.meaning
+    assert _under(None, facts) == "one group allows no interval"
+    assert _by_chance(facts).startswith("by chance alone up to ")
+    assert "one group" in _whose(facts)
+    _show_scores(facts)
+    reliability_figure(facts["reliability"], WIDE)
 
 
 @pytest.mark.peer

@@ -1,5 +1,7 @@
 """Simple classifiers beside the one that is judged, and what is attainable."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from labelled_ramps import ramps
@@ -46,6 +48,26 @@ def test_the_simple_ones_say_what_they_can():
     labels = np.asarray(test.labels)
     assert (found[SUMMARY] == labels).mean() > 0.9
     assert len(set(found[FREQUENT])) == 1
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-12, 1e300])
+def test_the_unit_of_a_variable_does_not_matter_to_the_simple_ones(size):
+    """In small units nothing was left but the most frequent class, beside which any model shines."""
+    training, test = ramps(cases=40), ramps(cases=30, seed=1)
+    usual = simple_predictions(training, test)[SUMMARY]
+    parts = (replace(part, values=size * part.values) for part in (training, test))
+    np.testing.assert_array_equal(simple_predictions(*parts)[SUMMARY], usual)
+
+
+def test_the_neighbour_of_a_case_is_none_of_its_relatives():
+    """Ten windows of each recording vouched for one another: all was attainable of labels by lot."""
+    draw = np.random.default_rng(1)
+    recordings = np.repeat(np.arange(60), 10)
+    points = draw.normal(size=(60, 2))[recordings] + 1e-3 * draw.normal(size=(600, 2))
+    labels = draw.permutation(np.arange(60) % 2)[recordings]
+    assert attainable_accuracy(points, labels) == 1.0
+    assert attainable_accuracy(points, labels, related=recordings) < 0.8
+    assert attainable_accuracy(points, labels, related=np.zeros(600, int)) == 1.0
 
 
 def test_series_without_any_difference_are_no_error():

@@ -8,6 +8,8 @@ from attractor.classification.classifier_metrics import (
     average_precision,
     bootstrap_interval,
     brier_score,
+    calibration_by_chance,
+    calibration_error,
     confusion_matrix,
     grouped_error,
     log_loss,
@@ -132,7 +134,7 @@ def test_the_interval_of_a_share_over_groups_holds_the_truth(groups):
 def test_groups_of_one_case_are_nearly_independent_cases():
     hits = np.arange(200) % 4 > 0
     np.testing.assert_allclose(share_interval(hits, np.arange(200)), wilson_interval(150, 200), atol=0.003)
-    assert share_interval(hits, np.zeros(200, int)) == (0.0, 1.0)
+    assert share_interval(hits, np.zeros(200, int)) is None, "one group says nothing of others"
     low, high = share_interval(np.ones(40, bool), np.arange(40) // 10)
     assert high == 1.0
     assert low < 0.45, "four groups are four cases"
@@ -178,3 +180,17 @@ def test_a_bootstrap_that_cannot_vary_is_no_interval():
     found = bootstrap_interval(roc_auc, mixed, DRAW.normal(size=400), groups=np.arange(400) // 10)
     assert found is not None
     assert found[0] < 0.5 < found[1]
+
+
+@pytest.mark.parametrize("cases", [8, 80])
+def test_a_right_classifier_stays_below_its_calibration_error_by_chance(cases):
+    """Labels that are drawn from the probabilities: of 400 sets about 95 % must."""
+    rng, below = np.random.default_rng(1), []
+    for seed in range(400):
+        probabilities = rng.dirichlet(np.ones(3), cases)
+        labels = np.array([rng.choice(3, p=row) for row in probabilities])
+        usual = calibration_by_chance(probabilities, seed, 100)
+        below.append(calibration_error(probabilities, labels) <= usual)
+    assert 0.92 <= np.mean(below) <= 0.98
+    sure = np.tile([0.99, 0.01], (cases, 1))
+    assert calibration_error(sure, np.ones(cases, int)) > calibration_by_chance(sure) + 0.5

@@ -8,12 +8,14 @@ import pytest
 from labelled_ramps import NAMES, classifier, ramps
 
 from attractor.classification.classifier_study import (
+    _kept,
     data_facts,
     divide,
     known_cases,
     run_contents,
     write_suspects,
 )
+from attractor.classification.suspects import left_out_history, rank_suspects
 from attractor.data import Sequences
 from attractor.errors import InputDataError
 
@@ -96,3 +98,18 @@ def test_groups_of_test_cases_are_kept_where_they_are_given_or_found():
     found = divide(cut, None, 0.2, 0).test_groups
     assert len(np.unique(found)) == len(found) // 3
     assert len(np.unique(divide(cut, cut, 0.0, 0).test_groups)) == 6
+
+
+def test_of_validation_is_spoken_only_where_there_was_some():
+    labels = np.arange(12) % 2
+    history = left_out_history(labels, np.eye(2)[labels], np.ones(12))
+    ids = tuple(f"case {case}" for case in range(12))
+    ranked = [rank_suspects(history, ids, np.eye(2)[labels], np.array(["a", "b"]), held) for held in (0, 3)]
+    assert ["validation" in one.scope for one in ranked] == [False, True]
+
+
+def test_series_at_the_ends_of_the_numbers_are_kept_for_the_report():
+    usual = ramps(cases=6).values
+    assert _kept(usual).dtype == np.float32
+    for values in (1e300 * usual, 1e-300 * usual, 1e9 + usual):
+        np.testing.assert_array_equal(_kept(values), values)

@@ -42,6 +42,24 @@ def test_what_is_left_out_is_what_a_fit_without_the_case_says(features, weighted
         np.testing.assert_allclose(found.left_out[case], left_out, atol=1e-8)
 
 
+@pytest.mark.parametrize("features", [5, 40])
+@pytest.mark.parametrize("related", [None, np.arange(20) // 4])
+def test_a_case_without_weight_does_not_vouch_for_its_own_label(features, related):
+    """What a fit without it says of it was its own label, with certainty."""
+    rows, labels = DRAW.normal(size=(20, features)), np.arange(20) % 3
+    targets, weights = 2.0 * np.eye(3)[labels] - 1, (np.arange(20) % 7 > 0).astype(float)
+    found = fit_ridge(rows, targets, weights, related)
+    for case in np.flatnonzero(weights == 0):
+        others = (weights > 0) & (np.arange(20) != case if related is None else related != related[case])
+        centre = rows[others].mean(axis=0)
+        # The penalty stands beside the sum over cases that count 1 on average.
+        one = refitted(
+            rows[others] - centre, targets[others], found.penalty * weights.mean(), np.ones(others.sum())
+        )
+        said = (rows[case] - centre) @ one[:-1] + one[-1]
+        np.testing.assert_allclose(found.left_out[case], said, atol=1e-6)
+
+
 def test_the_penalty_is_the_one_that_scikit_learn_chooses():
     rows = DRAW.normal(size=(30, 12))
     targets = rows[:, :2] + 2 * DRAW.normal(size=(30, 2))

@@ -5,6 +5,7 @@ import pytest
 from labelled_ramps import classifier, fitted, ramps
 
 from attractor.classification import EpochSettings, SequenceClassifier
+from attractor.classification.classifier_page import _sets_row
 from attractor.classification.label_sets import Calibration
 from attractor.errors import ConfigError, InputDataError
 
@@ -53,6 +54,13 @@ def test_too_few_cases_exclude_nothing():
     sets = Calibration(logits, labels).sets(logits, 1.0, 0.9)
     assert (sets.sizes == 4).all()
     assert sets.stated == 1.0
+    row = sets.assessed(labels)
+    assert "No label is excluded: 8 other cases say nothing of more than 88.9 %" in row["objection"]
+    assert _sets_row(row, 4) == ("90 %", "—", "—", "—", "all 4: too few calibrate", "0.0 %")
+    enough = Calibration(logits, labels).sets(logits, 1.0, 0.8).assessed(labels, np.zeros(8, int))
+    assert enough["objection"] == ""
+    assert enough["interval"] is None
+    assert _sets_row(enough, 4)[3] == "—"
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, -0.1, 1.1])

@@ -1,17 +1,27 @@
 """What a classifier is given and what it says of it: windows, swapped axes, counters, labels, gaps."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from labelled_ramps import classifier, ramps
+from labelled_ramps import classifier, fitted, ramps
 from numpy.lib.stride_tricks import sliding_window_view
 
-from attractor.classification.cases import as_classes, check_truth, check_width, labelled
+from attractor.classification import SequenceClassifier
+from attractor.classification.cases import (
+    as_classes,
+    check_truth,
+    check_width,
+    labelled,
+    learned_weights,
+    tell_misleading,
+)
 from attractor.classification.classifier_study import _met_before, classify, divide
 from attractor.classification.division import divide_cases
 from attractor.data import Sequences, common_stretches, compare_sequences, read_sequences
+from attractor.data.wild_values import UsualRange
 from attractor.errors import DataWarning, InputDataError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -165,3 +175,76 @@ def test_labels_of_which_a_model_knows_none_are_no_score_of_zero():
     with pytest.warns(DataWarning, match="not known: 0; known: 1, 2.* count as wrong"):
         check_truth(np.array([0, 1, 1]), np.array([1, 2]))
     check_truth(np.array(["a"]), np.array(["a", "b"]))
+
+
+def with_wild_value(data, value=1e8):
+    """The same cases, in one of which a value is far from all others."""
+    values = data.values.copy()
+    values[5, 2, 0] = value
+    return replace(data, values=values)
+
+
+def test_a_wild_value_is_told_where_it_is_learned_from_and_where_it_is_asked_about():
+    place = r"case 5, step 2, variable 'up_x': 1e\+08"
+    with pytest.warns(DataWarning, match=f"lie more than 20 times .*{place}.*make it NaN"):
+        tell_misleading(with_wild_value(ramps()))
+    model = fitted()
+    with pytest.warns(DataWarning, match=f"as far out as any in training: {place}"):
+        model.predict(with_wild_value(ramps(seed=1)))
+    with pytest.warns(DataWarning, match="'noise' of a sample lies more than 20 times"):
+        model.predict_step([0.1, 0.1, -1e6], model.start())
+    with pytest.warns(DataWarning, match="as far out as any in training"):
+        divide_cases(ramps(), np.array(ramps().classes), with_wild_value(ramps(seed=1)), 0.2, 0)
+
+
+def test_runs_keep_the_range_of_their_training_and_those_without_one_allow_all(tmp_path):
+    fitted().save(tmp_path)
+    again = SequenceClassifier.load(tmp_path)
+    with pytest.warns(DataWarning, match="as far out as any in training"):
+        again.predict(with_wild_value(ramps(seed=1)))
+    unknown = UsualRange.from_dict(None, 3)
+    assert not unknown.exceeded(np.full((2, 3), 1e300)).any()
+    for facts in ([1], {"middle": [0], "reach": [1]}, {"middle": [0, 0, 0], "reach": [1, 1, "x"]}):
+        with pytest.raises(InputDataError, match="usual range"):
+            UsualRange.from_dict(facts, 3)
+
+
+def test_fit_tells_of_a_constant_that_tells_the_class():
+    data = ramps()
+    values = np.where(data.valid[:, :, None], data.values, np.nan)
+    values[:, :, 2] = data.labels[:, None]
+    with pytest.warns(DataWarning, match="'noise' tells the class by itself: it is constant in every case"):
+        tell_misleading(replace(data, values=values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tell_misleading(data)
+
+
+def test_a_class_whose_cases_count_nothing_is_told():
+    data, classes = ramps(), np.array(["fall", "rise"])
+    for asked in ({"fall": 0}, {"rise": 1e300}):
+        with pytest.warns(DataWarning, match="class 'fall': by class_weight or sample_weight its cases"):
+            learned_weights(data, classes, asked, None)
+    with pytest.warns(DataWarning, match="class 'rise'"):
+        learned_weights(data, classes, None, 1.0 - data.labels)
+    assert learned_weights(data, classes, None, None) is None
+    usual, huge = (learned_weights(data, classes, "balanced", np.full(24, size)) for size in (1.0, 1e308))
+    np.testing.assert_allclose(usual / usual.mean(), huge / huge.mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_numbers_of_any_size_are_learned_from(size):
+    data = ramps()
+    sized = replace(data, values=size * data.values)
+    usual, found = (model.fit(some) for model, some in ((classifier(), data), (classifier(), sized)))
+    np.testing.assert_allclose(found.logits(sized), usual.logits(data), atol=1e-4)
+
+
+def test_what_it_means_that_no_case_validates_is_said():
+    data, classes = ramps(cases=4), np.array(["fall", "rise"])
+    said = r"20 % of the cases of each class rounds to none.*convolutions decide alone.*Give more cases"
+    with pytest.warns(UserWarning, match=said):
+        assert divide_cases(data, classes, None, 0.2, 0).checking is None
+    groups = np.array(["a", "b"])[ramps().labels]
+    with pytest.warns(UserWarning, match="the classes have too few groups or recordings to spare one"):
+        assert divide_cases(ramps().grouped(groups), classes, None, 0.2, 0).checking is None

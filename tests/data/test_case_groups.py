@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from attractor.data import Sequences, read_case_groups
+from attractor.data.long_table import with_known_groups
 from attractor.errors import InputDataError
 
 DATA = Sequences.from_arrays(np.zeros((3, 2, 1)))
@@ -34,3 +35,12 @@ def test_without_names_the_rows_are_the_cases(write):
 def test_mistakes_are_named(write, text, words):
     with pytest.raises(InputDataError, match=words):
         read_case_groups(write(text), DATA)
+
+
+def test_a_table_of_other_cases_gives_groups_to_those_that_it_names(write):
+    known = ("one", "two")
+    named = write("case,group\none,a\ncase 0,b\ncase 1,b\ncase 2,c\n")
+    assert with_known_groups(DATA, named, known).groups.tolist() == ["b", "b", "c"]
+    assert with_known_groups(DATA, named, ("case 2",)).groups is None, "another case may be meant"
+    assert with_known_groups(DATA, write("case,group\ncase 0,b\n"), known).groups is None
+    assert with_known_groups(DATA, write("group\na\nb\nc\n"), known).groups is None

@@ -105,6 +105,22 @@ def test_a_tsv_file_of_numbers_has_a_case_in_each_row(write):
         read_sequences(write("1\t2\t3\n1\t2\tx\n", "Gun.tsv"))
 
 
+@pytest.mark.parametrize(("words", "decimals"), [("123", 3), ("123", 0), ("abc", 3)])
+def test_a_class_that_stands_last_in_its_row_is_refused(write, words, decimals):
+    """Every first value was a class of its own, without a word."""
+    draw = np.random.default_rng(0).normal(size=(24, 5))
+    rows = [
+        [f"{50 * value:.{decimals}f}" for value in row] + [words[case % 3]] for case, row in enumerate(draw)
+    ]
+    place = (
+        r"last.tsv, row 1: the class of a case stands in front of its row, and '6(.287)?' looks like a value"
+    )
+    with pytest.raises(InputDataError, match=place + ".*last column looks like the classes.*put it in front"):
+        read_sequences(write("\n".join(map("\t".join, rows)), "last.tsv"))
+    in_front = ["\t".join([one[-1], *one[:-1]]) for one in rows]
+    assert read_sequences(write("\n".join(in_front), "front.tsv")).classes == tuple(words)
+
+
 def test_a_tsv_file_with_a_header_has_a_row_for_each_case_and_time(write):
     data = read_sequences(write(TEXT.replace(",", "\t"), "stays.tsv"))
     assert (data.ids, data.lengths.tolist()) == (("p2", "p10"), [2, 3])

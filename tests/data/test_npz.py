@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from attractor.data import Sequences, read_sequences
 from attractor.data.sequence_file import read_npz
-from attractor.errors import AttractorError, InputDataError
+from attractor.errors import AttractorError, DataWarning, InputDataError
 
 X = np.arange(12.0).reshape(2, 3, 2)
 
@@ -81,7 +81,11 @@ def test_the_labels_that_occur_are_the_classes(save, labels, values):
 
 def test_a_test_file_takes_names_from_the_training_cases(save):
     train = Sequences.from_arrays(X, ["9", "8"], ["u", "y"])
-    test = read_sequences(save(X=X, y=[1, 1]), like=train)
+    with pytest.warns(DataWarning, match="taken as positions among .*: 0 is '8', 1 is '9'.*as 'classes'"):
+        test = read_sequences(save(X=X, y=[1, 1]), like=train)
+    assert test.remarks[0].code == "positions"
+    counted = read_sequences(save(X=X, y=[1, 0], classes=["8", "9"], names=["u", "y"]))
+    assert read_sequences(save(X=X, y=[1, 1]), like=counted).remarks == (), "as in the training file"
     assert (test.names, test.classes, test.labels.tolist()) == (("u", "y"), ("8", "9"), [1, 1])
     named = read_sequences(save(X=X, y=[1, 0], classes=["9", "8"], names=["y", "u"]), like=train)
     assert named.labels.tolist() == [0, 1]

@@ -122,3 +122,17 @@ def test_several_columns_call_a_case_together():
     np.testing.assert_array_equal(words(data.relabelled(first)), words(data))
     with pytest.raises(InputDataError, match=r'name both: LongColumns\(case=\["subject", "trial"\]\)'):
         read_sequences(each, LongColumns("trial", "activity", variables="acc_*"))
+
+
+def test_a_group_that_is_masked_is_none_and_bytes_are_letters():
+    data = Sequences.from_arrays(np.zeros((3, 2, 1)))
+    with pytest.raises(InputDataError, match="case 'case 1' has no group"):
+        data.grouped(np.ma.array([1, 2, 3], mask=[False, True, False]))
+    assert data.grouped(np.array([b"p1", b"p2", b"p1"])).groups.tolist() == ["p1", "p2", "p1"]
+
+
+def test_what_is_no_list_of_cases_is_named():
+    with pytest.raises(InputDataError, match=r"a dictionary .* list\(cases.values\(\)\)"):
+        Sequences.from_arrays({"a": np.zeros((4, 2))})
+    with pytest.raises(InputDataError, match="holds no cases"):
+        Sequences.from_arrays(np.float64(3.0))

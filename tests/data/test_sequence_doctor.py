@@ -1,9 +1,20 @@
 """The doctor for labelled series: each finding on data made to have it, none on sound data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from attractor.data import Sequences, Severity, compare_sequences, examine_sequences
+from attractor.data import (
+    Finding,
+    Sequences,
+    Severity,
+    compare_sequences,
+    examine_sequences,
+    shared_stretches,
+)
+from attractor.data.telling_constants import check_telling
+from attractor.data.wild_values import check_wild
 
 NAN = np.nan
 
@@ -127,4 +138,131 @@ def test_other_units_and_unseen_classes():
 
 def test_unlabelled_cases_are_examined_as_far_as_possible():
     values = np.zeros((3, 4, 1))
-    assert set(codes(examine_sequences(Sequences.from_arrays(values)))) == {"constant", "repeated-cases"}
+    assert set(codes(examine_sequences(Sequences.from_arrays(values)))) == {"constant", "equal-by-chance"}
+
+
+def coins(cases=60, steps=3, seed=0):
+    """Series of a few heads and tails, whose labels say nothing of them."""
+    rng = np.random.default_rng(seed)
+    return Sequences.from_arrays(
+        rng.integers(0, 2, (cases, steps, 1)).astype(float), rng.integers(0, 2, cases)
+    )
+
+
+def test_short_series_of_two_values_are_equal_by_chance_and_no_label_of_them_is_called_wrong():
+    findings = examine_sequences(coins())
+    assert codes(findings) == ["equal-by-chance"]
+    assert findings[0].severity is Severity.NOTE
+    assert "60 of 60 cases" in findings[0].message
+    assert "Nothing speaks against these labels" in findings[0].advice
+    assert "leak" not in codes(compare_sequences(coins(), coins(seed=1)))
+    values = np.zeros((12, 5, 1))
+    values[:, 2] = np.arange(12)[:, None] // 2 + 1.0
+    pulses = examine_sequences(Sequences.from_arrays(values, np.arange(12) % 2))
+    assert "contradicting-labels" not in codes(pulses)
+
+
+def test_values_that_single_precision_cannot_tell_apart_are_different():
+    """All cases were one, and half of their labels wrong, far from zero and near it."""
+    noise = np.random.default_rng(0).normal(size=(20, 12, 1))
+    for values in (1e9 + noise, 1e-60 * noise, 1e300 * noise):
+        assert examine_sequences(Sequences.from_arrays(values, np.arange(20) % 2)) == []
+    twice = np.concatenate([noise, noise[3:4].astype(np.float32), noise[4:5]]) * 2.0**-200
+    found = the("contradicting-labels", examine_sequences(Sequences.from_arrays(twice, np.arange(22) % 2)))
+    assert found.numbers == {"recordings": 2}
+
+
+def test_a_wild_value_is_named_and_no_scale_is_told_by_it():
+    data = sound()
+    values = data.values.copy()
+    values[7, 3, 0] = 1e8
+    wild = Sequences(values, data.lengths, data.names, data.labels, data.classes)
+    findings = examine_sequences(wild)
+    assert codes(findings) == ["wild-values"]
+    assert findings[0].signal == "u"
+    assert "case 7, step 3, variable 'u': 1e+08" in findings[0].message
+    assert "make it NaN" in findings[0].advice
+    far = compare_sequences(data, wild)
+    assert "case 7, step 3, variable 'u': 1e+08" in the("far-values", far).message
+
+
+@pytest.mark.parametrize("draw", ["lognormal", "pulses", "switch", "alarm"])
+def test_heavy_tails_pulses_and_switches_are_not_wild(draw):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(40, 50, 1))
+    values = {
+        "lognormal": np.exp(1.5 * noise),
+        "pulses": np.where(rng.random(noise.shape) < 0.01, 15.0, noise),
+        "switch": (noise > 0).astype(float),
+        "alarm": np.where(rng.random(noise.shape) < 0.002, 100.0, 0.0),
+    }[draw]
+    assert check_wild(Sequences.from_arrays(values)) == []
+
+
+def test_errors_of_several_sizes_are_wild_together():
+    """As in records of acidity: 735, 73.5 and 0.7 where 7.35 was meant, with no gap between them."""
+    values = 7.4 + 0.1 * np.random.default_rng(0).normal(size=(40, 50, 1))
+    values[3, 4:8, 0] = 735, 735, 187, 73.5
+    (found,) = check_wild(Sequences.from_arrays(values))
+    assert found.numbers == {"count": 4}
+    assert "20 times as far from the middle as 98% of all" in found.message
+
+
+def test_windows_beside_a_wild_value_are_still_found():
+    walk = np.random.default_rng(0).normal(size=(200, 1)).cumsum(axis=0)
+    values = np.array([walk[first : first + 60] for first in (0, 40, 80, 120)])
+    values[2, 5] = 1e9
+    assert shared_stretches(Sequences.from_arrays(values)).recording_count == 1
+
+
+def told(column, labels, groups=None, steps=6):
+    values = np.random.default_rng(0).normal(size=(len(labels), steps, 2))
+    values[:, :, 1] = np.asarray(column, float)[:, None]
+    data = Sequences.from_arrays(values, labels, ("x", "code"))
+    data = data if groups is None else data.grouped(groups)
+    return [one for one in examine_sequences(data) if one.code == "tells-class"]
+
+
+def test_a_constant_that_tells_the_class_is_a_question_of_fact():
+    labels, rng = np.arange(40) % 2, np.random.default_rng(0)
+    (found,) = told(3 * labels + 1, labels)
+    assert found.signal == "code"
+    assert "'code' tells the class by itself: it is constant in every case" in found.message
+    assert "each of its 2 values goes with one class in all 40 cases" in found.message
+    assert found.advice.startswith("Is its value known before the class is?")
+    (apart,) = told(labels + 0.1 * rng.uniform(size=40), labels)
+    assert "its ranges in the classes lie apart" in apart.message
+
+
+def test_few_cases_groups_and_single_steps_accuse_no_constant():
+    labels, rng = np.arange(40) % 2, np.random.default_rng(0)
+    assert told(rng.integers(0, 2, 40), labels) == []
+    assert told(labels[:10], labels[:10]) == []
+    assert told(labels, labels, steps=1) == []
+    # Four subjects, of which each has a size and a class.
+    subjects = np.repeat(np.arange(4), 10)
+    assert told(np.array([1.7, 1.6, 1.8, 1.65])[subjects], subjects % 2, groups=subjects) == []
+
+
+def test_constants_are_seldom_accused_by_chance():
+    accused = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        cases = rng.integers(5, 16)
+        labels = np.arange(cases) % 2
+        values = rng.integers(0, rng.integers(2, 6), cases)[:, None, None] * np.ones((1, 4, 1))
+        accused += len(check_telling(Sequences.from_arrays(values, rng.permutation(labels))))
+    assert accused <= 2
+
+
+def test_numbers_of_any_size_are_examined_without_a_word_of_numpy():
+    noise = np.random.default_rng(0).normal(size=(20, 9, 2))
+    for size in (1e300, 1e160, 1e-200, 1e-300):
+        assert examine_sequences(Sequences.from_arrays(size * noise, np.arange(20) % 2)) == []
+    mixed = examine_sequences(Sequences.from_arrays(noise * [1e300, 1e-300], np.arange(20) % 2))
+    assert "more than 1e300 times" in the("scales", mixed).message
+
+
+def test_what_reading_the_test_cases_assumed_is_told_with_them():
+    remark = Finding(Severity.WARNING, "assumed", "", "something was assumed", "Look.")
+    assert "assumed" in codes(compare_sequences(sound(), replace(sound(seed=1), remarks=(remark,))))

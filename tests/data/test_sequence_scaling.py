@@ -49,3 +49,19 @@ def test_a_variable_without_values_is_named():
         pytest.raises(InputDataError, match="variable 'y' has no value"),
     ):
         sequence_scaling(Sequences.from_arrays(values, names=["u", "y"]))
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_values_whose_squares_are_no_numbers_are_scaled_as_all_others(size):
+    values = np.random.default_rng(0).normal(size=(6, 9, 2))
+    usual = sequence_scaling(Sequences.from_arrays(values))
+    found = sequence_scaling(Sequences.from_arrays(size * values))
+    np.testing.assert_allclose(found.scale, size * usual.scale, rtol=1e-12)
+    np.testing.assert_allclose(found.to_unit(size * values), usual.to_unit(values), rtol=1e-9)
+
+
+def test_the_largest_number_is_no_value():
+    values = np.ones((2, 4, 1))
+    values[1, 2, 0] = -np.finfo(float).max
+    with pytest.raises(InputDataError, match=r"case 1, step 2, variable 'v1': -1.79769e\+308.*make it NaN"):
+        Sequences.from_arrays(values)

@@ -5,7 +5,7 @@ of every variable, and the random convolutions that a network corrects; all are 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -14,12 +14,16 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from attractor.data import Sequences
+from attractor.data import Scaling, Sequences
+from attractor.data.preprocessing import is_constant, mean_and_deviation
 from attractor.report.wording import count
 
 from .classifier_metrics import grouped_error, share_interval
 from .ridge import fit_ridge
 
+ONE_GROUP = "all of one group, which allows no interval"
+_ALONE = "One group shows nothing of others: test on more (subjects, recordings) before you use it."
+_NOTHING = "Do not use it: nothing shows that it finds anything in the series that tells the classes apart."
 FREQUENT = "the most frequent class"
 SUMMARY = "a ridge regression on summary statistics"
 CONVOLUTIONS = "random convolutions alone"
@@ -28,6 +32,8 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _BANDS = 4
 _MOST_NEIGHBOURS = 2000
 _LEAST_SPREAD = 1e-9
+_FAR = 1e9
+"""Standard deviations, beyond which values are cut: their fourth powers would be no numbers."""
 _CHANCE = 0.05
 _GOOD = 0.9
 _LITTLE = 0.02
@@ -149,7 +155,7 @@ def simple_predictions(training: Sequences, test: Sequences) -> dict[str, Int[np
         test: of the same variables.
     """
     labels, classes = np.asarray(training.labels), len(training.classes)
-    known, asked = (summary_features(part) for part in (training, test))
+    known, asked = (summary_features(sized(part, training)) for part in (training, test))
     centre, spread = known.mean(axis=0), known.std(axis=0)
     used = spread > _LEAST_SPREAD
     rows, unseen = ((part[:, used] - centre[used]) / spread[used] for part in (known, asked))
@@ -158,6 +164,21 @@ def simple_predictions(training: Sequences, test: Sequences) -> dict[str, Int[np
     fitted = fit_ridge(rows, 2.0 * np.eye(classes)[labels] - 1.0)
     frequent = np.full(len(test), np.bincount(labels, minlength=classes).argmax())
     return {FREQUENT: frequent, SUMMARY: (unseen @ fitted.weight + fitted.bias).argmax(axis=1)}
+
+
+def sized(data: Sequences, training: Sequences) -> Sequences:
+    """Cases in the scale of training cases, so that the unit of a variable does not matter.
+
+    Args:
+        data: the cases.
+        training: of the same variables in the same order; a variable at rest, or without a value, keeps its
+            unit.
+    """
+    columns = [training.values[:, :, position] for position in range(len(training.names))]
+    known = [column[~np.isnan(column)] for column in columns]
+    found = [(0.0, 1.0) if not len(one) or is_constant(one) else mean_and_deviation(one) for one in known]
+    middle, size = np.array(found).T
+    return replace(data, values=np.clip(Scaling(middle, size).to_unit(data.values), -_FAR, _FAR))
 
 
 def summary_features(data: Sequences) -> Float[np.ndarray, "cases features"]:
@@ -195,7 +216,10 @@ def _bands(centred: np.ndarray) -> list[np.ndarray]:
 
 
 def attainable_accuracy(
-    features: Float[np.ndarray, "cases features"], labels: Int[np.ndarray, " cases"], seed: int = 0
+    features: Float[np.ndarray, "cases features"],
+    labels: Int[np.ndarray, " cases"],
+    seed: int = 0,
+    related: Int[np.ndarray, " cases"] | None = None,
 ) -> float:
     """About the best accuracy that anything could reach, from how often nearest neighbours disagree.
 
@@ -208,6 +232,8 @@ def attainable_accuracy(
         features: of labelled cases, in which distance means something.
         labels: their classes.
         seed: which cases are looked at where there are many.
+        related: what every case belongs to: the neighbour of a case is none of its relatives, such as other
+            windows of its recording. None where every case stands for itself.
     """
     classes = len(np.unique(labels))
     if classes < 2:
@@ -215,11 +241,16 @@ def attainable_accuracy(
     if len(labels) > _MOST_NEIGHBOURS:
         some = np.random.default_rng(seed).choice(len(labels), _MOST_NEIGHBOURS, replace=False)
         features, labels = features[some], labels[some]
+        related = None if related is None else related[some]
     rows = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), _LEAST_SPREAD)
     squares = (rows**2).sum(axis=1)
     distances = squares[:, None] + squares - 2 * rows @ rows.T
-    np.fill_diagonal(distances, np.inf)
-    error = float((labels[distances.argmin(axis=1)] != labels).mean())
+    codes = np.arange(len(labels)) if related is None else related
+    distances[codes[:, None] == codes] = np.inf
+    judged = np.isfinite(distances.min(axis=1))
+    if not judged.any():
+        return 1.0  # all are relatives, which say nothing
+    error = float((labels[distances.argmin(axis=1)] != labels)[judged].mean())
     ratio = classes / (classes - 1)
     return 1.0 - (1.0 - np.sqrt(max(1.0 - ratio * error, 0.0))) / ratio
 
@@ -276,7 +307,7 @@ def judged(scores: Mapping[str, Any], decides: str = "") -> Judgement:
     if not is_better:
         return Judgement(
             f"{said}. That is not clearly better than {always}.{decides}",
-            "Do not use it: nothing shows that it finds anything in the series that tells the classes apart.",
+            _ALONE if scores.get("groups") == 1 else _NOTHING,
             "poor",
         )
     simple = others.get(SUMMARY)
@@ -323,7 +354,7 @@ def _usual(scores: Mapping[str, Any], frequent: Beside | None) -> tuple[float, b
 def _in_brackets(scores: Mapping[str, Any]) -> str:
     interval, groups = scores["accuracy_interval"], scores.get("groups")
     if interval is None:
-        return ""
+        return f" ({ONE_GROUP})" if groups == 1 else ""
     learned = scores.get("learned_groups", 0)
     whose = "" if groups is None else f" for new groups, by {count(groups)} of them"
     if learned and groups is not None:

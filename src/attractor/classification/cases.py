@@ -9,12 +9,22 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from attractor.data import LongColumns, Scaling, Sequences, check_representable
+from attractor.data import (
+    Finding,
+    LongColumns,
+    Scaling,
+    Sequences,
+    check_representable,
+    no_scaling,
+    sequence_scaling,
+)
 from attractor.data.labelled_sequences import name_some
 from attractor.data.long_table import told, without_counters
 from attractor.data.per_case import in_order, in_order_of
 from attractor.data.sequence_doctor import check_axes, check_counters
 from attractor.data.sequence_labels import check_labels
+from attractor.data.telling_constants import check_telling
+from attractor.data.wild_values import FAR, UsualRange, check_wild
 from attractor.errors import (
     ConfigError,
     DataWarning,
@@ -65,6 +75,23 @@ def _tell_single(data: Sequences) -> None:
             "tells whether such a class is found; give more cases of it, or leave it out",
             DataWarning,
         )
+
+
+def tell(findings: Iterable[Finding]) -> None:
+    """Warn of what was found of some cases, and say what to do."""
+    for found in findings:
+        warn(f"{found.message}. {found.advice}", DataWarning)
+
+
+def tell_misleading(data: Sequences) -> None:
+    """Warn of what spoils a classifier without a word: wild values, constants that tell the class."""
+    tell([*check_wild(data), *check_telling(data)])
+
+
+def scale_of(training: Sequences, *, standardise: bool) -> tuple[Scaling, UsualRange]:
+    """How training cases are scaled, and the range of their values, beyond which new ones are told."""
+    scaling = sequence_scaling(training) if standardise else no_scaling(len(training.names))
+    return scaling, UsualRange.of(training)
 
 
 def for_each(X: object, values: object, what: str) -> Any:
@@ -254,9 +281,47 @@ def case_weights(
         return None
     weights = np.ones(len(labels)) if sample_weight is None else _sample_weights(sample_weight, len(labels))
     if class_weight is not None:
-        weights = weights * _class_weights(labels, list(map(str, classes)), class_weight)[labels]
-    if not weights.sum() > 0:
+        by_class = _sized(_class_weights(labels, list(map(str, classes)), class_weight))
+        weights = _sized(weights) * by_class[labels]
+    if not weights.any():
         raise InputDataError("the weights of all cases are zero; give some of them a positive weight")
+    return _sized(weights)
+
+
+def _sized(weights: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Weights, of which only ratios count, in a power of two that keeps sums and products finite."""
+    return np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))
+
+
+_LEAST_SHARE = 1e-6
+"""Of all weights: a class whose cases have less together is not learned."""
+
+
+def learned_weights(
+    data: Sequences, classes: np.ndarray, class_weight: ClassWeight, sample_weight: object
+) -> Float[np.ndarray, " cases"] | None:
+    """What the loss of every case counts in training; a class without weight is told: it is not learned.
+
+    Args:
+        data: the cases, with their labels.
+        classes: as the user calls them.
+        class_weight: see `case_weights`.
+        sample_weight: the same.
+    """
+    labels = labels_given(data)
+    weights = case_weights(labels, classes, class_weight, sample_weight)
+    if weights is None:
+        return None
+    shares = np.bincount(labels, weights, len(classes)) / weights.sum()
+    unheard = np.flatnonzero((np.bincount(labels, minlength=len(classes)) > 0) & (shares < _LEAST_SHARE))
+    if len(unheard):
+        names = name_some([repr(data.classes[label]) for label in unheard])
+        warn(
+            f"class {names}: by class_weight or sample_weight its cases count nothing beside the others, so "
+            "that it is not learned and hardly ever named; leave its cases out, or give it a weight of about "
+            "the size of the others",
+            DataWarning,
+        )
     return weights
 
 
@@ -325,8 +390,10 @@ def check_stream(logits: Float[np.ndarray, " classes"], before: PyTree) -> None:
     raise DivergedError(message)
 
 
-def scaled_sample(row: object, names: Sequence[str], scaling: Scaling) -> Float[np.ndarray, " variables"]:
-    """One sample of a stream in the scale of a model.
+def scaled_sample(
+    row: object, names: Sequence[str], scaling: Scaling, usual: UsualRange
+) -> Float[np.ndarray, " variables"]:
+    """One sample of a stream in the scale of a model; values far outside of its training are told.
 
     Raises:
         ShapeError: another number of values.
@@ -337,6 +404,12 @@ def scaled_sample(row: object, names: Sequence[str], scaling: Scaling) -> Float[
         raise ShapeError(f"a sample of shape {values.shape}, expected ({len(names)},): one for each variable")
     scaled = scaling.to_unit(values)
     check_representable(scaled, lambda position: f"{names[position]!r} of this sample, {values[position]:g},")
+    for position in np.flatnonzero(usual.exceeded(values)).tolist():
+        warn(
+            f"{names[position]!r} of a sample lies more than {FAR:g} times as far out as any in training; "
+            "what is said of the stream from there on is a guess: begin anew, or leave such samples out",
+            DataWarning,
+        )
     return scaled
 
 

@@ -21,9 +21,8 @@ from attractor.data import (
     channel_blocks,
     check_representable,
     fill,
-    no_scaling,
-    sequence_scaling,
 )
+from attractor.data.wild_values import UsualRange, check_far
 from attractor.errors import ConfigError, ShapeError
 from attractor.estimators import Estimator, fitting
 from attractor.program import single, single_precision
@@ -31,13 +30,7 @@ from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, Positive, Seed, Share
 from attractor.shown import in_words
-from attractor.training import (
-    EpochTask,
-    RunLog,
-    label_loss,
-    select_replica,
-    train,
-)
+from attractor.training import EpochTask, RunLog, label_loss, select_replica, train
 from attractor.training.checkpoint import Facts
 from attractor.training.epoch_task import CoTeaching
 from attractor.training.identity import probe_rows
@@ -54,11 +47,14 @@ from .cases import (
     for_each,
     known_labels,
     labelled,
-    labels_given,
+    learned_weights,
     saved_classes,
     saved_columns,
+    scale_of,
     scaled_sample,
     series_tags,
+    tell,
+    tell_misleading,
 )
 from .classifier_metrics import probabilities_of
 from .convolution_branch import BranchFit, FittedBranch
@@ -174,13 +170,13 @@ class SequenceClassifier(Estimator):
         """
         data, self.classes_ = labelled(X, y)
         data = with_groups(X, data, weight_groups, groups)
+        tell_misleading(data)
         sample_weight = for_each(X, sample_weight, "sample_weight")
-        weights = case_weights(labels_given(data), self.classes_, self.class_weight, sample_weight)
-        share = self.training.validation_share
-        parts = divide_cases(data, self.classes_, validation, share, self.seed)
+        weights = learned_weights(data, self.classes_, self.class_weight, sample_weight)
+        parts = divide_cases(data, self.classes_, validation, self.training.validation_share, self.seed)
         training, checking = parts.training, parts.checking
         self.names_, self.training_ids_, self.columns_ = data.names, tuple(training.ids), data.columns
-        self.scaling_ = sequence_scaling(training) if self.standardise else no_scaling(len(data.names))
+        self.scaling_, self.usual_ = scale_of(training, standardise=self.standardise)
         self.longest_, self.units_ = int(training.lengths.max()), self.hidden_size or USUAL_UNITS
         if self.hidden_size is None:
             self.units_ = usual_units(self.make_plan())
@@ -238,6 +234,7 @@ class SequenceClassifier(Estimator):
         """
         network, data = self.network(replica), self.as_sequences(X)
         logits = np.asarray(all_logits(network, self.prepare(data)), float)
+        tell(check_far(data, self.usual_))
         check_logits(logits, data.ids)
         return logits
 
@@ -309,7 +306,7 @@ class SequenceClassifier(Estimator):
             DivergedError: the state is not a number any more; `start` begins a new stream.
         """
         state, gaps = stream
-        scaled = scaled_sample(row, self.names_, self.scaling_)
+        scaled = scaled_sample(row, self.names_, self.scaling_, self.usual_)
         channels, gaps = gaps.step(scaled, self.missing)
         network = select_replica(self.replicas_, self.chosen_)  # its program is not asked for at each sample
         logits, state = one_step(network, self.programs_, jnp.asarray(channels, jnp.float32), state)
@@ -324,7 +321,8 @@ class SequenceClassifier(Estimator):
         """
         self.network()
         probabilities = probabilities_of(self.case_history_.logits, self.temperature_)
-        return rank_suspects(self.case_history_, self.ranked_ids_, probabilities, self.classes_)
+        held = len(self.ranked_ids_) - len(self.training_ids_)
+        return rank_suspects(self.case_history_, self.ranked_ids_, probabilities, self.classes_, held)
 
     @single_precision()
     def prepare(self, data: Sequences) -> Labelled:
@@ -442,8 +440,8 @@ class SequenceClassifier(Estimator):
     def learned(self) -> list[str]:
         """The classes and the cases, which part decides, and what validation chose."""
         cases = f"{len(self.training_ids_)} training cases of {len(self.names_)} variable(s)"
-        trained = getattr(self, "trained_", None)
-        return [f"classes {in_words(self.classes_.tolist())}, {cases}", *self.decision.told(trained)]
+        told = self.decision.told(getattr(self, "trained_", None))
+        return [f"classes {in_words(self.classes_.tolist())}, {cases}", *told]
 
     def facts(self) -> Facts:
         """Names, classes, scaling and temperature."""
@@ -452,6 +450,7 @@ class SequenceClassifier(Estimator):
             "classes": self.classes_.tolist(),
             "training_ids": list(self.training_ids_),
             "scaling": self.scaling_.to_dict(),
+            "usual_range": self.usual_.to_dict(),
             "temperature": self.temperature_,
             "longest": self.longest_,
             "hidden_size": self.units_,
@@ -479,6 +478,7 @@ class SequenceClassifier(Estimator):
         self.columns_ = saved_columns(card.get("columns"))
         self.scaling_ = Scaling.from_dict(card["scaling"])
         check_scaling(self.scaling_, len(self.names_))
+        self.usual_ = UsualRange.from_dict(card.get("usual_range"), len(self.names_))
         self.temperature_ = fact(card, "temperature", Positive)
         self.longest_, self.units_ = fact(card, "longest", Steps), fact(card, "hidden_size", Count)
         if self.hidden_size not in (None, self.units_):

@@ -17,6 +17,7 @@ from .classifier_metrics import (
     average_precision,
     bootstrap_interval,
     brier_score,
+    calibration_by_chance,
     calibration_error,
     confusion_matrix,
     log_loss,
@@ -81,7 +82,8 @@ def assess_probabilities(
         `accuracy_interval`, `balanced_accuracy` (mean recall of the classes that occur), `macro_f1` (mean
         over the classes that occur or were predicted), `log_loss`, `brier`, `calibration_error`, `confusion`
         (rows are true classes), `per_class`, `reliability`, and for two classes `roc_auc` and
-        `average_precision` of the second one with their intervals.
+        `average_precision` of the second one with their intervals; `calibration_chance`: what the calibration
+        error of so many cases stays below where the probabilities are right.
 
     Raises:
         InputDataError: no case, or probabilities and labels of different numbers.
@@ -104,6 +106,7 @@ def assess_probabilities(
         "log_loss": log_loss(probabilities, labels),
         "brier": brier_score(probabilities, labels),
         "calibration_error": calibration_error(probabilities, labels),
+        "calibration_chance": calibration_by_chance(probabilities, seed),
         "confusion": confusion.tolist(),
         "per_class": rows,
         "reliability": reliability(probabilities, labels, groups=groups),

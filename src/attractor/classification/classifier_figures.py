@@ -92,7 +92,7 @@ def reliability_figure(bins: Sequence[Mapping[str, Any]], size: Size) -> Figure:
         np.array([one[name] for one in bins], float)
         for name in ("from", "to", "cases", "confidence", "accuracy")
     )
-    ends = np.array([one["interval"] for one in bins], float)
+    ends = np.array([one["interval"] or (np.nan, np.nan) for one in bins], float)
     left.plot([0, 1], [0, 1], color=Hue.MUTED, linewidth=1.0, linestyle=(0, (4, 3)), label="calibrated")
     left.plot(*segments(confidence, ends), color=Hue.MODEL, linewidth=1.6)
     left.plot(confidence, accuracy, "o", color=Hue.MODEL, markersize=6, label="cases in a bin")

@@ -54,12 +54,12 @@ def grouped_error(values: Num[np.ndarray, " cases"], groups: Int[np.ndarray, " c
 def share_interval(
     hits: Bool[np.ndarray, " cases"], groups: Int[np.ndarray, " cases"] | None = None
 ) -> Interval | None:
-    """95 % interval of the share of the cases that are hits; None without a case.
+    """95 % interval of the share of the cases that are hits; None without a case, or of a single group.
 
     Cases that stand for themselves get Wilson's. Where they come in groups (patients, recordings), Wilson's
     of as many independent cases as would have the standard error over groups, at the reach of Student's t
-    (Korn and Graubard 1998). Where every case is a hit, or none, a group counts as one case; of a single
-    group nothing is known, and the interval is 0 to 1.
+    (Korn and Graubard 1998). Where every case is a hit, or none, a group counts as one case; a single group
+    says nothing of others.
 
     Args:
         hits: whether each case is one.
@@ -70,7 +70,7 @@ def share_interval(
         return wilson_interval(found, cases)
     count = len(np.unique(groups))
     if count < 2:
-        return 0.0, 1.0
+        return None
     share = found / cases
     error = grouped_error(np.asarray(hits, float), groups)
     independent = share * (1 - share) / error**2 if error and 0 < found < cases else count
@@ -247,6 +247,28 @@ def calibration_error(
     position = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(position, right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def calibration_by_chance(
+    probabilities: Float[np.ndarray, "cases classes"], seed: int = 0, draws: int = 400
+) -> float:
+    """What the calibration error stays below in 95 % of draws of labels from the probabilities themselves.
+
+    Few cases have a calibration error even where every probability is right; only one beyond this shows that
+    some are not (consistency resampling, Broecker and Smith 2007).
+
+    Args:
+        probabilities: of the classes.
+        seed: of the draws.
+        draws: how many.
+    """
+    rng, ends = np.random.default_rng(seed), np.cumsum(probabilities, axis=1)
+    ends[:, -1] = 1.0  # whatever rounding made of it
+    found = []
+    for _ in range(draws):
+        labels = (rng.random((len(ends), 1)) > ends).sum(axis=1)
+        found.append(calibration_error(probabilities, labels))
+    return float(np.quantile(found, 0.95))
 
 
 def probabilities_of(

@@ -87,7 +87,7 @@ def classifier_page(result: ClassifierRun, about: About) -> Page:
     model, run = result.model, result.run
     card = run.card
     scores = card["metrics"]["test"]
-    sections = [_scores(scores), _calibration(scores, model), _training(model, card)]
+    sections = [_scores(scores, judged=model.judged_), _calibration(scores, model), _training(model, card)]
     sections.append(suspects_section(model, run))
     if card["groups"] is not None:
         sections.append(group_section(_group_page(card["groups"])))
@@ -113,12 +113,12 @@ def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
         third = Tile("AUC-ROC", f"{scores['roc_auc']:.3f}", "", _under(scores["roc_auc_interval"], scores))
     else:
         third = Tile("Macro F1", f"{scores['macro_f1']:.3f}", "", "mean over the classes")
-    ends = [100 * end for end in scores["accuracy_interval"]]
+    ends = scores["accuracy_interval"] and [100 * end for end in scores["accuracy_interval"]]
     return (
         Tile("Accuracy", f"{100 * scores['accuracy']:.1f}", "%", _under(ends, scores, 1)),
         Tile("Balanced", f"{100 * scores['balanced_accuracy']:.1f}", "%", "mean recall of the classes"),
         third,
-        Tile("Calibration error", f"{100 * scores['calibration_error']:.1f}", "points", "confidence off by"),
+        Tile("Calibration error", f"{100 * scores['calibration_error']:.1f}", "points", _by_chance(scores)),
         Tile("Training", time, unit, f"{count(training['parameters'])} trained numbers"),
     )
 
@@ -126,11 +126,24 @@ def _tiles(scores: Facts, training: Facts) -> tuple[Tile, ...]:
 def _under(ends: list[float] | None, scores: Facts, digits: int = 3) -> str:
     """What stands below a number: its interval, or that there is none."""
     if ends is None:
-        return f"too few {'cases' if scores.get('groups') is None else 'groups'} for an interval"
+        return _no_interval(scores)
     return f"95 % interval {_interval(ends, digits)}"
 
 
-def _scores(scores: Facts) -> Section:
+def _no_interval(scores: Facts) -> str:
+    if scores.get("groups") == 1:
+        return "one group allows no interval"
+    return f"too few {'cases' if scores.get('groups') is None else 'groups'} for an interval"
+
+
+def _by_chance(scores: Facts) -> str:
+    """What stands below the calibration error: how much of it is nothing but few cases."""
+    if "calibration_chance" not in scores:  # of a run that was saved by an earlier version
+        return "confidence off by"
+    return f"by chance alone up to {100 * scores['calibration_chance']:.1f}"
+
+
+def _scores(scores: Facts, *, judged: bool) -> Section:
     confusion = np.array(scores["confusion"], int)
     names, rows = [row["name"] for row in scores["per_class"]], scores["per_class"]
     figures = (
@@ -153,7 +166,7 @@ def _scores(scores: Facts) -> Section:
             plot=lambda size: class_scores_figure(rows, size),
         ),
     )
-    lead = f"All figures are of the test cases, which training and validation never saw. {_whose(scores)}"
+    lead = f"All figures are of the test cases{_unseen(scores, judged=judged)}. {_whose(scores)}"
     doubted = scores.get("doubted", ())
     if doubted:
         lead += (
@@ -211,13 +224,27 @@ def _figures(scores: Facts) -> PageTable:
     caption = (
         "Intervals show what another draw of test cases, or of their groups, would change: Wilson's for "
         "accuracy, Newcombe's for the AUC-ROC of independent cases, the bootstrap for other areas; a dash "
-        "where there are too few for one. They do not show what another seed of the training would change."
+        "where there are too few for one, or all are of one group. They do not show what another seed of the "
+        "training would change."
     )
+    if "calibration_chance" in scores:
+        caption += (
+            f" Of {count(scores['cases'])} independent cases whose probabilities are right the calibration "
+            f"error is up to {scores['calibration_chance']:.4f} by chance."
+        )
     return PageTable("In numbers", ("figure", "value", "95 % interval"), tuple(rows), caption)
+
+
+def _unseen(scores: Facts, *, judged: bool) -> str:
+    if learned := scores.get("learned_cases", 0):
+        return f", {count(learned)} of which were learned from"
+    return f", which {'training and validation' if judged else 'training'} never saw"
 
 
 def _whose(scores: Facts) -> str:
     """Of what kind of new cases the intervals are."""
+    if scores.get("groups") == 1:
+        return "They are all of one group, which allows no interval: test on more groups."
     if scores.get("groups") is None:
         return (
             "Intervals take them as independent: if several are of one subject or recording, they are too "
@@ -248,7 +275,10 @@ def _per_class(rows: list[Facts]) -> PageTable:
         )
         for row in rows
     )
-    return PageTable("By class", header, body, "A dash: no case of the class, or it was never named.")
+    return PageTable("By class", header, body, _NO_SHARE)
+
+
+_NO_SHARE = "A dash: no case of the class, or it was never named; of an interval: all are of one group, too."
 
 
 def _share(value: float | None) -> str:
@@ -270,7 +300,7 @@ def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
         plot=lambda size: reliability_figure(scores["reliability"], size),
         facts=(
             (f"{100 * scores['calibration_error']:.1f} points", "expected calibration error"),
-            (f"{model.temperature_:.3f}", f"temperature, from {_judged_by(model)}"),
+            (f"{model.temperature_:.3f}", f"temperature, {_judged_by(model)}"),
         ),
     )
     lead = "Whether a probability means what it says: of cases with 80 % confidence, 80 % should be right."
@@ -278,30 +308,22 @@ def _calibration(scores: Facts, model: SequenceClassifier) -> Section:
 
 
 def _judged_by(model: SequenceClassifier) -> str:
-    left_out = model.calibration_ is not None and model.calibration_.left_out
-    return "fits without each case" if left_out else "validation"
+    if model.calibration_ is None:
+        return "for no case was kept to choose another"
+    return f"from {'fits without each case' if model.calibration_.left_out else 'validation'}"
 
 
 def _label_sets(scores: Facts, model: SequenceClassifier) -> tuple[PageTable, ...]:
-    rows = tuple(
-        (
-            f"{100 * one['coverage']:g} %",
-            f"{100 * one['stated']:.1f} %",
-            f"{100 * one['measured']:.1f} %",
-            f"{100 * one['interval'][0]:.1f} to {100 * one['interval'][1]:.1f} %",
-            f"{one['mean_size']:.2f} of {len(model.classes_)}",
-            f"{100 * one['single']:.1f} %",
-        )
-        for one in scores.get("label_sets", ())
-    )
-    if not rows or model.calibration_ is None:
+    if not scores.get("label_sets") or model.calibration_ is None:
         return ()
+    rows = tuple(_sets_row(one, len(model.classes_)) for one in scores["label_sets"])
     header = ("asked", "stated", "held on test", "95 % interval", "labels in a set", "sets of one label")
     known = model.calibration_
     cases, grouped = count(len(known.labels)), known.groups is not None
     of = f" of {count(known.units)} groups" if grouped else ""
     by = f"cases{of}, each judged by a fit without it" if known.left_out else f"validation cases{of}"
-    limit = f"Above {100 * known.highest:.1f} % no label can be excluded by so few. " if grouped else ""
+    is_short = grouped or any(one.get("objection") for one in scores["label_sets"])
+    limit = f"Above {100 * known.highest:.1f} % no label can be excluded by so few. " if is_short else ""
     caption = (
         f"Sets of labels that cannot be excluded (conformal prediction), calibrated by {cases} {by}. "
         f"No set is empty, so that more is held than asked where one label alone is right so often. {limit}"
@@ -309,6 +331,22 @@ def _label_sets(scores: Facts, model: SequenceClassifier) -> tuple[PageTable, ..
         "them."
     )
     return (PageTable("Sets that hold the true label", header, rows, caption),)
+
+
+def _sets_row(one: Facts, classes: int) -> tuple[str, ...]:
+    """One coverage; where too few cases calibrate it, all sets hold all labels, which is no merit."""
+    asked = f"{100 * one['coverage']:g} %"
+    if one.get("objection"):
+        return asked, "—", "—", "—", f"all {classes}: too few calibrate", "0.0 %"
+    ends = one["interval"] and [100 * end for end in one["interval"]]
+    return (
+        asked,
+        f"{100 * one['stated']:.1f} %",
+        f"{100 * one['measured']:.1f} %",
+        f"{_interval(ends, 1)} %" if ends else "—",
+        f"{one['mean_size']:.2f} of {classes}",
+        f"{100 * one['single']:.1f} %",
+    )
 
 
 def _training(model: SequenceClassifier, card: Facts) -> Section:

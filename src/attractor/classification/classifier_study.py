@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from attractor.arrays import Arrays
 from attractor.data import Sequences, fill, hold_out_recordings, shared_stretches
-from attractor.data.sequence_doctor import fingerprints
+from attractor.data.equal_cases import learned_cases
 from attractor.errors import ConfigError, InputDataError, UnsupportedError
 from attractor.files import make_folder, write_atomically
 from attractor.folders import facts_of
@@ -18,7 +18,14 @@ from attractor.origin import Origin, stamped
 from attractor.progress import Reporter
 from attractor.runs import load_run
 
-from .baselines import CONVOLUTIONS, attainable_accuracy, compare, simple_predictions, summary_features
+from .baselines import (
+    CONVOLUTIONS,
+    attainable_accuracy,
+    compare,
+    simple_predictions,
+    sized,
+    summary_features,
+)
 from .classifier import SequenceClassifier
 from .classifier_assessment import Facts, assess_classifier, training_facts
 from .division import found_groups, numbered
@@ -200,10 +207,10 @@ def scores_on_test(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
 
 def _met_before(roles: ClassifierRoles) -> Facts:
     """`learned_cases`: test cases that are cases of the fit too; `learned_groups`: given groups of both."""
-    keys = set(fingerprints(roles.learning)) - {None}
     learned, groups = roles.learning.groups, roles.test.groups
     both = 0 if learned is None or groups is None else len(np.intersect1d(learned, groups))
-    return {"learned_cases": sum(key in keys for key in fingerprints(roles.test)), "learned_groups": both}
+    cases = int(np.count_nonzero(learned_cases(roles.learning, roles.test)))
+    return {"learned_cases": cases, "learned_groups": both}
 
 
 def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
@@ -216,13 +223,14 @@ def beside_scores(model: SequenceClassifier, roles: ClassifierRoles) -> Facts:
     known = roles.training
     others = simple_predictions(replace(known, labels=model.labels_of(known)), roles.test)
     read, unseen = (convolution_reading(model, part) for part in (known, roles.test))
-    features = summary_features(known) if read is None else read[0]
+    features = summary_features(sized(known, known)) if read is None else read[0]
+    related = found_groups(shared_stretches(known)) if known.groups is None else numbered(known.groups)
     if unseen is not None:
         others[CONVOLUTIONS] = unseen[1].argmax(axis=1)
     compared = compare(model.logits(roles.test).argmax(axis=1), labels, others, numbered(roles.test_groups))
     return {
         "beside": [asdict(one) for one in compared],
-        "attainable": attainable_accuracy(features, model.labels_of(known), model.seed),
+        "attainable": attainable_accuracy(features, model.labels_of(known), model.seed, related),
     }
 
 
@@ -250,10 +258,19 @@ def shown_arrays(roles: ClassifierRoles, suspects: Suspects) -> Arrays:
         ("examples", roles.training, _example_positions(roles.training)),
     ):
         some = cases.select(positions)
-        arrays[f"{name}.values"] = some.values.astype(np.float32)
+        arrays[f"{name}.values"] = _kept(some.values)
         arrays[f"{name}.lengths"] = some.lengths.astype(np.int32)
         arrays[f"{name}.labels"] = np.asarray(some.labels, np.int32)
     return arrays
+
+
+def _kept(values: Float[np.ndarray, "cases time variables"]) -> Float[np.ndarray, "cases time variables"]:
+    """In single precision, where that shows every variable as well: it is far from an end of the numbers."""
+    with np.errstate(over="ignore"):
+        coarse = values.astype(np.float32)
+    spans = np.fmax.reduce(values, axis=(0, 1)) - np.fmin.reduce(values, axis=(0, 1))
+    is_fine = np.isnan(values) | (np.abs(coarse - values) <= 1e-4 * spans)
+    return coarse if is_fine.all() else values
 
 
 def _example_positions(data: Sequences) -> np.ndarray:
@@ -306,6 +323,13 @@ def training_limits(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
         facts = load_run(folder).card.get("data", {})
         limits = [np.array(facts[name], float) for name in ("low", "high")] if "low" in facts else None
     return (limits[0], limits[1]) if limits else None
+
+
+def doubted_cases(folder: Path) -> list[str]:
+    """Names of the test cases whose labels a run doubts, see `confidently_other`; empty if it has no test."""
+    with facts_of(folder / "card.json"):
+        scores = load_run(folder).card.get("metrics", {}).get("test", {})
+        return [str(name) for name in scores.get("doubted", ())]
 
 
 def write_suspects(path: Path, suspects: Suspects, origin: Origin | None = None) -> None:

@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 
 from attractor.data import Sequences, SharedStretches, hold_out_recordings, shared_stretches
 from attractor.data.per_case import in_order_of
+from attractor.data.wild_values import UsualRange, check_far
 from attractor.errors import ConfigError, InputDataError, warn
 
-from .cases import ClassWeight, case_weights, known_labels, labels_given
+from .cases import ClassWeight, case_weights, known_labels, labels_given, tell
 
 Validation = Sequences | np.ndarray | list | tuple | None
 
@@ -117,6 +118,7 @@ def divide_cases(
     related = numbered(groups) if shared is None else found_groups(shared)
     if isinstance(validation, Sequences):
         checking = replace(validation, labels=known_labels(validation, classes))
+        tell(check_far(checking, UsualRange.of(data)))
         own = checking.groups
         elsewhere = found_groups(shared_stretches(checking)) if own is None else numbered(own)
         return Division(data, checking, everything, None, related, elsewhere)
@@ -134,9 +136,24 @@ def divide_cases(
                 "your own, split by the groups attractor.data.shared_stretches(cases).recordings."
             )
     if not len(held):
-        warn("no case could be kept for validation; the last weights are kept")
+        warn(_none_held(share, together=groups is not None or related is not None))
         return Division(data, None, everything, None, related)
     return Division(data.select(kept), data.select(held), kept, held, related)
+
+
+def _none_held(share: float, *, together: bool) -> str:
+    """What it means that no case validates, and what to do."""
+    why = (
+        "the classes have too few groups or recordings to spare one"
+        if together
+        else f"{100 * share:g} % of the cases of each class rounds to none"
+    )
+    return (
+        f"no case could be kept for validation: {why}. So nothing tells which epoch is best, or whether a "
+        "recurrent network helps: random convolutions decide alone, and a network without them "
+        "(readout__convolutions=0) keeps its last weights and says probabilities that are not calibrated. "
+        "Give more cases of every class, other cases as validation=, or a larger training__validation_share"
+    )
 
 
 def found_groups(shared: SharedStretches) -> Int[np.ndarray, " cases"] | None:

@@ -201,6 +201,10 @@ class LabelSets(
             labels: true classes.
             groups: what every case belongs to, see `share_interval`.
 
+        Returns:
+            `coverage`, `stated`, `measured`, `interval` (None for a single group), `mean_size`, `single`, and
+            `objection`, which is empty unless no label could be excluded.
+
         Raises:
             InputDataError: another number of labels, or none.
         """
@@ -211,9 +215,10 @@ class LabelSets(
             "coverage": self.coverage,
             "stated": self.stated,
             "measured": float(held.mean()),
-            "interval": list(share_interval(held, groups) or (0.0, 1.0)),
+            "interval": None if (ends := share_interval(held, groups)) is None else list(ends),
             "mean_size": float(self.sizes.mean()),
             "single": float((self.sizes == 1).mean()),
+            "objection": self.objection,
         }
 
     def __str__(self) -> str:
@@ -224,7 +229,8 @@ class LabelSets(
             return f"{cases} sets of all {self.members.shape[1]} labels\n{self.objection}"
         return "\n".join([
             f"{cases} sets of labels; at least {100 * self.coverage:g} % of {whose} have theirs in it",
-            f"{single} hold a single label; expected {100 * self.stated:.1f} %, by {self.calibrated_by}",
+            f"{single} hold a single label; about {100 * self.stated:.1f} % should hold the true one, by "
+            f"{self.calibrated_by}",
             self.assumption,
         ])
 

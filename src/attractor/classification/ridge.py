@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 PENALTIES = np.logspace(-6, 1.5, 16)
 """Ridge penalties that are tried, as shares of the number of features."""
 _LEAST = 1e-9
+_LEAST_COUNT = 1e-12
+"""Of a case beside the mean: it decides nothing, and what the fit without it says of it is still known."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ def fit_ridge(
     Args:
         features: of the cases.
         targets: what they should give.
-        weights: what the squared error of every case counts; None counts all the same.
+        weights: what the squared error of every case counts; None counts all the same. A case of weight 0 is
+            no part of the fit, which says of it what it says of any other one.
         related: cases of one number are left out together; None leaves out one at a time.
     """
     counts = np.ones(len(features)) if weights is None else weights / weights.mean()
+    counts = np.maximum(counts, _LEAST_COUNT)
     roots = np.sqrt(counts)
     share = counts / counts.sum()
     centre, level = share @ features, share @ targets
@@ -72,5 +76,5 @@ def fit_ridge(
     _, penalty, left = min(tried, key=itemgetter(0))
     inverse = projected / (values + penalty)[:, None]
     weight = rows.T @ (vectors @ inverse) if wide else vectors @ inverse
-    left_out = targets - left / np.maximum(roots, 1e-12)[:, None]
+    left_out = targets - left / roots[:, None]
     return RidgeFit(weight, level - centre @ weight, left_out, penalty)

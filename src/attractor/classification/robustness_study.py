@@ -26,6 +26,7 @@ from attractor.audit import (
 from attractor.cells import initial_state, name_of
 from attractor.certify import CertifySettings
 from attractor.data import Sequences
+from attractor.data.wild_values import check_far
 from attractor.dynamics import LyapunovSettings, lyapunov_exponents
 from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import layout_of, single_precision
@@ -195,7 +196,8 @@ def _remarks(model: SequenceClassifier, data: Sequences, *, given: bool) -> tupl
         "" if given else "Salt and pepper jump to the ends of these cases: those of training are not known."
     )
     scale = SCALE if model.standardise else PLAIN_SCALE
-    return tuple(text for text in (scale, GAPS if data.has_missing else "", ends) if text)
+    far = [f"{one.message}." for one in check_far(data.matched(model.names_), model.usual_)]
+    return tuple(text for text in (scale, GAPS if data.has_missing else "", ends, *far) if text)
 
 
 def _limits(

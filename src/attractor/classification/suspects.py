@@ -52,6 +52,7 @@ class Suspects(
         confidence: their calibrated probability.
         epochs: over which the losses were added.
         left_out: whether each loss is that of a fit without the case; all cases are then ranked.
+        held: how many of the cases were held out for validation.
     """
 
     positions: Int[np.ndarray, " cases"]
@@ -64,6 +65,7 @@ class Suspects(
     confidence: Float[np.ndarray, " cases"]
     epochs: int
     left_out: bool = False
+    held: int = 0
 
     @property
     def scope(self) -> str:
@@ -72,15 +74,16 @@ class Suspects(
         some = "the first stands" if found == 1 else f"the first {found} stand"
         stand = some if found else "none stands"
         ranked = (
-            f"{len(self)} cases are ranked by what fits without each of them say of its label, those of "
-            "validation too; test cases are not ranked."
+            f"{len(self)} cases are ranked by what fits without each of them say of its label"
+            f"{', those of validation too' if self.held else ''}; test cases are not ranked."
             if self.left_out
             else f"{len(self)} training cases are ranked by their losses; those held out for validation and "
             "test are not."
         )
+        meaning = ", which is a reason to look and no probability" if found else ""
         return (
             f"{ranked} {stand[0].upper()}{stand[1:]} apart from the others with losses like those of wrong "
-            "labels, which is a reason to look and no probability."
+            f"labels{meaning}."
         )
 
     @property
@@ -195,6 +198,7 @@ def rank_suspects(
     ids: tuple[str, ...],
     probabilities: Float[np.ndarray, "cases classes"],
     classes: np.ndarray,
+    held: int = 0,
 ) -> Suspects:
     """Rank cases by their total loss.
 
@@ -203,6 +207,7 @@ def rank_suspects(
         ids: how the user calls the cases.
         probabilities: calibrated, of the classes, for every case.
         classes: as the user calls them.
+        held: how many of the cases were held out for validation.
     """
     totals = history.scores.sum(axis=0)
     if history.left_out:
@@ -227,6 +232,7 @@ def rank_suspects(
         confidence=probabilities.max(axis=1)[order],
         epochs=len(history.scores),
         left_out=history.left_out,
+        held=held,
     )
 
 

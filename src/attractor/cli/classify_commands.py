@@ -1,6 +1,8 @@
 """Commands about classification: classify, robustness, suspects."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -106,7 +108,8 @@ class ClassifyCommand:
     weight_groups: Path | None = None
     """What cases come from (patient, annotator, device): the name of a column of the data, as --group-column,
     or a table with the columns case and group, without the column case a row for each case in their order.
-    Cases of one group stay together when cases are held out, and share one weight with --reweight."""
+    Cases of one group stay together when cases are held out, and share one weight with --reweight. Test cases
+    have the groups that the table names for them, or that stand in that column of theirs."""
     overwrite: bool = False
     """Replace a finished run in that folder."""
     seed: Seed = 0
@@ -123,6 +126,7 @@ class ClassifyCommand:
         from attractor.classification import classifier_page, classifier_study
         from attractor.classification.baselines import judged
         from attractor.data import read_case_groups
+        from attractor.data.long_table import with_known_groups
         from attractor.progress import reporter_for
         from attractor.runs import UNJUDGED, check_free
         from attractor.scan import keep_freed_memory
@@ -135,29 +139,26 @@ class ClassifyCommand:
         with working(f"reading {self.data}"):
             columns, table = grouping(self.columns, self.weight_groups)
             data = _read(self.data, columns)
-            asked = replace(columns, group=None)  # what a test case comes from is nothing to divide by
+            asked = replace(columns, group=None)  # it is read where the test has that column
             test = None if self.test is None else _read(self.test, asked, like=data)
             groups = None if table is None else read_case_groups(table, data)
+            if table is not None and test is not None:
+                test = with_known_groups(test, table, data.ids)
             roles = classifier_study.divide(data, test, self.training.validation_share, self.seed, groups)
         classifier_study.check_gaps(model, roles)
         tell(roles.explanation)
         with working("looking for what is hard to learn from"):
             findings = _examined(roles)
         show_serious(findings)
-        with warnings.catch_warnings():  # the data doctor or the page says so as well
-            told = (
-                "variable .* is constant|class .*a single case each|.* acted on the recurrent network alone"
-            )
-            warnings.filterwarnings("ignore", message=told)
-            with working("training", bar=True):
-                classifier_study.classify(model, roles, self.out, reporter_for("training"))
+        with _told_elsewhere(), working("training", bar=True):
+            classifier_study.classify(model, roles, self.out, reporter_for("training"))
         sources = {"source": str(self.data), "test_source": str(self.test) if self.test else None}
         command = {"command": command_line()}
         # Whatever happens after training may not lose it.
         model.save(self.out, card=command | UNJUDGED, overwrite=self.overwrite)
         tell(f"trained and saved in {self.out}")
         known = {**sources, "findings": facts_of_findings(findings)}
-        with working("judging it beside simple classifiers"):
+        with _told_elsewhere(), working("judging it beside simple classifiers"):
             card, arrays = classifier_study.run_contents(model, roles, known)
             model.save(self.out, card=card | command, evaluation=arrays, overwrite=True)
         own_cell = None if isinstance(model.cell, str) else model.cell
@@ -207,7 +208,7 @@ class RobustnessCommand(RunCommand):
 
 @dataclass(frozen=True)
 class SuspectsCommand(RunCommand):
-    """List the cases whose labels look wrong, the most suspicious first; test cases are not ranked."""
+    """List the cases whose labels look wrong, the most suspicious first; of test cases those in doubt."""
 
     top: Count = 20
     """How many to show; the file has all of them."""
@@ -218,19 +219,39 @@ class SuspectsCommand(RunCommand):
 
     def run(self) -> Facts:
         """Load, rank, show, write."""
-        from attractor.classification.classifier_study import write_suspects
+        from attractor.classification.classifier_study import doubted_cases, write_suspects
+        from attractor.data.labelled_sequences import name_some
         from attractor.files import check_target
 
         if self.out is not None:
             check_target(self.out, overwrite=self.overwrite)
         with working(f"reading {self.folder}, and ranking its cases"):
             model = SequenceClassifier.load(self.folder, self.own_cell())
-            suspects = model.suspects()
+            suspects, doubted = model.suspects(), doubted_cases(self.folder)
         rows = _show_suspects(suspects, self.top)
+        if doubted:
+            tell(
+                f"Of {len(doubted)} test case(s) the model says another class as surely as of cases that "
+                f"have it: {name_some(doubted)}"
+            )
         if self.out is not None:
             write_suspects(self.out, suspects, model.origin)
             tell_file(self.out)
-        return {"suspects": rows, "ranked": len(suspects), "file": self.out}
+        return {"suspects": rows, "ranked": len(suspects), "doubted": doubted, "file": self.out}
+
+
+_TOLD = (
+    "variable .* is constant|class .*a single case each|.* acted on the recurrent network alone|"
+    ".* value.s. (of '.*' )?lie more than|.* tells the class by itself"
+)
+"""Warnings of a training that the data doctor or the page has as well."""
+
+
+@contextmanager
+def _told_elsewhere() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_TOLD)
+        yield
 
 
 def _read(path: Path, columns: SeriesColumns, like: Sequences | None = None) -> Sequences:
@@ -280,19 +301,36 @@ def reweighting_of(text: str, balance: Literal["none", "class"]) -> Reweighting 
 
 
 def _examined(roles: ClassifierRoles) -> list[Finding]:
+    """What the doctor finds in training and test, and what else `fit` warns of because of the validation."""
     from attractor.data import compare_sequences, examine_sequences
+    from attractor.data.telling_constants import check_telling
+    from attractor.data.wild_values import UsualRange, check_far
 
-    return [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
+    found = [*examine_sequences(roles.training), *compare_sequences(roles.training, roles.test)]
+    if roles.validation is None:
+        return found
+    known = {one.signal for one in found if one.code == "tells-class"}
+    more = [one for one in check_telling(roles.learning) if one.signal not in known]
+    return [*found, *more, *check_far(roles.validation, UsualRange.of(roles.training))]
 
 
 def _show_scores(metrics: Facts) -> None:
-    grid = Grid("score", "value", "95 % interval", title=f"{metrics['cases']} unseen cases")
+    kind = "test" if metrics.get("learned_cases") else "unseen"
+    grid = Grid("score", "value", "95 % interval", title=f"{metrics['cases']} {kind} cases")
     for name, words in _SCORES.items():
         if name in metrics:
-            ends = metrics.get(f"{name}_interval", ())
-            shown = f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "too few" if ends is None else ""
-            grid.add_row(words, f"{metrics[name]:.4f}", shown)
+            grid.add_row(words, f"{metrics[name]:.4f}", _beside_score(metrics, name))
     console.print(grid)
+
+
+def _beside_score(metrics: Facts, name: str) -> str:
+    """The interval of a score, or why there is none; of the calibration error what few cases make of it."""
+    if name == "calibration_error":
+        return f"by chance to {metrics['calibration_chance']:.4f}"
+    ends = metrics.get(f"{name}_interval", ())
+    if ends is None:
+        return "a single group" if metrics["groups"] == 1 else "too few"
+    return f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
 
 
 def _show_curves(study: RobustnessStudy) -> None:

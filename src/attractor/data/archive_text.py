@@ -417,5 +417,48 @@ def read_case_rows(text: TextLines, layout: Layout) -> Sequences:
         InputDataError: the file cannot be used; the message names file, row and value.
     """
     rows = [layout.split_row(line) for line in text.lines]
+    check_class_in_front(rows, text)
     cases = [parse_series(",".join(cells), text.where(row))[:, None] for row, (_, *cells) in enumerate(rows)]
     return _assemble(text, _Header(0, None), cases, [word for word, *_ in rows])
+
+
+# With fewer rows, numbers may look counted by chance; a class has so many cases on average, or more.
+_FEWEST_ROWS, _CASES_OF_CLASS = 8, 4
+
+
+def check_class_in_front(rows: Sequence[Sequence[str]], text: TextLines) -> None:
+    """Refuse rows whose class stands last: every value in front would be a class of its own.
+
+    Raises:
+        InputDataError: names the row, what stands in front, and what to do.
+    """
+    front, last = [one[0] for one in rows], [one[-1] for one in rows]
+    odd = [row for row, cell in enumerate(front) if not _may_be_class(cell)]
+    are_many = len(rows) >= _FEWEST_ROWS and 2 * len(set(front)) > len(rows)
+    if odd or (are_many and _are_classes(last)):
+        row = odd[0] if odd else 0
+        raise InputDataError(
+            f"{text.where(row)}: the class of a case stands in front of its row, and {shortened(front[row])} "
+            f"looks like a value of the series{_last_column(last)}; of a table with a header, name the "
+            "columns"
+        )
+
+
+def _are_classes(cells: Sequence[str]) -> bool:
+    """Whether a column looks like classes: words or whole numbers that come again and again."""
+    return all(map(_may_be_class, cells)) and 1 < len(set(cells)) <= max(len(cells) // _CASES_OF_CLASS, 2)
+
+
+def _may_be_class(cell: str) -> bool:
+    """Whether a cell is a word, a mark of an unknown class, or a whole number."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return True
+    return number.is_integer() or not np.isfinite(number)
+
+
+def _last_column(cells: Sequence[str]) -> str:
+    if not _are_classes(cells):
+        return ": put a column of classes in front"
+    return f". The last column looks like the classes ({len(set(cells))} different ones): put it in front"

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -54,13 +54,19 @@ def default_names(count: int) -> tuple[str, ...]:
 
 def _as_list(cases: object) -> Iterable[object]:
     cases = cases if isinstance(cases, Sized) or not hasattr(cases, "__array__") else np.asarray(cases)
-    if isinstance(cases, str | bytes) or not isinstance(cases, Sized) or not isinstance(cases, Iterable):
+    is_single = isinstance(cases, str | bytes) or (isinstance(cases, np.ndarray) and not cases.ndim)
+    if is_single or not isinstance(cases, Sized) or not isinstance(cases, Iterable):
         raise InputDataError(
             f"{type(cases).__name__} holds no cases; give an array (cases, time, variables) or a list of "
             "arrays (time, variables)"
         )
     if hasattr(cases, "toarray"):
         numbers_of(cases, "X")  # says why sparse cases are not read
+    if isinstance(cases, Mapping):
+        raise InputDataError(
+            "a dictionary has names of cases or of variables, and no order; give its arrays as a list: "
+            "list(cases.values()) where each is a case"
+        )
     return _wide(cases) if hasattr(cases, "columns") else cases
 
 

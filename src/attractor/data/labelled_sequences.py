@@ -21,6 +21,8 @@ Index = int | np.integer
 
 # Cells of a padded array, one gigabyte, from which on padding must not be nearly all of it.
 MOST_CELLS = 2**27
+# Values beyond it have differences that are no numbers; files mark missing values by the largest number.
+LARGEST_VALUE = 1e307
 # How many of many names a message lists.
 SHOWN = 5
 _MOST_PADDING = 50
@@ -47,6 +49,7 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
         remarks: what reading left out, or had to assume.
         groups: what each case comes from (a patient, a device), shape (cases,); None where nobody said so.
         columns: how the table that they come from was read, so that others are read alike.
+        counted: whether the labels of the file are numbers that count the classes, as those of others may.
 
     Raises:
         ShapeError: parts that do not fit one another.
@@ -66,6 +69,7 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
     remarks: tuple[Finding, ...] = ()
     groups: np.ndarray | None = None
     columns: LongColumns | None = None
+    counted: bool = False
 
     def __post_init__(self) -> None:
         _check_arrays(self)
@@ -173,7 +177,8 @@ class Sequences(Shown, next_call="examine_sequences(data), SequenceClassifier().
             raise ShapeError(f"{len(labels)} labels for {len(self)} cases; give one for each")
         classes, codes = np.unique(labels, return_inverse=True)
         names = tuple(str(one) for one in classes)
-        return replace(self, labels=codes, classes=names, class_values=tuple(classes.tolist()))
+        values = tuple(classes.tolist())
+        return replace(self, labels=codes, classes=names, class_values=values, counted=False)
 
     def grouped(self, groups: object) -> "Sequences":
         """The same cases with what each comes from: a patient, a device, an annotator.
@@ -412,10 +417,13 @@ def _clear_padding(data: Sequences) -> None:
 
 
 def _check_values(data: Sequences) -> None:
-    for case, step, variable in np.argwhere(np.isinf(data.values))[:1]:
+    beyond = data.values > LARGEST_VALUE
+    beyond |= data.values < -LARGEST_VALUE
+    for case, step, variable in np.argwhere(beyond)[:1]:
+        value = data.values[case, step, variable]
+        what = "an infinite value" if np.isinf(value) else f"{value:g}, whose differences are no numbers"
         raise InputDataError(
-            f"{data.where(case, step, variable)}: an infinite value; correct it, or make it NaN, which means "
-            "missing"
+            f"{data.where(case, step, variable)}: {what}; correct it, or make it NaN, which means missing"
         )
 
 

@@ -441,6 +441,21 @@ def read_case_groups(path: str | Path, data: Sequences) -> np.ndarray:
     return np.array([known[name] for name in data.ids])
 
 
+def with_known_groups(data: Sequences, path: str | Path, others: Sequence[str]) -> Sequences:
+    """Cases with the groups that a table names for them, where it names all; else as they are.
+
+    Args:
+        data: test cases, which the table may be silent about.
+        path: see `read_case_groups`.
+        others: names of the cases that the table is about. Cases that are called alike, as those of an array
+            are, may be meant instead.
+    """
+    table = read_table(path)
+    position = table.first_of(["case"])
+    is_about = position is not None and {*data.ids} <= {*table.text(position)} - {*others}
+    return data.grouped(read_case_groups(path, data)) if is_about else data
+
+
 def _filled(table: Table, position: int, advice: str) -> list[str]:
     """The text of a column that may not have a blank cell."""
     words = table.text(position)

@@ -11,7 +11,8 @@ from jaxtyping import Int
 from attractor.errors import InputDataError, ShapeError, printable
 
 from .binary_files import check_growth, sound
-from .labelled_sequences import Sequences, default_names
+from .finding import Finding, warning
+from .labelled_sequences import Sequences, default_names, name_some
 from .sequence_labels import check_labels
 
 _ALIASES = {
@@ -38,6 +39,7 @@ def read_npz(path: str | Path, like: Sequences | None = None) -> Sequences:
         path: the file.
         like: the training cases. Where this file lacks `classes` or names of variables, they are those of
             the training cases; numbers in `y` that are no names of their classes are positions in the list.
+            Where those of the training cases were not, that stands among the remarks.
 
     Returns:
         The cases.
@@ -73,11 +75,21 @@ def _sequences(arrays: dict[str, np.ndarray], like: Sequences | None) -> Sequenc
         )
     names = default_names(variables) if like is None or len(like.names) != variables else like.names
     names = _texts(arrays["names"]) if "names" in arrays else names
-    labels, classes, class_values = _read_labels(arrays, like)
+    (labels, classes, class_values), counted = _read_labels(arrays, like)
     ids = _texts(arrays["ids"]) if "ids" in arrays else ()
-    return Sequences(
+    data = Sequences(
         values.astype(float), lengths.astype(np.int64), names, labels, classes, ids, class_values
     )
+    is_new = counted and "classes" not in arrays and like is not None and not like.counted
+    return replace(data, counted=counted, remarks=(_counted(classes),) if is_new else ())
+
+
+def _counted(classes: tuple[str, ...]) -> Finding:
+    """A remark on numbers that were taken as positions."""
+    pairs = name_some([f"{position} is '{name}'" for position, name in enumerate(classes)])
+    message = f"the numbers in 'y' are taken as positions among the classes of the training: {pairs}"
+    advice = "If they mean something else, save the names as 'classes', or give the labels as texts."
+    return warning("positions", "", message, advice)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -115,20 +127,21 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _read_labels(
-    arrays: dict[str, np.ndarray], like: Sequences | None
-) -> tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...], tuple[object, ...]]:
-    """Labels, classes, and the classes in the type of the file."""
+_Labels = tuple[Int[np.ndarray, " cases"] | None, tuple[str, ...], tuple[object, ...]]
+
+
+def _read_labels(arrays: dict[str, np.ndarray], like: Sequences | None) -> tuple[_Labels, bool]:
+    """Labels, classes, and these in the type of the file; whether numbers count the classes."""
     if "y" not in arrays:
-        return (None, (), ()) if like is None else (None, like.classes, like.class_values)
+        return ((None, (), ()) if like is None else (None, like.classes, like.class_values)), False
     labels = check_labels(arrays["y"])
     values, codes = np.unique(labels, return_inverse=True)
     words = tuple(printable(str(one)) for one in values.tolist())
     if labels.dtype.kind in "iu" and "classes" in arrays:
-        return labels.astype(np.int64), _texts(arrays["classes"]), ()
+        return (labels.astype(np.int64), _texts(arrays["classes"]), ()), True
     if labels.dtype.kind in "iu" and like is not None and _are_positions(words, like):
-        return labels.astype(np.int64), like.classes, like.class_values
-    return codes, words, tuple(values.tolist())
+        return (labels.astype(np.int64), like.classes, like.class_values), True
+    return (codes, words, tuple(values.tolist())), False
 
 
 def _are_positions(words: tuple[str, ...], like: Sequences) -> bool:

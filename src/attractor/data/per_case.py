@@ -107,17 +107,18 @@ def case_groups(values: Any, names: Sequence[str]) -> np.ndarray:
         raise ShapeError(
             f"groups of shape {found.shape}, expected ({len(names)},): one for each of the {len(names)} cases"
         )
-    missing = [str(one).strip() in _NONE for one in found.tolist()]
+    masked = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else np.zeros(len(found), bool)
+    missing = masked | np.array([str(one).strip() in _NONE for one in found.tolist()])
     for case in np.flatnonzero(missing)[:1]:
         raise InputDataError(f"case {names[case]!r} has no group; give it one, if only its own")
     return np.array([_spelled(one) for one in found.tolist()])
 
 
 def _spelled(name: object) -> str:
-    """A name as text: the parts of several columns as cases are called by them, 1.0 as 1."""
+    """A name as text: the parts of several columns as cases are called by them, 1.0 as 1, bytes as read."""
     if isinstance(name, tuple):
         return "/".join(map(_spelled, name))
-    text = str(name).strip()
+    text = (name.decode(errors="replace") if isinstance(name, bytes) else str(name)).strip()
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
 

@@ -48,8 +48,12 @@ class Scaling(Shown):
             )
 
     def to_unit(self, values: Values) -> Values:
-        """Engineering units to numbers of size one, shape (..., channels)."""
-        return (values - self.offset) / self.scale
+        """Engineering units to numbers of size one, shape (..., channels).
+
+        What is too large for a number becomes infinite, which `check_representable` refuses by its place.
+        """
+        with np.errstate(over="ignore"):
+            return (values - self.offset) / self.scale
 
     def to_engineering(self, values: Values) -> Values:
         """The inverse of `to_unit`."""
@@ -82,7 +86,7 @@ class Scaling(Shown):
             InputDataError: a channel is constant or not finite.
         """
         _check_values(values, names)
-        return cls(values.mean(axis=0), values.std(axis=0))
+        return cls(*mean_and_deviation(values))
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists, for JSON; `from_dict` gives the same bits back."""
@@ -106,7 +110,26 @@ class Scaling(Shown):
 
 def is_constant(values: Float[np.ndarray, "samples"]) -> bool:
     """Whether a signal differs from one sample to the next by no more than rounding."""
-    return bool(np.ptp(values) <= _SMALLEST_RANGE * np.abs(values).max())
+    half = values.max() / 2 - values.min() / 2  # the whole of it may be no number any more
+    return bool(half <= _SMALLEST_RANGE * np.abs(values).max() / 2)
+
+
+def mean_and_deviation(
+    values: Float[np.ndarray, "samples *channels"],
+) -> tuple[Float[np.ndarray, "*channels"], Float[np.ndarray, "*channels"]]:
+    """Mean and standard deviation over samples, also where squares are too large or too small for numbers.
+
+    They are computed in a unit that is a power of two, which changes no digit.
+
+    Example:
+        >>> import numpy as np
+        >>> [float(one) for one in mean_and_deviation(np.array([1e300, 3e300]))]
+        [2e+300, 1e+300]
+    """
+    exponent = np.frexp(np.abs(values).max(axis=0))[1]
+    sized = np.ldexp(values, -exponent)
+    mean, deviation = (np.ldexp(one, exponent) for one in (sized.mean(axis=0), sized.std(axis=0)))
+    return np.asarray(mean), np.asarray(deviation)
 
 
 def _check_values(values: Float[np.ndarray, "samples channels"], names: Sequence[str]) -> None:
@@ -142,8 +165,9 @@ def sequence_scaling(data: Sequences) -> Scaling:
         constant = is_constant(seen)
         if constant:
             warn(f"variable {name!r} is constant at {seen[0]:g} in training")
-        offsets.append(seen.mean())
-        scales.append(1.0 if constant else seen.std())
+        mean, deviation = mean_and_deviation(seen)
+        offsets.append(mean)
+        scales.append(1.0 if constant else deviation)
     return Scaling(np.array(offsets), np.array(scales))
 
 

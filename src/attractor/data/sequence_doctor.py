@@ -1,73 +1,18 @@
 """The data doctor for labelled series: what to know before a classifier is trained."""
 
-import hashlib
 import warnings
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from .counters import counting_variables
+from .equal_cases import check_leak, check_twins, equal_cases, learned_cases
 from .finding import Finding, Findings, by_severity, error, note, out_of_range, warning
-from .labelled_sequences import SHOWN, Sequences, name_some
-from .preprocessing import is_constant
+from .labelled_sequences import Sequences, name_some
+from .preprocessing import is_constant, mean_and_deviation
 from .shared_stretches import common_stretches, shared_stretches
-
-
-def fingerprints(data: Sequences) -> list[bytes | None]:
-    """For every case a hash of its length and its values, rounded to single precision; None if all miss.
-
-    Files keep the same series in single or double precision; a case that is equal to seven digits in all
-    steps is the same recording.
-    """
-    # Adding zero makes -0 the same bits as 0; all NaN get the same bits as well.
-    values = data.values.astype(np.float32) + np.float32(0)
-    values[np.isnan(values)] = np.nan
-    return [
-        None if np.isnan(case).all() else hashlib.blake2b(case[:length].tobytes(), digest_size=16).digest()
-        for case, length in zip(values, data.lengths, strict=True)
-    ]
-
-
-def check_twins(data: Sequences) -> list[Finding]:
-    """Cases with the same values: one with two labels is labelled wrongly at least once."""
-    groups: dict[bytes, list[int]] = {}
-    for case, key in enumerate(fingerprints(data)):
-        if key is not None:
-            groups.setdefault(key, []).append(case)
-    twins, findings, labels = [cases for cases in groups.values() if len(cases) > 1], [], data.labels
-    kinds = [0 if labels is None else len(np.unique(labels[cases])) for cases in twins]
-    torn = [cases for cases, count in zip(twins, kinds, strict=True) if count > 1]
-    if labels is not None and torn:
-        shown = [", ".join(f"{data.ids[c]} is '{data.classes[labels[c]]}'" for c in cases) for cases in torn]
-        message = f"{len(torn)} recording(s) occur under several labels: {name_some(shown, '; ')}"
-        advice = "Look at these cases: at least one label of each is wrong."
-        findings.append(warning("contradicting-labels", "", message, advice, recordings=len(torn)))
-    same = [cases for cases, count in zip(twins, kinds, strict=True) if count <= 1]
-    if same:
-        extra = sum(len(cases) - 1 for cases in same)
-        shown = name_some([" = ".join(data.ids[case] for case in cases[:SHOWN]) for cases in same], "; ")
-        message = f"{extra} case(s) repeat another one: {shown}"
-        advice = (
-            "Keep one of each, or keep them on one side of every split; else a model is judged by what it "
-            "knows."
-        )
-        findings.append(warning("repeated-cases", "", message, advice, cases=extra))
-    return findings
-
-
-def check_leak(training: Sequences, test: Sequences) -> list[Finding]:
-    """Test cases that are also training cases, variables in the same order."""
-    known: dict[bytes, int] = {}
-    for case, key in enumerate(fingerprints(training)):
-        if key is not None:
-            known.setdefault(key, case)
-    pairs = [(known[key], case) for case, key in enumerate(fingerprints(test)) if key in known]
-    if not pairs:
-        return []
-    shown = name_some([f"{test.ids[two]} = {training.ids[one]}" for one, two in pairs])
-    message = f"{len(pairs)} of {len(test)} test cases also occur in training (test = training: {shown})"
-    advice = "Take them out of the training cases; a model is not judged by what it has learned by heart."
-    return [warning("leak", "", message, advice, cases=len(pairs))]
+from .telling_constants import check_telling
+from .wild_values import UsualRange, check_far, check_wild, tame
 
 
 def check_shared(data: Sequences) -> list[Finding]:
@@ -77,10 +22,12 @@ def check_shared(data: Sequences) -> list[Finding]:
         message = f"{len(data)} cases are too many to look for stretches of values in common"
         advice = "If they are windows of recordings, keep those of one recording on one side of every split."
         return [note("not-compared", "", message, advice)]
-    keys, different = fingerprints(data), found.sharing.copy()
-    kinds: dict[int, set[bytes | None]] = {}
-    for recording, key in zip(found.recordings.tolist(), keys, strict=True):
-        kinds.setdefault(recording, set()).add(key)
+    if not found.sharing.any():
+        return []
+    different = found.sharing.copy()
+    kinds: dict[int, set[int]] = {}
+    for recording, number in zip(found.recordings.tolist(), equal_cases(data)[0].tolist(), strict=True):
+        kinds.setdefault(recording, set()).add(number)
     different &= np.array([len(kinds[recording]) > 1 for recording in found.recordings.tolist()])
     if not different.any():
         return []
@@ -97,9 +44,7 @@ def check_shared(data: Sequences) -> list[Finding]:
 
 def check_common(training: Sequences, test: Sequences) -> list[Finding]:
     """Test cases that are windows of the same recordings as training cases, variables in the same order."""
-    known = set(fingerprints(training)) - {None}
-    twins = np.array([key in known for key in fingerprints(test)])
-    common = common_stretches(training, test) & ~twins
+    common = common_stretches(training, test) & ~learned_cases(training, test)
     if not common.any():
         return []
     cases = int(np.count_nonzero(common))
@@ -142,6 +87,8 @@ def _roughness(values: Float[np.ndarray, "cases steps columns"]) -> float:
     """How much columns change from step to step: near 0 for smooth ones, 1 for noise."""
     if values.shape[1] < 2:
         return 1.0
+    largest = np.abs(values[~np.isnan(values)]).max(initial=0.0)
+    values = np.ldexp(values, -int(np.frexp(largest)[1]))  # squares of what is very large or small are none
     with warnings.catch_warnings():  # columns without a value, or at rest
         warnings.simplefilter("ignore", RuntimeWarning)
         scale = np.nanstd(values, axis=(0, 1))
@@ -183,10 +130,10 @@ def examine_sequences(data: Sequences) -> Findings:
         The findings, errors first, then warnings, then notes; empty for data without any remark.
     """
     findings = [*data.remarks, *check_axes(data), *check_counters(data), *_check_empty(data)]
-    findings += [*_check_variables(data), *_check_missing(data), *_check_scales(data)]
+    findings += [*_check_variables(data), *check_wild(data), *_check_missing(data), *_check_scales(data)]
     findings += [*check_twins(data), *check_shared(data)]
     if data.labels is not None:
-        findings += [*_check_classes(data), *_check_lengths(data)]
+        findings += [*_check_classes(data), *_check_lengths(data), *check_telling(data)]
     return by_severity(findings)
 
 
@@ -198,14 +145,16 @@ def compare_sequences(training: Sequences, test: Sequences) -> Findings:
         test: where it will be judged; brought to the variables and classes of `training` by name.
 
     Returns:
-        Test cases that are also training cases or share stretches with them, variables that leave their range
-        in training, and classes without a training case.
+        What reading the test cases left out or assumed, test cases that are also training cases or share
+        stretches with them, variables that leave their range in training, single values far outside of it,
+        and classes without a training case.
 
     Raises:
         InputDataError: the test cases lack a variable, or have a class that training does not know.
     """
     test = test.aligned(training)
-    findings = [*check_leak(training, test), *check_common(training, test)]
+    findings = [*test.remarks, *check_leak(training, test), *check_common(training, test)]
+    findings += check_far(test, UsualRange.of(training))
     for position, name in enumerate(training.names):
         findings += out_of_range(name, measured(training, position), measured(test, position), "the test")
     if training.labels is not None and test.labels is not None:
@@ -281,9 +230,12 @@ def _check_missing(data: Sequences) -> list[Finding]:
 
 
 def _check_scales(data: Sequences) -> list[Finding]:
-    columns = {name: measured(data, position) for position, name in enumerate(data.names)}
+    usual = tame(data)
+    columns = {
+        name: data.values[:, :, position][usual[:, :, position]] for position, name in enumerate(data.names)
+    }
     deviations = {
-        name: float(values.std())
+        name: float(mean_and_deviation(values)[1])
         for name, values in columns.items()
         if len(values) and not is_constant(values)
     }
@@ -293,7 +245,8 @@ def _check_scales(data: Sequences) -> list[Finding]:
     ratio = deviations[large] / deviations[small]
     if ratio < WIDE_SCALES:
         return []
-    message = f"the standard deviation of '{large}' is {ratio:.2g} times that of '{small}'"
+    times = f"{ratio:.2g}" if np.isfinite(ratio) else "more than 1e300"
+    message = f"the standard deviation of '{large}' is {times} times that of '{small}'"
     advice = "Scale every variable by the training cases, as the classifier does, before any other method."
     return [note("scales", f"{small}, {large}", message, advice, ratio=ratio)]
 

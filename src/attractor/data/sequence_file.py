@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from attractor.errors import ConfigError, InputDataError
 
-from .archive_text import read_arff, read_case_rows, read_ts, stack_dimensions
+from .archive_text import check_class_in_front, read_arff, read_case_rows, read_ts, stack_dimensions
 from .delimited import find_layout, is_number, read_lines, shortened
 from .given_cases import series_columns
 from .labelled_sequences import Sequences
@@ -88,20 +88,23 @@ def _read(
         )
     data = read_npz(source, like) if suffix == ".npz" else _READERS[suffix](source)
     variables = () if columns is None else columns.wanted
-    return data.chosen(variables) if variables else _without_counters(data, like)
+    return told(data.chosen(variables)) if variables else _without_counters(data, like)
 
 
 def _without_counters(data: Sequences, like: Sequences | None) -> Sequences:
     """The cases without variables that only count, which is told; those that a model knows stay."""
-    return data if like is not None else told(without_counters(data))
+    return told(data if like is not None else without_counters(data))
 
 
 def _read_rows(path: str | Path, like: Sequences | None) -> Sequences:
     """A `.tsv` file: with a header a table of cases and times, of numbers alone a case in each row."""
     text = read_lines(path)
     layout = find_layout(text.lines, "tab")
-    if all(is_number(cell, layout) for cell in layout.split_row(text.lines[0])[1:]):
+    numeric = [is_number(cell, layout) for cell in layout.split_row(text.lines[0])]
+    if all(numeric[1:]):
         return read_case_rows(text, layout)
+    if all(numeric[:-1]):
+        check_class_in_front([layout.split_row(line) for line in text.lines], text)
     return read_long_csv(path, like=like)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt64
 from attractor.shown import Shown
 
 from .labelled_sequences import Sequences, padded
+from .wild_values import usual_reach
 
 # Steps of the stretches that are looked up; the longer ones are for signals that seldom move.
 _STRETCHES = (8, 32, 128)
@@ -122,13 +123,52 @@ def _all_links(
 def _links(
     values: Float[np.ndarray, "cases time variables"], lengths: np.ndarray, *, to_first: bool
 ) -> Int[np.ndarray, "links 2"]:
-    scaled = np.stack([_scaled(channel) for channel in np.moveaxis(values, 2, 0)], axis=2)
-    codes = _codes(scaled)
-    bits = np.where(_moving(scaled, codes), _rarity(codes), 0)
+    scaled, codes, bits = _told_by_values(values)
     candidates = _candidates(codes, bits, lengths, to_first=to_first)
     valid = np.arange(values.shape[1]) < lengths[:, None]
-    needed = _BITS + 2 * np.log2(lengths.sum())
-    return np.concatenate(_confirmed(candidates, (scaled, bits, valid), needed))
+    return np.concatenate(_confirmed(candidates, (scaled, bits, valid), _needed(int(lengths.sum()))))
+
+
+def _told_by_values(
+    values: Float[np.ndarray, "cases time variables"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values of size one, their codes, and how many bits each tells: none where it does not move."""
+    scaled = np.stack([_scaled(channel) for channel in np.moveaxis(values, 2, 0)], axis=2)
+    codes = _codes(scaled)
+    return scaled, codes, np.where(_moving(scaled, codes), _rarity(codes), 0)
+
+
+def _needed(positions: int) -> float:
+    """Bits that something in common must tell to be no chance, of two among so many positions."""
+    return _BITS + 2 * float(np.log2(positions))
+
+
+def _is_rich(
+    told: Float[np.ndarray, " pairs"], moving: Int[np.ndarray, " pairs"], needed: float
+) -> Bool[np.ndarray, " pairs"]:
+    """Whether so many bits are enough; variables that move together tell less than the sum of each."""
+    return told >= needed * np.sqrt(np.maximum(moving, 1))
+
+
+def rich_cases(data: Sequences) -> Bool[np.ndarray, " cases"]:
+    """Which cases are too rich in values for another case to be equal by chance.
+
+    Series of a few steps, or of a few values, come again and again; see `shared_stretches`, which asks for as
+    much of a stretch.
+
+    Args:
+        data: cases.
+
+    Example:
+        >>> import numpy as np
+        >>> draw = np.random.default_rng(0)
+        >>> noise, coins = draw.normal(size=(9, 30, 1)), draw.integers(0, 2, (9, 4, 1)) + 0.0
+        >>> [rich_cases(Sequences.from_arrays(part)).all().item() for part in (noise, coins)]
+        [True, False]
+    """
+    bits = _told_by_values(data.values)[2]
+    told = bits.sum(axis=1)
+    return _is_rich(told.sum(axis=1), (told > 0).sum(axis=1), _needed(len(data)))
 
 
 def _is_scaled_alone(values: Float[np.ndarray, "cases time variables"]) -> bool:
@@ -167,12 +207,16 @@ def _holds(kind: type[np.floating], data: Sequences) -> bool:
 
 
 def _scaled(channel: Float[np.ndarray, "cases time"]) -> Float[np.ndarray, "cases time"]:
-    """Values minus their median, in units of a power of two that makes the largest almost one."""
+    """Values minus their median, in units of a power of two that makes the largest almost one.
+
+    Wild values count as the largest of the others: beside them all others would be alike.
+    """
     known = channel[~np.isnan(channel)]
     if not len(known):
         return channel
     centred = channel - np.median(known)
-    return np.ldexp(centred, -int(np.frexp(np.nanmax(np.abs(centred)))[1]))
+    largest = usual_reach(np.abs(centred[~np.isnan(centred)]))
+    return np.ldexp(np.clip(centred, -largest, largest), -int(np.frexp(largest)[1]))
 
 
 def _codes(scaled: Float[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
@@ -329,8 +373,7 @@ def _told(
     told = np.where((steps > before + 1) & (steps < after), bits, 0).sum(axis=1)
     everything = bits.sum(axis=1)
     agreeing, moving = (told > 0.5 * everything).sum(axis=1), (everything > 0).sum(axis=1)
-    # Variables that move together tell less than the sum of what each tells.
-    return (told.sum(axis=1) >= needed * np.sqrt(moving)) & (2 * agreeing >= moving)
+    return _is_rich(told.sum(axis=1), moving, needed) & (2 * agreeing >= moving)
 
 
 def _components(links: Int[np.ndarray, "links 2"], cases: int) -> Int[np.ndarray, " cases"]:
