@@ -10,9 +10,10 @@ from scipy.signal import lfilter
 from attractor.cells import Linear, NeuralStateSpace, late_inputs
 from attractor.control.baselines import fit_arx
 from attractor.control.identification.identification_task import free_run
+from attractor.control.identification.linear_start import find_linear_start
 from attractor.control.identification.output_error import fit_output_error, stabilised
 from attractor.control.identification.plant_network import ENCODER_WIDTH, NetworkPlan
-from attractor.control.identification.regressions import Start, find_linear_start
+from attractor.control.identification.regressions import Start
 
 PAST = 12
 LIGHT = np.real(np.poly([0.995 * np.exp(0.3j), 0.995 * np.exp(-0.3j)]))
@@ -120,7 +121,7 @@ def test_an_output_that_no_linear_model_follows_does_not_choose_the_order_of_ano
 
 
 def drifting(seed, rows=900):
-    """Slow plants whose outputs wander besides, as those of a furnace do; and what inputs alone do."""
+    """Slow plants whose outputs wander besides, as those of a furnace do."""
     draw = np.random.default_rng(seed)
     inputs = np.repeat(draw.normal(size=(rows // 8 + 1, 3)), 8, axis=0)[:rows]
     gains, poles = draw.normal(size=(2, 3)), draw.uniform(0.8, 0.98, (2, 3))
@@ -131,33 +132,22 @@ def drifting(seed, rows=900):
     moved = np.sum(parts, axis=1).T
     moved /= moved.std(axis=0)
     wander = np.cumsum(draw.normal(size=moved.shape), axis=0)
-    return inputs, moved, moved + 0.4 * wander / wander.std(axis=0) + 0.05 * draw.normal(size=moved.shape)
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_drift_is_not_explained_by_what_inputs_did_long_ago(seed):
-    inputs, moved, outputs = drifting(seed)
-    model, _ = found(inputs, outputs, rows=700)
-    states = np.zeros((len(inputs) + 1, model.size))
-    for row, u in enumerate(inputs):
-        states[row + 1] = model.transition @ states[row] + model.gain @ u
-    errors = (states[:-1] @ model.shown.T - moved)[100:]
-    print(errors.std(axis=0))
-    assert errors.std(axis=0).max() < 0.25
+    return inputs, moved + 0.4 * wander / wander.std(axis=0) + 0.05 * draw.normal(size=moved.shape)
 
 
 def test_a_free_run_begins_where_a_drift_stands():
-    """Twenty rows ahead a drift is mostly where it was; without a state of its own it was lost at once."""
-    inputs, moved, outputs = drifting(0)
-    model, _ = found(inputs, outputs, rows=700)
-    ahead, persistent = [], []
-    for begin in range(720, 880, 10):
-        part = slice(begin - PAST, begin + 20)
-        run = model.simulate(inputs[part], outputs[part], PAST, PAST)[:-1]
-        ahead.append(run - outputs[begin : begin + 20])
-        persistent.append((moved - outputs)[begin : begin + 20])
-    print(np.std(ahead), np.std(persistent))
-    assert np.sqrt(np.mean(np.square(ahead))) < 0.5 * np.sqrt(np.mean(np.square(persistent)))
+    """Fifty rows ahead a drift is mostly where it was. Explained by what inputs did it misled for long."""
+    ours, of_arx = [], []
+    for seed in range(3):
+        inputs, outputs = drifting(seed, rows=1000)
+        model, (training, validation) = found(inputs[:800], outputs[:800], rows=640)
+        arx = fit_arx(training, validation, PAST)
+        for begin in range(800, 950, 10):
+            part = slice(begin - PAST, begin + 50)
+            u, y = inputs[part], outputs[part]
+            ours.append(model.simulate(u, y, PAST, PAST)[:-1] - y[PAST:])
+            of_arx.append(arx.simulate(u, y, PAST)[PAST:] - y[PAST:])
+    assert np.sqrt(np.mean(np.square(ours))) < np.sqrt(np.mean(np.square(of_arx)))
 
 
 def test_what_is_beyond_the_linear_model_can_be_trained():

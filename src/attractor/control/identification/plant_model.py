@@ -30,6 +30,7 @@ from attractor.training.networks import AUTO, cell_name, check_scaling, describe
 from .bands import NO_START, NOT_CALIBRATED, BandCalibration, OutputBands, calibrate, calibration_of
 from .family_options import USUAL_LAYERS, USUAL_SIZE, check_family
 from .identification_task import Drawing, IdentificationTask, fit_readout, pad
+from .linear_start import find_linear_start
 from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
 from .race import (
     AS_FITTED,
@@ -57,7 +58,7 @@ from .recordings import (
     scalings,
     split_validation,
 )
-from .regressions import FromRegression, Start, find_linear_start, find_polynomial_start
+from .regressions import FromRegression, Start, find_polynomial_start
 from .remarks import remarks
 from .simulator import Simulator, free_runs
 from .timing import Delay, Feedthrough, Timing, find_timing

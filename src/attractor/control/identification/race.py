@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from attractor.cells import Stack, cell_class
+from attractor.control.baselines import MOST_ROWS
 from attractor.control.metrics import relative_gain
 from attractor.errors import DivergedError, InputDataError
 from attractor.progress import AtMost, Reporter
@@ -21,8 +22,9 @@ from attractor.training.checkpoint import RACE, Facts
 from attractor.training.networks import cell_name, fact
 
 from .identification_task import IdentificationTask, score, squares
+from .linear_start import LinearStart
 from .plant_network import ENCODER_WIDTH, NetworkPlan, PlantNetwork
-from .regressions import MOST_ROWS, LinearStart, PolynomialStart
+from .regressions import PolynomialStart
 
 Error = Annotated[float, Within(0, infinite=True)]
 LINEAR, POLYNOMIAL = AS_FITTED = ("linear", "polynomial-narx")

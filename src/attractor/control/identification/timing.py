@@ -15,8 +15,9 @@ from attractor.progress import Reporter
 from attractor.settings import CountOrNone
 from attractor.training.networks import fact
 
+from .linear_start import find_linear_start
 from .recordings import has_feedthrough
-from .regressions import Start, find_linear_start
+from .regressions import Start
 
 Feedthrough = bool | Literal["shift"] | None
 Delay = CountOrNone | tuple[CountOrNone, ...] | None
