@@ -29,7 +29,7 @@ from attractor.program import single, single_precision
 from attractor.progress import Reporter, SilentReporter
 from attractor.runs import Run
 from attractor.settings import Count, Positive, Seed, Share
-from attractor.shown import in_words
+from attractor.shown import counted, in_words
 from attractor.training import EpochTask, RunLog, label_loss, select_replica, train
 from attractor.training.checkpoint import Facts
 from attractor.training.epoch_task import CoTeaching
@@ -439,7 +439,7 @@ class SequenceClassifier(Estimator):
 
     def learned(self) -> list[str]:
         """The classes and the cases, which part decides, and what validation chose."""
-        cases = f"{len(self.training_ids_)} training cases of {len(self.names_)} variable(s)"
+        cases = f"{len(self.ranked_ids_)} cases learned from, of {counted(len(self.names_), 'variable')}"
         told = self.decision.told(getattr(self, "trained_", None))
         return [f"classes {in_words(self.classes_.tolist())}, {cases}", *told]
 
