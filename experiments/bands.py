@@ -8,8 +8,6 @@ last so long that the validation part is a dozen stretches, the table shows what
     python -m experiments.bands ../shared/data/control
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +16,7 @@ from attractor.control import PlantModel
 from attractor.control.identification.assessment import assess_bands
 from attractor.data import Roles
 from benchmarks.recording import record
-from experiments.identification_defaults import LOGS
+from experiments.identification_defaults import asked_logs
 
 
 def judge(log: str, roles: Roles, seed: int = 0) -> list[dict[str, Any]]:
@@ -51,18 +49,9 @@ def judge(log: str, roles: Roles, seed: int = 0) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print the rows and keep them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--logs", nargs="*", default=list(LOGS), help="some of them")
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
     console, rows = Console(), []
-    for name in asked.logs:
-        try:
-            roles = LOGS[name](asked.folder)
-        except OSError:
-            console.print(f"{name}: not in {asked.folder.name}")
-            continue
+    asked, logs = asked_logs(__doc__, console)
+    for name, roles in logs:
         found = judge(name, roles, asked.seed)
         console.print(*found, sep="\n")
         rows += found

@@ -9,7 +9,7 @@ the repository; those that a folder lacks are left out. Logs of a user's own com
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from attractor.data import (
     parse_row_block,
     read_csv,
 )
+from attractor.errors import InputDataError
 from benchmarks.recording import record
 
 
@@ -149,21 +150,34 @@ def table_of(judged: list[Judged]) -> Table:
     return grid
 
 
-def main() -> None:
-    """Print the table and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def asked_logs(
+    description: str | None, console: Console
+) -> tuple[argparse.Namespace, Iterator[tuple[str, Roles]]]:
+    """What the command line asks for, and the logs that the folder has of them, by name."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--logs", nargs="*", default=list(LOGS), help="some of them")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    return asked, _read(asked.folder, asked.logs, console)
+
+
+def _read(folder: Path, names: Sequence[str], console: Console) -> Iterator[tuple[str, Roles]]:
+    for name in names:
+        try:
+            roles = LOGS[name](folder)
+        except (OSError, InputDataError) as problem:
+            console.print(f"{name} is left out: {problem}")
+            continue
+        yield name, roles
+
+
+def main() -> None:
+    """Print the table and keep it."""
     console, judged = Console(), []
     console.width = max(console.width, 120)
-    for name in asked.logs:
-        try:
-            roles = LOGS[name](asked.folder)
-        except OSError:
-            console.print(f"{name}: not in {asked.folder.name}")
-            continue
+    asked, logs = asked_logs(__doc__, console)
+    for name, roles in logs:
         judged.append(judge(name, roles, asked.seed))
         console.print(table_of(judged[-1:]), *judged[-1].remarks, sep="\n")
     console.print(table_of(judged))
