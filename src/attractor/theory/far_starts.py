@@ -100,8 +100,9 @@ def far_starts(
         begun[:, : flat.real_size] = starts
         given = jax.device_put((begun, rows, np.asarray(_MET * size)))
         first, *others = map(np.asarray, _distances(flat, own, *given))
-    # A map may live on a part of space alone: what is no number after one step never was on it.
-    defined = np.isfinite(first)
+    # A map may live on a part of space alone: what is no number after one step never was on it. What is
+    # infinite has overflowed: it leaves the finite numbers.
+    defined = ~np.isnan(first)
     middle, end, last = (values[defined] for values in others)
     met, finite = end <= _MET * size, np.isfinite(end)
     return FarStarts(
