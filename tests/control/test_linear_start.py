@@ -14,6 +14,7 @@ from attractor.control.identification.linear_start import find_linear_start
 from attractor.control.identification.output_error import fit_output_error, stabilised
 from attractor.control.identification.plant_network import ENCODER_WIDTH, NetworkPlan
 from attractor.control.identification.regressions import Start
+from attractor.control.identification.remarks import drifting_outputs
 
 PAST = 12
 LIGHT = np.real(np.poly([0.995 * np.exp(0.3j), 0.995 * np.exp(-0.3j)]))
@@ -148,6 +149,16 @@ def test_a_free_run_begins_where_a_drift_stands():
             ours.append(model.simulate(u, y, PAST, PAST)[:-1] - y[PAST:])
             of_arx.append(arx.simulate(u, y, PAST)[PAST:] - y[PAST:])
     assert np.sqrt(np.mean(np.square(ours))) < np.sqrt(np.mean(np.square(of_arx)))
+
+
+def test_outputs_that_drift_are_known_and_others_are_not_said_to():
+    inputs, outputs = drifting(2)
+    model, _ = found(inputs, outputs[:, :1], rows=700)
+    plan = NetworkPlan(Linear, model.size, 1, 3, 1, PAST, False, ENCODER_WIDTH + model.size)
+    assert drifting_outputs(model.builder(plan)(jax.random.key(0))) == [0]
+    model, _ = found(*ringing())
+    plan = NetworkPlan(Linear, model.size, 1, 1, 1, PAST, False, ENCODER_WIDTH + model.size)
+    assert drifting_outputs(model.builder(plan)(jax.random.key(0))) == []
 
 
 def test_what_is_beyond_the_linear_model_can_be_trained():

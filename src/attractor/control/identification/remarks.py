@@ -9,6 +9,7 @@ import numpy as np
 
 from attractor.cells import Linear, PolynomialNARX
 from attractor.data import Record
+from attractor.shown import in_words
 from attractor.training import Trained
 
 from .plant_network import PlantNetwork
@@ -47,7 +48,31 @@ def remarks(network: PlantNetwork, trained: Trained, training: Record, checking:
         training: the recordings that it learned from.
         checking: those that chose the weights.
     """
-    return [*_size(network, training), *_still_falling(trained), *_unlike(training, checking)]
+    said = [*_size(network, training), *_still_falling(trained), *_unlike(training, checking)]
+    names = [training.outputs[index].name for index in drifting_outputs(network)]
+    return [*said, *_drift(names)]
+
+
+def drifting_outputs(network: PlantNetwork) -> list[int]:
+    """Outputs of a linear model that show a state which no input and no other state moves."""
+    cell: Any = network.inner
+    if not isinstance(cell, Linear) or network.readout is None:
+        return []
+    transition, gain = np.asarray(cell.transition), np.asarray(cell.input_weight)
+    coupled = transition - np.diag(np.diag(transition))
+    alone = ~(gain.any(axis=1) | coupled.any(axis=0) | coupled.any(axis=1))
+    readout: Any = network.readout
+    return np.flatnonzero(np.asarray(readout.weight)[:, alone].any(axis=1)).tolist()
+
+
+def _drift(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    verb = "drifts" if len(names) == 1 else "drift"
+    return [
+        f"{in_words(names)} {verb} whatever the inputs do: a run begins where a drift stands and lets it die "
+        "away, for nobody knows how it goes on; record what causes it, if that can be measured"
+    ]
 
 
 def _size(network: PlantNetwork, training: Record) -> list[str]:
