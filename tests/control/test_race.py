@@ -155,8 +155,9 @@ def test_what_comes_before_the_trainings_is_told_as_well():
     told = io.StringIO()
     reporter = LineReporter("training", told, every=0.0)
     PlantModel("linear", washout=5).fit(*straight(800), reporter=reporter)
-    assert "training: 6/11" in told.getvalue()
+    assert "training: 6/22" in told.getvalue()
     assert "linear models of order 8" in told.getvalue()
+    assert "training: 22/22" in told.getvalue()
 
 
 @pytest.mark.parametrize("wrong", [{"cell": 3}, {"hidden_size": 0}, {"encoder_width": "wide"}])

@@ -57,7 +57,7 @@ def test_the_memory_told_is_that_of_the_strategy():
 def test_the_devices_of_a_batch_are_named():
     told = explain(CELLS["gru"](), jnp.zeros((5, 2)))
     assert told.devices == (str(jax.devices()[0]),)
-    assert f"1 device(s): {told.devices[0]}" in str(told)
+    assert f"1 device: {told.devices[0]}" in str(told)
 
 
 def test_an_explanation_takes_the_state_it_would_start_from():

@@ -43,7 +43,8 @@ def test_the_largest_output_of_a_network_is_enclosed_whenever_it_is_asked_for():
         for one in found:
             assert one.lower <= largest + 1e-4
             assert one.upper >= largest
-            assert float(network(jnp.asarray(one.point))) == one.lower
+            # Evaluated alone a point may differ in the last digit from what it gave among others.
+            assert float(network(jnp.asarray(one.point))) == pytest.approx(one.lower, rel=1e-14)
     assert found[0].pieces == 1
     assert found[0].upper - found[0].lower > 0.3
     assert found[1].upper - found[1].lower > found[2].upper - found[2].lower

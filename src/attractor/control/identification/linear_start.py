@@ -123,6 +123,8 @@ def find_linear_start(
     search = _Search(leading(usable, MOST_ROWS), leading(validation, MOST_ROWS), start, delays)
     outputs = usable[0][1].shape[1]
     chosen = [search.of_output(index, outputs, reporter) for index in range(outputs)]
+    every = 2 * outputs * len(ORDERS)
+    reporter.update(every, every, "linear models")
     reporter.close()
     found = [one for one in chosen if one is not None]
     return _side_by_side(found) if len(found) == outputs else None
