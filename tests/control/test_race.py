@@ -82,7 +82,7 @@ class Stopping:
         self.left = at
 
     def update(self, done, total, message=""):
-        self.left -= "models of order" not in message
+        self.left -= "linear models" not in message
         if self.left == 0:
             raise InterruptedError
 

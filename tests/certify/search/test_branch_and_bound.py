@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from attractor.certify.domains import enclose, program_forms, symbol_form
 from attractor.certify.domains.interval import Interval, exactly
