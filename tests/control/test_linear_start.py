@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from attractor import PlantModel
 from attractor.cells import Linear, NeuralStateSpace, late_inputs
 from attractor.control.baselines import fit_arx
 from attractor.control.identification.identification_task import free_run
@@ -159,6 +160,15 @@ def test_outputs_that_drift_are_known_and_others_are_not_said_to():
     model, _ = found(*ringing())
     plan = NetworkPlan(Linear, model.size, 1, 1, 1, PAST, False, ENCODER_WIDTH + model.size)
     assert drifting_outputs(model.builder(plan)(jax.random.key(0))) == []
+
+
+def test_a_gain_at_rest_that_no_log_shows_is_called_a_guess():
+    draw = np.random.default_rng(0)
+    inputs = np.repeat(draw.uniform(-1, 1, 100), 10)[:, None]
+    integrated = np.cumsum(0.05 * inputs, axis=0) + 0.02 * draw.normal(size=inputs.shape)
+    assert "gain at rest is a guess" in " ".join(PlantModel("linear").fit(inputs, integrated).remarks_)
+    settling = lfilter([0, 0.1], [1, -0.9], inputs, axis=0) + 0.02 * draw.normal(size=inputs.shape)
+    assert "gain at rest" not in " ".join(PlantModel("linear").fit(inputs, settling).remarks_)
 
 
 def test_what_is_beyond_the_linear_model_can_be_trained():

@@ -186,6 +186,19 @@ def test_short_steps_of_a_held_input_are_no_spikes_and_a_glitch_is_one():
     np.testing.assert_array_equal(np.flatnonzero(find_spikes(held)), [inside])
 
 
+@pytest.mark.parametrize("code", [-999.0, 1e5])
+def test_codes_of_missing_values_do_not_hide_as_a_signal_of_few_levels(code):
+    broken = OUTPUT.copy()
+    broken[[300, 1200, 2500]] = code
+    assert of(broken)["outliers"].numbers["count"] == 3
+
+
+def test_a_drift_is_not_taken_for_a_sampling_time_that_is_too_short():
+    findings = of(OUTPUT + 20.0 * TIME / SAMPLES)
+    assert "drift" in findings
+    assert "oversampled" not in findings
+
+
 def test_an_input_at_rest_needs_no_whitening():
     np.testing.assert_array_equal(whitening_filter([np.zeros(100)]), [1.0] + 10 * [0.0])
 

@@ -205,7 +205,18 @@ def test_errors_of_several_sizes_are_wild_together():
     values[3, 4:8, 0] = 735, 735, 187, 73.5
     (found,) = check_wild(Sequences.from_arrays(values))
     assert found.numbers == {"count": 4}
-    assert "20 times as far from the middle as 98% of all" in found.message
+    assert "20 times as far from the middle as 98% of the others" in found.message
+
+
+@pytest.mark.parametrize("share", [0.005, 0.05, 0.3])
+def test_codes_of_missing_values_are_wild_however_many_there_are(share):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(40, 50, 1))
+    coded = np.where(rng.random(noise.shape) < share, -999.0, noise)
+    (found,) = check_wild(Sequences.from_arrays(coded))
+    assert found.numbers == {"count": int(np.sum(coded == -999))}
+    assert "-999" in found.advice
+    assert check_wild(Sequences.from_arrays(np.where(noise > 1, 99.0, 50 + 20 * noise))) == []
 
 
 def test_windows_beside_a_wild_value_are_still_found():

@@ -50,6 +50,20 @@ def usual_reach(distances: Float[np.ndarray, " values"]) -> float:
     return float(tail[wild.argmax() - 1] if wild.any() else tail[-1])
 
 
+_CODES = (99.0, 999.0, 9999.0, 99999.0, 999999.0)
+"""Numbers that people write, mostly with a minus, where a value is missing."""
+
+
+def _reach(values: Float[np.ndarray, " values"], distances: Float[np.ndarray, " values"]) -> float:
+    """`usual_reach` of the distances; codes of missing values far out do not count, however many."""
+    coded = np.isin(np.abs(values), _CODES)
+    if coded.any() and not coded.all():
+        own = usual_reach(distances[~coded])
+        if 0 < own < distances[coded].min() / FAR:
+            return own
+    return usual_reach(distances)
+
+
 def wild_values(data: Sequences) -> dict[str, Wild]:
     """The variables with values far from nearly all others, by name; missing values and padding do not count.
 
@@ -63,7 +77,7 @@ def wild_values(data: Sequences) -> dict[str, Wild]:
             continue
         half = channel / 2  # a difference of large values leaves the numbers
         distances = np.abs(half - np.median(known / 2))
-        places = np.argwhere(distances > usual_reach(distances[~np.isnan(distances)]))
+        places = np.argwhere(distances > _reach(known, distances[~np.isnan(distances)]))
         if len(places):
             others = _without(channel, places)
             found[name] = Wild(places, float(np.nanmin(others)), float(np.nanmax(others)))
@@ -95,12 +109,12 @@ def check_wild(data: Sequences) -> list[Finding]:
         ])
         message = (
             f"{count} value(s) of '{name}' lie more than {FAR:g} times as far from the middle as "
-            f"{1 - _MOST:.0%} of all; the others are between {one.low:g} and {one.high:g} ({shown})"
+            f"{1 - _MOST:.0%} of the others, which are between {one.low:g} and {one.high:g} ({shown})"
         )
         advice = (
-            "Correct a faulty value, or make it NaN, which means missing: such a value decides the scale of "
-            "its variable, in which all others are alike. If it was measured so, give the logarithm of the "
-            "variable, or clip it."
+            "Correct a faulty value, or make it NaN, which means missing (-999 and its like are codes for "
+            "that): such a value decides the scale of its variable, in which all others are alike. If it was "
+            "measured so, give the logarithm of the variable, or clip it."
         )
         findings.append(warning("wild-values", name, message, advice, count=count))
     return findings
@@ -127,7 +141,7 @@ class UsualRange:
             known = column[~np.isnan(column)]
             if len(known):
                 middle[position] = 2 * np.median(known / 2)
-                own = usual_reach(np.abs(known - middle[position]))
+                own = _reach(known, np.abs(known - middle[position]))
                 reach[position] = own or max(abs(middle[position]), 1.0)
         return cls(middle, reach)
 

@@ -2,11 +2,14 @@
 
 import importlib.util
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attractor.cells import GRU, EchoState, Elman, RecurrentEquilibrium
+from attractor.cells import GRU, EchoState, Elman, Linear, RecurrentEquilibrium
+from attractor.certify import Verdict, certify
 from attractor.certify.stability import lmi
 from attractor.certify.stability.lmi import (
     QuadraticSettings,
@@ -230,3 +233,35 @@ def test_a_program_beyond_the_memory_is_refused_where_the_process_would_die(monk
     ):
         cell_certificate(Elman(1, 256, key=KEY))
     assert cell_certificate(Elman(1, 2, key=KEY)).status is not None
+
+
+@pytest.mark.parametrize("radius", [0.5, 0.95, 0.999, 1.0, 1.2])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_linear_cell_is_certified_exactly_where_it_forgets(radius, seed):
+    """Distances grow before they fall; attacked in the norm of the proof by the worst difference."""
+    draw = np.random.default_rng(seed)
+    drawn = np.triu(draw.normal(size=(6, 6)))
+    drawn *= radius / np.abs(np.diag(drawn)).max()
+    cell = Linear(2, 6, key=jax.random.key(seed))
+    cell = eqx.tree_at(lambda c: c.transition, cell, jnp.asarray(drawn, jnp.float32))
+    found = cell_certificate(cell)
+    kept = np.asarray(cell.transition, float)
+    exact = np.abs(np.linalg.eigvals(kept)).max()
+    assert (found.certificate is not None) == (exact < 1)
+    if found.certificate is None:
+        return
+    proof = found.certificate
+    root = np.linalg.cholesky(proof.metric).T
+    worst = np.linalg.norm(root @ kept @ np.linalg.inv(root), 2)
+    assert exact <= worst <= proof.rate + 1e-9 < 1
+    gain = np.asarray(cell.input_weight, float)
+    assert np.linalg.norm(root @ gain, 2) <= proof.input_gain
+
+
+def test_a_linear_model_of_a_plant_is_proved_to_forget():
+    cell = Linear(1, 2, key=jax.random.key(0))
+    turn = 0.95 * np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    cell = eqx.tree_at(lambda c: c.transition, cell, jnp.asarray(turn, jnp.float32))
+    found = certify(cell)
+    assert found.verdict is Verdict.PROVED
+    assert 0.95 < found.certificate.rate < 0.96

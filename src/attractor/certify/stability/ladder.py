@@ -16,6 +16,7 @@ from attractor.cells import (
     CellLike,
     EchoState,
     Elman,
+    Linear,
     RecurrentEquilibrium,
     State,
     initial_state,
@@ -145,9 +146,10 @@ def certify(
 
     The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box
     with the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch
-    and bound over that box, (4) for tanh cells and equilibrium networks a linear matrix inequality. Levels 1
-    to 3 read the cell's own equations, so they work for a cell of the user's own and cannot be applied to the
-    wrong layout. If nothing proves it, two trajectories that do not meet are looked for.
+    and bound over that box, (4) for tanh cells, linear cells and equilibrium networks a linear matrix
+    inequality. Levels 1 to 3 read the cell's own equations, so they work for a cell of the user's own and
+    cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not meet are looked
+    for.
 
     Args:
         cell: any cell; it is analysed in float64.
@@ -357,7 +359,7 @@ def _branched(climb: _Climb) -> None:
 
 def _quadratic(climb: _Climb) -> None:
     """Level 4: a quadratic metric, for exactly the classes whose equations it is derived for."""
-    if type(climb.cell) not in (Elman, EchoState, RecurrentEquilibrium):
+    if type(climb.cell) not in (Elman, EchoState, Linear, RecurrentEquilibrium):
         return
     began = time.monotonic()
     try:

@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float
+from scipy.linalg import solve_discrete_lyapunov
 
-from attractor.cells import EchoState, Elman, RecurrentEquilibrium, name_of
+from attractor.cells import EchoState, Elman, Linear, RecurrentEquilibrium, name_of
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
 from attractor.settings import Positive, Settings, Within
@@ -194,12 +195,13 @@ def quadratic_certificate(
 def cell_certificate(cell: object, settings: QuadraticSettings | None = None) -> QuadraticSolution:
     """Contraction of a cell, for all inputs and states.
 
-    A recurrent equilibrium network brings its metric with it, so nothing is searched and no solver is needed;
-    its inequality is computed in float64 and verified like any other. For the others a metric is searched.
+    A recurrent equilibrium network brings its metric with it, and that of a linear cell is the solution of a
+    linear equation, so nothing is searched and no solver is needed; their inequality is computed in float64
+    and verified like any other. For the others a metric is searched.
 
     Args:
-        cell: exactly an `Elman`, `EchoState` (its reservoir) or `RecurrentEquilibrium` cell: a subclass may
-            have another step.
+        cell: exactly an `Elman`, `EchoState` (its reservoir), `Linear` or `RecurrentEquilibrium` cell: a
+            subclass may have another step.
         settings: for the search.
 
     Raises:
@@ -209,7 +211,36 @@ def cell_certificate(cell: object, settings: QuadraticSettings | None = None) ->
         return _NOTHING
     if type(cell) is RecurrentEquilibrium:
         return _by_construction(cell)
+    if type(cell) is Linear:
+        return _by_lyapunov(cell)
     return search_metric(slope_system(cell), settings or QuadraticSettings())
+
+
+_ABOVE = (0.1, 0.5, 0.9)
+"""How far above the spectral radius, on the way to one, rates of a linear cell are tried."""
+
+
+def _by_lyapunov(cell: Linear) -> QuadraticSolution:
+    """A metric at a rate r a little above the spectral radius: r^2 P - A' P A = r^2 I (Lyapunov)."""
+    began = time.perf_counter()
+    with double_precision():
+        cell = in_double_precision(cell)
+        transition, gain = np.asarray(cell.transition), np.asarray(cell.input_weight)
+    size, inputs = gain.shape
+    # A neuron that hears nothing and acts on nothing.
+    none = np.zeros((size, 1)), np.zeros((1, size)), np.zeros((1, 1)), np.zeros(1), np.ones(1)
+    system = SlopeSystem(transition, *none, gain, np.zeros((1, inputs)))
+    radius = float(np.abs(np.linalg.eigvals(transition)).max())
+    for share in _ABOVE if radius < 1 else ():
+        rate = radius + share * (1 - radius)
+        metric = solve_discrete_lyapunov(transition.T / rate, np.eye(size))
+        found = verified(system, metric * size / np.trace(metric), np.ones(1), rate)
+        if found is not None:
+            return QuadraticSolution(
+                QuadraticStatus.CERTIFIED, found, rate - radius, 0, time.perf_counter() - began
+            )
+    status = QuadraticStatus.NOT_VERIFIED if radius < 1 else QuadraticStatus.NOT_FOUND
+    return QuadraticSolution(status, None, float("inf"), 0, time.perf_counter() - began)
 
 
 def slope_system(cell: object, slopes: Slopes = (0.0, 1.0)) -> SlopeSystem:

@@ -50,7 +50,7 @@ def remarks(network: PlantNetwork, trained: Trained, training: Record, checking:
     """
     said = [*_size(network, training), *_still_falling(trained), *_unlike(training, checking)]
     names = [training.outputs[index].name for index in drifting_outputs(network)]
-    return [*said, *_drift(names)]
+    return [*said, *_drift(names), *_slower(network, training)]
 
 
 def drifting_outputs(network: PlantNetwork) -> list[int]:
@@ -73,6 +73,33 @@ def _drift(names: list[str]) -> list[str]:
         f"{in_words(names)} {verb} whatever the inputs do: a run begins where a drift stands and lets it die "
         "away, for nobody knows how it goes on; record what causes it, if that can be measured"
     ]
+
+
+_SHOWN = 0.2
+"""Of the rows of the longest recording: a time constant above that is hardly shown by it."""
+
+
+def _slower(network: PlantNetwork, training: Record) -> list[str]:
+    """Of a linear model that inputs drive by poles slower than the log can show."""
+    cell: Any = network.inner
+    if not isinstance(cell, Linear):
+        return []
+    rows = max(map(len, training.experiments))
+    values, modes = np.linalg.eig(np.asarray(cell.transition, float))
+    driven = np.abs(np.linalg.pinv(modes) @ np.asarray(cell.input_weight)).max(axis=1)
+    slow = (np.abs(values) > np.exp(-1 / (_SHOWN * rows))) & (driven > _DRIVEN * driven.max())
+    if not slow.any():
+        return []
+    pole = float(np.abs(values[slow]).max())
+    return [
+        f"an input acts through a pole of {pole:.5f}, which forgets more slowly than {rows} rows can show: "
+        "the plant integrates, or a drift was taken for what inputs did. Its gain at rest is a guess: record "
+        "a longer log, in which inputs rest and come back, before a controller relies on it"
+    ]
+
+
+_DRIVEN = 1e-6
+"""Of the mode that inputs drive most: what is driven less is not driven."""
 
 
 def _size(network: PlantNetwork, training: Record) -> list[str]:
